@@ -1,0 +1,81 @@
+//! Clients of SQS, DynamoDB and SES v2.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use crate::Timing;
+
+/// Long polls last 20 seconds at most (SQS API reference, `ReceiveMessage`); a receive that takes
+/// much longer has lost its answer.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(27);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The clients that everything uses.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    pub sqs: aws_sdk_sqs::Client,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Never retries. One call is one request, or none.
+    pub ses: aws_sdk_sesv2::Client,
+}
+
+/// Connects as the standard AWS environment says: profile, region, credentials, and
+/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB` and `_SESV2`.
+pub async fn connect(timing: &Timing) -> Clients {
+    let http = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
+    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).app_name(app_name()).load().await;
+    clients(&config, timing)
+}
+
+/// Connects to something that is not AWS, through an HTTP client of the caller's.
+pub async fn connect_to(http: SharedHttpClient, timing: &Timing) -> Clients {
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .empty_test_environment()
+        .http_client(http)
+        .app_name(app_name())
+        .region(Region::from_static("us-east-1"))
+        .endpoint_url("http://simulator")
+        .credentials_provider(Credentials::from_keys("simulator", "simulator", None))
+        .load()
+        .await;
+    clients(&config, timing)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
+    let retries = RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(100));
+    let sqs = aws_sdk_sqs::config::Builder::from(config)
+        .retry_config(retries.clone())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(RECEIVE_TIMEOUT).build())
+        .build();
+    let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
+        .retry_config(retries)
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(timing.ledger / 3)
+                .operation_timeout(timing.ledger)
+                .build(),
+        )
+        .build();
+    let ses = aws_sdk_sesv2::config::Builder::from(config)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(timing.send)).operation_timeout(timing.send).build())
+        .build();
+    Clients {
+        sqs: aws_sdk_sqs::Client::from_conf(sqs),
+        dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
+        ses: aws_sdk_sesv2::Client::from_conf(ses),
+    }
+}
+
+fn app_name() -> AppName {
+    // The name is made of allowed characters, so it is always there.
+    AppName::new("issei").unwrap_or_else(|_| unreachable!("letters are allowed in an app name"))
+}

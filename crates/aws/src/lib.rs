@@ -1,0 +1,18 @@
+//! The one place where AWS clients, their timeouts and their retries are made.
+//!
+//! Calls that may be repeated (SQS, DynamoDB) are retried by the SDK. A send must never be: with
+//! the SDK's default retries, two lost answers become three accepted mails and one `Ok`. So the
+//! SES client made here retries nothing, and `clippy.toml` refuses to make one elsewhere.
+
+mod backoff;
+mod batch;
+mod clients;
+mod evidence;
+mod queue;
+mod timing;
+
+pub use backoff::Backoff;
+pub use clients::{Clients, connect, connect_to};
+pub use evidence::{chain, never_left};
+pub use queue::{Message, Queue, QueueError};
+pub use timing::{Timing, TimingError};

@@ -1,0 +1,95 @@
+//! Every timeout in one place, and the one chain of inequalities that they must obey.
+
+use std::time::Duration;
+
+/// The timeouts of the whole pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// One send. When it is over without an answer, the send is in doubt.
+    pub send: Duration,
+    /// How long a granted permit may be used.
+    pub permit_life: Duration,
+    /// How long a claim is its owner's alone. Afterwards it reads as in doubt.
+    pub lease: Duration,
+    /// How long one chunk may take from its claim to its confirmation.
+    pub handler: Duration,
+    /// How long a received message stays hidden, unless extended.
+    pub visibility: Duration,
+    /// One ledger call with all of its retries.
+    pub ledger: Duration,
+    /// How long a signed request that is still on its way may be accepted.
+    pub request_lifetime: Duration,
+}
+
+/// A link of the chain that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{smaller} ({smaller_ms} ms) must be less than {larger} ({larger_ms} ms): {why}; change one of them")]
+pub struct TimingError {
+    smaller: &'static str,
+    smaller_ms: u128,
+    larger: &'static str,
+    larger_ms: u128,
+    why: &'static str,
+}
+
+impl Timing {
+    /// Checks the chain: send < permit life < lease < handler, and visibility of at least six
+    /// handlers (AWS's rule for SQS event sources, Lambda developer guide, "Using Lambda with SQS").
+    pub fn checked(self) -> Result<Self, TimingError> {
+        let links = [
+            ("send_timeout_ms", self.send, "permit_life_ms", self.permit_life, "a send must end before its permit's time is forgotten"),
+            ("permit_life_ms", self.permit_life, "lease_ms", self.lease, "a claim must outlive the permit that it was made under"),
+            ("send_timeout_ms + ledger_timeout_ms", self.send + self.ledger, "lease_ms", self.lease, "a claim and its send must fit the lease"),
+            ("lease_ms", self.lease, "handler_timeout_ms", self.handler, "a handler must be able to confirm what it claimed"),
+            ("6 x handler_timeout_ms", self.handler * 6, "visibility_timeout_s", self.visibility + Duration::from_millis(1), "a message must not come back while it is handled"),
+        ];
+        for (smaller, small, larger, large, why) in links {
+            if small >= large {
+                return Err(TimingError { smaller, smaller_ms: small.as_millis(), larger, larger_ms: large.as_millis(), why });
+            }
+        }
+        Ok(self)
+    }
+
+    /// How long after a stop a permit granted before it may still lead to a send.
+    #[must_use]
+    pub fn longest_leak(&self) -> Duration {
+        self.permit_life + self.send
+    }
+
+    /// How long the budget must have been still before it may be recounted: every permit has then
+    /// expired, and no claim made under one can still arrive.
+    #[must_use]
+    pub fn recount_after(&self) -> Duration {
+        self.permit_life + self.ledger
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Timing = Timing {
+        send: Duration::from_secs(5),
+        permit_life: Duration::from_secs(8),
+        lease: Duration::from_secs(20),
+        handler: Duration::from_secs(30),
+        visibility: Duration::from_secs(180),
+        ledger: Duration::from_secs(5),
+        request_lifetime: Duration::from_secs(300),
+    };
+
+    #[test]
+    fn the_chain_is_refused_where_any_link_breaks() {
+        assert!(GOOD.checked().is_ok());
+        for bad in [
+            Timing { send: GOOD.permit_life, ..GOOD },
+            Timing { permit_life: GOOD.lease, ..GOOD },
+            Timing { lease: GOOD.handler, ..GOOD },
+            Timing { ledger: GOOD.lease, ..GOOD },
+            Timing { visibility: GOOD.handler * 6 - Duration::from_millis(1), ..GOOD },
+        ] {
+            assert!(bad.checked().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use issei_schema::BroadcastId;
+
+use crate::settings::Layer;
+
+/// Sends one message to every user, once, and can prove it.
+///
+/// The app drops one command on a queue; `issei producer` freezes the audience and cuts it into
+/// chunks; `issei consumer` sends each chunk once through SES. A ledger in DynamoDB decides what
+/// may be sent, so nothing that is killed, repeated or replayed mails anybody twice.
+///
+/// Try it without AWS:    issei demo
+/// Then, with AWS:        issei setup; issei producer & issei consumer & issei send command.json
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// The configuration file. Without it, `issei.toml` where there is one.
+    #[arg(long, env = "ISSEI_CONFIG", global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Results as JSON on standard output, for programs.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How log lines look on standard error. `RUST_LOG` says which (default `info`).
+    #[arg(long, env = "ISSEI_LOG_FORMAT", global = true, value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) settings: Layer,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    Human,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Broadcasts to a made-up user table through a simulated AWS, with crashes and lost answers,
+    /// and shows what the provider counted. Needs nothing but this binary.
+    Demo(DemoOptions),
+    /// Makes the queues, their dead-letter queues, the ledger table and the configuration set,
+    /// where they are missing, and prints what it made.
+    Setup,
+    /// Checks a command, prints what it will do, and puts it on the commands queue.
+    Send(SendOptions),
+    /// Runs the producer until SIGTERM or Ctrl-C.
+    Producer,
+    /// Runs the consumer until SIGTERM or Ctrl-C.
+    Consumer,
+    /// Shows how a broadcast stands, from the ledger.
+    Status(StatusOptions),
+    /// Grants no more permits until `resume`. What is granted already expires within seconds.
+    Pause(OperateOptions),
+    /// Lets a paused broadcast go on.
+    Resume(OperateOptions),
+    /// Lets a broadcast go on that holds after its canary.
+    Approve(OperateOptions),
+    /// Ends a broadcast for ever.
+    Stop(OperateOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// How many users the made-up table has.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) recipients: u64,
+    /// Decides every injected fault.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Without faults: no crash, no redelivery, no lost answer.
+    #[arg(long)]
+    pub(crate) calm: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendOptions {
+    /// The command, as `.json` or `.toml`; `-` reads JSON from standard input.
+    pub(crate) file: PathBuf,
+    /// Check and print only.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusOptions {
+    pub(crate) id: BroadcastId,
+    /// Again every second, until the broadcast is over or Ctrl-C.
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Count every chunk instead of taking the consumers' word: exact, and reads the whole broadcast.
+    #[arg(long)]
+    pub(crate) exact: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OperateOptions {
+    pub(crate) id: BroadcastId,
+    /// Why. It stands in the audit trail.
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn short_help_fits_a_screen() {
+        let help = Cli::command().term_width(100).render_help().to_string();
+        assert!(help.lines().count() <= 40, "{help}");
+        insta::assert_snapshot!(help);
+    }
+}

@@ -1,0 +1,94 @@
+//! What the demo found, as a table and as JSON.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use issei_sim::Counts;
+use nix::sys::resource::{UsageWho, getrusage};
+use serde::Serialize;
+
+use super::judge::Judged;
+use crate::logs::say;
+
+/// The figures of a demo.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    audience: u64,
+    accepted: u64,
+    duplicates: u64,
+    missing: u64,
+    in_doubt: u64,
+    skipped: u64,
+    messages_left: u64,
+    requests: BTreeMap<&'static str, u64>,
+    requests_per_recipient: f64,
+    elapsed_s: f64,
+    peak_rss_bytes: u64,
+}
+
+/// Calls by service since `before`.
+pub(super) fn requests(before: &Counts, after: &Counts) -> BTreeMap<&'static str, u64> {
+    let mut requests = BTreeMap::new();
+    for ((service, operation), calls) in after {
+        *requests.entry(*service).or_default() += calls - before.get(&(*service, operation.clone())).copied().unwrap_or(0);
+    }
+    requests
+}
+
+impl Report {
+    pub(super) fn of(judged: Judged, accepted: u64, requests: BTreeMap<&'static str, u64>, messages_left: u64, elapsed: Duration) -> Self {
+        let all: u64 = requests.values().sum();
+        Self {
+            audience: judged.audience,
+            accepted,
+            duplicates: judged.duplicates,
+            missing: judged.missing,
+            in_doubt: judged.in_doubt,
+            skipped: judged.skipped,
+            messages_left,
+            requests,
+            requests_per_recipient: ratio(all, judged.audience),
+            elapsed_s: elapsed.as_secs_f64(),
+            peak_rss_bytes: peak_rss_bytes(),
+        }
+    }
+
+    /// Nobody twice and nobody left out.
+    pub(super) fn is_good(&self) -> bool {
+        self.duplicates == 0 && self.missing == 0
+    }
+
+    pub(super) fn print(&self, as_json: bool) {
+        if !as_json {
+            let requests = self.requests.iter().map(|(service, calls)| format!("{service} {calls}")).collect::<Vec<_>>().join(", ");
+            for (what, value) in [
+                ("users in the table", self.audience.to_string()),
+                ("requests that the provider accepted, as it counts", self.accepted.to_string()),
+                ("users with more than one", self.duplicates.to_string()),
+                ("users with none, and no reason on record", self.missing.to_string()),
+                ("users listed in doubt, never sent again", self.in_doubt.to_string()),
+                ("users skipped, each with its reason", self.skipped.to_string()),
+                ("messages left in queues and dead-letter queues", self.messages_left.to_string()),
+                ("calls to AWS", format!("{requests} ({:.4} a user)", self.requests_per_recipient)),
+                ("seconds", format!("{:.1}", self.elapsed_s)),
+                ("most memory", format!("{} MiB", self.peak_rss_bytes / 1024 / 1024)),
+            ] {
+                say(&format!("{what:<52} {value}"));
+            }
+            say(if self.is_good() { "Every user has exactly one request, or a reason on record why not." } else { "FAILED: some users were mailed twice or left out." });
+            return;
+        }
+        say(&serde_json::to_string(self).unwrap_or_default());
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    let number = |count: u64| u32::try_from(count).map_or(f64::INFINITY, f64::from);
+    number(part) / number(whole).max(1.0)
+}
+
+/// The most memory that this process has had. Linux counts it in KiB, macOS in bytes.
+fn peak_rss_bytes() -> u64 {
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| u64::try_from(usage.max_rss()).unwrap_or(0) * unit)
+}

@@ -1,0 +1,8 @@
+//! What each subcommand does.
+
+pub(crate) mod demo;
+pub(crate) mod operate;
+pub(crate) mod send;
+pub(crate) mod serve;
+pub(crate) mod setup;
+pub(crate) mod status;

@@ -1,0 +1,132 @@
+//! `issei send`: checks a command, says what will happen, and enqueues it.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use issei_producer::{Source, check_command};
+use issei_schema::BroadcastCommand;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Ended;
+use crate::args::SendOptions;
+use crate::logs::say;
+use crate::parts::Parts;
+use crate::settings::Settings;
+
+/// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
+/// dedicated addresses cost more.
+const DOLLARS_PER_THOUSAND: f64 = 0.10;
+
+/// What will happen.
+#[derive(Debug, Serialize)]
+struct Forecast {
+    broadcast_id: String,
+    audience: String,
+    rows: u64,
+    max_recipients: u64,
+    recipients_a_second: f64,
+    quota_left_today: Option<u64>,
+    seconds_at_least: u64,
+    cost_usd: f64,
+    known_already: bool,
+}
+
+pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let command = BroadcastCommand::parse(&read(&options.file)?).with_context(|| format!("command {}", options.file.display()))?;
+    let parts = Parts::connect(settings).await;
+    check_command(&command, &settings.audiences, parts.clock.wall()).with_context(|| format!("command {}", options.file.display()))?;
+    let known = parts.ledger().find_broadcast(&command.broadcast_id).await?;
+    if let Some(known) = known.as_ref().filter(|known| known.command_hash != command.hash().as_str()) {
+        bail!("`broadcast_id` {} belongs to another command, which is {}; choose a new id for new content", command.broadcast_id, known.broadcast_state);
+    }
+    let forecast = forecast(&parts, &command, known.is_some()).await?;
+    print(&forecast, as_json);
+    if forecast.rows > forecast.max_recipients {
+        bail!(
+            "the audience `{}` has {} rows, more than max_recipients ({}); the producer would refuse it before the first send; raise max_recipients if all of them are meant",
+            forecast.audience, forecast.rows, forecast.max_recipients
+        );
+    }
+    if options.dry_run {
+        say(&line(as_json, "dry run: nothing was sent to the queue", json!({ "enqueued": false })));
+        return Ok(Ended::Well);
+    }
+    parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
+    say(&line(as_json, &format!("enqueued; watch it with `issei status {} --watch`", command.broadcast_id), json!({ "enqueued": true })));
+    Ok(Ended::Well)
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).context("standard input can't be read")?;
+        return Ok(text);
+    }
+    text = std::fs::read_to_string(file).with_context(|| format!("command {} can't be read", file.display()))?;
+    if file.extension().is_some_and(|extension| extension == "toml") {
+        let value: serde_json::Value = toml::from_str(&text).with_context(|| format!("command {}", file.display()))?;
+        text = value.to_string();
+    }
+    Ok(text)
+}
+
+async fn forecast(parts: &Parts, command: &BroadcastCommand, known_already: bool) -> anyhow::Result<Forecast> {
+    let name = command.audience.as_str();
+    let config = parts.settings.audiences.get(name).context("the audience is not configured")?;
+    let rows = Source::open(name, config).await?.count().await?;
+    let account = parts.clients.ses.get_account().send().await.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", issei_aws::chain(&error)))?;
+    let quota = account.send_quota;
+    let mut rate = quota.as_ref().map_or(0.0, |quota| quota.max_send_rate);
+    if parts.settings.rate_ceiling > 0.0 {
+        rate = rate.min(parts.settings.rate_ceiling);
+    }
+    let left = quota.filter(|quota| quota.max24_hour_send >= 0.0).map(|quota| whole(quota.max24_hour_send - quota.sent_last24_hours));
+    Ok(Forecast {
+        broadcast_id: command.broadcast_id.to_string(),
+        audience: name.to_owned(),
+        rows,
+        max_recipients: command.max_recipients.get(),
+        recipients_a_second: rate,
+        quota_left_today: left,
+        seconds_at_least: whole((number(rows) / rate.max(0.001)).ceil()),
+        cost_usd: number(rows) / 1000.0 * DOLLARS_PER_THOUSAND,
+        known_already,
+    })
+}
+
+fn print(forecast: &Forecast, as_json: bool) {
+    if as_json {
+        say(&json!({ "forecast": forecast }).to_string());
+        return;
+    }
+    let quota = forecast.quota_left_today.map_or("unlimited".to_owned(), |left| left.to_string());
+    say(&format!("broadcast      {}", forecast.broadcast_id));
+    say(&format!("audience       {} ({} rows now)", forecast.audience, forecast.rows));
+    say(&format!("budget         {} recipients at most", forecast.max_recipients));
+    say(&format!("time           {} s at least, at {} recipients a second", forecast.seconds_at_least, forecast.recipients_a_second));
+    say(&format!("quota today    {quota}"));
+    say(&format!("cost           about {:.2} USD", forecast.cost_usd));
+    if forecast.known_already {
+        say("note           this command has been sent before: sending it again changes nothing");
+    }
+    if forecast.quota_left_today.is_some_and(|left| left < forecast.rows) {
+        say("warning        today's quota is less than the audience: the broadcast will pause when it is used up");
+    }
+}
+
+fn line(as_json: bool, text: &str, json: serde_json::Value) -> String {
+    if as_json { json.to_string() } else { text.to_owned() }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
+fn number(rows: u64) -> f64 {
+    rows as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits first")]
+fn whole(number: f64) -> u64 {
+    number.clamp(0.0, 1e15) as u64
+}

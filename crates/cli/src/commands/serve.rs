@@ -1,0 +1,43 @@
+//! The long-running services.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::Ended;
+use crate::parts::Parts;
+use crate::settings::Settings;
+
+pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
+    let producer = Parts::connect(settings).await.producer().await?;
+    let shutdown = on_signal()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), audiences = settings.audiences.len(), "producer started");
+    producer.run(shutdown).await;
+    tracing::info!("producer ended");
+    Ok(Ended::Well)
+}
+
+pub(crate) async fn consumer(settings: &Settings) -> anyhow::Result<Ended> {
+    let consumer = Parts::connect(settings).await.consumer().await?;
+    let shutdown = on_signal()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), in_flight = settings.chunks_in_flight, "consumer started");
+    consumer.run(shutdown).await;
+    tracing::info!("consumer ended: nothing is in flight");
+    Ok(Ended::Well)
+}
+
+/// Cancelled by SIGTERM or Ctrl-C. The work in flight is finished; a second signal changes nothing,
+/// since cutting off a send would leave it in doubt.
+pub(crate) fn on_signal() -> anyhow::Result<CancellationToken> {
+    let shutdown = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to end: receiving nothing more, finishing what is in flight");
+        token.cancel();
+    });
+    Ok(shutdown)
+}

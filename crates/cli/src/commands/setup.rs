@@ -1,0 +1,101 @@
+//! `issei setup`: queues, table and configuration set, made where they are missing.
+
+use anyhow::Context;
+use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_sdk_sqs::types::QueueAttributeName;
+use issei_aws::{Queue, chain};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Ended;
+use crate::logs::say;
+use crate::parts::Parts;
+use crate::settings::Settings;
+
+/// One thing that `setup` looked at.
+#[derive(Debug, Serialize)]
+pub(crate) struct Made {
+    what: &'static str,
+    name: String,
+    done: &'static str,
+}
+
+pub(crate) async fn run(settings: &Settings, as_json: bool) -> anyhow::Result<Ended> {
+    let made = make(&Parts::connect(settings).await).await?;
+    if as_json {
+        say(&json!({ "setup": made }).to_string());
+    } else {
+        made.iter().for_each(|made| say(&format!("{:<20} {:<28} {}", made.what, made.name, made.done)));
+    }
+    Ok(Ended::Well)
+}
+
+/// Makes everything. Safe to repeat, and to run beside another.
+pub(crate) async fn make(parts: &Parts) -> anyhow::Result<Vec<Made>> {
+    let settings = &parts.settings;
+    let mut made = Vec::new();
+    for name in [&settings.commands_queue, &settings.chunks_queue] {
+        make_queue(parts, name, &mut made).await?;
+    }
+    let table = parts.ledger().ensure_table().await?;
+    let done = match (table.created, table.time_to_live_turned_on || table.recovery_turned_on) {
+        (true, _) => "made: on demand, point-in-time recovery, TTL",
+        (false, true) => "was there; recovery or TTL turned on",
+        (false, false) => "was there",
+    };
+    made.push(Made { what: "table", name: settings.table.clone(), done });
+    made.push(make_configuration_set(parts).await?);
+    Ok(made)
+}
+
+async fn make_queue(parts: &Parts, name: &str, made: &mut Vec<Made>) -> anyhow::Result<()> {
+    let settings = &parts.settings;
+    let dead_letter_name = Queue::dead_letter_name(name);
+    let dead = [(QueueAttributeName::MessageRetentionPeriod, settings.dead_letter_retention_s.to_string())];
+    let (dead_letter_url, done) = ensure(parts, &dead_letter_name, &dead).await?;
+    made.push(Made { what: "dead-letter queue", name: dead_letter_name, done });
+    let request = parts.clients.sqs.get_queue_attributes().queue_url(&dead_letter_url).attribute_names(QueueAttributeName::QueueArn);
+    let answer = request.send().await.map_err(|error| anyhow::anyhow!("GetQueueAttributes: {}", chain(&error)))?;
+    let arn = answer.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn)).context("SQS gave no ARN for a queue")?;
+    let live = [
+        (QueueAttributeName::VisibilityTimeout, settings.visibility_timeout_s.to_string()),
+        (QueueAttributeName::MessageRetentionPeriod, settings.retention_s.to_string()),
+        (QueueAttributeName::RedrivePolicy, json!({ "deadLetterTargetArn": arn, "maxReceiveCount": settings.max_receives.to_string() }).to_string()),
+    ];
+    let (_, done) = ensure(parts, name, &live).await?;
+    made.push(Made { what: "queue", name: name.to_owned(), done });
+    Ok(())
+}
+
+/// Finds or makes a queue and sets its attributes. Encryption with SQS's own keys is on for all.
+async fn ensure(parts: &Parts, name: &str, attributes: &[(QueueAttributeName, String)]) -> anyhow::Result<(String, &'static str)> {
+    let sqs = &parts.clients.sqs;
+    let mut attributes: std::collections::HashMap<_, _> = attributes.iter().cloned().collect();
+    attributes.insert(QueueAttributeName::SqsManagedSseEnabled, "true".to_owned());
+    match sqs.get_queue_url().queue_name(name).send().await {
+        Ok(found) => {
+            let url = found.queue_url.unwrap_or_default();
+            let request = sqs.set_queue_attributes().queue_url(&url).set_attributes(Some(attributes));
+            request.send().await.map_err(|error| anyhow::anyhow!("SetQueueAttributes of `{name}`: {}", chain(&error)))?;
+            Ok((url, "was there; attributes set"))
+        }
+        // SQS's two protocols have a code each, and not every emulator sends the older one.
+        Err(error) if matches!(error.code(), Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist")) => {
+            let request = sqs.create_queue().queue_name(name).set_attributes(Some(attributes));
+            let answer = request.send().await.map_err(|error| anyhow::anyhow!("CreateQueue of `{name}`: {}", chain(&error)))?;
+            Ok((answer.queue_url.context("SQS gave no URL for the new queue")?, "made"))
+        }
+        Err(error) => Err(anyhow::anyhow!("GetQueueUrl of `{name}`: {}; check AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL", chain(&error))),
+    }
+}
+
+async fn make_configuration_set(parts: &Parts) -> anyhow::Result<Made> {
+    let name = parts.settings.configuration_set.clone();
+    let request = parts.clients.ses.create_configuration_set().configuration_set_name(&name);
+    let done = match request.send().await {
+        Ok(_) => "made",
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_already_exists_exception()) => "was there",
+        Err(error) => anyhow::bail!("CreateConfigurationSet of `{name}`: {}", chain(&error)),
+    };
+    Ok(Made { what: "configuration set", name, done })
+}

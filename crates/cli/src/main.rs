@@ -1,0 +1,58 @@
+//! `issei`: one binary for the services and the operators.
+//!
+//! Only here is the environment read, a log set up and an error printed.
+
+mod args;
+mod commands;
+mod logs;
+mod parts;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use commands::{demo, operate, send, serve, setup, status};
+use settings::Settings;
+
+/// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Well,
+    /// The thing was looked at and the answer is no: a refused command, a demo that failed.
+    Refused,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logs::init(cli.log_format, matches!(cli.command, Command::Demo(_)));
+    match run(cli).await {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Refused) => ExitCode::from(3),
+        Err(error) => {
+            logs::say_error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<Ended> {
+    if let Command::Demo(options) = cli.command {
+        return demo::run(&options, cli.json).await;
+    }
+    let settings = Settings::load(cli.config.as_deref(), cli.settings)?;
+    match cli.command {
+        Command::Demo(_) => Ok(Ended::Well),
+        Command::Setup => setup::run(&settings, cli.json).await,
+        Command::Send(options) => send::run(&settings, &options, cli.json).await,
+        Command::Producer => serve::producer(&settings).await,
+        Command::Consumer => serve::consumer(&settings).await,
+        Command::Status(options) => status::run(&settings, &options, cli.json).await,
+        Command::Pause(options) => operate::pause(&settings, &options).await,
+        Command::Resume(options) => operate::resume(&settings, &options).await,
+        Command::Approve(options) => operate::approve(&settings, &options).await,
+        Command::Stop(options) => operate::stop(&settings, &options).await,
+    }
+}

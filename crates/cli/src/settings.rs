@@ -1,0 +1,162 @@
+//! The settings: one list, from which come the flags, the environment variables, the keys of the
+//! configuration file and `docs/configuration.md`. A flag goes before a variable, a variable before
+//! the file, the file before the default.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use issei_aws::Timing;
+use issei_producer::AudienceConfig;
+use serde::Deserialize;
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident, $env:literal: $kind:ty = $default:expr;)+) => {
+        /// Settings as one source gives them: what it does not say is left to the next.
+        #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+        #[serde(deny_unknown_fields, default)]
+        pub(crate) struct Layer {
+            $($(#[doc = $doc])+ #[arg(long, env = $env, global = true, hide_short_help = true, help_heading = "Settings")] $name: Option<$kind>,)+
+            /// Where audiences come from. In the file only.
+            #[arg(skip)]
+            audiences: BTreeMap<String, AudienceConfig>,
+        }
+
+        /// The settings in force.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Settings {
+            $($(#[doc = $doc])+ pub(crate) $name: $kind,)+
+            pub(crate) audiences: BTreeMap<String, AudienceConfig>,
+        }
+
+        impl Settings {
+            fn of(first: Layer, second: Layer) -> Self {
+                Self {
+                    $($name: first.$name.or(second.$name).unwrap_or_else(|| $default),)+
+                    audiences: second.audiences,
+                }
+            }
+        }
+
+        /// Every key with its environment variable, type, default and meaning.
+        #[cfg(test)]
+        fn keys() -> Vec<(&'static str, &'static str, &'static str, String, String)> {
+            vec![$((
+                stringify!($name),
+                $env,
+                stringify!($kind),
+                { let default: $kind = $default; format!("{default:?}") },
+                [$($doc),+].iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "),
+            )),+]
+        }
+    };
+}
+
+settings! {
+    /// The ledger's DynamoDB table.
+    table, "ISSEI_TABLE": String = "issei-ledger".to_owned();
+    /// The SQS queue of commands. Its dead-letter queue has the same name with `-dead`.
+    commands_queue, "ISSEI_COMMANDS_QUEUE": String = "issei-commands".to_owned();
+    /// The SQS queue of chunks. Its dead-letter queue has the same name with `-dead`.
+    chunks_queue, "ISSEI_CHUNKS_QUEUE": String = "issei-chunks".to_owned();
+    /// The SES configuration set that every send names.
+    configuration_set, "ISSEI_CONFIGURATION_SET": String = "issei".to_owned();
+    /// Rows that the producer reads and freezes at once. A page also ends at 350,000 bytes, to fit
+    /// a DynamoDB item.
+    page_size, "ISSEI_PAGE_SIZE": usize = 2_000;
+    /// Recipients in a chunk, which is one SQS message and one provider call: 1 to 50. The account's
+    /// recipients a second are an upper limit too.
+    chunk_size, "ISSEI_CHUNK_SIZE": u32 = 50;
+    /// Chunks that one consumer handles at once.
+    chunks_in_flight, "ISSEI_CHUNKS_IN_FLIGHT": usize = 20;
+    /// Recipients a second at most over all consumers, where that is less than the account's rate.
+    /// 0 means the account's rate.
+    rate_ceiling, "ISSEI_RATE_CEILING": f64 = 0.0;
+    /// So many chunks wholly in doubt in a row pause the broadcast.
+    max_doubts_in_a_row, "ISSEI_MAX_DOUBTS_IN_A_ROW": u32 = 10;
+    /// How long one send may take, in milliseconds. When it is over, the send is in doubt.
+    send_timeout_ms, "ISSEI_SEND_TIMEOUT_MS": u64 = 5_000;
+    /// How long a granted permit may be used, in milliseconds. The bound on what is sent after a stop.
+    permit_life_ms, "ISSEI_PERMIT_LIFE_MS": u64 = 8_000;
+    /// How long a claimed chunk is its consumer's alone, in milliseconds.
+    lease_ms, "ISSEI_LEASE_MS": u64 = 20_000;
+    /// How long a consumer tries to confirm a chunk, in milliseconds.
+    handler_timeout_ms, "ISSEI_HANDLER_TIMEOUT_MS": u64 = 30_000;
+    /// How long one ledger call may take with its retries, in milliseconds.
+    ledger_timeout_ms, "ISSEI_LEDGER_TIMEOUT_MS": u64 = 5_000;
+    /// How long a received message stays hidden, in seconds, on both queues.
+    visibility_timeout_s, "ISSEI_VISIBILITY_TIMEOUT_S": u64 = 180;
+    /// How long after its lease an unconfirmed send may still arrive at the provider, in seconds. AWS
+    /// refuses requests signed more than five minutes ago. A broadcast is not complete before.
+    request_lifetime_s, "ISSEI_REQUEST_LIFETIME_S": u64 = 300;
+    /// How often the producer looks whether running broadcasts are done, in milliseconds.
+    close_every_ms, "ISSEI_CLOSE_EVERY_MS": u64 = 5_000;
+    /// After so many receives a message goes to the dead-letter queue. Used by `setup`.
+    max_receives, "ISSEI_MAX_RECEIVES": u32 = 10;
+    /// How long messages stay in the queues, in seconds: 60 to 1,209,600. Used by `setup`.
+    retention_s, "ISSEI_RETENTION_S": u64 = 345_600;
+    /// How long messages stay in the dead-letter queues, in seconds. Used by `setup`.
+    dead_letter_retention_s, "ISSEI_DEAD_LETTER_RETENTION_S": u64 = 1_209_600;
+    /// How long pages and chunks stay in the ledger, in days: longer than both retentions and the 35
+    /// days of point-in-time recovery together. Broadcast items stay for ever.
+    ledger_days, "ISSEI_LEDGER_DAYS": u64 = 90;
+}
+
+impl Settings {
+    /// Reads the file under the flags and the environment, and checks the whole.
+    pub(crate) fn load(file: Option<&Path>, over: Layer) -> anyhow::Result<Self> {
+        let default = Path::new("issei.toml");
+        let file = file.or_else(|| default.exists().then_some(default));
+        let under = match file {
+            None => Layer::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("the configuration file {} can't be read", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("the configuration file {}: correct the key, docs/configuration.md lists all", path.display()))?
+            }
+        };
+        Self::of(over, under).checked()
+    }
+
+    fn checked(self) -> anyhow::Result<Self> {
+        if !(1..=50).contains(&self.chunk_size) {
+            bail!("chunk_size is {}; 1 to 50 are allowed, since SendBulkEmail takes 50 recipients at most", self.chunk_size);
+        }
+        if self.page_size == 0 || self.chunks_in_flight == 0 || self.max_receives == 0 {
+            bail!("page_size, chunks_in_flight and max_receives must be 1 or more");
+        }
+        if self.rate_ceiling < 0.0 || !self.rate_ceiling.is_finite() {
+            bail!("rate_ceiling is {}; give recipients a second, or 0 for the account's own rate", self.rate_ceiling);
+        }
+        self.timing().checked()?;
+        let seconds_a_day = 86_400;
+        let needed = (self.retention_s + self.dead_letter_retention_s) / seconds_a_day + 35;
+        if self.ledger_days <= needed {
+            bail!("ledger_days is {}; more than {needed} are needed: messages (retention_s, dead_letter_retention_s) and 35 days of backups must not outlive the ledger", self.ledger_days);
+        }
+        Ok(self)
+    }
+
+    /// The timeouts, as the chain of inequalities sees them.
+    pub(crate) fn timing(&self) -> Timing {
+        Timing {
+            send: Duration::from_millis(self.send_timeout_ms),
+            permit_life: Duration::from_millis(self.permit_life_ms),
+            lease: Duration::from_millis(self.lease_ms),
+            handler: Duration::from_millis(self.handler_timeout_ms),
+            visibility: Duration::from_secs(self.visibility_timeout_s),
+            ledger: Duration::from_millis(self.ledger_timeout_ms),
+            request_lifetime: Duration::from_secs(self.request_lifetime_s),
+        }
+    }
+
+    /// The defaults, changed by `change`: for the demo, which reads no file.
+    pub(crate) fn defaults(change: impl FnOnce(&mut Self)) -> anyhow::Result<Self> {
+        let mut settings = Self::of(Layer::default(), Layer::default());
+        change(&mut settings);
+        settings.checked()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+use std::fmt::Write as _;
+
+use super::*;
+
+fn documentation() -> String {
+    let mut text = include_str!("configuration_head.md").to_owned();
+    for (name, env, kind, default, doc) in keys() {
+        let kind = match kind {
+            "String" => "text",
+            "f64" => "number",
+            _ => "whole number",
+        };
+        let flag = name.replace('_', "-");
+        writeln!(text, "| `{name}` | `--{flag}` | `{env}` | {kind} | `{}` | {doc} |", default.trim_matches('"')).unwrap();
+    }
+    text.push_str("\n## Audiences\n\nEach audience is a table `[audiences.NAME]` of the file. A command names it.\n\n| key | meaning |\n|---|---|\n");
+    let schema = schemars::schema_for!(AudienceConfig);
+    for (name, property) in schema.get("properties").and_then(|properties| properties.as_object()).unwrap() {
+        let described = property["description"].as_str().unwrap_or("How keys compare: `integer` (the default), `text` or `uuid`.");
+        writeln!(text, "| `{name}` | {} |", described.replace('\n', " ")).unwrap();
+    }
+    text.push_str(include_str!("configuration_tail.md"));
+    text
+}
+
+/// With `ISSEI_UPDATE=1` it writes the page instead.
+#[test]
+fn the_documentation_lists_the_settings_as_they_are() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    if std::env::var_os("ISSEI_UPDATE").is_some() {
+        std::fs::write(path, documentation()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), documentation(), "run the tests with ISSEI_UPDATE=1");
+}
+
+#[test]
+fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+    let file: Layer = toml::from_str("table = 'from-file'\nchunk_size = 10").unwrap();
+    let flags = Layer { table: Some("from-flag".to_owned()), ..Layer::default() };
+    let settings = Settings::of(flags, file);
+    assert_eq!((settings.table.as_str(), settings.chunk_size, settings.page_size), ("from-flag", 10, 2_000));
+}
+
+#[test]
+fn a_key_that_does_not_exist_is_refused_by_name() {
+    let error = toml::from_str::<Layer>("chunk_sice = 10").unwrap_err().to_string();
+    assert!(error.contains("chunk_sice"), "{error}");
+}
+
+#[test]
+fn settings_that_break_a_rule_are_refused_with_the_rule() {
+    for (change, word) in [
+        ((|settings| settings.chunk_size = 51) as fn(&mut Settings), "chunk_size"),
+        (|settings| settings.lease_ms = 1_000, "permit_life_ms"),
+        (|settings| settings.visibility_timeout_s = 179, "visibility_timeout_s"),
+        (|settings| settings.ledger_days = 53, "ledger_days"),
+        (|settings| settings.rate_ceiling = -1.0, "rate_ceiling"),
+    ] {
+        let error = Settings::defaults(change).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}

@@ -1,0 +1,204 @@
+//! The way of one chunk: is it claimable, is it our turn, have we a permit; claim, send, confirm.
+
+use std::time::Duration;
+
+use issei_aws::{Backoff, Message};
+use issei_ledger::{BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, Transition};
+use issei_schema::{BroadcastId, ChunkMessage};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::after::After;
+use crate::broadcasts::Known;
+use crate::permits::Permission;
+use crate::rate::Turn;
+use crate::send::{Ready, Sent};
+use crate::service::Consumer;
+
+/// How long a message of a broadcast that does not run stays away, until it is looked at again.
+const PUT_BACK: Duration = Duration::from_secs(60);
+
+/// For a message that this consumer has no time left for: another may have it at once.
+const GIVE_BACK: After = After::Hide(Duration::ZERO);
+
+/// A message, parsed, with its chunk as the ledger had it.
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    pub(crate) chunk: ChunkMessage,
+    pub(crate) seen: Chunk,
+}
+
+/// What a chunk is ready for.
+enum Readiness {
+    /// To be sent to these positions.
+    Claimable(Vec<usize>),
+    /// Not by us, for this reason.
+    Not(After),
+}
+
+impl Consumer {
+    /// Handles one delivery. Until the claim it may be cut off anywhere; from the claim to the
+    /// confirmation it must not be.
+    pub(crate) async fn handle(&self, delivery: &Delivery, shutdown: &CancellationToken) -> Result<After, LedgerError> {
+        let Delivery { message, chunk, seen } = delivery;
+        let id = &chunk.broadcast_id;
+        let mut seen = seen.clone();
+        loop {
+            let Some(known) = self.broadcasts.get(id).await? else {
+                return Ok(After::Bury(format!("there is no broadcast `{id}` in the ledger, and a message alone orders nothing")));
+            };
+            if let Some(after) = self.unless_running(id, &known).await? {
+                return Ok(after);
+            }
+            let positions = match readiness(&seen, chunk, self.clock.wall()) {
+                Readiness::Claimable(positions) => positions,
+                Readiness::Not(after) => return Ok(after),
+            };
+            let ready = Ready::of(&known.letter, chunk, positions.iter().copied());
+            let recipients = positions.len() as u64;
+            // Waiting for a turn or a permit is what a shutdown cuts short; the message goes back.
+            let Some(turn) = shutdown.run_until_cancelled(self.rate.turn(recipients)).await else { return Ok(GIVE_BACK) };
+            let rate = match turn? {
+                Turn::Now { rate } => rate,
+                Turn::QuotaSpent { quota } => {
+                    self.pause(id, &format!("the account's quota of {quota} recipients in 24 hours is used up; resume when SES shows room again")).await?;
+                    continue;
+                }
+            };
+            let permission = shutdown.run_until_cancelled(self.permits.take(id, known.epoch, recipients, rate)).await;
+            let Some(permission) = permission else { return Ok(GIVE_BACK) };
+            let permit = match permission? {
+                Permission::Permit(permit) => permit,
+                Permission::Denied(broadcast) => {
+                    self.broadcasts.note(&broadcast);
+                    if broadcast.broadcast_state == BroadcastState::Running {
+                        // Budget spent and recounted: whatever this chunk still lacks, its permits
+                        // are in claims that are open. It is looked at again when those are over.
+                        return Ok(After::PutBack(self.options.timing.lease));
+                    }
+                    continue;
+                }
+            };
+            let lease = self.options.timing.lease;
+            match self.ledger.claim(id, chunk.chunk, &seen, chunk.recipients.len(), self.dice.token(), lease).await? {
+                Claimed::Refused(found) => {
+                    self.permits.put_back(id, permit).await;
+                    seen = found;
+                }
+                Claimed::Ours(mut claim) => {
+                    let sent = self.send(permit, &mut claim, &known.letter, ready).await;
+                    return Ok(self.settle(message, id, &known, &mut claim, &positions, sent).await);
+                }
+            }
+        }
+    }
+
+    /// What to do with a message of a broadcast that does not run; nothing where it does.
+    async fn unless_running(&self, id: &BroadcastId, known: &Known) -> Result<Option<After>, LedgerError> {
+        Ok(match known.state {
+            BroadcastState::Stopping | BroadcastState::Stopped | BroadcastState::Complete => Some(After::Delete),
+            BroadcastState::Enumerating | BroadcastState::Paused | BroadcastState::Holding => Some(After::PutBack(PUT_BACK)),
+            BroadcastState::Running if self.clock.wall() > known.not_after => {
+                self.change(id, BroadcastState::Stopping, "its not_after is over").await?;
+                Some(After::Delete)
+            }
+            BroadcastState::Running => None,
+        })
+    }
+
+    /// From the send to the end of the message: confirm, then draw the conclusions.
+    async fn settle(&self, message: &Message, id: &BroadcastId, known: &Known, claim: &mut Claim, positions: &[usize], sent: Sent) -> After {
+        let Some(outcomes) = self.confirm(claim).await else {
+            // The claim stands unconfirmed and will read as in doubt; the message finds that out.
+            return After::Hide(self.options.timing.lease);
+        };
+        self.untold.add(id, positions, &outcomes);
+        if sent.slow_down {
+            self.rate.slow_down(self.dice.jitter(Duration::from_secs(1)));
+        }
+        let streak = self.doubts.count(sent.all_in_doubt);
+        let pause = sent.pause.or_else(|| {
+            (streak >= self.options.max_doubts_in_a_row).then(|| format!("{streak} chunks in a row are in doubt: the provider can't be reached or does not answer in time"))
+        });
+        if let Some(reason) = pause
+            && let Err(error) = self.pause(id, &reason).await
+        {
+            tracing::error!(%error, reason, "the broadcast should be paused and can't be");
+        }
+        let retryable = outcomes.count(Outcome::Retryable);
+        if retryable == 0 {
+            return After::Delete;
+        }
+        self.permits.give_back(id, known.epoch, retryable as u64).await;
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(900), self.dice.clone());
+        After::Hide(backoff.delay_after(message.receives).max(Duration::from_secs(1)))
+    }
+
+    /// Confirms, and tries again for as long as the handler may take: a confirmation that is lost
+    /// leaves recipients in doubt who were in fact accepted.
+    async fn confirm(&self, claim: &mut Claim) -> Option<Outcomes> {
+        let gives_up = self.clock.now() + self.options.timing.handler;
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5), self.dice.clone());
+        loop {
+            match self.ledger.confirm(claim).await {
+                Ok(Confirmed::Written(outcomes)) => return Some(outcomes),
+                Ok(Confirmed::NotOurs(found)) => {
+                    tracing::error!(?found, "a claim is no longer in our name: the ledger was changed from outside, or restored");
+                    return None;
+                }
+                Err(error) if self.clock.now() < gives_up => {
+                    tracing::warn!(%error, "a confirmation failed; trying again");
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a confirmation failed for good; the chunk will read as in doubt");
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn pause(&self, id: &BroadcastId, reason: &str) -> Result<(), LedgerError> {
+        self.change(id, BroadcastState::Paused, reason).await
+    }
+
+    async fn change(&self, id: &BroadcastId, to: BroadcastState, reason: &str) -> Result<(), LedgerError> {
+        match self.ledger.transition(id, Transition { to, actor: &self.actor, reason }).await {
+            Ok(broadcast) => {
+                tracing::error!(broadcast.id = %id, %to, reason, "the broadcast's state was changed");
+                self.broadcasts.note(&broadcast);
+                Ok(())
+            }
+            // Somebody else was first, and that is as well.
+            Err(LedgerError::Transition { .. }) => {
+                self.broadcasts.note(&self.ledger.broadcast(id).await?);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn readiness(seen: &Chunk, message: &ChunkMessage, now: Timestamp) -> Readiness {
+    let recipients = message.recipients.len();
+    if let Some(outcomes) = seen.outcomes().filter(|outcomes| outcomes.len() != recipients) {
+        return Readiness::Not(After::Bury(format!(
+            "the message has {recipients} recipients and the ledger's chunk {} has {}; it is not the frozen chunk",
+            message.chunk,
+            outcomes.len()
+        )));
+    }
+    match seen {
+        Chunk::Absent => Readiness::Claimable((0..recipients).collect()),
+        Chunk::Confirmed { outcomes, .. } => {
+            let retryable: Vec<usize> = outcomes.positions(Outcome::Retryable).collect();
+            if retryable.is_empty() { Readiness::Not(After::Delete) } else { Readiness::Claimable(retryable) }
+        }
+        Chunk::Claimed { lease_until, .. } => {
+            let left = Duration::try_from(lease_until.duration_since(now)).unwrap_or(Duration::ZERO);
+            // A claim whose lease is over is in doubt, and listed so by being there. Its message has
+            // nothing left to do.
+            if left.is_zero() { Readiness::Not(After::Delete) } else { Readiness::Not(After::Hide(left + Duration::from_secs(1))) }
+        }
+    }
+}

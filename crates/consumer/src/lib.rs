@@ -1,0 +1,21 @@
+//! The consumer: drains the chunks queue and sends.
+//!
+//! One chunk takes one plain way, in [`chunk`](chunk.rs): read as claimable, rate, permit, claim,
+//! send once, classify, confirm, delete. What this crate must never do: send without a claim of its
+//! own and a permit in hand; send again what may have been accepted; await anything between the
+//! claim and the send; delete a message whose chunk is not accounted for in the ledger.
+
+mod address_hash;
+mod after;
+mod broadcasts;
+mod chunk;
+mod classify;
+mod letter;
+mod permits;
+mod progress;
+mod rate;
+mod send;
+mod service;
+
+pub use address_hash::AddressHash;
+pub use service::{Consumer, Options};

@@ -1,0 +1,166 @@
+//! Keeping to the account's rate: the consumer's slots of it, spent evenly, and its daily quota.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex as StdMutex, PoisonError};
+use std::time::Duration;
+
+use issei_clock::{Clock, Instant};
+use issei_ledger::{Ledger, LedgerError, Slot, SlotRequest};
+use tokio::sync::Mutex;
+
+/// How long an answer of `GetAccount` is believed. It may be called once a second for an account
+/// (SES developer guide, "Service quotas"), and the quota moves slowly.
+const QUOTA_LASTS: Duration = Duration::from_secs(60);
+/// Timers are no finer than this, so a shorter wait is no wait.
+const TICK: Duration = Duration::from_millis(2);
+/// A slot is asked for by those who are ready to send, so what of it is used later than this was
+/// held up by something else, and its time is gone.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What came of waiting for one's turn.
+pub(crate) enum Turn {
+    /// It is now, at this rate.
+    Now { rate: f64 },
+    /// The day's quota is used up.
+    QuotaSpent { quota: u64 },
+}
+
+/// The rate, as one consumer uses it.
+pub(crate) struct Rate {
+    ledger: Ledger,
+    ses: aws_sdk_sesv2::Client,
+    clock: Clock,
+    /// Recipients a second at most, whatever the account allows.
+    ceiling: Option<f64>,
+    state: Mutex<State>,
+    /// Recipients of the chunks that wait for their turn: what the next slot should hold.
+    waiting: AtomicU64,
+    not_before: StdMutex<Option<Instant>>,
+}
+
+#[derive(Default)]
+struct State {
+    quota: Option<Quota>,
+    slot: Option<Slot>,
+    /// When the next recipient of the slot may be sent to.
+    next: Option<Instant>,
+    /// How many recipients of the slot have been sent to.
+    spent: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Quota {
+    rate: f64,
+    a_day: Option<u64>,
+    left_today: u64,
+    read_at: Instant,
+}
+
+impl Rate {
+    pub(crate) fn new(ledger: Ledger, ses: aws_sdk_sesv2::Client, clock: Clock, ceiling: Option<f64>) -> Self {
+        Self { ledger, ses, clock, ceiling, state: Mutex::default(), waiting: AtomicU64::new(0), not_before: StdMutex::default() }
+    }
+
+    /// Waits until `recipients` may be sent to.
+    pub(crate) async fn turn(&self, recipients: u64) -> Result<Turn, LedgerError> {
+        let _waiting = Waiting::enter(&self.waiting, recipients);
+        // Whoever waits here holds the lock, so turns come one after another.
+        let mut state = self.state.lock().await;
+        loop {
+            let quota = self.quota(&mut state).await?;
+            if let Some(a_day) = quota.a_day.filter(|_| quota.left_today < recipients) {
+                return Ok(Turn::QuotaSpent { quota: a_day });
+            }
+            let now = self.clock.now();
+            let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(not_before) = not_before.filter(|not_before| *not_before > now) {
+                tokio::time::sleep_until(not_before).await;
+                continue;
+            }
+            if let Some(slot) = state.slot.filter(|slot| state.spent + recipients <= slot.recipients) {
+                // Time that has passed unused is gone: the rate can't be saved up.
+                let at = state.next.unwrap_or(slot.starts).max(now);
+                if at < slot.ends + LATE {
+                    state.next = Some(at + Duration::from_secs_f64(as_f64(recipients) / quota.rate));
+                    state.spent += recipients;
+                    if let Some(quota) = &mut state.quota {
+                        quota.left_today = quota.left_today.saturating_sub(recipients);
+                    }
+                    if at.saturating_duration_since(now) > TICK {
+                        tokio::time::sleep_until(at).await;
+                    }
+                    return Ok(Turn::Now { rate: quota.rate });
+                }
+            }
+            let wanted = self.waiting.load(Ordering::Relaxed).min(whole(quota.rate)).max(recipients);
+            match self.ledger.rate_slot(wanted, quota.rate).await? {
+                SlotRequest::AskAgainIn(delay) => tokio::time::sleep(delay.max(TICK)).await,
+                SlotRequest::Given(slot) => {
+                    // The pace goes on from slot to slot: two in a row are not sent at once.
+                    state.next = state.next.max(Some(slot.starts));
+                    (state.slot, state.spent) = (Some(slot), 0);
+                }
+            }
+        }
+    }
+
+    async fn quota(&self, state: &mut State) -> Result<Quota, LedgerError> {
+        let now = self.clock.now();
+        if let Some(quota) = state.quota.filter(|quota| now.saturating_duration_since(quota.read_at) < QUOTA_LASTS) {
+            return Ok(quota);
+        }
+        let account = self.ses.get_account().send().await;
+        let account = account.map_err(|error| LedgerError::Unavailable { operation: "GetAccount", reason: issei_aws::chain(&error) });
+        let quota = match (account, state.quota) {
+            (Ok(account), _) => {
+                let quota = account.send_quota.unwrap_or_else(|| aws_sdk_sesv2::types::SendQuota::builder().build());
+                // SES says -1 for an unlimited quota (API reference, `SendQuota`).
+                let a_day = (quota.max24_hour_send >= 0.0).then(|| whole(quota.max24_hour_send));
+                let left_today = a_day.unwrap_or(u64::MAX).saturating_sub(whole(quota.sent_last24_hours));
+                let rate = self.ceiling.unwrap_or(f64::INFINITY).min(quota.max_send_rate).max(0.1);
+                Quota { rate, a_day, left_today, read_at: now }
+            }
+            // What was true a minute ago is better than stopping.
+            (Err(error), Some(old)) => {
+                tracing::warn!(%error, "the account's quota can't be read; going on with the last one");
+                Quota { read_at: now, ..old }
+            }
+            (Err(error), None) => return Err(error),
+        };
+        state.quota = Some(quota);
+        Ok(quota)
+    }
+
+    /// The provider said that it is too fast: nothing is sent before `delay` is over.
+    pub(crate) fn slow_down(&self, delay: Duration) {
+        let until = self.clock.now() + delay;
+        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        *not_before = not_before.max(Some(until));
+    }
+}
+
+/// Counts recipients as waiting for as long as it lives, however the wait ends.
+struct Waiting<'a>(&'a AtomicU64, u64);
+
+impl<'a> Waiting<'a> {
+    fn enter(waiting: &'a AtomicU64, recipients: u64) -> Self {
+        waiting.fetch_add(recipients, Ordering::Relaxed);
+        Self(waiting, recipients)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits first")]
+fn whole(number: f64) -> u64 {
+    number.clamp(0.0, 1e15) as u64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
+fn as_f64(recipients: u64) -> f64 {
+    recipients as f64
+}

@@ -1,0 +1,224 @@
+//! The consumer as a long-running service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use issei_aws::{Backoff, Message, Queue, Timing};
+use issei_clock::{Clock, Dice};
+use issei_ledger::Ledger;
+use issei_schema::{Actor, ChunkMessage};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::address_hash::AddressHash;
+use crate::after::{self, After};
+use crate::broadcasts::Broadcasts;
+use crate::chunk::Delivery;
+use crate::permits::Permits;
+use crate::progress::{TELL_EVERY, Untold};
+use crate::rate::Rate;
+
+/// The longest that SQS allows: an idle consumer costs three requests a minute.
+const POLL: Duration = Duration::from_secs(20);
+/// What one receive gives at most (SQS API reference, `ReceiveMessage`).
+const RECEIVE_MAX: usize = 10;
+
+/// How the consumer works.
+#[derive(Clone)]
+pub struct Options {
+    /// The SES configuration set that every send names.
+    pub configuration_set: String,
+    /// Chunks that are handled at once.
+    pub chunks_in_flight: usize,
+    /// Recipients a second at most, whatever the account allows.
+    pub rate_ceiling: Option<f64>,
+    /// So many chunks wholly in doubt in a row pause the broadcast.
+    pub max_doubts_in_a_row: u32,
+    pub timing: Timing,
+    pub address_hash: AddressHash,
+}
+
+/// The consumer.
+pub struct Consumer {
+    pub(crate) queue: Queue,
+    pub(crate) ledger: Ledger,
+    pub(crate) ses: aws_sdk_sesv2::Client,
+    pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
+    pub(crate) options: Options,
+    pub(crate) actor: Actor,
+    pub(crate) broadcasts: Broadcasts,
+    pub(crate) permits: Permits,
+    pub(crate) rate: Rate,
+    pub(crate) untold: Untold,
+    pub(crate) doubts: Doubts,
+}
+
+/// How many chunks in a row have been wholly in doubt.
+#[derive(Default)]
+pub(crate) struct Doubts(AtomicU32);
+
+impl Doubts {
+    pub(crate) fn count(&self, in_doubt: bool) -> u32 {
+        if in_doubt {
+            self.0.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            self.0.store(0, Ordering::Relaxed);
+            0
+        }
+    }
+}
+
+impl Consumer {
+    #[must_use]
+    pub fn new(ledger: Ledger, queue: Queue, ses: aws_sdk_sesv2::Client, clock: Clock, dice: Dice, actor: Actor, options: Options) -> Arc<Self> {
+        let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
+        Arc::new(Self {
+            broadcasts: Broadcasts::new(ledger.clone(), clock.clone()),
+            permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing, actor.clone()),
+            rate: Rate::new(ledger.clone(), ses.clone(), clock.clone(), options.rate_ceiling),
+            untold: Untold::new(ledger.clone(), shard),
+            doubts: Doubts::default(),
+            queue,
+            ledger,
+            ses,
+            clock,
+            dice,
+            options,
+            actor,
+        })
+    }
+
+    /// Works until `shutdown`: then it receives nothing more, finishes what is claimed, gives the
+    /// rest back, and returns. Dropping this future instead is a crash, and as safe as one.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let (decide, decided) = mpsc::channel(64);
+        let consumer = self.clone();
+        let mut aside = JoinSet::new();
+        aside.spawn(async move { after::carry_out(&consumer.queue, decided).await });
+        let consumer = self.clone();
+        let telling = aside.spawn(async move {
+            loop {
+                tokio::time::sleep(TELL_EVERY).await;
+                consumer.untold.tell().await;
+            }
+        });
+        self.receive(&shutdown, decide).await;
+        telling.abort();
+        // The last deletions go out before the end.
+        while aside.join_next().await.is_some() {}
+        self.permits.return_all().await;
+        self.untold.tell().await;
+    }
+
+    async fn receive(self: &Arc<Self>, shutdown: &CancellationToken, decide: mpsc::Sender<(Message, After)>) {
+        let places = Arc::new(Semaphore::new(self.options.chunks_in_flight));
+        let batch = RECEIVE_MAX.min(self.options.chunks_in_flight);
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
+        let mut work = JoinSet::new();
+        // Room for a whole batch first, so that receives are full ones and nothing waits in hand.
+        while let Some(Ok(room)) = shutdown.run_until_cancelled(places.clone().acquire_many_owned(u32::try_from(batch).unwrap_or(1))).await {
+            while work.try_join_next().is_some() {}
+            // Only the receive is cut off by a shutdown. What it may have taken comes again.
+            match shutdown.run_until_cancelled(self.queue.receive(batch, POLL)).await {
+                None => break,
+                Some(Ok(messages)) => {
+                    backoff.reset();
+                    if !messages.is_empty() {
+                        self.spawn(&mut work, messages, room, &decide, shutdown).await;
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "no messages can be received; trying again");
+                    shutdown.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
+                }
+            }
+        }
+        while work.join_next().await.is_some() {}
+    }
+
+    async fn spawn(
+        self: &Arc<Self>,
+        work: &mut JoinSet<()>,
+        messages: Vec<Message>,
+        mut room: OwnedSemaphorePermit,
+        decide: &mpsc::Sender<(Message, After)>,
+        shutdown: &CancellationToken,
+    ) {
+        for delivery in self.parse(messages, decide).await {
+            let Some(place) = room.split(1) else { return };
+            let (consumer, decide, shutdown) = (self.clone(), decide.clone(), shutdown.clone());
+            let span = tracing::info_span!("chunk", broadcast.id = %delivery.chunk.broadcast_id, chunk.seq = delivery.chunk.chunk);
+            work.spawn(
+                async move {
+                    let after = consumer.handle_in_time(&delivery, &shutdown).await;
+                    // The receiver outlives every sender, unless everything is being dropped.
+                    let _ = decide.send((delivery.message, after)).await;
+                    drop(place);
+                }
+                .instrument(span),
+            );
+        }
+    }
+
+    /// Parses messages and reads their chunks, all with one call. What can't be parsed is buried;
+    /// what can't be read stays in the queue.
+    async fn parse(&self, messages: Vec<Message>, decide: &mpsc::Sender<(Message, After)>) -> Vec<Delivery> {
+        let mut parsed = Vec::with_capacity(messages.len());
+        for message in messages {
+            match ChunkMessage::parse(&message.body) {
+                Ok(chunk) => parsed.push((message, chunk)),
+                Err(error) => {
+                    let _ = decide.send((message, After::Bury(error.to_string()))).await;
+                }
+            }
+        }
+        let keys: Vec<_> = parsed.iter().map(|(_, chunk)| (chunk.broadcast_id.clone(), chunk.chunk)).collect();
+        match self.ledger.chunks(&keys).await {
+            Ok(found) => parsed
+                .into_iter()
+                .filter_map(|(message, chunk)| {
+                    let seen = found.get(&(chunk.broadcast_id.clone(), chunk.chunk))?.clone();
+                    Some(Delivery { message, chunk, seen })
+                })
+                .collect(),
+            Err(error) => {
+                tracing::warn!(%error, "chunks can't be read; their messages come again");
+                for (message, _) in parsed {
+                    let after = self.later(&message);
+                    let _ = decide.send((message, after)).await;
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Handles a delivery while its message is kept hidden.
+    async fn handle_in_time(&self, delivery: &Delivery, shutdown: &CancellationToken) -> After {
+        let visibility = self.options.timing.visibility;
+        let handled = self.handle(delivery, shutdown);
+        tokio::pin!(handled);
+        loop {
+            tokio::select! {
+                handled = &mut handled => return handled.unwrap_or_else(|error| {
+                    tracing::warn!(%error, receives = delivery.message.receives, "a chunk can't be handled now; its message comes again");
+                    self.later(&delivery.message)
+                }),
+                () = tokio::time::sleep(visibility / 3) => {
+                    if let Err(error) = self.queue.hide_batch(std::slice::from_ref(&delivery.message.receipt), visibility).await {
+                        tracing::warn!(%error, "a message can't be kept hidden; it may be handed out again, which is harmless");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Failures come again by visibility, each time later, and end in the dead-letter queue.
+    fn later(&self, message: &Message) -> After {
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(900), self.dice.clone());
+        After::Hide(backoff.delay_after(message.receives))
+    }
+}

@@ -1,0 +1,274 @@
+//! The broadcast item: state, budget, cursors and audit trail, and the steps between its states.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::item::{Item, Key, OPEN, n, read, s};
+use crate::{BroadcastState, Ledger, LedgerError, Tally};
+
+/// A broadcast as the ledger has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Broadcast {
+    pub broadcast_id: BroadcastId,
+    pub command_hash: String,
+    pub audience: AudienceName,
+    pub broadcast_state: BroadcastState,
+    /// Grows with each resume and approval; a permit is granted for one epoch.
+    pub epoch: u64,
+    /// The command's budget.
+    pub max_recipients: u64,
+    /// Permits that may still be granted.
+    pub remaining: u64,
+    /// Permits kept back until a canary is approved.
+    pub withheld: u64,
+    /// Permits granted and not given back.
+    pub granted: u64,
+    /// Grows with each grant, so that a recount can tell that there was none.
+    pub grant_count: u64,
+    pub chunk_size: u32,
+    pub pages: u32,
+    /// Pages whose chunks have been enqueued.
+    pub enqueued_pages: u32,
+    pub chunks: u32,
+    pub recipients: u64,
+    pub skipped: u64,
+    /// Hash of the last page: the head of the chain.
+    pub chain: String,
+    /// The key after which enumeration goes on.
+    #[serde(default)]
+    pub last_key: Option<String>,
+    pub canary: u64,
+    pub not_after: Timestamp,
+    pub created_at: Timestamp,
+    pub audit_trail: Vec<AuditEntry>,
+    /// Exact totals, written when the broadcast is over.
+    #[serde(default)]
+    pub totals: Option<Totals>,
+}
+
+/// One step in a broadcast's life: who, when, what and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    pub at: Timestamp,
+    pub actor: String,
+    pub step: String,
+    pub reason: String,
+}
+
+/// Exact counts of recipients by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub accepted: u64,
+    pub rejected: u64,
+    pub retryable: u64,
+    pub in_doubt: u64,
+}
+
+/// A step that somebody wants.
+pub struct Transition<'a> {
+    pub to: BroadcastState,
+    pub actor: &'a Actor,
+    pub reason: &'a str,
+}
+
+/// How an enumeration ended.
+#[derive(Debug)]
+pub enum Enumerated {
+    /// The audience is frozen and the broadcast runs.
+    Running(Broadcast),
+    /// Something changed in between; look at it again.
+    Changed(Broadcast),
+}
+
+impl Broadcast {
+    /// A broadcast as its command makes it, with nothing frozen.
+    pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, now: Timestamp) -> Self {
+        Self {
+            broadcast_id: command.broadcast_id.clone(),
+            command_hash: command.hash().to_string(),
+            audience: command.audience.clone(),
+            broadcast_state: BroadcastState::Enumerating,
+            epoch: 1,
+            max_recipients: command.max_recipients.get(),
+            remaining: 0,
+            withheld: 0,
+            granted: 0,
+            grant_count: 0,
+            chunk_size,
+            pages: 0,
+            enqueued_pages: 0,
+            chunks: 0,
+            recipients: 0,
+            skipped: 0,
+            chain: String::new(),
+            last_key: None,
+            canary: command.canary.map_or(0, std::num::NonZeroU64::get),
+            not_after: command.not_after,
+            created_at: now,
+            audit_trail: vec![AuditEntry {
+                at: now,
+                actor: command.requested_by.to_string(),
+                step: "enumerating".to_owned(),
+                reason: "command received".to_owned(),
+            }],
+            totals: None,
+        }
+    }
+
+    /// The audience: everybody that the source named, mailable or not.
+    #[must_use]
+    pub fn audience_size(&self) -> u64 {
+        self.recipients + self.skipped
+    }
+
+    /// Says whether every chunk has been put on the queue at least once.
+    #[must_use]
+    pub fn is_enqueued(&self) -> bool {
+        self.broadcast_state != BroadcastState::Enumerating && self.enqueued_pages == self.pages
+    }
+}
+
+impl Ledger {
+    /// The broadcast, or nothing where the ledger has none of that id.
+    pub async fn find_broadcast(&self, id: &BroadcastId) -> Result<Option<Broadcast>, LedgerError> {
+        self.get(Key::broadcast(id)).await?.map(read).transpose()
+    }
+
+    /// The broadcast, which must be there.
+    pub async fn broadcast(&self, id: &BroadcastId) -> Result<Broadcast, LedgerError> {
+        self.find_broadcast(id).await?.ok_or_else(|| LedgerError::NoBroadcast { id: id.to_string(), table: self.table.clone() })
+    }
+
+    /// The broadcasts that are not over.
+    pub async fn open_broadcasts(&self) -> Result<Vec<BroadcastId>, LedgerError> {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :open").expression_attribute_values(":open", s(OPEN));
+            let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+            for item in answer.items.unwrap_or_default() {
+                let id = item.get("sk").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
+                ids.push(BroadcastId::try_from(id).map_err(|reason| LedgerError::corrupt("open", reason))?);
+            }
+            after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                return Ok(ids);
+            }
+        }
+    }
+
+    /// One conditional write that takes the broadcast from one state to another, with the actor
+    /// and the reason in its audit trail. Refused where the step is not in the table.
+    pub async fn transition(&self, id: &BroadcastId, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
+        let mut current = self.broadcast(id).await?;
+        loop {
+            let from = current.broadcast_state;
+            if !from.may_become(wanted.to) {
+                return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
+            }
+            let more = match (from, wanted.to) {
+                (BroadcastState::Paused, BroadcastState::Running) => ", epoch = epoch + :one",
+                (BroadcastState::Holding, BroadcastState::Running) => ", epoch = epoch + :one, remaining = remaining + withheld, withheld = :zero",
+                _ => "",
+            };
+            match self.step(&current, &wanted, more, "", Vec::new()).await? {
+                Ok(after) => return self.closed(after).await,
+                Err(now) => current = now,
+            }
+        }
+    }
+
+    /// Ends enumeration: the frozen audience becomes the budget, less what a canary keeps back.
+    pub async fn finish_enumeration(&self, broadcast: &Broadcast, actor: &Actor) -> Result<Enumerated, LedgerError> {
+        let reason = format!("audience frozen: {} recipients in {} chunks, {} skipped", broadcast.recipients, broadcast.chunks, broadcast.skipped);
+        let allowed = if broadcast.canary == 0 { broadcast.recipients } else { broadcast.canary.min(broadcast.recipients) };
+        let values = vec![(":allowed", n(allowed)), (":withheld", n(broadcast.recipients - allowed)), (":pages", n(broadcast.pages))];
+        let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
+        let more = ", remaining = :allowed, withheld = :withheld";
+        Ok(match self.step(broadcast, &wanted, more, " AND pages = :pages", values).await? {
+            Ok(after) => Enumerated::Running(after),
+            Err(now) => Enumerated::Changed(now),
+        })
+    }
+
+    /// Ends a running broadcast in which nothing is left to do, with its exact totals.
+    ///
+    /// The caller has counted every chunk and found each settled or long past its lease; the
+    /// condition makes sure that no permit was granted since.
+    pub async fn complete(&self, broadcast: &Broadcast, tally: &Tally, actor: &Actor) -> Result<bool, LedgerError> {
+        let totals = tally.totals();
+        let reason = format!("{} accepted, {} rejected, {} in doubt", totals.accepted, totals.rejected, totals.in_doubt);
+        let totals = serde_dynamo::to_attribute_value(totals).map_err(|error| LedgerError::corrupt("totals", error))?;
+        let values = vec![(":totals", totals), (":grants", n(broadcast.grant_count))];
+        let wanted = Transition { to: BroadcastState::Complete, actor, reason: &reason };
+        match self.step(broadcast, &wanted, ", totals = :totals", " AND grant_count = :grants", values).await? {
+            Ok(after) => self.closed(after).await.map(|_| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Writes one step. `Err` gives the broadcast as it is where the condition did not hold.
+    pub(crate) async fn step(
+        &self,
+        from: &Broadcast,
+        wanted: &Transition<'_>,
+        more_sets: &str,
+        more_conditions: &str,
+        more_values: Vec<(&str, AttributeValue)>,
+    ) -> Result<Result<Broadcast, Broadcast>, LedgerError> {
+        let id = &from.broadcast_id;
+        let entry = AuditEntry {
+            at: self.clock.wall(),
+            actor: wanted.actor.to_string(),
+            step: format!("{} -> {}", from.broadcast_state, wanted.to),
+            reason: wanted.reason.to_owned(),
+        };
+        let entry: AttributeValue = serde_dynamo::to_attribute_value(entry).map_err(|error| LedgerError::corrupt("audit_trail", error))?;
+        let mut request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::broadcast(id).into_item()))
+            .update_expression(format!("SET broadcast_state = :to, audit_trail = list_append(audit_trail, :entry){more_sets}"))
+            .condition_expression(format!("broadcast_state = :from AND epoch = :epoch{more_conditions}"))
+            .expression_attribute_values(":to", s(wanted.to.as_str()))
+            .expression_attribute_values(":from", s(from.broadcast_state.as_str()))
+            .expression_attribute_values(":epoch", n(from.epoch))
+            .expression_attribute_values(":entry", AttributeValue::L(vec![entry.clone()]))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        if more_sets.contains(":one") {
+            request = request.expression_attribute_values(":one", n(1));
+        }
+        if more_sets.contains(":zero") {
+            request = request.expression_attribute_values(":zero", n(0));
+        }
+        for (name, value) in more_values {
+            request = request.expression_attribute_values(name, value);
+        }
+        match request.send().await {
+            Ok(answer) => Ok(Ok(read(answer.attributes.unwrap_or_default())?)),
+            Err(error) => match error.as_service_error() {
+                Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    let now = self.refused_by(failed.item.clone(), Key::broadcast(id)).await?;
+                    let now: Broadcast = read(now.ok_or_else(|| LedgerError::corrupt(Key::broadcast(id).name(), "it is gone"))?)?;
+                    // The SDK's own retry may have found the row that its first try wrote.
+                    let ours = serde_dynamo::from_attribute_value::<_, AuditEntry>(entry).ok();
+                    if now.broadcast_state == wanted.to && now.audit_trail.last() == ours.as_ref() { Ok(Ok(now)) } else { Ok(Err(now)) }
+                }
+                _ => Err(LedgerError::call("UpdateItem")(error)),
+            },
+        }
+    }
+
+    /// Takes a broadcast that is over off the list of open ones. A crash before this leaves it
+    /// there, and whoever finds it calls this again.
+    pub async fn closed(&self, broadcast: Broadcast) -> Result<Broadcast, LedgerError> {
+        if broadcast.broadcast_state.is_over() {
+            let key: Item = Key::open(&broadcast.broadcast_id).into_item();
+            self.db.delete_item().table_name(&self.table).set_key(Some(key)).send().await.map_err(LedgerError::call("DeleteItem"))?;
+        }
+        Ok(broadcast)
+    }
+}

@@ -1,0 +1,33 @@
+//! What went wrong with the ledger, by what the caller must do.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+/// A ledger call that did not give an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Try again later. Whether a write took effect is not known; every write here is safe to repeat.
+    #[error("ledger {operation}: {reason}")]
+    Unavailable { operation: &'static str, reason: String },
+    /// Stop and look: an item says what no issei writes.
+    #[error("ledger item {item} can't be read: {reason}; do not send for this broadcast until it is understood")]
+    Corrupt { item: String, reason: String },
+    /// The caller named a broadcast that the ledger does not hold.
+    #[error("there is no broadcast `{id}` in the ledger table `{table}`; check the id with the app's log, and the table with `issei setup`")]
+    NoBroadcast { id: String, table: String },
+    /// The caller asked for a step that the state does not allow.
+    #[error("broadcast `{id}` is {from}, and from there it can't become {to}")]
+    Transition { id: String, from: crate::BroadcastState, to: crate::BroadcastState },
+}
+
+impl LedgerError {
+    pub(crate) fn call<E>(operation: &'static str) -> impl Fn(SdkError<E>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        move |error| Self::Unavailable { operation, reason: issei_aws::chain(&error) }
+    }
+
+    pub(crate) fn corrupt(item: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Corrupt { item: item.into(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,99 @@
+//! Keys, and reading and writing of items.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use issei_schema::BroadcastId;
+use serde::de::DeserializeOwned;
+
+use crate::{Ledger, LedgerError};
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// Pages and chunks of a broadcast are spread over this many partitions, so that none is hot:
+/// one DynamoDB partition takes 1,000 writes a second (developer guide, "Partitions").
+pub(crate) const SHARDS: u32 = 16;
+
+/// Where an item lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+}
+
+impl Key {
+    pub(crate) fn broadcast(id: &BroadcastId) -> Self {
+        Self { pk: format!("b#{id}"), sk: "broadcast".to_owned() }
+    }
+
+    pub(crate) fn command(id: &BroadcastId) -> Self {
+        Self { pk: format!("b#{id}"), sk: "command".to_owned() }
+    }
+
+    pub(crate) fn progress(id: &BroadcastId, shard: u32) -> Self {
+        Self { pk: format!("b#{id}"), sk: format!("progress#{shard:02}") }
+    }
+
+    pub(crate) fn page(id: &BroadcastId, seq: u32) -> Self {
+        Self { pk: shard(id, seq % SHARDS), sk: format!("page#{seq:08}") }
+    }
+
+    pub(crate) fn chunk(id: &BroadcastId, seq: u32) -> Self {
+        Self { pk: shard(id, seq % SHARDS), sk: format!("chunk#{seq:08}") }
+    }
+
+    pub(crate) fn open(id: &BroadcastId) -> Self {
+        Self { pk: OPEN.to_owned(), sk: id.to_string() }
+    }
+
+    pub(crate) fn rate() -> Self {
+        Self { pk: "account".to_owned(), sk: "rate".to_owned() }
+    }
+
+    pub(crate) fn into_item(self) -> Item {
+        [("pk".to_owned(), s(self.pk)), ("sk".to_owned(), s(self.sk))].into()
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.pk, self.sk)
+    }
+}
+
+/// The partition that lists broadcasts that are not over.
+pub(crate) const OPEN: &str = "open";
+
+pub(crate) fn shard(id: &BroadcastId, shard: u32) -> String {
+    format!("b#{id}#{shard:02}")
+}
+
+pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(crate) fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// Reads an item as `T`, leaving its keys aside.
+pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, LedgerError> {
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+    let name = format!("{} {}", text("pk"), text("sk"));
+    serde_dynamo::from_item(item).map_err(|error| LedgerError::corrupt(name, error))
+}
+
+impl Ledger {
+    /// A strongly consistent read.
+    pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, LedgerError> {
+        let request = self.db.get_item().table_name(&self.table).set_key(Some(key.into_item())).consistent_read(true);
+        Ok(request.send().await.map_err(LedgerError::call("GetItem"))?.item)
+    }
+
+    /// The item that a failed condition was checked against. Some endpoints leave it out of the
+    /// answer; then it is read.
+    pub(crate) async fn refused_by(&self, old: Option<Item>, key: Key) -> Result<Option<Item>, LedgerError> {
+        match old {
+            Some(item) if !item.is_empty() => Ok(Some(item)),
+            _ => self.get(key).await,
+        }
+    }
+}

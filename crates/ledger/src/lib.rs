@@ -1,0 +1,68 @@
+//! The sent-ledger: one DynamoDB table that alone decides what may be sent.
+//!
+//! | item | partition key | sort key | module |
+//! |---|---|---|---|
+//! | broadcast | `b#ID` | `broadcast` | [`broadcast`] |
+//! | command | `b#ID` | `command` | [`broadcast`] |
+//! | progress | `b#ID` | `progress#NN` | [`progress`] |
+//! | page | `b#ID#SHARD` | `page#SEQ` | [`page`] |
+//! | chunk | `b#ID#SHARD` | `chunk#SEQ` | [`chunk`] |
+//! | open broadcasts | `open` | `ID` | [`broadcast`] |
+//! | the account's rate | `account` | `rate` | [`rate`] |
+//!
+//! What this crate must never do: write a page, chunk or broadcast without a condition; use
+//! `BatchWriteItem`, which has none; or turn the lapse of time into a permission to send.
+
+mod broadcast;
+mod chunk;
+mod error;
+mod item;
+mod outcome;
+mod page;
+mod permit;
+mod progress;
+mod rate;
+mod recount;
+mod register;
+mod state;
+mod table;
+mod walk;
+
+pub use broadcast::{AuditEntry, Broadcast, Enumerated, Totals, Transition};
+pub use chunk::{Chunk, Claim, Claimed, Confirmed};
+pub use error::LedgerError;
+pub use outcome::{Outcome, Outcomes};
+pub use page::{Frozen, Page, PageBuilder, SkipReason, Skipped};
+pub use permit::{Block, Granted, Permit};
+pub use progress::Progress;
+pub use rate::{Slot, SlotRequest};
+pub use register::Registered;
+pub use state::BroadcastState;
+pub use table::TableReport;
+pub use walk::{RecipientOutcome, Tally};
+
+use std::time::Duration;
+
+use issei_clock::Clock;
+
+/// The ledger table and how to reach it.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    db: aws_sdk_dynamodb::Client,
+    table: String,
+    clock: Clock,
+    keep: Duration,
+}
+
+impl Ledger {
+    /// `keep` is how long pages and chunks stay before DynamoDB may delete them. It must outlive
+    /// every queue and backup that could bring a message back. Broadcast items stay for ever.
+    #[must_use]
+    pub fn new(db: aws_sdk_dynamodb::Client, table: String, clock: Clock, keep: Duration) -> Self {
+        Self { db, table, clock, keep }
+    }
+
+    fn expires_at(&self) -> i64 {
+        self.clock.wall().as_second().saturating_add(i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX))
+    }
+}

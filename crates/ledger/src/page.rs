@@ -1,0 +1,328 @@
+//! Pages: the audience, frozen. A page is written once, in one transaction that also checks that
+//! the broadcast may still enumerate and that this page comes next, and each page's hash covers the
+//! one before it. What is enqueued comes from here, never from the user table again.
+
+use std::io::Read;
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
+use issei_schema::{BroadcastId, ChunkMessage, Recipient, V1, limits};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::item::{Item, Key, n, read, s};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+
+/// JSON in one page before compression. An item has 400 KB at most (DynamoDB developer guide,
+/// "Quotas"), and data that does not compress must fit too.
+const PAGE_BYTES_MAX: usize = 350_000;
+/// What a page can unpack to: its own limit and what is around it.
+const UNPACKED_BYTES_MAX: u64 = 1_000_000;
+/// Of the levels, the one beyond which our data got no smaller for the time it took: JSON of
+/// recipients shrinks about fourfold at 1 and a few per cent more at 3.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Why somebody in the audience can't be mailed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The key column is null.
+    NoKey,
+    /// The key has more than 256 bytes, or a control character.
+    BadKey,
+    /// The key stands in the audience twice.
+    DuplicateKey,
+    /// The address column is null or empty.
+    NoAddress,
+    /// The address is not of the form local@domain.tld.
+    BadAddress,
+    /// SES can't mail a local part that is not ASCII.
+    AddressNotAscii,
+    /// A column that the content needs is null.
+    DataMissing,
+    /// A column holds a control character.
+    ControlCharacter,
+    /// The recipient with its data is larger than 16 KiB.
+    DataTooLarge,
+}
+
+/// Somebody in the audience who can't be mailed, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    pub key: String,
+    pub reason: SkipReason,
+    /// How many rows; more than one where they have no key to tell them apart.
+    pub rows: u64,
+}
+
+/// One page of a frozen audience.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub seq: u32,
+    /// The hash of the page before it; empty for the first.
+    pub previous: String,
+    pub first_chunk: u32,
+    body: Body,
+    /// The key after which the next page begins.
+    pub last_key: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Body {
+    chunks: Vec<Vec<Recipient>>,
+    skipped: Vec<Skipped>,
+}
+
+/// What became of a try at freezing a page.
+#[derive(Debug)]
+pub enum Frozen {
+    /// The page is in the ledger.
+    Written(Broadcast),
+    /// Another producer was first, or the broadcast was stopped. Go on from here.
+    Changed(Broadcast),
+}
+
+impl Page {
+    /// The messages of the page's chunks.
+    pub fn messages(&self, id: &BroadcastId) -> impl Iterator<Item = ChunkMessage> {
+        self.chunks().map(move |(chunk, recipients)| ChunkMessage {
+            version: V1,
+            broadcast_id: id.clone(),
+            page: self.seq,
+            chunk,
+            recipients: recipients.to_vec(),
+        })
+    }
+
+    /// The page's chunks with their numbers.
+    pub fn chunks(&self) -> impl Iterator<Item = (u32, &[Recipient])> {
+        (self.first_chunk..).zip(self.body.chunks.iter().map(Vec::as_slice))
+    }
+
+    /// Those who are skipped.
+    #[must_use]
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.body.skipped
+    }
+
+    /// How many recipients the page has.
+    #[must_use]
+    pub fn recipients(&self) -> usize {
+        self.body.chunks.iter().map(Vec::len).sum()
+    }
+
+    /// How many rows are skipped.
+    #[must_use]
+    pub fn skipped_rows(&self) -> u64 {
+        self.body.skipped.iter().map(|skipped| skipped.rows).sum()
+    }
+
+    /// Nobody, mailable or not.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.body.chunks.is_empty() && self.body.skipped.is_empty()
+    }
+}
+
+/// Fills a page row by row and cuts it into chunks.
+pub struct PageBuilder {
+    page: Page,
+    chunk_size: usize,
+    /// Recipients before this page, for the chunk that ends with the canary.
+    before: u64,
+    canary: u64,
+    bytes: usize,
+    chunk_bytes: usize,
+}
+
+impl PageBuilder {
+    /// A page that goes on where the broadcast's last one ended.
+    #[must_use]
+    pub fn after(broadcast: &Broadcast) -> Self {
+        let page = Page {
+            seq: broadcast.pages,
+            previous: broadcast.chain.clone(),
+            first_chunk: broadcast.chunks,
+            body: Body::default(),
+            last_key: broadcast.last_key.clone(),
+        };
+        let chunk_size = usize::try_from(broadcast.chunk_size).unwrap_or(1).clamp(1, limits::CHUNK_RECIPIENTS_MAX);
+        Self { page, chunk_size, before: broadcast.recipients, canary: broadcast.canary, bytes: 0, chunk_bytes: 0 }
+    }
+
+    /// Takes a recipient whose message size is `bytes`, and records that its key stands in
+    /// `repeats` further rows; false where the page is full without it.
+    pub fn push(&mut self, recipient: Recipient, bytes: usize, repeats: u64) -> bool {
+        let repeated = recipient.key.as_str().chars().take(64).collect::<String>();
+        let room = bytes + if repeats == 0 { 0 } else { skipped_bytes(&repeated) };
+        if self.bytes + room > PAGE_BYTES_MAX {
+            return false;
+        }
+        if repeats > 0 {
+            self.skip(repeated, SkipReason::DuplicateKey, repeats);
+        }
+        // The chunk's own JSON around its recipients takes less than a kilobyte.
+        let full = self.page.body.chunks.last().is_none_or(|chunk| chunk.len() >= self.chunk_size)
+            || self.chunk_bytes + bytes + 1024 > limits::CHUNK_BYTES_MAX
+            || (self.canary > 0 && self.before + self.page.recipients() as u64 == self.canary);
+        if full {
+            self.page.body.chunks.push(Vec::with_capacity(self.chunk_size));
+            self.chunk_bytes = 0;
+        }
+        if let Some(chunk) = self.page.body.chunks.last_mut() {
+            chunk.push(recipient);
+        }
+        self.bytes += bytes + 1;
+        self.chunk_bytes += bytes + 1;
+        true
+    }
+
+    /// Records somebody who can't be mailed; false where the page is full without them.
+    pub fn skip(&mut self, key: String, reason: SkipReason, rows: u64) -> bool {
+        let bytes = skipped_bytes(&key);
+        if self.bytes + bytes > PAGE_BYTES_MAX {
+            return false;
+        }
+        self.page.body.skipped.push(Skipped { key, reason, rows });
+        self.bytes += bytes;
+        true
+    }
+
+    /// Moves the cursor: the next page begins after this key.
+    pub fn advance(&mut self, key: String) {
+        self.page.last_key = Some(key);
+    }
+
+    /// The page as it is now.
+    #[must_use]
+    pub fn build(self) -> Page {
+        self.page
+    }
+}
+
+/// The most JSON that an entry for a skipped row takes: every character of a key may be escaped.
+fn skipped_bytes(key: &str) -> usize {
+    key.len() * 2 + 80
+}
+
+/// The chained hash: over the page before, the number, and everything that the page says.
+fn hash(previous: &str, seq: u32, body: &[u8]) -> String {
+    hex::encode(Sha256::new().chain_update(previous).chain_update(seq.to_be_bytes()).chain_update(body).finalize())
+}
+
+pub(crate) fn packed(bytes: &[u8]) -> Result<AttributeValue, LedgerError> {
+    let packed = zstd::bulk::compress(bytes, ZSTD_LEVEL).map_err(|error| LedgerError::corrupt("body", error))?;
+    Ok(AttributeValue::B(Blob::new(packed)))
+}
+
+pub(crate) fn unpacked(name: &str, value: Option<&AttributeValue>) -> Result<Vec<u8>, LedgerError> {
+    let blob = value.and_then(|value| value.as_b().ok()).ok_or_else(|| LedgerError::corrupt(name, "it has no body"))?;
+    let reader = zstd::stream::read::Decoder::new(blob.as_ref()).map_err(|error| LedgerError::corrupt(name, error))?;
+    let mut bytes = Vec::new();
+    reader.take(UNPACKED_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| LedgerError::corrupt(name, error))?;
+    Ok(bytes)
+}
+
+impl Ledger {
+    /// Writes a page that was built after `broadcast`, unless that is no longer the state of things.
+    pub async fn freeze_page(&self, broadcast: &Broadcast, page: &Page) -> Result<Frozen, LedgerError> {
+        let id = &broadcast.broadcast_id;
+        let body = serde_json::to_vec(&page.body).map_err(|error| LedgerError::corrupt("page", error))?;
+        let page_hash = hash(&page.previous, page.seq, &body);
+        let key = Key::page(id, page.seq);
+        let mut item: Item = key.clone().into_item();
+        item.extend([
+            ("body".to_owned(), packed(&body)?),
+            ("page_hash".to_owned(), s(&page_hash)),
+            ("previous_hash".to_owned(), s(&page.previous)),
+            ("first_chunk".to_owned(), n(page.first_chunk)),
+            ("expires_at".to_owned(), n(self.expires_at())),
+        ]);
+        if let Some(last_key) = &page.last_key {
+            item.insert("last_key".to_owned(), s(last_key));
+        }
+        let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::broadcast(id).into_item()))
+            .condition_expression("broadcast_state = :enumerating AND pages = :seq AND chain = :previous")
+            .expression_attribute_values(":enumerating", s(BroadcastState::Enumerating.as_str()))
+            .expression_attribute_values(":seq", n(page.seq))
+            .expression_attribute_values(":previous", s(&page.previous))
+            .expression_attribute_values(":pages", n(page.seq + 1))
+            .expression_attribute_values(":hash", s(&page_hash))
+            .expression_attribute_values(":chunks", n(page.body.chunks.len()))
+            .expression_attribute_values(":recipients", n(page.recipients()))
+            .expression_attribute_values(":skipped", n(page.skipped_rows()));
+        let mut set = "SET pages = :pages, chain = :hash, chunks = chunks + :chunks, recipients = recipients + :recipients, skipped = skipped + :skipped".to_owned();
+        if let Some(last_key) = &page.last_key {
+            set.push_str(", last_key = :last_key");
+            update = update.expression_attribute_values(":last_key", s(last_key));
+        }
+        let built = put.build().and_then(|put| Ok((put, update.update_expression(set).build()?)));
+        let (put, update) = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;
+        let writes = [TransactWriteItem::builder().put(put).build(), TransactWriteItem::builder().update(update).build()];
+        match self.db.transact_write_items().set_transact_items(Some(writes.to_vec())).send().await {
+            Ok(_) => {
+                let mut after = broadcast.clone();
+                after.pages = page.seq + 1;
+                after.chain = page_hash;
+                after.chunks += u32::try_from(page.body.chunks.len()).unwrap_or(u32::MAX);
+                after.recipients += page.recipients() as u64;
+                after.skipped += page.skipped_rows();
+                after.last_key.clone_from(&page.last_key);
+                Ok(Frozen::Written(after))
+            }
+            Err(error) if matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_))) => {
+                let now = self.broadcast(id).await?;
+                // Where the chain has not moved, another transaction was only in the way.
+                if now.pages == page.seq && now.broadcast_state == BroadcastState::Enumerating {
+                    return Err(LedgerError::call("TransactWriteItems")(error));
+                }
+                Ok(Frozen::Changed(now))
+            }
+            Err(error) => Err(LedgerError::call("TransactWriteItems")(error)),
+        }
+    }
+
+    /// Reads a frozen page and checks its hash.
+    pub async fn page(&self, id: &BroadcastId, seq: u32) -> Result<Page, LedgerError> {
+        let key = Key::page(id, seq);
+        let name = key.name();
+        let item = self.get(key).await?.ok_or_else(|| LedgerError::corrupt(&name, "it is not there"))?;
+        let text = |attribute: &str| item.get(attribute).and_then(|value| value.as_s().ok()).cloned();
+        let bytes = unpacked(&name, item.get("body"))?;
+        let previous = text("previous_hash").unwrap_or_default();
+        if text("page_hash").as_deref() != Some(hash(&previous, seq, &bytes).as_str()) {
+            return Err(LedgerError::corrupt(name, "its hash is not that of its content"));
+        }
+        let first_chunk = item.get("first_chunk").and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
+        Ok(Page {
+            seq,
+            previous,
+            first_chunk: first_chunk.ok_or_else(|| LedgerError::corrupt(&name, "it has no first_chunk"))?,
+            body: serde_json::from_slice(&bytes).map_err(|error| LedgerError::corrupt(&name, error))?,
+            last_key: text("last_key"),
+        })
+    }
+
+    /// Records that the chunks of page `seq` are on the queue, and gives the broadcast as it is
+    /// then. Never moves the cursor backwards.
+    pub async fn enqueued(&self, id: &BroadcastId, seq: u32) -> Result<Broadcast, LedgerError> {
+        let request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::broadcast(id).into_item()))
+            .update_expression("SET enqueued_pages = :next")
+            .condition_expression("enqueued_pages < :next")
+            .expression_attribute_values(":next", n(seq + 1))
+            .return_values(ReturnValue::AllNew);
+        match request.send().await {
+            Ok(answer) => read(answer.attributes.unwrap_or_default()),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => self.broadcast(id).await,
+            Err(error) => Err(LedgerError::call("UpdateItem")(error)),
+        }
+    }
+}

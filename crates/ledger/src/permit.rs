@@ -1,0 +1,160 @@
+//! Permits: the budget and the kill switch in one conditional write.
+//!
+//! A consumer is granted a block of permits, which expires within seconds; each send consumes a
+//! [`Permit`] cut from it. Once a broadcast is no longer running nothing more is granted, and what
+//! is still sent is bounded by the blocks that are out.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use issei_clock::Instant;
+use issei_schema::BroadcastId;
+
+use crate::item::{Key, n, read, s};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+
+/// Permission to send to so many recipients until it expires. Made here alone, consumed by a send.
+#[must_use = "a permit that is not used must be put back"]
+#[derive(Debug)]
+pub struct Permit {
+    recipients: u64,
+    expires: Instant,
+}
+
+impl Permit {
+    /// Says whether a send may still begin.
+    #[must_use]
+    pub fn is_valid(&self, now: Instant) -> bool {
+        now < self.expires
+    }
+
+    /// For how many recipients it is.
+    #[must_use]
+    pub fn recipients(&self) -> u64 {
+        self.recipients
+    }
+}
+
+/// Permits that one consumer holds for one broadcast.
+#[derive(Debug)]
+pub struct Block {
+    epoch: u64,
+    left: u64,
+    expires: Instant,
+    /// What the broadcast had left after this grant, as the ledger said.
+    remaining: u64,
+}
+
+impl Block {
+    /// Cuts off a permit; nothing where too few are left or the block has expired.
+    pub fn take(&mut self, recipients: u64, now: Instant) -> Option<Permit> {
+        if now >= self.expires || self.left < recipients {
+            return None;
+        }
+        self.left -= recipients;
+        Some(Permit { recipients, expires: self.expires })
+    }
+
+    /// Takes back a permit that was not used. One from another block is lost, and comes back with
+    /// the next recount.
+    pub fn put_back(&mut self, permit: Permit) {
+        if permit.expires == self.expires {
+            self.left += permit.recipients;
+        }
+    }
+
+    /// Ends the block and tells how many permits were not used.
+    #[must_use]
+    pub fn into_unused(self) -> (u64, u64) {
+        (self.epoch, self.left)
+    }
+
+    /// What the broadcast had left after this grant.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// Says whether the block has expired.
+    #[must_use]
+    pub fn is_over(&self, now: Instant) -> bool {
+        now >= self.expires
+    }
+}
+
+/// What became of a request for permits.
+#[derive(Debug)]
+pub enum Granted {
+    Block(Block),
+    /// None, because of the broadcast's state, its epoch, or what remains.
+    Denied(Broadcast),
+}
+
+impl Ledger {
+    /// Asks for `most` permits, or fewer where fewer remain, but at least `least`.
+    pub async fn grant(&self, id: &BroadcastId, epoch: u64, least: u64, most: u64, life: Duration) -> Result<Granted, LedgerError> {
+        let mut wanted = most.max(least);
+        loop {
+            // Life is counted from before the request, so that no answer's delay lengthens it.
+            let expires = self.clock.now() + life;
+            let request = self
+                .db
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(Key::broadcast(id).into_item()))
+                .update_expression("SET remaining = remaining - :n, granted = granted + :n, grant_count = grant_count + :one")
+                .condition_expression("broadcast_state = :running AND epoch = :epoch AND remaining >= :n")
+                .expression_attribute_values(":n", n(wanted))
+                .expression_attribute_values(":one", n(1))
+                .expression_attribute_values(":running", s(BroadcastState::Running.as_str()))
+                .expression_attribute_values(":epoch", n(epoch))
+                .return_values(ReturnValue::UpdatedNew)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            match request.send().await {
+                Ok(answer) => {
+                    let remaining = answer.attributes.as_ref().and_then(|item| item.get("remaining")?.as_n().ok()?.parse().ok()).unwrap_or(0);
+                    return Ok(Granted::Block(Block { epoch, left: wanted, expires, remaining }));
+                }
+                Err(error) => match error.as_service_error() {
+                    Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                        let now = self.refused_by(failed.item.clone(), Key::broadcast(id)).await?;
+                        let now: Broadcast = read(now.ok_or_else(|| LedgerError::NoBroadcast { id: id.to_string(), table: self.table.clone() })?)?;
+                        let open = now.broadcast_state == BroadcastState::Running && now.epoch == epoch;
+                        if !open || now.remaining < least || now.remaining >= wanted {
+                            return Ok(Granted::Denied(now));
+                        }
+                        wanted = now.remaining;
+                    }
+                    _ => return Err(LedgerError::call("UpdateItem")(error)),
+                },
+            }
+        }
+    }
+
+    /// Gives unused permits back. The caller has destroyed them already.
+    ///
+    /// Sent once and never retried: adding the same permits twice would let the budget be passed,
+    /// while losing them only waits for a recount.
+    pub async fn give_back(&self, id: &BroadcastId, epoch: u64, permits: u64) -> Result<(), LedgerError> {
+        if permits == 0 {
+            return Ok(());
+        }
+        let request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::broadcast(id).into_item()))
+            .update_expression("SET remaining = remaining + :n, granted = granted - :n")
+            .condition_expression("epoch = :epoch AND granted >= :n")
+            .expression_attribute_values(":n", n(permits))
+            .expression_attribute_values(":epoch", n(epoch));
+        let once = aws_sdk_dynamodb::config::Config::builder().retry_config(RetryConfig::disabled());
+        match request.customize().config_override(once).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => Ok(()),
+            Err(error) => Err(LedgerError::call("UpdateItem")(error)),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Recounting the budget from the claims, which brings back permits that a crash lost.
+
+use issei_schema::Actor;
+
+use crate::item::{Key, n, read, s};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Tally, Transition};
+
+impl Ledger {
+    /// Sets what remains of the budget to what the claims leave of it, and gives the broadcast as
+    /// it is then.
+    ///
+    /// The caller has seen `broadcast` unchanged for longer than a permit lives and a ledger call
+    /// takes, on its own monotonic clock. So every permit granted has expired, and no claim under
+    /// one can still arrive; a grant in between makes this do nothing.
+    pub async fn recount(&self, broadcast: &Broadcast) -> Result<Broadcast, LedgerError> {
+        let id = &broadcast.broadcast_id;
+        let spent = self.tally(id).await?.spent();
+        let allowed = broadcast.recipients.saturating_sub(broadcast.withheld);
+        let request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::broadcast(id).into_item()))
+            .update_expression("SET remaining = :remaining, granted = :spent, grant_count = grant_count + :one")
+            .condition_expression("broadcast_state = :running AND epoch = :epoch AND grant_count = :seen")
+            .expression_attribute_values(":remaining", n(allowed.saturating_sub(spent)))
+            .expression_attribute_values(":spent", n(spent))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":running", s(BroadcastState::Running.as_str()))
+            .expression_attribute_values(":epoch", n(broadcast.epoch))
+            .expression_attribute_values(":seen", n(broadcast.grant_count))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+        match request.send().await {
+            Ok(answer) => read(answer.attributes.unwrap_or_default()),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => self.broadcast(id).await,
+            Err(error) => Err(LedgerError::call("UpdateItem")(error)),
+        }
+    }
+
+    /// Holds a running broadcast whose canary is spent, until an operator approves the rest.
+    pub async fn hold_after_canary(&self, broadcast: &Broadcast, actor: &Actor) -> Result<Broadcast, LedgerError> {
+        let reason = format!("the canary of {} recipients is sent", broadcast.canary);
+        let wanted = Transition { to: BroadcastState::Holding, actor, reason: &reason };
+        let values = vec![(":grants", n(broadcast.grant_count))];
+        Ok(match self.step(broadcast, &wanted, "", " AND grant_count = :grants", values).await? {
+            Ok(after) => after,
+            Err(now) => now,
+        })
+    }
+}
+
+impl Tally {
+    /// Recipients whose permits are used up for good: whatever is not surely unsent.
+    fn spent(&self) -> u64 {
+        let totals = self.totals();
+        totals.accepted + totals.rejected + totals.in_doubt
+    }
+}

@@ -1,0 +1,112 @@
+//! What the configuration says of an audience.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::SourceError;
+
+/// Where an audience comes from. A command names it; SQL stands here and nowhere else.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AudienceConfig {
+    /// A database: `postgres://…`, `mysql://…` (MariaDB too) or `sqlite:PATH`. Never with a
+    /// password in it; for that, use `url_env`.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The environment variable that holds the database's URL.
+    #[serde(default)]
+    pub url_env: Option<String>,
+    /// A file instead of a database: `.csv` with a header line, or `.jsonl` with an object a line.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// The table, `schema.table` where it needs one.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// A query instead of a table. It is read as a subquery, so it must give the columns by name.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// The key column: unique, never changed, and what tells one user from another.
+    pub key: String,
+    /// `integer`, `text` or `uuid`.
+    #[serde(default)]
+    pub key_type: KeyType,
+    /// The column with the mail address.
+    pub address: String,
+    /// The columns that the content's placeholders may name.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// A condition in SQL, such as `deleted_at IS NULL`.
+    #[serde(default)]
+    pub filter: Option<String>,
+}
+
+/// How keys compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyType {
+    #[default]
+    Integer,
+    Text,
+    Uuid,
+}
+
+/// Where the rows come from, once the configuration has been checked.
+pub(crate) enum Place {
+    File(String),
+    Database { url: String, from: From },
+}
+
+/// What is read of a database.
+#[derive(Clone)]
+pub(crate) enum From {
+    Table(String),
+    Query(String),
+}
+
+impl AudienceConfig {
+    /// Checks that the configuration names one source, and looks up its URL.
+    pub(crate) fn place(&self, name: &str) -> Result<Place, SourceError> {
+        let wrong = |reason: &str| SourceError::Config { audience: name.to_owned(), reason: reason.to_owned() };
+        if let Some(file) = &self.file {
+            if self.url.is_some() || self.url_env.is_some() || self.table.is_some() || self.query.is_some() || self.filter.is_some() {
+                return Err(wrong("`file` stands alone: take out `url`, `url_env`, `table`, `query` and `filter`"));
+            }
+            return Ok(Place::File(file.clone()));
+        }
+        let url = match (&self.url, &self.url_env) {
+            (Some(url), None) if has_password(url) => {
+                return Err(wrong("`url` holds a password; put the URL into an environment variable and name that in `url_env`"));
+            }
+            (Some(url), None) => url.clone(),
+            (None, Some(variable)) => std::env::var(variable)
+                .map_err(|_| wrong(&format!("`url_env` names the environment variable {variable}, which is not set; set it to the database's URL")))?,
+            _ => return Err(wrong("give one of `file`, `url` and `url_env`")),
+        };
+        match (&self.table, &self.query) {
+            (Some(table), None) => Ok(Place::Database { url, from: From::Table(table.clone()) }),
+            (None, Some(query)) => Ok(Place::Database { url, from: From::Query(query.clone()) }),
+            _ => Err(wrong("give one of `table` and `query`")),
+        }
+    }
+}
+
+fn has_password(url: &str) -> bool {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || url.contains("password=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_configuration_is_refused() {
+        for url in ["postgres://a:secret@db/x", "mysql://a:secret@db", "postgres://db/x?password=secret"] {
+            let config = AudienceConfig { url: Some(url.to_owned()), table: Some("users".to_owned()), ..AudienceConfig::default() };
+            let Err(error) = config.place("users") else { panic!("{url} is taken") };
+            assert!(error.to_string().contains("url_env") && !error.to_string().contains("secret"), "{error}");
+        }
+        let config = AudienceConfig { url: Some("postgres://a@db/x".to_owned()), table: Some("users".to_owned()), ..AudienceConfig::default() };
+        assert!(config.place("users").is_ok());
+    }
+}

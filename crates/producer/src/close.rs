@@ -1,0 +1,106 @@
+//! Looking after open broadcasts: ending those that are done or whose time is over, and carrying on
+//! those that lost their command. A broadcast is complete only by an exact count of the ledger,
+//! never because a queue looks empty.
+
+use std::collections::HashMap;
+
+use issei_clock::Instant;
+use issei_ledger::{Broadcast, BroadcastState, LedgerError, Transition};
+use issei_schema::BroadcastId;
+use jiff::SignedDuration;
+
+use crate::service::{Producer, ProducerError};
+
+/// What was seen of each open broadcast, so that the exact count, which reads every chunk, is only
+/// made where it may succeed.
+#[derive(Default)]
+pub(crate) struct Closer(HashMap<BroadcastId, Seen>);
+
+struct Seen {
+    /// State, pages frozen, pages enqueued, chunks settled: what moves while somebody works on it.
+    sight: (BroadcastState, u32, u32, u64),
+    since: Instant,
+    /// When the exact count was made for this very sight and said no.
+    counted_at: Option<Instant>,
+}
+
+impl Producer {
+    pub(crate) async fn close(&self, closer: &mut Closer) -> Result<(), ProducerError> {
+        let open = self.ledger.open_broadcasts().await?;
+        closer.0.retain(|id, _| open.contains(id));
+        for id in open {
+            let broadcast = self.ledger.broadcast(&id).await?;
+            let settled = if broadcast.is_enqueued() { self.ledger.progress(&id).await?.settled_chunks } else { 0 };
+            let now = self.clock.now();
+            let sight = (broadcast.broadcast_state, broadcast.pages, broadcast.enqueued_pages, settled);
+            let seen = closer.0.entry(id).or_insert(Seen { sight, since: now, counted_at: None });
+            if seen.sight != sight {
+                *seen = Seen { sight, since: now, counted_at: None };
+            }
+            self.look_at(broadcast, seen, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_at(&self, broadcast: Broadcast, seen: &mut Seen, now: Instant) -> Result<(), ProducerError> {
+        let timing = &self.options.timing;
+        let still_for = now.saturating_duration_since(seen.since);
+        let too_late = self.clock.wall() > broadcast.not_after;
+        match broadcast.broadcast_state {
+            BroadcastState::Stopped | BroadcastState::Complete => {
+                self.ledger.closed(broadcast).await?;
+            }
+            // Counted from when it was first seen here, on our own clock: never too early.
+            BroadcastState::Stopping if still_for > timing.longest_leak() => {
+                self.step(&broadcast, BroadcastState::Stopped, "every permit granted before the stop has expired").await?;
+            }
+            BroadcastState::Enumerating if too_late => self.step(&broadcast, BroadcastState::Stopped, "its not_after is over").await?,
+            BroadcastState::Enumerating if still_for > timing.visibility => {
+                tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody freezes this audience any more; carrying on from the ledger");
+                let command = self.ledger.command(&broadcast.broadcast_id).await?;
+                let frozen = self.freeze(&command, broadcast).await?;
+                self.enqueue(frozen).await?;
+            }
+            BroadcastState::Running if broadcast.is_enqueued() => {
+                // Progress is approximate. Where it says done, count; where it stands still, a
+                // consumer may have died with the last of it, so count then and now too.
+                let looks_done = seen.sight.3 >= u64::from(broadcast.chunks);
+                let due = seen.counted_at.is_none_or(|at| now.saturating_duration_since(at) > timing.lease);
+                if (looks_done || still_for > timing.lease) && due {
+                    seen.counted_at = Some(now);
+                    self.complete(&broadcast).await?;
+                }
+                if too_late && !looks_done {
+                    self.step(&broadcast, BroadcastState::Stopping, "its not_after is over").await?;
+                }
+            }
+            BroadcastState::Paused | BroadcastState::Holding if too_late => {
+                self.step(&broadcast, BroadcastState::Stopping, "its not_after is over").await?;
+            }
+            BroadcastState::Running if still_for > timing.visibility => {
+                tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody enqueues these chunks any more; carrying on from the ledger");
+                self.enqueue(broadcast).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn complete(&self, broadcast: &Broadcast) -> Result<(), ProducerError> {
+        let tally = self.ledger.tally(&broadcast.broadcast_id).await?;
+        let quiet = SignedDuration::try_from(self.options.timing.request_lifetime).unwrap_or(SignedDuration::MAX);
+        if tally.is_settled(broadcast.chunks, self.clock.wall(), quiet) && self.ledger.complete(broadcast, &tally, &self.actor).await? {
+            tracing::info!(broadcast.id = %broadcast.broadcast_id, totals = ?tally.totals(), "broadcast complete");
+        }
+        Ok(())
+    }
+
+    async fn step(&self, broadcast: &Broadcast, to: BroadcastState, reason: &str) -> Result<(), ProducerError> {
+        tracing::warn!(broadcast.id = %broadcast.broadcast_id, %to, reason, "changing the state of a broadcast");
+        match self.ledger.transition(&broadcast.broadcast_id, Transition { to, actor: &self.actor, reason }).await {
+            // Somebody else changed it first.
+            Ok(_) | Err(LedgerError::Transition { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

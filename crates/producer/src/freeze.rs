@@ -1,0 +1,108 @@
+//! Freezing the audience: page after page into the ledger, before anything is enqueued.
+
+use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LedgerError, Page, PageBuilder, SkipReason, Transition};
+use issei_schema::BroadcastCommand;
+
+use crate::row::{Judged, Needed, judge};
+use crate::service::{Producer, ProducerError};
+use crate::source::{Row, Source};
+
+/// A page with what it says of the source.
+struct Built {
+    page: Page,
+    /// The source had no further row.
+    is_last: bool,
+}
+
+impl Producer {
+    /// Freezes what is not frozen yet. Ends when the broadcast no longer enumerates, whoever ended it.
+    pub(crate) async fn freeze(&self, command: &BroadcastCommand, mut broadcast: Broadcast) -> Result<Broadcast, ProducerError> {
+        if broadcast.broadcast_state != BroadcastState::Enumerating {
+            return Ok(broadcast);
+        }
+        let Ok((audience, needed)) = crate::command::needed(command, &self.options.audiences) else {
+            return Err(ProducerError::AudienceGone { audience: command.audience.to_string() });
+        };
+        let source = Source::open(command.audience.as_str(), audience).await?;
+        while broadcast.broadcast_state == BroadcastState::Enumerating {
+            let built = self.build(&broadcast, &source, &needed).await?;
+            if broadcast.recipients + built.page.recipients() as u64 > broadcast.max_recipients {
+                broadcast = self.over_budget(&broadcast, &source).await?;
+                continue;
+            }
+            if !built.page.is_empty() {
+                match self.ledger.freeze_page(&broadcast, &built.page).await? {
+                    Frozen::Written(after) => {
+                        tracing::info!(page.seq = built.page.seq, recipients = after.recipients, skipped = after.skipped, "page frozen");
+                        broadcast = after;
+                    }
+                    Frozen::Changed(now) => {
+                        broadcast = now;
+                        continue;
+                    }
+                }
+            }
+            if built.is_last {
+                broadcast = match self.ledger.finish_enumeration(&broadcast, &self.actor).await? {
+                    Enumerated::Running(after) => {
+                        tracing::info!(recipients = after.recipients, skipped = after.skipped, chunks = after.chunks, "audience frozen");
+                        after
+                    }
+                    Enumerated::Changed(now) => now,
+                };
+            }
+        }
+        Ok(broadcast)
+    }
+
+    async fn build(&self, broadcast: &Broadcast, source: &Source, needed: &Needed) -> Result<Built, ProducerError> {
+        let rows = source.rows_after(broadcast.last_key.as_deref(), self.options.page_size).await?;
+        let mut builder = PageBuilder::after(broadcast);
+        if broadcast.pages == 0 {
+            let without_key = source.count_without_key().await?;
+            if without_key > 0 {
+                builder.skip("(null)".to_owned(), SkipReason::NoKey, without_key);
+            }
+        }
+        // A short read is the end only where nothing more comes after it; the next read tells.
+        let is_last = rows.is_empty();
+        fill(&mut builder, rows, needed);
+        Ok(Built { page: builder.build(), is_last })
+    }
+
+    async fn over_budget(&self, broadcast: &Broadcast, source: &Source) -> Result<Broadcast, ProducerError> {
+        let rows = source.count().await?;
+        let reason = format!(
+            "the audience `{}` has {rows} rows, more than max_recipients ({}); nothing was sent; raise max_recipients in a new command, with a new broadcast_id, if all of them are meant",
+            broadcast.audience, broadcast.max_recipients
+        );
+        tracing::error!(audience.rows = rows, max_recipients = broadcast.max_recipients, "over budget: {reason}");
+        let wanted = Transition { to: BroadcastState::Stopped, actor: &self.actor, reason: &reason };
+        match self.ledger.transition(&broadcast.broadcast_id, wanted).await {
+            Ok(after) => Ok(after),
+            Err(LedgerError::Transition { .. }) => Ok(self.ledger.broadcast(&broadcast.broadcast_id).await?),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Puts rows into the page until it is full. All rows of one key go together: the first is the
+/// recipient, and the others are recorded as duplicates.
+fn fill(builder: &mut PageBuilder, rows: Vec<Row>, needed: &Needed) {
+    let mut rows = rows.into_iter().peekable();
+    while let Some(row) = rows.next() {
+        let key = row.key.clone();
+        let mut repeats = 0;
+        while rows.next_if(|next| next.key == key).is_some() {
+            repeats += 1;
+        }
+        let fits = match judge(row, needed) {
+            Judged::Recipient(recipient, bytes) => builder.push(recipient, bytes, repeats),
+            Judged::Skipped(key, reason) => builder.skip(key, reason, 1 + repeats),
+        };
+        if !fits {
+            return;
+        }
+        builder.advance(key);
+    }
+}

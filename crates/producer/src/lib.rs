@@ -1,0 +1,20 @@
+//! The producer: takes a command, freezes its audience page by page in the ledger, and enqueues
+//! the frozen chunks.
+//!
+//! It may die anywhere and another may run beside it: every step is a conditional write, and what
+//! is enqueued comes from the frozen pages alone. It never sends a message to a recipient and never
+//! enqueues a chunk whose page is not in the ledger.
+
+mod audience;
+mod close;
+mod command;
+mod enqueue;
+mod freeze;
+mod row;
+mod service;
+mod source;
+
+pub use audience::{AudienceConfig, KeyType};
+pub use command::{Refusal, check_command};
+pub use service::{Options, Producer, ProducerError};
+pub use source::{Source, SourceError};

@@ -1,0 +1,115 @@
+//! From a row of the customer's table to a recipient, or to the reason why there is none.
+
+use std::collections::BTreeMap;
+
+use issei_ledger::SkipReason;
+use issei_schema::{Address, AddressError, Content, Recipient, RecipientError, RecipientKey};
+
+use crate::audience::AudienceConfig;
+use crate::source::Row;
+
+/// The columns that every recipient must bring along.
+pub(crate) struct Needed(Vec<(usize, String)>);
+
+impl Needed {
+    /// The content's placeholders; every column for a stored template, whose placeholders only SES
+    /// knows. `Err` names a placeholder that is no column.
+    pub(crate) fn of(content: &Content, audience: &AudienceConfig) -> Result<Self, String> {
+        if matches!(content, Content::Template { .. }) {
+            return Ok(Self(audience.columns.iter().cloned().enumerate().collect()));
+        }
+        let place = |name: &str| audience.columns.iter().position(|column| column == name).map(|at| (at, name.to_owned()));
+        content.placeholders().into_iter().map(|name| place(name.as_str()).ok_or_else(|| name.as_str().to_owned())).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A row, judged.
+pub(crate) enum Judged {
+    Recipient(Recipient, usize),
+    Skipped(String, SkipReason),
+}
+
+/// Judges one row. Never fails: what can't be mailed has a reason.
+pub(crate) fn judge(row: Row, needed: &Needed) -> Judged {
+    match recipient(&row, needed) {
+        Ok((recipient, bytes)) => Judged::Recipient(recipient, bytes),
+        Err(reason) => Judged::Skipped(quotable(&row.key), reason),
+    }
+}
+
+fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReason> {
+    let key = RecipientKey::try_from(row.key.clone()).map_err(|_| if row.key.is_empty() { SkipReason::NoKey } else { SkipReason::BadKey })?;
+    let address = row.address.as_deref().ok_or(SkipReason::NoAddress)?;
+    let address = address.parse::<Address>().map_err(|error| match error {
+        AddressError::Empty => SkipReason::NoAddress,
+        AddressError::LocalPartNotAscii => SkipReason::AddressNotAscii,
+        AddressError::Syntax | AddressError::TooLong => SkipReason::BadAddress,
+    })?;
+    let data: BTreeMap<String, String> = needed
+        .0
+        .iter()
+        .map(|(at, name)| Some((name.clone(), row.values.get(*at)?.clone()?)))
+        .collect::<Option<_>>()
+        .ok_or(SkipReason::DataMissing)?;
+    let recipient = Recipient { key, address, data };
+    match recipient.checked_bytes() {
+        Ok(bytes) => Ok((recipient, bytes)),
+        Err(RecipientError::ControlCharacter) => Err(SkipReason::ControlCharacter),
+        Err(RecipientError::TooLarge { .. }) => Err(SkipReason::DataTooLarge),
+    }
+}
+
+/// A key as it may stand in a record, however long and strange it is.
+fn quotable(key: &str) -> String {
+    key.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audience() -> AudienceConfig {
+        AudienceConfig { columns: vec!["name".to_owned(), "car".to_owned()], ..AudienceConfig::default() }
+    }
+
+    fn content(text: &str) -> Content {
+        serde_json::from_value(serde_json::json!({ "inline": { "subject": "Hi {{name}}", "text": text } })).unwrap()
+    }
+
+    fn row(key: &str, address: Option<&str>, name: Option<&str>) -> Row {
+        Row { key: key.to_owned(), address: address.map(str::to_owned), values: vec![name.map(str::to_owned), None] }
+    }
+
+    #[test]
+    fn every_row_that_cannot_be_mailed_has_its_reason() {
+        let needed = Needed::of(&content("."), &audience()).unwrap();
+        let long = "x".repeat(20_000);
+        for (row, reason) in [
+            (row("", Some("a@example.com"), Some("Ann")), SkipReason::NoKey),
+            (row(&long, Some("a@example.com"), Some("Ann")), SkipReason::BadKey),
+            (row("1", None, Some("Ann")), SkipReason::NoAddress),
+            (row("1", Some(" "), Some("Ann")), SkipReason::NoAddress),
+            (row("1", Some("ann"), Some("Ann")), SkipReason::BadAddress),
+            (row("1", Some("änn@example.com"), Some("Ann")), SkipReason::AddressNotAscii),
+            (row("1", Some("a@example.com"), None), SkipReason::DataMissing),
+            (row("1", Some("a@example.com"), Some("A\0n")), SkipReason::ControlCharacter),
+            (row("1", Some("a@example.com"), Some(&long)), SkipReason::DataTooLarge),
+        ] {
+            match judge(row, &needed) {
+                Judged::Skipped(key, found) => {
+                    assert_eq!(found, reason);
+                    assert!(key.len() <= 64);
+                }
+                Judged::Recipient(..) => panic!("{reason:?} is mailed"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_the_content_names_goes_along() {
+        let needed = Needed::of(&content("."), &audience()).unwrap();
+        let Judged::Recipient(recipient, _) = judge(row("1", Some("a@example.com"), Some("Ann")), &needed) else { panic!("skipped") };
+        assert_eq!(recipient.data.keys().collect::<Vec<_>>(), ["name"]);
+        assert_eq!(Needed::of(&content("{{nmae}}"), &audience()).err(), Some("nmae".to_owned()));
+    }
+}

@@ -1,0 +1,188 @@
+//! The producer as a long-running service.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
+use issei_clock::{Clock, Dice};
+use issei_ledger::{Ledger, LedgerError, Registered};
+use issei_schema::{Actor, BroadcastCommand};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::SourceError;
+use crate::audience::AudienceConfig;
+use crate::close::Closer;
+use crate::command::{Refusal, check_command};
+
+/// Long polls of the commands queue: half of what SQS allows, so that the producer looks after
+/// running broadcasts in between.
+const POLL: Duration = Duration::from_secs(10);
+
+/// How the producer works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub audiences: BTreeMap<String, AudienceConfig>,
+    /// Rows read from the source and frozen at once.
+    pub page_size: usize,
+    /// Recipients in a chunk, 50 at most; fewer where the account's rate is lower.
+    pub chunk_size: u32,
+    pub timing: Timing,
+    /// How often running broadcasts are looked at, to end those that are done.
+    pub close_every: Duration,
+}
+
+/// The producer.
+pub struct Producer {
+    pub(crate) ledger: Ledger,
+    pub(crate) commands: Queue,
+    pub(crate) chunks: Queue,
+    pub(crate) ses: aws_sdk_sesv2::Client,
+    pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
+    pub(crate) options: Options,
+    pub(crate) actor: Actor,
+}
+
+/// What kept a command from being carried out for now. It stays in the queue.
+#[derive(Debug, thiserror::Error)]
+pub enum ProducerError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back")]
+    AudienceGone { audience: String },
+}
+
+/// What is to be done with a command's message.
+enum Done {
+    Delete,
+    Bury(Refusal),
+}
+
+impl Producer {
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a part made elsewhere")]
+    pub fn new(ledger: Ledger, commands: Queue, chunks: Queue, ses: aws_sdk_sesv2::Client, clock: Clock, dice: Dice, actor: Actor, options: Options) -> Self {
+        Self { ledger, commands, chunks, ses, clock, dice, options, actor }
+    }
+
+    /// Works until `shutdown`. A command that is being carried out then stays in the queue and goes
+    /// on from the ledger, here or elsewhere.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        tokio::join!(self.take_commands(&shutdown), self.look_after(&shutdown));
+    }
+
+    async fn take_commands(&self, shutdown: &CancellationToken) {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
+        while let Some(received) = shutdown.run_until_cancelled(self.commands.receive(1, POLL)).await {
+            match received {
+                Ok(messages) => {
+                    backoff.reset();
+                    for message in messages {
+                        // Every step of a command is durable, so it may be cut off anywhere.
+                        shutdown.run_until_cancelled(self.take(&message)).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no commands can be received; trying again");
+                    shutdown.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
+                }
+            }
+        }
+    }
+
+    async fn look_after(&self, shutdown: &CancellationToken) {
+        let mut closer = Closer::default();
+        while shutdown.run_until_cancelled(tokio::time::sleep(self.dice.jitter(self.options.close_every))).await.is_some() {
+            if let Some(Err(error)) = shutdown.run_until_cancelled(self.close(&mut closer)).await {
+                tracing::warn!(%error, "running broadcasts can't be looked at; trying again");
+            }
+        }
+    }
+
+    /// Carries out one message, and keeps it hidden meanwhile.
+    async fn take(&self, message: &Message) {
+        let done = tokio::select! {
+            done = self.carry_out(message) => done,
+            () = self.keep_hidden(message) => return,
+        };
+        let settled = match done {
+            Ok(Done::Delete) => self.commands.delete_batch(vec![message.receipt.clone()]).await,
+            Ok(Done::Bury(refusal)) => {
+                tracing::error!(message.id, reason = %refusal, "command refused; it is in the dead-letter queue");
+                self.commands.bury(message, &refusal.to_string()).await
+            }
+            Err(error) => {
+                let backoff = Backoff::new(Duration::from_secs(2), self.options.timing.visibility, self.dice.clone());
+                let delay = backoff.delay_after(message.receives);
+                tracing::warn!(%error, receives = message.receives, retry_s = delay.as_secs(), "command not carried out; it will be tried again");
+                self.commands.hide_batch(std::slice::from_ref(&message.receipt), delay).await
+            }
+        };
+        if let Err(error) = settled {
+            tracing::warn!(%error, message.id, "the command's message was left in the queue and will come again, which is harmless");
+        }
+    }
+
+    async fn keep_hidden(&self, message: &Message) {
+        let visibility = self.options.timing.visibility;
+        loop {
+            tokio::time::sleep(visibility / 3).await;
+            if let Err(error) = self.commands.hide_batch(std::slice::from_ref(&message.receipt), visibility).await {
+                tracing::warn!(%error, "a long command can't be kept hidden; another producer may begin it too, which is harmless");
+            }
+        }
+    }
+
+    async fn carry_out(&self, message: &Message) -> Result<Done, ProducerError> {
+        let command = match BroadcastCommand::parse(&message.body) {
+            Ok(command) => command,
+            Err(error) => return Ok(Done::Bury(error.into())),
+        };
+        let span = tracing::info_span!("broadcast", broadcast.id = %command.broadcast_id);
+        self.carry_out_command(&command).instrument(span).await
+    }
+
+    async fn carry_out_command(&self, command: &BroadcastCommand) -> Result<Done, ProducerError> {
+        if let Err(refusal) = check_command(command, &self.options.audiences, self.clock.wall()) {
+            return Ok(Done::Bury(refusal));
+        }
+        let broadcast = match self.ledger.register(command, self.chunk_size().await).await? {
+            Registered::New(broadcast) => {
+                tracing::info!(command.hash = %command.hash(), requested_by = %command.requested_by, "broadcast registered");
+                broadcast
+            }
+            Registered::Same(broadcast) => {
+                tracing::info!(state = %broadcast.broadcast_state, "this command has been here before; it is the same broadcast");
+                broadcast
+            }
+            Registered::Other(broadcast) => {
+                return Ok(Done::Bury(Refusal::OtherContent {
+                    id: command.broadcast_id.to_string(),
+                    first: broadcast.command_hash,
+                    second: command.hash().to_string(),
+                }));
+            }
+        };
+        let broadcast = self.freeze(command, broadcast).await?;
+        let broadcast = self.enqueue(broadcast).await?;
+        tracing::info!(state = %broadcast.broadcast_state, pages = broadcast.pages, chunks = broadcast.chunks, "command carried out");
+        Ok(Done::Delete)
+    }
+
+    /// A chunk is never more than a second of the account's rate, or one chunk would pass it.
+    async fn chunk_size(&self) -> u32 {
+        let rate = match self.ses.get_account().send().await {
+            Ok(account) => account.send_quota.map_or(0.0, |quota| quota.max_send_rate),
+            Err(error) => {
+                tracing::warn!(error = issei_aws::chain(&error), "the account's send rate can't be read; taking the configured chunk size");
+                return self.options.chunk_size;
+            }
+        };
+        (1..=self.options.chunk_size).rev().find(|size| f64::from(*size) <= rate).unwrap_or(1)
+    }
+}

@@ -1,0 +1,96 @@
+//! Reading an audience in key order, one page at a time.
+
+mod file;
+mod sql;
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::audience::{AudienceConfig, Place};
+use sql::{Database, Statements};
+
+/// How long one statement may take in the customer's database.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is wrong with a source of an audience.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("audience `{audience}`: {reason}")]
+    Config { audience: String, reason: String },
+    #[error("audience `{audience}`: {reason}; check the database, and the audience's table, key, address, columns and filter")]
+    Database { audience: String, reason: String },
+    #[error("audience `{audience}`, file {file}: {reason}")]
+    File { audience: String, file: String, reason: String },
+}
+
+/// A row as the source gives it. Hostile until it becomes a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) key: String,
+    pub(crate) address: Option<String>,
+    /// In the order of the audience's columns.
+    pub(crate) values: Vec<Option<String>>,
+}
+
+/// An open source of an audience.
+pub struct Source {
+    audience: String,
+    database: Database,
+    statements: Statements,
+    /// A file is read from a database of its own, which lives as long as this.
+    _imported: Option<TempDir>,
+}
+
+impl Source {
+    /// Connects to the database, or reads the file into one.
+    pub async fn open(audience: &str, config: &AudienceConfig) -> Result<Self, SourceError> {
+        match config.place(audience)? {
+            Place::Database { url, from } => {
+                let database = Database::connect(&url, STATEMENT_TIMEOUT).await.map_err(|error| Self::failed(audience, &error))?;
+                let statements = database.statements(&from, config);
+                Ok(Self { audience: audience.to_owned(), database, statements, _imported: None })
+            }
+            Place::File(file) => {
+                let imported = file::import(audience, &file, config).await?;
+                let database = Database::connect(&imported.url, STATEMENT_TIMEOUT).await.map_err(|error| Self::failed(audience, &error))?;
+                let statements = database.statements(&crate::audience::From::Table(file::TABLE.to_owned()), &imported.config);
+                Ok(Self { audience: audience.to_owned(), database, statements, _imported: Some(imported.directory) })
+            }
+        }
+    }
+
+    fn failed(audience: &str, error: &sqlx::Error) -> SourceError {
+        SourceError::Database { audience: audience.to_owned(), reason: error.to_string() }
+    }
+
+    /// How many rows the audience has now.
+    pub async fn count(&self) -> Result<u64, SourceError> {
+        self.database.count(&self.statements.count).await.map_err(|error| Self::failed(&self.audience, &error))
+    }
+
+    /// How many rows have no key.
+    pub(crate) async fn count_without_key(&self) -> Result<u64, SourceError> {
+        self.database.count(&self.statements.count_without_key).await.map_err(|error| Self::failed(&self.audience, &error))
+    }
+
+    /// Up to `limit` rows after `key` in key order. All rows of one key come together.
+    pub(crate) async fn rows_after(&self, key: Option<&str>, limit: usize) -> Result<Vec<Row>, SourceError> {
+        let mut limit = limit.max(1);
+        loop {
+            let mut rows = self.database.rows(&self.statements, key, limit).await.map_err(|error| Self::failed(&self.audience, &error))?;
+            if rows.len() < limit {
+                return Ok(rows);
+            }
+            // A full page may end in the midst of rows that share a key, the rest of which
+            // `key > last` would pass over; so the last key waits for the next page.
+            let last = rows.last().map(|row| row.key.clone());
+            let whole = rows.iter().take_while(|row| Some(&row.key) != last.as_ref()).count();
+            if whole > 0 {
+                rows.truncate(whole);
+                return Ok(rows);
+            }
+            limit *= 2;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `BroadcastCommand`: the one message that the app drops on the commands queue.
+
+use std::fmt;
+use std::num::NonZeroU64;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::limits::COMMAND_BYTES_MAX;
+use crate::version::parse_v1;
+use crate::{Actor, AudienceName, BroadcastId, Content, Mailbox, ParseError, V1};
+
+/// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BroadcastCommand {
+    pub version: V1,
+    /// Chosen by the app. The same id with the same command is the same broadcast; the same id
+    /// with anything else changed is refused.
+    pub broadcast_id: BroadcastId,
+    pub audience: AudienceName,
+    pub content: Content,
+    pub from: Mailbox,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Mailbox>,
+    /// The budget: an audience with more mailable recipients is refused before the first send.
+    pub max_recipients: NonZeroU64,
+    /// The command is refused, and no further send begins, after this moment. At most 72 hours ahead.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub not_after: Timestamp,
+    /// Sends to this many recipients first, then holds until an operator approves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<NonZeroU64>,
+    #[serde(default)]
+    pub in_doubt: InDoubtPolicy,
+    pub requested_by: Actor,
+}
+
+/// What becomes of a recipient of whom nobody knows whether the provider accepted the message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InDoubtPolicy {
+    /// Listed, and never sent again.
+    #[default]
+    Hold,
+    /// Sent again only where the provider's events prove that the first was not accepted.
+    EvidenceRetry,
+    /// Sent again after the wait. For safety notices, where twice is better than never.
+    AtLeastOnce,
+}
+
+/// The digest of a whole command: what "the same command" means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandHash(String);
+
+impl CommandHash {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CommandHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl BroadcastCommand {
+    /// Reads a message body. Hostile until this returns.
+    ///
+    /// # Errors
+    /// Names the field, what is wrong with it and what to do.
+    pub fn parse(body: &str) -> Result<Self, ParseError> {
+        let command: Self = parse_v1(body, COMMAND_BYTES_MAX)?;
+        command.content.check()?;
+        if let Some(canary) = command.canary.filter(|canary| *canary > command.max_recipients) {
+            return Err(ParseError::field("canary", format!("is {canary}, more than max_recipients ({}); lower it", command.max_recipients)));
+        }
+        Ok(command)
+    }
+
+    /// The message body. The same command gives the same bytes.
+    #[must_use]
+    pub fn to_body(&self) -> String {
+        // Only maps with keys that are no strings can fail here, and there are none.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The digest over everything that the command says, however its JSON was laid out.
+    #[must_use]
+    pub fn hash(&self) -> CommandHash {
+        CommandHash(hex::encode(Sha256::digest(self.to_body())))
+    }
+}

@@ -1,0 +1,142 @@
+//! Names and keys. A value of one of these types has been checked once and needs no second look.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{ID_BYTES_MAX, KEY_BYTES_MAX};
+use crate::text::check_line;
+
+/// Letters, digits, `-` and `_`: what an SES tag value, a ledger key and a file name all take.
+fn check_name(value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        return Err("is empty; give it a name".to_owned());
+    }
+    if value.len() > ID_BYTES_MAX {
+        return Err(format!("has {} bytes and at most {ID_BYTES_MAX} are allowed; shorten it", value.len()));
+    }
+    match value.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))) {
+        None => Ok(()),
+        Some(c) => Err(format!("holds {c:?}; only letters, digits, `-` and `_` are allowed")),
+    }
+}
+
+fn check_key(value: &str) -> Result<(), String> {
+    if value.is_empty() || value.len() > KEY_BYTES_MAX {
+        return Err(format!("has {} bytes; 1 to {KEY_BYTES_MAX} are allowed", value.len()));
+    }
+    check_line(value)
+}
+
+fn check_actor(value: &str) -> Result<(), String> {
+    if value.trim().is_empty() || value.len() > KEY_BYTES_MAX {
+        return Err(format!("has {} bytes; name who asks in 1 to {KEY_BYTES_MAX}", value.len()));
+    }
+    check_line(value)
+}
+
+macro_rules! checked_string {
+    ($(#[$doc:meta])* $name:ident, $check:path, $schema:tt) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(value: String) -> Result<Self, String> {
+                $check(&value)?;
+                Ok(Self(value))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(value: &str) -> Result<Self, String> {
+                Self::try_from(value.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+checked_string!(
+    /// A broadcast's id, chosen by the app: the idempotency key of the whole broadcast.
+    BroadcastId, check_name,
+    { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "Chosen by the app; the same id is the same broadcast." }
+);
+checked_string!(
+    /// The name of an audience in the producer's configuration. Never SQL.
+    AudienceName, check_name,
+    { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "An audience that the producer's configuration names." }
+);
+checked_string!(
+    /// The name of a template stored in SES.
+    TemplateName, check_name,
+    { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "A template stored in SES." }
+);
+checked_string!(
+    /// A recipient's key: the value of the audience's key column. It identifies the user.
+    RecipientKey, check_key,
+    { "type": "string", "minLength": 1, "maxLength": 256, "description": "The value of the audience's key column." }
+);
+checked_string!(
+    /// Who asked for something: a person or a program. Written into the audit trail.
+    Actor, check_actor,
+    { "type": "string", "minLength": 1, "maxLength": 256, "description": "Who asks for the broadcast." }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_fit_for_a_tag_and_a_key() {
+        for good in ["a", "terms-2026_11", &"x".repeat(64)] {
+            assert!(good.parse::<BroadcastId>().is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a#b", "é", "a\n", "a.b", &"x".repeat(65)] {
+            assert!(bad.parse::<BroadcastId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_one_line_of_bounded_length() {
+        assert!("17".parse::<RecipientKey>().is_ok());
+        assert!("a\nb".parse::<RecipientKey>().is_err());
+        assert!("x".repeat(257).parse::<RecipientKey>().is_err());
+    }
+}

@@ -1,0 +1,27 @@
+//! The messages on issei's queues: their types, their limits and their JSON Schemas.
+//!
+//! This is the bottom of the dependency order and knows nothing of AWS. Whatever has one of these
+//! types has been parsed: a [`BroadcastId`] is fit for an SES tag, an [`Address`] can't carry a
+//! header, a [`Template`] holds no placeholder syntax but `{{name}}`. Bytes from a queue become
+//! values only through [`BroadcastCommand::parse`] and [`ChunkMessage::parse`].
+
+mod address;
+mod chunk;
+mod command;
+mod content;
+mod error;
+mod id;
+pub mod limits;
+mod template;
+mod text;
+mod version;
+
+pub use address::{Address, AddressError, Mailbox};
+pub use chunk::{ChunkMessage, Recipient, RecipientError};
+pub use command::{BroadcastCommand, CommandHash, InDoubtPolicy};
+pub use content::Content;
+pub use error::ParseError;
+pub use id::{Actor, AudienceName, BroadcastId, RecipientKey, TemplateName};
+pub use template::{Placeholder, Template, TemplateError};
+pub use text::{carries_only_text, html_escaped, on_one_line};
+pub use version::V1;

@@ -1,0 +1,34 @@
+//! Limits of the messages, each with its reason. All sizes are bytes of JSON unless said otherwise.
+
+/// Recipients in one chunk: `SendBulkEmail` takes 50 destinations at most
+/// (SES API v2 reference, `SendBulkEmail`).
+pub const CHUNK_RECIPIENTS_MAX: usize = 50;
+
+/// One chunk message. Ten of them, the most that `SendMessageBatch` takes, stay well under the
+/// 1 MiB that one batch may hold, and one is billed as a single 64 KiB request by SQS.
+pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
+
+/// One recipient with its template data, so that any recipient fits a chunk and any chunk a page.
+pub const RECIPIENT_BYTES_MAX: usize = 16 * 1024;
+
+/// One command. The ledger keeps it as one DynamoDB item (400 KB at most), so this leaves room.
+pub const COMMAND_BYTES_MAX: usize = 320 * 1024;
+
+/// Subject, text and HTML together: every `SendBulkEmail` call carries them once.
+pub const CONTENT_BYTES_MAX: usize = 256 * 1024;
+
+/// The subject alone. RFC 5322 section 2.1.1 allows 998 characters in a line.
+pub const SUBJECT_BYTES_MAX: usize = 900;
+
+/// A broadcast's id, which becomes an SES tag value (256 at most there) and part of a ledger key.
+pub const ID_BYTES_MAX: usize = 64;
+
+/// A recipient's key (the value of the audience's key column).
+pub const KEY_BYTES_MAX: usize = 256;
+
+/// An address: RFC 5321 section 4.5.3.1.3 allows a path of 256 octets with its angle brackets.
+pub const ADDRESS_BYTES_MAX: usize = 254;
+
+/// How far ahead `not_after` may lie, in hours. A command is an order for now; an old one that
+/// turns up again must find its time over.
+pub const NOT_AFTER_HOURS_MAX: i64 = 72;

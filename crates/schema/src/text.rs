@@ -1,0 +1,87 @@
+//! What text may carry, and how a value is made safe for the place where it will stand.
+
+/// The first character that a message, a header or SQS can't carry, with its byte offset.
+///
+/// SQS refuses bodies with anything outside XML 1.0's characters (API reference, `SendMessage`);
+/// of the control characters only tab, line feed and carriage return are among them.
+fn refused_char(text: &str) -> Option<(usize, char)> {
+    text.char_indices().find(|(_, c)| {
+        matches!(c, '\u{fffe}' | '\u{ffff}') || (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+    })
+}
+
+/// Says whether `text` holds nothing but characters that a message body can carry.
+#[must_use]
+pub fn carries_only_text(text: &str) -> bool {
+    refused_char(text).is_none()
+}
+
+/// The first character that a single-line field (a header) can't carry.
+pub(crate) fn refused_in_line(text: &str) -> Option<(usize, char)> {
+    text.char_indices().find(|(_, c)| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}'))
+}
+
+/// Says what is wrong with a single-line text, or nothing.
+pub(crate) fn check_line(text: &str) -> Result<(), String> {
+    match refused_in_line(text) {
+        None => Ok(()),
+        Some((at, c)) => Err(format!(
+            "holds the control character U+{:04X} at byte {at}; a header can't carry it, remove it",
+            u32::from(c)
+        )),
+    }
+}
+
+/// Says what is wrong with a body text, or nothing.
+pub(crate) fn check_body(text: &str) -> Result<(), String> {
+    match refused_char(text) {
+        None => Ok(()),
+        Some((at, c)) => Err(format!("holds the character U+{:04X} at byte {at}, which a message can't carry; remove it", u32::from(c))),
+    }
+}
+
+/// A value as it may stand in a header: every control character becomes a space.
+#[must_use]
+pub fn on_one_line(value: &str) -> String {
+    value.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect()
+}
+
+/// A value as it may stand in HTML, in text and in quoted attributes alike.
+///
+/// SES does not escape what it renders into the HTML part, so this has to
+/// (SES developer guide, "Using templates to send personalized email").
+#[must_use]
+pub fn html_escaped(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '`' => escaped.push_str("&#96;"),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nothing_escaped_can_open_a_tag_or_end_an_attribute(value in ".*") {
+            let escaped = html_escaped(&value);
+            prop_assert!(!escaped.contains(['<', '>', '"', '\'', '`']));
+        }
+
+        #[test]
+        fn a_header_value_stays_on_its_line(value in ".*") {
+            prop_assert!(on_one_line(&value).chars().all(|c| !c.is_control()));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The version field that every message carries.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::ParseError;
+
+/// Version 1 of a message, the only one there is. Reads and writes as the number 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct V1;
+
+impl Serialize for V1 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(1)
+    }
+}
+
+impl<'de> Deserialize<'de> for V1 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            1 => Ok(Self),
+            other => Err(serde::de::Error::custom(format!("version {other} is not known here; this build reads 1"))),
+        }
+    }
+}
+
+impl JsonSchema for V1 {
+    fn schema_name() -> Cow<'static, str> {
+        "Version".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "const": 1, "description": "Version of this message." })
+    }
+}
+
+/// Parses `body` as a message of version 1.
+///
+/// The version is looked at first and alone, so that a message from a newer producer is refused
+/// for its version and not for a field that this build has never heard of.
+pub(crate) fn parse_v1<'a, T: Deserialize<'a>>(body: &'a str, bytes_max: usize) -> Result<T, ParseError> {
+    if body.len() > bytes_max {
+        return Err(ParseError::TooLarge { bytes: body.len(), bytes_max });
+    }
+    #[derive(Deserialize)]
+    struct Probe {
+        version: Option<serde_json::Value>,
+    }
+    let probe: Probe = serde_json::from_str(body).map_err(|error| ParseError::NotJson { reason: error.to_string() })?;
+    match probe.version {
+        None => return Err(ParseError::NoVersion),
+        Some(version) if version != 1 => return Err(ParseError::UnknownVersion { version: shortened(&version) }),
+        Some(_) => {}
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let field = error.path().to_string();
+        ParseError::Field { field: shortened(&field), reason: error.into_inner().to_string() }
+    })?;
+    deserializer.end().map_err(|error| ParseError::NotJson { reason: error.to_string() })?;
+    Ok(value)
+}
+
+/// Hostile input may make a name or a version megabytes long; a reason quotes only its start.
+fn shortened(value: &impl ToString) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(80) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
+}

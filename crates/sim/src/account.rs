@@ -1,0 +1,53 @@
+//! How the simulated account is set up: SES's quota and moods, SQS's at-least-once.
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the simulated account. All can change while it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Account {
+    /// Recipients a second, as `GetAccount` tells.
+    pub max_send_rate: f64,
+    /// Recipients in 24 hours, as `GetAccount` tells.
+    pub max_24_hour_send: f64,
+    /// Refuse what goes over the rate within a second, entry by entry.
+    pub enforce_rate: bool,
+    /// Entries of a bulk send that meet with a status of their own.
+    pub entry_rules: Vec<EntryRule>,
+    /// Keep every mail as rendered (tests of content; memory grows with it).
+    pub keep_mails: bool,
+    /// How many copies of each message arrive.
+    pub deliveries: u32,
+    /// How probable it is that a received message can be received again at once (0 to 1).
+    pub redelivery: f64,
+    /// How probable it is that an entry of `SendMessageBatch` fails (0 to 1).
+    pub batch_entry_failure: f64,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            max_send_rate: 100_000.0,
+            max_24_hour_send: 10_000_000.0,
+            enforce_rate: false,
+            entry_rules: Vec::new(),
+            keep_mails: false,
+            deliveries: 1,
+            redelivery: 0.0,
+            batch_entry_failure: 0.0,
+        }
+    }
+}
+
+/// Entries whose address contains `address` get `status` instead of being accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryRule {
+    pub address: String,
+    /// A status of `BulkEmailEntryResult`, such as `MESSAGE_REJECTED`; or `BAD_REQUEST`, which
+    /// refuses the whole call for this entry's sake.
+    pub status: String,
+    /// This many entries at most; none means no end.
+    #[serde(default)]
+    pub times: Option<u64>,
+}

@@ -1,0 +1,256 @@
+//! One simulated AWS account: takes a call, lets a fault befall it, and answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use issei_clock::{Clock, Dice};
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+
+use crate::account::Account;
+use crate::answer::{Answer, ApiError, ok};
+use crate::dynamodb::Tables;
+use crate::faults::{Fault, Faults, Rule};
+use crate::ses::{self, Ses};
+use crate::sqs::{Queues, Received};
+use crate::store::{Mail, SentTo, Store, StoreError};
+
+/// How to make a [`Cloud`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub clock: Clock,
+    /// Every injected fault and every redelivery follows from it.
+    pub seed: u64,
+    pub store: StoreKind,
+    pub account: Account,
+}
+
+/// Where the simulated services keep their data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    Memory,
+    /// A temporary file that is gone with the process, so that memory stays flat.
+    TemporaryFile,
+}
+
+/// How many calls each service got, by operation.
+pub type Counts = BTreeMap<(&'static str, String), u64>;
+
+/// A simulated AWS account.
+pub struct Cloud {
+    state: Mutex<State>,
+    faults: Faults,
+    counts: Mutex<Counts>,
+    arrivals: Arc<Notify>,
+    clock: Clock,
+}
+
+/// The services' state behind the one lock that makes every call atomic.
+pub(crate) struct State {
+    pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
+    pub(crate) store: Store,
+    pub(crate) account: Account,
+    pub(crate) sqs: Queues,
+    pub(crate) tables: Tables,
+    pub(crate) transaction_tokens: BTreeSet<String>,
+    pub(crate) ses: Ses,
+    pub(crate) arrivals: Arc<Notify>,
+}
+
+struct Call {
+    service: &'static str,
+    operation: String,
+    path: String,
+    base: String,
+    body: Value,
+}
+
+impl Call {
+    fn read(request: &Request<Bytes>) -> Result<Self, ApiError> {
+        let unknown = || ApiError::new("UnknownOperationException", format!("{} {}", request.method(), request.uri().path()));
+        let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
+        let (service, operation) = match request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()) {
+            Some(target) => match target.split_once('.') {
+                Some(("AmazonSQS", operation)) => ("sqs", operation.to_owned()),
+                Some(("DynamoDB_20120810", operation)) => ("dynamodb", operation.to_owned()),
+                _ => return Err(unknown()),
+            },
+            None => ("ses", ses::operation(request.method(), request.uri().path()).ok_or_else(unknown)?.to_owned()),
+        };
+        let body = if request.body().is_empty() { Value::Null } else { serde_json::from_slice(request.body()).map_err(|error| ApiError::new("SerializationException", error.to_string()))? };
+        Ok(Self { service, operation, path: request.uri().path().to_owned(), base: format!("http://{}", host.unwrap_or("localhost")), body })
+    }
+}
+
+impl Cloud {
+    /// A fresh account with nothing in it.
+    ///
+    /// # Errors
+    /// Fails where the store can't be made.
+    pub fn new(options: Options) -> Result<Arc<Self>, StoreError> {
+        let arrivals = Arc::new(Notify::new());
+        let dice = Dice::seeded(options.seed);
+        let state = State {
+            clock: options.clock.clone(),
+            dice: dice.clone(),
+            store: Store::open(options.store == StoreKind::TemporaryFile)?,
+            account: options.account,
+            sqs: Queues::default(),
+            tables: Tables::default(),
+            transaction_tokens: BTreeSet::new(),
+            ses: Ses::default(),
+            arrivals: arrivals.clone(),
+        };
+        Ok(Arc::new(Self { state: Mutex::new(state), faults: Faults::new(dice), counts: Mutex::new(Counts::new()), arrivals, clock: options.clock }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the account's settings while it runs.
+    pub fn configure(&self, change: impl FnOnce(&mut Account)) {
+        change(&mut self.state().account);
+    }
+
+    /// Lets a fault befall calls from now on.
+    pub fn inject(&self, rule: Rule) {
+        self.faults.add(rule);
+    }
+
+    /// Ends all faults. Calls that hang go on hanging.
+    pub fn heal(&self) {
+        self.faults.clear();
+    }
+
+    /// How many calls hang, to wait for the moment in which one does.
+    pub fn hanging(&self) -> watch::Receiver<u64> {
+        self.faults.hanging()
+    }
+
+    /// How many calls each service got.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The provider's record: addresses after `after`, in order, with how often each was asked for
+    /// and accepted under the broadcast's tag.
+    ///
+    /// # Errors
+    /// Fails where the store can't be read.
+    pub fn sent_to(&self, broadcast: &str, after: &str, limit: u32) -> Result<Vec<SentTo>, StoreError> {
+        self.state().store.sent_to(broadcast, after, limit)
+    }
+
+    /// The provider's record of one address.
+    ///
+    /// # Errors
+    /// Fails where the store can't be read.
+    pub fn sent_for(&self, broadcast: &str, address: &str) -> Result<SentTo, StoreError> {
+        self.state().store.sent_for(broadcast, address)
+    }
+
+    /// Every mail as rendered, where the account keeps them.
+    ///
+    /// # Errors
+    /// Fails where the store can't be read.
+    pub fn mails(&self) -> Result<Vec<Mail>, StoreError> {
+        self.state().store.mails()
+    }
+
+    /// Recipients that the provider has accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.state().ses.accepted
+    }
+
+    /// The most recipients that the provider accepted within any one second.
+    #[must_use]
+    pub fn peak_in_a_second(&self) -> u64 {
+        self.state().ses.peak_in_a_second
+    }
+
+    /// Takes one call.
+    pub(crate) async fn handle(&self, request: Request<Bytes>) -> Answer {
+        let call = match Call::read(&request) {
+            Ok(call) => call,
+            Err(error) => return Answer::Response(error.into_response()),
+        };
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((call.service, call.operation.clone())).or_default() += 1;
+        let fault = self.faults.draw(&call.operation);
+        match fault {
+            Some(Fault::ResetBefore) => return Answer::Reset,
+            Some(Fault::HangBefore) => return self.hang(),
+            Some(Fault::ErrorBefore) => return Answer::Response(injected_error()),
+            Some(Fault::Throttle) => return Answer::Response(throttled(call.service)),
+            Some(Fault::DelayMs(delay)) => tokio::time::sleep(Duration::from_millis(delay)).await,
+            _ => {}
+        }
+        let response = match self.perform(&call).await {
+            Ok(body) => ok(&body),
+            Err(error) => error.into_response(),
+        };
+        match fault {
+            Some(Fault::ResetAfter) => Answer::Reset,
+            Some(Fault::HangAfter) => self.hang(),
+            Some(Fault::ErrorAfter) => Answer::Response(injected_error()),
+            Some(Fault::TruncateAfter) => Answer::Response(response.map(|body| body.slice(..body.len() / 2))),
+            _ => Answer::Response(response),
+        }
+    }
+
+    fn hang(&self) -> Answer {
+        self.faults.hang();
+        Answer::Hang
+    }
+
+    async fn perform(&self, call: &Call) -> Result<Value, ApiError> {
+        match call.service {
+            "sqs" if call.operation == "ReceiveMessage" => self.receive(&call.body).await,
+            "sqs" => self.state().sqs(&call.operation, &call.body, &call.base),
+            "dynamodb" => self.state().dynamodb(&call.operation, &call.body),
+            _ => self.state().ses(&call.operation, &call.path, &call.body),
+        }
+    }
+
+    async fn receive(&self, body: &Value) -> Result<Value, ApiError> {
+        let wait = body["WaitTimeSeconds"].as_u64().unwrap_or(0).min(20);
+        let deadline = self.clock.now() + Duration::from_secs(wait);
+        loop {
+            let arrival = self.arrivals.notified();
+            tokio::pin!(arrival);
+            // Registered before the look, so that a message between look and wait is not missed.
+            arrival.as_mut().enable();
+            let received = self.state().receive(body)?;
+            let next = match received {
+                Received::Messages(messages) => return Ok(messages),
+                Received::Wait(next) => next,
+            };
+            if self.clock.now() >= deadline {
+                return Ok(Value::Object(serde_json::Map::new()));
+            }
+            tokio::select! {
+                () = arrival => {}
+                () = tokio::time::sleep_until(next.unwrap_or(deadline).min(deadline)) => {}
+            }
+        }
+    }
+}
+
+fn injected_error() -> Response<Bytes> {
+    ApiError::new("InternalServerError", "injected").status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+}
+
+fn throttled(service: &str) -> Response<Bytes> {
+    match service {
+        "ses" => ApiError::new("TooManyRequestsException", "injected").status(StatusCode::TOO_MANY_REQUESTS),
+        "dynamodb" => ApiError::new("ProvisionedThroughputExceededException", "injected"),
+        _ => ApiError::new("RequestThrottled", "injected"),
+    }
+    .into_response()
+}

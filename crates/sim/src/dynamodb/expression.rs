@@ -1,0 +1,159 @@
+//! Conditions and updates, as values that can be applied to an item.
+
+use std::cmp::Ordering;
+
+use serde_json::{Value, json};
+
+use super::Item;
+use crate::answer::ApiError;
+
+#[derive(Debug)]
+pub(super) enum Operand {
+    Path(String),
+    Value(Value),
+    IfNotExists(String, Box<Operand>),
+    ListAppend(Box<Operand>, Box<Operand>),
+    Plus(Box<Operand>, Box<Operand>),
+    Minus(Box<Operand>, Box<Operand>),
+}
+
+#[derive(Debug)]
+pub(super) enum Condition {
+    Exists(String),
+    NotExists(String),
+    BeginsWith(Operand, Operand),
+    Contains(Operand, Operand),
+    Compare(Operand, Comparator, Operand),
+    And(Box<Condition>, Box<Condition>),
+    Or(Box<Condition>, Box<Condition>),
+    Not(Box<Condition>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    pub(super) set: Vec<(String, Operand)>,
+    pub(super) remove: Vec<String>,
+    pub(super) add: Vec<(String, Value)>,
+}
+
+fn number(value: &Value) -> Option<i128> {
+    value["N"].as_str()?.parse().ok()
+}
+
+fn compare(left: &Value, right: &Value) -> Option<Ordering> {
+    if let (Some(left), Some(right)) = (number(left), number(right)) {
+        return Some(left.cmp(&right));
+    }
+    match (left["S"].as_str(), right["S"].as_str()) {
+        (Some(left), Some(right)) => Some(left.as_bytes().cmp(right.as_bytes())),
+        _ => None,
+    }
+}
+
+impl Operand {
+    fn value(&self, item: &Item) -> Option<Value> {
+        match self {
+            Self::Path(path) => item.get(path).cloned(),
+            Self::Value(value) => Some(value.clone()),
+            Self::IfNotExists(path, other) => item.get(path).cloned().or_else(|| other.value(item)),
+            Self::ListAppend(left, right) => {
+                let (left, right) = (left.value(item)?, right.value(item)?);
+                let (left, right) = (left["L"].as_array()?, right["L"].as_array()?);
+                Some(json!({ "L": left.iter().chain(right).collect::<Vec<_>>() }))
+            }
+            Self::Plus(left, right) => Some(sum(number(&left.value(item)?)?, number(&right.value(item)?)?)),
+            Self::Minus(left, right) => Some(sum(number(&left.value(item)?)?, -number(&right.value(item)?)?)),
+        }
+    }
+}
+
+fn sum(left: i128, right: i128) -> Value {
+    json!({ "N": (left + right).to_string() })
+}
+
+impl Condition {
+    pub(super) fn holds(&self, item: &Item) -> bool {
+        match self {
+            Self::Exists(path) => item.contains_key(path),
+            Self::NotExists(path) => !item.contains_key(path),
+            Self::BeginsWith(text, prefix) => match (text.value(item), prefix.value(item)) {
+                (Some(text), Some(prefix)) => text["S"].as_str().zip(prefix["S"].as_str()).is_some_and(|(text, prefix)| text.starts_with(prefix)),
+                _ => false,
+            },
+            Self::Contains(whole, part) => match (whole.value(item), part.value(item)) {
+                (Some(whole), Some(part)) => whole["S"].as_str().zip(part["S"].as_str()).is_some_and(|(whole, part)| whole.contains(part)),
+                _ => false,
+            },
+            Self::Compare(left, comparator, right) => {
+                let (Some(left), Some(right)) = (left.value(item), right.value(item)) else {
+                    // An attribute that is not there is unequal to everything.
+                    return *comparator == Comparator::NotEqual;
+                };
+                match comparator {
+                    Comparator::Equal => left == right || compare(&left, &right) == Some(Ordering::Equal),
+                    Comparator::NotEqual => left != right && compare(&left, &right) != Some(Ordering::Equal),
+                    Comparator::Less => compare(&left, &right) == Some(Ordering::Less),
+                    Comparator::LessOrEqual => matches!(compare(&left, &right), Some(Ordering::Less | Ordering::Equal)),
+                    Comparator::Greater => compare(&left, &right) == Some(Ordering::Greater),
+                    Comparator::GreaterOrEqual => matches!(compare(&left, &right), Some(Ordering::Greater | Ordering::Equal)),
+                }
+            }
+            Self::And(left, right) => left.holds(item) && right.holds(item),
+            Self::Or(left, right) => left.holds(item) || right.holds(item),
+            Self::Not(inner) => !inner.holds(item),
+        }
+    }
+}
+
+impl Update {
+    /// The attributes that the update touches.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.set.iter().map(|(name, _)| name.as_str()).chain(self.remove.iter().map(String::as_str)).chain(self.add.iter().map(|(name, _)| name.as_str()))
+    }
+
+    pub(super) fn apply(&self, item: &mut Item) -> Result<(), ApiError> {
+        let before = item.clone();
+        for (path, operand) in &self.set {
+            let value = operand.value(&before).ok_or_else(|| {
+                ApiError::validation("The provided expression refers to an attribute that does not exist in the item")
+            })?;
+            item.insert(path.clone(), value);
+        }
+        for path in &self.remove {
+            item.remove(path);
+        }
+        for (path, value) in &self.add {
+            let added = match before.get(path) {
+                None => value.clone(),
+                Some(old) => add(old, value)?,
+            };
+            item.insert(path.clone(), added);
+        }
+        Ok(())
+    }
+}
+
+fn add(old: &Value, value: &Value) -> Result<Value, ApiError> {
+    if let (Some(old), Some(value)) = (number(old), number(value)) {
+        return Ok(sum(old, value));
+    }
+    for kind in ["SS", "NS"] {
+        if let (Some(old), Some(value)) = (old[kind].as_array(), value[kind].as_array()) {
+            let mut members: Vec<&Value> = old.iter().chain(value).collect();
+            members.sort_by_key(|member| member.as_str());
+            members.dedup();
+            return Ok(json!({ kind: members }));
+        }
+    }
+    Err(ApiError::validation("An operand in the update expression has an incorrect data type"))
+}

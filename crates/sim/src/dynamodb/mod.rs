@@ -1,0 +1,322 @@
+//! DynamoDB: tables with a string partition key `pk` and sort key `sk`, conditional writes with
+//! the old item on failure, transactions with reasons, and queries in pages of 1 MB.
+
+mod expression;
+mod parser;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::answer::ApiError;
+use crate::cloud::State;
+use expression::{Condition, Update};
+use parser::Parser;
+
+/// Limits of the service (DynamoDB developer guide, "Quotas").
+const ITEM_BYTES_MAX: usize = 400 * 1024;
+const QUERY_BYTES_MAX: usize = 1024 * 1024;
+const TRANSACTION_ITEMS_MAX: usize = 100;
+
+pub(crate) type Item = Map<String, Value>;
+
+#[derive(Default)]
+pub(crate) struct Tables(BTreeMap<String, Table>);
+
+#[derive(Default)]
+struct Table {
+    time_to_live: Option<String>,
+    point_in_time_recovery: bool,
+}
+
+struct Key {
+    pk: String,
+    sk: String,
+}
+
+fn key_of(item: &Value) -> Result<Key, ApiError> {
+    let part = |name: &str| {
+        let text = item[name]["S"].as_str().filter(|text| !text.is_empty());
+        text.map(str::to_owned).ok_or_else(|| ApiError::validation("One or more parameter values are not valid: the key needs strings pk and sk"))
+    };
+    Ok(Key { pk: part("pk")?, sk: part("sk")? })
+}
+
+fn table_of(body: &Value) -> &str {
+    body["TableName"].as_str().unwrap_or_default()
+}
+
+fn check_failed(old: Option<&Value>, body: &Value) -> ApiError {
+    let error = ApiError::new("ConditionalCheckFailedException", "The conditional request failed");
+    match old {
+        Some(item) if body["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" => error.with("Item", item.clone()),
+        _ => error,
+    }
+}
+
+/// A write that passed its condition and waits to be applied.
+enum Write {
+    Put(Key, Value),
+    Delete(Key),
+    Nothing,
+}
+
+impl State {
+    pub(crate) fn dynamodb(&mut self, operation: &str, body: &Value) -> Result<Value, ApiError> {
+        match operation {
+            "CreateTable" => self.create_table(body),
+            "DescribeTable" => {
+                self.table(body)?;
+                Ok(json!({ "Table": { "TableName": table_of(body), "TableStatus": "ACTIVE", "TableArn": format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", table_of(body)) } }))
+            }
+            "UpdateTimeToLive" => {
+                let specification = &body["TimeToLiveSpecification"];
+                let attribute = specification["AttributeName"].as_str().unwrap_or_default().to_owned();
+                let table = self.table(body)?;
+                if table.time_to_live.as_ref() == Some(&attribute) {
+                    return Err(ApiError::validation("TimeToLive is already enabled"));
+                }
+                table.time_to_live = Some(attribute);
+                Ok(json!({ "TimeToLiveSpecification": specification }))
+            }
+            "DescribeTimeToLive" => {
+                let table = self.table(body)?;
+                Ok(match &table.time_to_live {
+                    Some(attribute) => json!({ "TimeToLiveDescription": { "TimeToLiveStatus": "ENABLED", "AttributeName": attribute } }),
+                    None => json!({ "TimeToLiveDescription": { "TimeToLiveStatus": "DISABLED" } }),
+                })
+            }
+            "UpdateContinuousBackups" => {
+                self.table(body)?.point_in_time_recovery = body["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] == true;
+                Ok(json!({}))
+            }
+            "DescribeContinuousBackups" => {
+                let status = if self.table(body)?.point_in_time_recovery { "ENABLED" } else { "DISABLED" };
+                Ok(json!({ "ContinuousBackupsDescription": {
+                    "ContinuousBackupsStatus": "ENABLED",
+                    "PointInTimeRecoveryDescription": { "PointInTimeRecoveryStatus": status },
+                } }))
+            }
+            "GetItem" => {
+                self.table(body)?;
+                let key = key_of(&body["Key"])?;
+                let item = self.store.item(table_of(body), &key.pk, &key.sk)?;
+                Ok(item.map_or_else(|| json!({}), |item| json!({ "Item": project(item, body) })))
+            }
+            "PutItem" => {
+                let (write, _) = self.check_put(body)?;
+                self.apply(table_of(body), write)?;
+                Ok(json!({}))
+            }
+            "DeleteItem" => {
+                let key = key_of(&body["Key"])?;
+                self.check(body, &key)?;
+                self.apply(table_of(body), Write::Delete(key))?;
+                Ok(json!({}))
+            }
+            "UpdateItem" => self.update_item(body),
+            "BatchGetItem" => self.batch_get(body),
+            "Query" => self.query(body),
+            "TransactWriteItems" => self.transact(body),
+            other => Err(ApiError::not_simulated(other)),
+        }
+    }
+
+    fn create_table(&mut self, body: &Value) -> Result<Value, ApiError> {
+        let name = table_of(body).to_owned();
+        let keys = &body["KeySchema"];
+        if keys[0]["AttributeName"] != "pk" || keys[1]["AttributeName"] != "sk" {
+            return Err(ApiError::not_simulated("a table without the keys pk and sk"));
+        }
+        if self.tables.0.contains_key(&name) {
+            return Err(ApiError::new("ResourceInUseException", format!("Table already exists: {name}")));
+        }
+        self.tables.0.insert(name.clone(), Table::default());
+        Ok(json!({ "TableDescription": { "TableName": name, "TableStatus": "ACTIVE" } }))
+    }
+
+    fn table(&mut self, body: &Value) -> Result<&mut Table, ApiError> {
+        self.tables.0.get_mut(table_of(body)).ok_or_else(|| ApiError::new("ResourceNotFoundException", "Requested resource not found"))
+    }
+
+    fn apply(&mut self, table: &str, write: Write) -> Result<(), ApiError> {
+        match write {
+            Write::Put(key, item) => self.store.put_item(table, &key.pk, &key.sk, &item)?,
+            Write::Delete(key) => self.store.delete_item(table, &key.pk, &key.sk)?,
+            Write::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Checks a condition against the item in place; gives that item back.
+    fn check(&mut self, body: &Value, key: &Key) -> Result<Option<Value>, ApiError> {
+        self.table(body)?;
+        let old = self.store.item(table_of(body), &key.pk, &key.sk)?;
+        let holds = match body["ConditionExpression"].as_str() {
+            None => true,
+            Some(text) => {
+                let condition: Condition = Parser::new(text, body)?.condition()?;
+                condition.holds(old.as_ref().and_then(Value::as_object).unwrap_or(&Map::new()))
+            }
+        };
+        if holds { Ok(old) } else { Err(check_failed(old.as_ref(), body)) }
+    }
+
+    fn check_put(&mut self, body: &Value) -> Result<(Write, Option<Value>), ApiError> {
+        let item = body["Item"].clone();
+        let key = key_of(&item)?;
+        check_size(&item)?;
+        let old = self.check(body, &key)?;
+        Ok((Write::Put(key, item), old))
+    }
+
+    fn check_update(&mut self, body: &Value) -> Result<(Write, Option<Value>, Update), ApiError> {
+        let key = key_of(&body["Key"])?;
+        let old = self.check(body, &key)?;
+        let update: Update = Parser::new(body["UpdateExpression"].as_str().unwrap_or_default(), body)?.update()?;
+        let mut item = match &old {
+            Some(Value::Object(item)) => item.clone(),
+            _ => body["Key"].as_object().cloned().unwrap_or_default(),
+        };
+        update.apply(&mut item)?;
+        let item = Value::Object(item);
+        check_size(&item)?;
+        Ok((Write::Put(key, item), old, update))
+    }
+
+    fn update_item(&mut self, body: &Value) -> Result<Value, ApiError> {
+        let (write, old, update) = self.check_update(body)?;
+        let Write::Put(_, new) = &write else { return Err(ApiError::validation("an update writes an item")) };
+        let touched = |item: &Value| -> Value {
+            let names: BTreeSet<&str> = update.names().collect();
+            item.as_object().into_iter().flatten().filter(|(name, _)| names.contains(name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into()
+        };
+        let attributes = match body["ReturnValues"].as_str() {
+            Some("ALL_NEW") => Some(new.clone()),
+            Some("UPDATED_NEW") => Some(touched(new)),
+            Some("ALL_OLD") => old,
+            None | Some("NONE") => None,
+            Some(other) => return Err(ApiError::not_simulated(other)),
+        };
+        self.apply(table_of(body), write)?;
+        Ok(attributes.map_or_else(|| json!({}), |attributes| json!({ "Attributes": attributes })))
+    }
+
+    fn batch_get(&mut self, body: &Value) -> Result<Value, ApiError> {
+        let mut responses = Map::new();
+        for (table, request) in body["RequestItems"].as_object().into_iter().flatten() {
+            let keys = request["Keys"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if keys.is_empty() || keys.len() > 100 {
+                return Err(ApiError::validation("BatchGetItem takes 1 to 100 keys"));
+            }
+            let (mut seen, mut items) = (BTreeSet::new(), Vec::new());
+            for key in keys {
+                let key = key_of(key)?;
+                if !seen.insert((key.pk.clone(), key.sk.clone())) {
+                    return Err(ApiError::validation("Provided list of item keys contains duplicates"));
+                }
+                if let Some(item) = self.store.item(table, &key.pk, &key.sk)? {
+                    items.push(project(item, request));
+                }
+            }
+            responses.insert(table.clone(), Value::Array(items));
+        }
+        Ok(json!({ "Responses": responses, "UnprocessedKeys": {} }))
+    }
+
+    fn query(&mut self, body: &Value) -> Result<Value, ApiError> {
+        self.table(body)?;
+        let (pk, from, to) = Parser::new(body["KeyConditionExpression"].as_str().unwrap_or_default(), body)?.key_condition()?;
+        if !body["FilterExpression"].is_null() {
+            return Err(ApiError::not_simulated("FilterExpression"));
+        }
+        let after = body["ExclusiveStartKey"]["sk"]["S"].as_str();
+        let rows_max = body["Limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let backwards = body["ScanIndexForward"] == false;
+        let (rows, more) = self.store.range(table_of(body), &pk, (&from, &to), after, backwards, (rows_max, QUERY_BYTES_MAX))?;
+        tracing::trace!(rows = rows.len(), bytes = rows.iter().map(|row| row.bytes).sum::<usize>(), "query");
+        let last = rows.last().filter(|_| more || rows.len() == rows_max).map(|row| json!({ "pk": row.item["pk"], "sk": row.item["sk"] }));
+        let count = rows.len();
+        let mut answer = json!({ "Count": count, "ScannedCount": count });
+        if body["Select"] != "COUNT" {
+            answer["Items"] = rows.into_iter().map(|row| project(row.item, body)).collect();
+        }
+        if let Some(last) = last {
+            answer["LastEvaluatedKey"] = last;
+        }
+        Ok(answer)
+    }
+
+    fn transact(&mut self, body: &Value) -> Result<Value, ApiError> {
+        let actions = body["TransactItems"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if actions.is_empty() || actions.len() > TRANSACTION_ITEMS_MAX {
+            return Err(ApiError::validation("a transaction has 1 to 100 actions"));
+        }
+        // A repeated token is the same transaction (API reference, `ClientRequestToken`).
+        let token = body["ClientRequestToken"].as_str().unwrap_or_default().to_owned();
+        if !token.is_empty() && self.transaction_tokens.contains(&token) {
+            return Ok(json!({}));
+        }
+        let (mut writes, mut reasons, mut failed) = (Vec::new(), Vec::new(), false);
+        for action in actions {
+            let (kind, inner) = action.as_object().and_then(|action| action.iter().next()).ok_or_else(|| ApiError::validation("an empty action"))?;
+            let checked = match kind.as_str() {
+                "Put" => self.check_put(inner).map(|(write, _)| write),
+                "Update" => self.check_update(inner).map(|(write, _, _)| write),
+                "Delete" => key_of(&inner["Key"]).and_then(|key| self.check(inner, &key).map(|_| Write::Delete(key))),
+                "ConditionCheck" => key_of(&inner["Key"]).and_then(|key| self.check(inner, &key).map(|_| Write::Nothing)),
+                other => return Err(ApiError::not_simulated(other)),
+            };
+            match checked {
+                Ok(write) => {
+                    writes.push((table_of(inner).to_owned(), write));
+                    reasons.push(json!({ "Code": "None" }));
+                }
+                Err(error) => {
+                    failed = true;
+                    reasons.push(error.as_cancellation_reason()?);
+                }
+            }
+        }
+        if failed {
+            let codes: Vec<&str> = reasons.iter().filter_map(|reason| reason["Code"].as_str()).collect();
+            let message = format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{}]", codes.join(", "));
+            return Err(ApiError::new("TransactionCanceledException", message).with("CancellationReasons", Value::Array(reasons)));
+        }
+        writes.into_iter().try_for_each(|(table, write)| self.apply(&table, write))?;
+        if !token.is_empty() {
+            self.transaction_tokens.insert(token);
+        }
+        Ok(json!({}))
+    }
+}
+
+/// Size as DynamoDB counts it: names and values, not the JSON around them.
+fn check_size(item: &Value) -> Result<(), ApiError> {
+    fn bytes(value: &Value) -> usize {
+        let Some((kind, value)) = value.as_object().and_then(|typed| typed.iter().next()) else { return 0 };
+        match (kind.as_str(), value) {
+            ("B", Value::String(text)) => text.len() * 3 / 4,
+            (_, Value::String(text)) => text.len(),
+            ("L", Value::Array(values)) => 3 + values.iter().map(|value| 1 + bytes(value)).sum::<usize>(),
+            (_, Value::Array(values)) => values.iter().map(|value| value.as_str().map_or(0, str::len)).sum(),
+            (_, Value::Object(fields)) => 3 + fields.iter().map(|(name, value)| 1 + name.len() + bytes(value)).sum::<usize>(),
+            _ => 1,
+        }
+    }
+    let size: usize = item.as_object().into_iter().flatten().map(|(name, value)| name.len() + bytes(value)).sum();
+    if size > ITEM_BYTES_MAX { Err(ApiError::validation("Item size has exceeded the maximum allowed size")) } else { Ok(()) }
+}
+
+fn project(item: Value, body: &Value) -> Value {
+    let Some(projection) = body["ProjectionExpression"].as_str() else { return item };
+    let names: BTreeSet<&str> = projection
+        .split(',')
+        .map(str::trim)
+        .map(|name| if name.starts_with('#') { body["ExpressionAttributeNames"][name].as_str().unwrap_or(name) } else { name })
+        .collect();
+    match item {
+        Value::Object(fields) => Value::Object(fields.into_iter().filter(|(name, _)| names.contains(name.as_str())).collect()),
+        other => other,
+    }
+}

@@ -1,0 +1,126 @@
+//! Faults: what goes wrong with a call, before or after its effect.
+
+use std::sync::{Mutex, PoisonError};
+
+use issei_clock::Dice;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// What goes wrong with one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The connection breaks and nothing has happened.
+    ResetBefore,
+    /// It has happened and the connection breaks: the answer is lost.
+    ResetAfter,
+    /// No answer ever, and nothing has happened.
+    HangBefore,
+    /// It has happened, and no answer ever.
+    HangAfter,
+    /// A 500, and nothing has happened.
+    ErrorBefore,
+    /// It has happened, and a 500.
+    ErrorAfter,
+    /// The service says that there are too many calls. Nothing has happened.
+    Throttle,
+    /// It has happened, and half of the answer arrives.
+    TruncateAfter,
+    /// The call takes this long, then goes on as if nothing were wrong.
+    DelayMs(u64),
+}
+
+/// Which calls a fault befalls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// An operation such as `SendBulkEmail`, or `*` for all.
+    pub operation: String,
+    pub fault: Fault,
+    /// From 0 to 1.
+    #[serde(default = "certain")]
+    pub probability: f64,
+    /// This many matching calls go through first.
+    #[serde(default)]
+    pub after: u64,
+    /// This many calls at most are befallen; none means no end.
+    #[serde(default)]
+    pub times: Option<u64>,
+}
+
+fn certain() -> f64 {
+    1.0
+}
+
+impl Rule {
+    /// A fault for every call of an operation.
+    #[must_use]
+    pub fn every(operation: &str, fault: Fault) -> Self {
+        Self { operation: operation.to_owned(), fault, probability: 1.0, after: 0, times: None }
+    }
+
+    #[must_use]
+    pub fn with_probability(mut self, probability: f64) -> Self {
+        self.probability = probability;
+        self
+    }
+
+    #[must_use]
+    pub fn after(mut self, calls: u64) -> Self {
+        self.after = calls;
+        self
+    }
+
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+}
+
+/// The rules in force, and how many calls they keep hanging.
+pub(crate) struct Faults {
+    rules: Mutex<Vec<Rule>>,
+    dice: Dice,
+    hanging: watch::Sender<u64>,
+}
+
+impl Faults {
+    pub(crate) fn new(dice: Dice) -> Self {
+        Self { rules: Mutex::new(Vec::new()), dice, hanging: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn add(&self, rule: Rule) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The fault that befalls this call, if any. The first rule that matches decides.
+    pub(crate) fn draw(&self, operation: &str) -> Option<Fault> {
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        for rule in rules.iter_mut().filter(|rule| rule.operation == "*" || rule.operation == operation) {
+            if rule.times == Some(0) {
+                continue;
+            }
+            if rule.after > 0 {
+                rule.after -= 1;
+                continue;
+            }
+            if rule.probability >= 1.0 || self.dice.chance(rule.probability) {
+                rule.times = rule.times.map(|times| times - 1);
+                return Some(rule.fault);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn hang(&self) {
+        self.hanging.send_modify(|hanging| *hanging += 1);
+    }
+
+    pub(crate) fn hanging(&self) -> watch::Receiver<u64> {
+        self.hanging.subscribe()
+    }
+}

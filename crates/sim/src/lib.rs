@@ -1,0 +1,25 @@
+//! A simulator of SQS, DynamoDB and SES v2: just the operations that issei calls, with an injected
+//! clock, injected faults, and a provider that counts what it accepted for each address.
+//!
+//! It is reached in two ways: [`connector`] makes an SDK HTTP client that never opens a socket, and
+//! [`listen`] serves the same [`Cloud`] on loopback to real processes. It must never know anything
+//! of issei's own: no ledger attribute, no message field. One conformance suite (`tests/e2e`) runs
+//! over it and over an independent emulator, so that it can't drift into what we would like AWS to be.
+
+mod account;
+mod answer;
+mod cloud;
+mod connector;
+mod dynamodb;
+mod faults;
+mod listener;
+mod ses;
+mod sqs;
+mod store;
+
+pub use account::{Account, EntryRule};
+pub use cloud::{Cloud, Counts, Options, StoreKind};
+pub use connector::connector;
+pub use faults::{Fault, Rule};
+pub use listener::{Listening, listen};
+pub use store::{Mail, SentTo, StoreError};

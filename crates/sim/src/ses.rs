@@ -1,0 +1,282 @@
+//! SES v2: bulk sends, and the provider's own record of what it accepted for whom.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use issei_clock::Instant;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::answer::ApiError;
+use crate::cloud::State;
+use crate::store::Mail;
+
+#[derive(Default)]
+pub(crate) struct Ses {
+    configuration_sets: BTreeMap<String, bool>,
+    /// Stored templates are known by name alone; they render the data as it comes.
+    sent: u64,
+    recent: VecDeque<(Instant, u64)>,
+    in_last_second: u64,
+    pub(crate) peak_in_a_second: u64,
+    pub(crate) accepted: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Bulk {
+    from_email_address: Option<String>,
+    #[serde(default)]
+    reply_to_addresses: Vec<String>,
+    default_content: DefaultContent,
+    bulk_email_entries: Vec<Entry>,
+    configuration_set_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DefaultContent {
+    template: Template,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Template {
+    template_name: Option<String>,
+    template_content: Option<TemplateContent>,
+    template_data: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct TemplateContent {
+    subject: String,
+    text: String,
+    html: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    destination: Destination,
+    #[serde(default)]
+    replacement_tags: Vec<Tag>,
+    replacement_email_content: Option<Replacement>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Destination {
+    #[serde(default)]
+    to_addresses: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    name: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Replacement {
+    replacement_template: ReplacementTemplate,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReplacementTemplate {
+    replacement_template_data: Option<String>,
+}
+
+fn bad(message: impl Into<String>) -> ApiError {
+    ApiError::new("BadRequestException", message)
+}
+
+/// Replaces each `{{name}}`; a name without a value is a rendering failure.
+fn render(text: &str, data: &BTreeMap<String, Value>) -> Option<String> {
+    let mut rendered = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}")?;
+        rendered.push_str(before);
+        rendered.push_str(data.get(name.trim())?.as_str()?);
+        rest = after;
+    }
+    rendered.push_str(rest);
+    Some(rendered)
+}
+
+pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
+    match (method, path) {
+        (&Method::GET, "/v2/email/account") => Some("GetAccount"),
+        (&Method::POST, "/v2/email/outbound-bulk-emails") => Some("SendBulkEmail"),
+        (&Method::POST, "/v2/email/configuration-sets") => Some("CreateConfigurationSet"),
+        (&Method::GET, path) if path.starts_with("/v2/email/configuration-sets/") => Some("GetConfigurationSet"),
+        _ => None,
+    }
+}
+
+impl State {
+    pub(crate) fn ses(&mut self, operation: &str, path: &str, body: &Value) -> Result<Value, ApiError> {
+        match operation {
+            "GetAccount" => Ok(json!({
+                "ProductionAccessEnabled": true,
+                "SendingEnabled": true,
+                "EnforcementStatus": "HEALTHY",
+                "SendQuota": { "Max24HourSend": self.account.max_24_hour_send, "MaxSendRate": self.account.max_send_rate, "SentLast24Hours": self.ses.accepted },
+            })),
+            "CreateConfigurationSet" => {
+                let name = body["ConfigurationSetName"].as_str().unwrap_or_default().to_owned();
+                if self.ses.configuration_sets.insert(name, true).is_some() {
+                    return Err(ApiError::new("AlreadyExistsException", "the configuration set exists"));
+                }
+                Ok(json!({}))
+            }
+            "GetConfigurationSet" => {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                if !self.ses.configuration_sets.contains_key(name) {
+                    return Err(ApiError::new("NotFoundException", "no such configuration set").status(StatusCode::NOT_FOUND));
+                }
+                Ok(json!({ "ConfigurationSetName": name, "SendingOptions": { "SendingEnabled": true } }))
+            }
+            "SendBulkEmail" => {
+                let bulk = Bulk::deserialize(body).map_err(|error| bad(error.to_string()))?;
+                self.store.begin()?;
+                let result = self.send_bulk(&bulk);
+                self.store.commit()?;
+                result
+            }
+            other => Err(ApiError::not_simulated(other)),
+        }
+    }
+
+    fn send_bulk(&mut self, bulk: &Bulk) -> Result<Value, ApiError> {
+        let entries = bulk.bulk_email_entries.len();
+        if entries == 0 || entries > 50 {
+            return Err(bad(format!("a bulk send has 1 to 50 entries, this one {entries}")));
+        }
+        if let Some(name) = bulk.configuration_set_name.as_ref().filter(|name| !self.ses.configuration_sets.contains_key(*name)) {
+            return Err(ApiError::new("NotFoundException", format!("Configuration set <{name}> does not exist.")).status(StatusCode::NOT_FOUND));
+        }
+        let headers = bulk.from_email_address.iter().chain(&bulk.reply_to_addresses).chain(bulk.bulk_email_entries.iter().flat_map(|entry| &entry.destination.to_addresses));
+        if headers.into_iter().any(|header| header.chars().any(char::is_control)) {
+            return Err(bad("a header holds a control character"));
+        }
+        if bulk.bulk_email_entries.iter().any(|entry| self.refuses_call(entry)) {
+            for entry in &bulk.bulk_email_entries {
+                self.record(entry, false)?;
+            }
+            return Err(bad("an entry is malformed"));
+        }
+        let mut results = Vec::with_capacity(entries);
+        for entry in &bulk.bulk_email_entries {
+            results.push(self.send_entry(bulk, entry)?);
+        }
+        Ok(json!({ "BulkEmailEntryResults": results }))
+    }
+
+    fn refuses_call(&mut self, entry: &Entry) -> bool {
+        let valid = |text: &str| text.len() <= 256 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
+        let tags = entry.replacement_tags.iter().all(|tag| !tag.name.is_empty() && valid(&tag.name) && valid(&tag.value));
+        !tags || entry.destination.to_addresses.is_empty() || self.rule_for(entry).is_some_and(|status| status == "BAD_REQUEST")
+    }
+
+    fn rule_for(&self, entry: &Entry) -> Option<String> {
+        let address = entry.destination.to_addresses.first()?;
+        self.account.entry_rules.iter().find(|rule| rule.times != Some(0) && address.contains(&rule.address)).map(|rule| rule.status.clone())
+    }
+
+    fn use_rule(&mut self, entry: &Entry) -> Option<String> {
+        let address = entry.destination.to_addresses.first()?;
+        let rule = self.account.entry_rules.iter_mut().find(|rule| rule.times != Some(0) && address.contains(&rule.address))?;
+        rule.times = rule.times.map(|times| times - 1);
+        Some(rule.status.clone())
+    }
+
+    fn record(&mut self, entry: &Entry, accepted: bool) -> Result<(), ApiError> {
+        let broadcast = entry.replacement_tags.iter().find(|tag| tag.name == "broadcast").map_or("", |tag| tag.value.as_str());
+        for address in &entry.destination.to_addresses {
+            self.store.count_send(address, broadcast, accepted)?;
+        }
+        Ok(())
+    }
+
+    fn send_entry(&mut self, bulk: &Bulk, entry: &Entry) -> Result<Value, ApiError> {
+        let refused = if let Some(status) = self.use_rule(entry) {
+            Some(status)
+        } else if self.over_rate() {
+            Some("ACCOUNT_THROTTLED".to_owned())
+        } else if self.ses.accepted.to_string().parse::<f64>().unwrap_or(f64::MAX) >= self.account.max_24_hour_send {
+            Some("ACCOUNT_DAILY_QUOTA_EXCEEDED".to_owned())
+        } else {
+            None
+        };
+        self.record(entry, refused.is_none())?;
+        if let Some(status) = refused {
+            return Ok(json!({ "Status": status, "Error": "injected" }));
+        }
+        self.count_accepted();
+        if self.account.keep_mails {
+            self.keep(bulk, entry)?;
+        }
+        self.ses.sent += 1;
+        let sent = self.ses.sent;
+        // As long as a real one, so that ledger items have their real size.
+        Ok(json!({ "Status": "SUCCESS", "MessageId": format!("0100{sent:012x}-{sent:08x}-{:04x}-{:04x}-{:04x}-{sent:012x}-000000", sent % 7919, sent % 7907, sent % 7901) }))
+    }
+
+    fn over_rate(&mut self) -> bool {
+        self.forget_older_than_a_second();
+        self.account.enforce_rate && u32::try_from(self.ses.in_last_second).is_ok_and(|sent| f64::from(sent) >= self.account.max_send_rate)
+    }
+
+    fn forget_older_than_a_second(&mut self) {
+        let now = self.clock.now();
+        while let Some((at, n)) = self.ses.recent.front().copied() {
+            if now.saturating_duration_since(at) < Duration::from_secs(1) {
+                break;
+            }
+            self.ses.in_last_second -= n;
+            self.ses.recent.pop_front();
+        }
+    }
+
+    fn count_accepted(&mut self) {
+        let now = self.clock.now();
+        self.forget_older_than_a_second();
+        match self.ses.recent.back_mut() {
+            Some((at, n)) if *at == now => *n += 1,
+            _ => self.ses.recent.push_back((now, 1)),
+        }
+        self.ses.in_last_second += 1;
+        self.ses.accepted += 1;
+        self.ses.peak_in_a_second = self.ses.peak_in_a_second.max(self.ses.in_last_second);
+    }
+
+    fn keep(&mut self, bulk: &Bulk, entry: &Entry) -> Result<(), ApiError> {
+        let template = &bulk.default_content.template;
+        let parse = |data: Option<&String>| data.map_or(Ok(BTreeMap::new()), |data| serde_json::from_str::<BTreeMap<String, Value>>(data));
+        let mut data = parse(template.template_data.as_ref()).map_err(|error| bad(error.to_string()))?;
+        let replacement = entry.replacement_email_content.as_ref().and_then(|content| content.replacement_template.replacement_template_data.as_ref());
+        data.extend(parse(replacement).map_err(|error| bad(error.to_string()))?);
+        let content = template.template_content.as_ref();
+        let part = |text: fn(&TemplateContent) -> &String| {
+            content.map_or_else(
+                || template.template_name.clone().unwrap_or_default(),
+                |content| render(text(content), &data).unwrap_or_else(|| "RENDERING FAILED".to_owned()),
+            )
+        };
+        let mail = Mail {
+            address: entry.destination.to_addresses.join(","),
+            from: bulk.from_email_address.clone().unwrap_or_default(),
+            subject: part(|content| &content.subject),
+            text: part(|content| &content.text),
+            html: part(|content| &content.html),
+            tags: entry.replacement_tags.iter().map(|tag| format!("{}={}", tag.name, tag.value)).collect::<Vec<_>>().join(" "),
+        };
+        Ok(self.store.keep_mail(&mail)?)
+    }
+}

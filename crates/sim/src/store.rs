@@ -1,0 +1,188 @@
+//! Where the simulator keeps what could grow with the audience: items, message bodies and the
+//! provider's record. A private SQLite database, in memory or in a temporary file that SQLite
+//! deletes itself, so that a million recipients need no more memory than a hundred thousand.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The simulator's own storage failed: a full disk, say. Never part of what is simulated.
+#[derive(Debug, thiserror::Error)]
+#[error("the simulator's store failed: {0}")]
+pub struct StoreError(String);
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// How often the provider was asked for one address, and how often it accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTo {
+    pub address: String,
+    pub requests: u64,
+    pub accepted: u64,
+}
+
+/// A mail as the provider rendered it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    pub address: String,
+    pub from: String,
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+    pub tags: String,
+}
+
+pub(crate) struct Store(Connection);
+
+/// One row of a range read.
+pub(crate) struct Row {
+    pub(crate) item: Value,
+    pub(crate) bytes: usize,
+}
+
+impl Store {
+    pub(crate) fn open(on_disk: bool) -> Result<Self, StoreError> {
+        // An empty name asks SQLite for a private temporary file (sqlite.org/inmemorydb.html).
+        let db = Connection::open(if on_disk { "" } else { ":memory:" })?;
+        db.execute_batch(
+            "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; PRAGMA cache_size = -4000;
+             CREATE TABLE item (tbl TEXT, pk TEXT, sk TEXT, body TEXT, PRIMARY KEY (tbl, pk, sk)) WITHOUT ROWID;
+             CREATE TABLE message (seq INTEGER PRIMARY KEY, body TEXT, attributes TEXT);
+             CREATE TABLE sent (address TEXT, broadcast TEXT, requests INTEGER, accepted INTEGER, PRIMARY KEY (address, broadcast)) WITHOUT ROWID;
+             CREATE TABLE mail (seq INTEGER PRIMARY KEY, body TEXT);",
+        )?;
+        db.set_prepared_statement_cache_capacity(32);
+        Ok(Self(db))
+    }
+
+    pub(crate) fn item(&self, table: &str, pk: &str, sk: &str) -> Result<Option<Value>, StoreError> {
+        let body: Option<String> = self
+            .0
+            .prepare_cached("SELECT body FROM item WHERE tbl = ?1 AND pk = ?2 AND sk = ?3")?
+            .query_row(params![table, pk, sk], |row| row.get(0))
+            .optional()?;
+        Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
+    }
+
+    pub(crate) fn put_item(&self, table: &str, pk: &str, sk: &str, item: &Value) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached("INSERT OR REPLACE INTO item (tbl, pk, sk, body) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![table, pk, sk, item.to_string()])?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_item(&self, table: &str, pk: &str, sk: &str) -> Result<(), StoreError> {
+        self.0.prepare_cached("DELETE FROM item WHERE tbl = ?1 AND pk = ?2 AND sk = ?3")?.execute(params![table, pk, sk])?;
+        Ok(())
+    }
+
+    /// Rows of one partition in key order, `after` excluded, up to `bytes_max` of items.
+    pub(crate) fn range(
+        &self,
+        table: &str,
+        pk: &str,
+        (from, to): (&str, &str),
+        after: Option<&str>,
+        backwards: bool,
+        (rows_max, bytes_max): (usize, usize),
+    ) -> Result<(Vec<Row>, bool), StoreError> {
+        let sql = if backwards {
+            "SELECT body FROM item WHERE tbl = ?1 AND pk = ?2 AND sk >= ?3 AND sk <= ?4 AND (?5 IS NULL OR sk < ?5) ORDER BY sk DESC"
+        } else {
+            "SELECT body FROM item WHERE tbl = ?1 AND pk = ?2 AND sk >= ?3 AND sk <= ?4 AND (?5 IS NULL OR sk > ?5) ORDER BY sk"
+        };
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query(params![table, pk, from, to, after])?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            if found.len() == rows_max || bytes >= bytes_max {
+                return Ok((found, true));
+            }
+            let body: String = row.get(0)?;
+            bytes += body.len();
+            found.push(Row { item: serde_json::from_str(&body)?, bytes: body.len() });
+        }
+        Ok((found, false))
+    }
+
+    pub(crate) fn put_message(&self, seq: u64, body: &str, attributes: &str) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached("INSERT INTO message (seq, body, attributes) VALUES (?1, ?2, ?3)")?
+            .execute(params![seq.cast_signed(), body, attributes])?;
+        Ok(())
+    }
+
+    pub(crate) fn message(&self, seq: u64) -> Result<(String, String), StoreError> {
+        Ok(self
+            .0
+            .prepare_cached("SELECT body, attributes FROM message WHERE seq = ?1")?
+            .query_row(params![seq.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    pub(crate) fn delete_message(&self, seq: u64) -> Result<(), StoreError> {
+        self.0.prepare_cached("DELETE FROM message WHERE seq = ?1")?.execute(params![seq.cast_signed()])?;
+        Ok(())
+    }
+
+    pub(crate) fn begin(&self) -> Result<(), StoreError> {
+        self.0.prepare_cached("BEGIN")?.execute([])?;
+        Ok(())
+    }
+
+    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        self.0.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    pub(crate) fn count_send(&self, address: &str, broadcast: &str, accepted: bool) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "INSERT INTO sent (address, broadcast, requests, accepted) VALUES (?1, ?2, 1, ?3)
+                 ON CONFLICT DO UPDATE SET requests = requests + 1, accepted = accepted + excluded.accepted",
+            )?
+            .execute(params![address, broadcast, i64::from(accepted)])?;
+        Ok(())
+    }
+
+    pub(crate) fn keep_mail(&self, mail: &Mail) -> Result<(), StoreError> {
+        self.0.prepare_cached("INSERT INTO mail (body) VALUES (?1)")?.execute(params![serde_json::to_string(mail)?])?;
+        Ok(())
+    }
+
+    pub(crate) fn mails(&self) -> Result<Vec<Mail>, StoreError> {
+        let mut statement = self.0.prepare("SELECT body FROM mail ORDER BY seq")?;
+        let bodies = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        bodies.iter().map(|body| Ok(serde_json::from_str(body)?)).collect()
+    }
+
+    pub(crate) fn sent_for(&self, broadcast: &str, address: &str) -> Result<SentTo, StoreError> {
+        let mut statement = self.0.prepare_cached("SELECT requests, accepted FROM sent WHERE address = ?1 AND broadcast = ?2")?;
+        let counts = statement.query_row(params![address, broadcast], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()?;
+        let (requests, accepted) = counts.unwrap_or((0, 0));
+        Ok(SentTo { address: address.to_owned(), requests: requests.cast_unsigned(), accepted: accepted.cast_unsigned() })
+    }
+
+    pub(crate) fn sent_to(&self, broadcast: &str, after: &str, limit: u32) -> Result<Vec<SentTo>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT address, requests, accepted FROM sent WHERE broadcast = ?1 AND address > ?2 ORDER BY address LIMIT ?3",
+        )?;
+        let rows = statement.query_map(params![broadcast, after, limit], |row| {
+            Ok(SentTo {
+                address: row.get(0)?,
+                requests: row.get::<_, i64>(1)?.cast_unsigned(),
+                accepted: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
