@@ -12,6 +12,9 @@ use issei_schema::{Actor, BroadcastId};
 /// How long a consumer that finds the budget spent waits before it asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
+/// Before a consumer knows its own speed, it asks for permits for so many chunks.
+const FIRST: u64 = 20;
+
 /// What came of asking for a permit.
 pub(crate) enum Permission {
     Permit(Permit),
@@ -24,6 +27,29 @@ struct Pool {
     block: Option<Block>,
     /// What remained after the last grant that anybody told us of.
     remaining: u64,
+    /// When the block was granted, and how many permits have been cut from it.
+    granted: Option<Instant>,
+    taken: u64,
+    /// How many had been cut when it was last looked at.
+    taken_before: u64,
+}
+
+impl Pool {
+    fn take(&mut self, recipients: u64, now: Instant) -> Option<Permit> {
+        let permit = self.block.as_mut()?.take(recipients, now)?;
+        self.taken += recipients;
+        Some(permit)
+    }
+
+    /// How many to ask for: what this consumer uses in a second, never more than the rate allows,
+    /// nor than a quarter of what is left, so that near the end nobody sits on permits that
+    /// another needs.
+    fn wanted(&self, recipients: u64, rate: f64, now: Instant) -> u64 {
+        let elapsed = self.granted.map(|granted| now.saturating_duration_since(granted)).unwrap_or_default();
+        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+        let second = if self.taken == 0 { recipients * FIRST } else { self.taken.saturating_mul(1000) / ms };
+        second.min(whole(rate)).min(self.remaining / 4).max(recipients)
+    }
 }
 
 /// All blocks of a consumer.
@@ -53,20 +79,17 @@ impl Permits {
         let mut still: Option<(u64, Instant)> = None;
         loop {
             let now = self.clock.now();
-            if let Some(permit) = pool.block.as_mut().and_then(|block| block.take(recipients, now)) {
+            if let Some(permit) = pool.take(recipients, now) {
                 return Ok(Permission::Permit(permit));
             }
             if let Some(block) = pool.block.take() {
                 self.return_unused(id, block).await;
             }
-            // A second's worth, but never more than a quarter of what is left, so that near the end
-            // no consumer sits on permits that another needs.
-            let second = whole(rate);
-            let most = second.min(pool.remaining / 4).max(recipients);
+            let most = pool.wanted(recipients, rate, now);
             match self.ledger.grant(id, epoch, recipients, most, self.timing.permit_life).await? {
                 Granted::Block(block) => {
                     pool.remaining = block.remaining();
-                    pool.block = Some(block);
+                    (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(block), Some(now), 0, 0);
                 }
                 Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running => return Ok(Permission::Denied(broadcast)),
                 Granted::Denied(broadcast) if broadcast.epoch != epoch => epoch = broadcast.epoch,
@@ -125,6 +148,22 @@ impl Permits {
     async fn return_unused(&self, id: &BroadcastId, block: Block) {
         let (epoch, unused) = block.into_unused();
         self.give_back(id, epoch, unused).await;
+    }
+
+    /// Gives back what this consumer has not used since it was last asked, so that permits don't lie
+    /// here while another waits for them.
+    pub(crate) async fn return_idle(&self) {
+        let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, pool)| (id.clone(), pool.clone())).collect();
+        for (id, pool) in pools {
+            // A pool that is in use right now is not idle.
+            let Ok(mut pool) = pool.try_lock() else { continue };
+            let is_idle = pool.taken_before == pool.taken;
+            pool.taken_before = pool.taken;
+            let now = self.clock.now();
+            if let Some(block) = pool.block.take_if(|block| is_idle || block.is_over(now)) {
+                self.return_unused(&id, block).await;
+            }
+        }
     }
 
     /// Gives everything back at the end of work.

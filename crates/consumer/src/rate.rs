@@ -17,6 +17,10 @@ const TICK: Duration = Duration::from_millis(2);
 /// held up by something else, and its time is gone.
 const LATE: Duration = Duration::from_secs(1);
 
+/// How much time a slot is for: five ledger calls a second, and shares of the rate that move
+/// between consumers as fast as anybody can watch.
+const SLOT: Duration = Duration::from_millis(200);
+
 /// What came of waiting for one's turn.
 pub(crate) enum Turn {
     /// It is now, at this rate.
@@ -46,6 +50,8 @@ struct State {
     next: Option<Instant>,
     /// How many recipients of the slot have been sent to.
     spent: u64,
+    /// When the slot was asked for.
+    asked: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -92,7 +98,8 @@ impl Rate {
                     return Ok(Turn::Now { rate: quota.rate });
                 }
             }
-            let wanted = self.waiting.load(Ordering::Relaxed).min(whole(quota.rate)).max(recipients);
+            let wanted = self.wanted(&state, now).min(whole(quota.rate)).max(recipients);
+            state.asked = Some(now);
             match self.ledger.rate_slot(wanted, quota.rate).await? {
                 SlotRequest::AskAgainIn(delay) => tokio::time::sleep(delay.max(TICK)).await,
                 SlotRequest::Given(slot) => {
@@ -102,6 +109,14 @@ impl Rate {
                 }
             }
         }
+    }
+
+    /// What the next slot should hold: those who wait, or what this consumer has lately sent within
+    /// [`SLOT`]. More would keep others waiting for time that is not used.
+    fn wanted(&self, state: &State, now: Instant) -> u64 {
+        let elapsed = state.asked.map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked)).max(TICK);
+        let lately = as_f64(state.spent) / elapsed.as_secs_f64() * SLOT.as_secs_f64();
+        self.waiting.load(Ordering::Relaxed).max(whole(lately))
     }
 
     async fn quota(&self, state: &mut State) -> Result<Quota, LedgerError> {

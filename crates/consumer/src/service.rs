@@ -104,6 +104,7 @@ impl Consumer {
             loop {
                 tokio::time::sleep(TELL_EVERY).await;
                 consumer.untold.tell().await;
+                consumer.permits.return_idle().await;
             }
         });
         self.receive(&shutdown, decide).await;

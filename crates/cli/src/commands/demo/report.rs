@@ -30,7 +30,9 @@ pub(super) struct Report {
 pub(super) fn requests(before: &Counts, after: &Counts) -> BTreeMap<&'static str, u64> {
     let mut requests = BTreeMap::new();
     for ((service, operation), calls) in after {
-        *requests.entry(*service).or_default() += calls - before.get(&(*service, operation.clone())).copied().unwrap_or(0);
+        let calls = calls - before.get(&(*service, operation.clone())).copied().unwrap_or(0);
+        tracing::info!(service, operation, calls, "calls");
+        *requests.entry(*service).or_default() += calls;
     }
     requests
 }
