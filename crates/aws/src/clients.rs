@@ -28,23 +28,27 @@ pub struct Clients {
 /// Connects as the standard AWS environment says: profile, region, credentials, and
 /// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB` and `_SESV2`.
 pub async fn connect(timing: &Timing) -> Clients {
-    let http = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
-    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).app_name(app_name()).load().await;
+    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(over_https()).app_name(app_name()).load().await;
     clients(&config, timing)
 }
 
-/// Connects to something that is not AWS, through an HTTP client of the caller's.
-pub async fn connect_to(http: SharedHttpClient, timing: &Timing) -> Clients {
+/// Connects to something that is not AWS and asks for no credentials: a simulator or an emulator,
+/// at `url`, through `http` where it is not reached by a socket.
+pub async fn connect_to(url: &str, http: Option<SharedHttpClient>, timing: &Timing) -> Clients {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .empty_test_environment()
-        .http_client(http)
+        .http_client(http.unwrap_or_else(over_https))
         .app_name(app_name())
         .region(Region::from_static("us-east-1"))
-        .endpoint_url("http://simulator")
-        .credentials_provider(Credentials::from_keys("simulator", "simulator", None))
+        .endpoint_url(url)
+        .credentials_provider(Credentials::from_keys("test", "test", None))
         .load()
         .await;
     clients(&config, timing)
+}
+
+fn over_https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]

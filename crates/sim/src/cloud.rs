@@ -127,6 +127,11 @@ impl Cloud {
         self.faults.clear();
     }
 
+    /// Ends every visibility timeout and delay of every queue, as if that long had passed.
+    pub fn show_all_messages(&self) {
+        self.state().show_all();
+    }
+
     /// How many calls hang, to wait for the moment in which one does.
     pub fn hanging(&self) -> watch::Receiver<u64> {
         self.faults.hanging()

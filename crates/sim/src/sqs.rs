@@ -301,6 +301,15 @@ impl State {
         Ok(())
     }
 
+    /// Ends every visibility timeout and delay at once, as if that long had passed.
+    pub(crate) fn show_all(&mut self) {
+        for queue in self.sqs.queues.values_mut() {
+            let hidden: Vec<u64> = queue.messages.iter().filter(|(_, message)| message.hidden_as != 0).map(|(seq, _)| *seq).collect();
+            hidden.into_iter().for_each(|seq| queue.show(seq));
+        }
+        self.arrivals.notify_waiters();
+    }
+
     /// One try at receiving; the caller waits and tries again for a long poll.
     pub(crate) fn receive(&mut self, body: &Value) -> Result<Received, ApiError> {
         let now = self.clock.now();

@@ -1,0 +1,17 @@
+//! A small world for tests: a simulated account, a user table, and services that can be killed.
+//!
+//! In a [`World`] everything runs in this process, over the simulator's SDK connector. A
+//! [`Processes`] runs the real binary over HTTP. Both are judged by the provider's record alone.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
+#![allow(clippy::missing_panics_doc, reason = "all of this panics where a test fails")]
+
+mod judge;
+mod processes;
+mod users;
+mod world;
+
+pub use judge::{Judged, judge};
+pub use processes::{Process, Processes, aws_url};
+pub use users::{Users, command, command_body};
+pub use world::{World, WorldOptions};

@@ -49,7 +49,7 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
         account: Account { max_send_rate: 50_000.0, max_24_hour_send: 1e9, ..Account::default() },
     })?;
     let settings = settings(&url)?;
-    let clients = issei_aws::connect_to(connector(cloud.clone()), &settings.timing()).await;
+    let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &settings.timing()).await;
     let parts = Parts::with(settings, clients, clock.clone(), Dice::seeded(options.seed));
     setup::make(&parts).await?;
     let before = cloud.counts();

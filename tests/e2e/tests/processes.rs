@@ -1,0 +1,139 @@
+//! The real binary as its users run it, over HTTP: killed, ended, and asked.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+
+use issei_sim::{Account, Fault, Rule};
+use issei_test_support::{Processes, command_body, judge};
+use serde_json::{Value, json};
+
+async fn world(users: u32) -> Processes {
+    Processes::new(users, Account { keep_mails: true, ..Account::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_killed_between_claim_send_and_confirm_never_sends_twice() {
+    let world = world(60).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let producer = world.start("producer");
+    let mut hanging = world.cloud.hanging();
+    for (round, fault) in (1..).zip([Fault::HangBefore, Fault::HangAfter]) {
+        // The claim is made and the send is out: before the provider takes it, and after.
+        world.cloud.inject(Rule::every("SendBulkEmail", fault).times(1));
+        let victim = world.start("consumer");
+        hanging.wait_for(|hanging| *hanging >= round).await.unwrap();
+        victim.kill_without_mercy().await;
+    }
+    let consumer = world.start("consumer");
+    let status = world.wait_for("terms", "complete").await;
+    consumer.end().await;
+    producer.end().await;
+    let judged = judge(&world.cloud, "terms");
+    assert_eq!(judged.duplicates(), Vec::<&str>::new());
+    assert_eq!(status["accepted"].as_u64().unwrap() + status["in_doubt"].as_u64().unwrap(), 60, "{status}");
+    let missing = 60 - judged.reached().len() as u64;
+    assert!(missing <= status["in_doubt"].as_u64().unwrap(), "{missing} lost: {status}");
+    // The chunk of the first kill never reached the provider, so somebody is missing and listed.
+    assert!(status["in_doubt"].as_u64().unwrap() >= 10 && missing >= 10, "{missing}: {status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_that_are_told_to_end_leave_nothing_in_doubt() {
+    let world = world(300).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(60)));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let producer = world.start("producer");
+    world.run(&["send", &command]).await;
+    for _ in 0..3 {
+        let consumer = world.start("consumer");
+        let before = world.cloud.accepted();
+        for _ in 0..200 {
+            if world.cloud.accepted() > before {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        consumer.end().await;
+    }
+    let consumer = world.start("consumer");
+    let status = world.wait_for("terms", "complete").await;
+    consumer.end().await;
+    producer.end().await;
+    assert_eq!((status["accepted"].as_u64(), status["in_doubt"].as_u64()), (Some(300), Some(0)), "{status}");
+    judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_says_what_will_happen_and_a_dry_run_stops_there() {
+    let world = world(60).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let text = world.run(&["send", "--dry-run", &command]).await;
+    for word in ["60 rows", "1000000 recipients at most", "USD", "nothing was sent"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let forecast: Value = serde_json::from_str(world.run(&["send", "--dry-run", "--json", &command]).await.lines().next().unwrap()).unwrap();
+    assert_eq!(forecast["forecast"]["rows"], 60);
+    let (code, _, error) = world.try_run(&["status", "terms"]).await;
+    assert_eq!(code, Some(1));
+    assert!(error.contains("no broadcast `terms`"), "{error}");
+
+    let over = world.write("over.json", &command_body("terms", |body| body["max_recipients"] = json!(59)));
+    let (code, _, error) = world.try_run(&["send", &over]).await;
+    assert!(code == Some(1) && error.contains("60 rows, more than max_recipients (59)"), "{error}");
+    let bad = world.write("bad.json", &command_body("terms", |body| body["from"] = json!("nobody")));
+    let (code, _, error) = world.try_run(&["send", &bad]).await;
+    assert!(code == Some(1) && error.contains("bad.json") && error.contains("`from`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_toml_command_goes_all_the_way_and_setup_may_be_repeated() {
+    let world = world(25).await;
+    let again = world.run(&["setup"]).await;
+    assert_eq!(again.lines().count(), 6, "{again}");
+    assert!(again.lines().all(|line| line.contains("was there")), "{again}");
+    let body: Value = serde_json::from_str(&command_body("terms", |_| {})).unwrap();
+    let toml = format!(
+        "version = 1\nbroadcast_id = \"terms\"\naudience = \"users\"\nfrom = \"Example <no-reply@example.com>\"\nmax_recipients = 100\n\
+         not_after = {}\nrequested_by = \"a test\"\n[content.inline]\nsubject = \"Terms\"\ntext = \"Dear {{{{name}}}}\"\n",
+        body["not_after"]
+    );
+    let command = world.write("command.toml", &toml);
+    world.run(&["send", &command]).await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+    assert!(world.cloud.mails().unwrap().iter().any(|mail| mail.text == "Dear User 7"));
+    let status = world.run(&["status", "terms", "--exact"]).await;
+    assert!(status.contains("complete") && status.contains("25 (counted)"), "{status}");
+    for service in ["producer", "consumer"] {
+        assert!(!world.log(service).contains("@example.com"), "addresses in the log of the {service}");
+        assert!(world.log(service).lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", world.log(service));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_stops_a_broadcast_for_ever() {
+    let world = world(40).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let producer = world.start("producer");
+    world.run(&["send", &command]).await;
+    world.wait_for("terms", "running").await;
+    let text = world.run(&["stop", "terms", "--reason", "wrong text"]).await;
+    assert!(text.contains("is stopped"), "{text}");
+    let consumer = world.start("consumer");
+    let status = world.wait_for("terms", "stopped").await;
+    world.run(&["send", &command]).await;
+    let (code, _, error) = world.try_run(&["resume", "terms", "--reason", "sorry"]).await;
+    assert!(code == Some(1) && error.contains("is stopped"), "{error}");
+    for _ in 0..100 {
+        let status = world.wait_for("terms", "stopped").await;
+        if status["waiting_messages"] == 0 && status["messages_in_flight"] == 0 {
+            break;
+        }
+    }
+    consumer.end().await;
+    producer.end().await;
+    assert_eq!((world.cloud.accepted(), &status["accepted"]), (0, &json!(0)));
+}

@@ -1,0 +1,152 @@
+//! The same audience from every kind of source.
+
+use std::io::Write;
+
+use issei_ledger::BroadcastState;
+use issei_producer::{AudienceConfig, KeyType};
+use issei_test_support::{World, WorldOptions, command, judge};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
+
+const USERS: u32 = 137;
+
+async fn broadcast_to(audience: AudienceConfig, addresses: Vec<String>) {
+    let mut world = World::new(WorldOptions { users: 0, page_size: 20, ..WorldOptions::default() }).await;
+    world.audiences.insert("users".to_owned(), audience);
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete, "{:?}", broadcast.audit_trail);
+    judge(&world.cloud, "terms").assert_each_once(addresses);
+}
+
+fn audience(url: String, key: &str, key_type: KeyType, filter: Option<&str>) -> AudienceConfig {
+    AudienceConfig {
+        url: Some(url),
+        table: Some("users".to_owned()),
+        key: key.to_owned(),
+        key_type,
+        address: "Email".to_owned(),
+        columns: vec!["name".to_owned()],
+        filter: filter.map(str::to_owned),
+        ..AudienceConfig::default()
+    }
+}
+
+fn addresses(is: impl Fn(u32) -> bool) -> Vec<String> {
+    (1..=USERS).filter(|i| is(*i)).map(|i| format!("user{i}@example.com")).collect()
+}
+
+/// A server of this kind was not named: says so, since a test that does nothing must not look like
+/// one that passed.
+fn server(variable: &str) -> Option<String> {
+    let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
+    if url.is_none() {
+        println!("SKIPPED: {variable} names no server; tests/run starts one");
+    }
+    url
+}
+
+/// Each test has the table in a database of its own.
+fn in_database(url: &str, database: &str) -> String {
+    let (server, _) = url.rsplit_once('/').unwrap();
+    format!("{server}/{database}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_by_integer_uuid_and_text_key() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::query("DROP DATABASE IF EXISTS keys").execute(&mut connection).await.unwrap();
+    sqlx::query("CREATE DATABASE keys").execute(&mut connection).await.unwrap();
+    let url = in_database(&url, "keys");
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    for statement in [
+        "CREATE TABLE users (id int PRIMARY KEY, uid uuid UNIQUE DEFAULT gen_random_uuid(), handle varchar UNIQUE, \"Email\" text, name text, deleted_at timestamptz)".to_owned(),
+        format!(
+            "INSERT INTO users SELECT i, gen_random_uuid(), 'Häns ' || chr(65 + i % 26) || i, 'user' || i || '@example.com', 'N', CASE WHEN i % 10 = 0 THEN now() END
+             FROM generate_series(1, {USERS}) i"
+        ),
+        "CREATE VIEW active AS SELECT * FROM users WHERE deleted_at IS NULL".to_owned(),
+    ] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+    broadcast_to(audience(url.clone(), "id", KeyType::Integer, None), addresses(|_| true)).await;
+    broadcast_to(audience(url.clone(), "uid", KeyType::Uuid, Some("deleted_at IS NULL")), addresses(|i| i % 10 != 0)).await;
+    broadcast_to(audience(url.clone(), "handle", KeyType::Text, Some("deleted_at IS NULL OR id = 10")), addresses(|i| i % 10 != 0 || i == 10)).await;
+    let mut view = audience(url.clone(), "id", KeyType::Integer, None);
+    view.table = Some("public.active".to_owned());
+    broadcast_to(view, addresses(|i| i % 10 != 0)).await;
+    let mut query = audience(url, "id", KeyType::Integer, None);
+    (query.table, query.query) = (None, Some("SELECT id, \"Email\", upper(name) AS name FROM users WHERE id > 100;".to_owned()));
+    broadcast_to(query, addresses(|i| i > 100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_by_integer_and_text_key() {
+    let Some(url) = server("ISSEI_TEST_MYSQL_URL") else { return };
+    let mut connection = MySqlConnection::connect(&url).await.unwrap();
+    for statement in [
+        "DROP TABLE IF EXISTS users".to_owned(),
+        "CREATE TABLE users (id bigint unsigned PRIMARY KEY, handle varchar(64) UNIQUE, Email varchar(255), name varchar(255)) CHARACTER SET utf8mb4".to_owned(),
+        format!("INSERT INTO users SELECT seq, concat('Häns ', char(65 + seq % 26), seq), concat('user', seq, '@example.com'), '名前' FROM seq_1_to_{USERS}"),
+    ] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+    broadcast_to(audience(url.clone(), "id", KeyType::Integer, Some("id <> 7")), addresses(|i| i != 7)).await;
+    broadcast_to(audience(url, "handle", KeyType::Text, None), addresses(|_| true)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_producer_only_reads() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let mut world = World::new(WorldOptions { users: 0, ..WorldOptions::default() }).await;
+    let mut writes = audience(url, "id", KeyType::Integer, None);
+    (writes.table, writes.query) = (None, Some("WITH made AS (SELECT nextval('only_reads') AS id) SELECT id, 'a@example.com' AS \"Email\", 'n' AS name FROM made".to_owned()));
+    let mut connection = PgConnection::connect(writes.url.as_ref().unwrap()).await.unwrap();
+    sqlx::query("CREATE SEQUENCE IF NOT EXISTS only_reads").execute(&mut connection).await.unwrap();
+    world.audiences.insert("users".to_owned(), writes.clone());
+    let source = issei_producer::Source::open("users", &writes).await.unwrap();
+    let error = source.count().await.unwrap_err().to_string();
+    assert!(error.contains("read-only transaction"), "{error}");
+}
+
+fn file(name: &str, text: &str) -> (tempfile::TempDir, AudienceConfig) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    let config = AudienceConfig {
+        file: Some(path.display().to_string()),
+        key: "id".to_owned(),
+        address: "email".to_owned(),
+        columns: vec!["name".to_owned()],
+        ..AudienceConfig::default()
+    };
+    (directory, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_csv_file_in_any_order() {
+    use std::fmt::Write as _;
+    let mut text = "\u{feff}name,email,id\r\n".to_owned();
+    for i in (1..=USERS).rev() {
+        write!(text, "\"Name, {i}\",user{i}@example.com,{i}\r\n").unwrap();
+    }
+    let (_directory, config) = file("users.csv", &text);
+    broadcast_to(config, addresses(|_| true)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_json_lines_file_with_bad_lines_and_a_key_that_stands_twice() {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for i in 1..=USERS {
+        writeln!(text, "{{\"id\": {i}, \"email\": \"user{i}@example.com\", \"name\": \"N\"}}").unwrap();
+    }
+    text.push_str("not JSON\n\n{\"id\": 5, \"email\": \"another@example.com\", \"name\": \"N\"}\n{\"email\": \"nokey@example.com\", \"name\": \"N\"}\n");
+    let (_directory, config) = file("users.jsonl", &text);
+    let mut world = World::new(WorldOptions { users: 0, page_size: 2, ..WorldOptions::default() }).await;
+    world.audiences.insert("users".to_owned(), config);
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!((broadcast.recipients, broadcast.skipped), (u64::from(USERS), 3));
+    judge(&world.cloud, "terms").assert_each_once(addresses(|_| true));
+}

@@ -1,0 +1,137 @@
+//! Pausing, stopping, canaries, and permits that a crash took along.
+
+use std::time::Duration;
+
+use issei_ledger::{Broadcast, BroadcastState, Transition};
+use issei_schema::Actor;
+use issei_sim::{Account, EntryRule, Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, judge};
+use jiff::SignedDuration;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+async fn step(world: &World, to: BroadcastState) -> Broadcast {
+    let actor: Actor = "an operator".parse().unwrap();
+    world.ledger().transition(&"terms".parse().unwrap(), Transition { to, actor: &actor, reason: "a test" }).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_goes_first_and_the_rest_waits_for_approval() {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(17))).await;
+    world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    assert_eq!(judge(&world.cloud, "terms").total(), 17);
+    step(&world, BroadcastState::Running).await;
+    world.cloud.show_all_messages();
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_broadcast_never_comes_back() {
+    let mut world = World::new(WorldOptions::default()).await;
+    let command = command("terms", |_| {});
+    world.post_command(&command).await;
+    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    step(&world, BroadcastState::Stopping).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Stopped);
+    // The job runner comes back to life, and so do messages.
+    for _ in 0..5 {
+        world.post_command(&command).await;
+    }
+    let page = world.ledger().page(&broadcast.broadcast_id, 0).await.unwrap();
+    for message in page.messages(&broadcast.broadcast_id) {
+        world.queue("chunks").await.send(&message.to_body(), Duration::ZERO).await.unwrap();
+    }
+    world.later(SignedDuration::from_mins(10));
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    let producer = world.producer().await;
+    tokio::join!(producer.run(stop.clone()), async {
+        world.assert_drained().await;
+        while world.queue("commands").await.depths().await.unwrap()[..2] != [0, 0] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.cancel();
+    });
+    consumer.await.unwrap();
+    assert_eq!(world.cloud.accepted(), 0);
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Stopped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_broadcast_spends_no_receives_and_goes_on_where_it_was() {
+    let world = World::new(WorldOptions { max_receives: 2, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    step(&world, BroadcastState::Paused).await;
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    for _ in 0..5 {
+        // As if the minute for which they were put back were over.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.cloud.show_all_messages();
+    }
+    stop.cancel();
+    consumer.await.unwrap();
+    assert_eq!(world.cloud.accepted(), 0);
+    assert_eq!(world.dead_letters("chunks").await, vec![]);
+    step(&world, BroadcastState::Running).await;
+    world.cloud.show_all_messages();
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_refuses_everything_pauses_the_broadcast_and_nobody_is_lost() {
+    let rule = EntryRule { address: "@".to_owned(), status: "ACCOUNT_SENDING_PAUSED".to_owned(), times: None };
+    let account = Account { entry_rules: vec![rule], ..Account::default() };
+    let world = World::new(WorldOptions { account, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+    assert!(broadcast.audit_trail.last().unwrap().reason.contains("ACCOUNT_SENDING_PAUSED"));
+    world.cloud.configure(|account| account.entry_rules.clear());
+    step(&world, BroadcastState::Running).await;
+    world.cloud.show_all_messages();
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_daily_quota_pauses_the_broadcast() {
+    let account = Account { max_24_hour_send: 45.0, ..Account::default() };
+    let world = World::new(WorldOptions { account, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+    assert!(broadcast.audit_trail.last().unwrap().reason.contains("24 hours"), "{:?}", broadcast.audit_trail);
+    assert!(world.cloud.accepted() <= 45);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_cannot_be_reached_pauses_the_broadcast_after_a_few_doubts() {
+    let world = World::new(WorldOptions { users: 400, max_doubts_in_a_row: 3, ..WorldOptions::default() }).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore));
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+    assert!(broadcast.audit_trail.last().unwrap().reason.contains("in a row"));
+    // What was under way when it was paused is in doubt, and no more: twenty chunks of ten at most.
+    assert!(world.in_doubt("terms").await.len() <= 230, "{}", world.in_doubt("terms").await.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permits_that_died_with_a_consumer_come_back_by_a_recount() {
+    let mut world = World::new(WorldOptions::default()).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    // A consumer takes the whole budget and dies.
+    let id = broadcast.broadcast_id.clone();
+    let _lost = world.ledger().grant(&id, broadcast.epoch, 100, 100, Duration::from_secs(1)).await.unwrap();
+    assert_eq!(world.broadcast("terms").await.remaining, 0);
+    world.later(SignedDuration::from_secs(10));
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
+    assert!(broadcast.granted <= 100);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}

@@ -1,0 +1,247 @@
+//! Sending: consumers that die, answers that are lost, a provider with moods.
+
+use std::time::Duration;
+
+use issei_ledger::{BroadcastState, Outcome};
+use issei_sim::{Account, EntryRule, Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, judge};
+use jiff::SignedDuration;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+fn small() -> WorldOptions {
+    WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..WorldOptions::default() }
+}
+
+fn with_account(change: impl FnOnce(&mut Account)) -> WorldOptions {
+    let mut options = WorldOptions::default();
+    change(&mut options.account);
+    options
+}
+
+async fn frozen(options: WorldOptions) -> World {
+    let world = World::new(options).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+    world
+}
+
+/// A consumer is killed at one of its calls to AWS, before or after its effect; another takes over
+/// when leases and visibility timeouts are over.
+async fn killed_at(call: u64, fault: Fault) {
+    let mut world = frozen(small()).await;
+    world.cloud.inject(Rule::every("*", fault).after(call).times(1));
+    let victim = tokio::spawn(world.consumer().await.run(CancellationToken::new()));
+    let mut hanging = world.cloud.hanging();
+    tokio::time::timeout(Duration::from_secs(30), hanging.wait_for(|hanging| *hanging > 0)).await.unwrap().unwrap();
+    victim.abort();
+    let _ = victim.await;
+    world.cloud.heal();
+    world.later(SignedDuration::from_mins(10));
+    world.cloud.show_all_messages();
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete, "killed at call {call} {fault:?}");
+    let judged = judge(&world.cloud, "terms");
+    assert_eq!(judged.duplicates(), Vec::<&str>::new(), "killed at call {call} {fault:?}");
+    let in_doubt = world.in_doubt("terms").await;
+    for address in world.addresses().await {
+        assert!(judged.accepted.get(&address) == Some(&1) || in_doubt.contains(&address), "{address} is lost, killed at call {call} {fault:?}");
+    }
+    assert_eq!(broadcast.totals.unwrap().in_doubt, in_doubt.len() as u64);
+    world.assert_drained().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_killed_at_any_call_never_sends_twice_and_loses_nobody() {
+    let mut running = JoinSet::new();
+    // A consumer makes about thirty calls for this audience.
+    for call in 0..36 {
+        for fault in [Fault::HangBefore, Fault::HangAfter] {
+            if running.len() >= 8 {
+                running.join_next().await.unwrap().unwrap();
+            }
+            running.spawn(killed_at(call, fault));
+        }
+    }
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_delivered_five_times_is_sent_once() {
+    let world = World::new(with_account(|account| {
+        account.deliveries = 5;
+        account.redelivery = 0.3;
+    }))
+    .await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    world.assert_drained().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_send_whose_answer_is_lost_is_in_doubt_and_never_sent_again() {
+    for fault in [Fault::ResetAfter, Fault::ErrorAfter, Fault::HangAfter, Fault::TruncateAfter] {
+        let world = World::new(small()).await;
+        world.cloud.inject(Rule::every("SendBulkEmail", fault).after(1).times(1));
+        world.post_command(&command("terms", |_| {})).await;
+        let broadcast = world.run_to_the_end("terms").await;
+        assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((35, 5)), "{fault:?}");
+        assert_eq!(world.in_doubt("terms").await.len(), 5);
+        // The provider did take them, once.
+        judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_broke_before_its_effect_is_in_doubt_too_since_nobody_can_tell() {
+    for fault in [Fault::ResetBefore, Fault::ErrorBefore, Fault::HangBefore] {
+        let world = World::new(small()).await;
+        world.cloud.inject(Rule::every("SendBulkEmail", fault).times(1));
+        world.post_command(&command("terms", |_| {})).await;
+        let broadcast = world.run_to_the_end("terms").await;
+        assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((35, 5)), "{fault:?}");
+        assert_eq!(judge(&world.cloud, "terms").total(), 35);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttled_sends_are_sent_again_and_their_permits_come_back() {
+    let world = World::new(with_account(|account| {
+        account.entry_rules.push(EntryRule { address: "user00001".to_owned(), status: "ACCOUNT_THROTTLED".to_owned(), times: Some(4) });
+    }))
+    .await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::Throttle).times(3));
+    world.post_command(&command("terms", |body| body["max_recipients"] = json!(100))).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.totals.unwrap().accepted, 100);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_of_a_batch_that_fail_are_enqueued_again() {
+    let world = World::new(with_account(|account| account.batch_entry_failure = 0.3)).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_may_be_throttled_and_lose_answers() {
+    let world = World::new(WorldOptions { seed: 7, ..WorldOptions::default() }).await;
+    world.cloud.inject(Rule::every("UpdateItem", Fault::ResetAfter).with_probability(0.1));
+    world.cloud.inject(Rule::every("UpdateItem", Fault::Throttle).with_probability(0.1));
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::ResetAfter).with_probability(0.3));
+    world.cloud.inject(Rule::every("BatchGetItem", Fault::ErrorBefore).with_probability(0.1));
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((100, 0)));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_recipient_whom_the_provider_refuses_does_not_hold_up_the_others() {
+    for status in ["MESSAGE_REJECTED", "INVALID_PARAMETER", "BAD_REQUEST"] {
+        let world = World::new(with_account(|account| {
+            account.entry_rules.push(EntryRule { address: "user000042".to_owned(), status: status.to_owned(), times: None });
+        }))
+        .await;
+        world.post_command(&command("terms", |_| {})).await;
+        let broadcast = world.run_to_the_end("terms").await;
+        assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.rejected)), Some((99, 1)), "{status}");
+        let judged = judge(&world.cloud, "terms");
+        assert_eq!((judged.total(), judged.reached().len()), (99, 99));
+        let rejected = world.outcomes("terms").await.into_iter().find(|recipient| recipient.outcome == Some(Outcome::Rejected));
+        assert_eq!(rejected.unwrap().recipient.key.as_str(), "42");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_say_nothing_certain_are_in_doubt() {
+    for status in ["TRANSIENT_FAILURE", "FAILED", "SOMETHING_NEW"] {
+        let world = World::new(with_account(|account| {
+            account.entry_rules.push(EntryRule { address: "user000042".to_owned(), status: status.to_owned(), times: None });
+        }))
+        .await;
+        world.post_command(&command("terms", |_| {})).await;
+        let broadcast = world.run_to_the_end("terms").await;
+        assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((99, 1)), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_consumers_together_keep_to_the_accounts_rate() {
+    let world = frozen(WorldOptions {
+        users: 600,
+        page_size: 600,
+        account: Account { max_send_rate: 150.0, ..Account::default() },
+        ..WorldOptions::default()
+    })
+    .await;
+    world.run_until("terms", 3, |broadcast| broadcast.broadcast_state.is_over()).await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    // One chunk of ten may fall on either edge of a second.
+    assert!(world.cloud.peak_in_a_second() <= 160, "{} in one second", world.cloud.peak_in_a_second());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_low_rate_makes_small_chunks() {
+    let world = frozen(WorldOptions { users: 40, account: Account { max_send_rate: 3.0, ..Account::default() }, ..WorldOptions::default() }).await;
+    assert_eq!(world.broadcast("terms").await.chunk_size, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_template_gets_every_column_plain_and_escaped() {
+    let world = World::new(small()).await;
+    world.post_command(&command("terms", |body| body["content"] = json!({ "template": { "name": "terms-2026" } }))).await;
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    assert!(world.cloud.mails().unwrap().iter().all(|mail| mail.subject == "terms-2026"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_no_chunks_go_to_the_dead_letter_queue_and_hold_up_nobody() {
+    let world = frozen(small()).await;
+    let chunk = json!({ "version": 1, "broadcast_id": "terms", "page": 0, "chunk": 0, "recipients": [{ "key": "1", "address": "x@example.com" }] });
+    let with = |name: &str, value: serde_json::Value| {
+        let mut chunk = chunk.clone();
+        chunk[name] = value;
+        chunk.to_string()
+    };
+    let bad = [
+        ("poison".to_owned(), "not JSON"),
+        (with("version", json!(9)), "`version` is 9"),
+        (with("broadcast_id", json!("nobody-knows")), "there is no broadcast `nobody-knows`"),
+        (with("recipients", json!([])), "`recipients`"),
+        (with("recipients", json!([{ "key": "1", "address": "a@example.com\r\nBcc: b@example.com" }])), "recipients[0].address"),
+        (with("padding", json!("x".repeat(70_000))), "at most 65536"),
+    ];
+    for (body, _) in &bad {
+        world.queue("chunks").await.send(body, Duration::ZERO).await.unwrap();
+    }
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    let letters = world.dead_letters("chunks").await;
+    for (body, word) in &bad {
+        let (_, reason) = letters.iter().find(|(letter, _)| letter == body).unwrap_or_else(|| panic!("{word} is not there"));
+        assert!(reason.contains(word), "{word}: {reason}");
+    }
+    assert_eq!(letters.len(), bad.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_not_the_frozen_chunk_is_refused_once_the_chunk_is_claimed() {
+    let world = frozen(small()).await;
+    world.run_to_the_end("terms").await;
+    let forged = json!({ "version": 1, "broadcast_id": "terms", "page": 0, "chunk": 0, "recipients": [{ "key": "1", "address": "x@example.com" }] });
+    world.queue("chunks").await.send(&forged.to_string(), Duration::ZERO).await.unwrap();
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    world.assert_drained().await;
+    stop.cancel();
+    consumer.await.unwrap();
+    assert_eq!(judge(&world.cloud, "terms").total(), 40);
+}

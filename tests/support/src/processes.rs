@@ -1,0 +1,152 @@
+//! The real binary, over HTTP.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use issei_clock::{Clock, Dice};
+use issei_sim::{Account, Cloud, Listening, Options, StoreKind, listen};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::users::Users;
+
+/// The endpoint for SQS and DynamoDB that the tests were told to use; the simulator where none.
+#[must_use]
+pub fn aws_url() -> Option<String> {
+    std::env::var("ISSEI_TEST_AWS_URL").ok().filter(|url| !url.is_empty())
+}
+
+/// Processes of the real binary, with their own queues, table and user table.
+pub struct Processes {
+    /// SES, and everything else where no emulator was named.
+    pub cloud: Arc<Cloud>,
+    pub users: Users,
+    directory: TempDir,
+    environment: BTreeMap<String, String>,
+    _listening: Listening,
+}
+
+/// A running process. Killed without mercy when dropped.
+pub struct Process(Child);
+
+impl Processes {
+    pub async fn new(users: u32, account: Account) -> Self {
+        let cloud = Cloud::new(Options { clock: Clock::system(), seed: 1, store: StoreKind::Memory, account }).unwrap();
+        let listening = listen(cloud.clone()).await.unwrap();
+        let users = Users::new(users).await;
+        let directory = tempfile::tempdir().unwrap();
+        let config = format!(
+            "page_size = 30\nchunk_size = 10\nsend_timeout_ms = 1000\npermit_life_ms = 1300\nledger_timeout_ms = 1500\nlease_ms = 2600\n\
+             handler_timeout_ms = 2800\nvisibility_timeout_s = 17\nrequest_lifetime_s = 1\nclose_every_ms = 300\n\n\
+             [audiences.users]\nurl = \"{}\"\ntable = \"users\"\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\"]\n",
+            users.url()
+        );
+        std::fs::write(directory.path().join("issei.toml"), config).unwrap();
+        let other = aws_url().unwrap_or_else(|| listening.url());
+        // Names of their own, so that tests can share an emulator.
+        let name = Dice::system().token()[..8].to_owned();
+        let environment = [
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL_SQS", &other),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &other),
+            ("AWS_ENDPOINT_URL_SESV2", &listening.url()),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("ISSEI_TABLE", &format!("ledger-{name}")),
+            ("ISSEI_COMMANDS_QUEUE", &format!("commands-{name}")),
+            ("ISSEI_CHUNKS_QUEUE", &format!("chunks-{name}")),
+            ("ISSEI_CONFIGURATION_SET", &format!("set-{name}")),
+        ];
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let this = Self { cloud, users, directory, environment, _listening: listening };
+        this.run(&["setup"]).await;
+        this
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).envs(&self.environment).current_dir(self.directory.path()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs a command to its end and gives what it printed. Fails where it fails.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        let (code, output, errors) = self.try_run(arguments).await;
+        assert_eq!(code, Some(0), "issei {arguments:?}: {output}{errors}");
+        output
+    }
+
+    /// Runs a command to its end, however it ends: exit code, standard output, standard error.
+    pub async fn try_run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command(arguments).stdin(Stdio::null()).output().await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Starts a service. Its log goes to a file that a failing test can be followed in.
+    pub fn start(&self, service: &str) -> Process {
+        let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join(format!("{service}.log"))).unwrap();
+        Process(self.command(&[service]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// What a service has logged.
+    pub fn log(&self, service: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(format!("{service}.log"))).unwrap_or_default()
+    }
+
+    /// Writes a file beside the configuration and gives its name.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
+        name.to_owned()
+    }
+
+    /// Waits until `issei status` shows this state, and gives the whole status.
+    pub async fn wait_for(&self, id: &str, state: &str) -> serde_json::Value {
+        let mut last = String::new();
+        for _ in 0..300 {
+            let (code, output, errors) = self.try_run(&["status", id, "--json"]).await;
+            if code == Some(0) {
+                let status: serde_json::Value = serde_json::from_str(&output).unwrap();
+                if status["state"] == state {
+                    return status;
+                }
+            }
+            last = format!("{output}{errors}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        panic!("{id} is not {state} after 90 s: {last}\n{}\n{}", self.log("producer"), self.log("consumer"));
+    }
+}
+
+impl Process {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.0.id().unwrap()).unwrap())
+    }
+
+    /// SIGKILL: nothing is finished, nothing given back.
+    pub async fn kill_without_mercy(mut self) {
+        kill(self.pid(), Signal::SIGKILL).unwrap();
+        self.0.wait().await.unwrap();
+    }
+
+    /// SIGTERM, and the wait for a clean end.
+    pub async fn end(mut self) {
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+        let status = tokio::time::timeout(Duration::from_secs(30), self.0.wait()).await.expect("it does not end").unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
+
+/// `target/PROFILE/issei`, beside the directory of the test binaries.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.parent().and_then(std::path::Path::parent).unwrap().join("issei");
+    assert!(binary.exists(), "{} is not built; run `cargo build` first, or tests/run", binary.display());
+    binary
+}

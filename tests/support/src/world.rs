@@ -1,0 +1,237 @@
+//! Everything in one process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use issei_aws::{Clients, Queue, Timing};
+use issei_clock::{Clock, Dice};
+use issei_consumer::{AddressHash, Consumer};
+use issei_ledger::{Broadcast, Ledger, Outcome, RecipientOutcome};
+use issei_producer::{AudienceConfig, Producer};
+use issei_schema::{Actor, BroadcastCommand, BroadcastId};
+use issei_sim::{Account, Cloud, Options, StoreKind, connector};
+use jiff::SignedDuration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::users::Users;
+
+/// How a world is made.
+#[derive(Clone)]
+pub struct WorldOptions {
+    pub users: u32,
+    pub page_size: usize,
+    pub chunk_size: u32,
+    pub account: Account,
+    pub max_receives: u32,
+    pub seed: u64,
+    pub max_doubts_in_a_row: u32,
+    pub timing: Timing,
+}
+
+impl Default for WorldOptions {
+    fn default() -> Self {
+        Self {
+            users: 100,
+            page_size: 30,
+            chunk_size: 10,
+            account: Account { keep_mails: true, ..Account::default() },
+            max_receives: 10,
+            seed: 1,
+            max_doubts_in_a_row: 10,
+            // Real time passes in these tests, so the timeouts that they wait for are short. None
+            // of them decides an outcome: where one must be over, a test says so to the clock.
+            timing: Timing {
+                send: Duration::from_millis(1_000),
+                permit_life: Duration::from_millis(1_500),
+                ledger: Duration::from_millis(1_500),
+                lease: Duration::from_millis(3_000),
+                handler: Duration::from_millis(3_300),
+                visibility: Duration::from_secs(20),
+                request_lifetime: Duration::ZERO,
+            },
+        }
+    }
+}
+
+/// A simulated account, a user table, and what is needed to run services on them.
+pub struct World {
+    pub cloud: Arc<Cloud>,
+    pub clients: Clients,
+    pub users: Users,
+    pub audiences: BTreeMap<String, AudienceConfig>,
+    pub options: WorldOptions,
+    clock: Clock,
+}
+
+impl World {
+    pub async fn new(options: WorldOptions) -> Self {
+        let users = Users::new(options.users).await;
+        let audiences = [("users".to_owned(), users.audience())].into();
+        let cloud = Cloud::new(Options { clock: Clock::system(), seed: options.seed, store: StoreKind::Memory, account: options.account.clone() }).unwrap();
+        let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &options.timing).await;
+        let world = Self { cloud, clients, users, audiences, options, clock: Clock::system() };
+        world.set_up().await;
+        world
+    }
+
+    async fn set_up(&self) {
+        self.ledger().ensure_table().await.unwrap();
+        for name in ["commands", "chunks"] {
+            let dead = self.clients.sqs.create_queue().queue_name(format!("{name}-dead")).send().await.unwrap().queue_url.unwrap();
+            let arn = self.clients.sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn).send().await.unwrap();
+            let arn = arn.attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+            let redrive = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": self.options.max_receives }).to_string();
+            let create = self.clients.sqs.create_queue().queue_name(name);
+            let create = create.attributes(QueueAttributeName::RedrivePolicy, redrive);
+            let visibility = self.options.timing.visibility.as_secs().to_string();
+            create.attributes(QueueAttributeName::VisibilityTimeout, visibility).send().await.unwrap();
+        }
+        self.clients.ses.create_configuration_set().configuration_set_name("issei").send().await.unwrap();
+    }
+
+    /// What is started from now on believes that it is so much later.
+    pub fn later(&mut self, by: SignedDuration) {
+        self.clock = Clock::starting_at(self.clock.wall().saturating_add(by).unwrap());
+    }
+
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Duration::from_secs(90 * 86_400))
+    }
+
+    pub async fn queue(&self, name: &str) -> Queue {
+        Queue::find(self.clients.sqs.clone(), name, Dice::seeded(self.options.seed)).await.unwrap()
+    }
+
+    pub async fn producer(&self) -> Producer {
+        let options = issei_producer::Options {
+            audiences: self.audiences.clone(),
+            page_size: self.options.page_size,
+            chunk_size: self.options.chunk_size,
+            timing: self.options.timing,
+            close_every: Duration::from_millis(50),
+        };
+        let (commands, chunks) = (self.queue("commands").await, self.queue("chunks").await);
+        Producer::new(self.ledger(), commands, chunks, self.clients.ses.clone(), self.clock.clone(), Dice::system(), actor(), options)
+    }
+
+    pub async fn consumer(&self) -> Arc<Consumer> {
+        let options = issei_consumer::Options {
+            configuration_set: "issei".to_owned(),
+            chunks_in_flight: 20,
+            rate_ceiling: None,
+            max_doubts_in_a_row: self.options.max_doubts_in_a_row,
+            timing: self.options.timing,
+            address_hash: AddressHash::new(b"test"),
+        };
+        let queue = self.queue("chunks").await;
+        Consumer::new(self.ledger(), queue, self.clients.ses.clone(), self.clock.clone(), Dice::system(), actor(), options)
+    }
+
+    /// Drops a command, or anything else, on the commands queue.
+    pub async fn post(&self, body: &str) {
+        self.queue("commands").await.send(body, Duration::ZERO).await.unwrap();
+    }
+
+    pub async fn post_command(&self, command: &BroadcastCommand) {
+        self.post(&command.to_body()).await;
+    }
+
+    /// Runs a producer and `consumers` consumers until `is_over` says so of the broadcast.
+    pub async fn run_until(&self, id: &str, consumers: usize, is_over: impl Fn(&Broadcast) -> bool) -> Broadcast {
+        let stop = CancellationToken::new();
+        let mut services = JoinSet::new();
+        let (producer, token) = (self.producer().await, stop.clone());
+        services.spawn(async move { producer.run(token).await });
+        for _ in 0..consumers {
+            services.spawn(self.consumer().await.run(stop.clone()));
+        }
+        let broadcast = self.wait_until(id, is_over).await;
+        stop.cancel();
+        while services.join_next().await.is_some() {}
+        broadcast
+    }
+
+    /// Runs everything until the broadcast is complete or stopped.
+    pub async fn run_to_the_end(&self, id: &str) -> Broadcast {
+        self.run_until(id, 2, |broadcast| broadcast.broadcast_state.is_over()).await
+    }
+
+    /// Waits for a state of the broadcast that others bring about.
+    pub async fn wait_until(&self, id: &str, is_so: impl Fn(&Broadcast) -> bool) -> Broadcast {
+        let id: BroadcastId = id.parse().unwrap();
+        let mut last = None;
+        for _ in 0..1_200 {
+            last = self.ledger().find_broadcast(&id).await.ok().flatten();
+            if let Some(broadcast) = last.as_ref().filter(|broadcast| is_so(broadcast)) {
+                return broadcast.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not so after a minute: {last:?}");
+    }
+
+    pub async fn broadcast(&self, id: &str) -> Broadcast {
+        self.ledger().broadcast(&id.parse().unwrap()).await.unwrap()
+    }
+
+    /// Every recipient with their outcome, as the ledger lists them.
+    pub async fn outcomes(&self, id: &str) -> Vec<RecipientOutcome> {
+        let broadcast = self.broadcast(id).await;
+        let mut outcomes = Vec::new();
+        for seq in 0..broadcast.pages {
+            outcomes.extend(self.ledger().page_outcomes(&broadcast.broadcast_id, seq).await.unwrap());
+        }
+        outcomes
+    }
+
+    /// The addresses whom the ledger lists as in doubt.
+    pub async fn in_doubt(&self, id: &str) -> Vec<String> {
+        let outcomes = self.outcomes(id).await.into_iter();
+        let in_doubt = outcomes.filter(|recipient| matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)));
+        in_doubt.map(|recipient| recipient.recipient.address.as_str().to_owned()).collect()
+    }
+
+    /// What lies in a dead-letter queue: bodies with their reasons.
+    pub async fn dead_letters(&self, queue: &str) -> Vec<(String, String)> {
+        let url = self.clients.sqs.get_queue_url().queue_name(format!("{queue}-dead")).send().await.unwrap().queue_url.unwrap();
+        let mut letters = Vec::new();
+        loop {
+            let receive = self.clients.sqs.receive_message().queue_url(&url).max_number_of_messages(10).message_attribute_names("All").visibility_timeout(600);
+            let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                return letters;
+            }
+            letters.extend(messages.into_iter().map(|message| {
+                let reason = message.message_attributes.unwrap_or_default().remove("reason").and_then(|reason| reason.string_value);
+                (message.body.unwrap_or_default(), reason.unwrap_or_default())
+            }));
+        }
+    }
+
+    /// Every user's address.
+    pub async fn addresses(&self) -> Vec<String> {
+        self.users.all().await.into_iter().filter_map(|(_, address)| address).collect()
+    }
+
+    /// No message waits or is in flight in the chunks queue.
+    pub async fn assert_drained(&self) {
+        let mut depths = [0; 3];
+        for _ in 0..100 {
+            depths = self.queue("chunks").await.depths().await.unwrap();
+            if depths[..2] == [0, 0] {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("messages are left: {depths:?}");
+    }
+}
+
+
+fn actor() -> Actor {
+    "a service in a test".parse().unwrap()
+}
