@@ -11,7 +11,12 @@ use crate::{Backoff, QueueError};
 const TRIES_MAX: u32 = 8;
 
 /// Runs `call` over `entries` until each has succeeded. `call` gives back the entries that failed.
-pub(crate) async fn until_all_succeed<T, F, Fut>(operation: &'static str, dice: &Dice, mut entries: Vec<T>, mut call: F) -> Result<(), QueueError>
+pub(crate) async fn until_all_succeed<T, F, Fut>(
+    operation: &'static str,
+    dice: &Dice,
+    mut entries: Vec<T>,
+    mut call: F,
+) -> Result<(), QueueError>
 where
     F: FnMut(Vec<T>) -> Fut,
     Fut: Future<Output = Result<Vec<T>, QueueError>>,

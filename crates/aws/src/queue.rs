@@ -83,7 +83,8 @@ impl Queue {
             .await
             .map_err(|error| QueueError::of("ReceiveMessage")(&error))?;
         let messages = answer.messages.unwrap_or_default().into_iter().filter_map(|message| {
-            let receives = message.attributes.as_ref().and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+            let receives =
+                message.attributes.as_ref().and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount));
             Some(Message {
                 id: message.message_id.unwrap_or_default(),
                 body: message.body.unwrap_or_default(),
@@ -140,7 +141,12 @@ impl Queue {
         let seconds = i32::try_from(timeout.as_secs().min(43_200)).unwrap_or(43_200);
         for receipts in receipts.chunks(BATCH_ENTRIES_MAX) {
             let entries = receipts.iter().enumerate().filter_map(|(number, receipt)| {
-                ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string()).receipt_handle(receipt).visibility_timeout(seconds).build().ok()
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(number.to_string())
+                    .receipt_handle(receipt)
+                    .visibility_timeout(seconds)
+                    .build()
+                    .ok()
             });
             let request = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
             request.send().await.map_err(|error| QueueError::of("ChangeMessageVisibilityBatch")(&error))?;
@@ -173,7 +179,8 @@ impl Queue {
             let answer = request.send().await.map_err(|error| QueueError::of("GetQueueAttributes")(&error))?;
             let attributes = answer.attributes.unwrap_or_default();
             let number = |name: &QueueAttributeName| attributes.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
-            let waiting = number(&QueueAttributeName::ApproximateNumberOfMessages) + number(&QueueAttributeName::ApproximateNumberOfMessagesDelayed);
+            let waiting =
+                number(&QueueAttributeName::ApproximateNumberOfMessages) + number(&QueueAttributeName::ApproximateNumberOfMessagesDelayed);
             Ok::<_, QueueError>([waiting, number(&QueueAttributeName::ApproximateNumberOfMessagesNotVisible)])
         };
         let [waiting, in_flight] = read(&self.url).await?;

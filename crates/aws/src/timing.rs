@@ -39,9 +39,21 @@ impl Timing {
         let links = [
             ("send_timeout_ms", self.send, "permit_life_ms", self.permit_life, "a send must end before its permit's time is forgotten"),
             ("permit_life_ms", self.permit_life, "lease_ms", self.lease, "a claim must outlive the permit that it was made under"),
-            ("send_timeout_ms + ledger_timeout_ms", self.send + self.ledger, "lease_ms", self.lease, "a claim and its send must fit the lease"),
+            (
+                "send_timeout_ms + ledger_timeout_ms",
+                self.send + self.ledger,
+                "lease_ms",
+                self.lease,
+                "a claim and its send must fit the lease",
+            ),
             ("lease_ms", self.lease, "handler_timeout_ms", self.handler, "a handler must be able to confirm what it claimed"),
-            ("6 x handler_timeout_ms", self.handler * 6, "visibility_timeout_s", self.visibility + Duration::from_millis(1), "a message must not come back while it is handled"),
+            (
+                "6 x handler_timeout_ms",
+                self.handler * 6,
+                "visibility_timeout_s",
+                self.visibility + Duration::from_millis(1),
+                "a message must not come back while it is handled",
+            ),
         ];
         for (smaller, small, larger, large, why) in links {
             if small >= large {

@@ -18,7 +18,8 @@ pub(crate) fn init(format: LogFormat, is_demo: bool) {
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
     // A second subscriber in one process is a test's doing, and the first one serves.
-    let _ = if json { builder.json().flatten_event(true).try_init() } else { builder.with_ansi(std::io::stderr().is_terminal()).try_init() };
+    let _ =
+        if json { builder.json().flatten_event(true).try_init() } else { builder.with_ansi(std::io::stderr().is_terminal()).try_init() };
 }
 
 /// A line of the result. A reader that has gone away (a closed pipe) is no error.

@@ -111,8 +111,11 @@ impl Settings {
         let under = match file {
             None => Layer::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("the configuration file {} can't be read", path.display()))?;
-                toml::from_str(&text).with_context(|| format!("the configuration file {}: correct the key, docs/configuration.md lists all", path.display()))?
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("the configuration file {} can't be read", path.display()))?;
+                toml::from_str(&text).with_context(|| {
+                    format!("the configuration file {}: correct the key, docs/configuration.md lists all", path.display())
+                })?
             }
         };
         Self::of(over, under).checked()
@@ -132,7 +135,10 @@ impl Settings {
         let seconds_a_day = 86_400;
         let needed = (self.retention_s + self.dead_letter_retention_s) / seconds_a_day + 35;
         if self.ledger_days <= needed {
-            bail!("ledger_days is {}; more than {needed} are needed: messages (retention_s, dead_letter_retention_s) and 35 days of backups must not outlive the ledger", self.ledger_days);
+            bail!(
+                "ledger_days is {}; more than {needed} are needed: messages (retention_s, dead_letter_retention_s) and 35 days of backups must not outlive the ledger",
+                self.ledger_days
+            );
         }
         Ok(self)
     }

@@ -73,7 +73,8 @@ impl Broadcasts {
 
     /// Takes note of a broadcast that was read on another occasion.
     pub(crate) fn note(&self, broadcast: &Broadcast) {
-        let letter = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&broadcast.broadcast_id).map(|known| known.letter.clone());
+        let letter =
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&broadcast.broadcast_id).map(|known| known.letter.clone());
         if let Some(letter) = letter {
             self.remember(broadcast, letter);
         }

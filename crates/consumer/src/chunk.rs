@@ -61,7 +61,11 @@ impl Consumer {
             let rate = match turn? {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
-                    self.pause(id, &format!("the account's quota of {quota} recipients in 24 hours is used up; resume when SES shows room again")).await?;
+                    self.pause(
+                        id,
+                        &format!("the account's quota of {quota} recipients in 24 hours is used up; resume when SES shows room again"),
+                    )
+                    .await?;
                     continue;
                 }
             };
@@ -107,7 +111,15 @@ impl Consumer {
     }
 
     /// From the send to the end of the message: confirm, then draw the conclusions.
-    async fn settle(&self, message: &Message, id: &BroadcastId, known: &Known, claim: &mut Claim, positions: &[usize], sent: Sent) -> After {
+    async fn settle(
+        &self,
+        message: &Message,
+        id: &BroadcastId,
+        known: &Known,
+        claim: &mut Claim,
+        positions: &[usize],
+        sent: Sent,
+    ) -> After {
         let Some(outcomes) = self.confirm(claim).await else {
             // The claim stands unconfirmed and will read as in doubt; the message finds that out.
             return After::Hide(self.options.timing.lease);
@@ -118,7 +130,8 @@ impl Consumer {
         }
         let streak = self.doubts.count(sent.all_in_doubt);
         let pause = sent.pause.or_else(|| {
-            (streak >= self.options.max_doubts_in_a_row).then(|| format!("{streak} chunks in a row are in doubt: the provider can't be reached or does not answer in time"))
+            (streak >= self.options.max_doubts_in_a_row)
+                .then(|| format!("{streak} chunks in a row are in doubt: the provider can't be reached or does not answer in time"))
         });
         if let Some(reason) = pause
             && let Err(error) = self.pause(id, &reason).await

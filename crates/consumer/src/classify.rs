@@ -34,14 +34,19 @@ impl Verdict {
 }
 
 /// Reads the answer to a send of `entries` entries.
-pub(crate) fn classify<R: std::fmt::Debug + 'static>(answer: Result<SendBulkEmailOutput, SdkError<SendBulkEmailError, R>>, entries: usize) -> Verdict {
+pub(crate) fn classify<R: std::fmt::Debug + 'static>(
+    answer: Result<SendBulkEmailOutput, SdkError<SendBulkEmailError, R>>,
+    entries: usize,
+) -> Verdict {
     match answer {
         Ok(output) => accepted_call(&output, entries),
         Err(error) => {
             let text = chain(&error);
             match &error {
                 SdkError::ConstructionFailure(_) => Verdict::all(entries, Outcome::Retryable, text),
-                SdkError::DispatchFailure(_) if never_left(&error) => Verdict { slow_down: true, ..Verdict::all(entries, Outcome::Retryable, text) },
+                SdkError::DispatchFailure(_) if never_left(&error) => {
+                    Verdict { slow_down: true, ..Verdict::all(entries, Outcome::Retryable, text) }
+                }
                 SdkError::ServiceError(service) => refused_call(service.err(), entries, text),
                 _ => Verdict::all(entries, Outcome::InDoubt, text),
             }
@@ -105,8 +110,15 @@ fn refused_call(error: &SendBulkEmailError, entries: usize, text: String) -> Ver
             Some("ThrottlingException" | "Throttling") => Verdict { slow_down: true, ..refused(Outcome::Retryable) },
             // Refused at the door, before SES saw the message (IAM user guide, "Common errors").
             Some(
-                "AccessDeniedException" | "ExpiredTokenException" | "IncompleteSignature" | "InvalidClientTokenId" | "InvalidSignatureException"
-                | "MissingAuthenticationToken" | "MissingAuthenticationTokenException" | "OptInRequired" | "SignatureDoesNotMatch"
+                "AccessDeniedException"
+                | "ExpiredTokenException"
+                | "IncompleteSignature"
+                | "InvalidClientTokenId"
+                | "InvalidSignatureException"
+                | "MissingAuthenticationToken"
+                | "MissingAuthenticationTokenException"
+                | "OptInRequired"
+                | "SignatureDoesNotMatch"
                 | "UnrecognizedClientException",
             ) => Verdict { pause: Some(text.clone()), ..refused(Outcome::Retryable) },
             _ => refused(Outcome::InDoubt),

@@ -103,7 +103,11 @@ mod tests {
     }
 
     fn recipient(name: &str) -> Recipient {
-        Recipient { key: "1".parse().unwrap(), address: "u@example.com".parse().unwrap(), data: [("name".to_owned(), name.to_owned())].into() }
+        Recipient {
+            key: "1".parse().unwrap(),
+            address: "u@example.com".parse().unwrap(),
+            data: [("name".to_owned(), name.to_owned())].into(),
+        }
     }
 
     #[test]

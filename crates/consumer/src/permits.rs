@@ -7,7 +7,7 @@ use std::time::Duration;
 use issei_aws::Timing;
 use issei_clock::{Clock, Dice, Instant};
 use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Permit};
-use issei_schema::{Actor, BroadcastId};
+use issei_schema::BroadcastId;
 
 /// How long a consumer that finds the budget spent waits before it asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -58,13 +58,12 @@ pub(crate) struct Permits {
     clock: Clock,
     dice: Dice,
     timing: Timing,
-    actor: Actor,
     pools: Mutex<HashMap<BroadcastId, Arc<tokio::sync::Mutex<Pool>>>>,
 }
 
 impl Permits {
-    pub(crate) fn new(ledger: Ledger, clock: Clock, dice: Dice, timing: Timing, actor: Actor) -> Self {
-        Self { ledger, clock, dice, timing, actor, pools: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(ledger: Ledger, clock: Clock, dice: Dice, timing: Timing) -> Self {
+        Self { ledger, clock, dice, timing, pools: Mutex::new(HashMap::new()) }
     }
 
     fn pool(&self, id: &BroadcastId) -> Arc<tokio::sync::Mutex<Pool>> {
@@ -91,7 +90,9 @@ impl Permits {
                     pool.remaining = block.remaining();
                     (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(block), Some(now), 0, 0);
                 }
-                Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running => return Ok(Permission::Denied(broadcast)),
+                Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running => {
+                    return Ok(Permission::Denied(broadcast));
+                }
                 Granted::Denied(broadcast) if broadcast.epoch != epoch => epoch = broadcast.epoch,
                 Granted::Denied(broadcast) => {
                     pool.remaining = broadcast.remaining;
@@ -104,7 +105,7 @@ impl Permits {
                     };
                     still = Some((broadcast.grant_count, since));
                     if now.saturating_duration_since(since) > self.timing.recount_after() {
-                        let recounted = self.recount(broadcast).await?;
+                        let recounted = self.recount(&broadcast).await?;
                         if recounted.remaining < recipients {
                             return Ok(Permission::Denied(recounted));
                         }
@@ -118,14 +119,10 @@ impl Permits {
     }
 
     /// Nobody has been granted anything for so long that every permit has expired: what the claims
-    /// do not account for was lost in a crash and comes back. If nothing comes back and a canary is
-    /// out, it is the operator's turn.
-    async fn recount(&self, broadcast: Broadcast) -> Result<Broadcast, LedgerError> {
-        let recounted = self.ledger.recount(&broadcast).await?;
+    /// do not account for was lost in a crash and comes back.
+    async fn recount(&self, broadcast: &Broadcast) -> Result<Broadcast, LedgerError> {
+        let recounted = self.ledger.recount(broadcast).await?;
         tracing::info!(broadcast.id = %broadcast.broadcast_id, before = broadcast.remaining, after = recounted.remaining, "permits recounted from the claims");
-        if recounted.remaining == 0 && recounted.withheld > 0 && recounted.broadcast_state == BroadcastState::Running {
-            return self.ledger.hold_after_canary(&recounted, &self.actor).await;
-        }
         Ok(recounted)
     }
 
@@ -153,7 +150,8 @@ impl Permits {
     /// Gives back what this consumer has not used since it was last asked, so that permits don't lie
     /// here while another waits for them.
     pub(crate) async fn return_idle(&self) {
-        let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, pool)| (id.clone(), pool.clone())).collect();
+        let pools: Vec<_> =
+            self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, pool)| (id.clone(), pool.clone())).collect();
         for (id, pool) in pools {
             // A pool that is in use right now is not idle.
             let Ok(mut pool) = pool.try_lock() else { continue };

@@ -74,11 +74,19 @@ impl Doubts {
 
 impl Consumer {
     #[must_use]
-    pub fn new(ledger: Ledger, queue: Queue, ses: aws_sdk_sesv2::Client, clock: Clock, dice: Dice, actor: Actor, options: Options) -> Arc<Self> {
+    pub fn new(
+        ledger: Ledger,
+        queue: Queue,
+        ses: aws_sdk_sesv2::Client,
+        clock: Clock,
+        dice: Dice,
+        actor: Actor,
+        options: Options,
+    ) -> Arc<Self> {
         let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
         Arc::new(Self {
             broadcasts: Broadcasts::new(ledger.clone(), clock.clone()),
-            permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing, actor.clone()),
+            permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing),
             rate: Rate::new(ledger.clone(), ses.clone(), clock.clone(), options.rate_ceiling),
             untold: Untold::new(ledger.clone(), shard),
             doubts: Doubts::default(),
@@ -121,7 +129,8 @@ impl Consumer {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
         let mut work = JoinSet::new();
         // Room for a whole batch first, so that receives are full ones and nothing waits in hand.
-        while let Some(Ok(room)) = shutdown.run_until_cancelled(places.clone().acquire_many_owned(u32::try_from(batch).unwrap_or(1))).await {
+        while let Some(Ok(room)) = shutdown.run_until_cancelled(places.clone().acquire_many_owned(u32::try_from(batch).unwrap_or(1))).await
+        {
             while work.try_join_next().is_some() {}
             // Only the receive is cut off by a shutdown. What it may have taken comes again.
             match shutdown.run_until_cancelled(self.queue.receive(batch, POLL)).await {

@@ -39,7 +39,10 @@ pub struct Broadcast {
     /// The key after which enumeration goes on.
     #[serde(default)]
     pub last_key: Option<String>,
+    /// The command's canary: recipients who are sent to before an approval. 0 means all.
     pub canary: u64,
+    /// The chunks that hold the canary: those before this number.
+    pub canary_chunks: u32,
     pub not_after: Timestamp,
     pub created_at: Timestamp,
     pub audit_trail: Vec<AuditEntry>,
@@ -105,6 +108,7 @@ impl Broadcast {
             chain: String::new(),
             last_key: None,
             canary: command.canary.map_or(0, std::num::NonZeroU64::get),
+            canary_chunks: 0,
             not_after: command.not_after,
             created_at: now,
             audit_trail: vec![AuditEntry {
@@ -121,6 +125,12 @@ impl Broadcast {
     #[must_use]
     pub fn audience_size(&self) -> u64 {
         self.recipients + self.skipped
+    }
+
+    /// Says whether a chunk may be enqueued: while a canary is out, only its own.
+    #[must_use]
+    pub fn may_enqueue(&self, chunk: u32) -> bool {
+        self.withheld == 0 || chunk < self.canary_chunks
     }
 
     /// Says whether every chunk has been put on the queue at least once.
@@ -145,7 +155,12 @@ impl Ledger {
     pub async fn open_broadcasts(&self) -> Result<Vec<BroadcastId>, LedgerError> {
         let (mut ids, mut after) = (Vec::new(), None);
         loop {
-            let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :open").expression_attribute_values(":open", s(OPEN));
+            let query = self
+                .db
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :open")
+                .expression_attribute_values(":open", s(OPEN));
             let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let id = item.get("sk").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
@@ -169,7 +184,9 @@ impl Ledger {
             }
             let more = match (from, wanted.to) {
                 (BroadcastState::Paused, BroadcastState::Running) => ", epoch = epoch + :one",
-                (BroadcastState::Holding, BroadcastState::Running) => ", epoch = epoch + :one, remaining = remaining + withheld, withheld = :zero",
+                (BroadcastState::Holding, BroadcastState::Running) => {
+                    ", epoch = epoch + :one, remaining = remaining + withheld, withheld = :zero"
+                }
                 _ => "",
             };
             match self.step(&current, &wanted, more, "", Vec::new()).await? {
@@ -181,7 +198,8 @@ impl Ledger {
 
     /// Ends enumeration: the frozen audience becomes the budget, less what a canary keeps back.
     pub async fn finish_enumeration(&self, broadcast: &Broadcast, actor: &Actor) -> Result<Enumerated, LedgerError> {
-        let reason = format!("audience frozen: {} recipients in {} chunks, {} skipped", broadcast.recipients, broadcast.chunks, broadcast.skipped);
+        let reason =
+            format!("audience frozen: {} recipients in {} chunks, {} skipped", broadcast.recipients, broadcast.chunks, broadcast.skipped);
         let allowed = if broadcast.canary == 0 { broadcast.recipients } else { broadcast.canary.min(broadcast.recipients) };
         let values = vec![(":allowed", n(allowed)), (":withheld", n(broadcast.recipients - allowed)), (":pages", n(broadcast.pages))];
         let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };

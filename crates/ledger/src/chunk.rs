@@ -100,13 +100,13 @@ impl Chunk {
         }
     }
 
-    /// How many recipients a claim of it would send to; 0 where it can't be claimed.
+    /// Says whether nobody will send to any of its recipients again without new evidence.
     #[must_use]
-    pub fn claimable(&self, recipients: usize) -> usize {
+    pub fn is_settled(&self, now: Timestamp) -> bool {
         match self {
-            Self::Absent => recipients,
-            Self::Claimed { .. } => 0,
-            Self::Confirmed { outcomes, .. } => outcomes.count(Outcome::Retryable),
+            Self::Absent => false,
+            Self::Claimed { lease_until, .. } => now >= *lease_until,
+            Self::Confirmed { outcomes, .. } => outcomes.count(Outcome::Retryable) == 0,
         }
     }
 }
@@ -159,7 +159,8 @@ impl Ledger {
         }
         let mut pending = if keys.is_empty() { None } else { request.build().ok() };
         while let Some(request) = pending.take() {
-            let answer = self.db.batch_get_item().request_items(&self.table, request).send().await.map_err(LedgerError::call("BatchGetItem"))?;
+            let answer =
+                self.db.batch_get_item().request_items(&self.table, request).send().await.map_err(LedgerError::call("BatchGetItem"))?;
             for item in answer.responses.unwrap_or_default().into_values().flatten() {
                 let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
                 if let Some(key) = keys.get(&(text("pk"), text("sk"))) {
@@ -194,7 +195,8 @@ impl Ledger {
         };
         // Both ends of the lease are taken before the write, so that ours is never the later one.
         let lease_ends = self.clock.now() + lease;
-        let lease_until = self.clock.wall().saturating_add(SignedDuration::try_from(lease).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
+        let lease_until =
+            self.clock.wall().saturating_add(SignedDuration::try_from(lease).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
         let key = Key::chunk(id, seq);
         let mut request = self
             .db
@@ -213,7 +215,8 @@ impl Ledger {
             .expression_attribute_values(":outcomes", s(outcomes.clone()))
             .expression_attribute_values(":expires", n(self.expires_at()));
         if attempt > 1 {
-            request = request.expression_attribute_values(":confirmed", s("confirmed")).expression_attribute_values(":seen", n(attempt - 1));
+            request =
+                request.expression_attribute_values(":confirmed", s("confirmed")).expression_attribute_values(":seen", n(attempt - 1));
         }
         let ours = |owner: String| {
             let mut message_ids: Vec<String> = message_ids.split_whitespace().map(str::to_owned).collect();

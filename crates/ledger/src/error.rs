@@ -12,7 +12,9 @@ pub enum LedgerError {
     #[error("ledger item {item} can't be read: {reason}; do not send for this broadcast until it is understood")]
     Corrupt { item: String, reason: String },
     /// The caller named a broadcast that the ledger does not hold.
-    #[error("there is no broadcast `{id}` in the ledger table `{table}`; check the id with the app's log, and the table with `issei setup`")]
+    #[error(
+        "there is no broadcast `{id}` in the ledger table `{table}`; check the id with the app's log, and the table with `issei setup`"
+    )]
     NoBroadcast { id: String, table: String },
     /// The caller asked for a step that the state does not allow.
     #[error("broadcast `{id}` is {from}, and from there it can't become {to}")]

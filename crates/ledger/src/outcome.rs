@@ -96,7 +96,11 @@ impl TryFrom<String> for Outcomes {
     type Error = String;
 
     fn try_from(letters: String) -> Result<Self, String> {
-        letters.chars().map(|letter| Outcome::of(letter).ok_or_else(|| format!("unknown outcome letter {letter:?}"))).collect::<Result<_, _>>().map(Self)
+        letters
+            .chars()
+            .map(|letter| Outcome::of(letter).ok_or_else(|| format!("unknown outcome letter {letter:?}")))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 

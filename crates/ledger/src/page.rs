@@ -118,6 +118,18 @@ impl Page {
         self.body.skipped.iter().map(|skipped| skipped.rows).sum()
     }
 
+    /// How many of the page's chunks lie within the first `canary` recipients of the broadcast, of
+    /// whom `before` stand in earlier pages. A chunk ends where the canary does.
+    fn canary_chunks(&self, before: u64, canary: u64) -> u32 {
+        let mut begins = before;
+        let within = self.body.chunks.iter().take_while(|chunk| {
+            let is_within = begins < canary;
+            begins += chunk.len() as u64;
+            is_within
+        });
+        u32::try_from(within.count()).unwrap_or(u32::MAX)
+    }
+
     /// Nobody, mailable or not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -230,6 +242,7 @@ impl Ledger {
         let id = &broadcast.broadcast_id;
         let body = serde_json::to_vec(&page.body).map_err(|error| LedgerError::corrupt("page", error))?;
         let page_hash = hash(&page.previous, page.seq, &body);
+        let canary_chunks = page.canary_chunks(broadcast.recipients, broadcast.canary);
         let key = Key::page(id, page.seq);
         let mut item: Item = key.clone().into_item();
         item.extend([
@@ -253,9 +266,11 @@ impl Ledger {
             .expression_attribute_values(":pages", n(page.seq + 1))
             .expression_attribute_values(":hash", s(&page_hash))
             .expression_attribute_values(":chunks", n(page.body.chunks.len()))
+            .expression_attribute_values(":canary_chunks", n(canary_chunks))
             .expression_attribute_values(":recipients", n(page.recipients()))
             .expression_attribute_values(":skipped", n(page.skipped_rows()));
-        let mut set = "SET pages = :pages, chain = :hash, chunks = chunks + :chunks, recipients = recipients + :recipients, skipped = skipped + :skipped".to_owned();
+        let mut set = "SET pages = :pages, chain = :hash, chunks = chunks + :chunks, recipients = recipients + :recipients, skipped = skipped + :skipped, canary_chunks = canary_chunks + :canary_chunks"
+            .to_owned();
         if let Some(last_key) = &page.last_key {
             set.push_str(", last_key = :last_key");
             update = update.expression_attribute_values(":last_key", s(last_key));
@@ -269,6 +284,7 @@ impl Ledger {
                 after.pages = page.seq + 1;
                 after.chain = page_hash;
                 after.chunks += u32::try_from(page.body.chunks.len()).unwrap_or(u32::MAX);
+                after.canary_chunks += canary_chunks;
                 after.recipients += page.recipients() as u64;
                 after.skipped += page.skipped_rows();
                 after.last_key.clone_from(&page.last_key);
@@ -321,7 +337,9 @@ impl Ledger {
             .return_values(ReturnValue::AllNew);
         match request.send().await {
             Ok(answer) => read(answer.attributes.unwrap_or_default()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => self.broadcast(id).await,
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => {
+                self.broadcast(id).await
+            }
             Err(error) => Err(LedgerError::call("UpdateItem")(error)),
         }
     }

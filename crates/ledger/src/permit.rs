@@ -114,13 +114,15 @@ impl Ledger {
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
             match request.send().await {
                 Ok(answer) => {
-                    let remaining = answer.attributes.as_ref().and_then(|item| item.get("remaining")?.as_n().ok()?.parse().ok()).unwrap_or(0);
+                    let remaining =
+                        answer.attributes.as_ref().and_then(|item| item.get("remaining")?.as_n().ok()?.parse().ok()).unwrap_or(0);
                     return Ok(Granted::Block(Block { epoch, left: wanted, expires, remaining }));
                 }
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                         let now = self.refused_by(failed.item.clone(), Key::broadcast(id)).await?;
-                        let now: Broadcast = read(now.ok_or_else(|| LedgerError::NoBroadcast { id: id.to_string(), table: self.table.clone() })?)?;
+                        let now: Broadcast =
+                            read(now.ok_or_else(|| LedgerError::NoBroadcast { id: id.to_string(), table: self.table.clone() })?)?;
                         let open = now.broadcast_state == BroadcastState::Running && now.epoch == epoch;
                         if !open || now.remaining < least || now.remaining >= wanted {
                             return Ok(Granted::Denied(now));

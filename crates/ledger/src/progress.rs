@@ -48,7 +48,9 @@ impl Ledger {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::progress(id, shard % SHARDS).into_item()))
-            .update_expression("ADD settled_chunks :settled_chunks, accepted :accepted, rejected :rejected, in_doubt :in_doubt, retried :retried")
+            .update_expression(
+                "ADD settled_chunks :settled_chunks, accepted :accepted, rejected :rejected, in_doubt :in_doubt, retried :retried",
+            )
             .expression_attribute_values(":settled_chunks", n(progress.settled_chunks))
             .expression_attribute_values(":accepted", n(progress.accepted))
             .expression_attribute_values(":rejected", n(progress.rejected))
@@ -71,4 +73,3 @@ impl Ledger {
         answer.items.unwrap_or_default().into_iter().try_fold(Progress::default(), |sum, item| Ok(sum.plus(read(item)?)))
     }
 }
-

@@ -55,7 +55,10 @@ impl Ledger {
             let ahead = found.unwrap_or(wall) - wall;
             if ahead > micros(AHEAD) {
                 if ahead > micros(ABSURD) {
-                    tracing::error!(ahead_s = ahead / 1_000_000, "the rate was given away far into the future: some machine's clock is wrong");
+                    tracing::error!(
+                        ahead_s = ahead / 1_000_000,
+                        "the rate was given away far into the future: some machine's clock is wrong"
+                    );
                 }
                 return Ok(SlotRequest::AskAgainIn(Duration::from_micros((ahead - micros(AHEAD)).unsigned_abs()).min(AHEAD)));
             }
@@ -83,7 +86,9 @@ impl Ledger {
             request = request.expression_attribute_values(*name, n(value));
         }
         match request.send().await {
-            Ok(answer) => given_until(answer.attributes.as_ref()).map(Ok).ok_or_else(|| LedgerError::corrupt(Key::rate().name(), "the update gave nothing back")),
+            Ok(answer) => given_until(answer.attributes.as_ref())
+                .map(Ok)
+                .ok_or_else(|| LedgerError::corrupt(Key::rate().name(), "the update gave nothing back")),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                     let item = self.refused_by(failed.item.clone(), Key::rate()).await?;

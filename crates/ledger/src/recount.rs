@@ -1,9 +1,7 @@
 //! Recounting the budget from the claims, which brings back permits that a crash lost.
 
-use issei_schema::Actor;
-
 use crate::item::{Key, n, read, s};
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Tally, Transition};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Tally};
 
 impl Ledger {
     /// Sets what remains of the budget to what the claims leave of it, and gives the broadcast as
@@ -32,20 +30,11 @@ impl Ledger {
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
         match request.send().await {
             Ok(answer) => read(answer.attributes.unwrap_or_default()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => self.broadcast(id).await,
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => {
+                self.broadcast(id).await
+            }
             Err(error) => Err(LedgerError::call("UpdateItem")(error)),
         }
-    }
-
-    /// Holds a running broadcast whose canary is spent, until an operator approves the rest.
-    pub async fn hold_after_canary(&self, broadcast: &Broadcast, actor: &Actor) -> Result<Broadcast, LedgerError> {
-        let reason = format!("the canary of {} recipients is sent", broadcast.canary);
-        let wanted = Transition { to: BroadcastState::Holding, actor, reason: &reason };
-        let values = vec![(":grants", n(broadcast.grant_count))];
-        Ok(match self.step(broadcast, &wanted, "", " AND grant_count = :grants", values).await? {
-            Ok(after) => after,
-            Err(now) => now,
-        })
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, ScalarAttributeType,
-    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus,
+    ScalarAttributeType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 
 use crate::{Ledger, LedgerError};
@@ -23,7 +23,11 @@ impl Ledger {
     pub async fn ensure_table(&self) -> Result<TableReport, LedgerError> {
         let created = self.create_table().await?;
         self.wait_until_active().await?;
-        Ok(TableReport { created, time_to_live_turned_on: self.ensure_time_to_live().await?, recovery_turned_on: self.ensure_recovery().await? })
+        Ok(TableReport {
+            created,
+            time_to_live_turned_on: self.ensure_time_to_live().await?,
+            recovery_turned_on: self.ensure_recovery().await?,
+        })
     }
 
     async fn create_table(&self) -> Result<bool, LedgerError> {
@@ -56,7 +60,8 @@ impl Ledger {
     }
 
     async fn ensure_time_to_live(&self) -> Result<bool, LedgerError> {
-        let answer = self.db.describe_time_to_live().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTimeToLive"))?;
+        let answer =
+            self.db.describe_time_to_live().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTimeToLive"))?;
         let status = answer.time_to_live_description.and_then(|description| description.time_to_live_status);
         if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
             return Ok(false);
@@ -69,7 +74,13 @@ impl Ledger {
     }
 
     async fn ensure_recovery(&self) -> Result<bool, LedgerError> {
-        let answer = self.db.describe_continuous_backups().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeContinuousBackups"))?;
+        let answer = self
+            .db
+            .describe_continuous_backups()
+            .table_name(&self.table)
+            .send()
+            .await
+            .map_err(LedgerError::call("DescribeContinuousBackups"))?;
         let recovery = answer.continuous_backups_description.and_then(|description| description.point_in_time_recovery_description);
         if recovery.and_then(|recovery| recovery.point_in_time_recovery_status) == Some(PointInTimeRecoveryStatus::Enabled) {
             return Ok(false);

@@ -100,7 +100,8 @@ impl Ledger {
             let wanted: Vec<_> = some.iter().map(|(chunk, _)| (id.clone(), *chunk)).collect();
             let found = self.chunks(&wanted).await?;
             for (chunk, recipients) in some {
-                let known: Vec<Outcome> = found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes).into_iter().flat_map(crate::Outcomes::iter).collect();
+                let known: Vec<Outcome> =
+                    found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes).into_iter().flat_map(crate::Outcomes::iter).collect();
                 outcomes.extend(recipients.iter().enumerate().map(|(at, recipient)| RecipientOutcome {
                     recipient: recipient.clone(),
                     chunk: *chunk,

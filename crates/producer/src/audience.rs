@@ -78,8 +78,9 @@ impl AudienceConfig {
                 return Err(wrong("`url` holds a password; put the URL into an environment variable and name that in `url_env`"));
             }
             (Some(url), None) => url.clone(),
-            (None, Some(variable)) => std::env::var(variable)
-                .map_err(|_| wrong(&format!("`url_env` names the environment variable {variable}, which is not set; set it to the database's URL")))?,
+            (None, Some(variable)) => std::env::var(variable).map_err(|_| {
+                wrong(&format!("`url_env` names the environment variable {variable}, which is not set; set it to the database's URL"))
+            })?,
             _ => return Err(wrong("give one of `file`, `url` and `url_env`")),
         };
         match (&self.table, &self.query) {
@@ -106,7 +107,8 @@ mod tests {
             let Err(error) = config.place("users") else { panic!("{url} is taken") };
             assert!(error.to_string().contains("url_env") && !error.to_string().contains("secret"), "{error}");
         }
-        let config = AudienceConfig { url: Some("postgres://a@db/x".to_owned()), table: Some("users".to_owned()), ..AudienceConfig::default() };
+        let config =
+            AudienceConfig { url: Some("postgres://a@db/x".to_owned()), table: Some("users".to_owned()), ..AudienceConfig::default() };
         assert!(config.place("users").is_ok());
     }
 }

@@ -61,6 +61,15 @@ impl Producer {
                 let frozen = self.freeze(&command, broadcast).await?;
                 self.enqueue(frozen).await?;
             }
+            BroadcastState::Running if broadcast.withheld > 0 => {
+                if self.canary_is_settled(&broadcast).await? {
+                    self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
+                }
+            }
+            // The canary was approved just now.
+            BroadcastState::Running if broadcast.canary > 0 && !broadcast.is_enqueued() => {
+                self.enqueue(broadcast).await?;
+            }
             BroadcastState::Running if broadcast.is_enqueued() => {
                 // Progress is approximate. Where it says done, count; where it stands still, a
                 // consumer may have died with the last of it, so count then and now too.
@@ -93,6 +102,21 @@ impl Producer {
             tracing::info!(broadcast.id = %broadcast.broadcast_id, totals = ?tally.totals(), "broadcast complete");
         }
         Ok(())
+    }
+
+    /// Every chunk of the canary is confirmed and none of its recipients is to be sent to again.
+    async fn canary_is_settled(&self, broadcast: &Broadcast) -> Result<bool, ProducerError> {
+        let chunks: Vec<u32> = (0..broadcast.canary_chunks).collect();
+        let now = self.clock.wall();
+        // `BatchGetItem` takes a hundred keys (API reference).
+        for some in chunks.chunks(100) {
+            let keys: Vec<_> = some.iter().map(|chunk| (broadcast.broadcast_id.clone(), *chunk)).collect();
+            let found = self.ledger.chunks(&keys).await?;
+            if !found.values().all(|chunk| chunk.is_settled(now)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn step(&self, broadcast: &Broadcast, to: BroadcastState, reason: &str) -> Result<(), ProducerError> {

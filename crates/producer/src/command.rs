@@ -15,13 +15,19 @@ pub enum Refusal {
     Body(#[from] ParseError),
     #[error("field `audience`: the producer's configuration has no audience `{name}`; it has {known}")]
     UnknownAudience { name: String, known: String },
-    #[error("field `content`: the placeholder {{{{{placeholder}}}}} is no column of the audience `{audience}`; add it to the audience's `columns` or correct it")]
+    #[error(
+        "field `content`: the placeholder {{{{{placeholder}}}}} is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
+    )]
     UnknownPlaceholder { placeholder: String, audience: String },
-    #[error("field `not_after` is {not_after}, and now it is {now}: the command's time is over; send a new one with a new broadcast_id if the broadcast is still wanted")]
+    #[error(
+        "field `not_after` is {not_after}, and now it is {now}: the command's time is over; send a new one with a new broadcast_id if the broadcast is still wanted"
+    )]
     TooLate { not_after: Timestamp, now: Timestamp },
     #[error("field `not_after` is {not_after}, more than {} hours ahead of now ({now}); bring it nearer", limits::NOT_AFTER_HOURS_MAX)]
     TooFarAhead { not_after: Timestamp, now: Timestamp },
-    #[error("field `broadcast_id`: `{id}` belongs to another command (hash {first}, this one {second}); the first goes on untouched; choose a new id for new content")]
+    #[error(
+        "field `broadcast_id`: `{id}` belongs to another command (hash {first}, this one {second}); the first goes on untouched; choose a new id for new content"
+    )]
     OtherContent { id: String, first: String, second: String },
 }
 
@@ -42,12 +48,20 @@ pub fn check_command(command: &BroadcastCommand, audiences: &BTreeMap<String, Au
 }
 
 /// The configured audience of a command and the columns that its content needs.
-pub(crate) fn needed<'a>(command: &BroadcastCommand, audiences: &'a BTreeMap<String, AudienceConfig>) -> Result<(&'a AudienceConfig, Needed), Refusal> {
+pub(crate) fn needed<'a>(
+    command: &BroadcastCommand,
+    audiences: &'a BTreeMap<String, AudienceConfig>,
+) -> Result<(&'a AudienceConfig, Needed), Refusal> {
     let name = command.audience.as_str();
     let audience = audiences.get(name).ok_or_else(|| Refusal::UnknownAudience {
         name: name.to_owned(),
-        known: if audiences.is_empty() { "none".to_owned() } else { audiences.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ") },
+        known: if audiences.is_empty() {
+            "none".to_owned()
+        } else {
+            audiences.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        },
     })?;
-    let needed = Needed::of(&command.content, audience).map_err(|placeholder| Refusal::UnknownPlaceholder { placeholder, audience: name.to_owned() })?;
+    let needed = Needed::of(&command.content, audience)
+        .map_err(|placeholder| Refusal::UnknownPlaceholder { placeholder, audience: name.to_owned() })?;
     Ok((audience, needed))
 }

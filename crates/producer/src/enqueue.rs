@@ -14,16 +14,27 @@ const BATCHES_AT_ONCE: usize = 4;
 
 impl Producer {
     /// Enqueues the pages that have not been, and moves the cursor after each. Ends early where the
-    /// broadcast has been stopped.
+    /// broadcast has been stopped, and where a canary waits for its approval.
     pub(crate) async fn enqueue(&self, mut broadcast: Broadcast) -> Result<Broadcast, ProducerError> {
         let id = broadcast.broadcast_id.clone();
         while broadcast.enqueued_pages < broadcast.pages && !is_ending(&broadcast) {
             let page = self.ledger.page(&id, broadcast.enqueued_pages).await?;
-            let bodies: Vec<String> = page.messages(&id).map(|message: ChunkMessage| message.to_body()).collect();
+            let all = page.chunks().count();
+            let may = page.messages(&id).filter(|message| broadcast.may_enqueue(message.chunk));
+            let bodies: Vec<String> = may.map(|message: ChunkMessage| message.to_body()).collect();
+            let is_whole = bodies.len() == all;
             let batches: Vec<Vec<String>> = bodies.chunks(BATCH).map(<[String]>::to_vec).collect();
-            stream::iter(batches).map(async |batch| self.chunks.send_batch(&batch).await).buffer_unordered(BATCHES_AT_ONCE).try_collect::<()>().await?;
+            stream::iter(batches)
+                .map(async |batch| self.chunks.send_batch(&batch).await)
+                .buffer_unordered(BATCHES_AT_ONCE)
+                .try_collect::<()>()
+                .await?;
+            tracing::info!(page.seq, chunks = bodies.len(), of = all, "page enqueued");
+            if !is_whole {
+                // The canary ends here. The cursor stays before this page until it is approved.
+                return Ok(broadcast);
+            }
             broadcast = self.ledger.enqueued(&id, page.seq).await?;
-            tracing::info!(page.seq, chunks = bodies.len(), "page enqueued");
         }
         Ok(broadcast)
     }

@@ -19,7 +19,12 @@ impl Needed {
             return Ok(Self(audience.columns.iter().cloned().enumerate().collect()));
         }
         let place = |name: &str| audience.columns.iter().position(|column| column == name).map(|at| (at, name.to_owned()));
-        content.placeholders().into_iter().map(|name| place(name.as_str()).ok_or_else(|| name.as_str().to_owned())).collect::<Result<_, _>>().map(Self)
+        content
+            .placeholders()
+            .into_iter()
+            .map(|name| place(name.as_str()).ok_or_else(|| name.as_str().to_owned()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -38,7 +43,8 @@ pub(crate) fn judge(row: Row, needed: &Needed) -> Judged {
 }
 
 fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReason> {
-    let key = RecipientKey::try_from(row.key.clone()).map_err(|_| if row.key.is_empty() { SkipReason::NoKey } else { SkipReason::BadKey })?;
+    let key =
+        RecipientKey::try_from(row.key.clone()).map_err(|_| if row.key.is_empty() { SkipReason::NoKey } else { SkipReason::BadKey })?;
     let address = row.address.as_deref().ok_or(SkipReason::NoAddress)?;
     let address = address.parse::<Address>().map_err(|error| match error {
         AddressError::Empty => SkipReason::NoAddress,

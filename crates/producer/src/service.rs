@@ -53,7 +53,9 @@ pub enum ProducerError {
     Queue(#[from] QueueError),
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error("the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back")]
+    #[error(
+        "the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back"
+    )]
     AudienceGone { audience: String },
 }
 
@@ -66,7 +68,16 @@ enum Done {
 impl Producer {
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "each is a part made elsewhere")]
-    pub fn new(ledger: Ledger, commands: Queue, chunks: Queue, ses: aws_sdk_sesv2::Client, clock: Clock, dice: Dice, actor: Actor, options: Options) -> Self {
+    pub fn new(
+        ledger: Ledger,
+        commands: Queue,
+        chunks: Queue,
+        ses: aws_sdk_sesv2::Client,
+        clock: Clock,
+        dice: Dice,
+        actor: Actor,
+        options: Options,
+    ) -> Self {
         Self { ledger, commands, chunks, ses, clock, dice, options, actor }
     }
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use email_encoding::headers::{rfc2047, writer::EmailWriter};
 use email_address::{EmailAddress, Options};
+use email_encoding::headers::{rfc2047, writer::EmailWriter};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +134,9 @@ impl FromStr for Mailbox {
 
     fn from_str(text: &str) -> Result<Self, String> {
         check_line(text)?;
-        let of = |address: &str| Address::from_str(address).map_err(|error| format!("the address {error}; write local@domain or Name <local@domain>"));
+        let of = |address: &str| {
+            Address::from_str(address).map_err(|error| format!("the address {error}; write local@domain or Name <local@domain>"))
+        };
         match text.trim().strip_suffix('>').and_then(|rest| rest.split_once('<')) {
             None => Ok(Self { name: None, address: of(text.trim())? }),
             Some((name, address)) => {

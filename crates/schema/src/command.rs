@@ -77,7 +77,10 @@ impl BroadcastCommand {
         let command: Self = parse_v1(body, COMMAND_BYTES_MAX)?;
         command.content.check()?;
         if let Some(canary) = command.canary.filter(|canary| *canary > command.max_recipients) {
-            return Err(ParseError::field("canary", format!("is {canary}, more than max_recipients ({}); lower it", command.max_recipients)));
+            return Err(ParseError::field(
+                "canary",
+                format!("is {canary}, more than max_recipients ({}); lower it", command.max_recipients),
+            ));
         }
         Ok(command)
     }

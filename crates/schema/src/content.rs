@@ -36,7 +36,10 @@ impl Content {
         let size = |template: &Template| String::from(template.clone()).len();
         let subject_bytes = size(subject);
         if subject_bytes == 0 || subject_bytes > SUBJECT_BYTES_MAX {
-            return Err(ParseError::field("content.inline.subject", format!("has {subject_bytes} bytes; 1 to {SUBJECT_BYTES_MAX} are allowed")));
+            return Err(ParseError::field(
+                "content.inline.subject",
+                format!("has {subject_bytes} bytes; 1 to {SUBJECT_BYTES_MAX} are allowed"),
+            ));
         }
         let mut bytes = subject_bytes;
         for (field, part) in [("content.inline.text", text), ("content.inline.html", html)] {
@@ -45,7 +48,10 @@ impl Content {
             bytes += size(part);
         }
         if bytes > CONTENT_BYTES_MAX {
-            return Err(ParseError::field("content.inline", format!("has {bytes} bytes and at most {CONTENT_BYTES_MAX} are allowed; shorten it")));
+            return Err(ParseError::field(
+                "content.inline",
+                format!("has {bytes} bytes and at most {CONTENT_BYTES_MAX} are allowed; shorten it"),
+            ));
         }
         Ok(())
     }

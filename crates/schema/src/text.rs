@@ -5,9 +5,7 @@
 /// SQS refuses bodies with anything outside XML 1.0's characters (API reference, `SendMessage`);
 /// of the control characters only tab, line feed and carriage return are among them.
 fn refused_char(text: &str) -> Option<(usize, char)> {
-    text.char_indices().find(|(_, c)| {
-        matches!(c, '\u{fffe}' | '\u{ffff}') || (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
-    })
+    text.char_indices().find(|(_, c)| matches!(c, '\u{fffe}' | '\u{ffff}') || (c.is_control() && !matches!(c, '\t' | '\n' | '\r')))
 }
 
 /// Says whether `text` holds nothing but characters that a message body can carry.
@@ -25,10 +23,9 @@ pub(crate) fn refused_in_line(text: &str) -> Option<(usize, char)> {
 pub(crate) fn check_line(text: &str) -> Result<(), String> {
     match refused_in_line(text) {
         None => Ok(()),
-        Some((at, c)) => Err(format!(
-            "holds the control character U+{:04X} at byte {at}; a header can't carry it, remove it",
-            u32::from(c)
-        )),
+        Some((at, c)) => {
+            Err(format!("holds the control character U+{:04X} at byte {at}; a header can't carry it, remove it", u32::from(c)))
+        }
     }
 }
 

@@ -72,7 +72,11 @@ struct Call {
 impl Call {
     fn read(request: &Request<Bytes>) -> Result<Self, ApiError> {
         let unknown = || ApiError::new("UnknownOperationException", format!("{} {}", request.method(), request.uri().path()));
-        let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
+        let host = request
+            .headers()
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
         let (service, operation) = match request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()) {
             Some(target) => match target.split_once('.') {
                 Some(("AmazonSQS", operation)) => ("sqs", operation.to_owned()),
@@ -81,8 +85,18 @@ impl Call {
             },
             None => ("ses", ses::operation(request.method(), request.uri().path()).ok_or_else(unknown)?.to_owned()),
         };
-        let body = if request.body().is_empty() { Value::Null } else { serde_json::from_slice(request.body()).map_err(|error| ApiError::new("SerializationException", error.to_string()))? };
-        Ok(Self { service, operation, path: request.uri().path().to_owned(), base: format!("http://{}", host.unwrap_or("localhost")), body })
+        let body = if request.body().is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(request.body()).map_err(|error| ApiError::new("SerializationException", error.to_string()))?
+        };
+        Ok(Self {
+            service,
+            operation,
+            path: request.uri().path().to_owned(),
+            base: format!("http://{}", host.unwrap_or("localhost")),
+            body,
+        })
     }
 }
 
@@ -105,7 +119,13 @@ impl Cloud {
             ses: Ses::default(),
             arrivals: arrivals.clone(),
         };
-        Ok(Arc::new(Self { state: Mutex::new(state), faults: Faults::new(dice), counts: Mutex::new(Counts::new()), arrivals, clock: options.clock }))
+        Ok(Arc::new(Self {
+            state: Mutex::new(state),
+            faults: Faults::new(dice),
+            counts: Mutex::new(Counts::new()),
+            arrivals,
+            clock: options.clock,
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
+use http::Request;
+use http_body_util::BodyExt;
 
 use crate::answer::Answer;
 use crate::cloud::Cloud;
@@ -40,8 +41,10 @@ impl HttpConnector for Connector {
         let cloud = self.0.clone();
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
-            match cloud.handle(request).await {
+            let (parts, body) = request.into_parts();
+            // Read to its end, or the SDK takes a long poll for an upload that has stalled.
+            let body = body.collect().await.map_err(|error| ConnectorError::io(error))?.to_bytes();
+            match cloud.handle(Request::from_parts(parts, body)).await {
                 Answer::Response(response) => {
                     let response = response.map(SdkBody::from);
                     HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))

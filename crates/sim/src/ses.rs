@@ -159,9 +159,15 @@ impl State {
             return Err(bad(format!("a bulk send has 1 to 50 entries, this one {entries}")));
         }
         if let Some(name) = bulk.configuration_set_name.as_ref().filter(|name| !self.ses.configuration_sets.contains_key(*name)) {
-            return Err(ApiError::new("NotFoundException", format!("Configuration set <{name}> does not exist.")).status(StatusCode::NOT_FOUND));
+            return Err(
+                ApiError::new("NotFoundException", format!("Configuration set <{name}> does not exist.")).status(StatusCode::NOT_FOUND)
+            );
         }
-        let headers = bulk.from_email_address.iter().chain(&bulk.reply_to_addresses).chain(bulk.bulk_email_entries.iter().flat_map(|entry| &entry.destination.to_addresses));
+        let headers = bulk
+            .from_email_address
+            .iter()
+            .chain(&bulk.reply_to_addresses)
+            .chain(bulk.bulk_email_entries.iter().flat_map(|entry| &entry.destination.to_addresses));
         if headers.into_iter().any(|header| header.chars().any(char::is_control)) {
             return Err(bad("a header holds a control character"));
         }
@@ -186,7 +192,11 @@ impl State {
 
     fn rule_for(&self, entry: &Entry) -> Option<String> {
         let address = entry.destination.to_addresses.first()?;
-        self.account.entry_rules.iter().find(|rule| rule.times != Some(0) && address.contains(&rule.address)).map(|rule| rule.status.clone())
+        self.account
+            .entry_rules
+            .iter()
+            .find(|rule| rule.times != Some(0) && address.contains(&rule.address))
+            .map(|rule| rule.status.clone())
     }
 
     fn use_rule(&mut self, entry: &Entry) -> Option<String> {
@@ -225,7 +235,9 @@ impl State {
         self.ses.sent += 1;
         let sent = self.ses.sent;
         // As long as a real one, so that ledger items have their real size.
-        Ok(json!({ "Status": "SUCCESS", "MessageId": format!("0100{sent:012x}-{sent:08x}-{:04x}-{:04x}-{:04x}-{sent:012x}-000000", sent % 7919, sent % 7907, sent % 7901) }))
+        Ok(
+            json!({ "Status": "SUCCESS", "MessageId": format!("0100{sent:012x}-{sent:08x}-{:04x}-{:04x}-{:04x}-{sent:012x}-000000", sent % 7919, sent % 7907, sent % 7901) }),
+        )
     }
 
     fn over_rate(&mut self) -> bool {
@@ -260,7 +272,8 @@ impl State {
         let template = &bulk.default_content.template;
         let parse = |data: Option<&String>| data.map_or(Ok(BTreeMap::new()), |data| serde_json::from_str::<BTreeMap<String, Value>>(data));
         let mut data = parse(template.template_data.as_ref()).map_err(|error| bad(error.to_string()))?;
-        let replacement = entry.replacement_email_content.as_ref().and_then(|content| content.replacement_template.replacement_template_data.as_ref());
+        let replacement =
+            entry.replacement_email_content.as_ref().and_then(|content| content.replacement_template.replacement_template_data.as_ref());
         data.extend(parse(replacement).map_err(|error| bad(error.to_string()))?);
         let content = template.template_content.as_ref();
         let part = |text: fn(&TemplateContent) -> &String| {

@@ -120,7 +120,11 @@ impl State {
             "CreateQueue" => self.create_queue(body, base),
             "GetQueueUrl" => {
                 let name = body["QueueName"].as_str().unwrap_or_default();
-                if self.sqs.queues.contains_key(name) { Ok(json!({ "QueueUrl": format!("{base}/000000000000/{name}") })) } else { Err(missing(name)) }
+                if self.sqs.queues.contains_key(name) {
+                    Ok(json!({ "QueueUrl": format!("{base}/000000000000/{name}") }))
+                } else {
+                    Err(missing(name))
+                }
             }
             "SetQueueAttributes" => {
                 let (_, queue) = self.queue(body)?;
@@ -171,7 +175,10 @@ impl State {
         match self.sqs.queues.get(&name) {
             Some(queue) => {
                 if attributes.iter().any(|(attribute, value)| queue.attributes.get(attribute) != Some(value)) {
-                    return Err(ApiError::new("QueueNameExists", "A queue already exists with the same name and a different value for attributes"));
+                    return Err(ApiError::new(
+                        "QueueNameExists",
+                        "A queue already exists with the same name and a different value for attributes",
+                    ));
                 }
             }
             None => {
@@ -207,9 +214,13 @@ impl State {
     }
 
     fn send_batch(&mut self, body: &Value) -> Result<Value, ApiError> {
-        let bytes: usize = body["Entries"].as_array().into_iter().flatten().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();
+        let bytes: usize =
+            body["Entries"].as_array().into_iter().flatten().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();
         if bytes > BODY_BYTES_MAX {
-            return Err(ApiError::new("BatchRequestTooLong", format!("Batch requests cannot be longer than {BODY_BYTES_MAX} bytes. You have sent {bytes} bytes.")));
+            return Err(ApiError::new(
+                "BatchRequestTooLong",
+                format!("Batch requests cannot be longer than {BODY_BYTES_MAX} bytes. You have sent {bytes} bytes."),
+            ));
         }
         self.each_entry(body, |state, entry| {
             if state.account.batch_entry_failure > 0.0 && state.dice.chance(state.account.batch_entry_failure) {
@@ -222,7 +233,10 @@ impl State {
     fn enqueue(&mut self, queue: &Value, message: &Value) -> Result<Value, ApiError> {
         let body = message["MessageBody"].as_str().unwrap_or_default();
         if body.is_empty() || body.len() > BODY_BYTES_MAX {
-            return Err(ApiError::new("InvalidParameterValue", format!("a message has 1 to {BODY_BYTES_MAX} bytes, this one {}", body.len())));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("a message has 1 to {BODY_BYTES_MAX} bytes, this one {}", body.len()),
+            ));
         }
         let refused = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
         if body.contains(refused) {
@@ -250,7 +264,10 @@ impl State {
     }
 
     fn each_entry(&mut self, body: &Value, mut act: impl FnMut(&mut Self, &Value) -> Result<Value, ApiError>) -> Result<Value, ApiError> {
-        let entries = body["Entries"].as_array().filter(|entries| !entries.is_empty()).ok_or_else(|| ApiError::new("EmptyBatchRequest", "There should be at least one entry"))?;
+        let entries = body["Entries"]
+            .as_array()
+            .filter(|entries| !entries.is_empty())
+            .ok_or_else(|| ApiError::new("EmptyBatchRequest", "There should be at least one entry"))?;
         if entries.len() > 10 {
             return Err(ApiError::new("TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10."));
         }
@@ -262,7 +279,8 @@ impl State {
                     done["Id"] = entry["Id"].clone();
                     successful.push(done);
                 }
-                Err(error) => failed.push(json!({ "Id": entry["Id"], "SenderFault": false, "Code": "InternalError", "Message": format!("{error:?}") })),
+                Err(error) => failed
+                    .push(json!({ "Id": entry["Id"], "SenderFault": false, "Code": "InternalError", "Message": format!("{error:?}") })),
             }
         }
         Ok(json!({ "Successful": successful, "Failed": failed }))
@@ -291,12 +309,17 @@ impl State {
         let handle = entry["ReceiptHandle"].as_str().unwrap_or_default().to_owned();
         let (_, queue) = self.queue(body)?;
         queue.advance(now);
-        let (seq, handle) = split_handle(&handle).ok_or_else(|| ApiError::new("ReceiptHandleIsInvalid", "The input receipt handle is invalid."))?;
+        let (seq, handle) =
+            split_handle(&handle).ok_or_else(|| ApiError::new("ReceiptHandleIsInvalid", "The input receipt handle is invalid."))?;
         let in_flight = queue.messages.get(&seq).is_some_and(|message| message.handle == handle && message.hidden_as != 0);
         if !in_flight {
             return Err(ApiError::new("MessageNotInflight", "The specified message isn't in flight."));
         }
-        if seconds == 0 { queue.show(seq) } else { queue.hide(seq, now + Duration::from_secs(seconds), stamp) }
+        if seconds == 0 {
+            queue.show(seq)
+        } else {
+            queue.hide(seq, now + Duration::from_secs(seconds), stamp)
+        }
         self.arrivals.notify_waiters();
         Ok(())
     }

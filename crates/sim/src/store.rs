@@ -75,9 +75,12 @@ impl Store {
     }
 
     pub(crate) fn put_item(&self, table: &str, pk: &str, sk: &str, item: &Value) -> Result<(), StoreError> {
-        self.0
-            .prepare_cached("INSERT OR REPLACE INTO item (tbl, pk, sk, body) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![table, pk, sk, item.to_string()])?;
+        self.0.prepare_cached("INSERT OR REPLACE INTO item (tbl, pk, sk, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            table,
+            pk,
+            sk,
+            item.to_string()
+        ])?;
         Ok(())
     }
 
@@ -116,9 +119,11 @@ impl Store {
     }
 
     pub(crate) fn put_message(&self, seq: u64, body: &str, attributes: &str) -> Result<(), StoreError> {
-        self.0
-            .prepare_cached("INSERT INTO message (seq, body, attributes) VALUES (?1, ?2, ?3)")?
-            .execute(params![seq.cast_signed(), body, attributes])?;
+        self.0.prepare_cached("INSERT INTO message (seq, body, attributes) VALUES (?1, ?2, ?3)")?.execute(params![
+            seq.cast_signed(),
+            body,
+            attributes
+        ])?;
         Ok(())
     }
 
@@ -167,7 +172,8 @@ impl Store {
 
     pub(crate) fn sent_for(&self, broadcast: &str, address: &str) -> Result<SentTo, StoreError> {
         let mut statement = self.0.prepare_cached("SELECT requests, accepted FROM sent WHERE address = ?1 AND broadcast = ?2")?;
-        let counts = statement.query_row(params![address, broadcast], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()?;
+        let counts =
+            statement.query_row(params![address, broadcast], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()?;
         let (requests, accepted) = counts.unwrap_or((0, 0));
         Ok(SentTo { address: address.to_owned(), requests: requests.cast_unsigned(), accepted: accepted.cast_unsigned() })
     }

@@ -71,7 +71,8 @@ async fn send_says_what_will_happen_and_a_dry_run_stops_there() {
     for word in ["60 rows", "1000000 recipients at most", "USD", "nothing was sent"] {
         assert!(text.contains(word), "{word}: {text}");
     }
-    let forecast: Value = serde_json::from_str(world.run(&["send", "--dry-run", "--json", &command]).await.lines().next().unwrap()).unwrap();
+    let forecast: Value =
+        serde_json::from_str(world.run(&["send", "--dry-run", "--json", &command]).await.lines().next().unwrap()).unwrap();
     assert_eq!(forecast["forecast"]["rows"], 60);
     let (code, _, error) = world.try_run(&["status", "terms"]).await;
     assert_eq!(code, Some(1));

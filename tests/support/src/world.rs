@@ -70,7 +70,9 @@ impl World {
     pub async fn new(options: WorldOptions) -> Self {
         let users = Users::new(options.users).await;
         let audiences = [("users".to_owned(), users.audience())].into();
-        let cloud = Cloud::new(Options { clock: Clock::system(), seed: options.seed, store: StoreKind::Memory, account: options.account.clone() }).unwrap();
+        let cloud =
+            Cloud::new(Options { clock: Clock::system(), seed: options.seed, store: StoreKind::Memory, account: options.account.clone() })
+                .unwrap();
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &options.timing).await;
         let world = Self { cloud, clients, users, audiences, options, clock: Clock::system() };
         world.set_up().await;
@@ -81,7 +83,15 @@ impl World {
         self.ledger().ensure_table().await.unwrap();
         for name in ["commands", "chunks"] {
             let dead = self.clients.sqs.create_queue().queue_name(format!("{name}-dead")).send().await.unwrap().queue_url.unwrap();
-            let arn = self.clients.sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn).send().await.unwrap();
+            let arn = self
+                .clients
+                .sqs
+                .get_queue_attributes()
+                .queue_url(&dead)
+                .attribute_names(QueueAttributeName::QueueArn)
+                .send()
+                .await
+                .unwrap();
             let arn = arn.attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
             let redrive = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": self.options.max_receives }).to_string();
             let create = self.clients.sqs.create_queue().queue_name(name);
@@ -200,7 +210,14 @@ impl World {
         let url = self.clients.sqs.get_queue_url().queue_name(format!("{queue}-dead")).send().await.unwrap().queue_url.unwrap();
         let mut letters = Vec::new();
         loop {
-            let receive = self.clients.sqs.receive_message().queue_url(&url).max_number_of_messages(10).message_attribute_names("All").visibility_timeout(600);
+            let receive = self
+                .clients
+                .sqs
+                .receive_message()
+                .queue_url(&url)
+                .max_number_of_messages(10)
+                .message_attribute_names("All")
+                .visibility_timeout(600);
             let messages = receive.send().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
                 return letters;
@@ -210,6 +227,12 @@ impl World {
                 (message.body.unwrap_or_default(), reason.unwrap_or_default())
             }));
         }
+    }
+
+    /// How many calls AWS has got so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.cloud.counts().values().sum()
     }
 
     /// Every user's address.
@@ -230,7 +253,6 @@ impl World {
         panic!("messages are left: {depths:?}");
     }
 }
-
 
 fn actor() -> Actor {
     "a service in a test".parse().unwrap()

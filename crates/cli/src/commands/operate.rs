@@ -56,7 +56,10 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
         bail!("broadcast `{}` is {now}; `issei {verb}` is for one that is {from}", options.id);
     }
     let broadcast = step(&parts, options, BroadcastState::Running).await?;
-    say(&format!("{} is running, with {} permits left to grant. Messages put back come again within a minute.", broadcast.broadcast_id, broadcast.remaining));
+    say(&format!(
+        "{} is running, with {} permits left to grant. Messages put back come again within a minute.",
+        broadcast.broadcast_id, broadcast.remaining
+    ));
     Ok(Ended::Well)
 }
 
@@ -66,5 +69,8 @@ async fn step(parts: &Parts, options: &OperateOptions, to: BroadcastState) -> an
 }
 
 fn leak(parts: &Parts) -> String {
-    format!("What consumers hold permits for may still be sent for {} s; then nothing is.", parts.settings.timing().longest_leak().as_secs())
+    format!(
+        "What consumers hold permits for may still be sent for {} s; then nothing is.",
+        parts.settings.timing().longest_leak().as_secs()
+    )
 }

@@ -40,14 +40,20 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
     check_command(&command, &settings.audiences, parts.clock.wall()).with_context(|| format!("command {}", options.file.display()))?;
     let known = parts.ledger().find_broadcast(&command.broadcast_id).await?;
     if let Some(known) = known.as_ref().filter(|known| known.command_hash != command.hash().as_str()) {
-        bail!("`broadcast_id` {} belongs to another command, which is {}; choose a new id for new content", command.broadcast_id, known.broadcast_state);
+        bail!(
+            "`broadcast_id` {} belongs to another command, which is {}; choose a new id for new content",
+            command.broadcast_id,
+            known.broadcast_state
+        );
     }
     let forecast = forecast(&parts, &command, known.is_some()).await?;
     print(&forecast, as_json);
     if forecast.rows > forecast.max_recipients {
         bail!(
             "the audience `{}` has {} rows, more than max_recipients ({}); the producer would refuse it before the first send; raise max_recipients if all of them are meant",
-            forecast.audience, forecast.rows, forecast.max_recipients
+            forecast.audience,
+            forecast.rows,
+            forecast.max_recipients
         );
     }
     if options.dry_run {
@@ -77,7 +83,8 @@ async fn forecast(parts: &Parts, command: &BroadcastCommand, known_already: bool
     let name = command.audience.as_str();
     let config = parts.settings.audiences.get(name).context("the audience is not configured")?;
     let rows = Source::open(name, config).await?.count().await?;
-    let account = parts.clients.ses.get_account().send().await.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", issei_aws::chain(&error)))?;
+    let account =
+        parts.clients.ses.get_account().send().await.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", issei_aws::chain(&error)))?;
     let quota = account.send_quota;
     let mut rate = quota.as_ref().map_or(0.0, |quota| quota.max_send_rate);
     if parts.settings.rate_ceiling > 0.0 {

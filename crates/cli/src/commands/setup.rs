@@ -56,11 +56,17 @@ async fn make_queue(parts: &Parts, name: &str, made: &mut Vec<Made>) -> anyhow::
     made.push(Made { what: "dead-letter queue", name: dead_letter_name, done });
     let request = parts.clients.sqs.get_queue_attributes().queue_url(&dead_letter_url).attribute_names(QueueAttributeName::QueueArn);
     let answer = request.send().await.map_err(|error| anyhow::anyhow!("GetQueueAttributes: {}", chain(&error)))?;
-    let arn = answer.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn)).context("SQS gave no ARN for a queue")?;
+    let arn = answer
+        .attributes
+        .and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn))
+        .context("SQS gave no ARN for a queue")?;
     let live = [
         (QueueAttributeName::VisibilityTimeout, settings.visibility_timeout_s.to_string()),
         (QueueAttributeName::MessageRetentionPeriod, settings.retention_s.to_string()),
-        (QueueAttributeName::RedrivePolicy, json!({ "deadLetterTargetArn": arn, "maxReceiveCount": settings.max_receives.to_string() }).to_string()),
+        (
+            QueueAttributeName::RedrivePolicy,
+            json!({ "deadLetterTargetArn": arn, "maxReceiveCount": settings.max_receives.to_string() }).to_string(),
+        ),
     ];
     let (_, done) = ensure(parts, name, &live).await?;
     made.push(Made { what: "queue", name: name.to_owned(), done });
@@ -85,7 +91,9 @@ async fn ensure(parts: &Parts, name: &str, attributes: &[(QueueAttributeName, St
             let answer = request.send().await.map_err(|error| anyhow::anyhow!("CreateQueue of `{name}`: {}", chain(&error)))?;
             Ok((answer.queue_url.context("SQS gave no URL for the new queue")?, "made"))
         }
-        Err(error) => Err(anyhow::anyhow!("GetQueueUrl of `{name}`: {}; check AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL", chain(&error))),
+        Err(error) => {
+            Err(anyhow::anyhow!("GetQueueUrl of `{name}`: {}; check AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL", chain(&error)))
+        }
     }
 }
 

@@ -53,7 +53,11 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
         let now = parts.clock.now();
         let speed = before.map(|(accepted, at)| per_second(status.accepted.saturating_sub(accepted), now.saturating_duration_since(at)));
         before = Some((status.accepted, now));
-        if as_json { say(&serde_json::to_string(&status)?) } else { print(&status, speed) }
+        if as_json {
+            say(&serde_json::to_string(&status)?)
+        } else {
+            print(&status, speed)
+        }
         let watching = options.watch && !is_over;
         if !watching || shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_none() {
             return Ok(Ended::Well);
@@ -108,7 +112,10 @@ fn print(status: &Status, speed: Option<u64>) {
     say(&format!("in doubt      {}", status.in_doubt));
     say(&format!("chunks        {} of {} settled", status.settled_chunks, status.chunks));
     say(&format!("permits       {} granted, {} left, {} withheld", status.permits_granted, status.permits_left, status.permits_withheld));
-    say(&format!("chunks queue  {} waiting, {} in flight, {} dead letters (all broadcasts)", status.waiting_messages, status.messages_in_flight, status.dead_letters));
+    say(&format!(
+        "chunks queue  {} waiting, {} in flight, {} dead letters (all broadcasts)",
+        status.waiting_messages, status.messages_in_flight, status.dead_letters
+    ));
     if let Some(speed) = speed.filter(|speed| *speed > 0) {
         let left = status.recipients.saturating_sub(status.accepted + status.rejected + status.in_doubt);
         say(&format!("rate          {speed} a second, {} s left", left / speed));

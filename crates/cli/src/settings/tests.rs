@@ -13,7 +13,9 @@ fn documentation() -> String {
         let flag = name.replace('_', "-");
         writeln!(text, "| `{name}` | `--{flag}` | `{env}` | {kind} | `{}` | {doc} |", default.trim_matches('"')).unwrap();
     }
-    text.push_str("\n## Audiences\n\nEach audience is a table `[audiences.NAME]` of the file. A command names it.\n\n| key | meaning |\n|---|---|\n");
+    text.push_str(
+        "\n## Audiences\n\nEach audience is a table `[audiences.NAME]` of the file. A command names it.\n\n| key | meaning |\n|---|---|\n",
+    );
     let schema = schemars::schema_for!(AudienceConfig);
     for (name, property) in schema.get("properties").and_then(|properties| properties.as_object()).unwrap() {
         let described = property["description"].as_str().unwrap_or("How keys compare: `integer` (the default), `text` or `uuid`.");

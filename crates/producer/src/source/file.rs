@@ -46,7 +46,8 @@ pub(super) async fn import(audience: &str, file: &str, config: &AudienceConfig) 
     pool.close().await;
     let url = format!("sqlite:{}", path.display());
     let columns: Vec<String> = (0..config.columns.len()).map(|at| format!("c{}", at + 2)).collect();
-    let config = AudienceConfig { key: "c0".to_owned(), address: "c1".to_owned(), columns, key_type: config.key_type, ..AudienceConfig::default() };
+    let config =
+        AudienceConfig { key: "c0".to_owned(), address: "c1".to_owned(), columns, key_type: config.key_type, ..AudienceConfig::default() };
     Ok(Imported { directory, url, config })
 }
 
@@ -134,7 +135,8 @@ fn json_records(file: File, wanted: &[&str]) -> impl Iterator<Item = Result<Reco
     lines.filter(|(_, line)| line.as_ref().map_or(true, |line| !line.trim_ascii().is_empty())).map(move |(number, line)| {
         let line = line.map_err(|error| error.to_string())?;
         let number = number as u64 + 1;
-        let object: Option<Map<String, Value>> = Some(&line).filter(|line| line.len() <= LINE_BYTES_MAX).and_then(|line| serde_json::from_slice(line).ok());
+        let object: Option<Map<String, Value>> =
+            Some(&line).filter(|line| line.len() <= LINE_BYTES_MAX).and_then(|line| serde_json::from_slice(line).ok());
         if object.is_none() {
             tracing::warn!(line = number, "this line is no JSON object; it is skipped as `no_key`");
         }

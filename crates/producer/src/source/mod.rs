@@ -74,16 +74,18 @@ impl Source {
         self.database.count(&self.statements.count_without_key).await.map_err(|error| Self::failed(&self.audience, &error))
     }
 
-    /// Up to `limit` rows after `key` in key order. All rows of one key come together.
+    /// About `limit` rows after `key` in key order; nothing only where there is no more. All rows of
+    /// one key come together.
     pub(crate) async fn rows_after(&self, key: Option<&str>, limit: usize) -> Result<Vec<Row>, SourceError> {
         let mut limit = limit.max(1);
         loop {
-            let mut rows = self.database.rows(&self.statements, key, limit).await.map_err(|error| Self::failed(&self.audience, &error))?;
-            if rows.len() < limit {
+            // One more than wanted tells whether the last key has all of its rows here. Its other
+            // rows would be passed over by `key > last`, so then it waits for the next page.
+            let mut rows =
+                self.database.rows(&self.statements, key, limit + 1).await.map_err(|error| Self::failed(&self.audience, &error))?;
+            if rows.len() <= limit {
                 return Ok(rows);
             }
-            // A full page may end in the midst of rows that share a key, the rest of which
-            // `key > last` would pass over; so the last key waits for the next page.
             let last = rows.last().map(|row| row.key.clone());
             let whole = rows.iter().take_while(|row| Some(&row.key) != last.as_ref()).count();
             if whole > 0 {

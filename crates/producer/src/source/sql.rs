@@ -77,13 +77,19 @@ impl Database {
             format!("{quote}{doubled}{quote}")
         };
         let source = match from {
-            From::Table(table) => table.split('.').map(quoted).collect::<Vec<_>>().join("."),
+            From::Table(table) => format!("{} AS audience", table.split('.').map(quoted).collect::<Vec<_>>().join(".")),
             From::Query(query) => format!("({}) AS audience", query.trim().trim_end_matches(';')),
         };
         let filter = config.filter.as_ref().map_or(String::new(), |filter| format!(" AND ({filter})"));
-        let key = quoted(&config.key);
-        let columns: Vec<String> =
-            [&config.key, &config.address].into_iter().chain(&config.columns).map(|column| format!("CAST({} AS {text})", quoted(column))).collect();
+        // Qualified, since PostgreSQL would take a bare name in ORDER BY for the output column,
+        // which is text, and order 10 before 2.
+        let column = |name: &str| format!("audience.{}", quoted(name));
+        let key = column(&config.key);
+        let columns: Vec<String> = [&config.key, &config.address]
+            .into_iter()
+            .chain(&config.columns)
+            .map(|name| format!("CAST({} AS {text})", column(name)))
+            .collect();
         let select = format!("SELECT {} FROM {source} WHERE {key} IS NOT NULL{filter}", columns.join(", "));
         Statements {
             count: format!("SELECT COUNT(*) FROM {source} WHERE 1 = 1{filter}"),
@@ -118,7 +124,10 @@ impl Database {
                 let query = match after {
                     None => query,
                     Some(key) => match statements.key_type {
-                        KeyType::Integer => query.bind(key.parse::<i64>().map_err(|error| sqlx::Error::Configuration(format!("the key {key:?} is no integer ({error})").into()))?),
+                        KeyType::Integer => query.bind(
+                            key.parse::<i64>()
+                                .map_err(|error| sqlx::Error::Configuration(format!("the key {key:?} is no integer ({error})").into()))?,
+                        ),
                         KeyType::Uuid if $with_uuid => query.bind(uuid(key)?),
                         KeyType::Text | KeyType::Uuid => query.bind(key.to_owned()),
                     },
@@ -127,7 +136,11 @@ impl Database {
                 rows.iter()
                     .map(|row| {
                         let column = |at: usize| row.try_get::<Option<String>, _>(at);
-                        Ok(Row { key: column(0)?.unwrap_or_default(), address: column(1)?, values: (2..row.len()).map(column).collect::<Result<_, _>>()? })
+                        Ok(Row {
+                            key: column(0)?.unwrap_or_default(),
+                            address: column(1)?,
+                            values: (2..row.len()).map(column).collect::<Result<_, _>>()?,
+                        })
                     })
                     .collect()
             }};

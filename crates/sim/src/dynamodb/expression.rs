@@ -87,7 +87,9 @@ impl Condition {
             Self::Exists(path) => item.contains_key(path),
             Self::NotExists(path) => !item.contains_key(path),
             Self::BeginsWith(text, prefix) => match (text.value(item), prefix.value(item)) {
-                (Some(text), Some(prefix)) => text["S"].as_str().zip(prefix["S"].as_str()).is_some_and(|(text, prefix)| text.starts_with(prefix)),
+                (Some(text), Some(prefix)) => {
+                    text["S"].as_str().zip(prefix["S"].as_str()).is_some_and(|(text, prefix)| text.starts_with(prefix))
+                }
                 _ => false,
             },
             Self::Contains(whole, part) => match (whole.value(item), part.value(item)) {
@@ -118,15 +120,19 @@ impl Condition {
 impl Update {
     /// The attributes that the update touches.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.set.iter().map(|(name, _)| name.as_str()).chain(self.remove.iter().map(String::as_str)).chain(self.add.iter().map(|(name, _)| name.as_str()))
+        self.set
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .chain(self.remove.iter().map(String::as_str))
+            .chain(self.add.iter().map(|(name, _)| name.as_str()))
     }
 
     pub(super) fn apply(&self, item: &mut Item) -> Result<(), ApiError> {
         let before = item.clone();
         for (path, operand) in &self.set {
-            let value = operand.value(&before).ok_or_else(|| {
-                ApiError::validation("The provided expression refers to an attribute that does not exist in the item")
-            })?;
+            let value = operand
+                .value(&before)
+                .ok_or_else(|| ApiError::validation("The provided expression refers to an attribute that does not exist in the item"))?;
             item.insert(path.clone(), value);
         }
         for path in &self.remove {

@@ -37,7 +37,8 @@ struct Key {
 fn key_of(item: &Value) -> Result<Key, ApiError> {
     let part = |name: &str| {
         let text = item[name]["S"].as_str().filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(|| ApiError::validation("One or more parameter values are not valid: the key needs strings pk and sk"))
+        text.map(str::to_owned)
+            .ok_or_else(|| ApiError::validation("One or more parameter values are not valid: the key needs strings pk and sk"))
     };
     Ok(Key { pk: part("pk")?, sk: part("sk")? })
 }
@@ -67,7 +68,9 @@ impl State {
             "CreateTable" => self.create_table(body),
             "DescribeTable" => {
                 self.table(body)?;
-                Ok(json!({ "Table": { "TableName": table_of(body), "TableStatus": "ACTIVE", "TableArn": format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", table_of(body)) } }))
+                Ok(
+                    json!({ "Table": { "TableName": table_of(body), "TableStatus": "ACTIVE", "TableArn": format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", table_of(body)) } }),
+                )
             }
             "UpdateTimeToLive" => {
                 let specification = &body["TimeToLiveSpecification"];
@@ -189,7 +192,13 @@ impl State {
         let Write::Put(_, new) = &write else { return Err(ApiError::validation("an update writes an item")) };
         let touched = |item: &Value| -> Value {
             let names: BTreeSet<&str> = update.names().collect();
-            item.as_object().into_iter().flatten().filter(|(name, _)| names.contains(name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into()
+            item.as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(name, _)| names.contains(name.as_str()))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect::<Map<_, _>>()
+                .into()
         };
         let attributes = match body["ReturnValues"].as_str() {
             Some("ALL_NEW") => Some(new.clone()),
@@ -259,7 +268,8 @@ impl State {
         }
         let (mut writes, mut reasons, mut failed) = (Vec::new(), Vec::new(), false);
         for action in actions {
-            let (kind, inner) = action.as_object().and_then(|action| action.iter().next()).ok_or_else(|| ApiError::validation("an empty action"))?;
+            let (kind, inner) =
+                action.as_object().and_then(|action| action.iter().next()).ok_or_else(|| ApiError::validation("an empty action"))?;
             let checked = match kind.as_str() {
                 "Put" => self.check_put(inner).map(|(write, _)| write),
                 "Update" => self.check_update(inner).map(|(write, _, _)| write),

@@ -75,11 +75,17 @@ impl<'a> Parser<'a> {
         let token = self.next();
         if token.starts_with('#') {
             let name = self.body["ExpressionAttributeNames"][&token].as_str();
-            return name.map(str::to_owned).ok_or_else(|| ApiError::validation(format!("An expression attribute name used in the document path is not defined; attribute name: {token}")));
+            return name.map(str::to_owned).ok_or_else(|| {
+                ApiError::validation(format!(
+                    "An expression attribute name used in the document path is not defined; attribute name: {token}"
+                ))
+            });
         }
         if token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
             if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(&token)) {
-                return Err(ApiError::validation(format!("Invalid expression: Attribute name is a reserved keyword; reserved keyword: {token}")));
+                return Err(ApiError::validation(format!(
+                    "Invalid expression: Attribute name is a reserved keyword; reserved keyword: {token}"
+                )));
             }
             return Ok(token);
         }
@@ -91,7 +97,9 @@ impl<'a> Parser<'a> {
         let token = self.next();
         let value = &self.body["ExpressionAttributeValues"][&token];
         if value.is_null() {
-            return Err(ApiError::validation(format!("An expression attribute value used in expression is not defined; attribute value: {token}")));
+            return Err(ApiError::validation(format!(
+                "An expression attribute value used in expression is not defined; attribute value: {token}"
+            )));
         }
         Ok(value.clone())
     }
@@ -273,10 +281,103 @@ impl<'a> Parser<'a> {
 /// Words that DynamoDB refuses as bare attribute names, of those that a ledger might be tempted to
 /// use (developer guide, "Reserved words in DynamoDB").
 const RESERVED: &[&str] = &[
-    "action", "all", "batch", "capacity", "condition", "count", "counter", "current", "cursor", "data", "date", "domain", "duration", "end", "error", "final", "format",
-    "grant", "hash", "hold", "index", "item", "items", "key", "keys", "last", "level", "limit", "list", "lock", "log", "map", "max", "member", "min", "mode", "name",
-    "names", "new", "next", "number", "offset", "open", "order", "owner", "partition", "path", "position", "query", "range", "rank", "read", "record", "reference",
-    "region", "release", "request", "response", "result", "rule", "sample", "schema", "segment", "sequence", "session", "set", "shard", "size", "source", "start", "state",
-    "status", "sum", "table", "text", "time", "timestamp", "token", "total", "transaction", "ttl", "type", "unknown", "until", "update", "url", "usage", "user", "users",
-    "uuid", "value", "values", "view", "wait", "window", "work", "write", "year", "zone",
+    "action",
+    "all",
+    "batch",
+    "capacity",
+    "condition",
+    "count",
+    "counter",
+    "current",
+    "cursor",
+    "data",
+    "date",
+    "domain",
+    "duration",
+    "end",
+    "error",
+    "final",
+    "format",
+    "grant",
+    "hash",
+    "hold",
+    "index",
+    "item",
+    "items",
+    "key",
+    "keys",
+    "last",
+    "level",
+    "limit",
+    "list",
+    "lock",
+    "log",
+    "map",
+    "max",
+    "member",
+    "min",
+    "mode",
+    "name",
+    "names",
+    "new",
+    "next",
+    "number",
+    "offset",
+    "open",
+    "order",
+    "owner",
+    "partition",
+    "path",
+    "position",
+    "query",
+    "range",
+    "rank",
+    "read",
+    "record",
+    "reference",
+    "region",
+    "release",
+    "request",
+    "response",
+    "result",
+    "rule",
+    "sample",
+    "schema",
+    "segment",
+    "sequence",
+    "session",
+    "set",
+    "shard",
+    "size",
+    "source",
+    "start",
+    "state",
+    "status",
+    "sum",
+    "table",
+    "text",
+    "time",
+    "timestamp",
+    "token",
+    "total",
+    "transaction",
+    "ttl",
+    "type",
+    "unknown",
+    "until",
+    "update",
+    "url",
+    "usage",
+    "user",
+    "users",
+    "uuid",
+    "value",
+    "values",
+    "view",
+    "wait",
+    "window",
+    "work",
+    "write",
+    "year",
+    "zone",
 ];

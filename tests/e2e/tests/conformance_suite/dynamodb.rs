@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    ScalarAttributeType, TransactWriteItem, Update,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TransactWriteItem, Update,
 };
 
 use super::Subject;
@@ -73,7 +73,12 @@ async fn conditions_give_the_old_item(db: &Client, table: &str) {
         ("nothing < :one", false),
         ("nothing <> :one", true),
     ] {
-        let request = db.update_item().table_name(table).set_key(Some(key("claim", "1"))).update_expression("SET seen = :one").condition_expression(condition);
+        let request = db
+            .update_item()
+            .table_name(table)
+            .set_key(Some(key("claim", "1")))
+            .update_expression("SET seen = :one")
+            .condition_expression(condition);
         let request = request.expression_attribute_values(":one", n(1));
         let request = if condition.contains(":first") { request.expression_attribute_values(":first", s("first")) } else { request };
         assert_eq!(request.send().await.is_ok(), holds, "{condition}");
@@ -81,7 +86,13 @@ async fn conditions_give_the_old_item(db: &Client, table: &str) {
 }
 
 async fn updates_compute(db: &Client, table: &str) {
-    let update = |expression: &str| db.update_item().table_name(table).set_key(Some(key("count", "1"))).update_expression(expression).return_values(ReturnValue::UpdatedNew);
+    let update = |expression: &str| {
+        db.update_item()
+            .table_name(table)
+            .set_key(Some(key("count", "1")))
+            .update_expression(expression)
+            .return_values(ReturnValue::UpdatedNew)
+    };
     let answer = update("ADD granted :n").expression_attribute_values(":n", n(5)).send().await.unwrap();
     assert_eq!(answer.attributes.unwrap()["granted"], n(5));
     let answer = update("SET granted = granted - :n, remaining = if_not_exists(remaining, :ten) + :n");
@@ -102,7 +113,8 @@ async fn updates_compute(db: &Client, table: &str) {
 
 async fn transactions_are_all_or_nothing(db: &Client, table: &str) {
     let freeze = |seq: i64, pages: i64| {
-        let put = Put::builder().table_name(table).set_item(Some(key("page", &seq.to_string()))).condition_expression("attribute_not_exists(pk)");
+        let put =
+            Put::builder().table_name(table).set_item(Some(key("page", &seq.to_string()))).condition_expression("attribute_not_exists(pk)");
         let update = Update::builder()
             .table_name(table)
             .set_key(Some(key("broadcast", "1")))
@@ -110,7 +122,10 @@ async fn transactions_are_all_or_nothing(db: &Client, table: &str) {
             .condition_expression("attribute_not_exists(pages) OR pages = :seen")
             .expression_attribute_values(":next", n(pages + 1))
             .expression_attribute_values(":seen", n(pages));
-        let writes = [TransactWriteItem::builder().put(put.build().unwrap()).build(), TransactWriteItem::builder().update(update.build().unwrap()).build()];
+        let writes = [
+            TransactWriteItem::builder().put(put.build().unwrap()).build(),
+            TransactWriteItem::builder().update(update.build().unwrap()).build(),
+        ];
         db.transact_write_items().set_transact_items(Some(writes.to_vec()))
     };
     freeze(0, 0).send().await.unwrap();
@@ -134,7 +149,12 @@ async fn queries_page_in_order(db: &Client, table: &str) {
     db.put_item().table_name(table).set_item(Some(key("shard", "page#000"))).send().await.unwrap();
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let query = db.query().table_name(table).key_condition_expression("pk = :pk AND begins_with(sk, :chunk)").projection_expression("sk, outcomes").limit(10);
+        let query = db
+            .query()
+            .table_name(table)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :chunk)")
+            .projection_expression("sk, outcomes")
+            .limit(10);
         let query = query.expression_attribute_values(":pk", s("shard")).expression_attribute_values(":chunk", s("chunk#"));
         let answer = query.set_exclusive_start_key(after).send().await.unwrap();
         found.extend(answer.items.unwrap_or_default());
@@ -149,7 +169,8 @@ async fn queries_page_in_order(db: &Client, table: &str) {
 }
 
 async fn batches_read_what_is_there(db: &Client, table: &str) {
-    let keys = KeysAndAttributes::builder().consistent_read(true).keys(key("shard", "chunk#003")).keys(key("shard", "nothing")).build().unwrap();
+    let keys =
+        KeysAndAttributes::builder().consistent_read(true).keys(key("shard", "chunk#003")).keys(key("shard", "nothing")).build().unwrap();
     let answer = db.batch_get_item().request_items(table, keys).send().await.unwrap();
     let items: Vec<Item> = answer.responses.unwrap().into_values().flatten().collect();
     assert_eq!(items.len(), 1);

@@ -1,7 +1,8 @@
 //! SES v2: the account, a configuration set, and bulk sends.
 
 use aws_sdk_sesv2::types::{
-    BulkEmailContent, BulkEmailEntry, BulkEmailStatus, Destination, EmailTemplateContent, MessageTag, ReplacementEmailContent, ReplacementTemplate, Template,
+    BulkEmailContent, BulkEmailEntry, BulkEmailStatus, Destination, EmailTemplateContent, MessageTag, ReplacementEmailContent,
+    ReplacementTemplate, Template,
 };
 
 use super::Subject;
@@ -19,7 +20,8 @@ pub(crate) async fn run(subject: &Subject) {
     let content = EmailTemplateContent::builder().subject("Hi {{line_name}}").text("Dear {{name}}").html("<p>{{html_name}}</p>").build();
     let content = BulkEmailContent::builder().template(Template::builder().template_content(content).template_data("{}").build()).build();
     let entry = |number: usize| {
-        let data = ReplacementTemplate::builder().replacement_template_data("{\"name\":\"A\",\"line_name\":\"A\",\"html_name\":\"A\"}").build();
+        let data =
+            ReplacementTemplate::builder().replacement_template_data("{\"name\":\"A\",\"line_name\":\"A\",\"html_name\":\"A\"}").build();
         let tag = |name: &str, value: String| MessageTag::builder().name(name).value(value).build().unwrap();
         BulkEmailEntry::builder()
             .destination(Destination::builder().to_addresses(format!("success+{number}@simulator.amazonses.com")).build())
@@ -28,7 +30,11 @@ pub(crate) async fn run(subject: &Subject) {
             .replacement_tags(tag("recipient", number.to_string()))
             .build()
     };
-    let send = ses.send_bulk_email().from_email_address("\"Example\" <no-reply@example.com>").configuration_set_name(&set).default_content(content);
+    let send = ses
+        .send_bulk_email()
+        .from_email_address("\"Example\" <no-reply@example.com>")
+        .configuration_set_name(&set)
+        .default_content(content);
     let answer = send.set_bulk_email_entries(Some((0..50).map(entry).collect())).send().await.unwrap();
     assert_eq!(answer.bulk_email_entry_results().len(), 50);
     let mut ids: Vec<&str> = answer.bulk_email_entry_results().iter().map(|result| result.message_id().unwrap()).collect();

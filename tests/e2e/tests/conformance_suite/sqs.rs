@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
+    SendMessageBatchRequestEntry,
 };
 use issei_clock::Clock;
 
@@ -45,7 +46,8 @@ async fn missing_queues_have_their_error(subject: &Subject) {
 
 async fn messages_come_back_and_then_go_to_the_dead_letter_queue(subject: &Subject) {
     let dead = create(subject, "dead", &[]).await;
-    let attributes = subject.clients.sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::All).send().await.unwrap();
+    let attributes =
+        subject.clients.sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::All).send().await.unwrap();
     let arn = &attributes.attributes.unwrap()[&QueueAttributeName::QueueArn];
     let redrive = format!("{{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":\"2\"}}");
     let url = create(subject, "live", &[(QueueAttributeName::RedrivePolicy, &redrive), (QueueAttributeName::VisibilityTimeout, "1")]).await;
@@ -63,21 +65,28 @@ async fn messages_come_back_and_then_go_to_the_dead_letter_queue(subject: &Subje
 async fn batches_are_answered_entry_by_entry(subject: &Subject) {
     let url = create(subject, "batch", &[]).await;
     let entry = |id: usize| SendMessageBatchRequestEntry::builder().id(id.to_string()).message_body(format!("body {id}")).build().unwrap();
-    let answer = subject.clients.sqs.send_message_batch().queue_url(&url).set_entries(Some((0..10).map(entry).collect())).send().await.unwrap();
+    let answer =
+        subject.clients.sqs.send_message_batch().queue_url(&url).set_entries(Some((0..10).map(entry).collect())).send().await.unwrap();
     assert_eq!((answer.successful.len(), answer.failed.len()), (10, 0));
-    let error = subject.clients.sqs.send_message_batch().queue_url(&url).set_entries(Some((0..11).map(entry).collect())).send().await.unwrap_err();
+    let error =
+        subject.clients.sqs.send_message_batch().queue_url(&url).set_entries(Some((0..11).map(entry).collect())).send().await.unwrap_err();
     assert!(error.code().unwrap().ends_with("TooManyEntriesInBatchRequest"), "{error:?}");
     let mut received = Vec::new();
     while received.len() < 10 {
         received.extend(receive(subject, &url, 1).await);
     }
     let delete = |(id, message): (usize, &Message)| {
-        DeleteMessageBatchRequestEntry::builder().id(id.to_string()).receipt_handle(message.receipt_handle.as_ref().unwrap()).build().unwrap()
+        DeleteMessageBatchRequestEntry::builder()
+            .id(id.to_string())
+            .receipt_handle(message.receipt_handle.as_ref().unwrap())
+            .build()
+            .unwrap()
     };
     let entries = received.iter().enumerate().map(delete).collect();
     let answer = subject.clients.sqs.delete_message_batch().queue_url(&url).set_entries(Some(entries)).send().await.unwrap();
     assert_eq!((answer.successful.len(), answer.failed.len()), (10, 0));
-    let attributes = subject.clients.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All).send().await.unwrap();
+    let attributes =
+        subject.clients.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All).send().await.unwrap();
     let attributes = attributes.attributes.unwrap();
     for name in [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible] {
         assert_eq!(attributes[&name], "0");
@@ -104,7 +113,8 @@ async fn a_long_poll_ends_with_the_first_message(subject: &Subject) {
     let waited = started.elapsed();
     assert!(waited >= Duration::from_millis(400) && waited < Duration::from_secs(8), "{waited:?}");
     // Given back at once, it can be received at once.
-    let give_back = subject.clients.sqs.change_message_visibility().queue_url(&url).receipt_handle(messages[0].receipt_handle.as_ref().unwrap());
+    let give_back =
+        subject.clients.sqs.change_message_visibility().queue_url(&url).receipt_handle(messages[0].receipt_handle.as_ref().unwrap());
     give_back.visibility_timeout(0).send().await.unwrap();
     assert_eq!(receive(subject, &url, 2).await.len(), 1);
 }

@@ -71,7 +71,11 @@ async fn postgres_by_integer_uuid_and_text_key() {
     }
     broadcast_to(audience(url.clone(), "id", KeyType::Integer, None), addresses(|_| true)).await;
     broadcast_to(audience(url.clone(), "uid", KeyType::Uuid, Some("deleted_at IS NULL")), addresses(|i| i % 10 != 0)).await;
-    broadcast_to(audience(url.clone(), "handle", KeyType::Text, Some("deleted_at IS NULL OR id = 10")), addresses(|i| i % 10 != 0 || i == 10)).await;
+    broadcast_to(
+        audience(url.clone(), "handle", KeyType::Text, Some("deleted_at IS NULL OR id = 10")),
+        addresses(|i| i % 10 != 0 || i == 10),
+    )
+    .await;
     let mut view = audience(url.clone(), "id", KeyType::Integer, None);
     view.table = Some("public.active".to_owned());
     broadcast_to(view, addresses(|i| i % 10 != 0)).await;
@@ -100,7 +104,10 @@ async fn the_producer_only_reads() {
     let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
     let mut world = World::new(WorldOptions { users: 0, ..WorldOptions::default() }).await;
     let mut writes = audience(url, "id", KeyType::Integer, None);
-    (writes.table, writes.query) = (None, Some("WITH made AS (SELECT nextval('only_reads') AS id) SELECT id, 'a@example.com' AS \"Email\", 'n' AS name FROM made".to_owned()));
+    (writes.table, writes.query) = (
+        None,
+        Some("WITH made AS (SELECT nextval('only_reads') AS id) SELECT id, 'a@example.com' AS \"Email\", 'n' AS name FROM made".to_owned()),
+    );
     let mut connection = PgConnection::connect(writes.url.as_ref().unwrap()).await.unwrap();
     sqlx::query("CREATE SEQUENCE IF NOT EXISTS only_reads").execute(&mut connection).await.unwrap();
     world.audiences.insert("users".to_owned(), writes.clone());

@@ -19,7 +19,9 @@ async fn a_users_name_can_open_no_tag_and_no_header() {
     assert_eq!(mails[1].subject, "Terms for Ann  Bcc: victim@example.com");
     assert!(!mails[1].subject.contains(['\r', '\n']));
     assert_eq!(mails[2].subject, "Terms for {{name}} \"quoted\" \\ 名前 😀");
-    assert!(mails.iter().all(|mail| mail.tags.contains("broadcast=terms") && mail.tags.contains("chunk=0") && mail.tags.contains("recipient=")));
+    assert!(
+        mails.iter().all(|mail| mail.tags.contains("broadcast=terms") && mail.tags.contains("chunk=0") && mail.tags.contains("recipient="))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

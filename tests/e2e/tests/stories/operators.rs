@@ -20,7 +20,9 @@ async fn a_canary_goes_first_and_the_rest_waits_for_approval() {
     let world = World::new(WorldOptions::default()).await;
     world.post_command(&command("terms", |body| body["canary"] = json!(17))).await;
     world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    assert_eq!(judge(&world.cloud, "terms").total(), 17);
+    // The first seventeen of the audience, and no others.
+    let first: Vec<String> = world.addresses().await.into_iter().take(17).collect();
+    judge(&world.cloud, "terms").assert_each_once(first);
     step(&world, BroadcastState::Running).await;
     world.cloud.show_all_messages();
     let broadcast = world.run_to_the_end("terms").await;
@@ -70,9 +72,12 @@ async fn a_paused_broadcast_spends_no_receives_and_goes_on_where_it_was() {
     let stop = CancellationToken::new();
     let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
     for _ in 0..5 {
-        // As if the minute for which they were put back were over.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Once all are put back, it is as if the minute for which they stay away were over.
+        while world.queue("chunks").await.depths().await.unwrap()[1] > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         world.cloud.show_all_messages();
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     stop.cancel();
     consumer.await.unwrap();

@@ -77,7 +77,11 @@ impl Report {
             ] {
                 say(&format!("{what:<52} {value}"));
             }
-            say(if self.is_good() { "Every user has exactly one request, or a reason on record why not." } else { "FAILED: some users were mailed twice or left out." });
+            say(if self.is_good() {
+                "Every user has exactly one request, or a reason on record why not."
+            } else {
+                "FAILED: some users were mailed twice or left out."
+            });
             return;
         }
         say(&serde_json::to_string(self).unwrap_or_default());

@@ -9,7 +9,8 @@ use sqlx::{AssertSqlSafe, Row, SqlitePool};
 /// Makes a SQLite database with so many users and gives its URL. In a table with blemishes one in a
 /// thousand has no address, and one a broken one.
 pub(super) async fn make(path: &Path, users: u64, with_blemishes: bool) -> anyhow::Result<String> {
-    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).pragma("synchronous", "OFF").pragma("journal_mode", "OFF");
+    let options =
+        SqliteConnectOptions::new().filename(path).create_if_missing(true).pragma("synchronous", "OFF").pragma("journal_mode", "OFF");
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.context("the demo's user table can't be made")?;
     sqlx::query("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, name TEXT NOT NULL)").execute(&pool).await?;
     let email = if with_blemishes {
@@ -39,8 +40,10 @@ impl Users {
 
     /// The next users; empty at the end.
     pub(super) async fn next(&mut self) -> anyhow::Result<Vec<(i64, Option<String>)>> {
-        let rows = sqlx::query("SELECT id, email FROM users WHERE id > ? ORDER BY id LIMIT 2000").bind(self.after).fetch_all(&self.pool).await?;
-        let users: Vec<(i64, Option<String>)> = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>()?;
+        let rows =
+            sqlx::query("SELECT id, email FROM users WHERE id > ? ORDER BY id LIMIT 2000").bind(self.after).fetch_all(&self.pool).await?;
+        let users: Vec<(i64, Option<String>)> =
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>()?;
         self.after = users.last().map_or(self.after, |(id, _)| *id);
         Ok(users)
     }
