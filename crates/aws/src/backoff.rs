@@ -36,6 +36,7 @@ impl Backoff {
     }
 
     /// The delay before try number `tries` (from 1), for those who only remember a count.
+    #[must_use]
     pub fn delay_after(mut self, tries: u32) -> Duration {
         for _ in 1..tries.min(32) {
             self.inner.next_backoff();
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_count_of_tries_gives_the_same_delay_as_having_made_them() {
-        let delay = Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Dice::seeded(1)).delay_after(4);
+        let delay = Backoff::new(Duration::from_secs(1), Duration::from_mins(1), Dice::seeded(1)).delay_after(4);
         assert!(delay >= Duration::from_secs(4) && delay <= Duration::from_secs(8), "{delay:?}");
     }
 }

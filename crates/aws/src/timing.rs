@@ -86,9 +86,9 @@ mod tests {
         permit_life: Duration::from_secs(8),
         lease: Duration::from_secs(20),
         handler: Duration::from_secs(30),
-        visibility: Duration::from_secs(180),
+        visibility: Duration::from_mins(3),
         ledger: Duration::from_secs(5),
-        request_lifetime: Duration::from_secs(300),
+        request_lifetime: Duration::from_mins(5),
     };
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
             Timing { permit_life: GOOD.lease, ..GOOD },
             Timing { lease: GOOD.handler, ..GOOD },
             Timing { ledger: GOOD.lease, ..GOOD },
-            Timing { visibility: GOOD.handler * 6 - Duration::from_millis(1), ..GOOD },
+            Timing { visibility: (GOOD.handler * 6).checked_sub(Duration::from_millis(1)).unwrap(), ..GOOD },
         ] {
             assert!(bad.checked().is_err(), "{bad:?}");
         }

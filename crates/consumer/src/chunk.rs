@@ -16,7 +16,7 @@ use crate::send::{Ready, Sent};
 use crate::service::Consumer;
 
 /// How long a message of a broadcast that does not run stays away, until it is looked at again.
-const PUT_BACK: Duration = Duration::from_secs(60);
+const PUT_BACK: Duration = Duration::from_mins(1);
 
 /// For a message that this consumer has no time left for: another may have it at once.
 const GIVE_BACK: After = After::Hide(Duration::ZERO);
@@ -143,7 +143,7 @@ impl Consumer {
             return After::Delete;
         }
         self.permits.give_back(id, known.epoch, retryable as u64).await;
-        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(900), self.dice.clone());
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
         After::Hide(backoff.delay_after(message.receives).max(Duration::from_secs(1)))
     }
 

@@ -99,8 +99,9 @@ fn refused_call(error: &SendBulkEmailError, entries: usize, text: String) -> Ver
     let refused = |outcome| Verdict::all(entries, outcome, text.clone());
     match error {
         SendBulkEmailError::TooManyRequestsException(_) => Verdict { slow_down: true, ..refused(Outcome::Retryable) },
-        SendBulkEmailError::BadRequestException(_) => Verdict { split: true, ..refused(Outcome::Rejected) },
-        SendBulkEmailError::MessageRejected(_) => Verdict { split: true, ..refused(Outcome::Rejected) },
+        SendBulkEmailError::BadRequestException(_) | SendBulkEmailError::MessageRejected(_) => {
+            Verdict { split: true, ..refused(Outcome::Rejected) }
+        }
         SendBulkEmailError::AccountSuspendedException(_)
         | SendBulkEmailError::LimitExceededException(_)
         | SendBulkEmailError::MailFromDomainNotVerifiedException(_)

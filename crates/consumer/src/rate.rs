@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 /// How long an answer of `GetAccount` is believed. It may be called once a second for an account
 /// (SES developer guide, "Service quotas"), and the quota moves slowly.
-const QUOTA_LASTS: Duration = Duration::from_secs(60);
+const QUOTA_LASTS: Duration = Duration::from_mins(1);
 /// Timers are no finer than this, so a shorter wait is no wait.
 const TICK: Duration = Duration::from_millis(2);
 /// A slot is asked for by those who are ready to send, so what of it is used later than this was

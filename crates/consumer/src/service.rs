@@ -228,7 +228,7 @@ impl Consumer {
 
     /// Failures come again by visibility, each time later, and end in the dead-letter queue.
     fn later(&self, message: &Message) -> After {
-        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(900), self.dice.clone());
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
         After::Hide(backoff.delay_after(message.receives))
     }
 }

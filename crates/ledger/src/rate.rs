@@ -19,7 +19,7 @@ use crate::{Ledger, LedgerError};
 const AHEAD: Duration = Duration::from_secs(1);
 
 /// A moment further ahead than this was written by a machine whose clock is wrong.
-const ABSURD: Duration = Duration::from_secs(120);
+const ABSURD: Duration = Duration::from_mins(2);
 
 /// A stretch of time in which so many recipients may be sent to, evenly.
 #[derive(Clone, Copy, Debug)]

@@ -30,7 +30,11 @@ impl Ledger {
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
         match request.send().await {
             Ok(answer) => read(answer.attributes.unwrap_or_default()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(aws_sdk_dynamodb::operation::update_item::UpdateItemError::is_conditional_check_failed_exception) =>
+            {
                 self.broadcast(id).await
             }
             Err(error) => Err(LedgerError::call("UpdateItem")(error)),

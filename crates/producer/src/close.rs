@@ -61,10 +61,8 @@ impl Producer {
                 let frozen = self.freeze(&command, broadcast).await?;
                 self.enqueue(frozen).await?;
             }
-            BroadcastState::Running if broadcast.withheld > 0 => {
-                if self.canary_is_settled(&broadcast).await? {
-                    self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
-                }
+            BroadcastState::Running if broadcast.withheld > 0 && self.canary_is_settled(&broadcast).await? => {
+                self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
             }
             // The canary was approved just now.
             BroadcastState::Running if broadcast.canary > 0 && !broadcast.is_enqueued() => {

@@ -36,6 +36,12 @@ impl JsonSchema for V1 {
     }
 }
 
+/// As much of a message as tells its version.
+#[derive(Deserialize)]
+struct Probe {
+    version: Option<serde_json::Value>,
+}
+
 /// Parses `body` as a message of version 1.
 ///
 /// The version is looked at first and alone, so that a message from a newer producer is refused
@@ -43,10 +49,6 @@ impl JsonSchema for V1 {
 pub(crate) fn parse_v1<'a, T: Deserialize<'a>>(body: &'a str, bytes_max: usize) -> Result<T, ParseError> {
     if body.len() > bytes_max {
         return Err(ParseError::TooLarge { bytes: body.len(), bytes_max });
-    }
-    #[derive(Deserialize)]
-    struct Probe {
-        version: Option<serde_json::Value>,
     }
     let probe: Probe = serde_json::from_str(body).map_err(|error| ParseError::NotJson { reason: error.to_string() })?;
     match probe.version {

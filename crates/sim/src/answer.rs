@@ -47,7 +47,7 @@ impl ApiError {
     }
 
     /// As a transaction lists it. Only a failed condition is a reason; all else fails the call.
-    pub(crate) fn as_cancellation_reason(self) -> Result<Value, Self> {
+    pub(crate) fn into_cancellation_reason(self) -> Result<Value, Self> {
         if self.kind != "ConditionalCheckFailedException" {
             return Err(self);
         }

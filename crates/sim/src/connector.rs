@@ -43,7 +43,7 @@ impl HttpConnector for Connector {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             let (parts, body) = request.into_parts();
             // Read to its end, or the SDK takes a long poll for an upload that has stalled.
-            let body = body.collect().await.map_err(|error| ConnectorError::io(error))?.to_bytes();
+            let body = body.collect().await.map_err(ConnectorError::io)?.to_bytes();
             match cloud.handle(Request::from_parts(parts, body)).await {
                 Answer::Response(response) => {
                     let response = response.map(SdkBody::from);

@@ -172,19 +172,16 @@ impl State {
             return Err(ApiError::new("InvalidParameterValue", "a queue name has 1 to 80 letters, digits, hyphens and underscores"));
         }
         let attributes: BTreeMap<String, String> = if body["Attributes"].is_null() { BTreeMap::new() } else { parse(&body["Attributes"])? };
-        match self.sqs.queues.get(&name) {
-            Some(queue) => {
-                if attributes.iter().any(|(attribute, value)| queue.attributes.get(attribute) != Some(value)) {
-                    return Err(ApiError::new(
-                        "QueueNameExists",
-                        "A queue already exists with the same name and a different value for attributes",
-                    ));
-                }
+        if let Some(queue) = self.sqs.queues.get(&name) {
+            if attributes.iter().any(|(attribute, value)| queue.attributes.get(attribute) != Some(value)) {
+                return Err(ApiError::new(
+                    "QueueNameExists",
+                    "A queue already exists with the same name and a different value for attributes",
+                ));
             }
-            None => {
-                let queue = Queue { attributes, messages: BTreeMap::new(), visible: VecDeque::new(), hidden: BinaryHeap::new() };
-                self.sqs.queues.insert(name.clone(), queue);
-            }
+        } else {
+            let queue = Queue { attributes, messages: BTreeMap::new(), visible: VecDeque::new(), hidden: BinaryHeap::new() };
+            self.sqs.queues.insert(name.clone(), queue);
         }
         Ok(json!({ "QueueUrl": format!("{base}/000000000000/{name}") }))
     }
@@ -316,9 +313,9 @@ impl State {
             return Err(ApiError::new("MessageNotInflight", "The specified message isn't in flight."));
         }
         if seconds == 0 {
-            queue.show(seq)
+            queue.show(seq);
         } else {
-            queue.hide(seq, now + Duration::from_secs(seconds), stamp)
+            queue.hide(seq, now + Duration::from_secs(seconds), stamp);
         }
         self.arrivals.notify_waiters();
         Ok(())

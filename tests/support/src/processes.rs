@@ -90,17 +90,20 @@ impl Processes {
     }
 
     /// Starts a service. Its log goes to a file that a failing test can be followed in.
+    #[must_use]
     pub fn start(&self, service: &str) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join(format!("{service}.log"))).unwrap();
         Process(self.command(&[service]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
     /// What a service has logged.
+    #[must_use]
     pub fn log(&self, service: &str) -> String {
         std::fs::read_to_string(self.directory.path().join(format!("{service}.log"))).unwrap_or_default()
     }
 
     /// Writes a file beside the configuration and gives its name.
+    #[must_use]
     pub fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.directory.path().join(name), text).unwrap();
         name.to_owned()

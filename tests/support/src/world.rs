@@ -44,10 +44,10 @@ impl Default for WorldOptions {
             // Real time passes in these tests, so the timeouts that they wait for are short. None
             // of them decides an outcome: where one must be over, a test says so to the clock.
             timing: Timing {
-                send: Duration::from_millis(1_000),
+                send: Duration::from_secs(1),
                 permit_life: Duration::from_millis(1_500),
                 ledger: Duration::from_millis(1_500),
-                lease: Duration::from_millis(3_000),
+                lease: Duration::from_secs(3),
                 handler: Duration::from_millis(3_300),
                 visibility: Duration::from_secs(20),
                 request_lifetime: Duration::ZERO,
@@ -109,7 +109,7 @@ impl World {
 
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Duration::from_secs(90 * 86_400))
+        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Duration::from_hours(2160))
     }
 
     pub async fn queue(&self, name: &str) -> Queue {

@@ -102,7 +102,13 @@ async fn make_configuration_set(parts: &Parts) -> anyhow::Result<Made> {
     let request = parts.clients.ses.create_configuration_set().configuration_set_name(&name);
     let done = match request.send().await {
         Ok(_) => "made",
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_already_exists_exception()) => "was there",
+        Err(error)
+            if error.as_service_error().is_some_and(
+                aws_sdk_sesv2::operation::create_configuration_set::CreateConfigurationSetError::is_already_exists_exception,
+            ) =>
+        {
+            "was there"
+        }
         Err(error) => anyhow::bail!("CreateConfigurationSet of `{name}`: {}", chain(&error)),
     };
     Ok(Made { what: "configuration set", name, done })

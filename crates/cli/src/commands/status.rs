@@ -54,9 +54,9 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
         let speed = before.map(|(accepted, at)| per_second(status.accepted.saturating_sub(accepted), now.saturating_duration_since(at)));
         before = Some((status.accepted, now));
         if as_json {
-            say(&serde_json::to_string(&status)?)
+            say(&serde_json::to_string(&status)?);
         } else {
-            print(&status, speed)
+            print(&status, speed);
         }
         let watching = options.watch && !is_over;
         if !watching || shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_none() {

@@ -75,9 +75,9 @@ async fn fill(
     records: Box<dyn Iterator<Item = Result<Record, String>> + Send>,
 ) -> Result<(), Failure> {
     let key_kind = if config.key_type == KeyType::Integer { "INTEGER" } else { "TEXT" };
-    let rest: String = (1..columns).map(|at| format!(", c{at} TEXT")).collect();
+    let rest: Vec<String> = (1..columns).map(|at| format!("c{at} TEXT")).collect();
     // Not unique on purpose: a key that stands twice must be seen and recorded, not refused here.
-    sqlx::query(AssertSqlSafe(format!("CREATE TABLE {TABLE} (c0 {key_kind}{rest})"))).execute(pool).await?;
+    sqlx::query(AssertSqlSafe(format!("CREATE TABLE {TABLE} (c0 {key_kind}, {})", rest.join(", ")))).execute(pool).await?;
     let places = vec!["?"; columns].join(", ");
     let insert = format!("INSERT INTO {TABLE} VALUES ({places})");
     let mut transaction: Transaction<'_, Sqlite> = pool.begin().await?;

@@ -284,7 +284,7 @@ impl State {
                 }
                 Err(error) => {
                     failed = true;
-                    reasons.push(error.as_cancellation_reason()?);
+                    reasons.push(error.into_cancellation_reason()?);
                 }
             }
         }

@@ -1,7 +1,12 @@
 //! Stories: what goes wrong, and what the provider counted afterwards. Everything runs in this
 //! process over the simulator, through the AWS SDK.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that can't go on fails, and one that is skipped says so"
+)]
 
 mod commands;
 mod databases;

@@ -1,0 +1,66 @@
+//! The messages as they stand on the wire: schemas and examples are checked in, and a change shows.
+//!
+//! With `ISSEI_UPDATE=1` the schemas are written instead of compared. The examples never are: an
+//! old message must stay readable.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::path::PathBuf;
+
+use issei_schema::{BroadcastCommand, ChunkMessage, InDoubtPolicy, ParseError};
+use schemars::{JsonSchema, schema_for};
+
+fn file(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "json", name].iter().collect()
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(file(name)).unwrap()
+}
+
+fn check_schema<T: JsonSchema>(name: &str) {
+    let mut text = serde_json::to_string_pretty(&schema_for!(T)).unwrap();
+    text.push('\n');
+    if std::env::var_os("ISSEI_UPDATE").is_some() {
+        std::fs::write(file(name), &text).unwrap();
+    }
+    assert_eq!(read(name), text, "run the tests with ISSEI_UPDATE=1");
+}
+
+#[test]
+fn the_schemas_are_those_of_the_types() {
+    check_schema::<BroadcastCommand>("broadcast-command.v1.schema.json");
+    check_schema::<ChunkMessage>("chunk-message.v1.schema.json");
+}
+
+#[test]
+fn the_examples_are_read_and_written_as_they_stand() {
+    let text = read("broadcast-command.v1.example.json");
+    let command = BroadcastCommand::parse(&text).unwrap();
+    assert_eq!(command.in_doubt, InDoubtPolicy::Hold);
+    let again: serde_json::Value = serde_json::from_str(&command.to_body()).unwrap();
+    assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
+    let text = read("chunk-message.v1.example.json");
+    let chunk = ChunkMessage::parse(&text).unwrap();
+    let again: serde_json::Value = serde_json::from_str(&chunk.to_body()).unwrap();
+    assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
+}
+
+#[test]
+fn the_hash_of_a_command_does_not_hang_on_how_its_json_is_laid_out() {
+    let text = read("broadcast-command.v1.example.json");
+    let compact = serde_json::from_str::<serde_json::Value>(&text).unwrap().to_string();
+    assert_eq!(BroadcastCommand::parse(&text).unwrap().hash(), BroadcastCommand::parse(&compact).unwrap().hash());
+    // What "the same command" means must not change from one version of issei to the next.
+    let expected = "the hash of the example, as the first version computed it";
+    let hash = BroadcastCommand::parse(&text).unwrap().hash().to_string();
+    assert_eq!(hash, read("broadcast-command.v1.example.sha256").trim(), "{expected}");
+}
+
+#[test]
+fn a_message_of_another_version_is_refused_for_its_version_alone() {
+    let error = BroadcastCommand::parse("{\"version\": 2, \"anything\": \"new\"}").unwrap_err();
+    assert_eq!(error, ParseError::UnknownVersion { version: "2".to_owned() });
+    let error = ChunkMessage::parse("{\"version\": \"1\"}").unwrap_err();
+    assert_eq!(error, ParseError::UnknownVersion { version: "\"1\"".to_owned() });
+}
