@@ -34,3 +34,50 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
         Some(error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use crate::{Timing, connect_to};
+
+    const TIMING: Timing = Timing {
+        send: Duration::from_secs(5),
+        permit_life: Duration::from_secs(8),
+        lease: Duration::from_secs(20),
+        handler: Duration::from_secs(30),
+        visibility: Duration::from_secs(180),
+        ledger: Duration::from_secs(5),
+        request_lifetime: Duration::ZERO,
+    };
+
+    async fn error_from(port: u16) -> Box<dyn Error> {
+        let clients = connect_to(&format!("http://127.0.0.1:{port}"), None, &TIMING).await;
+        Box::new(clients.ses.get_account().send().await.unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_proves_that_nothing_was_sent() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let error = error_from(port).await;
+        assert!(never_left(error.as_ref()), "{}", chain(error.as_ref()));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_after_the_request_proves_nothing() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (error, read) = tokio::join!(error_from(port), async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read(&mut [0; 1024]).await.unwrap()
+        });
+        assert!(read > 0 && !never_left(error.as_ref()), "{}", chain(error.as_ref()));
+    }
+}

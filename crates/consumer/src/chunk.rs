@@ -90,8 +90,9 @@ impl Consumer {
                     seen = found;
                 }
                 Claimed::Ours(mut claim) => {
+                    let epoch = permit.epoch();
                     let sent = self.send(permit, &mut claim, &known.letter, ready).await;
-                    return Ok(self.settle(message, id, &known, &mut claim, &positions, sent).await);
+                    return Ok(self.settle(message, id, epoch, &mut claim, &positions, sent).await);
                 }
             }
         }
@@ -111,15 +112,7 @@ impl Consumer {
     }
 
     /// From the send to the end of the message: confirm, then draw the conclusions.
-    async fn settle(
-        &self,
-        message: &Message,
-        id: &BroadcastId,
-        known: &Known,
-        claim: &mut Claim,
-        positions: &[usize],
-        sent: Sent,
-    ) -> After {
+    async fn settle(&self, message: &Message, id: &BroadcastId, epoch: u64, claim: &mut Claim, positions: &[usize], sent: Sent) -> After {
         let Some(outcomes) = self.confirm(claim).await else {
             // The claim stands unconfirmed and will read as in doubt; the message finds that out.
             return After::Hide(self.options.timing.lease);
@@ -142,7 +135,7 @@ impl Consumer {
         if retryable == 0 {
             return After::Delete;
         }
-        self.permits.give_back(id, known.epoch, retryable as u64).await;
+        self.permits.give_back(id, epoch, retryable as u64).await;
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
         After::Hide(backoff.delay_after(message.receives).max(Duration::from_secs(1)))
     }

@@ -25,6 +25,8 @@ pub(crate) enum Permission {
 #[derive(Default)]
 struct Pool {
     block: Option<Block>,
+    /// The newest epoch that this consumer has heard of.
+    epoch: u64,
     /// What remained after the last grant that anybody told us of.
     remaining: u64,
     /// When the block was granted, and how many permits have been cut from it.
@@ -72,9 +74,10 @@ impl Permits {
 
     /// A permit for `recipients`, from the block in hand or a new one of about a second at `rate`.
     /// Waits while the budget is spent but permits may still come back.
-    pub(crate) async fn take(&self, id: &BroadcastId, mut epoch: u64, recipients: u64, rate: f64) -> Result<Permission, LedgerError> {
+    pub(crate) async fn take(&self, id: &BroadcastId, epoch: u64, recipients: u64, rate: f64) -> Result<Permission, LedgerError> {
         let pool = self.pool(id);
         let mut pool = pool.lock().await;
+        pool.epoch = pool.epoch.max(epoch);
         let mut still: Option<(u64, Instant)> = None;
         loop {
             let now = self.clock.now();
@@ -85,7 +88,7 @@ impl Permits {
                 self.return_unused(id, block).await;
             }
             let most = pool.wanted(recipients, rate, now);
-            match self.ledger.grant(id, epoch, recipients, most, self.timing.permit_life).await? {
+            match self.ledger.grant(id, pool.epoch, recipients, most, self.timing.permit_life).await? {
                 Granted::Block(block) => {
                     pool.remaining = block.remaining();
                     (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(block), Some(now), 0, 0);
@@ -93,7 +96,7 @@ impl Permits {
                 Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running => {
                     return Ok(Permission::Denied(broadcast));
                 }
-                Granted::Denied(broadcast) if broadcast.epoch != epoch => epoch = broadcast.epoch,
+                Granted::Denied(broadcast) if broadcast.epoch != pool.epoch => pool.epoch = broadcast.epoch,
                 Granted::Denied(broadcast) => {
                     pool.remaining = broadcast.remaining;
                     if broadcast.remaining >= recipients {

@@ -15,7 +15,7 @@ pub struct Broadcast {
     pub command_hash: String,
     pub audience: AudienceName,
     pub broadcast_state: BroadcastState,
-    /// Grows with each resume and approval; a permit is granted for one epoch.
+    /// Grows with each resume, approval and recount; a permit is granted, and given back, within one.
     pub epoch: u64,
     /// The command's budget.
     pub max_recipients: u64,

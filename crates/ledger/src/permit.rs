@@ -19,6 +19,7 @@ use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
 #[must_use = "a permit that is not used must be put back"]
 #[derive(Debug)]
 pub struct Permit {
+    epoch: u64,
     recipients: u64,
     expires: Instant,
 }
@@ -30,10 +31,10 @@ impl Permit {
         now < self.expires
     }
 
-    /// For how many recipients it is.
+    /// The epoch in which it was granted, and in which alone it can be given back.
     #[must_use]
-    pub fn recipients(&self) -> u64 {
-        self.recipients
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 }
 
@@ -54,7 +55,7 @@ impl Block {
             return None;
         }
         self.left -= recipients;
-        Some(Permit { recipients, expires: self.expires })
+        Some(Permit { epoch: self.epoch, recipients, expires: self.expires })
     }
 
     /// Takes back a permit that was not used. One from another block is lost, and comes back with

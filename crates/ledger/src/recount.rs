@@ -9,7 +9,8 @@ impl Ledger {
     ///
     /// The caller has seen `broadcast` unchanged for longer than a permit lives and a ledger call
     /// takes, on its own monotonic clock. So every permit granted has expired, and no claim under
-    /// one can still arrive; a grant in between makes this do nothing.
+    /// one can still arrive; a grant in between makes this do nothing. The epoch grows, so that a
+    /// consumer that gives back permits of before, which are counted here already, is refused.
     pub async fn recount(&self, broadcast: &Broadcast) -> Result<Broadcast, LedgerError> {
         let id = &broadcast.broadcast_id;
         let spent = self.tally(id).await?.spent();
@@ -19,7 +20,7 @@ impl Ledger {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::broadcast(id).into_item()))
-            .update_expression("SET remaining = :remaining, granted = :spent, grant_count = grant_count + :one")
+            .update_expression("SET remaining = :remaining, granted = :spent, grant_count = grant_count + :one, epoch = epoch + :one")
             .condition_expression("broadcast_state = :running AND epoch = :epoch AND grant_count = :seen")
             .expression_attribute_values(":remaining", n(allowed.saturating_sub(spent)))
             .expression_attribute_values(":spent", n(spent))

@@ -140,3 +140,20 @@ async fn permits_that_died_with_a_consumer_come_back_by_a_recount() {
     assert!(broadcast.granted <= 100);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permits_given_back_after_a_recount_do_not_count_twice() {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let before = world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let id = before.broadcast_id.clone();
+    let life = Duration::from_secs(1);
+    // One consumer holds sixty permits and has used none when somebody recounts.
+    world.ledger().grant(&id, before.epoch, 60, 60, life).await.unwrap();
+    let recounted = world.ledger().recount(&world.broadcast("terms").await).await.unwrap();
+    assert_eq!(recounted.remaining, 100);
+    world.ledger().grant(&id, recounted.epoch, 80, 80, life).await.unwrap();
+    world.ledger().give_back(&id, before.epoch, 60).await.unwrap();
+    let after = world.broadcast("terms").await;
+    assert_eq!((after.remaining, after.granted), (20, 80), "sixty permits more than there are users");
+}

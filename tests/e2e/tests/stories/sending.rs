@@ -273,3 +273,24 @@ async fn a_message_that_is_not_the_frozen_chunk_is_refused_once_the_chunk_is_cla
     consumer.await.unwrap();
     assert_eq!(judge(&world.cloud, "terms").total(), 40);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_keep_failing_end_in_the_dead_letter_queue() {
+    let world = frozen(WorldOptions { max_receives: 2, ..small() }).await;
+    world.cloud.inject(Rule::every("BatchGetItem", Fault::ErrorBefore));
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    let mut letters = Vec::new();
+    for _ in 0..300 {
+        world.cloud.show_all_messages();
+        letters.extend(world.dead_letters("chunks").await);
+        if letters.len() >= 8 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stop.cancel();
+    consumer.await.unwrap();
+    assert!(letters.len() >= 8, "{} of 8 chunks", letters.len());
+    assert_eq!(world.cloud.accepted(), 0);
+}
