@@ -69,7 +69,7 @@ impl Parts {
             configuration_set: self.settings.configuration_set.clone(),
             chunks_in_flight: self.settings.chunks_in_flight,
             rate_ceiling: (self.settings.rate_ceiling > 0.0).then_some(self.settings.rate_ceiling),
-            max_doubts_in_a_row: self.settings.max_doubts_in_a_row,
+            max_failures_in_a_row: self.settings.max_failures_in_a_row,
             timing: self.settings.timing(),
             address_hash: AddressHash::new(key.as_bytes()),
         };

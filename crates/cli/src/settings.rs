@@ -73,8 +73,8 @@ settings! {
     /// Recipients a second at most over all consumers, where that is less than the account's rate.
     /// 0 means the account's rate.
     rate_ceiling, "ISSEI_RATE_CEILING": f64 = 0.0;
-    /// So many chunks wholly in doubt in a row pause the broadcast.
-    max_doubts_in_a_row, "ISSEI_MAX_DOUBTS_IN_A_ROW": u32 = 10;
+    /// So many chunks in a row of which nobody was accepted pause the broadcast. Throttled ones don't count.
+    max_failures_in_a_row, "ISSEI_MAX_FAILURES_IN_A_ROW": u32 = 10;
     /// How long one send may take, in milliseconds. When it is over, the send is in doubt.
     send_timeout_ms, "ISSEI_SEND_TIMEOUT_MS": u64 = 5_000;
     /// How long a granted permit may be used, in milliseconds. The bound on what is sent after a stop.

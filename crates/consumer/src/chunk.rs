@@ -121,10 +121,11 @@ impl Consumer {
         if sent.slow_down {
             self.rate.slow_down(self.dice.jitter(Duration::from_secs(1)));
         }
-        let streak = self.doubts.count(sent.all_in_doubt);
+        let streak = self.failures.count(sent.in_vain);
         let pause = sent.pause.or_else(|| {
-            (streak >= self.options.max_doubts_in_a_row)
-                .then(|| format!("{streak} chunks in a row are in doubt: the provider can't be reached or does not answer in time"))
+            let is_too_long = streak >= self.options.max_failures_in_a_row;
+            let why = "the provider can't be reached, does not answer in time, or rejects everybody";
+            is_too_long.then(|| format!("of {streak} chunks in a row nobody was accepted: {why}"))
         });
         if let Some(reason) = pause
             && let Err(error) = self.pause(id, &reason).await

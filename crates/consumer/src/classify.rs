@@ -27,9 +27,9 @@ impl Verdict {
         Self { entries: vec![(outcome, None); entries], slow_down: false, pause: None, split: false, error: Some(error) }
     }
 
-    /// Says whether nothing at all is known about any entry.
-    pub(crate) fn is_all_in_doubt(&self) -> bool {
-        self.entries.iter().all(|(outcome, _)| *outcome == Outcome::InDoubt)
+    /// Says whether at least one entry was accepted.
+    pub(crate) fn accepts_anybody(&self) -> bool {
+        self.entries.iter().any(|(outcome, _)| *outcome == Outcome::Accepted)
     }
 }
 

@@ -14,8 +14,8 @@ use crate::service::Consumer;
 pub(crate) struct Sent {
     pub(crate) slow_down: bool,
     pub(crate) pause: Option<String>,
-    /// Not one recipient of the claim is known to have been accepted or refused.
-    pub(crate) all_in_doubt: bool,
+    /// The provider was asked, it was not too busy, and it accepted nobody.
+    pub(crate) in_vain: bool,
 }
 
 /// The entries of a claim, ready before it is made.
@@ -34,34 +34,49 @@ impl Consumer {
     /// Sends to the claim's recipients and settles each in the claim. Consumes the permit.
     ///
     /// Where SES refuses a call as a whole for the sake of one entry, nothing of it was accepted,
-    /// and its halves are sent by themselves until the one stands alone and is rejected.
+    /// and its halves are sent by themselves until the one stands alone and is rejected. Where in
+    /// the end it has refused everybody, the cause is not in them, and nobody is rejected.
     pub(crate) async fn send(&self, permit: Permit, claim: &mut Claim, letter: &Letter, ready: Ready) -> Sent {
-        let mut sent = Sent { all_in_doubt: true, ..Sent::default() };
+        let all = ready.entries.len();
+        let mut sent = Sent { in_vain: true, ..Sent::default() };
+        let mut refused_alone: Vec<usize> = Vec::new();
+        let mut refusal = None;
         let mut waiting = vec![ready.entries];
         while let Some(entries) = waiting.pop() {
             let now = self.clock.now();
             // A send that begins now must be over within the lease: afterwards others read the
             // claim as in doubt, and they must be right to.
             if !permit.is_valid(now) || !self.fits_lease(claim, now) || sent.pause.is_some() {
-                sent.all_in_doubt = false;
+                sent.in_vain = false;
                 entries.iter().for_each(|(at, _)| claim.settle(*at, Outcome::Retryable, None));
                 continue;
             }
             let verdict = self.send_once(letter, &entries).await;
-            if verdict.split && entries.len() > 1 {
-                let mut first = entries;
-                let second = first.split_off(first.len() / 2);
-                waiting.extend([second, first]);
+            self.log(&verdict, &entries);
+            if verdict.split {
+                if entries.len() > 1 {
+                    let mut first = entries;
+                    let second = first.split_off(first.len() / 2);
+                    waiting.extend([second, first]);
+                } else {
+                    refused_alone.extend(entries.iter().map(|(at, _)| at));
+                    refusal = verdict.error;
+                }
                 continue;
             }
             sent.slow_down |= verdict.slow_down;
-            sent.all_in_doubt &= verdict.is_all_in_doubt();
-            self.log(&verdict, &entries);
+            sent.in_vain &= !verdict.slow_down && !verdict.accepts_anybody();
             for ((at, _), (outcome, message_id)) in entries.iter().zip(&verdict.entries) {
                 claim.settle(*at, *outcome, message_id.as_deref());
             }
             sent.pause = sent.pause.or(verdict.pause);
         }
+        let refuses_all = all > 1 && refused_alone.len() == all;
+        if refuses_all {
+            sent.pause = Some(format!("SES refuses every recipient of a chunk by itself: {}", refusal.unwrap_or_default()));
+        }
+        let outcome = if refuses_all { Outcome::Retryable } else { Outcome::Rejected };
+        refused_alone.into_iter().for_each(|at| claim.settle(at, outcome, None));
         sent
     }
 

@@ -35,8 +35,8 @@ pub struct Options {
     pub chunks_in_flight: usize,
     /// Recipients a second at most, whatever the account allows.
     pub rate_ceiling: Option<f64>,
-    /// So many chunks wholly in doubt in a row pause the broadcast.
-    pub max_doubts_in_a_row: u32,
+    /// So many chunks in a row of which nobody was accepted pause the broadcast.
+    pub max_failures_in_a_row: u32,
     pub timing: Timing,
     pub address_hash: AddressHash,
 }
@@ -54,16 +54,16 @@ pub struct Consumer {
     pub(crate) permits: Permits,
     pub(crate) rate: Rate,
     pub(crate) untold: Untold,
-    pub(crate) doubts: Doubts,
+    pub(crate) failures: Failures,
 }
 
-/// How many chunks in a row have been wholly in doubt.
+/// How many chunks in a row were sent in vain.
 #[derive(Default)]
-pub(crate) struct Doubts(AtomicU32);
+pub(crate) struct Failures(AtomicU32);
 
-impl Doubts {
-    pub(crate) fn count(&self, in_doubt: bool) -> u32 {
-        if in_doubt {
+impl Failures {
+    pub(crate) fn count(&self, in_vain: bool) -> u32 {
+        if in_vain {
             self.0.fetch_add(1, Ordering::Relaxed) + 1
         } else {
             self.0.store(0, Ordering::Relaxed);
@@ -89,7 +89,7 @@ impl Consumer {
             permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing),
             rate: Rate::new(ledger.clone(), ses.clone(), clock.clone(), options.rate_ceiling),
             untold: Untold::new(ledger.clone(), shard),
-            doubts: Doubts::default(),
+            failures: Failures::default(),
             queue,
             ledger,
             ses,

@@ -27,7 +27,7 @@ pub struct WorldOptions {
     pub account: Account,
     pub max_receives: u32,
     pub seed: u64,
-    pub max_doubts_in_a_row: u32,
+    pub max_failures_in_a_row: u32,
     pub timing: Timing,
 }
 
@@ -40,7 +40,7 @@ impl Default for WorldOptions {
             account: Account { keep_mails: true, ..Account::default() },
             max_receives: 10,
             seed: 1,
-            max_doubts_in_a_row: 10,
+            max_failures_in_a_row: 10,
             // Real time passes in these tests, so the timeouts that they wait for are short. None
             // of them decides an outcome: where one must be over, a test says so to the clock.
             timing: Timing {
@@ -133,7 +133,7 @@ impl World {
             configuration_set: "issei".to_owned(),
             chunks_in_flight: 20,
             rate_ceiling: None,
-            max_doubts_in_a_row: self.options.max_doubts_in_a_row,
+            max_failures_in_a_row: self.options.max_failures_in_a_row,
             timing: self.options.timing,
             address_hash: AddressHash::new(b"test"),
         };

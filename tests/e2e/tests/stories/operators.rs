@@ -105,6 +105,34 @@ async fn a_provider_that_refuses_everything_pauses_the_broadcast_and_nobody_is_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_refuses_every_call_rejects_nobody_for_good() {
+    let rule = EntryRule { address: "@".to_owned(), status: "BAD_REQUEST".to_owned(), times: None };
+    let account = Account { entry_rules: vec![rule], ..Account::default() };
+    let world = World::new(WorldOptions { account, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+    assert!(broadcast.audit_trail.last().unwrap().reason.contains("refuses every recipient"), "{:?}", broadcast.audit_trail);
+    world.cloud.configure(|account| account.entry_rules.clear());
+    step(&world, BroadcastState::Running).await;
+    world.cloud.show_all_messages();
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_rejects_everybody_is_not_asked_for_long() {
+    let rule = EntryRule { address: "@".to_owned(), status: "MESSAGE_REJECTED".to_owned(), times: None };
+    let account = Account { entry_rules: vec![rule], ..Account::default() };
+    let world = World::new(WorldOptions { users: 600, account, max_failures_in_a_row: 3, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+    assert!(broadcast.audit_trail.last().unwrap().reason.contains("rejects everybody"), "{:?}", broadcast.audit_trail);
+    let rejected =
+        world.outcomes("terms").await.iter().filter(|recipient| recipient.outcome == Some(issei_ledger::Outcome::Rejected)).count();
+    assert!(rejected <= 300, "{rejected} of 600");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spent_daily_quota_pauses_the_broadcast() {
     let account = Account { max_24_hour_send: 45.0, ..Account::default() };
     let world = World::new(WorldOptions { account, ..WorldOptions::default() }).await;
@@ -115,12 +143,12 @@ async fn a_spent_daily_quota_pauses_the_broadcast() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_cannot_be_reached_pauses_the_broadcast_after_a_few_doubts() {
-    let world = World::new(WorldOptions { users: 400, max_doubts_in_a_row: 3, ..WorldOptions::default() }).await;
+async fn a_provider_that_cannot_be_reached_pauses_the_broadcast_after_a_few_chunks() {
+    let world = World::new(WorldOptions { users: 400, max_failures_in_a_row: 3, ..WorldOptions::default() }).await;
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore));
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
-    assert!(broadcast.audit_trail.last().unwrap().reason.contains("in a row"));
+    assert!(broadcast.audit_trail.last().unwrap().reason.contains("in a row nobody was accepted"));
     // What was under way when it was paused is in doubt, and no more: twenty chunks of ten at most.
     assert!(world.in_doubt("terms").await.len() <= 230, "{}", world.in_doubt("terms").await.len());
 }
