@@ -51,7 +51,7 @@ mod tests {
         permit_life: Duration::from_secs(8),
         lease: Duration::from_secs(20),
         handler: Duration::from_secs(30),
-        visibility: Duration::from_secs(180),
+        visibility: Duration::from_mins(3),
         ledger: Duration::from_secs(5),
         request_lifetime: Duration::ZERO,
     };
