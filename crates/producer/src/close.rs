@@ -29,17 +29,24 @@ impl Producer {
         let open = self.ledger.open_broadcasts().await?;
         closer.0.retain(|id, _| open.contains(id));
         for id in open {
-            let broadcast = self.ledger.broadcast(&id).await?;
-            let settled = if broadcast.is_enqueued() { self.ledger.progress(&id).await?.settled_chunks } else { 0 };
-            let now = self.clock.now();
-            let sight = (broadcast.broadcast_state, broadcast.pages, broadcast.enqueued_pages, settled);
-            let seen = closer.0.entry(id).or_insert(Seen { sight, since: now, counted_at: None });
-            if seen.sight != sight {
-                *seen = Seen { sight, since: now, counted_at: None };
+            // One broadcast that can't be looked at must not keep the others from their end.
+            if let Err(error) = self.look_after_one(closer, &id).await {
+                tracing::warn!(%error, broadcast.id = %id, "this broadcast can't be looked after now; trying again");
             }
-            self.look_at(broadcast, seen, now).await?;
         }
         Ok(())
+    }
+
+    async fn look_after_one(&self, closer: &mut Closer, id: &BroadcastId) -> Result<(), ProducerError> {
+        let broadcast = self.ledger.broadcast(id).await?;
+        let settled = if broadcast.is_enqueued() { self.ledger.progress(id).await?.settled_chunks } else { 0 };
+        let now = self.clock.now();
+        let sight = (broadcast.broadcast_state, broadcast.pages, broadcast.enqueued_pages, settled);
+        let seen = closer.0.entry(id.clone()).or_insert(Seen { sight, since: now, counted_at: None });
+        if seen.sight != sight {
+            *seen = Seen { sight, since: now, counted_at: None };
+        }
+        self.look_at(broadcast, seen, now).await
     }
 
     async fn look_at(&self, broadcast: Broadcast, seen: &mut Seen, now: Instant) -> Result<(), ProducerError> {
@@ -65,7 +72,7 @@ impl Producer {
                 self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
             }
             // The canary was approved just now.
-            BroadcastState::Running if broadcast.canary > 0 && !broadcast.is_enqueued() => {
+            BroadcastState::Running if broadcast.canary > 0 && broadcast.withheld == 0 && !broadcast.is_enqueued() => {
                 self.enqueue(broadcast).await?;
             }
             BroadcastState::Running if broadcast.is_enqueued() => {
@@ -87,6 +94,7 @@ impl Producer {
             BroadcastState::Running if still_for > timing.visibility => {
                 tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody enqueues these chunks any more; carrying on from the ledger");
                 self.enqueue(broadcast).await?;
+                seen.since = now;
             }
             _ => {}
         }
