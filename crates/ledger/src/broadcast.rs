@@ -60,6 +60,9 @@ pub struct AuditEntry {
     pub reason: String,
 }
 
+/// Characters of a reason that the trail keeps.
+const REASON_CHARS_MAX: usize = 1_000;
+
 /// Exact counts of recipients by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -240,7 +243,8 @@ impl Ledger {
             at: self.clock.wall(),
             actor: wanted.actor.to_string(),
             step: format!("{} -> {}", from.broadcast_state, wanted.to),
-            reason: wanted.reason.to_owned(),
+            // A provider's error can be long, and the trail must fit its item.
+            reason: wanted.reason.chars().take(REASON_CHARS_MAX).collect(),
         };
         let entry: AttributeValue = serde_dynamo::to_attribute_value(entry).map_err(|error| LedgerError::corrupt("audit_trail", error))?;
         let mut request = self
