@@ -262,16 +262,19 @@ async fn messages_that_are_no_chunks_go_to_the_dead_letter_queue_and_hold_up_nob
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_not_the_frozen_chunk_is_refused_once_the_chunk_is_claimed() {
     let world = frozen(small()).await;
-    world.run_to_the_end("terms").await;
+    let stop = CancellationToken::new();
+    // Without a producer nobody ends the broadcast, so it is still running.
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    world.assert_drained().await;
     let forged =
         json!({ "version": 1, "broadcast_id": "terms", "page": 0, "chunk": 0, "recipients": [{ "key": "1", "address": "x@example.com" }] });
     world.queue("chunks").await.send(&forged.to_string(), Duration::ZERO).await.unwrap();
-    let stop = CancellationToken::new();
-    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
     world.assert_drained().await;
     stop.cancel();
     consumer.await.unwrap();
     assert_eq!(judge(&world.cloud, "terms").total(), 40);
+    let (_, reason) = world.dead_letters("chunks").await.pop().unwrap();
+    assert!(reason.contains("it is not the frozen chunk"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
