@@ -278,6 +278,24 @@ async fn a_message_that_is_not_the_frozen_chunk_is_refused_once_the_chunk_is_cla
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_stays_hidden_for_as_long_as_it_is_handled() {
+    let mut options = WorldOptions { users: 5, ..WorldOptions::default() };
+    options.timing.visibility = Duration::from_secs(2);
+    options.timing.send = Duration::from_secs(8);
+    options.timing.permit_life = Duration::from_secs(9);
+    options.timing.lease = Duration::from_secs(12);
+    let world = World::new(options).await;
+    // One send takes more than twice the visibility timeout, and a second consumer waits for work.
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(5_000)).times(1));
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.totals.unwrap().accepted, 5);
+    // Each batch of messages that anybody received was looked up once.
+    let received = world.cloud.counts().into_iter().filter(|((_, operation), _)| operation == "BatchGetItem").map(|(_, calls)| calls);
+    assert_eq!(received.sum::<u64>(), 1, "the message was handed out again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_that_keep_failing_end_in_the_dead_letter_queue() {
     let world = frozen(WorldOptions { max_receives: 2, ..small() }).await;
     world.cloud.inject(Rule::every("BatchGetItem", Fault::ErrorBefore));

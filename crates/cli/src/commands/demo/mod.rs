@@ -8,11 +8,12 @@ mod judge;
 mod report;
 mod users;
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use issei_clock::{Clock, Dice, Instant};
 use issei_producer::AudienceConfig;
 use issei_schema::{BroadcastCommand, BroadcastId};
@@ -174,7 +175,10 @@ impl Work<'_> {
             if clock.now().saturating_duration_since(looked) >= Duration::from_secs(1) {
                 looked = clock.now();
                 let in_doubt = self.parts.ledger().progress(self.id).await?.in_doubt;
-                bar.set_message(format!("{in_doubt} in doubt"));
+                // The visibility timeout of what the killed consumer had in hand must pass first.
+                let waits = !self.options.calm && clock.now().saturating_duration_since(moved) > Duration::from_secs(2);
+                let note = if waits { ", waiting for the messages of the killed consumer to come back" } else { "" };
+                bar.set_message(format!("{in_doubt} in doubt{note}"));
                 let broadcast = self.parts.ledger().find_broadcast(self.id).await?;
                 if let Some(over) = broadcast.filter(|broadcast| broadcast.broadcast_state.is_over()) {
                     if over.totals.is_none() {
@@ -215,8 +219,11 @@ fn bar(recipients: u64, as_json: bool) -> ProgressBar {
     }
     let bar = ProgressBar::new(recipients);
     // The template is a constant, so it is always good.
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} accepted  {per_sec}  {msg}  {eta} left") {
-        bar.set_style(style);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} accepted  {rate}  {eta} left  {msg}") {
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            // A bar that can't be written to is not seen either.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        }));
     }
     bar
 }
