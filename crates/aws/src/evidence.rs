@@ -39,25 +39,15 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
-    use crate::{Timing, connect_to};
-
-    const TIMING: Timing = Timing {
-        send: Duration::from_secs(5),
-        permit_life: Duration::from_secs(8),
-        lease: Duration::from_secs(20),
-        handler: Duration::from_secs(30),
-        visibility: Duration::from_mins(3),
-        ledger: Duration::from_secs(5),
-        request_lifetime: Duration::ZERO,
-    };
+    use crate::connect_to;
+    use crate::timing::tests::GOOD;
 
     async fn error_from(port: u16) -> Box<dyn Error> {
-        let clients = connect_to(&format!("http://127.0.0.1:{port}"), None, &TIMING).await;
+        let clients = connect_to(&format!("http://127.0.0.1:{port}"), None, &GOOD).await;
         Box::new(clients.ses.get_account().send().await.unwrap_err())
     }
 

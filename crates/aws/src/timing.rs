@@ -78,10 +78,10 @@ impl Timing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const GOOD: Timing = Timing {
+    pub(crate) const GOOD: Timing = Timing {
         send: Duration::from_secs(5),
         permit_life: Duration::from_secs(8),
         lease: Duration::from_secs(20),

@@ -3,7 +3,8 @@
 //!
 //! It is reached in two ways: [`connector`] makes an SDK HTTP client that never opens a socket, and
 //! [`listen`] serves the same [`Cloud`] on loopback to real processes. It must never know anything
-//! of issei's own: no ledger attribute, no message field. One conformance suite (`tests/e2e`) runs
+//! of issei's own: no ledger attribute, no message field (the SES tag `broadcast`, by which it counts,
+//! is the one exception). One conformance suite (`tests/e2e`) runs
 //! over it and over an independent emulator, so that it can't drift into what we would like AWS to be.
 
 mod account;

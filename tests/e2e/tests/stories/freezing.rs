@@ -5,7 +5,6 @@ use std::time::Duration;
 use issei_ledger::{BroadcastState, SkipReason};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 fn small() -> WorldOptions {
@@ -47,18 +46,7 @@ async fn a_producer_killed_at_any_call_loses_nobody_and_doubles_nobody() {
     let calls = world.calls() - before;
     assert!(calls > 15, "{calls}");
 
-    let mut running = JoinSet::new();
-    for call in 0..calls {
-        for fault in [Fault::HangBefore, Fault::HangAfter] {
-            if running.len() >= 8 {
-                running.join_next().await.unwrap().unwrap();
-            }
-            running.spawn(killed_at(call, fault));
-        }
-    }
-    while let Some(done) = running.join_next().await {
-        done.unwrap();
-    }
+    super::at_each_call(calls, killed_at).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

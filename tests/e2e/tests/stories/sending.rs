@@ -7,7 +7,6 @@ use issei_sim::{Account, EntryRule, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use jiff::SignedDuration;
 use serde_json::json;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 fn small() -> WorldOptions {
@@ -72,18 +71,7 @@ async fn a_consumer_killed_at_any_call_never_sends_twice_and_loses_nobody() {
     let calls = world.calls() - before - 10;
     assert!(calls > 25, "{calls}");
 
-    let mut running = JoinSet::new();
-    for call in 0..calls {
-        for fault in [Fault::HangBefore, Fault::HangAfter] {
-            if running.len() >= 8 {
-                running.join_next().await.unwrap().unwrap();
-            }
-            running.spawn(killed_at(call, fault));
-        }
-    }
-    while let Some(done) = running.join_next().await {
-        done.unwrap();
-    }
+    super::at_each_call(calls, killed_at).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
