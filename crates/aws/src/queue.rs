@@ -1,7 +1,9 @@
 //! One SQS queue with its dead-letter queue, as issei uses it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName,
     QueueAttributeName, SendMessageBatchRequestEntry,
@@ -37,6 +39,17 @@ pub struct Message {
     pub receipt: String,
     /// How often SQS has handed it out, this time included.
     pub receives: u32,
+    /// When it was sent, in milliseconds of the epoch, as SQS says.
+    pub sent_at_ms: i64,
+}
+
+/// How dead letters were moved back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redriven {
+    /// By a task of SQS, which goes on by itself.
+    Task { handle: String },
+    /// One by one, by this process.
+    ByHand { messages: u64 },
 }
 
 /// A queue and its dead-letter queue.
@@ -46,6 +59,20 @@ pub struct Queue {
     url: String,
     dead_letter_url: String,
     dice: Dice,
+}
+
+/// What endpoints say to an operation that they don't have.
+fn is_unknown(code: Option<&str>) -> bool {
+    matches!(
+        code,
+        Some(
+            "UnsupportedOperation"
+                | "AWS.SimpleQueueService.UnsupportedOperation"
+                | "UnknownOperationException"
+                | "InvalidAction"
+                | "NotImplemented"
+        )
+    )
 }
 
 impl Queue {
@@ -79,16 +106,18 @@ impl Queue {
             .max_number_of_messages(i32::try_from(most.clamp(1, BATCH_ENTRIES_MAX)).unwrap_or(10))
             .wait_time_seconds(i32::try_from(wait.as_secs().min(20)).unwrap_or(20))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .send()
             .await
             .map_err(|error| QueueError::of("ReceiveMessage")(&error))?;
         let messages = answer.messages.unwrap_or_default().into_iter().filter_map(|message| {
-            let receives =
-                message.attributes.as_ref().and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+            let attribute = |name: &MessageSystemAttributeName| message.attributes.as_ref()?.get(name)?.parse::<i64>().ok();
+            let receives = attribute(&MessageSystemAttributeName::ApproximateReceiveCount);
             Some(Message {
+                receives: receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+                sent_at_ms: attribute(&MessageSystemAttributeName::SentTimestamp).unwrap_or_default(),
                 id: message.message_id.unwrap_or_default(),
                 body: message.body.unwrap_or_default(),
-                receives: receives.and_then(|count| count.parse().ok()).unwrap_or(1),
                 receipt: message.receipt_handle?,
             })
         });
@@ -169,6 +198,50 @@ impl Queue {
             .set_message_attributes(attribute(reason).filter(|_| fits).map(|reason| [("reason".to_owned(), reason)].into()));
         request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         self.delete_batch(vec![message.receipt.clone()]).await
+    }
+
+    /// Moves the dead letters back to the queue: by SQS's own task, or one by one where the endpoint
+    /// has none (most emulators).
+    pub async fn redrive(&self) -> Result<Redriven, QueueError> {
+        let request = self.client.get_queue_attributes().queue_url(&self.dead_letter_url).attribute_names(QueueAttributeName::QueueArn);
+        let answer = request.send().await.map_err(|error| QueueError::of("GetQueueAttributes")(&error))?;
+        let arn = answer.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn)).unwrap_or_default();
+        match self.client.start_message_move_task().source_arn(arn).send().await {
+            Ok(started) => Ok(Redriven::Task { handle: started.task_handle.unwrap_or_default() }),
+            Err(error) if is_unknown(error.code()) => self.redrive_by_hand().await,
+            Err(error) => Err(QueueError::of("StartMessageMoveTask")(&error)),
+        }
+    }
+
+    /// Sent first and deleted after, so that a crash between leaves two and never none.
+    async fn redrive_by_hand(&self) -> Result<Redriven, QueueError> {
+        let dead = Self { url: self.dead_letter_url.clone(), ..self.clone() };
+        let mut moved = 0;
+        loop {
+            let messages = dead.receive(BATCH_ENTRIES_MAX, Duration::ZERO).await?;
+            if messages.is_empty() {
+                return Ok(Redriven::ByHand { messages: moved });
+            }
+            for message in messages {
+                self.send(&message.body, Duration::ZERO).await?;
+                dead.delete_batch(vec![message.receipt]).await?;
+                moved += 1;
+            }
+        }
+    }
+
+    /// The queue's tags.
+    pub async fn tags(&self) -> Result<HashMap<String, String>, QueueError> {
+        let request = self.client.list_queue_tags().queue_url(&self.url);
+        let answer = request.send().await.map_err(|error| QueueError::of("ListQueueTags")(&error))?;
+        Ok(answer.tags.unwrap_or_default())
+    }
+
+    /// Sets one tag of the queue.
+    pub async fn tag(&self, name: &str, value: &str) -> Result<(), QueueError> {
+        let request = self.client.tag_queue().queue_url(&self.url).tags(name, value);
+        request.send().await.map_err(|error| QueueError::of("TagQueue")(&error))?;
+        Ok(())
     }
 
     /// Messages that wait, are in flight, and lie in the dead-letter queue. SQS calls these

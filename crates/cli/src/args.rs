@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Producer,
     /// Runs the consumer until SIGTERM or Ctrl-C.
     Consumer,
+    /// Runs the feedback consumer, which reads SES events into the ledger, until SIGTERM or Ctrl-C.
+    Feedback,
     /// Shows how a broadcast stands, from the ledger.
     Status(StatusOptions),
     /// Grants no more permits until `resume`. What is granted already expires within seconds.
@@ -66,6 +68,14 @@ pub(crate) enum Command {
     Approve(OperateOptions),
     /// Ends a broadcast for ever.
     Stop(OperateOptions),
+    /// Enqueues again what the ledger has no outcome of, after messages were lost for good. Shows
+    /// first what it would do.
+    Repair(RepairOptions),
+    /// Moves a queue's dead letters back into it.
+    Redrive(RedriveOptions),
+    /// Lets services work again with a ledger that was restored from a backup. Ends every broadcast
+    /// that is not over.
+    OpenEpoch(OpenEpochOptions),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +115,38 @@ pub(crate) struct StatusOptions {
 pub(crate) struct OperateOptions {
     pub(crate) id: BroadcastId,
     /// Why. It stands in the audit trail.
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairOptions {
+    pub(crate) id: BroadcastId,
+    /// Why. It stands in the audit trail.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Do it without asking. Without a terminal and without this, it only shows.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RedriveOptions {
+    /// Whose dead letters.
+    #[arg(value_enum)]
+    pub(crate) queue: QueueName,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueueName {
+    Commands,
+    Chunks,
+    Feedback,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenEpochOptions {
+    /// Why. It stands in the ledger and in the audit trail of each broadcast that it ends.
     #[arg(long)]
     pub(crate) reason: String,
 }

@@ -27,6 +27,11 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// A question, whose answer comes on the same line.
+pub(crate) fn ask(question: &str) {
+    let _ = write!(std::io::stdout(), "{question}");
+}
+
 /// Why the command failed.
 pub(crate) fn say_error(reason: &str) {
     let _ = writeln!(std::io::stderr(), "issei: {reason}");

@@ -7,6 +7,7 @@ use anyhow::Context;
 use issei_aws::{Clients, Queue};
 use issei_clock::{Clock, Dice};
 use issei_consumer::{AddressHash, Consumer};
+use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::Ledger;
 use issei_producer::Producer;
 use issei_schema::Actor;
@@ -48,6 +49,28 @@ impl Parts {
 
     pub(crate) async fn chunks_queue(&self) -> anyhow::Result<Queue> {
         self.queue(&self.settings.chunks_queue).await
+    }
+
+    pub(crate) async fn feedback_queue(&self) -> anyhow::Result<Queue> {
+        self.queue(&self.settings.feedback_queue).await
+    }
+
+    pub(crate) async fn feedback(&self) -> anyhow::Result<Feedback> {
+        let settings = &self.settings;
+        let options = issei_feedback::Options {
+            limits: Limits {
+                bounce_rate_max: settings.bounce_rate_max,
+                complaint_rate_max: settings.complaint_rate_max,
+                recipients_min: settings.rate_recipients_min,
+                events_min: settings.rate_events_min,
+            },
+            rules: Rules { wait: Duration::from_secs(settings.evidence_wait_s), neighbours_min: settings.evidence_neighbours_min },
+            sweep_every: Duration::from_millis(settings.sweep_every_ms),
+            timing: settings.timing(),
+        };
+        let (events, chunks, actor) = (self.feedback_queue().await?, self.chunks_queue().await?, service_actor("feedback")?);
+        let (ses, clock, dice) = (self.clients.ses.clone(), self.clock.clone(), self.dice.clone());
+        Ok(Feedback::new(self.ledger(), events, chunks, ses, clock, dice, actor, options))
     }
 
     pub(crate) async fn producer(&self) -> anyhow::Result<Producer> {

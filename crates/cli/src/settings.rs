@@ -60,6 +60,8 @@ settings! {
     commands_queue, "ISSEI_COMMANDS_QUEUE": String = "issei-commands".to_owned();
     /// The SQS queue of chunks. Its dead-letter queue has the same name with `-dead`.
     chunks_queue, "ISSEI_CHUNKS_QUEUE": String = "issei-chunks".to_owned();
+    /// The SQS queue of SES events. Its dead-letter queue has the same name with `-dead`.
+    feedback_queue, "ISSEI_FEEDBACK_QUEUE": String = "issei-feedback".to_owned();
     /// The SES configuration set that every send names.
     configuration_set, "ISSEI_CONFIGURATION_SET": String = "issei".to_owned();
     /// Rows that the producer reads and freezes at once. A page also ends at 350,000 bytes, to fit
@@ -92,6 +94,23 @@ settings! {
     request_lifetime_s, "ISSEI_REQUEST_LIFETIME_S": u64 = 300;
     /// How often the producer looks whether running broadcasts are done, in milliseconds.
     close_every_ms, "ISSEI_CLOSE_EVERY_MS": u64 = 5_000;
+    /// How long the feedback consumer waits, in seconds, before the absence of events can count as proof
+    /// that a send was not accepted: 900 or more. Counted from the last moment at which the send could
+    /// have been accepted.
+    evidence_wait_s, "ISSEI_EVIDENCE_WAIT_S": u64 = 3_600;
+    /// How many recipients known to be accepted within the same five minutes there must be for absence to
+    /// count. 999 of 1,000 of them must have their events.
+    evidence_neighbours_min, "ISSEI_EVIDENCE_NEIGHBOURS_MIN": u64 = 100;
+    /// Permanent bounces, as a share of the recipients with events, that end a broadcast when exceeded.
+    bounce_rate_max, "ISSEI_BOUNCE_RATE_MAX": f64 = 0.02;
+    /// Complaints, as a share of the recipients with events, that end a broadcast when exceeded.
+    complaint_rate_max, "ISSEI_COMPLAINT_RATE_MAX": f64 = 0.0005;
+    /// Recipients with events before either rate counts.
+    rate_recipients_min, "ISSEI_RATE_RECIPIENTS_MIN": u64 = 1_000;
+    /// Bounces, or complaints, that there must be before their rate counts.
+    rate_events_min, "ISSEI_RATE_EVENTS_MIN": u64 = 5;
+    /// How often the feedback consumer sweeps open broadcasts, in milliseconds. A sweep reads every chunk.
+    sweep_every_ms, "ISSEI_SWEEP_EVERY_MS": u64 = 300_000;
     /// After so many receives a message goes to the dead-letter queue. Used by `setup`.
     max_receives, "ISSEI_MAX_RECEIVES": u32 = 10;
     /// How long messages stay in the queues, in seconds: 60 to 1,209,600. Used by `setup`.
@@ -130,6 +149,16 @@ impl Settings {
         }
         if self.rate_ceiling < 0.0 || !self.rate_ceiling.is_finite() {
             bail!("rate_ceiling is {}; give recipients a second, or 0 for the account's own rate", self.rate_ceiling);
+        }
+        for (name, rate) in [("bounce_rate_max", self.bounce_rate_max), ("complaint_rate_max", self.complaint_rate_max)] {
+            if !(0.0..=1.0).contains(&rate) {
+                bail!("{name} is {rate}; give a share from 0 to 1, such as 0.02 for 2 %");
+            }
+        }
+        // Clocks of two machines that AWS still talks to differ by ten minutes at most (five each way,
+        // AWS general reference, "Signature Version 4"), and the wait is read from two of them.
+        if self.evidence_wait_s < 900 {
+            bail!("evidence_wait_s is {}; 900 or more are needed, or clocks that differ could end the wait early", self.evidence_wait_s);
         }
         self.timing().checked()?;
         let seconds_a_day = 86_400;

@@ -84,7 +84,7 @@ impl Consumer {
                 }
             };
             let lease = self.options.timing.lease;
-            match self.ledger.claim(id, chunk.chunk, &seen, chunk.recipients.len(), self.dice.token(), lease).await? {
+            match self.ledger.claim(chunk, &seen, self.dice.token(), lease).await? {
                 Claimed::Refused(found) => {
                     self.permits.put_back(id, permit).await;
                     seen = found;

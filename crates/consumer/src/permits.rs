@@ -96,6 +96,11 @@ impl Permits {
                 Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running => {
                     return Ok(Permission::Denied(broadcast));
                 }
+                Granted::Denied(broadcast) if broadcast.epoch < pool.epoch => {
+                    return Err(LedgerError::Restored {
+                        reason: format!("broadcast `{id}` is back in epoch {}, and was in {}", broadcast.epoch, pool.epoch),
+                    });
+                }
                 Granted::Denied(broadcast) if broadcast.epoch != pool.epoch => pool.epoch = broadcast.epoch,
                 Granted::Denied(broadcast) => {
                     pool.remaining = broadcast.remaining;

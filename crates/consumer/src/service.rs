@@ -103,6 +103,10 @@ impl Consumer {
     /// Works until `shutdown`: then it receives nothing more, finishes what is claimed, gives the
     /// rest back, and returns. Dropping this future instead is a crash, and as safe as one.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        self.ledger.while_whole(&self.queue, &shutdown, |_, token| self.clone().work(token)).await;
+    }
+
+    async fn work(self: Arc<Self>, shutdown: CancellationToken) {
         let (decide, decided) = mpsc::channel(64);
         let consumer = self.clone();
         let mut aside = JoinSet::new();

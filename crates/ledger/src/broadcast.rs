@@ -1,7 +1,7 @@
 //! The broadcast item: state, budget, cursors and audit trail, and the steps between its states.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, InDoubtPolicy};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct Broadcast {
     pub canary: u64,
     /// The chunks that hold the canary: those before this number.
     pub canary_chunks: u32,
+    /// What becomes of recipients in doubt.
+    #[serde(default)]
+    pub in_doubt: InDoubtPolicy,
     pub not_after: Timestamp,
     pub created_at: Timestamp,
     pub audit_trail: Vec<AuditEntry>,
@@ -70,6 +73,16 @@ pub struct Totals {
     pub rejected: u64,
     pub retryable: u64,
     pub in_doubt: u64,
+    /// From here on by the provider's events, as far as they have come.
+    #[serde(default)]
+    pub delivered: u64,
+    #[serde(default)]
+    pub bounced: u64,
+    #[serde(default)]
+    pub complained: u64,
+    /// Accepted calls whose template could not be rendered: nothing was sent.
+    #[serde(default)]
+    pub not_rendered: u64,
 }
 
 /// A step that somebody wants.
@@ -112,6 +125,7 @@ impl Broadcast {
             last_key: None,
             canary: command.canary.map_or(0, std::num::NonZeroU64::get),
             canary_chunks: 0,
+            in_doubt: command.in_doubt,
             not_after: command.not_after,
             created_at: now,
             audit_trail: vec![AuditEntry {
@@ -229,6 +243,53 @@ impl Ledger {
         }
     }
 
+    /// Adds an entry to the audit trail, without a step.
+    pub async fn audit(&self, id: &BroadcastId, actor: &Actor, what: &str, reason: &str) -> Result<(), LedgerError> {
+        let entry = self.entry(actor, what.to_owned(), reason);
+        let entry: AttributeValue = serde_dynamo::to_attribute_value(entry).map_err(|error| LedgerError::corrupt("audit_trail", error))?;
+        let request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::broadcast(id).into_item()))
+            .update_expression("SET audit_trail = list_append(audit_trail, :entry)")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":entry", AttributeValue::L(vec![entry]));
+        request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        Ok(())
+    }
+
+    fn entry(&self, actor: &Actor, step: String, reason: &str) -> AuditEntry {
+        // A provider's error can be long, and the trail must fit its item.
+        let reason = reason.chars().take(REASON_CHARS_MAX).collect();
+        AuditEntry { at: self.clock.wall(), actor: actor.to_string(), step, reason }
+    }
+
+    /// Writes the totals of a complete broadcast anew, after events have told more.
+    pub async fn retotal(&self, id: &BroadcastId, tally: &Tally) -> Result<(), LedgerError> {
+        let totals = serde_dynamo::to_attribute_value(tally.totals()).map_err(|error| LedgerError::corrupt("totals", error))?;
+        let request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::broadcast(id).into_item()))
+            .update_expression("SET totals = :totals")
+            .condition_expression("broadcast_state = :complete")
+            .expression_attribute_values(":totals", totals)
+            .expression_attribute_values(":complete", s(BroadcastState::Complete.as_str()));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(aws_sdk_dynamodb::operation::update_item::UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(LedgerError::call("UpdateItem")(error)),
+        }
+    }
+
     /// Writes one step. `Err` gives the broadcast as it is where the condition did not hold.
     pub(crate) async fn step(
         &self,
@@ -239,13 +300,7 @@ impl Ledger {
         more_values: Vec<(&str, AttributeValue)>,
     ) -> Result<Result<Broadcast, Broadcast>, LedgerError> {
         let id = &from.broadcast_id;
-        let entry = AuditEntry {
-            at: self.clock.wall(),
-            actor: wanted.actor.to_string(),
-            step: format!("{} -> {}", from.broadcast_state, wanted.to),
-            // A provider's error can be long, and the trail must fit its item.
-            reason: wanted.reason.chars().take(REASON_CHARS_MAX).collect(),
-        };
+        let entry = self.entry(wanted.actor, format!("{} -> {}", from.broadcast_state, wanted.to), wanted.reason);
         let entry: AttributeValue = serde_dynamo::to_attribute_value(entry).map_err(|error| LedgerError::corrupt("audit_trail", error))?;
         let mut request = self
             .db

@@ -3,18 +3,21 @@
 //! A claim is never taken over. One whose lease is over reads as in doubt, since an expired lease
 //! is no evidence that nothing was sent: the provider knows nothing of leases.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use issei_clock::Instant;
-use issei_schema::BroadcastId;
+use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::item::{Item, Key, n, read, s};
 use crate::{Ledger, LedgerError, Outcome, Outcomes};
+
+/// The pause after a claim call that failed with all of its SDK retries.
+const CLAIM_AGAIN: Duration = Duration::from_millis(100);
 
 /// A chunk as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +25,17 @@ pub enum Chunk {
     /// Nobody has claimed it yet.
     Absent,
     /// Somebody has claimed it and not confirmed.
-    Claimed { lease_until: Timestamp, outcomes: Outcomes },
+    Claimed { page: u32, attempt: u32, claimed_at: Timestamp, lease_until: Timestamp, outcomes: Outcomes },
     /// Confirmed. It can be claimed again for those who are retryable, and only for them.
-    Confirmed { attempt: u32, outcomes: Outcomes, message_ids: String },
+    Confirmed {
+        page: u32,
+        attempt: u32,
+        claimed_at: Timestamp,
+        outcomes: Outcomes,
+        message_ids: String,
+        /// When evidence made some of its recipients retryable, unless they were claimed since.
+        reopened_at: Option<Timestamp>,
+    },
 }
 
 /// A claim that is ours: the permission of the ledger, to be followed at once by the send.
@@ -59,12 +70,15 @@ pub enum Confirmed {
 #[derive(Deserialize)]
 struct ChunkItem {
     chunk_state: ChunkState,
+    page: u32,
     attempt: u32,
-    #[serde(default)]
+    claimed_at: i64,
     lease_until: i64,
     outcomes: Outcomes,
     #[serde(default)]
     message_ids: String,
+    #[serde(default)]
+    reopened_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -76,12 +90,18 @@ enum ChunkState {
 
 impl ChunkItem {
     fn into_chunk(self) -> Result<Chunk, LedgerError> {
+        let time = |ms| Timestamp::from_millisecond(ms).map_err(|error| LedgerError::corrupt("chunk", error));
+        let (page, attempt, claimed_at, outcomes) = (self.page, self.attempt, time(self.claimed_at)?, self.outcomes);
         Ok(match self.chunk_state {
-            ChunkState::Claimed => Chunk::Claimed {
-                lease_until: Timestamp::from_millisecond(self.lease_until).map_err(|error| LedgerError::corrupt("chunk", error))?,
-                outcomes: self.outcomes,
+            ChunkState::Claimed => Chunk::Claimed { page, attempt, claimed_at, lease_until: time(self.lease_until)?, outcomes },
+            ChunkState::Confirmed => Chunk::Confirmed {
+                page,
+                attempt,
+                claimed_at,
+                outcomes,
+                message_ids: self.message_ids,
+                reopened_at: self.reopened_at.map(time).transpose()?,
             },
-            ChunkState::Confirmed => Chunk::Confirmed { attempt: self.attempt, outcomes: self.outcomes, message_ids: self.message_ids },
         })
     }
 }
@@ -97,6 +117,33 @@ impl Chunk {
         match self {
             Self::Absent => None,
             Self::Claimed { outcomes, .. } | Self::Confirmed { outcomes, .. } => Some(outcomes),
+        }
+    }
+
+    /// The page that it belongs to.
+    #[must_use]
+    pub fn page(&self) -> Option<u32> {
+        match self {
+            Self::Absent => None,
+            Self::Claimed { page, .. } | Self::Confirmed { page, .. } => Some(*page),
+        }
+    }
+
+    /// When evidence made some of its recipients retryable, unless they were claimed since.
+    #[must_use]
+    pub fn reopened_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Confirmed { reopened_at, .. } => *reopened_at,
+            Self::Absent | Self::Claimed { .. } => None,
+        }
+    }
+
+    /// When it was last claimed.
+    #[must_use]
+    pub fn claimed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Absent => None,
+            Self::Claimed { claimed_at, .. } | Self::Confirmed { claimed_at, .. } => Some(*claimed_at),
         }
     }
 
@@ -145,58 +192,32 @@ impl Claim {
 impl Ledger {
     /// Reads up to a hundred chunks with one call, strongly consistent.
     pub async fn chunks(&self, wanted: &[(BroadcastId, u32)]) -> Result<HashMap<(BroadcastId, u32), Chunk>, LedgerError> {
-        let mut found: HashMap<_, _> = wanted.iter().map(|key| (key.clone(), Chunk::Absent)).collect();
-        let keys: HashMap<(String, String), (BroadcastId, u32)> = found
-            .keys()
+        let distinct: BTreeSet<_> = wanted.iter().cloned().collect();
+        let mut items = self.batch_get(distinct.iter().map(|(id, seq)| Key::chunk(id, *seq)).collect()).await?;
+        distinct
+            .into_iter()
             .map(|(id, seq)| {
-                let key = Key::chunk(id, *seq);
-                ((key.pk, key.sk), (id.clone(), *seq))
+                let chunk = Chunk::read(items.remove(&Key::chunk(&id, seq)))?;
+                Ok(((id, seq), chunk))
             })
-            .collect();
-        let mut request = KeysAndAttributes::builder().consistent_read(true);
-        for (pk, sk) in keys.keys() {
-            request = request.keys(Key { pk: pk.clone(), sk: sk.clone() }.into_item());
-        }
-        let mut pending = if keys.is_empty() { None } else { request.build().ok() };
-        while let Some(request) = pending.take() {
-            let answer =
-                self.db.batch_get_item().request_items(&self.table, request).send().await.map_err(LedgerError::call("BatchGetItem"))?;
-            for item in answer.responses.unwrap_or_default().into_values().flatten() {
-                let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
-                if let Some(key) = keys.get(&(text("pk"), text("sk"))) {
-                    found.insert(key.clone(), Chunk::read(Some(item))?);
-                }
-            }
-            // What DynamoDB left undone is asked for again (API reference, `BatchGetItem`).
-            pending = answer.unprocessed_keys.unwrap_or_default().into_values().find(|keys| !keys.keys.is_empty());
-            if pending.is_some() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-        Ok(found)
+            .collect()
     }
 
-    /// Claims a chunk of `recipients` that was read as `seen`, under a fresh owner token.
-    pub async fn claim(
-        &self,
-        id: &BroadcastId,
-        seq: u32,
-        seen: &Chunk,
-        recipients: usize,
-        owner: String,
-        lease: Duration,
-    ) -> Result<Claimed, LedgerError> {
+    /// Claims the chunk of a message, which was read as `seen`, under a fresh owner token.
+    pub async fn claim(&self, message: &ChunkMessage, seen: &Chunk, owner: String, lease: Duration) -> Result<Claimed, LedgerError> {
+        let (id, seq, recipients) = (&message.broadcast_id, message.chunk, message.recipients.len());
         let (attempt, outcomes, message_ids, condition) = match seen {
             Chunk::Absent => (1, Outcomes::open(recipients), String::new(), "attribute_not_exists(pk)"),
-            Chunk::Confirmed { attempt, outcomes, message_ids } if outcomes.count(Outcome::Retryable) > 0 => {
+            Chunk::Confirmed { attempt, outcomes, message_ids, .. } if outcomes.count(Outcome::Retryable) > 0 => {
                 (attempt + 1, outcomes.reopened(), message_ids.clone(), "chunk_state = :confirmed AND attempt = :seen")
             }
             _ => return Ok(Claimed::Refused(seen.clone())),
         };
         // Both ends of the lease are taken before the write, so that ours is never the later one.
         let lease_ends = self.clock.now() + lease;
+        let claimed_at = self.clock.wall();
         let lease_until =
-            self.clock.wall().saturating_add(SignedDuration::try_from(lease).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
+            claimed_at.saturating_add(SignedDuration::try_from(lease).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
         let key = Key::chunk(id, seq);
         let mut request = self
             .db
@@ -204,13 +225,15 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(key.clone().into_item()))
             .update_expression(
-                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, lease_until = :until, outcomes = :outcomes, expires_at = :expires",
+                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires REMOVE reopened_at",
             )
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":claimed", s("claimed"))
             .expression_attribute_values(":owner", s(&owner))
             .expression_attribute_values(":attempt", n(attempt))
+            .expression_attribute_values(":page", n(message.page))
+            .expression_attribute_values(":at", n(claimed_at.as_millisecond()))
             .expression_attribute_values(":until", n(lease_until.as_millisecond()))
             .expression_attribute_values(":outcomes", s(outcomes.clone()))
             .expression_attribute_values(":expires", n(self.expires_at()));
@@ -223,17 +246,24 @@ impl Ledger {
             message_ids.resize(outcomes.len(), "-".to_owned());
             Claimed::Ours(Claim { id: id.clone(), seq, owner, outcomes: outcomes.clone(), message_ids, lease_ends })
         };
-        match request.send().await {
-            Ok(_) => Ok(ours(owner)),
-            Err(error) => match error.as_service_error() {
+        // A claim whose answer is lost may stand, and would read as in doubt though nothing was sent.
+        // Whoever asked knows that nothing was, so it asks again under the same token while the
+        // lease lasts: what comes of it is either ours or somebody else's.
+        loop {
+            let error = match request.clone().send().await {
+                Ok(_) => return Ok(ours(owner)),
+                Err(error) => error,
+            };
+            match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                     let item = self.refused_by(failed.item.clone(), key).await?;
                     // The SDK's retry of a write whose answer was lost meets our own row.
                     let token = item.as_ref().and_then(|item| item.get("owner_token")).and_then(|token| token.as_s().ok());
-                    if token == Some(&owner) { Ok(ours(owner)) } else { Ok(Claimed::Refused(Chunk::read(item)?)) }
+                    return if token == Some(&owner) { Ok(ours(owner)) } else { Ok(Claimed::Refused(Chunk::read(item)?)) };
                 }
-                _ => Err(LedgerError::call("UpdateItem")(error)),
-            },
+                _ if self.clock.now() >= lease_ends => return Err(LedgerError::call("UpdateItem")(error)),
+                _ => tokio::time::sleep(CLAIM_AGAIN).await,
+            }
         }
     }
 

@@ -11,6 +11,9 @@ pub enum LedgerError {
     /// Stop and look: an item says what no issei writes.
     #[error("ledger item {item} can't be read: {reason}; do not send for this broadcast until it is understood")]
     Corrupt { item: String, reason: String },
+    /// The ledger is not the one that it says it is.
+    #[error("the ledger was restored from a backup: {reason}; it has forgotten sends, so nothing is sent until `issei open-epoch`")]
+    Restored { reason: String },
     /// The caller named a broadcast that the ledger does not hold.
     #[error(
         "there is no broadcast `{id}` in the ledger table `{table}`; check the id with the app's log, and the table with `issei setup`"
@@ -27,6 +30,12 @@ impl LedgerError {
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
         move |error| Self::Unavailable { operation, reason: issei_aws::chain(&error) }
+    }
+
+    /// A chunk says that it belongs to a page that does not hold it.
+    #[must_use]
+    pub fn corrupt_chunk(id: &issei_schema::BroadcastId, chunk: u32, page: u32) -> Self {
+        Self::corrupt(format!("chunk {chunk} of `{id}`"), format!("it names page {page}, which does not hold it"))
     }
 
     pub(crate) fn corrupt(item: impl Into<String>, reason: impl ToString) -> Self {

@@ -1,8 +1,9 @@
 //! Keys, and reading and writing of items.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use issei_schema::BroadcastId;
 use serde::de::DeserializeOwned;
 
@@ -15,7 +16,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 pub(crate) const SHARDS: u32 = 16;
 
 /// Where an item lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) pk: String,
     pub(crate) sk: String,
@@ -42,8 +43,21 @@ impl Key {
         Self { pk: shard(id, seq % SHARDS), sk: format!("chunk#{seq:08}") }
     }
 
+    pub(crate) fn feedback(id: &BroadcastId, seq: u32) -> Self {
+        Self { pk: shard(id, seq % SHARDS), sk: format!("feedback#{seq:08}") }
+    }
+
     pub(crate) fn open(id: &BroadcastId) -> Self {
         Self { pk: OPEN.to_owned(), sk: id.to_string() }
+    }
+
+    pub(crate) fn lineage() -> Self {
+        Self { pk: "ledger".to_owned(), sk: "lineage".to_owned() }
+    }
+
+    /// There once there is any suppressed address.
+    pub(crate) fn suppressions() -> Self {
+        Self { pk: "suppressed".to_owned(), sk: "any".to_owned() }
     }
 
     pub(crate) fn rate() -> Self {
@@ -86,6 +100,31 @@ impl Ledger {
     pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, LedgerError> {
         let request = self.db.get_item().table_name(&self.table).set_key(Some(key.into_item())).consistent_read(true);
         Ok(request.send().await.map_err(LedgerError::call("GetItem"))?.item)
+    }
+
+    /// Reads up to a hundred items with one call, strongly consistent.
+    pub(crate) async fn batch_get(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, LedgerError> {
+        let mut found = HashMap::new();
+        let mut request = KeysAndAttributes::builder().consistent_read(true);
+        let is_empty = keys.is_empty();
+        for key in keys {
+            request = request.keys(key.into_item());
+        }
+        let mut pending = if is_empty { None } else { request.build().ok() };
+        while let Some(request) = pending.take() {
+            let answer =
+                self.db.batch_get_item().request_items(&self.table, request).send().await.map_err(LedgerError::call("BatchGetItem"))?;
+            for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+                found.insert(Key { pk: text("pk"), sk: text("sk") }, item);
+            }
+            // What DynamoDB left undone is asked for again (API reference, `BatchGetItem`).
+            pending = answer.unprocessed_keys.unwrap_or_default().into_values().find(|keys| !keys.keys.is_empty());
+            if pending.is_some() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(found)
     }
 
     /// The item that a failed condition was checked against. Some endpoints leave it out of the

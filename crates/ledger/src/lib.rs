@@ -7,7 +7,10 @@
 //! | progress | `b#ID` | `progress#NN` | [`progress`] |
 //! | page | `b#ID#SHARD` | `page#SEQ` | [`page`] |
 //! | chunk | `b#ID#SHARD` | `chunk#SEQ` | [`chunk`] |
+//! | feedback | `b#ID#SHARD` | `feedback#SEQ` | [`feedback`] |
 //! | open broadcasts | `open` | `ID` | [`broadcast`] |
+//! | suppressed addresses | `suppressed#XX` | digest | [`suppression`] |
+//! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
 //! | the account's rate | `account` | `rate` | [`rate`] |
 //!
 //! What this crate must never do: write a page, chunk or broadcast without a condition; use
@@ -16,7 +19,9 @@
 mod broadcast;
 mod chunk;
 mod error;
+mod feedback;
 mod item;
+mod lineage;
 mod outcome;
 mod page;
 mod permit;
@@ -24,13 +29,17 @@ mod progress;
 mod rate;
 mod recount;
 mod register;
+mod reopen;
 mod state;
+mod suppression;
 mod table;
 mod walk;
 
 pub use broadcast::{AuditEntry, Broadcast, Enumerated, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
 pub use error::LedgerError;
+pub use feedback::{EventKind, Feedback, Merged};
+pub use lineage::{LedgerEpoch, Opened};
 pub use outcome::{Outcome, Outcomes};
 pub use page::{Frozen, Page, PageBuilder, SkipReason, Skipped};
 pub use permit::{Block, Granted, Permit};
@@ -38,8 +47,9 @@ pub use progress::Progress;
 pub use rate::{Slot, SlotRequest};
 pub use register::Registered;
 pub use state::BroadcastState;
+pub use suppression::Suppression;
 pub use table::TableReport;
-pub use walk::{RecipientOutcome, Tally};
+pub use walk::{RecipientOutcome, Tally, Walk, Walked};
 
 use std::time::Duration;
 

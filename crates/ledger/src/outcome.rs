@@ -92,6 +92,19 @@ impl Outcomes {
     }
 }
 
+impl Outcomes {
+    /// The outcomes after it was proved that these positions were not accepted. Only what is in
+    /// doubt or open can be proved so; what else is open then is in doubt.
+    pub(crate) fn disproved(&self, unsent: &[usize]) -> Self {
+        let after = |(at, outcome): (usize, &Outcome)| match outcome {
+            Outcome::Open | Outcome::InDoubt if unsent.contains(&at) => Outcome::Retryable,
+            Outcome::Open => Outcome::InDoubt,
+            other => *other,
+        };
+        Self(self.0.iter().enumerate().map(after).collect())
+    }
+}
+
 impl TryFrom<String> for Outcomes {
     type Error = String;
 
@@ -124,6 +137,17 @@ mod tests {
             for (before, after) in before.iter().zip(after.iter()) {
                 if matches!(before, Outcome::Accepted | Outcome::Rejected | Outcome::InDoubt) {
                     prop_assert_eq!(before, after);
+                }
+            }
+        }
+
+        #[test]
+        fn only_what_is_in_doubt_can_be_disproved(letters in "[.ardt]{1,50}", unsent in proptest::collection::vec(0usize..50, 0..10)) {
+            let before = Outcomes::try_from(letters).unwrap();
+            for (before, after) in before.iter().zip(before.disproved(&unsent).iter()) {
+                match before {
+                    Outcome::Open | Outcome::InDoubt => prop_assert!(matches!(after, Outcome::InDoubt | Outcome::Retryable)),
+                    settled => prop_assert_eq!(settled, after),
                 }
             }
         }

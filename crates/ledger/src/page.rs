@@ -45,6 +45,10 @@ pub enum SkipReason {
     ControlCharacter,
     /// The recipient with its data is larger than 16 KiB.
     DataTooLarge,
+    /// The address bounced for good in an earlier broadcast.
+    Bounced,
+    /// Whose address it is complained about an earlier broadcast.
+    Complained,
 }
 
 /// Somebody in the audience who can't be mailed, and why.

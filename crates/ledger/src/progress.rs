@@ -5,17 +5,32 @@ use issei_schema::BroadcastId;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Key, SHARDS, n, read, s};
-use crate::{Ledger, LedgerError, Outcome, Outcomes};
+use crate::{EventKind, Feedback, Ledger, LedgerError, Merged, Outcome, Outcomes};
 
 /// Approximate counts since the broadcast began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
+    #[serde(default)]
     pub settled_chunks: u64,
+    #[serde(default)]
     pub accepted: u64,
+    #[serde(default)]
     pub rejected: u64,
+    #[serde(default)]
     pub in_doubt: u64,
     /// Sends that were surely not accepted and went back.
     pub retried: u64,
+    /// Recipients of whom any event is known: the provider accepted them. From here on by events.
+    #[serde(default)]
+    pub proven: u64,
+    #[serde(default)]
+    pub delivered: u64,
+    #[serde(default)]
+    pub bounced: u64,
+    #[serde(default)]
+    pub complained: u64,
+    #[serde(default)]
+    pub not_rendered: u64,
 }
 
 impl Progress {
@@ -29,6 +44,31 @@ impl Progress {
         self.settled_chunks += u64::from(outcomes.count(Outcome::Retryable) == 0);
     }
 
+    /// Counts what events have told anew of one chunk.
+    pub fn add_feedback(&mut self, merged: &Merged) {
+        let more = |count: fn(&Feedback) -> u64| count(&merged.after).saturating_sub(count(&merged.before));
+        self.proven += more(Feedback::proven);
+        self.delivered += more(|feedback| feedback.count(EventKind::Delivered));
+        self.bounced += more(|feedback| feedback.count(EventKind::Bounced));
+        self.complained += more(|feedback| feedback.count(EventKind::Complained));
+        self.not_rendered += more(|feedback| feedback.count(EventKind::RenderFailed));
+    }
+
+    fn counts(&self) -> [(&'static str, u64); 10] {
+        [
+            ("settled_chunks", self.settled_chunks),
+            ("accepted", self.accepted),
+            ("rejected", self.rejected),
+            ("in_doubt", self.in_doubt),
+            ("retried", self.retried),
+            ("proven", self.proven),
+            ("delivered", self.delivered),
+            ("bounced", self.bounced),
+            ("complained", self.complained),
+            ("not_rendered", self.not_rendered),
+        ]
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             settled_chunks: self.settled_chunks + other.settled_chunks,
@@ -36,6 +76,11 @@ impl Progress {
             rejected: self.rejected + other.rejected,
             in_doubt: self.in_doubt + other.in_doubt,
             retried: self.retried + other.retried,
+            proven: self.proven + other.proven,
+            delivered: self.delivered + other.delivered,
+            bounced: self.bounced + other.bounced,
+            complained: self.complained + other.complained,
+            not_rendered: self.not_rendered + other.not_rendered,
         }
     }
 }
@@ -43,19 +88,16 @@ impl Progress {
 impl Ledger {
     /// Adds what a consumer has done since it last told. `shard` spreads consumers over items.
     pub async fn add_progress(&self, id: &BroadcastId, shard: u32, progress: Progress) -> Result<(), LedgerError> {
-        let request = self
+        let adds = progress.counts().map(|(name, _)| format!("{name} :{name}")).join(", ");
+        let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::progress(id, shard % SHARDS).into_item()))
-            .update_expression(
-                "ADD settled_chunks :settled_chunks, accepted :accepted, rejected :rejected, in_doubt :in_doubt, retried :retried",
-            )
-            .expression_attribute_values(":settled_chunks", n(progress.settled_chunks))
-            .expression_attribute_values(":accepted", n(progress.accepted))
-            .expression_attribute_values(":rejected", n(progress.rejected))
-            .expression_attribute_values(":in_doubt", n(progress.in_doubt))
-            .expression_attribute_values(":retried", n(progress.retried));
+            .update_expression(format!("ADD {adds}"));
+        for (name, count) in progress.counts() {
+            request = request.expression_attribute_values(format!(":{name}"), n(count));
+        }
         request.send().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }

@@ -1,18 +1,31 @@
-//! Reading many chunks: exact counts, and the outcome of every recipient page by page.
+//! Reading many chunks: a walk over all of a broadcast's, exact counts, and the outcome of every
+//! recipient page by page. A walk holds one answer of DynamoDB at a time, whatever the audience.
+
+use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{BroadcastId, Recipient};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::item::{SHARDS, s, shard};
-use crate::{Chunk, Ledger, LedgerError, Outcome, Totals};
+use crate::item::{Item, SHARDS, s, shard};
+use crate::{Chunk, EventKind, Feedback, Ledger, LedgerError, Outcome, Totals};
 
-/// Exact counts over all chunks that anybody has claimed.
+/// A chunk as a walk finds it, with what events say of it.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    pub seq: u32,
+    /// Absent where events name a chunk that nobody has claimed.
+    pub chunk: Chunk,
+    pub feedback: Feedback,
+}
+
+/// Exact counts over all chunks that anybody has claimed, in the light of the events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Chunks that have been claimed at least once.
     pub chunks: u64,
-    /// Recipients of claims that are not confirmed. Open or in doubt, as their leases say.
+    /// Recipients of claims that are not confirmed, and of whom no event is known. Open or in doubt,
+    /// as their leases say.
     pub open: u64,
     /// When the last of the leases of unconfirmed claims is over.
     pub open_until: Option<Timestamp>,
@@ -25,6 +38,8 @@ pub struct RecipientOutcome {
     pub recipient: Recipient,
     pub chunk: u32,
     pub outcome: Option<Outcome>,
+    /// What the provider's events say.
+    pub events: Vec<EventKind>,
 }
 
 impl Tally {
@@ -44,10 +59,12 @@ impl Tally {
         self.chunks == u64::from(chunks) && self.confirmed.retryable == 0 && over
     }
 
-    fn add(&mut self, chunk: &Chunk) {
+    /// Counts one chunk.
+    pub fn add(&mut self, Walked { chunk, feedback, .. }: &Walked) {
+        let Some(outcomes) = chunk.outcomes() else { return };
         self.chunks += 1;
-        for outcome in chunk.outcomes().into_iter().flat_map(crate::Outcomes::iter) {
-            match outcome {
+        for (at, outcome) in outcomes.iter().enumerate() {
+            match feedback.settle(at, outcome) {
                 Outcome::Open => self.open += 1,
                 Outcome::Accepted => self.confirmed.accepted += 1,
                 Outcome::Rejected => self.confirmed.rejected += 1,
@@ -55,37 +72,97 @@ impl Tally {
                 Outcome::InDoubt => self.confirmed.in_doubt += 1,
             }
         }
+        self.confirmed.delivered += feedback.count(EventKind::Delivered);
+        self.confirmed.bounced += feedback.count(EventKind::Bounced);
+        self.confirmed.complained += feedback.count(EventKind::Complained);
+        self.confirmed.not_rendered += feedback.count(EventKind::RenderFailed);
         if let Chunk::Claimed { lease_until, .. } = chunk {
             self.open_until = self.open_until.max(Some(*lease_until));
         }
     }
 }
 
-impl Ledger {
-    /// Counts every chunk. Reads the whole broadcast: about one call for each 300 full chunks.
-    pub async fn tally(&self, id: &BroadcastId) -> Result<Tally, LedgerError> {
-        let mut tally = Tally::default();
-        for number in 0..SHARDS {
-            let mut after = None;
-            loop {
-                let query = self
-                    .db
-                    .query()
-                    .table_name(&self.table)
-                    .consistent_read(true)
-                    .key_condition_expression("pk = :pk AND begins_with(sk, :chunk)")
-                    .projection_expression("chunk_state, owner_token, attempt, lease_until, outcomes")
-                    .expression_attribute_values(":pk", s(shard(id, number)))
-                    .expression_attribute_values(":chunk", AttributeValue::S("chunk#".to_owned()));
-                let answer = query.set_exclusive_start_key(after).send().await.map_err(LedgerError::call("Query"))?;
-                for item in answer.items.unwrap_or_default() {
-                    tally.add(&Chunk::read(Some(item))?);
-                }
-                after = answer.last_evaluated_key.filter(|key| !key.is_empty());
-                if after.is_none() {
-                    break;
-                }
+/// The items of one kind in one shard, answer by answer.
+struct Cursor {
+    prefix: &'static str,
+    items: VecDeque<(u32, Item)>,
+    after: Option<Item>,
+    is_over: bool,
+}
+
+impl Cursor {
+    fn new(prefix: &'static str) -> Self {
+        Self { prefix, items: VecDeque::new(), after: None, is_over: false }
+    }
+
+    /// The number of the next item, read where it is not at hand.
+    async fn peek(&mut self, ledger: &Ledger, pk: &str) -> Result<Option<u32>, LedgerError> {
+        while self.items.is_empty() && !self.is_over {
+            let query = ledger
+                .db
+                .query()
+                .table_name(&ledger.table)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", s(pk))
+                .expression_attribute_values(":prefix", s(self.prefix));
+            let answer = query.set_exclusive_start_key(self.after.take()).send().await.map_err(LedgerError::call("Query"))?;
+            for item in answer.items.unwrap_or_default() {
+                let sk = item.get("sk").and_then(|sk: &AttributeValue| sk.as_s().ok()).cloned().unwrap_or_default();
+                let seq = sk.strip_prefix(self.prefix).and_then(|seq| seq.parse().ok());
+                self.items.push_back((seq.ok_or_else(|| LedgerError::corrupt(sk, "its sort key has no number"))?, item));
             }
+            self.after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            self.is_over = self.after.is_none();
+        }
+        Ok(self.items.front().map(|(seq, _)| *seq))
+    }
+
+    fn take(&mut self, seq: u32) -> Option<Item> {
+        self.items.front().is_some_and(|(next, _)| *next == seq).then(|| self.items.pop_front())?.map(|(_, item)| item)
+    }
+}
+
+/// A walk over every chunk of a broadcast that was claimed, or of which events tell.
+pub struct Walk<'a> {
+    ledger: &'a Ledger,
+    id: &'a BroadcastId,
+    shard: u32,
+    chunks: Cursor,
+    feedback: Cursor,
+}
+
+impl Walk<'_> {
+    /// The next chunk; nothing at the end.
+    pub async fn next(&mut self) -> Result<Option<Walked>, LedgerError> {
+        while self.shard < SHARDS {
+            let pk = shard(self.id, self.shard);
+            let chunk = self.chunks.peek(self.ledger, &pk).await?;
+            let feedback = self.feedback.peek(self.ledger, &pk).await?;
+            if let Some(seq) = chunk.into_iter().chain(feedback).min() {
+                let chunk = Chunk::read(self.chunks.take(seq))?;
+                return Ok(Some(Walked { seq, chunk, feedback: Feedback::read(self.feedback.take(seq).as_ref()) }));
+            }
+            self.shard += 1;
+            (self.chunks, self.feedback) = (Cursor::new("chunk#"), Cursor::new("feedback#"));
+        }
+        Ok(None)
+    }
+}
+
+impl Ledger {
+    /// Walks over every chunk of a broadcast: about one call for each 300 full chunks, and as many
+    /// again for what events say of them.
+    #[must_use]
+    pub fn walk<'a>(&'a self, id: &'a BroadcastId) -> Walk<'a> {
+        Walk { ledger: self, id, shard: 0, chunks: Cursor::new("chunk#"), feedback: Cursor::new("feedback#") }
+    }
+
+    /// Counts every chunk.
+    pub async fn tally(&self, id: &BroadcastId) -> Result<Tally, LedgerError> {
+        let (mut tally, mut walk) = (Tally::default(), self.walk(id));
+        while let Some(walked) = walk.next().await? {
+            tally.add(&walked);
         }
         Ok(tally)
     }
@@ -98,14 +175,17 @@ impl Ledger {
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in chunks.chunks(100) {
             let wanted: Vec<_> = some.iter().map(|(chunk, _)| (id.clone(), *chunk)).collect();
-            let found = self.chunks(&wanted).await?;
+            let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();
+            let (found, feedback) = (self.chunks(&wanted).await?, self.feedback(id, &numbers).await?);
             for (chunk, recipients) in some {
                 let known: Vec<Outcome> =
                     found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes).into_iter().flat_map(crate::Outcomes::iter).collect();
+                let feedback = feedback.get(chunk).cloned().unwrap_or_default();
                 outcomes.extend(recipients.iter().enumerate().map(|(at, recipient)| RecipientOutcome {
                     recipient: recipient.clone(),
                     chunk: *chunk,
-                    outcome: known.get(at).copied(),
+                    outcome: known.get(at).map(|outcome| feedback.settle(at, *outcome)),
+                    events: feedback.kinds(at).collect(),
                 }));
             }
         }

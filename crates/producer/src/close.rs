@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, LedgerError, Transition};
-use issei_schema::BroadcastId;
+use issei_schema::{BroadcastId, InDoubtPolicy};
 use jiff::SignedDuration;
 
 use crate::service::{Producer, ProducerError};
@@ -104,7 +104,13 @@ impl Producer {
     async fn complete(&self, broadcast: &Broadcast) -> Result<(), ProducerError> {
         let tally = self.ledger.tally(&broadcast.broadcast_id).await?;
         let quiet = SignedDuration::try_from(self.options.timing.request_lifetime).unwrap_or(SignedDuration::MAX);
-        if tally.is_settled(broadcast.chunks, self.clock.wall(), quiet) && self.ledger.complete(broadcast, &tally, &self.actor).await? {
+        // Doubt that evidence may still end could cause a send; so that is not the end.
+        let may_reopen =
+            broadcast.in_doubt != InDoubtPolicy::Hold && tally.totals().in_doubt > 0 && self.clock.wall() < broadcast.not_after;
+        if !may_reopen
+            && tally.is_settled(broadcast.chunks, self.clock.wall(), quiet)
+            && self.ledger.complete(broadcast, &tally, &self.actor).await?
+        {
             tracing::info!(broadcast.id = %broadcast.broadcast_id, totals = ?tally.totals(), "broadcast complete");
         }
         Ok(())

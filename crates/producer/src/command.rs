@@ -26,6 +26,10 @@ pub enum Refusal {
     #[error("field `not_after` is {not_after}, more than {} hours ahead of now ({now}); bring it nearer", limits::NOT_AFTER_HOURS_MAX)]
     TooFarAhead { not_after: Timestamp, now: Timestamp },
     #[error(
+        "the command is older than epoch {epoch} of the ledger, opened at {opened_at} after a restore: whether it was carried out before nobody knows; send a new one if it was not"
+    )]
+    BeforeEpoch { epoch: u64, opened_at: Timestamp },
+    #[error(
         "field `broadcast_id`: `{id}` belongs to another command (hash {first}, this one {second}); the first goes on untouched; choose a new id for new content"
     )]
     OtherContent { id: String, first: String, second: String },

@@ -1,9 +1,9 @@
 //! Freezing the audience: page after page into the ledger, before anything is enqueued.
 
-use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LedgerError, Page, PageBuilder, SkipReason, Transition};
-use issei_schema::BroadcastCommand;
+use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LedgerError, Page, PageBuilder, SkipReason, Suppression, Transition};
+use issei_schema::{Address, BroadcastCommand};
 
-use crate::row::{Judged, Needed, judge};
+use crate::row::{Judged, Needed, judge, quotable};
 use crate::service::{Producer, ProducerError};
 use crate::source::{Row, Source};
 
@@ -66,8 +66,33 @@ impl Producer {
         }
         // A short read is the end only where nothing more comes after it; the next read tells.
         let is_last = rows.is_empty();
-        fill(&mut builder, rows, needed);
+        let mut candidates = candidates(rows, needed);
+        self.skip_suppressed(&mut candidates).await?;
+        fill(&mut builder, candidates);
         Ok(Built { page: builder.build(), is_last })
+    }
+
+    /// Whoever bounced or complained in an earlier broadcast is not mailed again.
+    async fn skip_suppressed(&self, candidates: &mut [Candidate]) -> Result<(), LedgerError> {
+        let recipients: Vec<usize> =
+            (0..candidates.len()).filter(|at| candidates.get(*at).is_some_and(|c| matches!(c.judged, Judged::Recipient(..)))).collect();
+        let addresses: Vec<&Address> = candidates
+            .iter()
+            .filter_map(|candidate| match &candidate.judged {
+                Judged::Recipient(recipient, _) => Some(&recipient.address),
+                Judged::Skipped(..) => None,
+            })
+            .collect();
+        for (place, why) in self.ledger.suppressed(&addresses).await? {
+            let reason = match why {
+                Suppression::Bounced => SkipReason::Bounced,
+                Suppression::Complained => SkipReason::Complained,
+            };
+            if let Some(candidate) = recipients.get(place).and_then(|at| candidates.get_mut(*at)) {
+                candidate.judged = Judged::Skipped(quotable(&candidate.key), reason);
+            }
+        }
+        Ok(())
     }
 
     async fn over_budget(&self, broadcast: &Broadcast, source: &Source) -> Result<Broadcast, ProducerError> {
@@ -86,9 +111,17 @@ impl Producer {
     }
 }
 
-/// Puts rows into the page until it is full. All rows of one key go together: the first is the
-/// recipient, and the others are recorded as duplicates.
-fn fill(builder: &mut PageBuilder, rows: Vec<Row>, needed: &Needed) {
+/// A key of the audience with what its first row comes to, and in how many more rows it stands.
+struct Candidate {
+    key: String,
+    judged: Judged,
+    repeats: u64,
+}
+
+/// Judges rows. All rows of one key go together: the first is the recipient, and the others are
+/// recorded as duplicates.
+fn candidates(rows: Vec<Row>, needed: &Needed) -> Vec<Candidate> {
+    let mut candidates = Vec::with_capacity(rows.len());
     let mut rows = rows.into_iter().peekable();
     while let Some(row) = rows.next() {
         let key = row.key.clone();
@@ -96,7 +129,15 @@ fn fill(builder: &mut PageBuilder, rows: Vec<Row>, needed: &Needed) {
         while rows.next_if(|next| next.key == key).is_some() {
             repeats += 1;
         }
-        let fits = match judge(row, needed) {
+        candidates.push(Candidate { key, judged: judge(row, needed), repeats });
+    }
+    candidates
+}
+
+/// Puts candidates into the page until it is full.
+fn fill(builder: &mut PageBuilder, candidates: Vec<Candidate>) {
+    for Candidate { key, judged, repeats } in candidates {
+        let fits = match judged {
             Judged::Recipient(recipient, bytes) => builder.push(recipient, bytes, repeats),
             Judged::Skipped(key, reason) => builder.skip(key, reason, 1 + repeats),
         };

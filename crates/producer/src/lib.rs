@@ -10,11 +10,13 @@ mod close;
 mod command;
 mod enqueue;
 mod freeze;
+mod repair;
 mod row;
 mod service;
 mod source;
 
 pub use audience::{AudienceConfig, KeyType};
 pub use command::{Refusal, check_command};
+pub use repair::{Repair, RepairError, Repairer};
 pub use service::{Options, Producer, ProducerError};
 pub use source::{Source, SourceError};

@@ -66,7 +66,7 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
 }
 
 /// A key as it may stand in a record, however long and strange it is.
-fn quotable(key: &str) -> String {
+pub(crate) fn quotable(key: &str) -> String {
     key.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

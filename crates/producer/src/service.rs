@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Ledger, LedgerError, Registered};
+use issei_ledger::{Ledger, LedgerEpoch, LedgerError, Registered};
 use issei_schema::{Actor, BroadcastCommand};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -84,10 +84,14 @@ impl Producer {
     /// Works until `shutdown`. A command that is being carried out then stays in the queue and goes
     /// on from the ledger, here or elsewhere.
     pub async fn run(&self, shutdown: CancellationToken) {
-        tokio::join!(self.take_commands(&shutdown), self.look_after(&shutdown));
+        self.ledger.while_whole(&self.chunks, &shutdown, |epoch, token| self.work(epoch, token)).await;
     }
 
-    async fn take_commands(&self, shutdown: &CancellationToken) {
+    async fn work(&self, epoch: LedgerEpoch, shutdown: CancellationToken) {
+        tokio::join!(self.take_commands(epoch, &shutdown), self.look_after(&shutdown));
+    }
+
+    async fn take_commands(&self, epoch: LedgerEpoch, shutdown: &CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
         while let Some(received) = shutdown.run_until_cancelled(self.commands.receive(1, POLL)).await {
             match received {
@@ -95,7 +99,7 @@ impl Producer {
                     backoff.reset();
                     for message in messages {
                         // Every step of a command is durable, so it may be cut off anywhere.
-                        shutdown.run_until_cancelled(self.take(&message)).await;
+                        shutdown.run_until_cancelled(self.take(epoch, &message)).await;
                     }
                 }
                 Err(error) => {
@@ -116,9 +120,9 @@ impl Producer {
     }
 
     /// Carries out one message, and keeps it hidden meanwhile.
-    async fn take(&self, message: &Message) {
+    async fn take(&self, epoch: LedgerEpoch, message: &Message) {
         let done = tokio::select! {
-            done = self.carry_out(message) => done,
+            done = self.carry_out(epoch, message) => done,
             () = self.keep_hidden(message) => return,
         };
         let settled = match done {
@@ -149,13 +153,26 @@ impl Producer {
         }
     }
 
-    async fn carry_out(&self, message: &Message) -> Result<Done, ProducerError> {
+    async fn carry_out(&self, epoch: LedgerEpoch, message: &Message) -> Result<Done, ProducerError> {
         let command = match BroadcastCommand::parse(&message.body) {
             Ok(command) => command,
             Err(error) => return Ok(Done::Bury(error.into())),
         };
+        if let Some(refusal) = self.from_before(epoch, message, &command).await? {
+            return Ok(Done::Bury(refusal));
+        }
         let span = tracing::info_span!("broadcast", broadcast.id = %command.broadcast_id);
         self.carry_out_command(&command).instrument(span).await
+    }
+
+    /// A ledger that was restored may have forgotten the whole broadcast of an old command.
+    async fn from_before(&self, epoch: LedgerEpoch, message: &Message, command: &BroadcastCommand) -> Result<Option<Refusal>, LedgerError> {
+        let opened_at = epoch.opened_at;
+        if epoch.epoch == 1 || message.sent_at_ms >= opened_at.as_millisecond() {
+            return Ok(None);
+        }
+        let is_known = self.ledger.find_broadcast(&command.broadcast_id).await?.is_some();
+        Ok((!is_known).then_some(Refusal::BeforeEpoch { epoch: epoch.epoch, opened_at }))
     }
 
     async fn carry_out_command(&self, command: &BroadcastCommand) -> Result<Done, ProducerError> {

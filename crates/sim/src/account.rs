@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::events::Events;
+
 /// Settings of the simulated account. All can change while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +24,8 @@ pub struct Account {
     pub redelivery: f64,
     /// How probable it is that an entry of `SendMessageBatch` fails (0 to 1).
     pub batch_entry_failure: f64,
+    /// What the provider tells afterwards.
+    pub events: Events,
 }
 
 impl Default for Account {
@@ -35,6 +39,7 @@ impl Default for Account {
             deliveries: 1,
             redelivery: 0.0,
             batch_entry_failure: 0.0,
+            events: Events::default(),
         }
     }
 }

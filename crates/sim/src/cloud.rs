@@ -39,6 +39,9 @@ pub enum StoreKind {
 /// How many calls each service got, by operation.
 pub type Counts = BTreeMap<(&'static str, String), u64>;
 
+/// The items of a table at one moment.
+pub struct Backup(Vec<(String, String, String)>);
+
 /// A simulated AWS account.
 pub struct Cloud {
     state: Mutex<State>,
@@ -186,6 +189,33 @@ impl Cloud {
     /// Fails where the store can't be read.
     pub fn mails(&self) -> Result<Vec<Mail>, StoreError> {
         self.state().store.mails()
+    }
+
+    /// The account's suppression list: addresses with their reasons.
+    #[must_use]
+    pub fn suppressed(&self) -> BTreeMap<String, String> {
+        self.state().ses.suppressed.clone()
+    }
+
+    /// Every item of a table, as a backup of it would hold them.
+    ///
+    /// # Errors
+    /// Fails where the store can't be read.
+    pub fn back_up(&self, table: &str) -> Result<Backup, StoreError> {
+        self.state().store.items(table).map(Backup)
+    }
+
+    /// Puts a backup in place of a table. With `as_new` it is another table to AWS, as a restore
+    /// by DynamoDB itself always makes.
+    ///
+    /// # Errors
+    /// Fails where the store can't be written.
+    pub fn restore(&self, table: &str, backup: &Backup, as_new: bool) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if as_new {
+            state.tables.renew(table);
+        }
+        state.store.replace_items(table, &backup.0)
     }
 
     /// Recipients that the provider has accepted so far.

@@ -12,6 +12,7 @@ mod answer;
 mod cloud;
 mod connector;
 mod dynamodb;
+mod events;
 mod faults;
 mod listener;
 mod ses;
@@ -19,8 +20,9 @@ mod sqs;
 mod store;
 
 pub use account::{Account, EntryRule};
-pub use cloud::{Cloud, Counts, Options, StoreKind};
+pub use cloud::{Backup, Cloud, Counts, Options, StoreKind};
 pub use connector::connector;
+pub use events::{Envelope, EventRule, Events};
 pub use faults::{Fault, Rule};
 pub use listener::{Listening, listen};
 pub use store::{Mail, SentTo, StoreError};

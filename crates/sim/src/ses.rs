@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 
 use crate::answer::ApiError;
 use crate::cloud::State;
+use crate::events::Accepted;
 use crate::store::Mail;
 
 #[derive(Default)]
 pub(crate) struct Ses {
     configuration_sets: BTreeMap<String, bool>,
+    /// Addresses on the account's suppression list, with the reason.
+    pub(crate) suppressed: BTreeMap<String, String>,
     /// Stored templates are known by name alone; they render the data as it comes.
     sent: u64,
     recent: VecDeque<(Instant, u64)>,
@@ -114,6 +117,7 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
         (&Method::GET, "/v2/email/account") => Some("GetAccount"),
         (&Method::POST, "/v2/email/outbound-bulk-emails") => Some("SendBulkEmail"),
         (&Method::POST, "/v2/email/configuration-sets") => Some("CreateConfigurationSet"),
+        (&Method::PUT, "/v2/email/suppression/addresses") => Some("PutSuppressedDestination"),
         (&Method::GET, path) if path.starts_with("/v2/email/configuration-sets/") => Some("GetConfigurationSet"),
         _ => None,
     }
@@ -141,6 +145,11 @@ impl State {
                     return Err(ApiError::new("NotFoundException", "no such configuration set").status(StatusCode::NOT_FOUND));
                 }
                 Ok(json!({ "ConfigurationSetName": name, "SendingOptions": { "SendingEnabled": true } }))
+            }
+            "PutSuppressedDestination" => {
+                let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+                self.ses.suppressed.insert(text("EmailAddress"), text("Reason"));
+                Ok(json!({}))
             }
             "SendBulkEmail" => {
                 let bulk = Bulk::deserialize(body).map_err(|error| bad(error.to_string()))?;
@@ -235,9 +244,15 @@ impl State {
         self.ses.sent += 1;
         let sent = self.ses.sent;
         // As long as a real one, so that ledger items have their real size.
-        Ok(
-            json!({ "Status": "SUCCESS", "MessageId": format!("0100{sent:012x}-{sent:08x}-{:04x}-{:04x}-{:04x}-{sent:012x}-000000", sent % 7919, sent % 7907, sent % 7901) }),
-        )
+        let id = format!("0100{sent:012x}-{sent:08x}-{:04x}-{:04x}-{:04x}-{sent:012x}-000000", sent % 7919, sent % 7907, sent % 7901);
+        let tags = entry.replacement_tags.iter().map(|tag| (tag.name.clone(), json!([tag.value]))).collect::<serde_json::Map<_, _>>();
+        self.tell_events(&Accepted {
+            message_id: &id,
+            source: bulk.from_email_address.as_deref().unwrap_or_default(),
+            destination: &entry.destination.to_addresses,
+            tags: Value::Object(tags),
+        })?;
+        Ok(json!({ "Status": "SUCCESS", "MessageId": id }))
     }
 
     fn over_rate(&mut self) -> bool {

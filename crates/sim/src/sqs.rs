@@ -26,6 +26,7 @@ pub(crate) struct Queues {
 
 struct Queue {
     attributes: BTreeMap<String, String>,
+    tags: BTreeMap<String, String>,
     messages: BTreeMap<u64, Message>,
     visible: VecDeque<u64>,
     hidden: BinaryHeap<Reverse<(Instant, u64, u64)>>,
@@ -161,8 +162,32 @@ impl State {
                 seqs.into_iter().try_for_each(|seq| self.store.delete_message(seq))?;
                 Ok(json!({}))
             }
+            "StartMessageMoveTask" => self.move_messages(body),
+            "TagQueue" => {
+                let tags = parse::<BTreeMap<String, String>>(&body["Tags"])?;
+                self.queue(body)?.1.tags.extend(tags);
+                Ok(json!({}))
+            }
+            "ListQueueTags" => Ok(json!({ "Tags": self.queue(body)?.1.tags })),
             other => Err(ApiError::not_simulated(other)),
         }
+    }
+
+    /// Moves a dead-letter queue's messages back to where they came from, at once.
+    fn move_messages(&mut self, body: &Value) -> Result<Value, ApiError> {
+        let source = body["SourceArn"].as_str().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default().to_owned();
+        let redrives_here = |queue: &Queue| queue.redrive().is_some_and(|(target, _)| target == source);
+        let home = self.sqs.queues.iter().find(|(_, queue)| redrives_here(queue)).map(|(name, _)| name.clone());
+        let home = home.ok_or_else(|| ApiError::new("InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue."))?;
+        let dead = self.sqs.queues.get_mut(&source).ok_or_else(|| missing(&source))?;
+        let (messages, _) = (std::mem::take(&mut dead.messages), dead.visible.drain(..).count());
+        let queue = self.sqs.queues.get_mut(&home).ok_or_else(|| missing(&home))?;
+        for (seq, message) in messages {
+            queue.messages.insert(seq, Message { receives: 0, handle: 0, hidden_as: 0, ..message });
+            queue.show(seq);
+        }
+        self.arrivals.notify_waiters();
+        Ok(json!({ "TaskHandle": "dGFzaw==" }))
     }
 
     fn create_queue(&mut self, body: &Value, base: &str) -> Result<Value, ApiError> {
@@ -180,7 +205,8 @@ impl State {
                 ));
             }
         } else {
-            let queue = Queue { attributes, messages: BTreeMap::new(), visible: VecDeque::new(), hidden: BinaryHeap::new() };
+            let queue =
+                Queue { attributes, tags: BTreeMap::new(), messages: BTreeMap::new(), visible: VecDeque::new(), hidden: BinaryHeap::new() };
             self.sqs.queues.insert(name.clone(), queue);
         }
         Ok(json!({ "QueueUrl": format!("{base}/000000000000/{name}") }))
@@ -203,6 +229,12 @@ impl State {
         let wanted: Vec<String> = if body["AttributeNames"].is_null() { Vec::new() } else { parse(&body["AttributeNames"])? };
         attributes.retain(|attribute, _| wanted.iter().any(|wanted| wanted == "All" || wanted == attribute));
         Ok(json!({ "Attributes": attributes }))
+    }
+
+    /// A message that another service puts on a queue.
+    pub(crate) fn put_on_queue(&mut self, queue: &str, body: &str, delay: u64) -> Result<(), ApiError> {
+        self.enqueue(&json!({ "QueueUrl": queue }), &json!({ "MessageBody": body, "DelaySeconds": delay }))?;
+        Ok(())
     }
 
     fn send_message(&mut self, message: &Value) -> Result<Value, ApiError> {

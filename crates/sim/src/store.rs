@@ -89,6 +89,21 @@ impl Store {
         Ok(())
     }
 
+    /// Every item of a table as it is stored: partition key, sort key, body.
+    pub(crate) fn items(&self, table: &str) -> Result<Vec<(String, String, String)>, StoreError> {
+        let mut statement = self.0.prepare("SELECT pk, sk, body FROM item WHERE tbl = ?1")?;
+        let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) fn replace_items(&self, table: &str, items: &[(String, String, String)]) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM item WHERE tbl = ?1", [table])?;
+        for (pk, sk, body) in items {
+            self.0.prepare_cached("INSERT INTO item (tbl, pk, sk, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![table, pk, sk, body])?;
+        }
+        Ok(())
+    }
+
     /// Rows of one partition in key order, `after` excluded, up to `bytes_max` of items.
     pub(crate) fn range(
         &self,

@@ -8,11 +8,12 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_consumer::{AddressHash, Consumer};
-use issei_ledger::{Broadcast, Ledger, Outcome, RecipientOutcome};
-use issei_producer::{AudienceConfig, Producer};
+use issei_feedback::{Feedback, Handled, Limits, Rules};
+use issei_ledger::{Broadcast, Ledger, Outcome, RecipientOutcome, Totals};
+use issei_producer::{AudienceConfig, Producer, Repairer};
 use issei_schema::{Actor, BroadcastCommand, BroadcastId};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,8 @@ pub struct WorldOptions {
     pub seed: u64,
     pub max_failures_in_a_row: u32,
     pub timing: Timing,
+    pub limits: Limits,
+    pub rules: Rules,
 }
 
 impl Default for WorldOptions {
@@ -41,15 +44,17 @@ impl Default for WorldOptions {
             max_receives: 10,
             seed: 1,
             max_failures_in_a_row: 10,
+            limits: Limits { bounce_rate_max: 0.02, complaint_rate_max: 0.0005, recipients_min: 1_000, events_min: 5 },
+            rules: Rules { wait: Duration::from_hours(1), neighbours_min: 20 },
             // Real time passes in these tests, so the timeouts that they wait for are short. None
             // of them decides an outcome: where one must be over, a test says so to the clock.
             timing: Timing {
-                send: Duration::from_secs(1),
-                permit_life: Duration::from_millis(1_500),
+                send: Duration::from_millis(1_500),
+                permit_life: Duration::from_secs(2),
                 ledger: Duration::from_millis(1_500),
-                lease: Duration::from_secs(3),
-                handler: Duration::from_millis(3_300),
-                visibility: Duration::from_secs(20),
+                lease: Duration::from_millis(3_500),
+                handler: Duration::from_millis(3_800),
+                visibility: Duration::from_secs(23),
                 request_lifetime: Duration::ZERO,
             },
         }
@@ -81,7 +86,7 @@ impl World {
 
     async fn set_up(&self) {
         self.ledger().ensure_table().await.unwrap();
-        for name in ["commands", "chunks"] {
+        for name in ["commands", "chunks", "feedback"] {
             let dead = self.clients.sqs.create_queue().queue_name(format!("{name}-dead")).send().await.unwrap().queue_url.unwrap();
             let arn = self
                 .clients
@@ -100,6 +105,11 @@ impl World {
             create.attributes(QueueAttributeName::VisibilityTimeout, visibility).send().await.unwrap();
         }
         self.clients.ses.create_configuration_set().configuration_set_name("issei").send().await.unwrap();
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.wall()
     }
 
     /// What is started from now on believes that it is so much later.
@@ -141,6 +151,40 @@ impl World {
         Consumer::new(self.ledger(), queue, self.clients.ses.clone(), self.clock.clone(), Dice::system(), actor(), options)
     }
 
+    pub async fn feedback(&self) -> Feedback {
+        let options = issei_feedback::Options {
+            limits: self.options.limits,
+            rules: self.options.rules,
+            sweep_every: Duration::from_millis(200),
+            timing: self.options.timing,
+        };
+        let (events, chunks) = (self.queue("feedback").await, self.queue("chunks").await);
+        Feedback::new(self.ledger(), events, chunks, self.clients.ses.clone(), self.clock.clone(), Dice::system(), actor(), options)
+    }
+
+    /// Takes every event that waits, as one batch of the feedback consumer after another.
+    pub async fn take_events(&self) {
+        let (feedback, queue) = (self.feedback().await, self.queue("feedback").await);
+        loop {
+            let messages = queue.receive(10, Duration::ZERO).await.unwrap();
+            if messages.is_empty() {
+                return;
+            }
+            let handled = feedback.handle_batch(&messages).await;
+            for (message, handled) in messages.iter().zip(handled) {
+                match handled {
+                    Handled::Done => queue.delete_batch(vec![message.receipt.clone()]).await.unwrap(),
+                    Handled::Bury(reason) => queue.bury(message, &reason).await.unwrap(),
+                    Handled::Again => {}
+                }
+            }
+        }
+    }
+
+    pub async fn repairer(&self) -> Repairer {
+        Repairer::new(self.ledger(), self.queue("commands").await, self.queue("chunks").await)
+    }
+
     /// Drops a command, or anything else, on the commands queue.
     pub async fn post(&self, body: &str) {
         self.queue("commands").await.send(body, Duration::ZERO).await.unwrap();
@@ -153,16 +197,44 @@ impl World {
     /// Runs a producer and `consumers` consumers until `is_over` says so of the broadcast.
     pub async fn run_until(&self, id: &str, consumers: usize, is_over: impl Fn(&Broadcast) -> bool) -> Broadcast {
         let stop = CancellationToken::new();
+        let services = self.start_some(&stop, consumers).await;
+        let broadcast = self.wait_until(id, is_over).await;
+        stop.cancel();
+        services.join_all().await;
+        broadcast
+    }
+
+    /// Runs a producer and two consumers until the exact counts are so.
+    pub async fn run_until_counted(&self, id: &str, is_so: impl Fn(Totals) -> bool) {
+        let stop = CancellationToken::new();
+        let services = self.start(&stop).await;
+        let id: BroadcastId = id.parse().unwrap();
+        let mut last = None;
+        for _ in 0..600 {
+            last = self.ledger().tally(&id).await.ok().map(|tally| tally.totals());
+            if last.is_some_and(&is_so) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        stop.cancel();
+        services.join_all().await;
+        assert!(last.is_some_and(is_so), "not so after 30 s: {last:?}");
+    }
+
+    /// Starts a producer and two consumers.
+    pub async fn start(&self, stop: &CancellationToken) -> JoinSet<()> {
+        self.start_some(stop, 2).await
+    }
+
+    async fn start_some(&self, stop: &CancellationToken, consumers: usize) -> JoinSet<()> {
         let mut services = JoinSet::new();
         let (producer, token) = (self.producer().await, stop.clone());
         services.spawn(async move { producer.run(token).await });
         for _ in 0..consumers {
             services.spawn(self.consumer().await.run(stop.clone()));
         }
-        let broadcast = self.wait_until(id, is_over).await;
-        stop.cancel();
-        while services.join_next().await.is_some() {}
-        broadcast
+        services
     }
 
     /// Runs everything until the broadcast is complete or stopped.
@@ -243,7 +315,7 @@ impl World {
     /// No message waits or is in flight in the chunks queue.
     pub async fn assert_drained(&self) {
         let mut depths = [0; 3];
-        for _ in 0..100 {
+        for _ in 0..300 {
             depths = self.queue("chunks").await.depths().await.unwrap();
             if depths[..2] == [0, 0] {
                 return;

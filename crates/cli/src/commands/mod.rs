@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod operate;
+pub(crate) mod repair;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod setup;

@@ -25,6 +25,15 @@ pub(crate) async fn consumer(settings: &Settings) -> anyhow::Result<Ended> {
     Ok(Ended::Well)
 }
 
+pub(crate) async fn feedback(settings: &Settings) -> anyhow::Result<Ended> {
+    let feedback = Parts::connect(settings).await.feedback().await?;
+    let shutdown = on_signal()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "feedback consumer started");
+    feedback.run(shutdown).await;
+    tracing::info!("feedback consumer ended");
+    Ok(Ended::Well)
+}
+
 /// Cancelled by SIGTERM or Ctrl-C. The work in flight is finished; a second signal changes nothing,
 /// since cutting off a send would leave it in doubt.
 pub(crate) fn on_signal() -> anyhow::Result<CancellationToken> {

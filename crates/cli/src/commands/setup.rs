@@ -34,7 +34,7 @@ pub(crate) async fn run(settings: &Settings, as_json: bool) -> anyhow::Result<En
 pub(crate) async fn make(parts: &Parts) -> anyhow::Result<Vec<Made>> {
     let settings = &parts.settings;
     let mut made = Vec::new();
-    for name in [&settings.commands_queue, &settings.chunks_queue] {
+    for name in [&settings.commands_queue, &settings.chunks_queue, &settings.feedback_queue] {
         make_queue(parts, name, &mut made).await?;
     }
     let table = parts.ledger().ensure_table().await?;

@@ -29,6 +29,11 @@ struct Status {
     rejected: u64,
     retryable: u64,
     in_doubt: u64,
+    /// From here on by the provider's events, as far as they have come.
+    delivered: u64,
+    bounced: u64,
+    complained: u64,
+    not_rendered: u64,
     permits_granted: u64,
     permits_left: u64,
     permits_withheld: u64,
@@ -73,7 +78,19 @@ async fn read(parts: &Parts, options: &StatusOptions) -> anyhow::Result<(Status,
     let (totals, exact) = match broadcast.totals {
         Some(totals) => (totals, true),
         None if options.exact => (ledger.tally(&options.id).await?.totals(), true),
-        None => (Totals { accepted: progress.accepted, rejected: progress.rejected, retryable: 0, in_doubt: progress.in_doubt }, false),
+        None => (
+            Totals {
+                accepted: progress.accepted,
+                rejected: progress.rejected,
+                retryable: 0,
+                in_doubt: progress.in_doubt,
+                delivered: progress.delivered,
+                bounced: progress.bounced,
+                complained: progress.complained,
+                not_rendered: progress.not_rendered,
+            },
+            false,
+        ),
     };
     let is_over = broadcast.broadcast_state.is_over();
     let reason = broadcast.audit_trail.last().map_or(String::new(), |entry| format!("{} ({})", entry.reason, entry.actor));
@@ -91,6 +108,10 @@ async fn read(parts: &Parts, options: &StatusOptions) -> anyhow::Result<(Status,
         rejected: totals.rejected,
         retryable: totals.retryable,
         in_doubt: totals.in_doubt,
+        delivered: totals.delivered.max(progress.delivered),
+        bounced: totals.bounced.max(progress.bounced),
+        complained: totals.complained.max(progress.complained),
+        not_rendered: totals.not_rendered.max(progress.not_rendered),
         permits_granted: granted,
         permits_left: remaining,
         permits_withheld: withheld,
@@ -110,6 +131,10 @@ fn print(status: &Status, speed: Option<u64>) {
     say(&format!("accepted      {} ({counted})", status.accepted));
     say(&format!("rejected      {}", status.rejected));
     say(&format!("in doubt      {}", status.in_doubt));
+    say(&format!(
+        "events        {} delivered, {} bounced, {} complained, {} not rendered",
+        status.delivered, status.bounced, status.complained, status.not_rendered
+    ));
     say(&format!("chunks        {} of {} settled", status.settled_chunks, status.chunks));
     say(&format!("permits       {} granted, {} left, {} withheld", status.permits_granted, status.permits_left, status.permits_withheld));
     say(&format!(

@@ -57,6 +57,8 @@ fn settings_that_break_a_rule_are_refused_with_the_rule() {
         (|settings| settings.visibility_timeout_s = 179, "visibility_timeout_s"),
         (|settings| settings.ledger_days = 53, "ledger_days"),
         (|settings| settings.rate_ceiling = -1.0, "rate_ceiling"),
+        (|settings| settings.evidence_wait_s = 899, "evidence_wait_s"),
+        (|settings| settings.bounce_rate_max = 2.0, "bounce_rate_max"),
     ] {
         let error = Settings::defaults(change).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

@@ -21,12 +21,27 @@ const TRANSACTION_ITEMS_MAX: usize = 100;
 pub(crate) type Item = Map<String, Value>;
 
 #[derive(Default)]
-pub(crate) struct Tables(BTreeMap<String, Table>);
+pub(crate) struct Tables {
+    tables: BTreeMap<String, Table>,
+    made: u64,
+}
 
 #[derive(Default)]
 struct Table {
+    /// Changes with each table that is made, also under an old name.
+    id: u64,
     time_to_live: Option<String>,
     point_in_time_recovery: bool,
+}
+
+impl Tables {
+    /// Gives a table a new identity, as one restored from a backup has.
+    pub(crate) fn renew(&mut self, name: &str) {
+        self.made += 1;
+        if let Some(table) = self.tables.get_mut(name) {
+            table.id = self.made;
+        }
+    }
 }
 
 struct Key {
@@ -67,10 +82,13 @@ impl State {
         match operation {
             "CreateTable" => self.create_table(body),
             "DescribeTable" => {
-                self.table(body)?;
-                Ok(
-                    json!({ "Table": { "TableName": table_of(body), "TableStatus": "ACTIVE", "TableArn": format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", table_of(body)) } }),
-                )
+                let id = self.table(body)?.id;
+                Ok(json!({ "Table": {
+                    "TableName": table_of(body),
+                    "TableStatus": "ACTIVE",
+                    "TableId": format!("00000000-0000-4000-8000-{id:012x}"),
+                    "TableArn": format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", table_of(body)),
+                } }))
             }
             "UpdateTimeToLive" => {
                 let specification = &body["TimeToLiveSpecification"];
@@ -131,15 +149,16 @@ impl State {
         if keys[0]["AttributeName"] != "pk" || keys[1]["AttributeName"] != "sk" {
             return Err(ApiError::not_simulated("a table without the keys pk and sk"));
         }
-        if self.tables.0.contains_key(&name) {
+        if self.tables.tables.contains_key(&name) {
             return Err(ApiError::new("ResourceInUseException", format!("Table already exists: {name}")));
         }
-        self.tables.0.insert(name.clone(), Table::default());
+        self.tables.tables.insert(name.clone(), Table::default());
+        self.tables.renew(&name);
         Ok(json!({ "TableDescription": { "TableName": name, "TableStatus": "ACTIVE" } }))
     }
 
     fn table(&mut self, body: &Value) -> Result<&mut Table, ApiError> {
-        self.tables.0.get_mut(table_of(body)).ok_or_else(|| ApiError::new("ResourceNotFoundException", "Requested resource not found"))
+        self.tables.tables.get_mut(table_of(body)).ok_or_else(|| ApiError::new("ResourceNotFoundException", "Requested resource not found"))
     }
 
     fn apply(&mut self, table: &str, write: Write) -> Result<(), ApiError> {

@@ -10,9 +10,11 @@
 
 mod commands;
 mod databases;
+mod feedback;
 mod freezing;
 mod hostile;
 mod operators;
+mod repair;
 mod sending;
 
 use issei_sim::Fault;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, Outcome};
+use issei_ledger::{BroadcastState, Chunk, Claimed, Outcome};
 use issei_sim::{Account, EntryRule, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use jiff::SignedDuration;
@@ -153,6 +153,19 @@ async fn the_ledger_may_be_throttled_and_lose_answers() {
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((100, 0)));
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// The SDK gives up after four tries. The claim stands, and only its owner knows that nothing was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_every_answer_is_lost_is_still_ours() {
+    let world = frozen(small()).await;
+    let page = world.ledger().page(&"terms".parse().unwrap(), 0).await.unwrap();
+    let message = page.messages(&"terms".parse().unwrap()).next().unwrap();
+    world.cloud.inject(Rule::every("UpdateItem", Fault::ResetAfter).times(6));
+    let claimed = world.ledger().claim(&message, &Chunk::Absent, "mine".to_owned(), world.options.timing.lease).await.unwrap();
+    assert!(matches!(claimed, Claimed::Ours(_)), "{claimed:?}");
+    let claimed = world.ledger().claim(&message, &Chunk::Absent, "theirs".to_owned(), world.options.timing.lease).await.unwrap();
+    assert!(matches!(claimed, Claimed::Refused(Chunk::Claimed { .. })), "{claimed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

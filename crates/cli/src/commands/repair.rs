@@ -1,0 +1,101 @@
+//! `issei repair`, `redrive` and `open-epoch`: putting right what was lost outside issei.
+
+use std::io::{IsTerminal, Write};
+
+use issei_aws::Redriven;
+use issei_producer::{Repair, Repairer};
+use serde_json::json;
+
+use crate::Ended;
+use crate::args::{OpenEpochOptions, QueueName, RedriveOptions, RepairOptions};
+use crate::logs::{ask, say};
+use crate::parts::{Parts, operator};
+use crate::settings::Settings;
+
+pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let (commands, chunks) = (parts.commands_queue().await?, parts.chunks_queue().await?);
+    let [waiting, in_flight, dead] = chunks.depths().await?;
+    let repairer = Repairer::new(parts.ledger(), commands, chunks);
+    let plan = repairer.plan(&options.id, parts.clock.wall()).await?;
+    if !as_json {
+        print(&plan);
+        say(&format!("chunks queue  {waiting} waiting, {in_flight} in flight, {dead} dead letters (all broadcasts)"));
+        if waiting + in_flight > 0 {
+            say("              what waits there is enqueued twice then, which is harmless");
+        }
+    }
+    let is_wanted = !plan.is_empty() && (options.yes || (!as_json && confirmed("Enqueue these chunks again?")?));
+    if !is_wanted {
+        let why = if plan.is_empty() { "nothing to repair" } else { "nothing was done; repeat with --yes to do it" };
+        say(&if as_json { json!({ "repair": plan, "done": false, "reason": why }).to_string() } else { why.to_owned() });
+        return Ok(if plan.is_empty() { Ended::Well } else { Ended::Refused });
+    }
+    let done = repairer.repair(&options.id, parts.clock.wall(), &operator()?, &options.reason).await?;
+    say(&if as_json {
+        json!({ "repair": done, "done": true }).to_string()
+    } else if done.command {
+        "the command is on its queue again".to_owned()
+    } else {
+        format!("{} chunks enqueued again", done.unclaimed_chunks + done.retryable_chunks)
+    });
+    Ok(Ended::Well)
+}
+
+fn print(plan: &Repair) {
+    say(&format!("broadcast     {} ({})", plan.broadcast_id, plan.state));
+    say(&format!("frozen        {} pages, {} chunks", plan.pages, plan.chunks));
+    if plan.command {
+        say("to do         the audience is not frozen to its end: the command goes back on its queue");
+        return;
+    }
+    say(&format!("never claimed {} chunks with {} recipients: to be enqueued again", plan.unclaimed_chunks, plan.unclaimed_recipients));
+    say(&format!("retryable     {} chunks with {} recipients: to be enqueued again", plan.retryable_chunks, plan.retryable_recipients));
+    say(&format!("in doubt      {} recipients: left alone", plan.in_doubt));
+}
+
+/// Asks on a terminal. Elsewhere the answer is no.
+fn confirmed(question: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    ask(&format!("{question} [y/N] "));
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let queue = match options.queue {
+        QueueName::Commands => parts.commands_queue().await?,
+        QueueName::Chunks => parts.chunks_queue().await?,
+        QueueName::Feedback => parts.feedback_queue().await?,
+    };
+    let [_, _, dead] = queue.depths().await?;
+    let redriven = queue.redrive().await?;
+    say(&match (as_json, redriven) {
+        (true, Redriven::Task { handle }) => json!({ "dead_letters": dead, "task": handle }).to_string(),
+        (true, Redriven::ByHand { messages }) => json!({ "dead_letters": dead, "moved": messages }).to_string(),
+        (false, Redriven::Task { .. }) => format!("SQS moves {dead} dead letters back, by a task of its own"),
+        (false, Redriven::ByHand { messages }) => format!("this endpoint has no move task: {messages} dead letters moved back one by one"),
+    });
+    Ok(Ended::Well)
+}
+
+pub(crate) async fn open_epoch(settings: &Settings, options: &OpenEpochOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let opened = parts.ledger().open_epoch(&parts.chunks_queue().await?, &operator()?, &options.reason).await?;
+    let ended: Vec<String> = opened.ended.iter().map(|broadcast| broadcast.broadcast_id.to_string()).collect();
+    say(&if as_json {
+        json!({ "epoch": opened.epoch, "ended": ended }).to_string()
+    } else {
+        format!(
+            "epoch {} of the ledger is open; services go on within half a minute. Broadcasts ended, since nobody knows whom the restored ledger forgot: {}",
+            opened.epoch,
+            if ended.is_empty() { "none were open".to_owned() } else { ended.join(", ") }
+        )
+    });
+    Ok(Ended::Well)
+}

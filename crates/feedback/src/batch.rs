@@ -1,0 +1,189 @@
+//! A batch of events: grouped by chunk and merged with one write for each chunk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_sesv2::types::SuppressionListReason;
+use futures_util::{StreamExt, stream};
+use issei_aws::{Message, chain};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Merged, Progress, Suppression, Transition};
+use issei_schema::{Address, BroadcastId, InDoubtPolicy};
+
+use crate::breaker;
+use crate::event::SesEvent;
+use crate::service::Feedback;
+
+/// Chunks whose feedback is written at once.
+const WRITES_AT_ONCE: usize = 16;
+
+/// What is to be done with a message of the feedback queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// Its event is in the ledger, or is none of ours.
+    Done,
+    /// It can't be handled, for this reason: it goes to the dead-letter queue.
+    Bury(String),
+    /// It could not be written down now; it comes again.
+    Again,
+}
+
+/// The events of one chunk, with the messages that they came in.
+#[derive(Default)]
+struct Group {
+    feedback: issei_ledger::Feedback,
+    messages: Vec<usize>,
+    suppress: Vec<(Address, Suppression)>,
+}
+
+impl Feedback {
+    /// Merges a batch of messages, up to 10,000 (an SQS event source's largest batch), and tells for
+    /// each what is to become of it.
+    pub async fn handle_batch(&self, messages: &[Message]) -> Vec<Handled> {
+        let mut handled = vec![Handled::Done; messages.len()];
+        let mut groups: BTreeMap<(BroadcastId, u32), Group> = BTreeMap::new();
+        for (number, message) in messages.iter().enumerate() {
+            match SesEvent::parse(&message.body) {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    let group = groups.entry((event.broadcast, event.chunk)).or_default();
+                    group.feedback.add(event.at, event.kind, &event.message_id);
+                    group.messages.push(number);
+                    let why = match event.kind {
+                        EventKind::Bounced => Some(Suppression::Bounced),
+                        EventKind::Complained => Some(Suppression::Complained),
+                        _ => None,
+                    };
+                    group
+                        .suppress
+                        .extend(why.into_iter().flat_map(|why| event.addresses.iter().map(move |address| (address.clone(), why))));
+                }
+                Err(error) => set(&mut handled, &[number], &Handled::Bury(error.to_string())),
+            }
+        }
+        let known = self.known(groups.keys().map(|(id, _)| id)).await;
+        groups.retain(|(id, chunk), group| {
+            let verdict = match known.get(id) {
+                Some(Ok(Some(broadcast))) if *chunk < broadcast.chunks => return true,
+                Some(Ok(Some(broadcast))) => {
+                    Handled::Bury(format!("broadcast `{id}` has {} chunks, and the event names chunk {chunk}", broadcast.chunks))
+                }
+                Some(Ok(None)) => Handled::Bury(format!("there is no broadcast `{id}` in the ledger")),
+                Some(Err(_)) | None => Handled::Again,
+            };
+            set(&mut handled, &group.messages, &verdict);
+            false
+        });
+        let merged: Vec<_> = stream::iter(groups)
+            .map(async |((id, chunk), group)| (id.clone(), chunk, self.merge(&id, chunk, &group).await, group.messages))
+            .buffer_unordered(WRITES_AT_ONCE)
+            .collect()
+            .await;
+        let mut progress: BTreeMap<BroadcastId, Progress> = BTreeMap::new();
+        for (id, chunk, merged, numbers) in merged {
+            match merged {
+                Ok(merged) => {
+                    let twice = merged.after.accepted_twice(&Chunk::Absent);
+                    if let Some(Ok(Some(broadcast))) = known.get(&id) {
+                        self.end_if_accepted_twice(broadcast, chunk, &twice).await;
+                    }
+                    progress.entry(id).or_default().add_feedback(&merged);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, broadcast.id = %id, chunk.seq = chunk, "events can't be written down now; they come again");
+                    set(&mut handled, &numbers, &Handled::Again);
+                }
+            }
+        }
+        for (id, progress) in progress {
+            if let Some(Ok(Some(broadcast))) = known.get(&id) {
+                self.count(broadcast, progress).await;
+            }
+        }
+        handled
+    }
+
+    async fn known<'a>(&self, ids: impl Iterator<Item = &'a BroadcastId>) -> BTreeMap<BroadcastId, Result<Option<Broadcast>, LedgerError>> {
+        let ids: BTreeSet<&BroadcastId> = ids.collect();
+        let mut known = BTreeMap::new();
+        for id in ids {
+            let found = self.ledger.find_broadcast(id).await;
+            if let Err(error) = &found {
+                tracing::warn!(%error, broadcast.id = %id, "a broadcast can't be read; its events come again");
+            }
+            known.insert(id.clone(), found);
+        }
+        known
+    }
+
+    /// The lists first, which may be repeated: whoever is interrupted here does both again.
+    async fn merge(&self, id: &BroadcastId, chunk: u32, group: &Group) -> Result<Merged, LedgerError> {
+        for (address, why) in &group.suppress {
+            self.ledger.suppress(address, *why, id).await?;
+            let reason = match why {
+                Suppression::Bounced => SuppressionListReason::Bounce,
+                Suppression::Complained => SuppressionListReason::Complaint,
+            };
+            let put = self.ses.put_suppressed_destination().email_address(address.as_str()).reason(reason);
+            if let Err(error) = put.send().await {
+                tracing::warn!(error = chain(&error), "an address can't be put on the SES suppression list; it is on issei's own");
+            }
+        }
+        self.ledger.merge_feedback(id, chunk, &group.feedback).await
+    }
+
+    /// Counts for people to watch, and the circuit breaker that goes by them.
+    async fn count(&self, broadcast: &Broadcast, progress: Progress) {
+        let id = &broadcast.broadcast_id;
+        if broadcast.broadcast_state == BroadcastState::Complete && progress.proven > 0 {
+            self.note_over(id);
+        }
+        if let Err(error) = self.ledger.add_progress(id, self.shard, progress).await {
+            tracing::warn!(%error, broadcast.id = %id, "progress can't be told; the counts that people watch will lag, the ledger does not");
+        }
+        match self.ledger.progress(id).await {
+            Ok(sum) => self.end_if_over_limits(broadcast, sum.proven, sum.bounced, sum.complained).await,
+            Err(error) => tracing::warn!(%error, broadcast.id = %id, "the rates of bounces and complaints can't be read now"),
+        }
+    }
+
+    pub(crate) async fn end_if_over_limits(&self, broadcast: &Broadcast, proven: u64, bounced: u64, complained: u64) {
+        if let Some(reason) = breaker::verdict(&self.options.limits, proven, bounced, complained) {
+            self.end(broadcast, &reason).await;
+        }
+    }
+
+    /// A second acceptance is what issei exists to prevent, so nothing more is sent until somebody
+    /// has understood it; except where the broadcast asked for at least once.
+    pub(crate) async fn end_if_accepted_twice(&self, broadcast: &Broadcast, chunk: u32, twice: &BTreeSet<usize>) {
+        let Some(first) = twice.first() else { return };
+        if broadcast.in_doubt == InDoubtPolicy::AtLeastOnce {
+            tracing::warn!(broadcast.id = %broadcast.broadcast_id, chunk.seq = chunk, recipients = twice.len(), "accepted twice, as the policy at_least_once allows");
+            return;
+        }
+        let reason = format!(
+            "the provider accepted {} of chunk {chunk} more than once, first recipient {first}; find out what else sends under these tags before you send more",
+            twice.len()
+        );
+        self.end(broadcast, &reason).await;
+    }
+
+    pub(crate) async fn end(&self, broadcast: &Broadcast, reason: &str) {
+        let id = &broadcast.broadcast_id;
+        match self.ledger.transition(id, Transition { to: BroadcastState::Stopping, actor: &self.actor, reason }).await {
+            Ok(_) => tracing::error!(broadcast.id = %id, reason, "the broadcast is ended"),
+            Err(LedgerError::Transition { from, .. }) => {
+                tracing::error!(broadcast.id = %id, state = %from, reason, "the broadcast would be ended, and is over already")
+            }
+            Err(error) => {
+                tracing::error!(%error, broadcast.id = %id, reason, "the broadcast should be ended and can't be; the next sweep tries again")
+            }
+        }
+    }
+}
+
+fn set(handled: &mut [Handled], numbers: &[usize], to: &Handled) {
+    for number in numbers {
+        if let Some(place) = handled.get_mut(*number) {
+            *place = to.clone();
+        }
+    }
+}

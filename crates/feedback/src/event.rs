@@ -1,0 +1,199 @@
+//! SES events, as they come out of a queue: raw, in an SNS notification, or as an `EventBridge` event
+//! (SES developer guide, "Contents of event data that Amazon SES publishes").
+//!
+//! A body is hostile until parsed. An event is ours by its tags alone; nothing else in it decides.
+
+use std::collections::BTreeMap;
+
+use issei_ledger::EventKind;
+use issei_schema::{Address, BroadcastId, limits};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// An event about one recipient of one chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SesEvent {
+    pub broadcast: BroadcastId,
+    pub chunk: u32,
+    /// The recipient's place in the chunk.
+    pub at: u32,
+    pub kind: EventKind,
+    pub message_id: String,
+    /// The addresses that bounced or complained.
+    pub addresses: Vec<Address>,
+}
+
+/// Why a body is no event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    #[error("the body is no SES event: {0}; check what else writes to the feedback queue")]
+    Shape(String),
+    #[error("SNS asks to confirm a subscription; confirm it, with raw message delivery or without, and delete this message")]
+    Subscription,
+    #[error("the event has the tag `broadcast` and its tag `{tag}` is not one of issei's: {reason}")]
+    Tag { tag: &'static str, reason: String },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    event_type: String,
+    mail: Mail,
+    #[serde(default)]
+    bounce: Option<Bounce>,
+    #[serde(default)]
+    complaint: Option<Complaint>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mail {
+    message_id: String,
+    #[serde(default)]
+    tags: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bounce {
+    #[serde(default)]
+    bounce_type: String,
+    #[serde(default)]
+    bounced_recipients: Vec<Recipient>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Complaint {
+    #[serde(default)]
+    complained_recipients: Vec<Recipient>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recipient {
+    #[serde(default)]
+    email_address: String,
+}
+
+impl SesEvent {
+    /// Reads a message body; nothing where the event is not about a broadcast of issei's.
+    ///
+    /// # Errors
+    /// Says what the body is instead of an event.
+    pub fn parse(body: &str) -> Result<Option<Self>, EventError> {
+        let shape = |error: serde_json::Error| EventError::Shape(error.to_string());
+        let mut value: Value = serde_json::from_str(body).map_err(shape)?;
+        match value["Type"].as_str() {
+            Some("Notification") => {
+                value = serde_json::from_str(value["Message"].as_str().unwrap_or_default()).map_err(shape)?;
+            }
+            Some("SubscriptionConfirmation" | "UnsubscribeConfirmation") => return Err(EventError::Subscription),
+            _ => {}
+        }
+        if value["detail-type"].is_string() {
+            value = value["detail"].take();
+        }
+        Self::of(Body::deserialize(value).map_err(shape)?)
+    }
+
+    fn of(body: Body) -> Result<Option<Self>, EventError> {
+        let tag = |name: &str| body.mail.tags.get(name).and_then(|values| values.first()).map(String::as_str);
+        let Some(broadcast) = tag("broadcast") else { return Ok(None) };
+        let broadcast = broadcast.parse().map_err(|reason| EventError::Tag { tag: "broadcast", reason })?;
+        let number = |name: &'static str| {
+            let text = tag(name).ok_or_else(|| EventError::Tag { tag: name, reason: "it is missing".to_owned() })?;
+            text.parse::<u32>().map_err(|error| EventError::Tag { tag: name, reason: error.to_string() })
+        };
+        let (chunk, at) = (number("chunk")?, number("recipient")?);
+        if usize::try_from(at).is_ok_and(|at| at >= limits::CHUNK_RECIPIENTS_MAX) {
+            return Err(EventError::Tag {
+                tag: "recipient",
+                reason: format!("{at}, and a chunk has {} at most", limits::CHUNK_RECIPIENTS_MAX),
+            });
+        }
+        let (kind, named) = match body.event_type.as_str() {
+            "Delivery" => (EventKind::Delivered, Vec::new()),
+            "Bounce" => {
+                let bounce = body.bounce.unwrap_or(Bounce { bounce_type: String::new(), bounced_recipients: Vec::new() });
+                let is_permanent = bounce.bounce_type == "Permanent";
+                (if is_permanent { EventKind::Bounced } else { EventKind::SoftBounced }, bounce.bounced_recipients)
+            }
+            "Complaint" => (EventKind::Complained, body.complaint.map(|complaint| complaint.complained_recipients).unwrap_or_default()),
+            "Reject" => (EventKind::Rejected, Vec::new()),
+            "Rendering Failure" => (EventKind::RenderFailed, Vec::new()),
+            // Send, DeliveryDelay, Open, Click, Subscription, and what SES learns to tell later: each
+            // is about a message that it took.
+            _ => (EventKind::Sent, Vec::new()),
+        };
+        let addresses = named.iter().filter_map(|recipient| recipient.email_address.parse().ok()).collect();
+        Ok(Some(Self { broadcast, chunk, at, kind, message_id: body.mail.message_id, addresses }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn event(kind: &str, tags: &Value) -> Value {
+        json!({
+            "eventType": kind,
+            "mail": { "timestamp": "2026-11-24T00:00:00.000Z", "messageId": "0100-1", "destination": ["a@example.com"], "tags": tags },
+            "bounce": { "bounceType": "Permanent", "bouncedRecipients": [{ "emailAddress": "a@example.com", "action": "failed" }] },
+        })
+    }
+
+    fn tags() -> Value {
+        json!({ "broadcast": ["terms"], "chunk": ["7"], "recipient": ["3"], "ses:configuration-set": ["issei"] })
+    }
+
+    #[test]
+    fn the_three_envelopes_hold_the_same_event() {
+        let raw = event("Bounce", &tags());
+        let sns = json!({ "Type": "Notification", "TopicArn": "arn", "Message": raw.to_string() });
+        let bridge = json!({ "version": "0", "detail-type": "Email Bounced", "source": "aws.ses", "detail": raw });
+        let parsed = SesEvent::parse(&raw.to_string()).unwrap().unwrap();
+        assert_eq!((parsed.chunk, parsed.at, parsed.kind, parsed.addresses.len()), (7, 3, EventKind::Bounced, 1));
+        for other in [sns, bridge] {
+            assert_eq!(SesEvent::parse(&other.to_string()).unwrap().as_ref(), Some(&parsed));
+        }
+    }
+
+    #[test]
+    fn mail_of_others_through_the_same_configuration_set_is_left_alone() {
+        assert_eq!(SesEvent::parse(&event("Send", &json!({})).to_string()), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_event_is_named() {
+        for body in ["", "{}", "[]", "null", "{\"Type\":\"Notification\"}", "{\"detail-type\":\"x\"}"] {
+            assert!(matches!(SesEvent::parse(body), Err(EventError::Shape(_))), "{body}");
+        }
+        assert_eq!(SesEvent::parse("{\"Type\":\"SubscriptionConfirmation\"}"), Err(EventError::Subscription));
+        for tags in [
+            json!({ "broadcast": ["a b"], "chunk": ["1"], "recipient": ["1"] }),
+            json!({ "broadcast": ["a"], "recipient": ["1"] }),
+            json!({ "broadcast": ["a"], "chunk": ["-1"], "recipient": ["1"] }),
+            json!({ "broadcast": ["a"], "chunk": ["1"], "recipient": ["50"] }),
+        ] {
+            assert!(matches!(SesEvent::parse(&event("Send", &tags).to_string()), Err(EventError::Tag { .. })), "{tags}");
+        }
+    }
+
+    #[test]
+    fn every_event_of_a_message_proves_that_it_was_accepted_also_one_of_a_kind_unknown_today() {
+        for kind in ["Send", "DeliveryDelay", "Open", "Click", "Subscription", "Teleported"] {
+            assert_eq!(SesEvent::parse(&event(kind, &tags()).to_string()).unwrap().unwrap().kind, EventKind::Sent, "{kind}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_parser_panic(body in ".{0,200}", kind in "[A-Za-z ]{0,20}", value in ".{0,80}") {
+            let _ = SesEvent::parse(&body);
+            let _ = SesEvent::parse(&event(&kind, &json!({ "broadcast": [value.clone()], "chunk": [value.clone()], "recipient": [value] })).to_string());
+        }
+    }
+}

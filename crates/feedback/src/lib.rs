@@ -1,0 +1,20 @@
+//! The feedback consumer: what SES tells about messages that it accepted, merged into the ledger.
+//!
+//! An event is evidence. It settles a recipient in doubt, and two acceptances for one recipient end
+//! the broadcast. The absence of events is evidence only under the rules of [`Rules`]; that is the
+//! one way by which issei ever sends to a recipient in doubt again. This crate never sends a
+//! message to a recipient, and never makes anybody sendable because time has passed alone, unless
+//! the broadcast's own policy asks for that.
+
+mod batch;
+mod breaker;
+mod event;
+mod evidence;
+mod service;
+mod sweep;
+
+pub use batch::Handled;
+pub use breaker::Limits;
+pub use event::{EventError, SesEvent};
+pub use evidence::Rules;
+pub use service::{Feedback, Options};

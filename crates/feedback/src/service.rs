@@ -1,0 +1,137 @@
+//! The feedback consumer as a long-running service.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use issei_aws::{Backoff, Message, Queue, Timing};
+use issei_clock::{Clock, Dice};
+use issei_ledger::Ledger;
+use issei_schema::{Actor, BroadcastId};
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::Handled;
+use crate::breaker::Limits;
+use crate::evidence::Rules;
+
+/// The longest that SQS allows.
+const POLL: Duration = Duration::from_secs(20);
+/// What one receive gives at most (SQS API reference, `ReceiveMessage`).
+const RECEIVE_MAX: usize = 10;
+/// Events merged at once, so that one write holds many of a chunk's: about 2 MB of bodies.
+const BATCH_MAX: usize = 1_000;
+
+/// How the feedback consumer works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub limits: Limits,
+    pub rules: Rules,
+    /// How often open broadcasts are swept.
+    pub sweep_every: Duration,
+    pub timing: Timing,
+}
+
+/// The feedback consumer.
+pub struct Feedback {
+    pub(crate) ledger: Ledger,
+    pub(crate) events: Queue,
+    pub(crate) chunks: Queue,
+    pub(crate) ses: aws_sdk_sesv2::Client,
+    pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
+    pub(crate) actor: Actor,
+    pub(crate) options: Options,
+    /// Which of the progress items this process writes to.
+    pub(crate) shard: u32,
+    /// Broadcasts that are over and were told more about.
+    pub(crate) over: Mutex<HashSet<BroadcastId>>,
+}
+
+impl Feedback {
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a part made elsewhere")]
+    pub fn new(
+        ledger: Ledger,
+        events: Queue,
+        chunks: Queue,
+        ses: aws_sdk_sesv2::Client,
+        clock: Clock,
+        dice: Dice,
+        actor: Actor,
+        options: Options,
+    ) -> Self {
+        let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
+        Self { ledger, events, chunks, ses, clock, dice, actor, options, shard, over: Mutex::default() }
+    }
+
+    /// Works until `shutdown`. It may be dropped anywhere: what was received comes again, and merging
+    /// it again changes nothing.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        self.ledger.while_whole(&self.chunks, &shutdown, |_, token| self.work(token)).await;
+    }
+
+    async fn work(&self, shutdown: CancellationToken) {
+        tokio::join!(self.take_events(&shutdown), self.sweep_now_and_then(&shutdown));
+    }
+
+    async fn take_events(&self, shutdown: &CancellationToken) {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
+        while !shutdown.is_cancelled() {
+            let mut batch = Vec::new();
+            let mut wait = POLL;
+            // The first receive waits; then what is there already is taken along.
+            while batch.len() + RECEIVE_MAX <= BATCH_MAX {
+                match shutdown.run_until_cancelled(self.events.receive(RECEIVE_MAX, wait)).await {
+                    None => break,
+                    Some(Ok(messages)) => {
+                        backoff.reset();
+                        let is_last = messages.len() < RECEIVE_MAX;
+                        batch.extend(messages);
+                        if is_last {
+                            break;
+                        }
+                        wait = Duration::ZERO;
+                    }
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "no events can be received; trying again");
+                        shutdown.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
+                        break;
+                    }
+                }
+            }
+            if !batch.is_empty() {
+                self.take(batch).await;
+            }
+        }
+    }
+
+    async fn take(&self, messages: Vec<Message>) {
+        let handled = self.handle_batch(&messages).await;
+        let mut done = Vec::new();
+        for (message, handled) in messages.into_iter().zip(handled) {
+            match handled {
+                Handled::Done => done.push(message.receipt),
+                Handled::Again => {}
+                Handled::Bury(reason) => {
+                    tracing::error!(message.id, reason, "event refused; it is in the dead-letter queue");
+                    if let Err(error) = self.events.bury(&message, &reason).await {
+                        tracing::warn!(%error, message.id, "a refused event can't be moved; it comes again");
+                    }
+                }
+            }
+        }
+        for receipts in done.chunks(RECEIVE_MAX) {
+            if let Err(error) = self.events.delete_batch(receipts.to_vec()).await {
+                tracing::warn!(%error, "events can't be deleted; they come again, which is harmless");
+            }
+        }
+    }
+
+    async fn sweep_now_and_then(&self, shutdown: &CancellationToken) {
+        while shutdown.run_until_cancelled(tokio::time::sleep(self.dice.jitter(self.options.sweep_every))).await.is_some() {
+            if let Some(Err(error)) = shutdown.run_until_cancelled(self.sweep()).await {
+                tracing::warn!(%error, "open broadcasts can't be swept; trying again");
+            }
+        }
+    }
+}

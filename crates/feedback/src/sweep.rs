@@ -1,0 +1,152 @@
+//! The sweep: now and then, every chunk of each open broadcast is looked at with its events. It finds
+//! what single events don't tell: an answer and an event that name different messages, and sends of
+//! which nothing was ever heard.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, Tally, Walked};
+use issei_schema::{BroadcastId, InDoubtPolicy};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::evidence::Neighbours;
+use crate::service::Feedback;
+
+/// A chunk made retryable whose message was lost with a crash is enqueued again after this long.
+const ENQUEUE_AGAIN: Duration = Duration::from_mins(20);
+
+impl Feedback {
+    /// Sweeps every open broadcast, and writes the totals anew of those that are over and were told
+    /// more about.
+    pub async fn sweep(&self) -> Result<(), LedgerError> {
+        for id in self.ledger.open_broadcasts().await? {
+            // One broadcast that can't be read must not keep the others from being looked at.
+            if let Err(error) = self.sweep_one(&id).await {
+                tracing::warn!(%error, broadcast.id = %id, "this broadcast can't be swept now; trying again");
+            }
+        }
+        for id in self.take_over() {
+            let tally = self.ledger.tally(&id).await?;
+            self.ledger.retotal(&id, &tally).await?;
+        }
+        Ok(())
+    }
+
+    async fn sweep_one(&self, id: &BroadcastId) -> Result<(), LedgerError> {
+        let broadcast = self.ledger.broadcast(id).await?;
+        if broadcast.broadcast_state == BroadcastState::Enumerating || broadcast.broadcast_state.is_over() {
+            return Ok(());
+        }
+        let (mut tally, mut neighbours, mut forgotten) = (Tally::default(), Neighbours::default(), None);
+        let (mut walk, mut proven) = (self.ledger.walk(id), 0);
+        while let Some(walked) = walk.next().await? {
+            let twice = walked.feedback.accepted_twice(&walked.chunk);
+            self.end_if_accepted_twice(&broadcast, walked.seq, &twice).await;
+            if walked.chunk == Chunk::Absent {
+                forgotten = Some(walked.seq);
+            }
+            proven += walked.feedback.proven();
+            neighbours.add(&walked);
+            tally.add(&walked);
+        }
+        let totals = tally.totals();
+        self.end_if_over_limits(&broadcast, proven, totals.bounced, totals.complained).await;
+        if let Some(seq) = forgotten {
+            self.end_if_forgotten(&broadcast, seq).await?;
+        }
+        if broadcast.in_doubt != InDoubtPolicy::Hold && self.clock.wall() < broadcast.not_after {
+            self.settle_by_absence(&broadcast, &neighbours).await?;
+        }
+        Ok(())
+    }
+
+    /// An event about a chunk that the ledger has no claim of: claims come before sends, so the
+    /// ledger has gone back in time.
+    async fn end_if_forgotten(&self, broadcast: &Broadcast, seq: u32) -> Result<(), LedgerError> {
+        let id = &broadcast.broadcast_id;
+        // The walk reads chunks and events one after the other, and a claim may fall in between.
+        let found = self.ledger.chunks(&[(id.clone(), seq)]).await?;
+        if found.values().all(|chunk| *chunk == Chunk::Absent) {
+            self.end(broadcast, &format!("there are events about chunk {seq}, which the ledger knows no claim of: it was restored")).await;
+        }
+        Ok(())
+    }
+
+    /// Makes those retryable whom the provider is proved, or by the policy supposed, not to have
+    /// accepted, and puts their chunks on the queue again.
+    async fn settle_by_absence(&self, broadcast: &Broadcast, neighbours: &Neighbours) -> Result<(), LedgerError> {
+        let id = &broadcast.broadcast_id;
+        let by_evidence = broadcast.in_doubt == InDoubtPolicy::EvidenceRetry;
+        // What lies in our own queues may be the very event that is missing.
+        if by_evidence && !self.is_drained().await {
+            return Ok(());
+        }
+        let mut walk = self.ledger.walk(id);
+        while let Some(walked) = walk.next().await? {
+            let Some(claimed_at) = walked.chunk.claimed_at() else { continue };
+            if !self.is_due(claimed_at) {
+                continue;
+            }
+            let unheard = unheard(&walked);
+            if !unheard.is_empty() && (!by_evidence || neighbours.vouch(&self.options.rules, claimed_at)) {
+                if self.ledger.reopen(id, walked.seq, &walked.chunk, &unheard, &self.dice.token()).await? {
+                    tracing::warn!(broadcast.id = %id, chunk.seq = walked.seq, recipients = unheard.len(), by_evidence, "not accepted, so to be sent again");
+                    self.ledger.give_back(id, broadcast.epoch, unheard.len() as u64).await?;
+                    self.enqueue(id, &walked).await?;
+                }
+            } else if walked.chunk.reopened_at().is_some_and(|at| is_past(at, ENQUEUE_AGAIN, self.clock.wall())) {
+                self.enqueue(id, &walked).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Long enough after the last moment at which the claim's send could be accepted.
+    fn is_due(&self, claimed_at: Timestamp) -> bool {
+        let timing = &self.options.timing;
+        is_past(claimed_at, timing.lease + timing.request_lifetime + self.options.rules.wait, self.clock.wall())
+    }
+
+    async fn is_drained(&self) -> bool {
+        match self.events.depths().await {
+            Ok(depths) => depths == [0; 3],
+            Err(error) => {
+                tracing::warn!(%error, "the feedback queue's depth can't be read; nothing is concluded from absence");
+                false
+            }
+        }
+    }
+
+    async fn enqueue(&self, id: &BroadcastId, walked: &Walked) -> Result<(), LedgerError> {
+        let Some(page) = walked.chunk.page() else { return Ok(()) };
+        let page = self.ledger.page(id, page).await?;
+        let message = page.messages(id).find(|message| message.chunk == walked.seq);
+        let Some(message) = message else { return Err(LedgerError::corrupt_chunk(id, walked.seq, page.seq)) };
+        if let Err(error) = self.chunks.send(&message.to_body(), Duration::ZERO).await {
+            tracing::warn!(%error, broadcast.id = %id, chunk.seq = walked.seq, "a chunk can't be enqueued; a later sweep does it");
+        }
+        Ok(())
+    }
+
+    /// Remembers a broadcast that is over and was told more about.
+    pub(crate) fn note_over(&self, id: &BroadcastId) {
+        self.over.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id.clone());
+    }
+
+    fn take_over(&self) -> HashSet<BroadcastId> {
+        std::mem::take(&mut *self.over.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// The positions in doubt, or in a claim that was never confirmed, of which no event is known.
+fn unheard(walked: &Walked) -> Vec<usize> {
+    let outcomes = walked.chunk.outcomes().into_iter().flat_map(issei_ledger::Outcomes::iter).enumerate();
+    outcomes
+        .filter(|(at, outcome)| matches!(walked.feedback.settle(*at, *outcome), Outcome::Open | Outcome::InDoubt))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+fn is_past(at: Timestamp, by: Duration, now: Timestamp) -> bool {
+    SignedDuration::try_from(by).is_ok_and(|by| at.saturating_add(by).is_ok_and(|due| now >= due))
+}

@@ -1,0 +1,282 @@
+//! Feedback items: what the provider's own events say of a chunk's recipients.
+//!
+//! Everything in them is a set, so that repeated, late and out-of-order events change nothing. An
+//! event is evidence that the provider accepted a send; it never opens a recipient to another one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use issei_schema::{BroadcastId, limits};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::item::{Item, Key, n};
+use crate::{Chunk, Ledger, LedgerError, Outcome};
+
+/// What an event says of one message. The names are those of the ledger's attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// SES took it and will try to deliver it; also what opens, clicks and delays prove.
+    Sent,
+    /// The recipient's mail server took it.
+    Delivered,
+    /// The recipient's mail server refused it for good.
+    Bounced,
+    /// It bounced for a reason that may pass, or for one that SES could not tell.
+    SoftBounced,
+    /// The recipient called it spam.
+    Complained,
+    /// SES found malware in it and did not send it.
+    Rejected,
+    /// SES accepted the call and could not render the template: nothing was sent.
+    RenderFailed,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Sent, Self::Delivered, Self::Bounced, Self::SoftBounced, Self::Complained, Self::Rejected, Self::RenderFailed];
+
+    /// The attribute that holds the positions.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Bounced => "bounced",
+            Self::SoftBounced => "soft_bounced",
+            Self::Complained => "complained",
+            Self::Rejected => "rejected",
+            Self::RenderFailed => "render_failed",
+        }
+    }
+}
+
+/// What is known of one chunk from events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Feedback {
+    positions: BTreeMap<EventKind, BTreeSet<u32>>,
+    /// Positions with the digests of the message ids that their events named.
+    message_ids: BTreeSet<(u32, String)>,
+}
+
+/// What a write of feedback changed.
+#[derive(Clone, Debug)]
+pub struct Merged {
+    pub before: Feedback,
+    pub after: Feedback,
+}
+
+/// A message id, shortened: enough to tell two apart, and a fourth of its size in the item.
+fn digest(message_id: &str) -> String {
+    hex::encode(Sha256::digest(message_id).get(..8).unwrap_or_default())
+}
+
+impl Feedback {
+    /// Adds an event. One for a position that no chunk can have changes nothing.
+    pub fn add(&mut self, at: u32, kind: EventKind, message_id: &str) {
+        if usize::try_from(at).is_ok_and(|at| at < limits::CHUNK_RECIPIENTS_MAX) {
+            self.positions.entry(kind).or_default().insert(at);
+            self.message_ids.insert((at, digest(message_id)));
+        }
+    }
+
+    /// The union of both.
+    #[must_use]
+    pub fn union(mut self, other: &Self) -> Self {
+        for (kind, positions) in &other.positions {
+            self.positions.entry(*kind).or_default().extend(positions);
+        }
+        self.message_ids.extend(other.message_ids.iter().cloned());
+        self
+    }
+
+    /// Says whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.message_ids.is_empty()
+    }
+
+    /// Says whether any event names this position, which proves that the provider accepted it.
+    #[must_use]
+    pub fn proves(&self, at: usize) -> bool {
+        u32::try_from(at).is_ok_and(|at| self.positions.values().any(|positions| positions.contains(&at)))
+    }
+
+    /// The positions of which an event of this kind is known.
+    pub fn positions(&self, kind: EventKind) -> impl Iterator<Item = usize> + '_ {
+        self.positions.get(&kind).into_iter().flatten().filter_map(|at| usize::try_from(*at).ok())
+    }
+
+    /// How many positions an event of this kind is known of.
+    #[must_use]
+    pub fn count(&self, kind: EventKind) -> u64 {
+        self.positions.get(&kind).map_or(0, |positions| positions.len() as u64)
+    }
+
+    /// How many positions any event is known of.
+    #[must_use]
+    pub fn proven(&self) -> u64 {
+        self.positions.values().flatten().collect::<BTreeSet<_>>().len() as u64
+    }
+
+    /// The kinds of event known of one position.
+    pub fn kinds(&self, at: usize) -> impl Iterator<Item = EventKind> + '_ {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        self.positions.iter().filter(move |(_, positions)| positions.contains(&at)).map(|(kind, _)| *kind)
+    }
+
+    /// The positions for which the provider has accepted more than one message: by the ids in events,
+    /// and by those in the answers that the chunk's consumer wrote down.
+    #[must_use]
+    pub fn accepted_twice(&self, chunk: &Chunk) -> BTreeSet<usize> {
+        let mut ids: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+        for (at, id) in &self.message_ids {
+            ids.entry(usize::try_from(*at).unwrap_or(usize::MAX)).or_default().insert(id.clone());
+        }
+        if let Chunk::Confirmed { message_ids, .. } = chunk {
+            for (at, id) in message_ids.split_whitespace().enumerate().filter(|(_, id)| *id != "-") {
+                ids.entry(at).or_default().insert(digest(id));
+            }
+        }
+        ids.into_iter().filter(|(_, ids)| ids.len() > 1).map(|(at, _)| at).collect()
+    }
+
+    /// What a recipient's outcome is in the light of the events: doubt ends where there is evidence.
+    #[must_use]
+    pub fn settle(&self, at: usize, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Open | Outcome::InDoubt if self.proves(at) => Outcome::Accepted,
+            other => other,
+        }
+    }
+
+    fn values(&self) -> Vec<(&'static str, AttributeValue)> {
+        let mut values: Vec<_> = self
+            .positions
+            .iter()
+            .map(|(kind, positions)| (kind.as_str(), AttributeValue::Ns(positions.iter().map(ToString::to_string).collect())))
+            .collect();
+        let ids = self.message_ids.iter().map(|(at, id)| format!("{at} {id}")).collect();
+        values.push(("message_ids", AttributeValue::Ss(ids)));
+        values
+    }
+
+    pub(crate) fn read(item: Option<&Item>) -> Self {
+        let mut feedback = Self::default();
+        let Some(item) = item else { return feedback };
+        for kind in EventKind::ALL {
+            if let Some(Ok(positions)) = item.get(kind.as_str()).map(AttributeValue::as_ns) {
+                feedback.positions.insert(kind, positions.iter().filter_map(|at| at.parse().ok()).collect());
+            }
+        }
+        if let Some(Ok(ids)) = item.get("message_ids").map(AttributeValue::as_ss) {
+            feedback.message_ids =
+                ids.iter().filter_map(|pair| pair.split_once(' ')).filter_map(|(at, id)| Some((at.parse().ok()?, id.to_owned()))).collect();
+        }
+        feedback
+    }
+}
+
+impl Ledger {
+    /// Adds what events say of one chunk: one write, however many events, safe to repeat.
+    pub async fn merge_feedback(&self, id: &BroadcastId, chunk: u32, new: &Feedback) -> Result<Merged, LedgerError> {
+        if new.is_empty() {
+            return Ok(Merged { before: Feedback::default(), after: Feedback::default() });
+        }
+        let values = new.values();
+        let adds: Vec<String> = values.iter().map(|(name, _)| format!("{name} :{name}")).collect();
+        let mut request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::feedback(id, chunk).into_item()))
+            .update_expression(format!("SET expires_at = :expires ADD {}", adds.join(", ")))
+            .expression_attribute_values(":expires", n(self.expires_at()))
+            .return_values(ReturnValue::AllOld);
+        for (name, value) in values {
+            request = request.expression_attribute_values(format!(":{name}"), value);
+        }
+        let answer = request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        let before = Feedback::read(answer.attributes.as_ref());
+        Ok(Merged { after: before.clone().union(new), before })
+    }
+
+    /// What events say of up to a hundred chunks of one broadcast, with one call.
+    pub async fn feedback(&self, id: &BroadcastId, chunks: &[u32]) -> Result<HashMap<u32, Feedback>, LedgerError> {
+        let keys: Vec<(Key, u32)> = chunks.iter().map(|chunk| (Key::feedback(id, *chunk), *chunk)).collect();
+        let items = self.batch_get(keys.iter().map(|(key, _)| key.clone()).collect()).await?;
+        Ok(keys.into_iter().map(|(key, chunk)| (chunk, Feedback::read(items.get(&key)))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kind() -> impl Strategy<Value = EventKind> {
+        proptest::sample::select(EventKind::ALL.to_vec())
+    }
+
+    fn collected(events: &[(u32, EventKind, u8)]) -> Feedback {
+        let mut feedback = Feedback::default();
+        events.iter().for_each(|(at, kind, id)| feedback.add(*at, *kind, &format!("id-{id}")));
+        feedback
+    }
+
+    proptest! {
+        /// Row 26 of the catalogue: events come repeated, late and out of order.
+        #[test]
+        fn the_order_the_grouping_and_repeats_of_events_change_nothing(
+            events in proptest::collection::vec((0u32..60, kind(), 0u8..4), 0..40),
+            order in any::<prop::sample::Index>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let whole = collected(&events);
+            let mut shuffled = events.clone();
+            if !shuffled.is_empty() {
+                let by = order.index(shuffled.len());
+                shuffled.rotate_left(by);
+                let (first, second) = shuffled.split_at(cut.index(shuffled.len()));
+                let merged = collected(second).union(&collected(first)).union(&collected(second));
+                prop_assert_eq!(&merged, &whole);
+            }
+        }
+
+        #[test]
+        fn what_is_written_reads_back(events in proptest::collection::vec((0u32..50, kind(), 0u8..4), 1..40)) {
+            let feedback = collected(&events);
+            let item: Item = feedback.values().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            prop_assert_eq!(Feedback::read(Some(&item)), feedback);
+        }
+
+        /// V16 from the events' side: they end doubt and never open anything.
+        #[test]
+        fn an_event_never_makes_anybody_sendable(events in proptest::collection::vec((0u32..50, kind(), 0u8..4), 0..40), at in 0usize..50) {
+            let feedback = collected(&events);
+            for outcome in [Outcome::Open, Outcome::InDoubt, Outcome::Accepted, Outcome::Rejected] {
+                prop_assert_ne!(feedback.settle(at, outcome), Outcome::Retryable);
+            }
+        }
+    }
+
+    #[test]
+    fn two_message_ids_for_one_position_are_seen_wherever_they_stand() {
+        let confirmed = |ids: &str| Chunk::Confirmed {
+            page: 0,
+            attempt: 1,
+            claimed_at: jiff::Timestamp::UNIX_EPOCH,
+            reopened_at: None,
+            outcomes: Outcomes::try_from("aa".to_owned()).unwrap(),
+            message_ids: ids.to_owned(),
+        };
+        let one = collected(&[(0, EventKind::Sent, 1), (0, EventKind::Delivered, 1), (1, EventKind::Sent, 2)]);
+        assert!(one.accepted_twice(&confirmed("id-1 id-2")).is_empty());
+        assert_eq!(one.accepted_twice(&confirmed("id-1 id-9")), BTreeSet::from([1]));
+        assert_eq!(collected(&[(0, EventKind::Sent, 1), (0, EventKind::Sent, 2)]).accepted_twice(&Chunk::Absent), BTreeSet::from([0]));
+    }
+
+    use crate::Outcomes;
+}

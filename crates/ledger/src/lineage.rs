@@ -1,0 +1,248 @@
+//! Recognising a ledger that was restored from a backup. Such a ledger has forgotten claims, so
+//! whoever believed it would send again to people who have had their message.
+//!
+//! Two things tell. `DynamoDB` restores into a new table, which has another id than the one that is
+//! written in the ledger. And every start of a service is counted in the ledger and mirrored in a tag
+//! of the chunks queue: a ledger that knows of fewer starts than the tag has gone back in time.
+//! Then nothing is sent until an operator opens a new epoch of the ledger.
+
+use std::fmt;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::ReturnValue;
+use issei_aws::Queue;
+use issei_schema::Actor;
+use jiff::Timestamp;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::item::{Key, n, read, s};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Transition};
+
+/// The tag of the chunks queue that mirrors the ledger's count of starts.
+const TAG: &str = "issei-ledger";
+/// How often a service that runs looks whether the ledger is still the one that it began with, and
+/// one that may not run whether it may.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// How far a ledger has come: its epoch, and the starts of services counted in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mark {
+    epoch: u64,
+    starts: u64,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.starts)
+    }
+}
+
+impl FromStr for Mark {
+    type Err = LedgerError;
+
+    fn from_str(text: &str) -> Result<Self, LedgerError> {
+        let parts = text.split_once('.').and_then(|(epoch, starts)| Some((epoch.parse().ok()?, starts.parse().ok()?)));
+        let (epoch, starts) = parts.ok_or_else(|| LedgerError::corrupt(format!("tag {TAG}"), format!("it says {text:?}")))?;
+        Ok(Self { epoch, starts })
+    }
+}
+
+#[derive(Deserialize)]
+struct LineageItem {
+    ledger_epoch: u64,
+    starts: u64,
+    #[serde(default)]
+    table_id: Option<String>,
+    opened_at: i64,
+}
+
+/// The epoch of a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerEpoch {
+    pub epoch: u64,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+}
+
+/// What became of an opening.
+#[derive(Debug)]
+pub struct Opened {
+    pub epoch: u64,
+    /// Broadcasts that were not over and were ended: what the ledger forgot of them nobody knows.
+    pub ended: Vec<Broadcast>,
+}
+
+impl Ledger {
+    /// Counts a start, or only looks; refused where the ledger is not the one that it claims to be.
+    async fn check_in(&self, mirror: &Queue, count: bool) -> Result<LedgerEpoch, LedgerError> {
+        let mirrored = mirrored(mirror).await?;
+        let table_id = self.table_id().await?;
+        let mut item = self.lineage().await?;
+        if item.is_none() {
+            if let Some(mark) = mirrored {
+                return Err(restored(format!("it knows of no start of any service, and the tag `{TAG}` of the chunks queue says {mark}")));
+            }
+            self.begin(table_id.as_deref()).await?;
+            item = self.lineage().await?;
+        }
+        let item = item.ok_or_else(|| LedgerError::corrupt(Key::lineage().name(), "it is gone"))?;
+        if let (Some(written), Some(found)) = (&item.table_id, &table_id)
+            && written != found
+        {
+            return Err(restored(format!("it was written in the table with the id {written}, and this one's is {found}")));
+        }
+        let mark = Mark { epoch: item.ledger_epoch, starts: item.starts };
+        if let Some(mirrored) = mirrored.filter(|mirrored| *mirrored > mark) {
+            return Err(restored(format!("it stands at {mark} (epoch.starts), and the tag `{TAG}` of the chunks queue says {mirrored}")));
+        }
+        if count {
+            let starts = self.count_start().await?;
+            tag(mirror, Mark { epoch: item.ledger_epoch, starts }).await?;
+        }
+        let opened_at = Timestamp::from_millisecond(item.opened_at).map_err(|error| LedgerError::corrupt("lineage", error))?;
+        Ok(LedgerEpoch { epoch: item.ledger_epoch, opened_at })
+    }
+
+    /// Runs `work` for as long as the ledger is the one that it claims to be, until `shutdown`. The
+    /// token that `work` gets ends it; what it has in flight it finishes.
+    pub async fn while_whole<F, Fut>(&self, mirror: &Queue, shutdown: &CancellationToken, work: F)
+    where
+        F: Fn(LedgerEpoch, CancellationToken) -> Fut,
+        Fut: Future<Output = ()> + Send,
+    {
+        while !shutdown.is_cancelled() {
+            let Some(checked) = shutdown.run_until_cancelled(self.check_in(mirror, true)).await else { return };
+            let pause = match checked {
+                Ok(epoch) => {
+                    let token = shutdown.child_token();
+                    let mut work: Pin<Box<dyn Future<Output = ()> + Send + '_>> = Box::pin(work(epoch, token.clone()));
+                    loop {
+                        tokio::select! {
+                            () = &mut work => break,
+                            () = tokio::time::sleep(LOOK_EVERY), if !token.is_cancelled() => {
+                                if let Err(LedgerError::Restored { reason }) = self.check_in(mirror, false).await {
+                                    tracing::error!(reason, "the ledger was restored under this service; it sends nothing more");
+                                    token.cancel();
+                                }
+                            }
+                        }
+                    }
+                    continue;
+                }
+                Err(LedgerError::Restored { reason }) => {
+                    tracing::error!(reason, "the ledger was restored from a backup; nothing is done until `issei open-epoch`");
+                    LOOK_EVERY
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the ledger can't be checked; trying again");
+                    Duration::from_secs(1)
+                }
+            };
+            shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// Opens a new epoch of a ledger that was restored: ends every broadcast that is not over, takes
+    /// the table as it is now, and lets services work again.
+    pub async fn open_epoch(&self, mirror: &Queue, actor: &Actor, reason: &str) -> Result<Opened, LedgerError> {
+        let table_id = self.table_id().await?;
+        let (mirrored, item) = (mirrored(mirror).await?, self.lineage().await?);
+        let mut ended = Vec::new();
+        for id in self.open_broadcasts().await? {
+            let now = self.broadcast(&id).await?;
+            let to = match now.broadcast_state {
+                BroadcastState::Enumerating => BroadcastState::Stopped,
+                BroadcastState::Running | BroadcastState::Paused | BroadcastState::Holding => BroadcastState::Stopping,
+                BroadcastState::Stopping | BroadcastState::Stopped | BroadcastState::Complete => continue,
+            };
+            let why = format!("the ledger was restored, and whom it forgot nobody knows: {reason}");
+            ended.push(self.transition(&id, Transition { to, actor, reason: &why }).await?);
+        }
+        let before = item.map(|item| Mark { epoch: item.ledger_epoch, starts: item.starts });
+        let last = mirrored.max(before).unwrap_or(Mark { epoch: 0, starts: 0 });
+        let next = Mark { epoch: last.epoch + 1, starts: last.starts };
+        let mut item = Key::lineage().into_item();
+        item.insert("ledger_epoch".to_owned(), n(next.epoch));
+        item.insert("starts".to_owned(), n(next.starts));
+        item.insert("opened_at".to_owned(), n(self.clock.wall().as_millisecond()));
+        item.insert("opened_by".to_owned(), s(actor.as_str()));
+        item.insert("opening_reason".to_owned(), s(reason));
+        if let Some(table_id) = table_id {
+            item.insert("table_id".to_owned(), s(table_id));
+        }
+        // Unless somebody opens one at the same time.
+        let mut put = self.db.put_item().table_name(&self.table).set_item(Some(item));
+        put = match before {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some(before) => put.condition_expression("ledger_epoch = :before").expression_attribute_values(":before", n(before.epoch)),
+        };
+        put.send().await.map_err(LedgerError::call("PutItem"))?;
+        tag(mirror, next).await?;
+        Ok(Opened { epoch: next.epoch, ended })
+    }
+
+    async fn lineage(&self) -> Result<Option<LineageItem>, LedgerError> {
+        self.get(Key::lineage()).await?.map(read).transpose()
+    }
+
+    /// The first start of all.
+    async fn begin(&self, table_id: Option<&str>) -> Result<(), LedgerError> {
+        let mut item = Key::lineage().into_item();
+        item.insert("ledger_epoch".to_owned(), n(1));
+        item.insert("starts".to_owned(), n(0));
+        item.insert("opened_at".to_owned(), n(self.clock.wall().as_millisecond()));
+        if let Some(table_id) = table_id {
+            item.insert("table_id".to_owned(), s(table_id));
+        }
+        let put = self.db.put_item().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+        match put.send().await {
+            Ok(_) => Ok(()),
+            // Another service, or a first try of this call, was first.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(LedgerError::call("PutItem")(error)),
+        }
+    }
+
+    async fn count_start(&self) -> Result<u64, LedgerError> {
+        let request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::lineage().into_item()))
+            .update_expression("SET starts = starts + :one")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":one", n(1))
+            .return_values(ReturnValue::AllNew);
+        let answer = request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        Ok(read::<LineageItem>(answer.attributes.unwrap_or_default())?.starts)
+    }
+
+    /// The table's id, where the endpoint tells it.
+    async fn table_id(&self) -> Result<Option<String>, LedgerError> {
+        let answer = self.db.describe_table().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTable"))?;
+        Ok(answer.table.and_then(|table| table.table_id))
+    }
+}
+
+async fn mirrored(mirror: &Queue) -> Result<Option<Mark>, LedgerError> {
+    let tags = mirror.tags().await.map_err(|error| LedgerError::Unavailable { operation: "ListQueueTags", reason: error.to_string() })?;
+    tags.get(TAG).map(|mark| mark.parse()).transpose()
+}
+
+async fn tag(mirror: &Queue, mark: Mark) -> Result<(), LedgerError> {
+    let tagged = mirror.tag(TAG, &mark.to_string()).await;
+    tagged.map_err(|error| LedgerError::Unavailable { operation: "TagQueue", reason: error.to_string() })
+}
+
+fn restored(reason: String) -> LedgerError {
+    LedgerError::Restored { reason }
+}

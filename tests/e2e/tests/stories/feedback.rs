@@ -1,0 +1,298 @@
+//! Feedback: what the provider tells afterwards, and what it settles.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use issei_ledger::{BroadcastState, EventKind, Outcome, SkipReason};
+use issei_sim::{Account, Envelope, EventRule, Events, Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, judge};
+use jiff::SignedDuration;
+use serde_json::json;
+
+/// A world whose provider tells what becomes of each message.
+fn told(change: impl FnOnce(&mut Events)) -> WorldOptions {
+    let mut events = Events { queue: Some("feedback".to_owned()), ..Events::default() };
+    change(&mut events);
+    WorldOptions { account: Account { events, ..Account::default() }, ..WorldOptions::default() }
+}
+
+fn rule(address: &str, event: &str) -> EventRule {
+    EventRule { address: address.to_owned(), event: event.to_owned() }
+}
+
+async fn kinds(world: &World) -> BTreeMap<String, Vec<EventKind>> {
+    let outcomes = world.outcomes("terms").await.into_iter();
+    outcomes.map(|recipient| (recipient.recipient.address.as_str().to_owned(), recipient.events)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_in_every_envelope_settle_whoever_was_in_doubt() {
+    for envelope in [Envelope::Raw, Envelope::Sns, Envelope::EventBridge] {
+        let world = World::new(told(|events| events.envelope = envelope)).await;
+        // One chunk's answer is lost: ten recipients in doubt, all of them accepted in truth.
+        world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetAfter).after(2).times(1));
+        world.post_command(&command("terms", |_| {})).await;
+        let broadcast = world.run_to_the_end("terms").await;
+        assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((90, 10)), "{envelope:?}");
+        world.take_events().await;
+        assert_eq!(world.in_doubt("terms").await, Vec::<String>::new());
+        assert!(kinds(&world).await.values().all(|kinds| *kinds == [EventKind::Sent, EventKind::Delivered]));
+        judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_totals_of_a_broadcast_that_is_over_follow_its_events() {
+    let world = World::new(told(|events| events.rules = vec![rule("user000007", "Bounce"), rule("user000008", "Rendering Failure")])).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ErrorAfter).times(1));
+    world.post_command(&command("terms", |_| {})).await;
+    assert_eq!(world.run_to_the_end("terms").await.totals.unwrap().in_doubt, 10);
+    let feedback = world.feedback().await;
+    let queue = world.queue("feedback").await;
+    loop {
+        let messages = queue.receive(10, Duration::ZERO).await.unwrap();
+        if messages.is_empty() {
+            break;
+        }
+        feedback.handle_batch(&messages).await;
+    }
+    feedback.sweep().await.unwrap();
+    let totals = world.broadcast("terms").await.totals.unwrap();
+    assert_eq!((totals.accepted, totals.in_doubt, totals.delivered, totals.bounced, totals.not_rendered), (100, 0, 98, 1, 1));
+}
+
+/// Row 26 of the catalogue.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_26_events_repeated_late_and_out_of_order_change_nothing() {
+    let world = World::new(told(|events| (events.repeated, events.late_s) = (0.5, 5))).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    world.cloud.show_all_messages();
+    world.take_events().await;
+    assert!(kinds(&world).await.values().all(|kinds| *kinds == [EventKind::Sent, EventKind::Delivered]));
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Complete);
+    assert_eq!(world.dead_letters("feedback").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_events_costs_one_write_a_chunk() {
+    let world = World::new(told(|_| {})).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let queue = world.queue("feedback").await;
+    let mut messages = Vec::new();
+    while messages.len() < 200 {
+        messages.extend(queue.receive(10, Duration::ZERO).await.unwrap());
+    }
+    let writes = || world.cloud.counts().get(&("dynamodb", "UpdateItem".to_owned())).copied().unwrap_or(0);
+    let feedback = world.feedback().await;
+    let before = writes();
+    feedback.handle_batch(&messages).await;
+    // 200 events of 100 recipients in chunks of 10 at most, and one write of progress.
+    let chunks = u64::from(world.broadcast("terms").await.chunks);
+    assert_eq!(writes() - before, chunks + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_of_ours_is_buried_with_its_reason_and_loses_nothing_else() {
+    let world = World::new(told(|_| {})).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let event = |tags: serde_json::Value| json!({ "eventType": "Send", "mail": { "messageId": "m", "tags": tags } }).to_string();
+    let queue = world.queue("feedback").await;
+    for body in [
+        "no json".to_owned(),
+        event(json!({ "broadcast": ["nobody"], "chunk": ["0"], "recipient": ["0"] })),
+        event(json!({ "broadcast": ["terms"], "chunk": ["4000000"], "recipient": ["0"] })),
+        event(json!({ "broadcast": ["terms"], "chunk": ["0"], "recipient": ["99"] })),
+        // Mail of others through the same configuration set: left alone.
+        event(json!({})),
+    ] {
+        queue.send(&body, Duration::ZERO).await.unwrap();
+    }
+    world.take_events().await;
+    let reasons: Vec<String> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    for word in ["no SES event", "no broadcast `nobody`", "names chunk 4000000", "`recipient`"] {
+        assert!(reasons.iter().any(|reason| reason.contains(word)), "{word}: {reasons:?}");
+    }
+    assert!(kinds(&world).await.values().all(|kinds| kinds.contains(&EventKind::Delivered)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_accepted_message_for_one_recipient_stops_the_broadcast_and_says_why() {
+    let world = World::new(told(|_| {})).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(10))).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let forged = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    world.queue("feedback").await.send(&forged.to_string(), Duration::ZERO).await.unwrap();
+    world.take_events().await;
+    let broadcast = world.broadcast("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping);
+    let reason = &broadcast.audit_trail.last().unwrap().reason;
+    assert!(reason.contains("chunk 0 more than once, first recipient 3"), "{reason}");
+}
+
+/// The answer named one message, and the only event that ever came names another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_finds_a_second_message_that_no_two_events_name() {
+    let world = World::new(told(|events| events.lost = 1.0)).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(10))).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let event = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    world.queue("feedback").await.send(&event.to_string(), Duration::ZERO).await.unwrap();
+    world.take_events().await;
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Holding);
+    world.feedback().await.sweep().await.unwrap();
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Stopping);
+}
+
+/// Row 27 of the catalogue.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_27_too_many_bounces_or_complaints_end_the_broadcast() {
+    for (event, word) in [("Bounce", "bounces"), ("Complaint", "complaints")] {
+        let mut options = told(|events| events.rules = vec![rule("user00000", event)]);
+        options.limits.recipients_min = 50;
+        let world = World::new(options).await;
+        world.post_command(&command("terms", |body| body["canary"] = json!(60))).await;
+        world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+        world.take_events().await;
+        let broadcast = world.broadcast("terms").await;
+        assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping, "{event}");
+        assert!(broadcast.audit_trail.last().unwrap().reason.contains(word), "{:?}", broadcast.audit_trail);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_bounced_or_complained_is_skipped_by_later_broadcasts_with_the_reason() {
+    let world = World::new(told(|events| events.rules = vec![rule("user000003", "Bounce"), rule("user000004", "Complaint")])).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    world.take_events().await;
+    let listed = world.cloud.suppressed();
+    assert_eq!(listed.get("user000003@example.com").map(String::as_str), Some("BOUNCE"));
+    assert_eq!(listed.get("user000004@example.com").map(String::as_str), Some("COMPLAINT"));
+    // The list is by address, not by user, and not by the case of its letters.
+    world.users.execute("UPDATE users SET email = 'User000003@Example.com' WHERE id = 90").await;
+    world.post_command(&command("second", |_| {})).await;
+    let second = world.run_to_the_end("second").await;
+    assert_eq!((second.recipients, second.skipped), (97, 3));
+    let mut skipped = Vec::new();
+    for page in 0..second.pages {
+        let page = world.ledger().page(&second.broadcast_id, page).await.unwrap();
+        skipped.extend(page.skipped().iter().map(|skipped| (skipped.key.clone(), skipped.reason)));
+    }
+    let expected = [("3", SkipReason::Bounced), ("4", SkipReason::Complained), ("90", SkipReason::Bounced)];
+    assert_eq!(skipped, expected.map(|(key, reason)| (key.to_owned(), reason)));
+    let judged = judge(&world.cloud, "second");
+    assert!(!judged.reached().iter().any(|address| address.to_lowercase().starts_with("user000003") || address.starts_with("user000004")));
+}
+
+/// A world in which one chunk's request never reached the provider and nobody knows, and all else is
+/// accepted and told of.
+async fn one_chunk_in_doubt(policy: &str, fault: Fault, change: impl FnOnce(&mut Events)) -> World {
+    let world = World::new(told(change)).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", fault).after(3).times(1));
+    world.post_command(&command("terms", |body| body["in_doubt"] = json!(policy))).await;
+    world.run_until_counted("terms", |totals| (totals.accepted, totals.in_doubt) == (90, 10)).await;
+    world
+}
+
+async fn after_the_wait(mut world: World) -> World {
+    world.later(SignedDuration::from_hours(2));
+    world.take_events().await;
+    world.feedback().await.sweep().await.unwrap();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_retry_sends_again_to_those_alone_whom_the_provider_never_took() {
+    let world = one_chunk_in_doubt("evidence_retry", Fault::ResetBefore, |_| {}).await;
+    // Before the wait is over, nothing is concluded.
+    world.take_events().await;
+    world.feedback().await.sweep().await.unwrap();
+    assert_eq!(world.in_doubt("terms").await.len(), 10);
+    let world = after_the_wait(world).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((100, 0)));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_retry_leaves_those_whom_the_provider_did_take() {
+    let world = one_chunk_in_doubt("evidence_retry", Fault::ResetAfter, |_| {}).await;
+    let world = after_the_wait(world).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((100, 0)));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// The request was accepted and the events' way is broken: absence is no proof, however long it lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_retry_concludes_nothing_while_the_events_of_others_are_missing() {
+    let world = one_chunk_in_doubt("evidence_retry", Fault::ResetAfter, |events| events.lost = 0.5).await;
+    let world = after_the_wait(world).await;
+    assert!(!world.in_doubt("terms").await.is_empty());
+    assert!(world.outcomes("terms").await.iter().all(|recipient| recipient.outcome != Some(Outcome::Retryable)));
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Running);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// The events are there, in our own queue, and nobody has read them.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_retry_concludes_nothing_while_events_wait_unread() {
+    let mut world = one_chunk_in_doubt("evidence_retry", Fault::ResetAfter, |_| {}).await;
+    world.later(SignedDuration::from_hours(2));
+    world.feedback().await.sweep().await.unwrap();
+    assert_eq!(world.in_doubt("terms").await.len(), 10);
+    let world = after_the_wait(world).await;
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_least_once_sends_again_without_evidence_and_two_acceptances_do_not_stop_it() {
+    let world = one_chunk_in_doubt("at_least_once", Fault::ResetAfter, |events| events.late_s = 60).await;
+    let mut world = world;
+    world.later(SignedDuration::from_hours(2));
+    world.feedback().await.sweep().await.unwrap();
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((100, 0)));
+    assert_eq!(judge(&world.cloud, "terms").duplicates().len(), 10);
+    world.cloud.show_all_messages();
+    world.take_events().await;
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Complete);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hold_never_sends_again_however_clear_the_evidence() {
+    let world = World::new(told(|_| {})).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore).after(3).times(1));
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let world = after_the_wait(world).await;
+    assert_eq!(world.in_doubt("terms").await.len(), 10);
+    assert_eq!(judge(&world.cloud, "terms").total(), 90);
+}
+
+/// V16: evidence opened the chunk, and the frozen owner of the old claim wakes and reports a
+/// rejection, or an acceptance. Neither changes anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
+    let mut world = World::new(WorldOptions { users: 5, page_size: 5, chunk_size: 5, ..told(|_| {}) }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+    let ledger = world.ledger();
+    let page = ledger.page(&"terms".parse().unwrap(), 0).await.unwrap();
+    let message = page.messages(&"terms".parse().unwrap()).next().unwrap();
+    let claim = ledger.claim(&message, &issei_ledger::Chunk::Absent, "old".to_owned(), Duration::from_millis(1)).await;
+    let Ok(issei_ledger::Claimed::Ours(mut claim)) = claim else { panic!("{claim:?}") };
+    world.later(SignedDuration::from_hours(2));
+    let seen = ledger.chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
+    assert!(world.ledger().reopen(&message.broadcast_id, 0, &seen, &[0, 1, 2], "new").await.unwrap());
+    (0..5).for_each(|at| claim.settle(at, Outcome::Retryable, None));
+    assert!(matches!(ledger.confirm(&mut claim).await.unwrap(), issei_ledger::Confirmed::NotOurs(_)));
+    let outcomes: Vec<Option<Outcome>> = world.outcomes("terms").await.into_iter().map(|recipient| recipient.outcome).collect();
+    let (again, doubt) = (Some(Outcome::Retryable), Some(Outcome::InDoubt));
+    assert_eq!(outcomes, [again, again, again, doubt, doubt]);
+}
