@@ -69,6 +69,13 @@ impl Timing {
         self.permit_life + self.send
     }
 
+    /// How long after the last grant every claim's lease is over, and every request made under one
+    /// either accepted or refused: a claim is made within its permit's life.
+    #[must_use]
+    pub fn claims_over_after(&self) -> Duration {
+        self.ledger + self.permit_life + self.lease + self.request_lifetime
+    }
+
     /// How long the budget must have been still before it may be recounted: every permit has then
     /// expired, and no claim made under one can still arrive.
     #[must_use]

@@ -217,6 +217,7 @@ impl Consumer {
         tokio::pin!(handled);
         loop {
             tokio::select! {
+                biased;
                 handled = &mut handled => return handled.unwrap_or_else(|error| {
                     tracing::warn!(%error, receives = delivery.message.receives, "a chunk can't be handled now; its message comes again");
                     self.later(&delivery.message)

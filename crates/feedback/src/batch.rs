@@ -171,10 +171,10 @@ impl Feedback {
         match self.ledger.transition(id, Transition { to: BroadcastState::Stopping, actor: &self.actor, reason }).await {
             Ok(_) => tracing::error!(broadcast.id = %id, reason, "the broadcast is ended"),
             Err(LedgerError::Transition { from, .. }) => {
-                tracing::error!(broadcast.id = %id, state = %from, reason, "the broadcast would be ended, and is over already")
+                tracing::error!(broadcast.id = %id, state = %from, reason, "the broadcast would be ended, and is over already");
             }
             Err(error) => {
-                tracing::error!(%error, broadcast.id = %id, reason, "the broadcast should be ended and can't be; the next sweep tries again")
+                tracing::error!(%error, broadcast.id = %id, reason, "the broadcast should be ended and can't be; the next sweep tries again");
             }
         }
     }

@@ -26,7 +26,7 @@ impl Feedback {
             }
         }
         for id in self.take_over() {
-            let tally = self.ledger.tally(&id).await?;
+            let tally = self.ledger.tally(&self.ledger.broadcast(&id).await?).await?;
             self.ledger.retotal(&id, &tally).await?;
         }
         Ok(())
@@ -38,7 +38,7 @@ impl Feedback {
             return Ok(());
         }
         let (mut tally, mut neighbours, mut forgotten) = (Tally::default(), Neighbours::default(), None);
-        let (mut walk, mut proven) = (self.ledger.walk(id), 0);
+        let (mut walk, mut proven) = (self.ledger.walk(&broadcast), 0);
         while let Some(walked) = walk.next().await? {
             let twice = walked.feedback.accepted_twice(&walked.chunk);
             self.end_if_accepted_twice(&broadcast, walked.seq, &twice).await;
@@ -81,7 +81,7 @@ impl Feedback {
         if by_evidence && !self.is_drained().await {
             return Ok(());
         }
-        let mut walk = self.ledger.walk(id);
+        let mut walk = self.ledger.walk(broadcast);
         while let Some(walked) = walk.next().await? {
             let Some(claimed_at) = walked.chunk.claimed_at() else { continue };
             if !self.is_due(claimed_at) {

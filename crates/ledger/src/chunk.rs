@@ -147,12 +147,13 @@ impl Chunk {
         }
     }
 
-    /// Says whether nobody will send to any of its recipients again without new evidence.
+    /// Says whether nobody will send to any of its recipients again without new evidence. Of a claim
+    /// that is not confirmed the caller must know, by its own clock, whether it is over.
     #[must_use]
-    pub fn is_settled(&self, now: Timestamp) -> bool {
+    pub fn is_settled(&self, open_are_over: bool) -> bool {
         match self {
             Self::Absent => false,
-            Self::Claimed { lease_until, .. } => now >= *lease_until,
+            Self::Claimed { .. } => open_are_over,
             Self::Confirmed { outcomes, .. } => outcomes.count(Outcome::Retryable) == 0,
         }
     }
@@ -250,10 +251,7 @@ impl Ledger {
         // Whoever asked knows that nothing was, so it asks again under the same token while the
         // lease lasts: what comes of it is either ours or somebody else's.
         loop {
-            let error = match request.clone().send().await {
-                Ok(_) => return Ok(ours(owner)),
-                Err(error) => error,
-            };
+            let Err(error) = request.clone().send().await else { return Ok(ours(owner)) };
             match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                     let item = self.refused_by(failed.item.clone(), key).await?;

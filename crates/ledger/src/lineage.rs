@@ -121,6 +121,7 @@ impl Ledger {
                     let mut work: Pin<Box<dyn Future<Output = ()> + Send + '_>> = Box::pin(work(epoch, token.clone()));
                     loop {
                         tokio::select! {
+                            biased;
                             () = &mut work => break,
                             () = tokio::time::sleep(LOOK_EVERY), if !token.is_cancelled() => {
                                 if let Err(LedgerError::Restored { reason }) = self.check_in(mirror, false).await {

@@ -13,7 +13,7 @@ impl Ledger {
     /// consumer that gives back permits of before, which are counted here already, is refused.
     pub async fn recount(&self, broadcast: &Broadcast) -> Result<Broadcast, LedgerError> {
         let id = &broadcast.broadcast_id;
-        let spent = self.tally(id).await?.spent();
+        let spent = self.tally(broadcast).await?.spent();
         let allowed = broadcast.recipients.saturating_sub(broadcast.withheld);
         let request = self
             .db

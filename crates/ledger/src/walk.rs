@@ -5,10 +5,9 @@ use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{BroadcastId, Recipient};
-use jiff::{SignedDuration, Timestamp};
 
 use crate::item::{Item, SHARDS, s, shard};
-use crate::{Chunk, EventKind, Feedback, Ledger, LedgerError, Outcome, Totals};
+use crate::{Broadcast, Chunk, EventKind, Feedback, Ledger, LedgerError, Outcome, Totals};
 
 /// A chunk as a walk finds it, with what events say of it.
 #[derive(Clone, Debug)]
@@ -24,11 +23,11 @@ pub struct Walked {
 pub struct Tally {
     /// Chunks that have been claimed at least once.
     pub chunks: u64,
+    /// Chunks whose claims are not confirmed.
+    pub open_claims: u64,
     /// Recipients of claims that are not confirmed, and of whom no event is known. Open or in doubt,
     /// as their leases say.
     pub open: u64,
-    /// When the last of the leases of unconfirmed claims is over.
-    pub open_until: Option<Timestamp>,
     confirmed: Totals,
 }
 
@@ -51,12 +50,11 @@ impl Tally {
     }
 
     /// Says whether nothing is left to do in a broadcast of `chunks`: each claimed, none retryable,
-    /// and none open, or all open ones for `quiet` past their leases. After that long no request
-    /// that their owners may still have out can be accepted.
+    /// and no claim open, unless `open_are_over`: the caller knows that their leases are over, and
+    /// that no request that their owners may still have out can be accepted.
     #[must_use]
-    pub fn is_settled(&self, chunks: u32, now: Timestamp, quiet: SignedDuration) -> bool {
-        let over = self.open_until.is_none_or(|until| until.saturating_add(quiet).is_ok_and(|until| now >= until));
-        self.chunks == u64::from(chunks) && self.confirmed.retryable == 0 && over
+    pub fn is_settled(&self, chunks: u32, open_are_over: bool) -> bool {
+        self.chunks == u64::from(chunks) && self.confirmed.retryable == 0 && (self.open_claims == 0 || open_are_over)
     }
 
     /// Counts one chunk.
@@ -76,9 +74,7 @@ impl Tally {
         self.confirmed.bounced += feedback.count(EventKind::Bounced);
         self.confirmed.complained += feedback.count(EventKind::Complained);
         self.confirmed.not_rendered += feedback.count(EventKind::RenderFailed);
-        if let Chunk::Claimed { lease_until, .. } = chunk {
-            self.open_until = self.open_until.max(Some(*lease_until));
-        }
+        self.open_claims += u64::from(matches!(chunk, Chunk::Claimed { .. }));
     }
 }
 
@@ -128,6 +124,8 @@ pub struct Walk<'a> {
     ledger: &'a Ledger,
     id: &'a BroadcastId,
     shard: u32,
+    /// A small broadcast has chunks in the first of the shards only.
+    shards: u32,
     chunks: Cursor,
     feedback: Cursor,
 }
@@ -135,7 +133,7 @@ pub struct Walk<'a> {
 impl Walk<'_> {
     /// The next chunk; nothing at the end.
     pub async fn next(&mut self) -> Result<Option<Walked>, LedgerError> {
-        while self.shard < SHARDS {
+        while self.shard < self.shards {
             let pk = shard(self.id, self.shard);
             let chunk = self.chunks.peek(self.ledger, &pk).await?;
             let feedback = self.feedback.peek(self.ledger, &pk).await?;
@@ -154,13 +152,21 @@ impl Ledger {
     /// Walks over every chunk of a broadcast: about one call for each 300 full chunks, and as many
     /// again for what events say of them.
     #[must_use]
-    pub fn walk<'a>(&'a self, id: &'a BroadcastId) -> Walk<'a> {
-        Walk { ledger: self, id, shard: 0, chunks: Cursor::new("chunk#"), feedback: Cursor::new("feedback#") }
+    pub fn walk<'a>(&'a self, broadcast: &'a Broadcast) -> Walk<'a> {
+        let shards = broadcast.chunks.min(SHARDS);
+        Walk {
+            ledger: self,
+            id: &broadcast.broadcast_id,
+            shard: 0,
+            shards,
+            chunks: Cursor::new("chunk#"),
+            feedback: Cursor::new("feedback#"),
+        }
     }
 
     /// Counts every chunk.
-    pub async fn tally(&self, id: &BroadcastId) -> Result<Tally, LedgerError> {
-        let (mut tally, mut walk) = (Tally::default(), self.walk(id));
+    pub async fn tally(&self, broadcast: &Broadcast) -> Result<Tally, LedgerError> {
+        let (mut tally, mut walk) = (Tally::default(), self.walk(broadcast));
         while let Some(walked) = walk.next().await? {
             tally.add(&walked);
         }

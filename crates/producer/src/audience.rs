@@ -38,6 +38,11 @@ pub struct AudienceConfig {
     /// A condition in SQL, such as `deleted_at IS NULL`.
     #[serde(default)]
     pub filter: Option<String>,
+    /// Instead of all of these, a table in memory.
+    #[cfg(feature = "simulation")]
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub memory: Option<crate::MemoryTable>,
 }
 
 /// How keys compare.

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, LedgerError, Transition};
 use issei_schema::{BroadcastId, InDoubtPolicy};
-use jiff::SignedDuration;
 
 use crate::service::{Producer, ProducerError};
 
@@ -20,6 +19,9 @@ struct Seen {
     /// State, pages frozen, pages enqueued, chunks settled: what moves while somebody works on it.
     sight: (BroadcastState, u32, u32, u64),
     since: Instant,
+    /// How many grants there were, and since when there has been none.
+    grants: u64,
+    no_grant_since: Instant,
     /// When the exact count was made for this very sight and said no.
     counted_at: Option<Instant>,
 }
@@ -42,9 +44,14 @@ impl Producer {
         let settled = if broadcast.is_enqueued() { self.ledger.progress(id).await?.settled_chunks } else { 0 };
         let now = self.clock.now();
         let sight = (broadcast.broadcast_state, broadcast.pages, broadcast.enqueued_pages, settled);
-        let seen = closer.0.entry(id.clone()).or_insert(Seen { sight, since: now, counted_at: None });
+        let grants = broadcast.grant_count;
+        let new = Seen { sight, since: now, grants, no_grant_since: now, counted_at: None };
+        let seen = closer.0.entry(id.clone()).or_insert(new);
         if seen.sight != sight {
-            *seen = Seen { sight, since: now, counted_at: None };
+            (seen.sight, seen.since, seen.counted_at) = (sight, now, None);
+        }
+        if seen.grants != grants {
+            (seen.grants, seen.no_grant_since) = (grants, now);
         }
         self.look_at(broadcast, seen, now).await
     }
@@ -53,6 +60,8 @@ impl Producer {
         let timing = &self.options.timing;
         let still_for = now.saturating_duration_since(seen.since);
         let too_late = self.clock.wall() > broadcast.not_after;
+        // By our own monotonic clock, whatever the wall clocks of those who claimed say.
+        let open_are_over = now.saturating_duration_since(seen.no_grant_since) > timing.claims_over_after();
         match broadcast.broadcast_state {
             BroadcastState::Stopped | BroadcastState::Complete => {
                 self.ledger.closed(broadcast).await?;
@@ -68,7 +77,7 @@ impl Producer {
                 let frozen = self.freeze(&command, broadcast).await?;
                 self.enqueue(frozen).await?;
             }
-            BroadcastState::Running if broadcast.withheld > 0 && self.canary_is_settled(&broadcast).await? => {
+            BroadcastState::Running if broadcast.withheld > 0 && self.canary_is_settled(&broadcast, open_are_over).await? => {
                 self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
             }
             // The canary was approved just now.
@@ -82,7 +91,7 @@ impl Producer {
                 let due = seen.counted_at.is_none_or(|at| now.saturating_duration_since(at) > timing.lease);
                 if (looks_done || still_for > timing.lease) && due {
                     seen.counted_at = Some(now);
-                    self.complete(&broadcast).await?;
+                    self.complete(&broadcast, open_are_over).await?;
                 }
                 if too_late && !looks_done {
                     self.step(&broadcast, BroadcastState::Stopping, "its not_after is over").await?;
@@ -101,30 +110,25 @@ impl Producer {
         Ok(())
     }
 
-    async fn complete(&self, broadcast: &Broadcast) -> Result<(), ProducerError> {
-        let tally = self.ledger.tally(&broadcast.broadcast_id).await?;
-        let quiet = SignedDuration::try_from(self.options.timing.request_lifetime).unwrap_or(SignedDuration::MAX);
+    async fn complete(&self, broadcast: &Broadcast, open_are_over: bool) -> Result<(), ProducerError> {
+        let tally = self.ledger.tally(broadcast).await?;
         // Doubt that evidence may still end could cause a send; so that is not the end.
         let may_reopen =
             broadcast.in_doubt != InDoubtPolicy::Hold && tally.totals().in_doubt > 0 && self.clock.wall() < broadcast.not_after;
-        if !may_reopen
-            && tally.is_settled(broadcast.chunks, self.clock.wall(), quiet)
-            && self.ledger.complete(broadcast, &tally, &self.actor).await?
-        {
+        if !may_reopen && tally.is_settled(broadcast.chunks, open_are_over) && self.ledger.complete(broadcast, &tally, &self.actor).await? {
             tracing::info!(broadcast.id = %broadcast.broadcast_id, totals = ?tally.totals(), "broadcast complete");
         }
         Ok(())
     }
 
-    /// Every chunk of the canary is confirmed and none of its recipients is to be sent to again.
-    async fn canary_is_settled(&self, broadcast: &Broadcast) -> Result<bool, ProducerError> {
+    /// Every chunk of the canary is confirmed, or its claim is over, and none of its recipients is to be sent to again.
+    async fn canary_is_settled(&self, broadcast: &Broadcast, open_are_over: bool) -> Result<bool, ProducerError> {
         let chunks: Vec<u32> = (0..broadcast.canary_chunks).collect();
-        let now = self.clock.wall();
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in chunks.chunks(100) {
             let keys: Vec<_> = some.iter().map(|chunk| (broadcast.broadcast_id.clone(), *chunk)).collect();
             let found = self.ledger.chunks(&keys).await?;
-            if !found.values().all(|chunk| chunk.is_settled(now)) {
+            if !found.values().all(|chunk| chunk.is_settled(open_are_over)) {
                 return Ok(false);
             }
         }

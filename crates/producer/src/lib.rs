@@ -19,4 +19,6 @@ pub use audience::{AudienceConfig, KeyType};
 pub use command::{Refusal, check_command};
 pub use repair::{Repair, RepairError, Repairer};
 pub use service::{Options, Producer, ProducerError};
+#[cfg(feature = "simulation")]
+pub use source::MemoryTable;
 pub use source::{Source, SourceError};

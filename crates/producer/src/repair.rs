@@ -126,7 +126,9 @@ impl Repairer {
                         repair.unclaimed_recipients += message.recipients.len() as u64;
                         lacking.push(message.clone());
                     }
-                    Chunk::Claimed { .. } if chunk.is_settled(now) => repair.in_doubt += count(Outcome::Open) + count(Outcome::InDoubt),
+                    Chunk::Claimed { lease_until, .. } if now >= *lease_until => {
+                        repair.in_doubt += count(Outcome::Open) + count(Outcome::InDoubt);
+                    }
                     Chunk::Claimed { .. } => {}
                     Chunk::Confirmed { .. } => {
                         repair.in_doubt += count(Outcome::InDoubt);

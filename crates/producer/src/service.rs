@@ -122,6 +122,7 @@ impl Producer {
     /// Carries out one message, and keeps it hidden meanwhile.
     async fn take(&self, epoch: LedgerEpoch, message: &Message) {
         let done = tokio::select! {
+            biased;
             done = self.carry_out(epoch, message) => done,
             () = self.keep_hidden(message) => return,
         };
@@ -158,7 +159,7 @@ impl Producer {
             Ok(command) => command,
             Err(error) => return Ok(Done::Bury(error.into())),
         };
-        if let Some(refusal) = self.from_before(epoch, message, &command).await? {
+        if let Some(refusal) = self.older_than_epoch(epoch, message, &command).await? {
             return Ok(Done::Bury(refusal));
         }
         let span = tracing::info_span!("broadcast", broadcast.id = %command.broadcast_id);
@@ -166,7 +167,12 @@ impl Producer {
     }
 
     /// A ledger that was restored may have forgotten the whole broadcast of an old command.
-    async fn from_before(&self, epoch: LedgerEpoch, message: &Message, command: &BroadcastCommand) -> Result<Option<Refusal>, LedgerError> {
+    async fn older_than_epoch(
+        &self,
+        epoch: LedgerEpoch,
+        message: &Message,
+        command: &BroadcastCommand,
+    ) -> Result<Option<Refusal>, LedgerError> {
         let opened_at = epoch.opened_at;
         if epoch.epoch == 1 || message.sent_at_ms >= opened_at.as_millisecond() {
             return Ok(None);

@@ -26,6 +26,8 @@ pub struct Account {
     pub batch_entry_failure: f64,
     /// What the provider tells afterwards.
     pub events: Events,
+    /// Each call takes up to so long before its effect, and up to so long after it.
+    pub latency_ms: u64,
 }
 
 impl Default for Account {
@@ -40,6 +42,7 @@ impl Default for Account {
             redelivery: 0.0,
             batch_entry_failure: 0.0,
             events: Events::default(),
+            latency_ms: 0,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! One simulated AWS account: takes a call, lets a fault befall it, and answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use issei_clock::{Clock, Dice};
+use issei_clock::{Clock, Dice, Instant};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
@@ -47,6 +48,9 @@ pub struct Cloud {
     state: Mutex<State>,
     faults: Faults,
     counts: Mutex<Counts>,
+    /// Over every call so far, with its moment and its fault.
+    digest: Mutex<DefaultHasher>,
+    started: Instant,
     arrivals: Arc<Notify>,
     clock: Clock,
 }
@@ -126,6 +130,8 @@ impl Cloud {
             state: Mutex::new(state),
             faults: Faults::new(dice),
             counts: Mutex::new(Counts::new()),
+            digest: Mutex::default(),
+            started: options.clock.now(),
             arrivals,
             clock: options.clock,
         }))
@@ -164,6 +170,13 @@ impl Cloud {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A digest over every call so far, with its moment and its fault: two runs that have the same
+    /// have gone the same way.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest.lock().unwrap_or_else(PoisonError::into_inner).finish()
     }
 
     /// The provider's record: addresses after `after`, in order, with how often each was asked for
@@ -224,6 +237,12 @@ impl Cloud {
         self.state().ses.accepted
     }
 
+    /// When the provider accepted a recipient last, on the simulation's monotonic clock.
+    #[must_use]
+    pub fn last_accepted_at(&self) -> Option<Instant> {
+        self.state().ses.last_accepted_at
+    }
+
     /// The most recipients that the provider accepted within any one second.
     #[must_use]
     pub fn peak_in_a_second(&self) -> u64 {
@@ -231,31 +250,54 @@ impl Cloud {
     }
 
     /// Takes one call.
-    pub(crate) async fn handle(&self, request: Request<Bytes>) -> Answer {
+    pub(crate) async fn handle(self: &Arc<Self>, request: Request<Bytes>) -> Answer {
         let call = match Call::read(&request) {
             Ok(call) => call,
             Err(error) => return Answer::Response(error.into_response()),
         };
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((call.service, call.operation.clone())).or_default() += 1;
         let fault = self.faults.draw(&call.operation);
+        let elapsed = self.clock.now().saturating_duration_since(self.started);
+        (&call.operation, elapsed, fault).hash(&mut *self.digest.lock().unwrap_or_else(PoisonError::into_inner));
         match fault {
             Some(Fault::ResetBefore) => return Answer::Reset,
             Some(Fault::HangBefore) => return self.hang(),
             Some(Fault::ErrorBefore) => return Answer::Response(injected_error()),
             Some(Fault::Throttle) => return Answer::Response(throttled(call.service)),
             Some(Fault::DelayMs(delay)) => tokio::time::sleep(Duration::from_millis(delay)).await,
+            Some(Fault::LateMs(delay)) => {
+                let cloud = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(delay)).await;
+                    // Nobody waits for the answer any more.
+                    let _ = cloud.perform(&call).await;
+                });
+                return self.hang();
+            }
             _ => {}
         }
+        self.take_time().await;
         let response = match self.perform(&call).await {
             Ok(body) => ok(&body),
             Err(error) => error.into_response(),
         };
+        self.take_time().await;
         match fault {
             Some(Fault::ResetAfter) => Answer::Reset,
             Some(Fault::HangAfter) => self.hang(),
             Some(Fault::ErrorAfter) => Answer::Response(injected_error()),
             Some(Fault::TruncateAfter) => Answer::Response(response.map(|body| body.slice(..body.len() / 2))),
             _ => Answer::Response(response),
+        }
+    }
+
+    async fn take_time(&self) {
+        let time = {
+            let state = self.state();
+            state.dice.below(state.account.latency_ms)
+        };
+        if time > 0 {
+            tokio::time::sleep(Duration::from_millis(time)).await;
         }
     }
 
@@ -290,6 +332,7 @@ impl Cloud {
                 return Ok(Value::Object(serde_json::Map::new()));
             }
             tokio::select! {
+                biased;
                 () = arrival => {}
                 () = tokio::time::sleep_until(next.unwrap_or(deadline).min(deadline)) => {}
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// What goes wrong with one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The connection breaks and nothing has happened.
@@ -28,6 +28,8 @@ pub enum Fault {
     TruncateAfter,
     /// The call takes this long, then goes on as if nothing were wrong.
     DelayMs(u64),
+    /// No answer ever, and it happens after so long, whether the caller still waits or has gone.
+    LateMs(u64),
 }
 
 /// Which calls a fault befalls.

@@ -376,14 +376,11 @@ impl State {
         let retention = Duration::from_secs(queue.number("MessageRetentionPeriod", 345_600));
         let redrive = queue.redrive();
         let mut messages = Vec::new();
-        let mut looked_at = 0;
-        while messages.len() < wanted {
+        // A message shown again during this call must wait for the next one.
+        let mut to_look_at = queue.visible.len();
+        while messages.len() < wanted && to_look_at > 0 {
+            to_look_at -= 1;
             let (_, queue) = self.queue(body)?;
-            // A message shown again during this call must wait for the next one.
-            if looked_at > queue.messages.len() {
-                break;
-            }
-            looked_at += 1;
             let Some(seq) = queue.visible.pop_front() else { break };
             let Some(message) = queue.messages.get_mut(&seq).filter(|message| message.hidden_as == 0) else { continue };
             if now.saturating_duration_since(message.sent) > retention {

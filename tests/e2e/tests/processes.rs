@@ -90,7 +90,7 @@ async fn send_says_what_will_happen_and_a_dry_run_stops_there() {
 async fn a_toml_command_goes_all_the_way_and_setup_may_be_repeated() {
     let world = world(25).await;
     let again = world.run(&["setup"]).await;
-    assert_eq!(again.lines().count(), 6, "{again}");
+    assert_eq!(again.lines().count(), 8, "{again}");
     assert!(again.lines().all(|line| line.contains("was there")), "{again}");
     let body: Value = serde_json::from_str(&command_body("terms", |_| {})).unwrap();
     let toml = format!(

@@ -211,7 +211,9 @@ impl World {
         let id: BroadcastId = id.parse().unwrap();
         let mut last = None;
         for _ in 0..600 {
-            last = self.ledger().tally(&id).await.ok().map(|tally| tally.totals());
+            if let Some(broadcast) = self.ledger().find_broadcast(&id).await.unwrap() {
+                last = self.ledger().tally(&broadcast).await.ok().map(|tally| tally.totals());
+            }
             if last.is_some_and(&is_so) {
                 break;
             }

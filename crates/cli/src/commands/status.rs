@@ -77,7 +77,7 @@ async fn read(parts: &Parts, options: &StatusOptions) -> anyhow::Result<(Status,
     let [waiting_messages, messages_in_flight, dead_letters] = parts.chunks_queue().await?.depths().await?;
     let (totals, exact) = match broadcast.totals {
         Some(totals) => (totals, true),
-        None if options.exact => (ledger.tally(&options.id).await?.totals(), true),
+        None if options.exact => (ledger.tally(&broadcast).await?.totals(), true),
         None => (
             Totals {
                 accepted: progress.accepted,

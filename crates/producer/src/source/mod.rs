@@ -1,6 +1,8 @@
 //! Reading an audience in key order, one page at a time.
 
 mod file;
+#[cfg(feature = "simulation")]
+mod memory;
 mod sql;
 
 use std::time::Duration;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::audience::{AudienceConfig, Place};
+#[cfg(feature = "simulation")]
+pub use memory::MemoryTable;
 use sql::{Database, Statements};
 
 /// How long one statement may take in the customer's database.
@@ -36,26 +40,35 @@ pub(crate) struct Row {
 /// An open source of an audience.
 pub struct Source {
     audience: String,
-    database: Database,
-    statements: Statements,
+    rows: Rows,
     /// A file is read from a database of its own, which lives as long as this.
     _imported: Option<TempDir>,
+}
+
+enum Rows {
+    Database(Database, Statements),
+    #[cfg(feature = "simulation")]
+    Memory(MemoryTable),
 }
 
 impl Source {
     /// Connects to the database, or reads the file into one.
     pub async fn open(audience: &str, config: &AudienceConfig) -> Result<Self, SourceError> {
+        #[cfg(feature = "simulation")]
+        if let Some(table) = &config.memory {
+            return Ok(Self { audience: audience.to_owned(), rows: Rows::Memory(table.clone()), _imported: None });
+        }
         match config.place(audience)? {
             Place::Database { url, from } => {
                 let database = Database::connect(&url, STATEMENT_TIMEOUT).await.map_err(|error| Self::failed(audience, &error))?;
                 let statements = database.statements(&from, config);
-                Ok(Self { audience: audience.to_owned(), database, statements, _imported: None })
+                Ok(Self { audience: audience.to_owned(), rows: Rows::Database(database, statements), _imported: None })
             }
             Place::File(file) => {
                 let imported = file::import(audience, &file, config).await?;
                 let database = Database::connect(&imported.url, STATEMENT_TIMEOUT).await.map_err(|error| Self::failed(audience, &error))?;
                 let statements = database.statements(&crate::audience::From::Table(file::TABLE.to_owned()), &imported.config);
-                Ok(Self { audience: audience.to_owned(), database, statements, _imported: Some(imported.directory) })
+                Ok(Self { audience: audience.to_owned(), rows: Rows::Database(database, statements), _imported: Some(imported.directory) })
             }
         }
     }
@@ -66,12 +79,24 @@ impl Source {
 
     /// How many rows the audience has now.
     pub async fn count(&self) -> Result<u64, SourceError> {
-        self.database.count(&self.statements.count).await.map_err(|error| Self::failed(&self.audience, &error))
+        match &self.rows {
+            Rows::Database(database, statements) => {
+                database.count(&statements.count).await.map_err(|error| Self::failed(&self.audience, &error))
+            }
+            #[cfg(feature = "simulation")]
+            Rows::Memory(table) => Ok(table.count()),
+        }
     }
 
     /// How many rows have no key.
     pub(crate) async fn count_without_key(&self) -> Result<u64, SourceError> {
-        self.database.count(&self.statements.count_without_key).await.map_err(|error| Self::failed(&self.audience, &error))
+        match &self.rows {
+            Rows::Database(database, statements) => {
+                database.count(&statements.count_without_key).await.map_err(|error| Self::failed(&self.audience, &error))
+            }
+            #[cfg(feature = "simulation")]
+            Rows::Memory(_) => Ok(0),
+        }
     }
 
     /// About `limit` rows after `key` in key order; nothing only where there is no more. All rows of
@@ -81,8 +106,13 @@ impl Source {
         loop {
             // One more than wanted tells whether the last key has all of its rows here. Its other
             // rows would be passed over by `key > last`, so then it waits for the next page.
-            let mut rows =
-                self.database.rows(&self.statements, key, limit + 1).await.map_err(|error| Self::failed(&self.audience, &error))?;
+            let mut rows = match &self.rows {
+                Rows::Database(database, statements) => {
+                    database.rows(statements, key, limit + 1).await.map_err(|error| Self::failed(&self.audience, &error))?
+                }
+                #[cfg(feature = "simulation")]
+                Rows::Memory(table) => table.rows(key, limit + 1),
+            };
             if rows.len() <= limit {
                 return Ok(rows);
             }

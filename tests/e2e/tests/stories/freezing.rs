@@ -11,44 +11,6 @@ fn small() -> WorldOptions {
     WorldOptions { users: 50, page_size: 15, chunk_size: 5, ..WorldOptions::default() }
 }
 
-/// A producer is killed at one of its calls to AWS, before or after its effect; another takes over.
-async fn killed_at(call: u64, fault: Fault) {
-    let world = World::new(small()).await;
-    let command = command("terms", |_| {});
-    world.post_command(&command).await;
-    let producer = world.producer().await;
-    world.cloud.inject(Rule::every("*", fault).after(call).times(1));
-    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-    let mut hanging = world.cloud.hanging();
-    let hangs = tokio::time::timeout(Duration::from_mins(1), hanging.wait_for(|hanging| *hanging > 0)).await.is_ok();
-    assert!(hangs, "it makes no call {call}");
-    victim.abort();
-    let _ = victim.await;
-    world.cloud.heal();
-    // Its message comes back when its visibility timeout is over.
-    world.cloud.show_all_messages();
-    let broadcast = world.run_to_the_end("terms").await;
-    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete, "killed at call {call} {fault:?}");
-    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_producer_killed_at_any_call_loses_nobody_and_doubles_nobody() {
-    // How many calls a producer makes from its start until everything is enqueued.
-    let world = World::new(small()).await;
-    world.post_command(&command("terms", |_| {})).await;
-    let producer = world.producer().await;
-    let (before, stop) = (world.calls(), CancellationToken::new());
-    tokio::join!(producer.run(stop.clone()), async {
-        world.wait_until("terms", issei_ledger::Broadcast::is_enqueued).await;
-        stop.cancel();
-    });
-    let calls = world.calls() - before;
-    assert!(calls > 15, "{calls}");
-
-    super::at_each_call(calls, killed_at).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_come_and_go_meanwhile_move_nobody_into_two_chunks() {
     let world = World::new(WorldOptions { users: 600, page_size: 40, ..WorldOptions::default() }).await;

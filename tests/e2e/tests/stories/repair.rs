@@ -165,7 +165,7 @@ async fn an_emptied_ledger_is_recognised_too() {
     assert!(matches!(world.ledger().broadcast(&"terms".parse().unwrap()).await, Err(LedgerError::NoBroadcast { .. })));
 }
 
-/// Row 22 of the catalogue: in place, under consumers that run. Their epoch is ahead of the ledger's.
+/// A restore in place that nothing else told of: events know more than the ledger.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_about_a_chunk_that_the_ledger_forgot_end_the_broadcast() {
     let events = Events { queue: Some("feedback".to_owned()), ..Events::default() };

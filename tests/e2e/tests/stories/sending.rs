@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, Chunk, Claimed, Outcome};
+use issei_ledger::{Chunk, Claimed, Outcome};
 use issei_sim::{Account, EntryRule, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
-use jiff::SignedDuration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -24,54 +23,6 @@ async fn frozen(options: WorldOptions) -> World {
     world.post_command(&command("terms", |_| {})).await;
     world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
     world
-}
-
-/// A consumer is killed at one of its calls to AWS, before or after its effect; another takes over
-/// when leases and visibility timeouts are over.
-async fn killed_at(call: u64, fault: Fault) {
-    let mut world = frozen(small()).await;
-    let consumer = world.consumer().await;
-    world.cloud.inject(Rule::every("*", fault).after(call).times(1));
-    let victim = tokio::spawn(consumer.run(CancellationToken::new()));
-    let mut hanging = world.cloud.hanging();
-    let hangs = tokio::time::timeout(Duration::from_mins(1), hanging.wait_for(|hanging| *hanging > 0)).await.is_ok();
-    assert!(hangs, "it makes no call {call}");
-    victim.abort();
-    let _ = victim.await;
-    world.cloud.heal();
-    world.later(SignedDuration::from_mins(10));
-    world.cloud.show_all_messages();
-    let broadcast = world.run_to_the_end("terms").await;
-    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete, "killed at call {call} {fault:?}");
-    let judged = judge(&world.cloud, "terms");
-    assert_eq!(judged.duplicates(), Vec::<&str>::new(), "killed at call {call} {fault:?}");
-    let in_doubt = world.in_doubt("terms").await;
-    for address in world.addresses().await {
-        assert!(
-            judged.accepted.get(&address) == Some(&1) || in_doubt.contains(&address),
-            "{address} is lost, killed at call {call} {fault:?}"
-        );
-    }
-    assert_eq!(broadcast.totals.unwrap().in_doubt, in_doubt.len() as u64);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_killed_at_any_call_never_sends_twice_and_loses_nobody() {
-    // How many calls a consumer makes from its start until everybody has been sent to.
-    let world = frozen(small()).await;
-    let consumer = world.consumer().await;
-    let (before, stop) = (world.calls(), CancellationToken::new());
-    let work = tokio::spawn(consumer.run(stop.clone()));
-    while world.cloud.accepted() < 40 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    stop.cancel();
-    work.await.unwrap();
-    // The last of these belong to its clean end, which a killed one does not get to.
-    let calls = world.calls() - before - 10;
-    assert!(calls > 25, "{calls}");
-
-    super::at_each_call(calls, killed_at).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

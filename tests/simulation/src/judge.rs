@@ -1,0 +1,117 @@
+//! The invariants, checked against the provider's own record.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use issei_clock::Instant;
+use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
+use issei_schema::BroadcastId;
+use issei_sim::Cloud;
+
+/// An invariant that does not hold, and how that shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub invariant: &'static str,
+    pub how: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} does not hold: {}", self.invariant, self.how)
+    }
+}
+
+pub(crate) fn broken<T>(invariant: &'static str, how: impl Into<String>) -> Result<T, Broken> {
+    Err(Broken { invariant, how: how.into() })
+}
+
+/// What was seen when a stop was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopped {
+    pub(crate) at: Instant,
+    pub(crate) accepted: u64,
+    /// Permits granted and not given back at that moment.
+    pub(crate) granted: u64,
+}
+
+/// What must hold at any moment.
+pub(crate) fn during(broadcast: &Broadcast, cloud: &Cloud) -> Result<(), Broken> {
+    let budget = broadcast.recipients.saturating_sub(broadcast.withheld);
+    if broadcast.granted > budget || broadcast.granted + broadcast.remaining > budget {
+        return broken("I5", format!("{} permits granted and {} left of a budget of {budget}", broadcast.granted, broadcast.remaining));
+    }
+    if broadcast.recipients > broadcast.max_recipients {
+        return broken("I5", format!("{} recipients frozen, {} allowed", broadcast.recipients, broadcast.max_recipients));
+    }
+    if cloud.accepted() > broadcast.recipients {
+        return broken("I5", format!("{} accepted of an audience of {}", cloud.accepted(), broadcast.recipients));
+    }
+    Ok(())
+}
+
+/// I4: what is sent after an acknowledged stop.
+pub(crate) fn stopped(stop: &Stopped, cloud: &Cloud, longest_leak: Duration) -> Result<(), Broken> {
+    let leak = cloud.accepted() - stop.accepted;
+    // Permits behind what is accepted already are used up.
+    let outstanding = stop.granted.saturating_sub(stop.accepted);
+    if leak > outstanding {
+        return broken("I4", format!("{leak} were accepted after the stop, {outstanding} permits were outstanding"));
+    }
+    match cloud.last_accepted_at() {
+        Some(last) if last > stop.at + longest_leak => broken(
+            "I4",
+            format!("one was accepted {:?} after the stop, {longest_leak:?} is the longest", last.saturating_duration_since(stop.at)),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// What must hold at the end, when nothing goes wrong any more and every event has been read.
+pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broadcast, all_events: bool) -> Result<(), Broken> {
+    let id: &BroadcastId = &broadcast.broadcast_id;
+    let mut seen = BTreeSet::new();
+    let is_complete = broadcast.broadcast_state == BroadcastState::Complete;
+    for seq in 0..broadcast.pages {
+        let outcomes = match ledger.page_outcomes(id, seq).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => return broken("I6", format!("page {seq} can't be read: {error}")),
+        };
+        for recipient in outcomes {
+            let key = recipient.recipient.key.as_str().to_owned();
+            let address = recipient.recipient.address.as_str();
+            let accepted = cloud.sent_for(id.as_str(), address).map_or(0, |sent| sent.accepted);
+            if !seen.insert(key.clone()) {
+                return broken("I6", format!("user {key} stands in two chunks"));
+            }
+            if accepted > 1 {
+                return broken("I1", format!("user {key} was accepted {accepted} times, chunk {}", recipient.chunk));
+            }
+            let listed = matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open));
+            match (accepted, recipient.outcome) {
+                (1, Some(Outcome::Accepted)) => {}
+                (1, _) if all_events => {
+                    return broken("I2", format!("user {key} was accepted, its event was read, and it is {:?}", recipient.outcome));
+                }
+                (1, _) if listed => {}
+                (1, outcome) => return broken("I2", format!("user {key} was accepted and is {outcome:?}")),
+                (_, Some(Outcome::Accepted)) => return broken("I2", format!("user {key} was never accepted and is recorded as accepted")),
+                (_, Some(Outcome::Retryable) | None) if is_complete => {
+                    return broken("I7", format!("complete, and user {key} is {:?}", recipient.outcome));
+                }
+                _ => {}
+            }
+        }
+    }
+    if seen.len() as u64 != broadcast.recipients {
+        return broken("I6", format!("{} recipients in the pages, {} in the broadcast", seen.len(), broadcast.recipients));
+    }
+    if is_complete {
+        let tally = ledger.tally(broadcast).await.map(|tally| tally.totals());
+        match tally {
+            Ok(totals) if totals.accepted + totals.rejected + totals.in_doubt == broadcast.recipients => {}
+            other => return broken("I2", format!("the outcomes don't add up to {} recipients: {other:?}", broadcast.recipients)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The real producer, consumer and feedback code, with the AWS SDK in the loop, against the simulated
+//! account, in one thread under virtual time. One seed decides the world, every fault, every crash
+//! and every deed of the operator; the same seed goes the same way, call for call.
+//!
+//! After each run the invariants I1 to I7 are checked against the provider's own record.
+
+mod judge;
+mod plan;
+mod run;
+
+pub use judge::Broken;
+pub use run::{Ran, run, run_killed_at};

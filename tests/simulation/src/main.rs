@@ -1,0 +1,70 @@
+//! `cargo run --release -p issei-simulation -- --seeds 1000000`: many schedules, and the seeds that
+//! broke an invariant.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use issei_simulation::run;
+
+/// Runs the real services under virtual time, one schedule for each seed.
+#[derive(Parser)]
+struct Cli {
+    /// How many seeds.
+    #[arg(long, default_value_t = 10_000)]
+    seeds: u64,
+    /// The first of them. A failing seed is replayed with `--from SEED --seeds 1`.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// How many at once.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Ends after so many failures.
+    #[arg(long, default_value_t = 10)]
+    failures: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let next = AtomicU64::new(cli.from);
+    let end = cli.from + cli.seeds;
+    let (calls, accepted) = (AtomicU64::new(0), AtomicU64::new(0));
+    let failed: Mutex<Vec<String>> = Mutex::default();
+    let bar = ProgressBar::new(cli.seeds).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  {eta} left")?);
+    std::thread::scope(|scope| {
+        for _ in 0..cli.threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || failed.lock().unwrap_or_else(PoisonError::into_inner).len() >= cli.failures {
+                        return;
+                    }
+                    let problem = match run(seed) {
+                        Ok(ran) => {
+                            calls.fetch_add(ran.calls, Ordering::Relaxed);
+                            accepted.fetch_add(ran.accepted, Ordering::Relaxed);
+                            ran.broken.map(|broken| broken.to_string())
+                        }
+                        Err(error) => Some(format!("{error:#}")),
+                    };
+                    if let Some(problem) = problem {
+                        bar.println(format!("seed {seed}: {problem}"));
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(format!("seed {seed}: {problem}"));
+                    }
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut out = std::io::stdout();
+    for problem in &failed {
+        writeln!(out, "{problem}")?;
+    }
+    let (calls, accepted) = (calls.into_inner(), accepted.into_inner());
+    writeln!(out, "{} schedules, {calls} calls to AWS, {accepted} sends accepted, {} broken", cli.seeds, failed.len())?;
+    if failed.is_empty() { Ok(()) } else { anyhow::bail!("an invariant was broken; replay with --from SEED --seeds 1") }
+}

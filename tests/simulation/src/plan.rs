@@ -1,0 +1,209 @@
+//! What a seed decides: the size of the world, what goes wrong and when, and what the operator does.
+
+use std::time::Duration;
+
+use issei_clock::Dice;
+use issei_schema::InDoubtPolicy;
+use issei_sim::{Fault, Rule};
+use jiff::SignedDuration;
+
+/// What the operator, or the world around, does at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// A service dies, wherever it is, and another is started a little later.
+    Crash {
+        service: usize,
+        down_for: Duration,
+    },
+    Pause,
+    Resume,
+    Stop,
+    Repair,
+    Redrive,
+    Purge,
+    /// Every visibility timeout ends at once.
+    ShowAll,
+    /// The same command once more.
+    CommandAgain,
+    /// Another command under the same id.
+    OtherCommand,
+    /// A user comes, goes, or changes the address.
+    UserComes(i64),
+    UserGoes(i64),
+    UserMoves(i64),
+}
+
+/// Everything that a seed decides.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) users: i64,
+    pub(crate) page_size: usize,
+    pub(crate) chunk_size: u32,
+    pub(crate) producers: usize,
+    pub(crate) consumers: usize,
+    pub(crate) policy: InDoubtPolicy,
+    pub(crate) canary: Option<u64>,
+    /// How far each service's wall clock is off.
+    pub(crate) skews: Vec<SignedDuration>,
+    pub(crate) latency_ms: u64,
+    pub(crate) deliveries: u32,
+    pub(crate) redelivery: f64,
+    pub(crate) batch_entry_failure: f64,
+    pub(crate) events_lost: f64,
+    pub(crate) events_repeated: f64,
+    pub(crate) events_late_s: u64,
+    pub(crate) rules: Vec<Rule>,
+    /// When everything that goes wrong ends.
+    pub(crate) calm_after: Duration,
+    pub(crate) deeds: Vec<(Duration, Deed)>,
+}
+
+/// The calls that issei makes while it works. Each can meet with each fault.
+const OPERATIONS: [&str; 14] = [
+    "SendBulkEmail",
+    "SendBulkEmail",
+    "SendBulkEmail",
+    "GetAccount",
+    "UpdateItem",
+    "UpdateItem",
+    "TransactWriteItems",
+    "GetItem",
+    "BatchGetItem",
+    "Query",
+    "ReceiveMessage",
+    "SendMessageBatch",
+    "DeleteMessageBatch",
+    "ChangeMessageVisibilityBatch",
+];
+
+/// How late a send may still be accepted after its caller has gone: less than the request lifetime.
+pub(crate) const SEND_LATE_MS: u64 = 4_000;
+
+fn ms(dice: &Dice, bound: u64) -> Duration {
+    Duration::from_millis(dice.below(bound))
+}
+
+fn fault(dice: &Dice, operation: &str) -> Fault {
+    match dice.below(10) {
+        0 => Fault::ResetBefore,
+        1 | 2 => Fault::ResetAfter,
+        3 => Fault::HangBefore,
+        4 => Fault::HangAfter,
+        5 => Fault::ErrorBefore,
+        6 => Fault::ErrorAfter,
+        7 => Fault::Throttle,
+        8 => Fault::TruncateAfter,
+        _ if operation == "SendBulkEmail" => Fault::LateMs(dice.below(SEND_LATE_MS)),
+        _ => Fault::LateMs(dice.below(60_000)),
+    }
+}
+
+fn pick<'a, T>(dice: &Dice, from: &'a [T]) -> Option<&'a T> {
+    from.get(usize::try_from(dice.below(from.len() as u64)).unwrap_or(0))
+}
+
+fn share(dice: &Dice, most_per_mille: u64) -> f64 {
+    f64::from(u32::try_from(dice.below(most_per_mille + 1)).unwrap_or(0)) / 1_000.0
+}
+
+impl Plan {
+    /// A world in which nothing goes wrong.
+    pub(crate) fn calm() -> Self {
+        Self {
+            users: 10,
+            page_size: 4,
+            chunk_size: 2,
+            producers: 1,
+            consumers: 1,
+            policy: InDoubtPolicy::Hold,
+            canary: None,
+            skews: Vec::new(),
+            latency_ms: 0,
+            deliveries: 1,
+            redelivery: 0.0,
+            batch_entry_failure: 0.0,
+            events_lost: 0.0,
+            events_repeated: 0.0,
+            events_late_s: 0,
+            rules: Vec::new(),
+            calm_after: Duration::from_secs(4),
+            deeds: Vec::new(),
+        }
+    }
+
+    pub(crate) fn of(seed: u64) -> Self {
+        let dice = Dice::seeded(seed ^ 0x1557_e155_e155_e155);
+        let small = |from: u64, to: u64| usize::try_from(from + dice.below(to - from + 1)).unwrap_or(1);
+        let users = i64::try_from(small(2, 12)).unwrap_or(2);
+        let (producers, consumers) = (small(1, 2), small(1, 3));
+        let policy = if dice.chance(0.3) { InDoubtPolicy::EvidenceRetry } else { InDoubtPolicy::Hold };
+        // Whoever calls AWS with a clock more than five minutes off is refused. Nothing here decides by
+        // the wall clock but the wait for evidence, so the others are let go much further astray.
+        let astray_s: i64 = if policy == InDoubtPolicy::Hold { 3_600 } else { 120 };
+        let skews = (0..=producers + consumers)
+            .map(|_| SignedDuration::from_secs(i64::try_from(dice.below(2 * astray_s.unsigned_abs() + 1)).unwrap_or(0) - astray_s))
+            .map(|skew| if dice.chance(0.5) { SignedDuration::ZERO } else { skew })
+            .collect();
+        let rules = (0..dice.below(6))
+            .filter_map(|_| {
+                let operation = pick(&dice, &OPERATIONS)?;
+                let rule = Rule::every(operation, fault(&dice, operation));
+                // Some strike a call now and then, and some a certain one.
+                Some(if dice.chance(0.5) {
+                    rule.with_probability(share(&dice, 300))
+                } else {
+                    rule.after(dice.below(12)).times(1 + dice.below(3))
+                })
+            })
+            .collect();
+        let calm_after = Duration::from_millis(500) + ms(&dice, if dice.chance(0.85) { 6_000 } else { 40_000 });
+        let within = |dice: &Dice| {
+            // Most of what matters happens in the first seconds.
+            if dice.chance(0.8) { ms(dice, 4_000) } else { ms(dice, 40_000) }
+        };
+        let mut deeds = Vec::new();
+        for _ in 0..dice.below(4) {
+            let service = usize::try_from(dice.below((producers + consumers + 1) as u64)).unwrap_or(0);
+            deeds.push((within(&dice), Deed::Crash { service, down_for: ms(&dice, 6_000) }));
+        }
+        for _ in 0..dice.below(4) {
+            let user = i64::try_from(dice.below(14)).unwrap_or(0);
+            let deed = match dice.below(20) {
+                0..=2 => Deed::UserComes(user),
+                3..=4 => Deed::UserGoes(user),
+                5 => Deed::UserMoves(user),
+                6..=7 => Deed::Pause,
+                8..=9 => Deed::Resume,
+                10..=11 => Deed::Stop,
+                12 => Deed::Repair,
+                13 => Deed::Redrive,
+                14 => Deed::Purge,
+                15..=16 => Deed::ShowAll,
+                17..=18 => Deed::CommandAgain,
+                _ => Deed::OtherCommand,
+            };
+            deeds.push((within(&dice), deed));
+        }
+        deeds.sort_by_key(|(at, _)| *at);
+        Self {
+            users,
+            page_size: small(1, 5),
+            chunk_size: u32::try_from(small(1, 4)).unwrap_or(1),
+            producers,
+            consumers,
+            policy,
+            canary: dice.chance(0.2).then(|| 1 + dice.below(users.unsigned_abs())),
+            skews,
+            latency_ms: dice.below(3) * dice.below(150),
+            deliveries: if dice.chance(0.2) { 3 } else { 1 },
+            redelivery: if dice.chance(0.5) { share(&dice, 400) } else { 0.0 },
+            batch_entry_failure: if dice.chance(0.3) { share(&dice, 400) } else { 0.0 },
+            events_lost: if policy == InDoubtPolicy::Hold && dice.chance(0.3) { share(&dice, 1_000) } else { 0.0 },
+            events_repeated: share(&dice, 500),
+            events_late_s: dice.below(10),
+            rules,
+            calm_after,
+            deeds,
+        }
+    }
+}

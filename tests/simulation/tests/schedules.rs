@@ -1,0 +1,61 @@
+//! Ten thousand schedules of the real services, and those that are chosen rather than drawn.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that can't go on fails, and says what it has done")]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use issei_sim::Fault;
+use issei_simulation::{run, run_killed_at};
+
+const SCHEDULES: u64 = 10_000;
+
+#[test]
+fn no_schedule_breaks_an_invariant() {
+    let (next, calls, accepted) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let broken: Mutex<Vec<String>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= SCHEDULES || broken.lock().unwrap().len() >= 10 {
+                        return;
+                    }
+                    let ran = run(seed).unwrap();
+                    calls.fetch_add(ran.calls, Ordering::Relaxed);
+                    accepted.fetch_add(ran.accepted, Ordering::Relaxed);
+                    if let Some(problem) = ran.broken {
+                        broken.lock().unwrap().push(format!("seed {seed}: {problem}"));
+                    }
+                }
+            });
+        }
+    });
+    let broken = broken.into_inner().unwrap();
+    assert!(broken.is_empty(), "replay with `cargo run -p issei-simulation -- --from SEED --seeds 1`:\n{}", broken.join("\n"));
+    println!("{SCHEDULES} schedules, {} calls to AWS, {} sends accepted", calls.into_inner(), accepted.into_inner());
+}
+
+#[test]
+fn a_seed_goes_the_same_way_call_for_call() {
+    for seed in [3, 38, 113, 474, 838] {
+        assert_eq!(run(seed).unwrap(), run(seed).unwrap(), "seed {seed}");
+    }
+}
+
+/// Row 5 of the catalogue: whatever is under way dies together at one call, before or after its effect,
+/// and everything is started again.
+#[test]
+fn row_5_killed_at_any_call_nobody_is_mailed_twice_and_nobody_is_lost() {
+    let calls = run_killed_at(u64::MAX, Fault::HangBefore).unwrap();
+    assert_eq!((calls.broken, calls.accepted), (None, 10));
+    for call in 0..calls.calls {
+        for fault in [Fault::HangBefore, Fault::HangAfter] {
+            let ran = run_killed_at(call, fault).unwrap();
+            assert_eq!(ran.broken, None, "killed at call {call}, {fault:?}");
+            assert_eq!(ran.state, "complete", "killed at call {call}, {fault:?}");
+        }
+    }
+    println!("killed at each of {} calls, before and after", calls.calls);
+}
