@@ -78,9 +78,11 @@ impl Feedback {
             .collect()
             .await;
         let mut progress: BTreeMap<BroadcastId, Progress> = BTreeMap::new();
+        let mut settled: BTreeMap<BroadcastId, Vec<(u32, Merged, Vec<usize>)>> = BTreeMap::new();
         for (id, chunk, merged, numbers) in merged {
             match merged {
                 Ok(merged) => {
+                    settled.entry(id.clone()).or_default().push((chunk, merged.clone(), numbers));
                     let twice = merged.after.accepted_twice(&Chunk::Absent);
                     if let Some(Ok(Some(broadcast))) = known.get(&id) {
                         self.end_if_accepted_twice(broadcast, chunk, &twice).await;
@@ -91,6 +93,13 @@ impl Feedback {
                     tracing::warn!(%error, broadcast.id = %id, chunk.seq = chunk, "events can't be written down now; they come again");
                     set(&mut handled, &numbers, &Handled::Again);
                 }
+            }
+        }
+        for (id, chunks) in settled {
+            let Some(Ok(Some(broadcast))) = known.get(&id) else { continue };
+            if let Err(error) = self.retotal_if_settled(broadcast, &chunks).await {
+                tracing::warn!(%error, broadcast.id = %id, "the totals can't be written anew now; these events come again");
+                chunks.iter().for_each(|(_, _, numbers)| set(&mut handled, numbers, &Handled::Again));
             }
         }
         for (id, progress) in progress {
@@ -128,6 +137,30 @@ impl Feedback {
             }
         }
         self.ledger.merge_feedback(id, chunk, &group.feedback).await
+    }
+
+    /// The totals of a broadcast that is over say how many are in doubt. Where events have just ended
+    /// that for somebody, they are counted again, before the events are deleted: a crash here must
+    /// not leave the old number standing.
+    async fn retotal_if_settled(&self, broadcast: &Broadcast, merged: &[(u32, Merged, Vec<usize>)]) -> Result<(), LedgerError> {
+        if broadcast.totals.is_none_or(|totals| totals.in_doubt == 0) {
+            return Ok(());
+        }
+        let id = &broadcast.broadcast_id;
+        // `BatchGetItem` takes a hundred keys (API reference).
+        for some in merged.chunks(100) {
+            let keys: Vec<_> = some.iter().map(|(chunk, ..)| (id.clone(), *chunk)).collect();
+            let found = self.ledger.chunks(&keys).await?;
+            let ends_doubt = |(chunk, merged, _): &(u32, Merged, Vec<usize>)| {
+                let outcomes = found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes);
+                outcomes
+                    .is_some_and(|outcomes| outcomes.iter().enumerate().any(|(at, outcome)| merged.after.settle(at, outcome) != outcome))
+            };
+            if some.iter().any(ends_doubt) {
+                return self.ledger.retotal(id, &self.ledger.tally(broadcast).await?).await;
+            }
+        }
+        Ok(())
     }
 
     /// Counts for people to watch, and the circuit breaker that goes by them.

@@ -138,3 +138,71 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     producer.end().await;
     assert_eq!((world.cloud.accepted(), &status["accepted"]), (0, &json!(0)));
 }
+
+/// From the crash to the end of the doubt: what the killed consumer had on its way was accepted, and
+/// the provider's events say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_end_the_doubt_that_a_killed_consumer_left() {
+    let world = Processes::new(60, Processes::account_with_events()).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let producer = world.start("producer");
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::HangAfter).times(2));
+    let victim = world.start("consumer");
+    let mut hanging = world.cloud.hanging();
+    hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
+    victim.kill_without_mercy().await;
+    let consumer = world.start("consumer");
+    let status = world.wait_for("terms", "complete").await;
+    assert!(status["in_doubt"].as_u64().unwrap() >= 10, "{status}");
+    consumer.end().await;
+    assert!(world.carry_events().await >= 120);
+    // Killed in the midst of its work, too; what it had in hand comes again.
+    let feedback = world.start("feedback");
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    feedback.kill_without_mercy().await;
+    let feedback = world.start("feedback");
+    let mut status = Value::Null;
+    for _ in 0..200 {
+        status = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
+        if status["in_doubt"] == 0 && status["delivered"].as_u64() >= Some(60) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    feedback.end().await;
+    producer.end().await;
+    assert_eq!((status["accepted"].as_u64(), status["in_doubt"].as_u64()), (Some(60), Some(0)), "{status}\n{}", world.log("feedback"));
+    judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
+    let world = world(60).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let producer = world.start("producer");
+    for _ in 0..200 {
+        let (code, output, _) = world.try_run(&["status", "terms", "--json"]).await;
+        if code == Some(0) && output.contains("\"waiting_messages\":6") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    world.purge_chunks().await;
+    let (code, output, errors) = world.try_run(&["repair", "terms", "--reason", "purged by mistake"]).await;
+    assert!(code == Some(3) && output.contains("6 chunks with 60 recipients") && output.contains("--yes"), "{output}{errors}");
+    let done: Value =
+        serde_json::from_str(&world.run(&["repair", "terms", "--reason", "purged by mistake", "--yes", "--json"]).await).unwrap();
+    assert_eq!((&done["done"], &done["repair"]["unclaimed_chunks"]), (&json!(true), &json!(6)), "{done}");
+    let consumer = world.start("consumer");
+    world.wait_for("terms", "complete").await;
+    consumer.end().await;
+    producer.end().await;
+    judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+    let (code, _, error) = world.try_run(&["repair", "terms", "--reason", "again"]).await;
+    assert!(code == Some(1) && error.contains("complete"), "{error}");
+    world.run(&["redrive", "chunks"]).await;
+    let opened: Value = serde_json::from_str(&world.run(&["open-epoch", "--reason", "a drill", "--json"]).await).unwrap();
+    assert_eq!(opened, json!({ "epoch": 2, "ended": [] }));
+}

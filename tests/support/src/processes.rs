@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use issei_clock::{Clock, Dice};
-use issei_sim::{Account, Cloud, Listening, Options, StoreKind, listen};
+use issei_sim::{Account, Cloud, Events, Listening, Options, StoreKind, listen};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::users::Users;
+use crate::world::WorldOptions;
 
 /// The endpoint for SQS and DynamoDB that the tests were told to use; the simulator where none.
 #[must_use]
@@ -28,7 +29,7 @@ pub struct Processes {
     pub users: Users,
     directory: TempDir,
     environment: BTreeMap<String, String>,
-    _listening: Listening,
+    listening: Listening,
 }
 
 /// A running process. Killed without mercy when dropped.
@@ -38,6 +39,8 @@ impl Processes {
     pub async fn new(users: u32, account: Account) -> Self {
         let cloud = Cloud::new(Options { clock: Clock::system(), seed: 1, store: StoreKind::Memory, account }).unwrap();
         let listening = listen(cloud.clone()).await.unwrap();
+        let sqs = issei_aws::connect_to(&listening.url(), None, &WorldOptions::default().timing).await.sqs;
+        sqs.create_queue().queue_name(Self::EVENTS).send().await.unwrap();
         let users = Users::new(users).await;
         let directory = tempfile::tempdir().unwrap();
         let config = format!(
@@ -61,12 +64,56 @@ impl Processes {
             ("ISSEI_TABLE", &format!("ledger-{name}")),
             ("ISSEI_COMMANDS_QUEUE", &format!("commands-{name}")),
             ("ISSEI_CHUNKS_QUEUE", &format!("chunks-{name}")),
+            ("ISSEI_FEEDBACK_QUEUE", &format!("feedback-{name}")),
             ("ISSEI_CONFIGURATION_SET", &format!("set-{name}")),
         ];
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let this = Self { cloud, users, directory, environment, _listening: listening };
+        let this = Self { cloud, users, directory, environment, listening };
         this.run(&["setup"]).await;
         this
+    }
+
+    /// The queue of the simulated provider's events; none where the account tells nobody.
+    const EVENTS: &str = "events";
+
+    /// An account whose provider tells what becomes of each message.
+    #[must_use]
+    pub fn account_with_events() -> Account {
+        Account { events: Events { queue: Some(Self::EVENTS.to_owned()), ..Events::default() }, ..Account::default() }
+    }
+
+    /// Carries the provider's events to the feedback queue, as SNS does, until none is left. Gives how
+    /// many there were.
+    pub async fn carry_events(&self) -> u64 {
+        let timing = WorldOptions::default().timing;
+        let from = issei_aws::connect_to(&self.listening.url(), None, &timing).await.sqs;
+        let to = issei_aws::connect_to(&aws_url().unwrap_or_else(|| self.listening.url()), None, &timing).await.sqs;
+        let events = from.get_queue_url().queue_name(Self::EVENTS).send().await.unwrap().queue_url.unwrap();
+        let name = self.environment.get("ISSEI_FEEDBACK_QUEUE").unwrap();
+        let feedback = to.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+        let mut carried = 0;
+        loop {
+            let received = from.receive_message().queue_url(&events).max_number_of_messages(10).send().await.unwrap();
+            let messages = received.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return carried;
+            }
+            for message in messages {
+                to.send_message().queue_url(&feedback).message_body(message.body.unwrap_or_default()).send().await.unwrap();
+                let receipt = message.receipt_handle.unwrap_or_default();
+                from.delete_message().queue_url(&events).receipt_handle(receipt).send().await.unwrap();
+                carried += 1;
+            }
+        }
+    }
+
+    /// Empties the chunks queue, as an operator's mistake does.
+    pub async fn purge_chunks(&self) {
+        let timing = WorldOptions::default().timing;
+        let sqs = issei_aws::connect_to(&aws_url().unwrap_or_else(|| self.listening.url()), None, &timing).await.sqs;
+        let name = self.environment.get("ISSEI_CHUNKS_QUEUE").unwrap();
+        let url = sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+        sqs.purge_queue().queue_url(url).send().await.unwrap();
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -36,6 +36,7 @@ pub(crate) async fn run(subject: &Subject) {
     queries_page_in_order(db, &table).await;
     batches_read_what_is_there(db, &table).await;
     items_have_a_limit(db, &table).await;
+    sets_take_the_union(db, &table).await;
 }
 
 async fn create(db: &Client, table: &str) {
@@ -189,4 +190,28 @@ async fn items_have_a_limit(db: &Client, table: &str) {
     db.delete_item().table_name(table).set_key(Some(key("large", "1"))).send().await.unwrap();
     let item = db.get_item().table_name(table).set_key(Some(key("large", "1"))).consistent_read(true).send().await.unwrap();
     assert!(item.item.is_none());
+}
+
+/// What feedback is merged by: repeated, in any order, and the old sets given back.
+async fn sets_take_the_union(db: &Client, table: &str) {
+    let add = async |numbers: &[&str], texts: &[&str]| {
+        let of = |members: &[&str]| members.iter().map(|member| (*member).to_owned()).collect::<Vec<_>>();
+        let request = db.update_item().table_name(table).set_key(Some(key("sets", "a")));
+        let request = request.update_expression("SET expires_at = :expires ADD sent :sent, message_ids :ids");
+        let request =
+            request.expression_attribute_values(":expires", n(7)).expression_attribute_values(":sent", AttributeValue::Ns(of(numbers)));
+        let request = request.expression_attribute_values(":ids", AttributeValue::Ss(of(texts))).return_values(ReturnValue::AllOld);
+        request.send().await.unwrap().attributes.unwrap_or_default()
+    };
+    let sorted = |item: &Item| {
+        let (mut numbers, mut texts) = (item["sent"].as_ns().unwrap().clone(), item["message_ids"].as_ss().unwrap().clone());
+        numbers.sort();
+        texts.sort();
+        (numbers, texts)
+    };
+    assert!(add(&["3", "1"], &["3 x", "1 y"]).await.is_empty());
+    let old = add(&["1", "2"], &["1 y", "2 z"]).await;
+    assert_eq!(sorted(&old), (vec!["1".to_owned(), "3".to_owned()], vec!["1 y".to_owned(), "3 x".to_owned()]));
+    let old = add(&["1"], &["1 y"]).await;
+    assert_eq!(sorted(&old).0, ["1", "2", "3"]);
 }

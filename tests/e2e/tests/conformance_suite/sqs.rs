@@ -36,6 +36,7 @@ pub(crate) async fn run(subject: &Subject) {
     attributes_travel_along(subject).await;
     a_long_poll_ends_with_the_first_message(subject).await;
     delays_and_limits_hold(subject).await;
+    tags_are_kept(subject).await;
 }
 
 async fn missing_queues_have_their_error(subject: &Subject) {
@@ -127,4 +128,14 @@ async fn delays_and_limits_hold(subject: &Subject) {
     send(subject, &url, &"x".repeat(1024 * 1024)).await;
     let over = subject.clients.sqs.send_message().queue_url(&url).message_body("x".repeat(1024 * 1024 + 1)).send().await;
     assert!(over.is_err(), "a message over 1 MiB");
+}
+
+async fn tags_are_kept(subject: &Subject) {
+    let url = create(subject, "tags", &[]).await;
+    let sqs = &subject.clients.sqs;
+    for (name, value) in [("first", "1.1"), ("second", "x"), ("first", "1.2")] {
+        sqs.tag_queue().queue_url(&url).tags(name, value).send().await.unwrap();
+    }
+    let tags = sqs.list_queue_tags().queue_url(&url).send().await.unwrap().tags.unwrap_or_default();
+    assert_eq!((tags["first"].as_str(), tags["second"].as_str()), ("1.2", "x"));
 }

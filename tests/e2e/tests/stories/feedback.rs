@@ -36,6 +36,7 @@ async fn events_in_every_envelope_settle_whoever_was_in_doubt() {
         assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((90, 10)), "{envelope:?}");
         world.take_events().await;
         assert_eq!(world.in_doubt("terms").await, Vec::<String>::new());
+        assert_eq!(world.broadcast("terms").await.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((100, 0)));
         assert!(kinds(&world).await.values().all(|kinds| *kinds == [EventKind::Sent, EventKind::Delivered]));
         judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
     }
