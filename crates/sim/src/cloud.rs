@@ -50,6 +50,8 @@ pub struct Cloud {
     counts: Mutex<Counts>,
     /// Over every call so far, with its moment and its fault.
     digest: Mutex<DefaultHasher>,
+    /// When a send was asked for last, whatever became of it.
+    last_send: Mutex<Option<Instant>>,
     started: Instant,
     arrivals: Arc<Notify>,
     clock: Clock,
@@ -131,6 +133,7 @@ impl Cloud {
             faults: Faults::new(dice),
             counts: Mutex::new(Counts::new()),
             digest: Mutex::default(),
+            last_send: Mutex::default(),
             started: options.clock.now(),
             arrivals,
             clock: options.clock,
@@ -237,10 +240,10 @@ impl Cloud {
         self.state().ses.accepted
     }
 
-    /// When the provider accepted a recipient last, on the simulation's monotonic clock.
+    /// When a send was asked for last, on the simulation's monotonic clock.
     #[must_use]
-    pub fn last_accepted_at(&self) -> Option<Instant> {
-        self.state().ses.last_accepted_at
+    pub fn last_send_at(&self) -> Option<Instant> {
+        *self.last_send.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The most recipients that the provider accepted within any one second.
@@ -257,7 +260,11 @@ impl Cloud {
         };
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((call.service, call.operation.clone())).or_default() += 1;
         let fault = self.faults.draw(&call.operation);
-        let elapsed = self.clock.now().saturating_duration_since(self.started);
+        let now = self.clock.now();
+        if call.operation == "SendBulkEmail" {
+            *self.last_send.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        }
+        let elapsed = now.saturating_duration_since(self.started);
         (&call.operation, elapsed, fault).hash(&mut *self.digest.lock().unwrap_or_else(PoisonError::into_inner));
         match fault {
             Some(Fault::ResetBefore) => return Answer::Reset,

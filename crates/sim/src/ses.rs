@@ -21,7 +21,6 @@ pub(crate) struct Ses {
     /// Stored templates are known by name alone; they render the data as it comes.
     sent: u64,
     recent: VecDeque<(Instant, u64)>,
-    pub(crate) last_accepted_at: Option<Instant>,
     in_last_second: u64,
     pub(crate) peak_in_a_second: u64,
     pub(crate) accepted: u64,
@@ -281,7 +280,6 @@ impl State {
         }
         self.ses.in_last_second += 1;
         self.ses.accepted += 1;
-        self.ses.last_accepted_at = Some(now);
         self.ses.peak_in_a_second = self.ses.peak_in_a_second.max(self.ses.in_last_second);
     }
 

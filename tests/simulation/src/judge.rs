@@ -51,17 +51,17 @@ pub(crate) fn during(broadcast: &Broadcast, cloud: &Cloud) -> Result<(), Broken>
 }
 
 /// I4: what is sent after an acknowledged stop.
-pub(crate) fn stopped(stop: &Stopped, cloud: &Cloud, longest_leak: Duration) -> Result<(), Broken> {
+pub(crate) fn stopped(stop: &Stopped, cloud: &Cloud, permit_life: Duration) -> Result<(), Broken> {
     let leak = cloud.accepted() - stop.accepted;
     // Permits behind what is accepted already are used up.
     let outstanding = stop.granted.saturating_sub(stop.accepted);
     if leak > outstanding {
         return broken("I4", format!("{leak} were accepted after the stop, {outstanding} permits were outstanding"));
     }
-    match cloud.last_accepted_at() {
-        Some(last) if last > stop.at + longest_leak => broken(
+    match cloud.last_send_at() {
+        Some(last) if last > stop.at + permit_life => broken(
             "I4",
-            format!("one was accepted {:?} after the stop, {longest_leak:?} is the longest", last.saturating_duration_since(stop.at)),
+            format!("a send began {:?} after the stop, and permits live {permit_life:?}", last.saturating_duration_since(stop.at)),
         ),
         _ => Ok(()),
     }

@@ -77,7 +77,7 @@ const OPERATIONS: [&str; 14] = [
 ];
 
 /// How late a send may still be accepted after its caller has gone: less than the request lifetime.
-pub(crate) const SEND_LATE_MS: u64 = 4_000;
+const SEND_LATE_MS: u64 = 4_000;
 
 fn ms(dice: &Dice, bound: u64) -> Duration {
     Duration::from_millis(dice.below(bound))

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::judge::{self, Broken, Stopped, broken};
-use crate::plan::{Deed, Plan, SEND_LATE_MS};
+use crate::plan::{Deed, Plan};
 
 const ID: &str = "terms";
 /// Production's chain of timeouts, shorter: virtual time costs nothing, but the calls made in it do.
@@ -494,8 +494,7 @@ impl World {
         self.look().await?;
         let Some(broadcast) = self.last.clone() else { return broken("I2", "the command was never registered") };
         if let Some(stop) = &self.stop {
-            let longest = TIMING.longest_leak() + Duration::from_millis(SEND_LATE_MS);
-            judge::stopped(stop, &self.cloud, longest)?;
+            judge::stopped(stop, &self.cloud, TIMING.permit_life)?;
         }
         if self.other_sent {
             let dead = match self.queue("commands") {

@@ -296,4 +296,9 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     let outcomes: Vec<Option<Outcome>> = world.outcomes("terms").await.into_iter().map(|recipient| recipient.outcome).collect();
     let (again, doubt) = (Some(Outcome::Retryable), Some(Outcome::InDoubt));
     assert_eq!(outcomes, [again, again, again, doubt, doubt]);
+    // Somebody else has the chunk now, and is about to send.
+    let seen = world.ledger().chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
+    let theirs = world.ledger().claim(&message, &seen, "theirs".to_owned(), Duration::from_secs(5)).await.unwrap();
+    assert!(matches!(theirs, issei_ledger::Claimed::Ours(_)), "{theirs:?}");
+    assert!(matches!(ledger.confirm(&mut claim).await.unwrap(), issei_ledger::Confirmed::NotOurs(issei_ledger::Chunk::Claimed { .. })));
 }
