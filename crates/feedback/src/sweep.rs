@@ -26,10 +26,17 @@ impl Feedback {
             }
         }
         for id in self.take_over() {
-            let tally = self.ledger.tally(&self.ledger.broadcast(&id).await?).await?;
-            self.ledger.retotal(&id, &tally).await?;
+            if let Err(error) = self.total_anew(&id).await {
+                tracing::warn!(%error, broadcast.id = %id, "the totals can't be written anew now; trying again");
+                self.note_over(&id);
+            }
         }
         Ok(())
+    }
+
+    async fn total_anew(&self, id: &BroadcastId) -> Result<(), LedgerError> {
+        let tally = self.ledger.tally(&self.ledger.broadcast(id).await?).await?;
+        self.ledger.retotal(id, &tally).await
     }
 
     async fn sweep_one(&self, id: &BroadcastId) -> Result<(), LedgerError> {
@@ -54,7 +61,9 @@ impl Feedback {
         if let Some(seq) = forgotten {
             self.end_if_forgotten(&broadcast, seq).await?;
         }
-        if broadcast.in_doubt != InDoubtPolicy::Hold && self.clock.wall() < broadcast.not_after {
+        // Only where somebody may still be sent to: in a broadcast that has ended, in doubt stays what it is.
+        let may_send = self.ledger.broadcast(id).await?.broadcast_state == BroadcastState::Running;
+        if may_send && broadcast.in_doubt != InDoubtPolicy::Hold && self.clock.wall() < broadcast.not_after {
             self.settle_by_absence(&broadcast, &neighbours).await?;
         }
         Ok(())
