@@ -139,8 +139,14 @@ impl Processes {
     /// Starts a service. Its log goes to a file that a failing test can be followed in.
     #[must_use]
     pub fn start(&self, service: &str) -> Process {
+        self.start_with(service, &[])
+    }
+
+    /// Starts a service with settings of its own.
+    #[must_use]
+    pub fn start_with(&self, service: &str, settings: &[&str]) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join(format!("{service}.log"))).unwrap();
-        Process(self.command(&[service]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        Process(self.command(&[&[service], settings].concat()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
     /// What a service has logged.
