@@ -12,7 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::evidence::Neighbours;
 use crate::service::Feedback;
 
-/// A chunk made retryable whose message was lost with a crash is enqueued again after this long.
+/// A chunk made retryable that nobody has claimed for this long is enqueued again: its message was lost
+/// with a crash, or an old copy of it was claimed and deleted under another receipt. Longer than a
+/// message is ever hidden.
 const ENQUEUE_AGAIN: Duration = Duration::from_mins(20);
 
 impl Feedback {
@@ -93,17 +95,14 @@ impl Feedback {
         let mut walk = self.ledger.walk(broadcast);
         while let Some(walked) = walk.next().await? {
             let Some(claimed_at) = walked.chunk.claimed_at() else { continue };
-            if !self.is_due(claimed_at) {
-                continue;
-            }
-            let unheard = unheard(&walked);
+            let unheard = if self.is_due(claimed_at) { unheard(&walked) } else { Vec::new() };
             if !unheard.is_empty() && (!by_evidence || neighbours.vouch(&self.options.rules, claimed_at)) {
                 if self.ledger.reopen(id, walked.seq, &walked.chunk, &unheard, &self.dice.token()).await? {
                     tracing::warn!(broadcast.id = %id, chunk.seq = walked.seq, recipients = unheard.len(), by_evidence, "not accepted, so to be sent again");
                     self.ledger.give_back(id, broadcast.epoch, unheard.len() as u64).await?;
                     self.enqueue(id, &walked).await?;
                 }
-            } else if walked.chunk.reopened_at().is_some_and(|at| is_past(at, ENQUEUE_AGAIN, self.clock.wall())) {
+            } else if walked.chunk.reopened_since().is_some_and(|at| is_past(at, ENQUEUE_AGAIN, self.clock.wall())) {
                 self.enqueue(id, &walked).await?;
             }
         }

@@ -33,7 +33,7 @@ pub enum Chunk {
         claimed_at: Timestamp,
         outcomes: Outcomes,
         message_ids: String,
-        /// When evidence made some of its recipients retryable, unless they were claimed since.
+        /// When evidence last made some of its recipients retryable.
         reopened_at: Option<Timestamp>,
     },
 }
@@ -129,12 +129,14 @@ impl Chunk {
         }
     }
 
-    /// When evidence made some of its recipients retryable, unless they were claimed since.
+    /// Since when recipients whom evidence made retryable wait for a message; nothing where none does.
     #[must_use]
-    pub fn reopened_at(&self) -> Option<Timestamp> {
+    pub fn reopened_since(&self) -> Option<Timestamp> {
         match self {
-            Self::Confirmed { reopened_at, .. } => *reopened_at,
-            Self::Absent | Self::Claimed { .. } => None,
+            Self::Confirmed { reopened_at, claimed_at, outcomes, .. } if outcomes.count(Outcome::Retryable) > 0 => {
+                reopened_at.map(|at| at.max(*claimed_at))
+            }
+            Self::Absent | Self::Claimed { .. } | Self::Confirmed { .. } => None,
         }
     }
 
@@ -226,7 +228,7 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(key.clone().into_item()))
             .update_expression(
-                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires REMOVE reopened_at",
+                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires",
             )
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use issei_ledger::{BroadcastState, EventKind, Outcome, SkipReason};
+use issei_schema::ChunkMessage;
 use issei_sim::{Account, Envelope, EventRule, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use jiff::SignedDuration;
@@ -60,6 +61,22 @@ async fn the_totals_of_a_broadcast_that_is_over_follow_its_events() {
     feedback.sweep().await.unwrap();
     let totals = world.broadcast("terms").await.totals.unwrap();
     assert_eq!((totals.accepted, totals.in_doubt, totals.delivered, totals.bounced, totals.not_rendered), (100, 0, 98, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_that_could_not_be_written_are_written_by_a_later_sweep() {
+    let world = World::new(told(|events| events.rules = vec![rule("user000007", "Bounce")])).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let feedback = world.feedback().await;
+    let messages = world.queue("feedback").await.receive(10, Duration::ZERO).await.unwrap();
+    feedback.handle_batch(&messages).await;
+    world.cloud.inject(Rule::every("UpdateItem", Fault::ErrorBefore));
+    feedback.sweep().await.unwrap();
+    let before = world.broadcast("terms").await.totals.unwrap().delivered;
+    world.cloud.heal();
+    feedback.sweep().await.unwrap();
+    assert!(world.broadcast("terms").await.totals.unwrap().delivered > before);
 }
 
 /// Row 26 of the catalogue.
@@ -226,6 +243,46 @@ async fn evidence_retry_leaves_those_whom_the_provider_did_take() {
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((100, 0)));
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Evidence opened the chunk, an old copy of its message was claimed and given up, and the new one is
+/// gone: the sweep sees to it that there is a message again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reopened_chunk_whose_messages_are_lost_gets_another() {
+    let world = one_chunk_in_doubt("evidence_retry", Fault::ResetBefore, |_| {}).await;
+    let mut world = after_the_wait(world).await;
+    let ledger = world.ledger();
+    let messages = world.queue("chunks").await.receive(1, Duration::ZERO).await.unwrap();
+    let message = ChunkMessage::parse(&messages[0].body).unwrap();
+    let key = (message.broadcast_id.clone(), message.chunk);
+    let seen = ledger.chunks(std::slice::from_ref(&key)).await.unwrap().remove(&key).unwrap();
+    let claim = ledger.claim(&message, &seen, "an old copy".to_owned(), Duration::from_secs(5)).await.unwrap();
+    let issei_ledger::Claimed::Ours(mut claim) = claim else { panic!("{claim:?}") };
+    let positions: Vec<usize> = claim.positions().collect();
+    positions.into_iter().for_each(|at| claim.settle(at, Outcome::Retryable, None));
+    ledger.confirm(&mut claim).await.unwrap();
+    world.queue("chunks").await.delete_batch(vec![messages[0].receipt.clone()]).await.unwrap();
+    world.later(SignedDuration::from_mins(25));
+    world.feedback().await.sweep().await.unwrap();
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((100, 0)));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_ends_a_broadcast_opens_no_doubt_in_it() {
+    let world = one_chunk_in_doubt("evidence_retry", Fault::ResetBefore, |_| {}).await;
+    world.take_events().await;
+    // The ledger forgets a chunk of which there are events, and does not notice by itself.
+    let sure = world.outcomes("terms").await.into_iter().find(|recipient| recipient.outcome == Some(Outcome::Accepted)).unwrap();
+    let key = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
+    let (partition, item) = (format!("b#terms#{:02}", sure.chunk % 16), format!("chunk#{:08}", sure.chunk));
+    let delete = world.clients.dynamodb.delete_item().table_name("ledger").key("pk", key(partition)).key("sk", key(item));
+    delete.send().await.unwrap();
+    assert_eq!(world.outcomes("terms").await.iter().filter(|recipient| recipient.outcome.is_none()).count(), 10);
+    let world = after_the_wait(world).await;
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Stopping);
+    assert_eq!(world.in_doubt("terms").await.len(), 10);
 }
 
 /// The request was accepted and the events' way is broken: absence is no proof, however long it lasts.

@@ -1,0 +1,67 @@
+//! The protocol of issei as a model: producers, consumers, a queue that redelivers, the ledger, the
+//! provider, its events, crashes, timeouts, an operator. `stateright` looks at every state that can be
+//! reached for some small sizes, and at the invariants I1 to I7 in each. It must never follow the code's
+//! shape where the code is wrong: what is checked here is the idea, and the simulation checks the code.
+//!
+//! `cargo run --release -p issei-model` checks what the test command does and prints the counts;
+//! `-- --large` more of it, `-- --variant NAME` shows how a naive protocol fails.
+//!
+//! # Which code a step stands for
+//!
+//! | step | code |
+//! |---|---|
+//! | `Register` | `ledger/src/register.rs::register`, a conditional put; `producer/src/command.rs` refuses other content |
+//! | `Read` | `producer/src/freeze.rs::build`: rows after the last frozen key |
+//! | `Freeze` | `ledger/src/page.rs::freeze_page`, one transaction; with no row left `finish_enumeration` |
+//! | `Enqueue`, `Advance` | `producer/src/enqueue.rs::enqueue`: messages first, then the cursor |
+//! | `Complete` | `producer/src/close.rs::complete` with `ledger/src/walk.rs::is_settled` |
+//! | `Receive` | `consumer/src/service.rs::receive`, `chunk.rs::unless_running` and `readiness` |
+//! | `Grant`, `GrantAnswerLost` | `ledger/src/permit.rs::grant`, called by `consumer/src/permits.rs::take` |
+//! | `Recount` | `ledger/src/recount.rs::recount`, after `Timing::recount_after` without a grant |
+//! | `PutDown` | `consumer/src/chunk.rs::handle` where `take` says `Denied` |
+//! | `Claim`, `ClaimAnswerLost` | `ledger/src/chunk.rs::claim`, with its comparison of the owner token |
+//! | `Send` | `consumer/src/send.rs::send`: the permit's and the lease's deadline, then `send_once` |
+//! | `TimeOut` | `aws/src/timing.rs::Timing::send`; `classify.rs` says in doubt |
+//! | `Confirm` | `ledger/src/chunk.rs::confirm`, with `retryable_is_in_doubt` |
+//! | `Finish` | `consumer/src/chunk.rs::settle` and `after.rs::carry_out` |
+//! | `ReturnPermits` | `consumer/src/permits.rs::return_unused`, `ledger/src/permit.rs::give_back` |
+//! | `Accept`, `AcceptAndLoseAnswer`, `Reject`, `LoseRequest` | SES; `consumer/src/classify.rs` reads what it answers |
+//! | `Hear` | `feedback/src/batch.rs::handle_batch`, `ledger/src/feedback.rs::merge_feedback` |
+//! | `Reopen`, `EnqueueReopened` | `feedback/src/sweep.rs::settle_by_absence`, `ledger/src/reopen.rs::reopen` |
+//! | `PermitsExpire`, `LeaseEnds` | `Permit::is_valid`, `Claim::lease_ends`; the order is `Timing::checked`'s |
+//! | `Stop`, `Stopped`, `Pause`, `Resume` | `ledger/src/state.rs`, `producer/src/close.rs`, `cli/src/commands/operate.rs` |
+//! | `ProveStop` | fact 6: what a certificate may call proved; nothing in issei calls it so yet |
+//! | `Repair` | `producer/src/repair.rs::repair` |
+//! | `Restore`, `OpenEpoch` | `ledger/src/lineage.rs::while_whole`, `open_epoch` |
+//! | `ProducerDies`, `ConsumerDies`, `Purge`, `Redeliver`, `RowComes`, `RowGoes` | the world |
+//!
+//! # What it leaves out
+//!
+//! A consumer of the model handles one chunk at a time with a block of its own; a real one with twenty is
+//! twenty of these. A page is one chunk. Nobody is rejected for good, since that differs from accepted in
+//! nothing that is checked here. There is no rate, and no progress that must come: that a broadcast ends
+//! is checked by the simulation. Events are all lost or all arrive: under `evidence_retry` one that is
+//! lost by itself, while its neighbours' arrive, leads to a second mail, here as in the code. At most two
+//! copies of a message are about.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::struct_excessive_bools,
+    clippy::unused_self,
+    reason = "places and counts are below ten, and a model is made of such things"
+)]
+#![allow(clippy::indexing_slicing, reason = "a place outside of a state is a bug of the model, and shows as one")]
+
+mod consuming;
+mod operating;
+mod producing;
+mod protocol;
+mod providing;
+mod state;
+mod step;
+mod suite;
+mod variant;
+
+pub use protocol::{Protocol, Sizes};
+pub use suite::{LARGE, SUITES, Suite, counterexample_of};
+pub use variant::Variant;

@@ -1,0 +1,344 @@
+//! A state of the model: small, without heap, and the same for consumers that have changed places.
+//!
+//! Time has no number here. That a permit, a lease or a request is over is a step that may come at any
+//! moment that the chain of timeouts allows.
+
+/// The most users, chunks, consumers, producers, messages and requests that a state has room for.
+pub(crate) const USERS: usize = 4;
+pub(crate) const CHUNKS: usize = 3;
+pub(crate) const CONSUMERS: usize = 3;
+pub(crate) const PRODUCERS: usize = 2;
+pub(crate) const MESSAGES: usize = 4;
+pub(crate) const REQUESTS: usize = 4;
+
+/// Users, a bit each. The bit's place is the user's key.
+pub(crate) type Users = u8;
+
+pub(crate) fn count(users: Users) -> u8 {
+    u8::try_from(users.count_ones()).unwrap_or(u8::MAX)
+}
+
+/// The broadcast item's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Control {
+    #[default]
+    Absent,
+    Enumerating,
+    Running,
+    Paused,
+    Stopping,
+    Stopped,
+    Complete,
+}
+
+impl Control {
+    /// Nothing is sent any more, so a message of it may go.
+    pub(crate) fn lets_go(self) -> bool {
+        matches!(self, Self::Stopping | Self::Stopped | Self::Complete)
+    }
+}
+
+/// Whose token stands in a claim or on a request. A token that no process knows any more is nobody's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    #[default]
+    Nobody,
+    Consumer(u8),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum ChunkState {
+    #[default]
+    Absent,
+    Claimed,
+    Confirmed,
+}
+
+/// A chunk item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Chunk {
+    pub(crate) state: ChunkState,
+    pub(crate) owner: Owner,
+    /// By everybody's clock: only then do others read the claim as in doubt.
+    pub(crate) lease_over: bool,
+    pub(crate) open: Users,
+    pub(crate) accepted: Users,
+    pub(crate) retryable: Users,
+    pub(crate) doubt: Users,
+    /// Evidence made some of its recipients retryable, and the sweep sees to their message.
+    pub(crate) reopened: bool,
+}
+
+impl Chunk {
+    /// Whether the message may go: everybody has an outcome or reads as in doubt.
+    pub(crate) fn is_accounted_for(&self) -> bool {
+        match self.state {
+            ChunkState::Absent => false,
+            ChunkState::Claimed => self.lease_over,
+            ChunkState::Confirmed => self.retryable == 0,
+        }
+    }
+}
+
+/// A chunk message: its sequence number and whom it names. Copies of it are told apart, since a receipt
+/// deletes one of them alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Message {
+    pub(crate) recipients: Users,
+    pub(crate) seq: u8,
+    pub(crate) copy: u8,
+}
+
+/// A request on its way to the provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Request {
+    pub(crate) recipients: Users,
+    pub(crate) seq: u8,
+    pub(crate) content: u8,
+    /// Who waits for the answer.
+    pub(crate) owner: Owner,
+}
+
+/// Where a consumer is on the way of a chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    #[default]
+    Idle,
+    /// It has the message, and the chunk as it was read. `fresh` while nobody has changed it since.
+    Holding {
+        message: Message,
+        want: Users,
+        fresh: bool,
+    },
+    Claimed {
+        message: Message,
+        want: Users,
+    },
+    Waiting {
+        message: Message,
+        want: Users,
+    },
+    Settled {
+        message: Message,
+        accepted: Users,
+        retryable: Users,
+        doubt: Users,
+    },
+    Done {
+        message: Message,
+        retryable: Users,
+    },
+}
+
+impl Phase {
+    pub(crate) fn message(self) -> Option<Message> {
+        match self {
+            Self::Idle => None,
+            Self::Holding { message, .. }
+            | Self::Claimed { message, .. }
+            | Self::Waiting { message, .. }
+            | Self::Settled { message, .. }
+            | Self::Done { message, .. } => Some(message),
+        }
+    }
+}
+
+/// A consumer, with its block of permits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Consumer {
+    pub(crate) phase: Phase,
+    pub(crate) permits: u8,
+    /// The block has not expired.
+    pub(crate) valid: bool,
+    /// The block is of the broadcast's epoch.
+    pub(crate) current: bool,
+    /// The message in hand was deleted by another consumer that had it too.
+    pub(crate) stale: bool,
+}
+
+impl Consumer {
+    /// Recipients that it may still begin to send to.
+    pub(crate) fn outstanding(&self) -> u8 {
+        let claimed = if let Phase::Claimed { want, .. } = self.phase { count(want) } else { 0 };
+        if self.valid { self.permits + claimed } else { 0 }
+    }
+}
+
+/// What a producer has in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Producer {
+    #[default]
+    Idle,
+    /// A page that was read and is not frozen.
+    Read { seq: u8, recipients: Users },
+    /// A chunk that was enqueued, and the cursor does not know yet.
+    Enqueued { seq: u8, recipients: Users },
+}
+
+/// What the operator may rely on after a stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Stop {
+    #[default]
+    No,
+    /// So many recipients may still be sent to, as the operator was told.
+    Acknowledged { leak: u8 },
+    /// It was called proved that nothing is sent any more.
+    Proved,
+}
+
+/// An invariant that a step has broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Broken {
+    I2,
+    I3,
+    I4,
+    I7,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The customer's table.
+    pub(crate) rows: Users,
+    pub(crate) changes_left: u8,
+    /// Commands on their queue, by content; 0 is an empty place.
+    pub(crate) commands: [u8; 2],
+    pub(crate) control: Control,
+    pub(crate) content: u8,
+    pub(crate) remaining: u8,
+    pub(crate) budget: u8,
+    pub(crate) pages: [Users; CHUNKS],
+    pub(crate) frozen: u8,
+    pub(crate) enqueued: u8,
+    pub(crate) chunks: [Chunk; CHUNKS],
+    /// Events on their way, and events merged, by chunk.
+    pub(crate) events: [Users; CHUNKS],
+    pub(crate) heard: [Users; CHUNKS],
+    pub(crate) queue: [Message; MESSAGES],
+    pub(crate) producers: [Producer; PRODUCERS],
+    pub(crate) consumers: [Consumer; CONSUMERS],
+    pub(crate) requests: [Request; REQUESTS],
+    /// The provider's own record, by user: how often it accepted, and which contents.
+    pub(crate) accepted: [u8; USERS],
+    pub(crate) contents: u8,
+    /// Whom a request was begun for, unless it is proved that it was not accepted.
+    pub(crate) asked_for: Users,
+    pub(crate) faults_left: u8,
+    /// No event of this account arrives.
+    pub(crate) outage: bool,
+    pub(crate) stop: Stop,
+    pub(crate) pauses_left: u8,
+    pub(crate) repairs_left: u8,
+    pub(crate) purged: bool,
+    pub(crate) restored: bool,
+    pub(crate) broken: Option<Broken>,
+}
+
+impl State {
+    pub(crate) fn chunk(&self, seq: u8) -> &Chunk {
+        const NONE: &Chunk = &Chunk {
+            state: ChunkState::Absent,
+            owner: Owner::Nobody,
+            lease_over: false,
+            open: 0,
+            accepted: 0,
+            retryable: 0,
+            doubt: 0,
+            reopened: false,
+        };
+        self.chunks.get(usize::from(seq)).unwrap_or(NONE)
+    }
+
+    pub(crate) fn consumer(&self, at: u8) -> Consumer {
+        self.consumers.get(usize::from(at)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn page(&self, seq: u8) -> Users {
+        self.pages.get(usize::from(seq)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn was_accepted(&self) -> Users {
+        (0..).zip(self.accepted).filter(|(_, times)| *times > 0).fold(0, |users, (user, _)| users | 1 << user)
+    }
+
+    /// Recipients that consumers may still begin to send to.
+    pub(crate) fn outstanding(&self) -> u8 {
+        self.consumers.iter().map(Consumer::outstanding).sum()
+    }
+
+    pub(crate) fn has_requests(&self, seq: u8) -> bool {
+        self.requests.iter().any(|request| request.recipients != 0 && request.seq == seq)
+    }
+
+    /// Whether a message of this chunk is on the queue, or in somebody's hands.
+    pub(crate) fn has_message(&self, seq: u8) -> bool {
+        self.queue.iter().any(|message| message.recipients != 0 && message.seq == seq)
+    }
+
+    /// Changes a chunk. Whoever has read it before now holds an old copy.
+    pub(crate) fn change(&mut self, seq: u8, change: impl FnOnce(&mut Chunk)) {
+        if let Some(chunk) = self.chunks.get_mut(usize::from(seq)) {
+            change(chunk);
+        }
+        for consumer in &mut self.consumers {
+            if let Phase::Holding { message, fresh, .. } = &mut consumer.phase
+                && message.seq == seq
+            {
+                *fresh = false;
+            }
+        }
+    }
+
+    /// Puts a copy on the queue; two show whatever three would.
+    pub(crate) fn enqueue(&mut self, seq: u8, recipients: Users) -> Option<()> {
+        let copies = [0, 1].map(|copy| Message { recipients, seq, copy });
+        let message = copies.into_iter().find(|message| !self.queue.contains(message))?;
+        *self.queue.iter_mut().find(|there| there.recipients == 0)? = message;
+        self.queue.sort_unstable();
+        Some(())
+    }
+
+    /// Deletes one copy, for whoever has received it.
+    pub(crate) fn dequeue(&mut self, message: Message) {
+        if let Some(there) = self.queue.iter_mut().find(|there| **there == message) {
+            *there = Message::default();
+        }
+        self.queue.sort_unstable();
+        for consumer in &mut self.consumers {
+            consumer.stale |= consumer.phase.message() == Some(message);
+        }
+    }
+
+    /// The consumer dies, or forgets what it did: its token is nobody's, and nobody waits for its answer.
+    pub(crate) fn forget(&mut self, at: u8) {
+        let me = Owner::Consumer(at);
+        for owner in self.chunks.iter_mut().map(|chunk| &mut chunk.owner).chain(self.requests.iter_mut().map(|request| &mut request.owner))
+        {
+            if *owner == me {
+                *owner = Owner::Nobody;
+            }
+        }
+    }
+
+    /// The one state that stands for all in which consumers, producers, messages and requests have
+    /// changed places.
+    pub(crate) fn normal(mut self) -> Self {
+        let mut order: [u8; CONSUMERS] = [0, 1, 2];
+        order.sort_by_key(|at| {
+            let chunk = self.chunks.iter().position(|chunk| chunk.owner == Owner::Consumer(*at));
+            // Backwards, so that places that the sizes leave out stay at the end.
+            std::cmp::Reverse((self.consumer(*at), chunk))
+        });
+        if order != [0, 1, 2] {
+            let renamed = |owner: Owner| match owner {
+                Owner::Nobody => Owner::Nobody,
+                Owner::Consumer(at) => (0..).zip(order).find(|(_, old)| *old == at).map_or(Owner::Nobody, |(new, _)| Owner::Consumer(new)),
+            };
+            self.chunks.iter_mut().for_each(|chunk| chunk.owner = renamed(chunk.owner));
+            self.requests.iter_mut().for_each(|request| request.owner = renamed(request.owner));
+            self.consumers = order.map(|at| self.consumer(at));
+        }
+        self.requests.sort_unstable();
+        self.producers.sort_unstable_by(|a, b| b.cmp(a));
+        self
+    }
+}

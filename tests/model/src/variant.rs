@@ -1,0 +1,56 @@
+//! The protocol with one thing done naively. Each must find its counterexample.
+
+use clap::ValueEnum;
+
+/// V1 to V16 of the catalogue, and the guards that were found since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Variant {
+    /// Sends first and records afterwards.
+    V1RecordAfterSend,
+    /// A refused claim is always somebody else's, even under our own token.
+    V2RefusedIsTheirs,
+    /// A refused claim is always ours.
+    V3RefusedIsMine,
+    /// A recipient's claim is taken over when its lease is over.
+    V4RecipientLease,
+    /// A chunk's claim is taken over when its lease is over, and confirmed by whoever comes.
+    V5ChunkLease,
+    /// The same, with confirmations fenced by the owner token.
+    V6FencedChunkLease,
+    /// The stop is looked at when the message is received, and by nothing after that.
+    V7StopAtReceive,
+    /// To stop is to purge the queue.
+    V8StopIsPurge,
+    /// The SDK sends again when an answer is lost.
+    V9SendRetry,
+    /// In doubt is sent again after a time.
+    V10TimedResend,
+    /// The message is deleted when it is received.
+    V11AckFirst,
+    /// A claim's item is gone, by TTL or by a restored backup, and nothing notices.
+    V12RowVanishes,
+    /// A stop is proved by the ledger alone, and leases are judged by anybody's clock.
+    V13EarlyReap,
+    /// The bound of a stop counts consumers, while permits are blocks.
+    V14BoundCountsConsumers,
+    /// A stop is proved by the ledger alone, while a consumer has permits left.
+    V15UnspentPermit,
+    /// A rejection that comes after the lease makes its recipients retryable.
+    V16LateRejection,
+    /// Chunks are made from the table when they are enqueued, and no page is frozen.
+    ChunksFromTheTable,
+    /// A page is written whatever stands there.
+    PagesUnchained,
+    /// The budget is charged when the send is confirmed.
+    BudgetAfterSend,
+    /// Permits of an earlier epoch are taken back.
+    GiveBackAnyEpoch,
+    /// The permit's deadline is not looked at before the send.
+    NoDeadline,
+    /// A broadcast is complete as soon as every chunk is claimed.
+    CloseOverOpenClaims,
+    /// The command that comes last overwrites the one registered.
+    RegisterOverwrites,
+    /// A stop does not hold for producers and pauses, so that resuming is always possible.
+    StopIsAPause,
+}

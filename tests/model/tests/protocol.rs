@@ -1,0 +1,53 @@
+//! The protocol holds in every state, and no naive variant of it does.
+
+#![allow(clippy::panic, clippy::print_stdout, reason = "a test that can't go on fails, and says what it has done")]
+
+use clap::ValueEnum;
+use issei_model::{Protocol, SUITES, Suite, Variant, counterexample_of};
+use stateright::{Checker, HasDiscoveries, Model};
+
+#[test]
+fn i1_to_i7_hold_in_every_state() {
+    for Suite { name, sizes } in SUITES {
+        let checker = Protocol { sizes: *sizes, variant: None }.checker().threads(2).spawn_bfs().join();
+        for (property, path) in checker.discoveries() {
+            assert!(!property.starts_with('I'), "{name}: {property} is broken by {:?}", path.into_actions());
+        }
+        checker.assert_any_discovery("somebody is in doubt");
+        if sizes.budget.is_none() {
+            checker.assert_any_discovery("a broadcast completes");
+        }
+        println!("{name}: {} states", checker.unique_state_count());
+    }
+}
+
+#[test]
+fn every_naive_variant_finds_its_counterexample() {
+    for variant in Variant::value_variants() {
+        let (sizes, invariant) = counterexample_of(*variant);
+        let model = Protocol { sizes, variant: Some(*variant) };
+        let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+        let found = checker.discoveries();
+        let broken = if found.keys().any(|name| name.starts_with(invariant)) {
+            found
+        } else {
+            // Another invariant broke first; this one must break too.
+            model.checker().spawn_bfs().join().discoveries()
+        };
+        let Some((_, path)) = broken.into_iter().find(|(name, _)| name.starts_with(invariant)) else {
+            panic!("{variant:?} does not break {invariant}")
+        };
+        println!("{variant:?} breaks {invariant} in {} steps", path.into_actions().len());
+    }
+}
+
+#[test]
+fn the_same_sizes_hold_without_the_variant() {
+    // Else a variant would fail by its sizes, not by what it does.
+    for variant in Variant::value_variants() {
+        let (sizes, _) = counterexample_of(*variant);
+        let checker = Protocol { sizes, variant: None }.checker().threads(2).spawn_bfs().join();
+        let broken: Vec<_> = checker.discoveries().into_keys().filter(|name| name.starts_with('I')).collect();
+        assert_eq!(broken, Vec::<&str>::new(), "{variant:?}");
+    }
+}
