@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::store::StoreError;
 
-/// What the caller gets: an answer, a connection that breaks, or nothing at all.
+/// What the caller gets: an answer, no connection, one that breaks, or nothing at all.
 pub(crate) enum Answer {
     Response(Response<Bytes>),
+    Refused,
     Reset,
     Hang,
 }

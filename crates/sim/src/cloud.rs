@@ -18,6 +18,7 @@ use crate::faults::{Fault, Faults, Rule};
 use crate::ses::{self, Ses};
 use crate::sqs::{Queues, Received};
 use crate::store::{Mail, SentTo, Store, StoreError};
+use crate::sts;
 
 /// How to make a [`Cloud`].
 #[derive(Clone, Debug)]
@@ -254,19 +255,24 @@ impl Cloud {
 
     /// Takes one call.
     pub(crate) async fn handle(self: &Arc<Self>, request: Request<Bytes>) -> Answer {
+        if let Some(identity) = sts::answer(&request) {
+            return Answer::Response(identity);
+        }
         let call = match Call::read(&request) {
             Ok(call) => call,
             Err(error) => return Answer::Response(error.into_response()),
         };
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((call.service, call.operation.clone())).or_default() += 1;
-        let fault = self.faults.draw(&call.operation);
+        let fault = self.faults.draw(&call.operation, &call.body);
         let now = self.clock.now();
         if call.operation == "SendBulkEmail" {
             *self.last_send.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
         let elapsed = now.saturating_duration_since(self.started);
+        tracing::trace!(call.operation, ?elapsed, ?fault, call.body = %call.body, "call");
         (&call.operation, elapsed, fault).hash(&mut *self.digest.lock().unwrap_or_else(PoisonError::into_inner));
         match fault {
+            Some(Fault::Refused) => return Answer::Refused,
             Some(Fault::ResetBefore) => return Answer::Reset,
             Some(Fault::HangBefore) => return self.hang(),
             Some(Fault::ErrorBefore) => return Answer::Response(injected_error()),

@@ -9,8 +9,11 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use http::Request;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 
 use crate::answer::Answer;
 use crate::cloud::Cloud;
@@ -49,9 +52,27 @@ impl HttpConnector for Connector {
                     let response = response.map(SdkBody::from);
                     HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
                 }
+                Answer::Refused => Err(ConnectorError::io(refused())),
                 Answer::Reset => Err(ConnectorError::io("connection reset by the simulator".into())),
                 Answer::Hang => std::future::pending().await,
             }
         })
+    }
+}
+
+/// The error that the SDK's own HTTP client has when nobody listens. Only the client can make one, so it
+/// is asked to, in a thread with a clock of its own: this thread's may be paused.
+fn refused() -> Box<dyn std::error::Error + Send + Sync> {
+    let ask = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        // Bound and let go, so that nobody listens there.
+        let port = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(client.get(format!("http://127.0.0.1:{port}/").parse()?))?;
+        Ok(())
+    };
+    match std::thread::spawn(ask).join() {
+        Ok(Err(error)) => error,
+        _ => "connection refused by the simulator".into(),
     }
 }

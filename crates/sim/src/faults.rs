@@ -4,12 +4,16 @@ use std::sync::{Mutex, PoisonError};
 
 use issei_clock::Dice;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::watch;
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
+    /// Nobody listens: no byte leaves the caller. A listener, which has the bytes by then, breaks the
+    /// connection instead.
+    Refused,
     /// The connection breaks and nothing has happened.
     ResetBefore,
     /// It has happened and the connection breaks: the answer is lost.
@@ -37,6 +41,9 @@ pub enum Fault {
 pub struct Rule {
     /// An operation such as `SendBulkEmail`, or `*` for all.
     pub operation: String,
+    /// Only calls whose body, as JSON, has this text in it.
+    #[serde(default)]
+    pub holding: Option<String>,
     pub fault: Fault,
     /// From 0 to 1.
     #[serde(default = "certain")]
@@ -57,7 +64,13 @@ impl Rule {
     /// A fault for every call of an operation.
     #[must_use]
     pub fn every(operation: &str, fault: Fault) -> Self {
-        Self { operation: operation.to_owned(), fault, probability: 1.0, after: 0, times: None }
+        Self { operation: operation.to_owned(), holding: None, fault, probability: 1.0, after: 0, times: None }
+    }
+
+    #[must_use]
+    pub fn holding(mut self, text: &str) -> Self {
+        self.holding = Some(text.to_owned());
+        self
     }
 
     #[must_use]
@@ -100,10 +113,10 @@ impl Faults {
     }
 
     /// The fault that befalls this call, if any. The first rule that matches decides.
-    pub(crate) fn draw(&self, operation: &str) -> Option<Fault> {
+    pub(crate) fn draw(&self, operation: &str, body: &Value) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         for rule in rules.iter_mut().filter(|rule| rule.operation == "*" || rule.operation == operation) {
-            if rule.times == Some(0) {
+            if rule.times == Some(0) || rule.holding.as_ref().is_some_and(|text| !body.to_string().contains(text)) {
                 continue;
             }
             if rule.after > 0 {

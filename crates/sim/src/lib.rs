@@ -1,4 +1,4 @@
-//! A simulator of SQS, DynamoDB and SES v2: just the operations that issei calls, with an injected
+//! A simulator of SQS, DynamoDB and SES v2 (and of STS, which says who one is): just the operations that issei calls, with an injected
 //! clock, injected faults, and a provider that counts what it accepted for each address.
 //!
 //! It is reached in two ways: [`connector`] makes an SDK HTTP client that never opens a socket, and
@@ -18,6 +18,7 @@ mod listener;
 mod ses;
 mod sqs;
 mod store;
+mod sts;
 
 pub use account::{Account, EntryRule};
 pub use cloud::{Backup, Cloud, Counts, Options, StoreKind};

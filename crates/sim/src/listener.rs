@@ -65,7 +65,7 @@ async fn serve(cloud: Arc<Cloud>, request: Request<Incoming>) -> Result<Response
     let body = body.collect().await.map_err(|_| Reset)?.to_bytes();
     match cloud.handle(Request::from_parts(parts, body)).await {
         Answer::Response(response) => Ok(response.map(Full::new)),
-        Answer::Reset => Err(Reset),
+        Answer::Refused | Answer::Reset => Err(Reset),
         Answer::Hang => {
             let never: Infallible = std::future::pending().await;
             match never {}

@@ -119,6 +119,9 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
         (&Method::POST, "/v2/email/configuration-sets") => Some("CreateConfigurationSet"),
         (&Method::PUT, "/v2/email/suppression/addresses") => Some("PutSuppressedDestination"),
         (&Method::GET, path) if path.starts_with("/v2/email/configuration-sets/") => Some("GetConfigurationSet"),
+        (&Method::PUT, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/sending") => {
+            Some("PutConfigurationSetSendingOptions")
+        }
         _ => None,
     }
 }
@@ -141,10 +144,13 @@ impl State {
             }
             "GetConfigurationSet" => {
                 let name = path.rsplit('/').next().unwrap_or_default();
-                if !self.ses.configuration_sets.contains_key(name) {
-                    return Err(ApiError::new("NotFoundException", "no such configuration set").status(StatusCode::NOT_FOUND));
-                }
-                Ok(json!({ "ConfigurationSetName": name, "SendingOptions": { "SendingEnabled": true } }))
+                let enabled = *self.configuration_set(name)?;
+                Ok(json!({ "ConfigurationSetName": name, "SendingOptions": { "SendingEnabled": enabled } }))
+            }
+            "PutConfigurationSetSendingOptions" => {
+                let name = path.trim_end_matches("/sending").rsplit('/').next().unwrap_or_default();
+                *self.configuration_set(name)? = body["SendingEnabled"].as_bool().unwrap_or(false);
+                Ok(json!({}))
             }
             "PutSuppressedDestination" => {
                 let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -162,15 +168,20 @@ impl State {
         }
     }
 
+    /// Whether a configuration set may send.
+    fn configuration_set(&mut self, name: &str) -> Result<&mut bool, ApiError> {
+        let missing =
+            || ApiError::new("NotFoundException", format!("Configuration set <{name}> does not exist.")).status(StatusCode::NOT_FOUND);
+        self.ses.configuration_sets.get_mut(name).ok_or_else(missing)
+    }
+
     fn send_bulk(&mut self, bulk: &Bulk) -> Result<Value, ApiError> {
         let entries = bulk.bulk_email_entries.len();
         if entries == 0 || entries > 50 {
             return Err(bad(format!("a bulk send has 1 to 50 entries, this one {entries}")));
         }
-        if let Some(name) = bulk.configuration_set_name.as_ref().filter(|name| !self.ses.configuration_sets.contains_key(*name)) {
-            return Err(
-                ApiError::new("NotFoundException", format!("Configuration set <{name}> does not exist.")).status(StatusCode::NOT_FOUND)
-            );
+        if let Some(name) = &bulk.configuration_set_name {
+            self.configuration_set(name)?;
         }
         let headers = bulk
             .from_email_address
@@ -226,6 +237,8 @@ impl State {
     fn send_entry(&mut self, bulk: &Bulk, entry: &Entry) -> Result<Value, ApiError> {
         let refused = if let Some(status) = self.use_rule(entry) {
             Some(status)
+        } else if bulk.configuration_set_name.as_ref().is_some_and(|name| self.ses.configuration_sets.get(name) == Some(&false)) {
+            Some("CONFIGURATION_SET_SENDING_PAUSED".to_owned())
         } else if self.over_rate() {
             Some("ACCOUNT_THROTTLED".to_owned())
         } else if self.ses.accepted.to_string().parse::<f64>().unwrap_or(f64::MAX) >= self.account.max_24_hour_send {
