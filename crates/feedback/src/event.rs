@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use issei_ledger::EventKind;
-use issei_schema::{Address, BroadcastId, limits};
+use issei_schema::{Address, BroadcastId, limits, without_values};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ impl SesEvent {
     /// # Errors
     /// Says what the body is instead of an event.
     pub fn parse(body: &str) -> Result<Option<Self>, EventError> {
-        let shape = |error: serde_json::Error| EventError::Shape(error.to_string());
+        let shape = |error: serde_json::Error| EventError::Shape(without_values(&error));
         let mut value: Value = serde_json::from_str(body).map_err(shape)?;
         match value["Type"].as_str() {
             Some("Notification") => {

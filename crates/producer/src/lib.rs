@@ -14,6 +14,8 @@ mod repair;
 mod row;
 mod service;
 mod source;
+#[cfg(feature = "simulation")]
+mod survey;
 
 pub use audience::{AudienceConfig, KeyType};
 pub use command::{Refusal, check_command};
@@ -22,3 +24,5 @@ pub use service::{Options, Producer, ProducerError};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
 pub use source::{Source, SourceError};
+#[cfg(feature = "simulation")]
+pub use survey::judge_all;

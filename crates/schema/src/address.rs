@@ -140,7 +140,8 @@ impl FromStr for Mailbox {
         match text.trim().strip_suffix('>').and_then(|rest| rest.split_once('<')) {
             None => Ok(Self { name: None, address: of(text.trim())? }),
             Some((name, address)) => {
-                let name = name.trim().trim_matches('"').to_owned();
+                // Quotes and blanks in any order, so that what is written is read as the same mailbox.
+                let name = name.trim_matches(|c: char| c == '"' || c.is_whitespace()).to_owned();
                 if name.len() > 200 {
                     return Err("the display name has more than 200 bytes; shorten it".to_owned());
                 }
@@ -187,6 +188,14 @@ impl JsonSchema for Mailbox {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_mailbox_that_was_written_is_read_as_the_same() {
+        for text in ["\"A \" <a@example.com>", " \" \"<a@example.com>", "A B <a@example.com>", "\"\" \"x\" <a@example.com>"] {
+            let mailbox: Mailbox = text.parse().unwrap();
+            assert_eq!(mailbox.to_string().parse::<Mailbox>().unwrap().to_string(), mailbox.to_string(), "{text}");
+        }
+    }
 
     #[test]
     fn addresses_that_ses_can_mail() {

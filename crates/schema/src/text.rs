@@ -14,6 +14,18 @@ pub fn carries_only_text(text: &str) -> bool {
     refused_char(text).is_none()
 }
 
+/// What is wrong with a body, without the value that is wrong: it may be somebody's address, and this
+/// is logged and kept as a reason.
+#[must_use]
+pub fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // serde says `invalid type: string "VALUE", expected ...`, with the value escaped as Rust does it.
+    match (text.find("string \""), text.rfind("\", expected")) {
+        (Some(from), Some(to)) if from < to => format!("{}a string{}", &text[..from], &text[to + 1..]),
+        _ => text,
+    }
+}
+
 /// The first character that a single-line field (a header) can't carry.
 pub(crate) fn refused_in_line(text: &str) -> Option<(usize, char)> {
     text.char_indices().find(|(_, c)| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}'))
@@ -68,6 +80,14 @@ pub fn html_escaped(value: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_value() {
+        let error = serde_json::from_str::<Vec<u8>>(r#""ann \", expected \"@example.com""#).unwrap_err();
+        assert_eq!(without_values(&error), "invalid type: a string, expected a sequence at line 1 column 33");
+        let error = serde_json::from_str::<u8>("nul").unwrap_err();
+        assert_eq!(without_values(&error), error.to_string());
+    }
 
     proptest! {
         #[test]

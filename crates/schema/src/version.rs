@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::ParseError;
+use crate::{ParseError, without_values};
 
 /// Version 1 of a message, the only one there is. Reads and writes as the number 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) fn parse_v1<'a, T: Deserialize<'a>>(body: &'a str, bytes_max: usize) 
     if body.len() > bytes_max {
         return Err(ParseError::TooLarge { bytes: body.len(), bytes_max });
     }
-    let probe: Probe = serde_json::from_str(body).map_err(|error| ParseError::NotJson { reason: error.to_string() })?;
+    let probe: Probe = serde_json::from_str(body).map_err(|error| ParseError::NotJson { reason: without_values(&error) })?;
     match probe.version {
         None => return Err(ParseError::NoVersion),
         Some(version) if version != 1 => return Err(ParseError::UnknownVersion { version: shortened(&version) }),
@@ -59,9 +59,9 @@ pub(crate) fn parse_v1<'a, T: Deserialize<'a>>(body: &'a str, bytes_max: usize) 
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
-        ParseError::Field { field: shortened(&field), reason: error.into_inner().to_string() }
+        ParseError::Field { field: shortened(&field), reason: without_values(error.inner()) }
     })?;
-    deserializer.end().map_err(|error| ParseError::NotJson { reason: error.to_string() })?;
+    deserializer.end().map_err(|error| ParseError::NotJson { reason: without_values(&error) })?;
     Ok(value)
 }
 

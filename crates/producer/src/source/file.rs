@@ -117,7 +117,9 @@ fn csv_records(file: File, wanted: &[&str]) -> Result<Box<dyn Iterator<Item = Re
         .map(|name| {
             // Spreadsheets put a byte order mark before the first name.
             let place = headers.iter().position(|header| header.trim_start_matches('\u{feff}').trim() == *name);
-            place.ok_or_else(|| format!("its header line has no column {name:?}; it has {:?}", headers.iter().collect::<Vec<_>>()))
+            // Without a header line these are somebody's row.
+            let names: Vec<&str> = headers.iter().filter(|header| !header.contains('@')).collect();
+            place.ok_or_else(|| format!("its header line has no column {name:?}; it has {names:?}"))
         })
         .collect::<Result<_, _>>()?;
     Ok(Box::new(reader.into_byte_records().enumerate().map(move |(number, record)| {
