@@ -1,20 +1,22 @@
-//! Clients of SQS, DynamoDB and SES v2.
+//! Clients of SQS, DynamoDB and SES v2, and of STS for the operator's name.
 
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use crate::Timing;
+use crate::{Timing, chain};
 
 /// Long polls last 20 seconds at most (SQS API reference, `ReceiveMessage`); a receive that takes
 /// much longer has lost its answer.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(27);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CALLER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The clients that everything uses.
 #[derive(Clone, Debug)]
@@ -23,28 +25,47 @@ pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// Never retries. One call is one request, or none.
     pub ses: aws_sdk_sesv2::Client,
+    sts: aws_sdk_sts::Client,
+}
+
+impl Clients {
+    /// Who the credentials belong to, as an ARN. Tried once and not for long: an operator who wants to
+    /// stop something must not wait for a name.
+    ///
+    /// # Errors
+    /// Says why STS did not tell.
+    pub async fn caller(&self) -> Result<String, String> {
+        let answer = self.sts.get_caller_identity().send().await.map_err(|error| chain(&error))?;
+        answer.arn.ok_or_else(|| "STS gave no ARN".to_owned())
+    }
 }
 
 /// Connects as the standard AWS environment says: profile, region, credentials, and
-/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB` and `_SESV2`.
+/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2` and `_STS`.
 pub async fn connect(timing: &Timing) -> Clients {
-    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(over_https()).app_name(app_name()).load().await;
+    let config = loader(over_https()).load().await;
     clients(&config, timing)
 }
 
 /// Connects to something that is not AWS and asks for no credentials: a simulator or an emulator,
 /// at `url`, through `http` where it is not reached by a socket.
 pub async fn connect_to(url: &str, http: Option<SharedHttpClient>, timing: &Timing) -> Clients {
-    let config = aws_config::defaults(BehaviorVersion::latest())
+    let config = loader(http.unwrap_or_else(over_https))
         .empty_test_environment()
-        .http_client(http.unwrap_or_else(over_https))
-        .app_name(app_name())
         .region(Region::from_static("us-east-1"))
         .endpoint_url(url)
         .credentials_provider(Credentials::from_keys("test", "test", None))
         .load()
         .await;
     clients(&config, timing)
+}
+
+fn loader(http: SharedHttpClient) -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .app_name(app_name())
+        // Bodies are small, and every call has a timeout of its own.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 fn over_https() -> SharedHttpClient {
@@ -72,10 +93,15 @@ fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(timing.send)).operation_timeout(timing.send).build())
         .build();
+    let sts = aws_sdk_sts::config::Builder::from(config)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(CALLER_TIMEOUT).build())
+        .build();
     Clients {
         sqs: aws_sdk_sqs::Client::from_conf(sqs),
         dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
         ses: aws_sdk_sesv2::Client::from_conf(ses),
+        sts: aws_sdk_sts::Client::from_conf(sts),
     }
 }
 

@@ -9,8 +9,9 @@ use issei_clock::{Clock, Dice, Instant};
 use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Permit};
 use issei_schema::BroadcastId;
 
-/// How long a consumer that finds the budget spent waits before it asks again.
+/// How long a consumer that finds the budget spent waits before it asks again, at first and at most.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(1);
 
 /// Before a consumer knows its own speed, it asks for permits for so many chunks.
 const FIRST: u64 = 20;
@@ -79,6 +80,7 @@ impl Permits {
         let mut pool = pool.lock().await;
         pool.epoch = pool.epoch.max(epoch);
         let mut still: Option<(u64, Instant)> = None;
+        let mut pause = ASK_AGAIN;
         loop {
             let now = self.clock.now();
             if let Some(permit) = pool.take(recipients, now) {
@@ -120,7 +122,8 @@ impl Permits {
                         still = None;
                         continue;
                     }
-                    tokio::time::sleep(self.dice.jitter(ASK_AGAIN)).await;
+                    tokio::time::sleep(self.dice.jitter(pause)).await;
+                    pause = (pause * 2).min(ASK_AGAIN_MAX);
                 }
             }
         }

@@ -71,6 +71,9 @@ pub(crate) fn stopped(stop: &Stopped, cloud: &Cloud, permit_life: Duration) -> R
 pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broadcast, all_events: bool) -> Result<(), Broken> {
     let id: &BroadcastId = &broadcast.broadcast_id;
     let mut seen = BTreeSet::new();
+    // Those who had their permit. A claim that arrives when its permit is long over, from a consumer that
+    // is gone, sends nothing and spends nothing, though it stands.
+    let mut spent = 0;
     let is_complete = broadcast.broadcast_state == BroadcastState::Complete;
     for seq in 0..broadcast.pages {
         let outcomes = match ledger.page_outcomes(id, seq).await {
@@ -80,7 +83,10 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
         for recipient in outcomes {
             let key = recipient.recipient.key.as_str().to_owned();
             let address = recipient.recipient.address.as_str();
-            let accepted = cloud.sent_for(id.as_str(), address).map_or(0, |sent| sent.accepted);
+            let (asked, accepted) = cloud.sent_for(id.as_str(), address).map_or((0, 0), |sent| (sent.requests, sent.accepted));
+            if asked > 0 && !matches!(recipient.outcome, Some(Outcome::Retryable) | None) {
+                spent += 1;
+            }
             if !seen.insert(key.clone()) {
                 return broken("I6", format!("user {key} stands in two chunks"));
             }
@@ -106,12 +112,17 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
     if seen.len() as u64 != broadcast.recipients {
         return broken("I6", format!("{} recipients in the pages, {} in the broadcast", seen.len(), broadcast.recipients));
     }
-    if is_complete {
-        let tally = ledger.tally(broadcast).await.map(|tally| tally.totals());
-        match tally {
-            Ok(totals) if totals.accepted + totals.rejected + totals.in_doubt == broadcast.recipients => {}
-            other => return broken("I2", format!("the outcomes don't add up to {} recipients: {other:?}", broadcast.recipients)),
-        }
+    let totals = match ledger.tally(broadcast).await {
+        Ok(tally) => tally.totals(),
+        Err(error) => return broken("I2", format!("the outcomes can't be read: {error}")),
+    };
+    if is_complete && totals.accepted + totals.rejected + totals.in_doubt != broadcast.recipients {
+        return broken("I2", format!("the outcomes don't add up to {} recipients: {totals:?}", broadcast.recipients));
+    }
+    // Nobody holds a permit any more, so what remains and what was spent are all that there was.
+    if broadcast.remaining + spent > broadcast.recipients - broadcast.withheld {
+        let (remaining, budget) = (broadcast.remaining, broadcast.recipients - broadcast.withheld);
+        return broken("I5", format!("{remaining} permits remain of {budget}, and {spent} recipients were sent to"));
     }
     Ok(())
 }

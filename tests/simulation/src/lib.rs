@@ -4,9 +4,17 @@
 //!
 //! After each run the invariants I1 to I7 are checked against the provider's own record.
 
+mod directed;
 mod judge;
+mod matrix;
 mod plan;
 mod run;
 
+pub use directed::{Aimed, DIRECTED};
 pub use judge::Broken;
+pub use matrix::{FAULTS, operations, run_with};
 pub use run::{Ran, run, run_killed_at};
+
+/// The SDK's calls are small allocations, and little else.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -33,6 +33,17 @@ pub(crate) enum Deed {
     UserMoves(i64),
 }
 
+/// What befalls the world in the moment in which a call first hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenHanging {
+    /// Every service dies, and is started again. No call is faulty any more.
+    KillEverything,
+    /// The consumers alone die, and the faults go on.
+    KillConsumers,
+    /// The operator stops the broadcast.
+    Stop,
+}
+
 /// Everything that a seed decides.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -56,6 +67,13 @@ pub(crate) struct Plan {
     /// When everything that goes wrong ends.
     pub(crate) calm_after: Duration,
     pub(crate) deeds: Vec<(Duration, Deed)>,
+    pub(crate) when_hanging: Option<WhenHanging>,
+    /// How often producers look after broadcasts.
+    pub(crate) close_every: Duration,
+    /// How often the judge looks while things go wrong.
+    pub(crate) look_every: Duration,
+    /// Nobody helps where nothing moves any more.
+    pub(crate) unattended: bool,
 }
 
 /// The calls that issei makes while it works. Each can meet with each fault.
@@ -78,6 +96,9 @@ const OPERATIONS: [&str; 14] = [
 
 /// How late a send may still be accepted after its caller has gone: less than the request lifetime.
 const SEND_LATE_MS: u64 = 4_000;
+
+const CLOSE_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 fn ms(dice: &Dice, bound: u64) -> Duration {
     Duration::from_millis(dice.below(bound))
@@ -128,15 +149,19 @@ impl Plan {
             rules: Vec::new(),
             calm_after: Duration::from_secs(4),
             deeds: Vec::new(),
+            when_hanging: None,
+            close_every: CLOSE_EVERY,
+            look_every: LOOK_EVERY,
+            unattended: false,
         }
     }
 
     pub(crate) fn of(seed: u64) -> Self {
         let dice = Dice::seeded(seed ^ 0x1557_e155_e155_e155);
         let small = |from: u64, to: u64| usize::try_from(from + dice.below(to - from + 1)).unwrap_or(1);
-        let users = i64::try_from(small(2, 12)).unwrap_or(2);
+        let users = i64::try_from(small(2, 9)).unwrap_or(2);
         let (producers, consumers) = (small(1, 2), small(1, 3));
-        let policy = if dice.chance(0.3) { InDoubtPolicy::EvidenceRetry } else { InDoubtPolicy::Hold };
+        let policy = if dice.chance(0.2) { InDoubtPolicy::EvidenceRetry } else { InDoubtPolicy::Hold };
         // Whoever calls AWS with a clock more than five minutes off is refused. Nothing here decides by
         // the wall clock but the wait for evidence, so the others are let go much further astray.
         let astray_s: i64 = if policy == InDoubtPolicy::Hold { 3_600 } else { 120 };
@@ -144,7 +169,7 @@ impl Plan {
             .map(|_| SignedDuration::from_secs(i64::try_from(dice.below(2 * astray_s.unsigned_abs() + 1)).unwrap_or(0) - astray_s))
             .map(|skew| if dice.chance(0.5) { SignedDuration::ZERO } else { skew })
             .collect();
-        let rules = (0..dice.below(6))
+        let mut rules: Vec<Rule> = (0..dice.below(6))
             .filter_map(|_| {
                 let operation = pick(&dice, &OPERATIONS)?;
                 let rule = Rule::every(operation, fault(&dice, operation));
@@ -156,6 +181,11 @@ impl Plan {
                 })
             })
             .collect();
+        // Without a request that never arrived there is nothing for evidence to open.
+        if policy == InDoubtPolicy::EvidenceRetry && dice.chance(0.3) {
+            let lost = if dice.chance(0.5) { Fault::ResetBefore } else { Fault::HangBefore };
+            rules.insert(0, Rule::every("SendBulkEmail", lost).after(dice.below(4)).times(1));
+        }
         let calm_after = Duration::from_millis(500) + ms(&dice, if dice.chance(0.85) { 6_000 } else { 40_000 });
         let within = |dice: &Dice| {
             // Most of what matters happens in the first seconds.
@@ -167,7 +197,7 @@ impl Plan {
             deeds.push((within(&dice), Deed::Crash { service, down_for: ms(&dice, 6_000) }));
         }
         for _ in 0..dice.below(4) {
-            let user = i64::try_from(dice.below(14)).unwrap_or(0);
+            let user = i64::try_from(dice.below(11)).unwrap_or(0);
             let deed = match dice.below(20) {
                 0..=2 => Deed::UserComes(user),
                 3..=4 => Deed::UserGoes(user),
@@ -204,6 +234,10 @@ impl Plan {
             rules,
             calm_after,
             deeds,
+            when_hanging: None,
+            close_every: CLOSE_EVERY,
+            look_every: LOOK_EVERY,
+            unattended: false,
         }
     }
 }

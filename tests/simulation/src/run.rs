@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::judge::{self, Broken, Stopped, broken};
-use crate::plan::{Deed, Plan};
+use crate::plan::{Deed, Plan, WhenHanging};
 
 const ID: &str = "terms";
 /// Production's chain of timeouts, shorter: virtual time costs nothing, but the calls made in it do.
@@ -35,7 +35,8 @@ const TIMING: Timing = Timing {
 };
 /// How long, without faults, until everything must be over.
 const PATIENCE: Duration = Duration::from_mins(30);
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Doubt that evidence has not ended by then stays.
+const DOUBT_STAYS: Duration = Duration::from_mins(10);
 /// An operator who sees nothing move for so long repairs.
 const STUCK_AFTER: Duration = Duration::from_secs(90);
 
@@ -45,6 +46,8 @@ pub struct Ran {
     /// Over every call, its moment and its fault.
     pub digest: u64,
     pub calls: u64,
+    /// Which operations were called.
+    pub operations: Vec<String>,
     pub accepted: u64,
     pub state: String,
     pub broken: Option<Broken>,
@@ -55,7 +58,7 @@ pub struct Ran {
 /// # Errors
 /// Fails where the simulation itself can't be set up.
 pub fn run(seed: u64) -> anyhow::Result<Ran> {
-    run_plan(seed, Plan::of(seed), None)
+    run_plan(seed, Plan::of(seed))
 }
 
 /// Runs a schedule in which nothing goes wrong but this: one call hangs, before or after its effect,
@@ -66,23 +69,21 @@ pub fn run(seed: u64) -> anyhow::Result<Ran> {
 pub fn run_killed_at(call: u64, fault: Fault) -> anyhow::Result<Ran> {
     let mut plan = Plan::calm();
     plan.rules.push(Rule::every("*", fault).after(call).times(1));
-    run_plan(call, plan, Some(Kill))
+    plan.when_hanging = Some(WhenHanging::KillEverything);
+    run_plan(call, plan)
 }
 
-/// Every service is killed while a call hangs.
-struct Kill;
-
-fn run_plan(seed: u64, plan: Plan, kill: Option<Kill>) -> anyhow::Result<Ran> {
+pub(crate) fn run_plan(seed: u64, plan: Plan) -> anyhow::Result<Ran> {
     // The SDK's jitter comes from this generator of the thread.
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(async {
         let mut world = World::new(seed, plan).await?;
-        world.kill = kill;
         let broken = world.live().await.err();
         Ok(Ran {
             digest: world.cloud.digest(),
             calls: world.cloud.counts().values().sum(),
+            operations: world.cloud.counts().into_keys().map(|(_, operation)| operation).collect(),
             accepted: world.cloud.accepted(),
             state: world.last.as_ref().map_or_else(|| "never registered".to_owned(), |broadcast| broadcast.broadcast_state.to_string()),
             broken,
@@ -104,8 +105,9 @@ struct World {
     down: Vec<(Instant, usize)>,
     stop: Option<Stopped>,
     last: Option<Broadcast>,
+    /// How many were accepted when it was first seen complete.
+    complete_at: Option<u64>,
     other_sent: bool,
-    kill: Option<Kill>,
 }
 
 fn actor(name: &str) -> anyhow::Result<Actor> {
@@ -157,8 +159,8 @@ impl World {
             down: Vec::new(),
             stop: None,
             last: None,
+            complete_at: None,
             other_sent: false,
-            kill: None,
         };
         world.set_up().await?;
         Ok(world)
@@ -252,7 +254,7 @@ impl World {
                 page_size: self.plan.page_size,
                 chunk_size: self.plan.chunk_size,
                 timing: TIMING,
-                close_every: Duration::from_secs(8),
+                close_every: self.plan.close_every,
             };
             let commands = self.queue("commands")?;
             let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, actor("producer")?, options);
@@ -277,10 +279,10 @@ impl World {
 
     /// Lives through the plan and to the end.
     async fn live(&mut self) -> Result<(), Broken> {
-        if self.kill.take().is_some() {
-            self.kill_everything().await;
+        if let Some(then) = self.plan.when_hanging {
+            self.when_hanging(then).await;
         }
-        let began = self.clock.now();
+        let (began, every) = (self.clock.now(), self.plan.look_every);
         let mut deeds = std::mem::take(&mut self.plan.deeds).into_iter().peekable();
         while self.clock.now() < began + self.plan.calm_after {
             let now = self.clock.now();
@@ -288,7 +290,7 @@ impl World {
                 self.perform(deed).await;
             }
             self.look().await?;
-            let next = deeds.peek().map_or(LOOK_EVERY, |(at, _)| (began + *at).saturating_duration_since(now)).min(LOOK_EVERY);
+            let next = deeds.peek().map_or(every, |(at, _)| (began + *at).saturating_duration_since(now)).min(every);
             tokio::time::sleep(next.max(Duration::from_millis(1))).await;
         }
         self.cloud.heal();
@@ -299,14 +301,21 @@ impl World {
         self.judge().await
     }
 
-    async fn kill_everything(&mut self) {
+    async fn when_hanging(&mut self, then: WhenHanging) {
         let mut hanging = self.cloud.hanging();
-        // Beyond the last call of the schedule nothing hangs, and nothing is killed.
+        // Beyond the last call of the schedule nothing hangs, and nothing is done.
         let _ = tokio::time::timeout(Duration::from_mins(2), hanging.wait_for(|hanging| *hanging > 0)).await;
-        for service in 0..self.services.len() {
+        let first = match then {
+            WhenHanging::KillEverything => 0,
+            WhenHanging::KillConsumers => 1 + self.plan.producers,
+            WhenHanging::Stop => return self.perform(Deed::Stop).await,
+        };
+        for service in first..self.services.len() {
             self.perform(Deed::Crash { service, down_for: Duration::from_secs(1) }).await;
         }
-        self.cloud.heal();
+        if then == WhenHanging::KillEverything {
+            self.cloud.heal();
+        }
     }
 
     async fn perform(&mut self, deed: Deed) {
@@ -402,6 +411,9 @@ impl World {
                 if was_over && !broadcast.broadcast_state.is_over() {
                     return broken("I7", format!("it was over, and is {}", broadcast.broadcast_state));
                 }
+                if broadcast.broadcast_state == BroadcastState::Complete && self.complete_at.is_none() {
+                    self.complete_at = Some(self.cloud.accepted());
+                }
                 self.last = Some(broadcast);
                 Ok(())
             }
@@ -414,9 +426,9 @@ impl World {
     async fn come_to_an_end(&mut self) -> Result<(), Broken> {
         let ends = self.clock.now() + PATIENCE;
         let mut moved = self.clock.now();
-        let mut before = None;
+        let (mut before, mut repaired) = (None, moved);
         loop {
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            tokio::time::sleep(Duration::from_secs(6)).await;
             self.look().await?;
             let now = self.clock.now();
             let state = self.last.as_ref().map(|broadcast| broadcast.broadcast_state);
@@ -425,21 +437,18 @@ impl World {
             }
             let sight = (state, self.cloud.accepted(), self.last.as_ref().map(|broadcast| broadcast.pages));
             if before != Some(sight) {
-                (before, moved) = (Some(sight), now);
+                (before, moved, repaired) = (Some(sight), now, now);
             }
             match state {
                 Some(BroadcastState::Paused | BroadcastState::Holding) => {
                     let _ = self.transition(BroadcastState::Running).await;
                 }
-                Some(BroadcastState::Running) if self.waits_for_evidence().await => {
-                    // In doubt for good: nobody who was accepted is there to vouch for the events.
-                    let waited = now.saturating_duration_since(moved);
-                    if waited > Duration::from_mins(10) {
-                        break;
-                    }
+                // In doubt for good: nobody who was accepted is there to vouch for the events.
+                Some(BroadcastState::Running) if now.saturating_duration_since(moved) > DOUBT_STAYS && self.waits_for_evidence().await => {
+                    break;
                 }
-                _ if now.saturating_duration_since(moved) > STUCK_AFTER => {
-                    moved = now;
+                _ if !self.plan.unattended && now.saturating_duration_since(repaired) > STUCK_AFTER => {
+                    repaired = now;
                     let _ = self.redrive().await;
                     if self.repair().await.is_err() && state.is_none() {
                         // The first command's message is lost to nobody; it only waits.
@@ -452,8 +461,6 @@ impl World {
                 return broken("I2", format!("not over {PATIENCE:?} after the last fault: {:?}", self.last));
             }
         }
-        let accepted = self.cloud.accepted();
-        let is_complete = self.last.as_ref().is_some_and(|broadcast| broadcast.broadcast_state == BroadcastState::Complete);
         // Whatever may still be about has its chance, and every event and command is read.
         for _ in 0..20 {
             self.cloud.show_all_messages();
@@ -462,10 +469,12 @@ impl World {
                 break;
             }
         }
-        if is_complete && self.cloud.accepted() != accepted {
-            return broken("I7", format!("{} were accepted after it was complete", self.cloud.accepted() - accepted));
+        match self.complete_at {
+            Some(accepted) if self.cloud.accepted() != accepted => {
+                broken("I7", format!("{} were accepted after it was complete", self.cloud.accepted() - accepted))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Nothing waits or is in flight on any queue.

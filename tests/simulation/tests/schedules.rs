@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use issei_sim::Fault;
-use issei_simulation::{run, run_killed_at};
+use issei_simulation::{DIRECTED, FAULTS, operations, run, run_killed_at, run_with};
 
 const SCHEDULES: u64 = 10_000;
 
@@ -58,4 +58,36 @@ fn row_5_killed_at_any_call_nobody_is_mailed_twice_and_nobody_is_lost() {
         }
     }
     println!("killed at each of {} calls, before and after", calls.calls);
+}
+
+#[test]
+fn each_guard_holds_at_the_moment_that_is_made_for_it() {
+    for (name, schedules) in DIRECTED {
+        let ran = schedules().unwrap();
+        for ran in &ran {
+            assert_eq!(ran.broken, None, "{name}");
+        }
+        println!("{name}: {} schedules, {} calls", ran.len(), ran.iter().map(|ran| ran.calls).sum::<u64>());
+    }
+}
+
+/// The fault matrix: each operation, each way to fail, once and several times in a row.
+#[test]
+fn every_call_may_fail_in_every_way() {
+    let operations = operations().unwrap();
+    let mut schedules = 0;
+    for operation in &operations {
+        for (name, fault) in FAULTS {
+            for (after, times) in [(0, 1), (1, 3), (2, 12)] {
+                let ran = run_with(operation, fault, after, times).unwrap();
+                let cell = format!("{operation}, {name}, {times} calls after {after}");
+                assert_eq!(ran.broken, None, "{cell}");
+                assert_eq!(ran.state, "complete", "{cell}");
+                // Only a send can leave doubt behind; whatever else fails, everybody is sent to.
+                assert!(ran.accepted == 10 || operation == "SendBulkEmail", "{cell}: {} accepted", ran.accepted);
+                schedules += 1;
+            }
+        }
+    }
+    println!("{} operations in {} ways: {schedules} schedules", operations.len(), FAULTS.len());
 }
