@@ -44,11 +44,13 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Broadcasts to a made-up user table through a simulated AWS, with crashes and lost answers,
-    /// and shows what the provider counted. Needs nothing but this binary.
+    /// Broadcasts to a made-up user table through a simulated AWS, with crashes.
+    ///
+    /// Answers are lost, too. Shows what the provider counted. Needs nothing but this binary.
     Demo(DemoOptions),
-    /// Makes the queues, their dead-letter queues, the ledger table and the configuration set,
-    /// where they are missing, and prints what it made.
+    /// Makes the queues, the ledger table and the configuration set, where they are missing.
+    ///
+    /// Each queue gets its dead-letter queue. Prints what it made.
     Setup,
     /// Checks a command, prints what it will do, and puts it on the commands queue.
     Send(SendOptions),
@@ -56,7 +58,7 @@ pub(crate) enum Command {
     Producer,
     /// Runs the consumer until SIGTERM or Ctrl-C.
     Consumer,
-    /// Runs the feedback consumer, which reads SES events into the ledger, until SIGTERM or Ctrl-C.
+    /// Runs the feedback consumer, which reads SES events, until SIGTERM or Ctrl-C.
     Feedback,
     /// Shows how a broadcast stands, from the ledger.
     Status(StatusOptions),
@@ -66,15 +68,27 @@ pub(crate) enum Command {
     Resume(OperateOptions),
     /// Lets a broadcast go on that holds after its canary.
     Approve(OperateOptions),
-    /// Ends a broadcast for ever.
-    Stop(OperateOptions),
-    /// Enqueues again what the ledger has no outcome of, after messages were lost for good. Shows
-    /// first what it would do.
+    /// Ends a broadcast for ever, waits until nothing of it can be sent any more, and says so.
+    Stop(StopOptions),
+    /// Takes new broadcasts again after `stop --all`, and sends again after `stop --hard`.
+    Open(OpenOptions),
+    /// Lists the broadcasts, those that are not over first.
+    List(ListOptions),
+    /// Shows who did what to a broadcast, when and why.
+    Audit(AuditOptions),
+    /// Shows everything that is known of one recipient, by key or by address.
+    Why(WhyOptions),
+    /// Prints the recipients with a certain outcome, ready to be an audience again.
+    Export(ExportOptions),
+    /// Enqueues again what the ledger has no outcome of, after messages were lost for good.
+    ///
+    /// Shows first what it would do.
     Repair(RepairOptions),
     /// Moves a queue's dead letters back into it.
     Redrive(RedriveOptions),
-    /// Lets services work again with a ledger that was restored from a backup. Ends every broadcast
-    /// that is not over.
+    /// Lets services work again with a ledger that was restored from a backup.
+    ///
+    /// Ends every broadcast that is not over.
     OpenEpoch(OpenEpochOptions),
 }
 
@@ -117,6 +131,83 @@ pub(crate) struct OperateOptions {
     /// Why. It stands in the audit trail.
     #[arg(long)]
     pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopOptions {
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) id: Option<BroadcastId>,
+    /// Every broadcast that is not over. New ones are refused until `issei open`.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Forbids the SES configuration set to send, too: that stops even consumers that are broken or
+    /// forgotten, and everybody else who uses this configuration set. `issei open` allows it again.
+    #[arg(long)]
+    pub(crate) hard: bool,
+    /// Why. It stands in the audit trail.
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenOptions {
+    /// Why. It stands in this command's log line.
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListOptions {
+    /// Only those that are not over.
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditOptions {
+    pub(crate) id: BroadcastId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyOptions {
+    pub(crate) id: BroadcastId,
+    /// The recipient's key in the audience, or the address.
+    pub(crate) recipient: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportOptions {
+    pub(crate) id: BroadcastId,
+    /// Which recipients.
+    #[arg(long, value_enum)]
+    pub(crate) outcome: Wanted,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ExportFormat,
+}
+
+/// Recipients by what became of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wanted {
+    /// The provider took the message.
+    Accepted,
+    /// The provider refused the message for good.
+    Rejected,
+    /// Nobody knows whether the provider took it.
+    InDoubt,
+    /// To be sent to, or to be sent to again.
+    Missing,
+    Delivered,
+    Bounced,
+    Complained,
+    /// SES took the message and could not render it.
+    RenderFailed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    #[default]
+    Csv,
+    Jsonl,
 }
 
 #[derive(Debug, Args)]

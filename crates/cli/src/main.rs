@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
-use commands::{demo, operate, repair, send, serve, setup, status};
+use commands::{demo, inspect, operate, repair, send, serve, setup, status, stop};
 use settings::Settings;
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
@@ -51,10 +51,15 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Consumer => serve::consumer(&settings).await,
         Command::Feedback => serve::feedback(&settings).await,
         Command::Status(options) => status::run(&settings, &options, cli.json).await,
-        Command::Pause(options) => operate::pause(&settings, &options).await,
-        Command::Resume(options) => operate::resume(&settings, &options).await,
-        Command::Approve(options) => operate::approve(&settings, &options).await,
-        Command::Stop(options) => operate::stop(&settings, &options).await,
+        Command::Pause(options) => operate::pause(&settings, &options, cli.json).await,
+        Command::Resume(options) => operate::resume(&settings, &options, cli.json).await,
+        Command::Approve(options) => operate::approve(&settings, &options, cli.json).await,
+        Command::Stop(options) => stop::stop(&settings, &options, cli.json).await,
+        Command::Open(options) => stop::open(&settings, &options, cli.json).await,
+        Command::List(options) => inspect::list(&settings, &options, cli.json).await,
+        Command::Audit(options) => inspect::audit(&settings, &options, cli.json).await,
+        Command::Why(options) => inspect::why(&settings, &options, cli.json).await,
+        Command::Export(options) => inspect::export(&settings, &options).await,
         Command::Repair(options) => repair::repair(&settings, &options, cli.json).await,
         Command::Redrive(options) => repair::redrive(&settings, &options, cli.json).await,
         Command::OpenEpoch(options) => repair::open_epoch(&settings, &options, cli.json).await,

@@ -100,18 +100,28 @@ impl Parts {
         let queue = self.chunks_queue().await?;
         Ok(Consumer::new(self.ledger(), queue, self.clients.ses.clone(), self.clock.clone(), self.dice.clone(), actor, options))
     }
+
+    /// Who runs this command, for the audit trail: whom the credentials belong to. Where STS does not
+    /// tell, whom the machine takes them for.
+    pub(crate) async fn operator(&self) -> anyhow::Result<Actor> {
+        let name = match self.clients.caller().await {
+            Ok(arn) => arn,
+            Err(error) => {
+                tracing::warn!(error, "STS does not say who you are; the audit trail names the user of this machine");
+                let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown user".to_owned());
+                format!("{user} on {}", host())
+            }
+        };
+        Actor::try_from(name).map_err(anyhow::Error::msg)
+    }
 }
 
 /// The name of a service in the audit trail: which, and on which machine.
 fn service_actor(service: &str) -> anyhow::Result<Actor> {
-    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_else(|| "unknown host".to_owned());
     let version = env!("CARGO_PKG_VERSION");
-    Actor::try_from(format!("issei {service} {version} on {host}, process {}", std::process::id())).map_err(anyhow::Error::msg)
+    Actor::try_from(format!("issei {service} {version} on {}, process {}", host(), std::process::id())).map_err(anyhow::Error::msg)
 }
 
-/// Who runs this command, for the audit trail.
-pub(crate) fn operator() -> anyhow::Result<Actor> {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown user".to_owned());
-    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_else(|| "unknown host".to_owned());
-    Actor::try_from(format!("{user} on {host}")).map_err(anyhow::Error::msg)
+fn host() -> String {
+    nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_else(|| "unknown host".to_owned())
 }

@@ -5,7 +5,7 @@ use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, InDoubtPo
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Item, Key, OPEN, n, read, s};
+use crate::item::{Item, KNOWN, Key, OPEN, n, read, s};
 use crate::{BroadcastState, Ledger, LedgerError, Tally};
 
 /// A broadcast as the ledger has it.
@@ -170,18 +170,23 @@ impl Ledger {
 
     /// The broadcasts that are not over.
     pub async fn open_broadcasts(&self) -> Result<Vec<BroadcastId>, LedgerError> {
+        self.listed(OPEN).await
+    }
+
+    /// Every broadcast that there ever was, by id.
+    pub async fn known_broadcasts(&self) -> Result<Vec<BroadcastId>, LedgerError> {
+        self.listed(KNOWN).await
+    }
+
+    async fn listed(&self, list: &'static str) -> Result<Vec<BroadcastId>, LedgerError> {
         let (mut ids, mut after) = (Vec::new(), None);
         loop {
-            let query = self
-                .db
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :open")
-                .expression_attribute_values(":open", s(OPEN));
+            let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
+            let query = query.expression_attribute_values(":list", s(list));
             let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let id = item.get("sk").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
-                ids.push(BroadcastId::try_from(id).map_err(|reason| LedgerError::corrupt("open", reason))?);
+                ids.push(BroadcastId::try_from(id).map_err(|reason| LedgerError::corrupt(list, reason))?);
             }
             after = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if after.is_none() {

@@ -140,6 +140,24 @@ impl Chunk {
         }
     }
 
+    /// How often it was claimed.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        match self {
+            Self::Absent => 0,
+            Self::Claimed { attempt, .. } | Self::Confirmed { attempt, .. } => *attempt,
+        }
+    }
+
+    /// The provider's id of the message that it accepted for one recipient.
+    #[must_use]
+    pub fn message_id(&self, at: usize) -> Option<&str> {
+        match self {
+            Self::Confirmed { message_ids, .. } => message_ids.split_whitespace().nth(at).filter(|id| *id != "-"),
+            Self::Absent | Self::Claimed { .. } => None,
+        }
+    }
+
     /// When it was last claimed.
     #[must_use]
     pub fn claimed_at(&self) -> Option<Timestamp> {

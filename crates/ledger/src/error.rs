@@ -14,6 +14,9 @@ pub enum LedgerError {
     /// The ledger is not the one that it says it is.
     #[error("the ledger was restored from a backup: {reason}; it has forgotten sends, so nothing is sent until `issei open-epoch`")]
     Restored { reason: String },
+    /// An operator has stopped everything.
+    #[error("closed for new broadcasts since {} by {}: {}; `issei open` opens it again", .0.closed_at, .0.closed_by, .0.reason)]
+    Closed(crate::Closing),
     /// The caller named a broadcast that the ledger does not hold.
     #[error(
         "there is no broadcast `{id}` in the ledger table `{table}`; check the id with the app's log, and the table with `issei setup`"

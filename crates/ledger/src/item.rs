@@ -51,8 +51,18 @@ impl Key {
         Self { pk: OPEN.to_owned(), sk: id.to_string() }
     }
 
+    /// For as long as the broadcast item: for ever.
+    pub(crate) fn known(id: &BroadcastId) -> Self {
+        Self { pk: KNOWN.to_owned(), sk: id.to_string() }
+    }
+
     pub(crate) fn lineage() -> Self {
         Self { pk: "ledger".to_owned(), sk: "lineage".to_owned() }
+    }
+
+    /// There while the ledger is closed for new broadcasts.
+    pub(crate) fn closing() -> Self {
+        Self { pk: "ledger".to_owned(), sk: "closing".to_owned() }
     }
 
     /// There once there is any suppressed address.
@@ -73,8 +83,9 @@ impl Key {
     }
 }
 
-/// The partition that lists broadcasts that are not over.
+/// The partitions that list broadcasts: those that are not over, and all.
 pub(crate) const OPEN: &str = "open";
+pub(crate) const KNOWN: &str = "known";
 
 pub(crate) fn shard(id: &BroadcastId, shard: u32) -> String {
     format!("b#{id}#{shard:02}")

@@ -9,8 +9,10 @@
 //! | chunk | `b#ID#SHARD` | `chunk#SEQ` | [`chunk`] |
 //! | feedback | `b#ID#SHARD` | `feedback#SEQ` | [`feedback`] |
 //! | open broadcasts | `open` | `ID` | [`broadcast`] |
+//! | all broadcasts | `known` | `ID` | [`broadcast`] |
 //! | suppressed addresses | `suppressed#XX` | digest | [`suppression`] |
 //! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
+//! | closed for new broadcasts | `ledger` | `closing` | [`closing`] |
 //! | the account's rate | `account` | `rate` | [`rate`] |
 //!
 //! What this crate must never do: write a page, chunk or broadcast without a condition; use
@@ -18,6 +20,7 @@
 
 mod broadcast;
 mod chunk;
+mod closing;
 mod error;
 mod feedback;
 mod item;
@@ -37,6 +40,7 @@ mod walk;
 
 pub use broadcast::{AuditEntry, Broadcast, Enumerated, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
+pub use closing::Closing;
 pub use error::LedgerError;
 pub use feedback::{EventKind, Feedback, Merged};
 pub use lineage::{LedgerEpoch, Opened};

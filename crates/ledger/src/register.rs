@@ -34,18 +34,22 @@ impl Ledger {
         stored.insert("body".to_owned(), packed(command.to_body().as_bytes())?);
         let mut open = Key::open(id).into_item();
         open.insert("command_hash".to_owned(), s(&broadcast.command_hash));
-        let writes = [item, stored, open].map(|item| {
+        let writes = [item, stored, open, Key::known(id).into_item()].map(|item| {
             let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
             put.build().map(|put| TransactWriteItem::builder().put(put).build())
         });
-        let writes = writes.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| LedgerError::corrupt("broadcast", error))?;
+        let mut writes = writes.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| LedgerError::corrupt("broadcast", error))?;
+        writes.push(self.unless_closed()?);
         match self.db.transact_write_items().set_transact_items(Some(writes)).send().await {
             Ok(_) => Ok(Registered::New(broadcast)),
             Err(error) if matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_))) => {
                 // Somebody registered this id in between, or it was us and the answer was lost.
                 match self.find_broadcast(id).await? {
                     Some(found) => Ok(compared(found, command)),
-                    None => Err(LedgerError::call("TransactWriteItems")(error)),
+                    None => match self.closing().await? {
+                        Some(closing) => Err(LedgerError::Closed(closing)),
+                        None => Err(LedgerError::call("TransactWriteItems")(error)),
+                    },
                 }
             }
             Err(error) => Err(LedgerError::call("TransactWriteItems")(error)),

@@ -70,7 +70,8 @@ impl BroadcastState {
 
 impl fmt::Display for BroadcastState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        // With the width that a table asks for.
+        f.pad(self.as_str())
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Refusal {
         "the command is older than epoch {epoch} of the ledger, opened at {opened_at} after a restore: whether it was carried out before nobody knows; send a new one if it was not"
     )]
     BeforeEpoch { epoch: u64, opened_at: Timestamp },
+    #[error("{0}; send the command again then, or move it back with `issei redrive commands`")]
+    Closed(String),
     #[error(
         "field `broadcast_id`: `{id}` belongs to another command (hash {first}, this one {second}); the first goes on untouched; choose a new id for new content"
     )]

@@ -185,7 +185,11 @@ impl Producer {
         if let Err(refusal) = check_command(command, &self.options.audiences, self.clock.wall()) {
             return Ok(Done::Bury(refusal));
         }
-        let broadcast = match self.ledger.register(command, self.chunk_size().await).await? {
+        let registered = match self.ledger.register(command, self.chunk_size().await).await {
+            Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
+            other => other?,
+        };
+        let broadcast = match registered {
             Registered::New(broadcast) => {
                 tracing::info!(command.hash = %command.hash(), requested_by = %command.requested_by, "broadcast registered");
                 broadcast

@@ -1,9 +1,11 @@
 //! What each subcommand does.
 
 pub(crate) mod demo;
+pub(crate) mod inspect;
 pub(crate) mod operate;
 pub(crate) mod repair;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod setup;
 pub(crate) mod status;
+pub(crate) mod stop;

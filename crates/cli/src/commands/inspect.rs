@@ -1,0 +1,218 @@
+//! `issei list`, `audit`, `why` and `export`: reading the ledger for people.
+//!
+//! The last two print addresses, since that is what they are asked for. Nothing here writes anything.
+
+use anyhow::bail;
+use issei_ledger::{Broadcast, EventKind, Ledger, Outcome, RecipientOutcome};
+use issei_schema::BroadcastId;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Ended;
+use crate::args::{AuditOptions, ExportFormat, ExportOptions, ListOptions, Wanted, WhyOptions};
+use crate::logs::say;
+use crate::parts::Parts;
+use crate::settings::Settings;
+
+pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let ledger = parts.ledger();
+    let ids = if options.open { ledger.open_broadcasts().await? } else { ledger.known_broadcasts().await? };
+    let mut broadcasts = Vec::with_capacity(ids.len());
+    for id in &ids {
+        broadcasts.push(ledger.broadcast(id).await?);
+    }
+    broadcasts.sort_by_key(|broadcast| (broadcast.broadcast_state.is_over(), std::cmp::Reverse(broadcast.created_at)));
+    if let Some(closing) = ledger.closing().await?.filter(|_| !as_json) {
+        say(&format!("Closed for new broadcasts since {} by {}: {}", closing.closed_at, closing.closed_by, closing.reason));
+    }
+    for broadcast in &broadcasts {
+        let Broadcast { broadcast_id, broadcast_state, created_at, recipients, skipped, .. } = broadcast;
+        let last = broadcast.audit_trail.last().map_or("", |entry| entry.reason.as_str());
+        say(&if as_json {
+            let (id, state) = (broadcast_id, broadcast_state);
+            json!({ "broadcast_id": id, "state": state, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": last }).to_string()
+        } else {
+            format!("{broadcast_id:<32} {broadcast_state:<12} {created_at:.0}  {recipients:>9} recipients  {last}")
+        });
+    }
+    if broadcasts.is_empty() && !as_json {
+        say("no broadcasts");
+    }
+    Ok(Ended::Well)
+}
+
+pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let broadcast = parts.ledger().broadcast(&options.id).await?;
+    if as_json {
+        say(&json!({ "broadcast_id": broadcast.broadcast_id, "audit_trail": broadcast.audit_trail }).to_string());
+        return Ok(Ended::Well);
+    }
+    for entry in &broadcast.audit_trail {
+        say(&format!("{}  {}", entry.at, entry.step));
+        say(&format!("    by {}: {}", entry.actor, entry.reason));
+    }
+    Ok(Ended::Well)
+}
+
+/// Everything known of one recipient, in the order in which it came about.
+#[derive(Serialize)]
+struct Why {
+    broadcast_id: BroadcastId,
+    key: String,
+    address: String,
+    page: u32,
+    chunk: u32,
+    /// The place in the chunk, which is the SES tag `recipient`.
+    recipient: usize,
+    /// How often the chunk was claimed.
+    attempts: u32,
+    claimed_at: Option<String>,
+    reopened_at: Option<String>,
+    outcome: Option<Outcome>,
+    message_id: Option<String>,
+    events: Vec<EventKind>,
+}
+
+pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let ledger = parts.ledger();
+    let broadcast = ledger.broadcast(&options.id).await?;
+    let mut found = Vec::new();
+    for seq in 0..broadcast.pages {
+        let page = ledger.page(&options.id, seq).await?;
+        let is_wanted = |key: &str, address: &str| key == options.recipient || address.eq_ignore_ascii_case(&options.recipient);
+        for (chunk, recipients) in page.chunks() {
+            for (at, recipient) in recipients.iter().enumerate() {
+                if is_wanted(recipient.key.as_str(), recipient.address.as_str()) {
+                    found.push((seq, chunk, at));
+                }
+            }
+        }
+        if let Some(skipped) = page.skipped().iter().find(|skipped| skipped.key == options.recipient) {
+            let reason = serde_json::to_value(skipped.reason)?;
+            let reason = reason.as_str().unwrap_or_default();
+            say(&if as_json {
+                json!({ "broadcast_id": options.id, "key": skipped.key, "page": seq, "skipped": reason }).to_string()
+            } else {
+                format!("{} was skipped when page {seq} was frozen: {reason}", skipped.key)
+            });
+            return Ok(Ended::Well);
+        }
+    }
+    if found.is_empty() {
+        bail!(
+            "nobody with the key or address {:?} is in the frozen audience of `{}` ({} recipients in {} pages)",
+            options.recipient,
+            options.id,
+            broadcast.recipients,
+            broadcast.pages
+        );
+    }
+    for (page, chunk, at) in found {
+        let why = everything(&ledger, &options.id, page, chunk, at).await?;
+        if as_json {
+            say(&serde_json::to_string(&why)?);
+        } else {
+            print(&why);
+        }
+    }
+    Ok(Ended::Well)
+}
+
+async fn everything(ledger: &Ledger, id: &BroadcastId, page: u32, chunk: u32, at: usize) -> anyhow::Result<Why> {
+    let mut of_chunk = ledger.page_outcomes(id, page).await?;
+    of_chunk.retain(|recipient| recipient.chunk == chunk);
+    let Some(RecipientOutcome { recipient, outcome, events, .. }) = of_chunk.into_iter().nth(at) else {
+        bail!("chunk {chunk} of page {page} has changed while it was read; repeat the command")
+    };
+    let item = ledger.chunks(&[(id.clone(), chunk)]).await?.into_values().next();
+    let item = item.as_ref();
+    Ok(Why {
+        broadcast_id: id.clone(),
+        key: recipient.key.as_str().to_owned(),
+        address: recipient.address.as_str().to_owned(),
+        page,
+        chunk,
+        recipient: at,
+        attempts: item.map_or(0, issei_ledger::Chunk::attempts),
+        claimed_at: item.and_then(issei_ledger::Chunk::claimed_at).map(|at| at.to_string()),
+        reopened_at: item.and_then(issei_ledger::Chunk::reopened_since).map(|at| at.to_string()),
+        outcome,
+        message_id: item.and_then(|chunk| chunk.message_id(at)).map(str::to_owned),
+        events,
+    })
+}
+
+fn print(why: &Why) {
+    let Why { key, address, page, chunk, recipient, .. } = why;
+    say(&format!("{key} <{address}>"));
+    say(&format!(
+        "frozen    in page {page}, chunk {chunk}, place {recipient} (SES tags broadcast={}, chunk={chunk}, recipient={recipient})",
+        why.broadcast_id
+    ));
+    match &why.claimed_at {
+        None => say("claimed   never: nothing was sent"),
+        Some(at) => say(&format!("claimed   {} times, last at {at}", why.attempts)),
+    }
+    if let Some(at) = &why.reopened_at {
+        say(&format!("reopened  at {at}, by evidence that the provider did not take it; waits to be sent again"));
+    }
+    say(&format!("outcome   {}", why.outcome.map_or("none yet", name_of)));
+    if let Some(id) = &why.message_id {
+        say(&format!("accepted  by SES as message {id}"));
+    }
+    let events: Vec<String> = why.events.iter().filter_map(|kind| Some(serde_json::to_value(kind).ok()?.as_str()?.to_owned())).collect();
+    say(&format!("events    {}", if events.is_empty() { "none".to_owned() } else { events.join(", ") }));
+}
+
+pub(crate) async fn export(settings: &Settings, options: &ExportOptions) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let ledger = parts.ledger();
+    let broadcast = ledger.broadcast(&options.id).await?;
+    let mut csv = csv::Writer::from_writer(std::io::stdout());
+    if options.format == ExportFormat::Csv {
+        csv.write_record(["key", "address", "outcome"])?;
+    }
+    // Page by page, so that memory stays flat.
+    for seq in 0..broadcast.pages {
+        for recipient in ledger.page_outcomes(&options.id, seq).await?.iter().filter(|recipient| options.outcome.is_of(recipient)) {
+            let (key, address) = (recipient.recipient.key.as_str(), recipient.recipient.address.as_str());
+            let outcome = recipient.outcome.map(name_of);
+            match options.format {
+                ExportFormat::Jsonl => say(&json!({ "key": key, "address": address, "outcome": outcome }).to_string()),
+                ExportFormat::Csv => csv.write_record([key, address, outcome.unwrap_or("")])?,
+            }
+        }
+        csv.flush()?;
+    }
+    Ok(Ended::Well)
+}
+
+/// An outcome by its word in the docs.
+fn name_of(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Open => "open",
+        Outcome::Accepted => "accepted",
+        Outcome::Rejected => "rejected",
+        Outcome::Retryable => "retryable",
+        Outcome::InDoubt => "in_doubt",
+    }
+}
+
+impl Wanted {
+    fn is_of(self, recipient: &RecipientOutcome) -> bool {
+        let has = |kind| recipient.events.contains(&kind);
+        match self {
+            Self::Accepted => recipient.outcome == Some(Outcome::Accepted),
+            Self::Rejected => recipient.outcome == Some(Outcome::Rejected),
+            Self::InDoubt => matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)),
+            Self::Missing => matches!(recipient.outcome, None | Some(Outcome::Retryable)),
+            Self::Delivered => has(EventKind::Delivered),
+            Self::Bounced => has(EventKind::Bounced),
+            Self::Complained => has(EventKind::Complained),
+            Self::RenderFailed => has(EventKind::RenderFailed),
+        }
+    }
+}
