@@ -60,6 +60,7 @@ impl Processes {
             ("AWS_ENDPOINT_URL_SQS", &other),
             ("AWS_ENDPOINT_URL_DYNAMODB", &other),
             ("AWS_ENDPOINT_URL_SESV2", &listening.url()),
+            ("AWS_ENDPOINT_URL_STS", &listening.url()),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("ISSEI_TABLE", &format!("ledger-{name}")),
             ("ISSEI_COMMANDS_QUEUE", &format!("commands-{name}")),
@@ -109,11 +110,64 @@ impl Processes {
 
     /// Empties the chunks queue, as an operator's mistake does.
     pub async fn purge_chunks(&self) {
+        let (sqs, url) = self.queue("ISSEI_CHUNKS_QUEUE", "").await;
+        sqs.purge_queue().queue_url(url).send().await.unwrap();
+    }
+
+    /// Drops any body on the queue that this setting names.
+    pub async fn post(&self, setting: &str, body: &str) {
+        let (sqs, url) = self.queue(setting, "").await;
+        sqs.send_message().queue_url(url).message_body(body).send().await.unwrap();
+    }
+
+    /// A message of chunk 0 comes back, long after it was deleted.
+    pub async fn return_chunk(&self, broadcast: &str, recipients: &serde_json::Value) {
+        let body = serde_json::json!({ "version": 1, "broadcast_id": broadcast, "page": 0, "chunk": 0, "recipients": recipients });
+        self.post("ISSEI_CHUNKS_QUEUE", &body.to_string()).await;
+    }
+
+    /// A sender that nobody remembers, with its own credentials, tries to send through the configuration
+    /// set. Says what SES says to it.
+    pub async fn forgotten_sender(&self) -> String {
+        use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, Template};
+        let ses = issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.ses;
+        let content = EmailTemplateContent::builder().subject("Terms").text("New terms.").build();
+        let template = Template::builder().template_content(content).template_data("{}").build();
+        let entry = BulkEmailEntry::builder().destination(Destination::builder().to_addresses("user000001@example.com").build()).build();
+        let request = ses
+            .send_bulk_email()
+            .from_email_address("no-reply@example.com")
+            .default_content(BulkEmailContent::builder().template(template).build())
+            .configuration_set_name(self.environment.get("ISSEI_CONFIGURATION_SET").unwrap())
+            .bulk_email_entries(entry);
+        let status = request.send().await.unwrap().bulk_email_entry_results.first().and_then(|result| result.status.clone());
+        status.unwrap().as_str().to_owned()
+    }
+
+    /// The reasons of everything in the dead-letter queue of the queue that this setting names.
+    pub async fn dead_reasons(&self, setting: &str) -> Vec<String> {
+        let (sqs, url) = self.queue(setting, "-dead").await;
+        let mut reasons = Vec::new();
+        loop {
+            let receive =
+                sqs.receive_message().queue_url(&url).max_number_of_messages(10).message_attribute_names("All").visibility_timeout(600);
+            let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                return reasons;
+            }
+            reasons.extend(messages.into_iter().map(|message| {
+                let reason = message.message_attributes.unwrap_or_default().remove("reason");
+                reason.and_then(|reason| reason.string_value).unwrap_or_default()
+            }));
+        }
+    }
+
+    async fn queue(&self, setting: &str, suffix: &str) -> (aws_sdk_sqs::Client, String) {
         let timing = WorldOptions::default().timing;
         let sqs = issei_aws::connect_to(&aws_url().unwrap_or_else(|| self.listening.url()), None, &timing).await.sqs;
-        let name = self.environment.get("ISSEI_CHUNKS_QUEUE").unwrap();
+        let name = format!("{}{suffix}", self.environment.get(setting).unwrap());
         let url = sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
-        sqs.purge_queue().queue_url(url).send().await.unwrap();
+        (sqs, url)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -142,11 +196,21 @@ impl Processes {
         self.start_with(service, &[])
     }
 
+    /// Starts a service that logs everything it has to say, and the SDK's own words too.
+    #[must_use]
+    pub fn start_loud(&self, service: &str) -> Process {
+        self.spawn(self.command(&[service]).env("RUST_LOG", "debug"), service)
+    }
+
     /// Starts a service with settings of its own.
     #[must_use]
     pub fn start_with(&self, service: &str, settings: &[&str]) -> Process {
+        self.spawn(&mut self.command(&[&[service], settings].concat()), service)
+    }
+
+    fn spawn(&self, command: &mut Command, service: &str) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join(format!("{service}.log"))).unwrap();
-        Process(self.command(&[&[service], settings].concat()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
     /// What a service has logged.

@@ -1,0 +1,246 @@
+//! Real processes killed at random moments, and stopped in the midst of their work.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that can't go on fails, and one that has done much says so"
+)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use issei_clock::Dice;
+use issei_sim::{Account, Events, Fault, Rule};
+use issei_test_support::{Process, Processes, command_body, judge};
+use serde_json::{Value, json};
+
+const ROUNDS: u64 = 200;
+const USERS: u32 = 1_500;
+/// Of each consumer, so that what a kill leaves in doubt has a bound.
+const IN_FLIGHT: u64 = 2;
+const CHUNK: u64 = 10;
+
+/// A provider of fifty recipients a second that accepts and then hangs, resets, answers late,
+/// throttles, and tells some events twice, some late and some never.
+fn moody() -> Account {
+    let events = Events { lost: 0.05, repeated: 0.3, late_s: 2, ..Processes::account_with_events().events };
+    Account { max_send_rate: 50.0, events, ..Account::default() }
+}
+
+fn moods(world: &Processes) {
+    for (fault, probability) in [
+        (Fault::HangAfter, 0.01),
+        (Fault::ResetAfter, 0.02),
+        (Fault::ResetBefore, 0.01),
+        (Fault::LateMs(700), 0.02),
+        (Fault::ErrorAfter, 0.01),
+        (Fault::Throttle, 0.03),
+        (Fault::DelayMs(120), 1.0),
+    ] {
+        world.cloud.inject(Rule::every("SendBulkEmail", fault).with_probability(probability));
+    }
+}
+
+async fn status(world: &Processes) -> Option<Value> {
+    let (code, output, _) = world.try_run(&["status", "terms", "--json"]).await;
+    (code == Some(0)).then(|| serde_json::from_str(&output).unwrap())
+}
+
+/// The addresses that `issei export` lists.
+async fn exported(world: &Processes, outcome: &str) -> BTreeSet<String> {
+    let rows = world.run(&["export", "terms", "--outcome", outcome]).await;
+    rows.lines().skip(1).filter_map(|row| row.split(',').nth(1)).map(str::to_owned).collect()
+}
+
+/// I1, I2, I5, I6: whoever is killed whenever, nobody is mailed twice and nobody is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_kills_at_random_moments_mail_nobody_twice_and_lose_nobody() {
+    let world = Processes::new(USERS, moody()).await;
+    moods(&world);
+    let dice = Dice::seeded(20_261_124);
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let in_flight = IN_FLIGHT.to_string();
+    let start = |service: &str| match service {
+        "consumer" => world.start_with(service, &["--chunks-in-flight", &in_flight]),
+        _ => world.start(service),
+    };
+    // Two producers freeze at once while rows come and go before them and behind them.
+    let places = ["producer", "producer", "consumer", "consumer", "feedback"];
+    let mut services: Vec<Process> = places.iter().map(|service| start(service)).collect();
+    let (mut consumers_killed, mut while_running) = (0, 0);
+    for round in 0..ROUNDS {
+        tokio::time::sleep(Duration::from_millis(50 + dice.below(400))).await;
+        // The first kills fall while the audience is being frozen.
+        let place = usize::try_from(if round < 6 { round % 2 } else { dice.below(places.len() as u64) }).unwrap();
+        let service = places[place];
+        let victim = std::mem::replace(&mut services[place], start(service));
+        victim.kill_without_mercy().await;
+        consumers_killed += u64::from(service == "consumer");
+        if round < 3 {
+            world
+                .users
+                .execute(&format!("INSERT INTO users VALUES ({}, 'late{round}@example.com', 'Late')", -5 + i64::try_from(round).unwrap()))
+                .await;
+        }
+        if round % 10 == 0 {
+            world.carry_events().await;
+            if let Some(status) = status(&world).await {
+                while_running += u64::from(status["state"] == "running");
+                let number = |name: &str| status[name].as_u64().unwrap();
+                assert!(number("permits_granted") + number("permits_left") <= number("recipients"), "{status}");
+                assert!(world.cloud.accepted() <= number("recipients").max(1), "{status}");
+            }
+        }
+    }
+    world.cloud.heal();
+    world.cloud.configure(|account| account.max_send_rate = 10_000.0);
+    let end = world.wait_for("terms", "complete").await;
+    let judged = judge(&world.cloud, "terms");
+    // Events end the doubt about everybody whom the provider took; one in four hundred has lost both.
+    let (mut last, mut quiet) = (end, 0);
+    while quiet < 10 {
+        quiet = if world.carry_events().await == 0 { quiet + 1 } else { 0 };
+        last = status(&world).await.unwrap();
+        if last["accepted"].as_u64() == Some(judged.reached().len() as u64) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    for service in services {
+        service.end().await;
+    }
+    let (recipients, accepted, in_doubt) =
+        (last["recipients"].as_u64().unwrap(), last["accepted"].as_u64().unwrap(), last["in_doubt"].as_u64().unwrap());
+    println!(
+        "{ROUNDS} kills ({consumers_killed} of consumers, seen running {while_running} times): {recipients} recipients, {accepted} accepted, {in_doubt} in doubt"
+    );
+    assert!(while_running >= 8, "most kills came when there was nothing left to do: {while_running}");
+    assert_eq!(judged.duplicates(), Vec::<&str>::new(), "mailed twice");
+    assert_eq!(accepted + in_doubt, recipients, "somebody is lost: {last}");
+    let (settled, doubtful) = (exported(&world, "accepted").await, exported(&world, "in-doubt").await);
+    let reached: BTreeSet<String> = judged.reached().into_iter().map(str::to_owned).collect();
+    assert_eq!((settled.len() as u64, doubtful.len() as u64), (accepted, in_doubt), "{last}");
+    assert!(settled.is_subset(&reached), "recorded as accepted, and never accepted");
+    let unheard: Vec<&String> = reached.difference(&settled).collect();
+    assert!(unheard.iter().all(|address| doubtful.contains(*address)), "accepted, and neither recorded nor listed: {unheard:?}");
+    assert!(unheard.len() <= 3, "events did not end the doubt about {unheard:?}");
+    assert!(in_doubt >= CHUNK, "no kill met a chunk in flight: {last}");
+    // What stays in doubt was in flight at some kill, or its request or its answer was lost.
+    let lost_answers = 2 * recipients / 20;
+    assert!(in_doubt <= consumers_killed * IN_FLIGHT * CHUNK + lost_answers, "{in_doubt} in doubt after {consumers_killed} kills");
+    let wanted: BTreeSet<String> = world.users.all().await.into_iter().filter_map(|(_, address)| address).collect();
+    assert!(judged.reached().iter().all(|address| wanted.contains(*address)));
+    assert!(recipients >= u64::from(USERS) && recipients <= wanted.len() as u64, "{recipients} frozen of {}", wanted.len());
+}
+
+/// I4 and I7.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_midst_leaks_no_more_than_the_permits_that_were_out() {
+    let world = Processes::new(2_000, Account { max_send_rate: 100.0, ..Account::default() }).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let services: Vec<Process> = ["producer", "consumer", "consumer"].iter().map(|service| world.start(service)).collect();
+    for _ in 0..300 {
+        if world.cloud.accepted() >= 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!((200..1_500).contains(&world.cloud.accepted()), "{}", world.cloud.accepted());
+    world.run(&["stop", "terms", "--reason", "the text is wrong"]).await;
+    let after = world.cloud.accepted();
+    // Old commands, redelivered messages and new consumers: nothing is sent any more.
+    world.run(&["send", &command]).await;
+    world.cloud.show_all_messages();
+    world.run(&["redrive", "chunks"]).await;
+    let unsent = judge(&world.cloud, "terms").accepted;
+    let never: Vec<_> =
+        world.users.all().await.into_iter().filter(|(_, address)| !unsent.contains_key(address.as_ref().unwrap())).collect();
+    let (key, address) = never.last().unwrap();
+    world.return_chunk("terms", &json!([{ "key": key.to_string(), "address": address, "data": { "name": "User" } }])).await;
+    let late = world.start("consumer");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let status = world.wait_for("terms", "stopped").await;
+    assert_eq!(world.cloud.accepted(), after, "sent after the stop was called done");
+    assert!(after <= status["permits_granted"].as_u64().unwrap(), "{after} accepted: {status}");
+    assert!(status["accepted"].as_u64().unwrap() <= after);
+    for service in services {
+        service.end().await;
+    }
+    late.end().await;
+    assert_eq!(judge(&world.cloud, "terms").duplicates(), Vec::<&str>::new());
+}
+
+/// I7: what is complete stays so, whatever comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_after_complete_whatever_comes_back() {
+    let world = Processes::new(60, Account::default()).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.wait_for("terms", "complete").await;
+    let accepted = world.cloud.accepted();
+    assert_eq!(accepted, 60);
+    world.return_chunk("terms", &json!([{ "key": "1", "address": "user000001@example.com", "data": { "name": "User 1" } }])).await;
+    world.run(&["send", &command]).await;
+    world.run(&["redrive", "chunks"]).await;
+    let another = world.start("consumer");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.wait_for("terms", "complete").await["waiting_messages"], 0);
+    assert_eq!(world.cloud.accepted(), accepted);
+    for process in [producer, consumer, another] {
+        process.end().await;
+    }
+}
+
+/// Row 34 of the catalogue: an address that stands in good rows, bad rows, broken messages and
+/// broken events is in no log, no reason and no output.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_34_an_address_is_in_no_log_no_reason_and_no_output() {
+    const CANARY: &str = "canary7f3a";
+    let world = Processes::new(30, Account { keep_mails: false, ..Processes::account_with_events() }).await;
+    world.users.execute(&format!("UPDATE users SET email = '{CANARY}@example.com' WHERE id = 3")).await;
+    world.users.execute(&format!("UPDATE users SET email = '{CANARY}@@example', name = '{CANARY}' WHERE id = 4")).await;
+    world.users.execute(&format!("UPDATE users SET email = '{CANARY}.reset@example.com' WHERE id = 5")).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetAfter).times(1));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    world.post("ISSEI_CHUNKS_QUEUE", &format!("{{\"version\":1,\"recipients\":\"{CANARY}@example.com\"}}")).await;
+    world.post("ISSEI_CHUNKS_QUEUE", &format!("{CANARY}@example.com")).await;
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("bad", |body| body["from"] = json!(format!("{CANARY}@@example.com")))).await;
+    let event =
+        json!({ "eventType": 7, "mail": { "destination": [format!("{CANARY}@example.com")], "tags": format!("{CANARY}@example.com") } });
+    world.post("ISSEI_FEEDBACK_QUEUE", &event.to_string()).await;
+    let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start_loud(service)).collect();
+    let mut outputs = vec![world.wait_for("terms", "complete").await.to_string()];
+    world.carry_events().await;
+    for _ in 0..100 {
+        if status(&world).await.is_some_and(|status| status["in_doubt"] == 0) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    outputs.push(world.run(&["status", "terms", "--exact"]).await);
+    let (_, output, errors) = world.try_run(&["repair", "terms", "--reason", "a look"]).await;
+    outputs.extend([output, errors]);
+    for service in services {
+        service.end().await;
+    }
+    for service in ["producer", "consumer", "feedback"] {
+        let log = world.log(service);
+        assert!(log.lines().count() > 5, "the log of the {service} is empty");
+        outputs.push(log);
+    }
+    let mut reasons = Vec::new();
+    for queue in ["ISSEI_COMMANDS_QUEUE", "ISSEI_CHUNKS_QUEUE", "ISSEI_FEEDBACK_QUEUE"] {
+        reasons.extend(world.dead_reasons(queue).await);
+    }
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    for text in outputs.iter().chain(&reasons) {
+        let line = text.lines().find(|line| line.contains(CANARY));
+        assert_eq!(line, None, "the address is told");
+    }
+}

@@ -1,0 +1,114 @@
+//! The real binary in an operator's hands: stopping everything, and asking what happened.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+
+use std::time::Duration;
+
+use issei_sim::{Account, Fault, Rule};
+use issei_test_support::{Process, Processes, command_body, judge};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
+    let world = Processes::new(2_000, Account { max_send_rate: 100.0, ..Account::default() }).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
+    let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
+    for id in ["terms", "privacy"] {
+        let command = world.write(&format!("{id}.json"), &command_body(id, |_| {}));
+        world.run(&["send", &command]).await;
+    }
+    for _ in 0..300 {
+        if world.cloud.accepted() >= 100 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let stopped = world.run(&["stop", "--all", "--hard", "--reason", "wrong text", "--json"]).await;
+    let after = world.cloud.accepted();
+    let stopped: Value = serde_json::from_str(&stopped).unwrap();
+    let all = stopped["stopped"].as_array().unwrap();
+    assert!(all.len() == 2 && all.iter().all(|one| one["proved"] == true && one["state"] == "stopped"), "{stopped}");
+    assert!(after < 2_000, "{after} accepted");
+    // Not even somebody with the credentials and no idea of any ledger can send through the set.
+    assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+    let command = world.write("next.json", &command_body("next", |_| {}));
+    world.run(&["send", &command]).await;
+    for _ in 0..100 {
+        let reasons = world.dead_reasons("ISSEI_COMMANDS_QUEUE").await;
+        if let Some(reason) = reasons.first() {
+            assert!(reason.contains("wrong text") && reason.contains("issei open"), "{reason}");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (code, _, error) = world.try_run(&["status", "next"]).await;
+    assert!(code == Some(1) && error.contains("no broadcast `next`"), "{error}");
+    assert_eq!(world.cloud.accepted(), after, "sent after the stop was proved");
+
+    let opened = world.run(&["open", "--reason", "the text is right now"]).await;
+    assert!(opened.contains("wrong text"), "{opened}");
+    assert_eq!(world.forgotten_sender().await, "SUCCESS");
+    world.cloud.configure(|account| account.max_send_rate = 10_000.0);
+    world.run(&["send", &command]).await;
+    world.wait_for("next", "complete").await;
+    assert_eq!(world.wait_for("terms", "stopped").await["state"], "stopped");
+    let list: Vec<String> =
+        world.run(&["list"]).await.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(list, ["next complete", "privacy stopped", "terms stopped"]);
+    let trail = world.run(&["audit", "terms"]).await;
+    assert!(trail.contains("by arn:aws:iam::000000000000:user/operator: wrong text"), "{trail}");
+    for service in services {
+        service.end().await;
+    }
+    judge(&world.cloud, "next").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_learns_what_happened_to_everybody() {
+    let world = Processes::new(60, Processes::account_with_events()).await;
+    world.users.execute("UPDATE users SET email = 'nobody' WHERE id = 7").await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore).times(1));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
+    world.wait_for("terms", "complete").await;
+    world.carry_events().await;
+    for _ in 0..100 {
+        if world.run(&["export", "terms", "--outcome", "delivered"]).await.lines().count() == 50 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let delivered = lines(world.run(&["export", "terms", "--outcome", "delivered"]).await);
+    assert_eq!((delivered[0].as_str(), delivered.len()), ("key,address,outcome", 50), "{delivered:?}");
+    let doubt = lines(world.run(&["export", "terms", "--outcome", "in-doubt", "--format", "jsonl"]).await);
+    let doubt: Vec<Value> = doubt.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(doubt.len() == 10 && doubt.iter().all(|row| row["outcome"] == "in_doubt"), "{doubt:?}");
+    assert_eq!(lines(world.run(&["export", "terms", "--outcome", "missing"]).await).len(), 1);
+
+    // One who got it, one in doubt, one skipped, and one who was never there.
+    let address = delivered[1].split(',').nth(1).unwrap();
+    let why: Value = serde_json::from_str(&world.run(&["why", "terms", address, "--json"]).await).unwrap();
+    assert_eq!(
+        (&why["outcome"], &why["attempts"], &why["events"]),
+        (&json!("accepted"), &json!(1), &json!(["sent", "delivered"])),
+        "{why}"
+    );
+    assert!(why["message_id"].as_str().is_some_and(|id| id.starts_with("0100")), "{why}");
+    let key = doubt[0]["key"].as_str().unwrap();
+    let text = world.run(&["why", "terms", key]).await;
+    assert!(text.contains("in_doubt") && text.contains("claimed   1 times") && text.contains("events    none"), "{text}");
+    let text = world.run(&["why", "terms", "7"]).await;
+    assert!(text.contains("skipped") && text.contains("bad_address"), "{text}");
+    let (code, _, error) = world.try_run(&["why", "terms", "4711"]).await;
+    assert!(code == Some(1) && error.contains("4711"), "{error}");
+
+    let trail: Value = serde_json::from_str(&world.run(&["audit", "terms", "--json"]).await).unwrap();
+    let steps: Vec<&str> = trail["audit_trail"].as_array().unwrap().iter().map(|entry| entry["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["enumerating", "enumerating -> running", "running -> complete"]);
+    assert!(world.run(&["audit", "terms"]).await.contains("by issei producer"));
+    for service in services {
+        service.end().await;
+    }
+}
