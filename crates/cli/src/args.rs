@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use issei_schema::BroadcastId;
+use issei_schema::{BroadcastId, Mailbox};
 
+use crate::pages::Language;
 use crate::settings::Layer;
 
 /// Sends one message to every user, once, and can prove it.
@@ -24,7 +25,7 @@ pub(crate) struct Cli {
     /// Results as JSON on standard output, for programs.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// How log lines look on standard error. `RUST_LOG` says which (default `info`).
+    /// How log lines look on standard error. `RUST_LOG` says which.
     #[arg(long, env = "ISSEI_LOG_FORMAT", global = true, value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
     #[command(flatten)]
@@ -52,6 +53,16 @@ pub(crate) enum Command {
     ///
     /// Each queue gets its dead-letter queue. Prints what it made.
     Setup,
+    /// Checks what is deployed against what issei needs.
+    ///
+    /// Each finding has its value, its source, its rule and the command that mends it. Exit code 3 where
+    /// something is to be mended.
+    Doctor(DoctorOptions),
+    /// Rehearses at production's volume, with faults, to the SES mailbox simulator.
+    ///
+    /// Runs on the services that are alive, which must have this version and these settings. Asks for the
+    /// broadcast twice, puts chunks on the queue again, and pauses in the midst. Exit code as of `certify`.
+    Rehearse(RehearseOptions),
     /// Checks a command, prints what it will do, and puts it on the commands queue.
     Send(SendOptions),
     /// Runs the producer until SIGTERM or Ctrl-C.
@@ -80,6 +91,20 @@ pub(crate) enum Command {
     Why(WhyOptions),
     /// Prints the recipients with a certain outcome, ready to be an audience again.
     Export(ExportOptions),
+    /// Writes one page about a broadcast: timeline, outcomes, audit trail and certificate.
+    Report(ReportOptions),
+    /// Serves a page on 127.0.0.1 to follow and stop broadcasts, with your own credentials.
+    Console(ConsoleOptions),
+    /// Says with evidence whether a broadcast is over, and signs it.
+    ///
+    /// Reads what is deployed, who took part and what the ledger holds, and watches the queues for more
+    /// than twice the visibility timeout. What can't be read counts against it. Exit code 0: converged;
+    /// 4: over, with recipients in doubt; 3: not converged.
+    Certify(CertifyOptions),
+    /// Checks a signed certificate, without any network.
+    ///
+    /// Exit code as of `certify`; 1 where the signature does not fit.
+    Verify(VerifyOptions),
     /// Enqueues again what the ledger has no outcome of, after messages were lost for good.
     ///
     /// Shows first what it would do.
@@ -103,6 +128,44 @@ pub(crate) struct DemoOptions {
     /// Without faults: no crash, no redelivery, no lost answer.
     #[arg(long)]
     pub(crate) calm: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorOptions {
+    /// An audience that SES's quota must be enough for. Counts its rows.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) audience: Option<String>,
+    /// The sender whose identity must be verified.
+    #[arg(long, value_name = "MAILBOX")]
+    pub(crate) from: Option<Mailbox>,
+    /// Sends one mail to the SES mailbox simulator, and waits until its event is in the ledger.
+    #[arg(long, requires = "from")]
+    pub(crate) probe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RehearseOptions {
+    /// As many recipients as this audience has rows. None of them is sent to.
+    #[arg(long, value_name = "NAME", required_unless_present = "recipients", conflicts_with = "recipients")]
+    pub(crate) audience: Option<String>,
+    /// So many recipients.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) recipients: Option<u64>,
+    /// The verified sender.
+    #[arg(long, value_name = "MAILBOX")]
+    pub(crate) from: Mailbox,
+    /// Without faults.
+    #[arg(long)]
+    pub(crate) calm: bool,
+    /// After so many days it must be rehearsed again.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=365))]
+    pub(crate) good_for_days: u16,
+    /// The Ed25519 private key that signs, in PEM.
+    #[arg(long, env = "ISSEI_SIGNING_KEY_FILE", value_name = "FILE")]
+    pub(crate) signing_key: Option<PathBuf>,
+    /// Where the signed certificate goes.
+    #[arg(long, short, value_name = "FILE", requires = "signing_key")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +274,51 @@ pub(crate) enum ExportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ReportOptions {
+    pub(crate) id: BroadcastId,
+    /// Where the page goes.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// A signed certificate to show in it.
+    #[arg(long, value_name = "FILE", requires = "public_key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The public key that must have signed it.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(crate) public_key: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) lang: Language,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsoleOptions {
+    /// The port on 127.0.0.1; 0 for any that is free.
+    #[arg(long, default_value_t = 8_474)]
+    pub(crate) port: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CertifyOptions {
+    pub(crate) id: BroadcastId,
+    /// The Ed25519 private key that signs, in PEM (`openssl genpkey -algorithm ed25519 -out FILE`).
+    /// Without it the certificate is shown and not signed.
+    #[arg(long, env = "ISSEI_SIGNING_KEY_FILE", value_name = "FILE")]
+    pub(crate) signing_key: Option<PathBuf>,
+    /// Where the signed certificate goes.
+    #[arg(long, short, value_name = "FILE", requires = "signing_key")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyOptions {
+    /// The signed certificate.
+    pub(crate) file: PathBuf,
+    /// The public key of whoever you trust, in PEM (`openssl pkey -in KEY -pubout`). Get it over another
+    /// way than the certificate.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RepairOptions {
     pub(crate) id: BroadcastId,
     /// Why. It stands in the audit trail.
@@ -255,7 +363,7 @@ mod tests {
     #[test]
     fn short_help_fits_a_screen() {
         let help = Cli::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 40, "{help}");
+        assert!(help.lines().count() <= 42, "{help}");
         insta::assert_snapshot!(help);
     }
 }

@@ -4,7 +4,9 @@
 
 mod args;
 mod commands;
+mod console;
 mod logs;
+mod pages;
 mod parts;
 mod settings;
 
@@ -13,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
-use commands::{demo, inspect, operate, repair, send, serve, setup, status, stop};
+use commands::{certify, demo, doctor, inspect, operate, rehearse, repair, report, send, serve, setup, status, stop};
 use settings::Settings;
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
@@ -22,6 +24,8 @@ enum Ended {
     Well,
     /// The thing was looked at and the answer is no: a refused command, a demo that failed.
     Refused,
+    /// It is over, and recipients are in doubt.
+    InDoubt,
 }
 
 #[tokio::main]
@@ -31,6 +35,7 @@ async fn main() -> ExitCode {
     match run(cli).await {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Refused) => ExitCode::from(3),
+        Ok(Ended::InDoubt) => ExitCode::from(4),
         Err(error) => {
             logs::say_error(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -42,9 +47,12 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
     if let Command::Demo(options) = cli.command {
         return demo::run(&options, cli.json).await;
     }
+    if let Command::Verify(options) = &cli.command {
+        return certify::verify(options, cli.json);
+    }
     let settings = Settings::load(cli.config.as_deref(), cli.settings)?;
     match cli.command {
-        Command::Demo(_) => Ok(Ended::Well),
+        Command::Demo(_) | Command::Verify(_) => Ok(Ended::Well),
         Command::Setup => setup::run(&settings, cli.json).await,
         Command::Send(options) => send::run(&settings, &options, cli.json).await,
         Command::Producer => serve::producer(&settings).await,
@@ -60,6 +68,11 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Audit(options) => inspect::audit(&settings, &options, cli.json).await,
         Command::Why(options) => inspect::why(&settings, &options, cli.json).await,
         Command::Export(options) => inspect::export(&settings, &options).await,
+        Command::Doctor(options) => doctor::run(&settings, &options, cli.json).await,
+        Command::Rehearse(options) => rehearse::run(&settings, &options, cli.json).await,
+        Command::Report(options) => report::run(&settings, &options).await,
+        Command::Console(options) => console::run(&settings, &options).await,
+        Command::Certify(options) => certify::certify(&settings, &options, cli.json).await,
         Command::Repair(options) => repair::repair(&settings, &options, cli.json).await,
         Command::Redrive(options) => repair::redrive(&settings, &options, cli.json).await,
         Command::OpenEpoch(options) => repair::open_epoch(&settings, &options, cli.json).await,

@@ -1,16 +1,20 @@
 //! The parts that commands are put together from.
 
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use issei_aws::{Clients, Queue};
+use issei_certificate::{Certifier, Wanted};
 use issei_clock::{Clock, Dice};
 use issei_consumer::{AddressHash, Consumer};
 use issei_feedback::{Feedback, Limits, Rules};
-use issei_ledger::Ledger;
+use issei_ledger::{Incarnation, Ledger, ServiceKind};
 use issei_producer::Producer;
 use issei_schema::Actor;
+use sha2::{Digest, Sha256};
 
 use crate::settings::Settings;
 
@@ -65,12 +69,14 @@ impl Parts {
                 events_min: settings.rate_events_min,
             },
             rules: Rules { wait: Duration::from_secs(settings.evidence_wait_s), neighbours_min: settings.evidence_neighbours_min },
+            canary_wait: Duration::from_secs(settings.canary_wait_s),
             sweep_every: Duration::from_millis(settings.sweep_every_ms),
             timing: settings.timing(),
         };
-        let (events, chunks, actor) = (self.feedback_queue().await?, self.chunks_queue().await?, service_actor("feedback")?);
+        let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
+        let incarnation = self.incarnation(ServiceKind::Feedback)?;
         let (ses, clock, dice) = (self.clients.ses.clone(), self.clock.clone(), self.dice.clone());
-        Ok(Feedback::new(self.ledger(), events, chunks, ses, clock, dice, actor, options))
+        Ok(Feedback::new(self.ledger(), events, chunks, ses, clock, dice, incarnation, options))
     }
 
     pub(crate) async fn producer(&self) -> anyhow::Result<Producer> {
@@ -79,11 +85,13 @@ impl Parts {
             page_size: self.settings.page_size,
             chunk_size: self.settings.chunk_size,
             timing: self.settings.timing(),
+            require_rehearsal: self.settings.require_rehearsal,
             close_every: Duration::from_millis(self.settings.close_every_ms),
         };
         let (commands, chunks) = (self.commands_queue().await?, self.chunks_queue().await?);
-        let actor = service_actor("producer")?;
-        Ok(Producer::new(self.ledger(), commands, chunks, self.clients.ses.clone(), self.clock.clone(), self.dice.clone(), actor, options))
+        let incarnation = self.incarnation(ServiceKind::Producer)?;
+        let (ses, clock, dice) = (self.clients.ses.clone(), self.clock.clone(), self.dice.clone());
+        Ok(Producer::new(self.ledger(), commands, chunks, ses, clock, dice, incarnation, options))
     }
 
     pub(crate) async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {
@@ -96,9 +104,46 @@ impl Parts {
             timing: self.settings.timing(),
             address_hash: AddressHash::new(key.as_bytes()),
         };
-        let actor = service_actor("consumer")?;
+        let incarnation = self.incarnation(ServiceKind::Consumer)?;
         let queue = self.chunks_queue().await?;
-        Ok(Consumer::new(self.ledger(), queue, self.clients.ses.clone(), self.clock.clone(), self.dice.clone(), actor, options))
+        Ok(Consumer::new(self.ledger(), queue, self.clients.ses.clone(), self.clock.clone(), self.dice.clone(), incarnation, options))
+    }
+
+    /// A token that nobody can guess.
+    pub(crate) fn token(&self) -> String {
+        self.dice.token()
+    }
+
+    /// What the deployment is judged by.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let settings = &self.settings;
+        Wanted {
+            table: settings.table.clone(),
+            queues: [settings.commands_queue.clone(), settings.chunks_queue.clone(), settings.feedback_queue.clone()],
+            configuration_set: settings.configuration_set.clone(),
+            timing: settings.timing(),
+            ledger_days: settings.ledger_days,
+        }
+    }
+
+    /// What gathers the evidence for a certificate.
+    pub(crate) async fn certifier(&self) -> anyhow::Result<Certifier> {
+        Ok(Certifier {
+            ledger: self.ledger(),
+            clients: self.clients.clone(),
+            clock: self.clock.clone(),
+            dice: self.dice.clone(),
+            wanted: self.wanted(),
+            actor: self.operator().await?,
+            version: VERSION.to_owned(),
+        })
+    }
+
+    /// This run of a service. In the audit trail: which, and on which machine.
+    fn incarnation(&self, service: ServiceKind) -> anyhow::Result<Incarnation> {
+        let name = format!("issei {} {VERSION} on {}, process {}", service.as_str(), host(), std::process::id());
+        let actor = Actor::try_from(name).map_err(anyhow::Error::msg)?;
+        Ok(Incarnation::new(service, actor, self.dice.token(), VERSION.to_owned(), build_digest()?, self.settings.digest()))
     }
 
     /// Who runs this command, for the audit trail: whom the credentials belong to. Where STS does not
@@ -116,10 +161,24 @@ impl Parts {
     }
 }
 
-/// The name of a service in the audit trail: which, and on which machine.
-fn service_actor(service: &str) -> anyhow::Result<Actor> {
-    let version = env!("CARGO_PKG_VERSION");
-    Actor::try_from(format!("issei {service} {version} on {}, process {}", host(), std::process::id())).map_err(anyhow::Error::msg)
+/// The version that this build belongs to.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The digest of this executable: two runs with the same one did the same thing.
+fn build_digest() -> anyhow::Result<String> {
+    let path = std::env::current_exe().context("this executable can't be found")?;
+    digest_of(&path).with_context(|| format!("this executable, {}, can't be read", path.display()))
+}
+
+fn digest_of(path: &Path) -> std::io::Result<String> {
+    let (mut file, mut hasher, mut buffer) = (std::fs::File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+    }
 }
 
 fn host() -> String {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use issei_aws::Timing;
-use issei_producer::AudienceConfig;
+use issei_producer::{AudienceConfig, REHEARSAL_PREFIX};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident, $env:literal: $kind:ty = $default:expr;)+) => {
@@ -31,6 +32,14 @@ macro_rules! settings {
         }
 
         impl Settings {
+            /// The digest of every key with its value, the defaults included. What names a resource is a
+            /// key like any other: a rehearsal in another account proves nothing about this one.
+            pub(crate) fn digest(&self) -> String {
+                let mut hasher = Sha256::new();
+                $(hasher.update(format!("{} = {:?}\n", stringify!($name), self.$name));)+
+                hex::encode(hasher.finalize())
+            }
+
             fn of(first: Layer, second: Layer) -> Self {
                 Self {
                     $($name: first.$name.or(second.$name).unwrap_or_else(|| $default),)+
@@ -109,8 +118,14 @@ settings! {
     rate_recipients_min, "ISSEI_RATE_RECIPIENTS_MIN": u64 = 1_000;
     /// Bounces, or complaints, that there must be before their rate counts.
     rate_events_min, "ISSEI_RATE_EVENTS_MIN": u64 = 5;
+    /// How long a canary whose command asks for approval by evidence is held at least, in seconds:
+    /// complaints come late.
+    canary_wait_s, "ISSEI_CANARY_WAIT_S": u64 = 900;
     /// How often the feedback consumer sweeps open broadcasts, in milliseconds. A sweep reads every chunk.
     sweep_every_ms, "ISSEI_SWEEP_EVERY_MS": u64 = 300_000;
+    /// Refuse every broadcast that `issei rehearse` has not rehearsed, with this version, these settings
+    /// and at least as many recipients.
+    require_rehearsal, "ISSEI_REQUIRE_REHEARSAL": bool = false;
     /// After so many receives a message goes to the dead-letter queue. Used by `setup`.
     max_receives, "ISSEI_MAX_RECEIVES": u32 = 10;
     /// How long messages stay in the queues, in seconds: 60 to 1,209,600. Used by `setup`.
@@ -146,6 +161,9 @@ impl Settings {
         }
         if self.page_size == 0 || self.chunks_in_flight == 0 || self.max_receives == 0 {
             bail!("page_size, chunks_in_flight and max_receives must be 1 or more");
+        }
+        if let Some(name) = self.audiences.keys().find(|name| name.starts_with(REHEARSAL_PREFIX)) {
+            bail!("the audience `{name}` has a name of rehearsals ({REHEARSAL_PREFIX}…); choose another");
         }
         if self.rate_ceiling < 0.0 || !self.rate_ceiling.is_finite() {
             bail!("rate_ceiling is {}; give recipients a second, or 0 for the account's own rate", self.rate_ceiling);

@@ -91,6 +91,7 @@ impl Consumer {
                 }
                 Claimed::Ours(mut claim) => {
                     let epoch = permit.epoch();
+                    self.untold.add_permitted(id, recipients);
                     let sent = self.send(permit, &mut claim, &known.letter, ready).await;
                     return Ok(self.settle(message, id, epoch, &mut claim, &positions, sent).await);
                 }
@@ -170,7 +171,7 @@ impl Consumer {
     }
 
     async fn change(&self, id: &BroadcastId, to: BroadcastState, reason: &str) -> Result<(), LedgerError> {
-        match self.ledger.transition(id, Transition { to, actor: &self.actor, reason }).await {
+        match self.ledger.transition(id, Transition { to, actor: self.incarnation.actor(), reason }).await {
             Ok(broadcast) => {
                 tracing::error!(broadcast.id = %id, %to, reason, "the broadcast's state was changed");
                 self.broadcasts.note(&broadcast);

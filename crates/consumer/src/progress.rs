@@ -28,6 +28,11 @@ impl Untold {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().add(sent, outcomes);
     }
 
+    /// Counts recipients for whom a permit is in hand.
+    pub(crate) fn add_permitted(&self, id: &BroadcastId, recipients: u64) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().permitted += recipients;
+    }
+
     pub(crate) async fn tell(&self) {
         let counts: Vec<_> = self.counts.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         for (id, progress) in counts {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::Ledger;
-use issei_schema::{Actor, ChunkMessage};
+use issei_ledger::{Incarnation, Ledger};
+use issei_schema::ChunkMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,7 @@ pub struct Consumer {
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) options: Options,
-    pub(crate) actor: Actor,
+    pub(crate) incarnation: Incarnation,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) permits: Permits,
     pub(crate) rate: Rate,
@@ -80,7 +80,7 @@ impl Consumer {
         ses: aws_sdk_sesv2::Client,
         clock: Clock,
         dice: Dice,
-        actor: Actor,
+        incarnation: Incarnation,
         options: Options,
     ) -> Arc<Self> {
         let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
@@ -96,14 +96,14 @@ impl Consumer {
             clock,
             dice,
             options,
-            actor,
+            incarnation,
         })
     }
 
     /// Works until `shutdown`: then it receives nothing more, finishes what is claimed, gives the
     /// rest back, and returns. Dropping this future instead is a crash, and as safe as one.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        self.ledger.while_whole(&self.queue, &shutdown, |_, token| self.clone().work(token)).await;
+        self.ledger.while_whole(&self.queue, &self.incarnation, &shutdown, |_, token| self.clone().work(token)).await;
     }
 
     async fn work(self: Arc<Self>, shutdown: CancellationToken) {
@@ -141,6 +141,7 @@ impl Consumer {
                 None => break,
                 Some(Ok(messages)) => {
                     backoff.reset();
+                    messages.iter().for_each(|message| self.incarnation.note_message(message.sent_at_ms));
                     if !messages.is_empty() {
                         self.spawn(&mut work, messages, room, &decide, shutdown).await;
                     }

@@ -9,7 +9,7 @@ use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Mer
 use issei_schema::{Address, BroadcastId, InDoubtPolicy};
 
 use crate::breaker;
-use crate::event::SesEvent;
+use crate::event::{SesEvent, Told};
 use crate::service::Feedback;
 
 /// Chunks whose feedback is written at once.
@@ -42,8 +42,14 @@ impl Feedback {
         let mut groups: BTreeMap<(BroadcastId, u32), Group> = BTreeMap::new();
         for (number, message) in messages.iter().enumerate() {
             match SesEvent::parse(&message.body) {
-                Ok(None) => {}
-                Ok(Some(event)) => {
+                Ok(Told::NotOurs) => {}
+                Ok(Told::Probe(token)) => {
+                    if let Err(error) = self.ledger.note_probe(&token).await {
+                        tracing::warn!(%error, "a probe's event can't be noted now; it comes again");
+                        set(&mut handled, &[number], &Handled::Again);
+                    }
+                }
+                Ok(Told::Event(event)) => {
                     let group = groups.entry((event.broadcast, event.chunk)).or_default();
                     group.feedback.add(event.at, event.kind, &event.message_id);
                     group.messages.push(number);
@@ -200,14 +206,18 @@ impl Feedback {
     }
 
     pub(crate) async fn end(&self, broadcast: &Broadcast, reason: &str) {
+        self.step(broadcast, BroadcastState::Stopping, reason).await;
+    }
+
+    pub(crate) async fn step(&self, broadcast: &Broadcast, to: BroadcastState, reason: &str) {
         let id = &broadcast.broadcast_id;
-        match self.ledger.transition(id, Transition { to: BroadcastState::Stopping, actor: &self.actor, reason }).await {
-            Ok(_) => tracing::error!(broadcast.id = %id, reason, "the broadcast is ended"),
+        match self.ledger.transition(id, Transition { to, actor: self.incarnation.actor(), reason }).await {
+            Ok(_) => tracing::error!(broadcast.id = %id, %to, reason, "the broadcast's state was changed"),
             Err(LedgerError::Transition { from, .. }) => {
-                tracing::error!(broadcast.id = %id, state = %from, reason, "the broadcast would be ended, and is over already");
+                tracing::error!(broadcast.id = %id, state = %from, %to, reason, "the broadcast's state would be changed, and is another already");
             }
             Err(error) => {
-                tracing::error!(%error, broadcast.id = %id, reason, "the broadcast should be ended and can't be; the next sweep tries again");
+                tracing::error!(%error, broadcast.id = %id, %to, reason, "the broadcast's state should be changed and can't be; the next sweep tries again");
             }
         }
     }

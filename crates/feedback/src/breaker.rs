@@ -35,7 +35,7 @@ pub(crate) fn verdict(limits: &Limits, proven: u64, bounced: u64, complained: u6
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of people are far below 2^52")]
-fn ratio(part: u64, whole: u64) -> f64 {
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use issei_ledger::EventKind;
+use issei_ledger::{EventKind, PROBE_TAG, ProbeToken};
 use issei_schema::{Address, BroadcastId, limits, without_values};
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,6 +21,16 @@ pub struct SesEvent {
     pub message_id: String,
     /// The addresses that bounced or complained.
     pub addresses: Vec<Address>,
+}
+
+/// What a body turns out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Event(SesEvent),
+    /// An event about the mail by which `issei doctor` tries the way that events take.
+    Probe(ProbeToken),
+    /// An event about somebody else's mail through the same configuration set.
+    NotOurs,
 }
 
 /// Why a body is no event.
@@ -77,11 +87,11 @@ struct Recipient {
 }
 
 impl SesEvent {
-    /// Reads a message body; nothing where the event is not about a broadcast of issei's.
+    /// Reads a message body.
     ///
     /// # Errors
     /// Says what the body is instead of an event.
-    pub fn parse(body: &str) -> Result<Option<Self>, EventError> {
+    pub fn parse(body: &str) -> Result<Told, EventError> {
         let shape = |error: serde_json::Error| EventError::Shape(without_values(&error));
         let mut value: Value = serde_json::from_str(body).map_err(shape)?;
         match value["Type"].as_str() {
@@ -97,9 +107,13 @@ impl SesEvent {
         Self::of(Body::deserialize(value).map_err(shape)?)
     }
 
-    fn of(body: Body) -> Result<Option<Self>, EventError> {
+    fn of(body: Body) -> Result<Told, EventError> {
         let tag = |name: &str| body.mail.tags.get(name).and_then(|values| values.first()).map(String::as_str);
-        let Some(broadcast) = tag("broadcast") else { return Ok(None) };
+        if let Some(token) = tag(PROBE_TAG) {
+            let token = token.to_owned().try_into().map_err(|reason| EventError::Tag { tag: PROBE_TAG, reason })?;
+            return Ok(Told::Probe(token));
+        }
+        let Some(broadcast) = tag("broadcast") else { return Ok(Told::NotOurs) };
         let broadcast = broadcast.parse().map_err(|reason| EventError::Tag { tag: "broadcast", reason })?;
         let number = |name: &'static str| {
             let text = tag(name).ok_or_else(|| EventError::Tag { tag: name, reason: "it is missing".to_owned() })?;
@@ -127,7 +141,7 @@ impl SesEvent {
             _ => (EventKind::Sent, Vec::new()),
         };
         let addresses = named.iter().filter_map(|recipient| recipient.email_address.parse().ok()).collect();
-        Ok(Some(Self { broadcast, chunk, at, kind, message_id: body.mail.message_id, addresses }))
+        Ok(Told::Event(Self { broadcast, chunk, at, kind, message_id: body.mail.message_id, addresses }))
     }
 }
 
@@ -154,16 +168,21 @@ mod tests {
         let raw = event("Bounce", &tags());
         let sns = json!({ "Type": "Notification", "TopicArn": "arn", "Message": raw.to_string() });
         let bridge = json!({ "version": "0", "detail-type": "Email Bounced", "source": "aws.ses", "detail": raw });
-        let parsed = SesEvent::parse(&raw.to_string()).unwrap().unwrap();
+        let told = SesEvent::parse(&raw.to_string()).unwrap();
+        let Told::Event(parsed) = &told else { panic!("{told:?}") };
         assert_eq!((parsed.chunk, parsed.at, parsed.kind, parsed.addresses.len()), (7, 3, EventKind::Bounced, 1));
         for other in [sns, bridge] {
-            assert_eq!(SesEvent::parse(&other.to_string()).unwrap().as_ref(), Some(&parsed));
+            assert_eq!(SesEvent::parse(&other.to_string()).unwrap(), told);
         }
     }
 
     #[test]
     fn mail_of_others_through_the_same_configuration_set_is_left_alone() {
-        assert_eq!(SesEvent::parse(&event("Send", &json!({})).to_string()), Ok(None));
+        assert_eq!(SesEvent::parse(&event("Send", &json!({})).to_string()), Ok(Told::NotOurs));
+        let told = SesEvent::parse(&event("Send", &json!({ "issei-probe": ["0123456789abcdef"] })).to_string());
+        assert!(matches!(told, Ok(Told::Probe(_))), "{told:?}");
+        let told = SesEvent::parse(&event("Send", &json!({ "issei-probe": ["a b"] })).to_string());
+        assert!(matches!(told, Err(EventError::Tag { .. })), "{told:?}");
     }
 
     #[test]
@@ -185,7 +204,8 @@ mod tests {
     #[test]
     fn every_event_of_a_message_proves_that_it_was_accepted_also_one_of_a_kind_unknown_today() {
         for kind in ["Send", "DeliveryDelay", "Open", "Click", "Subscription", "Teleported"] {
-            assert_eq!(SesEvent::parse(&event(kind, &tags()).to_string()).unwrap().unwrap().kind, EventKind::Sent, "{kind}");
+            let told = SesEvent::parse(&event(kind, &tags()).to_string());
+            assert!(matches!(told, Ok(Told::Event(SesEvent { kind: EventKind::Sent, .. }))), "{kind}: {told:?}");
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod batch;
 mod breaker;
+mod canary;
 mod event;
 mod evidence;
 mod service;
@@ -15,6 +16,6 @@ mod sweep;
 
 pub use batch::Handled;
 pub use breaker::Limits;
-pub use event::{EventError, SesEvent};
+pub use event::{EventError, SesEvent, Told};
 pub use evidence::Rules;
 pub use service::{Feedback, Options};

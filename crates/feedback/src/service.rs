@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::Ledger;
-use issei_schema::{Actor, BroadcastId};
+use issei_ledger::{Incarnation, Ledger};
+use issei_schema::BroadcastId;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Handled;
@@ -26,6 +26,8 @@ const BATCH_MAX: usize = 1_000;
 pub struct Options {
     pub limits: Limits,
     pub rules: Rules,
+    /// How long a canary is held at least before its evidence may let the broadcast go on.
+    pub canary_wait: Duration,
     /// How often open broadcasts are swept.
     pub sweep_every: Duration,
     pub timing: Timing,
@@ -39,7 +41,7 @@ pub struct Feedback {
     pub(crate) ses: aws_sdk_sesv2::Client,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
-    pub(crate) actor: Actor,
+    pub(crate) incarnation: Incarnation,
     pub(crate) options: Options,
     /// Which of the progress items this process writes to.
     pub(crate) shard: u32,
@@ -57,17 +59,17 @@ impl Feedback {
         ses: aws_sdk_sesv2::Client,
         clock: Clock,
         dice: Dice,
-        actor: Actor,
+        incarnation: Incarnation,
         options: Options,
     ) -> Self {
         let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
-        Self { ledger, events, chunks, ses, clock, dice, actor, options, shard, over: Mutex::default() }
+        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, shard, over: Mutex::default() }
     }
 
     /// Works until `shutdown`. It may be dropped anywhere: what was received comes again, and merging
     /// it again changes nothing.
     pub async fn run(&self, shutdown: CancellationToken) {
-        self.ledger.while_whole(&self.chunks, &shutdown, |_, token| self.work(token)).await;
+        self.ledger.while_whole(&self.chunks, &self.incarnation, &shutdown, |_, token| self.work(token)).await;
     }
 
     async fn work(&self, shutdown: CancellationToken) {

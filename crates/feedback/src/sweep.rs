@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, Tally, Walked};
-use issei_schema::{BroadcastId, InDoubtPolicy};
+use issei_schema::{BroadcastId, CanaryApproval, InDoubtPolicy};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::canary::{self, Sight};
 use crate::evidence::Neighbours;
 use crate::service::Feedback;
 
@@ -60,6 +61,9 @@ impl Feedback {
         }
         let totals = tally.totals();
         self.end_if_over_limits(&broadcast, proven, totals.bounced, totals.complained).await;
+        if broadcast.broadcast_state == BroadcastState::Holding && broadcast.canary_approval == CanaryApproval::Evidence {
+            self.approve_if_evident(&broadcast, &tally, proven).await;
+        }
         if let Some(seq) = forgotten {
             self.end_if_forgotten(&broadcast, seq).await?;
         }
@@ -69,6 +73,22 @@ impl Feedback {
             self.settle_by_absence(&broadcast, &neighbours).await?;
         }
         Ok(())
+    }
+
+    /// Lets a broadcast go on whose canary went well. Where it did not, or not yet, it goes on holding.
+    async fn approve_if_evident(&self, broadcast: &Broadcast, tally: &Tally, proven: u64) {
+        let id = &broadcast.broadcast_id;
+        let held_for = broadcast
+            .audit_trail
+            .last()
+            .map_or(Duration::ZERO, |entry| Duration::try_from(self.clock.wall().duration_since(entry.at)).unwrap_or(Duration::ZERO));
+        let sight = Sight { totals: tally.totals(), proven, held_for };
+        match canary::verdict(&self.options.limits, self.options.canary_wait, sight) {
+            Ok(reason) => self.step(broadcast, BroadcastState::Running, &reason).await,
+            Err(reason) => {
+                tracing::info!(broadcast.id = %id, reason, "the canary's evidence is not good enough; the broadcast goes on holding");
+            }
+        }
     }
 
     /// An event about a chunk that the ledger has no claim of: claims come before sends, so the

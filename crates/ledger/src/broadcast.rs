@@ -1,7 +1,7 @@
 //! The broadcast item: state, budget, cursors and audit trail, and the steps between its states.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, InDoubtPolicy};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, CanaryApproval, InDoubtPolicy};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct Broadcast {
     pub canary: u64,
     /// The chunks that hold the canary: those before this number.
     pub canary_chunks: u32,
+    /// Who lets it go on after the canary.
+    #[serde(default)]
+    pub canary_approval: CanaryApproval,
     /// What becomes of recipients in doubt.
     #[serde(default)]
     pub in_doubt: InDoubtPolicy,
@@ -125,6 +128,7 @@ impl Broadcast {
             last_key: None,
             canary: command.canary.map_or(0, std::num::NonZeroU64::get),
             canary_chunks: 0,
+            canary_approval: command.canary_approval,
             in_doubt: command.in_doubt,
             not_after: command.not_after,
             created_at: now,

@@ -35,6 +35,11 @@ impl Key {
         Self { pk: format!("b#{id}"), sk: format!("progress#{shard:02}") }
     }
 
+    /// Seconds of the epoch have ten digits until the year 2286, so they sort as text.
+    pub(crate) fn moment(id: &BroadcastId, second: i64) -> Self {
+        Self { pk: format!("b#{id}"), sk: format!("{MOMENT}{second:010}") }
+    }
+
     pub(crate) fn page(id: &BroadcastId, seq: u32) -> Self {
         Self { pk: shard(id, seq % SHARDS), sk: format!("page#{seq:08}") }
     }
@@ -70,6 +75,25 @@ impl Key {
         Self { pk: "suppressed".to_owned(), sk: "any".to_owned() }
     }
 
+    /// `day` is counted from the epoch.
+    pub(crate) fn service(day: i64, kind: &str, token: &str) -> Self {
+        Self { pk: Self::services(day), sk: format!("{kind}#{token}") }
+    }
+
+    /// The partition of a day's heartbeats.
+    pub(crate) fn services(day: i64) -> String {
+        format!("services#{day}")
+    }
+
+    pub(crate) fn probe(token: &str) -> Self {
+        Self { pk: "probe".to_owned(), sk: token.to_owned() }
+    }
+
+    /// By the version and the settings that were rehearsed.
+    pub(crate) fn rehearsal(version: &str, settings: &str) -> Self {
+        Self { pk: "rehearsal".to_owned(), sk: format!("{version}#{settings}") }
+    }
+
     pub(crate) fn rate() -> Self {
         Self { pk: "account".to_owned(), sk: "rate".to_owned() }
     }
@@ -86,6 +110,8 @@ impl Key {
 /// The partitions that list broadcasts: those that are not over, and all.
 pub(crate) const OPEN: &str = "open";
 pub(crate) const KNOWN: &str = "known";
+/// What the sort keys of a broadcast's timeline begin with.
+pub(crate) const MOMENT: &str = "timeline#";
 
 pub(crate) fn shard(id: &BroadcastId, shard: u32) -> String {
     format!("b#{id}#{shard:02}")

@@ -5,6 +5,7 @@
 //! | broadcast | `b#ID` | `broadcast` | [`broadcast`] |
 //! | command | `b#ID` | `command` | [`broadcast`] |
 //! | progress | `b#ID` | `progress#NN` | [`progress`] |
+//! | timeline | `b#ID` | `timeline#SECOND` | [`progress`] |
 //! | page | `b#ID#SHARD` | `page#SEQ` | [`page`] |
 //! | chunk | `b#ID#SHARD` | `chunk#SEQ` | [`chunk`] |
 //! | feedback | `b#ID#SHARD` | `feedback#SEQ` | [`feedback`] |
@@ -13,6 +14,9 @@
 //! | suppressed addresses | `suppressed#XX` | digest | [`suppression`] |
 //! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
 //! | closed for new broadcasts | `ledger` | `closing` | [`closing`] |
+//! | heartbeats of services | `services#DAY` | `SERVICE#TOKEN` | [`heartbeat`] |
+//! | probes of `doctor` | `probe` | `TOKEN` | [`probe`] |
+//! | rehearsals | `rehearsal` | `VERSION#SETTINGS` | [`rehearsal`] |
 //! | the account's rate | `account` | `rate` | [`rate`] |
 //!
 //! What this crate must never do: write a page, chunk or broadcast without a condition; use
@@ -23,15 +27,18 @@ mod chunk;
 mod closing;
 mod error;
 mod feedback;
+mod heartbeat;
 mod item;
 mod lineage;
 mod outcome;
 mod page;
 mod permit;
+mod probe;
 mod progress;
 mod rate;
 mod recount;
 mod register;
+mod rehearsal;
 mod reopen;
 mod state;
 mod suppression;
@@ -43,13 +50,16 @@ pub use chunk::{Chunk, Claim, Claimed, Confirmed};
 pub use closing::Closing;
 pub use error::LedgerError;
 pub use feedback::{EventKind, Feedback, Merged};
+pub use heartbeat::{Heartbeat, Incarnation, ServiceKind};
 pub use lineage::{LedgerEpoch, Opened};
 pub use outcome::{Outcome, Outcomes};
 pub use page::{Frozen, Page, PageBuilder, SkipReason, Skipped};
 pub use permit::{Block, Granted, Permit};
-pub use progress::Progress;
+pub use probe::{PROBE_TAG, ProbeToken};
+pub use progress::{Moment, Progress};
 pub use rate::{Slot, SlotRequest};
 pub use register::Registered;
+pub use rehearsal::Rehearsal;
 pub use state::BroadcastState;
 pub use suppression::Suppression;
 pub use table::TableReport;

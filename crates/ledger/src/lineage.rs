@@ -18,8 +18,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::heartbeat::{BEAT_EVERY, Heartbeat};
 use crate::item::{Key, n, read, s};
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Transition};
+use crate::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerError, Transition};
 
 /// The tag of the chunks queue that mirrors the ledger's count of starts.
 const TAG: &str = "issei-ledger";
@@ -106,30 +107,27 @@ impl Ledger {
         Ok(LedgerEpoch { epoch: item.ledger_epoch, opened_at })
     }
 
-    /// Runs `work` for as long as the ledger is the one that it claims to be, until `shutdown`. The
-    /// token that `work` gets ends it; what it has in flight it finishes.
-    pub async fn while_whole<F, Fut>(&self, mirror: &Queue, shutdown: &CancellationToken, work: F)
+    /// Runs `work` for as long as the ledger is the one that it claims to be, until `shutdown`, and lets
+    /// the ledger know meanwhile that `run` lives. The token that `work` gets ends it; what it has in
+    /// flight it finishes.
+    pub async fn while_whole<F, Fut>(&self, mirror: &Queue, run: &Incarnation, shutdown: &CancellationToken, work: F)
     where
         F: Fn(LedgerEpoch, CancellationToken) -> Fut,
         Fut: Future<Output = ()> + Send,
     {
         while !shutdown.is_cancelled() {
-            let Some(checked) = shutdown.run_until_cancelled(self.check_in(mirror, true)).await else { return };
-            let pause = match checked {
-                Ok(epoch) => {
+            let Some(started) = shutdown.run_until_cancelled(self.start(mirror, run)).await else { return };
+            let pause = match started {
+                Ok((epoch, mut heartbeat)) => {
                     let token = shutdown.child_token();
-                    let mut work: Pin<Box<dyn Future<Output = ()> + Send + '_>> = Box::pin(work(epoch, token.clone()));
-                    loop {
-                        tokio::select! {
-                            biased;
-                            () = &mut work => break,
-                            () = tokio::time::sleep(LOOK_EVERY), if !token.is_cancelled() => {
-                                if let Err(LedgerError::Restored { reason }) = self.check_in(mirror, false).await {
-                                    tracing::error!(reason, "the ledger was restored under this service; it sends nothing more");
-                                    token.cancel();
-                                }
-                            }
-                        }
+                    let work: Pin<Box<dyn Future<Output = ()> + Send + '_>> = Box::pin(work(epoch, token.clone()));
+                    tokio::select! {
+                        biased;
+                        () = work => {}
+                        () = self.keep_watch(mirror, run, &mut heartbeat, &token) => {}
+                    }
+                    if let Err(error) = self.end_heartbeat(&mut heartbeat).await {
+                        tracing::warn!(%error, "the ledger can't be told that this service has ended; it counts as silent");
                     }
                     continue;
                 }
@@ -144,6 +142,47 @@ impl Ledger {
             };
             shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
+    }
+
+    /// Nothing is done by a service that the ledger does not know of.
+    async fn start(&self, mirror: &Queue, run: &Incarnation) -> Result<(LedgerEpoch, Heartbeat), LedgerError> {
+        let epoch = self.check_in(mirror, true).await?;
+        Ok((epoch, self.begin_heartbeat(run, epoch.epoch).await?))
+    }
+
+    /// Beats, and looks now and then whether the ledger is still the one that the work began with. Never
+    /// ends by itself.
+    async fn keep_watch(&self, mirror: &Queue, run: &Incarnation, heartbeat: &mut Heartbeat, token: &CancellationToken) {
+        let mut looked = self.clock.now();
+        loop {
+            tokio::time::sleep(BEAT_EVERY).await;
+            if let Err(error) = self.beat(run, heartbeat).await {
+                tracing::warn!(%error, "the ledger can't be told that this service lives; it may count as silent");
+            }
+            if self.clock.now().saturating_duration_since(looked) < LOOK_EVERY || token.is_cancelled() {
+                continue;
+            }
+            looked = self.clock.now();
+            if let Err(LedgerError::Restored { reason }) = self.check_in(mirror, false).await {
+                tracing::error!(reason, "the ledger was restored under this service; it sends nothing more");
+                token.cancel();
+            }
+        }
+    }
+
+    /// Looks whether the ledger is the one that it claims to be, and gives its epoch; nothing where no
+    /// service has ever started with it.
+    pub async fn check_whole(&self, mirror: &Queue) -> Result<Option<LedgerEpoch>, LedgerError> {
+        // A first look would begin a lineage, which is for a service to do.
+        if self.lineage().await?.is_none() && mirrored(mirror).await?.is_none() {
+            return Ok(None);
+        }
+        self.check_in(mirror, false).await.map(Some)
+    }
+
+    /// The ledger's epoch; nothing where no service has ever started.
+    pub async fn epoch(&self) -> Result<Option<u64>, LedgerError> {
+        Ok(self.lineage().await?.map(|lineage| lineage.ledger_epoch))
     }
 
     /// Opens a new epoch of a ledger that was restored: ends every broadcast that is not over, takes

@@ -308,23 +308,30 @@ impl Ledger {
 
     /// Reads a frozen page and checks its hash.
     pub async fn page(&self, id: &BroadcastId, seq: u32) -> Result<Page, LedgerError> {
+        Ok(self.page_and_hash(id, seq).await?.0)
+    }
+
+    /// Reads a frozen page, checks its hash, and gives that too: the next page must name it.
+    pub async fn page_and_hash(&self, id: &BroadcastId, seq: u32) -> Result<(Page, String), LedgerError> {
         let key = Key::page(id, seq);
         let name = key.name();
         let item = self.get(key).await?.ok_or_else(|| LedgerError::corrupt(&name, "it is not there"))?;
         let text = |attribute: &str| item.get(attribute).and_then(|value| value.as_s().ok()).cloned();
         let bytes = unpacked(&name, item.get("body"))?;
         let previous = text("previous_hash").unwrap_or_default();
-        if text("page_hash").as_deref() != Some(hash(&previous, seq, &bytes).as_str()) {
+        let page_hash = hash(&previous, seq, &bytes);
+        if text("page_hash").as_deref() != Some(page_hash.as_str()) {
             return Err(LedgerError::corrupt(name, "its hash is not that of its content"));
         }
         let first_chunk = item.get("first_chunk").and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
-        Ok(Page {
+        let page = Page {
             seq,
             previous,
             first_chunk: first_chunk.ok_or_else(|| LedgerError::corrupt(&name, "it has no first_chunk"))?,
             body: serde_json::from_slice(&bytes).map_err(|error| LedgerError::corrupt(&name, error))?,
             last_key: text("last_key"),
-        })
+        };
+        Ok((page, page_hash))
     }
 
     /// Records that the chunks of page `seq` are on the queue, and gives the broadcast as it is

@@ -1,9 +1,12 @@
 //! What the configuration says of an audience.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::SourceError;
+use crate::source::size_of;
 
 /// Where an audience comes from. A command names it; SQL stands here and nowhere else.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -38,6 +41,10 @@ pub struct AudienceConfig {
     /// A condition in SQL, such as `deleted_at IS NULL`.
     #[serde(default)]
     pub filter: Option<String>,
+    /// Instead of all of these, so many recipients at the mailbox simulator.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub rehearsal: Option<u64>,
     /// Instead of all of these, a table in memory.
     #[cfg(feature = "simulation")]
     #[serde(skip)]
@@ -69,6 +76,15 @@ pub(crate) enum From {
 }
 
 impl AudienceConfig {
+    /// The audience of a command: a configured one, or that of a rehearsal.
+    #[must_use]
+    pub fn named(name: &str, configured: &BTreeMap<String, Self>) -> Option<Self> {
+        match size_of(name) {
+            Some(size) => Some(Self { rehearsal: Some(size), columns: vec!["name".to_owned()], ..Self::default() }),
+            None => configured.get(name).cloned(),
+        }
+    }
+
     /// Checks that the configuration names one source, and looks up its URL.
     pub(crate) fn place(&self, name: &str) -> Result<Place, SourceError> {
         let wrong = |reason: &str| SourceError::Config { audience: name.to_owned(), reason: reason.to_owned() };

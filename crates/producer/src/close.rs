@@ -115,7 +115,10 @@ impl Producer {
         // Doubt that evidence may still end could cause a send; so that is not the end.
         let may_reopen =
             broadcast.in_doubt != InDoubtPolicy::Hold && tally.totals().in_doubt > 0 && self.clock.wall() < broadcast.not_after;
-        if !may_reopen && tally.is_settled(broadcast.chunks, open_are_over) && self.ledger.complete(broadcast, &tally, &self.actor).await? {
+        if !may_reopen
+            && tally.is_settled(broadcast.chunks, open_are_over)
+            && self.ledger.complete(broadcast, &tally, self.incarnation.actor()).await?
+        {
             tracing::info!(broadcast.id = %broadcast.broadcast_id, totals = ?tally.totals(), "broadcast complete");
         }
         Ok(())
@@ -137,7 +140,7 @@ impl Producer {
 
     async fn step(&self, broadcast: &Broadcast, to: BroadcastState, reason: &str) -> Result<(), ProducerError> {
         tracing::warn!(broadcast.id = %broadcast.broadcast_id, %to, reason, "changing the state of a broadcast");
-        match self.ledger.transition(&broadcast.broadcast_id, Transition { to, actor: &self.actor, reason }).await {
+        match self.ledger.transition(&broadcast.broadcast_id, Transition { to, actor: self.incarnation.actor(), reason }).await {
             // Somebody else changed it first.
             Ok(_) | Err(LedgerError::Transition { .. }) => Ok(()),
             Err(error) => Err(error.into()),

@@ -54,12 +54,12 @@ pub fn check_command(command: &BroadcastCommand, audiences: &BTreeMap<String, Au
 }
 
 /// The configured audience of a command and the columns that its content needs.
-pub(crate) fn needed<'a>(
+pub(crate) fn needed(
     command: &BroadcastCommand,
-    audiences: &'a BTreeMap<String, AudienceConfig>,
-) -> Result<(&'a AudienceConfig, Needed), Refusal> {
+    audiences: &BTreeMap<String, AudienceConfig>,
+) -> Result<(AudienceConfig, Needed), Refusal> {
     let name = command.audience.as_str();
-    let audience = audiences.get(name).ok_or_else(|| Refusal::UnknownAudience {
+    let audience = AudienceConfig::named(name, audiences).ok_or_else(|| Refusal::UnknownAudience {
         name: name.to_owned(),
         known: if audiences.is_empty() {
             "none".to_owned()
@@ -67,7 +67,7 @@ pub(crate) fn needed<'a>(
             audiences.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         },
     })?;
-    let needed = Needed::of(&command.content, audience)
+    let needed = Needed::of(&command.content, &audience)
         .map_err(|placeholder| Refusal::UnknownPlaceholder { placeholder, audience: name.to_owned() })?;
     Ok((audience, needed))
 }

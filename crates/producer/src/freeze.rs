@@ -5,7 +5,7 @@ use issei_schema::{Address, BroadcastCommand};
 
 use crate::row::{Judged, Needed, judge, quotable};
 use crate::service::{Producer, ProducerError};
-use crate::source::{Row, Source};
+use crate::source::{Row, Source, size_of};
 
 /// A page with what it says of the source.
 struct Built {
@@ -23,7 +23,7 @@ impl Producer {
         let Ok((audience, needed)) = crate::command::needed(command, &self.options.audiences) else {
             return Err(ProducerError::AudienceGone { audience: command.audience.to_string() });
         };
-        let source = Source::open(command.audience.as_str(), audience).await?;
+        let source = Source::open(command.audience.as_str(), &audience).await?;
         while broadcast.broadcast_state == BroadcastState::Enumerating {
             let built = self.build(&broadcast, &source, &needed).await?;
             if broadcast.recipients + built.page.recipients() as u64 > broadcast.max_recipients {
@@ -43,7 +43,11 @@ impl Producer {
                 }
             }
             if built.is_last {
-                broadcast = match self.ledger.finish_enumeration(&broadcast, &self.actor).await? {
+                if let Some(reason) = self.lacks_rehearsal(&broadcast).await? {
+                    broadcast = self.refuse(&broadcast, &reason).await?;
+                    continue;
+                }
+                broadcast = match self.ledger.finish_enumeration(&broadcast, self.incarnation.actor()).await? {
                     Enumerated::Running(after) => {
                         tracing::info!(recipients = after.recipients, skipped = after.skipped, chunks = after.chunks, "audience frozen");
                         after
@@ -101,8 +105,24 @@ impl Producer {
             "the audience `{}` has {rows} rows, more than max_recipients ({}); nothing was sent; raise max_recipients in a new command, with a new broadcast_id, if all of them are meant",
             broadcast.audience, broadcast.max_recipients
         );
-        tracing::error!(audience.rows = rows, max_recipients = broadcast.max_recipients, "over budget: {reason}");
-        let wanted = Transition { to: BroadcastState::Stopped, actor: &self.actor, reason: &reason };
+        self.refuse(broadcast, &reason).await
+    }
+
+    /// What keeps a broadcast of this size from beginning, where rehearsals are required.
+    async fn lacks_rehearsal(&self, broadcast: &Broadcast) -> Result<Option<String>, LedgerError> {
+        if !self.options.require_rehearsal || size_of(broadcast.audience.as_str()).is_some() {
+            return Ok(None);
+        }
+        let (version, settings) = self.incarnation.version_and_settings();
+        let lacks = self.ledger.lacks_rehearsal(version, settings, broadcast.recipients).await?;
+        Ok(lacks
+            .map(|why| format!("require_rehearsal is on: {why}, and send it in a new command, with a new broadcast_id; nothing was sent")))
+    }
+
+    /// Ends a broadcast before its first permit.
+    async fn refuse(&self, broadcast: &Broadcast, reason: &str) -> Result<Broadcast, ProducerError> {
+        tracing::error!(broadcast.id = %broadcast.broadcast_id, reason, "broadcast refused");
+        let wanted = Transition { to: BroadcastState::Stopped, actor: self.incarnation.actor(), reason };
         match self.ledger.transition(&broadcast.broadcast_id, wanted).await {
             Ok(after) => Ok(after),
             Err(LedgerError::Transition { .. }) => Ok(self.ledger.broadcast(&broadcast.broadcast_id).await?),

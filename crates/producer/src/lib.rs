@@ -23,6 +23,6 @@ pub use repair::{Repair, RepairError, Repairer};
 pub use service::{Options, Producer, ProducerError};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
-pub use source::{Source, SourceError};
+pub use source::{REHEARSAL_PREFIX, Source, SourceError};
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;

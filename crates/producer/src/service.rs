@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Ledger, LedgerEpoch, LedgerError, Registered};
-use issei_schema::{Actor, BroadcastCommand};
+use issei_ledger::{Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
+use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -28,6 +28,8 @@ pub struct Options {
     /// Recipients in a chunk, 50 at most; fewer where the account's rate is lower.
     pub chunk_size: u32,
     pub timing: Timing,
+    /// Only what was rehearsed at least at its size may begin.
+    pub require_rehearsal: bool,
     /// How often running broadcasts are looked at, to end those that are done.
     pub close_every: Duration,
 }
@@ -41,7 +43,7 @@ pub struct Producer {
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) options: Options,
-    pub(crate) actor: Actor,
+    pub(crate) incarnation: Incarnation,
 }
 
 /// What kept a command from being carried out for now. It stays in the queue.
@@ -75,16 +77,16 @@ impl Producer {
         ses: aws_sdk_sesv2::Client,
         clock: Clock,
         dice: Dice,
-        actor: Actor,
+        incarnation: Incarnation,
         options: Options,
     ) -> Self {
-        Self { ledger, commands, chunks, ses, clock, dice, options, actor }
+        Self { ledger, commands, chunks, ses, clock, dice, options, incarnation }
     }
 
     /// Works until `shutdown`. A command that is being carried out then stays in the queue and goes
     /// on from the ledger, here or elsewhere.
     pub async fn run(&self, shutdown: CancellationToken) {
-        self.ledger.while_whole(&self.chunks, &shutdown, |epoch, token| self.work(epoch, token)).await;
+        self.ledger.while_whole(&self.chunks, &self.incarnation, &shutdown, |epoch, token| self.work(epoch, token)).await;
     }
 
     async fn work(&self, epoch: LedgerEpoch, shutdown: CancellationToken) {

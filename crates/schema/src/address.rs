@@ -102,6 +102,12 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
+    /// The address alone.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// As SES takes it: a display name outside ASCII as RFC 2047 encoded words, any other quoted.
     #[must_use]
     pub fn to_header(&self) -> String {

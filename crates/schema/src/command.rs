@@ -30,12 +30,35 @@ pub struct BroadcastCommand {
     /// The command is refused, and no further send begins, after this moment. At most 72 hours ahead.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_after: Timestamp,
-    /// Sends to this many recipients first, then holds until an operator approves.
+    /// Sends to this many recipients first, then holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<NonZeroU64>,
+    /// Who lets the broadcast go on after its canary.
+    #[serde(default, skip_serializing_if = "CanaryApproval::is_default")]
+    pub canary_approval: CanaryApproval,
     #[serde(default)]
     pub in_doubt: InDoubtPolicy,
     pub requested_by: Actor,
+}
+
+/// Who lets a broadcast go on after its canary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CanaryApproval {
+    /// An operator, with `issei approve`.
+    #[default]
+    Operator,
+    /// The evidence, after a wait: events of every accepted canary recipient, nobody in doubt, and bounces
+    /// and complaints within the limits. Where it is not good enough, an operator still decides.
+    Evidence,
+}
+
+impl CanaryApproval {
+    /// Left out of a body, so that a command from before this field keeps its hash.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What becomes of a recipient of whom nobody knows whether the provider accepted the message.
@@ -76,6 +99,9 @@ impl BroadcastCommand {
     pub fn parse(body: &str) -> Result<Self, ParseError> {
         let command: Self = parse_v1(body, COMMAND_BYTES_MAX)?;
         command.content.check()?;
+        if command.canary.is_none() && command.canary_approval != CanaryApproval::default() {
+            return Err(ParseError::field("canary_approval", "is given without a canary; add `canary` or take it out"));
+        }
         if let Some(canary) = command.canary.filter(|canary| *canary > command.max_recipients) {
             return Err(ParseError::field(
                 "canary",

@@ -18,7 +18,7 @@ mod version;
 
 pub use address::{Address, AddressError, Mailbox};
 pub use chunk::{ChunkMessage, Recipient, RecipientError};
-pub use command::{BroadcastCommand, CommandHash, InDoubtPolicy};
+pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
 pub use content::Content;
 pub use error::ParseError;
 pub use id::{Actor, AudienceName, BroadcastId, RecipientKey, TemplateName};

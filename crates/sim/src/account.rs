@@ -12,6 +12,8 @@ pub struct Account {
     pub max_send_rate: f64,
     /// Recipients in 24 hours, as `GetAccount` tells.
     pub max_24_hour_send: f64,
+    /// SES takes verified addresses only.
+    pub sandbox: bool,
     /// Refuse what goes over the rate within a second, entry by entry.
     pub enforce_rate: bool,
     /// Entries of a bulk send that meet with a status of their own.
@@ -35,6 +37,7 @@ impl Default for Account {
         Self {
             max_send_rate: 100_000.0,
             max_24_hour_send: 10_000_000.0,
+            sandbox: false,
             enforce_rate: false,
             entry_rules: Vec::new(),
             keep_mails: false,

@@ -118,7 +118,11 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
         (&Method::POST, "/v2/email/outbound-bulk-emails") => Some("SendBulkEmail"),
         (&Method::POST, "/v2/email/configuration-sets") => Some("CreateConfigurationSet"),
         (&Method::PUT, "/v2/email/suppression/addresses") => Some("PutSuppressedDestination"),
+        (&Method::GET, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/event-destinations") => {
+            Some("GetConfigurationSetEventDestinations")
+        }
         (&Method::GET, path) if path.starts_with("/v2/email/configuration-sets/") => Some("GetConfigurationSet"),
+        (&Method::GET, path) if path.starts_with("/v2/email/identities/") => Some("GetEmailIdentity"),
         (&Method::PUT, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/sending") => {
             Some("PutConfigurationSetSendingOptions")
         }
@@ -130,7 +134,7 @@ impl State {
     pub(crate) fn ses(&mut self, operation: &str, path: &str, body: &Value) -> Result<Value, ApiError> {
         match operation {
             "GetAccount" => Ok(json!({
-                "ProductionAccessEnabled": true,
+                "ProductionAccessEnabled": !self.account.sandbox,
                 "SendingEnabled": true,
                 "EnforcementStatus": "HEALTHY",
                 "SendQuota": { "Max24HourSend": self.account.max_24_hour_send, "MaxSendRate": self.account.max_send_rate, "SentLast24Hours": self.ses.accepted },
@@ -147,6 +151,19 @@ impl State {
                 let enabled = *self.configuration_set(name)?;
                 Ok(json!({ "ConfigurationSetName": name, "SendingOptions": { "SendingEnabled": enabled } }))
             }
+            "GetConfigurationSetEventDestinations" => {
+                let name = path.trim_end_matches("/event-destinations").rsplit('/').next().unwrap_or_default();
+                self.configuration_set(name)?;
+                let types = ["SEND", "DELIVERY", "BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE", "DELIVERY_DELAY"];
+                // Where the account tells nobody, there is no destination.
+                let destination = self.account.events.queue.as_ref().map(|queue| {
+                    json!({ "Name": "feedback", "Enabled": true, "MatchingEventTypes": types,
+                        "SnsDestination": { "TopicArn": format!("arn:aws:sns:us-east-1:000000000000:{queue}") } })
+                });
+                Ok(json!({ "EventDestinations": destination.into_iter().collect::<Vec<_>>() }))
+            }
+            // Every identity is verified.
+            "GetEmailIdentity" => Ok(json!({ "IdentityType": "DOMAIN", "VerifiedForSendingStatus": true })),
             "PutConfigurationSetSendingOptions" => {
                 let name = path.trim_end_matches("/sending").rsplit('/').next().unwrap_or_default();
                 *self.configuration_set(name)? = body["SendingEnabled"].as_bool().unwrap_or(false);

@@ -10,7 +10,7 @@ use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice, Instant};
 use issei_consumer::{AddressHash, Consumer};
 use issei_feedback::{Feedback, Limits, Rules};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerError, ServiceKind, Transition};
 use issei_producer::{AudienceConfig, MemoryTable, Producer, Repairer};
 use issei_schema::{Actor, BroadcastCommand, BroadcastId, InDoubtPolicy};
 use issei_sim::{Account, Cloud, Events, Fault, Options, Rule, StoreKind, connector};
@@ -232,6 +232,11 @@ impl World {
         self.queues.get(name).cloned().context("the queues are made first")
     }
 
+    fn incarnation(&self, service: ServiceKind) -> anyhow::Result<Incarnation> {
+        let text = |text: &str| text.to_owned();
+        Ok(Incarnation::new(service, actor(service.as_str())?, self.dice.token(), text("0"), text("build"), text("settings")))
+    }
+
     /// Starts a service: the feedback consumer first, then the producers, then the consumers.
     fn start(&mut self, service: usize) -> anyhow::Result<()> {
         let clock = self.clock_of(service);
@@ -242,11 +247,12 @@ impl World {
             let options = issei_feedback::Options {
                 limits: Limits { bounce_rate_max: 0.02, complaint_rate_max: 0.0005, recipients_min: 1_000, events_min: 5 },
                 rules: Rules { wait: Duration::from_mins(5), neighbours_min: 1 },
+                canary_wait: Duration::from_mins(1),
                 sweep_every: Duration::from_mins(1),
                 timing: TIMING,
             };
             let events = self.queue("feedback")?;
-            let feedback = Feedback::new(ledger, events, chunks, ses, clock, dice, actor("feedback")?, options);
+            let feedback = Feedback::new(ledger, events, chunks, ses, clock, dice, self.incarnation(ServiceKind::Feedback)?, options);
             tokio::spawn(async move { feedback.run(never).await })
         } else if service <= self.plan.producers {
             let options = issei_producer::Options {
@@ -254,10 +260,11 @@ impl World {
                 page_size: self.plan.page_size,
                 chunk_size: self.plan.chunk_size,
                 timing: TIMING,
+                require_rehearsal: false,
                 close_every: self.plan.close_every,
             };
             let commands = self.queue("commands")?;
-            let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, actor("producer")?, options);
+            let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, self.incarnation(ServiceKind::Producer)?, options);
             tokio::spawn(async move { producer.run(never).await })
         } else {
             let options = issei_consumer::Options {
@@ -268,7 +275,7 @@ impl World {
                 timing: TIMING,
                 address_hash: AddressHash::new(b"simulation"),
             };
-            let consumer = Consumer::new(ledger, chunks, ses, clock, dice, actor("consumer")?, options);
+            let consumer = Consumer::new(ledger, chunks, ses, clock, dice, self.incarnation(ServiceKind::Consumer)?, options);
             tokio::spawn(consumer.run(never))
         };
         if let Some(place) = self.services.get_mut(service) {

@@ -6,12 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "all of this panics where a test fails")]
 
+mod browser;
 mod judge;
 mod processes;
 mod users;
 mod world;
 
+pub use browser::Browser;
 pub use judge::{Judged, judge};
-pub use processes::{Process, Processes, aws_url};
+pub use processes::{Process, Processes, aws_url, write_keys};
 pub use users::{Users, command, command_body};
 pub use world::{World, WorldOptions};

@@ -6,12 +6,17 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding};
 use issei_clock::{Clock, Dice};
 use issei_sim::{Account, Cloud, Events, Listening, Options, StoreKind, listen};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use url::Url;
 
 use crate::users::Users;
 use crate::world::WorldOptions;
@@ -170,6 +175,18 @@ impl Processes {
         (sqs, url)
     }
 
+    /// A client of the ledger's table, and its name: for those who change it behind issei's back.
+    pub async fn table(&self) -> (aws_sdk_dynamodb::Client, String) {
+        let timing = WorldOptions::default().timing;
+        let clients = issei_aws::connect_to(&aws_url().unwrap_or_else(|| self.listening.url()), None, &timing).await;
+        (clients.dynamodb, self.environment.get("ISSEI_TABLE").unwrap().clone())
+    }
+
+    /// A client of SQS, and the URL of the queue that this setting names, with `suffix` at its name.
+    pub async fn queue_url(&self, setting: &str, suffix: &str) -> (aws_sdk_sqs::Client, String) {
+        self.queue(setting, suffix).await
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments).envs(&self.environment).current_dir(self.directory.path()).kill_on_drop(true);
@@ -208,6 +225,18 @@ impl Processes {
         self.spawn(&mut self.command(&[&[service], settings].concat()), service)
     }
 
+    /// Starts the console, and gives the address that it prints.
+    pub async fn start_console(&self) -> (Process, Url) {
+        let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join("console.log")).unwrap();
+        let mut command = self.command(&["console", "--port", "0"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.next_line().await.unwrap().unwrap_or_else(|| panic!("no address: {}", self.log("console")));
+        // What it prints afterwards nobody reads, and the pipe must not be shut on it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        (Process(child), address.parse().unwrap())
+    }
+
     fn spawn(&self, command: &mut Command, service: &str) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join(format!("{service}.log"))).unwrap();
         Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
@@ -224,6 +253,40 @@ impl Processes {
     pub fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.directory.path().join(name), text).unwrap();
         name.to_owned()
+    }
+
+    /// Changes the environment of what is run from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Where a file beside the configuration lies.
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    /// Reads a file beside the configuration.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap()
+    }
+
+    /// Waits until a service that has not ended has told the ledger that it lives.
+    pub async fn wait_for_heartbeat(&self, service: &str) {
+        let (db, table) = self.table().await;
+        for _ in 0..300 {
+            let query = db.query().table_name(&table).key_condition_expression("pk = :services AND begins_with(sk, :service)");
+            let day = Clock::system().wall().as_second() / 86_400;
+            let query = query.expression_attribute_values(":services", AttributeValue::S(format!("services#{day}")));
+            let query = query.expression_attribute_values(":service", AttributeValue::S(format!("{service}#")));
+            let runs = query.send().await.unwrap().items.unwrap_or_default();
+            if runs.iter().any(|run| !run.contains_key("ended_at") || matches!(run.get("ended_at"), Some(AttributeValue::Null(true)))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("no {service} has a heartbeat: {}", self.log(service));
     }
 
     /// Waits until `issei status` shows this state, and gives the whole status.
@@ -249,6 +312,16 @@ impl Process {
         Pid::from_raw(i32::try_from(self.0.id().unwrap()).unwrap())
     }
 
+    /// SIGSTOP: it is neither alive nor over.
+    pub fn freeze(&self) {
+        kill(self.pid(), Signal::SIGSTOP).unwrap();
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        kill(self.pid(), Signal::SIGCONT).unwrap();
+    }
+
     /// SIGKILL: nothing is finished, nothing given back.
     pub async fn kill_without_mercy(mut self) {
         kill(self.pid(), Signal::SIGKILL).unwrap();
@@ -261,6 +334,15 @@ impl Process {
         let status = tokio::time::timeout(Duration::from_secs(30), self.0.wait()).await.expect("it does not end").unwrap();
         assert!(status.success(), "{status}");
     }
+}
+
+/// Writes an Ed25519 key pair as `NAME.pem` and `NAME.pub`, and gives both names.
+#[must_use]
+pub fn write_keys(world: &Processes, name: &str, seed: u8) -> (String, String) {
+    let key = SigningKey::from_bytes(&[seed; 32]);
+    let private = world.write(&format!("{name}.pem"), &key.to_pkcs8_pem(LineEnding::LF).unwrap());
+    let public = world.write(&format!("{name}.pub"), &key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap());
+    (private, public)
 }
 
 /// `target/PROFILE/issei`, beside the directory of the test binaries.

@@ -9,9 +9,9 @@ use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_consumer::{AddressHash, Consumer};
 use issei_feedback::{Feedback, Handled, Limits, Rules};
-use issei_ledger::{Broadcast, Ledger, Outcome, RecipientOutcome, Totals};
+use issei_ledger::{Broadcast, Incarnation, Ledger, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{AudienceConfig, Producer, Repairer};
-use issei_schema::{Actor, BroadcastCommand, BroadcastId};
+use issei_schema::{BroadcastCommand, BroadcastId};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
@@ -132,10 +132,20 @@ impl World {
             page_size: self.options.page_size,
             chunk_size: self.options.chunk_size,
             timing: self.options.timing,
+            require_rehearsal: false,
             close_every: Duration::from_millis(50),
         };
         let (commands, chunks) = (self.queue("commands").await, self.queue("chunks").await);
-        Producer::new(self.ledger(), commands, chunks, self.clients.ses.clone(), self.clock.clone(), Dice::system(), actor(), options)
+        Producer::new(
+            self.ledger(),
+            commands,
+            chunks,
+            self.clients.ses.clone(),
+            self.clock.clone(),
+            Dice::system(),
+            incarnation(ServiceKind::Producer),
+            options,
+        )
     }
 
     pub async fn consumer(&self) -> Arc<Consumer> {
@@ -148,18 +158,36 @@ impl World {
             address_hash: AddressHash::new(b"test"),
         };
         let queue = self.queue("chunks").await;
-        Consumer::new(self.ledger(), queue, self.clients.ses.clone(), self.clock.clone(), Dice::system(), actor(), options)
+        Consumer::new(
+            self.ledger(),
+            queue,
+            self.clients.ses.clone(),
+            self.clock.clone(),
+            Dice::system(),
+            incarnation(ServiceKind::Consumer),
+            options,
+        )
     }
 
     pub async fn feedback(&self) -> Feedback {
         let options = issei_feedback::Options {
             limits: self.options.limits,
             rules: self.options.rules,
+            canary_wait: Duration::from_mins(15),
             sweep_every: Duration::from_millis(200),
             timing: self.options.timing,
         };
         let (events, chunks) = (self.queue("feedback").await, self.queue("chunks").await);
-        Feedback::new(self.ledger(), events, chunks, self.clients.ses.clone(), self.clock.clone(), Dice::system(), actor(), options)
+        Feedback::new(
+            self.ledger(),
+            events,
+            chunks,
+            self.clients.ses.clone(),
+            self.clock.clone(),
+            Dice::system(),
+            incarnation(ServiceKind::Feedback),
+            options,
+        )
     }
 
     /// Takes every event that waits, as one batch of the feedback consumer after another.
@@ -328,6 +356,7 @@ impl World {
     }
 }
 
-fn actor() -> Actor {
-    "a service in a test".parse().unwrap()
+fn incarnation(service: ServiceKind) -> Incarnation {
+    let actor = "a service in a test".parse().unwrap();
+    Incarnation::new(service, actor, Dice::system().token(), "0".to_owned(), "build".to_owned(), "settings".to_owned())
 }

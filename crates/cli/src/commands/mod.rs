@@ -1,9 +1,13 @@
 //! What each subcommand does.
 
+pub(crate) mod certify;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod inspect;
 pub(crate) mod operate;
+pub(crate) mod rehearse;
 pub(crate) mod repair;
+pub(crate) mod report;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod setup;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use issei_producer::{Source, check_command};
+use issei_producer::{AudienceConfig, Source, check_command};
 use issei_schema::BroadcastCommand;
 use serde::Serialize;
 use serde_json::json;
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::SendOptions;
 use crate::logs::say;
-use crate::parts::Parts;
+use crate::parts::{Parts, VERSION};
 use crate::settings::Settings;
 
 /// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
@@ -56,6 +56,11 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
             forecast.max_recipients
         );
     }
+    if settings.require_rehearsal
+        && let Some(why) = parts.ledger().lacks_rehearsal(VERSION, &settings.digest(), forecast.rows).await?
+    {
+        bail!("require_rehearsal is on, and the producer would refuse this: {why}");
+    }
     if options.dry_run {
         say(&line(as_json, "dry run: nothing was sent to the queue", json!({ "enqueued": false })));
         return Ok(Ended::Well);
@@ -81,8 +86,8 @@ fn read(file: &Path) -> anyhow::Result<String> {
 
 async fn forecast(parts: &Parts, command: &BroadcastCommand, known_already: bool) -> anyhow::Result<Forecast> {
     let name = command.audience.as_str();
-    let config = parts.settings.audiences.get(name).context("the audience is not configured")?;
-    let rows = Source::open(name, config).await?.count().await?;
+    let config = AudienceConfig::named(name, &parts.settings.audiences).context("the audience is not configured")?;
+    let rows = Source::open(name, &config).await?.count().await?;
     let account =
         parts.clients.ses.get_account().send().await.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", issei_aws::chain(&error)))?;
     let quota = account.send_quota;

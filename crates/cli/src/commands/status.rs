@@ -1,10 +1,14 @@
-//! `issei status`: how a broadcast stands, from the ledger.
+//! `issei status`: how a broadcast stands, from the ledger. The cost of a look does not depend on the size
+//! of the audience, unless it is asked to count.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, Totals};
+use issei_ledger::{Broadcast, BroadcastState, Heartbeat, ServiceKind, Totals};
+use issei_schema::BroadcastId;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::Ended;
@@ -14,34 +18,72 @@ use crate::logs::say;
 use crate::parts::Parts;
 use crate::settings::Settings;
 
+/// A service that has not ended and was not seen for less than this is shown, as silent.
+const SILENT_SHOWN: SignedDuration = SignedDuration::from_hours(1);
+
 /// How a broadcast stands.
 #[derive(Debug, Serialize)]
-struct Status {
-    broadcast_id: String,
-    state: String,
-    reason: String,
-    audience: u64,
-    skipped: u64,
-    recipients: u64,
-    chunks: u32,
-    settled_chunks: u64,
-    accepted: u64,
-    rejected: u64,
-    retryable: u64,
-    in_doubt: u64,
+pub(crate) struct Status {
+    pub(crate) broadcast_id: String,
+    pub(crate) state: BroadcastState,
+    pub(crate) reason: String,
+    pub(crate) at: Timestamp,
+    pub(crate) audience: u64,
+    pub(crate) skipped: u64,
+    pub(crate) recipients: u64,
+    pub(crate) chunks: u32,
+    pub(crate) settled_chunks: u64,
+    /// Recipients for whom a permit was in hand, told by the consumers.
+    pub(crate) permitted: u64,
+    pub(crate) accepted: u64,
+    pub(crate) rejected: u64,
+    /// To be sent to again. Only an exact count knows.
+    pub(crate) retryable: Option<u64>,
+    pub(crate) in_doubt: u64,
     /// From here on by the provider's events, as far as they have come.
-    delivered: u64,
-    bounced: u64,
-    complained: u64,
-    not_rendered: u64,
-    permits_granted: u64,
-    permits_left: u64,
-    permits_withheld: u64,
+    pub(crate) delivered: u64,
+    pub(crate) bounced: u64,
+    pub(crate) complained: u64,
+    pub(crate) not_rendered: u64,
+    pub(crate) permits_granted: u64,
+    pub(crate) permits_left: u64,
+    pub(crate) permits_withheld: u64,
     /// Counted chunk by chunk, or told by the consumers.
-    exact: bool,
-    waiting_messages: u64,
-    messages_in_flight: u64,
-    dead_letters: u64,
+    pub(crate) exact: bool,
+    /// Of the chunks queue, over all broadcasts.
+    pub(crate) waiting_messages: u64,
+    pub(crate) messages_in_flight: u64,
+    pub(crate) dead_letters: u64,
+    pub(crate) queues: BTreeMap<&'static str, Depths>,
+    /// How old the oldest chunk message is that consumers received within ten seconds.
+    pub(crate) oldest_message_s: Option<i64>,
+    pub(crate) services: Vec<Service>,
+    /// What the account allows, in recipients a second and in 24 hours; nothing where SES does not tell.
+    pub(crate) quota: Option<Quota>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Depths {
+    pub(crate) visible: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) delayed: u64,
+    pub(crate) dead_letters: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Service {
+    pub(crate) service: ServiceKind,
+    pub(crate) actor: String,
+    pub(crate) version: String,
+    pub(crate) seen_s_ago: i64,
+    pub(crate) alive: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Quota {
+    pub(crate) recipients_a_second: f64,
+    pub(crate) recipients_a_day: f64,
+    pub(crate) sent_in_24_hours: f64,
 }
 
 pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -50,7 +92,7 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
     let clear = options.watch && !as_json && std::io::stdout().is_terminal();
     let mut before: Option<(u64, Instant)> = None;
     loop {
-        let (status, is_over) = read(&parts, options).await?;
+        let status = Status::read(&parts, &options.id, options.exact).await?;
         if clear {
             // Home, and clear what is below (ECMA-48, CUP and ED).
             say("\x1b[H\x1b[2J");
@@ -61,93 +103,199 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
         if as_json {
             say(&serde_json::to_string(&status)?);
         } else {
-            print(&status, speed);
+            status.lines(speed).iter().for_each(|line| say(line));
         }
-        let watching = options.watch && !is_over;
+        let watching = options.watch && !status.state.is_over();
         if !watching || shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_none() {
             return Ok(Ended::Well);
         }
     }
 }
 
-async fn read(parts: &Parts, options: &StatusOptions) -> anyhow::Result<(Status, bool)> {
-    let ledger = parts.ledger();
-    let broadcast = ledger.broadcast(&options.id).await?;
-    let progress = ledger.progress(&options.id).await?;
-    let [waiting_messages, messages_in_flight, dead_letters] = parts.chunks_queue().await?.depths().await?;
-    let (totals, exact) = match broadcast.totals {
-        Some(totals) => (totals, true),
-        None if options.exact => (ledger.tally(&broadcast).await?.totals(), true),
-        None => (
-            Totals {
-                accepted: progress.accepted,
-                rejected: progress.rejected,
-                retryable: 0,
-                in_doubt: progress.in_doubt,
-                delivered: progress.delivered,
-                bounced: progress.bounced,
-                complained: progress.complained,
-                not_rendered: progress.not_rendered,
-            },
-            false,
-        ),
-    };
-    let is_over = broadcast.broadcast_state.is_over();
-    let reason = broadcast.audit_trail.last().map_or(String::new(), |entry| format!("{} ({})", entry.reason, entry.actor));
-    let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, .. } = broadcast;
-    let status = Status {
-        broadcast_id: broadcast_id.to_string(),
-        state: broadcast_state.to_string(),
-        reason,
-        audience: recipients + skipped,
-        skipped,
-        recipients,
-        chunks,
-        settled_chunks: progress.settled_chunks.min(u64::from(chunks)),
-        accepted: totals.accepted,
-        rejected: totals.rejected,
-        retryable: totals.retryable,
-        in_doubt: totals.in_doubt,
-        delivered: totals.delivered.max(progress.delivered),
-        bounced: totals.bounced.max(progress.bounced),
-        complained: totals.complained.max(progress.complained),
-        not_rendered: totals.not_rendered.max(progress.not_rendered),
-        permits_granted: granted,
-        permits_left: remaining,
-        permits_withheld: withheld,
-        exact,
-        waiting_messages,
-        messages_in_flight,
-        dead_letters,
-    };
-    Ok((status, is_over))
+impl Status {
+    pub(crate) async fn read(parts: &Parts, id: &BroadcastId, exact: bool) -> anyhow::Result<Self> {
+        let ledger = parts.ledger();
+        let (broadcast, progress) = (ledger.broadcast(id).await?, ledger.progress(id).await?);
+        let mut queues = BTreeMap::new();
+        for (name, queue) in [
+            ("commands", parts.commands_queue().await?),
+            ("chunks", parts.chunks_queue().await?),
+            ("feedback", parts.feedback_queue().await?),
+        ] {
+            let (live, dead) = queue.counts().await?;
+            let (visible, in_flight, delayed) = (live.visible, live.in_flight, live.delayed);
+            queues.insert(name, Depths { visible, in_flight, delayed, dead_letters: dead.all() });
+        }
+        let (totals, exact) = match broadcast.totals {
+            Some(totals) => (totals, true),
+            None if exact => (ledger.tally(&broadcast).await?.totals(), true),
+            None => (
+                Totals {
+                    accepted: progress.accepted,
+                    rejected: progress.rejected,
+                    retryable: 0,
+                    in_doubt: progress.in_doubt,
+                    delivered: progress.delivered,
+                    bounced: progress.bounced,
+                    complained: progress.complained,
+                    not_rendered: progress.not_rendered,
+                },
+                false,
+            ),
+        };
+        let reason = broadcast.audit_trail.last().map_or(String::new(), |entry| format!("{} ({})", entry.reason, entry.actor));
+        let now = parts.clock.wall();
+        let runs = ledger.heartbeats(now).await?;
+        let chunks_queue = queues.get("chunks");
+        let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, .. } = broadcast;
+        Ok(Self {
+            broadcast_id: broadcast_id.to_string(),
+            state: broadcast_state,
+            reason,
+            at: now,
+            audience: recipients + skipped,
+            skipped,
+            recipients,
+            chunks,
+            settled_chunks: progress.settled_chunks.min(u64::from(chunks)),
+            permitted: progress.permitted,
+            accepted: totals.accepted,
+            rejected: totals.rejected,
+            retryable: exact.then_some(totals.retryable),
+            in_doubt: totals.in_doubt,
+            delivered: totals.delivered.max(progress.delivered),
+            bounced: totals.bounced.max(progress.bounced),
+            complained: totals.complained.max(progress.complained),
+            not_rendered: totals.not_rendered.max(progress.not_rendered),
+            permits_granted: granted,
+            permits_left: remaining,
+            permits_withheld: withheld,
+            exact,
+            waiting_messages: chunks_queue.map_or(0, |depths| depths.visible + depths.delayed),
+            messages_in_flight: chunks_queue.map_or(0, |depths| depths.in_flight),
+            dead_letters: chunks_queue.map_or(0, |depths| depths.dead_letters),
+            queues,
+            oldest_message_s: runs
+                .iter()
+                .filter(|run| run.is_alive(now))
+                .filter_map(|run| run.oldest_message_at)
+                .min()
+                .map(|at| now.duration_since(at).as_secs().max(0)),
+            services: runs.iter().filter_map(|run| Service::of(run, now)).collect(),
+            quota: quota(parts).await,
+        })
+    }
+
+    /// Everything on a screen, for people.
+    fn lines(&self, speed: Option<u64>) -> Vec<String> {
+        let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
+        let mut lines = vec![
+            format!("broadcast     {}", self.broadcast_id),
+            format!("state         {}: {}", self.state, self.reason),
+            format!("audience      {} ({} recipients, {} skipped)", self.audience, self.recipients, self.skipped),
+            format!(
+                "permitted     {} ({} permits granted, {} left, {} withheld)",
+                self.permitted, self.permits_granted, self.permits_left, self.permits_withheld
+            ),
+            format!("accepted      {} {} ({counted})", self.accepted, bar(self.accepted, self.recipients)),
+            format!("delivered     {} {}", self.delivered, bar(self.delivered, self.recipients)),
+            format!("bounced       {}, {} complained, {} not rendered", self.bounced, self.complained, self.not_rendered),
+            format!("rejected      {}", self.rejected),
+            format!("in doubt      {}", self.in_doubt),
+            format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
+            format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
+        ];
+        for (name, depths) in &self.queues {
+            let oldest =
+                self.oldest_message_s.filter(|_| *name == "chunks").map_or(String::new(), |age| format!("; oldest received {age} s old"));
+            lines.push(format!(
+                "{:<14}{} waiting, {} in flight, {} delayed, {} dead letters{oldest}",
+                format!("{name} queue"),
+                depths.visible,
+                depths.in_flight,
+                depths.delayed,
+                depths.dead_letters
+            ));
+        }
+        lines.extend(self.services.iter().map(|run| {
+            let state = if run.alive { "alive" } else { "SILENT" };
+            format!("{:<14}{state}, seen {} s ago: {}", run.service.as_str(), run.seen_s_ago, run.actor)
+        }));
+        if !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer) && !self.state.is_over() {
+            lines.push("consumer      NONE IS ALIVE: nothing is sent until one is started".to_owned());
+        }
+        let allowed = self.quota.as_ref().map_or(String::new(), |quota| {
+            format!(
+                " of {} that the account allows; {} of {} used in 24 hours",
+                quota.recipients_a_second, quota.sent_in_24_hours, quota.recipients_a_day
+            )
+        });
+        match speed.filter(|speed| *speed > 0) {
+            Some(speed) => {
+                let left = self.recipients.saturating_sub(self.accepted + self.rejected + self.in_doubt);
+                lines.push(format!("rate          {speed} a second{allowed}"));
+                lines.push(format!("time left     {}", in_words(left / speed)));
+            }
+            None if !self.state.is_over() => lines.push(format!("rate          watch to see it{allowed}")),
+            None => {}
+        }
+        lines
+    }
 }
 
-fn print(status: &Status, speed: Option<u64>) {
-    let counted = if status.exact { "counted" } else { "told by the consumers, a second old" };
-    say(&format!("broadcast     {}", status.broadcast_id));
-    say(&format!("state         {}: {}", status.state, status.reason));
-    say(&format!("audience      {} ({} recipients, {} skipped)", status.audience, status.recipients, status.skipped));
-    say(&format!("accepted      {} ({counted})", status.accepted));
-    say(&format!("rejected      {}", status.rejected));
-    say(&format!("in doubt      {}", status.in_doubt));
-    say(&format!(
-        "events        {} delivered, {} bounced, {} complained, {} not rendered",
-        status.delivered, status.bounced, status.complained, status.not_rendered
-    ));
-    say(&format!("chunks        {} of {} settled", status.settled_chunks, status.chunks));
-    say(&format!("permits       {} granted, {} left, {} withheld", status.permits_granted, status.permits_left, status.permits_withheld));
-    say(&format!(
-        "chunks queue  {} waiting, {} in flight, {} dead letters (all broadcasts)",
-        status.waiting_messages, status.messages_in_flight, status.dead_letters
-    ));
-    if let Some(speed) = speed.filter(|speed| *speed > 0) {
-        let left = status.recipients.saturating_sub(status.accepted + status.rejected + status.in_doubt);
-        say(&format!("rate          {speed} a second, {} s left", left / speed));
+impl Service {
+    fn of(run: &Heartbeat, now: Timestamp) -> Option<Self> {
+        let (alive, silent_for) = (run.is_alive(now), now.duration_since(run.seen_at));
+        let is_shown = alive || (run.ended_at.is_none() && silent_for < SILENT_SHOWN);
+        is_shown.then(|| Self {
+            service: run.service,
+            actor: run.actor.clone(),
+            version: run.version.clone(),
+            seen_s_ago: silent_for.as_secs().max(0),
+            alive,
+        })
+    }
+}
+
+async fn quota(parts: &Parts) -> Option<Quota> {
+    let account = parts.clients.ses.get_account().send().await;
+    let quota = account.inspect_err(|error| tracing::debug!(error = issei_aws::chain(error), "the quota can't be read")).ok()?.send_quota?;
+    Some(Quota {
+        recipients_a_second: quota.max_send_rate,
+        recipients_a_day: quota.max24_hour_send,
+        sent_in_24_hours: quota.sent_last24_hours,
+    })
+}
+
+/// A share as twenty marks.
+fn bar(part: u64, whole: u64) -> String {
+    const WIDTH: u64 = 20;
+    let full = part.min(whole).saturating_mul(WIDTH).checked_div(whole).unwrap_or_default();
+    let marks = |mark: &str, count: u64| mark.repeat(usize::try_from(count).unwrap_or_default());
+    format!("[{}{}]", marks("#", full), marks(".", WIDTH - full))
+}
+
+fn in_words(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
 }
 
 fn per_second(recipients: u64, elapsed: Duration) -> u64 {
     let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
     recipients.saturating_mul(1000) / ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_drawn_and_a_time_is_said() {
+        assert_eq!(bar(50, 100), "[##########..........]");
+        assert_eq!((bar(0, 0), bar(7, 5)), (format!("[{}]", ".".repeat(20)), format!("[{}]", "#".repeat(20))));
+        assert_eq!([59, 61, 7_260].map(in_words), ["59 s", "1 min 1 s", "2 h 1 min"]);
+    }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
 }
 
 /// The one write. Before the first permit there is nothing to wait for.
-async fn end(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<(), LedgerError> {
+pub(crate) async fn end(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<(), LedgerError> {
     let now = ledger.broadcast(id).await?.broadcast_state;
     let to = if now == BroadcastState::Enumerating { BroadcastState::Stopped } else { BroadcastState::Stopping };
     ledger.transition(id, Transition { to, actor, reason }).await?;

@@ -8,6 +8,7 @@ fn documentation() -> String {
         let kind = match kind {
             "String" => "text",
             "f64" => "number",
+            "bool" => "`true` or `false`",
             _ => "whole number",
         };
         let flag = name.replace('_', "-");

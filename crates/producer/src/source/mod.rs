@@ -3,6 +3,7 @@
 mod file;
 #[cfg(feature = "simulation")]
 mod memory;
+mod rehearsal;
 mod sql;
 
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tempfile::TempDir;
 use crate::audience::{AudienceConfig, Place};
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
+pub use rehearsal::REHEARSAL_PREFIX;
+pub(crate) use rehearsal::size_of;
 use sql::{Database, Statements};
 
 /// How long one statement may take in the customer's database.
@@ -47,6 +50,8 @@ pub struct Source {
 
 enum Rows {
     Database(Database, Statements),
+    /// So many recipients at the mailbox simulator.
+    Rehearsal(u64),
     #[cfg(feature = "simulation")]
     Memory(MemoryTable),
 }
@@ -57,6 +62,9 @@ impl Source {
         #[cfg(feature = "simulation")]
         if let Some(table) = &config.memory {
             return Ok(Self { audience: audience.to_owned(), rows: Rows::Memory(table.clone()), _imported: None });
+        }
+        if let Some(size) = config.rehearsal {
+            return Ok(Self { audience: audience.to_owned(), rows: Rows::Rehearsal(size), _imported: None });
         }
         match config.place(audience)? {
             Place::Database { url, from } => {
@@ -83,6 +91,7 @@ impl Source {
             Rows::Database(database, statements) => {
                 database.count(&statements.count).await.map_err(|error| Self::failed(&self.audience, &error))
             }
+            Rows::Rehearsal(size) => Ok(*size),
             #[cfg(feature = "simulation")]
             Rows::Memory(table) => Ok(table.count()),
         }
@@ -94,6 +103,7 @@ impl Source {
             Rows::Database(database, statements) => {
                 database.count(&statements.count_without_key).await.map_err(|error| Self::failed(&self.audience, &error))
             }
+            Rows::Rehearsal(_) => Ok(0),
             #[cfg(feature = "simulation")]
             Rows::Memory(_) => Ok(0),
         }
@@ -110,6 +120,7 @@ impl Source {
                 Rows::Database(database, statements) => {
                     database.rows(statements, key, limit + 1).await.map_err(|error| Self::failed(&self.audience, &error))?
                 }
+                Rows::Rehearsal(size) => rehearsal::rows(*size, key, limit + 1),
                 #[cfg(feature = "simulation")]
                 Rows::Memory(table) => table.rows(key, limit + 1),
             };

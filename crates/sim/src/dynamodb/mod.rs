@@ -32,6 +32,8 @@ struct Table {
     id: u64,
     time_to_live: Option<String>,
     point_in_time_recovery: bool,
+    deletion_protection: bool,
+    billing: String,
 }
 
 impl Tables {
@@ -82,10 +84,13 @@ impl State {
         match operation {
             "CreateTable" => self.create_table(body),
             "DescribeTable" => {
-                let id = self.table(body)?.id;
+                let table = self.table(body)?;
+                let (id, protected, billing) = (table.id, table.deletion_protection, table.billing.clone());
                 Ok(json!({ "Table": {
                     "TableName": table_of(body),
                     "TableStatus": "ACTIVE",
+                    "DeletionProtectionEnabled": protected,
+                    "BillingModeSummary": { "BillingMode": billing },
                     "TableId": format!("00000000-0000-4000-8000-{id:012x}"),
                     "TableArn": format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", table_of(body)),
                 } }))
@@ -152,7 +157,9 @@ impl State {
         if self.tables.tables.contains_key(&name) {
             return Err(ApiError::new("ResourceInUseException", format!("Table already exists: {name}")));
         }
-        self.tables.tables.insert(name.clone(), Table::default());
+        let deletion_protection = body["DeletionProtectionEnabled"] == true;
+        let billing = body["BillingMode"].as_str().unwrap_or("PROVISIONED").to_owned();
+        self.tables.tables.insert(name.clone(), Table { deletion_protection, billing, ..Table::default() });
         self.tables.renew(&name);
         Ok(json!({ "TableDescription": { "TableName": name, "TableStatus": "ACTIVE" } }))
     }

@@ -1,0 +1,238 @@
+//! Gathering the evidence, and the verdict.
+
+use std::time::Duration;
+
+use issei_aws::{Clients, Queue};
+use issei_clock::{Clock, Dice};
+use issei_ledger::{Broadcast, BroadcastState, Heartbeat, Ledger, LedgerError};
+use issei_schema::{Actor, BroadcastId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::data::{Data, Reader, provider_count};
+use crate::deployed::{Deployed, Wanted};
+use crate::finding::{Finding, Part};
+use crate::{queues, services};
+
+/// What follows from the findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE", tag = "verdict", content = "in_doubt_recipients")]
+pub enum Verdict {
+    /// It is over: every recipient has an outcome, and nothing can be sent any more.
+    Converged,
+    /// Something does not hold, or can't be read.
+    NotConverged,
+    /// It is over, and of so many recipients nobody knows whether the provider accepted the message.
+    InDoubt(u64),
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Converged => f.write_str("CONVERGED"),
+            Self::NotConverged => f.write_str("NOT_CONVERGED"),
+            Self::InDoubt(recipients) => write!(f, "IN_DOUBT({recipients})"),
+        }
+    }
+}
+
+/// What a certificate is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Kind {
+    /// A broadcast.
+    Broadcast,
+    /// A rehearsal: a broadcast to the mailbox simulator, at production's volume.
+    Rehearsal { recipients_a_second: f64, version: String, settings: String, expires_at: Timestamp },
+}
+
+/// Exact counts of recipients at the moment of the certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    pub audience: u64,
+    pub skipped: u64,
+    pub recipients: u64,
+    pub accepted: u64,
+    pub rejected: u64,
+    pub in_doubt: u64,
+    /// Never sent, or surely not accepted: in a broadcast that was stopped.
+    pub not_sent: u64,
+    /// From here on by the provider's events, as far as they have come.
+    pub delivered: u64,
+    pub bounced: u64,
+    pub complained: u64,
+    pub not_rendered: u64,
+}
+
+/// The certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Of this format: 1.
+    pub certificate_version: u32,
+    #[serde(flatten)]
+    pub kind: Kind,
+    pub broadcast_id: BroadcastId,
+    pub state: BroadcastState,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    pub issued_at: Timestamp,
+    pub issued_by: String,
+    /// The version of issei that looked.
+    pub issued_with: String,
+    pub command_hash: String,
+    /// The head of the chain of pages: it stands for the whole frozen audience.
+    pub audience_hash: String,
+    pub outcomes: Outcomes,
+    pub findings: Vec<Finding>,
+    /// Every run of a service that took part, and every one that is not over.
+    pub services: Vec<Heartbeat>,
+}
+
+impl Certificate {
+    /// The verdict that the findings and the counts give. A signed certificate is judged again when it is
+    /// verified.
+    #[must_use]
+    pub fn judged(&self) -> Verdict {
+        let parts = [Part::Settings, Part::Source, Part::Data];
+        let is_whole = parts.iter().all(|part| self.findings.iter().any(|finding| finding.part == *part));
+        if !is_whole || !self.state.is_over() || self.findings.iter().any(|finding| !finding.holds()) {
+            Verdict::NotConverged
+        } else if self.outcomes.in_doubt > 0 {
+            Verdict::InDoubt(self.outcomes.in_doubt)
+        } else {
+            Verdict::Converged
+        }
+    }
+
+    /// The findings that stand against convergence.
+    pub fn against(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| !finding.holds())
+    }
+}
+
+/// Gathers the evidence.
+pub struct Certifier {
+    pub ledger: Ledger,
+    pub clients: Clients,
+    pub clock: Clock,
+    pub dice: Dice,
+    pub wanted: Wanted,
+    pub actor: Actor,
+    pub version: String,
+}
+
+impl Certifier {
+    /// Certifies a broadcast. `tell` hears how long the queues are still watched. What can't be read is a
+    /// finding; only where the broadcast itself can't be read there is no certificate.
+    pub async fn certify(
+        &self,
+        id: &BroadcastId,
+        kind: Kind,
+        shutdown: &CancellationToken,
+        tell: impl FnMut(Duration),
+    ) -> Result<Certificate, LedgerError> {
+        let first = self.look(id, &kind).await?;
+        let longest = first.visibility.max(self.wanted.timing.visibility);
+        let window = longest * 2 + Duration::from_secs(1);
+        let names = &self.wanted.queues;
+        let (mut last, watched) = if first.findings.iter().all(Finding::holds) {
+            let watched = queues::watch(&self.clients, (&self.clock, &self.dice), names, window, shutdown, tell).await;
+            // What the queues held back may have changed the rest meanwhile.
+            (self.look(id, &kind).await?, watched)
+        } else {
+            (first, queues::not_watched(names, window, "not watched, since something else does not hold"))
+        };
+        last.findings.extend(watched);
+        Ok(self.certificate(last, kind))
+    }
+
+    /// The evidence as it stands, without watching the queues: so never a certificate of convergence.
+    pub async fn glance(&self, id: &BroadcastId) -> Result<Certificate, LedgerError> {
+        let mut look = self.look(id, &Kind::Broadcast).await?;
+        let window = look.visibility.max(self.wanted.timing.visibility) * 2 + Duration::from_secs(1);
+        look.findings.extend(queues::not_watched(&self.wanted.queues, window, "not watched: this is a glance"));
+        Ok(self.certificate(look, Kind::Broadcast))
+    }
+
+    async fn look(&self, id: &BroadcastId, kind: &Kind) -> Result<Look, LedgerError> {
+        let broadcast = self.ledger.broadcast(id).await?;
+        let (now, timing) = (self.clock.wall(), &self.wanted.timing);
+        let deployed = Deployed::read(&self.clients, &self.wanted).await;
+        let services = services::read(&self.ledger, &broadcast, timing.claims_over_after(), now).await;
+        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, held: timing.request_lifetime, now };
+        let data: Data = reader.read().await;
+        let mut findings = deployed.findings;
+        findings.extend(services.findings);
+        findings.push(self.lineage().await);
+        findings.extend(data.findings);
+        if *kind == Kind::Broadcast {
+            let accepted = data.tally.totals().accepted;
+            findings.push(provider_count(&self.clients, &self.wanted.configuration_set, &broadcast, accepted, now).await);
+        }
+        let totals = data.tally.totals();
+        let outcomes = Outcomes {
+            audience: broadcast.audience_size(),
+            skipped: broadcast.skipped,
+            recipients: broadcast.recipients,
+            accepted: totals.accepted,
+            rejected: totals.rejected,
+            in_doubt: totals.in_doubt,
+            not_sent: totals.retryable + data.never_claimed,
+            delivered: totals.delivered,
+            bounced: totals.bounced,
+            complained: totals.complained,
+            not_rendered: totals.not_rendered,
+        };
+        let visibility = Duration::from_secs(deployed.visibility_s.unwrap_or_default());
+        Ok(Look { broadcast, findings, services: services.relevant, outcomes, visibility, at: now })
+    }
+
+    /// The ledger has not been restored from a backup.
+    async fn lineage(&self) -> Finding {
+        let [_, chunks, _] = &self.wanted.queues;
+        let finding =
+            Finding::new(Part::Data, "ledger: its lineage", "ledger item `ledger lineage`, the table's id, the chunks queue's tag")
+                .rule("all three agree", "a ledger that was restored has forgotten sends");
+        let mirror = match Queue::find(self.clients.sqs.clone(), chunks, self.dice.clone()).await {
+            Ok(queue) => queue,
+            Err(error) => return finding.unreadable(error),
+        };
+        match self.ledger.check_whole(&mirror).await {
+            Ok(Some(epoch)) => finding.found(format!("epoch {}, opened at {}", epoch.epoch, epoch.opened_at), true),
+            Ok(None) => finding.unreadable("no service has ever started with this ledger"),
+            Err(error @ LedgerError::Restored { .. }) => finding.found(error, false).mend("issei open-epoch"),
+            Err(error) => finding.unreadable(error),
+        }
+    }
+
+    fn certificate(&self, look: Look, kind: Kind) -> Certificate {
+        let mut certificate = Certificate {
+            certificate_version: 1,
+            kind,
+            broadcast_id: look.broadcast.broadcast_id,
+            state: look.broadcast.broadcast_state,
+            verdict: Verdict::NotConverged,
+            issued_at: look.at,
+            issued_by: self.actor.to_string(),
+            issued_with: self.version.clone(),
+            command_hash: look.broadcast.command_hash,
+            audience_hash: look.broadcast.chain,
+            outcomes: look.outcomes,
+            findings: look.findings,
+            services: look.services,
+        };
+        certificate.verdict = certificate.judged();
+        certificate
+    }
+}
+
+/// What one look at everything found.
+struct Look {
+    broadcast: Broadcast,
+    findings: Vec<Finding>,
+    services: Vec<Heartbeat>,
+    outcomes: Outcomes,
+    visibility: Duration,
+    at: Timestamp,
+}

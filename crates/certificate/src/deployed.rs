@@ -1,0 +1,247 @@
+//! The settings part: what is deployed, against what issei needs. `doctor` shows the same findings.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TimeToLiveStatus};
+use aws_sdk_sesv2::types::EventType;
+use aws_sdk_sqs::types::QueueAttributeName;
+use issei_aws::{Clients, Queue, Timing, chain};
+
+use crate::finding::{Finding, Part};
+
+/// Fewer receives would bury good messages that met with a passing fault (Lambda developer guide, "Using
+/// Lambda with SQS", advises five).
+const RECEIVES_MIN: u64 = 5;
+/// What `PutItem` and point-in-time recovery can bring back (DynamoDB developer guide).
+const RECOVERY_DAYS: u64 = 35;
+const SECONDS_A_DAY: u64 = 86_400;
+
+/// The events without which a certificate could not tell what became of a message.
+const EVENTS: [EventType; 6] =
+    [EventType::Send, EventType::Delivery, EventType::Bounce, EventType::Complaint, EventType::Reject, EventType::RenderingFailure];
+
+/// What the settings in force say, by which the deployment is judged.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub table: String,
+    pub queues: [String; 3],
+    pub configuration_set: String,
+    pub timing: Timing,
+    pub ledger_days: u64,
+}
+
+/// What is deployed.
+pub struct Deployed {
+    pub findings: Vec<Finding>,
+    /// The longest visibility timeout of the queues, where it could be read.
+    pub visibility_s: Option<u64>,
+}
+
+/// Reads everything that is deployed. What can't be read is a finding, too.
+impl Deployed {
+    pub async fn read(clients: &Clients, wanted: &Wanted) -> Self {
+        let (mut findings, mut visibility_s) = (Vec::new(), None);
+        for name in &wanted.queues {
+            let (more, visibility) = queue(clients, name, wanted).await;
+            findings.extend(more);
+            visibility_s = visibility_s.max(visibility);
+        }
+        findings.extend(table(clients, wanted).await);
+        findings.extend(configuration_set(clients, &wanted.configuration_set).await);
+        findings.extend(account(clients).await);
+        Self { findings, visibility_s }
+    }
+}
+
+fn setting(what: impl Into<String>, from: impl Into<String>) -> Finding {
+    Finding::new(Part::Settings, what, from)
+}
+
+type Attributes = HashMap<QueueAttributeName, String>;
+
+async fn attributes(clients: &Clients, name: &str) -> Result<Attributes, String> {
+    let url = clients.sqs.get_queue_url().queue_name(name).send().await.map_err(|error| chain(&error))?.queue_url.unwrap_or_default();
+    let request = clients.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+    Ok(request.send().await.map_err(|error| chain(&error))?.attributes.unwrap_or_default())
+}
+
+async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>, Option<u64>) {
+    let dead_name = Queue::dead_letter_name(name);
+    let from = |name: &str| format!("SQS GetQueueAttributes of {name}");
+    let (live, dead) = match (attributes(clients, name).await, attributes(clients, &dead_name).await) {
+        (Ok(live), Ok(dead)) => (live, dead),
+        (Err(error), _) => {
+            return (vec![setting(format!("queue {name}"), from(name)).unreadable(error).mend("issei setup")], None);
+        }
+        (_, Err(error)) => {
+            return (vec![setting(format!("queue {dead_name}"), from(&dead_name)).unreadable(error).mend("issei setup")], None);
+        }
+    };
+    let number = |of: &Attributes, attribute: QueueAttributeName| of.get(&attribute).and_then(|value| value.parse::<u64>().ok());
+    let or_none = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+
+    let handler = wanted.timing.handler.as_secs();
+    let visibility = number(&live, QueueAttributeName::VisibilityTimeout);
+    let mut findings = vec![
+        setting(format!("queue {name}: visibility timeout, seconds"), from(name))
+            .rule(
+                format!("6 x handler timeout ({handler} s) or more"),
+                "a message must not come back while it is handled (Lambda developer guide)",
+            )
+            .found(or_none(visibility), visibility.is_some_and(|visibility| visibility >= handler * 6))
+            .mend("issei setup, or correct VisibilityTimeout in the stack"),
+    ];
+
+    let redrive = live.get(&QueueAttributeName::RedrivePolicy).and_then(|policy| serde_json::from_str::<serde_json::Value>(policy).ok());
+    let target = redrive.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str()).unwrap_or("none").to_owned();
+    let receives = redrive.as_ref().map(|policy| &policy["maxReceiveCount"]).and_then(|receives| {
+        // SQS gives a number or a text, as it was put.
+        receives.as_u64().or_else(|| receives.as_str()?.parse().ok())
+    });
+    findings.push(
+        setting(format!("queue {name}: dead-letter queue"), from(name))
+            .rule(&dead_name, "a message that can't be handled must be kept where somebody looks")
+            .found(&target, target.rsplit(':').next() == Some(dead_name.as_str()))
+            .mend("issei setup, or correct RedrivePolicy in the stack"),
+    );
+    findings.push(
+        setting(format!("queue {name}: receives before the dead-letter queue"), from(name))
+            .rule(format!("{RECEIVES_MIN} or more"), "a passing fault must not bury good messages")
+            .found(or_none(receives), receives.is_some_and(|receives| receives >= RECEIVES_MIN))
+            .mend("set max_receives, then issei setup"),
+    );
+    findings.push(retention(name, &dead_name, &live, &dead, wanted, from(&dead_name)));
+    for (name, of) in [(name, &live), (dead_name.as_str(), &dead)] {
+        let key = of.get(&QueueAttributeName::KmsMasterKeyId).filter(|key| !key.is_empty());
+        let own = of.get(&QueueAttributeName::SqsManagedSseEnabled).is_some_and(|on| on == "true");
+        let value = key.map_or_else(|| if own { "SQS's own key".to_owned() } else { "off".to_owned() }, |key| format!("KMS key {key}"));
+        findings.push(
+            setting(format!("queue {name}: encryption"), from(name))
+                .rule("on", "messages hold mail addresses")
+                .found(value, own || key.is_some())
+                .mend("issei setup, or SqsManagedSseEnabled in the stack"),
+        );
+    }
+    (findings, visibility)
+}
+
+/// Nothing that a queue, a dead-letter queue or a backup can bring back may outlive the ledger.
+fn retention(name: &str, dead_name: &str, live: &Attributes, dead: &Attributes, wanted: &Wanted, from: String) -> Finding {
+    let seconds = |of: &Attributes| of.get(&QueueAttributeName::MessageRetentionPeriod).and_then(|value| value.parse::<u64>().ok());
+    let finding = setting(format!("queues {name} and {dead_name}: retention, seconds"), from).rule(
+        format!(
+            "{dead_name} keeps longer than {name}, and both together with {RECOVERY_DAYS} days of backups less than the ledger's {} days",
+            wanted.ledger_days
+        ),
+        "a message that outlives the ledger's memory would be sent again; a dead letter keeps the age that it had (SQS developer guide)",
+    );
+    let Some((live, dead)) = seconds(live).zip(seconds(dead)) else { return finding.unreadable("no MessageRetentionPeriod") };
+    let fits = live + dead + RECOVERY_DAYS * SECONDS_A_DAY < wanted.ledger_days * SECONDS_A_DAY;
+    finding
+        .found(format!("{live} and {dead}"), live < dead && fits)
+        .mend("correct retention_s and dead_letter_retention_s, then issei setup")
+}
+
+async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
+    let name = &wanted.table;
+    let from = |call: &str| format!("DynamoDB {call} of {name}");
+    let mut findings = Vec::new();
+    match clients.dynamodb.describe_table().table_name(name).send().await {
+        Ok(answer) => {
+            let table = answer.table;
+            let protected = table.as_ref().and_then(|table| table.deletion_protection_enabled);
+            findings.push(
+                setting(format!("table {name}: deletion protection"), from("DescribeTable"))
+                    .rule("on", "a ledger that is gone has forgotten who was sent to")
+                    .found(protected.map_or("not told".to_owned(), |on| on.to_string()), protected == Some(true))
+                    .mend(format!("aws dynamodb update-table --table-name {name} --deletion-protection-enabled")),
+            );
+            let billing = table.and_then(|table| table.billing_mode_summary).and_then(|summary| summary.billing_mode);
+            findings.push(
+                setting(format!("table {name}: billing mode"), from("DescribeTable"))
+                    .rule("PAY_PER_REQUEST", "a broadcast is a burst; provisioned capacity would throttle its claims")
+                    .found(billing.as_ref().map_or("not told", BillingMode::as_str), billing == Some(BillingMode::PayPerRequest))
+                    .mend(format!("aws dynamodb update-table --table-name {name} --billing-mode PAY_PER_REQUEST")),
+            );
+        }
+        Err(error) => findings.push(setting(format!("table {name}"), from("DescribeTable")).unreadable(chain(&error)).mend("issei setup")),
+    }
+    let finding = setting(format!("table {name}: time to live"), from("DescribeTimeToLive"))
+        .rule("on, by expires_at", "pages and chunks hold mail addresses, and go when nothing can bring a message back");
+    findings.push(match clients.dynamodb.describe_time_to_live().table_name(name).send().await {
+        Ok(answer) => {
+            let description = answer.time_to_live_description;
+            let attribute = description.as_ref().and_then(|description| description.attribute_name.as_deref()).unwrap_or_default();
+            let status = description.as_ref().and_then(|description| description.time_to_live_status.as_ref());
+            let holds = matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) && attribute == "expires_at";
+            finding.found(format!("{} {attribute}", status.map_or("not told", TimeToLiveStatus::as_str)), holds).mend("issei setup")
+        }
+        Err(error) => finding.unreadable(chain(&error)),
+    });
+    let finding = setting(format!("table {name}: point-in-time recovery"), from("DescribeContinuousBackups"))
+        .rule("on", "the ledger is the only proof of who was sent to");
+    findings.push(match clients.dynamodb.describe_continuous_backups().table_name(name).send().await {
+        Ok(answer) => {
+            let recovery = answer.continuous_backups_description.and_then(|backups| backups.point_in_time_recovery_description);
+            let status = recovery.and_then(|recovery| recovery.point_in_time_recovery_status);
+            let holds = status == Some(PointInTimeRecoveryStatus::Enabled);
+            finding.found(status.as_ref().map_or("not told", PointInTimeRecoveryStatus::as_str), holds).mend("issei setup")
+        }
+        Err(error) => finding.unreadable(chain(&error)),
+    });
+    findings
+}
+
+async fn configuration_set(clients: &Clients, name: &str) -> Vec<Finding> {
+    let sending = setting(format!("configuration set {name}: sending"), format!("SES GetConfigurationSet of {name}"))
+        .rule("told", "whether it is on says what a sender that nobody knows of could do");
+    let sending = match clients.ses.get_configuration_set().configuration_set_name(name).send().await {
+        // On or off: both are sound states, and the certificate says which.
+        Ok(answer) => match answer.sending_options.map(|options| options.sending_enabled) {
+            Some(on) => sending.found(if on { "on" } else { "off" }, true),
+            None => sending.unreadable("SES did not tell"),
+        },
+        Err(error) => sending.unreadable(chain(&error)).mend("issei setup"),
+    };
+    let events = setting(format!("configuration set {name}: events"), format!("SES GetConfigurationSetEventDestinations of {name}")).rule(
+        format!("one enabled destination with {}", EVENTS.iter().map(EventType::as_str).collect::<Vec<_>>().join(", ")),
+        "what becomes of a message, and the end of doubt, comes by events alone",
+    );
+    let events = match clients.ses.get_configuration_set_event_destinations().configuration_set_name(name).send().await {
+        Ok(answer) => {
+            let destinations = answer.event_destinations.unwrap_or_default();
+            let all = |types: &[EventType]| EVENTS.iter().all(|wanted| types.contains(wanted));
+            let holds = destinations.iter().any(|destination| destination.enabled && all(&destination.matching_event_types));
+            let told: Vec<String> = destinations
+                .iter()
+                .map(|destination| {
+                    let types: Vec<&str> = destination.matching_event_types.iter().map(EventType::as_str).collect();
+                    format!("{} ({}): {}", destination.name, if destination.enabled { "on" } else { "off" }, types.join(", "))
+                })
+                .collect();
+            let value = if told.is_empty() { "none".to_owned() } else { told.join("; ") };
+            events.found(value, holds).mend("deploy the event destination: infra/README.md")
+        }
+        Err(error) => events.unreadable(chain(&error)),
+    };
+    vec![sending, events]
+}
+
+async fn account(clients: &Clients) -> Vec<Finding> {
+    let from = "SES GetAccount";
+    let answer = match clients.ses.get_account().send().await {
+        Ok(answer) => answer,
+        Err(error) => return vec![setting("SES account", from).unreadable(chain(&error)).mend("grant ses:GetAccount")],
+    };
+    let status = answer.enforcement_status.unwrap_or_else(|| "not told".to_owned());
+    vec![
+        setting("SES account: out of the sandbox", from)
+            .rule("true", "in the sandbox SES takes verified addresses only, and 200 a day (SES developer guide)")
+            .found(answer.production_access_enabled, answer.production_access_enabled)
+            .mend("ask for production access in the SES console"),
+        setting("SES account: standing", from)
+            .rule("HEALTHY", "AWS pauses an account under probation when it gets worse")
+            .found(&status, status == "HEALTHY")
+            .mend("read the case in the SES console before you send more"),
+    ]
+}

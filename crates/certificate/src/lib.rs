@@ -1,0 +1,18 @@
+//! The certificate: what is deployed, who took part and what the ledger holds, each with where it was
+//! read and the rule that it is held against; and the verdict that follows.
+//!
+//! It fails closed. What this crate must never do: call a broadcast converged while anything could not
+//! be read, or while any message, claim or event could still cause a send.
+
+mod certificate;
+mod data;
+mod deployed;
+mod finding;
+mod queues;
+mod services;
+mod signed;
+
+pub use certificate::{Certificate, Certifier, Kind, Outcomes, Verdict};
+pub use deployed::{Deployed, Wanted};
+pub use finding::{Finding, Judgement, Part};
+pub use signed::{Keys, PublicKey, SignatureError, Signed};

@@ -1,0 +1,83 @@
+//! The source part: every run of a producer, consumer and feedback consumer that took part, by its
+//! heartbeats.
+
+use std::time::Duration;
+
+use issei_ledger::{Broadcast, Heartbeat, Ledger, LedgerError, ServiceKind};
+use jiff::Timestamp;
+
+use crate::finding::{Finding, Part};
+
+/// What the heartbeats say.
+pub(crate) struct Services {
+    /// Those who took part, and those who are not over.
+    pub(crate) relevant: Vec<Heartbeat>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Reads the heartbeats. `held` is how long a service that fell silent may still have anything under way.
+pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, held: Duration, now: Timestamp) -> Services {
+    let epoch = Finding::new(Part::Source, "the ledger's epoch", "ledger item `ledger lineage`");
+    let all = Finding::new(Part::Source, "runs of services", "ledger items `services#DAY`");
+    let (found, number) = match (ledger.heartbeats(broadcast.created_at).await, ledger.epoch().await) {
+        (Ok(found), Ok(Some(number))) => (found, number),
+        (Err(error), _) | (_, Err(error)) => return unreadable(&error, vec![epoch, all]),
+        (_, Ok(None)) => {
+            return Services { relevant: Vec::new(), findings: vec![epoch.unreadable("no service has ever started with this ledger")] };
+        }
+    };
+    let ended = broadcast.audit_trail.last().map_or(now, |entry| entry.at);
+    let took_part = |run: &Heartbeat| run.started_at <= ended && run.over_at(held) >= broadcast.created_at;
+    // Whoever is not over could still send, whenever it began.
+    let relevant: Vec<Heartbeat> = found.into_iter().filter(|run| took_part(run) || run.over_at(held) > now).collect();
+    let mut findings = vec![epoch.rule("it can be read", "whoever works in an older one may have forgotten sends").found(number, true)];
+    let sent = broadcast.granted > 0;
+    for kind in [ServiceKind::Producer, ServiceKind::Consumer] {
+        let count = relevant.iter().filter(|run| run.service == kind && took_part(run)).count();
+        let needed = kind == ServiceKind::Producer || sent;
+        let finding = Finding::new(Part::Source, format!("runs of the {} that took part", kind.as_str()), "ledger items `services#DAY`");
+        let rule = if needed { "at least one" } else { "any number: no permit was granted" };
+        findings
+            .push(finding.rule(rule, "what was done was done by somebody, whose build must be known").found(count, count > 0 || !needed));
+    }
+    findings.extend(relevant.iter().map(|run| judge(run, number, held, now)));
+    Services { relevant, findings }
+}
+
+/// A run is known by its version and build, works in the ledger's epoch, and is over or alive: one that fell
+/// silent may be stuck, and go on.
+fn judge(run: &Heartbeat, epoch: u64, held: Duration, now: Timestamp) -> Finding {
+    let finding = Finding::new(Part::Source, run.actor.clone(), "ledger items `services#DAY`");
+    let digest = |text: &str| text.chars().take(12).collect::<String>();
+    let is_over = run.over_at(held) <= now;
+    let state = match run.ended_at {
+        Some(at) => format!("ended at {at}"),
+        None if run.is_alive(now) => format!("alive, seen at {}", run.seen_at),
+        None => format!("silent since {}", run.seen_at),
+    };
+    let value = format!(
+        "version {}, build {}, settings {}, ledger epoch {}, {state}",
+        run.version,
+        digest(&run.build),
+        digest(&run.settings),
+        run.ledger_epoch
+    );
+    let is_of_epoch = run.ledger_epoch == epoch || is_over;
+    let is_known = !run.version.is_empty() && !run.build.is_empty();
+    let holds = is_known && is_of_epoch && (is_over || run.is_alive(now));
+    let rule = format!(
+        "version and build known; in epoch {epoch}, or over; seen in the last 30 s, or ended, or silent for more than {} s",
+        held.as_secs()
+    );
+    let mend = if is_of_epoch {
+        format!("wait until {}, or end that process, and certify again", run.over_at(held))
+    } else {
+        format!("it works in the forgotten epoch {}: end that process, and certify again", run.ledger_epoch)
+    };
+    finding.rule(rule, "a sender that nobody knows of could still send").found(value, holds).mend(mend)
+}
+
+fn unreadable(error: &LedgerError, findings: Vec<Finding>) -> Services {
+    let findings = findings.into_iter().map(|finding| finding.unreadable(error)).collect();
+    Services { relevant: Vec::new(), findings }
+}

@@ -1,0 +1,130 @@
+//! `issei certify` and `issei verify`: saying with evidence that it is over, and checking who said so.
+
+use std::path::Path;
+
+use anyhow::Context;
+use issei_certificate::{Certificate, Finding, Judgement, Keys, Kind, Part, PublicKey, Signed, Verdict};
+
+use crate::Ended;
+use crate::args::{CertifyOptions, VerifyOptions};
+use crate::commands::serve::on_signal;
+use crate::logs::say;
+use crate::parts::Parts;
+use crate::settings::Settings;
+
+pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_json: bool) -> anyhow::Result<Ended> {
+    // The key first: nobody wants to wait for minutes and then hear that it can't be read.
+    let keys = options.signing_key.as_deref().map(read_keys).transpose()?;
+    let parts = Parts::connect(settings).await;
+    let shutdown = on_signal()?;
+    let bar = indicatif::ProgressBar::new_spinner();
+    let certifier = parts.certifier().await?;
+    let tell = |left: std::time::Duration| {
+        bar.set_message(format!("watching the queues for {} s more; Ctrl-C gives the certificate as it is", left.as_secs()));
+        bar.tick();
+    };
+    let certificate = certifier.certify(&options.id, Kind::Broadcast, &shutdown, tell).await?;
+    bar.finish_and_clear();
+    let signed = keys.as_ref().map(|keys| keys.sign(&certificate)).transpose()?;
+    give(&certificate, signed.as_ref(), options.output.as_deref(), as_json)?;
+    if let Some(keys) = &keys
+        && !as_json
+    {
+        say(&format!("\nsigned by key {}; `issei verify` checks it with the public key, without any network", keys.public().fingerprint()));
+    }
+    Ok(ended(certificate.verdict))
+}
+
+/// Prints the certificate, and writes it where it was asked for.
+pub(crate) fn give(certificate: &Certificate, signed: Option<&Signed>, output: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
+    let json = match signed {
+        Some(signed) => serde_json::to_string(signed)?,
+        None => serde_json::to_string(certificate)?,
+    };
+    if let Some(path) = output {
+        std::fs::write(path, &json).with_context(|| format!("the certificate can't be written to {}", path.display()))?;
+    }
+    if as_json {
+        say(&json);
+    } else {
+        print(certificate);
+    }
+    Ok(())
+}
+
+pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()));
+    let key = PublicKey::from_pem(&read(&options.public_key)?).with_context(|| format!("{}", options.public_key.display()))?;
+    let file = options.file.display();
+    let certificate = Signed::parse(&read(&options.file)?).and_then(|signed| signed.verify(&key)).with_context(|| format!("{file}"))?;
+    if as_json {
+        say(&serde_json::to_string(&certificate)?);
+    } else {
+        print(&certificate);
+        say(&format!("\nthe signature is that of key {}", key.fingerprint()));
+    }
+    // Whoever signed it may have been wrong about what follows from the findings.
+    let judged = certificate.judged();
+    if judged != certificate.verdict {
+        anyhow::bail!("the certificate says {} and its own findings give {judged}; don't rely on it", certificate.verdict);
+    }
+    if let Kind::Rehearsal { expires_at, .. } = &certificate.kind {
+        say(&format!("a rehearsal's certificate is good until {expires_at}"));
+    }
+    Ok(ended(judged))
+}
+
+pub(crate) fn read_keys(path: &Path) -> anyhow::Result<Keys> {
+    let pem = std::fs::read_to_string(path).with_context(|| {
+        format!("the signing key {} can't be read; make one with `openssl genpkey -algorithm ed25519 -out FILE`", path.display())
+    })?;
+    Keys::from_pem(&pem).with_context(|| format!("{}", path.display()))
+}
+
+pub(crate) fn ended(verdict: Verdict) -> Ended {
+    match verdict {
+        Verdict::Converged => Ended::Well,
+        Verdict::InDoubt(_) => Ended::InDoubt,
+        Verdict::NotConverged => Ended::Refused,
+    }
+}
+
+fn print(certificate: &Certificate) {
+    say(&format!("{}  {}", certificate.verdict, certificate.broadcast_id));
+    let outcomes = &certificate.outcomes;
+    say(&format!(
+        "{} in the audience: {} accepted, {} rejected, {} in doubt, {} not sent, {} skipped; events: {} delivered, {} bounced, {} complained",
+        outcomes.audience,
+        outcomes.accepted,
+        outcomes.rejected,
+        outcomes.in_doubt,
+        outcomes.not_sent,
+        outcomes.skipped,
+        outcomes.delivered,
+        outcomes.bounced,
+        outcomes.complained
+    ));
+    say(&format!("issued at {} by {} with issei {}", certificate.issued_at, certificate.issued_by, certificate.issued_with));
+    say(&format!("command {}\naudience {}", certificate.command_hash, certificate.audience_hash));
+    for (part, title) in [(Part::Settings, "settings"), (Part::Source, "source"), (Part::Data, "data")] {
+        say(&format!("\n{title}"));
+        certificate.findings.iter().filter(|finding| finding.part == part).for_each(show);
+    }
+}
+
+/// One finding, for people: the value, and where it does not hold the rule, the reason and what to do.
+pub(crate) fn show(finding: &Finding) {
+    let mark = match finding.judgement {
+        Judgement::Holds => "ok        ",
+        Judgement::Broken => "BROKEN    ",
+        Judgement::Unreadable => "UNREADABLE",
+    };
+    say(&format!("  {mark}  {}: {}", finding.what, finding.value));
+    if !finding.holds() {
+        say(&format!("              rule: {}; {}", finding.rule, finding.why));
+        say(&format!("              read: {}", finding.read_from));
+        if let Some(mend) = &finding.mend {
+            say(&format!("              do:   {mend}"));
+        }
+    }
+}

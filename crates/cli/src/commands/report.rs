@@ -1,0 +1,39 @@
+//! `issei report`: one page that shows what became of a broadcast, without any network.
+
+use anyhow::{Context, bail};
+use askama::Template;
+use issei_certificate::{PublicKey, Signed};
+
+use crate::Ended;
+use crate::args::ReportOptions;
+use crate::commands::status::Status;
+use crate::logs::say;
+use crate::pages::{Live, Report, STYLE};
+use crate::parts::{Parts, VERSION};
+use crate::settings::Settings;
+
+pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow::Result<Ended> {
+    let words = options.lang.words();
+    let parts = Parts::connect(settings).await;
+    let ledger = parts.ledger();
+    let (certificate, signed_by) = match (&options.certificate, &options.public_key) {
+        (Some(file), Some(key)) => {
+            let read = |path: &std::path::Path| std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()));
+            let key = PublicKey::from_pem(&read(key)?)?;
+            let certificate = Signed::parse(&read(file)?)?.verify(&key).with_context(|| format!("{}", file.display()))?;
+            if certificate.broadcast_id != options.id {
+                bail!("{} is the certificate of `{}`, and the report is about `{}`", file.display(), certificate.broadcast_id, options.id);
+            }
+            (Some(certificate), Some(key.fingerprint()))
+        }
+        _ => (None, None),
+    };
+    let (status, timeline) = (Status::read(&parts, &options.id, true).await?, ledger.timeline(&options.id).await?);
+    let trail = ledger.broadcast(&options.id).await?.audit_trail;
+    let live = Live::of(words, status, trail, &timeline, false);
+    let page = Report { words, style: STYLE, live, certificate, signed_by, made_at: parts.clock.wall(), version: VERSION };
+    let html = page.render()?;
+    std::fs::write(&options.output, html).with_context(|| format!("the report can't be written to {}", options.output.display()))?;
+    say(&format!("{} written; it holds no addresses and needs no network", options.output.display()));
+    Ok(Ended::Well)
+}

@@ -1,0 +1,85 @@
+//! `issei console`: a page on 127.0.0.1, with the credentials of whoever started it. Nothing is deployed.
+//!
+//! What it must never do: answer to anybody who does not have the token that it printed, or change anything
+//! for a request that does not come from its own page.
+
+mod guard;
+mod routes;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use issei_clock::Instant;
+use issei_schema::BroadcastId;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+
+use crate::Ended;
+use crate::args::ConsoleOptions;
+use crate::commands::serve::on_signal;
+use crate::logs::say;
+use crate::pages::{Language, Live};
+use crate::parts::Parts;
+use crate::settings::Settings;
+
+/// Several people look at the same broadcast every two seconds; AWS is asked once a second at most.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The last rendering of each broadcast, by language, and when it was made.
+type Renderings = HashMap<(BroadcastId, &'static str), (Instant, String)>;
+
+/// What all requests share.
+pub(crate) struct Console {
+    parts: Parts,
+    /// Whoever has it may look and act.
+    token: String,
+    /// Every form carries it; no other site can know it.
+    csrf: String,
+    port: u16,
+    seen: Mutex<Renderings>,
+}
+
+pub(crate) async fn run(settings: &Settings, options: &ConsoleOptions) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let shutdown = on_signal()?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("the console can't listen on {address}; choose another --port, or 0 for any that is free"))?;
+    let port = listener.local_addr()?.port();
+    let (token, csrf) = (parts.token(), parts.token());
+    say(&format!("http://127.0.0.1:{port}/?token={token}"));
+    say("Only whoever has this address can use the console. Ctrl-C ends it.");
+    let console = Arc::new(Console { parts, token, csrf, port, seen: Mutex::default() });
+    let ended = shutdown.clone();
+    axum::serve(listener, routes::router(console)).with_graceful_shutdown(async move { ended.cancelled().await }).await?;
+    Ok(Ended::Well)
+}
+
+impl Console {
+    /// How a broadcast stands, with its timeline and audit trail.
+    async fn live(&self, id: &BroadcastId, language: Language) -> anyhow::Result<Live> {
+        let ledger = self.parts.ledger();
+        let status = crate::commands::status::Status::read(&self.parts, id, false).await?;
+        let (timeline, trail) = (ledger.timeline(id).await?, ledger.broadcast(id).await?.audit_trail);
+        Ok(Live::of(language.words(), status, trail, &timeline, true))
+    }
+
+    /// The part of the page that is replaced, at most a second old.
+    async fn fragment(&self, id: &BroadcastId, language: Language) -> anyhow::Result<String> {
+        let now = self.parts.clock.now();
+        let key = (id.clone(), language.words().language);
+        // Held while it is read, so that those who come meanwhile wait for this reading.
+        let mut seen = self.seen.lock().await;
+        seen.retain(|_, (at, _)| now.saturating_duration_since(*at) < FRESH);
+        if let Some((_, html)) = seen.get(&key) {
+            return Ok(html.clone());
+        }
+        let html = askama::Template::render(&self.live(id, language).await?)?;
+        seen.insert(key, (self.parts.clock.now(), html.clone()));
+        Ok(html)
+    }
+}

@@ -1,0 +1,223 @@
+//! The console's pages and forms.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Form, Path, Query, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, StatusCode};
+use issei_ledger::{BroadcastState, LedgerError, Transition};
+use issei_schema::BroadcastId;
+use serde::Deserialize;
+
+use super::Console;
+use super::guard::{guard, is_same};
+use crate::commands::stop;
+use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, actions, grouped};
+
+type Shared = State<Arc<Console>>;
+
+/// An error as a page.
+pub(super) struct Failed(anyhow::Error);
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let is_missing = matches!(self.0.downcast_ref(), Some(LedgerError::NoBroadcast { .. }));
+        let status = if is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY };
+        tracing::warn!(error = format!("{:#}", self.0), "a page of the console can't be shown");
+        (status, format!("{:#}", self.0)).into_response()
+    }
+}
+
+type Page = Result<Response, Failed>;
+
+pub(super) fn router(console: Arc<Console>) -> Router {
+    Router::new()
+        .route("/", get(list))
+        .route("/stop-all", post(stop_all))
+        .route("/b/{id}", get(broadcast))
+        .route("/b/{id}/live", get(live))
+        .route("/b/{id}/evidence", get(evidence))
+        .route("/b/{id}/{verb}", post(act))
+        .route("/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
+        .route("/console.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
+        .layer(from_fn_with_state(console.clone(), guard))
+        .with_state(console)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+#[derive(Default, Deserialize)]
+struct Asked {
+    lang: Option<String>,
+}
+
+/// The language that was asked for, or chosen before, or that the browser prefers; and whether to
+/// remember it.
+fn language(asked: &Asked, headers: &HeaderMap) -> (Language, bool) {
+    let of = |text: &str| match text {
+        "ja" => Some(Language::Ja),
+        "en" => Some(Language::En),
+        _ => None,
+    };
+    if let Some(language) = asked.lang.as_deref().and_then(of) {
+        return (language, true);
+    }
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let chosen = text(header::COOKIE).split(';').find_map(|pair| of(pair.trim().strip_prefix("lang=")?));
+    let preferred = || text(header::ACCEPT_LANGUAGE).split(',').find_map(|part| of(part.trim().get(..2)?));
+    (chosen.or_else(preferred).unwrap_or_default(), false)
+}
+
+fn page(template: &impl Template, language: Language, remember: bool, status: StatusCode) -> Page {
+    let mut response = (status, Html(template.render()?)).into_response();
+    if remember {
+        let cookie = format!("lang={}; SameSite=Strict; Path=/", language.words().language);
+        response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_str(&cookie)?);
+    }
+    Ok(response)
+}
+
+async fn list(State(console): Shared, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+    list_page(&console, language(&asked, &headers), None, StatusCode::OK).await
+}
+
+async fn list_page(console: &Console, (language, remember): (Language, bool), message: Option<String>, status: StatusCode) -> Page {
+    let (ledger, words) = (console.parts.ledger(), language.words());
+    let mut broadcasts = Vec::new();
+    for id in ledger.known_broadcasts().await? {
+        let broadcast = ledger.broadcast(&id).await?;
+        broadcasts.push(Listed {
+            id: id.to_string(),
+            state: words.state(broadcast.broadcast_state),
+            is_over: broadcast.broadcast_state.is_over(),
+            created_at: broadcast.created_at,
+            recipients: grouped(broadcast.recipients),
+        });
+    }
+    broadcasts.sort_by_key(|one| (one.is_over, std::cmp::Reverse(one.created_at)));
+    let closing = ledger.closing().await?.map(|closing| format!("{} ({})", closing.reason, closing.closed_by));
+    page(&List { words, broadcasts, csrf: console.csrf.clone(), closing, message }, language, remember, status)
+}
+
+async fn broadcast(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+    broadcast_page(&console, &parse(id)?, language(&asked, &headers), Ok(None)).await
+}
+
+/// `said` is what became of a form.
+async fn broadcast_page(
+    console: &Console,
+    id: &BroadcastId,
+    (language, remember): (Language, bool),
+    said: Result<Option<String>, (StatusCode, String)>,
+) -> Page {
+    let words = language.words();
+    let live = console.live(id, language).await?;
+    let actions = actions(words, live.status.state);
+    let leak_s = console.parts.settings.timing().longest_leak().as_secs();
+    let (status, message, failed) = match said {
+        Ok(message) => (StatusCode::OK, message, false),
+        Err((status, message)) => (status, Some(message), true),
+    };
+    let template = BroadcastPage { words, live, csrf: console.csrf.clone(), actions, leak_s, message, failed };
+    page(&template, language, remember, status)
+}
+
+async fn live(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+    let (language, _) = language(&asked, &headers);
+    Ok(Html(console.fragment(&parse(id)?, language).await?).into_response())
+}
+
+async fn evidence(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+    let (language, remember) = language(&asked, &headers);
+    let certificate = console.parts.certifier().await?.glance(&parse(id)?).await?;
+    page(&Evidence { words: language.words(), certificate }, language, remember, StatusCode::OK)
+}
+
+#[derive(Deserialize)]
+struct Deed {
+    csrf: String,
+    reason: String,
+    confirm: String,
+}
+
+impl Deed {
+    /// Says why it may not be done.
+    fn check(&self, console: &Console, must_be: &str) -> Result<(), (StatusCode, String)> {
+        if !is_same(&self.csrf, &console.csrf) {
+            return Err((StatusCode::FORBIDDEN, "the form is from another run of the console; load the page again".to_owned()));
+        }
+        if self.confirm != must_be {
+            return Err((StatusCode::UNPROCESSABLE_ENTITY, format!("nothing was done: type `{must_be}` to confirm")));
+        }
+        if self.reason.trim().is_empty() {
+            return Err((StatusCode::UNPROCESSABLE_ENTITY, "nothing was done: give a reason for the audit trail".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+async fn act(State(console): Shared, Path((id, verb)): Path<(String, String)>, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
+    let (id, asked) = (parse(id)?, Asked::default());
+    let said = match deed.check(&console, id.as_str()) {
+        Ok(()) => carry_out(&console, &id, &verb, &deed.reason).await,
+        Err(refused) => Err(refused),
+    };
+    broadcast_page(&console, &id, language(&asked, &headers), said).await
+}
+
+/// One conditional write. A refusal names the state that the broadcast is in.
+async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
+    let bad = |error: anyhow::Error| (StatusCode::BAD_GATEWAY, format!("{error:#}"));
+    let (ledger, actor) = (console.parts.ledger(), console.parts.operator().await.map_err(bad)?);
+    let from = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?.broadcast_state;
+    let to = match (verb, from) {
+        ("stop", _) => {
+            let ended = stop::end(&ledger, id, &actor, reason).await;
+            ended.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
+            return Ok(Some(format!("stop {id}: `issei stop {id}` waits for the proof, `issei certify {id}` signs it")));
+        }
+        ("pause", _) => BroadcastState::Paused,
+        ("resume", BroadcastState::Paused) | ("approve", BroadcastState::Holding) => BroadcastState::Running,
+        ("resume" | "approve", _) => return Err((StatusCode::CONFLICT, format!("broadcast `{id}` is {from}; {verb} is not for that"))),
+        _ => return Err((StatusCode::NOT_FOUND, format!("there is no such action: {verb}"))),
+    };
+    match ledger.transition(id, Transition { to, actor: &actor, reason }).await {
+        Ok(broadcast) => Ok(Some(format!("{verb} {id}: {}", broadcast.broadcast_state))),
+        Err(error) => Err((StatusCode::CONFLICT, error.to_string())),
+    }
+}
+
+async fn stop_all(State(console): Shared, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
+    let language = language(&Asked::default(), &headers);
+    if let Err((status, reason)) = deed.check(&console, language.0.words().confirm_all) {
+        return list_page(&console, language, Some(reason), status).await;
+    }
+    let (ledger, actor) = (console.parts.ledger(), console.parts.operator().await?);
+    ledger.close(&actor, &deed.reason).await?;
+    let mut stopped = Vec::new();
+    for id in ledger.open_broadcasts().await? {
+        match stop::end(&ledger, &id, &actor, &deed.reason).await {
+            // One that has just ended by itself is no failure.
+            Ok(()) | Err(LedgerError::Transition { .. }) => stopped.push(id.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    list_page(&console, language, Some(format!("stop --all: {}", stopped.join(", "))), StatusCode::OK).await
+}
+
+fn parse(id: String) -> Result<BroadcastId, Failed> {
+    BroadcastId::try_from(id).map_err(|reason| Failed(anyhow::anyhow!("the broadcast's id {reason}")))
+}

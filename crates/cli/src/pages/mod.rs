@@ -1,0 +1,185 @@
+//! What the report and the console show, in English and Japanese. Everything that comes from outside is
+//! escaped by the templates; nothing is fetched from anywhere.
+
+mod plot;
+mod words;
+
+use askama::Template;
+use issei_certificate::{Certificate, Judgement, Verdict};
+use issei_ledger::{AuditEntry, BroadcastState, Moment};
+use jiff::Timestamp;
+
+use crate::commands::status::Status;
+
+pub(crate) use words::{Language, Words};
+
+pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
+pub(crate) const SCRIPT: &str = include_str!("../../templates/console.js");
+
+/// A count with its name and its share of the recipients.
+pub(crate) struct Count {
+    name: &'static str,
+    /// For the style, and for those who test.
+    id: &'static str,
+    value: String,
+    percent: Option<u64>,
+}
+
+/// How a broadcast stands, as a part of a page that can be replaced.
+#[derive(Template)]
+#[template(path = "live.html")]
+pub(crate) struct Live {
+    pub(crate) words: &'static Words,
+    pub(crate) status: Status,
+    pub(crate) counts: Vec<Count>,
+    pub(crate) audit_trail: Vec<AuditEntry>,
+    /// Made by us of numbers alone.
+    pub(crate) plot: String,
+    pub(crate) refreshes: bool,
+}
+
+impl Live {
+    pub(crate) fn of(words: &'static Words, status: Status, audit_trail: Vec<AuditEntry>, timeline: &[Moment], refreshes: bool) -> Self {
+        let share = |count: u64| Some(count.saturating_mul(100).checked_div(status.recipients).unwrap_or(0).min(100));
+        let count =
+            |name: &'static str, id: &'static str, value: u64, percent: Option<u64>| Count { name, id, value: grouped(value), percent };
+        let counts = vec![
+            count(words.audience, "audience", status.audience, None),
+            count(words.skipped, "skipped", status.skipped, None),
+            count(words.permitted, "permitted", status.permitted, share(status.permitted)),
+            count(words.accepted, "accepted", status.accepted, share(status.accepted)),
+            count(words.delivered, "delivered", status.delivered, share(status.delivered)),
+            count(words.bounced, "bounced", status.bounced, share(status.bounced)),
+            count(words.complained, "complained", status.complained, share(status.complained)),
+            count(words.rejected, "rejected", status.rejected, share(status.rejected)),
+            count(words.in_doubt, "in-doubt", status.in_doubt, share(status.in_doubt)),
+        ];
+        let plot = plot::timeline(words, timeline);
+        Self { words, status, counts, audit_trail, plot, refreshes }
+    }
+
+    fn state(&self) -> &'static str {
+        self.words.state(self.status.state)
+    }
+}
+
+/// A page of its own, with its style in it.
+#[derive(Template)]
+#[template(path = "report.html")]
+pub(crate) struct Report {
+    pub(crate) words: &'static Words,
+    pub(crate) style: &'static str,
+    pub(crate) live: Live,
+    pub(crate) certificate: Option<Certificate>,
+    /// The key that has signed it, where it was verified.
+    pub(crate) signed_by: Option<String>,
+    pub(crate) made_at: Timestamp,
+    pub(crate) version: &'static str,
+}
+
+/// Every broadcast.
+#[derive(Template)]
+#[template(path = "list.html")]
+pub(crate) struct List {
+    pub(crate) words: &'static Words,
+    pub(crate) broadcasts: Vec<Listed>,
+    pub(crate) csrf: String,
+    pub(crate) closing: Option<String>,
+    pub(crate) message: Option<String>,
+}
+
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    pub(crate) state: &'static str,
+    pub(crate) is_over: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) recipients: String,
+}
+
+/// One broadcast, with what can be done to it.
+#[derive(Template)]
+#[template(path = "broadcast.html")]
+pub(crate) struct BroadcastPage {
+    pub(crate) words: &'static Words,
+    pub(crate) live: Live,
+    pub(crate) csrf: String,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) leak_s: u64,
+    pub(crate) message: Option<String>,
+    pub(crate) failed: bool,
+}
+
+/// What an operator may do now.
+pub(crate) struct Action {
+    pub(crate) verb: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) hint: &'static str,
+    pub(crate) dangerous: bool,
+}
+
+/// The evidence as it stands.
+#[derive(Template)]
+#[template(path = "evidence.html")]
+pub(crate) struct Evidence {
+    pub(crate) words: &'static Words,
+    pub(crate) certificate: Certificate,
+}
+
+/// What can be done in this state. The ledger judges again.
+pub(crate) fn actions(words: &'static Words, state: BroadcastState) -> Vec<Action> {
+    let stop = Action { verb: "stop", name: words.stop, hint: words.stop_hint, dangerous: true };
+    let pause = Action { verb: "pause", name: words.pause, hint: words.pause_hint, dangerous: false };
+    let resume = Action { verb: "resume", name: words.resume, hint: words.resume_hint, dangerous: false };
+    let approve = Action { verb: "approve", name: words.approve, hint: words.approve_hint, dangerous: false };
+    match state {
+        BroadcastState::Enumerating => vec![stop],
+        BroadcastState::Running => vec![pause, stop],
+        BroadcastState::Paused => vec![resume, stop],
+        BroadcastState::Holding => vec![approve, stop],
+        BroadcastState::Stopping | BroadcastState::Stopped | BroadcastState::Complete => Vec::new(),
+    }
+}
+
+/// A number with its thousands apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn class_of(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Converged => "good",
+        Verdict::InDoubt(_) => "doubt",
+        Verdict::NotConverged => "bad",
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the templates call it so")]
+fn mark_of(judgement: &Judgement) -> &'static str {
+    match judgement {
+        Judgement::Holds => "good",
+        Judgement::Broken | Judgement::Unreadable => "bad",
+    }
+}
+
+/// To the second, which is enough for people.
+fn to_second(at: &Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,144 @@
+//! Every word of the pages, in each language. One struct, so that a language that lacks a word does not
+//! compile.
+
+use clap::ValueEnum;
+use issei_ledger::BroadcastState;
+
+/// The language of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    #[default]
+    En,
+    Ja,
+}
+
+impl Language {
+    pub(crate) fn words(self) -> &'static Words {
+        match self {
+            Self::En => &ENGLISH,
+            Self::Ja => &JAPANESE,
+        }
+    }
+}
+
+macro_rules! words {
+    ($($name:ident: $english:literal, $japanese:literal;)+) => {
+        /// The words of one language.
+        pub(crate) struct Words {
+            $(pub(crate) $name: &'static str,)+
+        }
+
+        const ENGLISH: Words = Words { $($name: $english,)+ };
+        const JAPANESE: Words = Words { $($name: $japanese,)+ };
+
+        #[cfg(test)]
+        fn all() -> Vec<(&'static str, &'static str, &'static str)> {
+            vec![$((stringify!($name), $english, $japanese),)+]
+        }
+    };
+}
+
+words! {
+    language: "en", "ja";
+    broadcasts: "Broadcasts", "一斉送信の一覧";
+    broadcast: "Broadcast", "一斉送信";
+    state: "State", "状態";
+    enumerating: "enumerating", "宛先の確定中";
+    running: "running", "送信中";
+    paused: "paused", "一時停止中";
+    holding: "holding after the canary", "先行送信後の承認待ち";
+    stopping: "stopping", "停止処理中";
+    stopped: "stopped", "停止済み";
+    complete: "complete", "完了";
+    audience: "Audience", "対象者";
+    recipients: "Recipients", "宛先数";
+    skipped: "Skipped", "対象外";
+    permitted: "Permitted", "送信許可";
+    accepted: "Accepted", "受理";
+    delivered: "Delivered", "配信";
+    bounced: "Bounced", "不達";
+    complained: "Complained", "苦情";
+    rejected: "Rejected", "拒否";
+    in_doubt: "In doubt", "不明";
+    timeline: "Timeline", "時間の経過";
+    no_timeline: "Nothing has been sent yet.", "まだ何も送信されていません。";
+    minutes: "minutes since the first permit", "最初の許可からの分";
+    seconds: "seconds since the first permit", "最初の許可からの秒";
+    queues: "Queues", "キュー";
+    queue: "Queue", "キュー";
+    waiting: "Waiting", "待機";
+    in_flight: "In flight", "処理中";
+    delayed: "Delayed", "遅延";
+    dead_letters: "Dead letters", "デッドレター";
+    services: "Services", "サービス";
+    alive: "alive", "稼働中";
+    silent: "silent", "応答なし";
+    no_services: "No service is alive.", "稼働中のサービスはありません。";
+    seen_ago: "seen, seconds ago", "最終確認(秒前)";
+    version: "Version", "バージョン";
+    audit_trail: "Audit trail", "監査証跡";
+    when: "When", "日時";
+    who: "Who", "実行者";
+    step: "Step", "操作";
+    why: "Why", "理由";
+    actions: "Actions", "操作";
+    stop: "Stop for ever", "完全に停止";
+    stop_hint: "Ends this broadcast. It can never go on.", "この一斉送信を終了します。再開はできません。";
+    pause: "Pause", "一時停止";
+    pause_hint: "No more permits until it is resumed.", "再開するまで新しい送信許可を出しません。";
+    resume: "Resume", "再開";
+    resume_hint: "Permits are granted again.", "送信許可を再び出します。";
+    approve: "Approve the canary", "先行送信を承認";
+    approve_hint: "The rest of the audience is sent to.", "残りの宛先へ送信します。";
+    stop_all: "Stop everything", "すべて停止";
+    stop_all_hint: "Ends every broadcast, and refuses new ones until `issei open`.", "すべての一斉送信を終了し、`issei open` まで新規を受け付けません。";
+    reason: "Reason (for the audit trail)", "理由(監査証跡に残ります)";
+    confirm: "To confirm, type", "確認のため、次を入力してください:";
+    confirm_all: "STOP ALL", "STOP ALL";
+    leak: "Recipients whose permits are out may still be sent to for this many seconds:", "発行済みの許可により、次の秒数まで送信が続くことがあります:";
+    closed: "Closed for new broadcasts.", "新規の一斉送信は受け付けていません。";
+    no_broadcasts: "There is no broadcast yet.", "一斉送信はまだありません。";
+    evidence: "Evidence", "証拠";
+    evidence_hint: "As it stands at this moment. The queues are not watched here; `issei certify` does that and signs.", "現時点の状態です。ここではキューを監視しません。監視と署名は `issei certify` が行います。";
+    certificate: "Certificate", "証明書";
+    no_certificate: "Not part of this report. `issei certify` gives one, and `issei report --certificate FILE` shows it.", "この報告書には含まれていません。`issei certify` で発行し、`issei report --certificate FILE` で表示できます。";
+    signed_by: "Signature verified, key", "署名検証済み、鍵";
+    unsigned: "The signature was not verified here: `issei verify FILE --public-key KEY` does.", "署名はここでは検証していません。`issei verify FILE --public-key KEY` で検証できます。";
+    finding: "Finding", "確認項目";
+    value: "Value", "値";
+    read_from: "Read from", "取得元";
+    rule: "Rule", "規則";
+    created: "Created", "作成日時";
+    back: "All broadcasts", "一覧へ戻る";
+    updated: "As of", "更新時刻";
+    lost: "The connection to the console is lost. What you see may be old.", "コンソールとの接続が切れました。表示は古い可能性があります。";
+    report: "Report", "報告書";
+    made_with: "made with issei", "作成: issei";
+    told: "Counts are told by the services, a second or so old; the certificate counts exactly.", "件数はサービスの報告値で約1秒前のものです。正確な数は証明書にあります。";
+}
+
+impl Words {
+    pub(crate) fn state(&self, state: BroadcastState) -> &'static str {
+        match state {
+            BroadcastState::Enumerating => self.enumerating,
+            BroadcastState::Running => self.running,
+            BroadcastState::Paused => self.paused,
+            BroadcastState::Holding => self.holding,
+            BroadcastState::Stopping => self.stopping,
+            BroadcastState::Stopped => self.stopped,
+            BroadcastState::Complete => self.complete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_word_is_there_in_both_languages() {
+        for (name, english, japanese) in super::all() {
+            assert!(!english.is_empty() && !japanese.is_empty(), "{name}");
+            let is_command = matches!(name, "language" | "confirm_all");
+            assert!(is_command || !japanese.is_ascii(), "{name} is not Japanese: {japanese}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Heartbeats: every run of a service writes down that it lives, which build it is and with which
+//! settings, so that a status can show who works and a certificate can name everybody who took part.
+//!
+//! A heartbeat gives no right to anything, and its absence takes none away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use issei_schema::Actor;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::item::{Item, Key, n, read, s};
+use crate::{Ledger, LedgerError};
+
+/// How often a service writes that it lives.
+pub(crate) const BEAT_EVERY: Duration = Duration::from_secs(10);
+/// Three beats missed: whoever has not been seen for so long is not counted as alive.
+const SILENT_AFTER: SignedDuration = SignedDuration::from_secs(30);
+/// Nothing has been received since the last beat.
+const NOTHING: i64 = i64::MAX;
+
+/// Which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceKind {
+    Producer,
+    Consumer,
+    Feedback,
+}
+
+impl ServiceKind {
+    /// The name in the ledger and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+            Self::Feedback => "feedback",
+        }
+    }
+}
+
+/// One run of a service, from its start to its end.
+#[derive(Clone, Debug)]
+pub struct Incarnation {
+    service: ServiceKind,
+    actor: Actor,
+    token: String,
+    version: String,
+    build: String,
+    settings: String,
+    /// When the oldest message received since the last beat was sent, in milliseconds of the epoch.
+    oldest_message: Arc<AtomicI64>,
+}
+
+impl Incarnation {
+    /// `token` tells this run from every other; `build` is the digest of the executable, and
+    /// `settings` that of the settings in force.
+    #[must_use]
+    pub fn new(service: ServiceKind, actor: Actor, token: String, version: String, build: String, settings: String) -> Self {
+        Self { service, actor, token, version, build, settings, oldest_message: Arc::new(AtomicI64::new(NOTHING)) }
+    }
+
+    /// Who this is, for the audit trail.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The version and the digest of the settings, which a rehearsal must have had too.
+    #[must_use]
+    pub fn version_and_settings(&self) -> (&str, &str) {
+        (&self.version, &self.settings)
+    }
+
+    /// Notes a message that was received.
+    pub fn note_message(&self, sent_at_ms: i64) {
+        self.oldest_message.fetch_min(sent_at_ms, Ordering::Relaxed);
+    }
+}
+
+/// A heartbeat as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub service: ServiceKind,
+    /// Tells this run from every other.
+    pub token: String,
+    pub actor: String,
+    pub version: String,
+    /// Digest of the executable.
+    pub build: String,
+    /// Digest of the settings in force.
+    pub settings: String,
+    /// The ledger's epoch in which it works.
+    pub ledger_epoch: u64,
+    pub started_at: Timestamp,
+    pub seen_at: Timestamp,
+    /// When it ended in good order; nothing where it lives or was killed.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
+    /// When the oldest message that it received in the ten seconds before was sent.
+    #[serde(default)]
+    pub oldest_message_at: Option<Timestamp>,
+}
+
+impl Heartbeat {
+    /// Says whether it was seen lately and has not said that it ended.
+    #[must_use]
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.ended_at.is_none() && now.duration_since(self.seen_at) <= SILENT_AFTER
+    }
+
+    /// The moment after which it can have nothing under way: where it said that it ended, then; where it
+    /// fell silent, `held` after the first beat that it missed.
+    #[must_use]
+    pub fn over_at(&self, held: Duration) -> Timestamp {
+        self.ended_at.unwrap_or_else(|| self.seen_at.saturating_add(BEAT_EVERY + held).unwrap_or(Timestamp::MAX))
+    }
+}
+
+impl Ledger {
+    /// The first beat of a run, or of its work in another epoch of the ledger.
+    pub(crate) async fn begin_heartbeat(&self, run: &Incarnation, ledger_epoch: u64) -> Result<Heartbeat, LedgerError> {
+        let now = self.clock.wall();
+        let heartbeat = Heartbeat {
+            service: run.service,
+            token: run.token.clone(),
+            actor: run.actor.to_string(),
+            version: run.version.clone(),
+            build: run.build.clone(),
+            settings: run.settings.clone(),
+            ledger_epoch,
+            started_at: now,
+            seen_at: now,
+            ended_at: None,
+            oldest_message_at: None,
+        };
+        self.write_beat(&heartbeat).await?;
+        Ok(heartbeat)
+    }
+
+    /// Writes that the run still lives.
+    pub(crate) async fn beat(&self, run: &Incarnation, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
+        heartbeat.seen_at = self.clock.wall();
+        heartbeat.oldest_message_at = Timestamp::from_millisecond(run.oldest_message.swap(NOTHING, Ordering::Relaxed)).ok();
+        self.write_beat(heartbeat).await
+    }
+
+    /// Writes that the run ended in good order: it has nothing under way and nothing in hand.
+    pub(crate) async fn end_heartbeat(&self, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
+        heartbeat.seen_at = self.clock.wall();
+        heartbeat.ended_at = Some(heartbeat.seen_at);
+        self.write_beat(heartbeat).await
+    }
+
+    /// Only the run itself writes this item, so it needs no condition.
+    async fn write_beat(&self, heartbeat: &Heartbeat) -> Result<(), LedgerError> {
+        let key = Key::service(day(heartbeat.seen_at), heartbeat.service.as_str(), &heartbeat.token);
+        let mut item: Item = serde_dynamo::to_item(heartbeat).map_err(|error| LedgerError::corrupt(key.name(), error))?;
+        item.extend(key.into_item());
+        item.insert("expires_at".to_owned(), n(self.expires_at()));
+        self.db.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(LedgerError::call("PutItem"))?;
+        Ok(())
+    }
+
+    /// Every run of a service that was seen since this moment, or not long before it, the longest seen
+    /// last. One call for each day.
+    pub async fn heartbeats(&self, since: Timestamp) -> Result<Vec<Heartbeat>, LedgerError> {
+        let mut newest: HashMap<String, Heartbeat> = HashMap::new();
+        // A day earlier, for the midnight just past and for clocks that differ.
+        for day in day(since) - 1..=day(self.clock.wall()) + 1 {
+            let mut after = None;
+            loop {
+                let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :services");
+                let query = query.expression_attribute_values(":services", s(Key::services(day)));
+                let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+                for item in answer.items.unwrap_or_default() {
+                    let heartbeat: Heartbeat = read(item)?;
+                    let known = newest.entry(heartbeat.token.clone()).or_insert_with(|| heartbeat.clone());
+                    if known.seen_at < heartbeat.seen_at {
+                        *known = heartbeat;
+                    }
+                }
+                after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        let mut all: Vec<Heartbeat> = newest.into_values().collect();
+        all.sort_by(|one, other| (other.seen_at, &other.token).cmp(&(one.seen_at, &one.token)));
+        Ok(all)
+    }
+}
+
+/// A run has an item for each day on which it was seen, so that who lives now is read with three calls,
+/// however many there were in the months before.
+fn day(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(86_400)
+}

@@ -1,0 +1,118 @@
+//! Headless Chromium, driven over `WebDriver`.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+/// A browser with a fresh profile. Ended when dropped.
+pub struct Browser {
+    pub page: Client,
+    driver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one, in a window of this size; none where there is no driver, which is an error in CI.
+    ///
+    /// # Panics
+    /// Where the driver does not start, or CI has none.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    pub async fn start(width: u32, height: u32) -> Option<Self> {
+        let path = std::env::var("ISSEI_TEST_CHROMEDRIVER").unwrap_or_else(|_| "/usr/bin/chromedriver".to_owned());
+        if !std::path::Path::new(&path).exists() {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{path} is not there");
+            eprintln!("SKIPPED: {path} is not there; install chromium-driver, or set ISSEI_TEST_CHROMEDRIVER");
+            return None;
+        }
+        let port = free_port();
+        let profile = tempfile::tempdir().unwrap();
+        let driver = Command::new(&path)
+            .args([format!("--port={port}"), "--allowed-ips=127.0.0.1".to_owned()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        for _ in 0..300 {
+            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            &format!("--user-data-dir={}", profile.path().display()),
+            &format!("--window-size={width},{height}"),
+        ]
+        .map(str::to_owned);
+        let mut capabilities = serde_json::Map::new();
+        capabilities.insert("browserName".to_owned(), json!("chrome"));
+        // A headless window can't be narrower than 500 pixels; a phone's width has to be emulated.
+        let mut options = json!({ "args": arguments });
+        if width < 500 {
+            options["mobileEmulation"] = json!({ "deviceMetrics": { "width": width, "height": height, "pixelRatio": 2.0 } });
+        }
+        capabilities.insert("goog:chromeOptions".to_owned(), options);
+        let page = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .unwrap();
+        Some(Self { page, driver, _profile: profile })
+    }
+
+    /// The text of the first element of this selector.
+    pub async fn text(&self, selector: &str) -> String {
+        self.page.find(fantoccini::Locator::Css(selector)).await.unwrap().text().await.unwrap()
+    }
+
+    /// What a script of one expression gives.
+    pub async fn value(&self, expression: &str) -> Value {
+        self.page.execute(&format!("return {expression}"), Vec::new()).await.unwrap()
+    }
+
+    /// Waits until an expression is true.
+    pub async fn wait_until(&self, expression: &str) {
+        for _ in 0..200 {
+            if self.value(expression).await == json!(true) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("not so after 20 s: {expression}; the page says: {}", self.text("body").await);
+    }
+
+    /// A picture of the page, where `ISSEI_TEST_SCREENSHOTS` names a directory for them.
+    pub async fn picture(&self, name: &str) {
+        if let Ok(directory) = std::env::var("ISSEI_TEST_SCREENSHOTS") {
+            std::fs::write(format!("{directory}/{name}.png"), self.page.screenshot().await.unwrap()).unwrap();
+        }
+    }
+
+    /// Nothing is cut off or has to be scrolled to sideways.
+    pub async fn assert_fits(&self) {
+        let over = self.value("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+        assert_eq!(over, json!(0), "the page is wider than the window");
+    }
+
+    pub async fn end(mut self) {
+        self.page.close().await.unwrap();
+        let _ = self.driver.kill().await;
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
