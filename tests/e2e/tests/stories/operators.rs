@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use issei_ledger::{Broadcast, BroadcastState, Transition};
 use issei_schema::Actor;
-use issei_sim::{Account, EntryRule, Fault, Rule};
+use issei_sim::{Account, EntryRule, EventRule, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -13,6 +13,111 @@ use tokio_util::sync::CancellationToken;
 async fn step(world: &World, to: BroadcastState) -> Broadcast {
     let actor: Actor = "an operator".parse().unwrap();
     world.ledger().transition(&"terms".parse().unwrap(), Transition { to, actor: &actor, reason: "a test" }).await.unwrap()
+}
+
+/// A broadcast that was stopped in its midst, with the consumer that worked on it killed: its messages are
+/// in flight, and most of the others wait. Gives how many the provider had accepted.
+async fn stopped_in_the_midst() -> (World, u64) {
+    let account = Account { max_send_rate: 100.0, ..Account::default() };
+    let world = World::new(WorldOptions { account, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
+    let consumer = tokio::spawn(world.consumer().await.run(CancellationToken::new()));
+    while world.cloud.accepted() < 20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    consumer.abort();
+    let _ = consumer.await;
+    step(&world, BroadcastState::Stopping).await;
+    step(&world, BroadcastState::Stopped).await;
+    let accepted = world.cloud.accepted();
+    assert!((20..100).contains(&accepted), "{accepted}");
+    (world, accepted)
+}
+
+/// Everything runs until nothing is left to do, and nobody was sent to.
+async fn assert_nothing_is_sent(world: &World, accepted: u64) {
+    let stop = CancellationToken::new();
+    let services = world.start(&stop).await;
+    world.assert_drained().await;
+    while world.queue("commands").await.depths().await.unwrap()[..2] != [0, 0] {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.cancel();
+    services.join_all().await;
+    assert_eq!(world.cloud.accepted(), accepted, "a stopped broadcast was sent on");
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Stopped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_consumer_does_not_bring_a_stopped_broadcast_back() {
+    let (world, accepted) = stopped_in_the_midst().await;
+    world.cloud.show_all_messages();
+    assert_nothing_is_sent(&world, accepted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_visibility_timeout_does_not_bring_a_stopped_broadcast_back() {
+    let (world, accepted) = stopped_in_the_midst().await;
+    // Again and again, while consumers are at work.
+    let showing = async {
+        loop {
+            world.cloud.show_all_messages();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = assert_nothing_is_sent(&world, accepted) => {}
+        () = showing => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_does_not_bring_a_stopped_broadcast_back() {
+    let (world, accepted) = stopped_in_the_midst().await;
+    let chunks = world.queue("chunks").await;
+    world.cloud.show_all_messages();
+    let mut buried = 0;
+    loop {
+        let messages = chunks.receive(10, Duration::ZERO).await.unwrap();
+        for message in &messages {
+            chunks.bury(message, "a test").await.unwrap();
+        }
+        buried += messages.len();
+        if messages.is_empty() {
+            break;
+        }
+    }
+    assert!(buried > 0);
+    chunks.redrive().await.unwrap();
+    assert_nothing_is_sent(&world, accepted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_old_command_does_not_bring_a_stopped_broadcast_back() {
+    let (world, accepted) = stopped_in_the_midst().await;
+    world.cloud.show_all_messages();
+    let command = world.ledger().command(&"terms".parse().unwrap()).await.unwrap();
+    for _ in 0..5 {
+        world.post_command(&command).await;
+    }
+    assert_nothing_is_sent(&world, accepted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restored_messages_do_not_bring_a_stopped_broadcast_back() {
+    let (mut world, accepted) = stopped_in_the_midst().await;
+    world.cloud.show_all_messages();
+    let broadcast = world.broadcast("terms").await;
+    for seq in 0..broadcast.pages {
+        for message in world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap().messages(&broadcast.broadcast_id) {
+            world.queue("chunks").await.send(&message.to_body(), Duration::ZERO).await.unwrap();
+        }
+    }
+    // Hours later, when no lease and no permit of then is left.
+    world.later(SignedDuration::from_hours(5));
+    assert_nothing_is_sent(&world, accepted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,6 +133,40 @@ async fn a_canary_goes_first_and_the_rest_waits_for_approval() {
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_went_well_lets_the_rest_go_by_itself_and_one_that_did_not_waits_for_a_person() {
+    for (bounce, goes_on) in [(None, true), (Some("user000003"), false)] {
+        let events = Events { queue: Some("feedback".to_owned()), ..Events::default() };
+        let mut world = World::new(WorldOptions { account: Account { events, ..Account::default() }, ..WorldOptions::default() }).await;
+        let rule = |address: &str| EventRule { address: address.to_owned(), event: "Bounce".to_owned() };
+        world.cloud.configure(|account| account.events.rules.extend(bounce.map(rule)));
+        let body = |body: &mut serde_json::Value| (body["canary"], body["canary_approval"]) = (json!(20), json!("evidence"));
+        world.post_command(&command("terms", body)).await;
+        world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+        // Neither without events, nor before the wait is over.
+        world.later(SignedDuration::from_mins(16));
+        world.feedback().await.sweep().await.unwrap();
+        assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Holding);
+        world.later(SignedDuration::from_mins(-16));
+        world.take_events().await;
+        world.feedback().await.sweep().await.unwrap();
+        assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Holding);
+        world.later(SignedDuration::from_mins(16));
+        world.feedback().await.sweep().await.unwrap();
+        let broadcast = world.broadcast("terms").await;
+        if !goes_on {
+            assert_eq!(broadcast.broadcast_state, BroadcastState::Holding, "1 of 20 bounced");
+            assert_eq!(world.cloud.accepted(), 20);
+            continue;
+        }
+        let entry = broadcast.audit_trail.last().unwrap();
+        assert!(entry.step == "holding -> running" && entry.reason.contains("20 accepted, 20 delivered"), "{entry:?}");
+        world.cloud.show_all_messages();
+        assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+        judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

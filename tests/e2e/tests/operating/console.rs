@@ -1,0 +1,162 @@
+//! The console: who may use it, and what an operator does with it in a browser.
+
+use std::time::Duration;
+
+use fantoccini::Locator;
+use fantoccini::key::Key;
+use issei_sim::{Account, Fault, Rule};
+use issei_test_support::{Browser, Process, Processes, command_body, judge};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// One request, as raw as an attacker sends it. Gives the status line and everything after.
+async fn raw(port: u16, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = format!("{head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn status(answer: &str) -> &str {
+    answer.split_whitespace().nth(1).unwrap_or(answer)
+}
+
+async fn running_slowly() -> (Processes, Vec<Process>) {
+    let events = Processes::account_with_events();
+    let world = Processes::new(2_000, Account { max_send_rate: 50.0, ..events }).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
+    let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    for _ in 0..300 {
+        if world.cloud.accepted() >= 20 {
+            return (world, services);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nothing is sent: {}", world.log("consumer"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_its_own_page_can_make_the_console_act() {
+    let (world, services) = running_slowly().await;
+    let (console, url) = world.start_console().await;
+    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
+    let host = format!("Host: 127.0.0.1:{port}");
+    let cookie = format!("Cookie: issei_console={token}");
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let deed = |csrf: &str, confirm: &str| format!("csrf={csrf}&reason=test&confirm={confirm}");
+
+    // Neither without the token, nor with another, nor under a name that somebody points here.
+    for head in [
+        format!("GET / HTTP/1.1\r\n{host}"),
+        format!("GET /?token=0 HTTP/1.1\r\n{host}"),
+        format!("GET /b/terms HTTP/1.1\r\n{host}\r\nCookie: issei_console=0"),
+        format!("POST /b/terms/stop HTTP/1.1\r\n{host}\r\n{form}"),
+    ] {
+        assert_eq!(status(&raw(port, &head, "").await), "401", "{head}");
+    }
+    let rebound = format!("GET / HTTP/1.1\r\nHost: evil.example:{port}\r\n{cookie}");
+    assert_eq!(status(&raw(port, &rebound, "").await), "421");
+
+    // A page with everything that keeps others out, and the word that every form must carry.
+    let page = raw(port, &format!("GET /b/terms HTTP/1.1\r\n{host}\r\n{cookie}"), "").await;
+    assert_eq!(status(&page), "200", "{page}");
+    assert!(page.contains("content-security-policy: default-src 'none'") && page.contains("frame-ancestors 'none'"), "{page}");
+    let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+
+    // Another site's form, even with the cookie; a guessed word; a confirmation that was not typed.
+    let post = format!("POST /b/terms/stop HTTP/1.1\r\n{host}\r\n{cookie}\r\n{form}");
+    let foreign = format!("{post}\r\nOrigin: https://evil.example");
+    assert_eq!(status(&raw(port, &foreign, &deed(&csrf, "terms")).await), "403");
+    assert_eq!(status(&raw(port, &post, &deed("0", "terms")).await), "403");
+    assert_eq!(status(&raw(port, &post, &deed(&csrf, "term")).await), "422");
+    assert_eq!(status(&raw(port, &post, &format!("csrf={csrf}&reason=+&confirm=terms")).await), "422");
+    assert_eq!(status(&raw(port, &post.replace("stop", "resume"), &deed(&csrf, "terms")).await), "409");
+    assert_eq!(status(&raw(port, &format!("GET /b/terms/stop HTTP/1.1\r\n{host}\r\n{cookie}"), "").await), "405");
+    assert_eq!(status(&raw(port, &format!("GET /b/nobody HTTP/1.1\r\n{host}\r\n{cookie}"), "").await), "404");
+    assert!(world.run(&["status", "terms", "--json"]).await.contains("\"state\":\"running\""), "something of this stopped it");
+
+    // With all of it, it stops.
+    assert_eq!(status(&raw(port, &post, &deed(&csrf, "terms")).await), "200");
+    world.wait_for("terms", "stopped").await;
+    console.end().await;
+    for service in services {
+        service.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_follows_and_stops_a_broadcast_in_a_browser_by_keyboard_and_on_a_phone() {
+    let Some(phone) = Browser::start(390, 844).await else { return };
+    let Some(desk) = Browser::start(1_280, 900).await else { return };
+    let (world, services) = running_slowly().await;
+    // A reason is text from outside; it must never become part of the page.
+    let (console, url) = world.start_console().await;
+
+    // Two people follow the same broadcast.
+    for browser in [&phone, &desk] {
+        browser.page.goto(url.as_str()).await.unwrap();
+        browser.wait_until("document.querySelector('#broadcasts a') !== null").await;
+        assert!(!browser.page.current_url().await.unwrap().as_str().contains("token="), "the token stays in the address");
+        browser.page.find(Locator::Css("#broadcasts a")).await.unwrap().click().await.unwrap();
+        browser.wait_until("document.querySelector('#live svg') !== null").await;
+        browser.assert_fits().await;
+    }
+    let before: u64 = desk.text("#count-accepted").await.replace(',', "").trim().parse().unwrap();
+    desk.wait_until(&format!("Number(document.getElementById('count-accepted').textContent.replace(/,/g, '')) > {before}")).await;
+    assert_eq!(desk.text("#state").await, "running");
+    desk.picture("console-desk").await;
+
+    // In Japanese, and at the width of a phone.
+    phone.page.find(Locator::Css("a[hreflang=ja]")).await.unwrap().click().await.unwrap();
+    phone.wait_until("document.documentElement.lang === 'ja' && document.getElementById('state').textContent === '送信中'").await;
+    phone.assert_fits().await;
+    phone.picture("console-phone").await;
+
+    // Pause and stop, by keyboard alone: to the summary, Enter, and on from there by Tab.
+    by_keyboard(&desk, "pause", "<script>document.title='owned'</script>", "terms").await;
+    desk.wait_until("document.getElementById('state').textContent === 'paused'").await;
+    assert!(desk.text("#audit").await.contains("<script>document.title='owned'</script>"));
+    assert_ne!(desk.value("document.title").await, json!("owned"));
+    assert_eq!(desk.value("document.querySelector('#form-stop button').disabled").await, json!(true));
+    by_keyboard(&desk, "stop", "the wrong text", "terms").await;
+    desk.wait_until("document.getElementById('state').textContent.startsWith('stop')").await;
+    world.wait_for("terms", "stopped").await;
+    // The other one sees it without doing anything.
+    phone.wait_until("document.getElementById('state').textContent === '停止済み'").await;
+    let after = world.cloud.accepted();
+    assert!(after < 2_000, "{after}");
+
+    desk.page.find(Locator::LinkText("Evidence")).await.unwrap().click().await.unwrap();
+    desk.wait_until("document.querySelector('#findings') !== null").await;
+    assert_eq!(desk.text("#verdict").await, "NOT_CONVERGED", "a glance is never a certificate");
+    desk.picture("console-evidence").await;
+    assert_eq!(world.cloud.accepted(), after);
+    console.end().await;
+    desk.end().await;
+    phone.end().await;
+    for service in services {
+        service.end().await;
+    }
+    assert_eq!(judge(&world.cloud, "terms").duplicates(), Vec::<&str>::new());
+}
+
+/// Opens an action, fills it in and sends it, with keys alone.
+async fn by_keyboard(browser: &Browser, verb: &str, reason: &str, confirm: &str) {
+    let summary = browser.page.find(Locator::Css(&format!("#open-{verb}"))).await.unwrap();
+    summary.send_keys(&Key::Enter.to_string()).await.unwrap();
+    // To the reason, to the confirmation, and Enter in a field sends the form.
+    summary.send_keys(&Key::Tab.to_string()).await.unwrap();
+    let focused = |what: &str| format!("document.activeElement.name === '{what}'");
+    browser.wait_until(&focused("reason")).await;
+    let field = browser.page.active_element().await.unwrap();
+    field.send_keys(&format!("{reason}{}", Key::Tab)).await.unwrap();
+    browser.wait_until(&focused("confirm")).await;
+    let field = browser.page.active_element().await.unwrap();
+    field.send_keys(&format!("{confirm}{}", Key::Enter)).await.unwrap();
+    browser.wait_until("document.getElementById('message') !== null").await;
+}

@@ -1,0 +1,127 @@
+//! The game day, as the runbooks tell it: their own commands, line by line, in both languages.
+
+use std::path::Path;
+use std::time::Duration;
+
+use issei_clock::Clock;
+
+use issei_sim::{Account, Fault, Rule};
+use issei_test_support::{Process, Processes, command_body, judge, write_keys};
+
+/// The commands of a runbook: lines of its `console` blocks that begin with `$ issei`. A comment at the end
+/// says where one must be refused.
+struct Step {
+    arguments: Vec<String>,
+    refused: bool,
+}
+
+fn runbook(language: &str) -> Vec<Step> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbooks").join(language).join("game-day.md");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let commands = text.lines().filter_map(|line| line.strip_prefix("$ issei "));
+    commands
+        .map(|line| {
+            let (command, comment) = line.split_once('#').unwrap_or((line, ""));
+            Step { arguments: words(command), refused: !comment.is_empty() }
+        })
+        .collect()
+}
+
+/// Words as a shell reads them, as far as the runbooks go: blanks, and double quotes.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in line.trim().chars().chain([' ']) {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn both_languages_run_the_same_commands() {
+    let (english, japanese) = (runbook("en"), runbook("ja"));
+    // Reasons are in the language of whoever writes them.
+    let commands = |steps: &[Step]| {
+        let without_reason = |step: &Step| {
+            let mut arguments = step.arguments.clone();
+            if let Some(at) = arguments.iter().position(|argument| argument == "--reason") {
+                arguments.drain(at..=at + 1);
+            }
+            (arguments, step.refused)
+        };
+        steps.iter().map(without_reason).collect::<Vec<_>>()
+    };
+    assert_eq!(commands(&english), commands(&japanese));
+    assert!(english.len() >= 8, "{}", english.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_game_day_stops_a_runaway_broadcast_and_a_second_person_verifies_it_offline() {
+    tokio::join!(play("en"), play("ja"));
+}
+
+async fn play(language: &str) {
+    let account = Account { max_send_rate: 100.0, ..Processes::account_with_events() };
+    let world = Processes::new(10, account).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
+    let _ = write_keys(&world, "ops", 1);
+    let body = command_body("game-day", |body| {
+        body["audience"] = "rehearsal-20000".into();
+        body["content"]["inline"]["subject"] = "The wrong text for {{name}}".into();
+    });
+    let _ = world.write("game-day.json", &body);
+    let services: Vec<Process> = ["producer", "consumer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
+    let mut after_stop = None;
+    for step in runbook(language) {
+        let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
+        let (verb, before, began) = (arguments[0], world.cloud.accepted(), Clock::system().now());
+        if verb == "certify" {
+            world.carry_events().await;
+        }
+        let (code, output, errors) = world.try_run(&arguments).await;
+        match (verb, step.refused) {
+            ("certify" | "verify", _) => {
+                assert_eq!(code, Some(0), "{arguments:?}: {output}{errors}");
+                assert!(output.starts_with("CONVERGED  game-day\n"), "{output}");
+            }
+            (_, true) => assert!(code == Some(1) || code == Some(3), "{arguments:?} is not refused: {output}"),
+            (_, false) => assert_eq!(code, Some(0), "{arguments:?}: {output}{errors}"),
+        }
+        if verb == "send" && after_stop.is_none() {
+            // It runs away.
+            for _ in 0..600 {
+                if world.cloud.accepted() >= 100 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            assert!(world.cloud.accepted() >= 100, "{}", world.log("consumer"));
+        }
+        if verb == "stop" {
+            let stopped = world.cloud.accepted();
+            let bound: u64 = output.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+            // Between the look at the count and the one write, a second's worth may have gone out besides.
+            assert!(stopped - before <= bound + 200, "{stopped} - {before} > {bound}");
+            assert!(output.contains("nothing of it can be sent or accepted any more"), "{output}");
+            assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+            after_stop = Some(stopped);
+        }
+        if let Some(stopped) = after_stop {
+            assert_eq!(world.cloud.accepted(), stopped, "sent after the stop was proved, at {arguments:?}");
+        }
+    }
+    let stopped = after_stop.unwrap();
+    for service in services {
+        service.end().await;
+    }
+    let judged = judge(&world.cloud, "game-day");
+    assert_eq!((judged.total(), judged.duplicates()), (stopped, Vec::new()));
+    assert!(stopped < 20_000);
+}
