@@ -16,7 +16,7 @@ async fn complete(id: &str) -> (Processes, Vec<Process>) {
     world.wait_for(id, "complete").await;
     let carried = world.carry_events().await;
     assert_eq!(carried, 200, "sent and delivered of everybody");
-    for _ in 0..100 {
+    for _ in 0..600 {
         if world.run(&["status", id, "--json"]).await.contains("\"delivered\":100") {
             return (world, services);
         }

@@ -125,3 +125,29 @@ async fn play(language: &str) {
     assert_eq!((judged.total(), judged.duplicates()), (stopped, Vec::new()));
     assert!(stopped < 20_000);
 }
+
+/// Every command that a runbook names is one that there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runbooks_name_no_command_that_does_not_exist() {
+    let world = Processes::new(1, Account::default()).await;
+    let help = world.run(&["--help"]).await;
+    let known: Vec<&str> =
+        help.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|word| !word.is_empty()).collect();
+    for language in ["en", "ja"] {
+        let (mut named, mut headings) = (0, 0);
+        for page in ["incidents.md", "game-day.md"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbooks").join(language).join(page);
+            let text = std::fs::read_to_string(path).unwrap();
+            headings += text.lines().filter(|line| line.starts_with("## ")).count();
+            for rest in text.split("issei ").skip(1) {
+                let verb: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+                // Prose may go on with any word; a command begins in code.
+                if text.contains(&format!("`issei {verb}")) || text.contains(&format!("$ issei {verb}")) {
+                    assert!(verb.is_empty() || known.contains(&verb.as_str()), "{language}/{page}: issei {verb}");
+                    named += 1;
+                }
+            }
+        }
+        assert!(named > 30 && headings == 10, "{language}: {named} commands, {headings} headings");
+    }
+}

@@ -31,7 +31,7 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
     let command = world.write("next.json", &command_body("next", |_| {}));
     world.run(&["send", &command]).await;
-    for _ in 0..100 {
+    for _ in 0..600 {
         let reasons = world.dead_reasons("ISSEI_COMMANDS_QUEUE").await;
         if let Some(reason) = reasons.first() {
             assert!(reason.contains("wrong text") && reason.contains("issei open"), "{reason}");
@@ -71,7 +71,7 @@ async fn an_operator_learns_what_happened_to_everybody() {
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     world.wait_for("terms", "complete").await;
     world.carry_events().await;
-    for _ in 0..100 {
+    for _ in 0..600 {
         if world.run(&["export", "terms", "--outcome", "delivered"]).await.lines().count() == 50 {
             break;
         }
