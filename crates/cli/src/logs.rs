@@ -2,10 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::args::LogFormat;
+use crate::metrics;
 
 /// The demo provokes every warning there is, so it shows none unless it is asked to.
 pub(crate) fn init(format: LogFormat, is_demo: bool) {
@@ -16,10 +20,13 @@ pub(crate) fn init(format: LogFormat, is_demo: bool) {
         LogFormat::Human => false,
         LogFormat::Json => true,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    let layer = fmt::layer().with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    let layer = if json { layer.json().flatten_event(true).boxed() } else { layer.with_ansi(std::io::stderr().is_terminal()).boxed() };
+    // Metrics are for a machine that asked for them, and no log lines.
+    let log = layer.with_filter(filter).with_filter(filter_fn(|metadata| metadata.target() != metrics::TARGET));
+    let metrics = metrics::Metrics.with_filter(filter_fn(|metadata| metadata.target() == metrics::TARGET));
     // A second subscriber in one process is a test's doing, and the first one serves.
-    let _ =
-        if json { builder.json().flatten_event(true).try_init() } else { builder.with_ansi(std::io::stderr().is_terminal()).try_init() };
+    let _ = tracing_subscriber::registry().with(log).with(metrics).try_init();
 }
 
 /// A line of the result. A reader that has gone away (a closed pipe) is no error.

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod console;
 mod logs;
+mod metrics;
 mod pages;
 mod parts;
 mod settings;
@@ -51,6 +52,9 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
         return certify::verify(options, cli.json);
     }
     let settings = Settings::load(cli.config.as_deref(), cli.settings)?;
+    if settings.metrics {
+        metrics::enable(&settings.metrics_prefix);
+    }
     match cli.command {
         Command::Demo(_) | Command::Verify(_) => Ok(Ended::Well),
         Command::Setup => setup::run(&settings, cli.json).await,

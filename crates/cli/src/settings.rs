@@ -126,6 +126,10 @@ settings! {
     /// Refuse every broadcast that `issei rehearse` has not rehearsed, with this version, these settings
     /// and at least as many recipients.
     require_rehearsal, "ISSEI_REQUIRE_REHEARSAL": bool = false;
+    /// Write metrics for `CloudWatch` to standard output, in embedded metric format.
+    metrics, "ISSEI_METRICS": bool = false;
+    /// The value of the metrics' one dimension, `Prefix`: the prefix of the stack.
+    metrics_prefix, "ISSEI_METRICS_PREFIX": String = "issei".to_owned();
     /// After so many receives a message goes to the dead-letter queue. Used by `setup`.
     max_receives, "ISSEI_MAX_RECEIVES": u32 = 10;
     /// How long messages stay in the queues, in seconds: 60 to 1,209,600. Used by `setup`.

@@ -194,6 +194,7 @@ impl Feedback {
     /// has understood it; except where the broadcast asked for at least once.
     pub(crate) async fn end_if_accepted_twice(&self, broadcast: &Broadcast, chunk: u32, twice: &BTreeSet<usize>) {
         let Some(first) = twice.first() else { return };
+        tracing::info!(target: "issei::metrics", accepted_twice = twice.len() as u64);
         if broadcast.in_doubt == InDoubtPolicy::AtLeastOnce {
             tracing::warn!(broadcast.id = %broadcast.broadcast_id, chunk.seq = chunk, recipients = twice.len(), "accepted twice, as the policy at_least_once allows");
             return;

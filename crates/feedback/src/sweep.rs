@@ -60,6 +60,8 @@ impl Feedback {
             tally.add(&walked);
         }
         let totals = tally.totals();
+        let beyond = totals.accepted.max(broadcast.granted).saturating_sub(broadcast.recipients);
+        tracing::info!(target: "issei::metrics", in_doubt = totals.in_doubt, accepted_beyond_audience = beyond);
         self.end_if_over_limits(&broadcast, proven, totals.bounced, totals.complained).await;
         if broadcast.broadcast_state == BroadcastState::Holding && broadcast.canary_approval == CanaryApproval::Evidence {
             self.approve_if_evident(&broadcast, &tally, proven).await;

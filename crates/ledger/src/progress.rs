@@ -109,6 +109,8 @@ impl Progress {
 impl Ledger {
     /// Adds what a service has done since it last told. `shard` spreads services over items.
     pub async fn add_progress(&self, id: &BroadcastId, shard: u32, progress: Progress) -> Result<(), LedgerError> {
+        let Progress { permitted, accepted, rejected, delivered, bounced, complained, .. } = progress;
+        tracing::info!(target: "issei::metrics", permitted, accepted, rejected, delivered, bounced, complained);
         let second = self.clock.wall().as_second();
         self.add_counts(Key::progress(id, shard % SHARDS), progress).await?;
         self.add_counts(Key::moment(id, second - second.rem_euclid(MOMENT_SECONDS)), progress).await

@@ -3,9 +3,10 @@
 //! never because a queue looks empty.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, LedgerError, Transition};
+use issei_ledger::{Broadcast, BroadcastState, LedgerError, ServiceKind, Transition};
 use issei_schema::{BroadcastId, InDoubtPolicy};
 
 use crate::service::{Producer, ProducerError};
@@ -13,7 +14,13 @@ use crate::service::{Producer, ProducerError};
 /// What was seen of each open broadcast, so that the exact count, which reads every chunk, is only
 /// made where it may succeed.
 #[derive(Default)]
-pub(crate) struct Closer(HashMap<BroadcastId, Seen>);
+pub(crate) struct Closer {
+    seen: HashMap<BroadcastId, Seen>,
+    measured_at: Option<Instant>,
+}
+
+/// How often it is measured whether a broadcast runs that nobody sends.
+const MEASURE_EVERY: Duration = Duration::from_mins(1);
 
 struct Seen {
     /// State, pages frozen, pages enqueued, chunks settled: what moves while somebody works on it.
@@ -29,13 +36,35 @@ struct Seen {
 impl Producer {
     pub(crate) async fn close(&self, closer: &mut Closer) -> Result<(), ProducerError> {
         let open = self.ledger.open_broadcasts().await?;
-        closer.0.retain(|id, _| open.contains(id));
+        if let Err(error) = self.measure(closer, &open).await {
+            tracing::warn!(%error, "who is alive can't be measured now");
+        }
+        closer.seen.retain(|id, _| open.contains(id));
         for id in open {
             // One broadcast that can't be looked at must not keep the others from their end.
             if let Err(error) = self.look_after_one(closer, &id).await {
                 tracing::warn!(%error, broadcast.id = %id, "this broadcast can't be looked after now; trying again");
             }
         }
+        Ok(())
+    }
+
+    /// Says now and then whether a broadcast runs that nobody sends.
+    async fn measure(&self, closer: &mut Closer, open: &[BroadcastId]) -> Result<(), LedgerError> {
+        let now = self.clock.now();
+        if closer.measured_at.is_some_and(|measured| now.saturating_duration_since(measured) < MEASURE_EVERY) {
+            return Ok(());
+        }
+        closer.measured_at = Some(now);
+        let mut running = 0_u64;
+        for id in open {
+            running += u64::from(self.ledger.broadcast(id).await?.broadcast_state == BroadcastState::Running);
+        }
+        let wall = self.clock.wall();
+        let alive =
+            running > 0 && self.ledger.heartbeats(wall).await?.iter().any(|run| run.service == ServiceKind::Consumer && run.is_alive(wall));
+        let running_without_consumer = if alive { 0 } else { running };
+        tracing::info!(target: "issei::metrics", running, running_without_consumer);
         Ok(())
     }
 
@@ -46,7 +75,7 @@ impl Producer {
         let sight = (broadcast.broadcast_state, broadcast.pages, broadcast.enqueued_pages, settled);
         let grants = broadcast.grant_count;
         let new = Seen { sight, since: now, grants, no_grant_since: now, counted_at: None };
-        let seen = closer.0.entry(id.clone()).or_insert(new);
+        let seen = closer.seen.entry(id.clone()).or_insert(new);
         if seen.sight != sight {
             (seen.sight, seen.since, seen.counted_at) = (sight, now, None);
         }

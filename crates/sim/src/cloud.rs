@@ -41,6 +41,9 @@ pub enum StoreKind {
 /// How many calls each service got, by operation.
 pub type Counts = BTreeMap<(&'static str, String), u64>;
 
+/// What each caller asked for, by the access key that signed: service, operation and the resource's name.
+pub type Calls = BTreeMap<String, BTreeSet<(&'static str, String, String)>>;
+
 /// The items of a table at one moment.
 pub struct Backup(Vec<(String, String, String)>);
 
@@ -49,6 +52,7 @@ pub struct Cloud {
     state: Mutex<State>,
     faults: Faults,
     counts: Mutex<Counts>,
+    calls: Mutex<Calls>,
     /// Over every call so far, with its moment and its fault.
     digest: Mutex<DefaultHasher>,
     /// When a send was asked for last, whatever became of it.
@@ -133,6 +137,7 @@ impl Cloud {
             state: Mutex::new(state),
             faults: Faults::new(dice),
             counts: Mutex::new(Counts::new()),
+            calls: Mutex::default(),
             digest: Mutex::default(),
             last_send: Mutex::default(),
             started: options.clock.now(),
@@ -263,6 +268,7 @@ impl Cloud {
             Err(error) => return Answer::Response(error.into_response()),
         };
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((call.service, call.operation.clone())).or_default() += 1;
+        self.record(access_key(&request), &call);
         let fault = self.faults.draw(&call.operation, &call.body);
         let now = self.clock.now();
         if call.operation == "SendBulkEmail" {
@@ -301,6 +307,44 @@ impl Cloud {
             Some(Fault::ErrorAfter) => Answer::Response(injected_error()),
             Some(Fault::TruncateAfter) => Answer::Response(response.map(|body| body.slice(..body.len() / 2))),
             _ => Answer::Response(response),
+        }
+    }
+
+    /// What each caller has asked for so far.
+    pub fn calls(&self) -> Calls {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn record(&self, caller: String, call: &Call) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = calls.entry(caller).or_default();
+        let mut note = |operation: &str, resource: &str| {
+            let entry = (call.service, operation.to_owned(), resource.to_owned());
+            if !calls.contains(&entry) {
+                calls.insert(entry);
+            }
+        };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        match call.operation.as_str() {
+            // Allowed action by action (DynamoDB developer guide, "IAM and transactions").
+            "TransactWriteItems" => {
+                for (kind, inner) in call.body["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten() {
+                    let operation = if kind == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{kind}Item") };
+                    note(&operation, &text(&inner["TableName"]));
+                }
+            }
+            "BatchGetItem" => {
+                for (table, _) in call.body["RequestItems"].as_object().into_iter().flatten() {
+                    note("BatchGetItem", table);
+                }
+            }
+            "StartMessageMoveTask" => note("StartMessageMoveTask", text(&call.body["SourceArn"]).rsplit(':').next().unwrap_or_default()),
+            operation => {
+                let named = [&call.body["TableName"], &call.body["QueueName"], &call.body["ConfigurationSetName"]];
+                let url = text(&call.body["QueueUrl"]);
+                let resource = named.into_iter().find_map(Value::as_str).or_else(|| url.rsplit('/').next().filter(|name| !name.is_empty()));
+                note(operation, resource.unwrap_or_default());
+            }
         }
     }
 
@@ -351,6 +395,12 @@ impl Cloud {
             }
         }
     }
+}
+
+/// The access key of a signed request (AWS general reference, "Signature Version 4").
+fn access_key(request: &Request<Bytes>) -> String {
+    let header = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    header.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default().to_owned()
 }
 
 fn injected_error() -> Response<Bytes> {

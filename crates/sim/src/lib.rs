@@ -21,7 +21,7 @@ mod store;
 mod sts;
 
 pub use account::{Account, EntryRule};
-pub use cloud::{Backup, Cloud, Counts, Options, StoreKind};
+pub use cloud::{Backup, Calls, Cloud, Counts, Options, StoreKind};
 pub use connector::connector;
 pub use events::{Envelope, EventRule, Events};
 pub use faults::{Fault, Rule};
