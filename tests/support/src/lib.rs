@@ -9,11 +9,13 @@
 mod browser;
 mod judge;
 mod processes;
+mod stack;
 mod users;
 mod world;
 
 pub use browser::Browser;
 pub use judge::{Judged, judge};
 pub use processes::{Process, Processes, aws_url, write_keys};
+pub use stack::StackOutputs;
 pub use users::{Users, command, command_body};
 pub use world::{World, WorldOptions};

@@ -35,6 +35,8 @@ pub struct Processes {
     directory: TempDir,
     environment: BTreeMap<String, String>,
     listening: Listening,
+    /// The endpoint of SQS and DynamoDB.
+    aws: String,
 }
 
 /// A running process. Killed without mercy when dropped.
@@ -42,6 +44,15 @@ pub struct Process(Child);
 
 impl Processes {
     pub async fn new(users: u32, account: Account) -> Self {
+        Self::over(users, account, aws_url()).await
+    }
+
+    /// With the simulator for everything, whatever emulator was named: it knows who asked for what.
+    pub async fn simulated(users: u32, account: Account) -> Self {
+        Self::over(users, account, None).await
+    }
+
+    async fn over(users: u32, account: Account, aws: Option<String>) -> Self {
         let cloud = Cloud::new(Options { clock: Clock::system(), seed: 1, store: StoreKind::Memory, account }).unwrap();
         let listening = listen(cloud.clone()).await.unwrap();
         let sqs = issei_aws::connect_to(&listening.url(), None, &WorldOptions::default().timing).await.sqs;
@@ -55,7 +66,7 @@ impl Processes {
             users.url()
         );
         std::fs::write(directory.path().join("issei.toml"), config).unwrap();
-        let other = aws_url().unwrap_or_else(|| listening.url());
+        let other = aws.unwrap_or_else(|| listening.url());
         // Names of their own, so that tests can share an emulator.
         let name = Dice::system().token()[..8].to_owned();
         let environment = [
@@ -74,7 +85,7 @@ impl Processes {
             ("ISSEI_CONFIGURATION_SET", &format!("set-{name}")),
         ];
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let this = Self { cloud, users, directory, environment, listening };
+        let this = Self { cloud, users, directory, environment, listening, aws: other };
         this.run(&["setup"]).await;
         this
     }
@@ -93,7 +104,7 @@ impl Processes {
     pub async fn carry_events(&self) -> u64 {
         let timing = WorldOptions::default().timing;
         let from = issei_aws::connect_to(&self.listening.url(), None, &timing).await.sqs;
-        let to = issei_aws::connect_to(&aws_url().unwrap_or_else(|| self.listening.url()), None, &timing).await.sqs;
+        let to = issei_aws::connect_to(&self.aws, None, &timing).await.sqs;
         let events = from.get_queue_url().queue_name(Self::EVENTS).send().await.unwrap().queue_url.unwrap();
         let name = self.environment.get("ISSEI_FEEDBACK_QUEUE").unwrap();
         let feedback = to.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
@@ -169,7 +180,7 @@ impl Processes {
 
     async fn queue(&self, setting: &str, suffix: &str) -> (aws_sdk_sqs::Client, String) {
         let timing = WorldOptions::default().timing;
-        let sqs = issei_aws::connect_to(&aws_url().unwrap_or_else(|| self.listening.url()), None, &timing).await.sqs;
+        let sqs = issei_aws::connect_to(&self.aws, None, &timing).await.sqs;
         let name = format!("{}{suffix}", self.environment.get(setting).unwrap());
         let url = sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
         (sqs, url)
@@ -178,7 +189,7 @@ impl Processes {
     /// A client of the ledger's table, and its name: for those who change it behind issei's back.
     pub async fn table(&self) -> (aws_sdk_dynamodb::Client, String) {
         let timing = WorldOptions::default().timing;
-        let clients = issei_aws::connect_to(&aws_url().unwrap_or_else(|| self.listening.url()), None, &timing).await;
+        let clients = issei_aws::connect_to(&self.aws, None, &timing).await;
         (clients.dynamodb, self.environment.get("ISSEI_TABLE").unwrap().clone())
     }
 
@@ -202,15 +213,24 @@ impl Processes {
 
     /// Runs a command to its end, however it ends: exit code, standard output, standard error.
     pub async fn try_run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let output = self.command(arguments).stdin(Stdio::null()).output().await.unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        output(&mut self.command(arguments)).await
     }
 
     /// Starts a service. Its log goes to a file that a failing test can be followed in.
     #[must_use]
     pub fn start(&self, service: &str) -> Process {
         self.start_with(service, &[])
+    }
+
+    /// Starts a service with credentials of its own.
+    #[must_use]
+    pub fn start_as(&self, key: &str, service: &str) -> Process {
+        self.spawn(self.command(&[service]).env("AWS_ACCESS_KEY_ID", key), service)
+    }
+
+    /// Runs a command with credentials of its own: exit code, standard output, standard error.
+    pub async fn try_run_as(&self, key: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+        output(self.command(arguments).env("AWS_ACCESS_KEY_ID", key)).await
     }
 
     /// Starts a service that logs everything it has to say, and the SDK's own words too.
@@ -333,6 +353,20 @@ impl Process {
         kill(self.pid(), Signal::SIGTERM).unwrap();
         let status = tokio::time::timeout(Duration::from_secs(30), self.0.wait()).await.expect("it does not end").unwrap();
         assert!(status.success(), "{status}");
+    }
+}
+
+async fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.stdin(Stdio::null()).output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// The name of a resource of this world, by the setting that names it.
+impl Processes {
+    #[must_use]
+    pub fn named(&self, setting: &str) -> &str {
+        self.environment.get(setting).unwrap()
     }
 }
 

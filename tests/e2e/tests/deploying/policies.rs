@@ -1,0 +1,209 @@
+//! Least privilege: what each part really asks for, as the simulator records it, is what its policy allows,
+//! and no more.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use issei_sim::{EntryRule, EventRule, Fault, Rule};
+use issei_test_support::{Process, Processes, command_body};
+use serde_json::Value;
+
+use crate::template::template;
+
+/// An action on a resource, by the resource's name in the template; nothing for SES, whose resources are not
+/// in its requests.
+type Allowed = BTreeSet<(String, String)>;
+
+/// What a policy of the template allows.
+fn policy(part: &str) -> Allowed {
+    let state = template("state.yaml");
+    let document = &state["Resources"][format!("{part}Policy")]["Properties"]["PolicyDocument"];
+    let mut allowed = Allowed::new();
+    for statement in document["Statement"].as_array().unwrap() {
+        assert_eq!(statement["Effect"], "Allow");
+        let resources: Vec<&Value> = match &statement["Resource"] {
+            Value::Array(resources) => resources.iter().collect(),
+            one => vec![one],
+        };
+        for action in statement["Action"].as_array().unwrap() {
+            let action = action.as_str().unwrap();
+            assert!(!action.contains('*'), "{part}: {action}");
+            if action.starts_with("ses:") {
+                // Where there is nothing to restrict, AWS wants a star; everywhere else it is a finding.
+                let unrestricted = ["ses:GetAccount", "ses:BatchGetMetricData", "ses:PutSuppressedDestination"];
+                assert!(resources.iter().all(|resource| *resource != "*") || unrestricted.contains(&action), "{part}: {action} on *");
+                allowed.insert((action.to_owned(), String::new()));
+                continue;
+            }
+            for resource in &resources {
+                let name = resource["Fn::GetAtt"][0].as_str().unwrap_or_else(|| panic!("{part}: {action} on {resource}"));
+                allowed.insert((action.to_owned(), name.to_owned()));
+            }
+        }
+    }
+    allowed
+}
+
+/// What a caller asked for, in the policy's words.
+fn asked(world: &Processes, key: &str) -> Allowed {
+    let logical = |name: &str| {
+        let of = |setting: &str, logical: &str| {
+            let base = world.named(setting);
+            if name == base {
+                Some(logical.to_owned())
+            } else if name == format!("{base}-dead") {
+                Some(logical.replace("Queue", "DeadQueue"))
+            } else {
+                None
+            }
+        };
+        of("ISSEI_TABLE", "Ledger")
+            .or_else(|| of("ISSEI_COMMANDS_QUEUE", "CommandsQueue"))
+            .or_else(|| of("ISSEI_CHUNKS_QUEUE", "ChunksQueue"))
+            .or_else(|| of("ISSEI_FEEDBACK_QUEUE", "FeedbackQueue"))
+            .unwrap_or_else(|| panic!("{name} is no resource of the template"))
+    };
+    let calls = world.cloud.calls().remove(key).unwrap_or_default();
+    calls
+        .into_iter()
+        .map(|(service, operation, resource)| {
+            // A batch is allowed by the action on one (SQS developer guide, "Actions").
+            let operation = operation.strip_suffix("Batch").unwrap_or(&operation);
+            if service == "ses" {
+                (format!("ses:{operation}"), String::new())
+            } else {
+                (format!("{service}:{operation}"), logical(&resource))
+            }
+        })
+        .collect()
+}
+
+/// Every call is allowed, and every right is used, but for `unseen`, which this test's minutes don't reach.
+fn assert_least(world: &Processes, part: &str, key: &str, unseen: &[(&str, &str)]) {
+    let (allowed, asked) = (policy(part), asked(world, key));
+    let denied: Vec<_> = asked.difference(&allowed).collect();
+    assert!(denied.is_empty(), "{part} asks for what its policy does not allow: {denied:?}");
+    let unseen: Allowed = unseen.iter().map(|(action, name)| ((*action).to_owned(), (*name).to_owned())).collect();
+    let idle: Vec<_> = allowed.difference(&asked).filter(|right| !unseen.contains(*right)).collect();
+    assert!(idle.is_empty(), "{part} may what it never asks for: {idle:?}");
+    let seen: Vec<_> = unseen.intersection(&asked).collect();
+    assert!(seen.is_empty(), "{part} does ask for {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_part_may_do_what_it_does_and_no_more() {
+    let mut account = Processes::account_with_events();
+    account.events.rules = vec![EventRule { address: "user000003".to_owned(), event: "Bounce".to_owned() }];
+    account.entry_rules = vec![EntryRule { address: "user000005".to_owned(), status: "ACCOUNT_THROTTLED".to_owned(), times: Some(1) }];
+    let mut world = Processes::simulated(100, account).await;
+    world.set("ISSEI_CHUNKS_IN_FLIGHT", "2");
+    // Everything that each service can meet with within minutes: bad messages, throttling, failing calls.
+    let services: Vec<Process> =
+        ["producer", "consumer", "feedback"].iter().map(|service| world.start_as(&service.to_uppercase(), service)).collect();
+    for setting in ["ISSEI_COMMANDS_QUEUE", "ISSEI_CHUNKS_QUEUE", "ISSEI_FEEDBACK_QUEUE"] {
+        world.post(setting, "this is no message").await;
+    }
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::ErrorBefore).times(5));
+    // Accepted, and the answer lost: events end that doubt.
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetAfter).times(1));
+    let operator = async |arguments: &[&str]| world.try_run_as("OPERATOR", arguments).await;
+    let watcher = async |arguments: &[&str]| world.try_run_as("WATCHER", arguments).await;
+    let terms = world.write("terms.json", &command_body("terms", |_| {}));
+    assert_eq!(operator(&["send", &terms]).await.0, Some(0));
+    world.wait_for("terms", "complete").await;
+    // One that is held, so that its messages are put back; then it is paused, resumed, stopped.
+    let held = command_body("held", |body| body["canary"] = 10.into());
+    assert_eq!(operator(&["send", &world.write("held.json", &held)]).await.0, Some(0));
+    world.wait_for("held", "holding").await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(600)));
+    for arguments in [&["approve", "held", "--reason", "a test"][..], &["pause", "held", "--reason", "a test"]] {
+        assert_eq!(operator(arguments).await.0, Some(0), "{arguments:?}");
+        // Approved, its chunks are enqueued and some of them sent.
+        for _ in 0..200 {
+            if world.cloud.accepted() > 110 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    // Paused, its messages are put back.
+    for _ in 0..200 {
+        if asked(&world, "CONSUMER").contains(&("sqs:SendMessage".to_owned(), "ChunksQueue".to_owned())) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for arguments in [
+        &["repair", "held", "--reason", "a test", "--yes"][..],
+        &["resume", "held", "--reason", "a test"],
+        &["stop", "--all", "--hard", "--reason", "a test"],
+        &["redrive", "commands"],
+        &["redrive", "chunks"],
+        &["redrive", "feedback"],
+        &["open", "--reason", "a test"],
+        &["doctor", "--from", "no-reply@example.com", "--audience", "users"],
+    ] {
+        let (code, output, errors) = operator(arguments).await;
+        assert!(code.is_some_and(|code| code != 2), "{arguments:?}: {output}{errors}");
+    }
+    for _ in 0..20 {
+        world.carry_events().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let doctor = operator(&["doctor", "--from", "no-reply@example.com", "--probe"]);
+    let carry = async {
+        loop {
+            world.carry_events().await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::select! {
+        _ = doctor => {}
+        () = carry => {}
+    }
+    for arguments in [
+        &["status", "terms", "--exact"][..],
+        &["list"],
+        &["audit", "terms"],
+        &["why", "terms", "3"],
+        &["export", "terms", "--outcome", "bounced"],
+        &["report", "terms", "-o", "report.html"],
+        &["doctor", "--from", "no-reply@example.com"],
+        &["certify", "terms"],
+    ] {
+        let (code, output, errors) = watcher(arguments).await;
+        assert!(code.is_some_and(|code| code != 2 && code != 1), "{arguments:?}: {output}{errors}");
+        operator(arguments).await;
+    }
+    operator(&["open-epoch", "--reason", "a test"]).await;
+    for service in services {
+        service.end().await;
+    }
+
+    assert_eq!(
+        policy("App"),
+        [("sqs:GetQueueUrl", "CommandsQueue"), ("sqs:SendMessage", "CommandsQueue")].map(|(a, r)| (a.to_owned(), r.to_owned())).into()
+    );
+    assert_least(&world, "Producer", "PRODUCER", &[]);
+    // It counts claims anew only after another one died with permits in hand; `stories/operators.rs` kills one.
+    assert_least(&world, "Consumer", "CONSUMER", &[("dynamodb:Query", "Ledger")]);
+    // What evidence opens it enqueues only after a wait of 900 s or more; `stories/feedback.rs` does that.
+    let after_wait =
+        [("sqs:SendMessage", "ChunksQueue"), ("sqs:GetQueueAttributes", "FeedbackQueue"), ("sqs:GetQueueAttributes", "FeedbackDeadQueue")];
+    assert_least(&world, "Feedback", "FEEDBACK", &after_wait);
+    // The metrics are asked for only of broadcasts that are older than a day.
+    let after_a_day = ("ses:BatchGetMetricData", "");
+    assert_least(&world, "Watcher", "WATCHER", &[after_a_day]);
+    // One by one only where SQS has no task for it.
+    let by_hand = [
+        after_a_day,
+        ("sqs:ReceiveMessage", "CommandsDeadQueue"),
+        ("sqs:ReceiveMessage", "ChunksDeadQueue"),
+        ("sqs:ReceiveMessage", "FeedbackDeadQueue"),
+        ("sqs:DeleteMessage", "CommandsDeadQueue"),
+        ("sqs:DeleteMessage", "ChunksDeadQueue"),
+        ("sqs:DeleteMessage", "FeedbackDeadQueue"),
+        ("sqs:SendMessage", "FeedbackQueue"),
+    ];
+    assert_least(&world, "Operator", "OPERATOR", &by_hand);
+}
