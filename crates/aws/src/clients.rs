@@ -1,4 +1,5 @@
-//! Clients of SQS, DynamoDB and SES v2, and of STS for the operator's name.
+//! Clients of SQS, DynamoDB and SES v2, of STS for the operator's name, and of Lambda to read what drains
+//! the queues.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::{Timing, chain};
 /// much longer has lost its answer.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(27);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const LAMBDA_TIMEOUT: Duration = Duration::from_secs(10);
 const CALLER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The clients that everything uses.
@@ -25,6 +27,8 @@ pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// Never retries. One call is one request, or none.
     pub ses: aws_sdk_sesv2::Client,
+    /// Only reads.
+    pub lambda: aws_sdk_lambda::Client,
     sts: aws_sdk_sts::Client,
 }
 
@@ -41,7 +45,7 @@ impl Clients {
 }
 
 /// Connects as the standard AWS environment says: profile, region, credentials, and
-/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2` and `_STS`.
+/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2`, `_STS` and `_LAMBDA`.
 pub async fn connect(timing: &Timing) -> Clients {
     let config = loader(over_https()).load().await;
     clients(&config, timing)
@@ -93,6 +97,10 @@ fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(timing.send)).operation_timeout(timing.send).build())
         .build();
+    let lambda = aws_sdk_lambda::config::Builder::from(config)
+        .retry_config(RetryConfig::standard())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(LAMBDA_TIMEOUT).build())
+        .build();
     let sts = aws_sdk_sts::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(CALLER_TIMEOUT).build())
@@ -101,6 +109,7 @@ fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
         sqs: aws_sdk_sqs::Client::from_conf(sqs),
         dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
         ses: aws_sdk_sesv2::Client::from_conf(ses),
+        lambda: aws_sdk_lambda::Client::from_conf(lambda),
         sts: aws_sdk_sts::Client::from_conf(sts),
     }
 }

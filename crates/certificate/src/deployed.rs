@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TimeToLiveStatus};
+use aws_sdk_lambda::types::FunctionResponseType;
 use aws_sdk_sesv2::types::EventType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing, chain};
@@ -110,6 +111,8 @@ async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>,
             .found(or_none(receives), receives.is_some_and(|receives| receives >= RECEIVES_MIN))
             .mend("set max_receives, then issei setup"),
     );
+    let arn = live.get(&QueueAttributeName::QueueArn).map_or("", String::as_str);
+    findings.push(event_source(clients, name, arn).await);
     findings.push(retention(name, &dead_name, &live, &dead, wanted, from(&dead_name)));
     for (name, of) in [(name, &live), (dead_name.as_str(), &dead)] {
         let key = of.get(&QueueAttributeName::KmsMasterKeyId).filter(|key| !key.is_empty());
@@ -140,6 +143,33 @@ fn retention(name: &str, dead_name: &str, live: &Attributes, dead: &Attributes, 
     finding
         .found(format!("{live} and {dead}"), live < dead && fits)
         .mend("correct retention_s and dead_letter_retention_s, then issei setup")
+}
+
+/// What Lambda polls the queue with, where it does. Processes poll by themselves.
+async fn event_source(clients: &Clients, name: &str, arn: &str) -> Finding {
+    let finding = setting(format!("queue {name}: event source"), format!("Lambda ListEventSourceMappings of {name}")).rule(
+        "none; or enabled, with ReportBatchItemFailures and a maximum concurrency",
+        "a batch that fails as a whole repeats what was done, and an event source that is throttled burns receives (Lambda developer guide)",
+    );
+    let answer = match clients.lambda.list_event_source_mappings().event_source_arn(arn).send().await {
+        Ok(answer) => answer,
+        Err(error) => return finding.unreadable(chain(&error)).mend("grant lambda:ListEventSourceMappings"),
+    };
+    let mappings = answer.event_source_mappings.unwrap_or_default();
+    let mut holds = true;
+    let told: Vec<String> = mappings
+        .iter()
+        .map(|mapping| {
+            let state = mapping.state.as_deref().unwrap_or("not told");
+            let partial = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
+            let concurrency = mapping.scaling_config.as_ref().and_then(|scaling| scaling.maximum_concurrency);
+            holds &= state == "Enabled" && partial && concurrency.is_some();
+            let function = mapping.function_arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or("not told");
+            format!("{function} {state}, partial failures {partial}, concurrency {concurrency:?}")
+        })
+        .collect();
+    let value = if told.is_empty() { "none: processes poll".to_owned() } else { told.join("; ") };
+    finding.found(value, holds).mend("correct the event source mapping")
 }
 
 async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {

@@ -12,6 +12,8 @@ pub struct Account {
     pub max_send_rate: f64,
     /// Recipients in 24 hours, as `GetAccount` tells.
     pub max_24_hour_send: f64,
+    /// The event source mapping that Lambda tells of every queue, as its API has it.
+    pub event_source: Option<serde_json::Value>,
     /// SES takes verified addresses only.
     pub sandbox: bool,
     /// Refuse what goes over the rate within a second, entry by entry.
@@ -37,6 +39,7 @@ impl Default for Account {
         Self {
             max_send_rate: 100_000.0,
             max_24_hour_send: 10_000_000.0,
+            event_source: None,
             sandbox: false,
             enforce_rate: false,
             entry_rules: Vec::new(),

@@ -15,6 +15,7 @@ use crate::account::Account;
 use crate::answer::{Answer, ApiError, ok};
 use crate::dynamodb::Tables;
 use crate::faults::{Fault, Faults, Rule};
+use crate::lambda;
 use crate::ses::{self, Ses};
 use crate::sqs::{Queues, Received};
 use crate::store::{Mail, SentTo, Store, StoreError};
@@ -97,7 +98,10 @@ impl Call {
                 Some(("DynamoDB_20120810", operation)) => ("dynamodb", operation.to_owned()),
                 _ => return Err(unknown()),
             },
-            None => ("ses", ses::operation(request.method(), request.uri().path()).ok_or_else(unknown)?.to_owned()),
+            None => match lambda::operation(request.method(), request.uri().path()) {
+                Some(operation) => ("lambda", operation.to_owned()),
+                None => ("ses", ses::operation(request.method(), request.uri().path()).ok_or_else(unknown)?.to_owned()),
+            },
         };
         let body = if request.body().is_empty() {
             Value::Null
@@ -368,6 +372,7 @@ impl Cloud {
             "sqs" if call.operation == "ReceiveMessage" => self.receive(&call.body).await,
             "sqs" => self.state().sqs(&call.operation, &call.body, &call.base),
             "dynamodb" => self.state().dynamodb(&call.operation, &call.body),
+            "lambda" => self.state().lambda(&call.operation),
             _ => self.state().ses(&call.operation, &call.path, &call.body),
         }
     }

@@ -14,6 +14,7 @@ mod connector;
 mod dynamodb;
 mod events;
 mod faults;
+mod lambda;
 mod listener;
 mod ses;
 mod sqs;

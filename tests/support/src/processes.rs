@@ -77,6 +77,7 @@ impl Processes {
             ("AWS_ENDPOINT_URL_DYNAMODB", &other),
             ("AWS_ENDPOINT_URL_SESV2", &listening.url()),
             ("AWS_ENDPOINT_URL_STS", &listening.url()),
+            ("AWS_ENDPOINT_URL_LAMBDA", &listening.url()),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("ISSEI_TABLE", &format!("ledger-{name}")),
             ("ISSEI_COMMANDS_QUEUE", &format!("commands-{name}")),

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::template::template;
 
-/// An action on a resource, by the resource's name in the template; nothing for SES, whose resources are not
-/// in its requests.
+/// An action on a resource, by the resource's name in the template; nothing for SES and Lambda, whose
+/// resources are not in their requests.
 type Allowed = BTreeSet<(String, String)>;
 
 /// What a policy of the template allows.
@@ -28,9 +28,10 @@ fn policy(part: &str) -> Allowed {
         for action in statement["Action"].as_array().unwrap() {
             let action = action.as_str().unwrap();
             assert!(!action.contains('*'), "{part}: {action}");
-            if action.starts_with("ses:") {
+            if action.starts_with("ses:") || action.starts_with("lambda:") {
                 // Where there is nothing to restrict, AWS wants a star; everywhere else it is a finding.
-                let unrestricted = ["ses:GetAccount", "ses:BatchGetMetricData", "ses:PutSuppressedDestination"];
+                let unrestricted =
+                    ["ses:GetAccount", "ses:BatchGetMetricData", "ses:PutSuppressedDestination", "lambda:ListEventSourceMappings"];
                 assert!(resources.iter().all(|resource| *resource != "*") || unrestricted.contains(&action), "{part}: {action} on *");
                 allowed.insert((action.to_owned(), String::new()));
                 continue;
@@ -69,8 +70,8 @@ fn asked(world: &Processes, key: &str) -> Allowed {
         .map(|(service, operation, resource)| {
             // A batch is allowed by the action on one (SQS developer guide, "Actions").
             let operation = operation.strip_suffix("Batch").unwrap_or(&operation);
-            if service == "ses" {
-                (format!("ses:{operation}"), String::new())
+            if matches!(service, "ses" | "lambda") {
+                (format!("{service}:{operation}"), String::new())
             } else {
                 (format!("{service}:{operation}"), logical(&resource))
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use issei_sim::Account;
 use issei_test_support::{Process, Processes, command_body, judge, write_keys};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn findings(output: &str) -> Vec<(String, String)> {
     let value: Value = serde_json::from_str(output).unwrap();
@@ -41,16 +41,20 @@ async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
     world.cloud.configure(|account| {
         account.sandbox = true;
         account.events.queue = None;
+        account.event_source = Some(json!({ "UUID": "1", "State": "Enabled", "FunctionArn": "arn:aws:lambda:us-east-1:0:function:old" }));
         account.max_24_hour_send = 50.0;
     });
     let (code, output, _) = world.try_run(&["doctor", "--audience", "users", "--lease-ms", "2700", "--json"]).await;
     assert_eq!(code, Some(3));
     let found = findings(&output);
     let names = |part: &str| found.iter().any(|(what, mend)| what.contains(part) && !mend.is_empty());
-    for part in ["visibility timeout", "events", "sandbox", "quota for audience users", "settings of those alive"] {
+    for part in
+        ["visibility timeout", "events", "sandbox", "chunks-", "event source", "quota for audience users", "settings of those alive"]
+    {
         assert!(names(part), "{part}: {found:?}");
     }
-    assert_eq!(found.len(), 5, "{found:?}");
+    // An event source is told of each of the three queues.
+    assert_eq!(found.len(), 8, "{found:?}");
     for service in services {
         service.end().await;
     }
