@@ -41,7 +41,13 @@ impl Odd {
     }
 }
 
-/// Reads everything. `held` is how long an open claim's request may still be accepted after its lease.
+/// The findings about the ledger alone, without what is deployed, the services, the queues and the provider.
+/// `held` is how long an open claim's request may still be accepted after its lease.
+pub async fn what_the_ledger_holds(ledger: &Ledger, broadcast: &Broadcast, held: Duration, now: Timestamp) -> Vec<Finding> {
+    Reader { ledger, broadcast, held, now }.read().await.findings
+}
+
+/// Reads everything.
 pub(crate) struct Reader<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) broadcast: &'a Broadcast,

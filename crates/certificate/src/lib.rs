@@ -13,6 +13,7 @@ mod services;
 mod signed;
 
 pub use certificate::{Certificate, Certifier, Kind, Outcomes, Verdict};
+pub use data::what_the_ledger_holds;
 pub use deployed::{Deployed, Wanted};
 pub use finding::{Finding, Judgement, Part};
 pub use signed::{Keys, PublicKey, SignatureError, Signed};

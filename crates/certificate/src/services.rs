@@ -81,3 +81,52 @@ fn unreadable(error: &LedgerError, findings: Vec<Finding>) -> Services {
     let findings = findings.into_iter().map(|finding| finding.unreadable(error)).collect();
     Services { relevant: Vec::new(), findings }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+
+    const HELD: Duration = Duration::from_mins(5);
+
+    fn now() -> Timestamp {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    fn run(seen_ago: SignedDuration, ended: bool, ledger_epoch: u64) -> Heartbeat {
+        let seen_at = now().checked_sub(seen_ago).unwrap();
+        Heartbeat {
+            service: ServiceKind::Consumer,
+            token: "t".to_owned(),
+            actor: "issei consumer".to_owned(),
+            version: "1".to_owned(),
+            build: "b".to_owned(),
+            settings: "s".to_owned(),
+            ledger_epoch,
+            started_at: seen_at,
+            seen_at,
+            ended_at: ended.then_some(seen_at),
+            oldest_message_at: None,
+        }
+    }
+
+    #[test]
+    fn silence_is_not_an_end_until_nothing_can_be_held_any_more() {
+        let (short, long) = (SignedDuration::from_mins(2), SignedDuration::from_mins(6));
+        for (heartbeat, holds) in [
+            (run(SignedDuration::from_secs(5), false, 2), true),
+            (run(short, false, 2), false),
+            (run(long, false, 2), true),
+            (run(short, true, 2), true),
+            // In an epoch that was given up, only an end will do.
+            (run(SignedDuration::from_secs(5), false, 1), false),
+            (run(short, false, 1), false),
+            (run(short, true, 1), true),
+            (run(long, false, 1), true),
+        ] {
+            assert_eq!(judge(&heartbeat, 2, HELD, now()).holds(), holds, "{heartbeat:?}");
+        }
+        let unknown = Heartbeat { build: String::new(), ..run(SignedDuration::from_secs(5), false, 2) };
+        assert!(!judge(&unknown, 2, HELD, now()).holds());
+    }
+}

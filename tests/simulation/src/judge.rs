@@ -8,6 +8,7 @@ use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
 use issei_schema::BroadcastId;
 use issei_sim::Cloud;
+use jiff::Timestamp;
 
 /// An invariant that does not hold, and how that shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,19 @@ pub(crate) fn stopped(stop: &Stopped, cloud: &Cloud, permit_life: Duration) -> R
             format!("a send began {:?} after the stop, and permits live {permit_life:?}", last.saturating_duration_since(stop.at)),
         ),
         _ => Ok(()),
+    }
+}
+
+/// A certificate finds nothing wrong with a ledger that is over: whatever went wrong on the way, it raises no
+/// false alarm, and the rules that it goes by are the ledger's own.
+pub(crate) async fn certified(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Result<(), Broken> {
+    if !broadcast.broadcast_state.is_over() {
+        return Ok(());
+    }
+    let findings = issei_certificate::what_the_ledger_holds(ledger, broadcast, Duration::ZERO, now).await;
+    match findings.iter().find(|finding| !finding.holds()) {
+        Some(finding) => broken("the certificate", format!("{}: {} (rule: {})", finding.what, finding.value, finding.rule)),
+        None => Ok(()),
     }
 }
 

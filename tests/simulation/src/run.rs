@@ -14,7 +14,7 @@ use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerError, 
 use issei_producer::{AudienceConfig, MemoryTable, Producer, Repairer};
 use issei_schema::{Actor, BroadcastCommand, BroadcastId, InDoubtPolicy};
 use issei_sim::{Account, Cloud, Events, Fault, Options, Rule, StoreKind, connector};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -522,6 +522,9 @@ impl World {
             }
         }
         let all_events = self.plan.events_lost <= 0.0;
-        judge::at_the_end(&self.ledger(), &self.cloud, &broadcast, all_events).await
+        judge::at_the_end(&self.ledger(), &self.cloud, &broadcast, all_events).await?;
+        // By then every lease is over, whatever clock it was written by.
+        let later = self.clock.wall().saturating_add(SignedDuration::from_hours(6)).unwrap_or(Timestamp::MAX);
+        judge::certified(&self.ledger(), &broadcast, later).await
     }
 }

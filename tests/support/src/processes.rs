@@ -259,8 +259,11 @@ impl Processes {
     }
 
     fn spawn(&self, command: &mut Command, service: &str) -> Process {
-        let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join(format!("{service}.log"))).unwrap();
-        Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        let file = |ending: &str| {
+            let path = self.directory.path().join(format!("{service}.{ending}"));
+            std::fs::File::options().create(true).append(true).open(path).unwrap()
+        };
+        Process(command.stdin(Stdio::null()).stdout(file("out")).stderr(file("log")).spawn().unwrap())
     }
 
     /// What a service has logged.
@@ -274,6 +277,12 @@ impl Processes {
     pub fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.directory.path().join(name), text).unwrap();
         name.to_owned()
+    }
+
+    /// The name of a resource of this world, by the setting that names it.
+    #[must_use]
+    pub fn named(&self, setting: &str) -> &str {
+        self.environment.get(setting).unwrap()
     }
 
     /// Changes the environment of what is run from now on.
@@ -361,14 +370,6 @@ async fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.stdin(Stdio::null()).output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-/// The name of a resource of this world, by the setting that names it.
-impl Processes {
-    #[must_use]
-    pub fn named(&self, setting: &str) -> &str {
-        self.environment.get(setting).unwrap()
-    }
 }
 
 /// Writes an Ed25519 key pair as `NAME.pem` and `NAME.pub`, and gives both names.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use issei_certificate::{Certificate, Finding, Judgement, Keys, Kind, Part, PublicKey, Signed, Verdict};
+use issei_clock::Clock;
 
 use crate::Ended;
 use crate::args::{CertifyOptions, VerifyOptions};
@@ -68,10 +69,12 @@ pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<E
     if judged != certificate.verdict {
         anyhow::bail!("the certificate says {} and its own findings give {judged}; don't rely on it", certificate.verdict);
     }
-    if let Kind::Rehearsal { expires_at, .. } = &certificate.kind {
-        say(&format!("a rehearsal's certificate is good until {expires_at}"));
+    let Kind::Rehearsal { expires_at, .. } = &certificate.kind else { return Ok(ended(judged)) };
+    let is_over = Clock::system().wall() >= *expires_at;
+    if !as_json {
+        say(&if is_over { format!("the rehearsal expired at {expires_at}") } else { format!("the rehearsal is good until {expires_at}") });
     }
-    Ok(ended(judged))
+    Ok(if is_over { Ended::Refused } else { ended(judged) })
 }
 
 pub(crate) fn read_keys(path: &Path) -> anyhow::Result<Keys> {

@@ -19,6 +19,8 @@ async fn a_broadcast_goes_through_what_the_template_made() {
     ] {
         world.set(setting, stack.get(output));
     }
+    world.set("ISSEI_METRICS", "true");
+    world.set("ISSEI_METRICS_PREFIX", "in-a-test");
     // SES is the simulator's, which knows the configuration set of the world.
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     let command = world.write("command.json", &command_body("terms", |_| {}));
@@ -32,6 +34,13 @@ async fn a_broadcast_goes_through_what_the_template_made() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+    // What CloudWatch is told, line by line, is what the provider counted.
+    let told = |service: &str, metric: &str| -> u64 {
+        let lines = world.read(&format!("{service}.out"));
+        let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line["Prefix"] == "in-a-test").filter_map(|line| line[metric].as_u64()).sum()
+    };
+    assert_eq!((told("consumer", "Accepted"), told("consumer", "Permitted"), told("feedback", "Delivered")), (100, 100, 100));
     // What the template made is what issei needs.
     let (code, output, errors) = world.try_run(&["doctor", "--json"]).await;
     let doctor: serde_json::Value = serde_json::from_str(&output).unwrap();

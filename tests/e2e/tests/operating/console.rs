@@ -26,7 +26,7 @@ fn status(answer: &str) -> &str {
 
 async fn running_slowly() -> (Processes, Vec<Process>) {
     let events = Processes::account_with_events();
-    let world = Processes::new(2_000, Account { max_send_rate: 50.0, ..events }).await;
+    let world = Processes::new(2_000, Account { max_send_rate: 20.0, ..events }).await;
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     let command = world.write("command.json", &command_body("terms", |_| {}));
@@ -94,7 +94,6 @@ async fn an_operator_follows_and_stops_a_broadcast_in_a_browser_by_keyboard_and_
     let Some(phone) = Browser::start(390, 844).await else { return };
     let Some(desk) = Browser::start(1_280, 900).await else { return };
     let (world, services) = running_slowly().await;
-    // A reason is text from outside; it must never become part of the page.
     let (console, url) = world.start_console().await;
 
     // Two people follow the same broadcast.
@@ -117,7 +116,8 @@ async fn an_operator_follows_and_stops_a_broadcast_in_a_browser_by_keyboard_and_
     phone.assert_fits().await;
     phone.picture("console-phone").await;
 
-    // Pause and stop, by keyboard alone: to the summary, Enter, and on from there by Tab.
+    // Pause and stop, by keyboard alone: to the summary, Enter, and on from there by Tab. A reason is text
+    // from outside, and must never become part of the page.
     by_keyboard(&desk, "pause", "<script>document.title='owned'</script>", "terms").await;
     desk.wait_until("document.getElementById('state').textContent === 'paused'").await;
     assert!(desk.text("#audit").await.contains("<script>document.title='owned'</script>"));

@@ -107,8 +107,9 @@ async fn play(language: &str) {
         if verb == "stop" {
             let stopped = world.cloud.accepted();
             let bound: u64 = output.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-            // Between the look at the count and the one write, a second's worth may have gone out besides.
-            assert!(stopped - before <= bound + 200, "{stopped} - {before} > {bound}");
+            // What goes out while the command starts is not its doing: five seconds' worth, on a busy machine. How
+            // tight the bound itself is, `processes.rs` and the simulation check.
+            assert!(stopped - before <= bound + 500, "{stopped} - {before} > {bound}");
             assert!(output.contains("nothing of it can be sent or accepted any more"), "{output}");
             assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
             after_stop = Some(stopped);
