@@ -164,10 +164,23 @@ impl Parts {
 /// The version that this build belongs to.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The digest of this executable: two runs with the same one did the same thing.
+/// What tells this executable from every other: two runs with the same one did the same thing. The linker's
+/// build id, which is a digest over what it linked; where it left none, the file's own digest, which takes
+/// as long as reading it.
 fn build_digest() -> anyhow::Result<String> {
     let path = std::env::current_exe().context("this executable can't be found")?;
-    digest_of(&path).with_context(|| format!("this executable, {}, can't be read", path.display()))
+    let digest = match build_id_of(&path) {
+        Some(id) => Ok(id),
+        None => digest_of(&path),
+    };
+    digest.with_context(|| format!("this executable, {}, can't be read", path.display()))
+}
+
+fn build_id_of(path: &Path) -> Option<String> {
+    let cache = object::ReadCache::new(std::fs::File::open(path).ok()?);
+    let file = object::File::parse(&cache).ok()?;
+    let id = object::Object::build_id(&file).ok().flatten().map(hex::encode);
+    id.or_else(|| object::Object::mach_uuid(&file).ok().flatten().map(hex::encode))
 }
 
 fn digest_of(path: &Path) -> std::io::Result<String> {

@@ -57,8 +57,8 @@ pub struct Incarnation {
 }
 
 impl Incarnation {
-    /// `token` tells this run from every other; `build` is the digest of the executable, and
-    /// `settings` that of the settings in force.
+    /// `token` tells this run from every other; `build` tells the executable from every
+    /// other, and `settings` is the digest of the settings in force.
     #[must_use]
     pub fn new(service: ServiceKind, actor: Actor, token: String, version: String, build: String, settings: String) -> Self {
         Self { service, actor, token, version, build, settings, oldest_message: Arc::new(AtomicI64::new(NOTHING)) }
@@ -90,7 +90,7 @@ pub struct Heartbeat {
     pub token: String,
     pub actor: String,
     pub version: String,
-    /// Digest of the executable.
+    /// The executable's build id, or its digest.
     pub build: String,
     /// Digest of the settings in force.
     pub settings: String,

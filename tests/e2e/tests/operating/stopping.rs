@@ -65,7 +65,7 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
 async fn an_operator_learns_what_happened_to_everybody() {
     let world = Processes::new(60, Processes::account_with_events()).await;
     world.users.execute("UPDATE users SET email = 'nobody' WHERE id = 7").await;
-    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore).times(1));
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore).holding("user000001").times(1));
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", &command]).await;
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
@@ -106,6 +106,19 @@ async fn an_operator_learns_what_happened_to_everybody() {
     let steps: Vec<&str> = trail["audit_trail"].as_array().unwrap().iter().map(|entry| entry["step"].as_str().unwrap()).collect();
     assert_eq!(steps, ["enumerating", "enumerating -> running", "running -> complete"]);
     assert!(world.run(&["audit", "terms"]).await.contains("by issei producer"));
+    // The screen that everybody looks at on the day.
+    let screen = world.run(&["status", "terms", "--watch"]).await;
+    for part in [
+        "state         complete: ",
+        "audience      60 (59 recipients, 1 skipped)",
+        "delivered     49 [",
+        "in doubt      10",
+        "chunks queue  0 waiting",
+        "consumer      alive, seen ",
+        "feedback      alive, seen ",
+    ] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
     for service in services {
         service.end().await;
     }
