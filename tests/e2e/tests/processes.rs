@@ -107,7 +107,7 @@ async fn a_toml_command_goes_all_the_way_and_setup_may_be_repeated() {
     judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
     assert!(world.cloud.mails().unwrap().iter().any(|mail| mail.text == "Dear User 7"));
     let status = world.run(&["status", "terms", "--exact"]).await;
-    assert!(status.contains("complete") && status.contains("25 (counted)"), "{status}");
+    assert!(status.contains("complete") && status.contains("25 [####################] (counted)"), "{status}");
     for service in ["producer", "consumer"] {
         assert!(!world.log(service).contains("@example.com"), "addresses in the log of the {service}");
         assert!(world.log(service).lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", world.log(service));

@@ -64,7 +64,8 @@ async fn a_half_sent_broadcast_is_repaired_without_touching_those_in_doubt() {
     world.run_to_the_end("terms").await;
     let (judged, in_doubt) = (judge(&world.cloud, "terms"), world.in_doubt("terms").await);
     assert_eq!(judged.duplicates(), Vec::<&str>::new());
-    assert_eq!(in_doubt.len() as u64, done.in_doubt);
+    // One that was in the midst of confirming when it was killed may still have told.
+    assert!(!in_doubt.is_empty() && in_doubt.len() as u64 <= done.in_doubt, "{in_doubt:?} {done:?}");
     for address in world.addresses().await {
         assert!(judged.accepted.contains_key(&address) || in_doubt.contains(&address), "{address} is lost");
     }
