@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::DoctorOptions;
 use crate::commands::certify::show;
+use crate::commands::send::number;
 use crate::logs::say;
 use crate::parts::Parts;
 use crate::settings::Settings;
@@ -138,11 +139,11 @@ async fn quota(parts: &Parts, audience: &str) -> Finding {
     match parts.clients.ses.get_account().send().await.map(|account| account.send_quota) {
         Ok(Some(quota)) => {
             let left = (quota.max24_hour_send - quota.sent_last24_hours).max(0.0);
-            let rows_f64 = as_f64(rows);
+            let rows_f64 = number(rows);
             let seconds = rows_f64 / quota.max_send_rate.max(0.001);
             // SES gives -1 where there is no daily quota.
             let fits =
-                (quota.max24_hour_send < 0.0 || rows_f64 <= left) && seconds <= as_f64(limits::NOT_AFTER_HOURS_MAX.unsigned_abs()) * 3600.0;
+                (quota.max24_hour_send < 0.0 || rows_f64 <= left) && seconds <= number(limits::NOT_AFTER_HOURS_MAX.unsigned_abs()) * 3600.0;
             let value = format!("{rows} rows, {left} left in 24 hours, {seconds:.0} s at {} a second", quota.max_send_rate);
             finding.found(value, fits).mend("ask AWS for a higher quota, or send to a part of the audience")
         }
@@ -217,9 +218,4 @@ async fn probe(parts: &Parts, from: &Mailbox) -> Finding {
             Err(error) => return finding.unreadable(error),
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
-fn as_f64(number: u64) -> f64 {
-    number as f64
 }

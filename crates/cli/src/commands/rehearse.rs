@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Ended;
 use crate::args::RehearseOptions;
 use crate::commands::certify::{ended, give, read_keys};
+use crate::commands::send::number;
 use crate::commands::serve::on_signal;
 use crate::logs::say;
 use crate::parts::{Parts, VERSION};
@@ -226,7 +227,7 @@ impl Rehearsing<'_> {
     async fn certify(&self, active: Duration) -> anyhow::Result<Certificate> {
         let days = SignedDuration::from_hours(24 * i64::from(self.options.good_for_days));
         let kind = Kind::Rehearsal {
-            recipients_a_second: as_f64(self.recipients) / active.as_secs_f64().max(0.001),
+            recipients_a_second: number(self.recipients) / active.as_secs_f64().max(0.001),
             version: VERSION.to_owned(),
             settings: self.parts.settings.digest(),
             expires_at: self.parts.clock.wall().saturating_add(days)?,
@@ -278,9 +279,4 @@ fn bar(recipients: u64, as_json: bool) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} accepted, {per_sec}, {eta} left {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
-fn as_f64(recipients: u64) -> f64 {
-    recipients as f64
 }

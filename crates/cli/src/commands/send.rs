@@ -134,7 +134,7 @@ fn line(as_json: bool, text: &str, json: serde_json::Value) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
-fn number(rows: u64) -> f64 {
+pub(crate) fn number(rows: u64) -> f64 {
     rows as f64
 }
 

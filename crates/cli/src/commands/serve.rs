@@ -4,13 +4,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::Ended;
-use crate::parts::Parts;
+use crate::parts::{Parts, VERSION};
 use crate::settings::Settings;
 
 pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
     let producer = Parts::connect(settings).await.producer().await?;
     let shutdown = on_signal()?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), audiences = settings.audiences.len(), "producer started");
+    tracing::info!(version = VERSION, audiences = settings.audiences.len(), "producer started");
     producer.run(shutdown).await;
     tracing::info!("producer ended");
     Ok(Ended::Well)
@@ -19,7 +19,7 @@ pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
 pub(crate) async fn consumer(settings: &Settings) -> anyhow::Result<Ended> {
     let consumer = Parts::connect(settings).await.consumer().await?;
     let shutdown = on_signal()?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), in_flight = settings.chunks_in_flight, "consumer started");
+    tracing::info!(version = VERSION, in_flight = settings.chunks_in_flight, "consumer started");
     consumer.run(shutdown).await;
     tracing::info!("consumer ended: nothing is in flight");
     Ok(Ended::Well)
@@ -28,7 +28,7 @@ pub(crate) async fn consumer(settings: &Settings) -> anyhow::Result<Ended> {
 pub(crate) async fn feedback(settings: &Settings) -> anyhow::Result<Ended> {
     let feedback = Parts::connect(settings).await.feedback().await?;
     let shutdown = on_signal()?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "feedback consumer started");
+    tracing::info!(version = VERSION, "feedback consumer started");
     feedback.run(shutdown).await;
     tracing::info!("feedback consumer ended");
     Ok(Ended::Well)
