@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use issei_assembly::{Layer, LogFormat};
 use issei_schema::{BroadcastId, Mailbox};
 
 use crate::pages::Language;
-use crate::settings::Layer;
 
 /// Sends one message to every user, once, and can prove it.
 ///
@@ -32,15 +32,6 @@ pub(crate) struct Cli {
     pub(crate) settings: Layer,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    Human,
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,11 +5,8 @@
 mod args;
 mod commands;
 mod console;
-mod logs;
-mod metrics;
+mod operator;
 mod pages;
-mod parts;
-mod settings;
 
 use std::process::ExitCode;
 
@@ -17,7 +14,7 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use commands::{certify, demo, doctor, inspect, operate, rehearse, repair, report, send, serve, setup, status, stop};
-use settings::Settings;
+use issei_assembly::{Settings, enable_metrics, init_logs, say_error};
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +29,13 @@ enum Ended {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    logs::init(cli.log_format, matches!(cli.command, Command::Demo(_)));
+    init_logs(cli.log_format, matches!(cli.command, Command::Demo(_)));
     match run(cli).await {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Refused) => ExitCode::from(3),
         Ok(Ended::InDoubt) => ExitCode::from(4),
         Err(error) => {
-            logs::say_error(&format!("{error:#}"));
+            say_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -53,7 +50,7 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
     }
     let settings = Settings::load(cli.config.as_deref(), cli.settings)?;
     if settings.metrics {
-        metrics::enable(&settings.metrics_prefix);
+        enable_metrics(&settings.metrics_prefix);
     }
     match cli.command {
         Command::Demo(_) | Command::Verify(_) => Ok(Ended::Well),

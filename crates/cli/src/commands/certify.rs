@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use anyhow::Context;
+use issei_assembly::{Parts, Settings, say};
 use issei_certificate::{Certificate, Finding, Judgement, Keys, Kind, Part, PublicKey, Signed, Verdict};
 use issei_clock::Clock;
 
 use crate::Ended;
 use crate::args::{CertifyOptions, VerifyOptions};
 use crate::commands::serve::on_signal;
-use crate::logs::say;
-use crate::parts::Parts;
-use crate::settings::Settings;
+use crate::operator;
 
 pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_json: bool) -> anyhow::Result<Ended> {
     // The key first: nobody wants to wait for minutes and then hear that it can't be read.
@@ -19,7 +18,7 @@ pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_js
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
     let bar = indicatif::ProgressBar::new_spinner();
-    let certifier = parts.certifier().await?;
+    let certifier = operator::certifier(&parts).await?;
     let tell = |left: std::time::Duration| {
         bar.set_message(format!("watching the queues for {} s more; Ctrl-C gives the certificate as it is", left.as_secs()));
         bar.tick();

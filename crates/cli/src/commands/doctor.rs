@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageTag, Template};
+use issei_assembly::{Parts, Settings, say};
 use issei_aws::chain;
 use issei_certificate::{Deployed, Finding, Part};
 use issei_ledger::{PROBE_TAG, ProbeToken, ServiceKind};
@@ -14,9 +15,7 @@ use crate::Ended;
 use crate::args::DoctorOptions;
 use crate::commands::certify::show;
 use crate::commands::send::number;
-use crate::logs::say;
-use crate::parts::Parts;
-use crate::settings::Settings;
+use crate::operator;
 
 /// The mailbox that accepts everything (SES developer guide, "Using the mailbox simulator").
 const SIMULATOR: &str = "success@simulator.amazonses.com";
@@ -26,7 +25,7 @@ const PROBE_WAIT: Duration = Duration::from_mins(1);
 pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let mut findings = vec![chain_of_timeouts(settings), caller(&parts).await];
-    findings.extend(Deployed::read(&parts.clients, &parts.wanted()).await.findings);
+    findings.extend(Deployed::read(&parts.clients, &operator::wanted(&parts.settings)).await.findings);
     findings.push(may_send(&parts).await);
     findings.extend(services(&parts).await);
     if let Some(audience) = &options.audience {

@@ -3,6 +3,7 @@
 //! The last two print addresses, since that is what they are asked for. Nothing here writes anything.
 
 use anyhow::bail;
+use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, EventKind, Ledger, Outcome, RecipientOutcome};
 use issei_schema::BroadcastId;
 use serde::Serialize;
@@ -10,9 +11,6 @@ use serde_json::json;
 
 use crate::Ended;
 use crate::args::{AuditOptions, ExportFormat, ExportOptions, ListOptions, Wanted, WhyOptions};
-use crate::logs::say;
-use crate::parts::Parts;
-use crate::settings::Settings;
 
 pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;

@@ -1,14 +1,13 @@
 //! `issei pause`, `resume` and `approve`: one conditional write each, with who and why.
 
 use anyhow::bail;
+use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, BroadcastState, Transition};
 use serde_json::json;
 
 use crate::Ended;
 use crate::args::OperateOptions;
-use crate::logs::say;
-use crate::parts::Parts;
-use crate::settings::Settings;
+use crate::operator;
 
 pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -47,7 +46,7 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
 }
 
 async fn step(parts: &Parts, options: &OperateOptions, to: BroadcastState) -> anyhow::Result<Broadcast> {
-    let actor = parts.operator().await?;
+    let actor = operator::actor(&parts).await?;
     Ok(parts.ledger().transition(&options.id, Transition { to, actor: &actor, reason: &options.reason }).await?)
 }
 

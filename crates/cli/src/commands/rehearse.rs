@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use issei_assembly::{Parts, Settings, VERSION, say};
 use issei_certificate::{Certificate, Finding, Kind, Part, Verdict};
 use issei_ledger::{Broadcast, BroadcastState, Rehearsal, ServiceKind, Transition};
 use issei_producer::{REHEARSAL_PREFIX, Source};
@@ -18,9 +19,7 @@ use crate::args::RehearseOptions;
 use crate::commands::certify::{ended, give, read_keys};
 use crate::commands::send::number;
 use crate::commands::serve::on_signal;
-use crate::logs::say;
-use crate::parts::{Parts, VERSION};
-use crate::settings::Settings;
+use crate::operator;
 
 /// A rehearsal that does not move for so long is stuck.
 const STUCK: Duration = Duration::from_mins(10);
@@ -114,7 +113,7 @@ async fn body(parts: &Parts, options: &RehearseOptions, id: &BroadcastId, recipi
         "from": options.from,
         "max_recipients": recipients,
         "not_after": not_after,
-        "requested_by": parts.operator().await?,
+        "requested_by": operator::actor(&parts).await?,
     });
     Ok(BroadcastCommand::parse(&body.to_string())?.to_body())
 }
@@ -179,7 +178,7 @@ impl Rehearsing<'_> {
                 queue.send_batch(some).await?;
             }
         }
-        let actor = self.parts.operator().await?;
+        let actor = operator::actor(&self.parts).await?;
         let step = async |to, reason| ledger.transition(self.id, Transition { to, actor: &actor, reason }).await;
         let began = self.parts.clock.now();
         // It may have ended by itself meanwhile.
@@ -237,7 +236,7 @@ impl Rehearsing<'_> {
             bar.set_message(format!("watching the queues for {} s more", left.as_secs()));
             bar.tick();
         };
-        let mut certificate = self.parts.certifier().await?.certify(self.id, kind, self.shutdown, tell).await?;
+        let mut certificate = operator::certifier(&self.parts).await?.certify(self.id, kind, self.shutdown, tell).await?;
         bar.finish_and_clear();
         // A rehearsal proves more than convergence: everybody was accepted, and of everybody events came.
         let all = |what: &str, why: &str, count: u64| {

@@ -2,15 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 
+use issei_assembly::{Parts, Settings, ask, say};
 use issei_aws::Redriven;
 use issei_producer::{Repair, Repairer};
 use serde_json::json;
 
 use crate::Ended;
 use crate::args::{OpenEpochOptions, QueueName, RedriveOptions, RepairOptions};
-use crate::logs::{ask, say};
-use crate::parts::Parts;
-use crate::settings::Settings;
+use crate::operator;
 
 pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -31,7 +30,7 @@ pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json
         say(&if as_json { json!({ "repair": plan, "done": false, "reason": why }).to_string() } else { why.to_owned() });
         return Ok(if plan.is_empty() { Ended::Well } else { Ended::Refused });
     }
-    let done = repairer.repair(&options.id, parts.clock.wall(), &parts.operator().await?, &options.reason).await?;
+    let done = repairer.repair(&options.id, parts.clock.wall(), &operator::actor(&parts).await?, &options.reason).await?;
     say(&if as_json {
         json!({ "repair": done, "done": true }).to_string()
     } else if done.command {
@@ -86,7 +85,7 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
 
 pub(crate) async fn open_epoch(settings: &Settings, options: &OpenEpochOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let opened = parts.ledger().open_epoch(&parts.chunks_queue().await?, &parts.operator().await?, &options.reason).await?;
+    let opened = parts.ledger().open_epoch(&parts.chunks_queue().await?, &operator::actor(&parts).await?, &options.reason).await?;
     let ended: Vec<String> = opened.ended.iter().map(|broadcast| broadcast.broadcast_id.to_string()).collect();
     say(&if as_json {
         json!({ "epoch": opened.epoch, "ended": ended }).to_string()

@@ -2,15 +2,13 @@
 
 use anyhow::{Context, bail};
 use askama::Template;
+use issei_assembly::{Parts, Settings, VERSION, say};
 use issei_certificate::{PublicKey, Signed};
 
 use crate::Ended;
 use crate::args::ReportOptions;
 use crate::commands::status::Status;
-use crate::logs::say;
 use crate::pages::{Live, Report, STYLE};
-use crate::parts::{Parts, VERSION};
-use crate::settings::Settings;
 
 pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow::Result<Ended> {
     let words = options.lang.words();

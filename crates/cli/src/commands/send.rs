@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use issei_assembly::{Parts, Settings, VERSION, say};
 use issei_producer::{AudienceConfig, Source, check_command};
 use issei_schema::BroadcastCommand;
 use serde::Serialize;
@@ -12,9 +13,6 @@ use serde_json::json;
 
 use crate::Ended;
 use crate::args::SendOptions;
-use crate::logs::say;
-use crate::parts::{Parts, VERSION};
-use crate::settings::Settings;
 
 /// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
 /// dedicated addresses cost more.

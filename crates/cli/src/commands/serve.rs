@@ -1,11 +1,10 @@
 //! The long-running services.
 
+use issei_assembly::{Parts, Settings, VERSION};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::Ended;
-use crate::parts::{Parts, VERSION};
-use crate::settings::Settings;
 
 pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
     let producer = Parts::connect(settings).await.producer().await?;

@@ -3,14 +3,12 @@
 use anyhow::Context;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::QueueAttributeName;
+use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Queue, chain};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::Ended;
-use crate::logs::say;
-use crate::parts::Parts;
-use crate::settings::Settings;
 
 /// One thing that `setup` looked at.
 #[derive(Debug, Serialize)]

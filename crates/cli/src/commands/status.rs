@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use issei_assembly::{Parts, Settings, say};
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Heartbeat, ServiceKind, Totals};
 use issei_schema::BroadcastId;
@@ -14,9 +15,6 @@ use serde::Serialize;
 use crate::Ended;
 use crate::args::StatusOptions;
 use crate::commands::serve::on_signal;
-use crate::logs::say;
-use crate::parts::Parts;
-use crate::settings::Settings;
 
 /// A service that has not ended and was not seen for less than this is shown, as silent.
 const SILENT_SHOWN: SignedDuration = SignedDuration::from_hours(1);

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Serialize;
@@ -13,9 +14,7 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::{OpenOptions, StopOptions};
 use crate::commands::serve::on_signal;
-use crate::logs::say;
-use crate::parts::Parts;
-use crate::settings::Settings;
+use crate::operator;
 
 /// What is known of a stop at its end.
 #[derive(Serialize)]
@@ -32,7 +31,7 @@ struct Stopped {
 
 pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let (ledger, actor) = (parts.ledger(), parts.operator().await?);
+    let (ledger, actor) = (parts.ledger(), operator::actor(&parts).await?);
     let ids = if let Some(id) = &options.id {
         vec![ledger.broadcast(id).await?.broadcast_id]
     } else {
@@ -166,7 +165,7 @@ async fn wait(shutdown: &tokio_util::sync::CancellationToken, mut left: Duration
 
 pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let actor = parts.operator().await?;
+    let actor = operator::actor(&parts).await?;
     let closing = parts.ledger().open().await?;
     switch_sending(&parts, true).await?;
     tracing::info!(%actor, options.reason, "open for new broadcasts");

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use issei_assembly::{Parts, Settings, say};
 use issei_clock::Instant;
 use issei_schema::BroadcastId;
 use tokio::net::TcpListener;
@@ -20,10 +21,7 @@ use tokio::sync::Mutex;
 use crate::Ended;
 use crate::args::ConsoleOptions;
 use crate::commands::serve::on_signal;
-use crate::logs::say;
 use crate::pages::{Language, Live};
-use crate::parts::Parts;
-use crate::settings::Settings;
 
 /// Several people look at the same broadcast every two seconds; AWS is asked once a second at most.
 const FRESH: Duration = Duration::from_secs(1);

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::Console;
 use super::guard::{guard, is_same};
 use crate::commands::stop;
+use crate::operator;
 use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, actions, grouped};
 
 type Shared = State<Arc<Console>>;
@@ -142,7 +143,7 @@ async fn live(State(console): Shared, Path(id): Path<String>, Query(asked): Quer
 
 async fn evidence(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
     let (language, remember) = language(&asked, &headers);
-    let certificate = console.parts.certifier().await?.glance(&parse(id)?).await?;
+    let certificate = operator::certifier(&console.parts).await?.glance(&parse(id)?).await?;
     page(&Evidence { words: language.words(), certificate }, language, remember, StatusCode::OK)
 }
 
@@ -181,7 +182,7 @@ async fn act(State(console): Shared, Path((id, verb)): Path<(String, String)>, h
 /// One conditional write. A refusal names the state that the broadcast is in.
 async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
     let bad = |error: anyhow::Error| (StatusCode::BAD_GATEWAY, format!("{error:#}"));
-    let (ledger, actor) = (console.parts.ledger(), console.parts.operator().await.map_err(bad)?);
+    let (ledger, actor) = (console.parts.ledger(), operator::actor(&console.parts).await.map_err(bad)?);
     let from = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?.broadcast_state;
     let to = match (verb, from) {
         ("stop", _) => {
@@ -205,7 +206,7 @@ async fn stop_all(State(console): Shared, headers: HeaderMap, Form(deed): Form<D
     if let Err((status, reason)) = deed.check(&console, language.0.words().confirm_all) {
         return list_page(&console, language, Some(reason), status).await;
     }
-    let (ledger, actor) = (console.parts.ledger(), console.parts.operator().await?);
+    let (ledger, actor) = (console.parts.ledger(), operator::actor(&console.parts).await?);
     ledger.close(&actor, &deed.reason).await?;
     let mut stopped = Vec::new();
     for id in ledger.open_broadcasts().await? {

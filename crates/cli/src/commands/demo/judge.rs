@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use issei_assembly::Parts;
 use issei_ledger::Outcome;
 use issei_schema::BroadcastId;
 use issei_sim::Cloud;
 
 use super::users::Users;
-use crate::parts::Parts;
 
 /// What the comparison found.
 #[derive(Clone, Copy, Debug, Default)]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use issei_assembly::{Parts, Settings};
 use issei_clock::{Clock, Dice, Instant};
 use issei_producer::AudienceConfig;
 use issei_schema::{BroadcastCommand, BroadcastId};
@@ -27,8 +28,6 @@ use crate::Ended;
 use crate::args::DemoOptions;
 use crate::commands::serve::on_signal;
 use crate::commands::setup;
-use crate::parts::Parts;
-use crate::settings::Settings;
 use report::Report;
 
 const BROADCAST: &str = "terms-2026";

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use issei_assembly::say;
 use issei_sim::Counts;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use super::judge::Judged;
-use crate::logs::say;
 
 /// The figures of a demo.
 #[derive(Debug, Serialize)]

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use issei_aws::{Clients, Queue};
-use issei_certificate::{Certifier, Wanted};
 use issei_clock::{Clock, Dice};
 use issei_consumer::{AddressHash, Consumer};
 use issei_feedback::{Feedback, Limits, Rules};
@@ -20,25 +19,25 @@ use crate::settings::Settings;
 
 /// Clients, clock and dice, and what is made of them.
 #[derive(Clone)]
-pub(crate) struct Parts {
-    pub(crate) settings: Settings,
-    pub(crate) clients: Clients,
-    pub(crate) clock: Clock,
-    dice: Dice,
+pub struct Parts {
+    pub settings: Settings,
+    pub clients: Clients,
+    pub clock: Clock,
+    pub dice: Dice,
 }
 
 impl Parts {
     /// Connected as the standard AWS environment says.
-    pub(crate) async fn connect(settings: &Settings) -> Self {
+    pub async fn connect(settings: &Settings) -> Self {
         let clients = issei_aws::connect(&settings.timing()).await;
         Self::with(settings.clone(), clients, Clock::system(), Dice::system())
     }
 
-    pub(crate) fn with(settings: Settings, clients: Clients, clock: Clock, dice: Dice) -> Self {
+    pub fn with(settings: Settings, clients: Clients, clock: Clock, dice: Dice) -> Self {
         Self { settings, clients, clock, dice }
     }
 
-    pub(crate) fn ledger(&self) -> Ledger {
+    pub fn ledger(&self) -> Ledger {
         let keep = Duration::from_secs(self.settings.ledger_days * 86_400);
         Ledger::new(self.clients.dynamodb.clone(), self.settings.table.clone(), self.clock.clone(), keep)
     }
@@ -47,19 +46,19 @@ impl Parts {
         Queue::find(self.clients.sqs.clone(), name, self.dice.clone()).await.context("a queue that issei needs can't be found")
     }
 
-    pub(crate) async fn commands_queue(&self) -> anyhow::Result<Queue> {
+    pub async fn commands_queue(&self) -> anyhow::Result<Queue> {
         self.queue(&self.settings.commands_queue).await
     }
 
-    pub(crate) async fn chunks_queue(&self) -> anyhow::Result<Queue> {
+    pub async fn chunks_queue(&self) -> anyhow::Result<Queue> {
         self.queue(&self.settings.chunks_queue).await
     }
 
-    pub(crate) async fn feedback_queue(&self) -> anyhow::Result<Queue> {
+    pub async fn feedback_queue(&self) -> anyhow::Result<Queue> {
         self.queue(&self.settings.feedback_queue).await
     }
 
-    pub(crate) async fn feedback(&self) -> anyhow::Result<Feedback> {
+    pub async fn feedback(&self) -> anyhow::Result<Feedback> {
         let settings = &self.settings;
         let options = issei_feedback::Options {
             limits: Limits {
@@ -79,7 +78,7 @@ impl Parts {
         Ok(Feedback::new(self.ledger(), events, chunks, ses, clock, dice, incarnation, options))
     }
 
-    pub(crate) async fn producer(&self) -> anyhow::Result<Producer> {
+    pub async fn producer(&self) -> anyhow::Result<Producer> {
         let options = issei_producer::Options {
             audiences: self.settings.audiences.clone(),
             page_size: self.settings.page_size,
@@ -94,7 +93,7 @@ impl Parts {
         Ok(Producer::new(self.ledger(), commands, chunks, ses, clock, dice, incarnation, options))
     }
 
-    pub(crate) async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {
+    pub async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {
         let key = std::env::var("ISSEI_ADDRESS_HASH_KEY").unwrap_or_else(|_| self.dice.token());
         let options = issei_consumer::Options {
             configuration_set: self.settings.configuration_set.clone(),
@@ -110,33 +109,8 @@ impl Parts {
     }
 
     /// A token that nobody can guess.
-    pub(crate) fn token(&self) -> String {
+    pub fn token(&self) -> String {
         self.dice.token()
-    }
-
-    /// What the deployment is judged by.
-    pub(crate) fn wanted(&self) -> Wanted {
-        let settings = &self.settings;
-        Wanted {
-            table: settings.table.clone(),
-            queues: [settings.commands_queue.clone(), settings.chunks_queue.clone(), settings.feedback_queue.clone()],
-            configuration_set: settings.configuration_set.clone(),
-            timing: settings.timing(),
-            ledger_days: settings.ledger_days,
-        }
-    }
-
-    /// What gathers the evidence for a certificate.
-    pub(crate) async fn certifier(&self) -> anyhow::Result<Certifier> {
-        Ok(Certifier {
-            ledger: self.ledger(),
-            clients: self.clients.clone(),
-            clock: self.clock.clone(),
-            dice: self.dice.clone(),
-            wanted: self.wanted(),
-            actor: self.operator().await?,
-            version: VERSION.to_owned(),
-        })
     }
 
     /// This run of a service. In the audit trail: which, and on which machine.
@@ -145,24 +119,10 @@ impl Parts {
         let actor = Actor::try_from(name).map_err(anyhow::Error::msg)?;
         Ok(Incarnation::new(service, actor, self.dice.token(), VERSION.to_owned(), build_digest()?, self.settings.digest()))
     }
-
-    /// Who runs this command, for the audit trail: whom the credentials belong to. Where STS does not
-    /// tell, whom the machine takes them for.
-    pub(crate) async fn operator(&self) -> anyhow::Result<Actor> {
-        let name = match self.clients.caller().await {
-            Ok(arn) => arn,
-            Err(error) => {
-                tracing::warn!(error, "STS does not say who you are; the audit trail names the user of this machine");
-                let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown user".to_owned());
-                format!("{user} on {}", host())
-            }
-        };
-        Actor::try_from(name).map_err(anyhow::Error::msg)
-    }
 }
 
 /// The version that this build belongs to.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What tells this executable from every other: two runs with the same one did the same thing. The linker's
 /// build id, which is a digest over what it linked; where it left none, the file's own digest, which takes
@@ -194,6 +154,8 @@ fn digest_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-fn host() -> String {
+/// The name of this machine.
+#[must_use]
+pub fn host() -> String {
     nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_else(|| "unknown host".to_owned())
 }

@@ -22,7 +22,7 @@ pub(crate) const TARGET: &str = "issei::metrics";
 static PREFIX: OnceLock<String> = OnceLock::new();
 
 /// From now on metrics are written, under this value of the dimension `Prefix`.
-pub(crate) fn enable(prefix: &str) {
+pub fn enable(prefix: &str) {
     // The first one stays: a process has one configuration.
     let _ = PREFIX.set(prefix.to_owned());
 }

@@ -17,7 +17,7 @@ macro_rules! settings {
         /// Settings as one source gives them: what it does not say is left to the next.
         #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
         #[serde(deny_unknown_fields, default)]
-        pub(crate) struct Layer {
+        pub struct Layer {
             $($(#[doc = $doc])+ #[arg(long, env = $env, global = true, hide_short_help = true, help_heading = "Settings")] $name: Option<$kind>,)+
             /// Where audiences come from. In the file only.
             #[arg(skip)]
@@ -26,15 +26,15 @@ macro_rules! settings {
 
         /// The settings in force.
         #[derive(Clone, Debug)]
-        pub(crate) struct Settings {
-            $($(#[doc = $doc])+ pub(crate) $name: $kind,)+
-            pub(crate) audiences: BTreeMap<String, AudienceConfig>,
+        pub struct Settings {
+            $($(#[doc = $doc])+ pub $name: $kind,)+
+            pub audiences: BTreeMap<String, AudienceConfig>,
         }
 
         impl Settings {
             /// The digest of every key with its value, the defaults included. What names a resource is a
             /// key like any other: a rehearsal in another account proves nothing about this one.
-            pub(crate) fn digest(&self) -> String {
+            pub fn digest(&self) -> String {
                 let mut hasher = Sha256::new();
                 $(hasher.update(format!("{} = {:?}\n", stringify!($name), self.$name));)+
                 hex::encode(hasher.finalize())
@@ -143,7 +143,7 @@ settings! {
 
 impl Settings {
     /// Reads the file under the flags and the environment, and checks the whole.
-    pub(crate) fn load(file: Option<&Path>, over: Layer) -> anyhow::Result<Self> {
+    pub fn load(file: Option<&Path>, over: Layer) -> anyhow::Result<Self> {
         let default = Path::new("issei.toml");
         let file = file.or_else(|| default.exists().then_some(default));
         let under = match file {
@@ -195,7 +195,7 @@ impl Settings {
     }
 
     /// The timeouts, as the chain of inequalities sees them.
-    pub(crate) fn timing(&self) -> Timing {
+    pub fn timing(&self) -> Timing {
         Timing {
             send: Duration::from_millis(self.send_timeout_ms),
             permit_life: Duration::from_millis(self.permit_life_ms),
@@ -208,7 +208,7 @@ impl Settings {
     }
 
     /// The defaults, changed by `change`: for the demo, which reads no file.
-    pub(crate) fn defaults(change: impl FnOnce(&mut Self)) -> anyhow::Result<Self> {
+    pub fn defaults(change: impl FnOnce(&mut Self)) -> anyhow::Result<Self> {
         let mut settings = Self::of(Layer::default(), Layer::default());
         change(&mut settings);
         settings.checked()

@@ -2,17 +2,27 @@
 
 use std::io::{IsTerminal, Write};
 
+use clap::ValueEnum;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::args::LogFormat;
 use crate::metrics;
 
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    Human,
+    Json,
+}
+
 /// The demo provokes every warning there is, so it shows none unless it is asked to.
-pub(crate) fn init(format: LogFormat, is_demo: bool) {
+pub fn init(format: LogFormat, is_demo: bool) {
     let default = if is_demo { "off" } else { "info,aws_config=warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let json = match format {
@@ -30,16 +40,16 @@ pub(crate) fn init(format: LogFormat, is_demo: bool) {
 }
 
 /// A line of the result. A reader that has gone away (a closed pipe) is no error.
-pub(crate) fn say(line: &str) {
+pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// A question, whose answer comes on the same line.
-pub(crate) fn ask(question: &str) {
+pub fn ask(question: &str) {
     let _ = write!(std::io::stdout(), "{question}");
 }
 
 /// Why the command failed.
-pub(crate) fn say_error(reason: &str) {
+pub fn say_error(reason: &str) {
     let _ = writeln!(std::io::stderr(), "issei: {reason}");
 }

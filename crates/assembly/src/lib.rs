@@ -1,0 +1,14 @@
+//! What the binary and the Lambda functions are put together from: settings, logs, metrics and services,
+//! the same way in both.
+//!
+//! Only this crate reads the environment and sets up a log. It decides nothing about sending.
+
+mod logs;
+mod metrics;
+mod parts;
+mod settings;
+
+pub use logs::{LogFormat, ask, init as init_logs, say, say_error};
+pub use metrics::enable as enable_metrics;
+pub use parts::{Parts, VERSION, host};
+pub use settings::{Layer, Settings};

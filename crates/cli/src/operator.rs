@@ -1,0 +1,43 @@
+//! What operators need beyond the services' parts: a name for the audit trail, and evidence.
+
+use issei_assembly::{Parts, Settings, VERSION, host};
+use issei_certificate::{Certifier, Wanted};
+use issei_schema::Actor;
+
+/// Who runs this command, for the audit trail: whom the credentials belong to. Where STS does not
+/// tell, whom the machine takes them for.
+pub(crate) async fn actor(parts: &Parts) -> anyhow::Result<Actor> {
+    let name = match parts.clients.caller().await {
+        Ok(arn) => arn,
+        Err(error) => {
+            tracing::warn!(error, "STS does not say who you are; the audit trail names the user of this machine");
+            let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown user".to_owned());
+            format!("{user} on {}", host())
+        }
+    };
+    Actor::try_from(name).map_err(anyhow::Error::msg)
+}
+
+/// What the deployment is judged by.
+pub(crate) fn wanted(settings: &Settings) -> Wanted {
+    Wanted {
+        table: settings.table.clone(),
+        queues: [settings.commands_queue.clone(), settings.chunks_queue.clone(), settings.feedback_queue.clone()],
+        configuration_set: settings.configuration_set.clone(),
+        timing: settings.timing(),
+        ledger_days: settings.ledger_days,
+    }
+}
+
+/// What gathers the evidence for a certificate.
+pub(crate) async fn certifier(parts: &Parts) -> anyhow::Result<Certifier> {
+    Ok(Certifier {
+        ledger: parts.ledger(),
+        clients: parts.clients.clone(),
+        clock: parts.clock.clone(),
+        dice: parts.dice.clone(),
+        wanted: wanted(&parts.settings),
+        actor: actor(parts).await?,
+        version: VERSION.to_owned(),
+    })
+}
