@@ -33,10 +33,12 @@ impl Parts {
         Self::with(settings.clone(), clients, Clock::system(), Dice::system())
     }
 
+    #[must_use]
     pub fn with(settings: Settings, clients: Clients, clock: Clock, dice: Dice) -> Self {
         Self { settings, clients, clock, dice }
     }
 
+    #[must_use]
     pub fn ledger(&self) -> Ledger {
         let keep = Duration::from_secs(self.settings.ledger_days * 86_400);
         Ledger::new(self.clients.dynamodb.clone(), self.settings.table.clone(), self.clock.clone(), keep)
@@ -109,6 +111,7 @@ impl Parts {
     }
 
     /// A token that nobody can guess.
+    #[must_use]
     pub fn token(&self) -> String {
         self.dice.token()
     }

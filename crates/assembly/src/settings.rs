@@ -34,6 +34,7 @@ macro_rules! settings {
         impl Settings {
             /// The digest of every key with its value, the defaults included. What names a resource is a
             /// key like any other: a rehearsal in another account proves nothing about this one.
+            #[must_use]
             pub fn digest(&self) -> String {
                 let mut hasher = Sha256::new();
                 $(hasher.update(format!("{} = {:?}\n", stringify!($name), self.$name));)+
@@ -195,6 +196,7 @@ impl Settings {
     }
 
     /// The timeouts, as the chain of inequalities sees them.
+    #[must_use]
     pub fn timing(&self) -> Timing {
         Timing {
             send: Duration::from_millis(self.send_timeout_ms),

@@ -14,5 +14,5 @@ mod timing;
 pub use backoff::Backoff;
 pub use clients::{Clients, connect, connect_to};
 pub use evidence::{chain, never_left};
-pub use queue::{Counts, Message, Queue, QueueError, Redriven};
+pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENT_AT};
 pub use timing::{Timing, TimingError};

@@ -39,8 +39,22 @@ pub struct Message {
     pub receipt: String,
     /// How often SQS has handed it out, this time included.
     pub receives: u32,
-    /// When it was sent, in milliseconds of the epoch, as SQS says.
+    /// When it was sent, in milliseconds of the epoch, as SQS says; of a copy, when the first was.
     pub sent_at_ms: i64,
+}
+
+/// The attribute of a copy that says when the first message was sent: a copy of an old order must not
+/// pass for a new one.
+pub const SENT_AT: &str = "sent_at_ms";
+
+impl Message {
+    /// `sent_at_ms` is SQS's own word, and `first_sent_at` the attribute [`SENT_AT`], which anybody may have
+    /// written: it can only make a message older.
+    #[must_use]
+    pub fn new(id: String, body: String, receipt: String, receives: u32, sent_at_ms: i64, first_sent_at: Option<&str>) -> Self {
+        let first = first_sent_at.and_then(|text| text.parse().ok()).unwrap_or(i64::MAX);
+        Self { id, body, receipt, receives, sent_at_ms: sent_at_ms.min(first) }
+    }
 }
 
 /// How dead letters were moved back.
@@ -91,6 +105,36 @@ fn is_unknown(code: Option<&str>) -> bool {
     )
 }
 
+/// What one message with its attribute takes beside its body.
+const OVERHEAD: usize = 128;
+/// What a message, and a batch, may hold (SQS developer guide, "Quotas").
+const BYTES_MAX: usize = 1024 * 1024;
+
+/// Cuts messages into batches that one call may hold, in their number and in bytes.
+fn batches(mut messages: &[Message]) -> Vec<&[Message]> {
+    let mut batches = Vec::new();
+    while !messages.is_empty() {
+        let mut bytes = 0;
+        let fits = messages.iter().take(BATCH_ENTRIES_MAX).take_while(|message| {
+            bytes += message.body.len() + OVERHEAD;
+            bytes <= BYTES_MAX
+        });
+        let (batch, rest) = messages.split_at(fits.count().max(1));
+        batches.push(batch);
+        messages = rest;
+    }
+    batches
+}
+
+fn text_attribute(kind: &str, text: &str) -> Option<MessageAttributeValue> {
+    MessageAttributeValue::builder().data_type(kind).string_value(text).build().ok()
+}
+
+/// A delay as SQS takes it: 15 minutes at most (SQS API reference, `SendMessage`).
+fn seconds_of(delay: Duration) -> i32 {
+    i32::try_from(delay.as_secs().min(900)).unwrap_or(900)
+}
+
 impl Queue {
     /// Finds the queue `name` and its dead-letter queue `name-dead`.
     pub async fn find(client: aws_sdk_sqs::Client, name: &str, dice: Dice) -> Result<Self, QueueError> {
@@ -123,43 +167,72 @@ impl Queue {
             .wait_time_seconds(i32::try_from(wait.as_secs().min(20)).unwrap_or(20))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_attribute_names(SENT_AT)
             .send()
             .await
             .map_err(|error| QueueError::of("ReceiveMessage")(&error))?;
         let messages = answer.messages.unwrap_or_default().into_iter().filter_map(|message| {
             let attribute = |name: &MessageSystemAttributeName| message.attributes.as_ref()?.get(name)?.parse::<i64>().ok();
             let receives = attribute(&MessageSystemAttributeName::ApproximateReceiveCount);
-            Some(Message {
-                receives: receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
-                sent_at_ms: attribute(&MessageSystemAttributeName::SentTimestamp).unwrap_or_default(),
-                id: message.message_id.unwrap_or_default(),
-                body: message.body.unwrap_or_default(),
-                receipt: message.receipt_handle?,
-            })
+            let first = message.message_attributes.as_ref().and_then(|attributes| attributes.get(SENT_AT)?.string_value());
+            Some(Message::new(
+                message.message_id.unwrap_or_default(),
+                message.body.unwrap_or_default(),
+                message.receipt_handle?,
+                receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+                attribute(&MessageSystemAttributeName::SentTimestamp).unwrap_or_default(),
+                first,
+            ))
         });
         Ok(messages.collect())
     }
 
     /// Sends one message, hidden for `delay` (15 minutes at most).
     pub async fn send(&self, body: &str, delay: Duration) -> Result<(), QueueError> {
-        let seconds = i32::try_from(delay.as_secs().min(900)).unwrap_or(900);
-        let request = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds);
+        let request = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds_of(delay));
         request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         Ok(())
     }
 
-    /// Sends up to ten messages with one call. What fails is tried again, entry by entry.
-    pub async fn send_batch(&self, bodies: &[String]) -> Result<(), QueueError> {
+    /// Sends up to ten messages with one call, hidden for `delay` (15 minutes at most). What fails is
+    /// tried again, entry by entry.
+    pub async fn send_batch(&self, bodies: &[String], delay: Duration) -> Result<(), QueueError> {
         let numbers: Vec<usize> = (0..bodies.len()).collect();
+        self.send_entries(numbers, |number| {
+            let entry = SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(bodies.get(number)?);
+            entry.delay_seconds(seconds_of(delay)).build().ok()
+        })
+        .await
+    }
+
+    async fn send_entries(
+        &self,
+        numbers: Vec<usize>,
+        entry: impl Fn(usize) -> Option<SendMessageBatchRequestEntry>,
+    ) -> Result<(), QueueError> {
         until_all_succeed("SendMessageBatch", &self.dice, numbers, async |numbers| {
-            let entries = numbers.iter().filter_map(|number| {
-                SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(bodies.get(*number)?).build().ok()
-            });
+            let entries = numbers.iter().filter_map(|number| entry(*number));
             let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
             let answer = request.send().await.map_err(|error| QueueError::of("SendMessageBatch")(&error))?;
             Ok(numbers.into_iter().filter(|number| !answer.successful.iter().any(|done| done.id == number.to_string())).collect())
         })
         .await
+    }
+
+    /// Sends copies of messages, hidden for `delay` (15 minutes at most), up to ten with one call. Whoever has
+    /// them deletes the messages afterwards, so that a crash in between leaves two of each and never none.
+    pub async fn send_copies(&self, messages: &[Message], delay: Duration) -> Result<(), QueueError> {
+        for messages in batches(messages) {
+            let numbers: Vec<usize> = (0..messages.len()).collect();
+            self.send_entries(numbers, |number| {
+                let message = messages.get(number)?;
+                let sent_at = text_attribute("Number", &message.sent_at_ms.to_string())?;
+                let entry = SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(&message.body);
+                entry.message_attributes(SENT_AT, sent_at).delay_seconds(seconds_of(delay)).build().ok()
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Deletes up to ten messages with one call.
@@ -202,16 +275,15 @@ impl Queue {
     /// Moves a message to the dead-letter queue with the reason as its attribute `reason`. Sent
     /// there first and deleted after, so that a crash between leaves two and never none.
     pub async fn bury(&self, message: &Message, reason: &str) -> Result<(), QueueError> {
-        // A message's attributes count towards its 1 MiB (SQS developer guide, "Quotas"); a body
-        // that leaves no room goes without its reason, which then stands in the log alone.
-        let fits = message.body.len() + reason.len() + 64 <= 1024 * 1024;
-        let attribute = |text: &str| MessageAttributeValue::builder().data_type("String").string_value(text).build().ok();
-        let request = self
-            .client
-            .send_message()
-            .queue_url(&self.dead_letter_url)
-            .message_body(&message.body)
-            .set_message_attributes(attribute(reason).filter(|_| fits).map(|reason| [("reason".to_owned(), reason)].into()));
+        // A message's attributes count towards its bytes; a body that leaves no room goes without its
+        // reason, which then stands in the log alone.
+        let fits = message.body.len() + reason.len() + OVERHEAD <= BYTES_MAX;
+        let mut request = self.client.send_message().queue_url(&self.dead_letter_url).message_body(&message.body);
+        if fits {
+            let reason = text_attribute("String", reason).map(|reason| ("reason".to_owned(), reason));
+            let sent_at = text_attribute("Number", &message.sent_at_ms.to_string()).map(|sent_at| (SENT_AT.to_owned(), sent_at));
+            request = request.set_message_attributes(Some(reason.into_iter().chain(sent_at).collect()));
+        }
         request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         self.delete_batch(vec![message.receipt.clone()]).await
     }
@@ -238,11 +310,9 @@ impl Queue {
             if messages.is_empty() {
                 return Ok(Redriven::ByHand { messages: moved });
             }
-            for message in messages {
-                self.send(&message.body, Duration::ZERO).await?;
-                dead.delete_batch(vec![message.receipt]).await?;
-                moved += 1;
-            }
+            moved += messages.len() as u64;
+            self.send_copies(&messages, Duration::ZERO).await?;
+            dead.delete_batch(messages.into_iter().map(|message| message.receipt).collect()).await?;
         }
     }
 
@@ -272,6 +342,11 @@ impl Queue {
         Ok((self.count(&self.url).await?, self.count(&self.dead_letter_url).await?))
     }
 
+    /// The messages that wait for a receiver.
+    pub async fn visible(&self) -> Result<u64, QueueError> {
+        Ok(self.count(&self.url).await?.visible)
+    }
+
     async fn count(&self, url: &str) -> Result<Counts, QueueError> {
         let request = self.client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
         let answer = request.send().await.map_err(|error| QueueError::of("GetQueueAttributes")(&error))?;
@@ -286,5 +361,30 @@ impl Queue {
             in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)?,
             delayed: number(QueueAttributeName::ApproximateNumberOfMessagesDelayed)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: usize) -> Message {
+        Message::new("id".to_owned(), "x".repeat(bytes), "receipt".to_owned(), 1, 5, None)
+    }
+
+    #[test]
+    fn a_batch_holds_ten_messages_and_a_mebibyte() {
+        let sizes = |messages: &[Message]| batches(messages).iter().map(|batch| batch.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&vec![message(10); 23]), [10, 10, 3]);
+        assert_eq!(sizes(&vec![message(320 * 1024); 4]), [3, 1]);
+        // One that is too large by itself goes alone, and SQS says so.
+        assert_eq!(sizes(&[message(1024 * 1024), message(1)]), [1, 1]);
+    }
+
+    #[test]
+    fn a_copy_is_as_old_as_the_first_and_nobody_can_make_it_younger() {
+        let sent_at = |attribute| Message::new(String::new(), String::new(), String::new(), 1, 1_000, attribute).sent_at_ms;
+        assert_eq!([None, Some("400"), Some("2000"), Some("x"), Some("")].map(sent_at), [1_000, 400, 1_000, 1_000, 1_000]);
     }
 }

@@ -76,6 +76,13 @@ impl Timing {
         self.ledger + self.permit_life + self.lease + self.request_lifetime
     }
 
+    /// How long before its end a process that will be killed then must have stopped claiming: a claim, its
+    /// send and its confirmation still fit, each with its retries.
+    #[must_use]
+    pub fn last_claim_before_end(&self) -> Duration {
+        (self.send * 2).max(self.send + self.ledger * 2)
+    }
+
     /// How long the budget must have been still before it may be recounted: every permit has then
     /// expired, and no claim made under one can still arrive.
     #[must_use]

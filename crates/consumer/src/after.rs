@@ -1,5 +1,5 @@
-//! What becomes of a message once its chunk has been looked at. Deletions and delays go to SQS ten
-//! at a time.
+//! What becomes of a message once its chunk has been looked at. Deletions, delays and copies go to SQS
+//! ten at a time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub(crate) enum After {
     /// It comes again after this as a fresh message, since nothing is wrong with it: a paused
     /// broadcast must not spend its receives and end in the dead-letter queue.
     PutBack(Duration),
+    /// Whoever has it has no time left: another may have it at once.
+    GiveBack,
     /// It can't be handled, for this reason.
     Bury(String),
 }
@@ -25,49 +27,129 @@ pub(crate) enum After {
 /// short against any visibility timeout.
 const LINGER: Duration = Duration::from_millis(500);
 const BATCH: usize = 10;
+/// A function that has no time left gives its messages back as copies, since with a handful of chunks
+/// for each call that would otherwise spend their receives. Not at once, or it would have them again.
+const NEXT_CALL: Duration = Duration::from_secs(1);
 
-/// Carries out what was decided, until every sender is gone and the last batch is out.
-pub(crate) async fn carry_out(queue: &Queue, mut decided: mpsc::Receiver<(Message, After)>) {
-    let mut delete: Vec<String> = Vec::new();
-    let mut hide: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    loop {
-        let waiting = !delete.is_empty() || !hide.is_empty();
-        let next = if waiting { tokio::time::timeout(LINGER, decided.recv()).await } else { Ok(decided.recv().await) };
-        let is_idle = next.is_err();
-        let is_over = matches!(next, Ok(None));
-        match next {
-            Ok(Some((message, After::Delete))) => delete.push(message.receipt),
-            Ok(Some((message, After::Hide(delay)))) => hide.entry(delay.as_secs()).or_default().push(message.receipt),
-            Ok(Some((message, After::PutBack(delay)))) => {
-                // The copy first: a crash in between leaves two, and the ledger knows them as one.
-                match queue.send(&message.body, delay).await {
-                    Ok(()) => delete.push(message.receipt),
-                    Err(error) => tracing::warn!(%error, "a message can't be put back; it comes again by itself"),
+/// Decided, and not carried out yet.
+#[derive(Default)]
+struct Pile {
+    delete: Vec<String>,
+    hide: BTreeMap<Duration, Vec<String>>,
+    put_back: BTreeMap<Duration, Vec<Message>>,
+}
+
+/// SQS takes whole seconds, and what has the same delay goes in one call.
+fn whole(delay: Duration) -> Duration {
+    Duration::from_secs(delay.as_secs())
+}
+
+impl Pile {
+    fn is_empty(&self) -> bool {
+        self.delete.is_empty() && self.hide.is_empty() && self.put_back.is_empty()
+    }
+
+    /// Hides and puts back. A message whose copy is sent is to be deleted.
+    async fn postpone(&mut self, queue: &Queue) {
+        for (delay, messages) in std::mem::take(&mut self.put_back) {
+            for messages in messages.chunks(BATCH) {
+                if copied(queue, messages, delay).await {
+                    self.delete.extend(messages.iter().map(|message| message.receipt.clone()));
                 }
             }
-            Ok(Some((message, After::Bury(reason)))) => {
-                tracing::error!(message.id, reason, "message refused; it is in the dead-letter queue");
-                if let Err(error) = queue.bury(&message, &reason).await {
-                    tracing::warn!(%error, message.id, "a refused message can't be moved; it comes again");
-                }
-            }
-            Ok(None) | Err(_) => {}
         }
-        if delete.len() >= BATCH || ((is_idle || is_over) && !delete.is_empty()) {
+        for (delay, receipts) in std::mem::take(&mut self.hide) {
+            if let Err(error) = queue.hide_batch(&receipts, delay).await {
+                tracing::warn!(%error, "messages can't be delayed; they come again by themselves");
+            }
+        }
+    }
+
+    async fn delete(&mut self, queue: &Queue) {
+        for receipts in std::mem::take(&mut self.delete).chunks(BATCH) {
             // A message that is not deleted comes again and finds its chunk settled.
-            if let Err(error) = queue.delete_batch(std::mem::take(&mut delete)).await {
+            if let Err(error) = queue.delete_batch(receipts.to_vec()).await {
                 tracing::warn!(%error, "messages can't be deleted; they come again, which is harmless");
             }
         }
-        if is_idle || is_over || hide.values().map(Vec::len).sum::<usize>() >= BATCH {
-            for (seconds, receipts) in std::mem::take(&mut hide) {
-                if let Err(error) = queue.hide_batch(&receipts, Duration::from_secs(seconds)).await {
-                    tracing::warn!(%error, "messages can't be delayed; they come again by themselves");
-                }
+    }
+}
+
+/// The copies first: a crash in between leaves two of each, and the ledger knows them as one.
+async fn copied(queue: &Queue, messages: &[Message], delay: Duration) -> bool {
+    let sent = queue.send_copies(messages, delay).await;
+    if let Err(error) = &sent {
+        tracing::warn!(%error, "messages can't be put back; they come again by themselves");
+    }
+    sent.is_ok()
+}
+
+async fn buried(queue: &Queue, message: &Message, reason: &str) -> bool {
+    tracing::error!(message.id, reason, "message refused; it is in the dead-letter queue");
+    let buried = queue.bury(message, reason).await;
+    if let Err(error) = &buried {
+        tracing::warn!(%error, message.id, "a refused message can't be moved; it comes again");
+    }
+    buried.is_ok()
+}
+
+/// Carries out what was decided, until every sender is gone and the last batch is out.
+pub(crate) async fn carry_out(queue: &Queue, mut decided: mpsc::Receiver<(Message, After)>) {
+    let mut pile = Pile::default();
+    loop {
+        let next = if pile.is_empty() { Ok(decided.recv().await) } else { tokio::time::timeout(LINGER, decided.recv()).await };
+        let is_idle = next.is_err();
+        let is_over = matches!(next, Ok(None));
+        match next {
+            Ok(Some((message, After::Delete))) => pile.delete.push(message.receipt),
+            Ok(Some((message, After::Hide(delay)))) => pile.hide.entry(whole(delay)).or_default().push(message.receipt),
+            Ok(Some((message, After::GiveBack))) => pile.hide.entry(Duration::ZERO).or_default().push(message.receipt),
+            Ok(Some((message, After::PutBack(delay)))) => pile.put_back.entry(whole(delay)).or_default().push(message),
+            Ok(Some((message, After::Bury(reason)))) => {
+                buried(queue, &message, &reason).await;
             }
+            Ok(None) | Err(_) => {}
+        }
+        let waiting = pile.hide.values().map(Vec::len).chain(pile.put_back.values().map(Vec::len)).sum::<usize>();
+        if is_idle || is_over || waiting >= BATCH {
+            pile.postpone(queue).await;
+        }
+        if is_idle || is_over || pile.delete.len() >= BATCH {
+            pile.delete(queue).await;
         }
         if is_over {
             return;
         }
     }
+}
+
+/// Carries out what was decided about messages that an event source has received, and deletes itself
+/// unless it is told that they must come again. Gives the ids of those.
+pub(crate) async fn carry_out_for_source(queue: &Queue, decided: Vec<(Message, After)>) -> Vec<String> {
+    let (mut pile, mut again) = (Pile::default(), Vec::new());
+    for (message, after) in decided {
+        match after {
+            After::Delete => {}
+            After::Hide(delay) => {
+                pile.hide.entry(whole(delay)).or_default().push(message.receipt);
+                again.push(message.id);
+            }
+            After::GiveBack => pile.put_back.entry(NEXT_CALL).or_default().push(message),
+            After::PutBack(delay) => pile.put_back.entry(whole(delay)).or_default().push(message),
+            After::Bury(reason) => {
+                if !buried(queue, &message, &reason).await {
+                    again.push(message.id);
+                }
+            }
+        }
+    }
+    for (delay, messages) in std::mem::take(&mut pile.put_back) {
+        for messages in messages.chunks(BATCH) {
+            if !copied(queue, messages, delay).await {
+                again.extend(messages.iter().map(|message| message.id.clone()));
+            }
+        }
+    }
+    pile.postpone(queue).await;
+    again
 }

@@ -18,9 +18,6 @@ use crate::service::Consumer;
 /// How long a message of a broadcast that does not run stays away, until it is looked at again.
 const PUT_BACK: Duration = Duration::from_mins(1);
 
-/// For a message that this consumer has no time left for: another may have it at once.
-const GIVE_BACK: After = After::Hide(Duration::ZERO);
-
 /// A message, parsed, with its chunk as the ledger had it.
 pub(crate) struct Delivery {
     pub(crate) message: Message,
@@ -40,7 +37,7 @@ impl Consumer {
     /// Handles one delivery. Until the claim it may be cut off anywhere; from the claim to the
     /// confirmation it must not be.
     pub(crate) async fn handle(&self, delivery: &Delivery, shutdown: &CancellationToken) -> Result<After, LedgerError> {
-        let Delivery { message, chunk, seen } = delivery;
+        let Delivery { chunk, seen, .. } = delivery;
         let id = &chunk.broadcast_id;
         let mut seen = seen.clone();
         loop {
@@ -57,7 +54,7 @@ impl Consumer {
             let ready = Ready::of(&known.letter, chunk, positions.iter().copied());
             let recipients = positions.len() as u64;
             // Waiting for a turn or a permit is what a shutdown cuts short; the message goes back.
-            let Some(turn) = shutdown.run_until_cancelled(self.rate.turn(recipients)).await else { return Ok(GIVE_BACK) };
+            let Some(turn) = shutdown.run_until_cancelled(self.rate.turn(recipients)).await else { return Ok(After::GiveBack) };
             let rate = match turn? {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
@@ -70,7 +67,7 @@ impl Consumer {
                 }
             };
             let permission = shutdown.run_until_cancelled(self.permits.take(id, known.epoch, recipients, rate)).await;
-            let Some(permission) = permission else { return Ok(GIVE_BACK) };
+            let Some(permission) = permission else { return Ok(After::GiveBack) };
             let permit = match permission? {
                 Permission::Permit(permit) => permit,
                 Permission::Denied(broadcast) => {
@@ -83,6 +80,11 @@ impl Consumer {
                     continue;
                 }
             };
+            // The wait may have been none, and then nothing has looked yet whether there is time left.
+            if shutdown.is_cancelled() {
+                self.permits.put_back(id, permit).await;
+                return Ok(After::GiveBack);
+            }
             let lease = self.options.timing.lease;
             match self.ledger.claim(chunk, &seen, self.dice.token(), lease).await? {
                 Claimed::Refused(found) => {
@@ -93,7 +95,7 @@ impl Consumer {
                     let epoch = permit.epoch();
                     self.untold.add_permitted(id, recipients);
                     let sent = self.send(permit, &mut claim, &known.letter, ready).await;
-                    return Ok(self.settle(message, id, epoch, &mut claim, &positions, sent).await);
+                    return Ok(self.settle(delivery, seen.attempts() + 1, epoch, &mut claim, &positions, sent).await);
                 }
             }
         }
@@ -113,7 +115,8 @@ impl Consumer {
     }
 
     /// From the send to the end of the message: confirm, then draw the conclusions.
-    async fn settle(&self, message: &Message, id: &BroadcastId, epoch: u64, claim: &mut Claim, positions: &[usize], sent: Sent) -> After {
+    async fn settle(&self, delivery: &Delivery, attempt: u32, epoch: u64, claim: &mut Claim, positions: &[usize], sent: Sent) -> After {
+        let id = &delivery.chunk.broadcast_id;
         let Some(outcomes) = self.confirm(claim).await else {
             // The claim stands unconfirmed and will read as in doubt; the message finds that out.
             return After::Hide(self.options.timing.lease);
@@ -139,7 +142,12 @@ impl Consumer {
         }
         self.permits.give_back(id, epoch, retryable as u64).await;
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
-        After::Hide(backoff.delay_after(message.receives).max(Duration::from_secs(1)))
+        let at_least = Duration::from_secs(1);
+        if sent.slow_down {
+            // A busy provider is no fault of the message, however often it meets with one.
+            return After::PutBack(backoff.delay_after(attempt).max(at_least));
+        }
+        After::Hide(backoff.delay_after(delivery.message.receives).max(at_least))
     }
 
     /// Confirms, and tries again for as long as the handler may take: a confirmation that is lost

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger};
@@ -25,6 +26,8 @@ use crate::rate::Rate;
 const POLL: Duration = Duration::from_secs(20);
 /// What one receive gives at most (SQS API reference, `ReceiveMessage`).
 const RECEIVE_MAX: usize = 10;
+/// Chunks that are read with one call: `BatchGetItem` takes a hundred keys (API reference).
+const READ_MAX: usize = 100;
 
 /// How the consumer works.
 #[derive(Clone)]
@@ -100,6 +103,12 @@ impl Consumer {
         })
     }
 
+    /// This run of the service.
+    #[must_use]
+    pub fn incarnation(&self) -> &Incarnation {
+        &self.incarnation
+    }
+
     /// Works until `shutdown`: then it receives nothing more, finishes what is claimed, gives the
     /// rest back, and returns. Dropping this future instead is a crash, and as safe as one.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
@@ -163,50 +172,74 @@ impl Consumer {
         decide: &mpsc::Sender<(Message, After)>,
         shutdown: &CancellationToken,
     ) {
-        for delivery in self.parse(messages, decide).await {
+        let (deliveries, decided) = self.parse(messages).await;
+        for decided in decided {
+            // The receiver outlives every sender, unless everything is being dropped.
+            let _ = decide.send(decided).await;
+        }
+        for delivery in deliveries {
             let Some(place) = room.split(1) else { return };
             let (consumer, decide, shutdown) = (self.clone(), decide.clone(), shutdown.clone());
-            let span = tracing::info_span!("chunk", broadcast.id = %delivery.chunk.broadcast_id, chunk.seq = delivery.chunk.chunk);
-            work.spawn(
-                async move {
-                    let after = consumer.handle_in_time(&delivery, &shutdown).await;
-                    // The receiver outlives every sender, unless everything is being dropped.
-                    let _ = decide.send((delivery.message, after)).await;
-                    drop(place);
-                }
-                .instrument(span),
-            );
+            work.spawn(async move {
+                let after = consumer.handle_in_time(&delivery, &shutdown).await;
+                let _ = decide.send((delivery.message, after)).await;
+                drop(place);
+            });
         }
+    }
+
+    /// Handles messages that an event source has received, and gives the ids of those that must come
+    /// again; the source deletes the others. Nothing is claimed once `stop` is cancelled, and nothing is
+    /// kept for the next call.
+    pub async fn handle_for_source(&self, messages: Vec<Message>, stop: &CancellationToken) -> Vec<String> {
+        messages.iter().for_each(|message| self.incarnation.note_message(message.sent_at_ms));
+        let mut decided = Vec::with_capacity(messages.len());
+        let mut rest = messages.into_iter();
+        loop {
+            let some: Vec<Message> = rest.by_ref().take(READ_MAX).collect();
+            if some.is_empty() {
+                break;
+            }
+            let (deliveries, more) = self.parse(some).await;
+            decided.extend(more);
+            let handled = stream::iter(deliveries).map(async |delivery| {
+                let after = self.handle_in_time(&delivery, stop).await;
+                (delivery.message, after)
+            });
+            decided.extend(handled.buffer_unordered(self.options.chunks_in_flight).collect::<Vec<_>>().await);
+        }
+        let again = after::carry_out_for_source(&self.queue, decided).await;
+        self.permits.return_all().await;
+        self.untold.tell().await;
+        again
     }
 
     /// Parses messages and reads their chunks, all with one call. What can't be parsed is buried;
     /// what can't be read stays in the queue.
-    async fn parse(&self, messages: Vec<Message>, decide: &mpsc::Sender<(Message, After)>) -> Vec<Delivery> {
-        let mut parsed = Vec::with_capacity(messages.len());
+    async fn parse(&self, messages: Vec<Message>) -> (Vec<Delivery>, Vec<(Message, After)>) {
+        let (mut parsed, mut decided) = (Vec::with_capacity(messages.len()), Vec::new());
         for message in messages {
             match ChunkMessage::parse(&message.body) {
                 Ok(chunk) => parsed.push((message, chunk)),
-                Err(error) => {
-                    let _ = decide.send((message, After::Bury(error.to_string()))).await;
-                }
+                Err(error) => decided.push((message, After::Bury(error.to_string()))),
             }
         }
         let keys: Vec<_> = parsed.iter().map(|(_, chunk)| (chunk.broadcast_id.clone(), chunk.chunk)).collect();
         match self.ledger.chunks(&keys).await {
-            Ok(found) => parsed
-                .into_iter()
-                .filter_map(|(message, chunk)| {
+            Ok(found) => {
+                let deliveries = parsed.into_iter().filter_map(|(message, chunk)| {
                     let seen = found.get(&(chunk.broadcast_id.clone(), chunk.chunk))?.clone();
                     Some(Delivery { message, chunk, seen })
-                })
-                .collect(),
+                });
+                (deliveries.collect(), decided)
+            }
             Err(error) => {
                 tracing::warn!(%error, "chunks can't be read; their messages come again");
-                for (message, _) in parsed {
+                decided.extend(parsed.into_iter().map(|(message, _)| {
                     let after = self.later(&message);
-                    let _ = decide.send((message, after)).await;
-                }
-                Vec::new()
+                    (message, after)
+                }));
+                (Vec::new(), decided)
             }
         }
     }
@@ -214,7 +247,8 @@ impl Consumer {
     /// Handles a delivery while its message is kept hidden.
     async fn handle_in_time(&self, delivery: &Delivery, shutdown: &CancellationToken) -> After {
         let visibility = self.options.timing.visibility;
-        let handled = self.handle(delivery, shutdown);
+        let span = tracing::info_span!("chunk", broadcast.id = %delivery.chunk.broadcast_id, chunk.seq = delivery.chunk.chunk);
+        let handled = self.handle(delivery, shutdown).instrument(span);
         tokio::pin!(handled);
         loop {
             tokio::select! {

@@ -103,7 +103,7 @@ impl Feedback {
         }
         for (id, chunks) in settled {
             let Some(Ok(Some(broadcast))) = known.get(&id) else { continue };
-            if let Err(error) = self.retotal_if_settled(broadcast, &chunks).await {
+            if let Err(error) = self.tell_of_totals(broadcast, &chunks).await {
                 tracing::warn!(%error, broadcast.id = %id, "the totals can't be written anew now; these events come again");
                 chunks.iter().for_each(|(_, _, numbers)| set(&mut handled, numbers, &Handled::Again));
             }
@@ -145,10 +145,13 @@ impl Feedback {
         self.ledger.merge_feedback(id, chunk, &group.feedback).await
     }
 
-    /// The totals of a broadcast that is over say how many are in doubt. Where events have just ended
-    /// that for somebody, they are counted again, before the events are deleted: a crash here must
-    /// not leave the old number standing.
-    async fn retotal_if_settled(&self, broadcast: &Broadcast, merged: &[(u32, Merged, Vec<usize>)]) -> Result<(), LedgerError> {
+    /// The totals of a broadcast that is complete lag behind its events until the next sweep. But where
+    /// events have just ended somebody's doubt, they are counted again at once. All before the events
+    /// are deleted: a crash here must not leave the old number standing.
+    async fn tell_of_totals(&self, broadcast: &Broadcast, merged: &[(u32, Merged, Vec<usize>)]) -> Result<(), LedgerError> {
+        if broadcast.broadcast_state == BroadcastState::Complete {
+            self.ledger.note_told(&broadcast.broadcast_id).await?;
+        }
         if broadcast.totals.is_none_or(|totals| totals.in_doubt == 0) {
             return Ok(());
         }
@@ -172,9 +175,6 @@ impl Feedback {
     /// Counts for people to watch, and the circuit breaker that goes by them.
     async fn count(&self, broadcast: &Broadcast, progress: Progress) {
         let id = &broadcast.broadcast_id;
-        if broadcast.broadcast_state == BroadcastState::Complete && progress.proven > 0 {
-            self.note_over(id);
-        }
         if let Err(error) = self.ledger.add_progress(id, self.shard, progress).await {
             tracing::warn!(%error, broadcast.id = %id, "progress can't be told; the counts that people watch will lag, the ledger does not");
         }

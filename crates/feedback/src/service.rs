@@ -1,13 +1,10 @@
 //! The feedback consumer as a long-running service.
 
-use std::collections::HashSet;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger};
-use issei_schema::BroadcastId;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Handled;
@@ -45,8 +42,6 @@ pub struct Feedback {
     pub(crate) options: Options,
     /// Which of the progress items this process writes to.
     pub(crate) shard: u32,
-    /// Broadcasts that are over and were told more about.
-    pub(crate) over: Mutex<HashSet<BroadcastId>>,
 }
 
 impl Feedback {
@@ -63,7 +58,13 @@ impl Feedback {
         options: Options,
     ) -> Self {
         let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
-        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, shard, over: Mutex::default() }
+        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, shard }
+    }
+
+    /// This run of the service.
+    #[must_use]
+    pub fn incarnation(&self) -> &Incarnation {
+        &self.incarnation
     }
 
     /// Works until `shutdown`. It may be dropped anywhere: what was received comes again, and merging
@@ -115,10 +116,7 @@ impl Feedback {
                 Handled::Done => done.push(message.receipt),
                 Handled::Again => {}
                 Handled::Bury(reason) => {
-                    tracing::error!(message.id, reason, "event refused; it is in the dead-letter queue");
-                    if let Err(error) = self.events.bury(&message, &reason).await {
-                        tracing::warn!(%error, message.id, "a refused event can't be moved; it comes again");
-                    }
+                    self.bury(&message, &reason).await;
                 }
             }
         }
@@ -127,6 +125,32 @@ impl Feedback {
                 tracing::warn!(%error, "events can't be deleted; they come again, which is harmless");
             }
         }
+    }
+
+    async fn bury(&self, message: &Message, reason: &str) -> bool {
+        tracing::error!(message.id, reason, "event refused; it is in the dead-letter queue");
+        let buried = self.events.bury(message, reason).await;
+        if let Err(error) = &buried {
+            tracing::warn!(%error, message.id, "a refused event can't be moved; it comes again");
+        }
+        buried.is_ok()
+    }
+
+    /// Handles events that an event source has received, and gives the ids of those that must come again;
+    /// the source deletes the others.
+    pub async fn handle_for_source(&self, messages: &[Message]) -> Vec<String> {
+        let mut again = Vec::new();
+        for (message, handled) in messages.iter().zip(self.handle_batch(messages).await) {
+            let is_done = match handled {
+                Handled::Done => true,
+                Handled::Again => false,
+                Handled::Bury(reason) => self.bury(message, &reason).await,
+            };
+            if !is_done {
+                again.push(message.id.clone());
+            }
+        }
+        again
     }
 
     async fn sweep_now_and_then(&self, shutdown: &CancellationToken) {

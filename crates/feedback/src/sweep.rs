@@ -2,10 +2,9 @@
 //! what single events don't tell: an answer and an event that name different messages, and sends of
 //! which nothing was ever heard.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, Tally, Walked};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, Tally, Told, Walked};
 use issei_schema::{BroadcastId, CanaryApproval, InDoubtPolicy};
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,18 +27,18 @@ impl Feedback {
                 tracing::warn!(%error, broadcast.id = %id, "this broadcast can't be swept now; trying again");
             }
         }
-        for id in self.take_over() {
-            if let Err(error) = self.total_anew(&id).await {
-                tracing::warn!(%error, broadcast.id = %id, "the totals can't be written anew now; trying again");
-                self.note_over(&id);
+        for told in self.ledger.told().await? {
+            if let Err(error) = self.total_anew(&told).await {
+                tracing::warn!(%error, broadcast.id = %told.id, "the totals can't be written anew now; trying again");
             }
         }
         Ok(())
     }
 
-    async fn total_anew(&self, id: &BroadcastId) -> Result<(), LedgerError> {
-        let tally = self.ledger.tally(&self.ledger.broadcast(id).await?).await?;
-        self.ledger.retotal(id, &tally).await
+    async fn total_anew(&self, told: &Told) -> Result<(), LedgerError> {
+        let tally = self.ledger.tally(&self.ledger.broadcast(&told.id).await?).await?;
+        self.ledger.retotal(&told.id, &tally).await?;
+        self.ledger.note_totalled(told).await
     }
 
     async fn sweep_one(&self, id: &BroadcastId) -> Result<(), LedgerError> {
@@ -156,15 +155,6 @@ impl Feedback {
             tracing::warn!(%error, broadcast.id = %id, chunk.seq = walked.seq, "a chunk can't be enqueued; a later sweep does it");
         }
         Ok(())
-    }
-
-    /// Remembers a broadcast that is over and was told more about.
-    pub(crate) fn note_over(&self, id: &BroadcastId) {
-        self.over.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id.clone());
-    }
-
-    fn take_over(&self) -> HashSet<BroadcastId> {
-        std::mem::take(&mut *self.over.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 

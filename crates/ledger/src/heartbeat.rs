@@ -149,6 +149,12 @@ impl Ledger {
         self.write_beat(heartbeat).await
     }
 
+    /// A run that had ended is at work again.
+    pub(crate) async fn resume_heartbeat(&self, run: &Incarnation, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
+        heartbeat.ended_at = None;
+        self.beat(run, heartbeat).await
+    }
+
     /// Writes that the run ended in good order: it has nothing under way and nothing in hand.
     pub(crate) async fn end_heartbeat(&self, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
         heartbeat.seen_at = self.clock.wall();

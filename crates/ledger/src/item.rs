@@ -61,6 +61,11 @@ impl Key {
         Self { pk: KNOWN.to_owned(), sk: id.to_string() }
     }
 
+    /// For as long as pages: by then nothing more is told.
+    pub(crate) fn told(id: &BroadcastId) -> Self {
+        Self { pk: TOLD.to_owned(), sk: id.to_string() }
+    }
+
     pub(crate) fn lineage() -> Self {
         Self { pk: "ledger".to_owned(), sk: "lineage".to_owned() }
     }
@@ -107,9 +112,11 @@ impl Key {
     }
 }
 
-/// The partitions that list broadcasts: those that are not over, and all.
+/// The partitions that list broadcasts: those that are not over, all, and those that were told about
+/// after they were over.
 pub(crate) const OPEN: &str = "open";
 pub(crate) const KNOWN: &str = "known";
+pub(crate) const TOLD: &str = "told";
 /// What the sort keys of a broadcast's timeline begin with.
 pub(crate) const MOMENT: &str = "timeline#";
 

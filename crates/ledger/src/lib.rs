@@ -12,6 +12,7 @@
 //! | open broadcasts | `open` | `ID` | [`broadcast`] |
 //! | all broadcasts | `known` | `ID` | [`broadcast`] |
 //! | suppressed addresses | `suppressed#XX` | digest | [`suppression`] |
+//! | over, and told more about | `told` | `ID` | [`told`] |
 //! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
 //! | closed for new broadcasts | `ledger` | `closing` | [`closing`] |
 //! | heartbeats of services | `services#DAY` | `SERVICE#TOKEN` | [`heartbeat`] |
@@ -30,6 +31,7 @@ mod feedback;
 mod heartbeat;
 mod item;
 mod lineage;
+mod on_call;
 mod outcome;
 mod page;
 mod permit;
@@ -43,6 +45,7 @@ mod reopen;
 mod state;
 mod suppression;
 mod table;
+mod told;
 mod walk;
 
 pub use broadcast::{AuditEntry, Broadcast, Enumerated, Totals, Transition};
@@ -52,6 +55,7 @@ pub use error::LedgerError;
 pub use feedback::{EventKind, Feedback, Merged};
 pub use heartbeat::{Heartbeat, Incarnation, ServiceKind};
 pub use lineage::{LedgerEpoch, Opened};
+pub use on_call::OnCall;
 pub use outcome::{Outcome, Outcomes};
 pub use page::{Frozen, Page, PageBuilder, SkipReason, Skipped};
 pub use permit::{Block, Granted, Permit};
@@ -63,6 +67,7 @@ pub use rehearsal::Rehearsal;
 pub use state::BroadcastState;
 pub use suppression::Suppression;
 pub use table::TableReport;
+pub use told::Told;
 pub use walk::{RecipientOutcome, Tally, Walk, Walked};
 
 use std::time::Duration;

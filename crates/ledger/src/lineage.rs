@@ -6,6 +6,7 @@
 //! of the chunks queue: a ledger that knows of fewer starts than the tag has gone back in time.
 //! Then nothing is sent until an operator opens a new epoch of the ledger.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::str::FromStr;
@@ -26,7 +27,7 @@ use crate::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerError, Transit
 const TAG: &str = "issei-ledger";
 /// How often a service that runs looks whether the ledger is still the one that it began with, and
 /// one that may not run whether it may.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// How far a ledger has come: its epoch, and the starts of services counted in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +79,7 @@ pub struct Opened {
 
 impl Ledger {
     /// Counts a start, or only looks; refused where the ledger is not the one that it claims to be.
-    async fn check_in(&self, mirror: &Queue, count: bool) -> Result<LedgerEpoch, LedgerError> {
+    pub(crate) async fn check_in(&self, mirror: &Queue, count: bool) -> Result<LedgerEpoch, LedgerError> {
         let mirrored = mirrored(mirror).await?;
         let table_id = self.table_id().await?;
         let mut item = self.lineage().await?;
@@ -124,7 +125,7 @@ impl Ledger {
                     tokio::select! {
                         biased;
                         () = work => {}
-                        () = self.keep_watch(mirror, run, &mut heartbeat, &token) => {}
+                        _ = self.keep_watch(mirror, run, &mut heartbeat, &token) => {}
                     }
                     if let Err(error) = self.end_heartbeat(&mut heartbeat).await {
                         tracing::warn!(%error, "the ledger can't be told that this service has ended; it counts as silent");
@@ -145,14 +146,20 @@ impl Ledger {
     }
 
     /// Nothing is done by a service that the ledger does not know of.
-    async fn start(&self, mirror: &Queue, run: &Incarnation) -> Result<(LedgerEpoch, Heartbeat), LedgerError> {
+    pub(crate) async fn start(&self, mirror: &Queue, run: &Incarnation) -> Result<(LedgerEpoch, Heartbeat), LedgerError> {
         let epoch = self.check_in(mirror, true).await?;
         Ok((epoch, self.begin_heartbeat(run, epoch.epoch).await?))
     }
 
     /// Beats, and looks now and then whether the ledger is still the one that the work began with. Never
     /// ends by itself.
-    async fn keep_watch(&self, mirror: &Queue, run: &Incarnation, heartbeat: &mut Heartbeat, token: &CancellationToken) {
+    pub(crate) async fn keep_watch(
+        &self,
+        mirror: &Queue,
+        run: &Incarnation,
+        heartbeat: &mut Heartbeat,
+        token: &CancellationToken,
+    ) -> Infallible {
         let mut looked = self.clock.now();
         loop {
             tokio::time::sleep(BEAT_EVERY).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, LedgerError, ServiceKind, Transition};
 use issei_schema::{BroadcastId, InDoubtPolicy};
+use tokio_util::sync::CancellationToken;
 
 use crate::service::{Producer, ProducerError};
 
@@ -33,8 +34,14 @@ struct Seen {
     counted_at: Option<Instant>,
 }
 
+/// Looking after a broadcast may be cut off anywhere, and is where it must end.
+fn never() -> CancellationToken {
+    CancellationToken::new()
+}
+
 impl Producer {
-    pub(crate) async fn close(&self, closer: &mut Closer) -> Result<(), ProducerError> {
+    /// Looks at every open broadcast once, and says whether there is any.
+    pub(crate) async fn close(&self, closer: &mut Closer) -> Result<bool, ProducerError> {
         let open = self.ledger.open_broadcasts().await?;
         if let Err(error) = self.measure(closer, &open).await {
             tracing::warn!(%error, "who is alive can't be measured now");
@@ -46,11 +53,11 @@ impl Producer {
                 tracing::warn!(%error, broadcast.id = %id, "this broadcast can't be looked after now; trying again");
             }
         }
-        Ok(())
+        Ok(!closer.seen.is_empty())
     }
 
     /// Says now and then whether a broadcast runs that nobody sends.
-    async fn measure(&self, closer: &mut Closer, open: &[BroadcastId]) -> Result<(), LedgerError> {
+    async fn measure(&self, closer: &mut Closer, open: &[BroadcastId]) -> Result<(), ProducerError> {
         let now = self.clock.now();
         if closer.measured_at.is_some_and(|measured| now.saturating_duration_since(measured) < MEASURE_EVERY) {
             return Ok(());
@@ -63,7 +70,9 @@ impl Producer {
         let wall = self.clock.wall();
         let alive =
             running > 0 && self.ledger.heartbeats(wall).await?.iter().any(|run| run.service == ServiceKind::Consumer && run.is_alive(wall));
-        let running_without_consumer = if alive { 0 } else { running };
+        // A consumer that is called only when there are messages is silent while there are none.
+        let waits = self.chunks.visible().await? > 0;
+        let running_without_consumer = if waits && !alive { running } else { 0 };
         tracing::info!(target: "issei::metrics", running, running_without_consumer);
         Ok(())
     }
@@ -103,15 +112,15 @@ impl Producer {
             BroadcastState::Enumerating if still_for > timing.visibility => {
                 tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody freezes this audience any more; carrying on from the ledger");
                 let command = self.ledger.command(&broadcast.broadcast_id).await?;
-                let frozen = self.freeze(&command, broadcast).await?;
-                self.enqueue(frozen).await?;
+                let frozen = self.freeze(&command, broadcast, &never()).await?;
+                self.enqueue(frozen, &never()).await?;
             }
             BroadcastState::Running if broadcast.withheld > 0 && self.canary_is_settled(&broadcast, open_are_over).await? => {
                 self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
             }
             // The canary was approved just now.
             BroadcastState::Running if broadcast.canary > 0 && broadcast.withheld == 0 && !broadcast.is_enqueued() => {
-                self.enqueue(broadcast).await?;
+                self.enqueue(broadcast, &never()).await?;
             }
             BroadcastState::Running if broadcast.is_enqueued() => {
                 // Progress is approximate. Where it says done, count; where it stands still, a
@@ -131,7 +140,7 @@ impl Producer {
             }
             BroadcastState::Running if still_for > timing.visibility => {
                 tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody enqueues these chunks any more; carrying on from the ledger");
-                self.enqueue(broadcast).await?;
+                self.enqueue(broadcast, &never()).await?;
                 seen.since = now;
             }
             _ => {}

@@ -1,8 +1,11 @@
 //! Putting frozen chunks on the queue. Doing it twice is harmless: the ledger decides what is sent.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use issei_ledger::{Broadcast, BroadcastState};
 use issei_schema::ChunkMessage;
+use tokio_util::sync::CancellationToken;
 
 use crate::service::{Producer, ProducerError};
 
@@ -14,10 +17,11 @@ const BATCHES_AT_ONCE: usize = 4;
 
 impl Producer {
     /// Enqueues the pages that have not been, and moves the cursor after each. Ends early where the
-    /// broadcast has been stopped, and where a canary waits for its approval.
-    pub(crate) async fn enqueue(&self, mut broadcast: Broadcast) -> Result<Broadcast, ProducerError> {
+    /// broadcast has been stopped, where a canary waits for its approval, and between two pages where
+    /// `stop` is cancelled.
+    pub(crate) async fn enqueue(&self, mut broadcast: Broadcast, stop: &CancellationToken) -> Result<Broadcast, ProducerError> {
         let id = broadcast.broadcast_id.clone();
-        while broadcast.enqueued_pages < broadcast.pages && !is_ending(&broadcast) {
+        while broadcast.enqueued_pages < broadcast.pages && !is_ending(&broadcast) && !stop.is_cancelled() {
             let page = self.ledger.page(&id, broadcast.enqueued_pages).await?;
             let all = page.chunks().count();
             let may = page.messages(&id).filter(|message| broadcast.may_enqueue(message.chunk));
@@ -25,7 +29,7 @@ impl Producer {
             let is_whole = bodies.len() == all;
             let batches: Vec<Vec<String>> = bodies.chunks(BATCH).map(<[String]>::to_vec).collect();
             stream::iter(batches)
-                .map(async |batch| self.chunks.send_batch(&batch).await)
+                .map(async |batch| self.chunks.send_batch(&batch, Duration::ZERO).await)
                 .buffer_unordered(BATCHES_AT_ONCE)
                 .try_collect::<()>()
                 .await?;

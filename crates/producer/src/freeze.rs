@@ -2,6 +2,7 @@
 
 use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LedgerError, Page, PageBuilder, SkipReason, Suppression, Transition};
 use issei_schema::{Address, BroadcastCommand};
+use tokio_util::sync::CancellationToken;
 
 use crate::row::{Judged, Needed, judge, quotable};
 use crate::service::{Producer, ProducerError};
@@ -15,8 +16,14 @@ struct Built {
 }
 
 impl Producer {
-    /// Freezes what is not frozen yet. Ends when the broadcast no longer enumerates, whoever ended it.
-    pub(crate) async fn freeze(&self, command: &BroadcastCommand, mut broadcast: Broadcast) -> Result<Broadcast, ProducerError> {
+    /// Freezes what is not frozen yet. Ends when the broadcast no longer enumerates, whoever ended it, and
+    /// between two pages where `stop` is cancelled.
+    pub(crate) async fn freeze(
+        &self,
+        command: &BroadcastCommand,
+        mut broadcast: Broadcast,
+        stop: &CancellationToken,
+    ) -> Result<Broadcast, ProducerError> {
         if broadcast.broadcast_state != BroadcastState::Enumerating {
             return Ok(broadcast);
         }
@@ -24,7 +31,7 @@ impl Producer {
             return Err(ProducerError::AudienceGone { audience: command.audience.to_string() });
         };
         let source = Source::open(command.audience.as_str(), &audience).await?;
-        while broadcast.broadcast_state == BroadcastState::Enumerating {
+        while broadcast.broadcast_state == BroadcastState::Enumerating && !stop.is_cancelled() {
             let built = self.build(&broadcast, &source, &needed).await?;
             if broadcast.recipients + built.page.recipients() as u64 > broadcast.max_recipients {
                 broadcast = self.over_budget(&broadcast, &source).await?;

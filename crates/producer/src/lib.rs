@@ -13,6 +13,7 @@ mod freeze;
 mod repair;
 mod row;
 mod service;
+mod slices;
 mod source;
 #[cfg(feature = "simulation")]
 mod survey;

@@ -95,7 +95,7 @@ impl Repairer {
             let lacking = self.lacking(&broadcast, seq, now, &mut repair).await?;
             for some in lacking.chunks(BATCH).filter(|_| enqueue) {
                 let bodies: Vec<String> = some.iter().map(ChunkMessage::to_body).collect();
-                self.chunks.send_batch(&bodies).await?;
+                self.chunks.send_batch(&bodies, Duration::ZERO).await?;
             }
         }
         Ok(repair)

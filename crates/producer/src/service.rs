@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
+use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
 use issei_schema::BroadcastCommand;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -44,6 +45,8 @@ pub struct Producer {
     pub(crate) dice: Dice,
     pub(crate) options: Options,
     pub(crate) incarnation: Incarnation,
+    /// What was seen of open broadcasts, for as long as this process lives.
+    closer: Mutex<Closer>,
 }
 
 /// What kept a command from being carried out for now. It stays in the queue.
@@ -62,9 +65,13 @@ pub enum ProducerError {
 }
 
 /// What is to be done with a command's message.
-enum Done {
+pub(crate) enum Done {
     Delete,
     Bury(Refusal),
+    /// The time was over first. Whether anything was frozen or enqueued meanwhile.
+    Unfinished {
+        moved: bool,
+    },
 }
 
 impl Producer {
@@ -80,7 +87,13 @@ impl Producer {
         incarnation: Incarnation,
         options: Options,
     ) -> Self {
-        Self { ledger, commands, chunks, ses, clock, dice, options, incarnation }
+        Self { ledger, commands, chunks, ses, clock, dice, options, incarnation, closer: Mutex::default() }
+    }
+
+    /// This run of the service.
+    #[must_use]
+    pub fn incarnation(&self) -> &Incarnation {
+        &self.incarnation
     }
 
     /// Works until `shutdown`. A command that is being carried out then stays in the queue and goes
@@ -113,36 +126,62 @@ impl Producer {
     }
 
     async fn look_after(&self, shutdown: &CancellationToken) {
-        let mut closer = Closer::default();
         while shutdown.run_until_cancelled(tokio::time::sleep(self.dice.jitter(self.options.close_every))).await.is_some() {
-            if let Some(Err(error)) = shutdown.run_until_cancelled(self.close(&mut closer)).await {
+            self.look_once(shutdown).await;
+        }
+    }
+
+    /// Whether there is anything to look after still.
+    pub(crate) async fn look_once(&self, stop: &CancellationToken) -> bool {
+        let mut closer = self.closer.lock().await;
+        match stop.run_until_cancelled(self.close(&mut closer)).await {
+            Some(Ok(any)) => any,
+            Some(Err(error)) => {
                 tracing::warn!(%error, "running broadcasts can't be looked at; trying again");
+                true
             }
+            None => false,
+        }
+    }
+
+    pub(crate) async fn refuse_message(&self, message: &Message, refusal: &Refusal) -> bool {
+        tracing::error!(message.id, reason = %refusal, "command refused; it is in the dead-letter queue");
+        let buried = self.commands.bury(message, &refusal.to_string()).await;
+        if let Err(error) = &buried {
+            tracing::warn!(%error, message.id, "a refused command can't be moved; it comes again");
+        }
+        buried.is_ok()
+    }
+
+    pub(crate) async fn try_again_later(&self, message: &Message, error: &ProducerError) {
+        let backoff = Backoff::new(Duration::from_secs(2), self.options.timing.visibility, self.dice.clone());
+        let delay = backoff.delay_after(message.receives);
+        tracing::warn!(%error, receives = message.receives, retry_s = delay.as_secs(), "command not carried out; it will be tried again");
+        if let Err(error) = self.commands.hide_batch(std::slice::from_ref(&message.receipt), delay).await {
+            tracing::warn!(%error, message.id, "the command's message was left in the queue and will come again, which is harmless");
         }
     }
 
     /// Carries out one message, and keeps it hidden meanwhile.
     async fn take(&self, epoch: LedgerEpoch, message: &Message) {
+        let never = CancellationToken::new();
         let done = tokio::select! {
             biased;
-            done = self.carry_out(epoch, message) => done,
+            done = self.carry_out(epoch, message, &never) => done,
             () = self.keep_hidden(message) => return,
         };
-        let settled = match done {
-            Ok(Done::Delete) => self.commands.delete_batch(vec![message.receipt.clone()]).await,
+        match done {
+            Ok(Done::Delete) => {
+                if let Err(error) = self.commands.delete_batch(vec![message.receipt.clone()]).await {
+                    tracing::warn!(%error, message.id, "the command's message was left in the queue and will come again, which is harmless");
+                }
+            }
             Ok(Done::Bury(refusal)) => {
-                tracing::error!(message.id, reason = %refusal, "command refused; it is in the dead-letter queue");
-                self.commands.bury(message, &refusal.to_string()).await
+                self.refuse_message(message, &refusal).await;
             }
-            Err(error) => {
-                let backoff = Backoff::new(Duration::from_secs(2), self.options.timing.visibility, self.dice.clone());
-                let delay = backoff.delay_after(message.receives);
-                tracing::warn!(%error, receives = message.receives, retry_s = delay.as_secs(), "command not carried out; it will be tried again");
-                self.commands.hide_batch(std::slice::from_ref(&message.receipt), delay).await
-            }
-        };
-        if let Err(error) = settled {
-            tracing::warn!(%error, message.id, "the command's message was left in the queue and will come again, which is harmless");
+            // Never told to stop, it ends only when it is done.
+            Ok(Done::Unfinished { .. }) => {}
+            Err(error) => self.try_again_later(message, &error).await,
         }
     }
 
@@ -156,7 +195,7 @@ impl Producer {
         }
     }
 
-    async fn carry_out(&self, epoch: LedgerEpoch, message: &Message) -> Result<Done, ProducerError> {
+    pub(crate) async fn carry_out(&self, epoch: LedgerEpoch, message: &Message, stop: &CancellationToken) -> Result<Done, ProducerError> {
         let command = match BroadcastCommand::parse(&message.body) {
             Ok(command) => command,
             Err(error) => return Ok(Done::Bury(error.into())),
@@ -165,7 +204,7 @@ impl Producer {
             return Ok(Done::Bury(refusal));
         }
         let span = tracing::info_span!("broadcast", broadcast.id = %command.broadcast_id);
-        self.carry_out_command(&command).instrument(span).await
+        self.carry_out_command(&command, stop).instrument(span).await
     }
 
     /// A ledger that was restored may have forgotten the whole broadcast of an old command.
@@ -183,7 +222,7 @@ impl Producer {
         Ok((!is_known).then_some(Refusal::BeforeEpoch { epoch: epoch.epoch, opened_at }))
     }
 
-    async fn carry_out_command(&self, command: &BroadcastCommand) -> Result<Done, ProducerError> {
+    async fn carry_out_command(&self, command: &BroadcastCommand, stop: &CancellationToken) -> Result<Done, ProducerError> {
         if let Err(refusal) = check_command(command, &self.options.audiences, self.clock.wall()) {
             return Ok(Done::Bury(refusal));
         }
@@ -208,8 +247,13 @@ impl Producer {
                 }));
             }
         };
-        let broadcast = self.freeze(command, broadcast).await?;
-        let broadcast = self.enqueue(broadcast).await?;
+        let before = far(&broadcast);
+        let broadcast = self.freeze(command, broadcast, stop).await?;
+        let broadcast = self.enqueue(broadcast, stop).await?;
+        if stop.is_cancelled() && !broadcast.broadcast_state.is_over() && !broadcast.is_enqueued() {
+            tracing::info!(pages = broadcast.pages, enqueued = broadcast.enqueued_pages, "the call's time is over");
+            return Ok(Done::Unfinished { moved: far(&broadcast) != before });
+        }
         tracing::info!(state = %broadcast.broadcast_state, pages = broadcast.pages, chunks = broadcast.chunks, "command carried out");
         Ok(Done::Delete)
     }
@@ -225,4 +269,9 @@ impl Producer {
         };
         (1..=self.options.chunk_size).rev().find(|size| f64::from(*size) <= rate).unwrap_or(1)
     }
+}
+
+/// How far a command has been carried out.
+fn far(broadcast: &Broadcast) -> (BroadcastState, u32, u32) {
+    (broadcast.broadcast_state, broadcast.pages, broadcast.enqueued_pages)
 }

@@ -46,7 +46,7 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
 }
 
 async fn step(parts: &Parts, options: &OperateOptions, to: BroadcastState) -> anyhow::Result<Broadcast> {
-    let actor = operator::actor(&parts).await?;
+    let actor = operator::actor(parts).await?;
     Ok(parts.ledger().transition(&options.id, Transition { to, actor: &actor, reason: &options.reason }).await?)
 }
 

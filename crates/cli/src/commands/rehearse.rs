@@ -113,7 +113,7 @@ async fn body(parts: &Parts, options: &RehearseOptions, id: &BroadcastId, recipi
         "from": options.from,
         "max_recipients": recipients,
         "not_after": not_after,
-        "requested_by": operator::actor(&parts).await?,
+        "requested_by": operator::actor(parts).await?,
     });
     Ok(BroadcastCommand::parse(&body.to_string())?.to_body())
 }
@@ -175,10 +175,10 @@ impl Rehearsing<'_> {
         for seq in 0..broadcast.enqueued_pages.min(PAGES_AGAIN) {
             let bodies: Vec<String> = ledger.page(self.id, seq).await?.messages(self.id).map(|message| message.to_body()).collect();
             for some in bodies.chunks(10) {
-                queue.send_batch(some).await?;
+                queue.send_batch(some, Duration::ZERO).await?;
             }
         }
-        let actor = operator::actor(&self.parts).await?;
+        let actor = operator::actor(self.parts).await?;
         let step = async |to, reason| ledger.transition(self.id, Transition { to, actor: &actor, reason }).await;
         let began = self.parts.clock.now();
         // It may have ended by itself meanwhile.
@@ -236,7 +236,7 @@ impl Rehearsing<'_> {
             bar.set_message(format!("watching the queues for {} s more", left.as_secs()));
             bar.tick();
         };
-        let mut certificate = operator::certifier(&self.parts).await?.certify(self.id, kind, self.shutdown, tell).await?;
+        let mut certificate = operator::certifier(self.parts).await?.certify(self.id, kind, self.shutdown, tell).await?;
         bar.finish_and_clear();
         // A rehearsal proves more than convergence: everybody was accepted, and of everybody events came.
         let all = |what: &str, why: &str, count: u64| {
