@@ -272,9 +272,16 @@ impl Queue {
         Ok(())
     }
 
-    /// Moves a message to the dead-letter queue with the reason as its attribute `reason`. Sent
-    /// there first and deleted after, so that a crash between leaves two and never none.
+    /// Moves a message to the dead-letter queue. Sent there first and deleted after, so that a crash
+    /// between leaves two and never none.
     pub async fn bury(&self, message: &Message, reason: &str) -> Result<(), QueueError> {
+        self.copy_to_dead_letters(message, reason).await?;
+        self.delete_batch(vec![message.receipt.clone()]).await
+    }
+
+    /// Puts a copy on the dead-letter queue with the reason as its attribute `reason`. Whoever has the
+    /// message deletes it afterwards.
+    pub async fn copy_to_dead_letters(&self, message: &Message, reason: &str) -> Result<(), QueueError> {
         // A message's attributes count towards its bytes; a body that leaves no room goes without its
         // reason, which then stands in the log alone.
         let fits = message.body.len() + reason.len() + OVERHEAD <= BYTES_MAX;
@@ -285,7 +292,7 @@ impl Queue {
             request = request.set_message_attributes(Some(reason.into_iter().chain(sent_at).collect()));
         }
         request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
-        self.delete_batch(vec![message.receipt.clone()]).await
+        Ok(())
     }
 
     /// Moves the dead letters back to the queue: by SQS's own task, or one by one where the endpoint

@@ -84,13 +84,14 @@ async fn copied(queue: &Queue, messages: &[Message], delay: Duration) -> bool {
     sent.is_ok()
 }
 
-async fn buried(queue: &Queue, message: &Message, reason: &str) -> bool {
-    tracing::error!(message.id, reason, "message refused; it is in the dead-letter queue");
-    let buried = queue.bury(message, reason).await;
-    if let Err(error) = &buried {
+/// A copy first, like above.
+async fn refused(queue: &Queue, message: &Message, reason: &str) -> bool {
+    tracing::error!(message.id, reason, "message refused; it goes to the dead-letter queue");
+    let copied = queue.copy_to_dead_letters(message, reason).await;
+    if let Err(error) = &copied {
         tracing::warn!(%error, message.id, "a refused message can't be moved; it comes again");
     }
-    buried.is_ok()
+    copied.is_ok()
 }
 
 /// Carries out what was decided, until every sender is gone and the last batch is out.
@@ -106,7 +107,9 @@ pub(crate) async fn carry_out(queue: &Queue, mut decided: mpsc::Receiver<(Messag
             Ok(Some((message, After::GiveBack))) => pile.hide.entry(Duration::ZERO).or_default().push(message.receipt),
             Ok(Some((message, After::PutBack(delay)))) => pile.put_back.entry(whole(delay)).or_default().push(message),
             Ok(Some((message, After::Bury(reason)))) => {
-                buried(queue, &message, &reason).await;
+                if refused(queue, &message, &reason).await {
+                    pile.delete.push(message.receipt);
+                }
             }
             Ok(None) | Err(_) => {}
         }
@@ -137,7 +140,7 @@ pub(crate) async fn carry_out_for_source(queue: &Queue, decided: Vec<(Message, A
             After::GiveBack => pile.put_back.entry(NEXT_CALL).or_default().push(message),
             After::PutBack(delay) => pile.put_back.entry(whole(delay)).or_default().push(message),
             After::Bury(reason) => {
-                if !buried(queue, &message, &reason).await {
+                if !refused(queue, &message, &reason).await {
                     again.push(message.id);
                 }
             }

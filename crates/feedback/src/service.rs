@@ -116,7 +116,9 @@ impl Feedback {
                 Handled::Done => done.push(message.receipt),
                 Handled::Again => {}
                 Handled::Bury(reason) => {
-                    self.bury(&message, &reason).await;
+                    if self.refuse(&message, &reason).await {
+                        done.push(message.receipt);
+                    }
                 }
             }
         }
@@ -127,13 +129,14 @@ impl Feedback {
         }
     }
 
-    async fn bury(&self, message: &Message, reason: &str) -> bool {
-        tracing::error!(message.id, reason, "event refused; it is in the dead-letter queue");
-        let buried = self.events.bury(message, reason).await;
-        if let Err(error) = &buried {
+    /// Puts a copy on the dead-letter queue, and says whether the message may be deleted.
+    async fn refuse(&self, message: &Message, reason: &str) -> bool {
+        tracing::error!(message.id, reason, "event refused; it goes to the dead-letter queue");
+        let copied = self.events.copy_to_dead_letters(message, reason).await;
+        if let Err(error) = &copied {
             tracing::warn!(%error, message.id, "a refused event can't be moved; it comes again");
         }
-        buried.is_ok()
+        copied.is_ok()
     }
 
     /// Handles events that an event source has received, and gives the ids of those that must come again;
@@ -144,7 +147,7 @@ impl Feedback {
             let is_done = match handled {
                 Handled::Done => true,
                 Handled::Again => false,
-                Handled::Bury(reason) => self.bury(message, &reason).await,
+                Handled::Bury(reason) => self.refuse(message, &reason).await,
             };
             if !is_done {
                 again.push(message.id.clone());

@@ -68,8 +68,7 @@ impl Function {
 
     /// `deadline` is in milliseconds of the epoch: then Lambda kills the process.
     async fn serve_until(&self, payload: Value, deadline: u64) -> Result<SqsBatchResponse, CallError> {
-        let now = u64::try_from(self.clock.wall().as_millisecond()).unwrap_or(0);
-        let left = Duration::from_millis(deadline.saturating_sub(now));
+        let left = time_left(deadline, u64::try_from(self.clock.wall().as_millisecond()).unwrap_or(0));
         if left < self.reserve + WORK_MIN {
             return Err(CallError::NoTime { left_ms: left.as_millis(), reserve_ms: self.reserve.as_millis() });
         }
@@ -120,5 +119,25 @@ impl Function {
                 again()
             }
         }
+    }
+}
+
+/// What is left until `deadline`, both in milliseconds of the epoch. `cargo lambda watch` gives a span
+/// instead, 600,000 ms; what would be a moment in the first year of the epoch is taken for that.
+fn time_left(deadline: u64, now: u64) -> Duration {
+    const A_YEAR: u64 = 365 * 86_400 * 1_000;
+    Duration::from_millis(if deadline < A_YEAR { deadline } else { deadline.saturating_sub(now) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_a_moment_and_in_development_a_span() {
+        let now = 1_795_549_681_630;
+        assert_eq!(time_left(now + 30_000, now), Duration::from_secs(30));
+        assert_eq!(time_left(now - 1, now), Duration::ZERO);
+        assert_eq!(time_left(600_000, now), Duration::from_mins(10));
     }
 }

@@ -144,13 +144,20 @@ impl Producer {
         }
     }
 
+    /// Puts a copy on the dead-letter queue, and says whether the message may be deleted.
     pub(crate) async fn refuse_message(&self, message: &Message, refusal: &Refusal) -> bool {
-        tracing::error!(message.id, reason = %refusal, "command refused; it is in the dead-letter queue");
-        let buried = self.commands.bury(message, &refusal.to_string()).await;
-        if let Err(error) = &buried {
+        tracing::error!(message.id, reason = %refusal, "command refused; it goes to the dead-letter queue");
+        let copied = self.commands.copy_to_dead_letters(message, &refusal.to_string()).await;
+        if let Err(error) = &copied {
             tracing::warn!(%error, message.id, "a refused command can't be moved; it comes again");
         }
-        buried.is_ok()
+        copied.is_ok()
+    }
+
+    async fn delete(&self, message: &Message) {
+        if let Err(error) = self.commands.delete_batch(vec![message.receipt.clone()]).await {
+            tracing::warn!(%error, message.id, "the command's message was left in the queue and will come again, which is harmless");
+        }
     }
 
     pub(crate) async fn try_again_later(&self, message: &Message, error: &ProducerError) {
@@ -171,13 +178,11 @@ impl Producer {
             () = self.keep_hidden(message) => return,
         };
         match done {
-            Ok(Done::Delete) => {
-                if let Err(error) = self.commands.delete_batch(vec![message.receipt.clone()]).await {
-                    tracing::warn!(%error, message.id, "the command's message was left in the queue and will come again, which is harmless");
-                }
-            }
+            Ok(Done::Delete) => self.delete(message).await,
             Ok(Done::Bury(refusal)) => {
-                self.refuse_message(message, &refusal).await;
+                if self.refuse_message(message, &refusal).await {
+                    self.delete(message).await;
+                }
             }
             // Never told to stop, it ends only when it is done.
             Ok(Done::Unfinished { .. }) => {}

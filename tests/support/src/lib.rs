@@ -7,13 +7,15 @@
 #![allow(clippy::missing_panics_doc, reason = "all of this panics where a test fails")]
 
 mod browser;
+mod functions;
 mod judge;
 mod processes;
 mod stack;
 mod users;
 mod world;
 
-pub use browser::Browser;
+pub use browser::{Browser, free_port};
+pub use functions::{Functions, Polled};
 pub use judge::{Judged, judge};
 pub use processes::{Process, Processes, aws_url, write_keys};
 pub use stack::StackOutputs;

@@ -199,8 +199,22 @@ impl Processes {
         self.queue(setting, suffix).await
     }
 
+    /// Starts a Lambda function's executable, which fetches its calls from the runtime interface at `api`.
+    #[must_use]
+    pub fn start_function(&self, handler: &str, api: &str, log: &str) -> Process {
+        let mut command = self.command_of("issei-lambda", &[]);
+        command.env("AWS_LAMBDA_RUNTIME_API", api).env("_HANDLER", handler);
+        let told =
+            [("AWS_LAMBDA_FUNCTION_NAME", handler), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"), ("AWS_LAMBDA_FUNCTION_VERSION", "1")];
+        self.spawn(command.envs(told), log)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of("issei", arguments)
+    }
+
+    fn command_of(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary(name));
         command.args(arguments).envs(&self.environment).current_dir(self.directory.path()).kill_on_drop(true);
         command
     }
@@ -381,10 +395,10 @@ pub fn write_keys(world: &Processes, name: &str, seed: u8) -> (String, String) {
     (private, public)
 }
 
-/// `target/PROFILE/issei`, beside the directory of the test binaries.
-fn binary() -> PathBuf {
+/// `target/PROFILE/NAME`, beside the directory of the test binaries.
+fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let binary = test.parent().and_then(std::path::Path::parent).unwrap().join("issei");
+    let binary = test.parent().and_then(std::path::Path::parent).unwrap().join(name);
     assert!(binary.exists(), "{} is not built; run `cargo build` first, or tests/run", binary.display());
     binary
 }

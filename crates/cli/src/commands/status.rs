@@ -219,7 +219,9 @@ impl Status {
             let state = if run.alive { "alive" } else { "SILENT" };
             format!("{:<14}{state}, seen {} s ago: {}", run.service.as_str(), run.seen_s_ago, run.actor)
         }));
-        if !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer) && !self.state.is_over() {
+        // One that is called only when there are messages is not to be seen while there are none.
+        let waits = self.queues.get("chunks").is_none_or(|depths| depths.visible > 0);
+        if waits && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer) && !self.state.is_over() {
             lines.push("consumer      NONE IS ALIVE: nothing is sent until one is started".to_owned());
         }
         let allowed = self.quota.as_ref().map_or(String::new(), |quota| {

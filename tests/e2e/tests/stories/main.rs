@@ -13,6 +13,7 @@ mod databases;
 mod feedback;
 mod freezing;
 mod hostile;
+mod on_call;
 mod operators;
 mod repair;
 mod sending;

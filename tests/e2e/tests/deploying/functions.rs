@@ -1,0 +1,132 @@
+//! The real Lambda functions, called through `cargo lambda watch` with what SQS's event source sends.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use issei_test_support::{Functions, Process, Processes, command_body, judge};
+use serde_json::json;
+
+const QUEUES: [(&str, &str); 3] =
+    [("producer", "ISSEI_COMMANDS_QUEUE"), ("consumer", "ISSEI_CHUNKS_QUEUE"), ("feedback", "ISSEI_FEEDBACK_QUEUE")];
+
+struct Deployed {
+    world: Processes,
+    functions: Functions,
+    instances: BTreeMap<&'static str, Process>,
+}
+
+impl Deployed {
+    async fn new(users: u32) -> Option<Self> {
+        let functions = Functions::start().await?;
+        let world = Processes::new(users, Processes::account_with_events()).await;
+        let instances = ["producer", "closer", "consumer", "feedback", "sweeper"].map(|handler| (handler, functions.run(&world, handler)));
+        Some(Self { world, functions, instances: instances.into() })
+    }
+
+    async fn send(&self, id: &str) {
+        let command = self.world.write("command.json", &command_body(id, |_| {}));
+        self.world.run(&["send", &command]).await;
+    }
+
+    async fn status(&self, id: &str) -> serde_json::Value {
+        serde_json::from_str(&self.world.run(&["status", id, "--json"]).await).unwrap()
+    }
+
+    async fn drain(&self, handler: &str) {
+        let (_, setting) = QUEUES.iter().find(|(name, _)| *name == handler).unwrap();
+        while self.functions.poll(&self.world, handler, setting, 20).await.received > 0 {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_goes_through_functions_alone() {
+    let Some(deployed) = Deployed::new(100).await else { return };
+    let Deployed { world, functions, .. } = &deployed;
+    deployed.send("terms").await;
+    world.post("ISSEI_COMMANDS_QUEUE", "this is no command").await;
+    world.post("ISSEI_CHUNKS_QUEUE", "this is no chunk").await;
+    world.post("ISSEI_FEEDBACK_QUEUE", "this is no event").await;
+    deployed.drain("producer").await;
+    assert_eq!(deployed.status("terms").await["state"], "running");
+    deployed.drain("consumer").await;
+    // The closer looks until nothing is open any more.
+    assert_eq!(functions.call("closer", &json!({ "call": "tick" })).await, (200, json!({ "batchItemFailures": [] })));
+    assert_eq!(deployed.status("terms").await["state"], "complete");
+    world.carry_events().await;
+    deployed.drain("feedback").await;
+    assert_eq!(functions.call("sweeper", &json!({ "call": "tick" })).await.0, 200);
+    let status = deployed.status("terms").await;
+    assert_eq!((&status["delivered"], &status["in_doubt"]), (&json!(100), &json!(0)), "{status}");
+    judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+    for (_, setting) in QUEUES {
+        let reasons = world.dead_reasons(setting).await;
+        assert!(reasons.len() == 1 && !reasons[0].is_empty(), "{setting}: {reasons:?}");
+    }
+    // A function between two calls has ended, so a certificate need not wait for it.
+    assert_eq!(status["services"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_broadcast_goes_back_and_spends_no_receive() {
+    let Some(deployed) = Deployed::new(100).await else { return };
+    let Deployed { world, functions, .. } = &deployed;
+    deployed.send("terms").await;
+    deployed.drain("producer").await;
+    world.run(&["pause", "terms", "--reason", "a test"]).await;
+    let polled = functions.poll(world, "consumer", "ISSEI_CHUNKS_QUEUE", 20).await;
+    assert!(polled.received > 5 && polled.failed == 0, "{polled:?}");
+    let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
+    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names("All".into()).send().await.unwrap().attributes.unwrap();
+    let number = |name: &str| attributes[&name.into()].parse::<usize>().unwrap();
+    // Each lies there as a fresh message, a minute away.
+    assert_eq!(number("ApproximateNumberOfMessagesDelayed"), polled.received, "{attributes:?}");
+    assert_eq!(number("ApproximateNumberOfMessagesNotVisible"), 0, "{attributes:?}");
+    assert_eq!(world.cloud.accepted(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_restored_ledger_functions_put_everything_back() {
+    let Some(deployed) = Deployed::new(100).await else { return };
+    let Deployed { world, functions, .. } = &deployed;
+    deployed.send("terms").await;
+    // The mirror knows of more starts than the ledger: as if the table had come from a backup.
+    let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
+    sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.99").send().await.unwrap();
+    let polled = functions.poll(world, "producer", "ISSEI_COMMANDS_QUEUE", 10).await;
+    assert_eq!((polled.received, polled.failed), (1, 0));
+    let (sqs, url) = world.queue_url("ISSEI_COMMANDS_QUEUE", "").await;
+    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names("All".into()).send().await.unwrap().attributes.unwrap();
+    assert_eq!(attributes[&"ApproximateNumberOfMessagesDelayed".into()], "1");
+    let (status, answer) = functions.call("closer", &json!({ "call": "tick" })).await;
+    assert!(status >= 400 && answer["errorMessage"].as_str().is_some_and(|error| error.contains("restored")), "{status} {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_killed_in_a_call_leaves_no_double() {
+    let Some(mut deployed) = Deployed::new(100).await else { return };
+    deployed.send("terms").await;
+    deployed.drain("producer").await;
+    // It dies while the provider has accepted and not yet answered.
+    let slow = issei_sim::Rule::every("SendBulkEmail", issei_sim::Fault::DelayMs(400)).times(1);
+    deployed.world.cloud.inject(slow);
+    let killed = deployed.instances.remove("consumer").unwrap();
+    let Deployed { world, functions, .. } = &deployed;
+    let call = functions.poll(world, "consumer", "ISSEI_CHUNKS_QUEUE", 20);
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        killed.kill_without_mercy().await;
+    };
+    // Nobody answers the call any more, and SQS shows its messages again.
+    let _ = tokio::time::timeout(Duration::from_secs(3), async { tokio::join!(call, kill) }).await;
+    let again = functions.run(world, "consumer");
+    for _ in 0..60 {
+        functions.poll(world, "consumer", "ISSEI_CHUNKS_QUEUE", 20).await;
+        let status = deployed.status("terms").await;
+        if status["settled_chunks"] == status["chunks"] {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(judge(&world.cloud, "terms").duplicates(), [""; 0]);
+    drop(again);
+}
