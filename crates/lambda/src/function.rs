@@ -69,16 +69,16 @@ impl Function {
     /// `deadline` is in milliseconds of the epoch: then Lambda kills the process.
     async fn serve_until(&self, payload: Value, deadline: u64) -> Result<SqsBatchResponse, CallError> {
         let left = time_left(deadline, u64::try_from(self.clock.wall().as_millisecond()).unwrap_or(0));
-        if left < self.reserve + WORK_MIN {
+        let Some(for_work) = left.checked_sub(self.reserve).filter(|span| *span >= WORK_MIN) else {
             return Err(CallError::NoTime { left_ms: left.as_millis(), reserve_ms: self.reserve.as_millis() });
-        }
+        };
         let call = Call::parse(payload).map_err(CallError::Unknown)?;
         let stop = CancellationToken::new();
         let mut work: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.work(call, &stop));
         tokio::select! {
             biased;
             done = &mut work => return done,
-            () = tokio::time::sleep(left - self.reserve) => stop.cancel(),
+            () = tokio::time::sleep(for_work) => stop.cancel(),
         }
         if !self.part.may_be_cut_off() {
             return work.await;

@@ -113,6 +113,7 @@ impl Browser {
     }
 }
 
+#[must_use]
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -78,7 +78,7 @@ impl Functions {
         let url = format!("http://127.0.0.1:{}/2015-03-31/functions/{handler}/invocations", self.port);
         let request = http::Request::post(url).body(Full::new(bytes::Bytes::from(payload.to_string()))).unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = tokio::time::timeout(Duration::from_secs(60), client.request(request)).await.expect("no answer").unwrap();
+        let answer = tokio::time::timeout(Duration::from_mins(1), client.request(request)).await.expect("no answer").unwrap();
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
