@@ -98,7 +98,7 @@ settings! {
     /// How long one ledger call may take with its retries, in milliseconds.
     ledger_timeout_ms, "ISSEI_LEDGER_TIMEOUT_MS": u64 = 5_000;
     /// How long a received message stays hidden, in seconds, on both queues.
-    visibility_timeout_s, "ISSEI_VISIBILITY_TIMEOUT_S": u64 = 180;
+    visibility_timeout_s, "ISSEI_VISIBILITY_TIMEOUT_S": u64 = 200;
     /// How long after its lease an unconfirmed send may still arrive at the provider, in seconds. AWS
     /// refuses requests signed more than five minutes ago. A broadcast is not complete before.
     request_lifetime_s, "ISSEI_REQUEST_LIFETIME_S": u64 = 300;

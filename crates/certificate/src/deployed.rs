@@ -1,6 +1,7 @@
 //! The settings part: what is deployed, against what issei needs. `doctor` shows the same findings.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TimeToLiveStatus};
 use aws_sdk_lambda::types::FunctionResponseType;
@@ -81,15 +82,15 @@ async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>,
     let number = |of: &Attributes, attribute: QueueAttributeName| of.get(&attribute).and_then(|value| value.parse::<u64>().ok());
     let or_none = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
 
-    let handler = wanted.timing.handler.as_secs();
+    let hidden = wanted.timing.handler * 6;
     let visibility = number(&live, QueueAttributeName::VisibilityTimeout);
     let mut findings = vec![
         setting(format!("queue {name}: visibility timeout, seconds"), from(name))
             .rule(
-                format!("6 x handler timeout ({handler} s) or more"),
+                format!("6 x handler timeout or more: {} s", hidden.as_secs_f64()),
                 "a message must not come back while it is handled (Lambda developer guide)",
             )
-            .found(or_none(visibility), visibility.is_some_and(|visibility| visibility >= handler * 6))
+            .found(or_none(visibility), visibility.is_some_and(|visibility| Duration::from_secs(visibility) >= hidden))
             .mend("issei setup, or correct VisibilityTimeout in the stack"),
     ];
 
@@ -112,7 +113,8 @@ async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>,
             .mend("set max_receives, then issei setup"),
     );
     let arn = live.get(&QueueAttributeName::QueueArn).map_or("", String::as_str);
-    findings.push(event_source(clients, name, arn).await);
+    findings
+        .push(event_source(clients, name, arn, visibility.map(|visibility| Duration::from_secs(visibility).saturating_sub(hidden))).await);
     findings.push(retention(name, &dead_name, &live, &dead, wanted, from(&dead_name)));
     for (name, of) in [(name, &live), (dead_name.as_str(), &dead)] {
         let key = of.get(&QueueAttributeName::KmsMasterKeyId).filter(|key| !key.is_empty());
@@ -145,10 +147,11 @@ fn retention(name: &str, dead_name: &str, live: &Attributes, dead: &Attributes, 
         .mend("correct retention_s and dead_letter_retention_s, then issei setup")
 }
 
-/// What Lambda polls the queue with, where it does. Processes poll by themselves.
-async fn event_source(clients: &Clients, name: &str, arn: &str) -> Finding {
+/// What Lambda polls the queue with, where it does. Processes poll by themselves. `spare` is what
+/// the queue's visibility timeout has beyond six handlers.
+async fn event_source(clients: &Clients, name: &str, arn: &str, spare: Option<Duration>) -> Finding {
     let finding = setting(format!("queue {name}: event source"), format!("Lambda ListEventSourceMappings of {name}")).rule(
-        "none; or enabled, with ReportBatchItemFailures and a maximum concurrency",
+        "none; or enabled, with ReportBatchItemFailures, a maximum concurrency, and a batch window that fits into the visibility timeout beside 6 x handler timeout",
         "a batch that fails as a whole repeats what was done, and an event source that is throttled burns receives (Lambda developer guide)",
     );
     let answer = match clients.lambda.list_event_source_mappings().event_source_arn(arn).send().await {
@@ -163,9 +166,11 @@ async fn event_source(clients: &Clients, name: &str, arn: &str) -> Finding {
             let state = mapping.state.as_deref().unwrap_or("not told");
             let partial = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
             let concurrency = mapping.scaling_config.as_ref().and_then(|scaling| scaling.maximum_concurrency);
-            holds &= state == "Enabled" && partial && concurrency.is_some();
+            let window = mapping.maximum_batching_window_in_seconds.and_then(|window| u64::try_from(window).ok()).unwrap_or(0);
+            let fits = spare.is_none_or(|spare| spare >= Duration::from_secs(window));
+            holds &= state == "Enabled" && partial && concurrency.is_some() && fits;
             let function = mapping.function_arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or("not told");
-            format!("{function} {state}, partial failures {partial}, concurrency {concurrency:?}")
+            format!("{function} {state}, partial failures {partial}, concurrency {concurrency:?}, batch window {window} s")
         })
         .collect();
     let value = if told.is_empty() { "none: processes poll".to_owned() } else { told.join("; ") };

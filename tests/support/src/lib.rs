@@ -18,6 +18,6 @@ pub use browser::{Browser, free_port};
 pub use functions::{Functions, Polled};
 pub use judge::{Judged, judge};
 pub use processes::{Process, Processes, aws_url, write_keys};
-pub use stack::StackOutputs;
+pub use stack::{Emulator, Stack};
 pub use users::{Users, command, command_body};
 pub use world::{World, WorldOptions};

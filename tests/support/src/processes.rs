@@ -203,10 +203,25 @@ impl Processes {
     #[must_use]
     pub fn start_function(&self, handler: &str, api: &str, log: &str) -> Process {
         let mut command = self.command_of("issei-lambda", &[]);
-        command.env("AWS_LAMBDA_RUNTIME_API", api).env("_HANDLER", handler);
+        command.env("AWS_LAMBDA_RUNTIME_API", api).env("_HANDLER", handler).env("AWS_ACCESS_KEY_ID", format!("function-{handler}"));
         let told =
             [("AWS_LAMBDA_FUNCTION_NAME", handler), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"), ("AWS_LAMBDA_FUNCTION_VERSION", "1")];
         self.spawn(command.envs(told), log)
+    }
+
+    /// A zip archive with the functions' `bootstrap`: the real executable, in this world's surroundings.
+    #[must_use]
+    pub fn function_archive(&self) -> Vec<u8> {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let aws = self.environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
+        let exports: Vec<String> = aws.map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect();
+        let (directory, executable) = (self.directory.path().to_str().unwrap(), binary("issei-lambda"));
+        let script = format!("#!/bin/sh\n{}cd {} && exec {}\n", exports.concat(), quoted(directory), quoted(executable.to_str().unwrap()));
+        std::fs::write(self.directory.path().join("bootstrap"), script).unwrap();
+        let zip = ["-m", "zipfile", "-c", "functions.zip", "bootstrap"];
+        let zipped = std::process::Command::new("python3").args(zip).current_dir(self.directory.path()).status().unwrap();
+        assert!(zipped.success(), "{zipped}");
+        std::fs::read(self.directory.path().join("functions.zip")).unwrap()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

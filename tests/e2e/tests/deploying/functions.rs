@@ -9,21 +9,25 @@ use serde_json::json;
 const QUEUES: [(&str, &str); 3] =
     [("producer", "ISSEI_COMMANDS_QUEUE"), ("consumer", "ISSEI_CHUNKS_QUEUE"), ("feedback", "ISSEI_FEEDBACK_QUEUE")];
 
-struct Deployed {
-    world: Processes,
-    functions: Functions,
+pub(crate) struct Deployed {
+    pub(crate) world: Processes,
+    pub(crate) functions: Functions,
     instances: BTreeMap<&'static str, Process>,
 }
 
 impl Deployed {
     async fn new(users: u32) -> Option<Self> {
+        Self::into(Processes::new(users, Processes::account_with_events()).await).await
+    }
+
+    /// Runs one instance of each function in this world; none where there is no `cargo-lambda`.
+    pub(crate) async fn into(world: Processes) -> Option<Self> {
         let functions = Functions::start().await?;
-        let world = Processes::new(users, Processes::account_with_events()).await;
         let instances = ["producer", "closer", "consumer", "feedback", "sweeper"].map(|handler| (handler, functions.run(&world, handler)));
         Some(Self { world, functions, instances: instances.into() })
     }
 
-    async fn send(&self, id: &str) {
+    pub(crate) async fn send(&self, id: &str) {
         let command = self.world.write("command.json", &command_body(id, |_| {}));
         self.world.run(&["send", &command]).await;
     }
@@ -32,7 +36,7 @@ impl Deployed {
         serde_json::from_str(&self.world.run(&["status", id, "--json"]).await).unwrap()
     }
 
-    async fn drain(&self, handler: &str) {
+    pub(crate) async fn drain(&self, handler: &str) {
         let (_, setting) = QUEUES.iter().find(|(name, _)| *name == handler).unwrap();
         while self.functions.poll(&self.world, handler, setting, 20).await.received > 0 {}
     }

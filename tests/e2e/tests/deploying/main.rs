@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 mod functions;
+mod numbers;
 mod policies;
 mod stack;
 mod template;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use issei_sim::{EntryRule, EventRule, Fault, Rule};
 use issei_test_support::{Process, Processes, command_body};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::functions::Deployed;
 use crate::template::template;
 
 /// An action on a resource, by the resource's name in the template; nothing for SES and Lambda, whose
@@ -212,4 +213,76 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         ("sqs:SendMessage", "FeedbackQueue"),
     ];
     assert_least(&world, "Operator", "OPERATOR", &by_hand);
+}
+
+/// What the role of a function allows beside its part's policy, on its own queue.
+fn of_the_source(function: &str, queue: &str) -> Allowed {
+    let compute = template("compute.yaml");
+    let role = &compute["Resources"][format!("{function}FunctionRole")]["Properties"];
+    let mut allowed = Allowed::new();
+    for statement in
+        role["Policies"].as_array().unwrap().iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap())
+    {
+        let (actions, resource) = (statement["Action"].as_array().unwrap(), &statement["Resource"]);
+        match statement["Sid"].as_str().unwrap() {
+            // By Lambda, which keeps what a function writes to standard output.
+            "Log" => {
+                assert_eq!(actions, json!(["logs:CreateLogStream", "logs:PutLogEvents"]).as_array().unwrap());
+                assert_eq!(*resource, json!({ "Fn::GetAtt": ["Logs", "Arn"] }));
+            }
+            "Source" => {
+                let name = &resource["Fn::Sub"][1]["Name"];
+                assert_eq!(*name, json!({ "Fn::ImportValue": { "Fn::Sub": format!("${{StateStack}}-{queue}Name") } }));
+                allowed.extend(actions.iter().map(|action| (action.as_str().unwrap().to_owned(), queue.to_owned())));
+            }
+            other => panic!("{function} may {other}"),
+        }
+    }
+    allowed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_function_may_do_what_it_and_its_event_source_do() {
+    let world = Processes::simulated(100, Processes::account_with_events()).await;
+    let Some(deployed) = Deployed::into(world).await else { return };
+    let Deployed { world, functions, .. } = &deployed;
+    deployed.send("terms").await;
+    for setting in ["ISSEI_COMMANDS_QUEUE", "ISSEI_CHUNKS_QUEUE", "ISSEI_FEEDBACK_QUEUE"] {
+        world.post(setting, "this is no message").await;
+    }
+    deployed.drain("producer").await;
+    deployed.drain("consumer").await;
+    functions.call("closer", &json!({ "call": "tick" })).await;
+    world.carry_events().await;
+    deployed.drain("feedback").await;
+    functions.call("sweeper", &json!({ "call": "tick" })).await;
+    // In a restored ledger everything is put back.
+    deployed.send("more").await;
+    world.post("ISSEI_CHUNKS_QUEUE", "any").await;
+    world.post("ISSEI_FEEDBACK_QUEUE", "any").await;
+    let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
+    sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.99").send().await.unwrap();
+    for handler in ["producer", "consumer", "feedback"] {
+        deployed.drain(handler).await;
+    }
+
+    for (function, part, queue) in [
+        ("Producer", "Producer", Some("CommandsQueue")),
+        ("Closer", "Producer", None),
+        ("Consumer", "Consumer", Some("ChunksQueue")),
+        ("Feedback", "Feedback", Some("FeedbackQueue")),
+        ("Sweeper", "Feedback", None),
+    ] {
+        let asked = asked(world, &format!("function-{}", function.to_lowercase()));
+        assert!(asked.len() > 4, "{function}: {asked:?}");
+        let own = of_the_source(function, queue.unwrap_or("none"));
+        let allowed: Allowed = policy(part).union(&own).cloned().collect();
+        let denied: Vec<_> = asked.difference(&allowed).collect();
+        assert!(denied.is_empty(), "{function} asks for what its role does not allow: {denied:?}");
+        // What Lambda asks for in the role's name (Lambda developer guide, "Using Lambda with Amazon SQS").
+        let of_lambda = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
+        let idle: Vec<_> = own.difference(&asked).filter(|(action, _)| !of_lambda.contains(&action.as_str())).collect();
+        assert!(idle.is_empty(), "{function} may what it never asks for: {idle:?}");
+        assert_eq!(own.len(), if queue.is_some() { 4 } else { 0 }, "{function}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Reading the templates, and holding their numbers against issei's own.
+//! Reading the templates; and what they say of alarms and metrics.
 
 use std::path::Path;
 
@@ -13,26 +13,7 @@ pub(crate) fn template(name: &str) -> Value {
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The parameters of the state stack, with the setting that each must agree with.
-const PARAMETERS: [(&str, &str); 4] = [
-    ("VisibilityTimeoutSeconds", "visibility_timeout_s"),
-    ("MaxReceives", "max_receives"),
-    ("RetentionSeconds", "retention_s"),
-    ("DeadLetterRetentionSeconds", "dead_letter_retention_s"),
-];
-
-#[test]
-fn every_number_of_the_template_is_the_default_of_its_setting() {
-    let state = template("state.yaml");
-    let documented = include_str!("../../../../docs/configuration.md");
-    for (parameter, setting) in PARAMETERS {
-        let row = documented.lines().find(|line| line.starts_with(&format!("| `{setting}` |"))).unwrap();
-        let default: String = row.split('|').nth(5).unwrap().chars().filter(char::is_ascii_digit).collect();
-        assert_eq!(state["Parameters"][parameter]["Default"].to_string(), default, "{parameter} and {setting}");
-    }
-}
-
-/// A template with any of its numbers out of the chain is refused by issei, which is started with them.
+/// Settings out of the chain are refused by issei, whatever template they came from.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_breaks_the_chain_is_refused() {
     let world = Processes::new(1, Account::default()).await;

@@ -60,6 +60,19 @@ async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
     }
     let (_, output, _) = world.try_run(&["doctor", "--json"]).await;
     assert!(findings(&output).iter().any(|(what, mend)| what == "consumers alive" && mend == "start `issei consumer`"), "{output}");
+    // A batch window keeps messages for longer than the visibility timeout allows for.
+    for (window, holds) in [(0, true), (1, false)] {
+        world.cloud.configure(|account| {
+            account.event_source = Some(json!({
+                "UUID": "1", "State": "Enabled", "FunctionArn": "arn:aws:lambda:us-east-1:0:function:consumer",
+                "FunctionResponseTypes": ["ReportBatchItemFailures"], "ScalingConfig": { "MaximumConcurrency": 2 },
+                "MaximumBatchingWindowInSeconds": window
+            }));
+        });
+        let (_, output, _) = world.try_run(&["doctor", "--json"]).await;
+        let of_feedback = |what: &str| what.starts_with("queue feedback-") && what.ends_with("event source");
+        assert_ne!(findings(&output).iter().any(|(what, _)| of_feedback(what)), holds, "window {window}: {output}");
+    }
     // A timeout that breaks the chain is refused before anything is looked at.
     let (code, _, error) = world.try_run(&["doctor", "--lease-ms", "100"]).await;
     assert!(code == Some(1) && error.contains("lease_ms"), "{error}");
