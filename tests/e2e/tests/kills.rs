@@ -69,11 +69,17 @@ async fn two_hundred_kills_at_random_moments_mail_nobody_twice_and_lose_nobody()
     // Two producers freeze at once while rows come and go before them and behind them.
     let places = ["producer", "producer", "consumer", "consumer", "feedback"];
     let mut services: Vec<Process> = places.iter().map(|service| start(service)).collect();
-    let (mut consumers_killed, mut while_running) = (0, 0);
+    let (mut consumers_killed, mut while_running, mut frozen) = (0, 0, false);
     for round in 0..ROUNDS {
         tokio::time::sleep(Duration::from_millis(50 + dice.below(400))).await;
-        // The first kills fall while the audience is being frozen.
-        let place = usize::try_from(if round < 6 { round % 2 } else { dice.below(places.len() as u64) }).unwrap();
+        // The first kills fall while the audience is being frozen. On a busy machine it would never be, were the
+        // producers not spared then: the command of a killed one stays hidden for as long as all the kills take.
+        let place = match round {
+            0..6 => round % 2,
+            _ if frozen => dice.below(places.len() as u64),
+            _ => 2 + dice.below(places.len() as u64 - 2),
+        };
+        let place = usize::try_from(place).unwrap();
         let service = places[place];
         let victim = std::mem::replace(&mut services[place], start(service));
         victim.kill_without_mercy().await;
@@ -88,6 +94,7 @@ async fn two_hundred_kills_at_random_moments_mail_nobody_twice_and_lose_nobody()
             world.carry_events().await;
             if let Some(status) = status(&world).await {
                 while_running += u64::from(status["state"] == "running");
+                frozen = status["state"] != "enumerating";
                 let number = |name: &str| status[name].as_u64().unwrap();
                 assert!(number("permits_granted") + number("permits_left") <= number("recipients"), "{status}");
                 assert!(world.cloud.accepted() <= number("recipients").max(1), "{status}");
