@@ -23,8 +23,17 @@ impl Deployed {
     /// Runs one instance of each function in this world; none where there is no `cargo-lambda`.
     pub(crate) async fn into(world: Processes) -> Option<Self> {
         let functions = Functions::start().await?;
-        let instances = ["producer", "closer", "consumer", "feedback", "sweeper"].map(|handler| (handler, functions.run(&world, handler)));
-        Some(Self { world, functions, instances: instances.into() })
+        let mut deployed = Self { world, functions, instances: BTreeMap::new() };
+        deployed.start_anew();
+        Some(deployed)
+    }
+
+    /// Cold starts, as after a deployment.
+    pub(crate) fn start_anew(&mut self) {
+        self.instances.clear();
+        for handler in ["producer", "closer", "consumer", "feedback", "sweeper"] {
+            self.instances.insert(handler, self.functions.run(&self.world, handler));
+        }
     }
 
     pub(crate) async fn send(&self, id: &str) {

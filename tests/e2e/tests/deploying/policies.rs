@@ -244,7 +244,7 @@ fn of_the_source(function: &str, queue: &str) -> Allowed {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_function_may_do_what_it_and_its_event_source_do() {
     let world = Processes::simulated(100, Processes::account_with_events()).await;
-    let Some(deployed) = Deployed::into(world).await else { return };
+    let Some(mut deployed) = Deployed::into(world).await else { return };
     let Deployed { world, functions, .. } = &deployed;
     deployed.send("terms").await;
     for setting in ["ISSEI_COMMANDS_QUEUE", "ISSEI_CHUNKS_QUEUE", "ISSEI_FEEDBACK_QUEUE"] {
@@ -256,15 +256,17 @@ async fn each_function_may_do_what_it_and_its_event_source_do() {
     world.carry_events().await;
     deployed.drain("feedback").await;
     functions.call("sweeper", &json!({ "call": "tick" })).await;
-    // In a restored ledger everything is put back.
+    // Whoever starts in a restored ledger puts everything back.
     deployed.send("more").await;
     world.post("ISSEI_CHUNKS_QUEUE", "any").await;
     world.post("ISSEI_FEEDBACK_QUEUE", "any").await;
     let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
     sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.99").send().await.unwrap();
+    deployed.start_anew();
     for handler in ["producer", "consumer", "feedback"] {
         deployed.drain(handler).await;
     }
+    let world = &deployed.world;
 
     for (function, part, queue) in [
         ("Producer", "Producer", Some("CommandsQueue")),
