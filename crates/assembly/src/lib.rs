@@ -7,8 +7,10 @@ mod logs;
 mod metrics;
 mod parts;
 mod settings;
+mod traces;
 
 pub use logs::{LogFormat, ask, init as init_logs, say, say_error};
 pub use metrics::enable as enable_metrics;
 pub use parts::{Parts, VERSION, host};
 pub use settings::{Layer, Settings};
+pub use traces::flush as flush_traces;

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::metrics;
+use crate::{metrics, traces};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -22,7 +22,10 @@ pub enum LogFormat {
 }
 
 /// The demo provokes every warning there is, so it shows none unless it is asked to.
-pub fn init(format: LogFormat, is_demo: bool) {
+///
+/// # Errors
+/// Says what is wrong with the endpoint for traces.
+pub fn init(format: LogFormat, is_demo: bool, otlp_endpoint: &str) -> anyhow::Result<()> {
     let default = if is_demo { "off" } else { "info,aws_config=warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let json = match format {
@@ -36,7 +39,8 @@ pub fn init(format: LogFormat, is_demo: bool) {
     let log = layer.with_filter(filter).with_filter(filter_fn(|metadata| metadata.target() != metrics::TARGET));
     let metrics = metrics::Metrics.with_filter(filter_fn(|metadata| metadata.target() == metrics::TARGET));
     // A second subscriber in one process is a test's doing, and the first one serves.
-    let _ = tracing_subscriber::registry().with(log).with(metrics).try_init();
+    let _ = tracing_subscriber::registry().with(traces::layer(otlp_endpoint)?).with(log).with(metrics).try_init();
+    Ok(())
 }
 
 /// A line of the result. A reader that has gone away (a closed pipe) is no error.

@@ -12,10 +12,11 @@ use issei_consumer::{AddressHash, Consumer};
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, ServiceKind};
 use issei_producer::Producer;
-use issei_schema::Actor;
+use issei_schema::{Actor, ChunkVersion};
 use sha2::{Digest, Sha256};
 
 use crate::settings::Settings;
+use crate::traces;
 
 /// Clients, clock and dice, and what is made of them.
 #[derive(Clone)]
@@ -88,6 +89,7 @@ impl Parts {
             timing: self.settings.timing(),
             require_rehearsal: self.settings.require_rehearsal,
             close_every: Duration::from_millis(self.settings.close_every_ms),
+            traces: traces::HOOKS,
         };
         let (commands, chunks) = (self.commands_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Producer)?;
@@ -104,6 +106,8 @@ impl Parts {
             max_failures_in_a_row: self.settings.max_failures_in_a_row,
             timing: self.settings.timing(),
             address_hash: AddressHash::new(key.as_bytes()),
+            reads: ChunkVersion::NEWEST,
+            traces: traces::HOOKS,
         };
         let incarnation = self.incarnation(ServiceKind::Consumer)?;
         let queue = self.chunks_queue().await?;

@@ -131,6 +131,9 @@ settings! {
     metrics, "ISSEI_METRICS": bool = false;
     /// The value of the metrics' one dimension, `Prefix`: the prefix of the stack.
     metrics_prefix, "ISSEI_METRICS_PREFIX": String = "issei".to_owned();
+    /// An OpenTelemetry collector that takes traces by OTLP over HTTP, such as `http://127.0.0.1:4318`, in a build
+    /// with the feature `otel`. Empty for none.
+    otlp_endpoint, "ISSEI_OTLP_ENDPOINT": String = String::new();
     /// After so many receives a message goes to the dead-letter queue. Used by `setup`.
     max_receives, "ISSEI_MAX_RECEIVES": u32 = 10;
     /// How long messages stay in the queues, in seconds: 60 to 1,209,600. Used by `setup`.

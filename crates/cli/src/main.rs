@@ -14,7 +14,7 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use commands::{certify, demo, doctor, inspect, operate, rehearse, repair, report, send, serve, setup, status, stop};
-use issei_assembly::{Settings, enable_metrics, init_logs, say_error};
+use issei_assembly::{Settings, enable_metrics, flush_traces, init_logs, say_error};
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,9 @@ enum Ended {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    init_logs(cli.log_format, matches!(cli.command, Command::Demo(_)));
-    match run(cli).await {
+    let ended = run(cli).await;
+    flush_traces().await;
+    match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Refused) => ExitCode::from(3),
         Ok(Ended::InDoubt) => ExitCode::from(4),
@@ -43,12 +44,14 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<Ended> {
     if let Command::Demo(options) = cli.command {
+        init_logs(cli.log_format, true, "")?;
         return demo::run(&options, cli.json).await;
     }
     if let Command::Verify(options) = &cli.command {
         return certify::verify(options, cli.json);
     }
     let settings = Settings::load(cli.config.as_deref(), cli.settings)?;
+    init_logs(cli.log_format, false, &settings.otlp_endpoint)?;
     if settings.metrics {
         enable_metrics(&settings.metrics_prefix);
     }

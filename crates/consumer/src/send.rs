@@ -4,6 +4,7 @@ use aws_sdk_sesv2::types::BulkEmailEntry;
 use issei_clock::Instant;
 use issei_ledger::{Claim, Outcome, Permit};
 use issei_schema::ChunkMessage;
+use tracing::Instrument;
 
 use crate::classify::{Verdict, classify};
 use crate::letter::Letter;
@@ -94,7 +95,8 @@ impl Consumer {
             .default_content(letter.content.clone())
             .configuration_set_name(&self.options.configuration_set)
             .set_bulk_email_entries(Some(entries.iter().map(|(_, entry)| entry.clone()).collect()));
-        classify(request.send().await, entries.len())
+        let span = tracing::info_span!("send", recipients = entries.len());
+        classify(request.send().instrument(span).await, entries.len())
     }
 
     fn log(&self, verdict: &Verdict, entries: &[(usize, BulkEmailEntry)]) {

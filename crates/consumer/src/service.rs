@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger};
-use issei_schema::ChunkMessage;
+use issei_schema::{ChunkMessage, ChunkVersion, Traces};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,10 @@ pub struct Options {
     pub max_failures_in_a_row: u32,
     pub timing: Timing,
     pub address_hash: AddressHash,
+    /// The newest version of chunk messages that is read. Newer ones are buried, and can be redriven after
+    /// an upgrade.
+    pub reads: ChunkVersion,
+    pub traces: Traces,
 }
 
 /// The consumer.
@@ -219,7 +223,7 @@ impl Consumer {
     async fn parse(&self, messages: Vec<Message>) -> (Vec<Delivery>, Vec<(Message, After)>) {
         let (mut parsed, mut decided) = (Vec::with_capacity(messages.len()), Vec::new());
         for message in messages {
-            match ChunkMessage::parse(&message.body) {
+            match ChunkMessage::parse_up_to(self.options.reads, &message.body) {
                 Ok(chunk) => parsed.push((message, chunk)),
                 Err(error) => decided.push((message, After::Bury(error.to_string()))),
             }
@@ -248,6 +252,9 @@ impl Consumer {
     async fn handle_in_time(&self, delivery: &Delivery, shutdown: &CancellationToken) -> After {
         let visibility = self.options.timing.visibility;
         let span = tracing::info_span!("chunk", broadcast.id = %delivery.chunk.broadcast_id, chunk.seq = delivery.chunk.chunk);
+        if let Some(trace) = delivery.chunk.trace() {
+            (self.options.traces.follow)(&span, trace);
+        }
         let handled = self.handle(delivery, shutdown).instrument(span);
         tokio::pin!(handled);
         loop {

@@ -149,7 +149,7 @@ impl Feedback {
     async fn enqueue(&self, id: &BroadcastId, walked: &Walked) -> Result<(), LedgerError> {
         let Some(page) = walked.chunk.page() else { return Ok(()) };
         let page = self.ledger.page(id, page).await?;
-        let message = page.messages(id).find(|message| message.chunk == walked.seq);
+        let message = page.messages(id, None).find(|message| message.chunk == walked.seq);
         let Some(message) = message else { return Err(LedgerError::corrupt_chunk(id, walked.seq, page.seq)) };
         if let Err(error) = self.chunks.send(&message.to_body(), Duration::ZERO).await {
             tracing::warn!(%error, broadcast.id = %id, chunk.seq = walked.seq, "a chunk can't be enqueued; a later sweep does it");

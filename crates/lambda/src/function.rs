@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
-use issei_assembly::Parts;
+use issei_assembly::{Parts, flush_traces};
 use issei_aws::{Message, Queue};
 use issei_clock::Clock;
 use issei_ledger::{LedgerError, OnCall};
@@ -63,6 +63,8 @@ impl Function {
         if let Err(error) = &served {
             tracing::error!(%error, request.id = context.request_id, "the call failed");
         }
+        // Between two calls an instance is frozen.
+        flush_traces().await;
         served
     }
 

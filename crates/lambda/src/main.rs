@@ -38,8 +38,6 @@ struct Environment {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Lambda keeps whatever is written, line by line.
-    init_logs(LogFormat::Json, false);
     match start().await {
         Ok(function) => {
             let function = Arc::new(function);
@@ -65,6 +63,8 @@ fn failed(reason: &str) -> ExitCode {
 async fn start() -> anyhow::Result<Function> {
     let environment = Environment::try_parse_from(["issei-lambda"])?;
     let settings = Settings::load(environment.config.as_deref(), environment.settings)?;
+    // Lambda keeps whatever is written, line by line.
+    init_logs(LogFormat::Json, false, &settings.otlp_endpoint)?;
     if settings.metrics {
         enable_metrics(&settings.metrics_prefix);
     }

@@ -7,7 +7,7 @@ use std::io::Read;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
-use issei_schema::{BroadcastId, ChunkMessage, Recipient, V1, limits};
+use issei_schema::{BroadcastId, ChunkMessage, Recipient, TraceParent, limits};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -88,15 +88,9 @@ pub enum Frozen {
 }
 
 impl Page {
-    /// The messages of the page's chunks.
-    pub fn messages(&self, id: &BroadcastId) -> impl Iterator<Item = ChunkMessage> {
-        self.chunks().map(move |(chunk, recipients)| ChunkMessage {
-            version: V1,
-            broadcast_id: id.clone(),
-            page: self.seq,
-            chunk,
-            recipients: recipients.to_vec(),
-        })
+    /// The messages of the page's chunks, which belong to this trace.
+    pub fn messages(&self, id: &BroadcastId, trace: Option<&TraceParent>) -> impl Iterator<Item = ChunkMessage> {
+        self.chunks().map(move |(chunk, recipients)| ChunkMessage::new(id.clone(), self.seq, chunk, recipients.to_vec(), trace.cloned()))
     }
 
     /// The page's chunks with their numbers.

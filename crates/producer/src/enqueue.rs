@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use issei_ledger::{Broadcast, BroadcastState};
 use issei_schema::ChunkMessage;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::service::{Producer, ProducerError};
 
@@ -24,7 +25,10 @@ impl Producer {
         while broadcast.enqueued_pages < broadcast.pages && !is_ending(&broadcast) && !stop.is_cancelled() {
             let page = self.ledger.page(&id, broadcast.enqueued_pages).await?;
             let all = page.chunks().count();
-            let may = page.messages(&id).filter(|message| broadcast.may_enqueue(message.chunk));
+            // Whoever handles a chunk of the page goes on with this.
+            let span = tracing::info_span!("page", page.seq);
+            let trace = span.in_scope(self.options.traces.current);
+            let may = page.messages(&id, trace.as_ref()).filter(|message| broadcast.may_enqueue(message.chunk));
             let bodies: Vec<String> = may.map(|message: ChunkMessage| message.to_body()).collect();
             let is_whole = bodies.len() == all;
             let batches: Vec<Vec<String>> = bodies.chunks(BATCH).map(<[String]>::to_vec).collect();
@@ -32,6 +36,7 @@ impl Producer {
                 .map(async |batch| self.chunks.send_batch(&batch, Duration::ZERO).await)
                 .buffer_unordered(BATCHES_AT_ONCE)
                 .try_collect::<()>()
+                .instrument(span)
                 .await?;
             tracing::info!(page.seq, chunks = bodies.len(), of = all, "page enqueued");
             if !is_whole {

@@ -111,7 +111,7 @@ impl Repairer {
     ) -> Result<Vec<ChunkMessage>, RepairError> {
         let id = &broadcast.broadcast_id;
         let page = self.ledger.page(id, seq).await?;
-        let messages: Vec<ChunkMessage> = page.messages(id).filter(|message| broadcast.may_enqueue(message.chunk)).collect();
+        let messages: Vec<ChunkMessage> = page.messages(id, None).filter(|message| broadcast.may_enqueue(message.chunk)).collect();
         let mut lacking = Vec::new();
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in messages.chunks(100) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
-use issei_schema::BroadcastCommand;
+use issei_schema::{BroadcastCommand, Traces};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -33,6 +33,7 @@ pub struct Options {
     pub require_rehearsal: bool,
     /// How often running broadcasts are looked at, to end those that are done.
     pub close_every: Duration,
+    pub traces: Traces,
 }
 
 /// The producer.

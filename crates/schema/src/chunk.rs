@@ -1,20 +1,63 @@
 //! `ChunkMessage`: up to fifty frozen recipients, one SQS message, one provider call.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{CHUNK_BYTES_MAX, CHUNK_RECIPIENTS_MAX, RECIPIENT_BYTES_MAX};
-use crate::version::parse_v1;
-use crate::{Address, BroadcastId, ParseError, RecipientKey, V1, carries_only_text};
+use crate::version::parse_up_to;
+use crate::{Address, BroadcastId, ParseError, RecipientKey, TraceParent, carries_only_text};
+
+/// A version of chunk messages. A build reads the newest and the one before, and writes the oldest that
+/// can say what it has to say: so long as nothing new is asked for, builds of both work side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub enum ChunkVersion {
+    V1 = 1,
+    /// With the trace that the message belongs to.
+    V2 = 2,
+}
+
+impl ChunkVersion {
+    pub const NEWEST: Self = Self::V2;
+}
+
+impl TryFrom<u16> for ChunkVersion {
+    type Error = String;
+
+    fn try_from(value: u16) -> Result<Self, String> {
+        match value {
+            1 => Ok(Self::V1),
+            2 => Ok(Self::V2),
+            other => Err(format!("version {other} is not known here")),
+        }
+    }
+}
+
+impl From<ChunkVersion> for u16 {
+    fn from(value: ChunkVersion) -> Self {
+        value as Self
+    }
+}
+
+impl JsonSchema for ChunkVersion {
+    fn schema_name() -> Cow<'static, str> {
+        "Version".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": [1, 2], "description": "Version of this message: 2 with a trace, 1 without." })
+    }
+}
 
 /// Asks a consumer to send to one chunk. It carries no authority: whether anything is sent, the
 /// ledger alone decides. It carries addresses: never log it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChunkMessage {
-    pub version: V1,
+    version: ChunkVersion,
     pub broadcast_id: BroadcastId,
     /// The frozen page that the chunk belongs to.
     pub page: u32,
@@ -22,6 +65,9 @@ pub struct ChunkMessage {
     pub chunk: u32,
     #[schemars(length(min = 1, max = 50))]
     pub recipients: Vec<Recipient>,
+    /// New in version 2, which is written only for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<TraceParent>,
 }
 
 /// One recipient, frozen with the data that the content's placeholders need.
@@ -58,12 +104,31 @@ impl Recipient {
 }
 
 impl ChunkMessage {
-    /// Reads a message body. Hostile until this returns.
+    #[must_use]
+    pub fn new(broadcast_id: BroadcastId, page: u32, chunk: u32, recipients: Vec<Recipient>, trace: Option<TraceParent>) -> Self {
+        let version = if trace.is_some() { ChunkVersion::V2 } else { ChunkVersion::V1 };
+        Self { version, broadcast_id, page, chunk, recipients, trace }
+    }
+
+    /// Reads a message body of any version that this build knows. Hostile until this returns.
     ///
     /// # Errors
     /// Names the field, what is wrong with it and what to do.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
-        let message: Self = parse_v1(body, CHUNK_BYTES_MAX)?;
+        Self::parse_up_to(ChunkVersion::NEWEST, body)
+    }
+
+    /// Reads a message body of this version or an older one, as a build does for which it is the newest.
+    ///
+    /// # Errors
+    /// Names the field, what is wrong with it and what to do.
+    pub fn parse_up_to(newest: ChunkVersion, body: &str) -> Result<Self, ParseError> {
+        let message: Self = parse_up_to(newest.into(), body, CHUNK_BYTES_MAX)?;
+        match (message.version, &message.trace) {
+            (ChunkVersion::V1, Some(_)) => return Err(ParseError::field("trace", "is not of version 1; write version 2 with it")),
+            (ChunkVersion::V2, None) => return Err(ParseError::field("trace", "is missing; without it, write version 1")),
+            (ChunkVersion::V1, None) | (ChunkVersion::V2, Some(_)) => {}
+        }
         let recipients = message.recipients.len();
         if recipients == 0 || recipients > CHUNK_RECIPIENTS_MAX {
             return Err(ParseError::field("recipients", format!("has {recipients} entries; 1 to {CHUNK_RECIPIENTS_MAX} are allowed")));
@@ -72,6 +137,12 @@ impl ChunkMessage {
             recipient.checked_bytes().map_err(|error| ParseError::field(&format!("recipients[{index}]"), error))?;
         }
         Ok(message)
+    }
+
+    /// The trace that it belongs to, where there is one.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TraceParent> {
+        self.trace.as_ref()
     }
 
     /// The message body.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::limits::COMMAND_BYTES_MAX;
-use crate::version::parse_v1;
+use crate::version::parse_up_to;
 use crate::{Actor, AudienceName, BroadcastId, Content, Mailbox, ParseError, V1};
 
 /// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
@@ -97,7 +97,7 @@ impl BroadcastCommand {
     /// # Errors
     /// Names the field, what is wrong with it and what to do.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
-        let command: Self = parse_v1(body, COMMAND_BYTES_MAX)?;
+        let command: Self = parse_up_to(1, body, COMMAND_BYTES_MAX)?;
         command.content.check()?;
         if command.canary.is_none() && command.canary_approval != CanaryApproval::default() {
             return Err(ParseError::field("canary_approval", "is given without a canary; add `canary` or take it out"));

@@ -8,10 +8,11 @@ pub enum ParseError {
     TooLarge { bytes: usize, bytes_max: usize },
     #[error("the message is not JSON ({reason}); send one JSON object")]
     NotJson { reason: String },
-    #[error("field `version` is missing; this build reads version 1")]
-    NoVersion,
-    #[error("field `version` is {version}, which this build does not read; it reads 1, so upgrade it or send version 1")]
-    UnknownVersion { version: String },
+    #[error("field `version` is missing; this build reads {}", versions(*newest))]
+    NoVersion { newest: u16 },
+    /// Whoever wrote it is newer. After an upgrade the message can be redriven.
+    #[error("field `version` is {version}, which this build does not read; it reads {}, so upgrade it and redrive the message", versions(*newest))]
+    UnknownVersion { version: String, newest: u16 },
     #[error("field `{field}`: {reason}")]
     Field { field: String, reason: String },
 }
@@ -20,4 +21,8 @@ impl ParseError {
     pub(crate) fn field(field: &str, reason: impl ToString) -> Self {
         Self::Field { field: field.to_owned(), reason: reason.to_string() }
     }
+}
+
+fn versions(newest: u16) -> String {
+    if newest == 1 { "version 1".to_owned() } else { format!("versions 1 to {newest}") }
 }

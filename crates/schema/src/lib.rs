@@ -14,14 +14,16 @@ mod id;
 pub mod limits;
 mod template;
 mod text;
+mod trace;
 mod version;
 
 pub use address::{Address, AddressError, Mailbox};
-pub use chunk::{ChunkMessage, Recipient, RecipientError};
+pub use chunk::{ChunkMessage, ChunkVersion, Recipient, RecipientError};
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
 pub use content::Content;
 pub use error::ParseError;
 pub use id::{Actor, AudienceName, BroadcastId, RecipientKey, TemplateName};
 pub use template::{Placeholder, Template, TemplateError};
 pub use text::{carries_only_text, html_escaped, on_one_line, without_values};
+pub use trace::{TraceParent, Traces};
 pub use version::V1;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{ParseError, without_values};
 
-/// Version 1 of a message, the only one there is. Reads and writes as the number 1.
+/// Version 1 of a message that has no other. Reads and writes as the number 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct V1;
 
@@ -42,19 +42,19 @@ struct Probe {
     version: Option<serde_json::Value>,
 }
 
-/// Parses `body` as a message of version 1.
+/// Parses `body` as a message of version 1 to `newest`.
 ///
 /// The version is looked at first and alone, so that a message from a newer producer is refused
 /// for its version and not for a field that this build has never heard of.
-pub(crate) fn parse_v1<'a, T: Deserialize<'a>>(body: &'a str, bytes_max: usize) -> Result<T, ParseError> {
+pub(crate) fn parse_up_to<'a, T: Deserialize<'a>>(newest: u16, body: &'a str, bytes_max: usize) -> Result<T, ParseError> {
     if body.len() > bytes_max {
         return Err(ParseError::TooLarge { bytes: body.len(), bytes_max });
     }
     let probe: Probe = serde_json::from_str(body).map_err(|error| ParseError::NotJson { reason: without_values(&error) })?;
     match probe.version {
-        None => return Err(ParseError::NoVersion),
-        Some(version) if version != 1 => return Err(ParseError::UnknownVersion { version: shortened(&version) }),
-        Some(_) => {}
+        None => return Err(ParseError::NoVersion { newest }),
+        Some(version) if (1..=newest).any(|known| version == known) => {}
+        Some(version) => return Err(ParseError::UnknownVersion { version: shortened(&version), newest }),
     }
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use issei_schema::{BroadcastCommand, ChunkMessage, InDoubtPolicy, ParseError};
+use issei_schema::{BroadcastCommand, ChunkMessage, ChunkVersion, InDoubtPolicy, ParseError};
 use schemars::{JsonSchema, schema_for};
 
 fn file(name: &str) -> PathBuf {
@@ -30,7 +30,7 @@ fn check_schema<T: JsonSchema>(name: &str) {
 #[test]
 fn the_schemas_are_those_of_the_types() {
     check_schema::<BroadcastCommand>("broadcast-command.v1.schema.json");
-    check_schema::<ChunkMessage>("chunk-message.v1.schema.json");
+    check_schema::<ChunkMessage>("chunk-message.v2.schema.json");
 }
 
 #[test]
@@ -40,10 +40,39 @@ fn the_examples_are_read_and_written_as_they_stand() {
     assert_eq!(command.in_doubt, InDoubtPolicy::Hold);
     let again: serde_json::Value = serde_json::from_str(&command.to_body()).unwrap();
     assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
-    let text = read("chunk-message.v1.example.json");
-    let chunk = ChunkMessage::parse(&text).unwrap();
-    let again: serde_json::Value = serde_json::from_str(&chunk.to_body()).unwrap();
-    assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
+    for name in ["chunk-message.v1.example.json", "chunk-message.v2.example.json"] {
+        let text = read(name);
+        let chunk = ChunkMessage::parse(&text).unwrap();
+        let again: serde_json::Value = serde_json::from_str(&chunk.to_body()).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
+    }
+}
+
+/// A build for which version 1 was the newest reads what a newer one writes, as long as it traces nothing.
+#[test]
+fn a_chunk_message_is_written_in_the_oldest_version_that_can_say_it() {
+    let traced = ChunkMessage::parse(&read("chunk-message.v2.example.json")).unwrap();
+    let error = ChunkMessage::parse_up_to(ChunkVersion::V1, &traced.to_body()).unwrap_err();
+    assert_eq!(error, ParseError::UnknownVersion { version: "2".to_owned(), newest: 1 });
+    let untraced = ChunkMessage::new(traced.broadcast_id.clone(), traced.page, traced.chunk, traced.recipients.clone(), None);
+    assert_eq!(ChunkMessage::parse_up_to(ChunkVersion::V1, &untraced.to_body()), Ok(untraced));
+}
+
+#[test]
+fn a_trace_that_does_not_belong_there_is_refused() {
+    let traced: serde_json::Value = serde_json::from_str(&read("chunk-message.v2.example.json")).unwrap();
+    for (field, value) in [
+        ("version", 1.into()),
+        ("trace", serde_json::Value::Null),
+        ("trace", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01".into()),
+        ("trace", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01".into()),
+        ("trace", "ann@example.com".into()),
+    ] {
+        let mut bad = traced.clone();
+        bad[field] = value;
+        let error = ChunkMessage::parse(&bad.to_string()).unwrap_err();
+        assert!(error.to_string().starts_with("field `trace`") && !error.to_string().contains("ann"), "{error}");
+    }
 }
 
 #[test]
@@ -60,7 +89,7 @@ fn the_hash_of_a_command_does_not_hang_on_how_its_json_is_laid_out() {
 #[test]
 fn a_message_of_another_version_is_refused_for_its_version_alone() {
     let error = BroadcastCommand::parse("{\"version\": 2, \"anything\": \"new\"}").unwrap_err();
-    assert_eq!(error, ParseError::UnknownVersion { version: "2".to_owned() });
+    assert_eq!(error, ParseError::UnknownVersion { version: "2".to_owned(), newest: 1 });
     let error = ChunkMessage::parse("{\"version\": \"1\"}").unwrap_err();
-    assert_eq!(error, ParseError::UnknownVersion { version: "\"1\"".to_owned() });
+    assert_eq!(error, ParseError::UnknownVersion { version: "\"1\"".to_owned(), newest: 2 });
 }

@@ -12,7 +12,7 @@ use issei_consumer::{AddressHash, Consumer};
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerError, ServiceKind, Transition};
 use issei_producer::{AudienceConfig, MemoryTable, Producer, Repairer};
-use issei_schema::{Actor, BroadcastCommand, BroadcastId, InDoubtPolicy};
+use issei_schema::{Actor, BroadcastCommand, BroadcastId, ChunkVersion, InDoubtPolicy, Traces};
 use issei_sim::{Account, Cloud, Events, Fault, Options, Rule, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -262,6 +262,7 @@ impl World {
                 timing: TIMING,
                 require_rehearsal: false,
                 close_every: self.plan.close_every,
+                traces: Traces::NONE,
             };
             let commands = self.queue("commands")?;
             let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, self.incarnation(ServiceKind::Producer)?, options);
@@ -274,6 +275,8 @@ impl World {
                 max_failures_in_a_row: 10,
                 timing: TIMING,
                 address_hash: AddressHash::new(b"simulation"),
+                reads: ChunkVersion::NEWEST,
+                traces: Traces::NONE,
             };
             let consumer = Consumer::new(ledger, chunks, ses, clock, dice, self.incarnation(ServiceKind::Consumer)?, options);
             tokio::spawn(consumer.run(never))

@@ -11,7 +11,7 @@ use issei_consumer::{AddressHash, Consumer};
 use issei_feedback::{Feedback, Handled, Limits, Rules};
 use issei_ledger::{Broadcast, Incarnation, Ledger, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{AudienceConfig, Producer, Repairer};
-use issei_schema::{BroadcastCommand, BroadcastId};
+use issei_schema::{BroadcastCommand, BroadcastId, ChunkVersion, Traces};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
@@ -32,6 +32,9 @@ pub struct WorldOptions {
     pub timing: Timing,
     pub limits: Limits,
     pub rules: Rules,
+    /// The newest version of chunk messages that its consumers read.
+    pub reads: ChunkVersion,
+    pub traces: Traces,
 }
 
 impl Default for WorldOptions {
@@ -46,6 +49,8 @@ impl Default for WorldOptions {
             max_failures_in_a_row: 10,
             limits: Limits { bounce_rate_max: 0.02, complaint_rate_max: 0.0005, recipients_min: 1_000, events_min: 5 },
             rules: Rules { wait: Duration::from_hours(1), neighbours_min: 20 },
+            reads: ChunkVersion::NEWEST,
+            traces: Traces::NONE,
             // Real time passes in these tests, so the timeouts that they wait for are short. None
             // of them decides an outcome: where one must be over, a test says so to the clock.
             timing: Timing {
@@ -134,6 +139,7 @@ impl World {
             timing: self.options.timing,
             require_rehearsal: false,
             close_every: Duration::from_millis(50),
+            traces: self.options.traces,
         };
         let (commands, chunks) = (self.queue("commands").await, self.queue("chunks").await);
         Producer::new(
@@ -156,6 +162,8 @@ impl World {
             max_failures_in_a_row: self.options.max_failures_in_a_row,
             timing: self.options.timing,
             address_hash: AddressHash::new(b"test"),
+            reads: self.options.reads,
+            traces: self.options.traces,
         };
         let queue = self.queue("chunks").await;
         Consumer::new(

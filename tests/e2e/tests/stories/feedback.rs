@@ -343,7 +343,7 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
     let ledger = world.ledger();
     let page = ledger.page(&"terms".parse().unwrap(), 0).await.unwrap();
-    let message = page.messages(&"terms".parse().unwrap()).next().unwrap();
+    let message = page.messages(&"terms".parse().unwrap(), None).next().unwrap();
     let claim = ledger.claim(&message, &issei_ledger::Chunk::Absent, "old".to_owned(), Duration::from_millis(1)).await;
     let Ok(issei_ledger::Claimed::Ours(mut claim)) = claim else { panic!("{claim:?}") };
     world.later(SignedDuration::from_hours(2));

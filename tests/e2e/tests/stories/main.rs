@@ -17,3 +17,4 @@ mod on_call;
 mod operators;
 mod repair;
 mod sending;
+mod upgrading;

@@ -111,7 +111,7 @@ async fn the_ledger_may_be_throttled_and_lose_answers() {
 async fn a_claim_whose_every_answer_is_lost_is_still_ours() {
     let world = frozen(small()).await;
     let page = world.ledger().page(&"terms".parse().unwrap(), 0).await.unwrap();
-    let message = page.messages(&"terms".parse().unwrap()).next().unwrap();
+    let message = page.messages(&"terms".parse().unwrap(), None).next().unwrap();
     world.cloud.inject(Rule::every("UpdateItem", Fault::ResetAfter).times(6));
     let claimed = world.ledger().claim(&message, &Chunk::Absent, "mine".to_owned(), world.options.timing.lease).await.unwrap();
     assert!(matches!(claimed, Claimed::Ours(_)), "{claimed:?}");

@@ -1,0 +1,76 @@
+//! Two versions side by side, as in every deployment: chunk messages of version 1 and of version 2, whose
+//! producers tell which trace they belong to. An old build is one for which version 1 is the newest.
+
+use std::time::Duration;
+
+use issei_ledger::{Broadcast, BroadcastState};
+use issei_schema::{ChunkVersion, TraceParent, Traces};
+use issei_test_support::{World, WorldOptions, command, judge};
+use tokio_util::sync::CancellationToken;
+
+/// A producer that traces what it does, and so writes version 2.
+const TRACED: Traces = Traces {
+    current: || TraceParent::try_from("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()).ok(),
+    follow: |_, _| {},
+};
+
+async fn world(reads: ChunkVersion, traces: Traces) -> World {
+    World::new(WorldOptions { reads, traces, ..WorldOptions::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_consumer_reads_what_a_new_producer_writes() {
+    let world = world(ChunkVersion::V1, Traces::NONE).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!((broadcast.broadcast_state, world.dead_letters("chunks").await), (BroadcastState::Complete, vec![]));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// What an old producer wrote, byte for byte: without a trace nothing is new in a message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_consumer_reads_what_an_old_producer_wrote() {
+    let world = world(ChunkVersion::V2, Traces::NONE).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let messages = world.queue("chunks").await.receive(10, Duration::ZERO).await.unwrap();
+    assert!(messages.len() == 10 && messages.iter().all(|message| message.body.starts_with(r#"{"version":1,"#)));
+    world.queue("chunks").await.send_copies(&messages, Duration::ZERO).await.unwrap();
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Traces were turned on before every consumer was upgraded. What the old one can't read it buries with the
+/// reason; the new one sends the rest, and after a redrive that too. Nobody gets two mails for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_consumer_cant_read_waits_for_the_upgrade() {
+    let mut world = world(ChunkVersion::V1, TRACED).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let old = CancellationToken::new();
+    let running = tokio::spawn(world.consumer().await.run(old.clone()));
+    let mut buried = Vec::new();
+    for _ in 0..200 {
+        buried.extend(world.dead_letters("chunks").await);
+        if buried.len() >= 5 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(buried.iter().all(|(_, reason)| reason.contains("field `version` is 2") && reason.contains("redrive")), "{buried:?}");
+    assert_eq!(world.cloud.accepted(), 0);
+    // Both at once, and then the new one alone.
+    world.options.reads = ChunkVersion::V2;
+    let stop = CancellationToken::new();
+    let new = tokio::spawn(world.consumer().await.run(stop.clone()));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    old.cancel();
+    running.await.unwrap();
+    stop.cancel();
+    new.await.unwrap();
+    world.cloud.show_all_messages();
+    world.queue("chunks").await.redrive().await.unwrap();
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
