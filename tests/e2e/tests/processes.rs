@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
+use std::collections::BTreeSet;
+
 use issei_sim::{Account, Fault, Rule};
-use issei_test_support::{Processes, command_body, judge};
+use issei_test_support::{Collector, Process, Processes, Span, command_body, judge};
 use serde_json::{Value, json};
 
 async fn world(users: u32) -> Processes {
@@ -207,4 +209,49 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     world.run(&["redrive", "chunks"]).await;
     let opened: Value = serde_json::from_str(&world.run(&["open-epoch", "--reason", "a drill", "--json"]).await).unwrap();
     assert_eq!(opened, json!({ "epoch": 2, "ended": [] }));
+}
+
+/// From the command to each send, over two kinds of processes, and nothing in it that is anybody's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_command_to_every_send() {
+    let collector = Collector::start().await;
+    let mut world = Processes::new(100, Account::default()).await;
+    world.set("ISSEI_OTLP_ENDPOINT", collector.url());
+    let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    world.wait_for("terms", "complete").await;
+    for service in services {
+        service.end().await;
+    }
+    let spans = collector.spans();
+    let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+    let ids = |spans: &[&Span]| spans.iter().map(|span| span.span_id.clone()).collect::<BTreeSet<_>>();
+    let (broadcast, pages, chunks, sends) = (named("broadcast"), named("page"), named("chunk"), named("send"));
+    assert_eq!((broadcast.len(), pages.len(), chunks.len(), sends.len()), (1, 4, 10, 10));
+    for (below, above) in [(&pages, &broadcast), (&chunks, &pages), (&sends, &chunks)] {
+        let above = ids(above);
+        assert!(below.iter().all(|span| above.contains(&span.parent_span_id)), "{below:?}");
+    }
+    assert!(spans.iter().all(|span| span.trace_id == broadcast[0].trace_id));
+    let told = collector.bodies().concat();
+    for (_, address) in world.users.all().await {
+        let address = address.unwrap();
+        assert!(!told.windows(address.len()).any(|part| part == address.as_bytes()), "{address} is in a trace");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_away_holds_up_nothing() {
+    let mut world = Processes::new(20, Account::default()).await;
+    world.set("ISSEI_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    world.wait_for("terms", "complete").await;
+    for service in services {
+        service.end().await;
+    }
+    judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+    assert!(world.log("consumer").contains("spans are lost"), "{}", world.log("consumer"));
 }

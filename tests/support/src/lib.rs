@@ -7,6 +7,7 @@
 #![allow(clippy::missing_panics_doc, reason = "all of this panics where a test fails")]
 
 mod browser;
+mod collector;
 mod functions;
 mod judge;
 mod processes;
@@ -15,6 +16,7 @@ mod users;
 mod world;
 
 pub use browser::{Browser, free_port};
+pub use collector::{Collector, Span};
 pub use functions::{Functions, Polled};
 pub use judge::{Judged, judge};
 pub use processes::{Process, Processes, aws_url, write_keys};
