@@ -48,6 +48,17 @@ fn the_examples_are_read_and_written_as_they_stand() {
     }
 }
 
+/// What was published of version 1 stays as it is, and version 2 adds one field to it.
+#[test]
+fn version_2_of_chunk_messages_is_version_1_and_a_trace() {
+    let schema = |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("chunk-message.v{version}.schema.json"))).unwrap();
+    let (old, mut new) = (schema(1), schema(2));
+    assert!(new["properties"].as_object_mut().unwrap().remove("trace").is_some());
+    assert!(new["$defs"].as_object_mut().unwrap().remove("TraceParent").is_some());
+    new["$defs"]["Version"] = old["$defs"]["Version"].clone();
+    assert_eq!(new, old);
+}
+
 /// A build for which version 1 was the newest reads what a newer one writes, as long as it traces nothing.
 #[test]
 fn a_chunk_message_is_written_in_the_oldest_version_that_can_say_it() {
