@@ -55,12 +55,13 @@ impl Part {
         !matches!(self, Self::Consumer(_))
     }
 
-    /// Handles messages, and gives the ids of those that must come again.
+    /// Handles messages, and gives the ids of those that must come again. Each part's work is boxed, for
+    /// nested as it is its type would be too deep for the compiler.
     pub(crate) async fn handle(&self, epoch: LedgerEpoch, messages: Vec<Message>, stop: &CancellationToken) -> Vec<String> {
         match self {
-            Self::Producer(producer) => producer.handle_for_source(epoch, &messages, stop).await,
-            Self::Consumer(consumer) => consumer.handle_for_source(messages, stop).await,
-            Self::Feedback(feedback) => feedback.handle_for_source(&messages).await,
+            Self::Producer(producer) => Box::pin(producer.handle_for_source(epoch, &messages, stop)).await,
+            Self::Consumer(consumer) => Box::pin(consumer.handle_for_source(messages, stop)).await,
+            Self::Feedback(feedback) => Box::pin(feedback.handle_for_source(&messages)).await,
             // They have no event source, so whatever called them keeps its messages.
             Self::Closer(_) | Self::Sweeper(_) => messages.into_iter().map(|message| message.id).collect(),
         }
@@ -70,10 +71,10 @@ impl Part {
     pub(crate) async fn tick(&self, stop: &CancellationToken) -> Result<(), String> {
         match self {
             Self::Closer(producer) => {
-                producer.look_after_until(stop).await;
+                Box::pin(producer.look_after_until(stop)).await;
                 Ok(())
             }
-            Self::Sweeper(feedback) => match stop.run_until_cancelled(feedback.sweep()).await {
+            Self::Sweeper(feedback) => match stop.run_until_cancelled(Box::pin(feedback.sweep())).await {
                 Some(swept) => swept.map_err(|error| error.to_string()),
                 None => Err("the sweep took longer than the function may; give it more time".to_owned()),
             },

@@ -6,6 +6,7 @@ use std::time::Duration;
 use issei_ledger::{Broadcast, BroadcastState};
 use issei_schema::{ChunkVersion, TraceParent, Traces};
 use issei_test_support::{World, WorldOptions, command, judge};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// A producer that traces what it does, and so writes version 2.
@@ -41,36 +42,59 @@ async fn a_new_consumer_reads_what_an_old_producer_wrote() {
 }
 
 /// Traces were turned on before every consumer was upgraded. What the old one can't read it buries with the
-/// reason; the new one sends the rest, and after a redrive that too. Nobody gets two mails for it.
+/// reason, and after a redrive the new one sends it. Nobody gets two mails for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_old_consumer_cant_read_waits_for_the_upgrade() {
     let mut world = world(ChunkVersion::V1, TRACED).await;
     world.post_command(&command("terms", |_| {})).await;
     world.run_until("terms", 0, Broadcast::is_enqueued).await;
-    let old = CancellationToken::new();
-    let running = tokio::spawn(world.consumer().await.run(old.clone()));
-    let mut buried = Vec::new();
-    for _ in 0..200 {
-        buried.extend(world.dead_letters("chunks").await);
-        if buried.len() >= 5 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(buried.iter().all(|(_, reason)| reason.contains("field `version` is 2") && reason.contains("redrive")), "{buried:?}");
-    assert_eq!(world.cloud.accepted(), 0);
-    // Both at once, and then the new one alone.
-    world.options.reads = ChunkVersion::V2;
     let stop = CancellationToken::new();
-    let new = tokio::spawn(world.consumer().await.run(stop.clone()));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    old.cancel();
-    running.await.unwrap();
+    let old = tokio::spawn(world.consumer().await.run(stop.clone()));
+    wait_until_drained(&world).await;
     stop.cancel();
-    new.await.unwrap();
+    old.await.unwrap();
+    let buried = world.dead_letters("chunks").await;
+    assert_eq!((buried.len(), world.cloud.accepted()), (10, 0));
+    assert!(buried.iter().all(|(_, reason)| reason.contains("field `version` is 2") && reason.contains("redrive")), "{buried:?}");
+    world.options.reads = ChunkVersion::V2;
     world.cloud.show_all_messages();
     world.queue("chunks").await.redrive().await.unwrap();
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Half of the consumers are upgraded. Each message finds one or the other, and is sent or kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_and_new_consumers_at_once_lose_nothing() {
+    let mut world = world(ChunkVersion::V1, TRACED).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let stop = CancellationToken::new();
+    let mut consumers = JoinSet::new();
+    for reads in [ChunkVersion::V1, ChunkVersion::V2] {
+        world.options.reads = reads;
+        consumers.spawn(world.consumer().await.run(stop.clone()));
+    }
+    wait_until_drained(&world).await;
+    stop.cancel();
+    consumers.join_all().await;
+    let buried = world.dead_letters("chunks").await.len() as u64;
+    assert_eq!(world.cloud.accepted() + 10 * buried, 100);
+    world.cloud.show_all_messages();
+    world.queue("chunks").await.redrive().await.unwrap();
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Until every message has been handled, one way or the other.
+async fn wait_until_drained(world: &World) {
+    let queue = world.queue("chunks").await;
+    for _ in 0..400 {
+        if matches!(queue.depths().await.unwrap(), [0, 0, _]) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("messages are left: {:?}", queue.depths().await.unwrap());
 }
