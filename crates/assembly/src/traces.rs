@@ -13,6 +13,7 @@ pub(crate) use without::{HOOKS, layer};
 #[cfg(feature = "otel")]
 mod with_otel {
     use std::sync::OnceLock;
+    use std::time::Duration;
 
     use anyhow::Context as _;
     use issei_schema::{TraceParent, Traces};
@@ -56,13 +57,15 @@ mod with_otel {
         Ok(Some(traced))
     }
 
-    /// Sends what has not been sent yet: before the process ends, or is frozen.
-    pub async fn flush() {
+    /// Sends what has not been sent yet: before the process ends, or is frozen. A collector that does not
+    /// answer is waited for no longer than this.
+    pub async fn flush(at_most: Duration) {
         let Some(provider) = PROVIDER.get() else { return };
-        match tokio::task::spawn_blocking(|| provider.force_flush()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "spans are lost: the collector did not take them"),
-            Err(error) => tracing::warn!(%error, "spans are lost"),
+        match tokio::time::timeout(at_most, tokio::task::spawn_blocking(|| provider.force_flush())).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "spans are lost: the collector did not take them"),
+            Ok(Err(error)) => tracing::warn!(%error, "spans are lost"),
+            Err(_) => tracing::warn!("spans come late or are lost: the collector does not answer"),
         }
     }
 
@@ -89,6 +92,8 @@ mod with_otel {
 
 #[cfg(not(feature = "otel"))]
 mod without {
+    use std::time::Duration;
+
     use anyhow::bail;
     use issei_schema::Traces;
     use tracing_subscriber::layer::Identity;
@@ -103,5 +108,5 @@ mod without {
     }
 
     /// Nothing is kept, so nothing is sent.
-    pub async fn flush() {}
+    pub async fn flush(_: Duration) {}
 }

@@ -9,6 +9,7 @@ mod operator;
 mod pages;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -26,11 +27,14 @@ enum Ended {
     InDoubt,
 }
 
+/// How long the end of the process waits for a collector of traces.
+const LAST_SPANS: Duration = Duration::from_secs(5);
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = run(cli).await;
-    flush_traces().await;
+    flush_traces(LAST_SPANS).await;
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Refused) => ExitCode::from(3),

@@ -23,6 +23,8 @@ const PUT_BACK: Duration = Duration::from_mins(1);
 const WORK_MIN: Duration = Duration::from_secs(1);
 /// What is kept of a call's time for its answer.
 const ANSWER: Duration = Duration::from_millis(500);
+/// What of that a collector of traces may take.
+const LAST_SPANS: Duration = Duration::from_millis(250);
 
 /// Why a call failed as a whole. Lambda counts it as an error of the function.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +66,7 @@ impl Function {
             tracing::error!(%error, request.id = context.request_id, "the call failed");
         }
         // Between two calls an instance is frozen.
-        flush_traces().await;
+        flush_traces(LAST_SPANS).await;
         served
     }
 

@@ -211,12 +211,8 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     assert_eq!(opened, json!({ "epoch": 2, "ended": [] }));
 }
 
-/// From the command to each send, over two kinds of processes, and nothing in it that is anybody's own.
-#[tokio::test(flavor = "multi_thread")]
-async fn one_trace_leads_from_the_command_to_every_send() {
-    let collector = Collector::start().await;
-    let mut world = Processes::new(100, Account::default()).await;
-    world.set("ISSEI_OTLP_ENDPOINT", collector.url());
+/// From the command to the end, and the end of the services.
+async fn broadcast(world: &Processes) {
     let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", &command]).await;
@@ -224,6 +220,15 @@ async fn one_trace_leads_from_the_command_to_every_send() {
     for service in services {
         service.end().await;
     }
+}
+
+/// From the command to each send, over two kinds of processes, and nothing in it that is anybody's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_command_to_every_send() {
+    let collector = Collector::start().await;
+    let mut world = Processes::new(100, Account::default()).await;
+    world.set("ISSEI_OTLP_ENDPOINT", collector.url());
+    broadcast(&world).await;
     let spans = collector.spans();
     let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
     let ids = |spans: &[&Span]| spans.iter().map(|span| span.span_id.clone()).collect::<BTreeSet<_>>();
@@ -245,13 +250,7 @@ async fn one_trace_leads_from_the_command_to_every_send() {
 async fn a_collector_that_is_away_holds_up_nothing() {
     let mut world = Processes::new(20, Account::default()).await;
     world.set("ISSEI_OTLP_ENDPOINT", "http://127.0.0.1:9");
-    let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
-    let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
-    world.wait_for("terms", "complete").await;
-    for service in services {
-        service.end().await;
-    }
+    broadcast(&world).await;
     judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
     assert!(world.log("consumer").contains("spans are lost"), "{}", world.log("consumer"));
 }

@@ -115,6 +115,22 @@ async fn in_a_restored_ledger_functions_put_everything_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_never_answers_does_not_keep_a_call() {
+    let mut world = Processes::new(10, Processes::account_with_events()).await;
+    // Whoever connects is never accepted.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    world.set("ISSEI_OTLP_ENDPOINT", &format!("http://{}", silent.local_addr().unwrap()));
+    let Some(deployed) = Deployed::into(world).await else { return };
+    // The exporter itself would wait for seconds, at each call.
+    for _ in 0..2 {
+        let tick = json!({ "call": "tick" });
+        let answered = tokio::time::timeout(Duration::from_secs(3), deployed.functions.call("closer", &tick)).await;
+        assert_eq!(answered.unwrap().0, 200);
+    }
+    assert!(deployed.world.log("function-closer").contains("the collector does not answer"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_is_killed_in_a_call_leaves_no_double() {
     let Some(mut deployed) = Deployed::new(100).await else { return };
     deployed.send("terms").await;

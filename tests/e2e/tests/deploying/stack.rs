@@ -20,6 +20,15 @@ fn take_names(world: &mut Processes, stack: &Stack) {
     }
 }
 
+/// A state stack of its own, and a world that works with what it made.
+async fn deployed(emulator: &Emulator, template: &Value, users: u32) -> (String, Stack, Processes) {
+    let name = Emulator::name();
+    let stack = emulator.make(&name, template, &[("Prefix", &name)]).await;
+    let mut world = Processes::new(users, Processes::account_with_events()).await;
+    take_names(&mut world, &stack);
+    (name, stack, world)
+}
+
 async fn wait_until_delivered(world: &Processes, id: &str, count: u64) {
     for _ in 0..600 {
         if world.run(&["status", id, "--json"]).await.contains(&format!("\"delivered\":{count}")) {
@@ -33,10 +42,7 @@ async fn wait_until_delivered(world: &Processes, id: &str, count: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broadcast_goes_through_what_the_template_made() {
     let Some(emulator) = Emulator::at_hand() else { return };
-    let name = Emulator::name();
-    let stack = emulator.make(&name, &template("state.yaml"), &[("Prefix", &name)]).await;
-    let mut world = Processes::new(100, Processes::account_with_events()).await;
-    take_names(&mut world, &stack);
+    let (_, stack, mut world) = deployed(&emulator, &template("state.yaml"), 100).await;
     world.set("ISSEI_METRICS", "true");
     world.set("ISSEI_METRICS_PREFIX", "in-a-test");
     // SES is the simulator's, which knows the configuration set of the world.
@@ -78,10 +84,7 @@ async fn a_broadcast_goes_through_what_the_template_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broadcast_goes_through_the_functions_of_the_compute_stack() {
     let Some(emulator) = Emulator::at_hand() else { return };
-    let name = Emulator::name();
-    let state = emulator.make(&name, &template("state.yaml"), &[("Prefix", &name)]).await;
-    let mut world = Processes::new(100, Processes::account_with_events()).await;
-    take_names(&mut world, &state);
+    let (name, state, mut world) = deployed(&emulator, &template("state.yaml"), 100).await;
     // SES is the simulator's, which has to know the stack's configuration set.
     world.set("ISSEI_CONFIGURATION_SET", state.get("ConfigurationSetName"));
     world.run(&["setup"]).await;
@@ -123,7 +126,20 @@ async fn a_broadcast_goes_through_the_functions_of_the_compute_stack() {
 async fn the_services_of_the_compute_stack_can_be_made() {
     let Some(emulator) = Emulator::at_hand() else { return };
     let name = Emulator::name();
-    let state = emulator.make(&name, &template("state.yaml"), &[("Prefix", &name)]).await;
+    // With everything that is there on request only.
+    let somebody = "arn:aws:iam::000000000000:root";
+    let on_request = [
+        ("Prefix", name.as_str()),
+        ("AppPrincipalArn", somebody),
+        ("OperatorPrincipalArn", somebody),
+        ("WatcherPrincipalArn", somebody),
+        ("KmsKeyArn", "arn:aws:kms:us-east-1:000000000000:key/1"),
+        ("AlarmTopicArn", "arn:aws:sns:us-east-1:000000000000:alarms"),
+    ];
+    let state = emulator.make(&name, &template("state.yaml"), &on_request).await;
+    for role in ["AppRoleArn", "OperatorRoleArn", "WatcherRoleArn"] {
+        assert!(state.get(role).contains(":role/"), "{}", state.get(role));
+    }
     let secret = emulator.secret("a key").await;
     let mut without_scaling = template("compute.yaml");
     let resources = without_scaling["Resources"].as_object_mut().unwrap();
@@ -159,10 +175,7 @@ async fn doctor_refuses_what_a_template_with_a_wrong_number_made() {
         parameter_of.insert("Default".to_owned(), wrong.into());
         // CloudFormation would refuse some of them by itself.
         parameter_of.remove("MinValue");
-        let name = Emulator::name();
-        let stack = emulator.make(&name, &template, &[("Prefix", &name)]).await;
-        let mut world = Processes::new(1, Processes::account_with_events()).await;
-        take_names(&mut world, &stack);
+        let (_, stack, mut world) = deployed(&emulator, &template, 1).await;
         world.set("ISSEI_HANDLER_TIMEOUT_MS", &format!("{}000", stack.get("HandlerTimeout")));
         if parameter == "VisibilityTimeoutSeconds" {
             // Where the settings agree with the queue, it is they that are refused.

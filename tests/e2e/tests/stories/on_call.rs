@@ -32,7 +32,7 @@ async fn delete_but(queue: &Queue, messages: Vec<Message>, again: &[String]) {
     }
 }
 
-async fn enqueued(options: WorldOptions) -> World {
+pub(crate) async fn enqueued(options: WorldOptions) -> World {
     let world = World::new(options).await;
     world.post_command(&command("terms", |_| {})).await;
     world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use issei_ledger::{Broadcast, BroadcastState};
+use issei_ledger::BroadcastState;
 use issei_schema::{ChunkVersion, TraceParent, Traces};
-use issei_test_support::{World, WorldOptions, command, judge};
+use issei_test_support::{World, WorldOptions, judge};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::on_call::enqueued;
 
 /// A producer that traces what it does, and so writes version 2.
 const TRACED: Traces = Traces {
@@ -15,14 +17,13 @@ const TRACED: Traces = Traces {
     follow: |_, _| {},
 };
 
-async fn world(reads: ChunkVersion, traces: Traces) -> World {
-    World::new(WorldOptions { reads, traces, ..WorldOptions::default() }).await
+fn options(reads: ChunkVersion, traces: Traces) -> WorldOptions {
+    WorldOptions { reads, traces, ..WorldOptions::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_consumer_reads_what_a_new_producer_writes() {
-    let world = world(ChunkVersion::V1, Traces::NONE).await;
-    world.post_command(&command("terms", |_| {})).await;
+    let world = enqueued(options(ChunkVersion::V1, Traces::NONE)).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!((broadcast.broadcast_state, world.dead_letters("chunks").await), (BroadcastState::Complete, vec![]));
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
@@ -31,9 +32,7 @@ async fn an_old_consumer_reads_what_a_new_producer_writes() {
 /// What an old producer wrote, byte for byte: without a trace nothing is new in a message.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_consumer_reads_what_an_old_producer_wrote() {
-    let world = world(ChunkVersion::V2, Traces::NONE).await;
-    world.post_command(&command("terms", |_| {})).await;
-    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let world = enqueued(options(ChunkVersion::V2, Traces::NONE)).await;
     let messages = world.queue("chunks").await.receive(10, Duration::ZERO).await.unwrap();
     assert!(messages.len() == 10 && messages.iter().all(|message| message.body.starts_with(r#"{"version":1,"#)));
     world.queue("chunks").await.send_copies(&messages, Duration::ZERO).await.unwrap();
@@ -45,9 +44,7 @@ async fn a_new_consumer_reads_what_an_old_producer_wrote() {
 /// reason, and after a redrive the new one sends it. Nobody gets two mails for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_old_consumer_cant_read_waits_for_the_upgrade() {
-    let mut world = world(ChunkVersion::V1, TRACED).await;
-    world.post_command(&command("terms", |_| {})).await;
-    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let mut world = enqueued(options(ChunkVersion::V1, TRACED)).await;
     let stop = CancellationToken::new();
     let old = tokio::spawn(world.consumer().await.run(stop.clone()));
     wait_until_drained(&world).await;
@@ -67,9 +64,7 @@ async fn what_an_old_consumer_cant_read_waits_for_the_upgrade() {
 /// Half of the consumers are upgraded. Each message finds one or the other, and is sent or kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn old_and_new_consumers_at_once_lose_nothing() {
-    let mut world = world(ChunkVersion::V1, TRACED).await;
-    world.post_command(&command("terms", |_| {})).await;
-    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let mut world = enqueued(options(ChunkVersion::V1, TRACED)).await;
     let stop = CancellationToken::new();
     let mut consumers = JoinSet::new();
     for reads in [ChunkVersion::V1, ChunkVersion::V2] {
