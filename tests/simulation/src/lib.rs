@@ -4,11 +4,14 @@
 //!
 //! After each run the invariants I1 to I7 are checked against the provider's own record.
 
+mod deeds;
 mod directed;
+mod ending;
 mod judge;
 mod matrix;
 mod plan;
 mod run;
+mod world;
 
 pub use directed::{Aimed, DIRECTED};
 pub use judge::Broken;

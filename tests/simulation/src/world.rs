@@ -1,0 +1,232 @@
+//! The world of a schedule: an account, a user table, the services on them, and their clocks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_sdk_sqs::types::QueueAttributeName;
+use issei_aws::{Clients, Queue, Timing};
+use issei_clock::{Clock, Dice, Instant};
+use issei_consumer::{AddressHash, Consumer};
+use issei_feedback::{Feedback, Limits, Rules};
+use issei_ledger::{Broadcast, Incarnation, Ledger, ServiceKind};
+use issei_producer::{AudienceConfig, MemoryTable, Producer};
+use issei_schema::{Actor, BroadcastCommand, BroadcastId, ChunkVersion, Traces};
+use issei_sim::{Account, Cloud, Events, Options, StoreKind, connector};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::judge::Stopped;
+use crate::plan::Plan;
+
+const ID: &str = "terms";
+/// Production's chain of timeouts, shorter: virtual time costs nothing, but the calls made in it do.
+pub(crate) const TIMING: Timing = Timing {
+    send: Duration::from_secs(1),
+    permit_life: Duration::from_millis(1_500),
+    ledger: Duration::from_millis(1_500),
+    lease: Duration::from_secs(3),
+    handler: Duration::from_secs(4),
+    visibility: Duration::from_secs(25),
+    request_lifetime: Duration::from_secs(5),
+};
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) clients: Clients,
+    pub(crate) dice: Dice,
+    pub(crate) clock: Clock,
+    pub(crate) users: MemoryTable,
+    pub(crate) audiences: BTreeMap<String, AudienceConfig>,
+    pub(crate) queues: BTreeMap<&'static str, Queue>,
+    pub(crate) services: Vec<Option<JoinHandle<()>>>,
+    /// Services that are down, until when.
+    pub(crate) down: Vec<(Instant, usize)>,
+    pub(crate) stop: Option<Stopped>,
+    pub(crate) last: Option<Broadcast>,
+    /// How many were accepted when it was first seen complete.
+    pub(crate) complete_at: Option<u64>,
+    pub(crate) other_sent: bool,
+}
+
+pub(crate) fn actor(name: &str) -> anyhow::Result<Actor> {
+    name.parse().map_err(anyhow::Error::msg)
+}
+
+pub(crate) fn address(user: i64) -> String {
+    format!("user{user}@example.com")
+}
+
+impl World {
+    pub(crate) async fn new(seed: u64, plan: Plan) -> anyhow::Result<Self> {
+        let origin: Timestamp = "2026-11-24T00:00:00Z".parse()?;
+        let clock = Clock::starting_at(origin);
+        let events = Events {
+            queue: Some("feedback".to_owned()),
+            lost: plan.events_lost,
+            repeated: plan.events_repeated,
+            late_s: plan.events_late_s,
+            ..Events::default()
+        };
+        let account = Account {
+            events,
+            latency_ms: plan.latency_ms,
+            deliveries: plan.deliveries,
+            redelivery: plan.redelivery,
+            batch_entry_failure: plan.batch_entry_failure,
+            ..Account::default()
+        };
+        let cloud = Cloud::new(Options { clock: clock.clone(), seed, store: StoreKind::Memory, account })?;
+        let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &TIMING).await;
+        let users = MemoryTable::default();
+        (0..plan.users).for_each(|user| users.put(user, Some(&address(user))));
+        let audience =
+            AudienceConfig { key: "id".to_owned(), address: "email".to_owned(), memory: Some(users.clone()), ..AudienceConfig::default() };
+        let audiences = [("users".to_owned(), audience)].into();
+        let services = (0..=plan.producers + plan.consumers).map(|_| None).collect();
+        let dice = Dice::seeded(seed.wrapping_add(1));
+        let mut world = Self {
+            plan,
+            cloud,
+            clients,
+            dice,
+            clock,
+            users,
+            audiences,
+            queues: BTreeMap::new(),
+            services,
+            down: Vec::new(),
+            stop: None,
+            last: None,
+            complete_at: None,
+            other_sent: false,
+        };
+        world.set_up().await?;
+        Ok(world)
+    }
+
+    async fn set_up(&mut self) -> anyhow::Result<()> {
+        // What is set up takes no time and meets with no fault.
+        self.cloud.configure(|account| account.latency_ms = 0);
+        self.ledger().ensure_table().await?;
+        for name in ["commands", "chunks", "feedback"] {
+            let create = self.clients.sqs.create_queue().queue_name(format!("{name}-dead"));
+            create.send().await?;
+            let redrive =
+                json!({ "deadLetterTargetArn": format!("arn:aws:sqs:us-east-1:000000000000:{name}-dead"), "maxReceiveCount": 20 });
+            let create = self.clients.sqs.create_queue().queue_name(name);
+            let create = create.attributes(QueueAttributeName::RedrivePolicy, redrive.to_string());
+            let visibility = TIMING.visibility.as_secs().to_string();
+            create.attributes(QueueAttributeName::VisibilityTimeout, visibility).send().await?;
+            self.queues.insert(name, Queue::find(self.clients.sqs.clone(), name, self.dice.clone()).await?);
+        }
+        self.clients.ses.create_configuration_set().configuration_set_name("issei").send().await?;
+        self.queue("commands")?.send(&self.command("Terms")?.to_body(), Duration::ZERO).await?;
+        for service in 0..self.services.len() {
+            self.start(service)?;
+        }
+        let latency = self.plan.latency_ms;
+        self.cloud.configure(|account| account.latency_ms = latency);
+        for rule in std::mem::take(&mut self.plan.rules) {
+            self.cloud.inject(rule);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn command(&self, subject: &str) -> anyhow::Result<BroadcastCommand> {
+        let body = json!({
+            "version": 1,
+            "broadcast_id": ID,
+            "audience": "users",
+            "content": { "inline": { "subject": subject, "text": "New terms." } },
+            "from": "no-reply@example.com",
+            "max_recipients": 1_000,
+            "not_after": "2026-11-25T12:00:00Z",
+            "canary": self.plan.canary,
+            "in_doubt": self.plan.policy,
+            "requested_by": "a simulation",
+        });
+        Ok(BroadcastCommand::parse(&body.to_string())?)
+    }
+
+    pub(crate) fn id() -> anyhow::Result<BroadcastId> {
+        ID.parse().map_err(anyhow::Error::msg)
+    }
+
+    /// The clock of a service, whose wall may be off.
+    fn clock_of(&self, service: usize) -> Clock {
+        let skew = self.plan.skews.get(service).copied().unwrap_or_default();
+        Clock::starting_at(self.clock.wall().saturating_add(skew).unwrap_or(Timestamp::MAX))
+    }
+
+    fn ledger_of(&self, clock: Clock) -> Ledger {
+        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), clock, Duration::from_hours(2160))
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.ledger_of(self.clock.clone())
+    }
+
+    pub(crate) fn queue(&self, name: &str) -> anyhow::Result<Queue> {
+        self.queues.get(name).cloned().context("the queues are made first")
+    }
+
+    fn incarnation(&self, service: ServiceKind) -> anyhow::Result<Incarnation> {
+        let text = |text: &str| text.to_owned();
+        Ok(Incarnation::new(service, actor(service.as_str())?, self.dice.token(), text("0"), text("build"), text("settings")))
+    }
+
+    /// Starts a service: the feedback consumer first, then the producers, then the consumers.
+    pub(crate) fn start(&mut self, service: usize) -> anyhow::Result<()> {
+        let clock = self.clock_of(service);
+        let (ledger, dice, ses) = (self.ledger_of(clock.clone()), self.dice.clone(), self.clients.ses.clone());
+        let chunks = self.queue("chunks")?;
+        let never = CancellationToken::new();
+        let handle = if service == 0 {
+            let options = issei_feedback::Options {
+                limits: Limits { bounce_rate_max: 0.02, complaint_rate_max: 0.0005, recipients_min: 1_000, events_min: 5 },
+                rules: Rules { wait: Duration::from_mins(5), neighbours_min: 1 },
+                canary_wait: Duration::from_mins(1),
+                sweep_every: Duration::from_mins(1),
+                timing: TIMING,
+            };
+            let events = self.queue("feedback")?;
+            let feedback = Feedback::new(ledger, events, chunks, ses, clock, dice, self.incarnation(ServiceKind::Feedback)?, options);
+            tokio::spawn(async move { feedback.run(never).await })
+        } else if service <= self.plan.producers {
+            let options = issei_producer::Options {
+                audiences: self.audiences.clone(),
+                page_size: self.plan.page_size,
+                chunk_size: self.plan.chunk_size,
+                timing: TIMING,
+                require_rehearsal: false,
+                close_every: self.plan.close_every,
+                traces: Traces::NONE,
+            };
+            let commands = self.queue("commands")?;
+            let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, self.incarnation(ServiceKind::Producer)?, options);
+            tokio::spawn(async move { producer.run(never).await })
+        } else {
+            let options = issei_consumer::Options {
+                configuration_set: "issei".to_owned(),
+                chunks_in_flight: 4,
+                rate_ceiling: None,
+                max_failures_in_a_row: 10,
+                timing: TIMING,
+                address_hash: AddressHash::new(b"simulation"),
+                reads: ChunkVersion::NEWEST,
+                traces: Traces::NONE,
+            };
+            let consumer = Consumer::new(ledger, chunks, ses, clock, dice, self.incarnation(ServiceKind::Consumer)?, options);
+            tokio::spawn(consumer.run(never))
+        };
+        if let Some(place) = self.services.get_mut(service) {
+            *place = Some(handle);
+        }
+        Ok(())
+    }
+}
