@@ -63,6 +63,11 @@ pub struct Outcomes {
     pub bounced: u64,
     pub complained: u64,
     pub not_rendered: u64,
+    /// Accepted, and not sent by SES since the address is on its suppression list.
+    #[serde(default)]
+    pub suppressed: u64,
+    #[serde(default)]
+    pub delayed: u64,
 }
 
 /// The certificate.
@@ -183,6 +188,8 @@ impl Certifier {
             bounced: totals.bounced,
             complained: totals.complained,
             not_rendered: totals.not_rendered,
+            suppressed: totals.suppressed,
+            delayed: totals.delayed,
         };
         let visibility = Duration::from_secs(deployed.visibility_s.unwrap_or_default());
         Ok(Look { broadcast, findings, services: services.relevant, outcomes, visibility, at: now })

@@ -160,6 +160,8 @@ mod tests {
             bounced: 0,
             complained: 0,
             not_rendered: 0,
+            suppressed: 0,
+            delayed: 0,
         };
         Certificate {
             certificate_version: 1,

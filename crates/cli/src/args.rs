@@ -255,6 +255,10 @@ pub(crate) enum Wanted {
     Complained,
     /// SES took the message and could not render it.
     RenderFailed,
+    /// SES took the message and did not send it, since the address is on its suppression list.
+    Suppressed,
+    /// The recipient's mail server did not take it at once.
+    Delayed,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -94,7 +94,7 @@ impl Consumer {
                 Claimed::Ours(mut claim) => {
                     let epoch = permit.epoch();
                     self.untold.add_permitted(id, recipients);
-                    let sent = self.send(permit, &mut claim, &known.letter, ready).await;
+                    let sent = self.send(permit, &mut claim, chunk, &known.letter, ready).await;
                     return Ok(self.settle(delivery, seen.attempts() + 1, epoch, &mut claim, &positions, sent).await);
                 }
             }

@@ -14,6 +14,7 @@ mod letter;
 mod permits;
 mod progress;
 mod rate;
+mod refusal;
 mod send;
 mod service;
 

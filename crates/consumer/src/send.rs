@@ -2,12 +2,13 @@
 
 use aws_sdk_sesv2::types::BulkEmailEntry;
 use issei_clock::Instant;
-use issei_ledger::{Claim, Outcome, Permit};
-use issei_schema::ChunkMessage;
+use issei_ledger::{Chunk, Claim, Outcome, Permit};
+use issei_schema::{BroadcastId, ChunkMessage};
 use tracing::Instrument;
 
-use crate::classify::{Verdict, classify};
+use crate::classify::{Refusal, Said, Verdict, classify};
 use crate::letter::Letter;
+use crate::refusal::{Cause, Charge};
 use crate::service::Consumer;
 
 /// What the sends of one claim have come to.
@@ -35,13 +36,11 @@ impl Consumer {
     /// Sends to the claim's recipients and settles each in the claim. Consumes the permit.
     ///
     /// Where SES refuses a call as a whole for the sake of one entry, nothing of it was accepted,
-    /// and its halves are sent by themselves until the one stands alone and is rejected. Where in
-    /// the end it has refused everybody, the cause is not in them, and nobody is rejected.
-    pub(crate) async fn send(&self, permit: Permit, claim: &mut Claim, letter: &Letter, ready: Ready) -> Sent {
-        let all = ready.entries.len();
+    /// and its halves are sent by themselves until the one stands alone.
+    pub(crate) async fn send(&self, permit: Permit, claim: &mut Claim, message: &ChunkMessage, letter: &Letter, ready: Ready) -> Sent {
         let mut sent = Sent { in_vain: true, ..Sent::default() };
-        let mut refused_alone: Vec<usize> = Vec::new();
-        let mut refusal = None;
+        let mut refused: Vec<(usize, Refusal)> = Vec::new();
+        let (mut accepts_anybody, all) = (false, ready.entries.len());
         let mut waiting = vec![ready.entries];
         while let Some(entries) = waiting.pop() {
             let now = self.clock.now();
@@ -54,31 +53,69 @@ impl Consumer {
             }
             let verdict = self.send_once(letter, &entries).await;
             self.log(&verdict, &entries);
-            if verdict.split {
-                if entries.len() > 1 {
-                    let mut first = entries;
-                    let second = first.split_off(first.len() / 2);
-                    waiting.extend([second, first]);
-                } else {
-                    refused_alone.extend(entries.iter().map(|(at, _)| at));
-                    refusal = verdict.error;
-                }
+            if verdict.split && entries.len() > 1 {
+                let mut first = entries;
+                let second = first.split_off(first.len() / 2);
+                waiting.extend([second, first]);
                 continue;
             }
             sent.slow_down |= verdict.slow_down;
+            accepts_anybody |= verdict.accepts_anybody();
             sent.in_vain &= !verdict.slow_down && !verdict.accepts_anybody();
-            for ((at, _), (outcome, message_id)) in entries.iter().zip(&verdict.entries) {
-                claim.settle(*at, *outcome, message_id.as_deref());
+            for ((at, _), said) in entries.iter().zip(verdict.entries) {
+                match said {
+                    Said::Refused(refusal) => refused.push((*at, refusal)),
+                    Said::Accepted(message_id) => claim.settle(*at, Outcome::Accepted, message_id.as_deref()),
+                    Said::Retryable | Said::InDoubt => claim.settle(*at, said.outcome(), None),
+                }
             }
             sent.pause = sent.pause.or(verdict.pause);
         }
-        let refuses_all = all > 1 && refused_alone.len() == all;
-        if refuses_all {
-            sent.pause = Some(format!("SES refuses every recipient of a chunk by itself: {}", refusal.unwrap_or_default()));
+        let id = &message.broadcast_id;
+        if accepts_anybody {
+            self.refusals.accepted(id);
         }
-        let outcome = if refuses_all { Outcome::Retryable } else { Outcome::Rejected };
-        refused_alone.into_iter().for_each(|at| claim.settle(at, outcome, None));
+        let refuses_all = all > 1 && refused.len() == all;
+        for (at, refusal) in refused {
+            let charge = if accepts_anybody { Charge::Rejected } else { self.charge(id, message.chunk, at, &refusal, refuses_all).await };
+            let outcome = if charge == Charge::Rejected { Outcome::Rejected } else { Outcome::Retryable };
+            claim.settle(at, outcome, None);
+            if charge == Charge::Pause {
+                let whom = if refuses_all {
+                    "every recipient of a chunk by itself"
+                } else {
+                    "a recipient, and nobody else is known to be accepted since"
+                };
+                sent.pause.get_or_insert_with(|| format!("SES refuses {whom}: {}", refusal.text));
+            }
+        }
         sent
+    }
+
+    /// Decides about a recipient whom SES refused in a claim of which it accepted nobody.
+    async fn charge(&self, id: &BroadcastId, chunk: u32, at: usize, refusal: &Refusal, refuses_all: bool) -> Charge {
+        if refuses_all {
+            return Charge::Pause;
+        }
+        // From and Reply-To are the same for the whole broadcast, so once anybody was accepted, an
+        // address that SES can't read is the recipient's.
+        if refusal.cause == Cause::Address && (self.refusals.has_accepted(id) || self.was_anybody_accepted(id).await) {
+            return Charge::Rejected;
+        }
+        self.refusals.refused(id, chunk, at)
+    }
+
+    /// Looks in the ledger, at the first chunks, for what this run of the consumer has not seen itself.
+    async fn was_anybody_accepted(&self, id: &BroadcastId) -> bool {
+        // `BatchGetItem` takes a hundred keys (API reference).
+        let keys: Vec<_> = (0..100).map(|chunk| (id.clone(), chunk)).collect();
+        match self.ledger.chunks(&keys).await {
+            Ok(found) => found.values().filter_map(Chunk::outcomes).any(|outcomes| outcomes.count(Outcome::Accepted) > 0),
+            Err(error) => {
+                tracing::warn!(%error, "chunks can't be read; the recipient is charged with nothing");
+                false
+            }
+        }
     }
 
     fn fits_lease(&self, claim: &Claim, now: Instant) -> bool {
@@ -103,10 +140,10 @@ impl Consumer {
         if let Some(error) = &verdict.error {
             tracing::warn!(error, recipients = entries.len(), "not everything was accepted");
         }
-        for ((at, entry), (outcome, _)) in entries.iter().zip(&verdict.entries) {
-            if *outcome != Outcome::Accepted {
+        for ((at, entry), said) in entries.iter().zip(&verdict.entries) {
+            if !matches!(said, Said::Accepted(_)) {
                 let address = entry.destination().and_then(|destination| destination.to_addresses().first()).map_or("", String::as_str);
-                tracing::debug!(recipient = at, address.hash = self.options.address_hash.of(address), ?outcome, "recipient not accepted");
+                tracing::debug!(recipient = at, address.hash = self.options.address_hash.of(address), outcome = ?said.outcome(), "recipient not accepted");
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::chunk::Delivery;
 use crate::permits::Permits;
 use crate::progress::{TELL_EVERY, Untold};
 use crate::rate::Rate;
+use crate::refusal::Refusals;
 
 /// The longest that SQS allows: an idle consumer costs three requests a minute.
 const POLL: Duration = Duration::from_secs(20);
@@ -62,6 +63,7 @@ pub struct Consumer {
     pub(crate) rate: Rate,
     pub(crate) untold: Untold,
     pub(crate) failures: Failures,
+    pub(crate) refusals: Refusals,
 }
 
 /// How many chunks in a row were sent in vain.
@@ -97,6 +99,7 @@ impl Consumer {
             rate: Rate::new(ledger.clone(), ses.clone(), clock.clone(), options.rate_ceiling),
             untold: Untold::new(ledger.clone(), shard),
             failures: Failures::default(),
+            refusals: Refusals::default(),
             queue,
             ledger,
             ses,

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::{StreamExt, stream};
 use issei_aws::{Message, chain};
-use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Merged, Progress, Suppression, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Merged, Progress, Suppression, Tally, Transition};
 use issei_schema::{Address, BroadcastId, InDoubtPolicy};
 
-use crate::breaker;
+use crate::breaker::{self, Rates};
 use crate::event::{SesEvent, Told};
 use crate::service::Feedback;
 
@@ -43,6 +43,7 @@ impl Feedback {
         for (number, message) in messages.iter().enumerate() {
             match SesEvent::parse(&message.body) {
                 Ok(Told::NotOurs) => {}
+                Ok(Told::Greeting) => tracing::info!(message.id, "SES has validated the topic that events come by"),
                 Ok(Told::Probe(token)) => {
                     if let Err(error) = self.ledger.note_probe(&token).await {
                         tracing::warn!(%error, "a probe's event can't be noted now; it comes again");
@@ -179,15 +180,37 @@ impl Feedback {
             tracing::warn!(%error, broadcast.id = %id, "progress can't be told; the counts that people watch will lag, the ledger does not");
         }
         match self.ledger.progress(id).await {
-            Ok(sum) => self.end_if_over_limits(broadcast, sum.proven, sum.bounced, sum.complained).await,
+            Ok(about) if self.breaker.asks(&self.options.limits, id, Rates::told(&about)) => {
+                if let Err(error) = self.count_exactly(broadcast, Rates::told(&about)).await {
+                    tracing::warn!(%error, broadcast.id = %id, "chunks can't be counted now; the next events or the next sweep try again");
+                }
+            }
+            Ok(_) => {}
             Err(error) => tracing::warn!(%error, broadcast.id = %id, "the rates of bounces and complaints can't be read now"),
         }
     }
 
-    pub(crate) async fn end_if_over_limits(&self, broadcast: &Broadcast, proven: u64, bounced: u64, complained: u64) {
-        if let Some(reason) = breaker::verdict(&self.options.limits, proven, bounced, complained) {
-            self.end(broadcast, &reason).await;
+    /// Told counts may be too high, by a write that was repeated, and what they end is ended for ever. So
+    /// they only say when to look; what is counted decides.
+    async fn count_exactly(&self, broadcast: &Broadcast, about: Rates) -> Result<(), LedgerError> {
+        let (mut tally, mut proven, mut walk) = (Tally::default(), 0, self.ledger.walk(broadcast));
+        while let Some(walked) = walk.next().await? {
+            proven += walked.feedback.proven();
+            tally.add(&walked);
         }
+        let exact = Rates::counted(&tally.totals(), proven);
+        if !self.end_if_over_limits(broadcast, exact).await {
+            self.breaker.denied(&self.options.limits, &broadcast.broadcast_id, about, exact);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn end_if_over_limits(&self, broadcast: &Broadcast, exact: Rates) -> bool {
+        let reason = breaker::verdict(&self.options.limits, exact);
+        if let Some(reason) = &reason {
+            self.end(broadcast, reason).await;
+        }
+        reason.is_some()
     }
 
     /// A second acceptance is what issei exists to prevent, so nothing more is sent until somebody

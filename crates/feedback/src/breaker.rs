@@ -3,6 +3,12 @@
 //! SES reviews an account at 5 % bounces or 0.1 % complaints and may pause it at 10 % and 0.5 % (SES
 //! developer guide, "Reputation metrics"). A broadcast to a bad list must end long before.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use issei_ledger::{Progress, Totals};
+use issei_schema::BroadcastId;
+
 /// The limits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -16,22 +22,91 @@ pub struct Limits {
     pub events_min: u64,
 }
 
+/// What the limits are held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rates {
+    /// Recipients of whom any event is known, without those to whom SES sent nothing since they are on its
+    /// list: SES counts them in no rate either (developer guide, "account-level suppression list").
+    pub(crate) sent: u64,
+    pub(crate) bounced: u64,
+    pub(crate) complained: u64,
+}
+
+impl Rates {
+    /// By what services tell, which may be too high and too low.
+    pub(crate) fn told(progress: &Progress) -> Self {
+        let Progress { proven, suppressed, bounced, complained, .. } = *progress;
+        Self { sent: proven.saturating_sub(suppressed), bounced, complained }
+    }
+
+    pub(crate) fn counted(totals: &Totals, proven: u64) -> Self {
+        let Totals { suppressed, bounced, complained, .. } = *totals;
+        Self { sent: proven.saturating_sub(suppressed), bounced, complained }
+    }
+}
+
 /// Says why the broadcast must end, where it must.
-pub(crate) fn verdict(limits: &Limits, proven: u64, bounced: u64, complained: u64) -> Option<String> {
-    if proven < limits.recipients_min {
+pub(crate) fn verdict(limits: &Limits, Rates { sent, bounced, complained }: Rates) -> Option<String> {
+    if sent < limits.recipients_min {
         return None;
     }
     let over = |what: &str, count: u64, max: f64| {
-        let rate = ratio(count, proven);
+        let rate = ratio(count, sent);
         (count >= limits.events_min && rate > max).then(|| {
             format!(
-                "{count} {what} among {proven} recipients are {:.3} %, and {:.3} % is the limit; find out why before you send more",
+                "{count} {what} among {sent} recipients are {:.3} %, and {:.3} % is the limit; find out why before you send more",
                 rate * 100.0,
                 max * 100.0
             )
         })
     };
     over("bounces", bounced, limits.bounce_rate_max).or_else(|| over("complaints", complained, limits.complaint_rate_max))
+}
+
+/// Broadcasts that a feedback consumer remembers; this bounds what a flood of ids may take.
+const REMEMBERED_MAX: usize = 64;
+
+/// When an exact count was in vain, and from which told counts on another may not be.
+#[derive(Default)]
+pub(crate) struct Breaker(Mutex<BTreeMap<BroadcastId, Rates>>);
+
+impl Breaker {
+    /// Says whether told counts call for an exact count.
+    pub(crate) fn asks(&self, limits: &Limits, id: &BroadcastId, told: Rates) -> bool {
+        let again = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied().unwrap_or_default();
+        verdict(limits, told).is_some() && (told.bounced >= again.bounced || told.complained >= again.complained)
+    }
+
+    /// Notes that nothing was over its limit when it was counted. Another count can only end otherwise when
+    /// as many more events have come as were missing.
+    pub(crate) fn denied(&self, limits: &Limits, id: &BroadcastId, told: Rates, exact: Rates) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED_MAX && !all.contains_key(id) {
+            all.clear();
+        }
+        let again = Rates {
+            sent: 0,
+            bounced: told.bounced + missing(limits, exact.sent, exact.bounced, limits.bounce_rate_max),
+            complained: told.complained + missing(limits, exact.sent, exact.complained, limits.complaint_rate_max),
+        };
+        all.insert(id.clone(), again);
+    }
+}
+
+/// How many more events of a kind it takes to be over a limit. One at least, and no more where there are
+/// too few recipients for a rate: then it depends on them, and counting is cheap.
+fn missing(limits: &Limits, sent: u64, count: u64, max: f64) -> u64 {
+    if sent < limits.recipients_min {
+        return 1;
+    }
+    let is_over = |count: u64| count >= limits.events_min && ratio(count, sent) > max;
+    // By halves: the rate grows with the count, and a rate of one is over any limit that is one.
+    let (mut low, mut high) = (count, sent.max(limits.events_min).saturating_add(1));
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        if is_over(middle) { high = middle } else { low = middle }
+    }
+    (high - count.min(high)).max(1)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of people are far below 2^52")]
@@ -56,7 +131,21 @@ mod tests {
             (10_000, 0, 6, true),
             (0, 0, 0, false),
         ] {
-            assert_eq!(verdict(&LIMITS, proven, bounced, complained).is_some(), ends, "{proven} {bounced} {complained}");
+            let rates = Rates { sent: proven, bounced, complained };
+            assert_eq!(verdict(&LIMITS, rates).is_some(), ends, "{rates:?}");
         }
+    }
+
+    #[test]
+    fn after_a_count_in_vain_it_is_counted_again_when_what_was_missing_has_come_and_not_before() {
+        let (breaker, id): (_, BroadcastId) = (Breaker::default(), "terms".parse().unwrap());
+        let told = |bounced| Rates { sent: 1_000, bounced, complained: 0 };
+        assert!(!breaker.asks(&LIMITS, &id, told(20)));
+        assert!(breaker.asks(&LIMITS, &id, told(40)));
+        // Counted, there are ten of 1,000, and eleven more would be over the limit.
+        breaker.denied(&LIMITS, &id, told(40), told(10));
+        assert!(!breaker.asks(&LIMITS, &id, told(50)));
+        assert!(breaker.asks(&LIMITS, &id, told(51)));
+        assert!(breaker.asks(&LIMITS, &"another".parse().unwrap(), told(40)));
     }
 }

@@ -9,7 +9,7 @@ use issei_ledger::Totals;
 
 use crate::breaker::{Limits, ratio};
 
-/// So large a share of the canary must have been delivered or have bounced: "sent" alone says only that SES
+/// So large a share of the canary must have been delivered, have bounced or be on SES's list: "sent" alone says only that SES
 /// will try.
 const FINAL_MIN: f64 = 0.95;
 
@@ -24,7 +24,7 @@ pub(crate) struct Sight {
 
 /// The reason to go on, or the reason not to.
 pub(crate) fn verdict(limits: &Limits, wait: Duration, Sight { totals, proven, held_for }: Sight) -> Result<String, String> {
-    let Totals { accepted, in_doubt, retryable, delivered, bounced, complained, not_rendered, .. } = totals;
+    let Totals { accepted, in_doubt, retryable, delivered, bounced, complained, not_rendered, suppressed, .. } = totals;
     if held_for < wait {
         return Err(format!("held for {} s, and {} s is the least", held_for.as_secs(), wait.as_secs()));
     }
@@ -37,15 +37,17 @@ pub(crate) fn verdict(limits: &Limits, wait: Duration, Sight { totals, proven, h
     if not_rendered > 0 {
         return Err(format!("the template could not be rendered for {not_rendered} recipients"));
     }
-    if ratio(delivered + bounced, accepted) < FINAL_MIN {
-        return Err(format!("{delivered} delivered and {bounced} bounced of {accepted}: too few have ended"));
+    if ratio(delivered + bounced + suppressed, accepted) < FINAL_MIN {
+        return Err(format!("{delivered} delivered, {bounced} bounced and {suppressed} suppressed of {accepted}: too few have ended"));
     }
     for (what, count, max) in [("bounced", bounced, limits.bounce_rate_max), ("complained", complained, limits.complaint_rate_max)] {
         if ratio(count, accepted) > max {
             return Err(format!("{count} of {accepted} {what}, and {:.3} % is the limit", max * 100.0));
         }
     }
-    Ok(format!("the canary went well: {accepted} accepted, {delivered} delivered, {bounced} bounced, {complained} complained"))
+    Ok(format!(
+        "the canary went well: {accepted} accepted, {delivered} delivered, {bounced} bounced, {suppressed} suppressed, {complained} complained"
+    ))
 }
 
 #[cfg(test)]
@@ -68,6 +70,8 @@ mod tests {
             change(&mut sight);
             verdict(&LIMITS, WAIT, sight)
         };
+        // Whom SES did not send to has ended, too.
+        assert!(with(|sight| (sight.totals.delivered, sight.totals.suppressed) = (90, 7)).is_ok());
         for bad in [
             with(|sight| sight.held_for -= Duration::from_secs(1)),
             with(|sight| sight.proven = 99),

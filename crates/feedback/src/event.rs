@@ -31,7 +31,12 @@ pub enum Told {
     Probe(ProbeToken),
     /// An event about somebody else's mail through the same configuration set.
     NotOurs,
+    /// What SES publishes once when an event destination to SNS is made.
+    Greeting,
 }
+
+/// The whole text of it. Not documented; ope-tech/laravel-ses #10 quotes it, and anymail and moto know it.
+const GREETING: &str = "Successfully validated SNS topic for Amazon SES event publishing.";
 
 /// Why a body is no event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,18 +68,24 @@ struct Mail {
     tags: BTreeMap<String, Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bounce {
     #[serde(default)]
     bounce_type: String,
     #[serde(default)]
+    bounce_sub_type: Option<String>,
+    #[serde(default)]
     bounced_recipients: Vec<Recipient>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Complaint {
+    #[serde(default)]
+    complaint_sub_type: Option<String>,
+    #[serde(default)]
+    complaint_feedback_type: Option<String>,
     #[serde(default)]
     complained_recipients: Vec<Recipient>,
 }
@@ -86,6 +97,35 @@ struct Recipient {
     email_address: String,
 }
 
+/// Not sent, for the address is on the account's list, or on that of all accounts (SES developer guide,
+/// "Contents of event data that Amazon SES publishes", bounce types and complaint object).
+fn is_suppressed(sub_type: Option<&str>) -> bool {
+    matches!(sub_type, Some("OnAccountSuppressionList" | "Suppressed"))
+}
+
+impl Bounce {
+    fn kind(self) -> (EventKind, Vec<Recipient>) {
+        match self.bounce_type.as_str() {
+            _ if is_suppressed(self.bounce_sub_type.as_deref()) => (EventKind::Suppressed, Vec::new()),
+            "Permanent" => (EventKind::Bounced, self.bounced_recipients),
+            _ => (EventKind::SoftBounced, self.bounced_recipients),
+        }
+    }
+}
+
+impl Complaint {
+    fn kind(self) -> (EventKind, Vec<Recipient>) {
+        if is_suppressed(self.complaint_sub_type.as_deref()) {
+            (EventKind::Suppressed, Vec::new())
+        } else if self.complaint_feedback_type.as_deref() == Some("not-spam") {
+            // The owner says that it is no spam (RFC 6430): it proves that it was taken.
+            (EventKind::Sent, Vec::new())
+        } else {
+            (EventKind::Complained, self.complained_recipients)
+        }
+    }
+}
+
 impl SesEvent {
     /// Reads a message body.
     ///
@@ -93,8 +133,12 @@ impl SesEvent {
     /// Says what the body is instead of an event.
     pub fn parse(body: &str) -> Result<Told, EventError> {
         let shape = |error: serde_json::Error| EventError::Shape(without_values(&error));
+        if body.trim() == GREETING {
+            return Ok(Told::Greeting);
+        }
         let mut value: Value = serde_json::from_str(body).map_err(shape)?;
         match value["Type"].as_str() {
+            Some("Notification") if value["Message"].as_str().is_some_and(|text| text.trim() == GREETING) => return Ok(Told::Greeting),
             Some("Notification") => {
                 value = serde_json::from_str(value["Message"].as_str().unwrap_or_default()).map_err(shape)?;
             }
@@ -128,15 +172,12 @@ impl SesEvent {
         }
         let (kind, named) = match body.event_type.as_str() {
             "Delivery" => (EventKind::Delivered, Vec::new()),
-            "Bounce" => {
-                let bounce = body.bounce.unwrap_or(Bounce { bounce_type: String::new(), bounced_recipients: Vec::new() });
-                let is_permanent = bounce.bounce_type == "Permanent";
-                (if is_permanent { EventKind::Bounced } else { EventKind::SoftBounced }, bounce.bounced_recipients)
-            }
-            "Complaint" => (EventKind::Complained, body.complaint.map(|complaint| complaint.complained_recipients).unwrap_or_default()),
+            "Bounce" => body.bounce.unwrap_or_default().kind(),
+            "Complaint" => body.complaint.unwrap_or_default().kind(),
+            "DeliveryDelay" => (EventKind::Delayed, Vec::new()),
             "Reject" => (EventKind::Rejected, Vec::new()),
             "Rendering Failure" => (EventKind::RenderFailed, Vec::new()),
-            // Send, DeliveryDelay, Open, Click, Subscription, and what SES learns to tell later: each
+            // Send, Open, Click, Subscription, and what SES learns to tell later: each
             // is about a message that it took.
             _ => (EventKind::Sent, Vec::new()),
         };
@@ -203,9 +244,46 @@ mod tests {
 
     #[test]
     fn every_event_of_a_message_proves_that_it_was_accepted_also_one_of_a_kind_unknown_today() {
-        for kind in ["Send", "DeliveryDelay", "Open", "Click", "Subscription", "Teleported"] {
+        for kind in ["Send", "Open", "Click", "Subscription", "Teleported"] {
             let told = SesEvent::parse(&event(kind, &tags()).to_string());
             assert!(matches!(told, Ok(Told::Event(SesEvent { kind: EventKind::Sent, .. }))), "{kind}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_ses_did_not_send_is_suppressed_and_what_is_no_spam_is_no_complaint() {
+        let kind = |name: &str, of: &str, details: &Value| {
+            let mut event = event(name, &tags());
+            event[of] = details.clone();
+            match SesEvent::parse(&event.to_string()) {
+                Ok(Told::Event(event)) => (event.kind, event.addresses.len()),
+                told => panic!("{told:?}"),
+            }
+        };
+        let who = json!([{ "emailAddress": "a@example.com" }]);
+        let bounce =
+            |sub: &str| kind("Bounce", "bounce", &json!({ "bounceType": "Permanent", "bounceSubType": sub, "bouncedRecipients": who }));
+        assert_eq!(bounce("OnAccountSuppressionList"), (EventKind::Suppressed, 0));
+        assert_eq!(bounce("Suppressed"), (EventKind::Suppressed, 0));
+        assert_eq!(bounce("General"), (EventKind::Bounced, 1));
+        let complaint = |sub: Value, feedback: Value| {
+            kind(
+                "Complaint",
+                "complaint",
+                &json!({ "complaintSubType": sub, "complaintFeedbackType": feedback, "complainedRecipients": who }),
+            )
+        };
+        assert_eq!(complaint(json!("OnAccountSuppressionList"), Value::Null), (EventKind::Suppressed, 0));
+        assert_eq!(complaint(Value::Null, json!("not-spam")), (EventKind::Sent, 0));
+        assert_eq!(complaint(Value::Null, json!("abuse")), (EventKind::Complained, 1));
+        assert_eq!(complaint(Value::Null, Value::Null), (EventKind::Complained, 1));
+        assert_eq!(kind("DeliveryDelay", "deliveryDelay", &json!({ "delayType": "MailboxFull" })), (EventKind::Delayed, 0));
+    }
+
+    #[test]
+    fn the_first_message_that_ses_ever_publishes_is_no_event_and_no_fault() {
+        for body in [GREETING.to_owned(), json!({ "Type": "Notification", "Message": GREETING }).to_string()] {
+            assert_eq!(SesEvent::parse(&body), Ok(Told::Greeting));
         }
     }
 

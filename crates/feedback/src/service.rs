@@ -8,7 +8,7 @@ use issei_ledger::{Incarnation, Ledger};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Handled;
-use crate::breaker::Limits;
+use crate::breaker::{Breaker, Limits};
 use crate::evidence::Rules;
 
 /// The longest that SQS allows.
@@ -40,6 +40,7 @@ pub struct Feedback {
     pub(crate) dice: Dice,
     pub(crate) incarnation: Incarnation,
     pub(crate) options: Options,
+    pub(crate) breaker: Breaker,
     /// Which of the progress items this process writes to.
     pub(crate) shard: u32,
 }
@@ -58,7 +59,7 @@ impl Feedback {
         options: Options,
     ) -> Self {
         let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
-        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, shard }
+        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker: Breaker::default(), shard }
     }
 
     /// This run of the service.

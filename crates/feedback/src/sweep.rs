@@ -8,6 +8,7 @@ use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, Tally
 use issei_schema::{BroadcastId, CanaryApproval, InDoubtPolicy};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::breaker::Rates;
 use crate::canary::{self, Sight};
 use crate::evidence::Neighbours;
 use crate::service::Feedback;
@@ -61,7 +62,7 @@ impl Feedback {
         let totals = tally.totals();
         let beyond = totals.accepted.max(broadcast.granted).saturating_sub(broadcast.recipients);
         tracing::info!(target: "issei::metrics", in_doubt = totals.in_doubt, accepted_beyond_audience = beyond);
-        self.end_if_over_limits(&broadcast, proven, totals.bounced, totals.complained).await;
+        self.end_if_over_limits(&broadcast, Rates::counted(&totals, proven)).await;
         if broadcast.broadcast_state == BroadcastState::Holding && broadcast.canary_approval == CanaryApproval::Evidence {
             self.approve_if_evident(&broadcast, &tally, proven).await;
         }

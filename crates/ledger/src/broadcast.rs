@@ -86,6 +86,12 @@ pub struct Totals {
     /// Accepted calls whose template could not be rendered: nothing was sent.
     #[serde(default)]
     pub not_rendered: u64,
+    /// Accepted, and not sent by SES since the address is on its suppression list.
+    #[serde(default)]
+    pub suppressed: u64,
+    /// Whose mail server did not take it at once.
+    #[serde(default)]
+    pub delayed: u64,
 }
 
 /// A step that somebody wants.

@@ -17,7 +17,7 @@ use crate::{Chunk, Ledger, LedgerError, Outcome};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// SES took it and will try to deliver it; also what opens, clicks and delays prove.
+    /// SES took it; also what opens, clicks, delays and every kind unknown today prove.
     Sent,
     /// The recipient's mail server took it.
     Delivered,
@@ -31,12 +31,26 @@ pub enum EventKind {
     Rejected,
     /// SES accepted the call and could not render the template: nothing was sent.
     RenderFailed,
+    /// SES accepted it and did not send it, since the address is on its suppression list. No bounce, and
+    /// no complaint: nobody was asked.
+    Suppressed,
+    /// The recipient's mail server did not take it yet, and SES goes on trying. It ends nothing.
+    Delayed,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Sent, Self::Delivered, Self::Bounced, Self::SoftBounced, Self::Complained, Self::Rejected, Self::RenderFailed];
+    pub const ALL: [Self; 9] = [
+        Self::Sent,
+        Self::Delivered,
+        Self::Bounced,
+        Self::SoftBounced,
+        Self::Complained,
+        Self::Rejected,
+        Self::RenderFailed,
+        Self::Suppressed,
+        Self::Delayed,
+    ];
 
     /// The attribute that holds the positions.
     #[must_use]
@@ -49,6 +63,8 @@ impl EventKind {
             Self::Complained => "complained",
             Self::Rejected => "rejected",
             Self::RenderFailed => "render_failed",
+            Self::Suppressed => "suppressed",
+            Self::Delayed => "delayed",
         }
     }
 }
@@ -78,6 +94,10 @@ impl Feedback {
     pub fn add(&mut self, at: u32, kind: EventKind, message_id: &str) {
         if usize::try_from(at).is_ok_and(|at| at < limits::CHUNK_RECIPIENTS_MAX) {
             self.positions.entry(kind).or_default().insert(at);
+            // A build that does not know these kinds must still read that the provider took it.
+            if matches!(kind, EventKind::Suppressed | EventKind::Delayed) {
+                self.positions.entry(EventKind::Sent).or_default().insert(at);
+            }
             self.message_ids.insert((at, digest(message_id)));
         }
     }

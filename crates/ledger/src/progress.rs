@@ -37,6 +37,10 @@ pub struct Progress {
     pub complained: u64,
     #[serde(default)]
     pub not_rendered: u64,
+    #[serde(default)]
+    pub suppressed: u64,
+    #[serde(default)]
+    pub delayed: u64,
 }
 
 /// What was told within ten seconds.
@@ -71,9 +75,11 @@ impl Progress {
         self.bounced += more(|feedback| feedback.count(EventKind::Bounced));
         self.complained += more(|feedback| feedback.count(EventKind::Complained));
         self.not_rendered += more(|feedback| feedback.count(EventKind::RenderFailed));
+        self.suppressed += more(|feedback| feedback.count(EventKind::Suppressed));
+        self.delayed += more(|feedback| feedback.count(EventKind::Delayed));
     }
 
-    fn counts(&self) -> [(&'static str, u64); 11] {
+    fn counts(&self) -> [(&'static str, u64); 13] {
         [
             ("permitted", self.permitted),
             ("settled_chunks", self.settled_chunks),
@@ -86,6 +92,8 @@ impl Progress {
             ("bounced", self.bounced),
             ("complained", self.complained),
             ("not_rendered", self.not_rendered),
+            ("suppressed", self.suppressed),
+            ("delayed", self.delayed),
         ]
     }
 
@@ -102,6 +110,8 @@ impl Progress {
             bounced: self.bounced + other.bounced,
             complained: self.complained + other.complained,
             not_rendered: self.not_rendered + other.not_rendered,
+            suppressed: self.suppressed + other.suppressed,
+            delayed: self.delayed + other.delayed,
         }
     }
 }

@@ -74,6 +74,8 @@ impl Tally {
         self.confirmed.bounced += feedback.count(EventKind::Bounced);
         self.confirmed.complained += feedback.count(EventKind::Complained);
         self.confirmed.not_rendered += feedback.count(EventKind::RenderFailed);
+        self.confirmed.suppressed += feedback.count(EventKind::Suppressed);
+        self.confirmed.delayed += feedback.count(EventKind::Delayed);
         self.open_claims += u64::from(matches!(chunk, Chunk::Claimed { .. }));
     }
 }

@@ -24,6 +24,6 @@ pub use content::Content;
 pub use error::ParseError;
 pub use id::{Actor, AudienceName, BroadcastId, RecipientKey, TemplateName};
 pub use template::{Placeholder, Template, TemplateError};
-pub use text::{carries_only_text, html_escaped, on_one_line, without_values};
+pub use text::{carries_only_text, html_escaped, on_one_line, without_addresses, without_values};
 pub use trace::{TraceParent, Traces};
 pub use version::V1;

@@ -26,6 +26,29 @@ pub fn without_values(error: &serde_json::Error) -> String {
     }
 }
 
+/// A text of somebody else's, such as a provider's or a database's words, with every address in it taken
+/// out, so that it can be logged and kept as a reason.
+#[must_use]
+pub fn without_addresses(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || c.is_control() || ",;:=<>()[]{}\"`".contains(c);
+    let mut told = String::with_capacity(text.len());
+    for part in text.split_inclusive(ends) {
+        let word = part.trim_end_matches(ends);
+        told.push_str(if may_be_address(word) { "(an address)" } else { word });
+        told.push_str(&part[word.len()..]);
+    }
+    told
+}
+
+/// Says whether a text may hold an address, also one that no mail server would take: an `@` of any
+/// width, plain or percent-encoded, with a letter or digit before and after it.
+fn may_be_address(text: &str) -> bool {
+    ["@", "\u{ff20}", "\u{fe6b}", "%40"].iter().any(|at| {
+        let is_named = |part: &str| part.chars().any(char::is_alphanumeric);
+        text.match_indices(at).any(|(from, at)| is_named(&text[..from]) && is_named(&text[from + at.len()..]))
+    })
+}
+
 /// The first character that a single-line field (a header) can't carry.
 pub(crate) fn refused_in_line(text: &str) -> Option<(usize, char)> {
     text.char_indices().find(|(_, c)| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}'))
@@ -89,7 +112,31 @@ mod tests {
         assert_eq!(without_values(&error), error.to_string());
     }
 
+    #[test]
+    fn a_text_of_others_is_told_without_the_addresses_in_it() {
+        for (text, told) in [
+            (
+                "failed the check in region EU-WEST-1: u7@example.com, <o'brien@x.jp>",
+                "failed the check in region EU-WEST-1: (an address), <(an address)>",
+            ),
+            ("Missing final '@domain'", "Missing final '@domain'"),
+            ("invalid input \"ann\u{ff20}example.com\" for column", "invalid input \"(an address)\" for column"),
+            ("email=ann%40example.com", "email=(an address)"),
+            ("", ""),
+        ] {
+            assert_eq!(without_addresses(text), told);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_address_stays_in_a_text_of_others(before in ".{0,20}", local in "[a-z0-9.+'-]{1,10}", domain in "[a-z0-9-]{1,10}\\.[a-z]{2,5}", after in ".{0,20}") {
+            let address = format!("{local}@{domain}");
+            prop_assume!(local.chars().any(char::is_alphanumeric) && domain.starts_with(char::is_alphanumeric));
+            let told = without_addresses(&format!("{before}{address}{after}"));
+            prop_assert!(!told.contains(&address), "{}", told);
+        }
+
         #[test]
         fn nothing_escaped_can_open_a_tag_or_end_an_attribute(value in ".*") {
             let escaped = html_escaped(&value);

@@ -58,10 +58,18 @@ impl Default for Account {
 #[serde(deny_unknown_fields)]
 pub struct EntryRule {
     pub address: String,
-    /// A status of `BulkEmailEntryResult`, such as `MESSAGE_REJECTED`; or `BAD_REQUEST`, which
-    /// refuses the whole call for this entry's sake.
+    /// A status of `BulkEmailEntryResult`, such as `MESSAGE_REJECTED`; or `BAD_REQUEST` or
+    /// `CALL_REJECTED`, which refuse the whole call for this entry's sake. The provider's words may
+    /// follow: `MESSAGE_REJECTED: Illegal address`.
     pub status: String,
     /// This many entries at most; none means no end.
     #[serde(default)]
     pub times: Option<u64>,
+}
+
+impl EntryRule {
+    /// The status, and the provider's words.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        self.status.split_once(": ").unwrap_or((&self.status, "injected"))
+    }
 }

@@ -47,7 +47,9 @@ pub enum Envelope {
 #[serde(deny_unknown_fields)]
 pub struct EventRule {
     pub address: String,
-    /// An event type of SES, such as `Bounce` (a permanent one) or `Rendering Failure`.
+    /// An event type of SES, such as `Bounce` (a permanent one) or `Rendering Failure`; of a bounce also with
+    /// its subtype, `Bounce OnAccountSuppressionList`, and of a complaint with its feedback type,
+    /// `Complaint not-spam`.
     pub event: String,
 }
 
@@ -81,14 +83,19 @@ impl State {
     fn event(&self, kind: &str, accepted: &Accepted<'_>) -> Value {
         let now = self.clock.wall().to_string();
         let recipients: Vec<Value> = accepted.destination.iter().map(|address| json!({ "emailAddress": address })).collect();
+        let (kind, sub_type) = match kind.split_once(' ') {
+            Some((kind @ ("Bounce" | "Complaint"), sub_type)) => (kind, Some(sub_type)),
+            _ => (kind, None),
+        };
         let (name, details) = match kind {
             "Bounce" => (
                 "bounce",
-                json!({ "bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": recipients, "timestamp": now, "feedbackId": accepted.message_id }),
+                json!({ "bounceType": "Permanent", "bounceSubType": sub_type.unwrap_or("General"), "bouncedRecipients": recipients, "timestamp": now, "feedbackId": accepted.message_id }),
             ),
-            "Complaint" => {
-                ("complaint", json!({ "complainedRecipients": recipients, "timestamp": now, "feedbackId": accepted.message_id }))
-            }
+            "Complaint" => (
+                "complaint",
+                json!({ "complainedRecipients": recipients, "complaintFeedbackType": sub_type, "timestamp": now, "feedbackId": accepted.message_id }),
+            ),
             "Delivery" => (
                 "delivery",
                 json!({ "timestamp": now, "processingTimeMillis": 500, "recipients": accepted.destination, "smtpResponse": "250 ok" }),

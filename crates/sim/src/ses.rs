@@ -208,11 +208,11 @@ impl State {
         if headers.into_iter().any(|header| header.chars().any(char::is_control)) {
             return Err(bad("a header holds a control character"));
         }
-        if bulk.bulk_email_entries.iter().any(|entry| self.refuses_call(entry)) {
+        if let Some(refusal) = bulk.bulk_email_entries.iter().find_map(|entry| self.refuses_call(entry)) {
             for entry in &bulk.bulk_email_entries {
                 self.record(entry, false)?;
             }
-            return Err(bad("an entry is malformed"));
+            return Err(refusal);
         }
         let mut results = Vec::with_capacity(entries);
         for entry in &bulk.bulk_email_entries {
@@ -221,26 +221,27 @@ impl State {
         Ok(json!({ "BulkEmailEntryResults": results }))
     }
 
-    fn refuses_call(&mut self, entry: &Entry) -> bool {
+    fn refuses_call(&self, entry: &Entry) -> Option<ApiError> {
         let valid = |text: &str| text.len() <= 256 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
         let tags = entry.replacement_tags.iter().all(|tag| !tag.name.is_empty() && valid(&tag.name) && valid(&tag.value));
-        !tags || entry.destination.to_addresses.is_empty() || self.rule_for(entry).is_some_and(|status| status == "BAD_REQUEST")
-    }
-
-    fn rule_for(&self, entry: &Entry) -> Option<String> {
+        if !tags || entry.destination.to_addresses.is_empty() {
+            return Some(bad("an entry is malformed"));
+        }
         let address = entry.destination.to_addresses.first()?;
-        self.account
-            .entry_rules
-            .iter()
-            .find(|rule| rule.times != Some(0) && address.contains(&rule.address))
-            .map(|rule| rule.status.clone())
+        let rule = self.account.entry_rules.iter().find(|rule| rule.times != Some(0) && address.contains(&rule.address))?;
+        match rule.parts() {
+            ("BAD_REQUEST", words) => Some(bad(words)),
+            ("CALL_REJECTED", words) => Some(ApiError::new("MessageRejected", words)),
+            _ => None,
+        }
     }
 
-    fn use_rule(&mut self, entry: &Entry) -> Option<String> {
+    fn use_rule(&mut self, entry: &Entry) -> Option<(String, String)> {
         let address = entry.destination.to_addresses.first()?;
         let rule = self.account.entry_rules.iter_mut().find(|rule| rule.times != Some(0) && address.contains(&rule.address))?;
         rule.times = rule.times.map(|times| times - 1);
-        Some(rule.status.clone())
+        let (status, words) = rule.parts();
+        Some((status.to_owned(), words.to_owned()))
     }
 
     fn record(&mut self, entry: &Entry, accepted: bool) -> Result<(), ApiError> {
@@ -252,20 +253,21 @@ impl State {
     }
 
     fn send_entry(&mut self, bulk: &Bulk, entry: &Entry) -> Result<Value, ApiError> {
-        let refused = if let Some(status) = self.use_rule(entry) {
-            Some(status)
+        let plain = |status: &str| Some((status.to_owned(), "simulated".to_owned()));
+        let refused = if let Some(refused) = self.use_rule(entry) {
+            Some(refused)
         } else if bulk.configuration_set_name.as_ref().is_some_and(|name| self.ses.configuration_sets.get(name) == Some(&false)) {
-            Some("CONFIGURATION_SET_SENDING_PAUSED".to_owned())
+            plain("CONFIGURATION_SET_SENDING_PAUSED")
         } else if self.over_rate() {
-            Some("ACCOUNT_THROTTLED".to_owned())
+            plain("ACCOUNT_THROTTLED")
         } else if self.ses.accepted.to_string().parse::<f64>().unwrap_or(f64::MAX) >= self.account.max_24_hour_send {
-            Some("ACCOUNT_DAILY_QUOTA_EXCEEDED".to_owned())
+            plain("ACCOUNT_DAILY_QUOTA_EXCEEDED")
         } else {
             None
         };
         self.record(entry, refused.is_none())?;
-        if let Some(status) = refused {
-            return Ok(json!({ "Status": status, "Error": "injected" }));
+        if let Some((status, words)) = refused {
+            return Ok(json!({ "Status": status, "Error": words }));
         }
         self.count_accepted();
         if self.account.keep_mails {

@@ -95,7 +95,7 @@ fn print(certificate: &Certificate) {
     say(&format!("{}  {}", certificate.verdict, certificate.broadcast_id));
     let outcomes = &certificate.outcomes;
     say(&format!(
-        "{} in the audience: {} accepted, {} rejected, {} in doubt, {} not sent, {} skipped; events: {} delivered, {} bounced, {} complained",
+        "{} in the audience: {} accepted, {} rejected, {} in doubt, {} not sent, {} skipped; events: {} delivered, {} bounced, {} suppressed, {} delayed, {} complained",
         outcomes.audience,
         outcomes.accepted,
         outcomes.rejected,
@@ -104,6 +104,8 @@ fn print(certificate: &Certificate) {
         outcomes.skipped,
         outcomes.delivered,
         outcomes.bounced,
+        outcomes.suppressed,
+        outcomes.delayed,
         outcomes.complained
     ));
     say(&format!("issued at {} by {} with issei {}", certificate.issued_at, certificate.issued_by, certificate.issued_with));

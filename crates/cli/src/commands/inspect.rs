@@ -211,6 +211,8 @@ impl Wanted {
             Self::Bounced => has(EventKind::Bounced),
             Self::Complained => has(EventKind::Complained),
             Self::RenderFailed => has(EventKind::RenderFailed),
+            Self::Suppressed => has(EventKind::Suppressed),
+            Self::Delayed => has(EventKind::Delayed),
         }
     }
 }

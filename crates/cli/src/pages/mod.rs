@@ -50,6 +50,8 @@ impl Live {
             count(words.accepted, "accepted", status.accepted, share(status.accepted)),
             count(words.delivered, "delivered", status.delivered, share(status.delivered)),
             count(words.bounced, "bounced", status.bounced, share(status.bounced)),
+            count(words.suppressed, "suppressed", status.suppressed, share(status.suppressed)),
+            count(words.delayed_mail, "delayed", status.delayed, share(status.delayed)),
             count(words.complained, "complained", status.complained, share(status.complained)),
             count(words.rejected, "rejected", status.rejected, share(status.rejected)),
             count(words.in_doubt, "in-doubt", status.in_doubt, share(status.in_doubt)),

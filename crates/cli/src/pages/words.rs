@@ -57,6 +57,8 @@ words! {
     accepted: "Accepted", "受理";
     delivered: "Delivered", "配信";
     bounced: "Bounced", "不達";
+    suppressed: "Not sent by SES (its suppression list)", "SESの抑制リストにより未送信";
+    delayed_mail: "Delivery delayed", "配信遅延";
     complained: "Complained", "苦情";
     rejected: "Rejected", "拒否";
     in_doubt: "In doubt", "不明";

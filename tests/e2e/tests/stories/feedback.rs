@@ -183,6 +183,71 @@ async fn row_27_too_many_bounces_or_complaints_end_the_broadcast() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whom_ses_did_not_send_to_has_not_bounced_and_who_says_no_spam_has_not_complained() {
+    let mut options = told(|events| {
+        events.rules = vec![
+            rule("user00000", "Bounce OnAccountSuppressionList"),
+            rule("user00001", "Complaint not-spam"),
+            rule("user00002", "DeliveryDelay"),
+        ];
+    });
+    options.limits.recipients_min = 50;
+    let world = World::new(options).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(60))).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    world.take_events().await;
+    world.feedback().await.sweep().await.unwrap();
+    let broadcast = world.broadcast("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Holding, "{:?}", broadcast.audit_trail);
+    assert!(world.cloud.suppressed().is_empty(), "{:?}", world.cloud.suppressed());
+    let totals = world.ledger().tally(&broadcast).await.unwrap().totals();
+    assert_eq!((totals.suppressed, totals.bounced, totals.complained, totals.delayed), (9, 0, 0, 10));
+    // An older build beside this one, which knows neither kind, still reads that the provider took them.
+    let kinds = kinds(&world).await;
+    assert_eq!(kinds["user000003@example.com"], [EventKind::Sent, EventKind::Suppressed]);
+    assert_eq!(kinds["user000023@example.com"], [EventKind::Sent, EventKind::Delayed]);
+    world.post_command(&command("second", |body| body["canary"] = json!(60))).await;
+    let second = world.run_until("second", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    assert_eq!((second.recipients, second.skipped), (100, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_were_told_twice_end_nothing_and_true_ones_do_at_once() {
+    let mut options = told(|events| events.rules = vec![rule("user000001", "Bounce")]);
+    (options.limits.recipients_min, options.limits.events_min) = (50, 1);
+    let world = World::new(options).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(60))).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let id: issei_schema::BroadcastId = "terms".parse().unwrap();
+    let twice = issei_ledger::Progress { bounced: 30, ..Default::default() };
+    world.ledger().add_progress(&id, 0, twice).await.unwrap();
+    world.take_events().await;
+    // One bounced of sixty, and two are the limit's.
+    let broadcast = world.broadcast("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Holding, "{:?}", broadcast.audit_trail);
+    let chunk = world.ledger().chunks(&[(id, 0)]).await.unwrap().into_values().next().unwrap();
+    let bounce = json!({ "eventType": "Bounce", "bounce": { "bounceType": "Permanent" },
+        "mail": { "messageId": chunk.message_id(5).unwrap(), "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["5"] } } });
+    world.queue("feedback").await.send(&bounce.to_string(), Duration::ZERO).await.unwrap();
+    world.take_events().await;
+    let broadcast = world.broadcast("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping, "{:?}", broadcast.audit_trail);
+    assert!(broadcast.audit_trail.last().unwrap().reason.starts_with("2 bounces among 60"), "{:?}", broadcast.audit_trail);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_message_that_ses_publishes_is_no_dead_letter() {
+    let world = World::new(told(|_| {})).await;
+    let greeting = "Successfully validated SNS topic for Amazon SES event publishing.";
+    let queue = world.queue("feedback").await;
+    queue.send(greeting, Duration::ZERO).await.unwrap();
+    queue.send(&json!({ "Type": "Notification", "Message": greeting }).to_string(), Duration::ZERO).await.unwrap();
+    world.take_events().await;
+    assert_eq!(world.dead_letters("feedback").await, []);
+    assert_eq!(queue.depths().await.unwrap(), [0; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_bounced_or_complained_is_skipped_by_later_broadcasts_with_the_reason() {
     let world = World::new(told(|events| events.rules = vec![rule("user000003", "Bounce"), rule("user000004", "Complaint")])).await;
     world.post_command(&command("terms", |_| {})).await;

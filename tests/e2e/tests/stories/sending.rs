@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_ledger::{Chunk, Claimed, Outcome};
+use issei_ledger::{BroadcastState, Chunk, Claimed, Outcome, Transition};
 use issei_sim::{Account, EntryRule, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use serde_json::json;
@@ -134,6 +134,77 @@ async fn one_recipient_whom_the_provider_refuses_does_not_hold_up_the_others() {
         let rejected = world.outcomes("terms").await.into_iter().find(|recipient| recipient.outcome == Some(Outcome::Rejected));
         assert_eq!(rejected.unwrap().recipient.key.as_str(), "42");
     }
+}
+
+async fn resume(world: &World, reason: &str) {
+    let actor = "an operator".parse().unwrap();
+    let wanted = Transition { to: BroadcastState::Running, actor: &actor, reason };
+    world.ledger().transition(&"terms".parse().unwrap(), wanted).await.unwrap();
+    world.cloud.show_all_messages();
+}
+
+async fn rejected(world: &World) -> Vec<String> {
+    let outcomes = world.outcomes("terms").await.into_iter();
+    outcomes.filter(|who| who.outcome == Some(Outcome::Rejected)).map(|who| who.recipient.key.to_string()).collect()
+}
+
+/// A sandbox names the recipients in its refusal, and it is still the account that may not send to them.
+const UNVERIFIED: &str =
+    "Email address is not verified. The following identities failed the check in region US-EAST-1: user000012@example.com";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_for_the_senders_sake_is_charged_to_nobody_however_small_the_chunk() {
+    for (users, chunk_size, canary, whom, words) in [
+        // Every chunk has one recipient, as an account in the sandbox makes them.
+        (12, 1, None, "@", format!("CALL_REJECTED: {UNVERIFIED}")),
+        (12, 1, None, "@", format!("MESSAGE_REJECTED: {UNVERIFIED}")),
+        (12, 1, None, "@", "BAD_REQUEST: Illegal address".to_owned()),
+        (12, 1, None, "@", "MESSAGE_REJECTED: something that nobody knows".to_owned()),
+        // Each entry is refused in an answer that is well.
+        (12, 12, None, "@", format!("MESSAGE_REJECTED: {UNVERIFIED}")),
+        (12, 12, None, "@", "INVALID_PARAMETER: something that nobody knows".to_owned()),
+        // The last of 51, after the others were accepted.
+        (51, 50, None, "user000051", format!("CALL_REJECTED: {UNVERIFIED}")),
+        (51, 50, None, "user000051", "BAD_REQUEST: something that nobody knows".to_owned()),
+        // A canary of one.
+        (12, 5, Some(1), "@", format!("MESSAGE_REJECTED: {UNVERIFIED}")),
+        (12, 5, Some(1), "@", "BAD_REQUEST: something that nobody knows".to_owned()),
+    ] {
+        let account =
+            Account { entry_rules: vec![EntryRule { address: whom.to_owned(), status: words.clone(), times: None }], ..Account::default() };
+        let world = World::new(WorldOptions { users, page_size: 60, chunk_size, account, ..WorldOptions::default() }).await;
+        world.post_command(&command("terms", |body| body["canary"] = json!(canary))).await;
+        let told = words.split_once(": ").unwrap().1.split(':').next().unwrap();
+        let broadcast = world
+            .run_until("terms", 1, |broadcast| !matches!(broadcast.broadcast_state, BroadcastState::Enumerating | BroadcastState::Running))
+            .await;
+        let last = broadcast.audit_trail.last().unwrap();
+        assert_eq!(broadcast.broadcast_state, BroadcastState::Paused, "{words}: {last:?}");
+        assert!(last.reason.contains(told) && !last.reason.contains("@example.com"), "{last:?}");
+        assert_eq!(rejected(&world).await, Vec::<String>::new(), "{words} with chunks of {chunk_size}");
+        world.cloud.configure(|account| account.entry_rules.clear());
+        resume(&world, "the sender is verified").await;
+        if canary.is_some() {
+            world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+            resume(&world, "the canary went well").await;
+        }
+        let broadcast = world.run_to_the_end("terms").await;
+        assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.rejected)), Some((u64::from(users), 0)), "{words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_ses_cannot_read_is_rejected_also_alone_once_others_were_accepted() {
+    let bad = EntryRule { address: "user000012".to_owned(), status: "BAD_REQUEST: Illegal address".to_owned(), times: None };
+    let account = Account { entry_rules: vec![bad], ..Account::default() };
+    let world = World::new(WorldOptions { users: 12, page_size: 60, chunk_size: 1, account, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(6))).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    resume(&world, "the canary went well").await;
+    // These consumers are others, and find in the ledger that somebody was accepted.
+    let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state != BroadcastState::Running).await;
+    assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.rejected)), Some((11, 1)), "{:?}", broadcast.audit_trail);
+    assert_eq!(rejected(&world).await, ["12"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
