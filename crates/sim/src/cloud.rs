@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::account::Account;
 use crate::answer::{Answer, ApiError, ok};
-use crate::dynamodb::Tables;
+use crate::dynamodb::{self, Tables};
 use crate::faults::{Fault, Faults, Rule};
 use crate::lambda;
 use crate::ses::{self, Ses};
@@ -287,6 +287,11 @@ impl Cloud {
             Some(Fault::HangBefore) => return self.hang(),
             Some(Fault::ErrorBefore) => return Answer::Response(injected_error()),
             Some(Fault::Throttle) => return Answer::Response(throttled(call.service)),
+            Some(Fault::Conflict) => {
+                if let Some(conflict) = dynamodb::conflict(&call.operation, &call.body) {
+                    return Answer::Response(conflict.into_response());
+                }
+            }
             Some(Fault::DelayMs(delay)) => tokio::time::sleep(Duration::from_millis(delay)).await,
             Some(Fault::LateMs(delay)) => {
                 let cloud = self.clone();
@@ -300,13 +305,17 @@ impl Cloud {
             _ => {}
         }
         self.take_time().await;
-        let response = match self.perform(&call).await {
+        let response = match self.perform_under(&call, fault).await {
             Ok(body) => ok(&body),
             Err(error) => error.into_response(),
         };
         self.take_time().await;
         match fault {
             Some(Fault::ResetAfter) => Answer::Reset,
+            Some(Fault::AnswerMs(delay)) => {
+                tokio::time::sleep(Duration::from_millis(delay)).await;
+                Answer::Response(response)
+            }
             Some(Fault::HangAfter) => self.hang(),
             Some(Fault::ErrorAfter) => Answer::Response(injected_error()),
             Some(Fault::TruncateAfter) => Answer::Response(response.map(|body| body.slice(..body.len() / 2))),
@@ -350,6 +359,18 @@ impl Cloud {
                 note(operation, resource.unwrap_or_default());
             }
         }
+    }
+
+    /// A call that happens and is answered, whatever goes wrong with its answer.
+    async fn perform_under(&self, call: &Call, fault: Option<Fault>) -> Result<Value, ApiError> {
+        if fault == Some(Fault::Unprocessed)
+            && let Some((asked, left)) = dynamodb::halved(&call.body)
+        {
+            let mut answer = self.state().dynamodb(&call.operation, &asked)?;
+            answer["UnprocessedKeys"] = left;
+            return Ok(answer);
+        }
+        self.perform(call).await
     }
 
     async fn take_time(&self) {

@@ -34,6 +34,12 @@ pub enum Fault {
     DelayMs(u64),
     /// No answer ever, and it happens after so long, whether the caller still waits or has gone.
     LateMs(u64),
+    /// It has happened, and the answer takes this long.
+    AnswerMs(u64),
+    /// Another transaction is at the same items, and nothing has happened. Befalls writes to `DynamoDB` alone.
+    Conflict,
+    /// `DynamoDB` leaves half of the keys of a `BatchGetItem` for another call. Befalls nothing else.
+    Unprocessed,
 }
 
 /// Which calls a fault befalls.

@@ -14,7 +14,7 @@ async fn world(users: u32) -> Processes {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_killed_between_claim_send_and_confirm_never_sends_twice() {
-    let world = world(60).await;
+    let world = Processes::brisk(60, Account { keep_mails: true, ..Account::default() }).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", &command]).await;
     let producer = world.start("producer");
@@ -48,13 +48,7 @@ async fn services_that_are_told_to_end_leave_nothing_in_doubt() {
     world.run(&["send", &command]).await;
     for _ in 0..3 {
         let consumer = world.start("consumer");
-        let before = world.cloud.accepted();
-        for _ in 0..200 {
-            if world.cloud.accepted() > before {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        world.wait_for_accepted(world.cloud.accepted() + 1).await;
         consumer.end().await;
     }
     let consumer = world.start("consumer");
@@ -130,12 +124,7 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     world.run(&["send", &command]).await;
     let (code, _, error) = world.try_run(&["resume", "terms", "--reason", "sorry"]).await;
     assert!(code == Some(1) && error.contains("is stopped"), "{error}");
-    for _ in 0..100 {
-        let status = world.wait_for("terms", "stopped").await;
-        if status["waiting_messages"] == 0 && status["messages_in_flight"] == 0 {
-            break;
-        }
-    }
+    world.wait_until_drained("ISSEI_CHUNKS_QUEUE").await;
     consumer.end().await;
     producer.end().await;
     assert_eq!((world.cloud.accepted(), &status["accepted"]), (0, &json!(0)));
@@ -145,7 +134,7 @@ async fn an_operator_stops_a_broadcast_for_ever() {
 /// the provider's events say so.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_end_the_doubt_that_a_killed_consumer_left() {
-    let world = Processes::new(60, Processes::account_with_events()).await;
+    let world = Processes::brisk(60, Processes::account_with_events()).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", &command]).await;
     let producer = world.start("producer");
@@ -163,17 +152,10 @@ async fn events_end_the_doubt_that_a_killed_consumer_left() {
     assert!(world.carry_events().await >= 120);
     // Killed in the midst of its work, too; what it had in hand comes again.
     let feedback = world.start("feedback");
-    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    world.wait_until("terms", |status| status["delivered"].as_u64() > Some(0)).await;
     feedback.kill_without_mercy().await;
     let feedback = world.start("feedback");
-    let mut status = Value::Null;
-    for _ in 0..200 {
-        status = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
-        if status["in_doubt"] == 0 && status["delivered"].as_u64() >= Some(60) {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    }
+    let status = world.wait_until("terms", |status| status["in_doubt"] == 0 && status["delivered"].as_u64() >= Some(60)).await;
     feedback.end().await;
     producer.end().await;
     assert_eq!((status["accepted"].as_u64(), status["in_doubt"].as_u64()), (Some(60), Some(0)), "{status}\n{}", world.log("feedback"));
@@ -186,13 +168,7 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", &command]).await;
     let producer = world.start("producer");
-    for _ in 0..200 {
-        let (code, output, _) = world.try_run(&["status", "terms", "--json"]).await;
-        if code == Some(0) && output.contains("\"waiting_messages\":6") {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    world.wait_until("terms", |status| status["waiting_messages"] == 6).await;
     world.purge_chunks().await;
     let (code, output, errors) = world.try_run(&["repair", "terms", "--reason", "purged by mistake"]).await;
     assert!(code == Some(3) && output.contains("6 chunks with 60 recipients") && output.contains("--yes"), "{output}{errors}");

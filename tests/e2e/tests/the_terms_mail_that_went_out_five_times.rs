@@ -14,7 +14,7 @@ const USERS: u32 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_user_has_one_mail() {
-    let world = Processes::new(USERS, Account::default()).await;
+    let world = Processes::brisk(USERS, Account::default()).await;
     let command = world.write("command.json", &command_body("terms-2026", |_| {}));
 
     // The job posts the command. It hears nothing back in time, and the job runner retries: five

@@ -1,13 +1,14 @@
 //! Headless Chromium, driven over `WebDriver`.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+use crate::patience::until;
 
 /// A browser with a fresh profile. Ended when dropped.
 pub struct Browser {
@@ -38,12 +39,7 @@ impl Browser {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        for _ in 0..300 {
-            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until("the browser's driver listens", async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
         let arguments = [
             "--headless=new",
             "--no-sandbox",
@@ -85,13 +81,7 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub async fn wait_until(&self, expression: &str) {
-        for _ in 0..200 {
-            if self.value(expression).await == json!(true) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("not so after 20 s: {expression}; the page says: {}", self.text("body").await);
+        until(expression, async || self.value(expression).await == json!(true)).await;
     }
 
     /// A picture of the page, where `ISSEI_TEST_SCREENSHOTS` names a directory for them.

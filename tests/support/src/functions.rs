@@ -2,7 +2,6 @@
 //! executables, and an event source that drains a queue and believes what a function answers.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use http_body_util::{BodyExt, Full};
@@ -14,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::browser::free_port;
+use crate::patience::{PATIENCE, until};
 use crate::processes::{Process, Processes};
 
 /// The functions of one world. Ended when dropped.
@@ -58,13 +58,8 @@ impl Functions {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        for _ in 0..600 {
-            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return Some(Self { port, _names: names, _server: server });
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("cargo lambda watch does not listen on port {port}");
+        until("cargo lambda watch listens", async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+        Some(Self { port, _names: names, _server: server })
     }
 
     /// Starts an instance of a function, as a cold start does.
@@ -78,7 +73,7 @@ impl Functions {
         let url = format!("http://127.0.0.1:{}/2015-03-31/functions/{handler}/invocations", self.port);
         let request = http::Request::post(url).body(Full::new(bytes::Bytes::from(payload.to_string()))).unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = tokio::time::timeout(Duration::from_mins(1), client.request(request)).await.expect("no answer").unwrap();
+        let answer = tokio::time::timeout(PATIENCE, client.request(request)).await.expect("no answer").unwrap();
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))

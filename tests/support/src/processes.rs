@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName as Name;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding};
 use issei_clock::{Clock, Dice};
@@ -18,6 +19,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
+use crate::patience::{PATIENCE, until};
 use crate::users::Users;
 use crate::world::WorldOptions;
 
@@ -39,20 +41,32 @@ pub struct Processes {
     aws: String,
 }
 
+/// For tests that wait for no timeout: so long that a busy machine passes none.
+const STEADY: &str = "send_timeout_ms = 5000\npermit_life_ms = 8000\nledger_timeout_ms = 8000\nlease_ms = 20000\n\
+                      handler_timeout_ms = 25000\nvisibility_timeout_s = 150\nrequest_lifetime_s = 1\n";
+/// For tests that do: a killed process's messages come back, a certificate watches the queues.
+const BRISK: &str = "send_timeout_ms = 2000\npermit_life_ms = 2600\nledger_timeout_ms = 3000\nlease_ms = 5200\n\
+                     handler_timeout_ms = 5600\nvisibility_timeout_s = 34\nrequest_lifetime_s = 1\n";
+
 /// A running process. Killed without mercy when dropped.
 pub struct Process(Child);
 
 impl Processes {
     pub async fn new(users: u32, account: Account) -> Self {
-        Self::over(users, account, aws_url()).await
+        Self::over(users, account, aws_url(), STEADY).await
+    }
+
+    /// With timeouts that a test can wait for.
+    pub async fn brisk(users: u32, account: Account) -> Self {
+        Self::over(users, account, aws_url(), BRISK).await
     }
 
     /// With the simulator for everything, whatever emulator was named: it knows who asked for what.
     pub async fn simulated(users: u32, account: Account) -> Self {
-        Self::over(users, account, None).await
+        Self::over(users, account, None, BRISK).await
     }
 
-    async fn over(users: u32, account: Account, aws: Option<String>) -> Self {
+    async fn over(users: u32, account: Account, aws: Option<String>, timing: &str) -> Self {
         let cloud = Cloud::new(Options { clock: Clock::system(), seed: 1, store: StoreKind::Memory, account }).unwrap();
         let listening = listen(cloud.clone()).await.unwrap();
         let sqs = issei_aws::connect_to(&listening.url(), None, &WorldOptions::default().timing).await.sqs;
@@ -60,8 +74,7 @@ impl Processes {
         let users = Users::new(users).await;
         let directory = tempfile::tempdir().unwrap();
         let config = format!(
-            "page_size = 30\nchunk_size = 10\nsend_timeout_ms = 1000\npermit_life_ms = 1300\nledger_timeout_ms = 1500\nlease_ms = 2600\n\
-             handler_timeout_ms = 2800\nvisibility_timeout_s = 17\nrequest_lifetime_s = 1\nclose_every_ms = 300\n\n\
+            "page_size = 30\nchunk_size = 10\n{timing}close_every_ms = 300\n\n\
              [audiences.users]\nurl = \"{}\"\ntable = \"users\"\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\"]\n",
             users.url()
         );
@@ -334,36 +347,71 @@ impl Processes {
     /// Waits until a service that has not ended has told the ledger that it lives.
     pub async fn wait_for_heartbeat(&self, service: &str) {
         let (db, table) = self.table().await;
-        for _ in 0..300 {
+        until(format!("a {service} has a heartbeat"), async || {
             let query = db.query().table_name(&table).key_condition_expression("pk = :services AND begins_with(sk, :service)");
             let day = Clock::system().wall().as_second() / 86_400;
             let query = query.expression_attribute_values(":services", AttributeValue::S(format!("services#{day}")));
             let query = query.expression_attribute_values(":service", AttributeValue::S(format!("{service}#")));
             let runs = query.send().await.unwrap().items.unwrap_or_default();
-            if runs.iter().any(|run| !run.contains_key("ended_at") || matches!(run.get("ended_at"), Some(AttributeValue::Null(true)))) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("no {service} has a heartbeat: {}", self.log(service));
+            runs.iter().any(|run| !run.contains_key("ended_at") || matches!(run.get("ended_at"), Some(AttributeValue::Null(true))))
+        })
+        .await;
     }
 
     /// Waits until `issei status` shows this state, and gives the whole status.
     pub async fn wait_for(&self, id: &str, state: &str) -> serde_json::Value {
+        self.wait_until(id, |status| status["state"] == state).await
+    }
+
+    /// Waits until `issei status` shows that it is so, and gives the whole status.
+    pub async fn wait_until(&self, id: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
         let mut last = String::new();
-        for _ in 0..300 {
-            let (code, output, errors) = self.try_run(&["status", id, "--json"]).await;
-            if code == Some(0) {
-                let status: serde_json::Value = serde_json::from_str(&output).unwrap();
-                if status["state"] == state {
+        let looks = async {
+            loop {
+                let (code, output, errors) = self.try_run(&["status", id, "--json"]).await;
+                let status: Option<serde_json::Value> = (code == Some(0)).then(|| serde_json::from_str(&output).unwrap());
+                if let Some(status) = status.filter(|status| is_so(status)) {
                     return status;
                 }
+                last = format!("{output}{errors}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            last = format!("{output}{errors}");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-        panic!("{id} is not {state} after 90 s: {last}\n{}\n{}", self.log("producer"), self.log("consumer"));
+        };
+        let Ok(status) = tokio::time::timeout(PATIENCE, looks).await else {
+            panic!("{id} is not so after {PATIENCE:?}: {last}\n{}\n{}", self.log("producer"), self.log("consumer"));
+        };
+        status
     }
+
+    /// Waits until the provider has accepted so many.
+    pub async fn wait_for_accepted(&self, recipients: u64) {
+        until(format!("{recipients} are accepted"), async || self.cloud.accepted() >= recipients).await;
+    }
+
+    /// Waits until nothing waits and nothing is in flight on the queue that this setting names.
+    pub async fn wait_until_drained(&self, setting: &str) {
+        let (sqs, url) = self.queue(setting, "").await;
+        until(format!("{setting} is empty"), async || is_empty(&sqs, &url).await).await;
+    }
+
+    /// Carries the provider's events, the late ones too, and waits until all are taken.
+    pub async fn carry_all_events(&self) {
+        let from = issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.sqs;
+        let url = from.get_queue_url().queue_name(Self::EVENTS).send().await.unwrap().queue_url.unwrap();
+        until("no event is left", async || {
+            self.carry_events().await;
+            is_empty(&from, &url).await
+        })
+        .await;
+        self.wait_until_drained("ISSEI_FEEDBACK_QUEUE").await;
+    }
+}
+
+async fn is_empty(sqs: &aws_sdk_sqs::Client, url: &str) -> bool {
+    let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(Name::All).send().await.unwrap();
+    let counts = answer.attributes.unwrap_or_default();
+    let names = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesDelayed, Name::ApproximateNumberOfMessagesNotVisible];
+    names.iter().all(|name| counts.get(name).is_some_and(|count| count == "0"))
 }
 
 impl Process {
@@ -390,7 +438,7 @@ impl Process {
     /// SIGTERM, and the wait for a clean end.
     pub async fn end(mut self) {
         kill(self.pid(), Signal::SIGTERM).unwrap();
-        let status = tokio::time::timeout(Duration::from_secs(30), self.0.wait()).await.expect("it does not end").unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.0.wait()).await.expect("it does not end").unwrap();
         assert!(status.success(), "{status}");
     }
 }

@@ -2,7 +2,6 @@
 //! for those.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -11,6 +10,7 @@ use issei_clock::Dice;
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
+use crate::patience::{seen, until};
 use crate::processes::aws_url;
 
 /// An emulator of what the templates make.
@@ -59,20 +59,18 @@ impl Emulator {
         let mut stack = Stack { emulator: self.clone(), name: name.to_owned(), outputs: BTreeMap::new() };
         let made = stack.call("CreateStack", &form).await;
         assert!(made.contains("<StackId>"), "{made}");
-        for _ in 0..300 {
+        let told = seen(format!("the stack {name} is there"), async || {
             let told = stack.call("DescribeStacks", &[]).await;
             let status = between(&told, "<StackStatus>", "</StackStatus>").unwrap_or_default();
-            if status == "CREATE_COMPLETE" {
-                let members = told.split("<OutputKey>").skip(1);
-                stack.outputs = members
-                    .filter_map(|member| Some((member.split('<').next()?.to_owned(), between(member, "<OutputValue>", "</OutputValue>")?)))
-                    .collect();
-                return stack;
-            }
             assert!(!status.contains("FAILED") && !status.contains("ROLLBACK"), "{told} {}", stack.call("DescribeStackEvents", &[]).await);
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        panic!("the stack is not there after a minute");
+            (status == "CREATE_COMPLETE").then_some(told)
+        })
+        .await;
+        let members = told.split("<OutputKey>").skip(1);
+        stack.outputs = members
+            .filter_map(|member| Some((member.split('<').next()?.to_owned(), between(member, "<OutputValue>", "</OutputValue>")?)))
+            .collect();
+        stack
     }
 
     /// Puts an object into a bucket, which is made for it.
@@ -121,14 +119,11 @@ impl Stack {
     /// Where it stays.
     pub async fn delete(self) {
         self.call("DeleteStack", &[]).await;
-        for _ in 0..300 {
+        until(format!("the stack {} is gone", self.name), async || {
             let told = self.call("DescribeStacks", &[]).await;
-            if !told.contains("<StackStatus>") || told.contains("DELETE_COMPLETE") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        panic!("the stack is still there after a minute");
+            !told.contains("<StackStatus>") || told.contains("DELETE_COMPLETE")
+        })
+        .await;
     }
 
     async fn call(&self, action: &str, more: &[(String, String)]) -> String {

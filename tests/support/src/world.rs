@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::patience::{seen, until};
 use crate::users::Users;
 
 /// How a world is made.
@@ -51,15 +52,16 @@ impl Default for WorldOptions {
             rules: Rules { wait: Duration::from_hours(1), neighbours_min: 20 },
             reads: ChunkVersion::NEWEST,
             traces: Traces::NONE,
-            // Real time passes in these tests, so the timeouts that they wait for are short. None
-            // of them decides an outcome: where one must be over, a test says so to the clock.
+            // Real time passes in these tests, so the timeouts that they wait for are short, but none so short
+            // that a busy machine passes it. None decides an outcome: where one must be over, a test says so
+            // to the clock.
             timing: Timing {
-                send: Duration::from_millis(1_500),
-                permit_life: Duration::from_secs(2),
-                ledger: Duration::from_millis(1_500),
-                lease: Duration::from_millis(3_500),
-                handler: Duration::from_millis(3_800),
-                visibility: Duration::from_secs(23),
+                send: Duration::from_secs(4),
+                permit_life: Duration::from_secs(6),
+                ledger: Duration::from_secs(4),
+                lease: Duration::from_secs(12),
+                handler: Duration::from_secs(13),
+                visibility: Duration::from_secs(78),
                 request_lifetime: Duration::ZERO,
             },
         }
@@ -245,19 +247,14 @@ impl World {
         let stop = CancellationToken::new();
         let services = self.start(&stop).await;
         let id: BroadcastId = id.parse().unwrap();
-        let mut last = None;
-        for _ in 0..600 {
-            if let Some(broadcast) = self.ledger().find_broadcast(&id).await.unwrap() {
-                last = self.ledger().tally(&broadcast).await.ok().map(|tally| tally.totals());
-            }
-            if last.is_some_and(&is_so) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until(format!("the counts of {id} are so"), async || {
+            let broadcast = self.ledger().find_broadcast(&id).await.unwrap();
+            let Some(broadcast) = broadcast else { return false };
+            self.ledger().tally(&broadcast).await.is_ok_and(|tally| is_so(tally.totals()))
+        })
+        .await;
         stop.cancel();
         services.join_all().await;
-        assert!(last.is_some_and(is_so), "not so after 30 s: {last:?}");
     }
 
     /// Starts a producer and two consumers.
@@ -283,15 +280,8 @@ impl World {
     /// Waits for a state of the broadcast that others bring about.
     pub async fn wait_until(&self, id: &str, is_so: impl Fn(&Broadcast) -> bool) -> Broadcast {
         let id: BroadcastId = id.parse().unwrap();
-        let mut last = None;
-        for _ in 0..1_200 {
-            last = self.ledger().find_broadcast(&id).await.ok().flatten();
-            if let Some(broadcast) = last.as_ref().filter(|broadcast| is_so(broadcast)) {
-                return broadcast.clone();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("not so after a minute: {last:?}");
+        seen(format!("{id} is so"), async || self.ledger().find_broadcast(&id).await.ok().flatten().filter(|broadcast| is_so(broadcast)))
+            .await
     }
 
     pub async fn broadcast(&self, id: &str) -> Broadcast {
@@ -339,6 +329,17 @@ impl World {
         }
     }
 
+    /// No message waits or is in flight in the commands queue.
+    pub async fn assert_commands_drained(&self) {
+        until("no command is left", async || self.queue("commands").await.depths().await.unwrap()[..2] == [0, 0]).await;
+    }
+
+    /// How often one operation has been called so far.
+    #[must_use]
+    pub fn calls_of(&self, operation: &str) -> u64 {
+        self.cloud.counts().iter().filter(|((_, called), _)| called == operation).map(|(_, calls)| calls).sum()
+    }
+
     /// How many calls AWS has got so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
@@ -352,15 +353,7 @@ impl World {
 
     /// No message waits or is in flight in the chunks queue.
     pub async fn assert_drained(&self) {
-        let mut depths = [0; 3];
-        for _ in 0..300 {
-            depths = self.queue("chunks").await.depths().await.unwrap();
-            if depths[..2] == [0, 0] {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("messages are left: {depths:?}");
+        until("no message is left", async || self.queue("chunks").await.depths().await.unwrap()[..2] == [0, 0]).await;
     }
 }
 

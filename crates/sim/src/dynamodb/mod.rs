@@ -72,6 +72,44 @@ fn check_failed(old: Option<&Value>, body: &Value) -> ApiError {
     }
 }
 
+/// What a write hears while another transaction is at its items (developer guide, "Transaction conflict
+/// handling in `DynamoDB`"); nothing for what is no write.
+pub(crate) fn conflict(operation: &str, body: &Value) -> Option<ApiError> {
+    match operation {
+        "PutItem" | "UpdateItem" | "DeleteItem" => {
+            Some(ApiError::new("TransactionConflictException", "Transaction is ongoing for the item"))
+        }
+        "TransactWriteItems" => {
+            let items = body["TransactItems"].as_array().map_or(0, Vec::len);
+            let reason = |at| {
+                if at == 0 {
+                    json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" })
+                } else {
+                    json!({ "Code": "None" })
+                }
+            };
+            let reasons: Vec<Value> = (0..items).map(reason).collect();
+            let message = "Transaction cancelled, please refer cancellation reasons for specific reasons [TransactionConflict]";
+            Some(ApiError::new("TransactionCanceledException", message).with("CancellationReasons", Value::Array(reasons)))
+        }
+        _ => None,
+    }
+}
+
+/// A `BatchGetItem` of the first half of the keys, and what it leaves; nothing where there is only one.
+pub(crate) fn halved(body: &Value) -> Option<(Value, Value)> {
+    let (mut asked, mut left) = (body.clone(), body["RequestItems"].clone());
+    let mut halved = false;
+    for (table, request) in body["RequestItems"].as_object()? {
+        let keys = request["Keys"].as_array()?;
+        let (first, second) = keys.split_at(keys.len().div_ceil(2));
+        halved |= !second.is_empty();
+        asked["RequestItems"][table]["Keys"] = first.into();
+        left[table]["Keys"] = second.into();
+    }
+    halved.then_some((asked, left))
+}
+
 /// A write that passed its condition and waits to be applied.
 enum Write {
     Put(Key, Value),

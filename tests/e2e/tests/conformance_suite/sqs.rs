@@ -106,13 +106,14 @@ async fn a_long_poll_ends_with_the_first_message(subject: &Subject) {
     let url = create(subject, "poll", &[]).await;
     let clock = Clock::system();
     let started = clock.now();
-    let (messages, ()) = tokio::join!(receive(subject, &url, 10), async {
+    let (messages, ()) = tokio::join!(receive(subject, &url, 20), async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         send(subject, &url, "x").await;
     });
     assert_eq!(messages.len(), 1);
     let waited = started.elapsed();
-    assert!(waited >= Duration::from_millis(400) && waited < Duration::from_secs(8), "{waited:?}");
+    // Twenty seconds is the longest poll that there is, so no busy machine can be told more time to find it in.
+    assert!(waited >= Duration::from_millis(400) && waited < Duration::from_secs(19), "{waited:?}");
     // Given back at once, it can be received at once.
     let give_back =
         subject.clients.sqs.change_message_visibility().queue_url(&url).receipt_handle(messages[0].receipt_handle.as_ref().unwrap());
@@ -122,9 +123,9 @@ async fn a_long_poll_ends_with_the_first_message(subject: &Subject) {
 
 async fn delays_and_limits_hold(subject: &Subject) {
     let url = create(subject, "limits", &[]).await;
-    subject.clients.sqs.send_message().queue_url(&url).message_body("later").delay_seconds(1).send().await.unwrap();
+    subject.clients.sqs.send_message().queue_url(&url).message_body("later").delay_seconds(5).send().await.unwrap();
     assert!(receive(subject, &url, 0).await.is_empty(), "delayed");
-    assert_eq!(receive(subject, &url, 4).await.len(), 1);
+    assert_eq!(receive(subject, &url, 20).await.len(), 1);
     send(subject, &url, &"x".repeat(1024 * 1024)).await;
     let over = subject.clients.sqs.send_message().queue_url(&url).message_body("x".repeat(1024 * 1024 + 1)).send().await;
     assert!(over.is_err(), "a message over 1 MiB");

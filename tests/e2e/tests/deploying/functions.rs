@@ -1,9 +1,8 @@
 //! The real Lambda functions, called through `cargo lambda watch` with what SQS's event source sends.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use issei_test_support::{Functions, Process, Processes, command_body, judge};
+use issei_test_support::{Functions, Process, Processes, command_body, judge, until};
 use serde_json::json;
 
 const QUEUES: [(&str, &str); 3] =
@@ -17,7 +16,7 @@ pub(crate) struct Deployed {
 
 impl Deployed {
     async fn new(users: u32) -> Option<Self> {
-        Self::into(Processes::new(users, Processes::account_with_events()).await).await
+        Self::into(Processes::brisk(users, Processes::account_with_events()).await).await
     }
 
     /// Runs one instance of each function in this world; none where there is no `cargo-lambda`.
@@ -116,17 +115,15 @@ async fn in_a_restored_ledger_functions_put_everything_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_never_answers_does_not_keep_a_call() {
-    let mut world = Processes::new(10, Processes::account_with_events()).await;
+    let mut world = Processes::brisk(10, Processes::account_with_events()).await;
     // Whoever connects is never accepted.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     world.set("ISSEI_OTLP_ENDPOINT", &format!("http://{}", silent.local_addr().unwrap()));
     let Some(deployed) = Deployed::into(world).await else { return };
-    // The exporter itself would wait for seconds, at each call.
     for _ in 0..2 {
-        let tick = json!({ "call": "tick" });
-        let answered = tokio::time::timeout(Duration::from_secs(3), deployed.functions.call("closer", &tick)).await;
-        assert_eq!(answered.unwrap().0, 200);
+        assert_eq!(deployed.functions.call("closer", &json!({ "call": "tick" })).await.0, 200);
     }
+    // Said by whoever stopped waiting. The exporter itself waits for longer, and would say that it failed.
     assert!(deployed.world.log("function-closer").contains("the collector does not answer"));
 }
 
@@ -136,26 +133,28 @@ async fn an_instance_that_is_killed_in_a_call_leaves_no_double() {
     deployed.send("terms").await;
     deployed.drain("producer").await;
     // It dies while the provider has accepted and not yet answered.
-    let slow = issei_sim::Rule::every("SendBulkEmail", issei_sim::Fault::DelayMs(400)).times(1);
-    deployed.world.cloud.inject(slow);
+    let hangs = issei_sim::Rule::every("SendBulkEmail", issei_sim::Fault::HangAfter).times(1);
+    deployed.world.cloud.inject(hangs);
+    let mut hanging = deployed.world.cloud.hanging();
     let killed = deployed.instances.remove("consumer").unwrap();
     let Deployed { world, functions, .. } = &deployed;
     let call = functions.poll(world, "consumer", "ISSEI_CHUNKS_QUEUE", 20);
     let kill = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
         killed.kill_without_mercy().await;
     };
     // Nobody answers the call any more, and SQS shows its messages again.
-    let _ = tokio::time::timeout(Duration::from_secs(3), async { tokio::join!(call, kill) }).await;
+    tokio::select! {
+        polled = call => panic!("a call that nobody can answer is answered: {polled:?}"),
+        () = kill => {}
+    }
     let again = functions.run(world, "consumer");
-    for _ in 0..60 {
+    until("nothing is left of the chunks", async || {
         functions.poll(world, "consumer", "ISSEI_CHUNKS_QUEUE", 20).await;
         let status = deployed.status("terms").await;
-        if status["settled_chunks"] == status["chunks"] {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+        status["settled_chunks"] == status["chunks"]
+    })
+    .await;
     assert_eq!(judge(&world.cloud, "terms").duplicates(), [""; 0]);
     drop(again);
 }

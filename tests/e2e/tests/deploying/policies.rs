@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use issei_sim::{EntryRule, EventRule, Fault, Rule};
-use issei_test_support::{Process, Processes, command_body};
+use issei_test_support::{Process, Processes, command_body, until};
 use serde_json::{Value, json};
 
 use crate::functions::Deployed;
@@ -122,24 +122,16 @@ async fn each_part_may_do_what_it_does_and_no_more() {
     let held = command_body("held", |body| body["canary"] = 10.into());
     assert_eq!(operator(&["send", &world.write("held.json", &held)]).await.0, Some(0));
     world.wait_for("held", "holding").await;
-    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(600)));
+    // One send goes through and the others are throttled, so that it is still running when it is paused.
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::Throttle).after(1));
     for arguments in [&["approve", "held", "--reason", "a test"][..], &["pause", "held", "--reason", "a test"]] {
         assert_eq!(operator(arguments).await.0, Some(0), "{arguments:?}");
         // Approved, its chunks are enqueued and some of them sent.
-        for _ in 0..200 {
-            if world.cloud.accepted() > 110 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        world.wait_for_accepted(111).await;
     }
     // Paused, its messages are put back.
-    for _ in 0..200 {
-        if asked(&world, "CONSUMER").contains(&("sqs:SendMessage".to_owned(), "ChunksQueue".to_owned())) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let put_back = ("sqs:SendMessage".to_owned(), "ChunksQueue".to_owned());
+    until("messages are put back", async || asked(&world, "CONSUMER").contains(&put_back)).await;
     for arguments in [
         &["repair", "held", "--reason", "a test", "--yes"][..],
         &["resume", "held", "--reason", "a test"],
@@ -153,10 +145,14 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         let (code, output, errors) = operator(arguments).await;
         assert!(code.is_some_and(|code| code != 2), "{arguments:?}: {output}{errors}");
     }
-    for _ in 0..20 {
+    world.cloud.heal();
+    let suppressed = ("ses:PutSuppressedDestination".to_owned(), String::new());
+    until("events are taken", async || {
         world.carry_events().await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        let status: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
+        status["in_doubt"] == 0 && status["delivered"] == 99 && asked(&world, "FEEDBACK").contains(&suppressed)
+    })
+    .await;
     let doctor = operator(&["doctor", "--from", "no-reply@example.com", "--probe"]);
     let carry = async {
         loop {

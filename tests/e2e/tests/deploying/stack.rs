@@ -1,8 +1,6 @@
 //! The stacks, made by an emulator of `CloudFormation`, and a broadcast through what they made.
 
-use std::time::Duration;
-
-use issei_test_support::{Emulator, Process, Processes, Stack, command_body, judge};
+use issei_test_support::{Emulator, Process, Processes, Stack, command_body, judge, until};
 use serde_json::{Value, json};
 
 use crate::template::template;
@@ -24,19 +22,13 @@ fn take_names(world: &mut Processes, stack: &Stack) {
 async fn deployed(emulator: &Emulator, template: &Value, users: u32) -> (String, Stack, Processes) {
     let name = Emulator::name();
     let stack = emulator.make(&name, template, &[("Prefix", &name)]).await;
-    let mut world = Processes::new(users, Processes::account_with_events()).await;
+    let mut world = Processes::brisk(users, Processes::account_with_events()).await;
     take_names(&mut world, &stack);
     (name, stack, world)
 }
 
 async fn wait_until_delivered(world: &Processes, id: &str, count: u64) {
-    for _ in 0..600 {
-        if world.run(&["status", id, "--json"]).await.contains(&format!("\"delivered\":{count}")) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("not {count} delivered: {}", world.run(&["status", id]).await);
+    world.wait_until(id, |status| status["delivered"] == count).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,15 +97,13 @@ async fn a_broadcast_goes_through_the_functions_of_the_compute_stack() {
 
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", &command]).await;
-    for _ in 0..600 {
+    until("it is complete", async || {
         // The schedule's tick, without the minute's wait for it.
         let answer = emulator.invoke(&format!("{name}-closer"), &json!({ "call": "tick" })).await;
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
-        if world.try_run(&["status", "terms", "--json"]).await.1.contains("\"complete\"") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+        world.try_run(&["status", "terms", "--json"]).await.1.contains("\"complete\"")
+    })
+    .await;
     world.carry_events().await;
     wait_until_delivered(&world, "terms", 100).await;
     judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));

@@ -1,28 +1,22 @@
 //! The certificate: given when it is over, and refused for whatever is hidden.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_test_support::{Browser, Process, Processes, command_body, write_keys};
+use issei_test_support::{Browser, Process, Processes, command_body, seen, write_keys};
 use serde_json::Value;
 
 /// A world in which one broadcast is complete, every event is in, and the services still run.
 async fn complete(id: &str) -> (Processes, Vec<Process>) {
-    let world = Processes::new(100, Processes::account_with_events()).await;
+    let world = Processes::brisk(100, Processes::account_with_events()).await;
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     let command = world.write("command.json", &command_body(id, |_| {}));
     world.run(&["send", &command]).await;
     world.wait_for(id, "complete").await;
     let carried = world.carry_events().await;
     assert_eq!(carried, 200, "sent and delivered of everybody");
-    for _ in 0..600 {
-        if world.run(&["status", id, "--json"]).await.contains("\"delivered\":100") {
-            return (world, services);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("events are not taken: {}", world.log("feedback"));
+    world.wait_until(id, |status| status["delivered"] == 100).await;
+    (world, services)
 }
 
 /// Certifies, expects a refusal, and gives the findings that stand against it.
@@ -103,7 +97,7 @@ async fn nothing_hidden_is_called_converged() {
     let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
     // The long poll of a consumer that has ended may still take it, and it comes back.
     let receive = sqs.receive_message().queue_url(&url).visibility_timeout(900).wait_time_seconds(20);
-    let held = receive.send().await.unwrap().messages.unwrap();
+    let held = seen("the message is there", async || receive.clone().send().await.unwrap().messages.filter(|held| !held.is_empty())).await;
     let against = refused(&world, "terms").await;
     assert!(against.contains("chunks-") && against.contains("1 in flight"), "{against}");
     sqs.delete_message().queue_url(&url).receipt_handle(held[0].receipt_handle.as_ref().unwrap()).send().await.unwrap();

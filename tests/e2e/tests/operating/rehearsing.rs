@@ -15,7 +15,7 @@ fn findings(output: &str) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
-    let world = Processes::new(100, Processes::account_with_events()).await;
+    let world = Processes::brisk(100, Processes::account_with_events()).await;
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     for service in ["producer", "consumer", "feedback"] {
         world.wait_for_heartbeat(service).await;
@@ -44,7 +44,7 @@ async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
         account.event_source = Some(json!({ "UUID": "1", "State": "Enabled", "FunctionArn": "arn:aws:lambda:us-east-1:0:function:old" }));
         account.max_24_hour_send = 50.0;
     });
-    let (code, output, _) = world.try_run(&["doctor", "--audience", "users", "--lease-ms", "2700", "--json"]).await;
+    let (code, output, _) = world.try_run(&["doctor", "--audience", "users", "--lease-ms", "5300", "--json"]).await;
     assert_eq!(code, Some(3));
     let found = findings(&output);
     let names = |part: &str| found.iter().any(|(what, mend)| what.contains(part) && !mend.is_empty());
@@ -81,7 +81,7 @@ async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_was_rehearsed_at_its_size_may_begin() {
     let account = Account { max_send_rate: 50.0, ..Processes::account_with_events() };
-    let mut world = Processes::new(100, account).await;
+    let mut world = Processes::brisk(100, account).await;
     world.set("ISSEI_REQUIRE_REHEARSAL", "true");
     let (private, public) = write_keys(&world, "ours", 1);
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
@@ -99,7 +99,7 @@ async fn only_what_was_rehearsed_at_its_size_may_begin() {
 
     // With other settings than the services have it is no rehearsal.
     let rehearse = ["rehearse", "--recipients", "400", "--from", "no-reply@example.com"];
-    let (code, _, error) = world.try_run(&[&rehearse[..], &["--lease-ms", "2700"]].concat()).await;
+    let (code, _, error) = world.try_run(&[&rehearse[..], &["--lease-ms", "5300"]].concat()).await;
     assert!(code == Some(1) && error.contains("other settings"), "{error}");
 
     let arguments = [&rehearse[..], &["--signing-key", &private, "-o", "rehearsal.json"]].concat();
@@ -129,7 +129,7 @@ async fn only_what_was_rehearsed_at_its_size_may_begin() {
     // Now it may, up to that size, with that version and those settings.
     world.run(&["send", &command]).await;
     world.wait_for("terms", "complete").await;
-    let (code, _, error) = world.try_run(&["send", &world.write("other.json", &command_body("other", |_| {})), "--lease-ms", "2700"]).await;
+    let (code, _, error) = world.try_run(&["send", &world.write("other.json", &command_body("other", |_| {})), "--lease-ms", "5300"]).await;
     assert!(code == Some(1) && error.contains("never rehearsed"), "{error}");
     for id in 101..=401 {
         world.users.execute(&format!("INSERT INTO users (id, email, name) VALUES ({id}, 'more{id}@example.com', 'More')")).await;

@@ -1,26 +1,21 @@
 //! Stopping everything, and asking what happened.
 
-use std::time::Duration;
-
 use issei_sim::{Account, Fault, Rule};
-use issei_test_support::{Process, Processes, command_body, judge};
+use issei_test_support::{Process, Processes, command_body, judge, seen, until};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
-    let world = Processes::new(2_000, Account { max_send_rate: 100.0, ..Account::default() }).await;
+    // Slow enough for minutes of work to be left, however long the stop takes to begin.
+    let world = Processes::new(2_000, Account { max_send_rate: 20.0, ..Account::default() }).await;
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
     let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
     for id in ["terms", "privacy"] {
         let command = world.write(&format!("{id}.json"), &command_body(id, |_| {}));
         world.run(&["send", &command]).await;
     }
-    for _ in 0..300 {
-        if world.cloud.accepted() >= 100 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    // Of both: what is frozen and not begun is stopped in another way.
+    until("both are sent", async || ["terms", "privacy"].iter().all(|id| judge(&world.cloud, id).total() >= 20)).await;
     let stopped = world.run(&["stop", "--all", "--hard", "--reason", "wrong text", "--json"]).await;
     let after = world.cloud.accepted();
     let stopped: Value = serde_json::from_str(&stopped).unwrap();
@@ -31,14 +26,8 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
     let command = world.write("next.json", &command_body("next", |_| {}));
     world.run(&["send", &command]).await;
-    for _ in 0..600 {
-        let reasons = world.dead_reasons("ISSEI_COMMANDS_QUEUE").await;
-        if let Some(reason) = reasons.first() {
-            assert!(reason.contains("wrong text") && reason.contains("issei open"), "{reason}");
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let reason = seen("it is refused", async || world.dead_reasons("ISSEI_COMMANDS_QUEUE").await.pop()).await;
+    assert!(reason.contains("wrong text") && reason.contains("issei open"), "{reason}");
     let (code, _, error) = world.try_run(&["status", "next"]).await;
     assert!(code == Some(1) && error.contains("no broadcast `next`"), "{error}");
     assert_eq!(world.cloud.accepted(), after, "sent after the stop was proved");
@@ -71,12 +60,8 @@ async fn an_operator_learns_what_happened_to_everybody() {
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     world.wait_for("terms", "complete").await;
     world.carry_events().await;
-    for _ in 0..600 {
-        if world.run(&["export", "terms", "--outcome", "delivered"]).await.lines().count() == 50 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let delivered = ["export", "terms", "--outcome", "delivered"];
+    until("everybody's events are in", async || world.run(&delivered).await.lines().count() == 50).await;
     let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let delivered = lines(world.run(&["export", "terms", "--outcome", "delivered"]).await);
     assert_eq!((delivered[0].as_str(), delivered.len()), ("key,address,outcome", 50), "{delivered:?}");

@@ -2,7 +2,7 @@
 
 use issei_ledger::BroadcastState;
 use issei_schema::limits;
-use issei_test_support::{World, WorldOptions, command, command_body, judge};
+use issei_test_support::{World, WorldOptions, command, command_body, judge, seen};
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -33,9 +33,7 @@ async fn the_same_command_again_after_the_end_changes_nothing() {
     let stop = CancellationToken::new();
     let producer = world.producer().await;
     tokio::join!(producer.run(stop.clone()), async {
-        while world.queue("commands").await.depths().await.unwrap()[..2] != [0, 0] {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        world.assert_commands_drained().await;
         stop.cancel();
     });
     assert_eq!(judge(&world.cloud, "terms").total(), 100);
@@ -171,13 +169,9 @@ async fn refused(world: &World) -> String {
     let producer = world.producer().await;
     let run = producer.run(stop.clone());
     let look = async {
-        loop {
-            if let Some((_, reason)) = world.dead_letters("commands").await.pop() {
-                stop.cancel();
-                return reason;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        let (_, reason) = seen("it is refused", async || world.dead_letters("commands").await.pop()).await;
+        stop.cancel();
+        reason
     };
     tokio::join!(run, look).1
 }

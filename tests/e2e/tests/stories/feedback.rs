@@ -322,7 +322,7 @@ async fn a_reopened_chunk_whose_messages_are_lost_gets_another() {
     let message = ChunkMessage::parse(&messages[0].body).unwrap();
     let key = (message.broadcast_id.clone(), message.chunk);
     let seen = ledger.chunks(std::slice::from_ref(&key)).await.unwrap().remove(&key).unwrap();
-    let claim = ledger.claim(&message, &seen, "an old copy".to_owned(), Duration::from_secs(5)).await.unwrap();
+    let claim = ledger.claim(&message, &seen, "an old copy".to_owned(), Duration::from_mins(10)).await.unwrap();
     let issei_ledger::Claimed::Ours(mut claim) = claim else { panic!("{claim:?}") };
     let positions: Vec<usize> = claim.positions().collect();
     positions.into_iter().for_each(|at| claim.settle(at, Outcome::Retryable, None));
@@ -421,7 +421,7 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     assert_eq!(outcomes, [again, again, again, doubt, doubt]);
     // Somebody else has the chunk now, and is about to send.
     let seen = world.ledger().chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
-    let theirs = world.ledger().claim(&message, &seen, "theirs".to_owned(), Duration::from_secs(5)).await.unwrap();
+    let theirs = world.ledger().claim(&message, &seen, "theirs".to_owned(), Duration::from_mins(10)).await.unwrap();
     assert!(matches!(theirs, issei_ledger::Claimed::Ours(_)), "{theirs:?}");
     assert!(matches!(ledger.confirm(&mut claim).await.unwrap(), issei_ledger::Confirmed::NotOurs(issei_ledger::Chunk::Claimed { .. })));
 }

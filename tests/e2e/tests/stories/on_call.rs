@@ -43,7 +43,7 @@ pub(crate) async fn enqueued(options: WorldOptions) -> World {
 async fn a_command_that_takes_longer_than_a_call_goes_on_in_the_next() {
     let world = World::new(WorldOptions { page_size: 10, max_receives: 2, ..WorldOptions::default() }).await;
     world.post_command(&command("terms", |_| {})).await;
-    world.cloud.inject(Rule::every("TransactWriteItems", Fault::DelayMs(40)));
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::DelayMs(300)));
     let (queue, mut slices, mut first_sent_at) = (world.queue("commands").await, 0, None);
     loop {
         let mut messages = receive_all(&queue).await;

@@ -6,7 +6,8 @@ use issei_ledger::{BroadcastState, LedgerError};
 use issei_producer::RepairError;
 use issei_schema::Actor;
 use issei_sim::{Account, Events};
-use issei_test_support::{World, WorldOptions, command, judge};
+use issei_test_support::{World, WorldOptions, command, judge, until};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 fn actor() -> Actor {
@@ -23,6 +24,16 @@ async fn frozen(options: WorldOptions) -> World {
 async fn purge(world: &World, queue: &str) {
     let url = world.clients.sqs.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
     world.clients.sqs.purge_queue().queue_url(url).send().await.unwrap();
+}
+
+/// Starts services and waits until each has looked whether the ledger is whole; and then for a second, in which
+/// one that took it for whole would begin to work.
+async fn start_and_look(world: &World, stop: &CancellationToken) -> JoinSet<()> {
+    let before = world.calls_of("ListQueueTags");
+    let services = world.start(stop).await;
+    until("all three services have looked", async || world.calls_of("ListQueueTags") >= before + 3).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    services
 }
 
 /// Row 20 of the catalogue.
@@ -127,8 +138,7 @@ async fn row_21_a_restored_ledger_sends_nothing_until_a_new_epoch_is_opened() {
         world.post_command(&command("terms", |_| {})).await;
         world.post_command(&command("other", |_| {})).await;
         let stop = CancellationToken::new();
-        let services = world.start(&stop).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let services = start_and_look(&world, &stop).await;
         judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
         assert_eq!(judge(&world.cloud, "other").total(), 0);
         stop.cancel();
@@ -158,8 +168,7 @@ async fn an_emptied_ledger_is_recognised_too() {
     world.cloud.restore("ledger", &empty, false).unwrap();
     world.post_command(&command("terms", |_| {})).await;
     let stop = CancellationToken::new();
-    let services = world.start(&stop).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let services = start_and_look(&world, &stop).await;
     stop.cancel();
     services.join_all().await;
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use issei_ledger::{BroadcastState, Chunk, Claimed, Outcome, Transition};
 use issei_sim::{Account, EntryRule, Fault, Rule};
-use issei_test_support::{World, WorldOptions, command, judge};
+use issei_test_support::{World, WorldOptions, command, judge, until};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -221,21 +221,6 @@ async fn answers_that_say_nothing_certain_are_in_doubt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_consumers_together_keep_to_the_accounts_rate() {
-    let world = frozen(WorldOptions {
-        users: 600,
-        page_size: 600,
-        account: Account { max_send_rate: 150.0, ..Account::default() },
-        ..WorldOptions::default()
-    })
-    .await;
-    world.run_until("terms", 3, |broadcast| broadcast.broadcast_state.is_over()).await;
-    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
-    // One chunk of ten may fall on either edge of a second.
-    assert!(world.cloud.peak_in_a_second() <= 160, "{} in one second", world.cloud.peak_in_a_second());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_low_rate_makes_small_chunks() {
     let world =
         frozen(WorldOptions { users: 40, account: Account { max_send_rate: 3.0, ..Account::default() }, ..WorldOptions::default() }).await;
@@ -303,13 +288,14 @@ async fn a_message_that_is_not_the_frozen_chunk_is_refused_once_the_chunk_is_cla
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_stays_hidden_for_as_long_as_it_is_handled() {
     let mut options = WorldOptions { users: 5, ..WorldOptions::default() };
-    options.timing.visibility = Duration::from_secs(2);
-    options.timing.send = Duration::from_secs(8);
-    options.timing.permit_life = Duration::from_secs(9);
-    options.timing.lease = Duration::from_secs(12);
+    options.timing.visibility = Duration::from_secs(8);
+    options.timing.send = Duration::from_mins(1);
+    options.timing.permit_life = Duration::from_secs(61);
+    options.timing.lease = Duration::from_secs(70);
+    options.timing.handler = Duration::from_secs(80);
     let world = World::new(options).await;
     // One send takes more than twice the visibility timeout, and a second consumer waits for work.
-    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(5_000)).times(1));
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(20_000)).times(1));
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.totals.unwrap().accepted, 5);
@@ -325,16 +311,13 @@ async fn messages_that_keep_failing_end_in_the_dead_letter_queue() {
     let stop = CancellationToken::new();
     let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
     let mut letters = Vec::new();
-    for _ in 0..300 {
+    until("all eight chunks are dead letters", async || {
         world.cloud.show_all_messages();
         letters.extend(world.dead_letters("chunks").await);
-        if letters.len() >= 8 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        letters.len() >= 8
+    })
+    .await;
     stop.cancel();
     consumer.await.unwrap();
-    assert!(letters.len() >= 8, "{} of 8 chunks", letters.len());
     assert_eq!(world.cloud.accepted(), 0);
 }

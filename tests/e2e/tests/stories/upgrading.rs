@@ -84,12 +84,5 @@ async fn old_and_new_consumers_at_once_lose_nothing() {
 
 /// Until every message has been handled, one way or the other.
 async fn wait_until_drained(world: &World) {
-    let queue = world.queue("chunks").await;
-    for _ in 0..400 {
-        if matches!(queue.depths().await.unwrap(), [0, 0, _]) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("messages are left: {:?}", queue.depths().await.unwrap());
+    world.assert_drained().await;
 }
