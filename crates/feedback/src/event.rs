@@ -181,7 +181,7 @@ impl SesEvent {
             // is about a message that it took.
             _ => (EventKind::Sent, Vec::new()),
         };
-        let addresses = named.iter().filter_map(|recipient| recipient.email_address.parse().ok()).collect();
+        let addresses = named.iter().filter_map(|recipient| Address::quoting_legacy(&recipient.email_address).ok()).collect();
         Ok(Told::Event(Self { broadcast, chunk, at, kind, message_id: body.mail.message_id, addresses }))
     }
 }

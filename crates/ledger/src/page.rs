@@ -2,6 +2,8 @@
 //! the broadcast may still enumerate and that this page comes next, and each page's hash covers the
 //! one before it. What is enqueued comes from here, never from the user table again.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -37,6 +39,8 @@ pub enum SkipReason {
     NoAddress,
     /// The address is not of the form local@domain.tld.
     BadAddress,
+    /// The address has a local part that is legal in quotes only, and the audience does not ask for those.
+    LegacyLocalPart,
     /// SES can't mail a local part that is not ASCII.
     AddressNotAscii,
     /// A column that the content needs is null.
@@ -49,6 +53,13 @@ pub enum SkipReason {
     Bounced,
     /// Whose address it is complained about an earlier broadcast.
     Complained,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // By the word that stands in the ledger.
+        self.serialize(f)
+    }
 }
 
 /// Somebody in the audience who can't be mailed, and why.
@@ -326,6 +337,17 @@ impl Ledger {
             last_key: text("last_key"),
         };
         Ok((page, page_hash))
+    }
+
+    /// Skipped rows by reason. Reads every page that is frozen.
+    pub async fn skipped_by_reason(&self, broadcast: &Broadcast) -> Result<BTreeMap<SkipReason, u64>, LedgerError> {
+        let mut counts = BTreeMap::new();
+        for seq in 0..broadcast.pages {
+            for skipped in self.page(&broadcast.broadcast_id, seq).await?.skipped() {
+                *counts.entry(skipped.reason).or_default() += skipped.rows;
+            }
+        }
+        Ok(counts)
     }
 
     /// Records that the chunks of page `seq` are on the queue, and gives the broadcast as it is

@@ -63,7 +63,7 @@ impl Ledger {
         let item = self.get(key).await?.ok_or_else(|| LedgerError::corrupt(&name, "it is not there"))?;
         let body = unpacked(&name, item.get("body"))?;
         let body = String::from_utf8(body).map_err(|error| LedgerError::corrupt(&name, error))?;
-        BroadcastCommand::parse(&body).map_err(|error| LedgerError::corrupt(&name, error))
+        BroadcastCommand::stored(&body).map_err(|error| LedgerError::corrupt(&name, error))
     }
 }
 

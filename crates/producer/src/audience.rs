@@ -38,6 +38,10 @@ pub struct AudienceConfig {
     /// The columns that the content's placeholders may name.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// What becomes of addresses such as `a..b@` and `a.@`, which carriers in Japan gave out until 2009:
+    /// `skip`, or `quote`, which mails them in the quoted form that RFC 5321 has for them (section 4.1.2).
+    #[serde(default)]
+    pub legacy_local_parts: LegacyLocalParts,
     /// A condition in SQL, such as `deleted_at IS NULL`.
     #[serde(default)]
     pub filter: Option<String>,
@@ -60,6 +64,15 @@ pub enum KeyType {
     Integer,
     Text,
     Uuid,
+}
+
+/// What becomes of local parts that are legal in quotes only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LegacyLocalParts {
+    #[default]
+    Skip,
+    Quote,
 }
 
 /// Where the rows come from, once the configuration has been checked.

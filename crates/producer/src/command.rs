@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use issei_schema::{BroadcastCommand, ParseError, limits};
+use issei_schema::{BroadcastCommand, Content, ParseError, limits};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audience::AudienceConfig;
@@ -19,6 +19,10 @@ pub enum Refusal {
         "field `content`: the placeholder {{{{{placeholder}}}}} is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
     )]
     UnknownPlaceholder { placeholder: String, audience: String },
+    #[error(
+        "field `content.template`: the audience `{audience}` has the columns `{column}` and `html_{column}`, and `html_{column}` is also the name by which a stored template gets `{column}` escaped for HTML; rename one of the two in a `query` of the audience, or take it out of `columns`"
+    )]
+    NamesMeet { column: String, audience: String },
     #[error(
         "field `not_after` is {not_after}, and now it is {now}: the command's time is over; send a new one with a new broadcast_id if the broadcast is still wanted"
     )]
@@ -42,7 +46,12 @@ pub enum Refusal {
 /// # Errors
 /// Names the field, what is wrong and what to do.
 pub fn check_command(command: &BroadcastCommand, audiences: &BTreeMap<String, AudienceConfig>, now: Timestamp) -> Result<(), Refusal> {
-    needed(command, audiences)?;
+    let (audience, _) = needed(command, audiences)?;
+    if matches!(command.content, Content::Template { .. })
+        && let Some(column) = audience.columns.iter().find(|column| audience.columns.contains(&format!("html_{column}")))
+    {
+        return Err(Refusal::NamesMeet { column: column.clone(), audience: command.audience.to_string() });
+    }
     let not_after = command.not_after;
     if now > not_after {
         return Err(Refusal::TooLate { not_after, now });
@@ -70,4 +79,26 @@ pub(crate) fn needed(
     let needed = Needed::of(&command.content, &audience)
         .map_err(|placeholder| Refusal::UnknownPlaceholder { placeholder, audience: name.to_owned() })?;
     Ok((audience, needed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_whose_names_meet_in_a_stored_template_are_refused_and_nowhere_else() {
+        let columns = ["name", "html_name"].map(str::to_owned).to_vec();
+        let audiences = [("users".to_owned(), AudienceConfig { columns, ..AudienceConfig::default() })].into();
+        let now: Timestamp = "2026-11-24T00:00:00Z".parse().unwrap();
+        let check = |content: serde_json::Value| {
+            let command = serde_json::json!({
+                "version": 1, "broadcast_id": "b", "audience": "users", "content": content, "from": "a@example.com",
+                "max_recipients": 10, "not_after": "2026-11-25T00:00:00Z", "requested_by": "test",
+            });
+            check_command(&BroadcastCommand::parse(&command.to_string()).unwrap(), &audiences, now)
+        };
+        let refused = check(serde_json::json!({ "template": { "name": "terms" } })).unwrap_err().to_string();
+        assert!(refused.starts_with("field `content.template`: the audience `users` has the columns `name` and `html_name`"), "{refused}");
+        assert_eq!(check(serde_json::json!({ "inline": { "subject": "{{name}}", "html": "{{html_name}}" } })), Ok(()));
+    }
 }

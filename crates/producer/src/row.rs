@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 use issei_ledger::SkipReason;
 use issei_schema::{Address, AddressError, Content, Recipient, RecipientError, RecipientKey};
 
-use crate::audience::AudienceConfig;
+use crate::audience::{AudienceConfig, LegacyLocalParts};
 use crate::source::Row;
 
 /// The columns that every recipient must bring along.
-pub(crate) struct Needed(Vec<(usize, String)>);
+pub(crate) struct Needed {
+    columns: Vec<(usize, String)>,
+    legacy_local_parts: LegacyLocalParts,
+}
 
 impl Needed {
     /// The content's placeholders; every column for a stored template, whose placeholders only SES
     /// knows. `Err` names a placeholder that is no column.
     pub(crate) fn of(content: &Content, audience: &AudienceConfig) -> Result<Self, String> {
+        let of = |columns| Self { columns, legacy_local_parts: audience.legacy_local_parts };
         if matches!(content, Content::Template { .. }) {
-            return Ok(Self(audience.columns.iter().cloned().enumerate().collect()));
+            return Ok(of(audience.columns.iter().cloned().enumerate().collect()));
         }
         let place = |name: &str| audience.columns.iter().position(|column| column == name).map(|at| (at, name.to_owned()));
         content
@@ -24,7 +28,23 @@ impl Needed {
             .into_iter()
             .map(|name| place(name.as_str()).ok_or_else(|| name.as_str().to_owned()))
             .collect::<Result<_, _>>()
-            .map(Self)
+            .map(of)
+    }
+}
+
+/// The address of a row, as the audience wants it read.
+fn address(text: &str, legacy: LegacyLocalParts) -> Result<Address, SkipReason> {
+    let address = match legacy {
+        LegacyLocalParts::Quote => Address::quoting_legacy(text),
+        LegacyLocalParts::Skip => text.parse::<Address>(),
+    };
+    match address {
+        Ok(address) if address.is_quoted() && legacy == LegacyLocalParts::Skip => Err(SkipReason::LegacyLocalPart),
+        Ok(address) => Ok(address),
+        Err(AddressError::Empty) => Err(SkipReason::NoAddress),
+        Err(AddressError::LocalPartNotAscii) => Err(SkipReason::AddressNotAscii),
+        Err(AddressError::LegacyLocalPart) => Err(SkipReason::LegacyLocalPart),
+        Err(AddressError::Syntax | AddressError::TooLong) => Err(SkipReason::BadAddress),
     }
 }
 
@@ -45,14 +65,9 @@ pub(crate) fn judge(row: Row, needed: &Needed) -> Judged {
 fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReason> {
     let key =
         RecipientKey::try_from(row.key.clone()).map_err(|_| if row.key.is_empty() { SkipReason::NoKey } else { SkipReason::BadKey })?;
-    let address = row.address.as_deref().ok_or(SkipReason::NoAddress)?;
-    let address = address.parse::<Address>().map_err(|error| match error {
-        AddressError::Empty => SkipReason::NoAddress,
-        AddressError::LocalPartNotAscii => SkipReason::AddressNotAscii,
-        AddressError::Syntax | AddressError::TooLong => SkipReason::BadAddress,
-    })?;
+    let address = address(row.address.as_deref().ok_or(SkipReason::NoAddress)?, needed.legacy_local_parts)?;
     let data: BTreeMap<String, String> = needed
-        .0
+        .columns
         .iter()
         .map(|(at, name)| Some((name.clone(), row.values.get(*at)?.clone()?)))
         .collect::<Option<_>>()
@@ -109,6 +124,23 @@ mod tests {
                 Judged::Recipient(..) => panic!("{reason:?} is mailed"),
             }
         }
+    }
+
+    #[test]
+    fn an_address_that_a_carrier_gave_out_is_quoted_where_the_audience_says_so() {
+        let judged = |address: &str, legacy_local_parts| {
+            let needed = Needed::of(&content("."), &AudienceConfig { legacy_local_parts, ..audience() }).unwrap();
+            match judge(row("1", Some(address), Some("Ann")), &needed) {
+                Judged::Recipient(recipient, _) => Ok(String::from(recipient.address)),
+                Judged::Skipped(_, reason) => Err(reason),
+            }
+        };
+        for address in ["a..b@docomo.example.jp", "\"a..b\"@docomo.example.jp"] {
+            assert_eq!(judged(address, LegacyLocalParts::Skip), Err(SkipReason::LegacyLocalPart));
+            assert_eq!(judged(address, LegacyLocalParts::Quote), Ok("\"a..b\"@docomo.example.jp".to_owned()));
+        }
+        assert_eq!(judged("\"ann\"@example.com\u{3000}", LegacyLocalParts::Skip), Ok("ann@example.com".to_owned()));
+        assert_eq!(judged("\"a b\"@example.com", LegacyLocalParts::Quote), Err(SkipReason::BadAddress));
     }
 
     #[test]

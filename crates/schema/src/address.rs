@@ -1,20 +1,19 @@
 //! Mail addresses: what SES can deliver to, and nothing that could become a second header.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::str::FromStr;
 
 use email_address::{EmailAddress, Options};
-use email_encoding::headers::{rfc2047, writer::EmailWriter};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::ADDRESS_BYTES_MAX;
-use crate::text::check_line;
 
 /// A mail address with an ASCII local part and its domain in ASCII (IDNA) form.
 ///
-/// SES does not support non-ASCII local parts (developer guide, "Email format in Amazon SES").
+/// SES does not support non-ASCII local parts (developer guide, "Email format in Amazon SES"). A local part
+/// stands in quotes only where RFC 5321 allows it in no other way (section 4.1.2), so that one mailbox has one
+/// spelling here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(String);
@@ -28,6 +27,9 @@ pub enum AddressError {
     TooLong,
     #[error("has a local part that is not ASCII, which SES can't mail")]
     LocalPartNotAscii,
+    /// Carriers in Japan gave such addresses out until 2009, and they work.
+    #[error("has a local part with two dots in a row or one at its end, which is legal in quotes only")]
+    LegacyLocalPart,
     #[error("is not of the form local@domain.tld")]
     Syntax,
 }
@@ -37,36 +39,83 @@ impl Address {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether its local part is legal in quotes only.
+    #[must_use]
+    pub fn is_quoted(&self) -> bool {
+        self.0.starts_with('"')
+    }
+
+    /// Reads an address as people write it, and puts a local part into quotes that is legal only there.
+    ///
+    /// # Errors
+    /// Says why it can't be mailed.
+    pub fn quoting_legacy(text: &str) -> Result<Self, AddressError> {
+        let (address, _) = read(text)?;
+        Ok(address)
+    }
 }
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim_matches(' ');
-        if text.is_empty() {
-            return Err(AddressError::Empty);
+        match read(text)? {
+            (address, Spelling::Legal) => Ok(address),
+            (_, Spelling::Legacy) => Err(AddressError::LegacyLocalPart),
         }
-        if text.len() > ADDRESS_BYTES_MAX {
-            return Err(AddressError::TooLong);
-        }
-        let (local, domain) = text.rsplit_once('@').ok_or(AddressError::Syntax)?;
-        if !local.is_ascii() {
-            return Err(AddressError::LocalPartNotAscii);
-        }
-        // Quoted local parts are legal but nobody's account; they are also where separators hide.
-        if local.contains('"') {
-            return Err(AddressError::Syntax);
-        }
-        let domain = idna::domain_to_ascii_strict(domain).map_err(|_| AddressError::Syntax)?;
-        let ascii = format!("{local}@{domain}");
-        if ascii.len() > ADDRESS_BYTES_MAX {
-            return Err(AddressError::TooLong);
-        }
-        let options = Options::default().with_required_tld().without_display_text().without_domain_literal();
-        EmailAddress::parse_with_options(&ascii, options).map_err(|_| AddressError::Syntax)?;
-        Ok(Self(ascii))
     }
+}
+
+/// How a local part was written.
+enum Spelling {
+    Legal,
+    /// With dots where RFC 5321 has none, and without the quotes that would allow them.
+    Legacy,
+}
+
+fn read(text: &str) -> Result<(Address, Spelling), AddressError> {
+    let text = text.trim_matches(is_invisible);
+    if text.is_empty() {
+        return Err(AddressError::Empty);
+    }
+    if text.len() > ADDRESS_BYTES_MAX {
+        return Err(AddressError::TooLong);
+    }
+    let (local, domain) = text.rsplit_once('@').ok_or(AddressError::Syntax)?;
+    if !local.is_ascii() {
+        return Err(AddressError::LocalPartNotAscii);
+    }
+    let unquoted = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let atoms = unquoted.unwrap_or(local);
+    // Within quotes RFC 5321 allows blanks and separators too. Those are nobody's account, and where
+    // a second recipient would hide.
+    if !atoms.chars().all(|c| c == '.' || is_atom(c)) || atoms.chars().all(|c| c == '.') {
+        return Err(AddressError::Syntax);
+    }
+    let needs_quotes = atoms.split('.').any(str::is_empty);
+    let local = if needs_quotes { format!("\"{atoms}\"") } else { atoms.to_owned() };
+    let domain = idna::domain_to_ascii_strict(domain).map_err(|_| AddressError::Syntax)?;
+    let ascii = format!("{local}@{domain}");
+    if ascii.len() > ADDRESS_BYTES_MAX {
+        return Err(AddressError::TooLong);
+    }
+    let options = Options::default().with_required_tld().without_display_text().without_domain_literal();
+    EmailAddress::parse_with_options(&ascii, options).map_err(|_| AddressError::Syntax)?;
+    let spelling = if needs_quotes && unquoted.is_none() { Spelling::Legacy } else { Spelling::Legal };
+    Ok((Address(ascii), spelling))
+}
+
+/// `atext` of RFC 5322, section 3.2.3.
+fn is_atom(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)
+}
+
+/// What nobody sees, and no address begins or ends with (RFC 5321 section 4.1.2): white space of every
+/// kind, and the characters without width that come along when text is copied.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 impl TryFrom<String> for Address {
@@ -93,115 +142,10 @@ impl JsonSchema for Address {
     }
 }
 
-/// An address with an optional display name: `no-reply@example.com` or `Example <no-reply@example.com>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Mailbox {
-    name: Option<String>,
-    address: Address,
-}
-
-impl Mailbox {
-    /// The address alone.
-    #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// As SES takes it: a display name outside ASCII as RFC 2047 encoded words, any other quoted.
-    #[must_use]
-    pub fn to_header(&self) -> String {
-        let Some(name) = &self.name else { return self.address.as_str().to_owned() };
-        let mut header = String::new();
-        if name.is_ascii() {
-            header.push('"');
-            for c in name.chars() {
-                if matches!(c, '"' | '\\') {
-                    header.push('\\');
-                }
-                header.push(c);
-            }
-            header.push('"');
-        } else {
-            {
-                let mut writer = EmailWriter::new(&mut header, 0, 0, false);
-                // A `String` takes every write, so this can't fail.
-                let _ = rfc2047::encode(name, &mut writer);
-            }
-            // The writer folds long values; SES takes the value unfolded (RFC 5322 section 2.2.3).
-            header = header.replace("\r\n", "");
-        }
-        format!("{header} <{}>", self.address.as_str())
-    }
-}
-
-impl FromStr for Mailbox {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        check_line(text)?;
-        let of = |address: &str| {
-            Address::from_str(address).map_err(|error| format!("the address {error}; write local@domain or Name <local@domain>"))
-        };
-        match text.trim().strip_suffix('>').and_then(|rest| rest.split_once('<')) {
-            None => Ok(Self { name: None, address: of(text.trim())? }),
-            Some((name, address)) => {
-                // Quotes and blanks in any order, so that what is written is read as the same mailbox.
-                let name = name.trim_matches(|c: char| c == '"' || c.is_whitespace()).to_owned();
-                if name.len() > 200 {
-                    return Err("the display name has more than 200 bytes; shorten it".to_owned());
-                }
-                Ok(Self { name: Some(name).filter(|name| !name.is_empty()), address: of(address)? })
-            }
-        }
-    }
-}
-
-impl TryFrom<String> for Mailbox {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for Mailbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name} <{}>", self.address.as_str()),
-            None => f.write_str(self.address.as_str()),
-        }
-    }
-}
-
-impl From<Mailbox> for String {
-    fn from(mailbox: Mailbox) -> Self {
-        mailbox.to_string()
-    }
-}
-
-impl JsonSchema for Mailbox {
-    fn schema_name() -> Cow<'static, str> {
-        "Mailbox".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["no-reply@example.com", "Example <no-reply@example.com>"] })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn a_mailbox_that_was_written_is_read_as_the_same() {
-        for text in ["\"A \" <a@example.com>", " \" \"<a@example.com>", "A B <a@example.com>", "\"\" \"x\" <a@example.com>"] {
-            let mailbox: Mailbox = text.parse().unwrap();
-            assert_eq!(mailbox.to_string().parse::<Mailbox>().unwrap().to_string(), mailbox.to_string(), "{text}");
-        }
-    }
 
     #[test]
     fn addresses_that_ses_can_mail() {
@@ -210,9 +154,35 @@ mod tests {
             (" ann@example.com ", "ann@example.com"),
             ("o'brien+news@mail.example.co.jp", "o'brien+news@mail.example.co.jp"),
             ("ann@例え.jp", "ann@xn--r8jz45g.jp"),
+            ("\"ann\"@example.com", "ann@example.com"),
+            ("\"a..b\"@docomo.example.jp", "\"a..b\"@docomo.example.jp"),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().as_str(), ascii);
         }
+    }
+
+    #[test]
+    fn what_nobody_sees_around_an_address_is_not_part_of_it() {
+        for unseen in ["\t", "\r\n", "\u{a0}", "\u{3000}", "\u{200b}", "\u{200d}", "\u{feff}", "\u{202a}", "\u{2060}", " \u{3000}\t"] {
+            for text in [format!("ann@example.com{unseen}"), format!("{unseen}ann@example.com{unseen}")] {
+                assert_eq!(text.parse::<Address>().map(String::from), Ok("ann@example.com".to_owned()), "{text:?}");
+            }
+            assert_eq!(unseen.parse::<Address>(), Err(AddressError::Empty), "{unseen:?}");
+        }
+        assert_eq!("ann\u{200b}x@example.com".parse::<Address>(), Err(AddressError::LocalPartNotAscii));
+    }
+
+    #[test]
+    fn an_address_that_a_carrier_gave_out_has_one_spelling() {
+        for text in ["a..b@docomo.example.jp", "abc.@docomo.example.jp", ".abc@docomo.example.jp", "a...@docomo.example.jp"] {
+            assert_eq!(text.parse::<Address>(), Err(AddressError::LegacyLocalPart), "{text}");
+            let (local, domain) = text.split_once('@').unwrap();
+            let quoted: Address = format!("\"{local}\"@{domain}").parse().unwrap();
+            assert!(quoted.is_quoted());
+            assert_eq!(Address::quoting_legacy(text), Ok(quoted), "{text}");
+        }
+        assert_eq!(Address::quoting_legacy("ann@example.com"), "ann@example.com".parse());
+        assert_eq!(Address::quoting_legacy("a..b@nowhere"), Err(AddressError::Syntax));
     }
 
     #[test]
@@ -223,13 +193,17 @@ mod tests {
             ("ann", AddressError::Syntax),
             ("ann@", AddressError::Syntax),
             ("@example.com", AddressError::Syntax),
+            ("..@example.com", AddressError::Syntax),
             ("ann@localhost", AddressError::Syntax),
-            ("a..b@example.com", AddressError::Syntax),
+            ("a..b@example.com", AddressError::LegacyLocalPart),
             ("a@b@example.com", AddressError::Syntax),
             ("a@example.com,b@example.com", AddressError::Syntax),
             ("a@example.com\r\nBcc: b@example.com", AddressError::Syntax),
             ("Ann <ann@example.com>", AddressError::Syntax),
             ("\"a b\"@example.com", AddressError::Syntax),
+            ("\"a,b@example.com\"@example.com", AddressError::Syntax),
+            ("\"@example.com", AddressError::Syntax),
+            ("\"\"@example.com", AddressError::Syntax),
             ("ann@[127.0.0.1]", AddressError::Syntax),
             ("søren@example.com", AddressError::LocalPartNotAscii),
         ] {
@@ -238,30 +212,20 @@ mod tests {
         assert_eq!(format!("{}@example.com", "a".repeat(300)).parse::<Address>().unwrap_err(), AddressError::TooLong);
     }
 
-    #[test]
-    fn a_display_name_is_quoted_or_encoded() {
-        let header = |text: &str| text.parse::<Mailbox>().unwrap().to_header();
-        assert_eq!(header("a@example.com"), "a@example.com");
-        assert_eq!(header("Ann, Inc. <a@example.com>"), "\"Ann, Inc.\" <a@example.com>");
-        assert_eq!(header("一斉 <a@example.com>"), "=?utf-8?b?5LiA5paJ?= <a@example.com>");
-        assert!("Ann\r\nBcc: b@example.com <a@example.com>".parse::<Mailbox>().is_err());
-    }
-
     proptest! {
         #[test]
         fn no_accepted_address_holds_a_separator(text in "[ -~\r\n]{0,12}@[ -~\r\n]{0,12}\\.com") {
-            if let Ok(address) = text.parse::<Address>() {
+            if let Ok(address) = Address::quoting_legacy(&text) {
                 prop_assert!(!address.as_str().contains([' ', ',', ';', '<', '>', '\r', '\n', ':', '(', ')']));
                 prop_assert_eq!(address.as_str().matches('@').count(), 1);
             }
         }
 
         #[test]
-        fn a_mailbox_header_is_one_ascii_line(name in "\\PC{0,60}") {
-            if let Ok(mailbox) = format!("{name} <a@example.com>").parse::<Mailbox>() {
-                let header = mailbox.to_header();
-                prop_assert!(header.is_ascii() && !header.contains(['\r', '\n']), "{}", header);
-                prop_assert!(header.ends_with("a@example.com") || header.ends_with("<a@example.com>"));
+        fn an_address_that_was_written_is_read_as_the_same(local in "\"?[a-c.+]{1,6}\"?") {
+            if let Ok(address) = Address::quoting_legacy(&format!("{local}@example.com")) {
+                prop_assert_eq!(address.as_str().parse::<Address>(), Ok(address.clone()));
+                prop_assert_eq!(Address::quoting_legacy(address.as_str()), Ok(address));
             }
         }
     }

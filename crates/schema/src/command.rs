@@ -97,6 +97,19 @@ impl BroadcastCommand {
     /// # Errors
     /// Names the field, what is wrong with it and what to do.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
+        let command = Self::stored(body)?;
+        command.content.judge()?;
+        command.from.check().map_err(|reason| ParseError::field("from", reason))?;
+        command.reply_to.as_ref().map_or(Ok(()), Mailbox::check).map_err(|reason| ParseError::field("reply_to", reason))?;
+        Ok(command)
+    }
+
+    /// Reads a body that an issei has judged and kept, perhaps an older one, which had fewer rules: what it
+    /// has begun with is not refused any more.
+    ///
+    /// # Errors
+    /// Names the field, what is wrong with it and what to do.
+    pub fn stored(body: &str) -> Result<Self, ParseError> {
         let command: Self = parse_up_to(1, body, COMMAND_BYTES_MAX)?;
         command.content.check()?;
         if command.canary.is_none() && command.canary_approval != CanaryApproval::default() {

@@ -56,6 +56,22 @@ impl Content {
         Ok(())
     }
 
+    /// Refuses what would be mailed as something else than its author meant. Commands that are in the ledger
+    /// already are not judged again.
+    pub(crate) fn judge(&self) -> Result<(), ParseError> {
+        let Self::Inline { subject, text, html } = self else { return Ok(()) };
+        if text.as_ref().is_none_or(Template::is_blank) && html.as_ref().is_none_or(Template::is_blank) {
+            let reason = "`text` and `html` are empty, so everybody would get an empty mail; check what the app rendered";
+            return Err(ParseError::field("content.inline", reason));
+        }
+        let parts =
+            [("content.inline.subject", Some(subject)), ("content.inline.text", text.as_ref()), ("content.inline.html", html.as_ref())];
+        for (field, part) in parts {
+            part.map_or(Ok(()), Template::check_backslashes).map_err(|reason| ParseError::field(field, reason))?;
+        }
+        Ok(())
+    }
+
     /// The names that the content needs from every recipient. Empty for a stored template, whose
     /// placeholders only SES knows.
     #[must_use]

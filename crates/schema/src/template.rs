@@ -2,6 +2,7 @@
 //! command carries can call a helper or leave a block open when SES renders it.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -46,21 +47,54 @@ impl Template {
         })
     }
 
-    /// The text with `prefix` before each placeholder's name: `{{name}}` becomes `{{html_name}}`.
+    /// The text with something else in each placeholder's place.
     #[must_use]
-    pub fn with_prefix(&self, prefix: &str) -> String {
+    pub fn replaced(&self, with: impl Fn(&Placeholder) -> String) -> String {
         self.0
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => text.clone(),
-                Piece::Placeholder(Placeholder(name)) => format!("{{{{{prefix}{name}}}}}"),
+                Piece::Placeholder(placeholder) => with(placeholder),
             })
             .collect()
     }
 
+    /// Says where a backslash stands before a placeholder. Handlebars, and so SES, would render the
+    /// placeholder itself instead of a value.
+    pub(crate) fn check_backslashes(&self) -> Result<(), String> {
+        let mut at = 0;
+        for pair in self.0.windows(2) {
+            if let [piece, next] = pair {
+                at += piece.to_string().len();
+                if let (Piece::Text(text), Piece::Placeholder(_)) = (piece, next)
+                    && text.ends_with('\\')
+                {
+                    return Err(format!(
+                        "has a backslash before `{next}` at byte {at}, so that SES would mail `{next}` itself; put a blank between them, or write a slash"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing but white space.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.0.iter().all(|piece| matches!(piece, Piece::Text(text) if text.trim().is_empty()))
+    }
+
     /// Says what is wrong with the text between the placeholders.
     pub(crate) fn check_text(&self, check: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
-        check(&self.with_prefix(""))
+        check(&String::from(self.clone()))
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Placeholder(Placeholder(name)) => write!(f, "{{{{{name}}}}}"),
+        }
     }
 }
 
@@ -101,7 +135,7 @@ impl TryFrom<String> for Template {
 
 impl From<Template> for String {
     fn from(template: Template) -> Self {
-        template.with_prefix("")
+        template.0.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -129,12 +163,40 @@ mod tests {
         let template = parse("Dear {{name}}, your {{ car }} is ready, {{name}}").unwrap();
         let names: Vec<_> = template.placeholders().map(Placeholder::as_str).collect();
         assert_eq!(names, ["name", "car", "name"]);
-        assert_eq!(template.with_prefix("html_"), "Dear {{html_name}}, your {{html_car}} is ready, {{html_name}}");
+        let replaced = template.replaced(|name| format!("<{}>", name.as_str()));
+        assert_eq!(replaced, "Dear <name>, your <car> is ready, <name>");
     }
 
     #[test]
     fn nothing_but_a_plain_name_is_a_placeholder() {
-        for bad in ["{{", "{{a", "{{}}", "{{#if a}}", "{{{a}}}", "{{a}}}", "{{a.b}}", "{{> partial}}", "{{1a}}", "{{a{{b}}"] {
+        for bad in [
+            "{{",
+            "{{a",
+            "{{}}",
+            "{{#if a}}",
+            "{{{a}}}",
+            "{{a}}}",
+            "{{a.b}}",
+            "{{> partial}}",
+            "{{1a}}",
+            "{{a{{b}}",
+            "{{&a}}",
+            "{{!a}}",
+            "{{!-- a --}}",
+            "{{~a}}",
+            "{{a~}}",
+            "{{/if}}",
+            "{{^a}}",
+            "{{else if a}}",
+            "{{lookup a b}}",
+            "{{../a}}",
+            "{{@index}}",
+            "{{[a]}}",
+            "{{{{a}}}}",
+            "{{*a}}",
+            "{{\"a\"}}",
+            "{{a\n}}",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("a { b } }} c").is_ok());

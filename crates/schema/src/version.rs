@@ -47,6 +47,8 @@ struct Probe {
 /// The version is looked at first and alone, so that a message from a newer producer is refused
 /// for its version and not for a field that this build has never heard of.
 pub(crate) fn parse_up_to<'a, T: Deserialize<'a>>(newest: u16, body: &'a str, bytes_max: usize) -> Result<T, ParseError> {
+    // Editors and exports put a byte order mark before JSON, which RFC 8259 lets a parser ignore (section 8.1).
+    let body = body.strip_prefix('\u{feff}').unwrap_or(body);
     if body.len() > bytes_max {
         return Err(ParseError::TooLarge { bytes: body.len(), bytes_max });
     }

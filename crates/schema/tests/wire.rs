@@ -104,3 +104,69 @@ fn a_message_of_another_version_is_refused_for_its_version_alone() {
     let error = ChunkMessage::parse("{\"version\": \"1\"}").unwrap_err();
     assert_eq!(error, ParseError::UnknownVersion { version: "\"1\"".to_owned(), newest: 2 });
 }
+
+fn command_with(change: impl FnOnce(&mut serde_json::Value)) -> String {
+    let mut command: serde_json::Value = serde_json::from_str(&read("broadcast-command.v1.example.json")).unwrap();
+    change(&mut command);
+    command.to_string()
+}
+
+#[test]
+fn a_byte_order_mark_before_a_message_is_no_part_of_it() {
+    let plain = command_with(|_| {});
+    let marked = BroadcastCommand::parse(&format!("\u{feff}{plain}")).unwrap();
+    assert_eq!(marked.hash(), BroadcastCommand::parse(&plain).unwrap().hash());
+    let chunk = read("chunk-message.v1.example.json");
+    assert_eq!(ChunkMessage::parse(&format!("\u{feff}{chunk}")), ChunkMessage::parse(&chunk));
+}
+
+#[test]
+fn content_that_would_be_mailed_as_something_else_is_refused_and_one_that_is_kept_already_is_read() {
+    for (content, field, says) in [
+        (serde_json::json!({ "subject": "x", "text": "", "html": "" }), "content.inline", "are empty"),
+        (serde_json::json!({ "subject": "x", "text": " \n", "html": "\u{3000}" }), "content.inline", "are empty"),
+        (serde_json::json!({ "subject": "x", "html": "\r\n" }), "content.inline", "are empty"),
+        (serde_json::json!({ "subject": "x", "text": "home: \\\\server\\{{name}}" }), "content.inline.text", "at byte 15"),
+        (serde_json::json!({ "subject": "\\{{name}}", "text": "x" }), "content.inline.subject", "a backslash before `{{name}}`"),
+        (serde_json::json!({ "subject": "x", "html": "{{a}}\\{{name}}" }), "content.inline.html", "put a blank between"),
+    ] {
+        let body = command_with(|command| command["content"] = serde_json::json!({ "inline": content }));
+        let error = BroadcastCommand::parse(&body).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("field `{field}`:")) && error.contains(says), "{error}");
+        assert!(BroadcastCommand::stored(&body).is_ok(), "{body}");
+    }
+    for content in [
+        serde_json::json!({ "subject": "x", "text": "", "html": "<p>y</p>" }),
+        serde_json::json!({ "subject": "x", "text": "{{body}}" }),
+        serde_json::json!({ "subject": "x", "text": "C:\\ {{name}} \\ end\\" }),
+    ] {
+        let body = command_with(|command| command["content"] = serde_json::json!({ "inline": content }));
+        assert!(BroadcastCommand::parse(&body).is_ok(), "{body}");
+    }
+}
+
+#[test]
+fn a_sender_that_nobody_can_decode_is_refused_with_its_field() {
+    for field in ["from", "reply_to"] {
+        let body = command_with(|command| command[field] = "=?UTF-8?B?!!?= <a@example.com>".into());
+        let error = BroadcastCommand::parse(&body).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("field `{field}`: the display name")), "{error}");
+        assert!(BroadcastCommand::stored(&body).is_ok());
+    }
+}
+
+/// The same command is the same in every version of issei, however its sender is written.
+#[test]
+fn how_a_sender_is_written_stays_part_of_the_hash_as_it_was() {
+    for (from, kept) in [
+        ("Ann <a@example.com>", "Ann <a@example.com>"),
+        ("\"Ann, Inc.\" <a@example.com>", "Ann, Inc. <a@example.com>"),
+        ("一斉 <a@example.com>", "一斉 <a@example.com>"),
+        (r#""Ann \"Nan\"" <a@example.com>"#, r#"Ann \"Nan\ <a@example.com>"#),
+        ("=?UTF-8?B?5LiA5paJ?= <a@example.com>", "=?UTF-8?B?5LiA5paJ?= <a@example.com>"),
+    ] {
+        let command = BroadcastCommand::parse(&command_with(|command| command["from"] = from.into())).unwrap();
+        let body: serde_json::Value = serde_json::from_str(&command.to_body()).unwrap();
+        assert_eq!(body["from"], kept);
+    }
+}

@@ -98,14 +98,22 @@ fn bad(message: impl Into<String>) -> ApiError {
     ApiError::new("BadRequestException", message)
 }
 
-/// Replaces each `{{name}}`; a name without a value is a rendering failure.
+/// Renders as the Handlebars of SES does, as far as plain `{{name}}` goes; a name without a value, and
+/// whatever else Handlebars would make something of, is a rendering failure.
 fn render(text: &str, data: &BTreeMap<String, Value>) -> Option<String> {
     let mut rendered = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
         let (name, after) = after.split_once("}}")?;
+        let name = name.trim();
+        let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !matches!(name, "this" | "true" | "false" | "null" | "undefined" | "else" | "log" | "lookup");
+        if !is_plain || before.ends_with(['\\', '{']) || after.starts_with('}') {
+            return None;
+        }
         rendered.push_str(before);
-        rendered.push_str(data.get(name.trim())?.as_str()?);
+        rendered.push_str(data.get(name)?.as_str()?);
         rest = after;
     }
     rendered.push_str(rest);
@@ -338,5 +346,48 @@ impl State {
             tags: entry.replacement_tags.iter().map(|tag| format!("{}={}", tag.name, tag.value)).collect::<Vec<_>>().join(" "),
         };
         Ok(self.store.keep_mail(&mail)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handlebars::{Handlebars, no_escape};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn by_handlebars(text: &str, data: &BTreeMap<String, Value>) -> Option<String> {
+        let mut handlebars = Handlebars::new();
+        handlebars.set_strict_mode(true);
+        // SES escapes nothing (developer guide, "Using templates to send personalized email").
+        handlebars.register_escape_fn(no_escape);
+        handlebars.render_template(text, data).ok()
+    }
+
+    fn data() -> BTreeMap<String, Value> {
+        [("t0", "<Ann> {{h0}} \\"), ("h0", "&lt;"), ("_a", "")].map(|(name, value)| (name.to_owned(), json!(value))).into()
+    }
+
+    proptest! {
+        /// Where this renders a text, Handlebars renders the same. Where this calls it a failure, it may.
+        #[test]
+        fn a_text_is_rendered_as_handlebars_renders_it(
+            text in "([a-z<>&\"'. \n\\\\}]|あ|\\{\\{ ?(t0|h0|_a) ?\\}\\}|\\{\\{|\\{){0,12}",
+        ) {
+            if let Some(rendered) = render(&text, &data()) {
+                prop_assert_eq!(Some(rendered), by_handlebars(&text, &data()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_handlebars_interprets_is_not_rendered_as_it_stands() {
+        for text in
+            ["\\{{t0}}", "{{{t0}}}", "{{&t0}}", "{{#if t0}}a{{/if}}", "{{> t0}}", "{{! t0}}", "{{~t0}}", "{{t0", "{{missing}}", "{{this}}"]
+        {
+            assert_eq!(render(text, &data()), None, "{text}");
+        }
+        assert_eq!(by_handlebars("\\{{t0}}", &data()), Some("{{t0}}".to_owned()), "the backslash that a command may not have");
+        assert_eq!(by_handlebars("{{missing}}", &data()), None);
     }
 }
