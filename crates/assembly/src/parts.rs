@@ -88,6 +88,7 @@ impl Parts {
             chunk_size: self.settings.chunk_size,
             timing: self.settings.timing(),
             require_rehearsal: self.settings.require_rehearsal,
+            skipped_share_max: self.settings.skipped_share_max,
             close_every: Duration::from_millis(self.settings.close_every_ms),
             traces: traces::HOOKS,
         };

@@ -127,6 +127,9 @@ settings! {
     /// Refuse every broadcast that `issei rehearse` has not rehearsed, with this version, these settings
     /// and at least as many recipients.
     require_rehearsal, "ISSEI_REQUIRE_REHEARSAL": bool = false;
+    /// Skipped rows, as a share of an audience of 20 rows or more, that hold a broadcast before its first send
+    /// when exceeded, until `issei approve`.
+    skipped_share_max, "ISSEI_SKIPPED_SHARE_MAX": f64 = 0.05;
     /// Write metrics for `CloudWatch` to standard output, in embedded metric format.
     metrics, "ISSEI_METRICS": bool = false;
     /// The value of the metrics' one dimension, `Prefix`: the prefix of the stack.
@@ -176,7 +179,11 @@ impl Settings {
         if self.rate_ceiling < 0.0 || !self.rate_ceiling.is_finite() {
             bail!("rate_ceiling is {}; give recipients a second, or 0 for the account's own rate", self.rate_ceiling);
         }
-        for (name, rate) in [("bounce_rate_max", self.bounce_rate_max), ("complaint_rate_max", self.complaint_rate_max)] {
+        for (name, rate) in [
+            ("bounce_rate_max", self.bounce_rate_max),
+            ("complaint_rate_max", self.complaint_rate_max),
+            ("skipped_share_max", self.skipped_share_max),
+        ] {
             if !(0.0..=1.0).contains(&rate) {
                 bail!("{name} is {rate}; give a share from 0 to 1, such as 0.02 for 2 %");
             }

@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Pause(OperateOptions),
     /// Lets a paused broadcast go on.
     Resume(OperateOptions),
-    /// Lets a broadcast go on that holds after its canary.
+    /// Lets a broadcast go on that holds, after its canary or before its first send.
     Approve(OperateOptions),
     /// Ends a broadcast for ever, waits until nothing of it can be sent any more, and says so.
     Stop(StopOptions),
@@ -253,6 +253,10 @@ pub(crate) enum Wanted {
     Delivered,
     Bounced,
     Complained,
+    /// The provider took more than one message for them.
+    AcceptedTwice,
+    /// Not mailed, each with the reason.
+    Skipped,
     /// SES took the message and could not render it.
     RenderFailed,
     /// SES took the message and did not send it, since the address is on its suppression list.

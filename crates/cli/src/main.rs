@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use args::{Cli, Command};
-use commands::{certify, demo, doctor, inspect, operate, rehearse, repair, report, send, serve, setup, status, stop};
+use commands::{certify, demo, doctor, export, inspect, operate, rehearse, repair, report, send, serve, setup, status, stop};
 use issei_assembly::{Settings, enable_metrics, flush_traces, init_logs, say_error};
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
@@ -75,7 +75,7 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::List(options) => inspect::list(&settings, &options, cli.json).await,
         Command::Audit(options) => inspect::audit(&settings, &options, cli.json).await,
         Command::Why(options) => inspect::why(&settings, &options, cli.json).await,
-        Command::Export(options) => inspect::export(&settings, &options).await,
+        Command::Export(options) => export::run(&settings, &options).await,
         Command::Doctor(options) => doctor::run(&settings, &options, cli.json).await,
         Command::Rehearse(options) => rehearse::run(&settings, &options, cli.json).await,
         Command::Report(options) => report::run(&settings, &options).await,

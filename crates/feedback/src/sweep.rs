@@ -63,7 +63,8 @@ impl Feedback {
         let beyond = totals.accepted.max(broadcast.granted).saturating_sub(broadcast.recipients);
         tracing::info!(target: "issei::metrics", in_doubt = totals.in_doubt, accepted_beyond_audience = beyond);
         self.end_if_over_limits(&broadcast, Rates::counted(&totals, proven)).await;
-        if broadcast.broadcast_state == BroadcastState::Holding && broadcast.canary_approval == CanaryApproval::Evidence {
+        let is_canary = broadcast.broadcast_state == BroadcastState::Holding && !broadcast.holds_before_first_send();
+        if is_canary && broadcast.canary_approval == CanaryApproval::Evidence {
             self.approve_if_evident(&broadcast, &tally, proven).await;
         }
         if let Some(seq) = forgotten {

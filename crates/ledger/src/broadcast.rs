@@ -51,6 +51,9 @@ pub struct Broadcast {
     pub in_doubt: InDoubtPolicy,
     pub not_after: Timestamp,
     pub created_at: Timestamp,
+    /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held_before_send: bool,
     pub audit_trail: Vec<AuditEntry>,
     /// Exact totals, written when the broadcast is over.
     #[serde(default)]
@@ -138,6 +141,7 @@ impl Broadcast {
             in_doubt: command.in_doubt,
             not_after: command.not_after,
             created_at: now,
+            held_before_send: false,
             audit_trail: vec![AuditEntry {
                 at: now,
                 actor: command.requested_by.to_string(),
@@ -154,10 +158,26 @@ impl Broadcast {
         self.recipients + self.skipped
     }
 
-    /// Says whether a chunk may be enqueued: while a canary is out, only its own.
+    /// Says whether it holds before its first send, for nothing was ever granted.
+    #[must_use]
+    pub fn holds_before_first_send(&self) -> bool {
+        self.broadcast_state == BroadcastState::Holding && self.held_before_send && self.grant_count == 0
+    }
+
+    /// Says whether a chunk may be enqueued: while a canary is out, only its own, and none before a first
+    /// send that waits for an approval.
     #[must_use]
     pub fn may_enqueue(&self, chunk: u32) -> bool {
+        if self.holds_before_first_send() {
+            return false;
+        }
         self.withheld == 0 || chunk < self.canary_chunks
+    }
+
+    /// The permits of a frozen audience that may be granted at once, and those that its canary keeps back.
+    fn first_permits(&self) -> (u64, u64) {
+        let allowed = if self.canary == 0 { self.recipients } else { self.canary.min(self.recipients) };
+        (allowed, self.recipients - allowed)
     }
 
     /// Says whether every chunk has been put on the queue at least once.
@@ -214,14 +234,20 @@ impl Ledger {
             if !from.may_become(wanted.to) {
                 return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
             }
-            let more = match (from, wanted.to) {
-                (BroadcastState::Paused, BroadcastState::Running) => ", epoch = epoch + :one",
-                (BroadcastState::Holding, BroadcastState::Running) => {
-                    ", epoch = epoch + :one, remaining = remaining + withheld, withheld = :zero"
+            let (more, values) = match (from, wanted.to) {
+                (BroadcastState::Paused, BroadcastState::Running) => (", epoch = epoch + :one", Vec::new()),
+                // Its canary is still to come, and is not approved with this.
+                (BroadcastState::Holding, BroadcastState::Running) if current.holds_before_first_send() => {
+                    let (allowed, withheld) = current.first_permits();
+                    let values = vec![(":allowed", n(allowed)), (":withheld", n(withheld))];
+                    (", epoch = epoch + :one, remaining = :allowed, withheld = :withheld", values)
                 }
-                _ => "",
+                (BroadcastState::Holding, BroadcastState::Running) => {
+                    (", epoch = epoch + :one, remaining = remaining + withheld, withheld = :zero", Vec::new())
+                }
+                _ => ("", Vec::new()),
             };
-            match self.step(&current, &wanted, more, "", Vec::new()).await? {
+            match self.step(&current, &wanted, more, "", values).await? {
                 Ok(after) => return self.closed(after).await,
                 Err(now) => current = now,
             }
@@ -232,14 +258,24 @@ impl Ledger {
     pub async fn finish_enumeration(&self, broadcast: &Broadcast, actor: &Actor) -> Result<Enumerated, LedgerError> {
         let reason =
             format!("audience frozen: {} recipients in {} chunks, {} skipped", broadcast.recipients, broadcast.chunks, broadcast.skipped);
-        let allowed = if broadcast.canary == 0 { broadcast.recipients } else { broadcast.canary.min(broadcast.recipients) };
-        let values = vec![(":allowed", n(allowed)), (":withheld", n(broadcast.recipients - allowed)), (":pages", n(broadcast.pages))];
+        let (allowed, withheld) = broadcast.first_permits();
+        let values = vec![(":allowed", n(allowed)), (":withheld", n(withheld)), (":pages", n(broadcast.pages))];
         let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
         let more = ", remaining = :allowed, withheld = :withheld";
         Ok(match self.step(broadcast, &wanted, more, " AND pages = :pages", values).await? {
             Ok(after) => Enumerated::Running(after),
             Err(now) => Enumerated::Changed(now),
         })
+    }
+
+    /// Ends enumeration with every permit withheld, until an operator approves. Gives the broadcast as it is
+    /// then, where something changed in between too.
+    pub async fn hold_before_send(&self, broadcast: &Broadcast, actor: &Actor, reason: &str) -> Result<Broadcast, LedgerError> {
+        let values = vec![(":withheld", n(broadcast.recipients)), (":true", AttributeValue::Bool(true)), (":pages", n(broadcast.pages))];
+        let wanted = Transition { to: BroadcastState::Holding, actor, reason };
+        let more = ", withheld = :withheld, held_before_send = :true";
+        let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, more, " AND pages = :pages", values).await?;
+        Ok(now)
     }
 
     /// Ends a running broadcast in which nothing is left to do, with its exact totals.

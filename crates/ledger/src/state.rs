@@ -14,7 +14,8 @@ pub enum BroadcastState {
     Running,
     /// No permits are granted until an operator resumes it.
     Paused,
-    /// Its canary is sent, and no permits are granted until an operator approves.
+    /// Its canary is sent, or too many are skipped for its first send, and no permits are granted until an
+    /// operator approves.
     Holding,
     /// No permits are granted ever again; those already granted may still be used until they expire.
     Stopping,
@@ -29,6 +30,7 @@ const STEPS: &[(BroadcastState, BroadcastState, &str)] = {
     use BroadcastState::{Complete, Enumerating, Holding, Paused, Running, Stopped, Stopping};
     &[
         (Enumerating, Running, "the audience is frozen and within the budget"),
+        (Enumerating, Holding, "the audience is frozen, and too large a share of it is skipped: nothing was permitted yet"),
         (Enumerating, Stopped, "refused or stopped before the first permit, so nothing can be outstanding"),
         (Running, Paused, "an operator, or the provider refuses everything for a reason that will not pass by itself"),
         (Running, Holding, "the canary is sent"),

@@ -39,6 +39,8 @@ pub struct RecipientOutcome {
     pub outcome: Option<Outcome>,
     /// What the provider's events say.
     pub events: Vec<EventKind>,
+    /// More than one message of theirs is known to be accepted.
+    pub accepted_twice: bool,
 }
 
 impl Tally {
@@ -189,11 +191,13 @@ impl Ledger {
                 let known: Vec<Outcome> =
                     found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes).into_iter().flat_map(crate::Outcomes::iter).collect();
                 let feedback = feedback.get(chunk).cloned().unwrap_or_default();
+                let twice = feedback.accepted_twice(found.get(&(id.clone(), *chunk)).unwrap_or(&Chunk::Absent));
                 outcomes.extend(recipients.iter().enumerate().map(|(at, recipient)| RecipientOutcome {
                     recipient: recipient.clone(),
                     chunk: *chunk,
                     outcome: known.get(at).map(|outcome| feedback.settle(at, *outcome)),
                     events: feedback.kinds(at).collect(),
+                    accepted_twice: twice.contains(&at),
                 }));
             }
         }

@@ -118,8 +118,12 @@ impl Producer {
             BroadcastState::Running if broadcast.withheld > 0 && self.canary_is_settled(&broadcast, open_are_over).await? => {
                 self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
             }
-            // The canary was approved just now.
-            BroadcastState::Running if broadcast.canary > 0 && broadcast.withheld == 0 && !broadcast.is_enqueued() => {
+            // The canary was approved just now, or its first send, of which nothing is enqueued yet.
+            BroadcastState::Running
+                if !broadcast.is_enqueued()
+                    && (broadcast.canary > 0 || broadcast.held_before_send)
+                    && (broadcast.withheld == 0 || broadcast.held_before_send && broadcast.grant_count == 0 && still_for.is_zero()) =>
+            {
                 self.enqueue(broadcast, &never()).await?;
             }
             BroadcastState::Running if broadcast.is_enqueued() => {

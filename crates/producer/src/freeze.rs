@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::row::{Judged, Needed, judge, quotable};
 use crate::service::{Producer, ProducerError};
+use crate::skipping::Objection;
 use crate::source::{Row, Source, size_of};
 
 /// A page with what it says of the source.
@@ -53,6 +54,18 @@ impl Producer {
                 if let Some(reason) = self.lacks_rehearsal(&broadcast).await? {
                     broadcast = self.refuse(&broadcast, &reason).await?;
                     continue;
+                }
+                match self.objection(&broadcast).await? {
+                    None => {}
+                    Some(Objection::Nobody(reason)) => {
+                        broadcast = self.refuse(&broadcast, &reason).await?;
+                        continue;
+                    }
+                    Some(Objection::TooManySkipped(reason)) => {
+                        tracing::warn!(reason, "the broadcast holds before its first send");
+                        broadcast = self.ledger.hold_before_send(&broadcast, self.incarnation.actor(), &reason).await?;
+                        continue;
+                    }
                 }
                 broadcast = match self.ledger.finish_enumeration(&broadcast, self.incarnation.actor()).await? {
                     Enumerated::Running(after) => {

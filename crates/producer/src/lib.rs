@@ -13,12 +13,13 @@ mod freeze;
 mod repair;
 mod row;
 mod service;
+mod skipping;
 mod slices;
 mod source;
 #[cfg(feature = "simulation")]
 mod survey;
 
-pub use audience::{AudienceConfig, KeyType};
+pub use audience::{AudienceConfig, KeyType, LegacyLocalParts};
 pub use command::{Refusal, check_command};
 pub use repair::{Repair, RepairError, Repairer};
 pub use service::{Options, Producer, ProducerError};

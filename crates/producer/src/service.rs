@@ -31,6 +31,8 @@ pub struct Options {
     pub timing: Timing,
     /// Only what was rehearsed at least at its size may begin.
     pub require_rehearsal: bool,
+    /// A larger share of skipped rows holds a broadcast before its first send.
+    pub skipped_share_max: f64,
     /// How often running broadcasts are looked at, to end those that are done.
     pub close_every: Duration,
     pub traces: Traces,

@@ -45,6 +45,9 @@ pub(crate) fn during(broadcast: &Broadcast, cloud: &Cloud) -> Result<(), Broken>
     if broadcast.recipients > broadcast.max_recipients {
         return broken("I5", format!("{} recipients frozen, {} allowed", broadcast.recipients, broadcast.max_recipients));
     }
+    if broadcast.holds_before_first_send() && (cloud.accepted() > 0 || broadcast.remaining + broadcast.granted > 0) {
+        return broken("I5", format!("it holds before its first send, and {} were accepted", cloud.accepted()));
+    }
     if cloud.accepted() > broadcast.recipients {
         return broken("I5", format!("{} accepted of an audience of {}", cloud.accepted(), broadcast.recipients));
     }

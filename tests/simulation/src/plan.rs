@@ -48,6 +48,8 @@ pub(crate) enum WhenHanging {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) users: i64,
+    /// Rows without an address: so many that the broadcast holds before its first send.
+    pub(crate) unmailable: i64,
     pub(crate) page_size: usize,
     pub(crate) chunk_size: u32,
     pub(crate) producers: usize,
@@ -132,6 +134,7 @@ impl Plan {
     pub(crate) fn calm() -> Self {
         Self {
             users: 10,
+            unmailable: 0,
             page_size: 4,
             chunk_size: 2,
             producers: 1,
@@ -215,8 +218,11 @@ impl Plan {
             deeds.push((within(&dice), deed));
         }
         deeds.sort_by_key(|(at, _)| *at);
+        // Drawn apart, so that the other draws of a seed stay what they were.
+        let unmailable = if Dice::seeded(!seed).chance(0.1) { 20 } else { 0 };
         Self {
             users,
+            unmailable,
             page_size: small(1, 5),
             chunk_size: u32::try_from(small(1, 4)).unwrap_or(1),
             producers,

@@ -84,6 +84,7 @@ impl World {
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &TIMING).await;
         let users = MemoryTable::default();
         (0..plan.users).for_each(|user| users.put(user, Some(&address(user))));
+        (0..plan.unmailable).for_each(|user| users.put(1_000 + user, None));
         let audience =
             AudienceConfig { key: "id".to_owned(), address: "email".to_owned(), memory: Some(users.clone()), ..AudienceConfig::default() };
         let audiences = [("users".to_owned(), audience)].into();
@@ -204,6 +205,7 @@ impl World {
                 chunk_size: self.plan.chunk_size,
                 timing: TIMING,
                 require_rehearsal: false,
+                skipped_share_max: 0.05,
                 close_every: self.plan.close_every,
                 traces: Traces::NONE,
             };

@@ -30,6 +30,7 @@ pub struct WorldOptions {
     pub max_receives: u32,
     pub seed: u64,
     pub max_failures_in_a_row: u32,
+    pub skipped_share_max: f64,
     pub timing: Timing,
     pub limits: Limits,
     pub rules: Rules,
@@ -48,6 +49,7 @@ impl Default for WorldOptions {
             max_receives: 10,
             seed: 1,
             max_failures_in_a_row: 10,
+            skipped_share_max: 0.05,
             limits: Limits { bounce_rate_max: 0.02, complaint_rate_max: 0.0005, recipients_min: 1_000, events_min: 5 },
             rules: Rules { wait: Duration::from_hours(1), neighbours_min: 20 },
             reads: ChunkVersion::NEWEST,
@@ -140,6 +142,7 @@ impl World {
             chunk_size: self.options.chunk_size,
             timing: self.options.timing,
             require_rehearsal: false,
+            skipped_share_max: self.options.skipped_share_max,
             close_every: Duration::from_millis(50),
             traces: self.options.traces,
         };

@@ -1,16 +1,16 @@
-//! `issei list`, `audit`, `why` and `export`: reading the ledger for people.
+//! `issei list`, `audit` and `why`: reading the ledger for people.
 //!
-//! The last two print addresses, since that is what they are asked for. Nothing here writes anything.
+//! The last prints addresses, since that is what it is asked for. Nothing here writes anything.
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, EventKind, Ledger, Outcome, RecipientOutcome};
-use issei_schema::BroadcastId;
+use issei_schema::{Address, BroadcastId};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::Ended;
-use crate::args::{AuditOptions, ExportFormat, ExportOptions, ListOptions, Wanted, WhyOptions};
+use crate::args::{AuditOptions, ListOptions, WhyOptions};
 
 pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -78,9 +78,12 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
     let mut found = Vec::new();
+    // However it is written, since the ledger has one spelling of each mailbox.
+    let address = Address::quoting_legacy(&options.recipient);
+    let wanted = address.as_ref().map_or(options.recipient.as_str(), Address::as_str);
     for seq in 0..broadcast.pages {
         let page = ledger.page(&options.id, seq).await?;
-        let is_wanted = |key: &str, address: &str| key == options.recipient || address.eq_ignore_ascii_case(&options.recipient);
+        let is_wanted = |key: &str, address: &str| key == options.recipient || address.eq_ignore_ascii_case(wanted);
         for (chunk, recipients) in page.chunks() {
             for (at, recipient) in recipients.iter().enumerate() {
                 if is_wanted(recipient.key.as_str(), recipient.address.as_str()) {
@@ -89,8 +92,7 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
             }
         }
         if let Some(skipped) = page.skipped().iter().find(|skipped| skipped.key == options.recipient) {
-            let reason = serde_json::to_value(skipped.reason)?;
-            let reason = reason.as_str().unwrap_or_default();
+            let reason = skipped.reason;
             say(&if as_json {
                 json!({ "broadcast_id": options.id, "key": skipped.key, "page": seq, "skipped": reason }).to_string()
             } else {
@@ -165,54 +167,13 @@ fn print(why: &Why) {
     say(&format!("events    {}", if events.is_empty() { "none".to_owned() } else { events.join(", ") }));
 }
 
-pub(crate) async fn export(settings: &Settings, options: &ExportOptions) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
-    let ledger = parts.ledger();
-    let broadcast = ledger.broadcast(&options.id).await?;
-    let mut csv = csv::Writer::from_writer(std::io::stdout());
-    if options.format == ExportFormat::Csv {
-        csv.write_record(["key", "address", "outcome"])?;
-    }
-    // Page by page, so that memory stays flat.
-    for seq in 0..broadcast.pages {
-        for recipient in ledger.page_outcomes(&options.id, seq).await?.iter().filter(|recipient| options.outcome.is_of(recipient)) {
-            let (key, address) = (recipient.recipient.key.as_str(), recipient.recipient.address.as_str());
-            let outcome = recipient.outcome.map(name_of);
-            match options.format {
-                ExportFormat::Jsonl => say(&json!({ "key": key, "address": address, "outcome": outcome }).to_string()),
-                ExportFormat::Csv => csv.write_record([key, address, outcome.unwrap_or("")])?,
-            }
-        }
-        csv.flush()?;
-    }
-    Ok(Ended::Well)
-}
-
 /// An outcome by its word in the docs.
-fn name_of(outcome: Outcome) -> &'static str {
+pub(super) fn name_of(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Open => "open",
         Outcome::Accepted => "accepted",
         Outcome::Rejected => "rejected",
         Outcome::Retryable => "retryable",
         Outcome::InDoubt => "in_doubt",
-    }
-}
-
-impl Wanted {
-    fn is_of(self, recipient: &RecipientOutcome) -> bool {
-        let has = |kind| recipient.events.contains(&kind);
-        match self {
-            Self::Accepted => recipient.outcome == Some(Outcome::Accepted),
-            Self::Rejected => recipient.outcome == Some(Outcome::Rejected),
-            Self::InDoubt => matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)),
-            Self::Missing => matches!(recipient.outcome, None | Some(Outcome::Retryable)),
-            Self::Delivered => has(EventKind::Delivered),
-            Self::Bounced => has(EventKind::Bounced),
-            Self::Complained => has(EventKind::Complained),
-            Self::RenderFailed => has(EventKind::RenderFailed),
-            Self::Suppressed => has(EventKind::Suppressed),
-            Self::Delayed => has(EventKind::Delayed),
-        }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod certify;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod operate;
 pub(crate) mod rehearse;

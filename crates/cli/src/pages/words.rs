@@ -46,7 +46,7 @@ words! {
     enumerating: "enumerating", "宛先の確定中";
     running: "running", "送信中";
     paused: "paused", "一時停止中";
-    holding: "holding after the canary", "先行送信後の承認待ち";
+    holding: "holding for an approval", "承認待ち";
     stopping: "stopping", "停止処理中";
     stopped: "stopped", "停止済み";
     complete: "complete", "完了";
@@ -90,8 +90,8 @@ words! {
     pause_hint: "No more permits until it is resumed.", "再開するまで新しい送信許可を出しません。";
     resume: "Resume", "再開";
     resume_hint: "Permits are granted again.", "送信許可を再び出します。";
-    approve: "Approve the canary", "先行送信を承認";
-    approve_hint: "The rest of the audience is sent to.", "残りの宛先へ送信します。";
+    approve: "Approve", "送信を承認";
+    approve_hint: "The rest of the audience is sent to; before a first send, its canary where there is one.", "残りの宛先へ送信します。最初の送信前であれば、まず先行送信(指定がある場合)を行います。";
     stop_all: "Stop everything", "すべて停止";
     stop_all_hint: "Ends every broadcast, and refuses new ones until `issei open`.", "すべての一斉送信を終了し、`issei open` まで新規を受け付けません。";
     reason: "Reason (for the audit trail)", "理由(監査証跡に残ります)";

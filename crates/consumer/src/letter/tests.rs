@@ -37,7 +37,7 @@ fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
             send: Duration::from_secs(20),
             permit_life: Duration::from_secs(30),
             ledger: Duration::from_secs(20),
-            lease: Duration::from_secs(60),
+            lease: Duration::from_mins(1),
             handler: Duration::from_secs(70),
             visibility: Duration::from_secs(500),
             request_lifetime: Duration::ZERO,
@@ -122,7 +122,7 @@ proptest! {
     ) {
         let names: Vec<&String> = row.keys().collect();
         let part = |from: usize| -> String {
-            words.iter().enumerate().map(|(at, word)| format!("{word}{{{{{}}}}}", names[(from + at * 3) % names.len()])).collect()
+            words.iter().enumerate().map(|(at, word)| [word, "{{", names[(from + at * 3) % names.len()].as_str(), "}}"].concat()).collect::<Vec<_>>().concat()
         };
         let (subject, text, html) = (part(0), part(1), part(2));
         let row = Recipient { data: row.clone(), ..recipient(&[]) };

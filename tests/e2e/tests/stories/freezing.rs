@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, SkipReason};
-use issei_sim::{Fault, Rule};
+use issei_ledger::{BroadcastState, SkipReason, Transition};
+use issei_producer::LegacyLocalParts;
+use issei_sim::{Account, EventRule, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +41,8 @@ async fn rows_that_come_and_go_meanwhile_move_nobody_into_two_chunks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_cannot_be_mailed_are_recorded_with_their_reason() {
-    let world = World::new(small()).await;
+    // More than an operator should let pass, and here nobody asks.
+    let world = World::new(WorldOptions { skipped_share_max: 1.0, ..small() }).await;
     for (id, email, name) in [
         (101, "NULL", "'x'"),
         (102, "''", "'x'"),
@@ -50,12 +52,13 @@ async fn rows_that_cannot_be_mailed_are_recorded_with_their_reason() {
         (106, "'ok106@example.com'", "NULL"),
         (107, "'ok107@example.com'", "char(7)"),
         (108, "'ok108@example.com'", "replace(hex(zeroblob(10000)), '00', 'xx')"),
+        (109, "'a..b@docomo.example.jp'", "'x'"),
     ] {
         world.users.execute(&format!("INSERT INTO users VALUES ({id}, {email}, {name})")).await;
     }
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_to_the_end("terms").await;
-    assert_eq!((broadcast.recipients, broadcast.skipped, broadcast.audience_size()), (50, 8, 58));
+    assert_eq!((broadcast.recipients, broadcast.skipped, broadcast.audience_size()), (50, 9, 59));
     let mut skipped = Vec::new();
     for seq in 0..broadcast.pages {
         let page = world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap();
@@ -72,9 +75,91 @@ async fn rows_that_cannot_be_mailed_are_recorded_with_their_reason() {
             (106, SkipReason::DataMissing),
             (107, SkipReason::ControlCharacter),
             (108, SkipReason::DataTooLarge),
+            (109, SkipReason::LegacyLocalPart),
         ]
     );
     assert_eq!(world.cloud.accepted(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audience_of_which_nobody_can_be_mailed_is_stopped_with_its_reason_and_never_complete() {
+    for (statement, says) in [
+        (
+            "UPDATE users SET email = CASE WHEN id = 1 THEN NULL ELSE 'nobody' END",
+            "all 3 rows of the audience `users` were skipped, most often bad_address (2 bad_address, 1 no_address); nothing was sent",
+        ),
+        ("DELETE FROM users", "the audience `users` has no rows; nothing was sent"),
+    ] {
+        let world = World::new(WorldOptions { users: 3, ..small() }).await;
+        world.users.execute(statement).await;
+        world.post_command(&command("terms", |_| {})).await;
+        let broadcast = world.run_to_the_end("terms").await;
+        assert_eq!(broadcast.broadcast_state, BroadcastState::Stopped);
+        let last = broadcast.audit_trail.last().unwrap();
+        assert!(last.reason.starts_with(says) && last.reason.contains("with a new broadcast_id"), "{}", last.reason);
+    }
+}
+
+/// An eighth of the audience can't be mailed, whether it has a canary or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_skipped_rows_hold_a_broadcast_before_its_first_send_until_it_is_approved() {
+    for canary in [None, Some(12)] {
+        let world = World::new(small()).await;
+        world.users.execute("UPDATE users SET email = NULL WHERE id % 8 = 0").await;
+        world.post_command(&command("terms", |body| body["canary"] = serde_json::json!(canary))).await;
+        let held = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+        assert!(held.holds_before_first_send());
+        assert_eq!((held.recipients, held.remaining, held.withheld, world.cloud.accepted()), (44, 0, 44, 0));
+        assert_eq!(world.queue("chunks").await.depths().await.unwrap(), [0, 0, 0], "nothing is enqueued that can't be sent");
+        let reason = &held.audit_trail.last().unwrap().reason;
+        let says = "6 of 50 rows of the audience `users` were skipped, 12.0 % where skipped_share_max is 5.0 %, most often no_address (6 no_address)";
+        assert!(reason.starts_with(says) && reason.contains("`issei approve terms` sends to the other 44"), "{reason}");
+        approve(&world).await;
+        if let Some(canary) = canary {
+            // What was approved is the audience, and not what its canary will show.
+            let held = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+            assert_eq!((held.withheld, world.cloud.accepted(), held.holds_before_first_send()), (44 - canary, canary, false));
+            approve(&world).await;
+        }
+        world.cloud.show_all_messages();
+        let broadcast = world.run_to_the_end("terms").await;
+        assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
+        judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_skipped_rows_of_a_small_audience_hold_nothing() {
+    let world = World::new(WorldOptions { users: 19, ..small() }).await;
+    world.users.execute("UPDATE users SET email = NULL WHERE id % 2 = 0").await;
+    world.post_command(&command("terms", |_| {})).await;
+    assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+}
+
+async fn approve(world: &World) {
+    let (id, actor) = ("terms".parse().unwrap(), "an operator".parse().unwrap());
+    let wanted = Transition { to: BroadcastState::Running, actor: &actor, reason: "the table is known to be so" };
+    world.ledger().transition(&id, wanted).await.unwrap();
+}
+
+/// Carriers gave `a..b@` out, and an event may name it with quotes or without.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_a_carrier_gave_out_is_mailed_in_quotes_and_suppressed_however_it_is_written() {
+    let events = Events { queue: Some("feedback".to_owned()), ..Events::default() };
+    let mut world = World::new(WorldOptions { account: Account { events, ..Account::default() }, ..small() }).await;
+    world.cloud.configure(|account| {
+        account.events.rules = vec![EventRule { address: "a..b".to_owned(), event: "Bounce".to_owned() }];
+    });
+    world.users.execute("UPDATE users SET email = 'a..b@docomo.example.jp' WHERE id = 1").await;
+    world.audiences.get_mut("users").unwrap().legacy_local_parts = LegacyLocalParts::Quote;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    assert_eq!(judge(&world.cloud, "terms").accepted.get("\"a..b\"@docomo.example.jp"), Some(&1));
+    world.take_events().await;
+    world.users.execute("UPDATE users SET email = '\"A..b\"@docomo.example.jp' WHERE id = 1").await;
+    world.post_command(&command("second", |_| {})).await;
+    let second = world.run_to_the_end("second").await;
+    assert_eq!((second.recipients, second.skipped), (49, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
