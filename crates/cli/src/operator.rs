@@ -15,7 +15,11 @@ pub(crate) async fn actor(parts: &Parts) -> anyhow::Result<Actor> {
             format!("{user} on {}", host())
         }
     };
-    Actor::try_from(name).map_err(anyhow::Error::msg)
+    // Nobody is kept from stopping something by a name that can't be written down.
+    Actor::try_from(name).or_else(|reason| {
+        tracing::warn!(reason, "your name can't stand in an audit trail; it says `an operator`");
+        "an operator".parse().map_err(anyhow::Error::msg)
+    })
 }
 
 /// What the deployment is judged by.

@@ -93,7 +93,7 @@ impl Consumer {
                 }
                 Claimed::Ours(mut claim) => {
                     let epoch = permit.epoch();
-                    self.untold.add_permitted(id, recipients);
+                    self.telling.note(id, |progress| progress.permitted += recipients);
                     let sent = self.send(permit, &mut claim, chunk, &known.letter, ready).await;
                     return Ok(self.settle(delivery, seen.attempts() + 1, epoch, &mut claim, &positions, sent).await);
                 }
@@ -121,7 +121,7 @@ impl Consumer {
             // The claim stands unconfirmed and will read as in doubt; the message finds that out.
             return After::Hide(self.options.timing.lease);
         };
-        self.untold.add(id, positions, &outcomes);
+        self.telling.note(id, |progress| progress.add(positions, &outcomes));
         if sent.slow_down {
             self.rate.slow_down(self.dice.jitter(Duration::from_secs(1)));
         }

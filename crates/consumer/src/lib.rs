@@ -12,7 +12,6 @@ mod chunk;
 mod classify;
 mod letter;
 mod permits;
-mod progress;
 mod rate;
 mod refusal;
 mod send;

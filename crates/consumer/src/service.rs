@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Incarnation, Ledger};
+use issei_ledger::{Incarnation, Ledger, Telling};
 use issei_schema::{ChunkMessage, ChunkVersion, Traces};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -19,7 +19,6 @@ use crate::after::{self, After};
 use crate::broadcasts::Broadcasts;
 use crate::chunk::Delivery;
 use crate::permits::Permits;
-use crate::progress::{TELL_EVERY, Untold};
 use crate::rate::Rate;
 use crate::refusal::Refusals;
 
@@ -29,6 +28,10 @@ const POLL: Duration = Duration::from_secs(20);
 const RECEIVE_MAX: usize = 10;
 /// Chunks that are read with one call: `BatchGetItem` takes a hundred keys (API reference).
 const READ_MAX: usize = 100;
+
+/// How often the ledger is told how far this consumer has come: often enough for people who watch, and a
+/// small share of the requests.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// How the consumer works.
 #[derive(Clone)]
@@ -61,7 +64,7 @@ pub struct Consumer {
     pub(crate) broadcasts: Broadcasts,
     pub(crate) permits: Permits,
     pub(crate) rate: Rate,
-    pub(crate) untold: Untold,
+    pub(crate) telling: Telling,
     pub(crate) failures: Failures,
     pub(crate) refusals: Refusals,
 }
@@ -92,12 +95,11 @@ impl Consumer {
         incarnation: Incarnation,
         options: Options,
     ) -> Arc<Self> {
-        let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
         Arc::new(Self {
             broadcasts: Broadcasts::new(ledger.clone(), clock.clone()),
             permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing),
             rate: Rate::new(ledger.clone(), ses.clone(), clock.clone(), options.rate_ceiling),
-            untold: Untold::new(ledger.clone(), shard),
+            telling: Telling::new(ledger.clone(), &incarnation),
             failures: Failures::default(),
             refusals: Refusals::default(),
             queue,
@@ -131,7 +133,7 @@ impl Consumer {
         let telling = aside.spawn(async move {
             loop {
                 tokio::time::sleep(TELL_EVERY).await;
-                consumer.untold.tell().await;
+                consumer.telling.tell().await;
                 consumer.permits.return_idle().await;
             }
         });
@@ -140,7 +142,7 @@ impl Consumer {
         // The last deletions go out before the end.
         while aside.join_next().await.is_some() {}
         self.permits.return_all().await;
-        self.untold.tell().await;
+        self.telling.tell().await;
     }
 
     async fn receive(self: &Arc<Self>, shutdown: &CancellationToken, decide: mpsc::Sender<(Message, After)>) {
@@ -217,7 +219,7 @@ impl Consumer {
         }
         let again = after::carry_out_for_source(&self.queue, decided).await;
         self.permits.return_all().await;
-        self.untold.tell().await;
+        self.telling.tell().await;
         again
     }
 

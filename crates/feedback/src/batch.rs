@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::{StreamExt, stream};
 use issei_aws::{Message, chain};
-use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Merged, Progress, Suppression, Tally, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Merged, Suppression, Tally, Transition};
 use issei_schema::{Address, BroadcastId, InDoubtPolicy};
 
 use crate::breaker::{self, Rates};
@@ -84,7 +84,6 @@ impl Feedback {
             .buffer_unordered(WRITES_AT_ONCE)
             .collect()
             .await;
-        let mut progress: BTreeMap<BroadcastId, Progress> = BTreeMap::new();
         let mut settled: BTreeMap<BroadcastId, Vec<(u32, Merged, Vec<usize>)>> = BTreeMap::new();
         for (id, chunk, merged, numbers) in merged {
             match merged {
@@ -94,7 +93,7 @@ impl Feedback {
                     if let Some(Ok(Some(broadcast))) = known.get(&id) {
                         self.end_if_accepted_twice(broadcast, chunk, &twice).await;
                     }
-                    progress.entry(id).or_default().add_feedback(&merged);
+                    self.telling.note(&id, |progress| progress.add_feedback(&merged));
                 }
                 Err(error) => {
                     tracing::warn!(%error, broadcast.id = %id, chunk.seq = chunk, "events can't be written down now; they come again");
@@ -102,16 +101,17 @@ impl Feedback {
                 }
             }
         }
-        for (id, chunks) in settled {
-            let Some(Ok(Some(broadcast))) = known.get(&id) else { continue };
-            if let Err(error) = self.tell_of_totals(broadcast, &chunks).await {
+        for (id, chunks) in &settled {
+            let Some(Ok(Some(broadcast))) = known.get(id) else { continue };
+            if let Err(error) = self.tell_of_totals(broadcast, chunks).await {
                 tracing::warn!(%error, broadcast.id = %id, "the totals can't be written anew now; these events come again");
                 chunks.iter().for_each(|(_, _, numbers)| set(&mut handled, numbers, &Handled::Again));
             }
         }
-        for (id, progress) in progress {
-            if let Some(Ok(Some(broadcast))) = known.get(&id) {
-                self.count(broadcast, progress).await;
+        self.telling.tell().await;
+        for id in settled.keys() {
+            if let Some(Ok(Some(broadcast))) = known.get(id) {
+                self.break_circuit(broadcast).await;
             }
         }
         handled
@@ -173,12 +173,9 @@ impl Feedback {
         Ok(())
     }
 
-    /// Counts for people to watch, and the circuit breaker that goes by them.
-    async fn count(&self, broadcast: &Broadcast, progress: Progress) {
+    /// The circuit breaker, which goes by the counts that people watch.
+    async fn break_circuit(&self, broadcast: &Broadcast) {
         let id = &broadcast.broadcast_id;
-        if let Err(error) = self.ledger.add_progress(id, self.shard, progress).await {
-            tracing::warn!(%error, broadcast.id = %id, "progress can't be told; the counts that people watch will lag, the ledger does not");
-        }
         match self.ledger.progress(id).await {
             Ok(about) if self.breaker.asks(&self.options.limits, id, Rates::told(&about)) => {
                 if let Err(error) = self.count_exactly(broadcast, Rates::told(&about)).await {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Incarnation, Ledger};
+use issei_ledger::{Incarnation, Ledger, Telling};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Handled;
@@ -41,8 +41,7 @@ pub struct Feedback {
     pub(crate) incarnation: Incarnation,
     pub(crate) options: Options,
     pub(crate) breaker: Breaker,
-    /// Which of the progress items this process writes to.
-    pub(crate) shard: u32,
+    pub(crate) telling: Telling,
 }
 
 impl Feedback {
@@ -58,8 +57,8 @@ impl Feedback {
         incarnation: Incarnation,
         options: Options,
     ) -> Self {
-        let shard = u32::try_from(dice.below(u64::from(u32::MAX))).unwrap_or(0);
-        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker: Breaker::default(), shard }
+        let telling = Telling::new(ledger.clone(), &incarnation);
+        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker: Breaker::default(), telling }
     }
 
     /// This run of the service.

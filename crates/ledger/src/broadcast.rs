@@ -200,15 +200,20 @@ impl Ledger {
 
     /// The broadcasts that are not over.
     pub async fn open_broadcasts(&self) -> Result<Vec<BroadcastId>, LedgerError> {
+        Ok(readable(self.listed(OPEN).await?))
+    }
+
+    /// The broadcasts that are not over, and what stands among them and is none.
+    pub async fn open_entries(&self) -> Result<Vec<Result<BroadcastId, LedgerError>>, LedgerError> {
         self.listed(OPEN).await
     }
 
     /// Every broadcast that there ever was, by id.
     pub async fn known_broadcasts(&self) -> Result<Vec<BroadcastId>, LedgerError> {
-        self.listed(KNOWN).await
+        Ok(readable(self.listed(KNOWN).await?))
     }
 
-    async fn listed(&self, list: &'static str) -> Result<Vec<BroadcastId>, LedgerError> {
+    async fn listed(&self, list: &'static str) -> Result<Vec<Result<BroadcastId, LedgerError>>, LedgerError> {
         let (mut ids, mut after) = (Vec::new(), None);
         loop {
             let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
@@ -216,7 +221,7 @@ impl Ledger {
             let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let id = item.get("sk").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
-                ids.push(BroadcastId::try_from(id).map_err(|reason| LedgerError::corrupt(list, reason))?);
+                ids.push(BroadcastId::try_from(id.clone()).map_err(|reason| LedgerError::corrupt(format!("{list} {id}"), reason)));
             }
             after = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if after.is_none() {
@@ -228,9 +233,28 @@ impl Ledger {
     /// One conditional write that takes the broadcast from one state to another, with the actor
     /// and the reason in its audit trail. Refused where the step is not in the table.
     pub async fn transition(&self, id: &BroadcastId, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
+        let Transition { to, actor, reason } = wanted;
+        self.take_step(id, actor, reason, |_| to).await
+    }
+
+    /// Ends a broadcast for ever, from whatever state it is in when the write comes to it. Before the
+    /// first permit there is nothing to wait for. Refused where it is ending or over already.
+    pub async fn end(&self, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Broadcast, LedgerError> {
+        let to = |from| if from == BroadcastState::Enumerating { BroadcastState::Stopped } else { BroadcastState::Stopping };
+        self.take_step(id, actor, reason, to).await
+    }
+
+    async fn take_step(
+        &self,
+        id: &BroadcastId,
+        actor: &Actor,
+        reason: &str,
+        to: impl Fn(BroadcastState) -> BroadcastState,
+    ) -> Result<Broadcast, LedgerError> {
         let mut current = self.broadcast(id).await?;
         loop {
             let from = current.broadcast_state;
+            let wanted = Transition { to: to(from), actor, reason };
             if !from.may_become(wanted.to) {
                 return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
             }
@@ -399,4 +423,9 @@ impl Ledger {
         }
         Ok(broadcast)
     }
+}
+
+/// What is no id in a list must not keep the broadcasts beside it from being looked after.
+fn readable(listed: Vec<Result<BroadcastId, LedgerError>>) -> Vec<BroadcastId> {
+    listed.into_iter().filter_map(|id| id.inspect_err(|error| tracing::error!(%error, "an entry of a list is no broadcast")).ok()).collect()
 }

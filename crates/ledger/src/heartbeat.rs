@@ -70,6 +70,11 @@ impl Incarnation {
         &self.actor
     }
 
+    /// What tells this run from every other.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The version and the digest of the settings, which a rehearsal must have had too.
     #[must_use]
     pub fn version_and_settings(&self) -> (&str, &str) {

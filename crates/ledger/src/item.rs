@@ -31,8 +31,9 @@ impl Key {
         Self { pk: format!("b#{id}"), sk: "command".to_owned() }
     }
 
-    pub(crate) fn progress(id: &BroadcastId, shard: u32) -> Self {
-        Self { pk: format!("b#{id}"), sk: format!("progress#{shard:02}") }
+    /// `run` is the token of one run of a service.
+    pub(crate) fn progress(id: &BroadcastId, run: &str) -> Self {
+        Self { pk: format!("b#{id}"), sk: format!("{PROGRESS}{run}") }
     }
 
     /// Seconds of the epoch have ten digits until the year 2286, so they sort as text.
@@ -117,7 +118,8 @@ impl Key {
 pub(crate) const OPEN: &str = "open";
 pub(crate) const KNOWN: &str = "known";
 pub(crate) const TOLD: &str = "told";
-/// What the sort keys of a broadcast's timeline begin with.
+/// What the sort keys of a broadcast's progress begin with, and those of its timeline.
+pub(crate) const PROGRESS: &str = "progress#";
 pub(crate) const MOMENT: &str = "timeline#";
 
 pub(crate) fn shard(id: &BroadcastId, shard: u32) -> String {

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | broadcast | `b#ID` | `broadcast` | [`broadcast`] |
 //! | command | `b#ID` | `command` | [`broadcast`] |
-//! | progress | `b#ID` | `progress#NN` | [`progress`] |
+//! | progress of a run of a service | `b#ID` | `progress#TOKEN` | [`progress`] |
 //! | timeline | `b#ID` | `timeline#SECOND` | [`progress`] |
 //! | page | `b#ID#SHARD` | `page#SEQ` | [`page`] |
 //! | chunk | `b#ID#SHARD` | `chunk#SEQ` | [`chunk`] |
@@ -60,7 +60,7 @@ pub use outcome::{Outcome, Outcomes};
 pub use page::{Frozen, Page, PageBuilder, SkipReason, Skipped};
 pub use permit::{Block, Granted, Permit};
 pub use probe::{PROBE_TAG, ProbeToken};
-pub use progress::{Moment, Progress};
+pub use progress::{Moment, Progress, Telling};
 pub use rate::{Slot, SlotRequest};
 pub use register::Registered;
 pub use rehearsal::Rehearsal;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::heartbeat::{BEAT_EVERY, Heartbeat};
 use crate::item::{Key, n, read, s};
-use crate::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerError, Transition};
+use crate::{Broadcast, Incarnation, Ledger, LedgerError};
 
 /// The tag of the chunks queue that mirrors the ledger's count of starts.
 const TAG: &str = "issei-ledger";
@@ -199,14 +199,12 @@ impl Ledger {
         let (mirrored, item) = (mirrored(mirror).await?, self.lineage().await?);
         let mut ended = Vec::new();
         for id in self.open_broadcasts().await? {
-            let now = self.broadcast(&id).await?;
-            let to = match now.broadcast_state {
-                BroadcastState::Enumerating => BroadcastState::Stopped,
-                BroadcastState::Running | BroadcastState::Paused | BroadcastState::Holding => BroadcastState::Stopping,
-                BroadcastState::Stopping | BroadcastState::Stopped | BroadcastState::Complete => continue,
-            };
             let why = format!("the ledger was restored, and whom it forgot nobody knows: {reason}");
-            ended.push(self.transition(&id, Transition { to, actor, reason: &why }).await?);
+            match self.end(&id, actor, &why).await {
+                Ok(broadcast) => ended.push(broadcast),
+                Err(LedgerError::Transition { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let before = item.map(|item| Mark { epoch: item.ledger_epoch, starts: item.starts });
         let last = mirrored.max(before).unwrap_or(Mark { epoch: 0, starts: 0 });

@@ -1,15 +1,22 @@
-//! Progress: counts for people to watch, as sums and by the time at which they were told. Cheap and
-//! approximate: a crash loses the last second of them, a repeated write counts twice. Nothing may be
-//! decided by them; exact counts are a tally.
+//! Progress: counts for people to watch, as sums and by the time at which they were told.
+//!
+//! Each run of a service has an item of its own for each broadcast and writes into it what it has done
+//! since it began, so a write may be repeated and may come late. A run that is killed loses its last
+//! second. So the sums are never too large, and may be too small; exact counts are a tally. Only the
+//! timeline is approximate both ways, since its moments are shared and added to.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use issei_schema::BroadcastId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Key, MOMENT, SHARDS, n, read, s};
-use crate::{EventKind, Feedback, Ledger, LedgerError, Merged, Outcome, Outcomes};
+use crate::item::{Key, MOMENT, PROGRESS, n, read, s};
+use crate::{EventKind, Feedback, Incarnation, Ledger, LedgerError, Merged, Outcome, Outcomes};
 
-/// Approximate counts since the broadcast began.
+/// Counts since the broadcast began, as far as they have been told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Recipients for whom a permit was cut from a block.
@@ -97,40 +104,128 @@ impl Progress {
         ]
     }
 
+    /// Everything of `self` that is not in `earlier`.
+    fn since(self, earlier: Self) -> Self {
+        self.zip(earlier, u64::saturating_sub)
+    }
+
     fn plus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_add)
+    }
+
+    fn zip(self, other: Self, with: fn(u64, u64) -> u64) -> Self {
         Self {
-            permitted: self.permitted + other.permitted,
-            settled_chunks: self.settled_chunks + other.settled_chunks,
-            accepted: self.accepted + other.accepted,
-            rejected: self.rejected + other.rejected,
-            in_doubt: self.in_doubt + other.in_doubt,
-            retried: self.retried + other.retried,
-            proven: self.proven + other.proven,
-            delivered: self.delivered + other.delivered,
-            bounced: self.bounced + other.bounced,
-            complained: self.complained + other.complained,
-            not_rendered: self.not_rendered + other.not_rendered,
-            suppressed: self.suppressed + other.suppressed,
-            delayed: self.delayed + other.delayed,
+            permitted: with(self.permitted, other.permitted),
+            settled_chunks: with(self.settled_chunks, other.settled_chunks),
+            accepted: with(self.accepted, other.accepted),
+            rejected: with(self.rejected, other.rejected),
+            in_doubt: with(self.in_doubt, other.in_doubt),
+            retried: with(self.retried, other.retried),
+            proven: with(self.proven, other.proven),
+            delivered: with(self.delivered, other.delivered),
+            bounced: with(self.bounced, other.bounced),
+            complained: with(self.complained, other.complained),
+            not_rendered: with(self.not_rendered, other.not_rendered),
+            suppressed: with(self.suppressed, other.suppressed),
+            delayed: with(self.delayed, other.delayed),
+        }
+    }
+}
+
+/// What one run of a service has done for one broadcast, and how much of it was told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    done: Progress,
+    told: Progress,
+    /// Grows with each telling, so that one that comes late does not undo a later one.
+    tellings: u64,
+}
+
+/// Tells the ledger how far one run of a service has come. It remembers some 200 bytes for each
+/// broadcast that the run has worked for.
+#[derive(Debug)]
+pub struct Telling {
+    ledger: Ledger,
+    /// The run's token.
+    run: String,
+    counts: Mutex<BTreeMap<BroadcastId, Counted>>,
+}
+
+impl Telling {
+    #[must_use]
+    pub fn new(ledger: Ledger, run: &Incarnation) -> Self {
+        Self { ledger, run: run.token().to_owned(), counts: Mutex::default() }
+    }
+
+    /// Counts something that was done. It is told with the next telling.
+    pub fn note(&self, id: &BroadcastId, count: impl FnOnce(&mut Progress)) {
+        count(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().done);
+    }
+
+    /// Tells what has not been told yet. What can't be told now is told the next time.
+    pub async fn tell(&self) {
+        let due: Vec<(BroadcastId, Counted)> = {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = counts.iter_mut().filter(|(_, counted)| counted.done != counted.told);
+            due.map(|(id, counted)| {
+                counted.tellings += 1;
+                (id.clone(), *counted)
+            })
+            .collect()
+        };
+        for (id, Counted { done, told, tellings }) in due {
+            match self.ledger.tell_progress(&id, &self.run, tellings, done).await {
+                Ok(()) => {
+                    if let Some(counted) = self.counts.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
+                        counted.told = done;
+                    }
+                    if let Err(error) = self.ledger.add_to_timeline(&id, done.since(told)).await {
+                        tracing::warn!(%error, broadcast.id = %id, "the timeline can't be written; it lacks a moment");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, broadcast.id = %id, "progress can't be told; the counts that people watch will lag, the ledger does not");
+                }
+            }
         }
     }
 }
 
 impl Ledger {
-    /// Adds what a service has done since it last told. `shard` spreads services over items.
-    pub async fn add_progress(&self, id: &BroadcastId, shard: u32, progress: Progress) -> Result<(), LedgerError> {
-        let Progress { permitted, accepted, rejected, delivered, bounced, complained, .. } = progress;
-        tracing::info!(target: "issei::metrics", permitted, accepted, rejected, delivered, bounced, complained);
-        let second = self.clock.wall().as_second();
-        self.add_counts(Key::progress(id, shard % SHARDS), progress).await?;
-        self.add_counts(Key::moment(id, second - second.rem_euclid(MOMENT_SECONDS)), progress).await
+    /// Writes what a run has done for a broadcast since it began. A telling that was overtaken by a later
+    /// one changes nothing.
+    async fn tell_progress(&self, id: &BroadcastId, run: &str, telling: u64, done: Progress) -> Result<(), LedgerError> {
+        let sets = done.counts().map(|(name, _)| format!("{name} = :{name}")).join(", ");
+        let mut request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::progress(id, run).into_item()))
+            .update_expression(format!("SET telling = :telling, expires_at = :expires, {sets}"))
+            .condition_expression("attribute_not_exists(telling) OR telling < :telling")
+            .expression_attribute_values(":telling", n(telling))
+            .expression_attribute_values(":expires", n(self.expires_at()));
+        for (name, count) in done.counts() {
+            request = request.expression_attribute_values(format!(":{name}"), n(count));
+        }
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // This very one was written already, or a later one.
+            Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => Ok(()),
+            Err(error) => Err(LedgerError::call("UpdateItem")(error)),
+        }
     }
 
-    async fn add_counts(&self, key: Key, progress: Progress) -> Result<(), LedgerError> {
-        let counts: Vec<_> = progress.counts().into_iter().filter(|(_, count)| *count > 0).collect();
+    /// Adds what was done since the last telling to the moment that it is now.
+    async fn add_to_timeline(&self, id: &BroadcastId, since: Progress) -> Result<(), LedgerError> {
+        let Progress { permitted, accepted, rejected, delivered, bounced, complained, .. } = since;
+        tracing::info!(target: "issei::metrics", permitted, accepted, rejected, delivered, bounced, complained);
+        let counts: Vec<_> = since.counts().into_iter().filter(|(_, count)| *count > 0).collect();
         if counts.is_empty() {
             return Ok(());
         }
+        let second = self.clock.wall().as_second();
+        let key = Key::moment(id, second - second.rem_euclid(MOMENT_SECONDS));
         let adds = counts.iter().map(|(name, _)| format!("{name} :{name}")).collect::<Vec<_>>().join(", ");
         let mut request =
             self.db.update_item().table_name(&self.table).set_key(Some(key.into_item())).update_expression(format!("ADD {adds}"));
@@ -166,16 +261,43 @@ impl Ledger {
         }
     }
 
-    /// The approximate counts. One call, whatever the audience's size.
+    /// The sums of what all runs have told. One call for some thousands of runs, whatever the audience.
     pub async fn progress(&self, id: &BroadcastId) -> Result<Progress, LedgerError> {
-        let query = self
-            .db
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :progress)")
-            .expression_attribute_values(":pk", s(Key::broadcast(id).pk))
-            .expression_attribute_values(":progress", s("progress#"));
-        let answer = query.send().await.map_err(LedgerError::call("Query"))?;
-        answer.items.unwrap_or_default().into_iter().try_fold(Progress::default(), |sum, item| Ok(sum.plus(read(item)?)))
+        Ok(self.tellings(id).await?.into_iter().fold(Progress::default(), |sum, (_, told)| sum.plus(told)))
     }
+
+    /// Recipients whose permits are used up and whose requests are over, as far as is known: never too
+    /// many. Whoever is in doubt is not among them, and neither is what builds before this one have told,
+    /// which counted a repeated write twice.
+    pub async fn surely_settled(&self, id: &BroadcastId) -> Result<u64, LedgerError> {
+        let tellings = self.tellings(id).await?.into_iter();
+        Ok(tellings.filter(|(sk, _)| !is_shared(sk)).map(|(_, told)| told.accepted.saturating_add(told.rejected)).sum())
+    }
+
+    async fn tellings(&self, id: &BroadcastId) -> Result<Vec<(String, Progress)>, LedgerError> {
+        let (mut tellings, mut after) = (Vec::new(), None);
+        loop {
+            let query = self
+                .db
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :progress)")
+                .expression_attribute_values(":pk", s(Key::broadcast(id).pk))
+                .expression_attribute_values(":progress", s(PROGRESS));
+            let answer = query.set_exclusive_start_key(after).send().await.map_err(LedgerError::call("Query"))?;
+            for item in answer.items.unwrap_or_default() {
+                let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+                tellings.push((sk, read(item)?));
+            }
+            after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                return Ok(tellings);
+            }
+        }
+    }
+}
+
+/// An item of an earlier build, which many runs added to: its key ends in two digits.
+fn is_shared(sk: &str) -> bool {
+    sk.strip_prefix(PROGRESS).is_some_and(|shard| shard.len() <= 2)
 }

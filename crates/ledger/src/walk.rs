@@ -25,6 +25,8 @@ pub struct Tally {
     pub chunks: u64,
     /// Chunks whose claims are not confirmed.
     pub open_claims: u64,
+    /// Chunks that are confirmed, with nobody to be sent to again.
+    pub settled_chunks: u64,
     /// Recipients of claims that are not confirmed, and of whom no event is known. Open or in doubt,
     /// as their leases say.
     pub open: u64,
@@ -79,6 +81,7 @@ impl Tally {
         self.confirmed.suppressed += feedback.count(EventKind::Suppressed);
         self.confirmed.delayed += feedback.count(EventKind::Delayed);
         self.open_claims += u64::from(matches!(chunk, Chunk::Claimed { .. }));
+        self.settled_chunks += u64::from(chunk.is_settled(false));
     }
 }
 

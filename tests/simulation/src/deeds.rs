@@ -70,9 +70,12 @@ impl World {
 
     pub(crate) async fn transition(&mut self, to: BroadcastState) -> anyhow::Result<()> {
         let (id, actor) = (Self::id()?, actor("an operator")?);
+        // As the shell does it: read before the write, and nobody where it can't be.
+        let (before, settled) = (self.cloud.accepted(), self.ledger().surely_settled(&id).await.unwrap_or(0));
         let stopped = self.ledger().transition(&id, Transition { to, actor: &actor, reason: "a deed" }).await?;
         if to == BroadcastState::Stopping {
-            self.stop = Some(Stopped { at: self.clock.now(), accepted: self.cloud.accepted(), granted: stopped.granted });
+            let (at, accepted, granted) = (self.clock.now(), self.cloud.accepted(), stopped.granted);
+            self.stop = Some(Stopped { at, accepted, granted, before, bound: granted.saturating_sub(settled) });
         }
         Ok(())
     }

@@ -34,6 +34,9 @@ pub(crate) struct Stopped {
     pub(crate) accepted: u64,
     /// Permits granted and not given back at that moment.
     pub(crate) granted: u64,
+    /// What was accepted before anything was asked, and how much more a person was told to expect.
+    pub(crate) before: u64,
+    pub(crate) bound: u64,
 }
 
 /// What must hold at any moment.
@@ -61,6 +64,10 @@ pub(crate) fn stopped(stop: &Stopped, cloud: &Cloud, permit_life: Duration) -> R
     let outstanding = stop.granted.saturating_sub(stop.accepted);
     if leak > outstanding {
         return broken("I4", format!("{leak} were accepted after the stop, {outstanding} permits were outstanding"));
+    }
+    let (more, bound) = (cloud.accepted() - stop.before, stop.bound);
+    if more > bound {
+        return broken("I4", format!("{more} were accepted since the stop was asked for, and it said {bound}"));
     }
     match cloud.last_send_at() {
         Some(last) if last > stop.at + permit_life => broken(

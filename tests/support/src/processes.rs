@@ -207,6 +207,16 @@ impl Processes {
         (clients.dynamodb, self.environment.get("ISSEI_TABLE").unwrap().clone())
     }
 
+    /// Breaks the item of a broadcast, and puts what is no broadcast into the list of open ones.
+    pub async fn break_broadcast(&self, id: &str) {
+        let (db, table) = self.table().await;
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let update = db.update_item().table_name(&table).key("pk", text(&format!("b#{id}"))).key("sk", text("broadcast"));
+        let update = update.update_expression("SET broadcast_state = :state").expression_attribute_values(":state", text("nonsense"));
+        update.send().await.unwrap();
+        db.put_item().table_name(&table).item("pk", text("open")).item("sk", text("no id!")).send().await.unwrap();
+    }
+
     /// A client of SQS, and the URL of the queue that this setting names, with `suffix` at its name.
     pub async fn queue_url(&self, setting: &str, suffix: &str) -> (aws_sdk_sqs::Client, String) {
         self.queue(setting, suffix).await

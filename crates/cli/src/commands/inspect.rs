@@ -3,7 +3,7 @@
 //! The last prints addresses, since that is what it is asked for. Nothing here writes anything.
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say};
+use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, EventKind, Ledger, Outcome, RecipientOutcome};
 use issei_schema::{Address, BroadcastId};
 use serde::Serialize;
@@ -16,9 +16,13 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let ids = if options.open { ledger.open_broadcasts().await? } else { ledger.known_broadcasts().await? };
-    let mut broadcasts = Vec::with_capacity(ids.len());
+    let (mut broadcasts, mut unreadable) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in &ids {
-        broadcasts.push(ledger.broadcast(id).await?);
+        // One that can't be read must not hide the others.
+        match ledger.broadcast(id).await {
+            Ok(broadcast) => broadcasts.push(broadcast),
+            Err(error) => unreadable.push((id, error)),
+        }
     }
     broadcasts.sort_by_key(|broadcast| (broadcast.broadcast_state.is_over(), std::cmp::Reverse(broadcast.created_at)));
     if let Some(closing) = ledger.closing().await?.filter(|_| !as_json) {
@@ -34,8 +38,14 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
             format!("{broadcast_id:<32} {broadcast_state:<12} {created_at:.0}  {recipients:>9} recipients  {last}")
         });
     }
-    if broadcasts.is_empty() && !as_json {
+    if ids.is_empty() && !as_json {
         say("no broadcasts");
+    }
+    for (id, error) in &unreadable {
+        say_error(&format!("broadcast `{id}` can't be read: {error}"));
+    }
+    if let [(id, _), ..] = unreadable.as_slice() {
+        bail!("{} of {} broadcasts can't be read, first `{id}`", unreadable.len(), ids.len());
     }
     Ok(Ended::Well)
 }

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod operate;
+mod prove;
 pub(crate) mod rehearse;
 pub(crate) mod repair;
 pub(crate) mod report;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use issei_assembly::{Parts, Settings, say};
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, Heartbeat, ServiceKind, Totals};
+use issei_ledger::{Broadcast, BroadcastState, Heartbeat, Progress, ServiceKind, Totals};
 use issei_schema::BroadcastId;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -114,6 +114,44 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
     }
 }
 
+/// What is shown of a broadcast's recipients and chunks.
+#[derive(Debug)]
+struct Counts {
+    totals: Totals,
+    settled_chunks: u64,
+    exact: bool,
+}
+
+impl Counts {
+    /// Counted. Events that have come since are in the progress first.
+    fn exact(totals: Totals, settled_chunks: u64, progress: &Progress) -> Self {
+        let totals = Totals {
+            delivered: totals.delivered.max(progress.delivered),
+            bounced: totals.bounced.max(progress.bounced),
+            complained: totals.complained.max(progress.complained),
+            not_rendered: totals.not_rendered.max(progress.not_rendered),
+            suppressed: totals.suppressed.max(progress.suppressed),
+            delayed: totals.delayed.max(progress.delayed),
+            ..totals
+        };
+        Self { totals: not_below_events(totals, progress), settled_chunks, exact: true }
+    }
+
+    /// Told by the services. One that was killed lost its last second.
+    fn told(progress: &Progress, chunks: u64) -> Self {
+        let Progress { accepted, rejected, in_doubt, delivered, bounced, complained, not_rendered, suppressed, delayed, .. } = *progress;
+        let retryable = 0;
+        let totals = Totals { accepted, rejected, retryable, in_doubt, delivered, bounced, complained, not_rendered, suppressed, delayed };
+        Self { totals: not_below_events(totals, progress), settled_chunks: progress.settled_chunks.min(chunks), exact: false }
+    }
+}
+
+/// Whomever events name was accepted, and is not in doubt any more.
+fn not_below_events(totals: Totals, progress: &Progress) -> Totals {
+    let accepted = totals.accepted.max(progress.proven);
+    Totals { accepted, in_doubt: totals.in_doubt.saturating_sub(accepted - totals.accepted), ..totals }
+}
+
 impl Status {
     pub(crate) async fn read(parts: &Parts, id: &BroadcastId, exact: bool) -> anyhow::Result<Self> {
         let ledger = parts.ledger();
@@ -128,24 +166,13 @@ impl Status {
             let (visible, in_flight, delayed) = (live.visible, live.in_flight, live.delayed);
             queues.insert(name, Depths { visible, in_flight, delayed, dead_letters: dead.all() });
         }
-        let (totals, exact) = match broadcast.totals {
-            Some(totals) => (totals, true),
-            None if exact => (ledger.tally(&broadcast).await?.totals(), true),
-            None => (
-                Totals {
-                    accepted: progress.accepted,
-                    rejected: progress.rejected,
-                    retryable: 0,
-                    in_doubt: progress.in_doubt,
-                    delivered: progress.delivered,
-                    bounced: progress.bounced,
-                    complained: progress.complained,
-                    not_rendered: progress.not_rendered,
-                    suppressed: progress.suppressed,
-                    delayed: progress.delayed,
-                },
-                false,
-            ),
+        let counts = match (broadcast.totals, exact) {
+            (Some(totals), _) => Counts::exact(totals, u64::from(broadcast.chunks), &progress),
+            (None, true) => {
+                let tally = ledger.tally(&broadcast).await?;
+                Counts::exact(tally.totals(), tally.settled_chunks, &progress)
+            }
+            (None, false) => Counts::told(&progress, u64::from(broadcast.chunks)),
         };
         let reason = broadcast.audit_trail.last().map_or(String::new(), |entry| format!("{} ({})", entry.reason, entry.actor));
         let now = parts.clock.wall();
@@ -161,22 +188,22 @@ impl Status {
             skipped,
             recipients,
             chunks,
-            settled_chunks: progress.settled_chunks.min(u64::from(chunks)),
-            permitted: progress.permitted,
-            accepted: totals.accepted,
-            rejected: totals.rejected,
-            retryable: exact.then_some(totals.retryable),
-            in_doubt: totals.in_doubt,
-            delivered: totals.delivered.max(progress.delivered),
-            bounced: totals.bounced.max(progress.bounced),
-            complained: totals.complained.max(progress.complained),
-            not_rendered: totals.not_rendered.max(progress.not_rendered),
-            suppressed: totals.suppressed.max(progress.suppressed),
-            delayed: totals.delayed.max(progress.delayed),
+            settled_chunks: counts.settled_chunks,
+            permitted: progress.permitted.max(counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt),
+            accepted: counts.totals.accepted,
+            rejected: counts.totals.rejected,
+            retryable: counts.exact.then_some(counts.totals.retryable),
+            in_doubt: counts.totals.in_doubt,
+            delivered: counts.totals.delivered,
+            bounced: counts.totals.bounced,
+            complained: counts.totals.complained,
+            not_rendered: counts.totals.not_rendered,
+            suppressed: counts.totals.suppressed,
+            delayed: counts.totals.delayed,
             permits_granted: granted,
             permits_left: remaining,
             permits_withheld: withheld,
-            exact,
+            exact: counts.exact,
             waiting_messages: chunks_queue.map_or(0, |depths| depths.visible + depths.delayed),
             messages_in_flight: chunks_queue.map_or(0, |depths| depths.in_flight),
             dead_letters: chunks_queue.map_or(0, |depths| depths.dead_letters),
@@ -300,6 +327,19 @@ fn per_second(recipients: u64, elapsed: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_kill_no_fewer_are_shown_as_accepted_than_events_prove() {
+        // A consumer was killed before it told of its last ten, whom events name since.
+        let progress =
+            Progress { permitted: 50, accepted: 40, settled_chunks: 4, in_doubt: 2, proven: 50, delivered: 49, ..Progress::default() };
+        let told = Counts::told(&progress, 5);
+        assert_eq!((told.totals.accepted, told.totals.in_doubt, told.totals.delivered), (50, 0, 49));
+        // Counted at its end with one in doubt, whose event came after that.
+        let totals = Totals { accepted: 49, in_doubt: 1, delivered: 48, ..Totals::default() };
+        let exact = Counts::exact(totals, 5, &progress);
+        assert_eq!((exact.totals.accepted, exact.totals.in_doubt, exact.totals.delivered, exact.settled_chunks), (50, 0, 49, 5));
+    }
 
     #[test]
     fn a_share_is_drawn_and_a_time_is_said() {

@@ -1,166 +1,168 @@
 //! `issei stop` and `issei open`.
 //!
-//! A stop is one conditional write. The rest of the command is about what may still be sent after it:
-//! it says so before it acts, and calls the stop proved only once no sender can be left.
+//! A stop is one conditional write for each broadcast, and then, with `--hard`, a switch of the provider's.
+//! Whatever of this fails is told at once, with its reason, and the rest is done all the same: nobody who
+//! wants something stopped must be kept from it by something else that is broken. What may still be sent
+//! afterwards is told next, and [`prove`](super::prove) waits until it can't be.
 
-use std::time::Duration;
-
-use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Transition};
+use issei_assembly::{Parts, Settings, say, say_error};
+use issei_ledger::{BroadcastState, Ledger, LedgerError};
 use issei_schema::{Actor, BroadcastId};
 use serde::Serialize;
 use serde_json::json;
 
+use super::prove::prove;
 use crate::Ended;
 use crate::args::{OpenOptions, StopOptions};
-use crate::commands::serve::on_signal;
 use crate::operator;
 
-/// What is known of a stop at its end.
+/// A broadcast of which nothing more is granted.
+pub(crate) struct Stopping {
+    pub(crate) id: BroadcastId,
+    /// Recipients who may still be sent to, or whose request may still be accepted: never too few.
+    pub(crate) outstanding: u64,
+}
+
+/// What could not be done, and why.
 #[derive(Serialize)]
-struct Stopped {
-    broadcast_id: BroadcastId,
-    state: BroadcastState,
-    /// Recipients whose permits were out when the stop was asked for.
-    permits_outstanding: u64,
-    accepted: u64,
-    in_doubt: u64,
-    /// Nothing can be sent any more, and nothing that was sent can still be accepted.
-    proved: bool,
+pub(crate) struct Failure {
+    pub(crate) what: String,
+    pub(crate) reason: String,
+}
+
+/// What could not be done so far. People are told at once, since the proof takes its time.
+#[derive(Default)]
+pub(crate) struct Failures(Vec<Failure>);
+
+impl Failures {
+    pub(crate) fn note(&mut self, what: &str, reason: impl ToString) {
+        let (what, reason) = (what.to_owned(), reason.to_string());
+        if !self.0.iter().any(|failure| failure.what == what) {
+            say_error(&format!("{what}: {reason}"));
+            self.0.push(Failure { what, reason });
+        }
+    }
+}
+
+/// What became of an order to stop.
+pub(crate) struct Order {
+    /// New broadcasts are refused.
+    pub(crate) closed: bool,
+    pub(crate) stopping: Vec<Stopping>,
+    /// Broadcasts that could not be stopped, by what the ledger calls them.
+    pub(crate) failed: Vec<(String, LedgerError)>,
 }
 
 pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let (ledger, actor) = (parts.ledger(), operator::actor(&parts).await?);
-    let ids = if let Some(id) = &options.id {
-        vec![ledger.broadcast(id).await?.broadcast_id]
-    } else {
-        // Closed first: whatever is registered before is among the open ones.
-        ledger.close(&actor, &options.reason).await?;
-        tell(as_json, "New broadcasts are refused until `issei open`.");
-        ledger.open_broadcasts().await?
+    let order = match &options.id {
+        None => end_all(&ledger, &actor, &options.reason).await,
+        Some(id) => end_one(&ledger, id, &actor, &options.reason).await,
     };
-    if options.hard {
-        switch_sending(&parts, false).await?;
-        tell(as_json, &format!("The configuration set `{}` may not send until `issei open`.", settings.configuration_set));
+    let mut failures = Failures::default();
+    for (what, error) in &order.failed {
+        failures.note(what, error);
     }
-    let mut outstanding = Vec::new();
-    for id in ids {
-        let out = permits_outstanding(&ledger, &id).await?;
-        let leak = settings.timing().longest_leak().as_secs();
-        tell(as_json, &format!("{id}: at most {out} recipients whose permits are out may still be sent to, for {leak} s at most."));
-        // With everything to be stopped, one that has just ended by itself is no failure.
-        match end(&ledger, &id, &actor, &options.reason).await {
-            Ok(()) => outstanding.push((id, out)),
-            Err(LedgerError::Transition { from, .. }) if options.all || is_ending(from) => outstanding.push((id, out)),
-            Err(error) => return Err(error.into()),
+    if order.closed {
+        tell(as_json, "New broadcasts are refused until `issei open`.");
+    }
+    let leak = settings.timing().longest_leak().as_secs();
+    for Stopping { id, outstanding } in &order.stopping {
+        tell(
+            as_json,
+            &format!(
+                "{id}: at most {outstanding} recipients may still be sent to, for {leak} s at most: their permits are out, or their requests without an answer."
+            ),
+        );
+    }
+    let mut sending_off = false;
+    if options.hard {
+        let set = &settings.configuration_set;
+        match switch_sending(&parts, false).await {
+            Ok(()) => {
+                sending_off = true;
+                tell(as_json, &format!("The configuration set `{set}` may not send until `issei open`."));
+            }
+            Err(error) => failures.note("the provider", error),
         }
     }
-    let stopped = prove(&parts, &actor, outstanding, options.hard, as_json).await?;
+    let stopped = prove(&parts, &actor, order.stopping, sending_off, &mut failures, as_json).await?;
+    let Failures(failed) = failures;
     if as_json {
-        say(&json!({ "stopped": stopped, "closed": options.all, "sending_off": options.hard }).to_string());
+        say(&json!({ "stopped": stopped, "closed": order.closed, "sending_off": sending_off, "failed": failed }).to_string());
+    }
+    if !failed.is_empty() {
+        let all = failed.iter().map(|failure| failure.what.as_str()).collect::<Vec<_>>().join(", ");
+        let hint = if sending_off {
+            "SES refuses what is not stopped, as long as the configuration set may not send"
+        } else {
+            "what is not stopped may go on sending: --hard makes SES refuse it, whatever the ledger says"
+        };
+        anyhow::bail!("not everything was done: {all} ({hint})");
     }
     Ok(if stopped.iter().all(|stopped| stopped.proved) { Ended::Well } else { Ended::Refused })
 }
 
-/// The one write. Before the first permit there is nothing to wait for.
-pub(crate) async fn end(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<(), LedgerError> {
-    let now = ledger.broadcast(id).await?.broadcast_state;
-    let to = if now == BroadcastState::Enumerating { BroadcastState::Stopped } else { BroadcastState::Stopping };
-    ledger.transition(id, Transition { to, actor, reason }).await?;
-    Ok(())
+/// Ends one broadcast. One that is ending already is waited for again.
+async fn end_one(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str) -> Order {
+    let mut order = Order { closed: false, stopping: Vec::new(), failed: Vec::new() };
+    match end(ledger, id, actor, reason, |from| matches!(from, BroadcastState::Stopping | BroadcastState::Stopped)).await {
+        Ok(stopping) => order.stopping.push(stopping),
+        Err(error) => order.failed.push((format!("broadcast `{id}`"), error)),
+    }
+    order
 }
 
-/// Stopped before, by somebody else or by this command, whose wait was cut short.
-fn is_ending(state: BroadcastState) -> bool {
-    matches!(state, BroadcastState::Stopping | BroadcastState::Stopped)
-}
-
-/// Permits granted and not yet used up, as far as the consumers have told: never too few.
-async fn permits_outstanding(ledger: &Ledger, id: &BroadcastId) -> anyhow::Result<u64> {
-    let (broadcast, progress) = (ledger.broadcast(id).await?, ledger.progress(id).await?);
-    Ok(broadcast.granted.saturating_sub(progress.accepted + progress.rejected + progress.in_doubt))
-}
-
-/// Waits until every permit has expired, and then, where something was under way, until it can no longer
-/// be accepted.
-async fn prove(parts: &Parts, actor: &Actor, stopping: Vec<(BroadcastId, u64)>, hard: bool, as_json: bool) -> anyhow::Result<Vec<Stopped>> {
-    let (ledger, timing) = (parts.ledger(), parts.settings.timing());
-    let shutdown = on_signal()?;
-    let is_waiting = any_stopping(&ledger, &stopping).await?;
-    let mut is_over = !is_waiting || shutdown.run_until_cancelled(tokio::time::sleep(timing.longest_leak())).await.is_some();
-    let reason = "every permit granted before the stop has expired";
-    if is_over {
-        for (id, _) in &stopping {
-            match ledger.transition(id, Transition { to: BroadcastState::Stopped, actor, reason }).await {
-                // A producer that looks after broadcasts may have been first.
-                Ok(_) | Err(LedgerError::Transition { .. }) => {}
-                Err(error) => return Err(error.into()),
+/// Refuses new broadcasts and ends every one that is under way, whatever becomes of each.
+pub(crate) async fn end_all(ledger: &Ledger, actor: &Actor, reason: &str) -> Order {
+    let mut order = Order { closed: false, stopping: Vec::new(), failed: Vec::new() };
+    // Closed first: whatever is registered before is among the open ones.
+    match ledger.close(actor, reason).await {
+        Ok(_) => order.closed = true,
+        Err(error) => order.failed.push(("closing for new broadcasts".to_owned(), error)),
+    }
+    let entries = ledger.open_entries().await.unwrap_or_else(|error| {
+        order.failed.push(("the list of open broadcasts".to_owned(), error));
+        Vec::new()
+    });
+    for entry in entries {
+        let id = match entry {
+            Ok(id) => id,
+            Err(error) => {
+                order.failed.push(("an entry of the list of open broadcasts".to_owned(), error));
+                continue;
             }
+        };
+        // One that has just ended by itself is no failure.
+        match end(ledger, &id, actor, reason, |_| true).await {
+            Ok(stopping) => order.stopping.push(stopping),
+            Err(error) => order.failed.push((format!("broadcast `{id}`"), error)),
         }
     }
-    // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too
-    // old for AWS; a configuration set that may not send refuses it.
-    let unsettled = unsettled(&ledger, &stopping).await?;
-    if is_over && unsettled > 0 && !hard {
-        let left = timing.claims_over_after().saturating_sub(timing.longest_leak());
-        let seconds = left.as_secs();
-        tell(
-            as_json,
-            &format!(
-                "{unsettled} recipients are in doubt: their requests may be accepted for {seconds} s more. Waiting; Ctrl-C ends the wait alone."
-            ),
-        );
-        is_over = wait(&shutdown, left, as_json).await;
-    }
-    let mut all = Vec::new();
-    for (id, permits_outstanding) in stopping {
-        let broadcast: Broadcast = ledger.broadcast(&id).await?;
-        let totals = ledger.tally(&broadcast).await?.totals();
-        let proved = is_over && broadcast.broadcast_state.is_over();
-        let (state, accepted, in_doubt) = (broadcast.broadcast_state, totals.accepted, totals.in_doubt);
-        let proof =
-            if proved { "nothing of it can be sent or accepted any more" } else { "not proved: repeat the command to go on waiting" };
-        tell(as_json, &format!("{id} is {state}: {accepted} accepted, {in_doubt} in doubt; {proof}."));
-        all.push(Stopped { broadcast_id: id, state, permits_outstanding, accepted, in_doubt, proved });
-    }
-    if all.is_empty() {
-        tell(as_json, "No broadcast was under way.");
-    }
-    Ok(all)
+    order
 }
 
-async fn any_stopping(ledger: &Ledger, stopping: &[(BroadcastId, u64)]) -> anyhow::Result<bool> {
-    for (id, _) in stopping {
-        if ledger.broadcast(id).await?.broadcast_state == BroadcastState::Stopping {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-async fn unsettled(ledger: &Ledger, stopping: &[(BroadcastId, u64)]) -> anyhow::Result<u64> {
-    let mut unsettled = 0;
-    for (id, _) in stopping {
-        unsettled += ledger.tally(&ledger.broadcast(id).await?).await?.totals().in_doubt;
-    }
-    Ok(unsettled)
-}
-
-/// Waits, and says now and then for how long still. False where it was cut short.
-async fn wait(shutdown: &tokio_util::sync::CancellationToken, mut left: Duration, as_json: bool) -> bool {
-    const STEP: Duration = Duration::from_secs(30);
-    while !left.is_zero() {
-        let step = left.min(STEP);
-        if shutdown.run_until_cancelled(tokio::time::sleep(step)).await.is_none() {
-            return false;
-        }
-        left -= step;
-        if !left.is_zero() {
-            tell(as_json, &format!("{} s more", left.as_secs()));
-        }
-    }
-    true
+/// The one write, and what may still come after it. Where the step is refused, `is_well` says of the
+/// state whether that is as good.
+pub(crate) async fn end(
+    ledger: &Ledger,
+    id: &BroadcastId,
+    actor: &Actor,
+    reason: &str,
+    is_well: impl Fn(BroadcastState) -> bool,
+) -> Result<Stopping, LedgerError> {
+    // Read before the write and compared with what was granted by then: whatever is granted in between
+    // counts. Where it can't be read, nobody counts as settled, and the bound is larger.
+    let settled = ledger.surely_settled(id).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, broadcast.id = %id, "progress can't be read; everybody who has a permit counts as not sent to");
+        0
+    });
+    let broadcast = match ledger.end(id, actor, reason).await {
+        Err(LedgerError::Transition { from, .. }) if is_well(from) => ledger.broadcast(id).await,
+        other => other,
+    }?;
+    Ok(Stopping { id: id.clone(), outstanding: broadcast.granted.saturating_sub(settled) })
 }
 
 pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -199,7 +201,7 @@ async fn switch_sending(parts: &Parts, on: bool) -> anyhow::Result<()> {
 }
 
 /// For people; programs get one object at the end.
-fn tell(as_json: bool, line: &str) {
+pub(super) fn tell(as_json: bool, line: &str) {
     if !as_json {
         say(line);
     }

@@ -10,8 +10,8 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode};
-use issei_ledger::{BroadcastState, LedgerError, Transition};
-use issei_schema::BroadcastId;
+use issei_ledger::{BroadcastState, Ledger, LedgerError, Transition};
+use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
 use super::Console;
@@ -92,25 +92,34 @@ fn page(template: &impl Template, language: Language, remember: bool, status: St
 }
 
 async fn list(State(console): Shared, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
-    list_page(&console, language(&asked, &headers), None, StatusCode::OK).await
+    list_page(&console, language(&asked, &headers), Ok(None)).await
 }
 
-async fn list_page(console: &Console, (language, remember): (Language, bool), message: Option<String>, status: StatusCode) -> Page {
+/// `said` is what became of a form. A broadcast that can't be read hides neither the others nor the way to
+/// stop them all.
+async fn list_page(console: &Console, (language, remember): (Language, bool), said: Result<Option<String>, (StatusCode, String)>) -> Page {
     let (ledger, words) = (console.parts.ledger(), language.words());
     let mut broadcasts = Vec::new();
     for id in ledger.known_broadcasts().await? {
-        let broadcast = ledger.broadcast(&id).await?;
+        let broadcast = ledger.broadcast(&id).await;
+        let unreadable = broadcast.as_ref().err().map(ToString::to_string);
+        let broadcast = broadcast.ok();
         broadcasts.push(Listed {
             id: id.to_string(),
-            state: words.state(broadcast.broadcast_state),
-            is_over: broadcast.broadcast_state.is_over(),
-            created_at: broadcast.created_at,
-            recipients: grouped(broadcast.recipients),
+            state: broadcast.as_ref().map_or(words.unreadable, |broadcast| words.state(broadcast.broadcast_state)),
+            is_over: broadcast.as_ref().is_some_and(|broadcast| broadcast.broadcast_state.is_over()),
+            created_at: broadcast.as_ref().map(|broadcast| broadcast.created_at),
+            recipients: broadcast.map_or(String::new(), |broadcast| grouped(broadcast.recipients)),
+            unreadable,
         });
     }
-    broadcasts.sort_by_key(|one| (one.is_over, std::cmp::Reverse(one.created_at)));
+    broadcasts.sort_by_key(|one| (one.is_over, one.created_at.is_some(), std::cmp::Reverse(one.created_at)));
+    let (status, message, failed) = match said {
+        Ok(message) => (StatusCode::OK, message, false),
+        Err((status, message)) => (status, Some(message), true),
+    };
     let closing = ledger.closing().await?.map(|closing| format!("{} ({})", closing.reason, closing.closed_by));
-    page(&List { words, broadcasts, csrf: console.csrf.clone(), closing, message }, language, remember, status)
+    page(&List { words, broadcasts, csrf: console.csrf.clone(), closing, message, failed }, language, remember, status)
 }
 
 async fn broadcast(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
@@ -183,13 +192,11 @@ async fn act(State(console): Shared, Path((id, verb)): Path<(String, String)>, h
 async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
     let bad = |error: anyhow::Error| (StatusCode::BAD_GATEWAY, format!("{error:#}"));
     let (ledger, actor) = (console.parts.ledger(), operator::actor(&console.parts).await.map_err(bad)?);
+    if verb == "stop" {
+        return end_one(&ledger, id, &actor, reason).await;
+    }
     let from = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?.broadcast_state;
     let to = match (verb, from) {
-        ("stop", _) => {
-            let ended = stop::end(&ledger, id, &actor, reason).await;
-            ended.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
-            return Ok(Some(format!("stop {id}: `issei stop {id}` waits for the proof, `issei certify {id}` signs it")));
-        }
         ("pause", _) => BroadcastState::Paused,
         ("resume", BroadcastState::Paused) | ("approve", BroadcastState::Holding) => BroadcastState::Running,
         ("resume" | "approve", _) => return Err((StatusCode::CONFLICT, format!("broadcast `{id}` is {from}; {verb} is not for that"))),
@@ -201,22 +208,36 @@ async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, reason: &str
     }
 }
 
+async fn end_one(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
+    let ended = stop::end(ledger, id, actor, reason, |_| false).await;
+    let outstanding = ended.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?.outstanding;
+    Ok(Some(format!(
+        "stop {id}: at most {outstanding} recipients may still be sent to; `issei stop {id}` waits for the proof, `issei certify {id}` signs it"
+    )))
+}
+
 async fn stop_all(State(console): Shared, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
     let language = language(&Asked::default(), &headers);
     if let Err((status, reason)) = deed.check(&console, language.0.words().confirm_all) {
-        return list_page(&console, language, Some(reason), status).await;
+        return list_page(&console, language, Err((status, reason))).await;
     }
-    let (ledger, actor) = (console.parts.ledger(), operator::actor(&console.parts).await?);
-    ledger.close(&actor, &deed.reason).await?;
-    let mut stopped = Vec::new();
-    for id in ledger.open_broadcasts().await? {
-        match stop::end(&ledger, &id, &actor, &deed.reason).await {
-            // One that has just ended by itself is no failure.
-            Ok(()) | Err(LedgerError::Transition { .. }) => stopped.push(id.to_string()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    list_page(&console, language, Some(format!("stop --all: {}", stopped.join(", "))), StatusCode::OK).await
+    let actor = operator::actor(&console.parts).await?;
+    let order = stop::end_all(&console.parts.ledger(), &actor, &deed.reason).await;
+    let stopped = order.stopping.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().join(", ");
+    let said = if order.failed.is_empty() {
+        Ok(Some(format!("stop --all: {stopped}")))
+    } else {
+        let failed: Vec<String> = order.failed.iter().map(|(what, error)| format!("{what}: {error}")).collect();
+        let closed = if order.closed { "new broadcasts are refused" } else { "NEW BROADCASTS ARE NOT REFUSED" };
+        Err((
+            StatusCode::BAD_GATEWAY,
+            format!(
+                "stop --all: {closed}; stopped: {stopped}; NOT STOPPED: {}; `issei stop --all --hard` forbids SES to send, whatever the ledger says",
+                failed.join("; ")
+            ),
+        ))
+    };
+    list_page(&console, language, said).await
 }
 
 fn parse(id: String) -> Result<BroadcastId, Failed> {

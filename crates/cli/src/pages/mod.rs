@@ -88,14 +88,17 @@ pub(crate) struct List {
     pub(crate) csrf: String,
     pub(crate) closing: Option<String>,
     pub(crate) message: Option<String>,
+    pub(crate) failed: bool,
 }
 
 pub(crate) struct Listed {
     pub(crate) id: String,
     pub(crate) state: &'static str,
     pub(crate) is_over: bool,
-    pub(crate) created_at: Timestamp,
+    pub(crate) created_at: Option<Timestamp>,
     pub(crate) recipients: String,
+    /// Why it can't be read, where it can't.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// One broadcast, with what can be done to it.

@@ -50,6 +50,7 @@ words! {
     stopping: "stopping", "停止処理中";
     stopped: "stopped", "停止済み";
     complete: "complete", "完了";
+    unreadable: "can't be read", "読み取り不能";
     audience: "Audience", "対象者";
     recipients: "Recipients", "宛先数";
     skipped: "Skipped", "対象外";

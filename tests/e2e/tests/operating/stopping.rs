@@ -4,6 +4,8 @@ use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Process, Processes, command_body, judge, seen, until};
 use serde_json::{Value, json};
 
+use crate::console::raw;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
     // Slow enough for minutes of work to be left, however long the stop takes to begin.
@@ -48,6 +50,91 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
         service.end().await;
     }
     judge(&world.cloud, "next").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+}
+
+/// Three broadcasts whose audiences are frozen, and one of whose items somebody has broken; and what is no
+/// broadcast in the list of those that are open.
+async fn three_of_which_one_cannot_be_read() -> Processes {
+    let world = Processes::new(30, Account::default()).await;
+    let producer = world.start("producer");
+    for id in ["prices", "privacy", "terms"] {
+        let command = world.write(&format!("{id}.json"), &command_body(id, |_| {}));
+        world.run(&["send", &command]).await;
+        world.wait_for(id, "running").await;
+    }
+    producer.end().await;
+    world.break_broadcast("privacy").await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_all_goes_on_after_a_broadcast_that_cannot_be_read_and_names_it() {
+    let world = three_of_which_one_cannot_be_read().await;
+    let (code, output, error) = world.try_run(&["stop", "--all", "--reason", "wrong text", "--json"]).await;
+    assert_eq!(code, Some(1), "{output}{error}");
+    let told: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output}{error}"));
+    let stopped: Vec<&str> = told["stopped"].as_array().unwrap().iter().filter_map(|one| one["broadcast_id"].as_str()).collect();
+    assert_eq!((stopped, &told["closed"]), (vec!["prices", "terms"], &json!(true)), "{told}");
+    let failed: Vec<&str> = told["failed"].as_array().unwrap().iter().filter_map(|one| one["what"].as_str()).collect();
+    assert_eq!(failed, ["an entry of the list of open broadcasts", "broadcast `privacy`"], "{told}");
+    // What to do about the one that may go on.
+    assert!(error.contains("privacy") && error.contains("--hard"), "{error}");
+    for id in ["prices", "terms"] {
+        world.wait_for(id, "stopped").await;
+    }
+    let (code, list, error) = world.try_run(&["list"]).await;
+    assert!(code == Some(1) && list.lines().count() == 3 && error.contains("privacy"), "{list}{error}");
+    // And --hard takes care of it.
+    let (code, output, error) = world.try_run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
+    assert!(code == Some(1) && error.contains("privacy"), "{output}{error}");
+    assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_provider_that_does_not_answer() {
+    let world = Processes::new(30, Account::default()).await;
+    let producer = world.start("producer");
+    for id in ["privacy", "terms"] {
+        let command = world.write(&format!("{id}.json"), &command_body(id, |_| {}));
+        world.run(&["send", &command]).await;
+        world.wait_for(id, "running").await;
+    }
+    producer.end().await;
+    world.cloud.inject(Rule::every("PutConfigurationSetSendingOptions", Fault::HangBefore));
+    let (code, output, error) = world.try_run(&["stop", "terms", "--hard", "--reason", "wrong text", "--json"]).await;
+    let told: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output}{error}"));
+    assert_eq!((code, &told["stopped"][0]["state"], &told["sending_off"]), (Some(1), &json!("stopped"), &json!(false)), "{told}");
+    assert!(error.contains("the provider") && error.contains("can't be switched"), "{error}");
+    let (code, output, error) = world.try_run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
+    assert!(code == Some(1) && output.contains("privacy is stopped"), "{output}{error}");
+    assert!(output.contains("New broadcasts are refused"), "{output}");
+    // It answers again.
+    world.cloud.heal();
+    world.run(&["stop", "terms", "--hard", "--reason", "wrong text"]).await;
+    assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_stops_everything_that_can_be_and_names_what_cannot() {
+    let world = three_of_which_one_cannot_be_read().await;
+    let (console, url) = world.start_console().await;
+    let token = url.query().unwrap().strip_prefix("token=").unwrap();
+    let (port, cookie) = (url.port().unwrap(), format!("Cookie: issei_console={token}"));
+    let page = raw(port, &format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{cookie}"), "").await;
+    assert!(page.contains("prices") && page.contains("can&#39;t be read") && page.contains("/stop-all"), "{page}");
+    let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let post = format!("POST /stop-all HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{cookie}\r\nContent-Type: application/x-www-form-urlencoded");
+    let answer = raw(port, &post, &format!("csrf={csrf}&reason=wrong+text&confirm=STOP+ALL")).await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert!(
+        answer.contains("stopped: prices, terms; NOT STOPPED: ") && answer.contains("privacy") && answer.contains("--hard"),
+        "{answer}"
+    );
+    for id in ["prices", "terms"] {
+        let status: Value = serde_json::from_str(&world.run(&["status", id, "--json"]).await).unwrap();
+        assert_eq!(status["state"], "stopping", "{status}");
+    }
+    console.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -219,8 +219,10 @@ async fn counts_that_were_told_twice_end_nothing_and_true_ones_do_at_once() {
     world.post_command(&command("terms", |body| body["canary"] = json!(60))).await;
     world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
     let id: issei_schema::BroadcastId = "terms".parse().unwrap();
-    let twice = issei_ledger::Progress { bounced: 30, ..Default::default() };
-    world.ledger().add_progress(&id, 0, twice).await.unwrap();
+    // As an older build does, whose writes are repeated.
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let put = world.clients.dynamodb.put_item().table_name("ledger").item("pk", text("b#terms")).item("sk", text("progress#00"));
+    put.item("bounced", aws_sdk_dynamodb::types::AttributeValue::N("30".to_owned())).send().await.unwrap();
     world.take_events().await;
     // One bounced of sixty, and two are the limit's.
     let broadcast = world.broadcast("terms").await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use issei_ledger::{Broadcast, BroadcastState, Transition};
 use issei_schema::Actor;
 use issei_sim::{Account, EntryRule, EventRule, Events, Fault, Rule};
@@ -316,4 +317,55 @@ async fn permits_given_back_after_a_recount_do_not_count_twice() {
     world.ledger().give_back(&id, before.epoch, 60).await.unwrap();
     let after = world.broadcast("terms").await;
     assert_eq!((after.remaining, after.granted), (20, 80), "sixty permits more than there are users");
+}
+
+/// The shell's bound: what was granted by the write, less what was told before it.
+async fn stop_with_its_bound(world: &World) -> u64 {
+    let id = "terms".parse().unwrap();
+    let settled = world.ledger().surely_settled(&id).await.unwrap();
+    let actor: Actor = "an operator".parse().unwrap();
+    world.ledger().end(&id, &actor, "a test").await.unwrap().granted - settled
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_consumers_tell_is_never_too_much_although_its_answers_are_lost() {
+    let world = World::new(WorldOptions::default()).await;
+    world.cloud.inject(Rule::every("UpdateItem", Fault::ErrorAfter).holding("progress#").with_probability(0.5));
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let id = "terms".parse().unwrap();
+    let progress = world.ledger().progress(&id).await.unwrap();
+    assert_eq!((progress.permitted, progress.accepted, progress.settled_chunks), (100, 100, 10), "{progress:?}");
+    // Builds before this one added to items that they shared. They are watched, and not built upon.
+    let item = [("pk", "b#terms"), ("sk", "progress#07")].map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned())));
+    let put = world.clients.dynamodb.put_item().table_name("ledger").set_item(Some(item.into()));
+    put.item("accepted", AttributeValue::N("30".to_owned())).send().await.unwrap();
+    assert_eq!(world.ledger().progress(&id).await.unwrap().accepted, 130);
+    assert_eq!(world.ledger().surely_settled(&id).await.unwrap(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_accepted_after_a_stop_than_it_says() {
+    for seed in 1..=12 {
+        let account = Account { max_send_rate: 200.0, ..Account::default() };
+        let world = World::new(WorldOptions { users: 300, account, seed, ..WorldOptions::default() }).await;
+        world.cloud.inject(Rule::every("UpdateItem", Fault::ErrorAfter).holding("progress#").with_probability(0.5));
+        world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
+        world.post_command(&command("terms", |_| {})).await;
+        world.run_until("terms", 0, Broadcast::is_enqueued).await;
+        let stop = CancellationToken::new();
+        let consumers = [world.consumer().await, world.consumer().await].map(|consumer| tokio::spawn(consumer.run(stop.clone())));
+        while world.cloud.accepted() < 20 * seed {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let before = world.cloud.accepted();
+        let bound = stop_with_its_bound(&world).await;
+        world.assert_drained().await;
+        stop.cancel();
+        for consumer in consumers {
+            consumer.await.unwrap();
+        }
+        let after = world.cloud.accepted() - before;
+        assert!(after <= bound, "{after} were accepted after a stop that said {bound}");
+    }
 }

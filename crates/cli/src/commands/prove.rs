@@ -1,0 +1,141 @@
+//! The proof of a stop: the wait until no sender can be left, and until nothing that was sent can still be
+//! accepted. A stop is never called proved before.
+
+use std::time::Duration;
+
+use issei_assembly::Parts;
+use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Transition};
+use issei_schema::{Actor, BroadcastId};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::stop::{Failures, Stopping, tell};
+use crate::commands::serve::on_signal;
+
+/// What is known of a stop at its end.
+#[derive(Serialize)]
+pub(super) struct Stopped {
+    broadcast_id: BroadcastId,
+    state: BroadcastState,
+    /// Recipients whose permits were out, or whose requests had no answer, when it was stopped.
+    permits_outstanding: u64,
+    accepted: u64,
+    in_doubt: u64,
+    /// Nothing can be sent any more, and nothing that was sent can still be accepted.
+    pub(super) proved: bool,
+}
+
+/// Waits until every permit has expired, and then, where something was under way, until it can no longer
+/// be accepted. What can't be read or written counts as not proved, and keeps nothing else waiting.
+pub(super) async fn prove(
+    parts: &Parts,
+    actor: &Actor,
+    stopping: Vec<Stopping>,
+    sending_off: bool,
+    failures: &mut Failures,
+    as_json: bool,
+) -> anyhow::Result<Vec<Stopped>> {
+    let (ledger, timing) = (parts.ledger(), parts.settings.timing());
+    let shutdown = on_signal()?;
+    let is_waiting = any_stopping(&ledger, &stopping).await;
+    let mut is_over = !is_waiting || shutdown.run_until_cancelled(tokio::time::sleep(timing.longest_leak())).await.is_some();
+    let reason = "every permit granted before the stop has expired";
+    if is_over {
+        for Stopping { id, .. } in &stopping {
+            match ledger.transition(id, Transition { to: BroadcastState::Stopped, actor, reason }).await {
+                // A producer that looks after broadcasts may have been first.
+                Ok(_) | Err(LedgerError::Transition { .. }) => {}
+                Err(error) => failures.note(&named(id), error),
+            }
+        }
+    }
+    // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too
+    // old for AWS; a configuration set that may not send refuses it.
+    let unsettled = unsettled(&ledger, &stopping, failures).await;
+    if is_over && unsettled.is_none_or(|unsettled| unsettled > 0) && !sending_off {
+        let left = timing.claims_over_after().saturating_sub(timing.longest_leak());
+        let seconds = left.as_secs();
+        let who = unsettled.map_or("An unknown number of".to_owned(), |unsettled| unsettled.to_string());
+        tell(
+            as_json,
+            &format!(
+                "{who} recipients are in doubt: their requests may be accepted for {seconds} s more. Waiting; Ctrl-C ends the wait alone."
+            ),
+        );
+        is_over = wait(&shutdown, left, as_json).await;
+    }
+    let mut all = Vec::new();
+    for Stopping { id, outstanding } in stopping {
+        match at_the_end(&ledger, &id, outstanding, is_over).await {
+            Ok(stopped) => {
+                let Stopped { state, accepted, in_doubt, proved, .. } = stopped;
+                let proof = if proved {
+                    "nothing of it can be sent or accepted any more"
+                } else {
+                    "not proved: repeat the command to go on waiting"
+                };
+                tell(as_json, &format!("{id} is {state}: {accepted} accepted, {in_doubt} in doubt; {proof}."));
+                all.push(stopped);
+            }
+            Err(error) => failures.note(&named(&id), error),
+        }
+    }
+    if all.is_empty() {
+        tell(as_json, "No broadcast was stopped.");
+    }
+    Ok(all)
+}
+
+async fn at_the_end(ledger: &Ledger, id: &BroadcastId, permits_outstanding: u64, is_over: bool) -> Result<Stopped, LedgerError> {
+    let broadcast: Broadcast = ledger.broadcast(id).await?;
+    let totals = ledger.tally(&broadcast).await?.totals();
+    let state = broadcast.broadcast_state;
+    let (accepted, in_doubt, proved) = (totals.accepted, totals.in_doubt, is_over && state.is_over());
+    Ok(Stopped { broadcast_id: id.clone(), state, permits_outstanding, accepted, in_doubt, proved })
+}
+
+/// One that can't be read may be: then there is something to wait for.
+async fn any_stopping(ledger: &Ledger, stopping: &[Stopping]) -> bool {
+    for Stopping { id, .. } in stopping {
+        if ledger.broadcast(id).await.map_or(true, |broadcast| broadcast.broadcast_state == BroadcastState::Stopping) {
+            return true;
+        }
+    }
+    false
+}
+
+/// How many are in doubt; nothing where that can't be counted.
+async fn unsettled(ledger: &Ledger, stopping: &[Stopping], failures: &mut Failures) -> Option<u64> {
+    let mut unsettled = Some(0);
+    for Stopping { id, .. } in stopping {
+        let counted: Result<u64, LedgerError> = async { Ok(ledger.tally(&ledger.broadcast(id).await?).await?.totals().in_doubt) }.await;
+        match counted {
+            Ok(in_doubt) => unsettled = unsettled.map(|sum: u64| sum.saturating_add(in_doubt)),
+            Err(error) => {
+                failures.note(&named(id), error);
+                unsettled = None;
+            }
+        }
+    }
+    unsettled
+}
+
+fn named(id: &BroadcastId) -> String {
+    format!("broadcast `{id}`")
+}
+
+/// Waits, and says now and then for how long still. False where it was cut short.
+async fn wait(shutdown: &CancellationToken, mut left: Duration, as_json: bool) -> bool {
+    const STEP: Duration = Duration::from_secs(30);
+    while !left.is_zero() {
+        let step = left.min(STEP);
+        if shutdown.run_until_cancelled(tokio::time::sleep(step)).await.is_none() {
+            return false;
+        }
+        left -= step;
+        if !left.is_zero() {
+            tell(as_json, &format!("{} s more", left.as_secs()));
+        }
+    }
+    true
+}
