@@ -91,6 +91,7 @@ impl Parts {
             skipped_share_max: self.settings.skipped_share_max,
             close_every: Duration::from_millis(self.settings.close_every_ms),
             traces: traces::HOOKS,
+            spool_dir: self.settings.spool_directory(),
         };
         let (commands, chunks) = (self.commands_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Producer)?;

@@ -3,7 +3,7 @@
 //! the file, the file before the default.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -77,6 +77,9 @@ settings! {
     /// Rows that the producer reads and freezes at once. A page also ends at 350,000 bytes, to fit
     /// a DynamoDB item.
     page_size, "ISSEI_PAGE_SIZE": usize = 2_000;
+    /// The directory in which a producer, and `issei send`, keep the audience while they read it. Empty for the
+    /// system's directory of temporary files.
+    spool_dir, "ISSEI_SPOOL_DIR": String = String::new();
     /// Recipients in a chunk, which is one SQS message and one provider call: 1 to 50. The account's
     /// recipients a second are an upper limit too.
     chunk_size, "ISSEI_CHUNK_SIZE": u32 = 50;
@@ -203,6 +206,12 @@ impl Settings {
             );
         }
         Ok(self)
+    }
+
+    /// Where audiences are kept while they are read.
+    #[must_use]
+    pub fn spool_directory(&self) -> PathBuf {
+        if self.spool_dir.is_empty() { std::env::temp_dir() } else { PathBuf::from(&self.spool_dir) }
     }
 
     /// The timeouts, as the chain of inequalities sees them.

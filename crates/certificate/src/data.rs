@@ -1,11 +1,14 @@
 //! The data part: the frozen audience, every chunk and the events of it, as the ledger holds them now, and
 //! the provider's own count. Page by page, so that memory stays flat in the size of the audience.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sesv2::types::{BatchGetMetricDataQuery, Metric, MetricDimensionName, MetricNamespace};
 use issei_aws::{Clients, chain};
-use issei_ledger::{Broadcast, BroadcastState, Chunk, Feedback, Ledger, LedgerError, Outcome, Outcomes, Page, Tally, Walked};
+use issei_ledger::{
+    Broadcast, BroadcastState, Chunk, Feedback, Ledger, LedgerError, Outcome, Outcomes, Page, Reading, SkipReason, Tally, Walked,
+};
 use issei_schema::InDoubtPolicy;
 use jiff::{SignedDuration, Timestamp};
 
@@ -95,6 +98,7 @@ impl Reader<'_> {
             previous.get(..16).unwrap_or("none")
         );
         findings.push(chain_finding.found(value, holds));
+        findings.extend(self.audience_as_read(&state));
         findings.push(self.no_other_chunks(&state).await);
         self.judge(state, findings)
     }
@@ -127,7 +131,29 @@ impl Reader<'_> {
         }
         seen.recipients += page.recipients() as u64;
         seen.skipped += page.skipped_rows();
+        for skipped in page.skipped() {
+            *seen.skipped_by_reason.entry(skipped.reason).or_default() += skipped.rows;
+        }
         Ok(())
+    }
+
+    /// Everybody whom the source named is frozen or skipped; nothing where the version that froze it kept no count.
+    fn audience_as_read(&self, seen: &Seen) -> Option<Finding> {
+        let Reading { rows, counted, repeated, readings, .. } = self.broadcast.reading.as_ref()?;
+        let by_reason: Vec<String> = seen.skipped_by_reason.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+        let by_reason = if by_reason.is_empty() { String::new() } else { format!(" ({})", by_reason.join(", ")) };
+        // Between two readings rows come and go, and before the end of enumeration not all are frozen.
+        let is_whole = self.broadcast.broadcast_state == BroadcastState::Complete || self.broadcast.granted > 0;
+        let all_there = *readings > 1 || !is_whole || seen.recipients + seen.skipped == *rows;
+        let finding = data("audience: as it was read", "ledger items `broadcast` and `page`").rule(
+            "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen",
+            "a row that was not read belongs to somebody who is never mailed",
+        );
+        let value = format!(
+            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key; frozen: {} recipients, {} skipped{by_reason}; {readings} readings",
+            seen.recipients, seen.skipped
+        );
+        Some(finding.found(value, rows == counted && all_there))
     }
 
     fn look_at(&self, page: u32, walked: &Walked, recipients: usize, seen: &mut Seen) {
@@ -274,6 +300,7 @@ struct Seen {
     never_claimed: u64,
     recipients: u64,
     skipped: u64,
+    skipped_by_reason: BTreeMap<SkipReason, u64>,
     proven: u64,
     chunks: Odd,
     claims: Odd,

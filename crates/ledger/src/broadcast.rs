@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, KNOWN, Key, OPEN, n, read, s};
-use crate::{BroadcastState, Ledger, LedgerError, Tally};
+use crate::{BroadcastState, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
 
 /// A broadcast as the ledger has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,9 +36,15 @@ pub struct Broadcast {
     pub skipped: u64,
     /// Hash of the last page: the head of the chain.
     pub chain: String,
-    /// The key after which enumeration goes on.
+    /// The key after which enumeration goes on, until it is over.
     #[serde(default)]
-    pub last_key: Option<String>,
+    pub last_key: Option<LastKey>,
+    /// The reading of the source that the last page comes from.
+    #[serde(default)]
+    pub reading: Option<Reading>,
+    /// Why enumeration does not go on.
+    #[serde(default)]
+    pub held_up: Option<HeldUp>,
     /// The command's canary: recipients who are sent to before an approval. 0 means all.
     pub canary: u64,
     /// The chunks that hold the canary: those before this number.
@@ -68,6 +74,9 @@ pub struct AuditEntry {
     pub step: String,
     pub reason: String,
 }
+
+/// What is of no use once enumeration is over. An older build could not read the key.
+const ENUMERATED: &str = " REMOVE last_key, held_up";
 
 /// Characters of a reason that the trail keeps.
 const REASON_CHARS_MAX: usize = 1_000;
@@ -135,6 +144,8 @@ impl Broadcast {
             skipped: 0,
             chain: String::new(),
             last_key: None,
+            reading: None,
+            held_up: None,
             canary: command.canary.map_or(0, std::num::NonZeroU64::get),
             canary_chunks: 0,
             canary_approval: command.canary_approval,
@@ -259,6 +270,7 @@ impl Ledger {
                 return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
             }
             let (more, values) = match (from, wanted.to) {
+                (BroadcastState::Enumerating, _) => (ENUMERATED, Vec::new()),
                 (BroadcastState::Paused, BroadcastState::Running) => (", epoch = epoch + :one", Vec::new()),
                 // Its canary is still to come, and is not approved with this.
                 (BroadcastState::Holding, BroadcastState::Running) if current.holds_before_first_send() => {
@@ -285,8 +297,8 @@ impl Ledger {
         let (allowed, withheld) = broadcast.first_permits();
         let values = vec![(":allowed", n(allowed)), (":withheld", n(withheld)), (":pages", n(broadcast.pages))];
         let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
-        let more = ", remaining = :allowed, withheld = :withheld";
-        Ok(match self.step(broadcast, &wanted, more, " AND pages = :pages", values).await? {
+        let more = format!(", remaining = :allowed, withheld = :withheld{ENUMERATED}");
+        Ok(match self.step(broadcast, &wanted, &more, " AND pages = :pages", values).await? {
             Ok(after) => Enumerated::Running(after),
             Err(now) => Enumerated::Changed(now),
         })
@@ -297,8 +309,8 @@ impl Ledger {
     pub async fn hold_before_send(&self, broadcast: &Broadcast, actor: &Actor, reason: &str) -> Result<Broadcast, LedgerError> {
         let values = vec![(":withheld", n(broadcast.recipients)), (":true", AttributeValue::Bool(true)), (":pages", n(broadcast.pages))];
         let wanted = Transition { to: BroadcastState::Holding, actor, reason };
-        let more = ", withheld = :withheld, held_before_send = :true";
-        let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, more, " AND pages = :pages", values).await?;
+        let more = format!(", withheld = :withheld, held_before_send = :true{ENUMERATED}");
+        let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, &more, " AND pages = :pages", values).await?;
         Ok(now)
     }
 

@@ -71,7 +71,8 @@ impl Incarnation {
     }
 
     /// What tells this run from every other.
-    pub(crate) fn token(&self) -> &str {
+    #[must_use]
+    pub fn token(&self) -> &str {
         &self.token
     }
 

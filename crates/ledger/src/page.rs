@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::item::{Item, Key, n, read, s};
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+use crate::{Broadcast, BroadcastState, LastKey, Ledger, LedgerError, Reading};
 
 /// JSON in one page before compression. An item has 400 KB at most (DynamoDB developer guide,
 /// "Quotas"), and data that does not compress must fit too.
@@ -53,6 +53,12 @@ pub enum SkipReason {
     Bounced,
     /// Whose address it is complained about an earlier broadcast.
     Complained,
+    /// A column that is needed holds bytes that are no text in its encoding.
+    NotText,
+    /// Another row with this address is mailed, and the audience mails each address once.
+    DuplicateAddress,
+    /// The line of the file can't be read.
+    BrokenRow,
 }
 
 impl fmt::Display for SkipReason {
@@ -69,6 +75,9 @@ pub struct Skipped {
     pub reason: SkipReason,
     /// How many rows; more than one where they have no key to tell them apart.
     pub rows: u64,
+    /// Of a duplicate address, the key that is mailed instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailed: Option<String>,
 }
 
 /// One page of a frozen audience.
@@ -166,7 +175,10 @@ impl PageBuilder {
             previous: broadcast.chain.clone(),
             first_chunk: broadcast.chunks,
             body: Body::default(),
-            last_key: broadcast.last_key.clone(),
+            last_key: match &broadcast.last_key {
+                Some(LastKey::InBytes(key)) => Some(key.clone()),
+                Some(LastKey::InDatabase) | None => None,
+            },
         };
         let chunk_size = usize::try_from(broadcast.chunk_size).unwrap_or(1).clamp(1, limits::CHUNK_RECIPIENTS_MAX);
         Self { page, chunk_size, before: broadcast.recipients, canary: broadcast.canary, bytes: 0, chunk_bytes: 0 }
@@ -205,7 +217,18 @@ impl PageBuilder {
         if self.bytes + bytes > PAGE_BYTES_MAX {
             return false;
         }
-        self.page.body.skipped.push(Skipped { key, reason, rows });
+        self.page.body.skipped.push(Skipped { key, reason, rows, mailed: None });
+        self.bytes += bytes;
+        true
+    }
+
+    /// Records a key whose address is mailed under the key `mailed`; false where the page is full without it.
+    pub fn skip_address(&mut self, key: String, mailed: String, rows: u64) -> bool {
+        let bytes = skipped_bytes(&key) + skipped_bytes(&mailed);
+        if self.bytes + bytes > PAGE_BYTES_MAX {
+            return false;
+        }
+        self.page.body.skipped.push(Skipped { key, reason: SkipReason::DuplicateAddress, rows, mailed: Some(mailed) });
         self.bytes += bytes;
         true
     }
@@ -246,8 +269,10 @@ pub(crate) fn unpacked(name: &str, value: Option<&AttributeValue>) -> Result<Vec
 }
 
 impl Ledger {
-    /// Writes a page that was built after `broadcast`, unless that is no longer the state of things.
-    pub async fn freeze_page(&self, broadcast: &Broadcast, page: &Page) -> Result<Frozen, LedgerError> {
+    /// Writes a page that was built after `broadcast` from `reading`, unless that is no longer the state of things.
+    pub async fn freeze_page(&self, broadcast: &Broadcast, page: &Page, reading: &Reading) -> Result<Frozen, LedgerError> {
+        let reading = reading.following(broadcast);
+        let read_value = serde_dynamo::to_attribute_value(&reading).map_err(|error| LedgerError::corrupt("reading", error))?;
         let id = &broadcast.broadcast_id;
         let body = serde_json::to_vec(&page.body).map_err(|error| LedgerError::corrupt("page", error))?;
         let page_hash = hash(&page.previous, page.seq, &body);
@@ -277,13 +302,15 @@ impl Ledger {
             .expression_attribute_values(":chunks", n(page.body.chunks.len()))
             .expression_attribute_values(":canary_chunks", n(canary_chunks))
             .expression_attribute_values(":recipients", n(page.recipients()))
-            .expression_attribute_values(":skipped", n(page.skipped_rows()));
-        let mut set = "SET pages = :pages, chain = :hash, chunks = chunks + :chunks, recipients = recipients + :recipients, skipped = skipped + :skipped, canary_chunks = canary_chunks + :canary_chunks"
+            .expression_attribute_values(":skipped", n(page.skipped_rows()))
+            .expression_attribute_values(":reading", read_value);
+        let mut set = "SET pages = :pages, chain = :hash, chunks = chunks + :chunks, recipients = recipients + :recipients, skipped = skipped + :skipped, canary_chunks = canary_chunks + :canary_chunks, reading = :reading"
             .to_owned();
         if let Some(last_key) = &page.last_key {
             set.push_str(", last_key = :last_key");
-            update = update.expression_attribute_values(":last_key", s(last_key));
+            update = update.expression_attribute_values(":last_key", AttributeValue::B(Blob::new(last_key.as_bytes())));
         }
+        set.push_str(" REMOVE held_up");
         let built = put.build().and_then(|put| Ok((put, update.update_expression(set).build()?)));
         let (put, update) = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;
         let writes = [TransactWriteItem::builder().put(put).build(), TransactWriteItem::builder().update(update).build()];
@@ -296,7 +323,9 @@ impl Ledger {
                 after.canary_chunks += canary_chunks;
                 after.recipients += page.recipients() as u64;
                 after.skipped += page.skipped_rows();
-                after.last_key.clone_from(&page.last_key);
+                after.last_key = page.last_key.clone().map(LastKey::InBytes);
+                after.reading = Some(reading);
+                after.held_up = None;
                 Ok(Frozen::Written(after))
             }
             Err(error) if matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_))) => {

@@ -30,9 +30,9 @@ pub struct AudienceConfig {
     pub query: Option<String>,
     /// The key column: unique, never changed, and what tells one user from another.
     pub key: String,
-    /// `integer`, `text` or `uuid`.
+    /// Read and ignored: keys are compared by their bytes, whatever their type.
     #[serde(default)]
-    pub key_type: KeyType,
+    pub key_type: Option<KeyType>,
     /// The column with the mail address.
     pub address: String,
     /// The columns that the content's placeholders may name.
@@ -45,6 +45,16 @@ pub struct AudienceConfig {
     /// A condition in SQL, such as `deleted_at IS NULL`.
     #[serde(default)]
     pub filter: Option<String>,
+    /// `address` mails each address once: of its keys the first that can be mailed, in the order of bytes. The
+    /// others are skipped as `duplicate_address`. Without it, each key is a user.
+    #[serde(default)]
+    pub unique_by: Option<UniqueBy>,
+    /// The encoding of the file, by a label of the Encoding Standard such as `shift_jis`. UTF-8 where none is given.
+    #[serde(default)]
+    pub encoding: Option<String>,
+    /// Skips lines of the file that can't be read, and records them, instead of refusing the file.
+    #[serde(default)]
+    pub allow_broken_rows: bool,
     /// Instead of all of these, so many recipients at the mailbox simulator.
     #[serde(skip)]
     #[schemars(skip)]
@@ -56,11 +66,10 @@ pub struct AudienceConfig {
     pub memory: Option<crate::MemoryTable>,
 }
 
-/// How keys compare.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+/// How keys compared in an earlier version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyType {
-    #[default]
     Integer,
     Text,
     Uuid,
@@ -75,10 +84,22 @@ pub enum LegacyLocalParts {
     Quote,
 }
 
+/// What tells one user from another, beside the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UniqueBy {
+    Address,
+}
+
 /// Where the rows come from, once the configuration has been checked.
 pub(crate) enum Place {
     File(String),
-    Database { url: String, from: From },
+    Database {
+        url: String,
+        from: From,
+    },
+    /// So many recipients at the mailbox simulator.
+    Rehearsal(u64),
 }
 
 /// What is read of a database.
@@ -106,6 +127,9 @@ impl AudienceConfig {
                 return Err(wrong("`file` stands alone: take out `url`, `url_env`, `table`, `query` and `filter`"));
             }
             return Ok(Place::File(file.clone()));
+        }
+        if self.encoding.is_some() || self.allow_broken_rows {
+            return Err(wrong("`encoding` and `allow_broken_rows` are for files; take them out"));
         }
         let url = match (&self.url, &self.url_env) {
             (Some(url), None) if has_password(url) => {

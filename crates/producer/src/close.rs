@@ -109,7 +109,9 @@ impl Producer {
                 self.step(&broadcast, BroadcastState::Stopped, "every permit granted before the stop has expired").await?;
             }
             BroadcastState::Enumerating if too_late => self.step(&broadcast, BroadcastState::Stopped, "its not_after is over").await?,
-            BroadcastState::Enumerating if still_for > timing.visibility => {
+            BroadcastState::Enumerating if still_for > timing.visibility && !self.is_freezing() => {
+                // An audience that can't be read is not asked for at every look.
+                seen.since = now;
                 tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody freezes this audience any more; carrying on from the ledger");
                 let command = self.ledger.command(&broadcast.broadcast_id).await?;
                 let frozen = self.freeze(&command, broadcast, &never()).await?;

@@ -1,13 +1,19 @@
-//! Freezing the audience: page after page into the ledger, before anything is enqueued.
+//! Freezing the audience: page after page from the spool into the ledger, before anything is enqueued.
 
-use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LedgerError, Page, PageBuilder, SkipReason, Suppression, Transition};
+use issei_ledger::{
+    Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, Page, PageBuilder, SkipReason, Suppression, Transition,
+};
 use issei_schema::{Address, BroadcastCommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::row::{Judged, Needed, judge, quotable};
+use crate::audience::{AudienceConfig, UniqueBy};
+use crate::row::{Judged, Needed, judge};
 use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
-use crate::source::{Row, Source, size_of};
+use crate::source::{Mailed, Source, Spooled, quotable, size_of};
+
+/// Why a broadcast is not gone on with.
+const OTHER_ORDER: &str = "an earlier version has frozen a part of this audience in the order of its database, and whoever goes on in another order mails some twice and others never; nothing was sent; send it in a new command, with a new broadcast_id";
 
 /// A page with what it says of the source.
 struct Built {
@@ -25,24 +31,56 @@ impl Producer {
         mut broadcast: Broadcast,
         stop: &CancellationToken,
     ) -> Result<Broadcast, ProducerError> {
-        if broadcast.broadcast_state != BroadcastState::Enumerating {
-            return Ok(broadcast);
+        if broadcast.broadcast_state == BroadcastState::Enumerating {
+            let _alone = self.freezing.lock().await;
+            let (id, before) = (broadcast.broadcast_id.clone(), broadcast.clone());
+            broadcast = match self.freeze_open(command, broadcast, stop).await {
+                // Whoever waits for the broadcast looks into the ledger and not into this log.
+                Err(error @ (ProducerError::Source(_) | ProducerError::AudienceGone { .. } | ProducerError::CallTooShort { .. })) => {
+                    if let Err(unwritten) = self.ledger.hold_up(&before, &error.to_string()).await {
+                        tracing::warn!(error = %unwritten, broadcast.id = %id, "what holds the broadcast up can't be noted");
+                    }
+                    return Err(error);
+                }
+                other => other?,
+            };
         }
+        Ok(broadcast)
+    }
+
+    async fn freeze_open(
+        &self,
+        command: &BroadcastCommand,
+        mut broadcast: Broadcast,
+        stop: &CancellationToken,
+    ) -> Result<Broadcast, ProducerError> {
         let Ok((audience, needed)) = crate::command::needed(command, &self.options.audiences) else {
             return Err(ProducerError::AudienceGone { audience: command.audience.to_string() });
         };
-        let source = Source::open(command.audience.as_str(), &audience).await?;
+        let Some(mut source) = self.source(command, &audience, stop).await? else {
+            return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });
+        };
         while broadcast.broadcast_state == BroadcastState::Enumerating && !stop.is_cancelled() {
-            let built = self.build(&broadcast, &source, &needed).await?;
+            if broadcast.last_key == Some(LastKey::InDatabase) {
+                broadcast = self.refuse(&broadcast, OTHER_ORDER).await?;
+                continue;
+            }
+            if audience.unique_by == Some(UniqueBy::Address) {
+                self.know_frozen(&broadcast, &mut source).await?;
+            }
+            let built = self.build(&broadcast, &source, &needed, audience.unique_by).await?;
             if broadcast.recipients + built.page.recipients() as u64 > broadcast.max_recipients {
                 broadcast = self.over_budget(&broadcast, &source).await?;
                 continue;
             }
             if !built.page.is_empty() {
-                match self.ledger.freeze_page(&broadcast, &built.page).await? {
+                match self.ledger.freeze_page(&broadcast, &built.page, &source.reading()).await? {
                     Frozen::Written(after) => {
                         tracing::info!(page.seq = built.page.seq, recipients = after.recipients, skipped = after.skipped, "page frozen");
                         broadcast = after;
+                        if audience.unique_by == Some(UniqueBy::Address) {
+                            source.note_mailed(&built.page).await?;
+                        }
                     }
                     Frozen::Changed(now) => {
                         broadcast = now;
@@ -76,24 +114,62 @@ impl Producer {
                 };
             }
         }
+        if broadcast.broadcast_state == BroadcastState::Enumerating {
+            self.keep(command, source);
+        }
         Ok(broadcast)
     }
 
-    async fn build(&self, broadcast: &Broadcast, source: &Source, needed: &Needed) -> Result<Built, ProducerError> {
-        let rows = source.rows_after(broadcast.last_key.as_deref(), self.options.page_size).await?;
-        let mut builder = PageBuilder::after(broadcast);
-        if broadcast.pages == 0 {
-            let without_key = source.count_without_key().await?;
-            if without_key > 0 {
-                builder.skip("(null)".to_owned(), SkipReason::NoKey, without_key);
-            }
+    /// The audience, read; nothing where `stop` came first. A reading that an earlier slice of the same
+    /// command has left is gone on with.
+    async fn source(
+        &self,
+        command: &BroadcastCommand,
+        audience: &AudienceConfig,
+        stop: &CancellationToken,
+    ) -> Result<Option<Source>, ProducerError> {
+        if let Some(source) = self.kept(command) {
+            return Ok(Some(source));
         }
-        // A short read is the end only where nothing more comes after it; the next read tells.
+        let reading = Source::read(command.audience.as_str(), audience, &self.options.spool_dir, self.reading_id());
+        Ok(stop.run_until_cancelled(reading).await.transpose()?)
+    }
+
+    async fn build(
+        &self,
+        broadcast: &Broadcast,
+        source: &Source,
+        needed: &Needed,
+        unique_by: Option<UniqueBy>,
+    ) -> Result<Built, ProducerError> {
+        let mut builder = PageBuilder::after(broadcast);
+        let after = match &broadcast.last_key {
+            Some(LastKey::InBytes(key)) => Some(key.as_str()),
+            Some(LastKey::InDatabase) | None => None,
+        };
+        let rows = source.page(after, self.options.page_size).await?;
+        let without_key = source.counts().without_key;
+        if broadcast.pages == 0 && without_key > 0 {
+            builder.skip("(null)".to_owned(), SkipReason::NoKey, without_key);
+        }
         let is_last = rows.is_empty();
         let mut candidates = candidates(rows, needed);
         self.skip_suppressed(&mut candidates).await?;
+        if unique_by == Some(UniqueBy::Address) {
+            skip_mailed(&mut candidates, source).await?;
+        }
         fill(&mut builder, candidates);
         Ok(Built { page: builder.build(), is_last })
+    }
+
+    /// Tells the spool whom the frozen pages mail, those of others and of earlier runs too: what is frozen,
+    /// and not what this reading has, decides whether an address has had its mail.
+    async fn know_frozen(&self, broadcast: &Broadcast, source: &mut Source) -> Result<(), ProducerError> {
+        while source.known_pages < broadcast.pages {
+            let page = self.ledger.page(&broadcast.broadcast_id, source.known_pages).await?;
+            source.note_mailed(&page).await?;
+        }
+        Ok(())
     }
 
     /// Whoever bounced or complained in an earlier broadcast is not mailed again.
@@ -104,7 +180,7 @@ impl Producer {
             .iter()
             .filter_map(|candidate| match &candidate.judged {
                 Judged::Recipient(recipient, _) => Some(&recipient.address),
-                Judged::Skipped(..) => None,
+                Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
             })
             .collect();
         for (place, why) in self.ledger.suppressed(&addresses).await? {
@@ -120,7 +196,7 @@ impl Producer {
     }
 
     async fn over_budget(&self, broadcast: &Broadcast, source: &Source) -> Result<Broadcast, ProducerError> {
-        let rows = source.count().await?;
+        let rows = source.counts().rows;
         let reason = format!(
             "the audience `{}` has {rows} rows, more than max_recipients ({}); nothing was sent; raise max_recipients in a new command, with a new broadcast_id, if all of them are meant",
             broadcast.audience, broadcast.max_recipients
@@ -158,20 +234,26 @@ struct Candidate {
     repeats: u64,
 }
 
-/// Judges rows. All rows of one key go together: the first is the recipient, and the others are
-/// recorded as duplicates.
-fn candidates(rows: Vec<Row>, needed: &Needed) -> Vec<Candidate> {
-    let mut candidates = Vec::with_capacity(rows.len());
-    let mut rows = rows.into_iter().peekable();
-    while let Some(row) = rows.next() {
-        let key = row.key.clone();
-        let mut repeats = 0;
-        while rows.next_if(|next| next.key == key).is_some() {
-            repeats += 1;
+/// Judges rows. Of the rows of one key the first is the recipient, and the others are recorded as duplicates.
+fn candidates(rows: Vec<Spooled>, needed: &Needed) -> Vec<Candidate> {
+    rows.into_iter().map(|Spooled { row, repeats }| Candidate { key: row.key.clone(), judged: judge(row, needed), repeats }).collect()
+}
+
+/// Leaves of each address the first key that can be mailed.
+async fn skip_mailed(candidates: &mut [Candidate], source: &Source) -> Result<(), ProducerError> {
+    let identity = |candidate: &Candidate| match &candidate.judged {
+        Judged::Recipient(recipient, _) => Some(recipient.address.identity()),
+        Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
+    };
+    let mut mailed: Mailed = source.mailed(candidates.iter().filter_map(identity).collect()).await?;
+    for candidate in candidates {
+        let Some(address) = identity(candidate) else { continue };
+        let first = mailed.entry(address).or_insert_with(|| candidate.key.clone());
+        if *first != candidate.key {
+            candidate.judged = Judged::SkippedFor { key: quotable(&candidate.key), mailed: quotable(first) };
         }
-        candidates.push(Candidate { key, judged: judge(row, needed), repeats });
     }
-    candidates
+    Ok(())
 }
 
 /// Puts candidates into the page until it is full.
@@ -180,6 +262,7 @@ fn fill(builder: &mut PageBuilder, candidates: Vec<Candidate>) {
         let fits = match judged {
             Judged::Recipient(recipient, bytes) => builder.push(recipient, bytes, repeats),
             Judged::Skipped(key, reason) => builder.skip(key, reason, 1 + repeats),
+            Judged::SkippedFor { key, mailed } => builder.skip_address(key, mailed, 1 + repeats),
         };
         if !fits {
             return;

@@ -16,15 +16,15 @@ mod service;
 mod skipping;
 mod slices;
 mod source;
-#[cfg(feature = "simulation")]
 mod survey;
 
-pub use audience::{AudienceConfig, KeyType, LegacyLocalParts};
+pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy};
 pub use command::{Refusal, check_command};
 pub use repair::{Repair, RepairError, Repairer};
 pub use service::{Options, Producer, ProducerError};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
-pub use source::{REHEARSAL_PREFIX, Source, SourceError};
+pub use source::{REHEARSAL_PREFIX, SourceError, count_rows};
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;
+pub use survey::{Survey, survey};

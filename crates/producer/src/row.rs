@@ -6,7 +6,7 @@ use issei_ledger::SkipReason;
 use issei_schema::{Address, AddressError, Content, Recipient, RecipientError, RecipientKey};
 
 use crate::audience::{AudienceConfig, LegacyLocalParts};
-use crate::source::Row;
+use crate::source::{Cell, Flaw, Row, quotable};
 
 /// The columns that every recipient must bring along.
 pub(crate) struct Needed {
@@ -33,7 +33,7 @@ impl Needed {
 }
 
 /// The address of a row, as the audience wants it read.
-fn address(text: &str, legacy: LegacyLocalParts) -> Result<Address, SkipReason> {
+pub(crate) fn address(text: &str, legacy: LegacyLocalParts) -> Result<Address, SkipReason> {
     let address = match legacy {
         LegacyLocalParts::Quote => Address::quoting_legacy(text),
         LegacyLocalParts::Skip => text.parse::<Address>(),
@@ -52,6 +52,11 @@ fn address(text: &str, legacy: LegacyLocalParts) -> Result<Address, SkipReason> 
 pub(crate) enum Judged {
     Recipient(Recipient, usize),
     Skipped(String, SkipReason),
+    /// Its address is mailed under another key.
+    SkippedFor {
+        key: String,
+        mailed: String,
+    },
 }
 
 /// Judges one row. Never fails: what can't be mailed has a reason.
@@ -63,15 +68,19 @@ pub(crate) fn judge(row: Row, needed: &Needed) -> Judged {
 }
 
 fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReason> {
+    match row.flaw {
+        Some(Flaw::BrokenLine) => return Err(SkipReason::BrokenRow),
+        Some(Flaw::KeyNotText) => return Err(SkipReason::NotText),
+        None => {}
+    }
     let key =
         RecipientKey::try_from(row.key.clone()).map_err(|_| if row.key.is_empty() { SkipReason::NoKey } else { SkipReason::BadKey })?;
-    let address = address(row.address.as_deref().ok_or(SkipReason::NoAddress)?, needed.legacy_local_parts)?;
+    let address = address(text(&row.address, SkipReason::NoAddress)?, needed.legacy_local_parts)?;
     let data: BTreeMap<String, String> = needed
         .columns
         .iter()
-        .map(|(at, name)| Some((name.clone(), row.values.get(*at)?.clone()?)))
-        .collect::<Option<_>>()
-        .ok_or(SkipReason::DataMissing)?;
+        .map(|(at, name)| Ok((name.clone(), text(row.values.get(*at).unwrap_or(&Cell::Null), SkipReason::DataMissing)?.to_owned())))
+        .collect::<Result<_, _>>()?;
     let recipient = Recipient { key, address, data };
     match recipient.checked_bytes() {
         Ok(bytes) => Ok((recipient, bytes)),
@@ -80,9 +89,12 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
     }
 }
 
-/// A key as it may stand in a record, however long and strange it is.
-pub(crate) fn quotable(key: &str) -> String {
-    key.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+fn text(cell: &Cell, missing: SkipReason) -> Result<&str, SkipReason> {
+    match cell {
+        Cell::Text(text) => Ok(text),
+        Cell::NotText => Err(SkipReason::NotText),
+        Cell::Null => Err(missing),
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +110,8 @@ mod tests {
     }
 
     fn row(key: &str, address: Option<&str>, name: Option<&str>) -> Row {
-        Row { key: key.to_owned(), address: address.map(str::to_owned), values: vec![name.map(str::to_owned), None] }
+        let cell = |text: Option<&str>| text.map_or(Cell::Null, |text| Cell::Text(text.to_owned()));
+        Row { key: key.to_owned(), flaw: None, address: cell(address), values: vec![cell(name), Cell::Null] }
     }
 
     #[test]
@@ -121,7 +134,7 @@ mod tests {
                     assert_eq!(found, reason);
                     assert!(key.len() <= 64);
                 }
-                Judged::Recipient(..) => panic!("{reason:?} is mailed"),
+                Judged::Recipient(..) | Judged::SkippedFor { .. } => panic!("{reason:?} is mailed"),
             }
         }
     }
@@ -133,6 +146,7 @@ mod tests {
             match judge(row("1", Some(address), Some("Ann")), &needed) {
                 Judged::Recipient(recipient, _) => Ok(String::from(recipient.address)),
                 Judged::Skipped(_, reason) => Err(reason),
+                Judged::SkippedFor { .. } => panic!("nothing else is mailed"),
             }
         };
         for address in ["a..b@docomo.example.jp", "\"a..b\"@docomo.example.jp"] {
@@ -141,6 +155,22 @@ mod tests {
         }
         assert_eq!(judged("\"ann\"@example.com\u{3000}", LegacyLocalParts::Skip), Ok("ann@example.com".to_owned()));
         assert_eq!(judged("\"a b\"@example.com", LegacyLocalParts::Quote), Err(SkipReason::BadAddress));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_matter_where_they_are_needed() {
+        let needed = Needed::of(&content("."), &audience()).unwrap();
+        let good = row("1", Some("a@example.com"), Some("Ann"));
+        for (row, reason) in [
+            (Row { address: Cell::NotText, ..good.clone() }, Some(SkipReason::NotText)),
+            (Row { values: vec![Cell::NotText, Cell::Null], ..good.clone() }, Some(SkipReason::NotText)),
+            (Row { flaw: Some(Flaw::KeyNotText), ..good.clone() }, Some(SkipReason::NotText)),
+            (Row { flaw: Some(Flaw::BrokenLine), ..good.clone() }, Some(SkipReason::BrokenRow)),
+            (Row { values: vec![Cell::Text("Ann".to_owned()), Cell::NotText], ..good }, None),
+        ] {
+            let skipped = if let Judged::Skipped(_, reason) = judge(row, &needed) { Some(reason) } else { None };
+            assert_eq!(skipped, reason);
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The producer as a long-running service.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex as BlockingMutex, PoisonError};
 use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
-use issei_schema::{BroadcastCommand, Traces};
+use issei_schema::{BroadcastCommand, BroadcastId, Traces};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -15,6 +18,7 @@ use crate::SourceError;
 use crate::audience::AudienceConfig;
 use crate::close::Closer;
 use crate::command::{Refusal, check_command};
+use crate::source::Source;
 
 /// Long polls of the commands queue: half of what SQS allows, so that the producer looks after
 /// running broadcasts in between.
@@ -36,6 +40,8 @@ pub struct Options {
     /// How often running broadcasts are looked at, to end those that are done.
     pub close_every: Duration,
     pub traces: Traces,
+    /// Where the audience is kept while it is read and frozen.
+    pub spool_dir: PathBuf,
 }
 
 /// The producer.
@@ -50,6 +56,12 @@ pub struct Producer {
     pub(crate) incarnation: Incarnation,
     /// What was seen of open broadcasts, for as long as this process lives.
     closer: Mutex<Closer>,
+    /// Held while an audience is read and frozen, so that this process has one spool at a time.
+    pub(crate) freezing: Mutex<()>,
+    /// How often this process has read an audience.
+    readings: AtomicU64,
+    /// An audience that was read by a call whose time was over before all of it was frozen.
+    kept: BlockingMutex<Option<(BroadcastId, Source)>>,
 }
 
 /// What kept a command from being carried out for now. It stays in the queue.
@@ -65,6 +77,10 @@ pub enum ProducerError {
         "the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back"
     )]
     AudienceGone { audience: String },
+    #[error(
+        "audience `{audience}`: the call's time was over before everybody was read; give the function more time (HandlerTimeout), a database that answers faster, or run `issei producer` as a service, which has the time that it takes"
+    )]
+    CallTooShort { audience: String },
 }
 
 /// What is to be done with a command's message.
@@ -90,7 +106,41 @@ impl Producer {
         incarnation: Incarnation,
         options: Options,
     ) -> Self {
-        Self { ledger, commands, chunks, ses, clock, dice, options, incarnation, closer: Mutex::default() }
+        Self {
+            ledger,
+            commands,
+            chunks,
+            ses,
+            clock,
+            dice,
+            options,
+            incarnation,
+            closer: Mutex::default(),
+            freezing: Mutex::default(),
+            readings: AtomicU64::new(0),
+            kept: BlockingMutex::default(),
+        }
+    }
+
+    /// Keeps an audience for the next slice of the same command.
+    pub(crate) fn keep(&self, command: &BroadcastCommand, source: Source) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((command.broadcast_id.clone(), source));
+    }
+
+    /// The audience that was kept, where it is that of this command. Any other makes room.
+    pub(crate) fn kept(&self, command: &BroadcastCommand) -> Option<Source> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.filter(|(id, _)| *id == command.broadcast_id).map(|(_, source)| source)
+    }
+
+    /// Says whether this process is reading or freezing an audience, which may take long before a page shows it.
+    pub(crate) fn is_freezing(&self) -> bool {
+        self.freezing.try_lock().is_err()
+    }
+
+    /// What tells a reading of an audience from every other.
+    pub(crate) fn reading_id(&self) -> String {
+        format!("{}/{}", self.incarnation.token(), self.readings.fetch_add(1, Ordering::Relaxed))
     }
 
     /// This run of the service.

@@ -54,6 +54,16 @@ impl Address {
         let (address, _) = read(text)?;
         Ok(address)
     }
+
+    /// What two addresses of one mailbox have in common: a domain is the same in any case, and what stands
+    /// before it is its owner's business (RFC 5321 section 2.4).
+    #[must_use]
+    pub fn identity(&self) -> String {
+        match self.0.rsplit_once('@') {
+            Some((local, domain)) => format!("{local}@{}", domain.to_ascii_lowercase()),
+            None => self.0.clone(),
+        }
+    }
 }
 
 impl FromStr for Address {

@@ -7,7 +7,7 @@
 #![allow(clippy::panic, clippy::expect_used, clippy::missing_panics_doc, reason = "a broken promise is what the fuzzer looks for")]
 
 use issei_feedback::{SesEvent, Told};
-use issei_producer::{AudienceConfig, KeyType, judge_all};
+use issei_producer::{AudienceConfig, judge_all};
 use issei_schema::{BroadcastCommand, ChunkMessage, limits};
 
 /// Takes any bytes.
@@ -47,17 +47,16 @@ pub fn event(bytes: &[u8]) {
     }
 }
 
-/// A CSV file as an audience. The first byte says how its keys compare.
+/// A CSV file as an audience. The first byte says whether broken lines are skipped.
 pub fn csv(bytes: &[u8]) {
     let Some((kind, text)) = bytes.split_first() else { return };
-    let key_type = if kind % 2 == 0 { KeyType::Integer } else { KeyType::Text };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("audience.csv");
     std::fs::write(&file, [b"id,email,name\n", text].concat()).expect("the file can be written");
     let audience = AudienceConfig {
         file: Some(file.display().to_string()),
         key: "id".to_owned(),
-        key_type,
+        allow_broken_rows: kind % 2 == 0,
         address: "email".to_owned(),
         columns: vec!["name".to_owned()],
         ..AudienceConfig::default()

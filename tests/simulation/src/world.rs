@@ -208,6 +208,7 @@ impl World {
                 skipped_share_max: 0.05,
                 close_every: self.plan.close_every,
                 traces: Traces::NONE,
+                spool_dir: std::env::temp_dir(),
             };
             let commands = self.queue("commands")?;
             let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, self.incarnation(ServiceKind::Producer)?, options);

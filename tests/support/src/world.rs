@@ -145,6 +145,7 @@ impl World {
             skipped_share_max: self.options.skipped_share_max,
             close_every: Duration::from_millis(50),
             traces: self.options.traces,
+            spool_dir: std::env::temp_dir(),
         };
         let (commands, chunks) = (self.queue("commands").await, self.queue("chunks").await);
         Producer::new(

@@ -19,7 +19,7 @@ fn documentation() -> String {
     );
     let schema = schemars::schema_for!(AudienceConfig);
     for (name, property) in schema.get("properties").and_then(|properties| properties.as_object()).unwrap() {
-        let described = property["description"].as_str().unwrap_or("How keys compare: `integer` (the default), `text` or `uuid`.");
+        let described = property["description"].as_str().unwrap();
         writeln!(text, "| `{name}` | {} |", described.replace('\n', " ")).unwrap();
     }
     text.push_str(include_str!("configuration_tail.md"));

@@ -7,7 +7,7 @@ use issei_assembly::{Parts, Settings, say};
 use issei_aws::chain;
 use issei_certificate::{Deployed, Finding, Part};
 use issei_ledger::{PROBE_TAG, ProbeToken, ServiceKind};
-use issei_producer::Source;
+use issei_producer::count_rows;
 use issei_schema::{Mailbox, limits};
 use serde_json::json;
 
@@ -127,11 +127,7 @@ async fn quota(parts: &Parts, audience: &str) -> Finding {
     let Some(config) = parts.settings.audiences.get(audience) else {
         return finding.unreadable(format!("there is no [audiences.{audience}] in the configuration")).mend("correct --audience");
     };
-    let rows = match Source::open(audience, config).await {
-        Ok(source) => source.count().await,
-        Err(error) => Err(error),
-    };
-    let rows = match rows {
+    let rows = match count_rows(audience, config).await {
         Ok(rows) => rows,
         Err(error) => return finding.unreadable(error),
     };

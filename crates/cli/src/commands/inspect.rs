@@ -31,6 +31,7 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
     for broadcast in &broadcasts {
         let Broadcast { broadcast_id, broadcast_state, created_at, recipients, skipped, .. } = broadcast;
         let last = broadcast.audit_trail.last().map_or("", |entry| entry.reason.as_str());
+        let last = broadcast.held_up.as_ref().map_or(last, |held_up| held_up.reason.as_str());
         say(&if as_json {
             let (id, state) = (broadcast_id, broadcast_state);
             json!({ "broadcast_id": id, "state": state, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": last }).to_string()
@@ -103,10 +104,12 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
         }
         if let Some(skipped) = page.skipped().iter().find(|skipped| skipped.key == options.recipient) {
             let reason = skipped.reason;
+            let mailed = skipped.mailed.as_deref();
             say(&if as_json {
-                json!({ "broadcast_id": options.id, "key": skipped.key, "page": seq, "skipped": reason }).to_string()
+                json!({ "broadcast_id": options.id, "key": skipped.key, "page": seq, "skipped": reason, "mailed": mailed }).to_string()
             } else {
-                format!("{} was skipped when page {seq} was frozen: {reason}", skipped.key)
+                let instead = mailed.map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
+                format!("{} was skipped when page {seq} was frozen: {reason}{instead}", skipped.key)
             });
             return Ok(Ended::Well);
         }

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use issei_assembly::{Parts, Settings, VERSION, say};
 use issei_certificate::{Certificate, Finding, Kind, Part, Verdict};
 use issei_ledger::{Broadcast, BroadcastState, Rehearsal, ServiceKind, Transition};
-use issei_producer::{REHEARSAL_PREFIX, Source};
+use issei_producer::{REHEARSAL_PREFIX, count_rows};
 use issei_schema::{BroadcastCommand, BroadcastId};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -71,7 +71,7 @@ async fn recipients(parts: &Parts, options: &RehearseOptions) -> anyhow::Result<
     }
     let name = options.audience.as_deref().context("give --audience or --recipients")?;
     let config = parts.settings.audiences.get(name).with_context(|| format!("there is no [audiences.{name}] in the configuration"))?;
-    let rows = Source::open(name, config).await?.count().await?;
+    let rows = count_rows(name, config).await?;
     if rows == 0 {
         bail!("the audience `{name}` has no rows; there is nothing to rehearse");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use issei_assembly::{Parts, Settings, VERSION, say};
-use issei_producer::{AudienceConfig, Source, check_command};
+use issei_producer::{AudienceConfig, Survey, UniqueBy, check_command, survey};
 use issei_schema::BroadcastCommand;
 use serde::Serialize;
 use serde_json::json;
@@ -24,6 +24,14 @@ struct Forecast {
     broadcast_id: String,
     audience: String,
     rows: u64,
+    /// Rows whose key is null: they are skipped.
+    without_key: u64,
+    /// Rows whose key another row has, too: they are skipped.
+    repeated_keys: u64,
+    /// Addresses that stand under several keys.
+    repeated_addresses: u64,
+    /// Each of them is mailed once, and not under each of its keys.
+    unique_addresses: bool,
     max_recipients: u64,
     recipients_a_second: f64,
     quota_left_today: Option<u64>,
@@ -72,20 +80,29 @@ fn read(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     if file == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).context("standard input can't be read")?;
-        return Ok(text);
+        return Ok(without_mark(text));
     }
     text = std::fs::read_to_string(file).with_context(|| format!("command {} can't be read", file.display()))?;
+    text = without_mark(text);
     if file.extension().is_some_and(|extension| extension == "toml") {
         let value: serde_json::Value = toml::from_str(&text).with_context(|| format!("command {}", file.display()))?;
         text = value.to_string();
     }
-    Ok(text)
+    Ok(without_mark(text))
+}
+
+/// Editors put a byte order mark before a text, which is no part of it (RFC 8259 section 8.1).
+fn without_mark(text: String) -> String {
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }
 }
 
 async fn forecast(parts: &Parts, command: &BroadcastCommand, known_already: bool) -> anyhow::Result<Forecast> {
     let name = command.audience.as_str();
     let config = AudienceConfig::named(name, &parts.settings.audiences).context("the audience is not configured")?;
-    let rows = Source::open(name, &config).await?.count().await?;
+    let Survey { rows, without_key, repeated_keys, repeated_addresses } = survey(name, &config, &parts.settings.spool_directory()).await?;
     let account =
         parts.clients.ses.get_account().send().await.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", issei_aws::chain(&error)))?;
     let quota = account.send_quota;
@@ -98,6 +115,10 @@ async fn forecast(parts: &Parts, command: &BroadcastCommand, known_already: bool
         broadcast_id: command.broadcast_id.to_string(),
         audience: name.to_owned(),
         rows,
+        without_key,
+        repeated_keys,
+        repeated_addresses,
+        unique_addresses: config.unique_by == Some(UniqueBy::Address),
         max_recipients: command.max_recipients.get(),
         recipients_a_second: rate,
         quota_left_today: left,
@@ -115,6 +136,20 @@ fn print(forecast: &Forecast, as_json: bool) {
     let quota = forecast.quota_left_today.map_or("unlimited".to_owned(), |left| left.to_string());
     say(&format!("broadcast      {}", forecast.broadcast_id));
     say(&format!("audience       {} ({} rows now)", forecast.audience, forecast.rows));
+    if forecast.without_key > 0 || forecast.repeated_keys > 0 {
+        say(&format!(
+            "               of them {} without a key and {} with a key that another row has: skipped",
+            forecast.without_key, forecast.repeated_keys
+        ));
+    }
+    if forecast.repeated_addresses > 0 {
+        let then = if forecast.unique_addresses {
+            "each is mailed once"
+        } else {
+            "each key is mailed; unique_by = \"address\" in the audience mails each address once"
+        };
+        say(&format!("               {} addresses stand under several keys: {then}", forecast.repeated_addresses));
+    }
     say(&format!("budget         {} recipients at most", forecast.max_recipients));
     say(&format!("time           {} s at least, at {} recipients a second", forecast.seconds_at_least, forecast.recipients_a_second));
     say(&format!("quota today    {quota}"));

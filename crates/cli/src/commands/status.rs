@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use issei_assembly::{Parts, Settings, say};
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, Heartbeat, Progress, ServiceKind, Totals};
+use issei_ledger::{Broadcast, BroadcastState, Heartbeat, HeldUp, Progress, ServiceKind, Totals};
 use issei_schema::BroadcastId;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -25,6 +25,8 @@ pub(crate) struct Status {
     pub(crate) broadcast_id: String,
     pub(crate) state: BroadcastState,
     pub(crate) reason: String,
+    /// What keeps the audience from being frozen.
+    pub(crate) held_up: Option<HeldUp>,
     pub(crate) at: Timestamp,
     pub(crate) audience: u64,
     pub(crate) skipped: u64,
@@ -178,11 +180,12 @@ impl Status {
         let now = parts.clock.wall();
         let runs = ledger.heartbeats(now).await?;
         let chunks_queue = queues.get("chunks");
-        let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, .. } = broadcast;
+        let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, held_up, .. } = broadcast;
         Ok(Self {
             broadcast_id: broadcast_id.to_string(),
             state: broadcast_state,
             reason,
+            held_up,
             at: now,
             audience: recipients + skipped,
             skipped,
@@ -239,6 +242,9 @@ impl Status {
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ];
+        if let Some(HeldUp { since, reason }) = &self.held_up {
+            lines.insert(2, format!("HELD UP       since {since:.0}: {reason}"));
+        }
         for (name, depths) in &self.queues {
             let oldest =
                 self.oldest_message_s.filter(|_| *name == "chunks").map_or(String::new(), |age| format!("; oldest received {age} s old"));

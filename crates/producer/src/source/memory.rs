@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Row;
+use super::row::{RawKey, RawRow, Row};
+use super::spool::Memory;
 
 /// A user table with an integer key, an address and no further columns. It can change underneath.
 #[derive(Clone, Debug, Default)]
@@ -24,14 +25,13 @@ impl MemoryTable {
         self.table().remove(&key);
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.table().len() as u64
-    }
-
-    pub(super) fn rows(&self, after: Option<&str>, limit: usize) -> Vec<Row> {
-        let after = after.and_then(|key| key.parse().ok()).unwrap_or(i64::MIN);
-        let table = self.table();
-        let rows = table.range(after..).filter(|(key, _)| **key > after).take(limit);
-        rows.map(|(key, address)| Row { key: key.to_string(), address: address.clone(), values: Vec::new() }).collect()
+    /// Everybody, as they are now.
+    pub(super) fn spooled(&self) -> Memory {
+        let mut spool = Memory::default();
+        for (key, address) in self.table().iter() {
+            let cells = vec![address.clone().map(String::into_bytes)];
+            spool.add(Row::of(RawRow { key: RawKey::Bytes(key.to_string().into_bytes()), cells }));
+        }
+        spool
     }
 }

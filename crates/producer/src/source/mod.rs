@@ -1,139 +1,210 @@
-//! Reading an audience in key order, one page at a time.
+//! Reading an audience: once, in one snapshot, into a spool that has its own order.
+//!
+//! What a source says is never compared by its own rules: rows come in any order, and their keys are bytes.
 
+mod feed;
 mod file;
 #[cfg(feature = "simulation")]
 mod memory;
+mod mysql;
+mod postgres;
 mod rehearsal;
-mod sql;
+mod row;
+mod select;
+mod spool;
+mod sqlite;
+mod words;
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use tempfile::TempDir;
+use issei_ledger::{Page, Reading};
 
+use self::feed::{Feed, Filling};
+use self::spool::{Counts, Spool, SpoolError};
+use self::words::ReadError;
 use crate::audience::{AudienceConfig, Place};
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
 pub use rehearsal::REHEARSAL_PREFIX;
 pub(crate) use rehearsal::size_of;
-use sql::{Database, Statements};
+pub(crate) use row::{Cell, Flaw, Row, quotable};
+pub(crate) use spool::{Mailed, Spooled};
 
-/// How long one statement may take in the customer's database.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What is wrong with a source of an audience.
+/// What is wrong with a source of an audience. It quotes no value of a row, for it is logged and kept in
+/// the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("audience `{audience}`: {reason}")]
     Config { audience: String, reason: String },
-    #[error("audience `{audience}`: {reason}; check the database, and the audience's table, key, address, columns and filter")]
+    #[error("audience `{audience}`: {reason}; check the audience's URL, table, key, address, columns and filter")]
     Database { audience: String, reason: String },
     #[error("audience `{audience}`, file {file}: {reason}")]
     File { audience: String, file: String, reason: String },
+    #[error(
+        "audience `{audience}`: {read} rows were read, and the database counts {counted} in the same snapshot; nothing more is frozen; a table that knows no snapshots (MyISAM) or a query that is not the same twice (RAND(), LIMIT without ORDER BY) can do that"
+    )]
+    Differs { audience: String, read: u64, counted: u64 },
+    #[error("audience `{audience}`: {reason}")]
+    Spool { audience: String, reason: String },
 }
 
-/// A row as the source gives it. Hostile until it becomes a recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) key: String,
-    pub(crate) address: Option<String>,
-    /// In the order of the audience's columns.
-    pub(crate) values: Vec<Option<String>>,
-}
-
-/// An open source of an audience.
-pub struct Source {
+/// An audience that was read.
+pub(crate) struct Source {
     audience: String,
-    rows: Rows,
-    /// A file is read from a database of its own, which lives as long as this.
-    _imported: Option<TempDir>,
-}
-
-enum Rows {
-    Database(Database, Statements),
-    /// So many recipients at the mailbox simulator.
-    Rehearsal(u64),
-    #[cfg(feature = "simulation")]
-    Memory(MemoryTable),
+    spool: Spool,
+    counts: Counts,
+    counted: u64,
+    id: String,
+    /// Frozen pages whose recipients the spool knows, where each address is mailed once.
+    pub(crate) known_pages: u32,
 }
 
 impl Source {
-    /// Connects to the database, or reads the file into one.
-    pub async fn open(audience: &str, config: &AudienceConfig) -> Result<Self, SourceError> {
+    /// Reads everybody into a spool in the directory `spool_dir`. `id` tells this reading from others.
+    pub(crate) async fn read(audience: &str, config: &AudienceConfig, spool_dir: &Path, id: String) -> Result<Self, SourceError> {
+        if config.key_type.is_some() {
+            tracing::warn!(audience, "`key_type` is ignored, for keys are compared by their bytes; take it out of the configuration");
+        }
         #[cfg(feature = "simulation")]
         if let Some(table) = &config.memory {
-            return Ok(Self { audience: audience.to_owned(), rows: Rows::Memory(table.clone()), _imported: None });
+            let spool = Spool::Memory(table.spooled());
+            return Self::of(audience, spool, None, id);
         }
-        if let Some(size) = config.rehearsal {
-            return Ok(Self { audience: audience.to_owned(), rows: Rows::Rehearsal(size), _imported: None });
-        }
-        match config.place(audience)? {
-            Place::Database { url, from } => {
-                let database = Database::connect(&url, STATEMENT_TIMEOUT).await.map_err(|error| Self::failed(audience, &error))?;
-                let statements = database.statements(&from, config);
-                Ok(Self { audience: audience.to_owned(), rows: Rows::Database(database, statements), _imported: None })
-            }
-            Place::File(file) => {
-                let imported = file::import(audience, &file, config).await?;
-                let database = Database::connect(&imported.url, STATEMENT_TIMEOUT).await.map_err(|error| Self::failed(audience, &error))?;
-                let statements = database.statements(&crate::audience::From::Table(file::TABLE.to_owned()), &imported.config);
-                Ok(Self { audience: audience.to_owned(), rows: Rows::Database(database, statements), _imported: Some(imported.directory) })
-            }
+        let place = match config.rehearsal {
+            Some(size) => Place::Rehearsal(size),
+            None => config.place(audience)?,
+        };
+        let (feed, filling) = Filling::begin(spool_dir.to_owned(), config.columns.len());
+        let read = read(&place, config, feed).await;
+        let of_spool = |error: SpoolError| SourceError::Spool { audience: audience.to_owned(), reason: error.to_string() };
+        match read {
+            Ok(counted) => Self::of(audience, filling.whole().await.map_err(of_spool)?, Some(counted), id),
+            // What closed it is the cause.
+            Err(ReadError::Closed) => Err(of_spool(filling.whole().await.err().unwrap_or(SpoolError::Ended))),
+            Err(error) => Err(failed(audience, &place, &error)),
         }
     }
 
-    fn failed(audience: &str, error: &sqlx::Error) -> SourceError {
-        SourceError::Database { audience: audience.to_owned(), reason: error.to_string() }
+    fn of(audience: &str, spool: Spool, counted: Option<u64>, id: String) -> Result<Self, SourceError> {
+        let (audience, counts) = (audience.to_owned(), spool.counts());
+        let counted = counted.unwrap_or(counts.rows);
+        if counts.rows != counted {
+            return Err(SourceError::Differs { audience, read: counts.rows, counted });
+        }
+        Ok(Self { audience, spool, counts, counted, id, known_pages: 0 })
     }
 
-    /// How many rows the audience has now.
-    pub async fn count(&self) -> Result<u64, SourceError> {
-        match &self.rows {
-            Rows::Database(database, statements) => {
-                database.count(&statements.count).await.map_err(|error| Self::failed(&self.audience, &error))
-            }
-            Rows::Rehearsal(size) => Ok(*size),
-            #[cfg(feature = "simulation")]
-            Rows::Memory(table) => Ok(table.count()),
-        }
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
     }
 
-    /// How many rows have no key.
-    pub(crate) async fn count_without_key(&self) -> Result<u64, SourceError> {
-        match &self.rows {
-            Rows::Database(database, statements) => {
-                database.count(&statements.count_without_key).await.map_err(|error| Self::failed(&self.audience, &error))
-            }
-            Rows::Rehearsal(_) => Ok(0),
-            #[cfg(feature = "simulation")]
-            Rows::Memory(_) => Ok(0),
-        }
+    /// What the ledger keeps of it.
+    pub(crate) fn reading(&self) -> Reading {
+        let Counts { rows, without_key, repeated } = self.counts;
+        Reading { id: self.id.clone(), rows, counted: self.counted, without_key, repeated, readings: 1 }
     }
 
-    /// About `limit` rows after `key` in key order; nothing only where there is no more. All rows of
-    /// one key come together.
-    pub(crate) async fn rows_after(&self, key: Option<&str>, limit: usize) -> Result<Vec<Row>, SourceError> {
-        let mut limit = limit.max(1);
-        loop {
-            // One more than wanted tells whether the last key has all of its rows here. Its other
-            // rows would be passed over by `key > last`, so then it waits for the next page.
-            let mut rows = match &self.rows {
-                Rows::Database(database, statements) => {
-                    database.rows(statements, key, limit + 1).await.map_err(|error| Self::failed(&self.audience, &error))?
-                }
-                Rows::Rehearsal(size) => rehearsal::rows(*size, key, limit + 1),
-                #[cfg(feature = "simulation")]
-                Rows::Memory(table) => table.rows(key, limit + 1),
-            };
-            if rows.len() <= limit {
-                return Ok(rows);
-            }
-            let last = rows.last().map(|row| row.key.clone());
-            let whole = rows.iter().take_while(|row| Some(&row.key) != last.as_ref()).count();
-            if whole > 0 {
-                rows.truncate(whole);
-                return Ok(rows);
-            }
-            limit *= 2;
+    /// The next keys in the order of their bytes; none only where there is no more.
+    pub(crate) async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Spooled>, SourceError> {
+        self.spool.page(after, limit.max(1)).await.map_err(|error| self.failed(&error))
+    }
+
+    /// Which of these addresses frozen pages mail, and under which key.
+    pub(crate) async fn mailed(&self, addresses: Vec<String>) -> Result<Mailed, SourceError> {
+        self.spool.mailed(addresses).await.map_err(|error| self.failed(&error))
+    }
+
+    /// Notes whom the next frozen page mails.
+    pub(crate) async fn note_mailed(&mut self, page: &Page) -> Result<(), SourceError> {
+        let recipients = page.chunks().flat_map(|(_, recipients)| recipients);
+        let mailed = recipients.map(|recipient| (recipient.address.identity(), recipient.key.as_str().to_owned())).collect();
+        self.note(mailed).await?;
+        self.known_pages = page.seq + 1;
+        Ok(())
+    }
+
+    pub(crate) async fn note(&mut self, mailed: BTreeMap<String, String>) -> Result<(), SourceError> {
+        let noted = self.spool.note_mailed(mailed).await;
+        noted.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &SpoolError) -> SourceError {
+        SourceError::Spool { audience: self.audience.clone(), reason: error.to_string() }
+    }
+}
+
+fn failed(audience: &str, place: &Place, error: &ReadError) -> SourceError {
+    let (audience, reason) = (audience.to_owned(), error.to_string());
+    match place {
+        Place::File(file) => SourceError::File { audience, file: file.clone(), reason },
+        Place::Database { .. } | Place::Rehearsal(_) => SourceError::Database { audience, reason },
+    }
+}
+
+/// Reads rows into `feed`, and gives how many the source counts.
+async fn read(place: &Place, config: &AudienceConfig, mut feed: Feed) -> Result<u64, ReadError> {
+    match place {
+        Place::Database { url, from } if is_postgres(url) => {
+            let counted = postgres::read(url, from, config, &mut feed).await?;
+            feed.end().await;
+            Ok(counted)
+        }
+        Place::Database { url, from } if is_mysql(url) => {
+            let counted = mysql::read(url, from, config, &mut feed).await?;
+            feed.end().await;
+            Ok(counted)
+        }
+        Place::Database { url, from } if url.starts_with("sqlite:") => {
+            let (url, from, config) = (url.clone(), from.clone(), config.clone());
+            blocking(feed, move |feed| sqlite::read(&url, &from, &config, feed)).await
+        }
+        Place::Database { .. } => Err(no_such_database()),
+        Place::File(file) => {
+            let (file, config) = (file.clone(), config.clone());
+            blocking(feed, move |feed| file::read(&file, &config, feed)).await
+        }
+        Place::Rehearsal(size) => {
+            let size = *size;
+            blocking(feed, move |feed| rehearsal::read(size, feed)).await
         }
     }
+}
+
+async fn blocking(mut feed: Feed, work: impl FnOnce(&mut Feed) -> Result<u64, ReadError> + Send + 'static) -> Result<u64, ReadError> {
+    let read = tokio::task::spawn_blocking(move || {
+        let counted = work(&mut feed)?;
+        feed.end_blocking();
+        Ok(counted)
+    });
+    read.await.map_err(|_| ReadError::Closed)?
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+fn is_mysql(url: &str) -> bool {
+    url.starts_with("mysql:") || url.starts_with("mariadb:")
+}
+
+fn no_such_database() -> ReadError {
+    ReadError::Refused("the URL begins with none of postgres:, mysql: and sqlite:".to_owned())
+}
+
+/// How many rows an audience has now, without reading those of a database.
+pub async fn count_rows(audience: &str, config: &AudienceConfig) -> Result<u64, SourceError> {
+    if let Some(size) = config.rehearsal {
+        return Ok(size);
+    }
+    let place = config.place(audience)?;
+    let counted = match &place {
+        Place::Rehearsal(size) => Ok(*size),
+        Place::Database { url, from } if is_postgres(url) => postgres::count_rows(url, from, config).await,
+        Place::Database { url, from } if is_mysql(url) => mysql::count_rows(url, from, config).await,
+        Place::Database { url, from } if url.starts_with("sqlite:") => sqlite::count_rows(url, from, config),
+        Place::Database { .. } => Err(no_such_database()),
+        Place::File(file) => file::count_rows(file, config),
+    };
+    counted.map_err(|error| failed(audience, &place, &error))
 }

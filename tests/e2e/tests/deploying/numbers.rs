@@ -101,6 +101,8 @@ fn rule(number: &Number) -> Option<RangeInclusive<f64>> {
         }
         "AWS::Lambda::EventInvokeConfig/MaximumEventAgeInSeconds" => 60.0..=300.0,
         "AWS::Lambda::Function/MemorySize" => 256.0..=3_008.0,
+        // In MiB, as Lambda allows (Lambda API reference, EphemeralStorage).
+        "AWS::Lambda::Function/EphemeralStorage/Size" => 512.0..=10_240.0,
         "AWS::Lambda::Function/Timeout" => handler..=900.0,
         "AWS::Lambda::Function/ReservedConcurrentExecutions" => exactly(1.0),
         "AWS::Lambda::EventSourceMapping/BatchSize" => 1.0..=100.0,

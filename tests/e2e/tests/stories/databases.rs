@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use issei_ledger::BroadcastState;
-use issei_producer::{AudienceConfig, KeyType};
+use issei_producer::AudienceConfig;
 use issei_test_support::{World, WorldOptions, command, judge};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
 
@@ -18,12 +18,11 @@ async fn broadcast_to(audience: AudienceConfig, addresses: Vec<String>) {
     judge(&world.cloud, "terms").assert_each_once(addresses);
 }
 
-fn audience(url: String, key: &str, key_type: KeyType, filter: Option<&str>) -> AudienceConfig {
+fn audience(url: String, key: &str, filter: Option<&str>) -> AudienceConfig {
     AudienceConfig {
         url: Some(url),
         table: Some("users".to_owned()),
         key: key.to_owned(),
-        key_type,
         address: "Email".to_owned(),
         columns: vec!["name".to_owned()],
         filter: filter.map(str::to_owned),
@@ -37,7 +36,7 @@ fn addresses(is: impl Fn(u32) -> bool) -> Vec<String> {
 
 /// A server of this kind was not named: says so, since a test that does nothing must not look like
 /// one that passed.
-fn server(variable: &str) -> Option<String> {
+pub(crate) fn server(variable: &str) -> Option<String> {
     let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
     if url.is_none() {
         println!("SKIPPED: {variable} names no server; tests/run starts one");
@@ -46,7 +45,7 @@ fn server(variable: &str) -> Option<String> {
 }
 
 /// Each test has the table in a database of its own.
-fn in_database(url: &str, database: &str) -> String {
+pub(crate) fn in_database(url: &str, database: &str) -> String {
     let (server, _) = url.rsplit_once('/').unwrap();
     format!("{server}/{database}")
 }
@@ -69,17 +68,13 @@ async fn postgres_by_integer_uuid_and_text_key() {
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
-    broadcast_to(audience(url.clone(), "id", KeyType::Integer, None), addresses(|_| true)).await;
-    broadcast_to(audience(url.clone(), "uid", KeyType::Uuid, Some("deleted_at IS NULL")), addresses(|i| i % 10 != 0)).await;
-    broadcast_to(
-        audience(url.clone(), "handle", KeyType::Text, Some("deleted_at IS NULL OR id = 10")),
-        addresses(|i| i % 10 != 0 || i == 10),
-    )
-    .await;
-    let mut view = audience(url.clone(), "id", KeyType::Integer, None);
+    broadcast_to(audience(url.clone(), "id", None), addresses(|_| true)).await;
+    broadcast_to(audience(url.clone(), "uid", Some("deleted_at IS NULL")), addresses(|i| i % 10 != 0)).await;
+    broadcast_to(audience(url.clone(), "handle", Some("deleted_at IS NULL OR id = 10")), addresses(|i| i % 10 != 0 || i == 10)).await;
+    let mut view = audience(url.clone(), "id", None);
     view.table = Some("public.active".to_owned());
     broadcast_to(view, addresses(|i| i % 10 != 0)).await;
-    let mut query = audience(url, "id", KeyType::Integer, None);
+    let mut query = audience(url, "id", None);
     (query.table, query.query) = (None, Some("SELECT id, \"Email\", upper(name) AS name FROM users WHERE id > 100;".to_owned()));
     broadcast_to(query, addresses(|i| i > 100)).await;
 }
@@ -95,15 +90,15 @@ async fn mariadb_by_integer_and_text_key() {
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
-    broadcast_to(audience(url.clone(), "id", KeyType::Integer, Some("id <> 7")), addresses(|i| i != 7)).await;
-    broadcast_to(audience(url, "handle", KeyType::Text, None), addresses(|_| true)).await;
+    broadcast_to(audience(url.clone(), "id", Some("id <> 7")), addresses(|i| i != 7)).await;
+    broadcast_to(audience(url, "handle", None), addresses(|_| true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_producer_only_reads() {
     let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
     let mut world = World::new(WorldOptions { users: 0, ..WorldOptions::default() }).await;
-    let mut writes = audience(url, "id", KeyType::Integer, None);
+    let mut writes = audience(url, "id", None);
     (writes.table, writes.query) = (
         None,
         Some("WITH made AS (SELECT nextval('only_reads') AS id) SELECT id, 'a@example.com' AS \"Email\", 'n' AS name FROM made".to_owned()),
@@ -111,8 +106,7 @@ async fn the_producer_only_reads() {
     let mut connection = PgConnection::connect(writes.url.as_ref().unwrap()).await.unwrap();
     sqlx::query("CREATE SEQUENCE IF NOT EXISTS only_reads").execute(&mut connection).await.unwrap();
     world.audiences.insert("users".to_owned(), writes.clone());
-    let source = issei_producer::Source::open("users", &writes).await.unwrap();
-    let error = source.count().await.unwrap_err().to_string();
+    let error = issei_producer::count_rows("users", &writes).await.unwrap_err().to_string();
     assert!(error.contains("read-only transaction"), "{error}");
 }
 
@@ -150,6 +144,7 @@ async fn a_json_lines_file_with_bad_lines_and_a_key_that_stands_twice() {
     }
     text.push_str("not JSON\n\n{\"id\": 5, \"email\": \"another@example.com\", \"name\": \"N\"}\n{\"email\": \"nokey@example.com\", \"name\": \"N\"}\n");
     let (_directory, config) = file("users.jsonl", &text);
+    let config = AudienceConfig { allow_broken_rows: true, ..config };
     let mut world = World::new(WorldOptions { users: 0, page_size: 2, ..WorldOptions::default() }).await;
     world.audiences.insert("users".to_owned(), config);
     world.post_command(&command("terms", |_| {})).await;

@@ -8,6 +8,7 @@
     reason = "a test that can't go on fails, and one that is skipped says so"
 )]
 
+mod audiences;
 mod commands;
 mod databases;
 mod feedback;
@@ -15,6 +16,7 @@ mod freezing;
 mod hostile;
 mod on_call;
 mod operators;
+mod reading;
 mod repair;
 mod sending;
 mod upgrading;

@@ -1,0 +1,108 @@
+//! The way of rows from whoever reads them into the spool, which has a thread of its own: a few batches
+//! lie between the two, so that memory stays flat.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::row::{RawRow, Row};
+use super::spool::{Disk, Spool, SpoolError};
+
+/// Rows in a batch, and bytes of them: enough to make the handing over cheap, whatever a row's size.
+const BATCH_ROWS: usize = 500;
+const BATCH_BYTES: usize = 256 * 1024;
+const BATCHES_BETWEEN: usize = 4;
+
+/// The spool takes no more rows: it has failed, which its own end tells, or nobody wants it.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// Takes rows.
+pub(super) struct Feed {
+    sender: mpsc::Sender<Vec<RawRow>>,
+    batch: Vec<RawRow>,
+    bytes: usize,
+    cancelled: CancellationToken,
+}
+
+impl Feed {
+    pub(super) async fn push(&mut self, row: RawRow) -> Result<(), Closed> {
+        if !self.is_full_with(row) {
+            return Ok(());
+        }
+        let batch = self.take();
+        self.sender.send(batch).await.map_err(|_| Closed)
+    }
+
+    /// The same on a thread that may wait.
+    pub(super) fn push_blocking(&mut self, row: RawRow) -> Result<(), Closed> {
+        if !self.is_full_with(row) {
+            return Ok(());
+        }
+        if self.cancelled.is_cancelled() {
+            return Err(Closed);
+        }
+        let batch = self.take();
+        self.sender.blocking_send(batch).map_err(|_| Closed)
+    }
+
+    fn is_full_with(&mut self, row: RawRow) -> bool {
+        self.bytes += row.cells.iter().flatten().map(Vec::len).sum::<usize>();
+        self.batch.push(row);
+        self.batch.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+    }
+
+    fn take(&mut self) -> Vec<RawRow> {
+        self.bytes = 0;
+        std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH_ROWS))
+    }
+
+    pub(super) async fn end(mut self) {
+        let batch = self.take();
+        // Where the spool has failed, its own end tells.
+        let _ = self.sender.send(batch).await;
+    }
+
+    pub(super) fn end_blocking(mut self) {
+        let batch = self.take();
+        let _ = self.sender.blocking_send(batch);
+    }
+}
+
+/// A spool that is being filled. Dropped before it is whole, it ends whoever reads for it.
+pub(super) struct Filling {
+    writer: tokio::task::JoinHandle<Result<Disk, SpoolError>>,
+    _reader: DropGuard,
+}
+
+impl Filling {
+    /// Begins a spool in `directory` for rows with so many columns beside key and address.
+    pub(super) fn begin(directory: PathBuf, columns: usize) -> (Feed, Self) {
+        let (sender, mut receiver) = mpsc::channel::<Vec<RawRow>>(BATCHES_BETWEEN);
+        let cancelled = CancellationToken::new();
+        let token = cancelled.clone();
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut disk = Disk::create(&directory, columns)?;
+            while let Some(batch) = receiver.blocking_recv() {
+                for row in batch {
+                    disk.add(Row::of(row).as_ref())?;
+                }
+                if token.is_cancelled() {
+                    return Err(SpoolError::Ended);
+                }
+            }
+            disk.finish()?;
+            Ok(disk)
+        });
+        let feed = Feed { sender, batch: Vec::with_capacity(BATCH_ROWS), bytes: 0, cancelled: cancelled.clone() };
+        (feed, Self { writer, _reader: cancelled.drop_guard() })
+    }
+
+    /// The spool, once its feed has ended.
+    pub(super) async fn whole(self) -> Result<Spool, SpoolError> {
+        let disk = self.writer.await.map_err(|_| SpoolError::Ended)??;
+        Ok(Spool::Disk(Arc::new(Mutex::new(disk))))
+    }
+}

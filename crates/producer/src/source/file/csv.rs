@@ -1,0 +1,179 @@
+//! CSV as RFC 4180 has it, without leniency: fields are separated by commas, quotes close, and each record
+//! has as many fields as the header.
+
+use std::io;
+
+use super::lines::{Line, Lines};
+use super::{Broken, RECORD_BYTES_MAX, Record, not_text};
+
+pub(super) struct Csv {
+    lines: Lines,
+    /// Fields of the header.
+    fields: usize,
+    /// Where the wanted columns stand.
+    places: Vec<usize>,
+}
+
+/// Where in a field the reader is.
+#[derive(Clone, Copy)]
+enum At {
+    Start,
+    Plain,
+    Quoted,
+    AfterQuote,
+    CarriageReturn,
+}
+
+/// The fields of a record and the line that it begins on.
+struct Fields {
+    line: u64,
+    fields: Vec<Vec<u8>>,
+}
+
+impl Csv {
+    /// Reads the header line and finds the wanted columns in it.
+    pub(super) fn with_header(mut lines: Lines, wanted: &[String]) -> io::Result<Result<Self, Broken>> {
+        let header = match record(&mut lines)? {
+            None => return Ok(Err(Broken::new(1, "the file is empty; it needs a header line"))),
+            Some(Err(broken)) => return Ok(Err(broken)),
+            Some(Ok(header)) => header,
+        };
+        Ok(places(&header, wanted).map(|places| Self { lines, fields: header.fields.len(), places }))
+    }
+
+    pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
+        let Fields { line, fields } = match record(&mut self.lines)? {
+            None => return Ok(None),
+            Some(Err(broken)) => return Ok(Some(Record::Broken(broken))),
+            Some(Ok(fields)) => fields,
+        };
+        if fields.len() != self.fields {
+            let (has, header) = (fields.len(), self.fields);
+            let reason = format!("it has {has} fields and the header {header}; put fields that hold a comma or a line break in quotes");
+            return Ok(Some(Record::Broken(Broken::new(line, reason))));
+        }
+        Ok(Some(Record::Values(self.places.iter().map(|place| fields.get(*place).cloned()).collect())))
+    }
+}
+
+fn places(header: &Fields, wanted: &[String]) -> Result<Vec<usize>, Broken> {
+    let names: Vec<String> = header.fields.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+    let place = |name: &String| {
+        let mut places = (0..names.len()).filter(|at| names.get(*at) == Some(name));
+        match (places.next(), places.next()) {
+            (Some(place), None) => Ok(place),
+            (Some(_), Some(_)) => Err(Broken::new(
+                header.line,
+                format!("its header line has the column {name:?} twice; rename one, so that it is clear which is meant"),
+            )),
+            (None, _) => {
+                // Without a header line these are somebody's row.
+                let names: Vec<&String> = names.iter().filter(|header| !header.contains('@')).collect();
+                Err(Broken::new(header.line, format!("its header line has no column {name:?}; separated by commas it has {names:?}")))
+            }
+        }
+    };
+    wanted.iter().map(place).collect()
+}
+
+/// The next record that is not an empty line. One that is broken ends with its first line, so that what
+/// comes after it is read for what it is.
+fn record(lines: &mut Lines) -> io::Result<Option<Result<Fields, Broken>>> {
+    let first = loop {
+        let Some(line) = lines.next()? else { return Ok(None) };
+        if !matches!(line.bytes.as_slice(), b"\n" | b"\r\n") {
+            break line;
+        }
+    };
+    let begins = first.number;
+    let mut reading = Reading { at: At::Start, field: Vec::new(), fields: Vec::new(), bytes: 0, quote: begins };
+    if let Err(reason) = reading.line(&first) {
+        return Ok(Some(Err(Broken::new(reading.broken_on(begins), reason))));
+    }
+    let mut further: Vec<Line> = Vec::new();
+    while let At::Quoted = reading.at {
+        let read = match lines.next()? {
+            Some(line) => {
+                let read = reading.line(&line);
+                further.push(line);
+                read
+            }
+            None => Err("a quote opens and never closes; close it, or double it where it is meant as a sign".to_owned()),
+        };
+        if let Err(reason) = read {
+            lines.give_back(further);
+            return Ok(Some(Err(Broken::new(reading.quote, reason))));
+        }
+    }
+    reading.end_field();
+    let is_text = reading.fields.iter().all(|field| std::str::from_utf8(field).is_ok());
+    Ok(Some(if is_text { Ok(Fields { line: begins, fields: reading.fields }) } else { Err(not_text(begins)) }))
+}
+
+struct Reading {
+    at: At,
+    field: Vec<u8>,
+    fields: Vec<Vec<u8>>,
+    bytes: usize,
+    /// The line on which the last quote opened.
+    quote: u64,
+}
+
+impl Reading {
+    fn end_field(&mut self) {
+        self.fields.push(std::mem::take(&mut self.field));
+        self.at = At::Start;
+    }
+
+    fn broken_on(&self, begins: u64) -> u64 {
+        if let At::Quoted | At::AfterQuote = self.at { self.quote } else { begins }
+    }
+
+    fn line(&mut self, line: &Line) -> Result<(), String> {
+        self.bytes += line.bytes.len();
+        if line.is_too_long || self.bytes > RECORD_BYTES_MAX {
+            return Err(match self.at {
+                At::Quoted => format!(
+                    "a quote opens and is not closed within {RECORD_BYTES_MAX} bytes; close it, or double it where it is meant as a sign"
+                ),
+                _ => format!("the record that begins here is larger than {RECORD_BYTES_MAX} bytes; make it smaller"),
+            });
+        }
+        for byte in &line.bytes {
+            match (self.at, *byte) {
+                (At::Start, b'"') => (self.at, self.quote) = (At::Quoted, line.number),
+                (At::Start | At::Plain | At::AfterQuote, b',') => self.end_field(),
+                (At::Start | At::Plain | At::AfterQuote | At::CarriageReturn, b'\n') => return Ok(()),
+                (At::Start | At::Plain | At::AfterQuote, b'\r') => self.at = At::CarriageReturn,
+                (At::Plain, b'"') => {
+                    return Err(
+                        "a quote stands in a field that does not begin with one; put the field in quotes and double the quote in it"
+                            .to_owned(),
+                    );
+                }
+                (At::Quoted, b'"') => self.at = At::AfterQuote,
+                (At::AfterQuote, b'"') => {
+                    self.field.push(b'"');
+                    self.at = At::Quoted;
+                }
+                (At::AfterQuote, _) => {
+                    return Err(
+                        "a quote opens and something other than a comma follows where it closes; is one missing before, or not doubled?"
+                            .to_owned(),
+                    );
+                }
+                (At::CarriageReturn, _) => {
+                    return Err(
+                        "a carriage return stands alone; end lines by CR LF or LF, and put fields that hold one in quotes".to_owned()
+                    );
+                }
+                (At::Start | At::Plain, _) => {
+                    self.field.push(*byte);
+                    self.at = At::Plain;
+                }
+                (At::Quoted, _) => self.field.push(*byte),
+            }
+        }
+        Ok(())
+    }
+}

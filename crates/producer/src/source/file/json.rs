@@ -1,0 +1,108 @@
+//! JSON Lines: an object a line. Numbers are taken as they are written, however many digits they have.
+
+use std::fmt;
+use std::io;
+
+use issei_schema::without_values;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::lines::Lines;
+use super::{Broken, RECORD_BYTES_MAX, Record, not_text};
+
+pub(super) struct Json {
+    lines: Lines,
+    wanted: Vec<String>,
+    /// Which of them some line has.
+    seen: Vec<bool>,
+}
+
+impl Json {
+    pub(super) fn of(lines: Lines, wanted: Vec<String>) -> Self {
+        Self { lines, seen: vec![false; wanted.len()], wanted }
+    }
+
+    /// A wanted column that no line has had.
+    pub(super) fn lacking(&self) -> Option<&str> {
+        self.wanted.iter().zip(&self.seen).find(|(_, seen)| !**seen).map(|(name, _)| name.as_str())
+    }
+
+    pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
+        loop {
+            let Some(line) = self.lines.next()? else { return Ok(None) };
+            let number = line.number;
+            let broken = |reason: String| Ok(Some(Record::Broken(Broken::new(number, reason))));
+            if line.is_too_long {
+                return broken(format!("it is larger than {RECORD_BYTES_MAX} bytes; make it smaller"));
+            }
+            let Ok(text) = std::str::from_utf8(line.bytes.trim_ascii()) else { return Ok(Some(Record::Broken(not_text(number)))) };
+            if text.is_empty() {
+                continue;
+            }
+            let mut deserializer = serde_json::Deserializer::from_str(text);
+            let read = Wanted(&self.wanted).deserialize(&mut deserializer).and_then(|values| deserializer.end().map(|()| values));
+            return match read {
+                Ok(values) => {
+                    for (seen, value) in self.seen.iter_mut().zip(&values) {
+                        *seen |= value.is_some();
+                    }
+                    Ok(Some(Record::Values(values.into_iter().map(|value| value.and_then(as_text)).collect())))
+                }
+                Err(error) => {
+                    // Its own count of lines is that of this one line.
+                    let reason = without_values(&error);
+                    let reason = reason.split(" at line ").next().unwrap_or_default();
+                    broken(format!("it is no JSON object that can be read ({reason}); write one object a line"))
+                }
+            };
+        }
+    }
+}
+
+/// The text of a value; nothing for what has none.
+fn as_text(value: &RawValue) -> Option<Vec<u8>> {
+    let text = value.get();
+    match text.as_bytes().first()? {
+        b'"' => serde_json::from_str::<String>(text).ok().map(String::into_bytes),
+        b'n' | b'[' | b'{' => None,
+        _ => Some(text.as_bytes().to_vec()),
+    }
+}
+
+/// Takes the wanted members of an object.
+struct Wanted<'a>(&'a [String]);
+
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Vec<Option<&'de RawValue>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Vec<Option<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut values = vec![None; self.0.len()];
+        while let Some(name) = map.next_key::<String>()? {
+            if !self.0.contains(&name) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value: &RawValue = map.next_value()?;
+            for (at, _) in self.0.iter().enumerate().filter(|(_, wanted)| **wanted == name) {
+                if let Some(place) = values.get_mut(at)
+                    && place.replace(value).is_some()
+                {
+                    return Err(A::Error::custom(format_args!("the column {name:?} stands in it twice")));
+                }
+            }
+        }
+        Ok(values)
+    }
+}

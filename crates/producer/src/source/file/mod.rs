@@ -1,0 +1,147 @@
+//! CSV and JSON Lines, read strictly: a file that is not what it claims to be is refused with the line and
+//! what to do, since one missing quote can hide everybody after it. Where the audience says
+//! `allow_broken_rows`, such lines are recorded as skipped instead.
+
+mod csv;
+mod encoding;
+mod json;
+mod lines;
+
+use std::fs::File;
+use std::io::{self, BufRead};
+
+use self::csv::Csv;
+use self::json::Json;
+use self::lines::Lines;
+use super::ReadError;
+use super::feed::{Closed, Feed};
+use super::row::{RawKey, RawRow};
+use crate::audience::AudienceConfig;
+
+/// A line, or a record of several, that is larger than this is none. Nothing of a recipient may be larger
+/// than 16 KiB.
+const RECORD_BYTES_MAX: usize = 1024 * 1024;
+
+/// The wanted values of one row, or why there are none.
+enum Record {
+    Values(Vec<Option<Vec<u8>>>),
+    Broken(Broken),
+}
+
+/// What is wrong, on which line, and what to do about it. It quotes nothing of the line.
+#[derive(Debug, PartialEq, Eq)]
+struct Broken {
+    line: u64,
+    reason: String,
+}
+
+impl Broken {
+    fn new(line: u64, reason: impl Into<String>) -> Self {
+        Self { line, reason: reason.into() }
+    }
+
+    fn refused(&self) -> ReadError {
+        ReadError::Refused(format!("line {}: {}", self.line, self.reason))
+    }
+}
+
+enum Records {
+    Csv(Csv),
+    Json(Json),
+}
+
+/// Reads the file, and gives how many rows it has.
+pub(super) fn read(file: &str, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
+    each(file, config, |row| feed.push_blocking(row).map_err(|Closed| ReadError::Closed))
+}
+
+pub(super) fn count_rows(file: &str, config: &AudienceConfig) -> Result<u64, ReadError> {
+    each(file, config, |_| Ok(()))
+}
+
+fn each(file: &str, config: &AudienceConfig, mut take: impl FnMut(RawRow) -> Result<(), ReadError>) -> Result<u64, ReadError> {
+    let opened = File::open(file).map_err(|error| ReadError::Refused(format!("{error}; check the path")))?;
+    let reader = encoding::decoded(opened, config.encoding.as_deref()).map_err(ReadError::Refused)?;
+    let wanted: Vec<String> = [&config.key, &config.address].into_iter().chain(&config.columns).cloned().collect();
+    let columns = wanted.len();
+    let lines = Lines::of(reader);
+    let not_read = |error: io::Error| ReadError::Refused(format!("it can't be read to its end: {error}"));
+    let mut records = match file.rsplit('.').next() {
+        Some("csv") => {
+            let csv = Csv::with_header(lines, &wanted).map_err(not_read)?;
+            Records::Csv(csv.map_err(|broken| of_encoding(broken, file, config).refused())?)
+        }
+        Some("jsonl" | "ndjson") => Records::Json(Json::of(lines, wanted)),
+        _ => return Err(ReadError::Refused("its name ends with neither .csv nor .jsonl".to_owned())),
+    };
+    let (mut rows, mut broken_rows) = (0_u64, 0_u64);
+    loop {
+        let record = match &mut records {
+            Records::Csv(csv) => csv.next(),
+            Records::Json(json) => json.next(),
+        };
+        let row = match record.map_err(not_read)? {
+            None => break,
+            Some(Record::Values(mut values)) => {
+                let cells = values.split_off(1);
+                // A file has no null; a key of nothing is none.
+                RawRow { key: RawKey::text(values.pop().flatten().filter(|key| !key.is_empty())), cells }
+            }
+            Some(Record::Broken(broken)) if config.allow_broken_rows => {
+                broken_rows += 1;
+                if broken_rows == 1 {
+                    tracing::warn!(line = broken.line, reason = broken.reason, "a broken line is skipped; so are any others, unsaid");
+                }
+                RawRow { key: RawKey::Broken { line: broken.line }, cells: vec![None; columns - 1] }
+            }
+            Some(Record::Broken(broken)) => {
+                let Broken { line, reason } = of_encoding(broken, file, config);
+                return Err(
+                    Broken::new(line, format!("{reason} (or set allow_broken_rows, which skips such lines and records them)")).refused()
+                );
+            }
+        };
+        rows += 1;
+        take(row)?;
+    }
+    if let Records::Json(json) = &records
+        && rows > broken_rows
+        && let Some(name) = json.lacking()
+    {
+        return Err(ReadError::Refused(format!("no line has the column {name:?}; correct the audience's configuration or the file")));
+    }
+    Ok(rows)
+}
+
+/// What the reason of a record in a wrong encoding begins with.
+const NOT_TEXT: &str = "it holds bytes that are not";
+
+fn not_text(line: u64) -> Broken {
+    Broken::new(line, NOT_TEXT)
+}
+
+/// Says of which encoding the file probably is. One wrong encoding is that of the whole file.
+fn of_encoding(broken: Broken, file: &str, config: &AudienceConfig) -> Broken {
+    if broken.reason != NOT_TEXT {
+        return broken;
+    }
+    let reason = match &config.encoding {
+        Some(encoding) => format!("{NOT_TEXT} {encoding}; correct the line, or the audience's `encoding`"),
+        None => match encoding::guessed(file) {
+            Some(guess) => {
+                format!(
+                    "{NOT_TEXT} UTF-8, probably {guess}; set encoding = {:?} in the audience, or save the file as UTF-8",
+                    guess.to_lowercase()
+                )
+            }
+            None => format!("{NOT_TEXT} UTF-8; save the file as UTF-8, or set `encoding` in the audience"),
+        },
+    };
+    Broken::new(broken.line, reason)
+}
+
+/// A reader that the others are built on.
+type Reader = Box<dyn BufRead + Send>;
+
+#[cfg(test)]
+mod tests;

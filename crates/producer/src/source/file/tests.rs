@@ -1,0 +1,190 @@
+use std::io::Write as _;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn config(name: &str) -> AudienceConfig {
+    AudienceConfig { key: "id".to_owned(), address: "email".to_owned(), columns: vec![name.to_owned()], ..AudienceConfig::default() }
+}
+
+/// What is read of a file of this name: the rows as text, or the refusal.
+fn read_as(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<Vec<String>, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(file);
+    File::create(&path).unwrap().write_all(bytes).unwrap();
+    let mut rows = Vec::new();
+    let counted = each(path.to_str().unwrap(), config, |row| {
+        let key = match &row.key {
+            RawKey::Null => "null".to_owned(),
+            RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
+            RawKey::Broken { line } => format!("broken line {line}"),
+        };
+        let cells = row.cells.into_iter().map(|cell| cell.map_or("null".to_owned(), |cell| String::from_utf8(cell).unwrap()));
+        rows.push(std::iter::once(key).chain(cells).collect::<Vec<_>>().join("|"));
+        Ok(())
+    });
+    let counted = counted.map_err(|error| error.to_string())?;
+    assert_eq!(counted, rows.len() as u64);
+    Ok(rows)
+}
+
+fn csv(bytes: impl AsRef<[u8]>) -> Result<Vec<String>, String> {
+    read_as("users.csv", bytes.as_ref(), &config("name"))
+}
+
+fn json(bytes: impl AsRef<[u8]>) -> Result<Vec<String>, String> {
+    read_as("users.jsonl", bytes.as_ref(), &config("name"))
+}
+
+fn skipping() -> AudienceConfig {
+    AudienceConfig { allow_broken_rows: true, ..config("name") }
+}
+
+#[test]
+fn a_csv_by_the_rfc_is_read_as_it_is_meant() {
+    let text = "\u{feff}name,email,id\r\n\"Ann, \"\"A\"\"\",a@example.com,1\r\n\r\n\"two\r\nlines\",b@example.com,\"2\"\n,,\n";
+    assert_eq!(csv(text).unwrap(), ["1|a@example.com|Ann, \"A\"", "2|b@example.com|two\r\nlines", "null||"]);
+    assert_eq!(csv("id,email,name\n1,a@example.com,Ann").unwrap(), ["1|a@example.com|Ann"]);
+    assert_eq!(csv("id,email,name\n1,a@example.com,\"\"").unwrap(), ["1|a@example.com|"]);
+}
+
+#[test]
+fn a_csv_that_is_not_what_it_claims_to_be_is_refused_with_its_line() {
+    let long = "x".repeat(RECORD_BYTES_MAX);
+    for (text, line, words) in [
+        ("1,a@example.com,Ann\n2,b@example.com,\"Bob\n3,c@example.com,Cy\n".to_owned(), 3, "a quote opens and never closes"),
+        ("1,a@example.com,\"Ann\n2,b@example.com,\"Bob\"\n".to_owned(), 2, "something other than a comma follows"),
+        ("1,a@example.com,5\" Ann\n".to_owned(), 2, "double the quote"),
+        ("1,a@example.com,\"Ann\"s\n".to_owned(), 2, "something other than a comma"),
+        ("1,a@example.com,Ann\n2,b@example.com\n".to_owned(), 3, "it has 2 fields and the header 3"),
+        ("1,a@example.com,Ann,x\n".to_owned(), 2, "it has 4 fields and the header 3"),
+        (format!("1,a@example.com,{long}\n"), 2, "larger than 1048576 bytes"),
+        (format!("1,a@example.com,\"{}\n{long}\"\n", "y".repeat(10)), 2, "is not closed within 1048576 bytes"),
+        ("1,a@example.com,Ann\r2,b@example.com,Bob\r".to_owned(), 2, "a carriage return stands alone"),
+    ] {
+        let refusal = csv(format!("id,email,name\n{text}")).unwrap_err();
+        assert!(
+            refusal.contains(&format!("line {line}: ")) && refusal.contains(words) && refusal.contains("allow_broken_rows"),
+            "{refusal}"
+        );
+        assert!(!refusal.contains("example.com"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_header_that_does_not_tell_the_columns_apart_is_refused() {
+    for (header, words) in [
+        ("id,email,name,email", "the column \"email\" twice"),
+        ("id;email;name", "no column \"id\"; separated by commas it has [\"id;email;name\"]"),
+        ("1,a@example.com,Ann", "no column \"id\"; separated by commas it has [\"1\", \"Ann\"]"),
+        ("", "the file is empty"),
+    ] {
+        let refusal = csv(header).unwrap_err();
+        assert!(refusal.contains(words), "{refusal}");
+    }
+    // Twice, and not wanted.
+    assert_eq!(csv("id,email,name,note,note\n1,a@example.com,Ann,x,y").unwrap(), ["1|a@example.com|Ann"]);
+}
+
+#[test]
+fn broken_lines_are_recorded_where_the_audience_says_so_and_take_nobody_along() {
+    let text =
+        "id,email,name\n1,a@example.com,\"Ann\n2,b@example.com,Bob\n3,c@example.com\n4,d@example.com,D\"\n5,e@example.com,\"E\nE\"\n";
+    assert_eq!(
+        read_as("users.csv", text.as_bytes(), &skipping()).unwrap(),
+        ["broken line 2|null|null", "2|b@example.com|Bob", "broken line 4|null|null", "broken line 5|null|null", "5|e@example.com|E\nE"]
+    );
+    let text = "{\"id\": 1, \"email\": \"a@example.com\", \"name\": \"Ann\"}\n[]\nx\n{\"id\": 4}\n";
+    assert_eq!(
+        read_as("users.jsonl", text.as_bytes(), &skipping()).unwrap(),
+        ["1|a@example.com|Ann", "broken line 2|null|null", "broken line 3|null|null", "4|null|null"]
+    );
+}
+
+#[test]
+fn another_encoding_is_named_and_read_where_it_is_named() {
+    let text = "id,email,name\n1,a@example.com,山田太郎は東京都に住んでいる\n2,b@example.com,ゃゅょ表示ソ能\n";
+    for encoding in [encoding_rs::SHIFT_JIS, encoding_rs::EUC_JP, encoding_rs::ISO_2022_JP] {
+        let (bytes, _, _) = encoding.encode(text);
+        let config = AudienceConfig { encoding: Some(encoding.name().to_lowercase()), ..config("name") };
+        assert_eq!(read_as("users.csv", &bytes, &config).unwrap()[1], "2|b@example.com|ゃゅょ表示ソ能");
+        if encoding != encoding_rs::ISO_2022_JP {
+            let refusal = csv(&bytes).unwrap_err();
+            let guess = format!(
+                "line 2: it holds bytes that are not UTF-8, probably {}; set encoding = {:?}",
+                encoding.name(),
+                encoding.name().to_lowercase()
+            );
+            assert!(refusal.contains(&guess), "{refusal}");
+        }
+    }
+    let latin = b"id,email,name\n1,a@example.com,Andr\xe9s Jos\xe9 Garc\xeda\n".as_slice();
+    let refusal = csv(latin).unwrap_err();
+    assert!(refusal.contains("probably windows-1252"), "{refusal}");
+    let utf_16: Vec<u8> = std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let refusal = csv(&utf_16).unwrap_err();
+    assert!(refusal.contains("UTF-16LE"), "{refusal}");
+    let config = AudienceConfig { encoding: Some("utf-16le".to_owned()), ..config("name") };
+    assert_eq!(read_as("users.csv", &utf_16, &config).unwrap().len(), 2);
+}
+
+#[test]
+fn bytes_that_the_named_encoding_does_not_have_are_refused_too() {
+    let shift_jis = AudienceConfig { encoding: Some("shift_jis".to_owned()), ..config("name") };
+    let refusal = read_as("users.csv", b"id,email,name\n1,a@example.com,\x81\n", &shift_jis).unwrap_err();
+    assert!(refusal.contains("line 2: it holds bytes that are not shift_jis"), "{refusal}");
+    let unknown = AudienceConfig { encoding: Some("sjis-x".to_owned()), ..config("name") };
+    assert!(read_as("users.csv", b"id,email,name\n", &unknown).unwrap_err().contains("no label of the Encoding Standard"));
+}
+
+#[test]
+fn json_lines_are_read_to_the_last_digit_with_a_mark_or_without() {
+    let text = "\u{feff}{\"id\": 123456789012345678901, \"email\": \"a@example.com\", \"name\": \"\\u5c71\"}\r\n\n{\"id\": 123456789012345678902, \"email\": \"b@example.com\", \"name\": 1.50, \"more\": {\"id\": 1}}\n{\"id\": true, \"email\": null, \"name\": [1]}";
+    assert_eq!(
+        json(text).unwrap(),
+        ["123456789012345678901|a@example.com|山", "123456789012345678902|b@example.com|1.50", "true|null|null"]
+    );
+}
+
+#[test]
+fn json_lines_that_are_no_objects_or_lack_a_column_are_refused() {
+    let good = "{\"id\": 1, \"email\": \"a@example.com\", \"name\": \"Ann\"}\n";
+    for (line, words) in [
+        ("[1, \"b@example.com\"]", "it is no JSON object"),
+        ("{\"id\": 2, \"email\": \"b@example.com\"", "it is no JSON object"),
+        ("{\"id\": 2} {\"id\": 3}", "it is no JSON object"),
+        ("{\"id\": 2, \"email\": \"b@example.com\", \"email\": \"c@example.com\"}", "stands in it twice"),
+        ("\"b@example.com\"", "it is no JSON object"),
+    ] {
+        let refusal = json(format!("{good}{line}\n")).unwrap_err();
+        assert!(refusal.contains("line 2: ") && refusal.contains(words) && !refusal.contains("b@example"), "{refusal}");
+    }
+    let refusal = read_as("users.jsonl", good.as_bytes(), &config("nmae")).unwrap_err();
+    assert!(refusal.contains("no line has the column \"nmae\""), "{refusal}");
+}
+
+proptest! {
+    /// What is written by the rules is read as it was, whatever it holds.
+    #[test]
+    fn a_csv_that_was_written_is_read_as_it_was(values in prop::collection::vec("[ -~äß東\r\n\",]{0,8}", 1..8)) {
+        let quoted = |value: &String| format!("\"{}\"", value.replace('"', "\"\""));
+        let rows: Vec<String> = values.iter().enumerate().map(|(at, value)| format!("{at},a@example.com,{}\r\n", quoted(value))).collect();
+        let expected: Vec<String> = values.iter().enumerate().map(|(at, value)| format!("{at}|a@example.com|{value}")).collect();
+        prop_assert_eq!(csv(format!("id,email,name\r\n{}", rows.concat())).unwrap(), expected);
+    }
+
+    /// Taking one quote out of a file never moves anybody's address to somebody else, and never loses a row unsaid.
+    #[test]
+    fn a_missing_quote_is_refused(rows in 2_usize..8, at in 0_usize..16) {
+        let text: Vec<String> = (0..rows).map(|row| format!("{row},u{row}@example.com,\"Name {row}\"\n")).collect();
+        let text = text.concat();
+        let quotes: Vec<usize> = text.match_indices('"').map(|(at, _)| at).collect();
+        let gone = quotes[at % quotes.len()];
+        let broken = format!("id,email,name\n{}{}", &text[..gone], &text[gone + 1..]);
+        prop_assert!(csv(&broken).is_err(), "{}", broken);
+        let read = read_as("users.csv", broken.as_bytes(), &skipping()).unwrap();
+        prop_assert_eq!(read.len(), rows);
+        prop_assert_eq!(read.iter().filter(|row| row.starts_with("broken")).count(), 1);
+    }
+}

@@ -1,0 +1,132 @@
+//! MySQL and MariaDB: one read-only transaction, one snapshot, one statement that streams.
+
+use futures_util::TryStreamExt;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlTypeInfo};
+use sqlx::{AssertSqlSafe, Column as _, Connection, Executor, MySql, Row as _, SqlSafeStr, Statement, Type, TypeInfo};
+
+use super::ReadError;
+use super::feed::Feed;
+use super::row::{RawKey, RawRow};
+use super::select::{Select, refused_key};
+use super::words::{CONNECT, SILENCE, STATEMENT, in_time, within};
+use crate::audience::{AudienceConfig, From};
+
+/// Types whose text is no identity: it depends on settings, or two texts are one value.
+const NO_KEYS: [&str; 10] = ["BOOLEAN", "FLOAT", "DOUBLE", "DATE", "TIME", "DATETIME", "TIMESTAMP", "YEAR", "JSON", "GEOMETRY"];
+
+/// How a column is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The server gives it in the connection's encoding, which is UTF-8.
+    Text,
+    /// Bytes that nothing says the encoding of.
+    Binary,
+    Bits,
+    /// Numbers and the like, which the server makes text of.
+    Other,
+}
+
+impl Kind {
+    fn of(info: &MySqlTypeInfo) -> Self {
+        // The type's name says `VARBINARY` of a text with a `_bin` collation, too; this looks at the collation.
+        if <str as Type<MySql>>::compatible(info) {
+            return Self::Text;
+        }
+        match info.name() {
+            "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => Self::Binary,
+            "BIT" => Self::Bits,
+            _ => Self::Other,
+        }
+    }
+
+    fn expression(self, column: &str) -> String {
+        match self {
+            Self::Text | Self::Binary => column.to_owned(),
+            Self::Bits => format!("CAST({column} + 0 AS char)"),
+            Self::Other => format!("CAST({column} AS char)"),
+        }
+    }
+}
+
+pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
+    let select = Select::of(from, config, '`');
+    let mut connection = connect(url).await?;
+    let plain = select.rows(&select.expressions(|column| column.expression.clone()));
+    let prepared = in_time(SILENCE, (&mut connection).prepare(AssertSqlSafe(plain).into_sql_str())).await?;
+    let kinds: Vec<Kind> = prepared.columns().iter().map(|column| Kind::of(column.type_info())).collect();
+    let key_type = prepared.columns().first().map(|column| column.type_info().name()).unwrap_or_default();
+    let key_kind = kinds.first().copied().unwrap_or(Kind::Other);
+    if let Some(key) = select.columns.first()
+        && NO_KEYS.contains(&key_type)
+    {
+        return Err(ReadError::Refused(refused_key(key, key_type)));
+    }
+    let counted = count(&mut connection, &select).await?;
+    let expressions: Vec<String> = select.columns.iter().zip(&kinds).map(|(column, kind)| kind.expression(&column.expression)).collect();
+    let mut rows = sqlx::query(AssertSqlSafe(select.rows(&expressions))).persistent(false).fetch(&mut connection);
+    while let Some(row) = in_time(SILENCE, rows.try_next()).await? {
+        let key = match bytes(&row, 0)? {
+            Some(bytes) if key_kind == Kind::Binary => RawKey::binary(&bytes),
+            key => RawKey::text(key),
+        };
+        let cells = (1..row.len()).map(|at| bytes(&row, at)).collect::<Result<_, _>>()?;
+        feed.push(RawRow { key, cells }).await?;
+    }
+    drop(rows);
+    end(connection).await;
+    Ok(counted)
+}
+
+pub(super) async fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {
+    let mut connection = connect(url).await?;
+    let counted = count(&mut connection, &Select::of(from, config, '`')).await?;
+    end(connection).await;
+    Ok(counted)
+}
+
+async fn connect(url: &str) -> Result<MySqlConnection, ReadError> {
+    let url = url.strip_prefix("mariadb:").map_or(url.to_owned(), |rest| format!("mysql:{rest}"));
+    let options: MySqlConnectOptions = url.parse::<MySqlConnectOptions>().map_err(ReadError::url)?;
+    let options = options.statement_cache_capacity(0);
+    let place = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let mut connection = within(CONNECT, &place, MySqlConnection::connect_with(&options)).await?;
+    let begin = async {
+        // MariaDB has the one, MySQL the other, each in its own unit.
+        let mariadb = format!("SET SESSION max_statement_time = {}", STATEMENT.as_secs());
+        if execute(&mut connection, mariadb).await.is_err() {
+            execute(&mut connection, format!("SET SESSION max_execution_time = {}", STATEMENT.as_millis())).await?;
+        }
+        execute(&mut connection, "SET SESSION lock_wait_timeout = 10, SESSION wait_timeout = 60".to_owned()).await?;
+        execute(&mut connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned()).await?;
+        execute(&mut connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned()).await
+    };
+    in_time(CONNECT, begin).await?;
+    Ok(connection)
+}
+
+async fn execute(connection: &mut MySqlConnection, statement: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+}
+
+async fn count(connection: &mut MySqlConnection, select: &Select) -> Result<u64, ReadError> {
+    let query = sqlx::query_scalar(AssertSqlSafe(select.count())).persistent(false);
+    let counted: i64 = in_time(SILENCE, query.fetch_one(connection)).await?;
+    Ok(counted.max(0).unsigned_abs())
+}
+
+fn bytes(row: &MySqlRow, at: usize) -> Result<Option<Vec<u8>>, ReadError> {
+    Ok(row.try_get_unchecked::<Option<&[u8]>, _>(at)?.map(<[u8]>::to_vec))
+}
+
+async fn end(mut connection: MySqlConnection) {
+    let ended = async {
+        execute(&mut connection, "COMMIT".to_owned()).await?;
+        connection.close().await
+    };
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "the database's connection did not end well, which harms nothing");
+    }
+}

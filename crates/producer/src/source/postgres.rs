@@ -1,0 +1,120 @@
+//! PostgreSQL: one read-only transaction, one snapshot, one statement that streams.
+//!
+//! Nothing outlives the transaction, and no statement has a name, so it is the same behind a pooler that
+//! hands connections on after each transaction (`PgBouncer`, `pool_mode`).
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Row as _};
+
+use super::ReadError;
+use super::feed::Feed;
+use super::row::{RawKey, RawRow};
+use super::select::{Select, refused_key};
+use super::words::{CONNECT, SILENCE, STATEMENT, in_time, within};
+use crate::audience::{AudienceConfig, From};
+
+/// How long it waits for somebody's lock on the table, and how long it may idle in the transaction.
+const LOCK: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_mins(1);
+
+/// The names of types whose text is no identity: it depends on settings, or two texts are one value.
+const NO_KEYS: [&str; 12] = [
+    "boolean",
+    "real",
+    "double precision",
+    "date",
+    "time without time zone",
+    "time with time zone",
+    "timestamp without time zone",
+    "timestamp with time zone",
+    "interval",
+    "json",
+    "jsonb",
+    "xml",
+];
+
+pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
+    let select = Select::of(from, config, '"');
+    let mut connection = connect(url).await?;
+    let types = select.expressions(|column| format!("CAST(pg_typeof({}) AS text)", select.no_value(column)));
+    let types = one_row(&mut connection, format!("SELECT {}", types.join(", "))).await?;
+    let kind = text(&types, 0)?.map(|kind| String::from_utf8_lossy(&kind).into_owned()).unwrap_or_default();
+    if let Some(key) = select.columns.first()
+        && (NO_KEYS.contains(&kind.as_str()) || kind.ends_with("[]"))
+    {
+        return Err(ReadError::Refused(refused_key(key, &kind)));
+    }
+    let counted = count(&mut connection, &select).await?;
+    let rows = select.rows(&select.expressions(|column| format!("CAST({} AS text)", column.expression)));
+    let mut rows = sqlx::query(AssertSqlSafe(rows)).persistent(false).fetch(&mut connection);
+    while let Some(row) = in_time(SILENCE, rows.try_next()).await? {
+        let key = match text(&row, 0)? {
+            // With `bytea_output = hex`, `\x` and the digits.
+            Some(shown) if kind == "bytea" => match hex::decode(shown.get(2..).unwrap_or_default()) {
+                Ok(bytes) => RawKey::binary(&bytes),
+                Err(_) => RawKey::Bytes(shown),
+            },
+            key => RawKey::text(key),
+        };
+        let cells = (1..row.len()).map(|at| text(&row, at)).collect::<Result<_, _>>()?;
+        feed.push(RawRow { key, cells }).await?;
+    }
+    drop(rows);
+    end(connection).await;
+    Ok(counted)
+}
+
+pub(super) async fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {
+    let mut connection = connect(url).await?;
+    let counted = count(&mut connection, &Select::of(from, config, '"')).await?;
+    end(connection).await;
+    Ok(counted)
+}
+
+async fn connect(url: &str) -> Result<PgConnection, ReadError> {
+    // Poolers refuse start parameters that they don't know; it is set in the transaction instead.
+    let options: PgConnectOptions = url.parse::<PgConnectOptions>().map_err(ReadError::url)?;
+    let options = options.statement_cache_capacity(0).extra_float_digits(None).application_name("issei producer");
+    let place = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let mut connection = within(CONNECT, &place, PgConnection::connect_with(&options)).await?;
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {};
+         SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 2",
+        STATEMENT.as_millis(),
+        LOCK.as_millis(),
+        IDLE.as_millis()
+    );
+    in_time(CONNECT, async { sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut connection).await.map(drop) }).await?;
+    Ok(connection)
+}
+
+async fn count(connection: &mut PgConnection, select: &Select) -> Result<u64, ReadError> {
+    let counted: i64 = one_row(connection, select.count()).await?.try_get(0)?;
+    Ok(counted.max(0).unsigned_abs())
+}
+
+async fn one_row(connection: &mut PgConnection, statement: String) -> Result<PgRow, ReadError> {
+    in_time(SILENCE, sqlx::query(AssertSqlSafe(statement)).persistent(false).fetch_one(connection)).await
+}
+
+/// The bytes of a value of type `text`, whatever the encoding of the database lets them be.
+fn text(row: &PgRow, at: usize) -> Result<Option<Vec<u8>>, ReadError> {
+    Ok(row.try_get_unchecked::<Option<&[u8]>, _>(at)?.map(<[u8]>::to_vec))
+}
+
+/// The snapshot is given up at once, and not when somebody notices that nobody is there.
+async fn end(mut connection: PgConnection) {
+    let ended = async {
+        sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
+        connection.close().await
+    };
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "the database's connection did not end well, which harms nothing");
+    }
+}

@@ -1,0 +1,267 @@
+//! The spool on disk: a SQLite database whose file has no name, so that nothing of it is left however the
+//! process ends. Keys are stored as BLOBs, which SQLite compares by their bytes (sqlite.org, "Datatypes",
+//! section 4.1), and are unique as such.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
+
+use super::{Counts, Mailed, Spooled};
+use crate::source::row::{Cell, Flaw, Row};
+
+/// Pages of the database in memory: 16 MiB (sqlite.org, `PRAGMA cache_size`: negative means KiB).
+const CACHE_KIB: i32 = 16 * 1024;
+
+/// What went wrong with the spool.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::source) enum SpoolError {
+    #[error("the directory {} can't be written to ({error}); set spool_dir to one that can", directory.display())]
+    Directory { directory: PathBuf, error: std::io::Error },
+    #[error(
+        "the disk under {} is full after {rows} rows; give it more room, or set spool_dir to a directory that has it (twice the size of the wanted columns is enough)",
+        directory.display()
+    )]
+    Full { directory: PathBuf, rows: u64 },
+    #[error("the spool in {} failed: {error}", directory.display())]
+    Sqlite { directory: PathBuf, error: rusqlite::Error },
+    /// Whoever wanted it is gone.
+    #[error("the reading was given up")]
+    Ended,
+}
+
+pub(in crate::source) struct Disk {
+    connection: Connection,
+    directory: PathBuf,
+    columns: usize,
+    insert: String,
+    counts: Counts,
+}
+
+impl Disk {
+    /// An empty spool for rows with so many columns beside key and address.
+    pub(in crate::source) fn create(directory: &Path, columns: usize) -> Result<Self, SpoolError> {
+        let failed = |error| SpoolError::Directory { directory: directory.to_owned(), error };
+        let file = tempfile::Builder::new().prefix("issei-spool-").tempfile_in(directory).map_err(failed)?;
+        let on_sqlite = |error| of_sqlite(directory, 0, error);
+        let connection = Connection::open(file.path()).map_err(on_sqlite)?;
+        let names: Vec<String> = (0..columns).map(|at| format!(", c{at}")).collect();
+        let names = names.concat();
+        // A throw-away file needs neither journal nor sync, and nobody else can open it.
+        connection
+            .execute_batch(&format!(
+                "PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
+                 PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};
+                 CREATE TABLE audience (key BLOB NOT NULL UNIQUE, flaw INTEGER, address{names});
+                 CREATE TABLE repeats (key BLOB PRIMARY KEY, rows INTEGER NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE mailed (address TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
+                 BEGIN"
+            ))
+            .map_err(on_sqlite)?;
+        // From here on the file has no name, and its room is given back when the process ends.
+        file.close().map_err(failed)?;
+        let insert = format!("INSERT OR IGNORE INTO audience VALUES (?, ?, ?{})", ", ?".repeat(columns));
+        Ok(Self { connection, directory: directory.to_owned(), columns, insert, counts: Counts::default() })
+    }
+
+    /// Takes a row; `None` is one without a key.
+    pub(in crate::source) fn add(&mut self, row: Option<&Row>) -> Result<(), SpoolError> {
+        self.counts.rows += 1;
+        let Some(row) = row else {
+            self.counts.without_key += 1;
+            return Ok(());
+        };
+        let is_new = self.insert(row).map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))?;
+        self.counts.repeated += u64::from(!is_new);
+        Ok(())
+    }
+
+    fn insert(&self, row: &Row) -> rusqlite::Result<bool> {
+        let mut statement = self.connection.prepare_cached(&self.insert)?;
+        statement.raw_bind_parameter(1, row.key.as_bytes())?;
+        statement.raw_bind_parameter(2, row.flaw)?;
+        statement.raw_bind_parameter(3, &row.address)?;
+        for (value, at) in row.values.iter().zip(4..) {
+            statement.raw_bind_parameter(at, value)?;
+        }
+        if statement.raw_execute()? > 0 {
+            return Ok(true);
+        }
+        let mut statement =
+            self.connection.prepare_cached("INSERT INTO repeats VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET rows = rows + 1")?;
+        statement.execute([row.key.as_bytes()])?;
+        Ok(false)
+    }
+
+    /// The end of the reading.
+    pub(in crate::source) fn finish(&mut self) -> Result<(), SpoolError> {
+        self.connection.execute_batch("COMMIT").map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+    }
+
+    pub(in crate::source) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(super) fn page(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<Spooled>, SpoolError> {
+        self.read_page(after, limit).map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+    }
+
+    fn read_page(&self, after: Option<&str>, limit: usize) -> rusqlite::Result<Vec<Spooled>> {
+        let from = if after.is_some() { "WHERE key > ?1" } else { "WHERE ?1 IS NULL" };
+        let mut statement = self.connection.prepare_cached(&format!("SELECT * FROM audience {from} ORDER BY key LIMIT ?2"))?;
+        let mut repeats = self.connection.prepare_cached("SELECT rows FROM repeats WHERE key = ?")?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query((after.map(str::as_bytes), limit))?;
+        let mut page = Vec::new();
+        while let Some(row) = rows.next()? {
+            let key = row.get_ref(0)?.as_bytes()?;
+            let repeats: Option<i64> =
+                if self.counts.repeated == 0 { None } else { repeats.query_row([key], |row| row.get(0)).optional()? };
+            let row = Row {
+                key: String::from_utf8_lossy(key).into_owned(),
+                flaw: flaw(row.get(1)?),
+                address: cell(row.get_ref(2)?),
+                values: (3..3 + self.columns).map(|at| Ok(cell(row.get_ref(at)?))).collect::<rusqlite::Result<_>>()?,
+            };
+            page.push(Spooled { row, repeats: repeats.unwrap_or(0).max(0).unsigned_abs() });
+        }
+        Ok(page)
+    }
+
+    pub(super) fn note_mailed(&mut self, mailed: &Mailed) -> Result<(), SpoolError> {
+        let note = || {
+            self.connection.execute_batch("BEGIN")?;
+            let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO mailed VALUES (?, ?)")?;
+            for (address, key) in mailed {
+                statement.execute([address, key])?;
+            }
+            self.connection.execute_batch("COMMIT")
+        };
+        note().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+    }
+
+    pub(super) fn mailed(&mut self, addresses: &[String]) -> Result<Mailed, SpoolError> {
+        let find = || {
+            let mut statement = self.connection.prepare_cached("SELECT key FROM mailed WHERE address = ?")?;
+            let mut mailed = Mailed::new();
+            for address in addresses {
+                if let Some(key) = statement.query_row([address], |row| row.get(0)).optional()? {
+                    mailed.insert(address.clone(), key);
+                }
+            }
+            Ok(mailed)
+        };
+        find().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+    }
+}
+
+fn of_sqlite(directory: &Path, rows: u64, error: rusqlite::Error) -> SpoolError {
+    let directory = directory.to_owned();
+    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        SpoolError::Full { directory, rows }
+    } else {
+        SpoolError::Sqlite { directory, error }
+    }
+}
+
+impl ToSql for Cell {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::NotText => ValueRef::Blob(b""),
+        }))
+    }
+}
+
+fn cell(value: ValueRef<'_>) -> Cell {
+    match value {
+        ValueRef::Text(text) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(_) => Cell::NotText,
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => Cell::Null,
+    }
+}
+
+impl ToSql for Flaw {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Integer(match self {
+            Self::KeyNotText => 1,
+            Self::BrokenLine => 2,
+        })))
+    }
+}
+
+fn flaw(stored: Option<i64>) -> Option<Flaw> {
+    match stored {
+        Some(1) => Some(Flaw::KeyNotText),
+        Some(2) => Some(Flaw::BrokenLine),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn row(key: &str, address: &str) -> Row {
+        Row { key: key.to_owned(), flaw: None, address: Cell::Text(address.to_owned()), values: vec![Cell::NotText, Cell::Null] }
+    }
+
+    fn spooled(keys: &[String]) -> Disk {
+        let mut disk = Disk::create(&std::env::temp_dir(), 2).unwrap();
+        for (number, key) in keys.iter().enumerate() {
+            disk.add(Some(&row(key, &number.to_string()))).unwrap();
+        }
+        disk.finish().unwrap();
+        disk
+    }
+
+    #[test]
+    fn a_full_disk_is_named_with_its_directory_and_what_to_do() {
+        let mut disk = Disk::create(&std::env::temp_dir(), 2).unwrap();
+        disk.connection.execute_batch("PRAGMA max_page_count = 20").unwrap();
+        let long = "x".repeat(4_000);
+        let error = (0..1_000).find_map(|key| disk.add(Some(&row(&key.to_string(), &long))).err()).unwrap().to_string();
+        assert!(error.contains("is full after") && error.contains("spool_dir"), "{error}");
+        let error = Disk::create(Path::new("/there/is/no/such"), 0).err().unwrap().to_string();
+        assert!(error.contains("/there/is/no/such") && error.contains("spool_dir"), "{error}");
+    }
+
+    #[test]
+    fn nothing_of_it_has_a_name_while_it_is_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = Disk::create(directory.path(), 2).unwrap();
+        disk.add(Some(&row("1", "a"))).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        disk.finish().unwrap();
+        assert_eq!(disk.page(None, 5).unwrap(), [Spooled { row: row("1", "a"), repeats: 0 }]);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    proptest! {
+        /// Whatever the keys are and however they come: each once, by its bytes, with the row that came first.
+        #[test]
+        fn pages_hold_each_key_once_in_the_order_of_bytes(keys in prop::collection::vec("[a-cA-C0-2äÄ\u{1}ß]{0,2}", 0..60), limit in 1_usize..7) {
+            let mut disk = spooled(&keys);
+            let (mut found, mut last): (Vec<Spooled>, Option<String>) = (Vec::new(), None);
+            loop {
+                let page = disk.page(last.as_deref(), limit).unwrap();
+                let Some(spooled) = page.last() else { break };
+                last = Some(spooled.row.key.clone());
+                prop_assert!(page.len() <= limit);
+                found.extend(page);
+            }
+            let mut sorted: Vec<&String> = keys.iter().collect();
+            sorted.sort_by_key(|key| key.as_bytes());
+            sorted.dedup();
+            prop_assert_eq!(found.iter().map(|spooled| &spooled.row.key).collect::<Vec<_>>(), sorted);
+            for Spooled { row: found, repeats } in &found {
+                let first = keys.iter().position(|key| *key == found.key).unwrap();
+                prop_assert_eq!(found, &row(&found.key, &first.to_string()));
+                prop_assert_eq!(*repeats + 1, keys.iter().filter(|key| **key == found.key).count() as u64);
+            }
+            prop_assert_eq!(disk.counts().repeated, (keys.len() - found.len()) as u64);
+        }
+    }
+}

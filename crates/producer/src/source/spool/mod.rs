@@ -1,0 +1,95 @@
+//! The spool: the whole audience, read once, sorted and unique by the bytes of its keys. Pages are frozen
+//! from here and from nowhere else.
+
+mod disk;
+#[cfg(feature = "simulation")]
+mod memory;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(super) use disk::{Disk, SpoolError};
+#[cfg(feature = "simulation")]
+pub(super) use memory::Memory;
+
+use super::row::Row;
+
+/// What was read, as the reader counted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) rows: u64,
+    /// Rows whose key is null.
+    pub(crate) without_key: u64,
+    /// Rows whose key another row had before them.
+    pub(crate) repeated: u64,
+}
+
+/// A key with the first row that was read of it, and in how many more it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spooled {
+    pub(crate) row: Row,
+    pub(crate) repeats: u64,
+}
+
+/// Addresses that are mailed, each with its key.
+pub(crate) type Mailed = BTreeMap<String, String>;
+
+/// A spool that is filled.
+pub(super) enum Spool {
+    Disk(Arc<Mutex<Disk>>),
+    #[cfg(feature = "simulation")]
+    Memory(Memory),
+}
+
+impl Spool {
+    pub(super) fn counts(&self) -> Counts {
+        match self {
+            Self::Disk(disk) => disk.lock().unwrap_or_else(PoisonError::into_inner).counts(),
+            #[cfg(feature = "simulation")]
+            Self::Memory(memory) => memory.counts(),
+        }
+    }
+
+    /// The next `limit` keys after `key`, in the order of their bytes; nothing only where there is none.
+    pub(super) async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Spooled>, SpoolError> {
+        match self {
+            Self::Disk(disk) => {
+                let after = after.map(str::to_owned);
+                on_disk(disk, move |disk| disk.page(after.as_deref(), limit)).await
+            }
+            #[cfg(feature = "simulation")]
+            Self::Memory(memory) => Ok(memory.page(after, limit)),
+        }
+    }
+
+    /// Notes whom frozen pages mail.
+    pub(super) async fn note_mailed(&mut self, mailed: Mailed) -> Result<(), SpoolError> {
+        match self {
+            Self::Disk(disk) => on_disk(disk, move |disk| disk.note_mailed(&mailed)).await,
+            #[cfg(feature = "simulation")]
+            Self::Memory(memory) => {
+                memory.note_mailed(mailed);
+                Ok(())
+            }
+        }
+    }
+
+    /// Which of these addresses frozen pages mail, and under which key.
+    pub(super) async fn mailed(&self, addresses: Vec<String>) -> Result<Mailed, SpoolError> {
+        match self {
+            Self::Disk(disk) => on_disk(disk, move |disk| disk.mailed(&addresses)).await,
+            #[cfg(feature = "simulation")]
+            Self::Memory(memory) => Ok(memory.mailed(&addresses)),
+        }
+    }
+}
+
+/// SQLite waits for the disk, so it does that on a thread of its own.
+async fn on_disk<T: Send + 'static>(
+    disk: &Arc<Mutex<Disk>>,
+    work: impl FnOnce(&mut Disk) -> Result<T, SpoolError> + Send + 'static,
+) -> Result<T, SpoolError> {
+    let disk = Arc::clone(disk);
+    let done = tokio::task::spawn_blocking(move || work(&mut disk.lock().unwrap_or_else(PoisonError::into_inner)));
+    done.await.map_err(|_| SpoolError::Ended)?
+}

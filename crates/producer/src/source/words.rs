@@ -1,0 +1,142 @@
+//! What a database's error says to people: where, what and what next, and never a value of a row. It is
+//! kept in the ledger and logged.
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+use super::feed::Closed;
+
+/// How long a connection may take to come about.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// How long the one statement that streams the audience may run in the customer's database.
+pub(super) const STATEMENT: Duration = Duration::from_mins(15);
+/// How long may pass without a row.
+pub(super) const SILENCE: Duration = Duration::from_mins(2);
+
+/// What kept an audience from being read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("{0}")]
+    Refused(String),
+    #[error("{place} can't be reached: {reason}; start the database, or correct host and port in the audience's URL")]
+    Unreachable { place: String, reason: String },
+    #[error("{0}")]
+    Database(String),
+    #[error("no row came for {} s; look what keeps the database busy, or give the query less to do", SILENCE.as_secs())]
+    Silent,
+    /// The spool takes no more, and tells why itself.
+    #[error("the spool was closed")]
+    Closed,
+}
+
+impl ReadError {
+    pub(super) fn url(error: sqlx::Error) -> Self {
+        Self::Refused(format!(
+            "the audience's URL can't be parsed ({}); write SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, with what is special in the password percent-encoded (@ as %40)",
+            words(&error)
+        ))
+    }
+}
+
+impl From<Closed> for ReadError {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<sqlx::Error> for ReadError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(words(&error))
+    }
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(words_of_sqlite(&error))
+    }
+}
+
+/// A connection, or who does not answer. That nobody listens is told at once.
+pub(super) async fn within<T>(
+    limit: Duration,
+    place: &str,
+    connecting: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, ReadError> {
+    let unreachable = |reason: String| ReadError::Unreachable { place: place.to_owned(), reason };
+    match tokio::time::timeout(limit, connecting).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(sqlx::Error::Io(error))) => Err(unreachable(error.to_string())),
+        Ok(Err(error)) => Err(ReadError::Database(format!("{place} refuses the connection: {}", words(&error)))),
+        Err(_) => Err(unreachable(format!("no answer for {} s", limit.as_secs()))),
+    }
+}
+
+pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ReadError> {
+    Ok(tokio::time::timeout(limit, work).await.map_err(|_| ReadError::Silent)??)
+}
+
+/// Classes of SQLSTATE whose messages name settings, tables and columns (PostgreSQL manual, appendix A):
+/// connection, transaction state, authorization, catalogue, syntax and access rules, resources, limits,
+/// operator intervention, system and configuration errors.
+const SPEAKS_OF_NO_ROW: [&str; 14] = ["08", "0A", "25", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"];
+
+/// Errors of MySQL and MariaDB that speak of no row: connections, access, databases, tables, columns, syntax,
+/// locks, time limits (MySQL, "Server Error Message Reference").
+const MYSQL_SPEAKS_OF_NO_ROW: [u16; 24] = [
+    1040, 1044, 1045, 1046, 1049, 1051, 1052, 1054, 1064, 1130, 1142, 1143, 1146, 1194, 1203, 1205, 1226, 1290, 1305, 1317, 1356, 1792,
+    1969, 3024,
+];
+
+fn words(error: &sqlx::Error) -> String {
+    let hidden = |code: &str| {
+        format!("the database refuses it with error {code}; its words are left out here, since they can quote a row: look into its log")
+    };
+    match error {
+        sqlx::Error::Database(error) => {
+            if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+                let code = error.code();
+                let speaks = SPEAKS_OF_NO_ROW.iter().any(|class| code.starts_with(class));
+                if speaks { format!("{} (SQLSTATE {code})", error.message()) } else { hidden(&format!("SQLSTATE {code}")) }
+            } else if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
+                let number = error.number();
+                if MYSQL_SPEAKS_OF_NO_ROW.contains(&number) {
+                    format!("{} ({number})", error.message())
+                } else {
+                    hidden(&number.to_string())
+                }
+            } else {
+                hidden(error.code().as_deref().unwrap_or("of its own"))
+            }
+        }
+        sqlx::Error::Io(error) => format!("the connection broke ({error})"),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => "a value has a form that issei does not know".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// How the messages of SQLite begin that speak of tables, columns and files.
+const SQLITE_SPEAKS_OF_NO_ROW: [&str; 9] = [
+    "no such",
+    "near ",
+    "unable to open",
+    "ambiguous column",
+    "file is not a database",
+    "database is locked",
+    "database disk image",
+    "attempt to write",
+    "incomplete input",
+];
+
+fn words_of_sqlite(error: &rusqlite::Error) -> String {
+    let text = match error {
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text.as_str(),
+        _ => "",
+    };
+    if SQLITE_SPEAKS_OF_NO_ROW.iter().any(|begin| text.starts_with(begin)) {
+        return text.to_owned();
+    }
+    let code = error.sqlite_error_code().map_or("of the driver".to_owned(), |code| format!("{code:?}"));
+    format!("SQLite refuses it with error {code}; its words are left out here, since they can quote a row")
+}

@@ -1,0 +1,281 @@
+//! Reading the audience: what can't be read is told where people look, and what is read is accounted for.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use issei_ledger::{BroadcastState, SkipReason, Skipped};
+use issei_producer::{AudienceConfig, UniqueBy, survey};
+use issei_sim::{Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, judge};
+use sqlx::{Connection, MySqlConnection, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+use crate::databases::{in_database, server};
+
+fn small() -> WorldOptions {
+    WorldOptions { users: 50, page_size: 15, chunk_size: 5, skipped_share_max: 1.0, ..WorldOptions::default() }
+}
+
+async fn skipped(world: &World) -> Vec<Skipped> {
+    let broadcast = world.broadcast("terms").await;
+    let mut skipped = Vec::new();
+    for seq in 0..broadcast.pages {
+        skipped.extend(world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap().skipped().to_vec());
+    }
+    skipped
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audience_that_cannot_be_read_says_so_in_the_ledger_until_it_can() {
+    let mut world = World::new(small()).await;
+    let good = world.audiences.clone();
+    for (url, words) in [
+        ("postgres://issei@127.0.0.1:1/none".to_owned(), vec!["127.0.0.1:1 can't be reached", "start the database"]),
+        ("mysql://issei@127.0.0.1:1/none".to_owned(), vec!["127.0.0.1:1 can't be reached", "start the database"]),
+        (world.users.url().to_owned(), vec!["no such table: userz", "table, key, address"]),
+    ] {
+        let audience = AudienceConfig { url: Some(url), table: Some("userz".to_owned()), ..world.users.audience() };
+        world.audiences.insert("users".to_owned(), audience);
+        world.post_command(&command("terms", |_| {})).await;
+        let held_up = world.run_until("terms", 0, |broadcast| {
+            broadcast.held_up.as_ref().is_some_and(|held_up| words.iter().all(|words| held_up.reason.contains(words)))
+        });
+        assert_eq!(held_up.await.broadcast_state, BroadcastState::Enumerating);
+    }
+    world.audiences = good;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!((broadcast.broadcast_state, broadcast.held_up), (BroadcastState::Complete, None));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_quotes_a_row_is_not_quoted() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let mut world = World::new(small()).await;
+    let query = "SELECT 1 AS id, 'a@example.com' AS email, CAST(CAST(name AS int) AS text) AS name FROM (VALUES ('ann@example.com')) AS users(name)";
+    let audience = AudienceConfig { url: Some(url), table: None, query: Some(query.to_owned()), ..world.users.audience() };
+    world.audiences.insert("users".to_owned(), audience);
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 0, |broadcast| broadcast.held_up.is_some()).await;
+    let reason = broadcast.held_up.unwrap().reason;
+    assert!(reason.contains("22P02") && !reason.contains("ann"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_no_text_is_skipped_with_its_key_and_holds_nobody_up() {
+    let world = World::new(small()).await;
+    world.users.execute("UPDATE users SET name = CAST(X'4AFC7267' AS TEXT) WHERE id = 7").await;
+    world.users.execute("UPDATE users SET email = CAST(X'4AFC7267' AS TEXT) WHERE id = 9").await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!((broadcast.broadcast_state, broadcast.recipients), (BroadcastState::Complete, 48));
+    let reasons: Vec<(String, SkipReason)> = skipped(&world).await.into_iter().map(|skipped| (skipped.key, skipped.reason)).collect();
+    assert_eq!(reasons, [("7".to_owned(), SkipReason::NotText), ("9".to_owned(), SkipReason::NotText)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_stand_far_apart_in_the_source_are_found_to_be_the_same() {
+    let mut world = World::new(small()).await;
+    world
+        .users
+        .execute("CREATE TABLE log AS SELECT id, email, name FROM users UNION ALL SELECT id, 'other' || email, name FROM users")
+        .await;
+    let audience = AudienceConfig { table: Some("log".to_owned()), ..world.users.audience() };
+    world.audiences.insert("users".to_owned(), audience);
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    let reading = broadcast.reading.unwrap();
+    assert_eq!((broadcast.recipients, broadcast.skipped, reading.rows, reading.repeated), (50, 50, 100, 50));
+    assert!(skipped(&world).await.iter().all(|skipped| skipped.reason == SkipReason::DuplicateKey));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_the_database_counts_otherwise_freeze_nobody() {
+    let Some(url) = server("ISSEI_TEST_MYSQL_URL") else { return };
+    let mut connection = MySqlConnection::connect(&url).await.unwrap();
+    for statement in [
+        "DROP TABLE IF EXISTS counted",
+        "CREATE TABLE counted AS SELECT seq AS id, concat('u', seq, '@example.com') AS email, 'N' AS name FROM seq_1_to_137",
+    ] {
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    }
+    let mut world = World::new(small()).await;
+    // Gives a hundred rows to whoever asks first, and none to whoever asks again.
+    let query = "SELECT * FROM counted WHERE (@asked := coalesce(@asked, 0) + 1) <= 100";
+    let audience = AudienceConfig { url: Some(url), table: None, query: Some(query.to_owned()), ..world.users.audience() };
+    world.audiences.insert("users".to_owned(), audience);
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 0, |broadcast| broadcast.held_up.is_some()).await;
+    let reason = broadcast.held_up.unwrap().reason;
+    assert!(reason.contains("0 rows were read, and the database counts 100"), "{reason}");
+    assert_eq!((broadcast.pages, world.cloud.accepted()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_tell_users_apart_is_refused_with_its_type() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    for (expression, kind) in
+        [("true", "boolean"), ("now()", "timestamp with time zone"), ("ARRAY[1]", "integer[]"), ("1.5::float8", "double precision")]
+    {
+        let query = format!("SELECT {expression} AS id, 'a@example.com' AS email, 'N' AS name");
+        let audience = AudienceConfig {
+            url: Some(url.clone()),
+            query: Some(query),
+            key: "id".to_owned(),
+            address: "email".to_owned(),
+            ..AudienceConfig::default()
+        };
+        let error = survey("users", &audience, &std::env::temp_dir()).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("the key column \"id\" is of type {kind}")), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_any_type_are_text() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let mut world = World::new(small()).await;
+    let columns = [
+        ("timestamptz '2026-11-25 10:00:00+09'", "2026-11-25 01:00:00+00"),
+        ("date '2026-11-25'", "2026-11-25"),
+        ("true", "true"),
+        ("jsonb '{\"a\": [1]}'", "{\"a\": [1]}"),
+        ("ARRAY['a', 'b']", "{a,b}"),
+        ("0.1::float8", "0.1"),
+        ("interval '1 day'", "1 day"),
+        ("'\\x00ff'::bytea", "\\x00ff"),
+    ];
+    let rows: Vec<String> = columns.iter().zip(1..).map(|((value, _), id)| format!("SELECT {id} AS id, {value} AS name")).collect();
+    for (row, (_, text)) in rows.iter().zip(columns) {
+        let query = format!("SELECT id, 'u' || id || '@example.com' AS email, name FROM ({row}) AS typed");
+        let audience = AudienceConfig { url: Some(url.clone()), table: None, query: Some(query), ..world.users.audience() };
+        world.audiences.insert("users".to_owned(), audience);
+        let id = format!("terms-{}", world.cloud.accepted());
+        world.post_command(&command(&id, |_| {})).await;
+        world.run_to_the_end(&id).await;
+        let outcomes = world.outcomes(&id).await;
+        let name = outcomes.first().and_then(|outcome| outcome.recipient.data.get("name"));
+        assert_eq!(name.map(String::as_str), Some(text), "{row}");
+    }
+}
+
+fn each_address_once(world: &World) -> AudienceConfig {
+    AudienceConfig { unique_by: Some(UniqueBy::Address), ..world.users.audience() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_address_is_mailed_once_where_the_audience_says_so_whoever_freezes_it() {
+    let mut world = World::new(WorldOptions { users: 0, ..small() }).await;
+    // Forty addresses, each under three keys, and each domain written otherwise.
+    for id in 1..=120 {
+        let domain = ["example.com", "EXAMPLE.com", "example.COM "][id % 3];
+        world.users.execute(&format!("INSERT INTO users VALUES ({id}, 'user{}@{domain}', 'N')", id % 40)).await;
+    }
+    // The smallest key of user 5 can't be mailed, so the next one is.
+    world.users.execute("UPDATE users SET name = NULL WHERE id = 125 OR id = 5").await;
+    world.users.execute("UPDATE users SET name = NULL WHERE id = 45").await;
+    let forecast = survey("users", &world.users.audience(), &std::env::temp_dir()).await.unwrap();
+    assert_eq!((forecast.rows, forecast.repeated_addresses, forecast.repeated_keys), (120, 40, 0));
+    world.audiences.insert("users".to_owned(), each_address_once(&world));
+    world.post_command(&command("terms", |_| {})).await;
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(4).times(1));
+    let producer = world.producer().await;
+    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
+    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
+    victim.abort();
+    let _ = victim.await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.reading.map(|reading| reading.readings), Some(2));
+    assert_eq!((broadcast.recipients, broadcast.skipped), (40, 80));
+    judge(&world.cloud, "terms").assert_each_once((0..40).map(|user| format!("user{user}@example.com")));
+    let skipped = skipped(&world).await;
+    let instead = |key: &str| skipped.iter().find(|skipped| skipped.key == key).map(|skipped| (skipped.reason, skipped.mailed.as_deref()));
+    // In the order of bytes 101 comes before 21 and 61.
+    assert_eq!(instead("21"), Some((SkipReason::DuplicateAddress, Some("101"))));
+    assert_eq!(instead("61"), Some((SkipReason::DuplicateAddress, Some("101"))));
+    assert_eq!(instead("45"), Some((SkipReason::DataMissing, None)));
+    assert_eq!(instead("85"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audience_that_an_earlier_version_froze_half_is_ended_and_not_guessed_at() {
+    let world = World::new(small()).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(2).times(1));
+    let producer = world.producer().await;
+    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
+    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
+    victim.abort();
+    let _ = victim.await;
+    // As an earlier version writes it.
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
+    update.update_expression("SET last_key = :key").expression_attribute_values(":key", text("15")).send().await.unwrap();
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!((broadcast.broadcast_state, world.cloud.accepted()), (BroadcastState::Stopped, 0));
+    let reason = &broadcast.audit_trail.last().unwrap().reason;
+    assert!(reason.contains("an earlier version") && reason.contains("new broadcast_id"), "{reason}");
+}
+
+/// A pooler of its own, which ends with the test.
+struct PgBouncer(std::process::Child, #[expect(dead_code, reason = "it holds the configuration")] tempfile::TempDir);
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_that_hands_connections_on_everybody_is_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let Some(pooler) = server("ISSEI_TEST_PGBOUNCER") else { return };
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("DROP DATABASE IF EXISTS pooled").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("CREATE DATABASE pooled").execute(&mut connection).await.unwrap();
+    let mut connection = PgConnection::connect(&in_database(&url, "pooled")).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE users AS SELECT id, 'user' || id || '@example.com' AS email, 'N' AS name FROM generate_series(1, 137) id")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let options = url.parse::<sqlx::postgres::PgConnectOptions>().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let configuration = format!(
+        "[databases]\napp = host={} port={} dbname=pooled user={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 1\nunix_socket_dir =\n",
+        options.get_host(),
+        options.get_port(),
+        options.get_username()
+    );
+    let file = directory.path().join("pgbouncer.ini");
+    std::fs::write(&file, configuration).unwrap();
+    let mut start = std::process::Command::new(pooler);
+    start.arg("-q").arg(&file).stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    // It refuses to run as root.
+    if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+        start.uid(65534).gid(65534);
+    }
+    let _pooler = PgBouncer(start.spawn().unwrap(), directory);
+    let mut waited = 0;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        waited += 1;
+        assert!(waited < 600, "the pooler does not listen");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let mut world = World::new(small()).await;
+    let audience = AudienceConfig { url: Some(format!("postgres://issei@127.0.0.1:{port}/app")), ..world.users.audience() };
+    world.audiences.insert("users".to_owned(), audience);
+    // Several times over one connection of the server, on which what one of them left would meet the next.
+    for round in 0..3 {
+        let id = format!("terms-{round}");
+        world.post_command(&command(&id, |_| {})).await;
+        let broadcast = world.run_to_the_end(&id).await;
+        assert_eq!((broadcast.broadcast_state, broadcast.recipients), (BroadcastState::Complete, 137), "{:?}", broadcast.audit_trail);
+    }
+}
