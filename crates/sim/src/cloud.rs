@@ -56,8 +56,8 @@ pub struct Cloud {
     calls: Mutex<Calls>,
     /// Over every call so far, with its moment and its fault.
     digest: Mutex<DefaultHasher>,
-    /// When a send was asked for last, whatever became of it.
-    last_send: Mutex<Option<Instant>>,
+    /// When a send of each broadcast was asked for last, whatever became of it.
+    last_send: Mutex<BTreeMap<String, Instant>>,
     started: Instant,
     arrivals: Arc<Notify>,
     clock: Clock,
@@ -73,6 +73,8 @@ pub(crate) struct State {
     pub(crate) tables: Tables,
     pub(crate) transaction_tokens: BTreeSet<String>,
     pub(crate) ses: Ses,
+    /// Events that are on their way, when they arrive, and where.
+    pub(crate) away: Vec<(Instant, String, String)>,
     pub(crate) arrivals: Arc<Notify>,
 }
 
@@ -135,6 +137,7 @@ impl Cloud {
             tables: Tables::default(),
             transaction_tokens: BTreeSet::new(),
             ses: Ses::default(),
+            away: Vec::new(),
             arrivals: arrivals.clone(),
         };
         Ok(Arc::new(Self {
@@ -167,6 +170,12 @@ impl Cloud {
     /// Ends all faults. Calls that hang go on hanging.
     pub fn heal(&self) {
         self.faults.clear();
+    }
+
+    /// How many events are on their way.
+    #[must_use]
+    pub fn events_away(&self) -> usize {
+        self.state().away.len()
     }
 
     /// Ends every visibility timeout and delay of every queue, as if that long had passed.
@@ -250,10 +259,16 @@ impl Cloud {
         self.state().ses.accepted
     }
 
-    /// When a send was asked for last, on the simulation's monotonic clock.
+    /// Recipients of one broadcast that the provider has accepted so far.
     #[must_use]
-    pub fn last_send_at(&self) -> Option<Instant> {
-        *self.last_send.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn accepted_of(&self, broadcast: &str) -> u64 {
+        self.state().ses.accepted_of.get(broadcast).copied().unwrap_or(0)
+    }
+
+    /// When a send of one broadcast was asked for last, on the simulation's monotonic clock.
+    #[must_use]
+    pub fn last_send_of(&self, broadcast: &str) -> Option<Instant> {
+        self.last_send.lock().unwrap_or_else(PoisonError::into_inner).get(broadcast).copied()
     }
 
     /// The most recipients that the provider accepted within any one second.
@@ -276,7 +291,8 @@ impl Cloud {
         let fault = self.faults.draw(&call.operation, &call.body);
         let now = self.clock.now();
         if call.operation == "SendBulkEmail" {
-            *self.last_send.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+            let broadcast = tagged(&call.body).to_owned();
+            self.last_send.lock().unwrap_or_else(PoisonError::into_inner).insert(broadcast, now);
         }
         let elapsed = now.saturating_duration_since(self.started);
         tracing::trace!(call.operation, ?elapsed, ?fault, call.body = %call.body, "call");
@@ -406,10 +422,13 @@ impl Cloud {
             tokio::pin!(arrival);
             // Registered before the look, so that a message between look and wait is not missed.
             arrival.as_mut().enable();
-            let received = self.state().receive(body)?;
+            let (arrives, received) = {
+                let mut state = self.state();
+                (state.events_arrive()?, state.receive(body)?)
+            };
             let next = match received {
                 Received::Messages(messages) => return Ok(messages),
-                Received::Wait(next) => next,
+                Received::Wait(next) => next.into_iter().chain(arrives).min(),
             };
             if self.clock.now() >= deadline {
                 return Ok(Value::Object(serde_json::Map::new()));
@@ -421,6 +440,12 @@ impl Cloud {
             }
         }
     }
+}
+
+/// The broadcast that a bulk send is tagged with.
+fn tagged(body: &Value) -> &str {
+    let tags = body["BulkEmailEntries"][0]["ReplacementTags"].as_array().into_iter().flatten();
+    tags.filter(|tag| tag["Name"] == "broadcast").find_map(|tag| tag["Value"].as_str()).unwrap_or_default()
 }
 
 /// The access key of a signed request (AWS general reference, "Signature Version 4").

@@ -1,6 +1,9 @@
 //! SES events: what the provider tells afterwards about each message that it accepted, on an SQS
 //! queue, in the envelope of the way that it took.
 
+use std::time::Duration;
+
+use issei_clock::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -20,13 +23,16 @@ pub struct Events {
     pub repeated: f64,
     /// Each event arrives up to so many seconds late, so that they change their order.
     pub late_s: u64,
+    /// How probable it is that an event is on its way for up to `away_s` seconds before anybody can see it (0 to 1).
+    pub away: f64,
+    pub away_s: u64,
     /// Messages that meet with something else than a delivery.
     pub rules: Vec<EventRule>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { queue: None, envelope: Envelope::Raw, lost: 0.0, repeated: 0.0, late_s: 0, rules: Vec::new() }
+        Self { queue: None, envelope: Envelope::Raw, lost: 0.0, repeated: 0.0, late_s: 0, away: 0.0, away_s: 0, rules: Vec::new() }
     }
 }
 
@@ -120,6 +126,15 @@ impl State {
         })
     }
 
+    /// Puts the events on their queue that have arrived by now, and tells when the next one will.
+    pub(crate) fn events_arrive(&mut self) -> Result<Option<Instant>, ApiError> {
+        let now = self.clock.now();
+        for (_, queue, body) in self.away.extract_if(.., |(at, ..)| *at <= now).collect::<Vec<_>>() {
+            self.put_on_queue(&queue, &body, 0)?;
+        }
+        Ok(self.away.iter().map(|(at, ..)| *at).min())
+    }
+
     fn tell(&mut self, event: &Value) -> Result<(), ApiError> {
         let events = self.account.events.clone();
         let Some(queue) = events.queue else { return Ok(()) };
@@ -142,6 +157,11 @@ impl State {
         };
         let copies = if events.repeated > 0.0 && self.dice.chance(events.repeated) { 2 } else { 1 };
         for _ in 0..copies {
+            if events.away > 0.0 && self.dice.chance(events.away) {
+                let at = self.clock.now() + Duration::from_secs(self.dice.below(events.away_s + 1));
+                self.away.push((at, queue.clone(), body.clone()));
+                continue;
+            }
             let delay = self.dice.below(events.late_s.min(900) + 1);
             self.put_on_queue(&queue, &body, delay)?;
         }

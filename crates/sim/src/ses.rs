@@ -24,6 +24,8 @@ pub(crate) struct Ses {
     in_last_second: u64,
     pub(crate) peak_in_a_second: u64,
     pub(crate) accepted: u64,
+    /// The same by the broadcast's tag.
+    pub(crate) accepted_of: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +98,11 @@ struct ReplacementTemplate {
 
 fn bad(message: impl Into<String>) -> ApiError {
     ApiError::new("BadRequestException", message)
+}
+
+/// The broadcast that an entry is tagged with.
+fn tagged(entry: &Entry) -> &str {
+    entry.replacement_tags.iter().find(|tag| tag.name == "broadcast").map_or("", |tag| tag.value.as_str())
 }
 
 /// Renders as the Handlebars of SES does, as far as plain `{{name}}` goes; a name without a value, and
@@ -253,7 +260,7 @@ impl State {
     }
 
     fn record(&mut self, entry: &Entry, accepted: bool) -> Result<(), ApiError> {
-        let broadcast = entry.replacement_tags.iter().find(|tag| tag.name == "broadcast").map_or("", |tag| tag.value.as_str());
+        let broadcast = tagged(entry);
         for address in &entry.destination.to_addresses {
             self.store.count_send(address, broadcast, accepted)?;
         }
@@ -274,6 +281,9 @@ impl State {
             None
         };
         self.record(entry, refused.is_none())?;
+        if refused.is_none() {
+            *self.ses.accepted_of.entry(tagged(entry).to_owned()).or_default() += 1;
+        }
         if let Some((status, words)) = refused {
             return Ok(json!({ "Status": status, "Error": words }));
         }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, Transition};
+use anyhow::Context;
+use issei_ledger::{BroadcastState, LedgerError, Transition};
 use issei_producer::Repairer;
+use serde_json::json;
 
 use crate::judge::Stopped;
 use crate::plan::{Deed, WhenHanging};
@@ -31,11 +33,7 @@ impl World {
         // A deed that fails, by a fault or since the broadcast is not so far, is one not done.
         let _ = match deed {
             Deed::Crash { service, down_for } => {
-                if let Some(handle) = self.services.get_mut(service).and_then(Option::take) {
-                    handle.abort();
-                    let _ = handle.await;
-                    self.down.push((self.clock.now() + down_for, service));
-                }
+                self.crash(service, down_for).await;
                 Ok(())
             }
             Deed::Pause => self.transition(BroadcastState::Paused).await,
@@ -50,9 +48,19 @@ impl World {
             }
             Deed::CommandAgain => self.send_command("Terms").await,
             Deed::OtherCommand => {
-                self.other_sent = true;
-                self.send_command("Other terms").await
+                let watched = self.next();
+                if let Some(watched) = self.watched.get_mut(watched) {
+                    watched.other_sent = true;
+                }
+                self.send_command_of(watched, "Other terms").await
             }
+            Deed::Another => {
+                let id = format!("terms-{}", self.watched.len());
+                self.ask_for(&id).await
+            }
+            Deed::Forged { chunk, recipient } => self.forge(chunk, recipient).await,
+            Deed::BackUp => self.back_up(),
+            Deed::Restore { as_new } => self.restore(as_new).await,
             Deed::UserComes(user) => {
                 self.users.put(user, Some(&address(user)));
                 Ok(())
@@ -68,21 +76,40 @@ impl World {
         };
     }
 
-    pub(crate) async fn transition(&mut self, to: BroadcastState) -> anyhow::Result<()> {
-        let (id, actor) = (Self::id()?, actor("an operator")?);
+    /// The broadcast that the next deed is about.
+    fn next(&mut self) -> usize {
+        self.turn += 1;
+        (self.turn - 1) % self.watched.len().max(1)
+    }
+
+    async fn transition(&mut self, to: BroadcastState) -> anyhow::Result<()> {
+        let watched = self.next();
+        self.transition_of(watched, to).await
+    }
+
+    pub(crate) async fn transition_of(&mut self, watched: usize, to: BroadcastState) -> anyhow::Result<()> {
+        let (ledger, actor, now) = (self.ledger(), actor("an operator")?, self.clock.clone());
+        let watched = self.watched.get_mut(watched).context("it is watched")?;
         // As the shell does it: read before the write, and nobody where it can't be.
-        let (before, settled) = (self.cloud.accepted(), self.ledger().surely_settled(&id).await.unwrap_or(0));
-        let stopped = self.ledger().transition(&id, Transition { to, actor: &actor, reason: "a deed" }).await?;
+        let (before, settled) = (self.cloud.accepted_of(watched.id.as_str()), ledger.surely_settled(&watched.id).await.unwrap_or(0));
+        let stopped = ledger.transition(&watched.id, Transition { to, actor: &actor, reason: "a deed" }).await?;
         if to == BroadcastState::Stopping {
-            let (at, accepted, granted) = (self.clock.now(), self.cloud.accepted(), stopped.granted);
-            self.stop = Some(Stopped { at, accepted, granted, before, bound: granted.saturating_sub(settled) });
+            let accepted = self.cloud.accepted_of(watched.id.as_str());
+            let (at, granted) = (now.now(), stopped.granted);
+            watched.stop = Some(Stopped { at, accepted, granted, before, bound: granted.saturating_sub(settled) });
         }
         Ok(())
     }
 
-    pub(crate) async fn repair(&self) -> anyhow::Result<()> {
+    async fn repair(&mut self) -> anyhow::Result<()> {
+        let watched = self.next();
+        self.repair_of(watched).await
+    }
+
+    pub(crate) async fn repair_of(&self, watched: usize) -> anyhow::Result<()> {
         let repairer = Repairer::new(self.ledger(), self.queue("commands")?, self.queue("chunks")?);
-        repairer.repair(&Self::id()?, self.clock.wall(), &actor("an operator")?, "a deed").await?;
+        let id = &self.watched.get(watched).context("it is watched")?.id;
+        repairer.repair(id, self.clock.wall(), &actor("an operator")?, "a deed").await?;
         Ok(())
     }
 
@@ -98,8 +125,69 @@ impl World {
         Ok(())
     }
 
-    pub(crate) async fn send_command(&self, subject: &str) -> anyhow::Result<()> {
-        self.queue("commands")?.send(&self.command(subject)?.to_body(), Duration::ZERO).await?;
+    async fn send_command(&mut self, subject: &str) -> anyhow::Result<()> {
+        let watched = self.next();
+        self.send_command_of(watched, subject).await
+    }
+
+    pub(crate) async fn send_command_of(&self, watched: usize, subject: &str) -> anyhow::Result<()> {
+        let command = self.watched.get(watched).context("it is watched")?.command(subject)?;
+        self.queue("commands")?.send(&command.to_body(), Duration::ZERO).await?;
         Ok(())
+    }
+
+    /// An event that no message caused: made up, or one that names somebody else than it should.
+    async fn forge(&mut self, chunk: u32, recipient: usize) -> anyhow::Result<()> {
+        let watched = self.next();
+        let watched = self.watched.get_mut(watched).context("it is watched")?;
+        watched.forged.insert((chunk, recipient));
+        let tags = json!({ "broadcast": [watched.id], "chunk": [chunk.to_string()], "recipient": [recipient.to_string()] });
+        let event = json!({ "eventType": "Delivery", "mail": { "messageId": "made-up", "tags": tags } });
+        self.queue("feedback")?.send(&event.to_string(), Duration::ZERO).await?;
+        Ok(())
+    }
+
+    fn back_up(&mut self) -> anyhow::Result<()> {
+        self.backup = Some(self.cloud.back_up("ledger").map_err(|error| anyhow::anyhow!("{error:?}"))?);
+        Ok(())
+    }
+
+    /// Puts the backup in the ledger's place, as an operator does: with every service down. A restore that
+    /// nothing tells of, which is one of the limits, is not made.
+    async fn restore(&mut self, as_new: bool) -> anyhow::Result<()> {
+        let Some(backup) = self.backup.take() else { return Ok(()) };
+        for service in 0..self.services.len() {
+            self.crash(service, Duration::from_secs(1)).await;
+        }
+        let before = self.cloud.back_up("ledger").map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        self.cloud.restore("ledger", &backup, as_new).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let found = self.ledger().check_whole(&self.queue("chunks")?).await;
+        if !as_new && !matches!(found, Err(LedgerError::Restored { .. })) {
+            self.cloud.restore("ledger", &before, false).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+            return Ok(());
+        }
+        let now = self.clock.now();
+        for watched in &mut self.watched {
+            (watched.last, watched.forgotten_at) = (None, Some(now));
+        }
+        self.epoch_due = true;
+        Ok(())
+    }
+
+    /// Takes a restored ledger into use, and asks for a broadcast that must go as if nothing had been.
+    pub(crate) async fn open_epoch(&mut self) {
+        let (Ok(chunks), Ok(actor)) = (self.queue("chunks"), actor("an operator")) else { return };
+        if self.ledger().open_epoch(&chunks, &actor, "a deed").await.is_ok() {
+            self.epoch_due = false;
+            let _ = self.ask_for("after").await;
+        }
+    }
+
+    async fn crash(&mut self, service: usize, down_for: Duration) {
+        if let Some(handle) = self.services.get_mut(service).and_then(Option::take) {
+            handle.abort();
+            let _ = handle.await;
+            self.down.push((self.clock.now() + down_for, service));
+        }
     }
 }

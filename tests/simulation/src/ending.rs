@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, LedgerError};
+use issei_ledger::BroadcastState;
 use issei_schema::InDoubtPolicy;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::judge::{self, Broken, broken};
+use crate::judge::{self, Broken, Told, broken};
+use crate::watched::Watched;
 use crate::world::{TIMING, World};
 
 /// How long, without faults, until everything must be over.
@@ -26,26 +27,11 @@ impl World {
             // Nothing is called here, and the parts are there, so it can't fail.
             let _ = self.start(service);
         }
-        let found = match Self::id() {
-            Ok(id) => self.ledger().find_broadcast(&id).await,
-            Err(_) => Ok(None),
-        };
-        match found {
-            Ok(Some(broadcast)) => {
-                judge::during(&broadcast, &self.cloud)?;
-                let was_over = self.last.as_ref().is_some_and(|last| last.broadcast_state.is_over());
-                if was_over && !broadcast.broadcast_state.is_over() {
-                    return broken("I7", format!("it was over, and is {}", broadcast.broadcast_state));
-                }
-                if broadcast.broadcast_state == BroadcastState::Complete && self.complete_at.is_none() {
-                    self.complete_at = Some(self.cloud.accepted());
-                }
-                self.last = Some(broadcast);
-                Ok(())
-            }
-            Err(error @ LedgerError::Corrupt { .. }) => broken("I6", error.to_string()),
-            _ => Ok(()),
+        let ledger = self.ledger();
+        for watched in &mut self.watched {
+            watched.look(&ledger, &self.cloud, self.clock.now()).await?;
         }
+        Ok(())
     }
 
     /// Nothing goes wrong any more, and the operator does what operators do until it is over.
@@ -55,36 +41,49 @@ impl World {
         let (mut before, mut repaired) = (None, moved);
         loop {
             tokio::time::sleep(Duration::from_secs(6)).await;
+            if self.epoch_due {
+                self.open_epoch().await;
+            }
             self.look().await?;
             let now = self.clock.now();
-            let state = self.last.as_ref().map(|broadcast| broadcast.broadcast_state);
-            if state.is_some_and(BroadcastState::is_over) {
-                break;
-            }
-            let sight = (state, self.cloud.accepted(), self.last.as_ref().map(|broadcast| broadcast.pages));
-            if before != Some(sight) {
+            let sight = (self.cloud.accepted(), self.watched.iter().map(Watched::sight).collect::<Vec<_>>());
+            if before.as_ref() != Some(&sight) {
                 (before, moved, repaired) = (Some(sight), now, now);
             }
-            match state {
-                Some(BroadcastState::Paused | BroadcastState::Holding) => {
-                    let _ = self.transition(BroadcastState::Running).await;
+            let is_still_for = |long| now.saturating_duration_since(moved) > long;
+            let is_to_repair = !self.plan.unattended && now.saturating_duration_since(repaired) > STUCK_AFTER;
+            let mut is_over = !self.epoch_due;
+            for at in 0..self.watched.len() {
+                let Some(watched) = self.watched.get(at) else { continue };
+                if watched.is_over() {
+                    continue;
                 }
-                // In doubt for good: nobody who was accepted is there to vouch for the events.
-                Some(BroadcastState::Running) if now.saturating_duration_since(moved) > DOUBT_STAYS && self.waits_for_evidence().await => {
-                    break;
-                }
-                _ if !self.plan.unattended && now.saturating_duration_since(repaired) > STUCK_AFTER => {
-                    repaired = now;
-                    let _ = self.redrive().await;
-                    if self.repair().await.is_err() && state.is_none() {
-                        // The first command's message is lost to nobody; it only waits.
-                        let _ = self.send_command("Terms").await;
+                match watched.state() {
+                    Some(BroadcastState::Paused | BroadcastState::Holding) => {
+                        let _ = self.transition_of(at, BroadcastState::Running).await;
                     }
+                    // In doubt for good: nobody who was accepted is there to vouch for the events.
+                    Some(BroadcastState::Running) if is_still_for(DOUBT_STAYS) && watched.waits_for_evidence(&self.ledger()).await => {
+                        continue;
+                    }
+                    state if is_to_repair => {
+                        repaired = now;
+                        let _ = self.redrive().await;
+                        if self.repair_of(at).await.is_err() && state.is_none() {
+                            // The first command's message is lost to nobody; it only waits.
+                            let _ = self.send_command_of(at, "Terms").await;
+                        }
+                    }
+                    _ => {}
                 }
-                _ => {}
+                is_over = false;
+            }
+            if is_over {
+                break;
             }
             if now > ends {
-                return broken("I2", format!("not over {PATIENCE:?} after the last fault: {:?}", self.last));
+                let open: Vec<_> = self.watched.iter().filter(|watched| !watched.is_over()).map(|watched| &watched.last).collect();
+                return broken("I2", format!("not over {PATIENCE:?} after the last fault: {open:?}"));
             }
         }
         // Whatever may still be about has its chance, and every event and command is read.
@@ -95,12 +94,7 @@ impl World {
                 break;
             }
         }
-        match self.complete_at {
-            Some(accepted) if self.cloud.accepted() != accepted => {
-                broken("I7", format!("{} were accepted after it was complete", self.cloud.accepted() - accepted))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Nothing waits or is in flight on any queue.
@@ -113,37 +107,39 @@ impl World {
         true
     }
 
-    async fn waits_for_evidence(&self) -> bool {
-        if self.plan.policy != InDoubtPolicy::EvidenceRetry {
-            return false;
-        }
-        let Some(broadcast) = &self.last else { return false };
-        let tally = self.ledger().tally(broadcast).await;
-        tally.is_ok_and(|tally| {
-            let totals = tally.totals();
-            totals.in_doubt > 0 && totals.retryable == 0 && totals.accepted + totals.rejected + totals.in_doubt == broadcast.recipients
-        })
-    }
-
     pub(crate) async fn judge(&mut self) -> Result<(), Broken> {
         self.look().await?;
-        let Some(broadcast) = self.last.clone() else { return broken("I2", "the command was never registered") };
-        if let Some(stop) = &self.stop {
-            judge::stopped(stop, &self.cloud, TIMING.permit_life)?;
-        }
-        if self.other_sent {
-            let dead = match self.queue("commands") {
-                Ok(queue) => queue.depths().await.map_or(0, |[_, _, dead]| dead),
-                Err(_) => 0,
-            };
-            if dead == 0 && broadcast.broadcast_state != BroadcastState::Enumerating {
-                return broken("I3", "another command under the same id was not refused");
-            }
-        }
-        let all_events = self.plan.events_lost <= 0.0;
-        judge::at_the_end(&self.ledger(), &self.cloud, &broadcast, all_events).await?;
+        let ledger = self.ledger();
         // By then every lease is over, whatever clock it was written by.
         let later = self.clock.wall().saturating_add(SignedDuration::from_hours(6)).unwrap_or(Timestamp::MAX);
-        judge::certified(&self.ledger(), &broadcast, later).await
+        if let Some(rate) = self.plan.max_send_rate {
+            // At a change of slots a second may hold one chunk more.
+            judge::rate(self.cloud.peak_in_a_second(), u64::from(rate) + u64::from(self.plan.chunk_size))?;
+        }
+        let mut refused = 0;
+        for watched in &self.watched {
+            watched.ended(&self.cloud, TIMING.permit_life)?;
+            if watched.forgotten_at.is_some() {
+                // The record of the provider is all that there is.
+                judge::nobody_twice(&self.cloud, &watched.id)?;
+                continue;
+            }
+            let Some(broadcast) = &watched.last else { return broken("I2", "the command was never registered") };
+            refused += u64::from(watched.other_sent && broadcast.broadcast_state != BroadcastState::Enumerating);
+            // The provider goes on telling of those whose events are still away.
+            let all = self.plan.events_lost <= 0.0 && self.cloud.events_away() == 0;
+            let told = Told { all, in_time: watched.in_time, forged: &watched.forged };
+            judge::at_the_end(&ledger, &self.cloud, broadcast, told).await?;
+            let events_are_true = watched.forged.is_empty() && (watched.in_time || broadcast.in_doubt == InDoubtPolicy::Hold);
+            judge::certified(&ledger, broadcast, later, events_are_true).await?;
+        }
+        let dead = match self.queue("commands") {
+            Ok(queue) => queue.depths().await.map_or(0, |[_, _, dead]| dead),
+            Err(_) => 0,
+        };
+        if dead < refused.min(1) {
+            return broken("I3", "another command under the same id was not refused");
+        }
+        Ok(())
     }
 }

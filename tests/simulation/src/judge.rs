@@ -1,12 +1,12 @@
 //! The invariants, checked against the provider's own record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
-use issei_schema::BroadcastId;
+use issei_schema::{BroadcastId, InDoubtPolicy};
 use issei_sim::Cloud;
 use jiff::Timestamp;
 
@@ -39,37 +39,40 @@ pub(crate) struct Stopped {
     pub(crate) bound: u64,
 }
 
-/// What must hold at any moment.
-pub(crate) fn during(broadcast: &Broadcast, cloud: &Cloud) -> Result<(), Broken> {
+/// What must hold at any moment. `accepted` was counted before the broadcast was read.
+pub(crate) fn during(broadcast: &Broadcast, accepted: u64, in_time: bool) -> Result<(), Broken> {
     let budget = broadcast.recipients.saturating_sub(broadcast.withheld);
-    if broadcast.granted > budget || broadcast.granted + broadcast.remaining > budget {
-        return broken("I5", format!("{} permits granted and {} left of a budget of {budget}", broadcast.granted, broadcast.remaining));
+    let (granted, remaining) = (broadcast.granted, broadcast.remaining);
+    // Each permit is out, used or left: none is made and none is lost from the count, whatever happens to it.
+    if broadcast.broadcast_state != BroadcastState::Enumerating && granted + remaining != budget && granted + remaining > 0 {
+        return broken("I5", format!("{granted} permits granted and {remaining} left of a budget of {budget}"));
+    }
+    // Nobody is accepted without a permit that is still counted, but for those whom evidence took for unsent.
+    if accepted > granted && (in_time || broadcast.in_doubt == InDoubtPolicy::Hold) {
+        return broken("I5", format!("{accepted} accepted under {granted} permits"));
     }
     if broadcast.recipients > broadcast.max_recipients {
         return broken("I5", format!("{} recipients frozen, {} allowed", broadcast.recipients, broadcast.max_recipients));
     }
-    if broadcast.holds_before_first_send() && (cloud.accepted() > 0 || broadcast.remaining + broadcast.granted > 0) {
-        return broken("I5", format!("it holds before its first send, and {} were accepted", cloud.accepted()));
-    }
-    if cloud.accepted() > broadcast.recipients {
-        return broken("I5", format!("{} accepted of an audience of {}", cloud.accepted(), broadcast.recipients));
+    if broadcast.holds_before_first_send() && accepted + granted + remaining > 0 {
+        return broken("I5", format!("it holds before its first send, and {accepted} were accepted"));
     }
     Ok(())
 }
 
 /// I4: what is sent after an acknowledged stop.
-pub(crate) fn stopped(stop: &Stopped, cloud: &Cloud, permit_life: Duration) -> Result<(), Broken> {
-    let leak = cloud.accepted() - stop.accepted;
+pub(crate) fn stopped(stop: &Stopped, accepted: u64, last_send: Option<Instant>, permit_life: Duration) -> Result<(), Broken> {
+    let leak = accepted - stop.accepted;
     // Permits behind what is accepted already are used up.
     let outstanding = stop.granted.saturating_sub(stop.accepted);
     if leak > outstanding {
         return broken("I4", format!("{leak} were accepted after the stop, {outstanding} permits were outstanding"));
     }
-    let (more, bound) = (cloud.accepted() - stop.before, stop.bound);
+    let (more, bound) = (accepted - stop.before, stop.bound);
     if more > bound {
         return broken("I4", format!("{more} were accepted since the stop was asked for, and it said {bound}"));
     }
-    match cloud.last_send_at() {
+    match last_send {
         Some(last) if last > stop.at + permit_life => broken(
             "I4",
             format!("a send began {:?} after the stop, and permits live {permit_life:?}", last.saturating_duration_since(stop.at)),
@@ -80,24 +83,41 @@ pub(crate) fn stopped(stop: &Stopped, cloud: &Cloud, permit_life: Duration) -> R
 
 /// A certificate finds nothing wrong with a ledger that is over: whatever went wrong on the way, it raises no
 /// false alarm, and the rules that it goes by are the ledger's own.
-pub(crate) async fn certified(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Result<(), Broken> {
+pub(crate) async fn certified(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp, events_are_true: bool) -> Result<(), Broken> {
     if !broadcast.broadcast_state.is_over() {
         return Ok(());
     }
     let findings = issei_certificate::what_the_ledger_holds(ledger, broadcast, Duration::ZERO, now).await;
-    match findings.iter().find(|finding| !finding.holds()) {
+    // It is right to complain of events that were made up, and of a second acceptance where one may be.
+    let is_false = |finding: &&issei_certificate::Finding| !finding.holds() && (events_are_true || !finding.what.starts_with("events"));
+    match findings.iter().find(is_false) {
         Some(finding) => broken("the certificate", format!("{}: {} (rule: {})", finding.what, finding.value, finding.rule)),
         None => Ok(()),
     }
 }
 
-/// What must hold at the end, when nothing goes wrong any more and every event has been read.
-pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broadcast, all_events: bool) -> Result<(), Broken> {
+/// What is known of the events of a broadcast at its end.
+pub(crate) struct Told<'a> {
+    /// Every event of every message has come, and was read.
+    pub(crate) all: bool,
+    /// None was lost, none came after the wait for it was over: absence proves what it is taken for.
+    pub(crate) in_time: bool,
+    /// Chunk and recipient of those about whom somebody made up an event.
+    pub(crate) forged: &'a BTreeSet<(u32, usize)>,
+}
+
+/// What must hold at the end, when nothing goes wrong any more and every event that comes has been read.
+///
+/// Of somebody about whom an event was made up it is not demanded that the record agrees with the provider's: events
+/// are believed. It is demanded that nobody is sent to for it. Where events are lost or late, `evidence_retry` may
+/// send again to somebody in doubt, once for each claim, and to nobody else.
+pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broadcast, told: Told<'_>) -> Result<(), Broken> {
     let id: &BroadcastId = &broadcast.broadcast_id;
     let mut seen = BTreeSet::new();
     // Those who had their permit. A claim that arrives when its permit is long over, from a consumer that
     // is gone, sends nothing and spends nothing, though it stands.
     let mut spent = 0;
+    let mut places: BTreeMap<u32, usize> = BTreeMap::new();
     let is_complete = broadcast.broadcast_state == BroadcastState::Complete;
     for seq in 0..broadcast.pages {
         let outcomes = match ledger.page_outcomes(id, seq).await {
@@ -105,6 +125,9 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
             Err(error) => return broken("I6", format!("page {seq} can't be read: {error}")),
         };
         for recipient in outcomes {
+            let place = places.entry(recipient.chunk).or_default();
+            let is_forged = told.forged.contains(&(recipient.chunk, *place));
+            *place += 1;
             let key = recipient.recipient.key.as_str().to_owned();
             let address = recipient.recipient.address.as_str();
             let (asked, accepted) = cloud.sent_for(id.as_str(), address).map_or((0, 0), |sent| (sent.requests, sent.accepted));
@@ -114,21 +137,23 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
             if !seen.insert(key.clone()) {
                 return broken("I6", format!("user {key} stands in two chunks"));
             }
-            if accepted > 1 {
+            let may_be_again = !told.in_time && broadcast.in_doubt == InDoubtPolicy::EvidenceRetry;
+            if accepted > 1 && !(may_be_again && accepted <= claims_of(ledger, id, recipient.chunk).await) {
                 return broken("I1", format!("user {key} was accepted {accepted} times, chunk {}", recipient.chunk));
             }
             let listed = matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open));
             match (accepted, recipient.outcome) {
-                (1, Some(Outcome::Accepted)) => {}
-                (1, _) if all_events => {
-                    return broken("I2", format!("user {key} was accepted, its event was read, and it is {:?}", recipient.outcome));
-                }
-                (1, _) if listed => {}
-                (1, outcome) => return broken("I2", format!("user {key} was accepted and is {outcome:?}")),
-                (_, Some(Outcome::Accepted)) => return broken("I2", format!("user {key} was never accepted and is recorded as accepted")),
+                (1.., Some(Outcome::Accepted)) => {}
                 (_, Some(Outcome::Retryable) | None) if is_complete => {
                     return broken("I7", format!("complete, and user {key} is {:?}", recipient.outcome));
                 }
+                _ if is_forged => {}
+                (1.., _) if told.all => {
+                    return broken("I2", format!("user {key} was accepted, its event was read, and it is {:?}", recipient.outcome));
+                }
+                (1.., _) if listed || may_be_again => {}
+                (1.., outcome) => return broken("I2", format!("user {key} was accepted and is {outcome:?}")),
+                (_, Some(Outcome::Accepted)) => return broken("I2", format!("user {key} was never accepted and is recorded as accepted")),
                 _ => {}
             }
         }
@@ -143,10 +168,33 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
     if is_complete && totals.accepted + totals.rejected + totals.in_doubt != broadcast.recipients {
         return broken("I2", format!("the outcomes don't add up to {} recipients: {totals:?}", broadcast.recipients));
     }
+    if is_complete && broadcast.in_doubt == InDoubtPolicy::EvidenceRetry && totals.in_doubt > 0 {
+        return broken("I7", format!("complete, and evidence might still send to {} in doubt", totals.in_doubt));
+    }
     // Nobody holds a permit any more, so what remains and what was spent are all that there was.
     if broadcast.remaining + spent > broadcast.recipients - broadcast.withheld {
         let (remaining, budget) = (broadcast.remaining, broadcast.recipients - broadcast.withheld);
         return broken("I5", format!("{remaining} permits remain of {budget}, and {spent} recipients were sent to"));
     }
     Ok(())
+}
+
+/// How often a chunk was claimed.
+async fn claims_of(ledger: &Ledger, id: &BroadcastId, chunk: u32) -> u64 {
+    let found = ledger.chunks(&[(id.clone(), chunk)]).await.unwrap_or_default();
+    found.values().map(|chunk| u64::from(chunk.attempts())).sum()
+}
+
+/// I1 by the provider's record alone, of a broadcast that the ledger has forgotten.
+pub(crate) fn nobody_twice(cloud: &Cloud, id: &BroadcastId) -> Result<(), Broken> {
+    let sent = cloud.sent_to(id.as_str(), "", u32::MAX).unwrap_or_default();
+    match sent.iter().find(|sent| sent.accepted > 1) {
+        Some(sent) => broken("I1", format!("somebody was accepted {} times, and the ledger was restored in between", sent.accepted)),
+        None => Ok(()),
+    }
+}
+
+/// The account's rate, by the provider's own count.
+pub(crate) fn rate(peak: u64, most: u64) -> Result<(), Broken> {
+    if peak > most { broken("the rate", format!("{peak} were accepted in one second, {most} is the most")) } else { Ok(()) }
 }

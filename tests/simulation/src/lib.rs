@@ -11,6 +11,7 @@ mod judge;
 mod matrix;
 mod plan;
 mod run;
+mod watched;
 mod world;
 
 pub use directed::{Aimed, DIRECTED};

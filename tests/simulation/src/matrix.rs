@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::run::{Ran, run_plan};
 
 /// The ways.
-pub const FAULTS: [(&str, Fault); 9] = [
+pub const FAULTS: [(&str, Fault); 12] = [
     ("refused", Fault::Refused),
     ("lost before", Fault::ResetBefore),
     ("lost after", Fault::ResetAfter),
@@ -17,6 +17,9 @@ pub const FAULTS: [(&str, Fault); 9] = [
     ("hang before", Fault::HangBefore),
     ("hang after", Fault::HangAfter),
     ("truncated", Fault::TruncateAfter),
+    ("answered late", Fault::AnswerMs(400)),
+    ("in conflict", Fault::Conflict),
+    ("half done", Fault::Unprocessed),
 ];
 
 /// The operations that are called in a calm world, those of its setup among them.
@@ -33,5 +36,5 @@ pub fn operations() -> anyhow::Result<Vec<String>> {
 /// Fails where the simulation itself can't be set up.
 pub fn run_with(operation: &str, fault: Fault, after: u64, times: u64) -> anyhow::Result<Ran> {
     let rule = Rule::every(operation, fault).after(after).times(times);
-    run_plan(after, Plan { rules: vec![rule], ..Plan::calm() })
+    run_plan(after, Plan { rules: vec![rule], unattended: true, ..Plan::calm() })
 }

@@ -31,6 +31,18 @@ pub(crate) enum Deed {
     UserComes(i64),
     UserGoes(i64),
     UserMoves(i64),
+    /// Another broadcast is asked for, to the same users.
+    Another,
+    /// An event that no message caused.
+    Forged {
+        chunk: u32,
+        recipient: usize,
+    },
+    /// The ledger is copied, and the copy put back in its place: under its name, or as a new table.
+    BackUp,
+    Restore {
+        as_new: bool,
+    },
 }
 
 /// What befalls the world in the moment in which a call first hangs.
@@ -56,6 +68,10 @@ pub(crate) struct Plan {
     pub(crate) consumers: usize,
     pub(crate) policy: InDoubtPolicy,
     pub(crate) canary: Option<u64>,
+    pub(crate) max_recipients: u64,
+    /// Recipients a second that the account allows; where it is not given, more than anybody sends. The clocks must
+    /// agree for it to be kept.
+    pub(crate) max_send_rate: Option<u32>,
     /// How far each service's wall clock is off.
     pub(crate) skews: Vec<SignedDuration>,
     pub(crate) latency_ms: u64,
@@ -65,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) events_lost: f64,
     pub(crate) events_repeated: f64,
     pub(crate) events_late_s: u64,
+    /// How probable it is that an event is on its way for up to twenty minutes, longer than evidence waits.
+    pub(crate) events_away: f64,
     pub(crate) rules: Vec<Rule>,
     /// When everything that goes wrong ends.
     pub(crate) calm_after: Duration,
@@ -78,22 +96,37 @@ pub(crate) struct Plan {
     pub(crate) unattended: bool,
 }
 
-/// The calls that issei makes while it works. Each can meet with each fault.
-const OPERATIONS: [&str; 14] = [
+/// The calls that issei makes while it works. Each can meet with each fault; those that most depends on do so more
+/// often.
+pub(crate) const OPERATIONS: [&str; 28] = [
+    "SendBulkEmail",
     "SendBulkEmail",
     "SendBulkEmail",
     "SendBulkEmail",
     "GetAccount",
+    "PutSuppressedDestination",
+    "UpdateItem",
+    "UpdateItem",
     "UpdateItem",
     "UpdateItem",
     "TransactWriteItems",
+    "TransactWriteItems",
+    "PutItem",
+    "DeleteItem",
+    "GetItem",
     "GetItem",
     "BatchGetItem",
+    "BatchGetItem",
     "Query",
+    "DescribeTable",
     "ReceiveMessage",
+    "SendMessage",
     "SendMessageBatch",
     "DeleteMessageBatch",
     "ChangeMessageVisibilityBatch",
+    "GetQueueAttributes",
+    "ListQueueTags",
+    "TagQueue",
 ];
 
 /// How late a send may still be accepted after its caller has gone: less than the request lifetime.
@@ -107,7 +140,7 @@ fn ms(dice: &Dice, bound: u64) -> Duration {
 }
 
 fn fault(dice: &Dice, operation: &str) -> Fault {
-    match dice.below(10) {
+    match dice.below(11) {
         0 => Fault::ResetBefore,
         1 | 2 => Fault::ResetAfter,
         3 => Fault::HangBefore,
@@ -116,6 +149,12 @@ fn fault(dice: &Dice, operation: &str) -> Fault {
         6 => Fault::ErrorAfter,
         7 => Fault::Throttle,
         8 => Fault::TruncateAfter,
+        // What the calls to `DynamoDB` alone can meet with.
+        9 => match operation {
+            "UpdateItem" | "TransactWriteItems" | "PutItem" | "DeleteItem" => Fault::Conflict,
+            "BatchGetItem" => Fault::Unprocessed,
+            _ => Fault::AnswerMs(dice.below(1_000)),
+        },
         _ if operation == "SendBulkEmail" => Fault::LateMs(dice.below(SEND_LATE_MS)),
         _ => Fault::LateMs(dice.below(60_000)),
     }
@@ -141,6 +180,8 @@ impl Plan {
             consumers: 1,
             policy: InDoubtPolicy::Hold,
             canary: None,
+            max_recipients: 1_000,
+            max_send_rate: None,
             skews: Vec::new(),
             latency_ms: 0,
             deliveries: 1,
@@ -149,6 +190,7 @@ impl Plan {
             events_lost: 0.0,
             events_repeated: 0.0,
             events_late_s: 0,
+            events_away: 0.0,
             rules: Vec::new(),
             calm_after: Duration::from_secs(4),
             deeds: Vec::new(),
@@ -217,9 +259,30 @@ impl Plan {
             };
             deeds.push((within(&dice), deed));
         }
+        // What few schedules have. Each costs another broadcast's calls, or a sweep's wait.
+        let rare = dice.below(100);
+        match rare {
+            0..4 => deeds.push((within(&dice), Deed::Another)),
+            4..7 => {
+                // Services that start between the two are what tells of a restore in place.
+                let (first, second) = (ms(&dice, 2_000), ms(&dice, 3_000));
+                deeds.push((first, Deed::BackUp));
+                deeds.push((first + second / 2, Deed::Crash { service: 0, down_for: Duration::ZERO }));
+                deeds.push((first + second + Duration::from_secs(1), Deed::Restore { as_new: dice.chance(0.5) }));
+            }
+            7..12 => {
+                for _ in 0..=dice.below(3) {
+                    let forged = Deed::Forged { chunk: u32::try_from(dice.below(4)).unwrap_or(0), recipient: small(0, 3) };
+                    deeds.push((within(&dice), forged));
+                }
+            }
+            _ => {}
+        }
         deeds.sort_by_key(|(at, _)| *at);
         // Drawn apart, so that the other draws of a seed stay what they were.
         let unmailable = if Dice::seeded(!seed).chance(0.1) { 20 } else { 0 };
+        let canary = dice.chance(0.2).then(|| 1 + dice.below(users.unsigned_abs()));
+        let unreliable = policy == InDoubtPolicy::EvidenceRetry && dice.chance(0.2);
         Self {
             users,
             unmailable,
@@ -228,15 +291,19 @@ impl Plan {
             producers,
             consumers,
             policy,
-            canary: dice.chance(0.2).then(|| 1 + dice.below(users.unsigned_abs())),
+            canary,
+            // More than are there; now and then fewer, though never than the canary.
+            max_recipients: if dice.chance(0.03) { canary.unwrap_or(1).max(dice.below(users.unsigned_abs())) } else { 1_000 },
+            max_send_rate: None,
             skews,
             latency_ms: dice.below(3) * dice.below(150),
             deliveries: if dice.chance(0.2) { 3 } else { 1 },
             redelivery: if dice.chance(0.5) { share(&dice, 400) } else { 0.0 },
             batch_entry_failure: if dice.chance(0.3) { share(&dice, 400) } else { 0.0 },
-            events_lost: if policy == InDoubtPolicy::Hold && dice.chance(0.3) { share(&dice, 1_000) } else { 0.0 },
+            events_lost: if unreliable || policy == InDoubtPolicy::Hold && dice.chance(0.3) { share(&dice, 1_000) } else { 0.0 },
             events_repeated: share(&dice, 500),
             events_late_s: dice.below(10),
+            events_away: if unreliable { share(&dice, 500) } else { 0.0 },
             rules,
             calm_after,
             deeds,

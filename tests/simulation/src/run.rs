@@ -6,6 +6,7 @@ use issei_sim::{Fault, Rule};
 
 use crate::judge::Broken;
 use crate::plan::{Plan, WhenHanging};
+use crate::watched::Watched;
 use crate::world::World;
 
 /// A schedule that ran.
@@ -53,7 +54,7 @@ pub(crate) fn run_plan(seed: u64, plan: Plan) -> anyhow::Result<Ran> {
             calls: world.cloud.counts().values().sum(),
             operations: world.cloud.counts().into_keys().map(|(_, operation)| operation).collect(),
             accepted: world.cloud.accepted(),
-            state: world.last.as_ref().map_or_else(|| "never registered".to_owned(), |broadcast| broadcast.broadcast_state.to_string()),
+            state: world.watched.first().and_then(Watched::state).map_or_else(|| "never registered".to_owned(), |state| state.to_string()),
             broken,
         })
     })

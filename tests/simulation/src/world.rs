@@ -10,18 +10,19 @@ use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice, Instant};
 use issei_consumer::{AddressHash, Consumer};
 use issei_feedback::{Feedback, Limits, Rules};
-use issei_ledger::{Broadcast, Incarnation, Ledger, ServiceKind};
+use issei_ledger::{Incarnation, Ledger, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
-use issei_schema::{Actor, BroadcastCommand, BroadcastId, ChunkVersion, Traces};
-use issei_sim::{Account, Cloud, Events, Options, StoreKind, connector};
+use issei_schema::{Actor, ChunkVersion, Traces};
+use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::judge::Stopped;
 use crate::plan::Plan;
+use crate::watched::Watched;
 
+/// The first broadcast, to which others may come.
 const ID: &str = "terms";
 /// Production's chain of timeouts, shorter: virtual time costs nothing, but the calls made in it do.
 pub(crate) const TIMING: Timing = Timing {
@@ -33,6 +34,9 @@ pub(crate) const TIMING: Timing = Timing {
     visibility: Duration::from_secs(25),
     request_lifetime: Duration::from_secs(5),
 };
+
+/// How long an event may be on its way: longer than evidence waits for it.
+const EVENTS_AWAY_S: u64 = 1_200;
 
 pub(crate) struct World {
     pub(crate) plan: Plan,
@@ -46,11 +50,12 @@ pub(crate) struct World {
     pub(crate) services: Vec<Option<JoinHandle<()>>>,
     /// Services that are down, until when.
     pub(crate) down: Vec<(Instant, usize)>,
-    pub(crate) stop: Option<Stopped>,
-    pub(crate) last: Option<Broadcast>,
-    /// How many were accepted when it was first seen complete.
-    pub(crate) complete_at: Option<u64>,
-    pub(crate) other_sent: bool,
+    /// The first one is what the operator's deeds are about, in turn with the others.
+    pub(crate) watched: Vec<Watched>,
+    pub(crate) turn: usize,
+    pub(crate) backup: Option<Backup>,
+    /// A restored ledger waits for an operator to take it into use.
+    pub(crate) epoch_due: bool,
 }
 
 pub(crate) fn actor(name: &str) -> anyhow::Result<Actor> {
@@ -69,6 +74,8 @@ impl World {
             queue: Some("feedback".to_owned()),
             lost: plan.events_lost,
             repeated: plan.events_repeated,
+            away: plan.events_away,
+            away_s: EVENTS_AWAY_S,
             late_s: plan.events_late_s,
             ..Events::default()
         };
@@ -80,6 +87,7 @@ impl World {
             batch_entry_failure: plan.batch_entry_failure,
             ..Account::default()
         };
+        let account = plan.max_send_rate.map_or(account.clone(), |rate| Account { max_send_rate: f64::from(rate), ..account });
         let cloud = Cloud::new(Options { clock: clock.clone(), seed, store: StoreKind::Memory, account })?;
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &TIMING).await;
         let users = MemoryTable::default();
@@ -101,10 +109,10 @@ impl World {
             queues: BTreeMap::new(),
             services,
             down: Vec::new(),
-            stop: None,
-            last: None,
-            complete_at: None,
-            other_sent: false,
+            watched: Vec::new(),
+            turn: 0,
+            backup: None,
+            epoch_due: false,
         };
         world.set_up().await?;
         Ok(world)
@@ -126,7 +134,7 @@ impl World {
             self.queues.insert(name, Queue::find(self.clients.sqs.clone(), name, self.dice.clone()).await?);
         }
         self.clients.ses.create_configuration_set().configuration_set_name("issei").send().await?;
-        self.queue("commands")?.send(&self.command("Terms")?.to_body(), Duration::ZERO).await?;
+        self.ask_for(ID).await?;
         for service in 0..self.services.len() {
             self.start(service)?;
         }
@@ -138,30 +146,19 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn command(&self, subject: &str) -> anyhow::Result<BroadcastCommand> {
-        let body = json!({
-            "version": 1,
-            "broadcast_id": ID,
-            "audience": "users",
-            "content": { "inline": { "subject": subject, "text": "New terms." } },
-            "from": "no-reply@example.com",
-            "max_recipients": 1_000,
-            "not_after": "2026-11-25T12:00:00Z",
-            "canary": self.plan.canary,
-            "in_doubt": self.plan.policy,
-            "requested_by": "a simulation",
-        });
-        Ok(BroadcastCommand::parse(&body.to_string())?)
-    }
-
-    pub(crate) fn id() -> anyhow::Result<BroadcastId> {
-        ID.parse().map_err(anyhow::Error::msg)
-    }
-
     /// The clock of a service, whose wall may be off.
     fn clock_of(&self, service: usize) -> Clock {
         let skew = self.plan.skews.get(service).copied().unwrap_or_default();
         Clock::starting_at(self.clock.wall().saturating_add(skew).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Sends the command of another broadcast, which is watched from now on.
+    pub(crate) async fn ask_for(&mut self, id: &str) -> anyhow::Result<()> {
+        let watched = Watched::new(id, &self.plan)?;
+        let body = watched.command("Terms")?.to_body();
+        self.watched.push(watched);
+        self.queue("commands")?.send(&body, Duration::ZERO).await?;
+        Ok(())
     }
 
     fn ledger_of(&self, clock: Clock) -> Ledger {

@@ -13,6 +13,7 @@ mod commands;
 mod databases;
 mod feedback;
 mod freezing;
+mod guards;
 mod hostile;
 mod on_call;
 mod operators;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_clock::Clock;
 use issei_ledger::{Broadcast, BroadcastState, Transition};
 use issei_schema::Actor;
 use issei_sim::{Account, EntryRule, EventRule, Events, Fault, Rule};
@@ -296,9 +297,13 @@ async fn permits_that_died_with_a_consumer_come_back_by_a_recount() {
     let _lost = world.ledger().grant(&id, broadcast.epoch, 100, 100, Duration::from_secs(1)).await.unwrap();
     assert_eq!(world.broadcast("terms").await.remaining, 0);
     world.later(SignedDuration::from_mins(1));
+    let clock = Clock::system();
+    let began = clock.now();
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
     assert!(broadcast.granted <= 100);
+    // Before that the dead one's permits could still have been used.
+    assert!(began.elapsed() >= world.options.timing.recount_after(), "recounted after {:?}", began.elapsed());
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
 }
 

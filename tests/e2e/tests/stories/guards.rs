@@ -1,0 +1,96 @@
+//! Guards that stand alone: each at the moment that is made for it, at which nothing else would make up for its
+//! loss. `tests/mutants` takes each away.
+
+use std::time::Duration;
+
+use issei_clock::Clock;
+use issei_ledger::{Broadcast, Chunk, Claimed, Granted, Outcome};
+use issei_schema::{Actor, BroadcastId};
+use issei_sim::{Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, seen};
+use tokio_util::sync::CancellationToken;
+
+const LIFE: Duration = Duration::from_mins(10);
+
+fn terms() -> BroadcastId {
+    "terms".parse().unwrap()
+}
+
+/// A broadcast of a hundred users, frozen and running, with nothing sent.
+async fn running() -> (World, Broadcast) {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    (world, broadcast)
+}
+
+/// Whoever recounts has seen the budget stand still. A grant that comes all the same must not be counted away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_in_the_midst_of_a_recount_undoes_the_recount() {
+    let (world, seen) = running().await;
+    let granted = world.ledger().grant(&terms(), seen.epoch, 60, 60, LIFE).await.unwrap();
+    assert!(matches!(granted, Granted::Block(_)), "{granted:?}");
+    world.ledger().recount(&seen).await.unwrap();
+    let after = world.broadcast("terms").await;
+    assert_eq!((after.granted, after.remaining), (60, 40), "sixty permits are out, and could be granted once more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_with_a_grant_since_it_was_counted_is_not_complete() {
+    let (world, counted) = running().await;
+    let (tally, actor): (_, Actor) = (world.ledger().tally(&counted).await.unwrap(), "a test".parse().unwrap());
+    world.ledger().grant(&terms(), counted.epoch, 10, 10, LIFE).await.unwrap();
+    assert!(!world.ledger().complete(&counted, &tally, &actor).await.unwrap(), "complete, and ten may still be sent to");
+}
+
+/// The owner of the claim was only slow: it has confirmed while somebody concluded that nothing was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_opens_nothing_but_what_it_has_looked_at() {
+    let (world, _) = running().await;
+    let ledger = world.ledger();
+    let page = ledger.page(&terms(), 0).await.unwrap();
+    let message = page.messages(&terms(), None).next().unwrap();
+    let Ok(Claimed::Ours(mut claim)) = ledger.claim(&message, &Chunk::Absent, "slow".to_owned(), LIFE).await else { panic!("not ours") };
+    let seen = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
+    (0..10).for_each(|at| claim.settle(at, Outcome::Accepted, Some("id")));
+    ledger.confirm(&mut claim).await.unwrap();
+    let _ = ledger.reopen(&terms(), 0, &seen, &[0, 1, 2], "new").await;
+    let found = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
+    assert_eq!(found.outcomes().unwrap().count(Outcome::Accepted), 10, "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_message_that_can_be_copied_nowhere_stays() {
+    let (world, _) = running().await;
+    world.queue("chunks").await.send("no chunk", Duration::ZERO).await.unwrap();
+    world.cloud.inject(Rule::every("SendMessage", Fault::ErrorBefore).times(8));
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    let letter = seen("it is a dead letter", async || {
+        world.cloud.show_all_messages();
+        world.dead_letters("chunks").await.pop()
+    })
+    .await;
+    stop.cancel();
+    consumer.await.unwrap();
+    assert_eq!(letter.0, "no chunk");
+}
+
+/// A block is a consumer's own; nothing but itself says what may still be cut from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_gives_nothing_that_it_has_not_or_when_it_is_over() {
+    let (world, running) = running().await;
+    let now = Clock::system().now();
+    let block = async |permits, life| {
+        let granted = world.ledger().grant(&terms(), running.epoch, permits, permits, life).await.unwrap();
+        let Granted::Block(block) = granted else { panic!("{granted:?}") };
+        block
+    };
+    let (mut mine, mut other) = (block(5, LIFE).await, block(5, LIFE * 2).await);
+    assert!(mine.take(6, now).is_none(), "more than are in it");
+    assert!(mine.take(1, now + LIFE * 3).is_none(), "after its end");
+    let permit = mine.take(5, now).unwrap();
+    // Put back into another block, it would count where it was never granted.
+    other.put_back(permit);
+    assert_eq!((mine.into_unused().1, other.into_unused().1), (0, 5));
+}

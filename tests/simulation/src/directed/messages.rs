@@ -1,0 +1,62 @@
+//! Guards of messages: none goes while it is the only thing that would cause a send.
+
+use std::time::Duration;
+
+use issei_sim::{Fault, Rule};
+
+use super::CONFIRM;
+use crate::plan::{Deed, Plan};
+use crate::run::{Ran, run_plan};
+
+pub(super) fn of_a_live_claim() -> anyhow::Result<Vec<Ran>> {
+    // Nobody is reached, and that takes a while to be written down. Meanwhile the message is shown to another
+    // consumer, and the first one's receipt is worth nothing any more.
+    let of = |at_ms| {
+        let plan = Plan {
+            users: 1,
+            consumers: 2,
+            rules: vec![
+                Rule::every("SendBulkEmail", Fault::Refused).times(1),
+                Rule::every("UpdateItem", Fault::HangBefore).holding(CONFIRM).times(2),
+            ],
+            deeds: vec![(Duration::from_millis(at_ms), Deed::ShowAll)],
+            calm_after: Duration::from_secs(8),
+            unattended: true,
+            ..Plan::calm()
+        };
+        run_plan(at_ms, plan)
+    };
+    (0..1_500).step_by(50).map(of).collect()
+}
+
+pub(super) fn copy_fails() -> anyhow::Result<Vec<Ran>> {
+    // The provider is too busy, so the message is to be replaced by a copy, and the queue takes none. Only copies
+    // tell when they were sent first.
+    let of = |(times, fault)| {
+        let plan = Plan {
+            users: 2,
+            rules: vec![
+                Rule::every("SendBulkEmail", Fault::Throttle).times(1),
+                Rule::every("SendMessageBatch", fault).holding("sent_at_ms").times(times),
+            ],
+            calm_after: Duration::from_secs(8),
+            unattended: true,
+            ..Plan::calm()
+        };
+        run_plan(times, plan)
+    };
+    [Fault::ErrorBefore, Fault::ResetBefore].into_iter().flat_map(|fault| [1, 4, 8, 16].map(|times| (times, fault))).map(of).collect()
+}
+
+pub(super) fn enqueuing_fails() -> anyhow::Result<Vec<Ran>> {
+    let of = |(after, times)| {
+        let plan = Plan {
+            rules: vec![Rule::every("SendMessageBatch", Fault::ErrorBefore).after(after).times(times)],
+            calm_after: Duration::from_secs(8),
+            unattended: true,
+            ..Plan::calm()
+        };
+        run_plan(after, plan)
+    };
+    (0..3).flat_map(|after| [1, 4, 8, 16].map(|times| (after, times))).map(of).collect()
+}

@@ -1,0 +1,37 @@
+//! Schedules that are chosen, not drawn: each aims at one guard of the protocol, at the one moment at
+//! which nothing else would make up for its loss. In most of them nobody helps where nothing moves any more, so
+//! that a message or a permit that is lost shows.
+
+mod claims;
+mod messages;
+mod permits;
+
+use crate::run::Ran;
+
+/// In the body of a claim, and of a confirmation, and of nothing else; and so on.
+const CLAIM: &str = "SET chunk_state = :claimed";
+const CONFIRM: &str = "message_ids = :ids";
+const GRANT: &str = "SET remaining = remaining - :n";
+const GIVE_BACK: &str = "granted = granted - :n";
+
+/// Runs the schedules that aim at one guard.
+pub type Aimed = fn() -> anyhow::Result<Vec<Ran>>;
+
+/// Each guard by name.
+pub const DIRECTED: &[(&str, Aimed)] = &[
+    ("a claim that lands when its permit has expired sends nothing", permits::late_claim),
+    ("a permit lives from the moment at which it was asked for", permits::slow_grant),
+    ("permits given back after a recount do not count twice", permits::late_give_back),
+    ("permits whose return is not answered are given back once", permits::lost_give_back),
+    ("a broadcast is stopped only when no permit is left", permits::early_end),
+    ("consumers together keep to the account's rate", permits::rate),
+    ("a rejection after the lease loses nobody", claims::late_rejection),
+    ("a lease lasts from the moment at which it was asked for", claims::slow_claim),
+    ("an open claim is not over while its request may still be accepted", claims::request_under_way),
+    ("a confirmation of the old owner changes nothing under a new claim", claims::late_confirmation),
+    ("a confirmation that comes twice counts once", claims::two_confirmations),
+    ("the message of a live claim stays", messages::of_a_live_claim),
+    ("a message whose copy fails stays", messages::copy_fails),
+    ("the cursor stays before chunks that are not enqueued", messages::enqueuing_fails),
+    ("doubt that evidence may end is no end", claims::evidence_to_come),
+];

@@ -1,0 +1,96 @@
+//! Guards of permits: how long they live, and that they are counted once.
+
+use std::time::Duration;
+
+use issei_sim::{Fault, Rule};
+
+use super::{CLAIM, GIVE_BACK, GRANT};
+use crate::plan::{Deed, Plan, WhenHanging};
+use crate::run::{Ran, run_plan};
+
+pub(super) fn late_claim() -> anyhow::Result<Vec<Ran>> {
+    // The ledger takes no claim for longer than a permit lives, and the operator stops meanwhile.
+    let of = |times| {
+        let plan = Plan {
+            rules: vec![Rule::every("UpdateItem", Fault::HangBefore).holding(CLAIM).times(times)],
+            when_hanging: Some(WhenHanging::Stop),
+            ..Plan::calm()
+        };
+        run_plan(times, plan)
+    };
+    (1..=24).map(of).collect()
+}
+
+pub(super) fn slow_grant() -> anyhow::Result<Vec<Ran>> {
+    // The answer to the grant takes almost as long as a call may, the operator stops meanwhile, and the claim hangs
+    // until the permit has just expired.
+    let of = |at_ms| {
+        let plan = Plan {
+            users: 2,
+            rules: vec![
+                Rule::every("UpdateItem", Fault::AnswerMs(480)).holding(GRANT),
+                Rule::every("UpdateItem", Fault::HangBefore).holding(CLAIM).times(2),
+            ],
+            deeds: vec![(Duration::from_millis(at_ms), Deed::Stop)],
+            look_every: Duration::from_secs(1),
+            ..Plan::calm()
+        };
+        run_plan(1, plan)
+    };
+    (0..1_200).step_by(20).map(of).collect()
+}
+
+pub(super) fn late_give_back() -> anyhow::Result<Vec<Ran>> {
+    let of = |late| {
+        let plan = Plan {
+            users: 6,
+            rules: vec![
+                Rule::every("SendBulkEmail", Fault::Throttle).after(2).times(1),
+                Rule::every("UpdateItem", Fault::LateMs(late)).holding(GIVE_BACK),
+            ],
+            calm_after: Duration::from_secs(20),
+            ..Plan::calm()
+        };
+        run_plan(late, plan)
+    };
+    (1_000..12_000).step_by(500).map(of).collect()
+}
+
+pub(super) fn lost_give_back() -> anyhow::Result<Vec<Ran>> {
+    let of = |after| {
+        let plan = Plan {
+            users: 6,
+            rules: vec![
+                Rule::every("SendBulkEmail", Fault::Throttle).after(after).times(1),
+                Rule::every("UpdateItem", Fault::ResetAfter).holding(GIVE_BACK).times(1),
+            ],
+            unattended: true,
+            ..Plan::calm()
+        };
+        run_plan(after, plan)
+    };
+    (0..3).map(of).collect()
+}
+
+pub(super) fn early_end() -> anyhow::Result<Vec<Ran>> {
+    // A claim is on its way under a permit when the operator stops, and the producer looks often.
+    let of = |at_ms| {
+        let plan = Plan {
+            rules: vec![Rule::every("UpdateItem", Fault::HangBefore).holding(CLAIM).times(2)],
+            deeds: vec![(Duration::from_millis(at_ms), Deed::Stop)],
+            close_every: Duration::from_millis(100),
+            look_every: Duration::from_millis(50),
+            ..Plan::calm()
+        };
+        run_plan(1, plan)
+    };
+    (0..1_000).step_by(50).map(of).collect()
+}
+
+pub(super) fn rate() -> anyhow::Result<Vec<Ran>> {
+    let of = |consumers| {
+        let plan = Plan { users: 300, page_size: 60, chunk_size: 10, consumers, max_send_rate: Some(60), ..Plan::calm() };
+        run_plan(1, plan)
+    };
+    [1, 3].map(of).into_iter().collect()
+}

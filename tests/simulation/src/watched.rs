@@ -1,0 +1,133 @@
+//! One broadcast, as whoever watches a schedule sees it: what was seen of it, and what must hold of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use issei_clock::Instant;
+use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError};
+use issei_schema::{BroadcastCommand, BroadcastId, InDoubtPolicy};
+use issei_sim::Cloud;
+use serde_json::json;
+
+use crate::judge::{self, Broken, Stopped, broken};
+use crate::plan::Plan;
+
+/// A broadcast that was asked for, and what was seen of it.
+pub(crate) struct Watched {
+    pub(crate) id: BroadcastId,
+    policy: InDoubtPolicy,
+    canary: Option<u64>,
+    max_recipients: u64,
+    /// Every event comes, and before the wait for it is over.
+    pub(crate) in_time: bool,
+    pub(crate) stop: Option<Stopped>,
+    pub(crate) last: Option<Broadcast>,
+    /// How many were accepted when it was first seen complete.
+    complete_at: Option<u64>,
+    /// When it was first seen stopped.
+    stopped_at: Option<Instant>,
+    pub(crate) other_sent: bool,
+    /// Chunk and recipient of each event that nobody's message caused.
+    pub(crate) forged: BTreeSet<(u32, usize)>,
+    /// When the ledger forgot of it what it knew.
+    pub(crate) forgotten_at: Option<Instant>,
+}
+
+impl Watched {
+    pub(crate) fn new(id: &str, plan: &Plan) -> anyhow::Result<Self> {
+        Ok(Self {
+            id: id.parse().map_err(anyhow::Error::msg)?,
+            policy: plan.policy,
+            canary: plan.canary,
+            max_recipients: plan.max_recipients,
+            in_time: plan.events_lost <= 0.0 && plan.events_away <= 0.0,
+            stop: None,
+            last: None,
+            complete_at: None,
+            stopped_at: None,
+            other_sent: false,
+            forged: BTreeSet::new(),
+            forgotten_at: None,
+        })
+    }
+
+    pub(crate) fn command(&self, subject: &str) -> anyhow::Result<BroadcastCommand> {
+        let body = json!({
+            "version": 1,
+            "broadcast_id": self.id,
+            "audience": "users",
+            "content": { "inline": { "subject": subject, "text": "New terms." } },
+            "from": "no-reply@example.com",
+            "max_recipients": self.max_recipients,
+            "not_after": "2026-11-25T12:00:00Z",
+            "canary": self.canary,
+            "in_doubt": self.policy,
+            "requested_by": "a simulation",
+        });
+        Ok(BroadcastCommand::parse(&body.to_string())?)
+    }
+
+    pub(crate) fn state(&self) -> Option<BroadcastState> {
+        self.last.as_ref().map(|broadcast| broadcast.broadcast_state)
+    }
+
+    /// What moves while somebody works on it.
+    pub(crate) fn sight(&self) -> (Option<BroadcastState>, Option<u32>) {
+        (self.state(), self.last.as_ref().map(|broadcast| broadcast.pages))
+    }
+
+    /// Nothing of it will be done any more, whatever is done.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().map_or(self.forgotten_at.is_some(), BroadcastState::is_over)
+    }
+
+    /// Looks, and checks what must hold at any moment.
+    pub(crate) async fn look(&mut self, ledger: &Ledger, cloud: &Cloud, now: Instant) -> Result<(), Broken> {
+        // Before the ledger is read, so that whatever is accepted while its answer is under way is not held against it.
+        let accepted = cloud.accepted_of(self.id.as_str());
+        let broadcast = match ledger.find_broadcast(&self.id).await {
+            Ok(Some(broadcast)) => broadcast,
+            Err(error @ LedgerError::Corrupt { .. }) => return broken("I6", error.to_string()),
+            _ => return Ok(()),
+        };
+        if self.forgotten_at.is_none() {
+            judge::during(&broadcast, accepted, self.in_time)?;
+        }
+        if self.state().is_some_and(BroadcastState::is_over) && !broadcast.broadcast_state.is_over() {
+            return broken("I7", format!("it was over, and is {}", broadcast.broadcast_state));
+        }
+        match broadcast.broadcast_state {
+            BroadcastState::Complete if self.complete_at.is_none() => self.complete_at = Some(cloud.accepted_of(self.id.as_str())),
+            BroadcastState::Stopped if self.stopped_at.is_none() => self.stopped_at = Some(now),
+            _ => {}
+        }
+        self.last = Some(broadcast);
+        Ok(())
+    }
+
+    /// Whether what is left waits for evidence, which may never come.
+    pub(crate) async fn waits_for_evidence(&self, ledger: &Ledger) -> bool {
+        let Some(broadcast) = self.last.as_ref().filter(|_| self.policy == InDoubtPolicy::EvidenceRetry) else { return false };
+        ledger.tally(broadcast).await.is_ok_and(|tally| {
+            let totals = tally.totals();
+            totals.in_doubt > 0 && totals.retryable == 0 && totals.accepted + totals.rejected + totals.in_doubt == broadcast.recipients
+        })
+    }
+
+    /// I4 and I7: what may still be accepted after an end, and when the last send may begin.
+    pub(crate) fn ended(&self, cloud: &Cloud, permit_life: Duration) -> Result<(), Broken> {
+        let (accepted, last_send) = (cloud.accepted_of(self.id.as_str()), cloud.last_send_of(self.id.as_str()));
+        if let Some(stop) = self.stop.filter(|_| self.forgotten_at.is_none()) {
+            judge::stopped(&stop, accepted, last_send, permit_life)?;
+        }
+        if let Some(before) = self.complete_at.filter(|before| accepted != *before) {
+            return broken("I7", format!("{} were accepted after {} was complete", accepted - before, self.id));
+        }
+        for (what, at) in [("was stopped", self.stopped_at), ("was forgotten by the ledger", self.forgotten_at)] {
+            if let Some((at, last)) = at.zip(last_send).filter(|(at, last)| last > at) {
+                return broken("I4", format!("a send of {} began {:?} after it {what}", self.id, last.saturating_duration_since(at)));
+            }
+        }
+        Ok(())
+    }
+}
