@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::Context;
 use issei_aws::{Clients, Queue};
 use issei_clock::{Clock, Dice};
-use issei_consumer::{AddressHash, Consumer};
+use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, ServiceKind};
 use issei_producer::Producer;
-use issei_schema::{Actor, ChunkVersion};
+use issei_schema::{Actor, AddressHash, ChunkVersion};
 use sha2::{Digest, Sha256};
 
 use crate::settings::Settings;
@@ -74,11 +74,17 @@ impl Parts {
             canary_wait: Duration::from_secs(settings.canary_wait_s),
             sweep_every: Duration::from_millis(settings.sweep_every_ms),
             timing: settings.timing(),
+            address_hash: self.address_hash(),
         };
         let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Feedback)?;
         let (ses, clock, dice) = (self.clients.ses.clone(), self.clock.clone(), self.dice.clone());
         Ok(Feedback::new(self.ledger(), events, chunks, ses, clock, dice, incarnation, options))
+    }
+
+    fn address_hash(&self) -> AddressHash {
+        let key = std::env::var("ISSEI_ADDRESS_HASH_KEY").unwrap_or_else(|_| self.dice.token());
+        AddressHash::new(key.as_bytes())
     }
 
     pub async fn producer(&self) -> anyhow::Result<Producer> {
@@ -100,14 +106,13 @@ impl Parts {
     }
 
     pub async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {
-        let key = std::env::var("ISSEI_ADDRESS_HASH_KEY").unwrap_or_else(|_| self.dice.token());
         let options = issei_consumer::Options {
             configuration_set: self.settings.configuration_set.clone(),
             chunks_in_flight: self.settings.chunks_in_flight,
             rate_ceiling: (self.settings.rate_ceiling > 0.0).then_some(self.settings.rate_ceiling),
             max_failures_in_a_row: self.settings.max_failures_in_a_row,
             timing: self.settings.timing(),
-            address_hash: AddressHash::new(key.as_bytes()),
+            address_hash: self.address_hash(),
             reads: ChunkVersion::NEWEST,
             traces: traces::HOOKS,
         };

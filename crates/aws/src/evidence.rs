@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use issei_schema::without_addresses;
+
 /// True where the error proves that no byte of the request left this machine: the connection was
 /// refused, or the name did not resolve.
 ///
@@ -23,7 +25,8 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    // Providers quote what they refuse, and that can be somebody's address.
+    without_addresses(&text)
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -74,7 +74,7 @@ pub(crate) fn classify<R: std::fmt::Debug + 'static>(
     match answer {
         Ok(output) => accepted_call(&output, entries),
         Err(error) => {
-            let text = without_addresses(&chain(&error));
+            let text = chain(&error);
             match &error {
                 SdkError::ConstructionFailure(_) => Verdict::all(entries, Said::Retryable, text),
                 SdkError::DispatchFailure(_) if never_left(&error) => {

@@ -5,7 +5,6 @@
 //! own and a permit in hand; send again what may have been accepted; await anything between the
 //! claim and the send; delete a message whose chunk is not accounted for in the ledger.
 
-mod address_hash;
 mod after;
 mod broadcasts;
 mod chunk;
@@ -17,5 +16,4 @@ mod refusal;
 mod send;
 mod service;
 
-pub use address_hash::AddressHash;
 pub use service::{Consumer, Options};

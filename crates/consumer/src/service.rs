@@ -8,13 +8,12 @@ use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger, Telling};
-use issei_schema::{ChunkMessage, ChunkVersion, Traces};
+use issei_schema::{AddressHash, ChunkMessage, ChunkVersion, Traces};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::address_hash::AddressHash;
 use crate::after::{self, After};
 use crate::broadcasts::Broadcasts;
 use crate::chunk::Delivery;

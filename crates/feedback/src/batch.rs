@@ -1,11 +1,11 @@
 //! A batch of events: grouped by chunk and merged with one write for each chunk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::{StreamExt, stream};
 use issei_aws::{Message, chain};
-use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Merged, Suppression, Tally, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Merged, NamedMessage, Suppression, Tally, Transition};
 use issei_schema::{Address, BroadcastId, InDoubtPolicy};
 
 use crate::breaker::{self, Rates};
@@ -31,7 +31,15 @@ pub enum Handled {
 struct Group {
     feedback: issei_ledger::Feedback,
     messages: Vec<usize>,
+    named: Vec<NamedMessage>,
     suppress: Vec<(Address, Suppression)>,
+}
+
+/// What a batch told of one chunk, merged.
+struct Heard {
+    seq: u32,
+    merged: Merged,
+    named: Vec<NamedMessage>,
 }
 
 impl Feedback {
@@ -53,6 +61,7 @@ impl Feedback {
                 Ok(Told::Event(event)) => {
                     let group = groups.entry((event.broadcast, event.chunk)).or_default();
                     group.feedback.add(event.at, event.kind, &event.message_id);
+                    group.named.push(NamedMessage::new(event.at, event.sent_at, &event.message_id));
                     group.messages.push(number);
                     let why = match event.kind {
                         EventKind::Bounced => Some(Suppression::Bounced),
@@ -80,25 +89,28 @@ impl Feedback {
             false
         });
         let merged: Vec<_> = stream::iter(groups)
-            .map(async |((id, chunk), group)| (id.clone(), chunk, self.merge(&id, chunk, &group).await, group.messages))
+            .map(async |((id, chunk), group)| (id.clone(), chunk, self.merge(&id, chunk, &group).await, group))
             .buffer_unordered(WRITES_AT_ONCE)
             .collect()
             .await;
         let mut settled: BTreeMap<BroadcastId, Vec<(u32, Merged, Vec<usize>)>> = BTreeMap::new();
-        for (id, chunk, merged, numbers) in merged {
+        let mut heard: BTreeMap<BroadcastId, Vec<Heard>> = BTreeMap::new();
+        for (id, chunk, merged, Group { messages: numbers, named, .. }) in merged {
             match merged {
                 Ok(merged) => {
                     settled.entry(id.clone()).or_default().push((chunk, merged.clone(), numbers));
-                    let twice = merged.after.accepted_twice(&Chunk::Absent);
-                    if let Some(Ok(Some(broadcast))) = known.get(&id) {
-                        self.end_if_accepted_twice(broadcast, chunk, &twice).await;
-                    }
                     self.telling.note(&id, |progress| progress.add_feedback(&merged));
+                    heard.entry(id).or_default().push(Heard { seq: chunk, merged, named });
                 }
                 Err(error) => {
                     tracing::warn!(%error, broadcast.id = %id, chunk.seq = chunk, "events can't be written down now; they come again");
                     set(&mut handled, &numbers, &Handled::Again);
                 }
+            }
+        }
+        for (id, heard) in heard {
+            if let Some(Ok(Some(broadcast))) = known.get(&id) {
+                self.look_for_second(broadcast, &heard).await;
             }
         }
         for (id, chunks) in &settled {
@@ -210,18 +222,61 @@ impl Feedback {
         reason.is_some()
     }
 
+    /// Looks for recipients of whom a second message was accepted, by the ids in events and by that in the
+    /// consumer's answer, and keeps what is known of both. One call for a hundred chunks.
+    async fn look_for_second(&self, broadcast: &Broadcast, heard: &[Heard]) {
+        let id = &broadcast.broadcast_id;
+        let may_be = |heard: &&Heard| heard.merged.names_new_messages() || !heard.merged.after.accepted_twice(&Chunk::Absent).is_empty();
+        let absent = Chunk::Absent;
+        let heard: Vec<&Heard> = heard.iter().filter(may_be).collect();
+        // `BatchGetItem` takes a hundred keys (API reference).
+        for some in heard.chunks(100) {
+            let keys: Vec<_> = some.iter().map(|heard| (id.clone(), heard.seq)).collect();
+            let found = self.ledger.chunks(&keys).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, broadcast.id = %id, "chunks can't be read now; a sweep compares their answers with the events");
+                HashMap::new()
+            });
+            for Heard { seq, merged, named } in some {
+                let chunk = found.get(&(id.clone(), *seq)).unwrap_or(&absent);
+                let twice = merged.after.accepted_twice(chunk);
+                let named: Vec<_> = named.iter().filter(|message| twice.contains(&place(message.at))).cloned().collect();
+                if let Err(error) = self.ledger.note_messages(id, *seq, &merged.before, &named).await {
+                    tracing::warn!(%error, broadcast.id = %id, chunk.seq = seq, messages = named.len(), "messages can't be written down");
+                }
+                self.end_if_accepted_twice(broadcast, *seq, chunk, &twice).await;
+            }
+        }
+    }
+
+    /// A recipient as a reason may name it: by its key, or where that can't be read by its place.
+    async fn name(&self, broadcast: &Broadcast, seq: u32, chunk: &Chunk, at: usize) -> String {
+        let id = &broadcast.broadcast_id;
+        let Some(page) = chunk.page() else { return format!("in place {at}") };
+        match self.ledger.page(id, page).await {
+            Ok(page) => {
+                let recipient = page.chunks().find(|(chunk, _)| *chunk == seq).and_then(|(_, recipients)| recipients.get(at));
+                recipient.map_or(format!("in place {at}"), |recipient| self.options.address_hash.key(&recipient.key))
+            }
+            Err(error) => {
+                tracing::warn!(%error, broadcast.id = %id, "a page can't be read, so a recipient is named by its place");
+                format!("in place {at}")
+            }
+        }
+    }
+
     /// A second acceptance is what issei exists to prevent, so nothing more is sent until somebody
     /// has understood it; except where the broadcast asked for at least once.
-    pub(crate) async fn end_if_accepted_twice(&self, broadcast: &Broadcast, chunk: u32, twice: &BTreeSet<usize>) {
+    pub(crate) async fn end_if_accepted_twice(&self, broadcast: &Broadcast, seq: u32, chunk: &Chunk, twice: &BTreeSet<usize>) {
         let Some(first) = twice.first() else { return };
         tracing::info!(target: "issei::metrics", accepted_twice = twice.len() as u64);
         if broadcast.in_doubt == InDoubtPolicy::AtLeastOnce {
-            tracing::warn!(broadcast.id = %broadcast.broadcast_id, chunk.seq = chunk, recipients = twice.len(), "accepted twice, as the policy at_least_once allows");
+            tracing::warn!(broadcast.id = %broadcast.broadcast_id, chunk.seq = seq, recipients = twice.len(), "accepted twice, as the policy at_least_once allows");
             return;
         }
         let reason = format!(
-            "the provider accepted {} of chunk {chunk} more than once, first recipient {first}; find out what else sends under these tags before you send more",
-            twice.len()
+            "the provider accepted {} of chunk {seq} more than once, first the recipient {}; `issei why` shows the messages; find out what else sends under these tags before you send more",
+            twice.len(),
+            self.name(broadcast, seq, chunk, *first).await
         );
         self.end(broadcast, &reason).await;
     }
@@ -242,6 +297,10 @@ impl Feedback {
             }
         }
     }
+}
+
+fn place(at: u32) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 fn set(handled: &mut [Handled], numbers: &[usize], to: &Handled) {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use issei_ledger::{EventKind, PROBE_TAG, ProbeToken};
 use issei_schema::{Address, BroadcastId, limits, without_values};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,6 +20,8 @@ pub struct SesEvent {
     pub at: u32,
     pub kind: EventKind,
     pub message_id: String,
+    /// When the provider accepted the message.
+    pub sent_at: Option<Timestamp>,
     /// The addresses that bounced or complained.
     pub addresses: Vec<Address>,
 }
@@ -64,6 +67,8 @@ struct Body {
 #[serde(rename_all = "camelCase")]
 struct Mail {
     message_id: String,
+    #[serde(default)]
+    timestamp: String,
     #[serde(default)]
     tags: BTreeMap<String, Vec<String>>,
 }
@@ -182,7 +187,15 @@ impl SesEvent {
             _ => (EventKind::Sent, Vec::new()),
         };
         let addresses = named.iter().filter_map(|recipient| Address::quoting_legacy(&recipient.email_address).ok()).collect();
-        Ok(Told::Event(Self { broadcast, chunk, at, kind, message_id: body.mail.message_id, addresses }))
+        Ok(Told::Event(Self {
+            broadcast,
+            chunk,
+            at,
+            kind,
+            message_id: body.mail.message_id,
+            sent_at: body.mail.timestamp.parse().ok(),
+            addresses,
+        }))
     }
 }
 

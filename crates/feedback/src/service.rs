@@ -5,6 +5,7 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger, Telling};
+use issei_schema::AddressHash;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Handled;
@@ -28,6 +29,7 @@ pub struct Options {
     /// How often open broadcasts are swept.
     pub sweep_every: Duration,
     pub timing: Timing,
+    pub address_hash: AddressHash,
 }
 
 /// The feedback consumer.

@@ -51,7 +51,7 @@ impl Feedback {
         let (mut walk, mut proven) = (self.ledger.walk(&broadcast), 0);
         while let Some(walked) = walk.next().await? {
             let twice = walked.feedback.accepted_twice(&walked.chunk);
-            self.end_if_accepted_twice(&broadcast, walked.seq, &twice).await;
+            self.end_if_accepted_twice(&broadcast, walked.seq, &walked.chunk, &twice).await;
             if walked.chunk == Chunk::Absent {
                 forgotten = Some(walked.seq);
             }

@@ -1,6 +1,7 @@
 //! What went wrong with the ledger, by what the caller must do.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use issei_schema::without_addresses;
 
 /// A ledger call that did not give an answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,6 @@ impl LedgerError {
     }
 
     pub(crate) fn corrupt(item: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Corrupt { item: item.into(), reason: reason.to_string() }
+        Self::Corrupt { item: item.into(), reason: without_addresses(&reason.to_string()) }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use issei_schema::{BroadcastId, limits};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -75,13 +76,48 @@ pub struct Feedback {
     positions: BTreeMap<EventKind, BTreeSet<u32>>,
     /// Positions with the digests of the message ids that their events named.
     message_ids: BTreeSet<(u32, String)>,
+    /// Messages in full, of recipients of whom more than one was accepted.
+    messages: BTreeSet<NamedMessage>,
 }
+
+/// A message that the provider accepted for a recipient, by its full id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NamedMessage {
+    /// The recipient's place in the chunk.
+    #[serde(skip)]
+    pub at: u32,
+    /// When the provider accepted it, as its event says; empty where it does not.
+    pub sent_at: String,
+    pub message_id: String,
+}
+
+impl NamedMessage {
+    /// An event's words are hostile, so only the start of an id and a time that is one are kept.
+    #[must_use]
+    pub fn new(at: u32, sent_at: Option<Timestamp>, message_id: &str) -> Self {
+        let message_id = message_id.chars().filter(char::is_ascii_graphic).take(MESSAGE_ID_CHARS_MAX).collect();
+        Self { at, sent_at: sent_at.map_or(String::new(), |at| at.to_string()), message_id }
+    }
+}
+
+/// A message id of SES has 60 characters.
+const MESSAGE_ID_CHARS_MAX: usize = 100;
+/// So many messages of a chunk are kept in full: who forges more of them fills no item.
+const MESSAGES_MAX: usize = 200;
 
 /// What a write of feedback changed.
 #[derive(Clone, Debug)]
 pub struct Merged {
     pub before: Feedback,
     pub after: Feedback,
+}
+
+impl Merged {
+    /// Says whether it named a message that was not known: only such a one can be a second one.
+    #[must_use]
+    pub fn names_new_messages(&self) -> bool {
+        self.after.message_ids.len() > self.before.message_ids.len()
+    }
 }
 
 /// A message id, shortened: enough to tell two apart, and a fourth of its size in the item.
@@ -109,6 +145,7 @@ impl Feedback {
             self.positions.entry(*kind).or_default().extend(positions);
         }
         self.message_ids.extend(other.message_ids.iter().cloned());
+        self.messages.extend(other.messages.iter().cloned());
         self
     }
 
@@ -163,6 +200,11 @@ impl Feedback {
         ids.into_iter().filter(|(_, ids)| ids.len() > 1).map(|(at, _)| at).collect()
     }
 
+    /// The messages of one recipient, in full, where more than one was accepted and their events told.
+    pub fn messages(&self, at: usize) -> impl Iterator<Item = &NamedMessage> {
+        self.messages.iter().filter(move |message| usize::try_from(message.at).is_ok_and(|of| of == at))
+    }
+
     /// What a recipient's outcome is in the light of the events: doubt ends where there is evidence.
     #[must_use]
     pub fn settle(&self, at: usize, outcome: Outcome) -> Outcome {
@@ -195,11 +237,43 @@ impl Feedback {
             feedback.message_ids =
                 ids.iter().filter_map(|pair| pair.split_once(' ')).filter_map(|(at, id)| Some((at.parse().ok()?, id.to_owned()))).collect();
         }
+        if let Some(Ok(messages)) = item.get("messages").map(AttributeValue::as_ss) {
+            let parts = |text: &String| {
+                let mut parts = text.splitn(3, ' ').map(str::to_owned);
+                Some(NamedMessage { at: parts.next()?.parse().ok()?, sent_at: parts.next()?, message_id: parts.next()? })
+            };
+            feedback.messages = messages.iter().filter_map(parts).collect();
+        }
         feedback
     }
 }
 
 impl Ledger {
+    /// Keeps messages in full, so that whoever asks about a second acceptance sees both. `before` is what
+    /// was kept of the chunk.
+    pub async fn note_messages(&self, id: &BroadcastId, chunk: u32, before: &Feedback, new: &[NamedMessage]) -> Result<(), LedgerError> {
+        let new: Vec<String> = new
+            .iter()
+            .filter(|message| !before.messages.contains(message))
+            .take(MESSAGES_MAX.saturating_sub(before.messages.len()))
+            .map(|NamedMessage { at, sent_at, message_id }| format!("{at} {sent_at} {message_id}"))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::feedback(id, chunk).into_item()))
+            .update_expression("SET expires_at = :expires ADD messages :messages")
+            .expression_attribute_values(":expires", n(self.expires_at()))
+            .expression_attribute_values(":messages", AttributeValue::Ss(new));
+        request.send().await.map(|_| ()).map_err(LedgerError::call("UpdateItem"))
+    }
+
     /// Adds what events say of one chunk: one write, however many events, safe to repeat.
     pub async fn merge_feedback(&self, id: &BroadcastId, chunk: u32, new: &Feedback) -> Result<Merged, LedgerError> {
         if new.is_empty() {
@@ -287,7 +361,7 @@ mod tests {
         let confirmed = |ids: &str| Chunk::Confirmed {
             page: 0,
             attempt: 1,
-            claimed_at: jiff::Timestamp::UNIX_EPOCH,
+            claimed_at: Timestamp::UNIX_EPOCH,
             reopened_at: None,
             outcomes: Outcomes::try_from("aa".to_owned()).unwrap(),
             message_ids: ids.to_owned(),

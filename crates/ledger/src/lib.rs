@@ -53,7 +53,7 @@ pub use broadcast::{AuditEntry, Broadcast, Enumerated, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
 pub use closing::Closing;
 pub use error::LedgerError;
-pub use feedback::{EventKind, Feedback, Merged};
+pub use feedback::{EventKind, Feedback, Merged, NamedMessage};
 pub use heartbeat::{Heartbeat, Incarnation, ServiceKind};
 pub use lineage::{LedgerEpoch, Opened};
 pub use on_call::OnCall;

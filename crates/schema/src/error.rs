@@ -1,5 +1,7 @@
 //! Why a message was refused. A refused message goes to the dead-letter queue with this as reason.
 
+use crate::text::without_addresses;
+
 /// What is wrong with a message body. The text names the field, what is wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -19,7 +21,7 @@ pub enum ParseError {
 
 impl ParseError {
     pub(crate) fn field(field: &str, reason: impl ToString) -> Self {
-        Self::Field { field: field.to_owned(), reason: reason.to_string() }
+        Self::Field { field: field.to_owned(), reason: without_addresses(&reason.to_string()) }
     }
 }
 

@@ -6,6 +6,7 @@
 //! values only through [`BroadcastCommand::parse`] and [`ChunkMessage::parse`].
 
 mod address;
+mod address_hash;
 mod chunk;
 mod command;
 mod content;
@@ -19,6 +20,7 @@ mod trace;
 mod version;
 
 pub use address::{Address, AddressError};
+pub use address_hash::AddressHash;
 pub use chunk::{ChunkMessage, ChunkVersion, Recipient, RecipientError};
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
 pub use content::Content;

@@ -21,8 +21,8 @@ pub fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     // serde says `invalid type: string "VALUE", expected ...`, with the value escaped as Rust does it.
     match (text.find("string \""), text.rfind("\", expected")) {
-        (Some(from), Some(to)) if from < to => format!("{}a string{}", &text[..from], &text[to + 1..]),
-        _ => text,
+        (Some(from), Some(to)) if from < to => without_addresses(&format!("{}a string{}", &text[..from], &text[to + 1..])),
+        _ => without_addresses(&text),
     }
 }
 
@@ -42,7 +42,7 @@ pub fn without_addresses(text: &str) -> String {
 
 /// Says whether a text may hold an address, also one that no mail server would take: an `@` of any
 /// width, plain or percent-encoded, with a letter or digit before and after it.
-fn may_be_address(text: &str) -> bool {
+pub(crate) fn may_be_address(text: &str) -> bool {
     ["@", "\u{ff20}", "\u{fe6b}", "%40"].iter().any(|at| {
         let is_named = |part: &str| part.chars().any(char::is_alphanumeric);
         text.match_indices(at).any(|(from, at)| is_named(&text[..from]) && is_named(&text[from + at.len()..]))

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ParseError, without_values};
+use crate::{ParseError, without_addresses, without_values};
 
 /// Version 1 of a message that has no other. Reads and writes as the number 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(crate) fn parse_up_to<'a, T: Deserialize<'a>>(newest: u16, body: &'a str, by
 
 /// Hostile input may make a name or a version megabytes long; a reason quotes only its start.
 fn shortened(value: &impl ToString) -> String {
-    let text = value.to_string();
+    let text = without_addresses(&value.to_string());
     match text.char_indices().nth(80) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,

@@ -8,11 +8,11 @@ use anyhow::Context;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice, Instant};
-use issei_consumer::{AddressHash, Consumer};
+use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
-use issei_schema::{Actor, ChunkVersion, Traces};
+use issei_schema::{Actor, AddressHash, ChunkVersion, Traces};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
 use serde_json::json;
@@ -191,6 +191,7 @@ impl World {
                 canary_wait: Duration::from_mins(1),
                 sweep_every: Duration::from_mins(1),
                 timing: TIMING,
+                address_hash: AddressHash::new(b"simulation"),
             };
             let events = self.queue("feedback")?;
             let feedback = Feedback::new(ledger, events, chunks, ses, clock, dice, self.incarnation(ServiceKind::Feedback)?, options);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice};
-use issei_consumer::{AddressHash, Consumer};
+use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Handled, Limits, Rules};
 use issei_ledger::{Broadcast, Incarnation, Ledger, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{AudienceConfig, Producer, Repairer};
-use issei_schema::{BroadcastCommand, BroadcastId, ChunkVersion, Traces};
+use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
@@ -190,6 +190,7 @@ impl World {
             canary_wait: Duration::from_mins(15),
             sweep_every: Duration::from_millis(200),
             timing: self.options.timing,
+            address_hash: AddressHash::new(b"test"),
         };
         let (events, chunks) = (self.queue("feedback").await, self.queue("chunks").await);
         Feedback::new(

@@ -27,6 +27,8 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     let mut findings = vec![chain_of_timeouts(settings), caller(&parts).await];
     findings.extend(Deployed::read(&parts.clients, &operator::wanted(&parts.settings)).await.findings);
     findings.push(may_send(&parts).await);
+    findings.push(is_open(&parts).await);
+    findings.extend(dead_letters(&parts).await);
     findings.extend(services(&parts).await);
     if let Some(audience) = &options.audience {
         findings.push(quota(&parts, audience).await);
@@ -86,6 +88,42 @@ async fn may_send(parts: &Parts) -> Finding {
         },
         Err(error) => finding.unreadable(chain(&error)).mend("issei setup"),
     }
+}
+
+/// `issei stop --all` closes the ledger for new broadcasts, and nothing but `issei open` opens it.
+async fn is_open(parts: &Parts) -> Finding {
+    let finding =
+        setting("new broadcasts", "ledger item `closing`").rule("accepted", "while the ledger is closed, every command is refused");
+    match parts.ledger().closing().await {
+        Ok(None) => finding.found("accepted", true),
+        Ok(Some(closing)) => finding
+            .found(format!("refused since {} by {}: {}", closing.closed_at, closing.closed_by, closing.reason), false)
+            .mend("issei open --reason …"),
+        Err(error) => finding.unreadable(error).mend("issei setup"),
+    }
+}
+
+async fn dead_letters(parts: &Parts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, queue) in
+        [("commands", parts.commands_queue().await), ("chunks", parts.chunks_queue().await), ("feedback", parts.feedback_queue().await)]
+    {
+        let finding = setting(&format!("dead letters of the {name} queue"), "SQS GetQueueAttributes").rule(
+            "none",
+            "each is a command, a chunk or an event that somebody must look at, and no certificate is given while one lies there",
+        );
+        let counts = match queue {
+            Ok(queue) => queue.counts().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        findings.push(match counts {
+            Ok((_, dead)) => finding
+                .found(dead.all(), dead.all() == 0)
+                .mend(format!("read the attribute `reason` of each, mend its cause, then issei redrive {name}")),
+            Err(reason) => finding.unreadable(reason).mend("issei setup"),
+        });
+    }
+    findings
 }
 
 async fn services(parts: &Parts) -> Vec<Finding> {

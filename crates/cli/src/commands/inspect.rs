@@ -4,7 +4,7 @@
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, EventKind, Ledger, Outcome, RecipientOutcome};
+use issei_ledger::{Broadcast, EventKind, Ledger, NamedMessage, Outcome, RecipientOutcome};
 use issei_schema::{Address, BroadcastId};
 use serde::Serialize;
 use serde_json::json;
@@ -81,6 +81,8 @@ struct Why {
     reopened_at: Option<String>,
     outcome: Option<Outcome>,
     message_id: Option<String>,
+    /// Where more than one message was accepted: those that events told of, in full.
+    messages: Vec<NamedMessage>,
     events: Vec<EventKind>,
 }
 
@@ -116,8 +118,7 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
     }
     if found.is_empty() {
         bail!(
-            "nobody with the key or address {:?} is in the frozen audience of `{}` ({} recipients in {} pages)",
-            options.recipient,
+            "nobody with that key or address is in the frozen audience of `{}` ({} recipients in {} pages)",
             options.id,
             broadcast.recipients,
             broadcast.pages
@@ -142,6 +143,7 @@ async fn everything(ledger: &Ledger, id: &BroadcastId, page: u32, chunk: u32, at
     };
     let item = ledger.chunks(&[(id.clone(), chunk)]).await?.into_values().next();
     let item = item.as_ref();
+    let feedback = ledger.feedback(id, &[chunk]).await?.remove(&chunk).unwrap_or_default();
     Ok(Why {
         broadcast_id: id.clone(),
         key: recipient.key.as_str().to_owned(),
@@ -154,6 +156,7 @@ async fn everything(ledger: &Ledger, id: &BroadcastId, page: u32, chunk: u32, at
         reopened_at: item.and_then(issei_ledger::Chunk::reopened_since).map(|at| at.to_string()),
         outcome,
         message_id: item.and_then(|chunk| chunk.message_id(at)).map(str::to_owned),
+        messages: feedback.messages(at).cloned().collect(),
         events,
     })
 }
@@ -174,7 +177,11 @@ fn print(why: &Why) {
     }
     say(&format!("outcome   {}", why.outcome.map_or("none yet", name_of)));
     if let Some(id) = &why.message_id {
-        say(&format!("accepted  by SES as message {id}"));
+        say(&format!("accepted  by SES as message {id}, answered to the claim above"));
+    }
+    for NamedMessage { sent_at, message_id, .. } in &why.messages {
+        let at = if sent_at.is_empty() { "a time that is not told" } else { sent_at.as_str() };
+        say(&format!("accepted  by SES as message {message_id} at {at}, told by an event"));
     }
     let events: Vec<String> = why.events.iter().filter_map(|kind| Some(serde_json::to_value(kind).ok()?.as_str()?.to_owned())).collect();
     say(&format!("events    {}", if events.is_empty() { "none".to_owned() } else { events.join(", ") }));

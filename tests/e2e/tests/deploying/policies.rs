@@ -138,7 +138,6 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         &["stop", "--all", "--hard", "--reason", "a test"],
         &["redrive", "commands"],
         &["redrive", "chunks"],
-        &["redrive", "feedback"],
         &["open", "--reason", "a test"],
         &["doctor", "--from", "no-reply@example.com", "--audience", "users"],
     ] {
@@ -178,6 +177,9 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         assert!(code.is_some_and(|code| code != 2 && code != 1), "{arguments:?}: {output}{errors}");
         operator(arguments).await;
     }
+    // Who writes events can cause sends, so moving dead ones back is another's right.
+    let (code, output, errors) = world.try_run_as("REDRIVER", &["redrive", "feedback"]).await;
+    assert_eq!(code, Some(0), "{output}{errors}");
     operator(&["open-epoch", "--reason", "a test"]).await;
     for service in services {
         service.end().await;
@@ -202,13 +204,14 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         after_a_day,
         ("sqs:ReceiveMessage", "CommandsDeadQueue"),
         ("sqs:ReceiveMessage", "ChunksDeadQueue"),
-        ("sqs:ReceiveMessage", "FeedbackDeadQueue"),
         ("sqs:DeleteMessage", "CommandsDeadQueue"),
         ("sqs:DeleteMessage", "ChunksDeadQueue"),
-        ("sqs:DeleteMessage", "FeedbackDeadQueue"),
-        ("sqs:SendMessage", "FeedbackQueue"),
     ];
     assert_least(&world, "Operator", "OPERATOR", &by_hand);
+    // SQS's own move asks for SendMessage in the caller's name, which the simulator does not record.
+    let by_sqs_or_hand =
+        [("sqs:ReceiveMessage", "FeedbackDeadQueue"), ("sqs:DeleteMessage", "FeedbackDeadQueue"), ("sqs:SendMessage", "FeedbackQueue")];
+    assert_least(&world, "EventRedriver", "REDRIVER", &by_sqs_or_hand);
 }
 
 /// What the role of a function allows beside its part's policy, on its own queue.

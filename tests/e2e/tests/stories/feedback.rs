@@ -143,13 +143,35 @@ async fn a_second_accepted_message_for_one_recipient_stops_the_broadcast_and_say
     let world = World::new(told(|_| {})).await;
     world.post_command(&command("terms", |body| body["canary"] = json!(10))).await;
     world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    let forged = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    let forged = json!({ "eventType": "Send", "mail": { "messageId": "another", "timestamp": "2026-11-25T21:00:01.000Z", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
     world.queue("feedback").await.send(&forged.to_string(), Duration::ZERO).await.unwrap();
     world.take_events().await;
     let broadcast = world.broadcast("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping);
     let reason = &broadcast.audit_trail.last().unwrap().reason;
-    assert!(reason.contains("chunk 0 more than once, first recipient 3"), "{reason}");
+    assert!(reason.contains("chunk 0 more than once, first the recipient with the key 4"), "{reason}");
+    // Both messages are known in full: one by the answer, and the other by its event, with its time.
+    let id = &broadcast.broadcast_id;
+    let chunk = world.ledger().chunks(&[(id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
+    let feedback = world.ledger().feedback(id, &[0]).await.unwrap().remove(&0).unwrap();
+    let messages: BTreeMap<String, String> = feedback.messages(3).map(|told| (told.message_id.clone(), told.sent_at.clone())).collect();
+    assert!(chunk.message_id(3).is_some_and(|id| id != "another"));
+    assert!(messages.get("another").is_some_and(|at| at == "2026-11-25T21:00:01Z"), "{messages:?}");
+    assert_eq!(feedback.messages(2).count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_names_another_message_than_the_answer_stops_the_broadcast_at_once() {
+    let world = World::new(told(|events| events.lost = 1.0)).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(10))).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let event = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    world.queue("feedback").await.send(&event.to_string(), Duration::ZERO).await.unwrap();
+    world.take_events().await;
+    let broadcast = world.broadcast("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping);
+    let feedback = world.ledger().feedback(&broadcast.broadcast_id, &[0]).await.unwrap().remove(&0).unwrap();
+    assert_eq!(feedback.messages(3).map(|told| told.message_id.as_str()).collect::<Vec<_>>(), ["another"]);
 }
 
 /// The answer named one message, and the only event that ever came names another.
@@ -160,7 +182,10 @@ async fn a_sweep_finds_a_second_message_that_no_two_events_name() {
     world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
     let event = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
     world.queue("feedback").await.send(&event.to_string(), Duration::ZERO).await.unwrap();
+    // The answer can't be read when the event comes.
+    world.cloud.inject(Rule::every("BatchGetItem", Fault::ErrorBefore));
     world.take_events().await;
+    world.cloud.heal();
     assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Holding);
     world.feedback().await.sweep().await.unwrap();
     assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Stopping);
