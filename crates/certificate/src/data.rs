@@ -183,14 +183,17 @@ impl Reader<'_> {
             // Only an acceptance has a message id, and each that an answer told has one.
             let has_id = chunk.message_id(at).is_some();
             let odd = match outcome {
-                Outcome::Accepted => !has_id,
+                // Events prove an acceptance whose answer never came.
+                Outcome::Accepted => !has_id && !feedback.proves(at),
                 Outcome::Open | Outcome::Rejected | Outcome::Retryable | Outcome::InDoubt => has_id,
             };
             if odd && matches!(chunk, Chunk::Confirmed { .. }) {
                 let has = if has_id { "a message id" } else { "no message id" };
                 seen.chunks.note(|| format!("chunk {seq}, recipient {at} is {outcome:?} with {has}"));
             }
-            if matches!(outcome, Outcome::Rejected | Outcome::Retryable) && feedback.proves(at) {
+            // An event that came when its recipient was to be sent to again ends that, before the broadcast ends.
+            let was_open = *outcome == Outcome::Retryable && self.broadcast.broadcast_state != BroadcastState::Complete;
+            if matches!(outcome, Outcome::Rejected | Outcome::Retryable) && !was_open && feedback.proves(at) {
                 seen.events.note(|| format!("chunk {seq}, recipient {at} has an event, and the ledger says {outcome:?}"));
             }
         }
@@ -273,6 +276,8 @@ impl Reader<'_> {
                     ),
             );
         }
+        // Who is accepted by events alone, when they were to be sent to again, has no permit until that is recorded.
+        let sent = sent - seen.tally.unacknowledged;
         let (granted, budget) = (broadcast.granted, broadcast.max_recipients);
         findings.push(
             data("permits: against the budget", "ledger item `broadcast`")

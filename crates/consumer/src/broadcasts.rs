@@ -1,13 +1,13 @@
-//! What a consumer remembers of broadcasts. The command never changes; the state is asked for again
-//! every second while it is not running, and permits tell of any change while it is.
+//! What a consumer remembers of broadcasts. The command of a registration never changes; the state is asked
+//! for again every second while it is not running, and permits tell of any change while it is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use issei_clock::{Clock, Instant};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError};
-use issei_schema::BroadcastId;
+use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
+use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::Timestamp;
 
 use crate::letter::Letter;
@@ -24,7 +24,39 @@ pub(crate) struct Known {
     pub(crate) state: BroadcastState,
     pub(crate) epoch: u64,
     pub(crate) not_after: Timestamp,
+    /// With the key that messages are proved under; nothing where an older build registered the broadcast.
+    pub(crate) registration: Registration,
+    pages: u32,
+    chunks: u32,
     read_at: Instant,
+}
+
+impl Known {
+    /// Says whether what is remembered is of the registration that the ledger has now. After a restore the
+    /// same id can be another broadcast, with other words.
+    pub(crate) fn is_of(&self, broadcast: &Broadcast) -> bool {
+        self.registration == broadcast.registration()
+    }
+
+    /// Why a message is not of this registration; nothing where it is, as far as that can be told without
+    /// the frozen page.
+    fn objection(&self, message: &ChunkMessage) -> Option<String> {
+        // While it is enumerated nobody knows how many chunks there will be, and none is enqueued.
+        let is_frozen = self.state != BroadcastState::Enumerating;
+        if self.registration.key.is_some_and(|key| !message.is_proved(&key)) {
+            return Some(match message.version() {
+                3.. => "its proof is not of this registration of the broadcast: it was altered, made by somebody who has no right to, or outlived a restore".to_owned(),
+                old => format!("it is of version {old} and proves nothing, and this broadcast has a key; `issei repair` enqueues its chunk properly"),
+            });
+        }
+        if is_frozen && (message.page >= self.pages || message.chunk >= self.chunks) {
+            return Some(format!(
+                "it names chunk {} of page {}, and the broadcast has {} chunks in {} pages",
+                message.chunk, message.page, self.chunks, self.pages
+            ));
+        }
+        None
+    }
 }
 
 /// The broadcasts that a consumer has met.
@@ -47,12 +79,41 @@ impl Broadcasts {
         {
             return Ok(Some(known.clone()));
         }
+        self.read(id, known).await
+    }
+
+    async fn read(&self, id: &BroadcastId, known: Option<Known>) -> Result<Option<Known>, LedgerError> {
         let Some(broadcast) = self.ledger.find_broadcast(id).await? else { return Ok(None) };
-        let letter = match known {
+        let letter = match known.filter(|known| known.is_of(&broadcast)) {
             Some(known) => known.letter,
             None => Arc::new(Letter::of(&self.ledger.command(id).await?)),
         };
         Ok(Some(self.remember(&broadcast, letter)))
+    }
+
+    /// Why a message orders nothing, however well it looks; nothing where it may be acted on. What is
+    /// remembered can be of an earlier registration, so nobody is refused without a fresh look.
+    pub(crate) async fn objection(&self, known: &mut Known, message: &ChunkMessage) -> Result<Option<String>, LedgerError> {
+        if known.objection(message).is_none() {
+            return Ok(None);
+        }
+        let id = &message.broadcast_id;
+        let Some(fresh) = self.read(id, Some(known.clone())).await? else {
+            return Ok(Some(format!("there is no broadcast `{id}` in the ledger, and a message alone orders nothing")));
+        };
+        *known = fresh;
+        Ok(known.objection(message))
+    }
+
+    /// Why a message of a broadcast that has no key is not the frozen chunk; nothing where it is. One read of
+    /// its page, which is what a key saves.
+    pub(crate) async fn unlike_its_page(&self, known: &Known, message: &ChunkMessage) -> Result<Option<String>, LedgerError> {
+        if known.registration.key.is_some() {
+            return Ok(None);
+        }
+        let page = self.ledger.page(&message.broadcast_id, message.page).await?;
+        let is_frozen = page.chunks().any(|(chunk, recipients)| chunk == message.chunk && recipients == message.recipients);
+        Ok((!is_frozen).then(|| format!("page {} of the ledger holds no such chunk {}", message.page, message.chunk)))
     }
 
     fn remember(&self, broadcast: &Broadcast, letter: Arc<Letter>) -> Known {
@@ -61,6 +122,9 @@ impl Broadcasts {
             state: broadcast.broadcast_state,
             epoch: broadcast.epoch,
             not_after: broadcast.not_after,
+            registration: broadcast.registration(),
+            pages: broadcast.pages,
+            chunks: broadcast.chunks,
             read_at: self.clock.now(),
         };
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,12 +135,18 @@ impl Broadcasts {
         known
     }
 
-    /// Takes note of a broadcast that was read on another occasion.
+    /// Forgets all of them, since the ledger may be another one.
+    pub(crate) fn forget(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Takes note of a broadcast that was read on another occasion, and forgets it where the ledger has
+    /// another under its id.
     pub(crate) fn note(&self, broadcast: &Broadcast) {
-        let letter =
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&broadcast.broadcast_id).map(|known| known.letter.clone());
-        if let Some(letter) = letter {
-            self.remember(broadcast, letter);
+        let id = &broadcast.broadcast_id;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(known) = known.filter(|known| known.is_of(broadcast)) {
+            self.remember(broadcast, known.letter);
         }
     }
 }

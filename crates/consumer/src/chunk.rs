@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use issei_aws::{Backoff, Message};
-use issei_ledger::{BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, Transition};
+use issei_ledger::{BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, Registration, Transition};
 use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,13 @@ pub(crate) struct Delivery {
     pub(crate) seen: Chunk,
 }
 
+/// What a claim was made under.
+struct Under<'a> {
+    registration: &'a Registration,
+    epoch: u64,
+    attempt: u32,
+}
+
 /// What a chunk is ready for.
 enum Readiness {
     /// To be sent to these positions.
@@ -41,9 +48,13 @@ impl Consumer {
         let id = &chunk.broadcast_id;
         let mut seen = seen.clone();
         loop {
-            let Some(known) = self.broadcasts.get(id).await? else {
+            let Some(mut known) = self.broadcasts.get(id).await? else {
                 return Ok(After::Bury(format!("there is no broadcast `{id}` in the ledger, and a message alone orders nothing")));
             };
+            // Nothing else that it says is believed before this.
+            if let Some(objection) = self.broadcasts.objection(&mut known, chunk).await? {
+                return Ok(After::Bury(objection));
+            }
             if let Some(after) = self.unless_running(id, &known).await? {
                 return Ok(after);
             }
@@ -51,6 +62,9 @@ impl Consumer {
                 Readiness::Claimable(positions) => positions,
                 Readiness::Not(after) => return Ok(after),
             };
+            if let Some(objection) = self.broadcasts.unlike_its_page(&known, chunk).await? {
+                return Ok(After::Bury(objection));
+            }
             let ready = Ready::of(&known.letter, chunk, positions.iter().copied());
             let recipients = positions.len() as u64;
             // Waiting for a turn or a permit is what a shutdown cuts short; the message goes back.
@@ -66,13 +80,13 @@ impl Consumer {
                     continue;
                 }
             };
-            let permission = shutdown.run_until_cancelled(self.permits.take(id, known.epoch, recipients, rate)).await;
+            let permission = shutdown.run_until_cancelled(self.permits.take(&known.registration, known.epoch, recipients, rate)).await;
             let Some(permission) = permission else { return Ok(After::GiveBack) };
             let permit = match permission? {
                 Permission::Permit(permit) => permit,
                 Permission::Denied(broadcast) => {
                     self.broadcasts.note(&broadcast);
-                    if broadcast.broadcast_state == BroadcastState::Running {
+                    if broadcast.broadcast_state == BroadcastState::Running && known.is_of(&broadcast) {
                         // Budget spent and recounted: whatever this chunk still lacks, its permits
                         // are in claims that are open. It is looked at again when those are over.
                         return Ok(After::PutBack(self.options.timing.lease));
@@ -86,19 +100,50 @@ impl Consumer {
                 return Ok(After::GiveBack);
             }
             let lease = self.options.timing.lease;
-            match self.ledger.claim(chunk, &seen, self.dice.token(), lease).await? {
+            let proven = self.proven_since(chunk, &seen).await?;
+            if !proven.is_empty() {
+                // Their own permits may be among those that were just granted here.
+                self.permits.put_back(id, permit).await;
+                self.permits.return_of(&known.registration).await;
+                match self.acknowledge(chunk, &seen, &proven).await? {
+                    Some(found) => seen = found,
+                    None => return Ok(After::PutBack(lease)),
+                }
+                continue;
+            }
+            match self.ledger.claim(chunk, known.registration.key, &seen, self.dice.token(), lease).await? {
                 Claimed::Refused(found) => {
                     self.permits.put_back(id, permit).await;
                     seen = found;
                 }
                 Claimed::Ours(mut claim) => {
-                    let epoch = permit.epoch();
+                    let under = Under { registration: &known.registration, epoch: permit.epoch(), attempt: seen.attempts() + 1 };
                     self.telling.note(id, |progress| progress.permitted += recipients);
                     let sent = self.send(permit, &mut claim, chunk, &known.letter, ready).await;
-                    return Ok(self.settle(delivery, seen.attempts() + 1, epoch, &mut claim, &positions, sent).await);
+                    return Ok(self.settle(delivery, &under, &mut claim, &positions, sent).await);
                 }
             }
         }
+    }
+
+    /// Before a claim that is not the chunk's first, whoever acts on the absence of evidence looks whether it is
+    /// still absent: these are to be sent to again, and there are events of them.
+    async fn proven_since(&self, message: &ChunkMessage, seen: &Chunk) -> Result<Vec<usize>, LedgerError> {
+        if *seen == Chunk::Absent {
+            return Ok(Vec::new());
+        }
+        let heard = self.ledger.feedback(&message.broadcast_id, &[message.chunk]).await?;
+        Ok(heard.values().flat_map(|heard| heard.proven_since(seen)).collect())
+    }
+
+    /// Records as accepted whom events prove, and gives the chunk as it is then; nothing where it can't be
+    /// recorded now, since their permits are in others' hands.
+    async fn acknowledge(&self, message: &ChunkMessage, seen: &Chunk, proven: &[usize]) -> Result<Option<Chunk>, LedgerError> {
+        let (id, seq) = (&message.broadcast_id, message.chunk);
+        let broadcast = self.ledger.broadcast(id).await?;
+        let is_recorded = self.ledger.acknowledge(&broadcast, seq, seen, proven, &self.dice.token()).await?;
+        tracing::warn!(recipients = proven.len(), is_recorded, "accepted after all, by events that came since");
+        Ok(self.ledger.chunks(&[(id.clone(), seq)]).await?.into_values().find(|found| found != seen))
     }
 
     /// What to do with a message of a broadcast that does not run; nothing where it does.
@@ -115,7 +160,7 @@ impl Consumer {
     }
 
     /// From the send to the end of the message: confirm, then draw the conclusions.
-    async fn settle(&self, delivery: &Delivery, attempt: u32, epoch: u64, claim: &mut Claim, positions: &[usize], sent: Sent) -> After {
+    async fn settle(&self, delivery: &Delivery, under: &Under<'_>, claim: &mut Claim, positions: &[usize], sent: Sent) -> After {
         let id = &delivery.chunk.broadcast_id;
         let Some(outcomes) = self.confirm(claim).await else {
             // The claim stands unconfirmed and will read as in doubt; the message finds that out.
@@ -140,12 +185,12 @@ impl Consumer {
         if retryable == 0 {
             return After::Delete;
         }
-        self.permits.give_back(id, epoch, retryable as u64).await;
+        self.permits.give_back(under.registration, under.epoch, retryable as u64).await;
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
         let at_least = Duration::from_secs(1);
         if sent.slow_down {
             // A busy provider is no fault of the message, however often it meets with one.
-            return After::PutBack(backoff.delay_after(attempt).max(at_least));
+            return After::PutBack(backoff.delay_after(under.attempt).max(at_least));
         }
         After::Hide(backoff.delay_after(delivery.message.receives).max(at_least))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::{Clock, Dice, Instant};
-use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Permit};
+use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Permit, Registration};
 use issei_schema::BroadcastId;
 
 /// How long a consumer that finds the budget spent waits before it asks again, at first and at most.
@@ -19,12 +19,14 @@ const FIRST: u64 = 20;
 /// What came of asking for a permit.
 pub(crate) enum Permission {
     Permit(Permit),
-    /// The broadcast does not run, or has nothing left to grant.
+    /// The broadcast does not run, has nothing left to grant, or is another registration.
     Denied(Broadcast),
 }
 
 #[derive(Default)]
 struct Pool {
+    /// Whose permits these are. Those of an earlier registration of the id are void.
+    of: Option<Registration>,
     block: Option<Block>,
     /// The newest epoch that this consumer has heard of.
     epoch: u64,
@@ -75,9 +77,13 @@ impl Permits {
 
     /// A permit for `recipients`, from the block in hand or a new one of about a second at `rate`.
     /// Waits while the budget is spent but permits may still come back.
-    pub(crate) async fn take(&self, id: &BroadcastId, epoch: u64, recipients: u64, rate: f64) -> Result<Permission, LedgerError> {
+    pub(crate) async fn take(&self, of: &Registration, epoch: u64, recipients: u64, rate: f64) -> Result<Permission, LedgerError> {
+        let id = &of.id;
         let pool = self.pool(id);
         let mut pool = pool.lock().await;
+        if pool.of.as_ref() != Some(of) {
+            *pool = Pool { of: Some(of.clone()), ..Pool::default() };
+        }
         pool.epoch = pool.epoch.max(epoch);
         let mut still: Option<(u64, Instant)> = None;
         let mut pause = ASK_AGAIN;
@@ -87,15 +93,15 @@ impl Permits {
                 return Ok(Permission::Permit(permit));
             }
             if let Some(block) = pool.block.take() {
-                self.return_unused(id, block).await;
+                self.return_unused(of, block).await;
             }
             let most = pool.wanted(recipients, rate, now);
-            match self.ledger.grant(id, pool.epoch, recipients, most, self.timing.permit_life).await? {
+            match self.ledger.grant(of, pool.epoch, recipients, most, self.timing.permit_life).await? {
                 Granted::Block(block) => {
                     pool.remaining = block.remaining();
                     (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(block), Some(now), 0, 0);
                 }
-                Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running => {
+                Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running || broadcast.registration() != *of => {
                     return Ok(Permission::Denied(broadcast));
                 }
                 Granted::Denied(broadcast) if broadcast.epoch < pool.epoch => {
@@ -147,41 +153,50 @@ impl Permits {
     }
 
     /// Gives back the permits of sends that were surely not accepted.
-    pub(crate) async fn give_back(&self, id: &BroadcastId, epoch: u64, permits: u64) {
-        if let Err(error) = self.ledger.give_back(id, epoch, permits).await {
+    pub(crate) async fn give_back(&self, of: &Registration, epoch: u64, permits: u64) {
+        if let Err(error) = self.ledger.give_back(of, epoch, permits).await {
             tracing::warn!(%error, permits, "permits can't be given back; they come back with the next recount");
         }
     }
 
-    async fn return_unused(&self, id: &BroadcastId, block: Block) {
+    async fn return_unused(&self, of: &Registration, block: Block) {
         let (epoch, unused) = block.into_unused();
-        self.give_back(id, epoch, unused).await;
+        self.give_back(of, epoch, unused).await;
     }
 
     /// Gives back what this consumer has not used since it was last asked, so that permits don't lie
     /// here while another waits for them.
     pub(crate) async fn return_idle(&self) {
-        let pools: Vec<_> =
-            self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, pool)| (id.clone(), pool.clone())).collect();
-        for (id, pool) in pools {
+        let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for pool in pools {
             // A pool that is in use right now is not idle.
             let Ok(mut pool) = pool.try_lock() else { continue };
             let is_idle = pool.taken_before == pool.taken;
             pool.taken_before = pool.taken;
             let now = self.clock.now();
-            if let Some(block) = pool.block.take_if(|block| is_idle || block.is_over(now)) {
-                self.return_unused(&id, block).await;
+            let of = pool.of.clone();
+            if let Some((of, block)) = of.zip(pool.block.take_if(|block| is_idle || block.is_over(now))) {
+                self.return_unused(&of, block).await;
             }
+        }
+    }
+
+    /// Gives back what this consumer holds of one broadcast, for others need it more.
+    pub(crate) async fn return_of(&self, of: &Registration) {
+        let pool = self.pool(&of.id);
+        let block = pool.lock().await.block.take();
+        if let Some(block) = block {
+            self.return_unused(of, block).await;
         }
     }
 
     /// Gives everything back at the end of work.
     pub(crate) async fn return_all(&self) {
         let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
-        for (id, pool) in pools {
-            let block = pool.lock().await.block.take();
-            if let Some(block) = block {
-                self.return_unused(&id, block).await;
+        for (_, pool) in pools {
+            let pool = std::mem::take(&mut *pool.lock().await);
+            if let Some((of, block)) = pool.of.zip(pool.block) {
+                self.return_unused(&of, block).await;
             }
         }
     }

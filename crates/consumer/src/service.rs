@@ -124,6 +124,7 @@ impl Consumer {
     }
 
     async fn work(self: Arc<Self>, shutdown: CancellationToken) {
+        self.broadcasts.forget();
         let (decide, decided) = mpsc::channel(64);
         let consumer = self.clone();
         let mut aside = JoinSet::new();

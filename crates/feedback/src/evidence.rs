@@ -37,7 +37,8 @@ impl Neighbours {
     pub(crate) fn add(&mut self, walked: &Walked) {
         let (Some(outcomes), Some(claimed_at)) = (walked.chunk.outcomes(), walked.chunk.claimed_at()) else { return };
         let (accepted, proven) = self.0.entry(minute(claimed_at)).or_default();
-        for at in outcomes.positions(Outcome::Accepted) {
+        // Of those whom the provider said that it accepted: whom events alone prove, they prove by being there.
+        for at in outcomes.positions(Outcome::Accepted).filter(|at| walked.chunk.message_id(*at).is_some()) {
             *accepted += 1;
             *proven += u64::from(walked.feedback.proves(at));
         }

@@ -47,7 +47,7 @@ impl Feedback {
         if broadcast.broadcast_state == BroadcastState::Enumerating || broadcast.broadcast_state.is_over() {
             return Ok(());
         }
-        let (mut tally, mut neighbours, mut forgotten) = (Tally::default(), Neighbours::default(), None);
+        let (mut tally, mut neighbours, mut forgotten, mut late) = (Tally::default(), Neighbours::default(), None, false);
         let (mut walk, mut proven) = (self.ledger.walk(&broadcast), 0);
         while let Some(walked) = walk.next().await? {
             let twice = walked.feedback.accepted_twice(&walked.chunk);
@@ -56,6 +56,7 @@ impl Feedback {
                 forgotten = Some(walked.seq);
             }
             proven += walked.feedback.proven();
+            late |= !self.acknowledge(&broadcast, &walked).await?;
             neighbours.add(&walked);
             tally.add(&walked);
         }
@@ -71,11 +72,33 @@ impl Feedback {
             self.end_if_forgotten(&broadcast, seq).await?;
         }
         // Only where somebody may still be sent to: in a broadcast that has ended, in doubt stays what it is.
-        let may_send = self.ledger.broadcast(id).await?.broadcast_state == BroadcastState::Running;
-        if may_send && broadcast.in_doubt != InDoubtPolicy::Hold && self.clock.wall() < broadcast.not_after {
-            self.settle_by_absence(&broadcast, &neighbours).await?;
+        let now = self.ledger.broadcast(id).await?;
+        let may_send = now.broadcast_state == BroadcastState::Running;
+        if may_send && now.in_doubt != InDoubtPolicy::Hold && self.clock.wall() < now.not_after {
+            self.settle_by_absence(&now, &neighbours).await?;
+        }
+        if may_send && late {
+            self.recount(&now).await?;
         }
         Ok(())
+    }
+
+    /// Records those as accepted whose events came when they were to be sent to again already. Says whether
+    /// there is nothing left of it to do.
+    async fn acknowledge(&self, broadcast: &Broadcast, walked: &Walked) -> Result<bool, LedgerError> {
+        let proven = walked.feedback.proven_since(&walked.chunk);
+        if proven.is_empty() {
+            return Ok(true);
+        }
+        tracing::warn!(broadcast.id = %broadcast.broadcast_id, chunk.seq = walked.seq, recipients = proven.len(), "accepted after all, by events that came late");
+        self.ledger.acknowledge(broadcast, walked.seq, &walked.chunk, &proven, &self.dice.token()).await
+    }
+
+    /// The permits of those who were accepted after all don't remain: they are in somebody's hands, or went
+    /// down with a consumer. Where nobody is granted any for as long as one lives, it was the latter.
+    async fn recount(&self, broadcast: &Broadcast) -> Result<(), LedgerError> {
+        tokio::time::sleep(self.options.timing.recount_after()).await;
+        self.ledger.recount(broadcast).await.map(|_| ())
     }
 
     /// Lets a broadcast go on whose canary went well. Where it did not, or not yet, it goes on holding.
@@ -120,13 +143,12 @@ impl Feedback {
             let Some(claimed_at) = walked.chunk.claimed_at() else { continue };
             let unheard = if self.is_due(claimed_at) { unheard(&walked) } else { Vec::new() };
             if !unheard.is_empty() && (!by_evidence || neighbours.vouch(&self.options.rules, claimed_at)) {
-                if self.ledger.reopen(id, walked.seq, &walked.chunk, &unheard, &self.dice.token()).await? {
+                if self.ledger.reopen(broadcast, walked.seq, &walked.chunk, &unheard, &self.dice.token()).await? {
                     tracing::warn!(broadcast.id = %id, chunk.seq = walked.seq, recipients = unheard.len(), by_evidence, "not accepted, so to be sent again");
-                    self.ledger.give_back(id, broadcast.epoch, unheard.len() as u64).await?;
-                    self.enqueue(id, &walked).await?;
+                    self.enqueue(broadcast, &walked).await?;
                 }
             } else if walked.chunk.reopened_since().is_some_and(|at| is_past(at, ENQUEUE_AGAIN, self.clock.wall())) {
-                self.enqueue(id, &walked).await?;
+                self.enqueue(broadcast, &walked).await?;
             }
         }
         Ok(())
@@ -148,10 +170,11 @@ impl Feedback {
         }
     }
 
-    async fn enqueue(&self, id: &BroadcastId, walked: &Walked) -> Result<(), LedgerError> {
+    async fn enqueue(&self, broadcast: &Broadcast, walked: &Walked) -> Result<(), LedgerError> {
+        let id = &broadcast.broadcast_id;
         let Some(page) = walked.chunk.page() else { return Ok(()) };
         let page = self.ledger.page(id, page).await?;
-        let message = page.messages(id, None).find(|message| message.chunk == walked.seq);
+        let message = page.messages(broadcast, None).find(|message| message.chunk == walked.seq);
         let Some(message) = message else { return Err(LedgerError::corrupt_chunk(id, walked.seq, page.seq)) };
         if let Err(error) = self.chunks.send(&message.to_body(), Duration::ZERO).await {
             tracing::warn!(%error, broadcast.id = %id, chunk.seq = walked.seq, "a chunk can't be enqueued; a later sweep does it");

@@ -1,11 +1,11 @@
 //! The broadcast item: state, budget, cursors and audit trail, and the steps between its states.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, CanaryApproval, InDoubtPolicy};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, CanaryApproval, InDoubtPolicy, MessageKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Item, KNOWN, Key, OPEN, n, read, s};
+use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
 use crate::{BroadcastState, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
 
 /// A broadcast as the ledger has it.
@@ -13,6 +13,10 @@ use crate::{BroadcastState, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally
 pub struct Broadcast {
     pub broadcast_id: BroadcastId,
     pub command_hash: String,
+    /// What its chunk messages are proved under; nothing where an older build registered it. Registering
+    /// writes it, and nothing else does or shows it.
+    #[serde(default, skip_serializing)]
+    pub message_key: Option<MessageKey>,
     pub audience: AudienceName,
     pub broadcast_state: BroadcastState,
     /// Grows with each resume, approval and recount; a permit is granted, and given back, within one.
@@ -27,6 +31,10 @@ pub struct Broadcast {
     pub granted: u64,
     /// Grows with each grant, so that a recount can tell that there was none.
     pub grant_count: u64,
+    /// Grows with each reopening, and with each that evidence took back, so that whoever has counted the chunks
+    /// can tell that there was none since.
+    #[serde(default)]
+    pub reopenings: u64,
     pub chunk_size: u32,
     pub pages: u32,
     /// Pages whose chunks have been enqueued.
@@ -66,6 +74,28 @@ pub struct Broadcast {
     pub totals: Option<Totals>,
 }
 
+/// Which registration of an id: after a restore the same id can be another broadcast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    pub id: BroadcastId,
+    pub command_hash: String,
+    pub key: Option<MessageKey>,
+}
+
+impl Registration {
+    /// A condition, and that the broadcast item is still of this registration.
+    pub(crate) fn condition(&self, and: &str) -> String {
+        // An older build registers without a key.
+        let key = if self.key.is_some() { "message_key = :message_key" } else { "attribute_not_exists(message_key)" };
+        format!("{and} AND command_hash = :command_hash AND {key}")
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, AttributeValue)> {
+        let key = self.key.map(|key| (":message_key", b(key.as_bytes())));
+        std::iter::once((":command_hash", s(&self.command_hash))).chain(key)
+    }
+}
+
 /// One step in a broadcast's life: who, when, what and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
@@ -77,6 +107,11 @@ pub struct AuditEntry {
 
 /// What is of no use once enumeration is over. An older build could not read the key.
 const ENUMERATED: &str = " REMOVE last_key, held_up";
+
+/// A condition, and that no chunk was reopened since. An older build writes no count of it.
+pub(crate) fn as_reopened(and: &str) -> String {
+    format!("{and} AND (attribute_not_exists(reopenings) OR reopenings = :reopenings)")
+}
 
 /// Characters of a reason that the trail keeps.
 const REASON_CHARS_MAX: usize = 1_000;
@@ -124,10 +159,11 @@ pub enum Enumerated {
 
 impl Broadcast {
     /// A broadcast as its command makes it, with nothing frozen.
-    pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, now: Timestamp) -> Self {
+    pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, key: MessageKey, now: Timestamp) -> Self {
         Self {
             broadcast_id: command.broadcast_id.clone(),
             command_hash: command.hash().to_string(),
+            message_key: Some(key),
             audience: command.audience.clone(),
             broadcast_state: BroadcastState::Enumerating,
             epoch: 1,
@@ -136,6 +172,7 @@ impl Broadcast {
             withheld: 0,
             granted: 0,
             grant_count: 0,
+            reopenings: 0,
             chunk_size,
             pages: 0,
             enqueued_pages: 0,
@@ -161,6 +198,12 @@ impl Broadcast {
             }],
             totals: None,
         }
+    }
+
+    /// Which registration of its id it is.
+    #[must_use]
+    pub fn registration(&self) -> Registration {
+        Registration { id: self.broadcast_id.clone(), command_hash: self.command_hash.clone(), key: self.message_key }
     }
 
     /// The audience: everybody that the source named, mailable or not.
@@ -316,15 +359,16 @@ impl Ledger {
 
     /// Ends a running broadcast in which nothing is left to do, with its exact totals.
     ///
-    /// The caller has counted every chunk and found each settled or long past its lease; the
-    /// condition makes sure that no permit was granted since.
+    /// The caller has read the broadcast, then counted every chunk and found each settled or long past its
+    /// lease; the condition makes sure that no permit was granted and no chunk reopened since.
     pub async fn complete(&self, broadcast: &Broadcast, tally: &Tally, actor: &Actor) -> Result<bool, LedgerError> {
         let totals = tally.totals();
         let reason = format!("{} accepted, {} rejected, {} in doubt", totals.accepted, totals.rejected, totals.in_doubt);
         let totals = serde_dynamo::to_attribute_value(totals).map_err(|error| LedgerError::corrupt("totals", error))?;
-        let values = vec![(":totals", totals), (":grants", n(broadcast.grant_count))];
+        let values = vec![(":totals", totals), (":grants", n(broadcast.grant_count)), (":reopenings", n(broadcast.reopenings))];
         let wanted = Transition { to: BroadcastState::Complete, actor, reason: &reason };
-        match self.step(broadcast, &wanted, ", totals = :totals", " AND grant_count = :grants", values).await? {
+        let as_counted = as_reopened(" AND grant_count = :grants");
+        match self.step(broadcast, &wanted, ", totals = :totals", &as_counted, values).await? {
             Ok(after) => self.closed(after).await.map(|_| true),
             Err(_) => Ok(false),
         }

@@ -7,14 +7,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use issei_clock::Instant;
-use issei_schema::{BroadcastId, ChunkMessage};
+use issei_schema::{BroadcastId, ChunkMessage, MessageKey};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::item::{Item, Key, n, read, s};
-use crate::{Ledger, LedgerError, Outcome, Outcomes};
+use crate::seal::Sealed;
+use crate::{Broadcast, Ledger, LedgerError, Outcome, Outcomes, Seal, Written};
 
 /// The pause after a claim call that failed with all of its SDK retries.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
@@ -25,7 +26,16 @@ pub enum Chunk {
     /// Nobody has claimed it yet.
     Absent,
     /// Somebody has claimed it and not confirmed.
-    Claimed { page: u32, attempt: u32, claimed_at: Timestamp, lease_until: Timestamp, outcomes: Outcomes },
+    Claimed {
+        page: u32,
+        attempt: u32,
+        claimed_at: Timestamp,
+        lease_until: Timestamp,
+        outcomes: Outcomes,
+        /// Of earlier attempts.
+        message_ids: String,
+        written: Written,
+    },
     /// Confirmed. It can be claimed again for those who are retryable, and only for them.
     Confirmed {
         page: u32,
@@ -35,6 +45,7 @@ pub enum Chunk {
         message_ids: String,
         /// When evidence last made some of its recipients retryable.
         reopened_at: Option<Timestamp>,
+        written: Written,
     },
 }
 
@@ -44,6 +55,9 @@ pub enum Chunk {
 pub struct Claim {
     id: BroadcastId,
     seq: u32,
+    page: u32,
+    attempt: u32,
+    key: Option<MessageKey>,
     owner: String,
     outcomes: Outcomes,
     message_ids: Vec<String>,
@@ -79,6 +93,10 @@ struct ChunkItem {
     message_ids: String,
     #[serde(default)]
     reopened_at: Option<i64>,
+    #[serde(default)]
+    owner_token: String,
+    #[serde(default)]
+    seal: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -92,15 +110,19 @@ impl ChunkItem {
     fn into_chunk(self) -> Result<Chunk, LedgerError> {
         let time = |ms| Timestamp::from_millisecond(ms).map_err(|error| LedgerError::corrupt("chunk", error));
         let (page, attempt, claimed_at, outcomes) = (self.page, self.attempt, time(self.claimed_at)?, self.outcomes);
+        let (message_ids, written) = (self.message_ids, Written { owner: self.owner_token, seal: self.seal });
         Ok(match self.chunk_state {
-            ChunkState::Claimed => Chunk::Claimed { page, attempt, claimed_at, lease_until: time(self.lease_until)?, outcomes },
+            ChunkState::Claimed => {
+                Chunk::Claimed { page, attempt, claimed_at, lease_until: time(self.lease_until)?, outcomes, message_ids, written }
+            }
             ChunkState::Confirmed => Chunk::Confirmed {
                 page,
                 attempt,
                 claimed_at,
                 outcomes,
-                message_ids: self.message_ids,
+                message_ids,
                 reopened_at: self.reopened_at.map(time).transpose()?,
+                written,
             },
         })
     }
@@ -158,6 +180,23 @@ impl Chunk {
         }
     }
 
+    /// Says whether this state of the broadcast's chunk `seq` is as a service of issei wrote it.
+    #[must_use]
+    pub fn seal(&self, broadcast: &Broadcast, seq: u32) -> Seal {
+        let (state, page, attempt, outcomes, message_ids, written) = match self {
+            Self::Absent => return Seal::Absent,
+            Self::Claimed { page, attempt, outcomes, message_ids, written, .. } => {
+                ("claimed", page, attempt, outcomes, message_ids, written)
+            }
+            Self::Confirmed { page, attempt, outcomes, message_ids, written, .. } => {
+                ("confirmed", page, attempt, outcomes, message_ids, written)
+            }
+        };
+        let (Some(key), Some(seal)) = (&broadcast.message_key, &written.seal) else { return Seal::Absent };
+        let (id, page, attempt, owner) = (&broadcast.broadcast_id, *page, *attempt, &written.owner);
+        Sealed { id, seq, page, attempt, owner, state, outcomes, message_ids }.look(key, seal)
+    }
+
     /// When it was last claimed.
     #[must_use]
     pub fn claimed_at(&self) -> Option<Timestamp> {
@@ -210,6 +249,11 @@ impl Claim {
     }
 }
 
+/// The seal of a state, as a further part of the update that writes it; nothing without a key.
+fn with_seal(sealed: &Sealed<'_>, key: Option<&MessageKey>) -> (&'static str, Option<AttributeValue>) {
+    key.map_or(("", None), |key| (", seal = :seal", Some(s(sealed.seal(key)))))
+}
+
 impl Ledger {
     /// Reads up to a hundred chunks with one call, strongly consistent.
     pub async fn chunks(&self, wanted: &[(BroadcastId, u32)]) -> Result<HashMap<(BroadcastId, u32), Chunk>, LedgerError> {
@@ -224,14 +268,25 @@ impl Ledger {
             .collect()
     }
 
-    /// Claims the chunk of a message, which was read as `seen`, under a fresh owner token.
-    pub async fn claim(&self, message: &ChunkMessage, seen: &Chunk, owner: String, lease: Duration) -> Result<Claimed, LedgerError> {
+    /// Claims the chunk of a message, which was read as `seen`, under a fresh owner token. `key` is the
+    /// broadcast's, which seals it.
+    pub async fn claim(
+        &self,
+        message: &ChunkMessage,
+        key: Option<MessageKey>,
+        seen: &Chunk,
+        owner: String,
+        lease: Duration,
+    ) -> Result<Claimed, LedgerError> {
         let (id, seq, recipients) = (&message.broadcast_id, message.chunk, message.recipients.len());
         let (attempt, outcomes, message_ids, condition) = match seen {
             Chunk::Absent => (1, Outcomes::open(recipients), String::new(), "attribute_not_exists(pk)"),
-            Chunk::Confirmed { attempt, outcomes, message_ids, .. } if outcomes.count(Outcome::Retryable) > 0 => {
-                (attempt + 1, outcomes.reopened(), message_ids.clone(), "chunk_state = :confirmed AND attempt = :seen")
-            }
+            Chunk::Confirmed { attempt, outcomes, message_ids, .. } if outcomes.count(Outcome::Retryable) > 0 => (
+                attempt + 1,
+                outcomes.reopened(),
+                message_ids.clone(),
+                "chunk_state = :confirmed AND attempt = :seen AND outcomes = :before",
+            ),
             _ => return Ok(Claimed::Refused(seen.clone())),
         };
         // Both ends of the lease are taken before the write, so that ours is never the later one.
@@ -239,15 +294,26 @@ impl Ledger {
         let claimed_at = self.clock.wall();
         let lease_until =
             claimed_at.saturating_add(SignedDuration::try_from(lease).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
-        let key = Key::chunk(id, seq);
+        let item_key = Key::chunk(id, seq);
+        let sealed = Sealed {
+            id,
+            seq,
+            page: message.page,
+            attempt,
+            owner: &owner,
+            state: "claimed",
+            outcomes: &outcomes,
+            message_ids: &message_ids,
+        };
+        let (set_seal, seal) = with_seal(&sealed, key.as_ref());
         let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(key.clone().into_item()))
-            .update_expression(
-                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires",
-            )
+            .set_key(Some(item_key.clone().into_item()))
+            .update_expression(format!(
+                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires{set_seal}",
+            ))
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":claimed", s("claimed"))
@@ -258,14 +324,21 @@ impl Ledger {
             .expression_attribute_values(":until", n(lease_until.as_millisecond()))
             .expression_attribute_values(":outcomes", s(outcomes.clone()))
             .expression_attribute_values(":expires", n(self.expires_at()));
-        if attempt > 1 {
-            request =
-                request.expression_attribute_values(":confirmed", s("confirmed")).expression_attribute_values(":seen", n(attempt - 1));
+        if let Some(seal) = seal {
+            request = request.expression_attribute_values(":seal", seal);
+        }
+        // The letters too: evidence changes them without a claim.
+        if let Some(before) = seen.outcomes() {
+            request = request
+                .expression_attribute_values(":confirmed", s("confirmed"))
+                .expression_attribute_values(":seen", n(attempt - 1))
+                .expression_attribute_values(":before", s(before.clone()));
         }
         let ours = |owner: String| {
             let mut message_ids: Vec<String> = message_ids.split_whitespace().map(str::to_owned).collect();
             message_ids.resize(outcomes.len(), "-".to_owned());
-            Claimed::Ours(Claim { id: id.clone(), seq, owner, outcomes: outcomes.clone(), message_ids, lease_ends })
+            let (id, page, outcomes) = (id.clone(), message.page, outcomes.clone());
+            Claimed::Ours(Claim { id, seq, page, attempt, key, owner, outcomes, message_ids, lease_ends })
         };
         // A claim whose answer is lost may stand, and would read as in doubt though nothing was sent.
         // Whoever asked knows that nothing was, so it asks again under the same token while the
@@ -274,7 +347,7 @@ impl Ledger {
             let Err(error) = request.clone().send().await else { return Ok(ours(owner)) };
             match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    let item = self.refused_by(failed.item.clone(), key).await?;
+                    let item = self.refused_by(failed.item.clone(), item_key).await?;
                     // The SDK's retry of a write whose answer was lost meets our own row.
                     let token = item.as_ref().and_then(|item| item.get("owner_token")).and_then(|token| token.as_s().ok());
                     return if token == Some(&owner) { Ok(ours(owner)) } else { Ok(Claimed::Refused(Chunk::read(item)?)) };
@@ -291,19 +364,34 @@ impl Ledger {
             claim.retryable_is_in_doubt();
         }
         let key = Key::chunk(&claim.id, claim.seq);
-        let request = self
+        let message_ids = claim.message_ids.join(" ");
+        let sealed = Sealed {
+            id: &claim.id,
+            seq: claim.seq,
+            page: claim.page,
+            attempt: claim.attempt,
+            owner: &claim.owner,
+            state: "confirmed",
+            outcomes: &claim.outcomes,
+            message_ids: &message_ids,
+        };
+        let (set_seal, seal) = with_seal(&sealed, claim.key.as_ref());
+        let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key.clone().into_item()))
-            .update_expression("SET chunk_state = :confirmed, outcomes = :outcomes, message_ids = :ids")
+            .update_expression(format!("SET chunk_state = :confirmed, outcomes = :outcomes, message_ids = :ids{set_seal}"))
             .condition_expression("owner_token = :owner AND chunk_state = :claimed")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":confirmed", s("confirmed"))
             .expression_attribute_values(":claimed", s("claimed"))
             .expression_attribute_values(":owner", s(&claim.owner))
             .expression_attribute_values(":outcomes", s(claim.outcomes.clone()))
-            .expression_attribute_values(":ids", s(claim.message_ids.join(" ")));
+            .expression_attribute_values(":ids", s(&message_ids));
+        if let Some(seal) = seal {
+            request = request.expression_attribute_values(":seal", seal);
+        }
         match request.send().await {
             Ok(_) => Ok(Confirmed::Written(claim.outcomes.clone())),
             Err(error) => match error.as_service_error() {

@@ -205,13 +205,21 @@ impl Feedback {
         self.messages.iter().filter(move |message| usize::try_from(message.at).is_ok_and(|of| of == at))
     }
 
-    /// What a recipient's outcome is in the light of the events: doubt ends where there is evidence.
+    /// What a recipient's outcome is in the light of the events: doubt ends where there is evidence, and so does
+    /// what was concluded from the absence of it.
     #[must_use]
     pub fn settle(&self, at: usize, outcome: Outcome) -> Outcome {
         match outcome {
-            Outcome::Open | Outcome::InDoubt if self.proves(at) => Outcome::Accepted,
+            Outcome::Open | Outcome::InDoubt | Outcome::Retryable if self.proves(at) => Outcome::Accepted,
             other => other,
         }
+    }
+
+    /// The positions that are to be sent to again as the chunk has it, and that events prove accepted.
+    #[must_use]
+    pub fn proven_since(&self, chunk: &Chunk) -> Vec<usize> {
+        let retryable = chunk.outcomes().into_iter().flat_map(|outcomes| outcomes.positions(Outcome::Retryable));
+        retryable.filter(|at| self.proves(*at)).collect()
     }
 
     fn values(&self) -> Vec<(&'static str, AttributeValue)> {
@@ -353,6 +361,7 @@ mod tests {
             for outcome in [Outcome::Open, Outcome::InDoubt, Outcome::Accepted, Outcome::Rejected] {
                 prop_assert_ne!(feedback.settle(at, outcome), Outcome::Retryable);
             }
+            prop_assert_eq!(feedback.settle(at, Outcome::Retryable) == Outcome::Accepted, feedback.proves(at));
         }
     }
 
@@ -365,6 +374,7 @@ mod tests {
             reopened_at: None,
             outcomes: Outcomes::try_from("aa".to_owned()).unwrap(),
             message_ids: ids.to_owned(),
+            written: crate::Written::default(),
         };
         let one = collected(&[(0, EventKind::Sent, 1), (0, EventKind::Delivered, 1), (1, EventKind::Sent, 2)]);
         assert!(one.accepted_twice(&confirmed("id-1 id-2")).is_empty());

@@ -1,13 +1,16 @@
 //! Heartbeats: every run of a service writes down that it lives, which build it is and with which
 //! settings, so that a status can show who works and a certificate can name everybody who took part.
 //!
-//! A heartbeat gives no right to anything, and its absence takes none away.
+//! A heartbeat gives no right to anything, and its absence takes none away. But a run that finds its own last
+//! beat gone knows that the ledger was restored under it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use issei_schema::Actor;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -54,6 +57,10 @@ pub struct Incarnation {
     settings: String,
     /// When the oldest message received since the last beat was sent, in milliseconds of the epoch.
     oldest_message: Arc<AtomicI64>,
+    /// The number of the last beat that was tried.
+    beats: Arc<AtomicU64>,
+    /// The number of the last beat that the ledger has taken, and the day whose item holds it.
+    taken: Arc<Mutex<Option<(i64, u64)>>>,
 }
 
 impl Incarnation {
@@ -61,7 +68,17 @@ impl Incarnation {
     /// other, and `settings` is the digest of the settings in force.
     #[must_use]
     pub fn new(service: ServiceKind, actor: Actor, token: String, version: String, build: String, settings: String) -> Self {
-        Self { service, actor, token, version, build, settings, oldest_message: Arc::new(AtomicI64::new(NOTHING)) }
+        Self {
+            service,
+            actor,
+            token,
+            version,
+            build,
+            settings,
+            oldest_message: Arc::new(AtomicI64::new(NOTHING)),
+            beats: Arc::default(),
+            taken: Arc::default(),
+        }
     }
 
     /// Who this is, for the audit trail.
@@ -144,7 +161,9 @@ impl Ledger {
             ended_at: None,
             oldest_message_at: None,
         };
-        self.write_beat(&heartbeat).await?;
+        // In another epoch of the ledger nothing is as it was.
+        *run.taken.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.write_beat(run, &heartbeat).await?;
         Ok(heartbeat)
     }
 
@@ -152,7 +171,7 @@ impl Ledger {
     pub(crate) async fn beat(&self, run: &Incarnation, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
         heartbeat.seen_at = self.clock.wall();
         heartbeat.oldest_message_at = Timestamp::from_millisecond(run.oldest_message.swap(NOTHING, Ordering::Relaxed)).ok();
-        self.write_beat(heartbeat).await
+        self.write_beat(run, heartbeat).await
     }
 
     /// A run that had ended is at work again.
@@ -162,19 +181,43 @@ impl Ledger {
     }
 
     /// Writes that the run ended in good order: it has nothing under way and nothing in hand.
-    pub(crate) async fn end_heartbeat(&self, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
+    pub(crate) async fn end_heartbeat(&self, run: &Incarnation, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
         heartbeat.seen_at = self.clock.wall();
         heartbeat.ended_at = Some(heartbeat.seen_at);
-        self.write_beat(heartbeat).await
+        self.write_beat(run, heartbeat).await
     }
 
-    /// Only the run itself writes this item, so it needs no condition.
-    async fn write_beat(&self, heartbeat: &Heartbeat) -> Result<(), LedgerError> {
-        let key = Key::service(day(heartbeat.seen_at), heartbeat.service.as_str(), &heartbeat.token);
+    /// Only the run itself writes this item, each beat with a higher number. So what stands there has at least
+    /// the number that was last taken, or the ledger has gone back. A beat that lands late changes nothing.
+    async fn write_beat(&self, run: &Incarnation, heartbeat: &Heartbeat) -> Result<(), LedgerError> {
+        let (day, number) = (day(heartbeat.seen_at), run.beats.fetch_add(1, Ordering::Relaxed) + 1);
+        let key = Key::service(day, heartbeat.service.as_str(), &heartbeat.token);
         let mut item: Item = serde_dynamo::to_item(heartbeat).map_err(|error| LedgerError::corrupt(key.name(), error))?;
-        item.extend(key.into_item());
+        item.extend(key.clone().into_item());
         item.insert("expires_at".to_owned(), n(self.expires_at()));
-        self.db.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(LedgerError::call("PutItem"))?;
+        item.insert("beats".to_owned(), n(number));
+        let taken = *run.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = taken.filter(|(on, _)| *on == day).map(|(_, number)| number);
+        let put = self.db.put_item().table_name(&self.table).set_item(Some(item)).expression_attribute_values(":number", n(number));
+        let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let put = match taken {
+            Some(taken) => put.condition_expression("beats >= :taken AND beats < :number").expression_attribute_values(":taken", n(taken)),
+            None => put.condition_expression("attribute_not_exists(pk) OR beats < :number"),
+        };
+        if let Err(error) = put.send().await {
+            let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
+                return Err(LedgerError::call("PutItem")(error));
+            };
+            let found = self.refused_by(failed.item.clone(), key).await?;
+            let found: Option<u64> = found.and_then(|item| item.get("beats")?.as_n().ok()?.parse().ok());
+            // The SDK's retry of a write whose answer was lost meets our own beat.
+            if let Some(taken) = taken.filter(|taken| found.is_none_or(|found| found < *taken)) {
+                self.restored_in.fetch_max(heartbeat.ledger_epoch, Ordering::Relaxed);
+                let found = found.map_or("none".to_owned(), |found| format!("number {found}"));
+                return Err(LedgerError::Restored { reason: format!("it had taken beat {taken} of this service, and holds {found}") });
+            }
+        }
+        *run.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some((day, number));
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use issei_schema::BroadcastId;
 use serde::de::DeserializeOwned;
@@ -132,6 +133,10 @@ pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
 
 pub(crate) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+pub(crate) fn b(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
 }
 
 /// Reads an item as `T`, leaving its keys aside.

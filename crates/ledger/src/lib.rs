@@ -23,6 +23,7 @@
 //! What this crate must never do: write a page, chunk or broadcast without a condition; use
 //! `BatchWriteItem`, which has none; or turn the lapse of time into a permission to send.
 
+mod acknowledge;
 mod broadcast;
 mod chunk;
 mod closing;
@@ -43,13 +44,14 @@ mod recount;
 mod register;
 mod rehearsal;
 mod reopen;
+mod seal;
 mod state;
 mod suppression;
 mod table;
 mod told;
 mod walk;
 
-pub use broadcast::{AuditEntry, Broadcast, Enumerated, Totals, Transition};
+pub use broadcast::{AuditEntry, Broadcast, Enumerated, Registration, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
 pub use closing::Closing;
 pub use error::LedgerError;
@@ -66,12 +68,15 @@ pub use rate::{Slot, SlotRequest};
 pub use reading::{HeldUp, LastKey, Reading};
 pub use register::Registered;
 pub use rehearsal::Rehearsal;
+pub use seal::{Seal, Written};
 pub use state::BroadcastState;
 pub use suppression::Suppression;
 pub use table::TableReport;
 pub use told::Told;
 pub use walk::{RecipientOutcome, Tally, Walk, Walked};
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use issei_clock::Clock;
@@ -83,6 +88,8 @@ pub struct Ledger {
     table: String,
     clock: Clock,
     keep: Duration,
+    /// The epoch in which this process found that the ledger had gone back; 0 where it has not.
+    restored_in: Arc<AtomicU64>,
 }
 
 impl Ledger {
@@ -90,7 +97,7 @@ impl Ledger {
     /// every queue and backup that could bring a message back. Broadcast items stay for ever.
     #[must_use]
     pub fn new(db: aws_sdk_dynamodb::Client, table: String, clock: Clock, keep: Duration) -> Self {
-        Self { db, table, clock, keep }
+        Self { db, table, clock, keep, restored_in: Arc::default() }
     }
 
     fn expires_at(&self) -> i64 {

@@ -1,15 +1,17 @@
 //! Recognising a ledger that was restored from a backup. Such a ledger has forgotten claims, so
 //! whoever believed it would send again to people who have had their message.
 //!
-//! Two things tell. `DynamoDB` restores into a new table, which has another id than the one that is
-//! written in the ledger. And every start of a service is counted in the ledger and mirrored in a tag
-//! of the chunks queue: a ledger that knows of fewer starts than the tag has gone back in time.
+//! Three things tell. `DynamoDB` restores into a new table, which has another id than the one that is
+//! written in the ledger. Every start of a service is counted in the ledger and mirrored in tags of the
+//! chunks queue: a ledger that knows of fewer starts than they has gone back in time. And a service that
+//! runs finds its own last heartbeat gone, and tells the others by another tag.
 //! Then nothing is sent until an operator opens a new epoch of the ledger.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::ReturnValue;
@@ -23,8 +25,14 @@ use crate::heartbeat::{BEAT_EVERY, Heartbeat};
 use crate::item::{Key, n, read, s};
 use crate::{Broadcast, Incarnation, Ledger, LedgerError};
 
-/// The tag of the chunks queue that mirrors the ledger's count of starts.
+/// The tags of the chunks queue that mirror the ledger's count of starts. Start `n` writes the one of `n` modulo
+/// this many, and the mirror is the highest of them all: a tag that lands late overwrites none of a newer start.
 const TAG: &str = "issei-ledger";
+const TAGS: u64 = 8;
+/// How often a start writes its tag while the mirror is behind the ledger. Later on the watch does.
+const MIRROR_TRIES: u32 = 3;
+/// The epoch of the ledger in which a running service found that it had gone back.
+const RESTORED: &str = "issei-ledger-restored";
 /// How often a service that runs looks whether the ledger is still the one that it began with, and
 /// one that may not run whether it may.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -34,6 +42,13 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(30);
 struct Mark {
     epoch: u64,
     starts: u64,
+}
+
+/// What the tags of the chunks queue say.
+struct Mirror {
+    /// Nothing where no service has ever started.
+    mark: Option<Mark>,
+    restored_in: Option<u64>,
 }
 
 impl fmt::Display for Mark {
@@ -61,6 +76,12 @@ struct LineageItem {
     opened_at: i64,
 }
 
+impl LineageItem {
+    fn mark(&self) -> Mark {
+        Mark { epoch: self.ledger_epoch, starts: self.starts }
+    }
+}
+
 /// The epoch of a ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerEpoch {
@@ -78,14 +99,33 @@ pub struct Opened {
 }
 
 impl Ledger {
-    /// Counts a start, or only looks; refused where the ledger is not the one that it claims to be.
+    /// Counts a start, or only looks; refused where the ledger is not the one that it claims to be. A mirror
+    /// that lags behind is brought up to it.
     pub(crate) async fn check_in(&self, mirror: &Queue, count: bool) -> Result<LedgerEpoch, LedgerError> {
-        let mirrored = mirrored(mirror).await?;
+        let (item, mirrored) = self.whole(mirror).await?;
+        let mut mark = item.mark();
+        if count {
+            mark.starts = self.count_start().await?;
+            self.mirror(mirror, mark).await?;
+        } else if mirrored < Some(mark)
+            && let Err(error) = self.mirror(mirror, mark).await
+        {
+            tracing::warn!(%error, "the mirror of starts can't be brought up to the ledger; trying again");
+        }
+        let opened_at = Timestamp::from_millisecond(item.opened_at).map_err(|error| LedgerError::corrupt("lineage", error))?;
+        Ok(LedgerEpoch { epoch: item.ledger_epoch, opened_at })
+    }
+
+    /// Looks whether the ledger is the one that it claims to be.
+    async fn whole(&self, mirror: &Queue) -> Result<(LineageItem, Option<Mark>), LedgerError> {
+        let Mirror { mark: mirrored, restored_in } = mirrored(mirror).await?;
         let table_id = self.table_id().await?;
         let mut item = self.lineage().await?;
         if item.is_none() {
             if let Some(mark) = mirrored {
-                return Err(restored(format!("it knows of no start of any service, and the tag `{TAG}` of the chunks queue says {mark}")));
+                return Err(restored(format!(
+                    "it knows of no start of any service, and the tags `{TAG}-…` of the chunks queue say {mark}"
+                )));
             }
             self.begin(table_id.as_deref()).await?;
             item = self.lineage().await?;
@@ -96,16 +136,36 @@ impl Ledger {
         {
             return Err(restored(format!("it was written in the table with the id {written}, and this one's is {found}")));
         }
-        let mark = Mark { epoch: item.ledger_epoch, starts: item.starts };
+        let mark = item.mark();
         if let Some(mirrored) = mirrored.filter(|mirrored| *mirrored > mark) {
-            return Err(restored(format!("it stands at {mark} (epoch.starts), and the tag `{TAG}` of the chunks queue says {mirrored}")));
+            return Err(restored(format!("it stands at {mark} (epoch.starts), and the tags `{TAG}-…` of the chunks queue say {mirrored}")));
         }
-        if count {
-            let starts = self.count_start().await?;
-            tag(mirror, Mark { epoch: item.ledger_epoch, starts }).await?;
+        // What this process has found itself, it tells the others too.
+        let found_in = self.restored_in.load(Ordering::Relaxed);
+        if found_in >= mark.epoch
+            && restored_in < Some(found_in)
+            && let Err(error) = mirror.tag(RESTORED, &found_in.to_string()).await
+        {
+            tracing::error!(%error, "other services can't be told that the ledger was restored; trying again");
         }
-        let opened_at = Timestamp::from_millisecond(item.opened_at).map_err(|error| LedgerError::corrupt("lineage", error))?;
-        Ok(LedgerEpoch { epoch: item.ledger_epoch, opened_at })
+        if restored_in.max(Some(found_in)) >= Some(mark.epoch) {
+            return Err(restored(format!("in epoch {} a service that ran found its own heartbeat gone", mark.epoch)));
+        }
+        Ok((item, mirrored))
+    }
+
+    /// Writes into the mirror how far the ledger has come, until it says no less: other starts are counted
+    /// meanwhile, and what an earlier one wrote may land after this.
+    async fn mirror(&self, mirror: &Queue, mut mark: Mark) -> Result<(), LedgerError> {
+        for _ in 0..MIRROR_TRIES {
+            tag(mirror, mark).await?;
+            let Some(item) = self.lineage().await? else { break };
+            mark = item.mark();
+            if mirrored(mirror).await?.mark >= Some(mark) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Runs `work` for as long as the ledger is the one that it claims to be, until `shutdown`, and lets
@@ -127,7 +187,7 @@ impl Ledger {
                         () = work => {}
                         _ = self.keep_watch(mirror, run, &mut heartbeat, &token) => {}
                     }
-                    if let Err(error) = self.end_heartbeat(&mut heartbeat).await {
+                    if let Err(error) = self.end_heartbeat(run, &mut heartbeat).await {
                         tracing::warn!(%error, "the ledger can't be told that this service has ended; it counts as silent");
                     }
                     continue;
@@ -163,16 +223,32 @@ impl Ledger {
         let mut looked = self.clock.now();
         loop {
             tokio::time::sleep(BEAT_EVERY).await;
-            if let Err(error) = self.beat(run, heartbeat).await {
-                tracing::warn!(%error, "the ledger can't be told that this service lives; it may count as silent");
+            match self.beat(run, heartbeat).await {
+                Err(error @ LedgerError::Restored { .. }) if !token.is_cancelled() => {
+                    tracing::error!(%error, "the ledger was restored under this service; it sends nothing more");
+                    token.cancel();
+                }
+                Err(error) => tracing::warn!(%error, "the ledger can't be told that this service lives; it may count as silent"),
+                Ok(()) => {}
             }
             if self.clock.now().saturating_duration_since(looked) < LOOK_EVERY || token.is_cancelled() {
                 continue;
             }
             looked = self.clock.now();
-            if let Err(LedgerError::Restored { reason }) = self.check_in(mirror, false).await {
-                tracing::error!(reason, "the ledger was restored under this service; it sends nothing more");
-                token.cancel();
+            match self.check_in(mirror, false).await {
+                Err(LedgerError::Restored { reason }) => {
+                    tracing::error!(reason, "the ledger was restored under this service; it sends nothing more");
+                    token.cancel();
+                }
+                Ok(found) if found.epoch != heartbeat.ledger_epoch => {
+                    tracing::warn!(
+                        epoch = found.epoch,
+                        before = heartbeat.ledger_epoch,
+                        "an operator opened a new epoch of the ledger; starting anew in it"
+                    );
+                    token.cancel();
+                }
+                Ok(_) | Err(_) => {}
             }
         }
     }
@@ -180,11 +256,13 @@ impl Ledger {
     /// Looks whether the ledger is the one that it claims to be, and gives its epoch; nothing where no
     /// service has ever started with it.
     pub async fn check_whole(&self, mirror: &Queue) -> Result<Option<LedgerEpoch>, LedgerError> {
-        // A first look would begin a lineage, which is for a service to do.
-        if self.lineage().await?.is_none() && mirrored(mirror).await?.is_none() {
+        // A first look would begin a lineage, which is for a service to do, as it is to write tags.
+        if self.lineage().await?.is_none() && mirrored(mirror).await?.mark.is_none() {
             return Ok(None);
         }
-        self.check_in(mirror, false).await.map(Some)
+        let (item, _) = self.whole(mirror).await?;
+        let opened_at = Timestamp::from_millisecond(item.opened_at).map_err(|error| LedgerError::corrupt("lineage", error))?;
+        Ok(Some(LedgerEpoch { epoch: item.ledger_epoch, opened_at }))
     }
 
     /// The ledger's epoch; nothing where no service has ever started.
@@ -196,7 +274,7 @@ impl Ledger {
     /// the table as it is now, and lets services work again.
     pub async fn open_epoch(&self, mirror: &Queue, actor: &Actor, reason: &str) -> Result<Opened, LedgerError> {
         let table_id = self.table_id().await?;
-        let (mirrored, item) = (mirrored(mirror).await?, self.lineage().await?);
+        let (mirrored, item) = (mirrored(mirror).await?.mark, self.lineage().await?);
         let mut ended = Vec::new();
         for id in self.open_broadcasts().await? {
             let why = format!("the ledger was restored, and whom it forgot nobody knows: {reason}");
@@ -206,7 +284,7 @@ impl Ledger {
                 Err(error) => return Err(error),
             }
         }
-        let before = item.map(|item| Mark { epoch: item.ledger_epoch, starts: item.starts });
+        let before = item.map(|item| item.mark());
         let last = mirrored.max(before).unwrap_or(Mark { epoch: 0, starts: 0 });
         let next = Mark { epoch: last.epoch + 1, starts: last.starts };
         let mut item = Key::lineage().into_item();
@@ -278,13 +356,18 @@ impl Ledger {
     }
 }
 
-async fn mirrored(mirror: &Queue) -> Result<Option<Mark>, LedgerError> {
+async fn mirrored(mirror: &Queue) -> Result<Mirror, LedgerError> {
     let tags = mirror.tags().await.map_err(|error| LedgerError::Unavailable { operation: "ListQueueTags", reason: error.to_string() })?;
-    tags.get(TAG).map(|mark| mark.parse()).transpose()
+    // An older build writes one tag alone.
+    let names = std::iter::once(TAG.to_owned()).chain((0..TAGS).map(|slot| format!("{TAG}-{slot}")));
+    let marks = names.filter_map(|name| tags.get(&name)).map(|mark| mark.parse()).collect::<Result<Vec<Mark>, _>>()?;
+    let restored_in = tags.get(RESTORED).map(|epoch| epoch.parse());
+    let restored_in = restored_in.transpose().map_err(|error| LedgerError::corrupt(format!("tag {RESTORED}"), error))?;
+    Ok(Mirror { mark: marks.into_iter().max(), restored_in })
 }
 
 async fn tag(mirror: &Queue, mark: Mark) -> Result<(), LedgerError> {
-    let tagged = mirror.tag(TAG, &mark.to_string()).await;
+    let tagged = mirror.tag(&format!("{TAG}-{}", mark.starts % TAGS), &mark.to_string()).await;
     tagged.map_err(|error| LedgerError::Unavailable { operation: "TagQueue", reason: error.to_string() })
 }
 

@@ -50,7 +50,7 @@ impl OnCall {
             done = work(begun.epoch, token.clone()) => done,
             never = self.ledger.keep_watch(&self.mirror, &self.run, &mut begun.heartbeat, &token) => match never {},
         };
-        if let Err(error) = self.ledger.end_heartbeat(&mut begun.heartbeat).await {
+        if let Err(error) = self.ledger.end_heartbeat(&self.run, &mut begun.heartbeat).await {
             tracing::warn!(%error, "the ledger can't be told that this call has ended; it counts as silent");
         }
         self.begun = Some(begun);

@@ -105,6 +105,17 @@ impl Outcomes {
     }
 }
 
+impl Outcomes {
+    /// The outcomes after events proved that these positions, which were to be sent to again, were accepted.
+    pub(crate) fn proved(&self, accepted: &[usize]) -> Self {
+        let after = |(at, outcome): (usize, &Outcome)| match outcome {
+            Outcome::Retryable if accepted.contains(&at) => Outcome::Accepted,
+            other => *other,
+        };
+        Self(self.0.iter().enumerate().map(after).collect())
+    }
+}
+
 impl TryFrom<String> for Outcomes {
     type Error = String;
 

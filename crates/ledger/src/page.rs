@@ -108,9 +108,11 @@ pub enum Frozen {
 }
 
 impl Page {
-    /// The messages of the page's chunks, which belong to this trace.
-    pub fn messages(&self, id: &BroadcastId, trace: Option<&TraceParent>) -> impl Iterator<Item = ChunkMessage> {
-        self.chunks().map(move |(chunk, recipients)| ChunkMessage::new(id.clone(), self.seq, chunk, recipients.to_vec(), trace.cloned()))
+    /// The messages of the page's chunks, proved under the broadcast's key, which belong to this trace.
+    pub fn messages(&self, broadcast: &Broadcast, trace: Option<&TraceParent>) -> impl Iterator<Item = ChunkMessage> {
+        let (id, key) = (&broadcast.broadcast_id, broadcast.message_key.as_ref());
+        self.chunks()
+            .map(move |(chunk, recipients)| ChunkMessage::new(key, id.clone(), self.seq, chunk, recipients.to_vec(), trace.cloned()))
     }
 
     /// The page's chunks with their numbers.

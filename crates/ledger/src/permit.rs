@@ -10,10 +10,9 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use issei_clock::Instant;
-use issei_schema::BroadcastId;
 
 use crate::item::{Key, n, read, s};
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
 
 /// Permission to send to so many recipients until it expires. Made here alone, consumed by a send.
 #[must_use = "a permit that is not used must be put back"]
@@ -89,30 +88,34 @@ impl Block {
 #[derive(Debug)]
 pub enum Granted {
     Block(Block),
-    /// None, because of the broadcast's state, its epoch, or what remains.
+    /// None, because of the broadcast's state, its epoch, what remains, or since it is another registration.
     Denied(Broadcast),
 }
 
 impl Ledger {
     /// Asks for `most` permits, or fewer where fewer remain, but at least `least`.
-    pub async fn grant(&self, id: &BroadcastId, epoch: u64, least: u64, most: u64, life: Duration) -> Result<Granted, LedgerError> {
+    pub async fn grant(&self, of: &Registration, epoch: u64, least: u64, most: u64, life: Duration) -> Result<Granted, LedgerError> {
+        let id = &of.id;
         let mut wanted = most.max(least);
         loop {
             // Life is counted from before the request, so that no answer's delay lengthens it.
             let expires = self.clock.now() + life;
-            let request = self
+            let mut request = self
                 .db
                 .update_item()
                 .table_name(&self.table)
                 .set_key(Some(Key::broadcast(id).into_item()))
                 .update_expression("SET remaining = remaining - :n, granted = granted + :n, grant_count = grant_count + :one")
-                .condition_expression("broadcast_state = :running AND epoch = :epoch AND remaining >= :n")
+                .condition_expression(of.condition("broadcast_state = :running AND epoch = :epoch AND remaining >= :n"))
                 .expression_attribute_values(":n", n(wanted))
                 .expression_attribute_values(":one", n(1))
                 .expression_attribute_values(":running", s(BroadcastState::Running.as_str()))
                 .expression_attribute_values(":epoch", n(epoch))
                 .return_values(ReturnValue::UpdatedNew)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            for (name, value) in of.values() {
+                request = request.expression_attribute_values(name, value);
+            }
             match request.send().await {
                 Ok(answer) => {
                     let remaining =
@@ -124,7 +127,7 @@ impl Ledger {
                         let now = self.refused_by(failed.item.clone(), Key::broadcast(id)).await?;
                         let now: Broadcast =
                             read(now.ok_or_else(|| LedgerError::NoBroadcast { id: id.to_string(), table: self.table.clone() })?)?;
-                        let open = now.broadcast_state == BroadcastState::Running && now.epoch == epoch;
+                        let open = now.broadcast_state == BroadcastState::Running && now.epoch == epoch && now.registration() == *of;
                         if !open || now.remaining < least || now.remaining >= wanted {
                             return Ok(Granted::Denied(now));
                         }
@@ -140,19 +143,22 @@ impl Ledger {
     ///
     /// Sent once and never retried: adding the same permits twice would let the budget be passed,
     /// while losing them only waits for a recount.
-    pub async fn give_back(&self, id: &BroadcastId, epoch: u64, permits: u64) -> Result<(), LedgerError> {
+    pub async fn give_back(&self, of: &Registration, epoch: u64, permits: u64) -> Result<(), LedgerError> {
         if permits == 0 {
             return Ok(());
         }
-        let request = self
+        let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(Key::broadcast(id).into_item()))
+            .set_key(Some(Key::broadcast(&of.id).into_item()))
             .update_expression("SET remaining = remaining + :n, granted = granted - :n")
-            .condition_expression("epoch = :epoch AND granted >= :n")
+            .condition_expression(of.condition("epoch = :epoch AND granted >= :n"))
             .expression_attribute_values(":n", n(permits))
             .expression_attribute_values(":epoch", n(epoch));
+        for (name, value) in of.values() {
+            request = request.expression_attribute_values(name, value);
+        }
         let once = aws_sdk_dynamodb::config::Config::builder().retry_config(RetryConfig::disabled());
         match request.customize().config_override(once).send().await {
             Ok(_) => Ok(()),

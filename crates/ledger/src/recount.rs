@@ -1,5 +1,6 @@
 //! Recounting the budget from the claims, which brings back permits that a crash lost.
 
+use crate::broadcast::as_reopened;
 use crate::item::{Key, n, read, s};
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Tally};
 
@@ -9,7 +10,7 @@ impl Ledger {
     ///
     /// The caller has seen `broadcast` unchanged for longer than a permit lives and a ledger call
     /// takes, on its own monotonic clock. So every permit granted has expired, and no claim under
-    /// one can still arrive; a grant in between makes this do nothing. The epoch grows, so that a
+    /// one can still arrive; a grant or a reopening in between makes this do nothing. The epoch grows, so that a
     /// consumer that gives back permits of before, which are counted here already, is refused.
     pub async fn recount(&self, broadcast: &Broadcast) -> Result<Broadcast, LedgerError> {
         let id = &broadcast.broadcast_id;
@@ -21,7 +22,8 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(Key::broadcast(id).into_item()))
             .update_expression("SET remaining = :remaining, granted = :spent, grant_count = grant_count + :one, epoch = epoch + :one")
-            .condition_expression("broadcast_state = :running AND epoch = :epoch AND grant_count = :seen")
+            .condition_expression(as_reopened("broadcast_state = :running AND epoch = :epoch AND grant_count = :seen"))
+            .expression_attribute_values(":reopenings", n(broadcast.reopenings))
             .expression_attribute_values(":remaining", n(allowed.saturating_sub(spent)))
             .expression_attribute_values(":spent", n(spent))
             .expression_attribute_values(":one", n(1))
@@ -47,6 +49,6 @@ impl Tally {
     /// Recipients whose permits are used up for good: whatever is not surely unsent.
     fn spent(&self) -> u64 {
         let totals = self.totals();
-        totals.accepted + totals.rejected + totals.in_doubt
+        totals.accepted + totals.rejected + totals.in_doubt - self.unacknowledged
     }
 }

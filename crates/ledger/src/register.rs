@@ -3,9 +3,10 @@
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use issei_schema::{BroadcastCommand, BroadcastId};
+use issei_clock::Dice;
+use issei_schema::{BroadcastCommand, BroadcastId, MessageKey};
 
-use crate::item::{Item, Key, s};
+use crate::item::{Item, Key, b, s};
 use crate::page::{packed, unpacked};
 use crate::{Broadcast, Ledger, LedgerError};
 
@@ -21,15 +22,19 @@ pub enum Registered {
 }
 
 impl Ledger {
-    /// Registers a command, whose broadcast will be cut into chunks of `chunk_size`.
-    pub async fn register(&self, command: &BroadcastCommand, chunk_size: u32) -> Result<Registered, LedgerError> {
+    /// Registers a command, whose broadcast will be cut into chunks of `chunk_size`, with a key of its own:
+    /// a message of an earlier registration of this id, which a restore made the ledger forget, proves nothing.
+    pub async fn register(&self, command: &BroadcastCommand, chunk_size: u32, dice: &Dice) -> Result<Registered, LedgerError> {
         let id = &command.broadcast_id;
         if let Some(found) = self.find_broadcast(id).await? {
             return Ok(compared(found, command));
         }
-        let broadcast = Broadcast::of(command, chunk_size, self.clock.wall());
+        let secret = dice.secret().map_err(|error| LedgerError::Unavailable { operation: "getrandom", reason: error.to_string() })?;
+        let key = MessageKey::new(secret);
+        let broadcast = Broadcast::of(command, chunk_size, key, self.clock.wall());
         let mut item: Item = serde_dynamo::to_item(&broadcast).map_err(|error| LedgerError::corrupt("broadcast", error))?;
         item.extend(Key::broadcast(id).into_item());
+        item.insert("message_key".to_owned(), b(key.as_bytes()));
         let mut stored = Key::command(id).into_item();
         stored.insert("body".to_owned(), packed(command.to_body().as_bytes())?);
         let mut open = Key::open(id).into_item();

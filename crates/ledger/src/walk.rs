@@ -30,6 +30,9 @@ pub struct Tally {
     /// Recipients of claims that are not confirmed, and of whom no event is known. Open or in doubt,
     /// as their leases say.
     pub open: u64,
+    /// Recipients who read as accepted by their events, while their chunk still has them to be sent to again:
+    /// their permits remain until [`Ledger::acknowledge`] takes them.
+    pub unacknowledged: u64,
     confirmed: Totals,
 }
 
@@ -53,18 +56,19 @@ impl Tally {
         Totals { in_doubt: self.confirmed.in_doubt + self.open, ..self.confirmed }
     }
 
-    /// Says whether nothing is left to do in a broadcast of `chunks`: each claimed, none retryable,
-    /// and no claim open, unless `open_are_over`: the caller knows that their leases are over, and
+    /// Says whether nothing is left to do in a broadcast of `chunks`: each claimed, none retryable
+    /// nor unacknowledged, and no claim open, unless `open_are_over`: the caller knows that their leases are over, and
     /// that no request that their owners may still have out can be accepted.
     #[must_use]
     pub fn is_settled(&self, chunks: u32, open_are_over: bool) -> bool {
-        self.chunks == u64::from(chunks) && self.confirmed.retryable == 0 && (self.open_claims == 0 || open_are_over)
+        self.chunks == u64::from(chunks) && self.confirmed.retryable + self.unacknowledged == 0 && (self.open_claims == 0 || open_are_over)
     }
 
     /// Counts one chunk.
     pub fn add(&mut self, Walked { chunk, feedback, .. }: &Walked) {
         let Some(outcomes) = chunk.outcomes() else { return };
         self.chunks += 1;
+        self.unacknowledged += feedback.proven_since(chunk).len() as u64;
         for (at, outcome) in outcomes.iter().enumerate() {
             match feedback.settle(at, outcome) {
                 Outcome::Open => self.open += 1,

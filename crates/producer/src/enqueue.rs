@@ -28,7 +28,7 @@ impl Producer {
             // Whoever handles a chunk of the page goes on with this.
             let span = tracing::info_span!("page", page.seq);
             let trace = span.in_scope(self.options.traces.current);
-            let may = page.messages(&id, trace.as_ref()).filter(|message| broadcast.may_enqueue(message.chunk));
+            let may = page.messages(&broadcast, trace.as_ref()).filter(|message| broadcast.may_enqueue(message.chunk));
             let bodies: Vec<String> = may.map(|message: ChunkMessage| message.to_body()).collect();
             let is_whole = bodies.len() == all;
             let batches: Vec<Vec<String>> = bodies.chunks(BATCH).map(<[String]>::to_vec).collect();

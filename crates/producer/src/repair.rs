@@ -111,7 +111,7 @@ impl Repairer {
     ) -> Result<Vec<ChunkMessage>, RepairError> {
         let id = &broadcast.broadcast_id;
         let page = self.ledger.page(id, seq).await?;
-        let messages: Vec<ChunkMessage> = page.messages(id, None).filter(|message| broadcast.may_enqueue(message.chunk)).collect();
+        let messages: Vec<ChunkMessage> = page.messages(broadcast, None).filter(|message| broadcast.may_enqueue(message.chunk)).collect();
         let mut lacking = Vec::new();
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in messages.chunks(100) {
@@ -132,7 +132,12 @@ impl Repairer {
                     Chunk::Claimed { .. } => {}
                     Chunk::Confirmed { .. } => {
                         repair.in_doubt += count(Outcome::InDoubt);
-                        let retryable = count(Outcome::Retryable);
+                        let mut retryable = count(Outcome::Retryable);
+                        if retryable > 0 {
+                            let heard = self.ledger.feedback(id, &[message.chunk]).await?;
+                            retryable -= heard.values().map(|heard| heard.proven_since(chunk).len() as u64).sum::<u64>();
+                        }
+                        // Whoever has an event was accepted after all; the feedback consumer records that.
                         if retryable > 0 {
                             repair.retryable_chunks += 1;
                             repair.retryable_recipients += retryable;

@@ -284,7 +284,7 @@ impl Producer {
         if let Err(refusal) = check_command(command, &self.options.audiences, self.clock.wall()) {
             return Ok(Done::Bury(refusal));
         }
-        let registered = match self.ledger.register(command, self.chunk_size().await).await {
+        let registered = match self.ledger.register(command, self.chunk_size().await, &self.dice).await {
             Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
             other => other?,
         };

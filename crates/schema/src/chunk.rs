@@ -8,20 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{CHUNK_BYTES_MAX, CHUNK_RECIPIENTS_MAX, RECIPIENT_BYTES_MAX};
 use crate::version::parse_up_to;
-use crate::{Address, BroadcastId, ParseError, RecipientKey, TraceParent, carries_only_text};
+use crate::{Address, BroadcastId, MessageKey, ParseError, Proof, Prover, RecipientKey, TraceParent, carries_only_text};
 
-/// A version of chunk messages. A build reads the newest and the one before, and writes the oldest that
-/// can say what it has to say: so long as nothing new is asked for, builds of both work side by side.
+/// A version of chunk messages. A build reads every version. It writes version 3 for a broadcast that has a
+/// key, and for one that an older build registered, which has none, the oldest that can say what it has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub enum ChunkVersion {
     V1 = 1,
     /// With the trace that the message belongs to.
     V2 = 2,
+    /// With the proof that it comes from this registration of the broadcast, and with a trace or without.
+    V3 = 3,
 }
 
 impl ChunkVersion {
-    pub const NEWEST: Self = Self::V2;
+    pub const NEWEST: Self = Self::V3;
 }
 
 impl TryFrom<u16> for ChunkVersion {
@@ -31,6 +33,7 @@ impl TryFrom<u16> for ChunkVersion {
         match value {
             1 => Ok(Self::V1),
             2 => Ok(Self::V2),
+            3 => Ok(Self::V3),
             other => Err(format!("version {other} is not known here")),
         }
     }
@@ -48,12 +51,16 @@ impl JsonSchema for ChunkVersion {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "enum": [1, 2], "description": "Version of this message: 2 with a trace, 1 without." })
+        json_schema!({
+            "enum": [1, 2, 3],
+            "description": "Version of this message: 3 with a proof, 2 with a trace and no proof, 1 with neither.",
+        })
     }
 }
 
 /// Asks a consumer to send to one chunk. It carries no authority: whether anything is sent, the
-/// ledger alone decides. It carries addresses: never log it.
+/// ledger alone decides, and whom it names counts only under the key that lies there. It carries addresses:
+/// never log it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChunkMessage {
@@ -65,10 +72,16 @@ pub struct ChunkMessage {
     pub chunk: u32,
     #[schemars(length(min = 1, max = 50))]
     pub recipients: Vec<Recipient>,
-    /// New in version 2, which is written only for it.
+    /// New in version 2. It orders nothing, and nothing proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<TraceParent>,
+    /// New in version 3: over id, page, number and recipients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<Proof>,
 }
+
+/// What a chunk's proof is made for, and nothing else.
+const DOMAIN: &str = "issei chunk message 3";
 
 /// One recipient, frozen with the data that the content's placeholders need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -104,10 +117,49 @@ impl Recipient {
 }
 
 impl ChunkMessage {
+    /// A message of a broadcast, proved under its key; of one that has none, as older builds write it.
     #[must_use]
-    pub fn new(broadcast_id: BroadcastId, page: u32, chunk: u32, recipients: Vec<Recipient>, trace: Option<TraceParent>) -> Self {
-        let version = if trace.is_some() { ChunkVersion::V2 } else { ChunkVersion::V1 };
-        Self { version, broadcast_id, page, chunk, recipients, trace }
+    pub fn new(
+        key: Option<&MessageKey>,
+        broadcast_id: BroadcastId,
+        page: u32,
+        chunk: u32,
+        recipients: Vec<Recipient>,
+        trace: Option<TraceParent>,
+    ) -> Self {
+        let version = match (key, &trace) {
+            (Some(_), _) => ChunkVersion::V3,
+            (None, Some(_)) => ChunkVersion::V2,
+            (None, None) => ChunkVersion::V1,
+        };
+        let mut message = Self { version, broadcast_id, page, chunk, recipients, trace, proof: None };
+        message.proof = key.map(|key| message.prover(key).prove());
+        message
+    }
+
+    /// Takes in what is used of a message, as it will be used.
+    fn prover(&self, key: &MessageKey) -> Prover {
+        let mut prover = key.prover(DOMAIN).text(self.broadcast_id.as_str()).number(self.page.into()).number(self.chunk.into());
+        prover = prover.number(self.recipients.len() as u64);
+        for Recipient { key, address, data } in &self.recipients {
+            prover = prover.text(key.as_str()).text(address.as_str()).number(data.len() as u64);
+            for (name, value) in data {
+                prover = prover.text(name).text(value);
+            }
+        }
+        prover
+    }
+
+    /// Says whether the message comes from the registration that has this key.
+    #[must_use]
+    pub fn is_proved(&self, key: &MessageKey) -> bool {
+        self.proof.as_ref().is_some_and(|proof| self.prover(key).accepts(proof))
+    }
+
+    /// The version that it is written in.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.version.into()
     }
 
     /// Reads a message body of any version that this build knows. Hostile until this returns.
@@ -127,7 +179,14 @@ impl ChunkMessage {
         match (message.version, &message.trace) {
             (ChunkVersion::V1, Some(_)) => return Err(ParseError::field("trace", "is not of version 1; write version 2 with it")),
             (ChunkVersion::V2, None) => return Err(ParseError::field("trace", "is missing; without it, write version 1")),
-            (ChunkVersion::V1, None) | (ChunkVersion::V2, Some(_)) => {}
+            (ChunkVersion::V1, None) | (ChunkVersion::V2, Some(_)) | (ChunkVersion::V3, _) => {}
+        }
+        match (message.version, &message.proof) {
+            (ChunkVersion::V3, None) => return Err(ParseError::field("proof", "is missing, and version 3 has one")),
+            (ChunkVersion::V1 | ChunkVersion::V2, Some(_)) => {
+                return Err(ParseError::field("proof", "is new in version 3; write that version with it"));
+            }
+            (ChunkVersion::V3, Some(_)) | (ChunkVersion::V1 | ChunkVersion::V2, None) => {}
         }
         let recipients = message.recipients.len();
         if recipients == 0 || recipients > CHUNK_RECIPIENTS_MAX {

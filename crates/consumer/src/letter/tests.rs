@@ -44,7 +44,7 @@ fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
         };
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &timing).await;
         let letter = Letter::of(command);
-        let message = ChunkMessage::new(command.broadcast_id.clone(), 0, 0, vec![recipient.clone()], None);
+        let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, vec![recipient.clone()], None);
         let send = clients.ses.send_bulk_email().from_email_address(&letter.from).default_content(letter.content.clone());
         send.bulk_email_entries(letter.entry(&message, 0, recipient)).send().await.unwrap();
         let mail = cloud.mails().unwrap().remove(0);

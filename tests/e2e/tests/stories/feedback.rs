@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 /// A world whose provider tells what becomes of each message.
-fn told(change: impl FnOnce(&mut Events)) -> WorldOptions {
+pub(crate) fn told(change: impl FnOnce(&mut Events)) -> WorldOptions {
     let mut events = Events { queue: Some("feedback".to_owned()), ..Events::default() };
     change(&mut events);
     WorldOptions { account: Account { events, ..Account::default() }, ..WorldOptions::default() }
@@ -301,7 +301,7 @@ async fn who_bounced_or_complained_is_skipped_by_later_broadcasts_with_the_reaso
 
 /// A world in which one chunk's request never reached the provider and nobody knows, and all else is
 /// accepted and told of.
-async fn one_chunk_in_doubt(policy: &str, fault: Fault, change: impl FnOnce(&mut Events)) -> World {
+pub(crate) async fn one_chunk_in_doubt(policy: &str, fault: Fault, change: impl FnOnce(&mut Events)) -> World {
     let world = World::new(told(change)).await;
     world.cloud.inject(Rule::every("SendBulkEmail", fault).after(3).times(1));
     world.post_command(&command("terms", |body| body["in_doubt"] = json!(policy))).await;
@@ -349,7 +349,10 @@ async fn a_reopened_chunk_whose_messages_are_lost_gets_another() {
     let message = ChunkMessage::parse(&messages[0].body).unwrap();
     let key = (message.broadcast_id.clone(), message.chunk);
     let seen = ledger.chunks(std::slice::from_ref(&key)).await.unwrap().remove(&key).unwrap();
-    let claim = ledger.claim(&message, &seen, "an old copy".to_owned(), Duration::from_mins(10)).await.unwrap();
+    let claim = ledger
+        .claim(&message, world.broadcast("terms").await.message_key, &seen, "an old copy".to_owned(), Duration::from_mins(10))
+        .await
+        .unwrap();
     let issei_ledger::Claimed::Ours(mut claim) = claim else { panic!("{claim:?}") };
     let positions: Vec<usize> = claim.positions().collect();
     positions.into_iter().for_each(|at| claim.settle(at, Outcome::Retryable, None));
@@ -434,13 +437,15 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     world.post_command(&command("terms", |_| {})).await;
     world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
     let ledger = world.ledger();
-    let page = ledger.page(&"terms".parse().unwrap(), 0).await.unwrap();
-    let message = page.messages(&"terms".parse().unwrap(), None).next().unwrap();
-    let claim = ledger.claim(&message, &issei_ledger::Chunk::Absent, "old".to_owned(), Duration::from_millis(1)).await;
+    let broadcast = world.broadcast("terms").await;
+    let page = ledger.page(&broadcast.broadcast_id, 0).await.unwrap();
+    let message = page.messages(&broadcast, None).next().unwrap();
+    ledger.grant(&broadcast.registration(), broadcast.epoch, 5, 5, Duration::from_secs(5)).await.unwrap();
+    let claim = ledger.claim(&message, None, &issei_ledger::Chunk::Absent, "old".to_owned(), Duration::from_millis(1)).await;
     let Ok(issei_ledger::Claimed::Ours(mut claim)) = claim else { panic!("{claim:?}") };
     world.later(SignedDuration::from_hours(2));
     let seen = ledger.chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
-    assert!(world.ledger().reopen(&message.broadcast_id, 0, &seen, &[0, 1, 2], "new").await.unwrap());
+    assert!(world.ledger().reopen(&broadcast, 0, &seen, &[0, 1, 2], "new").await.unwrap());
     (0..5).for_each(|at| claim.settle(at, Outcome::Retryable, None));
     assert!(matches!(ledger.confirm(&mut claim).await.unwrap(), issei_ledger::Confirmed::NotOurs(_)));
     let outcomes: Vec<Option<Outcome>> = world.outcomes("terms").await.into_iter().map(|recipient| recipient.outcome).collect();
@@ -448,7 +453,7 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     assert_eq!(outcomes, [again, again, again, doubt, doubt]);
     // Somebody else has the chunk now, and is about to send.
     let seen = world.ledger().chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
-    let theirs = world.ledger().claim(&message, &seen, "theirs".to_owned(), Duration::from_mins(10)).await.unwrap();
+    let theirs = world.ledger().claim(&message, None, &seen, "theirs".to_owned(), Duration::from_mins(10)).await.unwrap();
     assert!(matches!(theirs, issei_ledger::Claimed::Ours(_)), "{theirs:?}");
     assert!(matches!(ledger.confirm(&mut claim).await.unwrap(), issei_ledger::Confirmed::NotOurs(issei_ledger::Chunk::Claimed { .. })));
 }

@@ -28,7 +28,7 @@ async fn running() -> (World, Broadcast) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_in_the_midst_of_a_recount_undoes_the_recount() {
     let (world, seen) = running().await;
-    let granted = world.ledger().grant(&terms(), seen.epoch, 60, 60, LIFE).await.unwrap();
+    let granted = world.ledger().grant(&seen.registration(), seen.epoch, 60, 60, LIFE).await.unwrap();
     assert!(matches!(granted, Granted::Block(_)), "{granted:?}");
     world.ledger().recount(&seen).await.unwrap();
     let after = world.broadcast("terms").await;
@@ -39,22 +39,25 @@ async fn a_grant_in_the_midst_of_a_recount_undoes_the_recount() {
 async fn a_broadcast_with_a_grant_since_it_was_counted_is_not_complete() {
     let (world, counted) = running().await;
     let (tally, actor): (_, Actor) = (world.ledger().tally(&counted).await.unwrap(), "a test".parse().unwrap());
-    world.ledger().grant(&terms(), counted.epoch, 10, 10, LIFE).await.unwrap();
+    world.ledger().grant(&counted.registration(), counted.epoch, 10, 10, LIFE).await.unwrap();
     assert!(!world.ledger().complete(&counted, &tally, &actor).await.unwrap(), "complete, and ten may still be sent to");
 }
 
 /// The owner of the claim was only slow: it has confirmed while somebody concluded that nothing was sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_opens_nothing_but_what_it_has_looked_at() {
-    let (world, _) = running().await;
+    let (world, broadcast) = running().await;
     let ledger = world.ledger();
+    ledger.grant(&broadcast.registration(), broadcast.epoch, 10, 10, LIFE).await.unwrap();
     let page = ledger.page(&terms(), 0).await.unwrap();
-    let message = page.messages(&terms(), None).next().unwrap();
-    let Ok(Claimed::Ours(mut claim)) = ledger.claim(&message, &Chunk::Absent, "slow".to_owned(), LIFE).await else { panic!("not ours") };
+    let message = page.messages(&broadcast, None).next().unwrap();
+    let Ok(Claimed::Ours(mut claim)) = ledger.claim(&message, None, &Chunk::Absent, "slow".to_owned(), LIFE).await else {
+        panic!("not ours")
+    };
     let seen = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
     (0..10).for_each(|at| claim.settle(at, Outcome::Accepted, Some("id")));
     ledger.confirm(&mut claim).await.unwrap();
-    let _ = ledger.reopen(&terms(), 0, &seen, &[0, 1, 2], "new").await;
+    let _ = ledger.reopen(&broadcast, 0, &seen, &[0, 1, 2], "new").await;
     let found = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
     assert_eq!(found.outcomes().unwrap().count(Outcome::Accepted), 10, "{found:?}");
 }
@@ -82,7 +85,7 @@ async fn a_block_gives_nothing_that_it_has_not_or_when_it_is_over() {
     let (world, running) = running().await;
     let now = Clock::system().now();
     let block = async |permits, life| {
-        let granted = world.ledger().grant(&terms(), running.epoch, permits, permits, life).await.unwrap();
+        let granted = world.ledger().grant(&running.registration(), running.epoch, permits, permits, life).await.unwrap();
         let Granted::Block(block) = granted else { panic!("{granted:?}") };
         block
     };

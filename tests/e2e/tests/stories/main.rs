@@ -18,6 +18,8 @@ mod hostile;
 mod on_call;
 mod operators;
 mod reading;
+mod reopening;
 mod repair;
+mod restored;
 mod sending;
 mod upgrading;

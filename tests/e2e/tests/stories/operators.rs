@@ -111,7 +111,7 @@ async fn restored_messages_do_not_bring_a_stopped_broadcast_back() {
     world.cloud.show_all_messages();
     let broadcast = world.broadcast("terms").await;
     for seq in 0..broadcast.pages {
-        for message in world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap().messages(&broadcast.broadcast_id, None) {
+        for message in world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap().messages(&broadcast, None) {
             world.queue("chunks").await.send(&message.to_body(), Duration::ZERO).await.unwrap();
         }
     }
@@ -183,7 +183,7 @@ async fn a_stopped_broadcast_never_comes_back() {
         world.post_command(&command).await;
     }
     let page = world.ledger().page(&broadcast.broadcast_id, 0).await.unwrap();
-    for message in page.messages(&broadcast.broadcast_id, None) {
+    for message in page.messages(&broadcast, None) {
         world.queue("chunks").await.send(&message.to_body(), Duration::ZERO).await.unwrap();
     }
     world.later(SignedDuration::from_mins(10));
@@ -293,8 +293,7 @@ async fn permits_that_died_with_a_consumer_come_back_by_a_recount() {
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
     // A consumer takes the whole budget and dies.
-    let id = broadcast.broadcast_id.clone();
-    let _lost = world.ledger().grant(&id, broadcast.epoch, 100, 100, Duration::from_secs(1)).await.unwrap();
+    let _lost = world.ledger().grant(&broadcast.registration(), broadcast.epoch, 100, 100, Duration::from_secs(1)).await.unwrap();
     assert_eq!(world.broadcast("terms").await.remaining, 0);
     world.later(SignedDuration::from_mins(1));
     let clock = Clock::system();
@@ -312,14 +311,13 @@ async fn permits_given_back_after_a_recount_do_not_count_twice() {
     let world = World::new(WorldOptions::default()).await;
     world.post_command(&command("terms", |_| {})).await;
     let before = world.run_until("terms", 0, Broadcast::is_enqueued).await;
-    let id = before.broadcast_id.clone();
-    let life = Duration::from_secs(1);
+    let (life, of) = (Duration::from_secs(1), before.registration());
     // One consumer holds sixty permits and has used none when somebody recounts.
-    world.ledger().grant(&id, before.epoch, 60, 60, life).await.unwrap();
+    world.ledger().grant(&of, before.epoch, 60, 60, life).await.unwrap();
     let recounted = world.ledger().recount(&world.broadcast("terms").await).await.unwrap();
     assert_eq!(recounted.remaining, 100);
-    world.ledger().grant(&id, recounted.epoch, 80, 80, life).await.unwrap();
-    world.ledger().give_back(&id, before.epoch, 60).await.unwrap();
+    world.ledger().grant(&of, recounted.epoch, 80, 80, life).await.unwrap();
+    world.ledger().give_back(&of, before.epoch, 60).await.unwrap();
     let after = world.broadcast("terms").await;
     assert_eq!((after.remaining, after.granted), (20, 80), "sixty permits more than there are users");
 }

@@ -189,3 +189,23 @@ async fn events_about_a_chunk_that_the_ledger_forgot_end_the_broadcast() {
     assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping);
     assert!(broadcast.audit_trail.last().unwrap().reason.contains("restored"), "{:?}", broadcast.audit_trail);
 }
+
+/// Messages outlived a restore, and their broadcast was registered anew, with an audience that has moved. No
+/// attacker is needed for them to name the wrong people.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_outlived_a_restore_mail_nobody_of_the_new_registration() {
+    let world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    let backup = world.cloud.back_up("ledger").unwrap();
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+    world.cloud.restore("ledger", &backup, false).unwrap();
+    world.ledger().open_epoch(&world.queue("chunks").await, &actor(), "restored").await.unwrap();
+    world.users.execute("UPDATE users SET email = 'moved-' || email").await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    let buried = world.dead_letters("chunks").await;
+    assert_eq!(buried.len(), 2);
+    assert!(buried.iter().all(|(_, reason)| reason.contains("outlived a restore")), "{buried:?}");
+}

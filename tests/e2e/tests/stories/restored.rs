@@ -1,0 +1,127 @@
+//! A ledger that goes back in time under services that run: they find it out, and nothing of an earlier
+//! registration is sent.
+
+use std::time::Duration;
+
+use issei_aws::Queue;
+use issei_ledger::{BroadcastState, LedgerError, OnCall};
+use issei_schema::Actor;
+use issei_sim::{Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, judge};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+fn actor() -> Actor {
+    "an operator".parse().unwrap()
+}
+
+/// Waits for what others bring about.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..1_200 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not so after a minute: {what}");
+}
+
+async fn is_found_restored(world: &World, mirror: &Queue) -> bool {
+    matches!(world.ledger().check_whole(mirror).await, Err(LedgerError::Restored { .. }))
+}
+
+/// Services start at once, and what the first writes into the mirror lands last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_tags_late_takes_nothing_from_the_mirror() {
+    let world = World::new(WorldOptions { users: 5, ..WorldOptions::default() }).await;
+    let (mirror, stop) = (world.queue("chunks").await, CancellationToken::new());
+    world.cloud.inject(Rule::every("TagQueue", Fault::LateMs(4_000)).times(1));
+    let mut hanging = world.cloud.hanging();
+    let first = tokio::spawn(world.consumer().await.run(stop.clone()));
+    hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
+    let backup = world.cloud.back_up("ledger").unwrap();
+    let others = world.start(&stop).await;
+    until("three more have started", async || world.ledger().heartbeats(world.now()).await.unwrap().len() == 3).await;
+    // The tag of the first start lands when all others are there.
+    let landed = || mirror.tags();
+    until("the first tag has landed", async || landed().await.unwrap().values().any(|mark| mark == "1.1")).await;
+    first.abort();
+    stop.cancel();
+    others.join_all().await;
+    world.cloud.restore("ledger", &backup, false).unwrap();
+    assert!(is_found_restored(&world, &mirror).await, "{:?}", mirror.tags().await);
+}
+
+/// Restored to a moment after the last start of all, which no count of starts can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_finds_its_own_heartbeat_gone_tells_everybody() {
+    let world = World::new(WorldOptions { users: 5, ..WorldOptions::default() }).await;
+    let (mirror, stop) = (world.queue("chunks").await, CancellationToken::new());
+    let run = world.consumer().await.incarnation().clone();
+    let mut service = OnCall::new(world.ledger(), mirror.clone(), run);
+    service.call(&stop, async |_, _| ()).await.unwrap();
+    let backup = world.cloud.back_up("ledger").unwrap();
+    service.call(&stop, async |_, _| ()).await.unwrap();
+    world.cloud.restore("ledger", &backup, false).unwrap();
+    assert!(world.ledger().check_whole(&mirror).await.is_ok(), "nothing else tells");
+    for _ in 0..2 {
+        let done = service.call(&stop, async |_, _| ()).await;
+        assert!(matches!(done, Err(LedgerError::Restored { .. })), "{done:?}");
+    }
+    assert!(is_found_restored(&world, &mirror).await);
+    let mut another = OnCall::new(world.ledger(), mirror.clone(), world.consumer().await.incarnation().clone());
+    assert!(matches!(another.call(&stop, async |_, _| ()).await, Err(LedgerError::Restored { .. })));
+    // An operator opens a new epoch, in which both work again.
+    world.ledger().open_epoch(&mirror, &actor(), "restored").await.unwrap();
+    for service in [&mut service, &mut another] {
+        assert_eq!(service.call(&stop, async |epoch, _| epoch.epoch).await.unwrap(), 2);
+        service.call(&stop, async |_, _| ()).await.unwrap();
+    }
+}
+
+/// The same under a service that runs all the time: found by the next beat, within ten seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_in_place_is_found_by_the_services_that_run() {
+    let world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    let (mirror, stop) = (world.queue("chunks").await, CancellationToken::new());
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+    let backup = world.cloud.back_up("ledger").unwrap();
+    let seen = async || world.ledger().heartbeats(world.now()).await.unwrap().iter().map(|run| run.seen_at).max();
+    let before = seen().await;
+    until("the consumer has beaten again", async || seen().await > before).await;
+    world.cloud.restore("ledger", &backup, false).unwrap();
+    until("the restore is found", async || is_found_restored(&world, &mirror).await).await;
+    stop.cancel();
+    consumer.await.unwrap();
+}
+
+/// The ledger is restored to before the registration, a new epoch is opened, and the same id is registered
+/// anew with other words, all while a consumer runs that knows the old ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_lives_through_a_restore_sends_the_new_words() {
+    let world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    let (mirror, stop) = (world.queue("chunks").await, CancellationToken::new());
+    let backup = world.cloud.back_up("ledger").unwrap();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    let of = |subject: &str| command("terms", |body| body["content"]["inline"]["subject"] = json!(subject));
+    world.post_command(&of("Old words")).await;
+    world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Complete).await;
+    let old = world.ledger().broadcast(&"terms".parse().unwrap()).await.unwrap().registration();
+    world.cloud.restore("ledger", &backup, false).unwrap();
+    world.ledger().open_epoch(&mirror, &actor(), "restored").await.unwrap();
+    world.post_command(&of("New words")).await;
+    world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Complete).await;
+    // What the old registration still had in hand is worth nothing under the new one.
+    let broadcast = world.broadcast("terms").await;
+    assert_ne!(broadcast.registration(), old);
+    world.ledger().give_back(&old, broadcast.epoch, 5).await.unwrap();
+    assert_eq!((world.broadcast("terms").await.granted, world.broadcast("terms").await.remaining), (20, 0));
+    stop.cancel();
+    consumer.await.unwrap();
+    let mails = world.cloud.mails().unwrap();
+    let with = |subject: &str| mails.iter().filter(|mail| mail.subject == subject).count();
+    assert_eq!((with("Old words"), with("New words"), mails.len()), (20, 20, 40));
+    assert_eq!(judge(&world.cloud, "terms").total(), 40);
+}
