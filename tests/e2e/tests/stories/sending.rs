@@ -164,8 +164,8 @@ async fn what_is_refused_for_the_senders_sake_is_charged_to_nobody_however_small
         (12, 12, None, "@", format!("MESSAGE_REJECTED: {UNVERIFIED}")),
         (12, 12, None, "@", "INVALID_PARAMETER: something that nobody knows".to_owned()),
         // The last of 51, after the others were accepted.
-        (51, 50, None, "user000051", format!("CALL_REJECTED: {UNVERIFIED}")),
-        (51, 50, None, "user000051", "BAD_REQUEST: something that nobody knows".to_owned()),
+        (51, 50, None, "user000009", format!("CALL_REJECTED: {UNVERIFIED}")),
+        (51, 50, None, "user000009", "BAD_REQUEST: something that nobody knows".to_owned()),
         // A canary of one.
         (12, 5, Some(1), "@", format!("MESSAGE_REJECTED: {UNVERIFIED}")),
         (12, 5, Some(1), "@", "BAD_REQUEST: something that nobody knows".to_owned()),
