@@ -68,6 +68,9 @@ fn loader(http: SharedHttpClient) -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .app_name(app_name())
+        // A machine whose clock is wrong is refused by AWS rather than corrected by the SDK: what is read
+        // from two machines' wall clocks counts on it.
+        .disable_clock_skew_correction(true)
         // Bodies are small, and every call has a timeout of its own.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }

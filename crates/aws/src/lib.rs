@@ -9,10 +9,12 @@ mod batch;
 mod clients;
 mod evidence;
 mod queue;
+mod signing;
 mod timing;
 
 pub use backoff::Backoff;
 pub use clients::{Clients, connect, connect_to};
 pub use evidence::{chain, never_left};
 pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENT_AT};
+pub use signing::{AnsweredAt, signed_at};
 pub use timing::{Timing, TimingError};

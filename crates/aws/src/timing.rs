@@ -69,6 +69,13 @@ impl Timing {
         self.permit_life + self.send
     }
 
+    /// How long after its grant a permit leads to nothing any more, whatever befell whoever holds it: a send
+    /// is signed with the moment of the grant, as AWS's answer told it within a ledger call's time.
+    #[must_use]
+    pub fn refused_after(&self) -> Duration {
+        self.ledger + self.request_lifetime.max(self.permit_life + self.send)
+    }
+
     /// How long after the last grant every claim's lease is over, and every request made under one
     /// either accepted or refused: a claim is made within its permit's life.
     #[must_use]
@@ -84,10 +91,10 @@ impl Timing {
     }
 
     /// How long the budget must have been still before it may be recounted: every permit has then
-    /// expired, and no claim made under one can still arrive.
+    /// expired, no claim made under one can still arrive, and what a paused machine sends is refused.
     #[must_use]
     pub fn recount_after(&self) -> Duration {
-        self.permit_life + self.ledger
+        self.refused_after().max(self.permit_life + self.ledger)
     }
 }
 

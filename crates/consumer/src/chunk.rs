@@ -188,8 +188,9 @@ impl Consumer {
         self.permits.give_back(under.registration, under.epoch, retryable as u64).await;
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
         let at_least = Duration::from_secs(1);
-        if sent.slow_down {
-            // A busy provider is no fault of the message, however often it meets with one.
+        if sent.slow_down || sent.stale {
+            // A busy provider, or a paused machine, is no fault of the message, however often it meets with one. And
+            // after a pause the message may be gone: somebody may have read the claim as in doubt.
             return After::PutBack(backoff.delay_after(under.attempt).max(at_least));
         }
         After::Hide(backoff.delay_after(delivery.message.receives).max(at_least))

@@ -51,13 +51,16 @@ pub(crate) struct Verdict {
     pub(crate) pause: Option<String>,
     /// The call as a whole was refused for the sake of some entry.
     pub(crate) split: bool,
+    /// The permit is so old that AWS refuses what is signed with its moment: this machine was paused, and
+    /// did not see it.
+    pub(crate) stale: bool,
     /// For the log.
     pub(crate) error: Option<String>,
 }
 
 impl Verdict {
     fn all(entries: usize, said: Said, error: String) -> Self {
-        Self { entries: vec![said; entries], slow_down: false, pause: None, split: false, error: Some(error) }
+        Self { entries: vec![said; entries], slow_down: false, pause: None, split: false, stale: false, error: Some(error) }
     }
 
     /// Says whether at least one entry was accepted.
@@ -148,6 +151,13 @@ fn refused_call(error: &SendBulkEmailError, entries: usize, text: String) -> Ver
         | SendBulkEmailError::NotFoundException(_)
         | SendBulkEmailError::SendingPausedException(_) => Verdict { pause: Some(text.clone()), ..refused(Said::Retryable) },
         other => match other.code() {
+            // Its words are in the SigV4 guide, "Troubleshoot signed requests"; the code alone may be about the key.
+            Some("RequestExpired" | "RequestTimeTooSkewed") => Verdict { stale: true, ..refused(Said::Retryable) },
+            Some("InvalidSignatureException" | "SignatureDoesNotMatch")
+                if other.message().is_some_and(|message| message.contains("Signature expired")) =>
+            {
+                Verdict { stale: true, ..refused(Said::Retryable) }
+            }
             Some("ThrottlingException" | "Throttling") => Verdict { slow_down: true, ..refused(Said::Retryable) },
             // Refused at the door, before SES saw the message (IAM user guide, "Common errors").
             Some(

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use issei_aws::Timing;
-use issei_clock::{Clock, Dice, Instant};
+use issei_clock::{Clock, Dice, Instant, Reading};
 use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Permit, Registration};
 use issei_schema::BroadcastId;
 
@@ -40,7 +40,7 @@ struct Pool {
 }
 
 impl Pool {
-    fn take(&mut self, recipients: u64, now: Instant) -> Option<Permit> {
+    fn take(&mut self, recipients: u64, now: Reading) -> Option<Permit> {
         let permit = self.block.as_mut()?.take(recipients, now)?;
         self.taken += recipients;
         Some(permit)
@@ -89,7 +89,7 @@ impl Permits {
         let mut pause = ASK_AGAIN;
         loop {
             let now = self.clock.now();
-            if let Some(permit) = pool.take(recipients, now) {
+            if let Some(permit) = pool.take(recipients, self.clock.reading()) {
                 return Ok(Permission::Permit(permit));
             }
             if let Some(block) = pool.block.take() {
@@ -173,7 +173,7 @@ impl Permits {
             let Ok(mut pool) = pool.try_lock() else { continue };
             let is_idle = pool.taken_before == pool.taken;
             pool.taken_before = pool.taken;
-            let now = self.clock.now();
+            let now = self.clock.reading();
             let of = pool.of.clone();
             if let Some((of, block)) = of.zip(pool.block.take_if(|block| is_idle || block.is_over(now))) {
                 self.return_unused(&of, block).await;

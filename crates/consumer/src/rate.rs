@@ -80,7 +80,7 @@ impl Rate {
             let now = self.clock.now();
             let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(not_before) = not_before.filter(|not_before| *not_before > now) {
-                tokio::time::sleep_until(not_before).await;
+                tokio::time::sleep(not_before.saturating_duration_since(now)).await;
                 continue;
             }
             if let Some(slot) = state.slot.filter(|slot| state.spent + recipients <= slot.recipients) {
@@ -93,7 +93,7 @@ impl Rate {
                         quota.left_today = quota.left_today.saturating_sub(recipients);
                     }
                     if at.saturating_duration_since(now) > TICK {
-                        tokio::time::sleep_until(at).await;
+                        tokio::time::sleep(at.saturating_duration_since(now)).await;
                     }
                     return Ok(Turn::Now { rate: quota.rate });
                 }

@@ -1,7 +1,8 @@
 //! The send: one provider request for each recipient, under a claim and a permit.
 
 use aws_sdk_sesv2::types::BulkEmailEntry;
-use issei_clock::Instant;
+use issei_aws::signed_at;
+use issei_clock::Reading;
 use issei_ledger::{Chunk, Claim, Outcome, Permit};
 use issei_schema::{BroadcastId, ChunkMessage};
 use tracing::Instrument;
@@ -15,6 +16,8 @@ use crate::service::Consumer;
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) slow_down: bool,
+    /// The permit was too old for AWS.
+    pub(crate) stale: bool,
     pub(crate) pause: Option<String>,
     /// The provider was asked, it was not too busy, and it accepted nobody.
     pub(crate) in_vain: bool,
@@ -43,7 +46,7 @@ impl Consumer {
         let (mut accepts_anybody, all) = (false, ready.entries.len());
         let mut waiting = vec![ready.entries];
         while let Some(entries) = waiting.pop() {
-            let now = self.clock.now();
+            let now = self.clock.reading();
             // A send that begins now must be over within the lease: afterwards others read the
             // claim as in doubt, and they must be right to.
             if !permit.is_valid(now) || !self.fits_lease(claim, now) || sent.pause.is_some() {
@@ -51,7 +54,7 @@ impl Consumer {
                 entries.iter().for_each(|(at, _)| claim.settle(*at, Outcome::Retryable, None));
                 continue;
             }
-            let verdict = self.send_once(letter, &entries).await;
+            let verdict = self.send_once(&permit, letter, &entries).await;
             self.log(&verdict, &entries);
             if verdict.split && entries.len() > 1 {
                 let mut first = entries;
@@ -60,8 +63,9 @@ impl Consumer {
                 continue;
             }
             sent.slow_down |= verdict.slow_down;
+            sent.stale |= verdict.stale;
             accepts_anybody |= verdict.accepts_anybody();
-            sent.in_vain &= !verdict.slow_down && !verdict.accepts_anybody();
+            sent.in_vain &= !verdict.slow_down && !verdict.stale && !verdict.accepts_anybody();
             for ((at, _), said) in entries.iter().zip(verdict.entries) {
                 match said {
                     Said::Refused(refusal) => refused.push((*at, refusal)),
@@ -118,12 +122,16 @@ impl Consumer {
         }
     }
 
-    fn fits_lease(&self, claim: &Claim, now: Instant) -> bool {
-        now + self.options.timing.send < claim.lease_ends()
+    fn fits_lease(&self, claim: &Claim, now: Reading) -> bool {
+        self.options.timing.send < claim.lease().left(now)
     }
 
     /// The one place in issei that asks the provider to send anything.
-    async fn send_once(&self, letter: &Letter, entries: &[(usize, BulkEmailEntry)]) -> Verdict {
+    ///
+    /// It is signed with the moment of the permit, so that AWS refuses what is sent long after it, though
+    /// this process knows nothing of the time between: a machine may be paused anywhere, and with it all
+    /// of its clocks.
+    async fn send_once(&self, permit: &Permit, letter: &Letter, entries: &[(usize, BulkEmailEntry)]) -> Verdict {
         let request = self
             .ses
             .send_bulk_email()
@@ -133,6 +141,7 @@ impl Consumer {
             .configuration_set_name(&self.options.configuration_set)
             .set_bulk_email_entries(Some(entries.iter().map(|(_, entry)| entry.clone()).collect()));
         let span = tracing::info_span!("send", recipients = entries.len());
+        let request = request.customize().config_override(signed_at(permit.granted_at()));
         classify(request.send().instrument(span).await, entries.len())
     }
 

@@ -128,15 +128,15 @@ impl Consumer {
         let (decide, decided) = mpsc::channel(64);
         let consumer = self.clone();
         let mut aside = JoinSet::new();
-        aside.spawn(async move { after::carry_out(&consumer.queue, decided).await });
+        aside.spawn(self.clock.clone().awake(async move { after::carry_out(&consumer.queue, decided).await }));
         let consumer = self.clone();
-        let telling = aside.spawn(async move {
+        let telling = aside.spawn(self.clock.clone().awake(async move {
             loop {
                 tokio::time::sleep(TELL_EVERY).await;
                 consumer.telling.tell().await;
                 consumer.permits.return_idle().await;
             }
-        });
+        }));
         self.receive(&shutdown, decide).await;
         telling.abort();
         // The last deletions go out before the end.
@@ -189,11 +189,11 @@ impl Consumer {
         for delivery in deliveries {
             let Some(place) = room.split(1) else { return };
             let (consumer, decide, shutdown) = (self.clone(), decide.clone(), shutdown.clone());
-            work.spawn(async move {
+            work.spawn(self.clock.clone().awake(async move {
                 let after = consumer.handle_in_time(&delivery, &shutdown).await;
                 let _ = decide.send((delivery.message, after)).await;
                 drop(place);
-            });
+            }));
         }
     }
 

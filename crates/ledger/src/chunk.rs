@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use issei_clock::Instant;
+use issei_aws::AnsweredAt;
+use issei_clock::Deadline;
 use issei_schema::{BroadcastId, ChunkMessage, MessageKey};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::item::{Item, Key, n, read, s};
@@ -61,7 +62,10 @@ pub struct Claim {
     owner: String,
     outcomes: Outcomes,
     message_ids: Vec<String>,
-    lease_ends: Instant,
+    lease: Deadline,
+    life: Duration,
+    /// When AWS answered the claim, by its own clock.
+    answered_at: Option<Timestamp>,
 }
 
 /// What became of a try at claiming.
@@ -224,10 +228,10 @@ impl Claim {
         self.outcomes.positions(Outcome::Open)
     }
 
-    /// When the lease is over, on this process's monotonic clock. Nothing may be sent after it.
+    /// The end of the lease. Nothing may be sent after it.
     #[must_use]
-    pub fn lease_ends(&self) -> Instant {
-        self.lease_ends
+    pub fn lease(&self) -> Deadline {
+        self.lease
     }
 
     /// Records what became of one recipient.
@@ -246,6 +250,13 @@ impl Claim {
         let mut outcomes = self.outcomes.reopened();
         late.into_iter().for_each(|at| outcomes.settle(at, Outcome::InDoubt));
         self.outcomes = outcomes;
+    }
+
+    /// Says whether the lease was over when AWS answered at `now`, by its own clock. That tells where every
+    /// clock of this machine was held for a while.
+    fn was_over(&self, now: Option<Timestamp>) -> bool {
+        let passed = now.zip(self.answered_at).and_then(|(now, then)| Duration::try_from(now.duration_since(then)).ok());
+        passed.is_some_and(|passed| passed >= self.life)
     }
 }
 
@@ -290,10 +301,9 @@ impl Ledger {
             _ => return Ok(Claimed::Refused(seen.clone())),
         };
         // Both ends of the lease are taken before the write, so that ours is never the later one.
-        let lease_ends = self.clock.now() + lease;
-        let claimed_at = self.clock.wall();
-        let lease_until =
-            claimed_at.saturating_add(SignedDuration::try_from(lease).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
+        let asked = self.clock.reading();
+        let (deadline, answered) = (Deadline::after(asked, lease), AnsweredAt::default());
+        let (claimed_at, lease_until) = (asked.wall(), deadline.wall());
         let item_key = Key::chunk(id, seq);
         let sealed = Sealed {
             id,
@@ -338,13 +348,14 @@ impl Ledger {
             let mut message_ids: Vec<String> = message_ids.split_whitespace().map(str::to_owned).collect();
             message_ids.resize(outcomes.len(), "-".to_owned());
             let (id, page, outcomes) = (id.clone(), message.page, outcomes.clone());
-            Claimed::Ours(Claim { id, seq, page, attempt, key, owner, outcomes, message_ids, lease_ends })
+            let answered_at = answered.get();
+            Claimed::Ours(Claim { id, seq, page, attempt, key, owner, outcomes, message_ids, lease: deadline, life: lease, answered_at })
         };
         // A claim whose answer is lost may stand, and would read as in doubt though nothing was sent.
         // Whoever asked knows that nothing was, so it asks again under the same token while the
         // lease lasts: what comes of it is either ours or somebody else's.
         loop {
-            let Err(error) = request.clone().send().await else { return Ok(ours(owner)) };
+            let Err(error) = request.clone().customize().interceptor(answered.clone()).send().await else { return Ok(ours(owner)) };
             match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                     let item = self.refused_by(failed.item.clone(), item_key).await?;
@@ -352,7 +363,7 @@ impl Ledger {
                     let token = item.as_ref().and_then(|item| item.get("owner_token")).and_then(|token| token.as_s().ok());
                     return if token == Some(&owner) { Ok(ours(owner)) } else { Ok(Claimed::Refused(Chunk::read(item)?)) };
                 }
-                _ if self.clock.now() >= lease_ends => return Err(LedgerError::call("UpdateItem")(error)),
+                _ if deadline.is_over(self.clock.reading()) => return Err(LedgerError::call("UpdateItem")(error)),
                 _ => tokio::time::sleep(CLAIM_AGAIN).await,
             }
         }
@@ -360,9 +371,28 @@ impl Ledger {
 
     /// Writes down what became of a claim. Safe to repeat until it succeeds.
     pub async fn confirm(&self, claim: &mut Claim) -> Result<Confirmed, LedgerError> {
-        if self.clock.now() >= claim.lease_ends {
+        if claim.lease.is_over(self.clock.reading()) {
             claim.retryable_is_in_doubt();
         }
+        let answered = AnsweredAt::default();
+        let written = match self.write_confirmation(claim, "claimed", &answered).await? {
+            Confirmed::Written(outcomes) => outcomes,
+            other @ Confirmed::NotOurs(_) => return Ok(other),
+        };
+        if claim.was_over(answered.get()) {
+            claim.retryable_is_in_doubt();
+        }
+        if written.count(Outcome::Retryable) == 0 || claim.outcomes.count(Outcome::Retryable) > 0 {
+            return Ok(Confirmed::Written(written));
+        }
+        // The answer tells that it came too late. Where somebody has claimed it again meanwhile, those who
+        // were called retryable are that one's.
+        self.write_confirmation(claim, "confirmed", &answered).await?;
+        Ok(Confirmed::Written(claim.outcomes.clone()))
+    }
+
+    /// The confirmation, of a chunk that stands in this state under the claim's token.
+    async fn write_confirmation(&self, claim: &Claim, state: &str, answered: &AnsweredAt) -> Result<Confirmed, LedgerError> {
         let key = Key::chunk(&claim.id, claim.seq);
         let message_ids = claim.message_ids.join(" ");
         let sealed = Sealed {
@@ -382,17 +412,17 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(key.clone().into_item()))
             .update_expression(format!("SET chunk_state = :confirmed, outcomes = :outcomes, message_ids = :ids{set_seal}"))
-            .condition_expression("owner_token = :owner AND chunk_state = :claimed")
+            .condition_expression("owner_token = :owner AND chunk_state = :state")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":confirmed", s("confirmed"))
-            .expression_attribute_values(":claimed", s("claimed"))
+            .expression_attribute_values(":state", s(state))
             .expression_attribute_values(":owner", s(&claim.owner))
             .expression_attribute_values(":outcomes", s(claim.outcomes.clone()))
             .expression_attribute_values(":ids", s(&message_ids));
         if let Some(seal) = seal {
             request = request.expression_attribute_values(":seal", seal);
         }
-        match request.send().await {
+        match request.customize().interceptor(answered.clone()).send().await {
             Ok(_) => Ok(Confirmed::Written(claim.outcomes.clone())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use issei_clock::Instant;
+use issei_aws::AnsweredAt;
+use issei_clock::{Deadline, Reading};
+use jiff::Timestamp;
 
 use crate::item::{Key, n, read, s};
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
@@ -20,14 +22,22 @@ use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
 pub struct Permit {
     epoch: u64,
     recipients: u64,
-    expires: Instant,
+    expires: Deadline,
+    granted_at: Timestamp,
 }
 
 impl Permit {
     /// Says whether a send may still begin.
     #[must_use]
-    pub fn is_valid(&self, now: Instant) -> bool {
-        now < self.expires
+    pub fn is_valid(&self, now: Reading) -> bool {
+        !self.expires.is_over(now)
+    }
+
+    /// When it was granted, by AWS's own clock: a send under it is signed with that moment, and refused by
+    /// AWS once that is long ago.
+    #[must_use]
+    pub fn granted_at(&self) -> Timestamp {
+        self.granted_at
     }
 
     /// The epoch in which it was granted, and in which alone it can be given back.
@@ -42,19 +52,20 @@ impl Permit {
 pub struct Block {
     epoch: u64,
     left: u64,
-    expires: Instant,
+    expires: Deadline,
+    granted_at: Timestamp,
     /// What the broadcast had left after this grant, as the ledger said.
     remaining: u64,
 }
 
 impl Block {
     /// Cuts off a permit; nothing where too few are left or the block has expired.
-    pub fn take(&mut self, recipients: u64, now: Instant) -> Option<Permit> {
-        if now >= self.expires || self.left < recipients {
+    pub fn take(&mut self, recipients: u64, now: Reading) -> Option<Permit> {
+        if self.expires.is_over(now) || self.left < recipients {
             return None;
         }
         self.left -= recipients;
-        Some(Permit { epoch: self.epoch, recipients, expires: self.expires })
+        Some(Permit { epoch: self.epoch, recipients, expires: self.expires, granted_at: self.granted_at })
     }
 
     /// Takes back a permit that was not used. One from another block is lost, and comes back with
@@ -79,8 +90,8 @@ impl Block {
 
     /// Says whether the block has expired.
     #[must_use]
-    pub fn is_over(&self, now: Instant) -> bool {
-        now >= self.expires
+    pub fn is_over(&self, now: Reading) -> bool {
+        self.expires.is_over(now)
     }
 }
 
@@ -99,7 +110,8 @@ impl Ledger {
         let mut wanted = most.max(least);
         loop {
             // Life is counted from before the request, so that no answer's delay lengthens it.
-            let expires = self.clock.now() + life;
+            let asked = self.clock.reading();
+            let answered = AnsweredAt::default();
             let mut request = self
                 .db
                 .update_item()
@@ -116,11 +128,15 @@ impl Ledger {
             for (name, value) in of.values() {
                 request = request.expression_attribute_values(name, value);
             }
-            match request.send().await {
+            match request.customize().interceptor(answered.clone()).send().await {
                 Ok(answer) => {
                     let remaining =
                         answer.attributes.as_ref().and_then(|item| item.get("remaining")?.as_n().ok()?.parse().ok()).unwrap_or(0);
-                    return Ok(Granted::Block(Block { epoch, left: wanted, expires, remaining }));
+                    // By the local clock where the answer has no date. Then a wrong clock can make the signature
+                    // look younger, by no more than AWS lets clocks differ.
+                    let granted_at = answered.get().unwrap_or_else(|| asked.wall());
+                    let expires = Deadline::after(asked, life);
+                    return Ok(Granted::Block(Block { epoch, left: wanted, expires, granted_at, remaining }));
                 }
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {

@@ -14,6 +14,9 @@ pub struct Account {
     pub max_24_hour_send: f64,
     /// The event source mapping that Lambda tells of every queue, as its API has it.
     pub event_source: Option<serde_json::Value>,
+    /// SES refuses sends that were signed longer ago than this, or that much later than now, in seconds; none
+    /// means that it does not look. AWS's own bound is five minutes.
+    pub signature_lifetime_s: Option<u32>,
     /// SES takes verified addresses only.
     pub sandbox: bool,
     /// Refuse what goes over the rate within a second, entry by entry.
@@ -40,6 +43,7 @@ impl Default for Account {
             max_send_rate: 100_000.0,
             max_24_hour_send: 10_000_000.0,
             event_source: None,
+            signature_lifetime_s: None,
             sandbox: false,
             enforce_rate: false,
             entry_rules: Vec::new(),

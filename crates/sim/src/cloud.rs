@@ -8,6 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use issei_clock::{Clock, Dice, Instant};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
@@ -84,6 +88,8 @@ struct Call {
     path: String,
     base: String,
     body: Value,
+    /// When it was signed, as its caller says.
+    signed_at: Option<Timestamp>,
 }
 
 impl Call {
@@ -116,6 +122,7 @@ impl Call {
             path: request.uri().path().to_owned(),
             base: format!("http://{}", host.unwrap_or("localhost")),
             body,
+            signed_at: signed_at(request),
         })
     }
 }
@@ -271,14 +278,33 @@ impl Cloud {
         self.last_send.lock().unwrap_or_else(PoisonError::into_inner).get(broadcast).copied()
     }
 
+    /// When the provider accepted a recipient last, on the simulation's monotonic clock.
+    #[must_use]
+    pub fn last_accepted_at(&self) -> Option<Instant> {
+        self.state().ses.last_accepted
+    }
+
     /// The most recipients that the provider accepted within any one second.
     #[must_use]
     pub fn peak_in_a_second(&self) -> u64 {
         self.state().ses.peak_in_a_second
     }
 
-    /// Takes one call.
+    /// Takes one call. Every answer tells the moment at which it was made, by AWS's own clock.
     pub(crate) async fn handle(self: &Arc<Self>, request: Request<Bytes>) -> Answer {
+        match self.answer(request).await {
+            Answer::Response(mut response) => {
+                let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock.wall()).ok();
+                if let Some(date) = date.and_then(|date| date.parse().ok()) {
+                    response.headers_mut().insert(http::header::DATE, date);
+                }
+                Answer::Response(response)
+            }
+            other => other,
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, request: Request<Bytes>) -> Answer {
         if let Some(identity) = sts::answer(&request) {
             return Answer::Response(identity);
         }
@@ -410,7 +436,7 @@ impl Cloud {
             "sqs" => self.state().sqs(&call.operation, &call.body, &call.base),
             "dynamodb" => self.state().dynamodb(&call.operation, &call.body),
             "lambda" => self.state().lambda(&call.operation),
-            _ => self.state().ses(&call.operation, &call.path, &call.body),
+            _ => self.state().ses(&call.operation, &call.path, &call.body, call.signed_at),
         }
     }
 
@@ -452,6 +478,13 @@ fn tagged(body: &Value) -> &str {
 fn access_key(request: &Request<Bytes>) -> String {
     let header = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     header.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default().to_owned()
+}
+
+/// When a request was signed (AWS general reference, "Signature Version 4").
+fn signed_at(request: &Request<Bytes>) -> Option<Timestamp> {
+    let date = request.headers().get("x-amz-date")?.to_str().ok()?;
+    let date = DateTime::strptime("%Y%m%dT%H%M%SZ", date).ok()?;
+    TimeZone::UTC.to_timestamp(date).ok()
 }
 
 fn injected_error() -> Response<Bytes> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use issei_clock::Instant;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,6 +27,7 @@ pub(crate) struct Ses {
     pub(crate) accepted: u64,
     /// The same by the broadcast's tag.
     pub(crate) accepted_of: BTreeMap<String, u64>,
+    pub(crate) last_accepted: Option<Instant>,
 }
 
 #[derive(Deserialize)]
@@ -146,7 +148,7 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
 }
 
 impl State {
-    pub(crate) fn ses(&mut self, operation: &str, path: &str, body: &Value) -> Result<Value, ApiError> {
+    pub(crate) fn ses(&mut self, operation: &str, path: &str, body: &Value, signed_at: Option<Timestamp>) -> Result<Value, ApiError> {
         match operation {
             "GetAccount" => Ok(json!({
                 "ProductionAccessEnabled": !self.account.sandbox,
@@ -190,6 +192,7 @@ impl State {
                 Ok(json!({}))
             }
             "SendBulkEmail" => {
+                self.check_age(signed_at)?;
                 let bulk = Bulk::deserialize(body).map_err(|error| bad(error.to_string()))?;
                 self.store.begin()?;
                 let result = self.send_bulk(&bulk);
@@ -198,6 +201,20 @@ impl State {
             }
             other => Err(ApiError::not_simulated(other)),
         }
+    }
+
+    /// As AWS does before a service sees the request (IAM user guide, "Elements of an AWS API request
+    /// signature").
+    fn check_age(&self, signed_at: Option<Timestamp>) -> Result<(), ApiError> {
+        let (Some(lifetime_s), Some(signed_at)) = (self.account.signature_lifetime_s, signed_at) else { return Ok(()) };
+        let (now, lifetime) = (self.clock.wall(), SignedDuration::from_secs(lifetime_s.into()));
+        let age = now.duration_since(signed_at);
+        let words = match () {
+            () if age > lifetime => format!("Signature expired: {signed_at} is now earlier than {now} less {lifetime_s} s"),
+            () if age < -lifetime => format!("Signature not yet current: {signed_at} is still later than {now} and {lifetime_s} s"),
+            () => return Ok(()),
+        };
+        Err(ApiError::new("InvalidSignatureException", words).status(StatusCode::FORBIDDEN))
     }
 
     /// Whether a configuration set may send.
@@ -330,6 +347,7 @@ impl State {
         }
         self.ses.in_last_second += 1;
         self.ses.accepted += 1;
+        self.ses.last_accepted = Some(now);
         self.ses.peak_in_a_second = self.ses.peak_in_a_second.max(self.ses.in_last_second);
     }
 
