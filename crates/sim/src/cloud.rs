@@ -278,10 +278,10 @@ impl Cloud {
         self.last_send.lock().unwrap_or_else(PoisonError::into_inner).get(broadcast).copied()
     }
 
-    /// When the provider accepted a recipient last, on the simulation's monotonic clock.
+    /// When the provider accepted a recipient of a broadcast last, on the simulation's monotonic clock.
     #[must_use]
-    pub fn last_accepted_at(&self) -> Option<Instant> {
-        self.state().ses.last_accepted
+    pub fn last_accepted_of(&self, broadcast: &str) -> Option<Instant> {
+        self.state().ses.last_accepted_of.get(broadcast).copied()
     }
 
     /// The most recipients that the provider accepted within any one second.

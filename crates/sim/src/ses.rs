@@ -27,7 +27,7 @@ pub(crate) struct Ses {
     pub(crate) accepted: u64,
     /// The same by the broadcast's tag.
     pub(crate) accepted_of: BTreeMap<String, u64>,
-    pub(crate) last_accepted: Option<Instant>,
+    pub(crate) last_accepted_of: BTreeMap<String, Instant>,
 }
 
 #[derive(Deserialize)]
@@ -300,6 +300,7 @@ impl State {
         self.record(entry, refused.is_none())?;
         if refused.is_none() {
             *self.ses.accepted_of.entry(tagged(entry).to_owned()).or_default() += 1;
+            self.ses.last_accepted_of.insert(tagged(entry).to_owned(), self.clock.now());
         }
         if let Some((status, words)) = refused {
             return Ok(json!({ "Status": status, "Error": words }));
@@ -347,7 +348,6 @@ impl State {
         }
         self.ses.in_last_second += 1;
         self.ses.accepted += 1;
-        self.ses.last_accepted = Some(now);
         self.ses.peak_in_a_second = self.ses.peak_in_a_second.max(self.ses.in_last_second);
     }
 

@@ -73,6 +73,16 @@ impl World {
                 self.users.put(user, Some(&format!("moved{user}@example.com")));
                 Ok(())
             }
+            Deed::Suspend { service, held, lasting } => {
+                self.suspend(service, held, lasting);
+                Ok(())
+            }
+            Deed::StepWall { service, by } => {
+                if let Some(clock) = self.clocks.get(&service) {
+                    clock.step_wall(by);
+                }
+                Ok(())
+            }
         };
     }
 

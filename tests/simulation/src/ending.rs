@@ -21,6 +21,7 @@ impl World {
     /// Starts what is due, and checks what must hold at any moment.
     pub(crate) async fn look(&mut self) -> Result<(), Broken> {
         let now = self.clock.now();
+        self.wake(now);
         let due: Vec<usize> = self.down.iter().filter(|(until, _)| *until <= now).map(|(_, service)| *service).collect();
         self.down.retain(|(until, _)| *until > now);
         for service in due {
@@ -36,6 +37,7 @@ impl World {
 
     /// Nothing goes wrong any more, and the operator does what operators do until it is over.
     pub(crate) async fn come_to_an_end(&mut self) -> Result<(), Broken> {
+        self.until_all_are_awake().await;
         let ends = self.clock.now() + PATIENCE;
         let mut moved = self.clock.now();
         let (mut before, mut repaired) = (None, moved);
@@ -118,7 +120,7 @@ impl World {
         }
         let mut refused = 0;
         for watched in &self.watched {
-            watched.ended(&self.cloud, TIMING.permit_life)?;
+            watched.ended(&self.cloud, &TIMING, self.time_is_seen)?;
             if watched.forgotten_at.is_some() {
                 // The record of the provider is all that there is.
                 judge::nobody_twice(&self.cloud, &watched.id)?;

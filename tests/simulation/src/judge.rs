@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
 use issei_schema::{BroadcastId, InDoubtPolicy};
@@ -60,8 +61,18 @@ pub(crate) fn during(broadcast: &Broadcast, accepted: u64, in_time: bool) -> Res
     Ok(())
 }
 
-/// I4: what is sent after an acknowledged stop.
-pub(crate) fn stopped(stop: &Stopped, accepted: u64, last_send: Option<Instant>, permit_life: Duration) -> Result<(), Broken> {
+/// The provider's record of a broadcast's sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sends {
+    pub(crate) accepted: u64,
+    pub(crate) last_asked: Option<Instant>,
+    pub(crate) last_accepted: Option<Instant>,
+}
+
+/// I4: what is sent after an acknowledged stop. Where a machine may be paused without any clock of its own
+/// that tells, what is asked for late must be refused.
+pub(crate) fn stopped(stop: &Stopped, seen: &Sends, timing: &Timing, time_is_seen: bool) -> Result<(), Broken> {
+    let accepted = seen.accepted;
     let leak = accepted - stop.accepted;
     // Permits behind what is accepted already are used up.
     let outstanding = stop.granted.saturating_sub(stop.accepted);
@@ -72,13 +83,16 @@ pub(crate) fn stopped(stop: &Stopped, accepted: u64, last_send: Option<Instant>,
     if more > bound {
         return broken("I4", format!("{more} were accepted since the stop was asked for, and it said {bound}"));
     }
-    match last_send {
-        Some(last) if last > stop.at + permit_life => broken(
-            "I4",
-            format!("a send began {:?} after the stop, and permits live {permit_life:?}", last.saturating_duration_since(stop.at)),
-        ),
-        _ => Ok(()),
+    let after = |last: Option<Instant>| last.map_or(Duration::ZERO, |last| last.saturating_duration_since(stop.at));
+    let (began, taken) = (after(seen.last_asked), after(seen.last_accepted));
+    let (permit_life, too_old) = (timing.permit_life, timing.refused_after());
+    if time_is_seen && began > permit_life {
+        return broken("I4", format!("a send began {began:?} after the stop, and permits live {permit_life:?}"));
     }
+    if taken > too_old {
+        return broken("I4", format!("something was accepted {taken:?} after the stop, and is to be refused after {too_old:?}"));
+    }
+    Ok(())
 }
 
 /// A certificate finds nothing wrong with a ledger that is over: whatever went wrong on the way, it raises no

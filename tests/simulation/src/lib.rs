@@ -8,6 +8,7 @@ mod deeds;
 mod directed;
 mod ending;
 mod judge;
+mod machines;
 mod matrix;
 mod plan;
 mod run;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_clock::Dice;
+use issei_clock::{Dice, Held};
 use issei_schema::InDoubtPolicy;
 use issei_sim::{Fault, Rule};
 use jiff::SignedDuration;
@@ -42,6 +42,17 @@ pub(crate) enum Deed {
     BackUp,
     Restore {
         as_new: bool,
+    },
+    /// The machine of a service stands still, and with it these of its clocks.
+    Suspend {
+        service: usize,
+        held: Held,
+        lasting: Duration,
+    },
+    /// Somebody sets a service's wall clock.
+    StepWall {
+        service: usize,
+        by: SignedDuration,
     },
 }
 
@@ -94,6 +105,9 @@ pub(crate) struct Plan {
     pub(crate) look_every: Duration,
     /// Nobody helps where nothing moves any more.
     pub(crate) unattended: bool,
+    /// Consumers are called with messages, as functions are, and stand still in between, and with them
+    /// these of their clocks.
+    pub(crate) on_call: Option<Held>,
 }
 
 /// The calls that issei makes while it works. Each can meet with each fault; those that most depends on do so more
@@ -198,6 +212,7 @@ impl Plan {
             close_every: CLOSE_EVERY,
             look_every: LOOK_EVERY,
             unattended: false,
+            on_call: None,
         }
     }
 
@@ -278,6 +293,9 @@ impl Plan {
             }
             _ => {}
         }
+        if dice.chance(0.08) {
+            deeds.extend(time_goes_wrong(&dice, producers + consumers, astray_s, within));
+        }
         deeds.sort_by_key(|(at, _)| *at);
         // Drawn apart, so that the other draws of a seed stay what they were.
         let unmailable = if Dice::seeded(!seed).chance(0.1) { 20 } else { 0 };
@@ -311,6 +329,47 @@ impl Plan {
             close_every: CLOSE_EVERY,
             look_every: LOOK_EVERY,
             unattended: false,
+            on_call: dice.chance(0.03).then(|| held(&dice)),
         }
     }
+
+    /// Whether every machine always has a clock that tells how long it was suspended. Where one has not,
+    /// only the provider's clock is left.
+    pub(crate) fn time_is_seen(&self) -> bool {
+        let held = self.deeds.iter().filter_map(|(_, deed)| if let Deed::Suspend { held, .. } = deed { Some(*held) } else { None });
+        let held: Vec<Held> = held.chain(self.on_call).collect();
+        let is_set_back = self.deeds.iter().any(|(_, deed)| matches!(deed, Deed::StepWall { by, .. } if by.is_negative()));
+        !(held.contains(&Held::Everything) || is_set_back && held.contains(&Held::AllButWall))
+    }
+}
+
+fn held(dice: &Dice) -> Held {
+    match dice.below(3) {
+        0 => Held::Monotonic,
+        1 => Held::AllButWall,
+        _ => Held::Everything,
+    }
+}
+
+/// Machines that are suspended for seconds, minutes and, seldom since they take long to run, hours; and wall
+/// clocks that are set.
+fn time_goes_wrong(dice: &Dice, last: usize, astray_s: i64, within: impl Fn(&Dice) -> Duration) -> Vec<(Duration, Deed)> {
+    let service = |dice: &Dice| usize::try_from(dice.below(last as u64 + 1)).unwrap_or(0);
+    let astray = astray_s.unsigned_abs();
+    let one = |_| {
+        let (at, service) = (within(dice), service(dice));
+        if dice.chance(0.3) {
+            let by = i64::try_from(dice.below(2 * astray + 1)).unwrap_or(0) - astray_s;
+            return (at, Deed::StepWall { service, by: SignedDuration::from_secs(by) });
+        }
+        let most = match dice.below(100) {
+            0 => Duration::from_hours(2),
+            1..=10 => Duration::from_mins(3),
+            _ => Duration::from_secs(15),
+        };
+        // A wall clock that is behind is set right before anybody waits for evidence by it.
+        let most = most.min(Duration::from_secs(astray));
+        (at, Deed::Suspend { service, held: held(dice), lasting: ms(dice, u64::try_from(most.as_millis()).unwrap_or(0)) })
+    };
+    (0..=dice.below(2)).map(one).collect()
 }

@@ -1,15 +1,14 @@
 //! One broadcast, as whoever watches a schedule sees it: what was seen of it, and what must hold of it.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
+use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError};
 use issei_schema::{BroadcastCommand, BroadcastId, InDoubtPolicy};
 use issei_sim::Cloud;
 use serde_json::json;
+use std::collections::BTreeSet;
 
-use crate::judge::{self, Broken, Stopped, broken};
+use crate::judge::{self, Broken, Sends, Stopped, broken};
 use crate::plan::Plan;
 
 /// A broadcast that was asked for, and what was seen of it.
@@ -115,10 +114,15 @@ impl Watched {
     }
 
     /// I4 and I7: what may still be accepted after an end, and when the last send may begin.
-    pub(crate) fn ended(&self, cloud: &Cloud, permit_life: Duration) -> Result<(), Broken> {
-        let (accepted, last_send) = (cloud.accepted_of(self.id.as_str()), cloud.last_send_of(self.id.as_str()));
+    pub(crate) fn ended(&self, cloud: &Cloud, timing: &Timing, time_is_seen: bool) -> Result<(), Broken> {
+        let id = self.id.as_str();
+        let sends =
+            Sends { accepted: cloud.accepted_of(id), last_asked: cloud.last_send_of(id), last_accepted: cloud.last_accepted_of(id) };
+        let accepted = sends.accepted;
+        // What a machine asks for that does not know how long it was paused is refused.
+        let last_send = if time_is_seen { sends.last_asked } else { sends.last_accepted };
         if let Some(stop) = self.stop.filter(|_| self.forgotten_at.is_none()) {
-            judge::stopped(&stop, accepted, last_send, permit_life)?;
+            judge::stopped(&stop, &sends, timing, time_is_seen)?;
         }
         if let Some(before) = self.complete_at.filter(|before| accepted != *before) {
             return broken("I7", format!("{} were accepted after {} was complete", accepted - before, self.id));

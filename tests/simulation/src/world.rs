@@ -10,7 +10,7 @@ use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice, Instant};
 use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
-use issei_ledger::{Incarnation, Ledger, ServiceKind};
+use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
 use issei_schema::{Actor, AddressHash, ChunkVersion, Traces};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::machines::called;
 use crate::plan::Plan;
 use crate::watched::Watched;
 
@@ -56,6 +57,12 @@ pub(crate) struct World {
     pub(crate) backup: Option<Backup>,
     /// A restored ledger waits for an operator to take it into use.
     pub(crate) epoch_due: bool,
+    /// The clock of each service's machine.
+    pub(crate) clocks: BTreeMap<usize, Clock>,
+    /// Those whose machine is suspended, until when.
+    pub(crate) asleep: Vec<(Instant, usize)>,
+    /// Every machine always has a clock that tells how long it was suspended.
+    pub(crate) time_is_seen: bool,
 }
 
 pub(crate) fn actor(name: &str) -> anyhow::Result<Actor> {
@@ -85,6 +92,7 @@ impl World {
             deliveries: plan.deliveries,
             redelivery: plan.redelivery,
             batch_entry_failure: plan.batch_entry_failure,
+            signature_lifetime_s: u32::try_from(TIMING.request_lifetime.as_secs()).ok(),
             ..Account::default()
         };
         let account = plan.max_send_rate.map_or(account.clone(), |rate| Account { max_send_rate: f64::from(rate), ..account });
@@ -98,6 +106,7 @@ impl World {
         let audiences = [("users".to_owned(), audience)].into();
         let services = (0..=plan.producers + plan.consumers).map(|_| None).collect();
         let dice = Dice::seeded(seed.wrapping_add(1));
+        let time_is_seen = plan.time_is_seen();
         let mut world = Self {
             plan,
             cloud,
@@ -113,6 +122,9 @@ impl World {
             turn: 0,
             backup: None,
             epoch_due: false,
+            clocks: BTreeMap::new(),
+            asleep: Vec::new(),
+            time_is_seen,
         };
         world.set_up().await?;
         Ok(world)
@@ -175,12 +187,14 @@ impl World {
 
     fn incarnation(&self, service: ServiceKind) -> anyhow::Result<Incarnation> {
         let text = |text: &str| text.to_owned();
-        Ok(Incarnation::new(service, actor(service.as_str())?, self.dice.token(), text("0"), text("build"), text("settings")))
+        Ok(Incarnation::new(service, actor(service.as_str())?, self.dice.token(), text("0"), text("build"), text("settings"), &TIMING))
     }
 
     /// Starts a service: the feedback consumer first, then the producers, then the consumers.
     pub(crate) fn start(&mut self, service: usize) -> anyhow::Result<()> {
         let clock = self.clock_of(service);
+        let machine = clock.clone();
+        self.clocks.insert(service, clock.clone());
         let (ledger, dice, ses) = (self.ledger_of(clock.clone()), self.dice.clone(), self.clients.ses.clone());
         let chunks = self.queue("chunks")?;
         let never = CancellationToken::new();
@@ -195,7 +209,7 @@ impl World {
             };
             let events = self.queue("feedback")?;
             let feedback = Feedback::new(ledger, events, chunks, ses, clock, dice, self.incarnation(ServiceKind::Feedback)?, options);
-            tokio::spawn(async move { feedback.run(never).await })
+            tokio::spawn(machine.awake(async move { feedback.run(never).await }))
         } else if service <= self.plan.producers {
             let options = issei_producer::Options {
                 audiences: self.audiences.clone(),
@@ -210,7 +224,7 @@ impl World {
             };
             let commands = self.queue("commands")?;
             let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, self.incarnation(ServiceKind::Producer)?, options);
-            tokio::spawn(async move { producer.run(never).await })
+            tokio::spawn(machine.awake(async move { producer.run(never).await }))
         } else {
             let options = issei_consumer::Options {
                 configuration_set: "issei".to_owned(),
@@ -222,8 +236,12 @@ impl World {
                 reads: ChunkVersion::NEWEST,
                 traces: Traces::NONE,
             };
-            let consumer = Consumer::new(ledger, chunks, ses, clock, dice, self.incarnation(ServiceKind::Consumer)?, options);
-            tokio::spawn(consumer.run(never))
+            let run = self.incarnation(ServiceKind::Consumer)?;
+            let consumer = Consumer::new(ledger.clone(), chunks.clone(), ses, clock, dice, run.clone(), options);
+            match self.plan.on_call {
+                None => tokio::spawn(machine.awake(consumer.run(never))),
+                Some(held) => tokio::spawn(called(consumer, OnCall::new(ledger, chunks.clone(), run), chunks, machine, held)),
+            }
         };
         if let Some(place) = self.services.get_mut(service) {
             *place = Some(handle);

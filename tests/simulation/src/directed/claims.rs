@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use issei_clock::Held;
 use issei_schema::InDoubtPolicy;
 use issei_sim::{Fault, Rule};
 
@@ -126,4 +127,24 @@ pub(super) fn evidence_to_come() -> anyhow::Result<Vec<Ran>> {
         run_plan(after, plan)
     };
     (0..3).map(of).collect()
+}
+
+pub(super) fn suspended(held: Held) -> anyhow::Result<Vec<Ran>> {
+    // The only consumer is suspended anywhere between its first permit and its last send: before a claim,
+    // after one, and in between. The operator stops, and all that was granted before is long over when it
+    // wakes.
+    let of = |at_ms| {
+        let at = Duration::from_millis(at_ms);
+        let plan = Plan {
+            latency_ms: 60,
+            rules: vec![Rule::every("UpdateItem", Fault::DelayMs(150)).holding(CLAIM)],
+            deeds: vec![
+                (at, Deed::Suspend { service: 2, held, lasting: Duration::from_secs(20) }),
+                (at + Duration::from_millis(100), Deed::Stop),
+            ],
+            ..Plan::calm()
+        };
+        run_plan(at_ms, plan)
+    };
+    (100..2_000).step_by(60).map(of).collect()
 }

@@ -6,6 +6,8 @@ mod claims;
 mod messages;
 mod permits;
 
+use issei_clock::Held;
+
 use crate::run::Ran;
 
 /// In the body of a claim, and of a confirmation, and of nothing else; and so on.
@@ -30,6 +32,9 @@ pub const DIRECTED: &[(&str, Aimed)] = &[
     ("an open claim is not over while its request may still be accepted", claims::request_under_way),
     ("a confirmation of the old owner changes nothing under a new claim", claims::late_confirmation),
     ("a confirmation that comes twice counts once", claims::two_confirmations),
+    ("a machine whose monotonic clock stood still sends nothing under an old permit", || claims::suspended(Held::Monotonic)),
+    ("nor one of which the wall clock alone ran on", || claims::suspended(Held::AllButWall)),
+    ("what a machine sends of which every clock stood still is refused", || claims::suspended(Held::Everything)),
     ("the message of a live claim stays", messages::of_a_live_claim),
     ("a message whose copy fails stays", messages::copy_fails),
     ("the cursor stays before chunks that are not enqueued", messages::enqueuing_fails),
