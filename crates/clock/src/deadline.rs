@@ -17,6 +17,14 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// How long ago `earlier` was, at least: the wall clock does not count, and the others never hurry. For
+    /// observers, whom a machine that was suspended makes wait longer at worst.
+    #[must_use]
+    pub fn since(&self, earlier: Reading) -> Duration {
+        let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
+        monotonic.max(self.running_on.saturating_sub(earlier.running_on))
+    }
+
     /// What the wall clock said.
     #[must_use]
     pub fn wall(&self) -> Timestamp {

@@ -37,6 +37,9 @@ struct Pool {
     taken: u64,
     /// How many had been cut when it was last looked at.
     taken_before: u64,
+    /// The last grant that was seen, and since when there has been none. Kept from one call of a function to
+    /// the next, which are too short for the wait.
+    still: Option<(u64, Reading)>,
 }
 
 impl Pool {
@@ -85,7 +88,6 @@ impl Permits {
             *pool = Pool { of: Some(of.clone()), ..Pool::default() };
         }
         pool.epoch = pool.epoch.max(epoch);
-        let mut still: Option<(u64, Instant)> = None;
         let mut pause = ASK_AGAIN;
         loop {
             let now = self.clock.now();
@@ -115,17 +117,18 @@ impl Permits {
                     if broadcast.remaining >= recipients {
                         continue;
                     }
-                    let since = match still {
+                    let reading = self.clock.reading();
+                    let since = match pool.still {
                         Some((count, since)) if count == broadcast.grant_count => since,
-                        _ => now,
+                        _ => reading,
                     };
-                    still = Some((broadcast.grant_count, since));
-                    if now.saturating_duration_since(since) > self.timing.recount_after() {
+                    pool.still = Some((broadcast.grant_count, since));
+                    if reading.since(since) > self.timing.recount_after() {
                         let recounted = self.recount(&broadcast).await?;
                         if recounted.remaining < recipients {
                             return Ok(Permission::Denied(recounted));
                         }
-                        still = None;
+                        pool.still = None;
                         continue;
                     }
                     tokio::time::sleep(self.dice.jitter(pause)).await;
@@ -192,10 +195,10 @@ impl Permits {
 
     /// Gives everything back at the end of work.
     pub(crate) async fn return_all(&self) {
-        let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
-        for (_, pool) in pools {
-            let pool = std::mem::take(&mut *pool.lock().await);
-            if let Some((of, block)) = pool.of.zip(pool.block) {
+        let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for pool in pools {
+            let mut pool = pool.lock().await;
+            if let Some((of, block)) = pool.of.clone().zip(pool.block.take()) {
                 self.return_unused(&of, block).await;
             }
         }

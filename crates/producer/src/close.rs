@@ -105,7 +105,7 @@ impl Producer {
                 self.ledger.closed(broadcast).await?;
             }
             // Counted from when it was first seen here, on our own clock: never too early.
-            BroadcastState::Stopping if still_for > timing.longest_leak() => {
+            BroadcastState::Stopping if still_for > timing.refused_after() => {
                 self.step(&broadcast, BroadcastState::Stopped, "every permit granted before the stop has expired").await?;
             }
             BroadcastState::Enumerating if too_late => self.step(&broadcast, BroadcastState::Stopped, "its not_after is over").await?,

@@ -290,18 +290,21 @@ impl Cloud {
         self.state().ses.peak_in_a_second
     }
 
-    /// Takes one call. Every answer tells the moment at which it was made, by AWS's own clock.
+    /// Takes one call.
     pub(crate) async fn handle(self: &Arc<Self>, request: Request<Bytes>) -> Answer {
         match self.answer(request).await {
-            Answer::Response(mut response) => {
-                let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock.wall()).ok();
-                if let Some(date) = date.and_then(|date| date.parse().ok()) {
-                    response.headers_mut().insert(http::header::DATE, date);
-                }
-                Answer::Response(response)
-            }
+            Answer::Response(response) => Answer::Response(self.dated(response)),
             other => other,
         }
+    }
+
+    /// Every answer tells when it was made, by AWS's own clock; not when it came.
+    fn dated(&self, mut response: Response<Bytes>) -> Response<Bytes> {
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock.wall()).ok();
+        if let Some(date) = date.and_then(|date| date.parse().ok()) {
+            response.headers_mut().entry(http::header::DATE).or_insert(date);
+        }
+        response
     }
 
     async fn answer(self: &Arc<Self>, request: Request<Bytes>) -> Answer {
@@ -347,10 +350,10 @@ impl Cloud {
             _ => {}
         }
         self.take_time().await;
-        let response = match self.perform_under(&call, fault).await {
+        let response = self.dated(match self.perform_under(&call, fault).await {
             Ok(body) => ok(&body),
             Err(error) => error.into_response(),
-        };
+        });
         self.take_time().await;
         match fault {
             Some(Fault::ResetAfter) => Answer::Reset,

@@ -187,7 +187,7 @@ impl World {
 
     fn incarnation(&self, service: ServiceKind) -> anyhow::Result<Incarnation> {
         let text = |text: &str| text.to_owned();
-        Ok(Incarnation::new(service, actor(service.as_str())?, self.dice.token(), text("0"), text("build"), text("settings"), &TIMING))
+        Ok(Incarnation::new(service, actor(service.as_str())?, self.dice.token(), text("0"), text("build"), text("settings")))
     }
 
     /// Starts a service: the feedback consumer first, then the producers, then the consumers.

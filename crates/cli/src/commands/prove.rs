@@ -38,7 +38,10 @@ pub(super) async fn prove(
     let (ledger, timing) = (parts.ledger(), parts.settings.timing());
     let shutdown = on_signal()?;
     let is_waiting = any_stopping(&ledger, &stopping).await;
-    let mut is_over = !is_waiting || shutdown.run_until_cancelled(tokio::time::sleep(timing.longest_leak())).await.is_some();
+    // A machine may be paused, and know nothing of the time between: then AWS refuses what it sends, once its
+    // permits are too old; a configuration set that may not send refuses it at once.
+    let first = if sending_off { timing.longest_leak() } else { timing.refused_after() };
+    let mut is_over = !is_waiting || wait(&shutdown, first, as_json).await;
     let reason = "every permit granted before the stop has expired";
     if is_over {
         for Stopping { id, .. } in &stopping {
@@ -53,7 +56,7 @@ pub(super) async fn prove(
     // old for AWS; a configuration set that may not send refuses it.
     let unsettled = unsettled(&ledger, &stopping, failures).await;
     if is_over && unsettled.is_none_or(|unsettled| unsettled > 0) && !sending_off {
-        let left = timing.claims_over_after().saturating_sub(timing.longest_leak());
+        let left = timing.claims_over_after().saturating_sub(first);
         let seconds = left.as_secs();
         let who = unsettled.map_or("An unknown number of".to_owned(), |unsettled| unsettled.to_string());
         tell(

@@ -83,15 +83,16 @@ async fn a_refused_message_that_can_be_copied_nowhere_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_gives_nothing_that_it_has_not_or_when_it_is_over() {
     let (world, running) = running().await;
-    let now = Clock::system().now();
     let block = async |permits, life| {
         let granted = world.ledger().grant(&running.registration(), running.epoch, permits, permits, life).await.unwrap();
         let Granted::Block(block) = granted else { panic!("{granted:?}") };
         block
     };
     let (mut mine, mut other) = (block(5, LIFE).await, block(5, LIFE * 2).await);
+    let mut over = block(1, Duration::ZERO).await;
+    let now = Clock::system().reading();
     assert!(mine.take(6, now).is_none(), "more than are in it");
-    assert!(mine.take(1, now + LIFE * 3).is_none(), "after its end");
+    assert!(over.take(1, now).is_none(), "after its end");
     let permit = mine.take(5, now).unwrap();
     // Put back into another block, it would count where it was never granted.
     other.put_back(permit);
