@@ -309,7 +309,10 @@ impl Ledger {
         loop {
             let from = current.broadcast_state;
             let wanted = Transition { to: to(from), actor, reason };
-            if !from.may_become(wanted.to) {
+            // What makes an enumerating broadcast run is the end of its enumeration and no wish: a resume in the
+            // midst of it would send to those who are frozen so far, and to nobody else ever.
+            let is_too_early = from == BroadcastState::Enumerating && wanted.to != BroadcastState::Stopped;
+            if is_too_early || !from.may_become(wanted.to) {
                 return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
             }
             let (more, values) = match (from, wanted.to) {
@@ -334,13 +337,18 @@ impl Ledger {
     }
 
     /// Ends enumeration: the frozen audience becomes the budget, less what a canary keeps back.
-    pub async fn finish_enumeration(&self, broadcast: &Broadcast, actor: &Actor) -> Result<Enumerated, LedgerError> {
+    pub async fn finish_enumeration(&self, broadcast: &Broadcast, reading: &Reading, actor: &Actor) -> Result<Enumerated, LedgerError> {
         let reason =
             format!("audience frozen: {} recipients in {} chunks, {} skipped", broadcast.recipients, broadcast.chunks, broadcast.skipped);
         let (allowed, withheld) = broadcast.first_permits();
-        let values = vec![(":allowed", n(allowed)), (":withheld", n(withheld)), (":pages", n(broadcast.pages))];
+        let values = vec![
+            (":allowed", n(allowed)),
+            (":withheld", n(withheld)),
+            (":pages", n(broadcast.pages)),
+            (":reading", reading.last_of(broadcast)?),
+        ];
         let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
-        let more = format!(", remaining = :allowed, withheld = :withheld{ENUMERATED}");
+        let more = format!(", remaining = :allowed, withheld = :withheld, reading = :reading{ENUMERATED}");
         Ok(match self.step(broadcast, &wanted, &more, " AND pages = :pages", values).await? {
             Ok(after) => Enumerated::Running(after),
             Err(now) => Enumerated::Changed(now),
@@ -349,10 +357,21 @@ impl Ledger {
 
     /// Ends enumeration with every permit withheld, until an operator approves. Gives the broadcast as it is
     /// then, where something changed in between too.
-    pub async fn hold_before_send(&self, broadcast: &Broadcast, actor: &Actor, reason: &str) -> Result<Broadcast, LedgerError> {
-        let values = vec![(":withheld", n(broadcast.recipients)), (":true", AttributeValue::Bool(true)), (":pages", n(broadcast.pages))];
+    pub async fn hold_before_send(
+        &self,
+        broadcast: &Broadcast,
+        reading: &Reading,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Broadcast, LedgerError> {
+        let values = vec![
+            (":withheld", n(broadcast.recipients)),
+            (":true", AttributeValue::Bool(true)),
+            (":pages", n(broadcast.pages)),
+            (":reading", reading.last_of(broadcast)?),
+        ];
         let wanted = Transition { to: BroadcastState::Holding, actor, reason };
-        let more = format!(", withheld = :withheld, held_before_send = :true{ENUMERATED}");
+        let more = format!(", withheld = :withheld, held_before_send = :true, reading = :reading{ENUMERATED}");
         let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, &more, " AND pages = :pages", values).await?;
         Ok(now)
     }

@@ -273,8 +273,7 @@ pub(crate) fn unpacked(name: &str, value: Option<&AttributeValue>) -> Result<Vec
 impl Ledger {
     /// Writes a page that was built after `broadcast` from `reading`, unless that is no longer the state of things.
     pub async fn freeze_page(&self, broadcast: &Broadcast, page: &Page, reading: &Reading) -> Result<Frozen, LedgerError> {
-        let reading = reading.following(broadcast);
-        let read_value = serde_dynamo::to_attribute_value(&reading).map_err(|error| LedgerError::corrupt("reading", error))?;
+        let (reading, read_value) = (reading.following(broadcast), reading.last_of(broadcast)?);
         let id = &broadcast.broadcast_id;
         let body = serde_json::to_vec(&page.body).map_err(|error| LedgerError::corrupt("page", error))?;
         let page_hash = hash(&page.previous, page.seq, &body);

@@ -84,6 +84,11 @@ impl Reading {
         };
         Self { readings, ..self.clone() }
     }
+
+    /// The value of the reading that found the end of the audience, which may have no page of its own.
+    pub(crate) fn last_of(&self, broadcast: &Broadcast) -> Result<AttributeValue, LedgerError> {
+        serde_dynamo::to_attribute_value(self.following(broadcast)).map_err(|error| LedgerError::corrupt("reading", error))
+    }
 }
 
 /// Why the audience of a broadcast is not frozen yet.

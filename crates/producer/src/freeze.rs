@@ -101,11 +101,11 @@ impl Producer {
                     }
                     Some(Objection::TooManySkipped(reason)) => {
                         tracing::warn!(reason, "the broadcast holds before its first send");
-                        broadcast = self.ledger.hold_before_send(&broadcast, self.incarnation.actor(), &reason).await?;
+                        broadcast = self.ledger.hold_before_send(&broadcast, &source.reading(), self.incarnation.actor(), &reason).await?;
                         continue;
                     }
                 }
-                broadcast = match self.ledger.finish_enumeration(&broadcast, self.incarnation.actor()).await? {
+                broadcast = match self.ledger.finish_enumeration(&broadcast, &source.reading(), self.incarnation.actor()).await? {
                     Enumerated::Running(after) => {
                         tracing::info!(recipients = after.recipients, skipped = after.skipped, chunks = after.chunks, "audience frozen");
                         after

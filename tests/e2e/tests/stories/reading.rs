@@ -1,7 +1,7 @@
 //! Reading the audience: what can't be read is told where people look, and what is read is accounted for.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_ledger::{BroadcastState, SkipReason, Skipped};
+use issei_ledger::{BroadcastState, SkipReason, Skipped, Transition};
 use issei_producer::{AudienceConfig, UniqueBy, survey};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -195,6 +195,24 @@ async fn each_address_is_mailed_once_where_the_audience_says_so_whoever_freezes_
     assert_eq!(instead("61"), Some((SkipReason::DuplicateAddress, Some("101"))));
     assert_eq!(instead("45"), Some((SkipReason::DataMissing, None)));
     assert_eq!(instead("85"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_in_the_midst_of_freezing_is_refused_and_everybody_is_frozen() {
+    let world = World::new(small()).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(2).times(1));
+    let producer = world.producer().await;
+    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
+    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
+    victim.abort();
+    let _ = victim.await;
+    let wanted = Transition { to: BroadcastState::Running, actor: &"ann".parse().unwrap(), reason: "on with it" };
+    let refused = world.ledger().transition(&"terms".parse().unwrap(), wanted).await.unwrap_err().to_string();
+    assert!(refused.contains("is enumerating, and from there it can't become running"), "{refused}");
+    world.post_command(&command("terms", |_| {})).await;
+    assert_eq!(world.run_to_the_end("terms").await.recipients, 50);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

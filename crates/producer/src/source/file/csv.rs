@@ -33,7 +33,7 @@ struct Fields {
 impl Csv {
     /// Reads the header line and finds the wanted columns in it.
     pub(super) fn with_header(mut lines: Lines, wanted: &[String]) -> io::Result<Result<Self, Broken>> {
-        let header = match record(&mut lines)? {
+        let header = match record(&mut lines, |_| false)? {
             None => return Ok(Err(Broken::new(1, "the file is empty; it needs a header line"))),
             Some(Err(broken)) => return Ok(Err(broken)),
             Some(Ok(header)) => header,
@@ -42,7 +42,8 @@ impl Csv {
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
-        let Fields { line, fields } = match record(&mut self.lines)? {
+        let (all, address) = (self.fields, self.places.get(1).copied());
+        let Fields { line, fields } = match record(&mut self.lines, |within| is_row(within, all, address))? {
             None => return Ok(None),
             Some(Err(broken)) => return Ok(Some(Record::Broken(broken))),
             Some(Ok(fields)) => fields,
@@ -76,9 +77,17 @@ fn places(header: &Fields, wanted: &[String]) -> Result<Vec<usize>, Broken> {
     wanted.iter().map(place).collect()
 }
 
+/// Says whether what stands within a quote looks like somebody's row: as many fields as the header has, and
+/// an address where it should be. A quote that is missing in one row and one too many in another swallow all
+/// rows between them, and are balanced.
+fn is_row(within: &[u8], all: usize, address: Option<usize>) -> bool {
+    let fields: Vec<&[u8]> = within.split(|byte| *byte == b',').collect();
+    all > 1 && fields.len() == all && address.and_then(|at| fields.get(at)).is_some_and(|field| field.contains(&b'@'))
+}
+
 /// The next record that is not an empty line. One that is broken ends with its first line, so that what
 /// comes after it is read for what it is.
-fn record(lines: &mut Lines) -> io::Result<Option<Result<Fields, Broken>>> {
+fn record(lines: &mut Lines, is_row: impl Fn(&[u8]) -> bool) -> io::Result<Option<Result<Fields, Broken>>> {
     let first = loop {
         let Some(line) = lines.next()? else { return Ok(None) };
         if !matches!(line.bytes.as_slice(), b"\n" | b"\r\n") {
@@ -94,7 +103,15 @@ fn record(lines: &mut Lines) -> io::Result<Option<Result<Fields, Broken>>> {
     while let At::Quoted = reading.at {
         let read = match lines.next()? {
             Some(line) => {
-                let read = reading.line(&line);
+                let within = line.bytes.split(|byte| matches!(byte, b'"' | b'\n')).next().unwrap_or_default();
+                let read = if is_row(within) {
+                    Err(format!(
+                        "a quote opens here and is not closed before line {}, which looks like a row of its own; close it",
+                        line.number
+                    ))
+                } else {
+                    reading.line(&line)
+                };
                 further.push(line);
                 read
             }

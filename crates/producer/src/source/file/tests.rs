@@ -53,8 +53,15 @@ fn a_csv_by_the_rfc_is_read_as_it_is_meant() {
 fn a_csv_that_is_not_what_it_claims_to_be_is_refused_with_its_line() {
     let long = "x".repeat(RECORD_BYTES_MAX);
     for (text, line, words) in [
-        ("1,a@example.com,Ann\n2,b@example.com,\"Bob\n3,c@example.com,Cy\n".to_owned(), 3, "a quote opens and never closes"),
-        ("1,a@example.com,\"Ann\n2,b@example.com,\"Bob\"\n".to_owned(), 2, "something other than a comma follows"),
+        ("1,a@example.com,Ann\n2,b@example.com,\"Bob\n".to_owned(), 3, "a quote opens and never closes"),
+        ("1,a@example.com,Ann\n2,b@example.com,\"Bob\n3,c@example.com,Cy\n".to_owned(), 3, "is not closed before line 4"),
+        ("1,a@example.com,\"Ann\n2,\"Bob\"\n".to_owned(), 2, "something other than a comma follows"),
+        (
+            "1,a@example.com,\"Ann\n2,b@example.com,Bob\n3,c@example.com,Cy\"\n".to_owned(),
+            2,
+            "is not closed before line 3, which looks like a row",
+        ),
+        ("1,a@example.com,\"Ann\n2,b@example.com,Bob\"\n".to_owned(), 2, "is not closed before line 3, which looks like a row"),
         ("1,a@example.com,5\" Ann\n".to_owned(), 2, "double the quote"),
         ("1,a@example.com,\"Ann\"s\n".to_owned(), 2, "something other than a comma"),
         ("1,a@example.com,Ann\n2,b@example.com\n".to_owned(), 3, "it has 2 fields and the header 3"),

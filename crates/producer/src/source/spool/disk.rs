@@ -52,7 +52,7 @@ impl Disk {
             .execute_batch(&format!(
                 "PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
                  PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};
-                 CREATE TABLE audience (key BLOB NOT NULL UNIQUE, flaw INTEGER, address{names});
+                 CREATE TABLE audience (key BLOB PRIMARY KEY, flaw INTEGER, address{names}) WITHOUT ROWID;
                  CREATE TABLE repeats (key BLOB PRIMARY KEY, rows INTEGER NOT NULL) WITHOUT ROWID;
                  CREATE TABLE mailed (address TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
                  BEGIN"
