@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::data::{Data, Reader, provider_count};
+use crate::data::{Data, Reader, data};
 use crate::deployed::{Deployed, Wanted};
 use crate::finding::{Finding, Part};
+use crate::provider::provider_count;
 use crate::{queues, services};
 
 /// What follows from the findings.
@@ -161,21 +162,28 @@ impl Certifier {
     }
 
     async fn look(&self, id: &BroadcastId, kind: &Kind) -> Result<Look, LedgerError> {
-        let broadcast = self.ledger.broadcast(id).await?;
+        let mut broadcast = self.ledger.broadcast(id).await?;
+        // What is read from here on is this broadcast's, whatever its item says.
+        let names = std::mem::replace(&mut broadcast.broadcast_id, id.clone());
         let (now, timing) = (self.clock.wall(), &self.wanted.timing);
         let deployed = Deployed::read(&self.clients, &self.wanted).await;
         let services = services::read(&self.ledger, &broadcast, timing.claims_over_after(), now).await;
         let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, held: timing.request_lifetime, now };
-        let data: Data = reader.read().await;
+        let held: Data = reader.read().await;
         let mut findings = deployed.findings;
         findings.extend(services.findings);
         findings.push(self.lineage().await);
-        findings.extend(data.findings);
+        findings.push(
+            data("broadcast: its id", "ledger item `broadcast`")
+                .rule(id.to_string(), "another broadcast's item under this key stands for nothing")
+                .found(&names, names == *id),
+        );
+        findings.extend(held.findings);
         if *kind == Kind::Broadcast {
-            let accepted = data.tally.totals().accepted;
+            let accepted = held.tally.totals().accepted;
             findings.push(provider_count(&self.clients, &self.wanted.configuration_set, &broadcast, accepted, now).await);
         }
-        let totals = data.tally.totals();
+        let totals = held.tally.totals();
         let outcomes = Outcomes {
             audience: broadcast.audience_size(),
             skipped: broadcast.skipped,
@@ -183,7 +191,7 @@ impl Certifier {
             accepted: totals.accepted,
             rejected: totals.rejected,
             in_doubt: totals.in_doubt,
-            not_sent: totals.retryable + data.never_claimed,
+            not_sent: totals.retryable + held.never_claimed,
             delivered: totals.delivered,
             bounced: totals.bounced,
             complained: totals.complained,

@@ -15,7 +15,7 @@ use crate::finding::{Finding, Part};
 /// Lambda with SQS", advises five).
 const RECEIVES_MIN: u64 = 5;
 /// What `PutItem` and point-in-time recovery can bring back (DynamoDB developer guide).
-const RECOVERY_DAYS: u64 = 35;
+pub(crate) const RECOVERY_DAYS: u64 = 35;
 const SECONDS_A_DAY: u64 = 86_400;
 
 /// The events without which a certificate could not tell what became of a message.

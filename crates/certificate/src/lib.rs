@@ -7,7 +7,9 @@
 mod certificate;
 mod data;
 mod deployed;
+mod expected;
 mod finding;
+mod provider;
 mod queues;
 mod services;
 mod signed;
@@ -15,5 +17,6 @@ mod signed;
 pub use certificate::{Certificate, Certifier, Kind, Outcomes, Verdict};
 pub use data::what_the_ledger_holds;
 pub use deployed::{Deployed, Wanted};
+pub use expected::{Expected, NotBefore};
 pub use finding::{Finding, Judgement, Part};
 pub use signed::{Keys, PublicKey, SignatureError, Signed};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use issei_assembly::{Layer, LogFormat};
+use issei_certificate::NotBefore;
 use issei_schema::{BroadcastId, Mailbox};
 
 use crate::pages::Language;
@@ -315,6 +316,12 @@ pub(crate) struct VerifyOptions {
     /// way than the certificate.
     #[arg(long, value_name = "FILE")]
     pub(crate) public_key: PathBuf,
+    /// The broadcast that it must be about. A good certificate of another one is refused.
+    #[arg(long, value_name = "ID")]
+    pub(crate) broadcast: Option<BroadcastId>,
+    /// The oldest that it may be: a day (UTC) or a time (RFC 3339). One that was issued before is refused.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) not_before: Option<NotBefore>,
 }
 
 #[derive(Debug, Args)]

@@ -111,7 +111,7 @@ impl Consumer {
                 }
                 continue;
             }
-            match self.ledger.claim(chunk, known.registration.key, &seen, self.dice.token(), lease).await? {
+            match self.ledger.claim(chunk, known.registration.key, &seen, self.incarnation.mark(&self.dice.token()), lease).await? {
                 Claimed::Refused(found) => {
                     self.permits.put_back(id, permit).await;
                     seen = found;

@@ -162,7 +162,10 @@ impl Feedback {
     /// events have just ended somebody's doubt, they are counted again at once. All before the events
     /// are deleted: a crash here must not leave the old number standing.
     async fn tell_of_totals(&self, broadcast: &Broadcast, merged: &[(u32, Merged, Vec<usize>)]) -> Result<(), LedgerError> {
-        if broadcast.broadcast_state == BroadcastState::Complete {
+        // It may have ended since it was read, and been counted before these events were written down.
+        let is_over =
+            broadcast.broadcast_state.is_over() || self.ledger.broadcast(&broadcast.broadcast_id).await?.broadcast_state.is_over();
+        if is_over {
             self.ledger.note_told(&broadcast.broadcast_id).await?;
         }
         if broadcast.totals.is_none_or(|totals| totals.in_doubt == 0) {

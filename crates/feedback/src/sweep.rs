@@ -37,8 +37,14 @@ impl Feedback {
     }
 
     async fn total_anew(&self, told: &Told) -> Result<(), LedgerError> {
-        let tally = self.ledger.tally(&self.ledger.broadcast(&told.id).await?).await?;
+        let broadcast = self.ledger.broadcast(&told.id).await?;
+        let tally = self.ledger.tally(&broadcast).await?;
         self.ledger.retotal(&told.id, &tally).await?;
+        // What was under way when it was stopped may still be written down; the next sweep counts that too.
+        let ended = broadcast.audit_trail.last().map(|entry| entry.at);
+        if tally.open_claims > 0 && !ended.is_some_and(|at| is_past(at, self.options.timing.claims_over_after(), self.clock.wall())) {
+            return Ok(());
+        }
         self.ledger.note_totalled(told).await
     }
 
@@ -143,7 +149,7 @@ impl Feedback {
             let Some(claimed_at) = walked.chunk.claimed_at() else { continue };
             let unheard = if self.is_due(claimed_at) { unheard(&walked) } else { Vec::new() };
             if !unheard.is_empty() && (!by_evidence || neighbours.vouch(&self.options.rules, claimed_at)) {
-                if self.ledger.reopen(broadcast, walked.seq, &walked.chunk, &unheard, &self.dice.token()).await? {
+                if self.ledger.reopen(broadcast, walked.seq, &walked.chunk, &unheard, &self.incarnation.mark(&self.dice.token())).await? {
                     tracing::warn!(broadcast.id = %id, chunk.seq = walked.seq, recipients = unheard.len(), by_evidence, "not accepted, so to be sent again");
                     self.enqueue(broadcast, &walked).await?;
                 }

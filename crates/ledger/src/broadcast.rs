@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
-use crate::{BroadcastState, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
+use crate::{BroadcastState, Fingerprint, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
 
 /// A broadcast as the ledger has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,6 +139,12 @@ pub struct Totals {
     /// Whose mail server did not take it at once.
     #[serde(default)]
     pub delayed: u64,
+    /// Of all events. Nothing where an older build counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_fingerprint: Option<Fingerprint>,
+    /// Of all chunks, where none was open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks_fingerprint: Option<Fingerprint>,
 }
 
 /// A step that somebody wants.
@@ -415,7 +421,7 @@ impl Ledger {
         AuditEntry { at: self.clock.wall(), actor: actor.to_string(), step, reason }
     }
 
-    /// Writes the totals of a complete broadcast anew, after events have told more.
+    /// Writes the totals of a broadcast that is over anew, after events have told more.
     pub async fn retotal(&self, id: &BroadcastId, tally: &Tally) -> Result<(), LedgerError> {
         let totals = serde_dynamo::to_attribute_value(tally.totals()).map_err(|error| LedgerError::corrupt("totals", error))?;
         let request = self
@@ -424,9 +430,10 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(Key::broadcast(id).into_item()))
             .update_expression("SET totals = :totals")
-            .condition_expression("broadcast_state = :complete")
+            .condition_expression("broadcast_state = :complete OR broadcast_state = :stopped")
             .expression_attribute_values(":totals", totals)
-            .expression_attribute_values(":complete", s(BroadcastState::Complete.as_str()));
+            .expression_attribute_values(":complete", s(BroadcastState::Complete.as_str()))
+            .expression_attribute_values(":stopped", s(BroadcastState::Stopped.as_str()));
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error)
@@ -490,9 +497,11 @@ impl Ledger {
     }
 
     /// Takes a broadcast that is over off the list of open ones. A crash before this leaves it
-    /// there, and whoever finds it calls this again.
+    /// there, and whoever finds it calls this again. A sweep is to count it once more: a stopped one has no
+    /// totals yet, and what events told while a complete one was counted may not be in them.
     pub async fn closed(&self, broadcast: Broadcast) -> Result<Broadcast, LedgerError> {
         if broadcast.broadcast_state.is_over() {
+            self.note_told(&broadcast.broadcast_id).await?;
             let key: Item = Key::open(&broadcast.broadcast_id).into_item();
             self.db.delete_item().table_name(&self.table).set_key(Some(key)).send().await.map_err(LedgerError::call("DeleteItem"))?;
         }

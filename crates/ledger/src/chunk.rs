@@ -137,6 +137,13 @@ impl Chunk {
         item.filter(|item| !item.is_empty()).map_or(Ok(Self::Absent), |item| read::<ChunkItem>(item)?.into_chunk())
     }
 
+    /// What was confirmed as one text; nothing where nothing was.
+    pub(crate) fn as_text(&self, seq: u32) -> Option<String> {
+        let Self::Confirmed { page, attempt, claimed_at, outcomes, message_ids, .. } = self else { return None };
+        let outcomes = String::from(outcomes.clone());
+        Some(format!("{seq}|{page}|{attempt}|{}|{outcomes}|{message_ids}", claimed_at.as_millisecond()))
+    }
+
     /// The outcomes recorded so far; none where nobody has claimed it.
     #[must_use]
     pub fn outcomes(&self) -> Option<&Outcomes> {

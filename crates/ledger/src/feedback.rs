@@ -152,13 +152,24 @@ impl Feedback {
     /// Says whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.message_ids.is_empty()
+        self.message_ids.is_empty() && self.positions.values().all(BTreeSet::is_empty)
     }
 
     /// Says whether any event names this position, which proves that the provider accepted it.
     #[must_use]
     pub fn proves(&self, at: usize) -> bool {
         u32::try_from(at).is_ok_and(|at| self.positions.values().any(|positions| positions.contains(&at)))
+    }
+
+    /// Says whether the id of any message for this position is known from an event.
+    #[must_use]
+    pub fn names_message(&self, at: usize) -> bool {
+        self.named_positions().any(|named| named == at)
+    }
+
+    /// The positions for which events have named a message.
+    pub fn named_positions(&self) -> impl Iterator<Item = usize> + '_ {
+        self.message_ids.iter().filter_map(|(at, _)| usize::try_from(*at).ok())
     }
 
     /// The positions of which an event of this kind is known.
@@ -220,6 +231,16 @@ impl Feedback {
     pub fn proven_since(&self, chunk: &Chunk) -> Vec<usize> {
         let retryable = chunk.outcomes().into_iter().flat_map(|outcomes| outcomes.positions(Outcome::Retryable));
         retryable.filter(|at| self.proves(*at)).collect()
+    }
+
+    /// All of it as one text, the same for the same events.
+    pub(crate) fn as_text(&self, chunk: u32) -> String {
+        let kinds = self.positions.iter().map(|(kind, positions)| {
+            let positions: Vec<String> = positions.iter().map(ToString::to_string).collect();
+            format!("{} {}", kind.as_str(), positions.join(" "))
+        });
+        let ids = self.message_ids.iter().map(|(at, id)| format!("{at} {id}"));
+        std::iter::once(chunk.to_string()).chain(kinds).chain(ids).collect::<Vec<_>>().join("|")
     }
 
     fn values(&self) -> Vec<(&'static str, AttributeValue)> {

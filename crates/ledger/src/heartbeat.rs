@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, Key, n, read, s};
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, RunMark};
 
 /// How often a service writes that it lives.
 pub(crate) const BEAT_EVERY: Duration = Duration::from_secs(10);
@@ -99,6 +99,13 @@ impl Incarnation {
         (&self.version, &self.settings)
     }
 
+    /// A token that names this run, for what it writes.
+    #[must_use]
+    pub fn mark(&self, token: &str) -> String {
+        let Self { service, token: run, actor, version, build, settings, .. } = self;
+        RunMark::new(*service, run, [actor.as_str(), version, build, settings]).with(token)
+    }
+
     /// Notes a message that was received.
     pub fn note_message(&self, sent_at_ms: i64) {
         self.oldest_message.fetch_min(sent_at_ms, Ordering::Relaxed);
@@ -130,6 +137,12 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
+    /// The mark that this run leaves in what it writes, as far as the heartbeat says what it said then.
+    #[must_use]
+    pub fn mark(&self) -> RunMark {
+        RunMark::new(self.service, &self.token, [&self.actor, &self.version, &self.build, &self.settings])
+    }
+
     /// Says whether it was seen lately and has not said that it ended.
     #[must_use]
     pub fn is_alive(&self, now: Timestamp) -> bool {

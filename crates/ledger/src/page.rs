@@ -13,6 +13,7 @@ use issei_schema::{BroadcastId, ChunkMessage, Recipient, TraceParent, limits};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::inspect::{Expiry, expiry};
 use crate::item::{Item, Key, n, read, s};
 use crate::{Broadcast, BroadcastState, LastKey, Ledger, LedgerError, Reading};
 
@@ -96,6 +97,28 @@ pub struct Page {
 struct Body {
     chunks: Vec<Vec<Recipient>>,
     skipped: Vec<Skipped>,
+    /// Nothing in a page of an older build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+}
+
+/// Where the page stands, under its hash: the attributes of the same names are for other builds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    first_chunk: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_key: Option<String>,
+    /// The mark of the run that froze it.
+    frozen_by: String,
+}
+
+/// A page as it lies in the ledger.
+#[derive(Debug)]
+pub struct KeptPage {
+    pub page: Page,
+    /// Of its content; the next page must name it.
+    pub hash: String,
+    pub expires: Expiry,
 }
 
 /// What became of a try at freezing a page.
@@ -120,6 +143,12 @@ impl Page {
         (self.first_chunk..).zip(self.body.chunks.iter().map(Vec::as_slice))
     }
 
+    /// The mark of the run that froze it; nothing in a page of an older build.
+    #[must_use]
+    pub fn frozen_by(&self) -> Option<&str> {
+        self.body.place.as_ref().map(|place| place.frozen_by.as_str())
+    }
+
     /// Those who are skipped.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
@@ -140,7 +169,8 @@ impl Page {
 
     /// How many of the page's chunks lie within the first `canary` recipients of the broadcast, of
     /// whom `before` stand in earlier pages. A chunk ends where the canary does.
-    fn canary_chunks(&self, before: u64, canary: u64) -> u32 {
+    #[must_use]
+    pub fn canary_chunks(&self, before: u64, canary: u64) -> u32 {
         let mut begins = before;
         let within = self.body.chunks.iter().take_while(|chunk| {
             let is_within = begins < canary;
@@ -166,12 +196,13 @@ pub struct PageBuilder {
     canary: u64,
     bytes: usize,
     chunk_bytes: usize,
+    frozen_by: String,
 }
 
 impl PageBuilder {
-    /// A page that goes on where the broadcast's last one ended.
+    /// A page that goes on where the broadcast's last one ended. `frozen_by` is the mark of the run that does it.
     #[must_use]
-    pub fn after(broadcast: &Broadcast) -> Self {
+    pub fn after(broadcast: &Broadcast, frozen_by: String) -> Self {
         let page = Page {
             seq: broadcast.pages,
             previous: broadcast.chain.clone(),
@@ -183,7 +214,7 @@ impl PageBuilder {
             },
         };
         let chunk_size = usize::try_from(broadcast.chunk_size).unwrap_or(1).clamp(1, limits::CHUNK_RECIPIENTS_MAX);
-        Self { page, chunk_size, before: broadcast.recipients, canary: broadcast.canary, bytes: 0, chunk_bytes: 0 }
+        Self { page, chunk_size, before: broadcast.recipients, canary: broadcast.canary, bytes: 0, chunk_bytes: 0, frozen_by }
     }
 
     /// Takes a recipient whose message size is `bytes`, and records that its key stands in
@@ -242,7 +273,9 @@ impl PageBuilder {
 
     /// The page as it is now.
     #[must_use]
-    pub fn build(self) -> Page {
+    pub fn build(mut self) -> Page {
+        let Page { first_chunk, last_key, .. } = &self.page;
+        self.page.body.place = Some(Place { first_chunk: *first_chunk, last_key: last_key.clone(), frozen_by: self.frozen_by });
         self.page
     }
 }
@@ -343,11 +376,11 @@ impl Ledger {
 
     /// Reads a frozen page and checks its hash.
     pub async fn page(&self, id: &BroadcastId, seq: u32) -> Result<Page, LedgerError> {
-        Ok(self.page_and_hash(id, seq).await?.0)
+        Ok(self.kept_page(id, seq).await?.page)
     }
 
-    /// Reads a frozen page, checks its hash, and gives that too: the next page must name it.
-    pub async fn page_and_hash(&self, id: &BroadcastId, seq: u32) -> Result<(Page, String), LedgerError> {
+    /// Reads a frozen page, checks its hash, and gives that too, with what else its item says.
+    pub async fn kept_page(&self, id: &BroadcastId, seq: u32) -> Result<KeptPage, LedgerError> {
         let key = Key::page(id, seq);
         let name = key.name();
         let item = self.get(key).await?.ok_or_else(|| LedgerError::corrupt(&name, "it is not there"))?;
@@ -359,14 +392,17 @@ impl Ledger {
             return Err(LedgerError::corrupt(name, "its hash is not that of its content"));
         }
         let first_chunk = item.get("first_chunk").and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
-        let page = Page {
-            seq,
-            previous,
-            first_chunk: first_chunk.ok_or_else(|| LedgerError::corrupt(&name, "it has no first_chunk"))?,
-            body: serde_json::from_slice(&bytes).map_err(|error| LedgerError::corrupt(&name, error))?,
-            last_key: text("last_key"),
-        };
-        Ok((page, page_hash))
+        let first_chunk = first_chunk.ok_or_else(|| LedgerError::corrupt(&name, "it has no first_chunk"))?;
+        let body: Body = serde_json::from_slice(&bytes).map_err(|error| LedgerError::corrupt(&name, error))?;
+        let last_key = text("last_key");
+        if let Some(place) = &body.place {
+            for (attribute, is_as_hashed) in [("first_chunk", place.first_chunk == first_chunk), ("last_key", place.last_key == last_key)] {
+                if !is_as_hashed {
+                    return Err(LedgerError::corrupt(name, format!("its {attribute} is not the one under its hash")));
+                }
+            }
+        }
+        Ok(KeptPage { page: Page { seq, previous, first_chunk, body, last_key }, hash: page_hash, expires: expiry(&item) })
     }
 
     /// Skipped rows by reason. Reads every page that is frozen.

@@ -1,6 +1,7 @@
 //! The states of a broadcast, and the one table of steps between them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,16 @@ impl BroadcastState {
     }
 }
 
+impl FromStr for BroadcastState {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        use BroadcastState::{Complete, Enumerating, Holding, Paused, Running, Stopped, Stopping};
+        let all = [Enumerating, Running, Paused, Holding, Stopping, Stopped, Complete];
+        all.into_iter().find(|state| state.as_str() == name).ok_or_else(|| format!("there is no state `{name}`"))
+    }
+}
+
 impl fmt::Display for BroadcastState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // With the width that a table asks for.
@@ -96,6 +107,7 @@ mod tests {
         for (from, to, _) in STEPS {
             for state in [from, to] {
                 assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+                assert_eq!(state.as_str().parse(), Ok(*state));
             }
         }
     }

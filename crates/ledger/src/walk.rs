@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{BroadcastId, Recipient};
 
 use crate::item::{Item, SHARDS, s, shard};
-use crate::{Broadcast, Chunk, EventKind, Feedback, Ledger, LedgerError, Outcome, Totals};
+use crate::{Broadcast, Chunk, EventKind, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Totals};
 
 /// A chunk as a walk finds it, with what events say of it.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Tally {
     /// their permits remain until [`Ledger::acknowledge`] takes them.
     pub unacknowledged: u64,
     confirmed: Totals,
+    events: Fingerprint,
+    fingerprint: Fingerprint,
 }
 
 /// A recipient and what became of them; no outcome where their chunk was never claimed.
@@ -53,7 +55,9 @@ impl Tally {
     /// are over.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals { in_doubt: self.confirmed.in_doubt + self.open, ..self.confirmed }
+        // A claim that is open may yet be confirmed, so then the chunks have none that would stay.
+        let (events_fingerprint, chunks_fingerprint) = (Some(self.events), (self.open_claims == 0).then_some(self.fingerprint));
+        Totals { in_doubt: self.confirmed.in_doubt + self.open, events_fingerprint, chunks_fingerprint, ..self.confirmed }
     }
 
     /// Says whether nothing is left to do in a broadcast of `chunks`: each claimed, none retryable
@@ -65,7 +69,7 @@ impl Tally {
     }
 
     /// Counts one chunk.
-    pub fn add(&mut self, Walked { chunk, feedback, .. }: &Walked) {
+    pub fn add(&mut self, Walked { seq, chunk, feedback }: &Walked) {
         let Some(outcomes) = chunk.outcomes() else { return };
         self.chunks += 1;
         self.unacknowledged += feedback.proven_since(chunk).len() as u64;
@@ -77,6 +81,12 @@ impl Tally {
                 Outcome::Retryable => self.confirmed.retryable += 1,
                 Outcome::InDoubt => self.confirmed.in_doubt += 1,
             }
+        }
+        if !feedback.is_empty() {
+            self.events.add(&feedback.as_text(*seq));
+        }
+        if let Some(text) = chunk.as_text(*seq) {
+            self.fingerprint.add(&text);
         }
         self.confirmed.delivered += feedback.count(EventKind::Delivered);
         self.confirmed.bounced += feedback.count(EventKind::Bounced);
@@ -173,6 +183,12 @@ impl Ledger {
             chunks: Cursor::new("chunk#"),
             feedback: Cursor::new("feedback#"),
         }
+    }
+
+    /// The same, in every place where a chunk of this broadcast could lie, also beyond those that it has.
+    #[must_use]
+    pub fn walk_everywhere<'a>(&'a self, broadcast: &'a Broadcast) -> Walk<'a> {
+        Walk { shards: SHARDS, ..self.walk(broadcast) }
     }
 
     /// Counts every chunk.

@@ -142,7 +142,7 @@ impl Producer {
         needed: &Needed,
         unique_by: Option<UniqueBy>,
     ) -> Result<Built, ProducerError> {
-        let mut builder = PageBuilder::after(broadcast);
+        let mut builder = PageBuilder::after(broadcast, self.incarnation.mark(""));
         let after = match &broadcast.last_key {
             Some(LastKey::InBytes(key)) => Some(key.as_str()),
             Some(LastKey::InDatabase) | None => None,

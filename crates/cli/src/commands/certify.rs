@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
-use issei_assembly::{Parts, Settings, say};
-use issei_certificate::{Certificate, Finding, Judgement, Keys, Kind, Part, PublicKey, Signed, Verdict};
+use issei_assembly::{Parts, Settings, say, say_error};
+use issei_certificate::{Certificate, Expected, Finding, Judgement, Keys, Kind, Part, PublicKey, Signed, Verdict};
 use issei_clock::Clock;
 
 use crate::Ended;
@@ -57,6 +57,12 @@ pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<E
     let key = PublicKey::from_pem(&read(&options.public_key)?).with_context(|| format!("{}", options.public_key.display()))?;
     let file = options.file.display();
     let certificate = Signed::parse(&read(&options.file)?).and_then(|signed| signed.verify(&key)).with_context(|| format!("{file}"))?;
+    let expected = Expected { broadcast: options.broadcast.clone(), not_before: options.not_before };
+    // Before its verdict is shown: whoever reads CONVERGED reads no further.
+    if let Some(why) = certificate.differs_from(&expected) {
+        say_error(&format!("{file} is refused: {why}"));
+        return Ok(Ended::Refused);
+    }
     if as_json {
         say(&serde_json::to_string(&certificate)?);
     } else {

@@ -143,7 +143,19 @@ impl Counts {
     fn told(progress: &Progress, chunks: u64) -> Self {
         let Progress { accepted, rejected, in_doubt, delivered, bounced, complained, not_rendered, suppressed, delayed, .. } = *progress;
         let retryable = 0;
-        let totals = Totals { accepted, rejected, retryable, in_doubt, delivered, bounced, complained, not_rendered, suppressed, delayed };
+        let totals = Totals {
+            accepted,
+            rejected,
+            retryable,
+            in_doubt,
+            delivered,
+            bounced,
+            complained,
+            not_rendered,
+            suppressed,
+            delayed,
+            ..Totals::default()
+        };
         Self { totals: not_below_events(totals, progress), settled_chunks: progress.settled_chunks.min(chunks), exact: false }
     }
 }

@@ -49,6 +49,15 @@ async fn a_second_person_verifies_offline_that_it_is_over() {
     let offline = ["--public-key", &public, "--table", "none"];
     let text = world.run(&[&["verify", "terms.cert.json"], &offline[..]].concat()).await;
     assert!(text.starts_with("CONVERGED  terms\n") && text.contains("the signature is that of key"), "{text}");
+    // The one that is expected, and no older.
+    let (day, after) = ("2026-01-01", "2100-01-01T00:00:00Z");
+    world.run(&[&["verify", "terms.cert.json", "--broadcast", "terms", "--not-before", day], &offline[..]].concat()).await;
+    for (unexpected, why) in
+        [(["--broadcast", "other"], "it is the certificate of `terms`"), (["--not-before", after], "must not be older than 2100")]
+    {
+        let (code, output, error) = world.try_run(&[&["verify", "terms.cert.json"], &unexpected[..], &offline[..]].concat()).await;
+        assert!(code == Some(3) && output.is_empty() && error.contains(why), "{output}{error}");
+    }
     let (code, _, error) = world.try_run(&["verify", "terms.cert.json", "--public-key", &other]).await;
     assert!(code == Some(1) && error.contains("not signed by the key"), "{error}");
     let mut signed: Value = serde_json::from_str(&world.read("terms.cert.json")).unwrap();

@@ -1,0 +1,75 @@
+//! Chunks: their outcomes, ids, times and claims, each against the page and against each other.
+
+use std::collections::BTreeSet;
+
+use issei_ledger::{Broadcast, Chunk, ClaimMarks, Inspected, Outcome, Outcomes, Seal, Walked};
+use issei_schema::InDoubtPolicy;
+use jiff::{SignedDuration, Timestamp};
+
+use super::CLOCKS;
+use super::odd::Odd;
+
+/// No lease is longer: the visibility timeout of SQS has twelve hours at most, and is six times the handler's.
+const LEASE_MAX: SignedDuration = SignedDuration::from_hours(2);
+
+/// The chunk has as many outcomes as recipients, names its page, and only an acceptance has a message id.
+pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, odd: &mut Odd) {
+    let (Walked { seq, chunk, feedback }, Some(marks)) = (&looked.walked, &looked.claim) else { return };
+    let outcomes: Vec<Outcome> = chunk.outcomes().into_iter().flat_map(Outcomes::iter).collect();
+    odd.note_if(outcomes.len() != recipients, || {
+        format!("chunk {seq} has {} outcomes, and its page {recipients} recipients", outcomes.len())
+    });
+    odd.note_if(chunk.page() != Some(page), || format!("chunk {seq} names page {:?}, and stands in page {page}", chunk.page()));
+    odd.note_if(chunk.attempts() == 0, || format!("chunk {seq} was claimed, and its attempt is 0"));
+    let is_confirmed = matches!(chunk, Chunk::Confirmed { .. });
+    let ids = &marks.message_ids;
+    for (at, outcome) in outcomes.iter().enumerate() {
+        // Only an acceptance has a message id, and each that an answer told has one. A claim keeps what was
+        // confirmed before it.
+        let has_id = ids.get(at).is_some_and(|id| id != "-");
+        // Events prove an acceptance whose answer never came.
+        let is_odd = if *outcome == Outcome::Accepted { !has_id && !feedback.proves(at) } else { has_id };
+        if is_odd {
+            let has = if has_id { "a message id" } else { "no message id" };
+            odd.note(|| format!("chunk {seq}, recipient {at} is {outcome:?} with {has}"));
+        }
+        odd.note_if(is_confirmed && *outcome == Outcome::Open, || format!("chunk {seq} is confirmed, and recipient {at} is open"));
+        let is_claimed_first = !is_confirmed && chunk.attempts() == 1;
+        odd.note_if(is_claimed_first && *outcome != Outcome::Open, || {
+            format!("chunk {seq} was never confirmed, and recipient {at} is {outcome:?}")
+        });
+    }
+    // One that was reopened before it was ever confirmed has none at all.
+    odd.note_if(!ids.is_empty() && ids.len() != outcomes.len(), || {
+        format!("chunk {seq} has {} message ids (or places of them), and {} outcomes", ids.len(), outcomes.len())
+    });
+    let real: Vec<&String> = ids.iter().filter(|id| *id != "-").collect();
+    let is_twice = real.iter().collect::<BTreeSet<_>>().len() != real.len();
+    odd.note_if(is_twice, || format!("chunk {seq} has one message id for two recipients"));
+}
+
+/// The state is as a service of issei wrote it.
+pub(super) fn seal(looked: &Inspected, broadcast: &Broadcast, odd: &mut Odd) {
+    let Walked { seq, chunk, .. } = &looked.walked;
+    odd.note_if(chunk.seal(broadcast, *seq) == Seal::Broken, || format!("the seal of chunk {seq} does not fit what it says"));
+}
+
+/// The times of a claim lie within the broadcast's, and only evidence under a policy that allows it reopens.
+pub(super) fn times(looked: &Inspected, broadcast: &Broadcast, ended: Timestamp, odd: &mut Odd) {
+    let (Walked { seq, chunk, .. }, Some(marks)) = (&looked.walked, &looked.claim) else { return };
+    let (Some(claimed_at), ClaimMarks { lease_until, reopened_at, .. }) = (chunk.claimed_at(), marks) else { return };
+    let earliest = broadcast.created_at.saturating_sub(CLOCKS).unwrap_or(Timestamp::MIN);
+    let latest = ended.saturating_add(CLOCKS).unwrap_or(Timestamp::MAX);
+    let is_within = |at: Timestamp| at >= earliest && at <= latest;
+    odd.note_if(!is_within(claimed_at), || format!("chunk {seq} was claimed at {claimed_at} (claimed_at)"));
+    let lease = lease_until.duration_since(claimed_at);
+    odd.note_if(!lease.is_positive() || lease > LEASE_MAX, || {
+        format!("chunk {seq} was claimed at {claimed_at}, and its lease_until is {lease_until}")
+    });
+    if let Some(at) = reopened_at {
+        odd.note_if(!is_within(*at), || format!("chunk {seq} was reopened at {at} (reopened_at)"));
+        odd.note_if(broadcast.in_doubt == InDoubtPolicy::Hold, || {
+            format!("chunk {seq} was reopened at {at} (reopened_at), and the policy is hold")
+        });
+    }
+}

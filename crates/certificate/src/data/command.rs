@@ -1,0 +1,38 @@
+//! The stored command: its hash is the broadcast's, and what the broadcast copied from it still says the same.
+
+use issei_ledger::{Broadcast, LedgerError};
+use issei_schema::BroadcastCommand;
+
+use super::data;
+use super::odd::Odd;
+use crate::finding::Finding;
+
+/// What was asked for, against what the broadcast item says was asked for.
+pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, LedgerError>) -> Finding {
+    let finding = data("command: as it was registered", "ledger items `command` and `broadcast`").rule(
+        "its hash is the broadcast's; audience, budget, canary, policy and time limit are what it says",
+        "whoever alters what was asked for makes something else look as if it had been",
+    );
+    let command = match command {
+        Ok(command) => command,
+        Err(error @ LedgerError::Corrupt { .. }) => return finding.found(error, false),
+        Err(error) => return finding.unreadable(error),
+    };
+    let mut odd = Odd::default();
+    let hash = command.hash();
+    odd.note_if(hash.as_str() != broadcast.command_hash, || {
+        format!("the command's hash is {hash}, and the broadcast's command_hash {}", broadcast.command_hash)
+    });
+    let mut same = |field: &str, ours: String, asked: String| {
+        odd.note_if(ours != asked, || format!("the broadcast's {field} is {ours}, and the command says {asked}"));
+    };
+    let canary = command.canary.map_or(0, std::num::NonZeroU64::get);
+    same("broadcast_id", broadcast.broadcast_id.to_string(), command.broadcast_id.to_string());
+    same("audience", broadcast.audience.to_string(), command.audience.to_string());
+    same("max_recipients", broadcast.max_recipients.to_string(), command.max_recipients.to_string());
+    same("canary", broadcast.canary.to_string(), canary.to_string());
+    same("canary_approval", format!("{:?}", broadcast.canary_approval), format!("{:?}", command.canary_approval));
+    same("in_doubt", format!("{:?}", broadcast.in_doubt), format!("{:?}", command.in_doubt));
+    same("not_after", broadcast.not_after.to_string(), command.not_after.to_string());
+    odd.into_finding(finding, hash)
+}

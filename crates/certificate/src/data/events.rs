@@ -1,0 +1,44 @@
+//! Events: only of recipients who were sent to, whole, and never about a second acceptance.
+
+use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, Feedback, Outcome, Outcomes, Walked};
+use issei_schema::InDoubtPolicy;
+use issei_schema::limits::CHUNK_RECIPIENTS_MAX;
+
+use super::odd::Odd;
+
+/// What is odd about the events of one chunk, and who was accepted twice.
+pub(super) fn look_at(walked: &Walked, broadcast: &Broadcast, odd: &mut Odd, twice: &mut Odd) {
+    let Walked { seq, chunk, feedback } = walked;
+    whole(*seq, feedback, odd);
+    if *chunk == Chunk::Absent {
+        odd.note_if(!feedback.is_empty(), || format!("events of chunk {seq}, which nobody has claimed"));
+        return;
+    }
+    let outcomes = chunk.outcomes().map_or(0, Outcomes::len);
+    if let Some(at) = (outcomes..CHUNK_RECIPIENTS_MAX).find(|at| feedback.proves(*at)) {
+        odd.note(|| format!("chunk {seq} has {outcomes} recipients, and an event names recipient {at}"));
+    }
+    for (at, outcome) in chunk.outcomes().into_iter().flat_map(Outcomes::iter).enumerate() {
+        // An event that came when its recipient was to be sent to again ends that, before the broadcast ends.
+        let was_open = outcome == Outcome::Retryable && broadcast.broadcast_state != BroadcastState::Complete;
+        let is_unsent = matches!(outcome, Outcome::Rejected | Outcome::Retryable) && !was_open;
+        odd.note_if(is_unsent && feedback.proves(at), || {
+            format!("chunk {seq}, recipient {at} has an event, and the ledger says {outcome:?}")
+        });
+    }
+    if let Some(first) = feedback.accepted_twice(chunk).first().filter(|_| broadcast.in_doubt != InDoubtPolicy::AtLeastOnce) {
+        twice.note(|| format!("chunk {seq}, recipient {first}"));
+    }
+}
+
+/// Each event came with its message's id, and was written down with it in one write.
+fn whole(seq: u32, feedback: &Feedback, odd: &mut Odd) {
+    for kind in EventKind::ALL {
+        if let Some(at) = feedback.positions(kind).find(|at| !feedback.names_message(*at)) {
+            odd.note(|| format!("chunk {seq}, recipient {at} has the event {}, and no message id of it", kind.as_str()));
+        }
+    }
+    if let Some(at) = feedback.named_positions().find(|at| !feedback.proves(*at)) {
+        odd.note(|| format!("chunk {seq}, recipient {at} has the message id of an event, and no event"));
+    }
+}

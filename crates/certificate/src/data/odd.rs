@@ -1,0 +1,36 @@
+//! What is not as it must be, kept as a count and the first of it: memory stays flat, however much is wrong.
+
+use crate::finding::Finding;
+
+/// Everything of one kind that is not as it must be.
+#[derive(Default)]
+pub(super) struct Odd {
+    count: u64,
+    first: Option<String>,
+}
+
+impl Odd {
+    pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
+        self.count += 1;
+        self.first.get_or_insert_with(what);
+    }
+
+    /// Notes it where it is so.
+    pub(super) fn note_if(&mut self, is_odd: bool, what: impl FnOnce() -> String) {
+        if is_odd {
+            self.note(what);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn into_finding(self, finding: Finding, sound: impl ToString) -> Finding {
+        match self.first {
+            None => finding.found(sound, true),
+            Some(first) if self.count == 1 => finding.found(first, false),
+            Some(first) => finding.found(format!("{first}, and {} more", self.count - 1), false),
+        }
+    }
+}

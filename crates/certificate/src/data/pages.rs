@@ -1,0 +1,100 @@
+//! The frozen audience: how its pages follow each other, and how they are cut into chunks.
+
+use std::collections::BTreeMap;
+
+use issei_ledger::{Broadcast, BroadcastState, LastKey, Page, Reading, SkipReason};
+use issei_schema::limits::{CHUNK_BYTES_MAX, CHUNK_RECIPIENTS_MAX, RECIPIENT_BYTES_MAX};
+
+use super::data;
+use super::odd::Odd;
+use crate::finding::Finding;
+
+/// What the pages so far come to.
+#[derive(Default)]
+pub(super) struct Audience {
+    pub(super) recipients: u64,
+    pub(super) skipped: u64,
+    pub(super) chunks: u32,
+    canary_chunks: u32,
+    last_key: Option<String>,
+    skipped_by_reason: BTreeMap<SkipReason, u64>,
+    pub(super) odd: Odd,
+}
+
+impl Audience {
+    pub(super) fn add(&mut self, page: &Page, broadcast: &Broadcast) {
+        let seq = page.seq;
+        self.odd.note_if(page.first_chunk != self.chunks, || {
+            format!("page {seq} begins with chunk {}, and {} chunks are before it (first_chunk)", page.first_chunk, self.chunks)
+        });
+        self.canary_chunks += page.canary_chunks(self.recipients, broadcast.canary);
+        let mut before = self.recipients;
+        let mut chunks = page.chunks().peekable();
+        while let Some((chunk, recipients)) = chunks.next() {
+            before += recipients.len() as u64;
+            let size = usize::try_from(broadcast.chunk_size).unwrap_or(usize::MAX);
+            self.odd.note_if(recipients.len() > size, || {
+                format!("chunk {chunk} has {} recipients, and chunk_size is {size}", recipients.len())
+            });
+            let size = size.min(CHUNK_RECIPIENTS_MAX);
+            // A chunk ends short of its size with its page, with the canary, or for its bytes.
+            let is_short = recipients.len() < size && chunks.peek().is_some() && before != broadcast.canary;
+            self.odd.note_if(is_short && has_room(recipients), || {
+                format!("chunk {chunk} has {} recipients and room for more, and chunk_size is {size}", recipients.len())
+            });
+            self.chunks += 1;
+        }
+        self.recipients = before;
+        self.skipped += page.skipped_rows();
+        for skipped in page.skipped() {
+            *self.skipped_by_reason.entry(skipped.reason).or_default() += skipped.rows;
+        }
+        self.last_key.clone_from(&page.last_key);
+    }
+
+    /// Against what the broadcast item says of it.
+    pub(super) fn compare(&mut self, broadcast: &Broadcast) {
+        let mut same = |field: &str, says: u64, found: u64| {
+            self.odd.note_if(says != found, || format!("the broadcast's {field} is {says}, and the pages hold {found}"));
+        };
+        same("recipients", broadcast.recipients, self.recipients);
+        same("skipped", broadcast.skipped, self.skipped);
+        same("chunks", broadcast.chunks.into(), self.chunks.into());
+        same("canary_chunks", broadcast.canary_chunks.into(), self.canary_chunks.into());
+        // A key can be an address, so neither is shown.
+        let is_same = match &broadcast.last_key {
+            Some(LastKey::InBytes(key)) => self.last_key.as_ref() == Some(key),
+            // In the order of a database: of a build before the first that counted what it read.
+            Some(LastKey::InDatabase) => broadcast.reading.is_none(),
+            // It goes with the end of enumeration.
+            None => true,
+        };
+        self.odd.note_if(!is_same, || "the broadcast's last_key is not that of its last page".to_owned());
+    }
+}
+
+impl Audience {
+    /// Everybody whom the source named is frozen or skipped; nothing where the version that froze it kept no count.
+    pub(super) fn as_read(&self, broadcast: &Broadcast) -> Option<Finding> {
+        let Reading { rows, counted, repeated, readings, .. } = broadcast.reading.as_ref()?;
+        let by_reason: Vec<String> = self.skipped_by_reason.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+        let by_reason = if by_reason.is_empty() { String::new() } else { format!(" ({})", by_reason.join(", ")) };
+        // Between two readings rows come and go, and before the end of enumeration not all are frozen.
+        let is_whole = broadcast.broadcast_state == BroadcastState::Complete || broadcast.granted > 0;
+        let all_there = *readings > 1 || !is_whole || self.recipients + self.skipped == *rows;
+        let finding = data("audience: as it was read", "ledger items `broadcast` and `page`").rule(
+            "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen",
+            "a row that was not read belongs to somebody who is never mailed",
+        );
+        let value = format!(
+            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key; frozen: {} recipients, {} skipped{by_reason}; {readings} readings",
+            self.recipients, self.skipped
+        );
+        Some(finding.found(value, rows == counted && all_there))
+    }
+}
+
+/// Says whether another recipient of any size would have fitted.
+fn has_room(recipients: &[issei_schema::Recipient]) -> bool {
+    serde_json::to_vec(recipients).is_ok_and(|json| json.len() + RECIPIENT_BYTES_MAX + 2_048 < CHUNK_BYTES_MAX)
+}

@@ -1,0 +1,48 @@
+//! Who froze and who claimed: each by the mark of a run, whose heartbeat must be there and say what it said then.
+
+use std::collections::BTreeMap;
+
+use issei_ledger::{Heartbeat, LedgerError, RunMark};
+
+use super::data;
+use super::odd::Odd;
+use crate::finding::Finding;
+
+/// The marks seen so far, each with what bore it first. As many as there were runs, whatever the audience.
+#[derive(Default)]
+pub(super) struct Runs {
+    seen: BTreeMap<RunMark, String>,
+    /// What builds before the mark have written.
+    unmarked: u64,
+}
+
+impl Runs {
+    pub(super) fn note(&mut self, token: &str, what: impl FnOnce() -> String) {
+        match RunMark::read(token) {
+            Some(mark) => {
+                self.seen.entry(mark).or_insert_with(what);
+            }
+            None => self.unmarked += 1,
+        }
+    }
+
+    pub(super) fn into_finding(self, heartbeats: &Result<Vec<Heartbeat>, LedgerError>) -> Finding {
+        let finding = data("runs: who froze and who claimed", "ledger items `page`, `chunk` and `services#DAY`").rule(
+            "each a run with a heartbeat that says what it said then",
+            "what was written by a run that nobody knows was written by hand, or by a sender that hides",
+        );
+        let heartbeats = match heartbeats {
+            Ok(heartbeats) => heartbeats,
+            Err(error) => return finding.unreadable(error),
+        };
+        let marks: BTreeMap<&str, RunMark> = heartbeats.iter().map(|run| (run.token.as_str(), run.mark())).collect();
+        let mut odd = Odd::default();
+        for (mark, what) in &self.seen {
+            match marks.get(mark.token.as_str()) {
+                None => odd.note(|| format!("{what} names the run {}, of which there is no heartbeat", mark.token)),
+                Some(now) => odd.note_if(now != mark, || format!("{what} names the run {}, whose heartbeat was altered since", mark.token)),
+            }
+        }
+        odd.into_finding(finding, format!("{} runs, and {} items of builds that name none", self.seen.len(), self.unmarked))
+    }
+}

@@ -1,0 +1,377 @@
+//! The alterations: of every attribute of every item, each alone, and what the certificate says of it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::desk::Change::{self, Copied, Gone, Set, Swapped, Unset};
+use crate::desk::Kind::{self, Done, Doubt, Halted};
+use crate::hand::{doubt, entries, insert_step, letter, n, named, numbers_in, plus, put, s, texts_in, within, words};
+
+/// What the certificate says of an alteration.
+pub(crate) enum Shows {
+    /// A finding names it so.
+    As(&'static str),
+    /// Nothing, for this reason.
+    Not(&'static str),
+}
+use Shows::{As, Not};
+
+pub(crate) struct Alteration {
+    pub(crate) kind: Kind,
+    pub(crate) what: &'static str,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) shows: Shows,
+}
+
+/// All of them.
+pub(crate) fn table() -> Vec<Alteration> {
+    let mut all = Vec::new();
+    let mut add = |kind, what, changes: Vec<Change>, shows| all.push(Alteration { kind, what, changes, shows });
+    broadcast(&mut add);
+    numbers(&mut add);
+    trail(&mut add);
+    around(&mut add);
+    pages(&mut add);
+    chunks(&mut add);
+    events(&mut add);
+    halted(&mut add);
+    runs(&mut add);
+    all
+}
+
+type Add<'a> = dyn FnMut(Kind, &'static str, Vec<Change>, Shows) + 'a;
+
+fn broadcast(add: &mut Add<'_>) {
+    let b = "broadcast";
+    add(Done, "the broadcast is gone", vec![Gone(b)], As("no certificate"));
+    add(Done, "another id in the broadcast", vec![Set(b, "broadcast_id", |_| s("doubt"))], As("its id: doubt"));
+    add(Done, "another broadcast under its key", vec![Set(b, "command_hash", |_| s(&"0".repeat(64)))], As("command_hash 0000"));
+    add(Done, "another audience", vec![Set(b, "audience", |_| s("staff"))], As("audience is staff"));
+    add(Done, "a larger budget", vec![Set(b, "max_recipients", |v| plus(v, 1))], As("max_recipients is"));
+    add(Done, "a canary that never was", vec![Set(b, "canary", |_| n(10))], As("canary is 10"));
+    add(Done, "who approves the canary", vec![Set(b, "canary_approval", |_| s("evidence"))], As("canary_approval is Evidence"));
+    add(Done, "another policy", vec![Set(b, "in_doubt", |_| s("at_least_once"))], As("in_doubt is AtLeastOnce"));
+    add(Done, "another time limit", vec![Set(b, "not_after", |_| s("2020-01-01T00:00:00Z"))], As("not_after is 2020"));
+    add(Done, "created earlier", vec![Set(b, "created_at", |_| s("2026-01-01T00:00:00Z"))], As("created_at is 2026-01-01"));
+    add(
+        Done,
+        "stopped, though complete",
+        vec![Set(b, "broadcast_state", |_| s("stopped"))],
+        As("leads to complete, and the broadcast is stopped"),
+    );
+    add(
+        Halted,
+        "complete, though stopped",
+        vec![Set(b, "broadcast_state", |_| s("complete"))],
+        As("leads to stopped, and the broadcast is complete"),
+    );
+    add(Done, "running again", vec![Set(b, "broadcast_state", |_| s("running"))], As("broadcast: state"));
+    add(Done, "a time to live on the broadcast", vec![Set(b, "expires_at", |_| n(4_000_000_000_u64))], As("`broadcast` may be deleted"));
+}
+
+fn numbers(add: &mut Add<'_>) {
+    let b = "broadcast";
+    add(Done, "epoch 0", vec![Set(b, "epoch", |_| n(0))], As("epoch 0"));
+    add(Done, "an epoch that no step led to", vec![Set(b, "epoch", |_| n(99))], As("epoch 99"));
+    add(
+        Done,
+        "an epoch more",
+        vec![Set(b, "epoch", |v| plus(v, 1))],
+        Not("a recount makes a new epoch and leaves no entry; once it is over nothing goes by it"),
+    );
+    add(Done, "more remaining", vec![Set(b, "remaining", |v| plus(v, 1))], As("remaining"));
+    add(Done, "some withheld", vec![Set(b, "withheld", |_| n(5))], As("withheld"));
+    add(Done, "fewer granted", vec![Set(b, "granted", |v| plus(v, -1))], As("granted"));
+    add(Done, "more granted", vec![Set(b, "granted", |v| plus(v, 1))], As("granted"));
+    add(Done, "no grant", vec![Set(b, "grant_count", |_| n(0))], As("grant_count is 0"));
+    add(
+        Done,
+        "more grants",
+        vec![Set(b, "grant_count", |v| plus(v, 7))],
+        Not("how many blocks the permits came in follows from nothing; once it is over nothing goes by it"),
+    );
+    add(Done, "a smaller chunk size", vec![Set(b, "chunk_size", |_| n(5))], As("chunk_size is 5"));
+    add(Done, "a larger chunk size", vec![Set(b, "chunk_size", |_| n(20))], As("chunk_size is 20"));
+    add(Done, "a page fewer", vec![Set(b, "pages", |v| plus(v, -1))], As("chain"));
+    add(Done, "a page more", vec![Set(b, "pages", |v| plus(v, 1))], As("page#00000004 can't be read: it is not there"));
+    add(Done, "nothing enqueued", vec![Set(b, "enqueued_pages", |_| n(0))], As("enqueued_pages is 0 of 4"));
+    add(Done, "a chunk more", vec![Set(b, "chunks", |v| plus(v, 1))], As("chunks is 11"));
+    add(Done, "a recipient more", vec![Set(b, "recipients", |v| plus(v, 1))], As("recipients is 100"));
+    add(Done, "nobody skipped", vec![Set(b, "skipped", |_| n(0))], As("skipped is 0"));
+    add(Done, "chunks of a canary", vec![Set(b, "canary_chunks", |_| n(1))], As("canary_chunks is 1"));
+    add(Done, "another head of the chain", vec![Set(b, "chain", |_| s(&"0".repeat(64)))], As("head of the broadcast's chain"));
+    add(Done, "another cursor", vec![Set(b, "last_key", |_| s("zzz"))], As("last_key"));
+    add(Done, "a row that was not counted", vec![Set(b, "reading", |v| within(v, "counted", 1))], As("101 counted by the source"));
+    add(Done, "a row that was not frozen", vec![Set(b, "reading", |v| within(v, "rows", 1))], As("101 rows read"));
+    add(
+        Done,
+        "another reading",
+        vec![Set(b, "reading", |v| within(v, "readings", 1))],
+        Not("how often the source was read stands nowhere else; with more than one reading, fewer rows frozen than read are possible"),
+    );
+    add(Done, "no totals", vec![Unset(b, "totals")], As("own totals: none"));
+    add(Done, "totals: accepted", vec![Set(b, "totals", |v| within(v, "accepted", 1))], As("accepted is 100"));
+    add(Done, "totals: rejected", vec![Set(b, "totals", |v| within(v, "rejected", 1))], As("rejected is 1"));
+    add(Done, "totals: retryable", vec![Set(b, "totals", |v| within(v, "retryable", 1))], As("retryable is 1"));
+    add(Doubt, "totals: in doubt", vec![Set(b, "totals", |v| within(v, "in_doubt", -1))], As("in_doubt is 9"));
+    add(Done, "totals: delivered", vec![Set(b, "totals", |v| within(v, "delivered", -1))], As("delivered is 98"));
+    add(Done, "totals: bounced", vec![Set(b, "totals", |v| within(v, "bounced", 1))], As("bounced is 1"));
+    add(Done, "totals: complained", vec![Set(b, "totals", |v| within(v, "complained", 1))], As("complained is 1"));
+    add(
+        Done,
+        "totals: the fingerprint of events",
+        vec![Set(b, "totals", |v| named(v, "events_fingerprint", s("0")))],
+        As("events_fingerprint"),
+    );
+    add(
+        Done,
+        "totals: the fingerprint of chunks",
+        vec![Set(b, "totals", |v| named(v, "chunks_fingerprint", s("0")))],
+        As("chunks_fingerprint"),
+    );
+    add(Done, "totals: delayed", vec![Set(b, "totals", |v| within(v, "delayed", 1))], As("delayed is 1"));
+    add(Done, "totals: suppressed", vec![Set(b, "totals", |v| within(v, "suppressed", 1))], As("suppressed is 1"));
+    add(Done, "totals: not rendered", vec![Set(b, "totals", |v| within(v, "not_rendered", 1))], As("not_rendered is 1"));
+}
+
+fn trail(add: &mut Add<'_>) {
+    let (b, t) = ("broadcast", "audit_trail");
+    add(
+        Done,
+        "held before its first send",
+        vec![Set(b, "held_before_send", |_| AttributeValue::Bool(true))],
+        As("held_before_send is true"),
+    );
+    add(Done, "no trail", vec![Set(b, t, |v| entries(v, Vec::clear))], As("it is empty"));
+    add(Done, "the last entry gone", vec![Set(b, t, |v| entries(v, |e| drop(e.pop())))], As("leads to running"));
+    add(Done, "the first entry gone", vec![Set(b, t, |v| entries(v, |e| drop(e.remove(0))))], As("it begins with"));
+    add(
+        Done,
+        "another author",
+        vec![Set(b, t, |v| entries(v, |e| put(&mut e[0], "actor", "somebody else")))],
+        As("it begins with `enumerating` by somebody else"),
+    );
+    add(
+        Done,
+        "another last step",
+        vec![Set(b, t, |v| entries(v, |e| put(&mut e[2], "step", "running -> stopping")))],
+        As("leads to stopping"),
+    );
+    add(
+        Done,
+        "a step that there is not",
+        vec![Set(b, t, |v| entries(v, |e| put(&mut e[1], "step", "enumerating -> complete")))],
+        As("is no step"),
+    );
+    add(
+        Done,
+        "a state that there is not",
+        vec![Set(b, t, |v| entries(v, |e| put(&mut e[1], "step", "enumerating -> asleep")))],
+        As("a state that there is not"),
+    );
+    add(
+        Done,
+        "an entry moved back in time",
+        vec![Set(b, t, |v| entries(v, |e| put(&mut e[2], "at", "2020-01-01T00:00:00Z")))],
+        As("entry 2 is of 2020"),
+    );
+    add(
+        Done,
+        "an entry of the future",
+        vec![Set(b, t, |v| entries(v, |e| put(&mut e[2], "at", "2120-01-01T00:00:00Z")))],
+        As("entry 2 is of 2120"),
+    );
+    add(Done, "two entries swapped", vec![Set(b, t, |v| entries(v, |e| e.swap(1, 2)))], As("is no step"));
+    add(Done, "a pause that never was", vec![Set(b, t, |v| entries(v, |e| insert_step(e, 2, "running -> paused")))], As("is no step"));
+    add(Done, "another reason", vec![Set(b, t, |v| entries(v, |e| put(&mut e[1], "reason", "all is well")))], Not("a reason is words"));
+    add(
+        Done,
+        "another hand",
+        vec![Set(b, t, |v| entries(v, |e| put(&mut e[2], "actor", "nobody")))],
+        Not("who took a step stands nowhere else"),
+    );
+}
+
+fn around(add: &mut Add<'_>) {
+    add(
+        Done,
+        "another command",
+        vec![Set("command", "body", |_| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new([0_u8; 9])))],
+        As("command: as it was registered"),
+    );
+    add(Done, "no command", vec![Gone("command")], As("b#done command"));
+    add(Done, "a time to live on the command", vec![Set("command", "expires_at", |_| n(1))], As("`command` may be deleted"));
+    add(Done, "not known", vec![Gone("known")], As("not in the list `known`"));
+    add(Done, "a time to live in the list", vec![Set("known", "expires_at", |_| n(1))], As("`known` may be deleted"));
+    add(Done, "open again", vec![Set("open", "command_hash", |_| s("0"))], As("in the list `open`"));
+    add(Done, "told of more", vec![Set("told", "told", |v| plus(v, 1))], Not("it only has the totals counted once more"));
+    add(Done, "told of nothing", vec![Gone("told")], Not("it only has the totals counted once more"));
+    add(
+        Done,
+        "closed for new ones",
+        vec![Set("closing", "reason", |_| s("x"))],
+        Not("whether new broadcasts may begin is no part of one that is over"),
+    );
+    add(
+        Done,
+        "a moment of the timeline",
+        vec![Set("timeline#0000000010", "accepted", |_| n(5))],
+        Not("counts for people to watch; nothing is decided or certified by them"),
+    );
+    add(
+        Done,
+        "progress",
+        vec![Set("progress#99", "accepted", |_| n(5))],
+        Not("counts for people to watch; nothing is decided or certified by them"),
+    );
+    add(
+        Done,
+        "an epoch of the ledger more",
+        vec![Set("lineage", "ledger_epoch", |v| plus(v, 1))],
+        Not("a new epoch's tag is written after it; services of the old one are named while they live"),
+    );
+    add(Done, "a start fewer", vec![Set("lineage", "starts", |v| plus(v, -1))], As("its lineage"));
+    add(
+        Done,
+        "a start more",
+        vec![Set("lineage", "starts", |v| plus(v, 1))],
+        Not("the mirror is written after the count, so a count that is ahead is a start that broke off"),
+    );
+    add(Done, "another table's id", vec![Set("lineage", "table_id", |_| s("another"))], As("its lineage"));
+    add(Done, "no lineage", vec![Gone("lineage")], As("its lineage"));
+}
+
+fn pages(add: &mut Add<'_>) {
+    let p = "page#00000001";
+    add(Done, "a page gone", vec![Gone(p)], As("page#00000001 can't be read: it is not there"));
+    add(Done, "a page's content", vec![Copied("page#00000002", p)], As("page#00000001"));
+    add(Done, "a page's hash", vec![Set(p, "page_hash", |_| s(&"0".repeat(64)))], As("page#00000001"));
+    add(Done, "the hash before", vec![Set(p, "previous_hash", |_| s(&"0".repeat(64)))], As("page#00000001"));
+    add(Done, "a page's first chunk", vec![Set(p, "first_chunk", |v| plus(v, 1))], As("first_chunk"));
+    add(Done, "a page's last key", vec![Set(p, "last_key", |_| s("zzz"))], As("last_key"));
+    add(Done, "a page's last key gone", vec![Unset(p, "last_key")], As("last_key"));
+    add(Done, "a page that expires at once", vec![Set(p, "expires_at", |_| n(1))], As("page 1 may be deleted"));
+    add(Done, "a page that expires within days", vec![Set(p, "expires_at", |v| plus(v, -80 * 86_400))], As("page 1 may be deleted"));
+    add(Done, "a page that never expires", vec![Unset(p, "expires_at")], As("page 1 has no expires_at"));
+    add(Done, "two pages swapped", vec![Swapped(p, "page#00000002")], As("page#00000001"));
+    add(Done, "a page beyond the last", vec![Copied(p, "page#00000004")], As("a page beyond the last"));
+}
+
+fn chunks(add: &mut Add<'_>) {
+    let c = "chunk#00000003";
+    add(Done, "a chunk gone", vec![Gone(c)], As("events of chunk 3"));
+    add(Done, "a chunk gone with its events", vec![Gone(c), Gone("feedback#00000003")], As("outcomes: of everybody"));
+    add(Done, "a chunk not confirmed", vec![Set(c, "chunk_state", |_| s("claimed"))], As("chunk 3 was never confirmed"));
+    add(Done, "a state that no chunk has", vec![Set(c, "chunk_state", |_| s("sent"))], As("chunk#00000003"));
+    add(Done, "no attempt", vec![Set(c, "attempt", |_| n(0))], As("its attempt is 0"));
+    add(Done, "claimed in another year", vec![Set(c, "claimed_at", |_| n(1_000_000_000_000_u64))], As("chunk 3 was claimed at 2001"));
+    add(Done, "a lease of years", vec![Set(c, "lease_until", |_| n(4_000_000_000_000_u64))], As("lease_until"));
+    add(
+        Done,
+        "accepted turned in doubt",
+        vec![Set(c, "outcomes", |v| letter(v, 4, "d"))],
+        As("chunk 3, recipient 4 is InDoubt with a message id"),
+    );
+    add(Done, "accepted turned rejected", vec![Set(c, "outcomes", |v| letter(v, 4, "r"))], As("chunk 3, recipient 4"));
+    add(Doubt, "in doubt turned rejected", vec![Set("chunk#doubt", "outcomes", |v| doubt(v, "r"))], As("rejected"));
+    add(Doubt, "in doubt turned accepted", vec![Set("chunk#doubt", "outcomes", |v| doubt(v, "a"))], As("the seal of chunk"));
+    add(Done, "an outcome too many", vec![Set(c, "outcomes", |_| s("aaaaaaaaaaa"))], As("chunk 3 has 11 outcomes"));
+    add(Done, "a letter that there is not", vec![Set(c, "outcomes", |v| letter(v, 4, "x"))], As("chunk#00000003"));
+    add(Done, "a message id changed", vec![Set(c, "message_ids", |v| letter(v, 3, "~"))], As("accepted twice"));
+    add(Done, "two message ids swapped", vec![Set(c, "message_ids", |v| words(v, |w| w.swap(0, 1)))], As("accepted twice"));
+    add(Done, "no message ids", vec![Unset(c, "message_ids")], As("the seal of chunk 3"));
+    add(Done, "one message id for two", vec![Set(c, "message_ids", |v| words(v, |w| w[1] = w[0].clone()))], As("one message id for two"));
+    add(Done, "another page", vec![Set(c, "page", |v| plus(v, 1))], As("chunk 3 names page"));
+    add(Done, "reopened under hold", vec![Set(c, "reopened_at", |_| n(1_790_000_000_000_u64))], As("reopened_at"));
+    add(Done, "a chunk that expires at once", vec![Set(c, "expires_at", |_| n(1))], As("chunk 3 may be deleted"));
+    add(Done, "a chunk that never expires", vec![Unset(c, "expires_at")], As("chunk 3 has no expires_at"));
+    add(Done, "two chunks swapped", vec![Swapped(c, "chunk#00000004")], As("accepted twice"));
+    add(Done, "a chunk beyond the last", vec![Copied(c, "chunk#00000012")], As("chunk 12 of 10"));
+    add(Done, "a chunk far beyond the last", vec![Copied(c, "chunk#00000030")], As("chunk 30 of 10"));
+    add(Done, "an attempt more", vec![Set(c, "attempt", |v| plus(v, 1))], As("chunks_fingerprint"));
+    add(Done, "claimed a second later", vec![Set(c, "claimed_at", |v| plus(v, 1_000))], As("chunks_fingerprint"));
+    add(Done, "another owner", vec![Set(c, "owner_token", |_| s("somebody"))], As("the seal of chunk 3"));
+}
+
+fn events(add: &mut Add<'_>) {
+    let f = "feedback#00000003";
+    add(Done, "events gone", vec![Gone(f)], As("delivered is 99, and 89 are counted"));
+    add(Done, "a delivery gone", vec![Set(f, "delivered", |v| numbers_in(v, |at| drop(at.pop())))], As("delivered is 99"));
+    add(Done, "a bounce invented", vec![Set(f, "bounced", |_| AttributeValue::Ns(vec!["2".to_owned()]))], As("bounced is 0"));
+    add(Done, "a complaint invented", vec![Set(f, "complained", |_| AttributeValue::Ns(vec!["2".to_owned()]))], As("complained is 0"));
+    add(
+        Done,
+        "an event of nobody",
+        vec![Set(f, "delivered", |v| numbers_in(v, |at| at.push("30".to_owned())))],
+        As("recipient 30 has the event delivered"),
+    );
+    add(
+        Done,
+        "the id of an event changed",
+        vec![Set(f, "message_ids", |v| texts_in(v, |ids| ids[0] = format!("{}0", &ids[0][..ids[0].len() - 1])))],
+        As("accepted twice"),
+    );
+    add(Done, "no ids of events", vec![Unset(f, "message_ids")], As("no message id of it"));
+    add(
+        Done,
+        "an id without its event",
+        vec![Set(f, "message_ids", |v| texts_in(v, |ids| ids.push("30 0011223344556677".to_owned())))],
+        As("and no event"),
+    );
+    add(Done, "events that expire at once", vec![Set(f, "expires_at", |_| n(1))], As("the events of chunk 3 may be deleted"));
+    add(
+        Done,
+        "a kind of event that changes no count",
+        vec![Set(f, "soft_bounced", |_| AttributeValue::Ns(vec!["2".to_owned()]))],
+        As("events_fingerprint"),
+    );
+    add(Done, "what proves no more than others", vec![Unset(f, "sent")], As("events_fingerprint"));
+    add(Done, "events swapped", vec![Swapped(f, "feedback#00000004")], As("accepted twice"));
+    add(
+        Doubt,
+        "an event invented for somebody in doubt",
+        vec![
+            Set("feedback#doubt", "delivered", |_| AttributeValue::Ns(vec!["0".to_owned()])),
+            Set("feedback#doubt", "message_ids", |_| AttributeValue::Ss(vec!["0 0011223344556677".to_owned()])),
+        ],
+        As("accepted is 89, and 90 are counted"),
+    );
+}
+
+fn halted(add: &mut Add<'_>) {
+    let (b, c, f) = ("broadcast", "chunk#sent", "feedback#sent");
+    add(Halted, "events of a chunk that nobody claimed", vec![Copied(f, "feedback#unclaimed")], As("which nobody has claimed"));
+    add(Halted, "more remaining after a stop", vec![Set(b, "remaining", |v| plus(v, 1))], As("remaining"));
+    add(Halted, "a stop by nobody", vec![Set(b, "audit_trail", |v| entries(v, |e| drop(e.pop())))], As("leads to stopping"));
+    add(Halted, "no totals after a stop", vec![Unset(b, "totals")], As("own totals: none"));
+    add(Halted, "a sent chunk gone", vec![Gone(c)], As("which nobody has claimed"));
+    add(Halted, "a sent chunk gone with its events", vec![Gone(c), Gone(f)], As("own totals: accepted is"));
+    add(Halted, "the events of a sent chunk gone", vec![Gone(f)], As("delivered is"));
+    add(
+        Halted,
+        "a bounce invented after a stop",
+        vec![Set(f, "soft_bounced", |_| AttributeValue::Ns(vec!["0".to_owned()]))],
+        As("events_fingerprint"),
+    );
+    add(Halted, "totals of a stop", vec![Set(b, "totals", |v| within(v, "accepted", 1))], As("accepted is"));
+}
+
+fn runs(add: &mut Add<'_>) {
+    add(Done, "the heartbeat of who claimed gone", vec![Gone("run of chunk")], As("of which there is no heartbeat"));
+    add(Done, "the heartbeat of who froze gone", vec![Gone("run of page")], As("runs of the producer that took part: 0"));
+    add(Done, "another build", vec![Set("run of chunk", "build", |_| s("another"))], As("whose heartbeat was altered since"));
+    add(Done, "another version", vec![Set("run of chunk", "version", |_| s("another"))], As("whose heartbeat was altered since"));
+    add(Done, "other settings", vec![Set("run of chunk", "settings", |_| s("others"))], As("whose heartbeat was altered since"));
+    add(Done, "another process", vec![Set("run of chunk", "actor", |_| s("another"))], As("whose heartbeat was altered since"));
+    add(
+        Done,
+        "a claim by a run that there is not",
+        vec![Set("chunk#00000003", "owner_token", |_| s("0.0.0"))],
+        As("chunk 3 names the run 0"),
+    );
+    add(
+        Done,
+        "when it ended",
+        vec![Set("run of chunk", "ended_at", |_| s("2026-01-01T00:00:00Z"))],
+        Not("a run's own word is all that there is about whether it lives"),
+    );
+}
