@@ -42,7 +42,7 @@ impl Parts {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let keep = Duration::from_secs(self.settings.ledger_days * 86_400);
-        Ledger::new(self.clients.dynamodb.clone(), self.settings.table.clone(), self.clock.clone(), keep)
+        Ledger::new(self.clients.dynamodb.clone(), self.settings.table.clone(), self.clock.clone(), self.dice.clone(), keep)
     }
 
     async fn queue(&self, name: &str) -> anyhow::Result<Queue> {

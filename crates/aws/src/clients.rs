@@ -10,6 +10,8 @@ use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
 use crate::{Timing, chain};
 
@@ -88,6 +90,7 @@ fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
         .build();
     let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
         .retry_config(retries)
+        .retry_classifier(Conflicts)
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -114,6 +117,27 @@ fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
         ses: aws_sdk_sesv2::Client::from_conf(ses),
         lambda: aws_sdk_lambda::Client::from_conf(lambda),
         sts: aws_sdk_sts::Client::from_conf(sts),
+    }
+}
+
+/// A transaction of somebody else holds the item for a moment. DynamoDB asks to try again (developer guide,
+/// "Transaction conflict handling"), and the SDK has it in none of its lists.
+#[derive(Debug)]
+struct Conflicts;
+
+impl ClassifyRetry for Conflicts {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        use aws_sdk_dynamodb::operation::{delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError};
+        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let Some(error) = error.as_operation_error() else { return RetryAction::NoActionIndicated };
+        let is_conflict = error.downcast_ref().is_some_and(UpdateItemError::is_transaction_conflict_exception)
+            || error.downcast_ref().is_some_and(PutItemError::is_transaction_conflict_exception)
+            || error.downcast_ref().is_some_and(DeleteItemError::is_transaction_conflict_exception);
+        if is_conflict { RetryAction::transient_error() } else { RetryAction::NoActionIndicated }
+    }
+
+    fn name(&self) -> &'static str {
+        "transaction conflicts"
     }
 }
 

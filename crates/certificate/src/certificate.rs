@@ -216,7 +216,7 @@ impl Certifier {
         match self.ledger.check_whole(&mirror).await {
             Ok(Some(epoch)) => finding.found(format!("epoch {}, opened at {}", epoch.epoch, epoch.opened_at), true),
             Ok(None) => finding.unreadable("no service has ever started with this ledger"),
-            Err(error @ LedgerError::Restored { .. }) => finding.found(error, false).mend("issei open-epoch"),
+            Err(error @ LedgerError::Restored { .. }) => finding.found(error, false).mend("issei accept-restored-ledger"),
             Err(error) => finding.unreadable(error),
         }
     }

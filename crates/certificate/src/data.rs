@@ -77,12 +77,15 @@ impl Reader<'_> {
         let mut seen = Seen::default();
         let command = self.ledger.command(&broadcast.broadcast_id).await;
         let asked_by = command.as_ref().ok().map(|command| command.requested_by.to_string());
-        let mut steps = trail::follow(broadcast, &broadcast.audit_trail, asked_by.as_deref(), self.now);
+        let audit_trail = self.ledger.audit_trail(broadcast).await;
+        // Where the older entries can't be read, that counts against it, and those that can say when it ended.
+        let entries = audit_trail.as_ref().map_or(&broadcast.audit_trail, |trail| &trail.entries);
+        let mut steps = trail::follow(broadcast, entries, asked_by.as_deref(), self.now);
         let surroundings = self.ledger.surroundings(broadcast).await;
         let mut findings = vec![
             self.state(),
             command::judge(broadcast, &command),
-            trail::finding(std::mem::take(&mut steps.odd), broadcast.audit_trail.len()),
+            trail::finding(std::mem::take(&mut steps.odd), audit_trail, broadcast.audit_count),
             surroundings::lists(&surroundings, broadcast.broadcast_state.is_over()),
         ];
         if let Ok(around) = &surroundings {
@@ -124,9 +127,9 @@ impl Reader<'_> {
 
     fn state(&self) -> Finding {
         let state = self.broadcast.broadcast_state;
-        let why = match self.broadcast.audit_trail.last() {
-            Some(entry) => format!("{state} since {}: {}", entry.at, entry.reason),
-            None => state.to_string(),
+        let why = match (self.broadcast.audit_trail.last(), self.broadcast.decided()) {
+            (Some(last), Some(decided)) => format!("{state} since {}: {}", last.at, decided.reason),
+            _ => state.to_string(),
         };
         data("broadcast: state", "ledger item `broadcast`")
             .rule("complete or stopped", "in every other state something may still be sent")

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     ///
     /// Answers are lost, too. Shows what the provider counted. Needs nothing but this binary.
     Demo(DemoOptions),
-    /// Makes the queues, the ledger table and the configuration set, where they are missing.
+    /// Makes what is missing of queues, ledger table and configuration set.
     ///
     /// Each queue gets its dead-letter queue. Prints what it made.
     Setup,
@@ -50,30 +50,33 @@ pub(crate) enum Command {
     /// Each finding has its value, its source, its rule and the command that mends it. Exit code 3 where
     /// something is to be mended.
     Doctor(DoctorOptions),
-    /// Rehearses at production's volume, with faults, to the SES mailbox simulator.
+    /// Rehearses at full volume, with faults, to the SES mailbox simulator.
     ///
     /// Runs on the services that are alive, which must have this version and these settings. Asks for the
     /// broadcast twice, puts chunks on the queue again, and pauses in the midst. Exit code as of `certify`.
     Rehearse(RehearseOptions),
-    /// Checks a command, prints what it will do, and puts it on the commands queue.
+    /// Checks a command, says what it will do, and puts it on its queue.
     Send(SendOptions),
     /// Runs the producer until SIGTERM or Ctrl-C.
     Producer,
     /// Runs the consumer until SIGTERM or Ctrl-C.
     Consumer,
-    /// Runs the feedback consumer, which reads SES events, until SIGTERM or Ctrl-C.
+    /// Runs the feedback consumer (SES events) until SIGTERM or Ctrl-C.
     Feedback,
     /// Shows how a broadcast stands, from the ledger.
     Status(StatusOptions),
-    /// Grants no more permits until `resume`. What is granted already expires within seconds.
+    /// Grants no more permits until `resume`; what is out expires in seconds.
     Pause(OperateOptions),
     /// Lets a paused broadcast go on.
     Resume(OperateOptions),
-    /// Lets a broadcast go on that holds, after its canary or before its first send.
+    /// Lets a broadcast go on that holds, after its canary or before any send.
     Approve(OperateOptions),
-    /// Ends a broadcast for ever, waits until nothing of it can be sent any more, and says so.
+    /// Ends a broadcast for ever, and proves that nothing more can be sent.
+    ///
+    /// What can't be stopped is named, and the rest is stopped all the same: exit code 1. Exit code 3: stopped,
+    /// and not proved yet.
     Stop(StopOptions),
-    /// Takes new broadcasts again after `stop --all`, and sends again after `stop --hard`.
+    /// Takes new broadcasts and sends again, after `stop --all` and `--hard`.
     Open(OpenOptions),
     /// Lists the broadcasts, those that are not over first.
     List(ListOptions),
@@ -81,11 +84,13 @@ pub(crate) enum Command {
     Audit(AuditOptions),
     /// Shows everything that is known of one recipient, by key or by address.
     Why(WhyOptions),
-    /// Prints the recipients with a certain outcome, ready to be an audience again.
+    /// Prints the recipients with one outcome, ready to be an audience again.
     Export(ExportOptions),
-    /// Writes one page about a broadcast: timeline, outcomes, audit trail and certificate.
+    /// Writes a page: timeline, outcomes, audit trail and certificate.
     Report(ReportOptions),
-    /// Serves a page on 127.0.0.1 to follow and stop broadcasts, with your own credentials.
+    /// Serves a page on 127.0.0.1 to follow and stop broadcasts.
+    ///
+    /// It acts with your own credentials.
     Console(ConsoleOptions),
     /// Says with evidence whether a broadcast is over, and signs it.
     ///
@@ -97,16 +102,17 @@ pub(crate) enum Command {
     ///
     /// Exit code as of `certify`; 1 where the signature does not fit.
     Verify(VerifyOptions),
-    /// Enqueues again what the ledger has no outcome of, after messages were lost for good.
+    /// Enqueues again what has no outcome, after messages were lost for good.
     ///
     /// Shows first what it would do.
     Repair(RepairOptions),
     /// Moves a queue's dead letters back into it.
     Redrive(RedriveOptions),
-    /// Lets services work again with a ledger that was restored from a backup.
+    /// Lets services work again after the ledger was restored from a backup.
     ///
-    /// Ends every broadcast that is not over.
-    OpenEpoch(OpenEpochOptions),
+    /// Ends every broadcast that is not over. Refused where nothing was restored (exit code 3). Shows what it
+    /// will do, and asks for the name of the ledger table.
+    AcceptRestoredLedger(AcceptRestoredOptions),
 }
 
 #[derive(Debug, Args)]
@@ -199,8 +205,8 @@ pub(crate) struct StopOptions {
     /// forgotten, and everybody else who uses this configuration set. `issei open` allows it again.
     #[arg(long)]
     pub(crate) hard: bool,
-    /// Why. It stands in the audit trail.
-    #[arg(long)]
+    /// Why. It stands in the audit trail. Give one; but nothing is kept from being stopped for want of it.
+    #[arg(long, default_value = "")]
     pub(crate) reason: String,
 }
 
@@ -350,10 +356,13 @@ pub(crate) enum QueueName {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct OpenEpochOptions {
+pub(crate) struct AcceptRestoredOptions {
     /// Why. It stands in the ledger and in the audit trail of each broadcast that it ends.
     #[arg(long)]
     pub(crate) reason: String,
+    /// The name of the ledger table, for scripts; without it, it is asked for on a terminal.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table_name: Option<String>,
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use args::{Cli, Command};
-use commands::{certify, demo, doctor, export, inspect, operate, rehearse, repair, report, send, serve, setup, status, stop};
+use commands::{certify, demo, doctor, export, inspect, operate, rehearse, repair, report, restored, send, serve, setup, status, stop};
 use issei_assembly::{Settings, enable_metrics, flush_traces, init_logs, say_error};
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
@@ -83,6 +83,6 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Certify(options) => certify::certify(&settings, &options, cli.json).await,
         Command::Repair(options) => repair::repair(&settings, &options, cli.json).await,
         Command::Redrive(options) => repair::redrive(&settings, &options, cli.json).await,
-        Command::OpenEpoch(options) => repair::open_epoch(&settings, &options, cli.json).await,
+        Command::AcceptRestoredLedger(options) => restored::accept(&settings, &options, cli.json).await,
     }
 }

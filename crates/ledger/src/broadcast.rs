@@ -1,12 +1,14 @@
-//! The broadcast item: state, budget, cursors and audit trail, and the steps between its states.
+//! The broadcast item: state, budget, cursors and the end of the audit trail, and what takes it from one
+//! state to another.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, CanaryApproval, InDoubtPolicy, MessageKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
-use crate::{BroadcastState, Fingerprint, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
+use crate::trail::{Appended, ChainEnd};
+use crate::{AuditEntry, BroadcastState, Fingerprint, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
 
 /// A broadcast as the ledger has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,7 +70,15 @@ pub struct Broadcast {
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held_before_send: bool,
+    /// The most recent entries of the audit trail; [`Ledger::audit_trail`] gives the whole.
+    #[serde(default, deserialize_with = "crate::trail::leniently")]
     pub audit_trail: Vec<AuditEntry>,
+    /// Entries in the trail's chain so far, and the hash of the last. Nothing where no step was taken since
+    /// a build that chains them.
+    #[serde(default)]
+    pub audit_count: u64,
+    #[serde(default)]
+    pub audit_head: String,
     /// Exact totals, written when the broadcast is over.
     #[serde(default)]
     pub totals: Option<Totals>,
@@ -96,15 +106,6 @@ impl Registration {
     }
 }
 
-/// One step in a broadcast's life: who, when, what and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditEntry {
-    pub at: Timestamp,
-    pub actor: String,
-    pub step: String,
-    pub reason: String,
-}
-
 /// What is of no use once enumeration is over. An older build could not read the key.
 const ENUMERATED: &str = " REMOVE last_key, held_up";
 
@@ -112,9 +113,6 @@ const ENUMERATED: &str = " REMOVE last_key, held_up";
 pub(crate) fn as_reopened(and: &str) -> String {
     format!("{and} AND (attribute_not_exists(reopenings) OR reopenings = :reopenings)")
 }
-
-/// Characters of a reason that the trail keeps.
-const REASON_CHARS_MAX: usize = 1_000;
 
 /// Exact counts of recipients by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +163,10 @@ pub enum Enumerated {
 
 impl Broadcast {
     /// A broadcast as its command makes it, with nothing frozen.
-    pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, key: MessageKey, now: Timestamp) -> Self {
+    pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, key: MessageKey, now: Timestamp, token: String) -> Self {
+        let step = BroadcastState::Enumerating.to_string();
+        let entry = AuditEntry::new(now, &command.requested_by, step, "command received");
+        let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
         Self {
             broadcast_id: command.broadcast_id.clone(),
             command_hash: command.hash().to_string(),
@@ -196,12 +197,9 @@ impl Broadcast {
             not_after: command.not_after,
             created_at: now,
             held_before_send: false,
-            audit_trail: vec![AuditEntry {
-                at: now,
-                actor: command.requested_by.to_string(),
-                step: "enumerating".to_owned(),
-                reason: "command received".to_owned(),
-            }],
+            audit_trail: list,
+            audit_count: end.count,
+            audit_head: end.head,
             totals: None,
         }
     }
@@ -292,6 +290,9 @@ impl Ledger {
 
     /// One conditional write that takes the broadcast from one state to another, with the actor
     /// and the reason in its audit trail. Refused where the step is not in the table.
+    ///
+    /// It is done once, however often it is asked for on the way. The broadcast that comes back may stand
+    /// elsewhere by then, where somebody else has taken another step since.
     pub async fn transition(&self, id: &BroadcastId, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
         let Transition { to, actor, reason } = wanted;
         self.take_step(id, actor, reason, |_| to).await
@@ -311,6 +312,8 @@ impl Ledger {
         reason: &str,
         to: impl Fn(BroadcastState) -> BroadcastState,
     ) -> Result<Broadcast, LedgerError> {
+        // One for all tries: whichever of them was written, the step is taken.
+        let token = self.dice.token();
         let mut current = self.broadcast(id).await?;
         loop {
             let from = current.broadcast_state;
@@ -335,7 +338,7 @@ impl Ledger {
                 }
                 _ => ("", Vec::new()),
             };
-            match self.step(&current, &wanted, more, "", values).await? {
+            match self.step(&current, &wanted, &token, more, "", values).await? {
                 Ok(after) => return self.closed(after).await,
                 Err(now) => current = now,
             }
@@ -355,7 +358,7 @@ impl Ledger {
         ];
         let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
         let more = format!(", remaining = :allowed, withheld = :withheld, reading = :reading{ENUMERATED}");
-        Ok(match self.step(broadcast, &wanted, &more, " AND pages = :pages", values).await? {
+        Ok(match self.step(broadcast, &wanted, &self.dice.token(), &more, " AND pages = :pages", values).await? {
             Ok(after) => Enumerated::Running(after),
             Err(now) => Enumerated::Changed(now),
         })
@@ -378,7 +381,7 @@ impl Ledger {
         ];
         let wanted = Transition { to: BroadcastState::Holding, actor, reason };
         let more = format!(", withheld = :withheld, held_before_send = :true, reading = :reading{ENUMERATED}");
-        let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, &more, " AND pages = :pages", values).await?;
+        let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, &self.dice.token(), &more, " AND pages = :pages", values).await?;
         Ok(now)
     }
 
@@ -393,32 +396,10 @@ impl Ledger {
         let values = vec![(":totals", totals), (":grants", n(broadcast.grant_count)), (":reopenings", n(broadcast.reopenings))];
         let wanted = Transition { to: BroadcastState::Complete, actor, reason: &reason };
         let as_counted = as_reopened(" AND grant_count = :grants");
-        match self.step(broadcast, &wanted, ", totals = :totals", &as_counted, values).await? {
+        match self.step(broadcast, &wanted, &self.dice.token(), ", totals = :totals", &as_counted, values).await? {
             Ok(after) => self.closed(after).await.map(|_| true),
             Err(_) => Ok(false),
         }
-    }
-
-    /// Adds an entry to the audit trail, without a step.
-    pub async fn audit(&self, id: &BroadcastId, actor: &Actor, what: &str, reason: &str) -> Result<(), LedgerError> {
-        let entry = self.entry(actor, what.to_owned(), reason);
-        let entry: AttributeValue = serde_dynamo::to_attribute_value(entry).map_err(|error| LedgerError::corrupt("audit_trail", error))?;
-        let request = self
-            .db
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::broadcast(id).into_item()))
-            .update_expression("SET audit_trail = list_append(audit_trail, :entry)")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":entry", AttributeValue::L(vec![entry]));
-        request.send().await.map_err(LedgerError::call("UpdateItem"))?;
-        Ok(())
-    }
-
-    fn entry(&self, actor: &Actor, step: String, reason: &str) -> AuditEntry {
-        // A provider's error can be long, and the trail must fit its item.
-        let reason = reason.chars().take(REASON_CHARS_MAX).collect();
-        AuditEntry { at: self.clock.wall(), actor: actor.to_string(), step, reason }
     }
 
     /// Writes the totals of a broadcast that is over anew, after events have told more.
@@ -444,55 +425,6 @@ impl Ledger {
                 Ok(())
             }
             Err(error) => Err(LedgerError::call("UpdateItem")(error)),
-        }
-    }
-
-    /// Writes one step. `Err` gives the broadcast as it is where the condition did not hold.
-    pub(crate) async fn step(
-        &self,
-        from: &Broadcast,
-        wanted: &Transition<'_>,
-        more_sets: &str,
-        more_conditions: &str,
-        more_values: Vec<(&str, AttributeValue)>,
-    ) -> Result<Result<Broadcast, Broadcast>, LedgerError> {
-        let id = &from.broadcast_id;
-        let entry = self.entry(wanted.actor, format!("{} -> {}", from.broadcast_state, wanted.to), wanted.reason);
-        let entry: AttributeValue = serde_dynamo::to_attribute_value(entry).map_err(|error| LedgerError::corrupt("audit_trail", error))?;
-        let mut request = self
-            .db
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::broadcast(id).into_item()))
-            .update_expression(format!("SET broadcast_state = :to, audit_trail = list_append(audit_trail, :entry){more_sets}"))
-            .condition_expression(format!("broadcast_state = :from AND epoch = :epoch{more_conditions}"))
-            .expression_attribute_values(":to", s(wanted.to.as_str()))
-            .expression_attribute_values(":from", s(from.broadcast_state.as_str()))
-            .expression_attribute_values(":epoch", n(from.epoch))
-            .expression_attribute_values(":entry", AttributeValue::L(vec![entry.clone()]))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        if more_sets.contains(":one") {
-            request = request.expression_attribute_values(":one", n(1));
-        }
-        if more_sets.contains(":zero") {
-            request = request.expression_attribute_values(":zero", n(0));
-        }
-        for (name, value) in more_values {
-            request = request.expression_attribute_values(name, value);
-        }
-        match request.send().await {
-            Ok(answer) => Ok(Ok(read(answer.attributes.unwrap_or_default())?)),
-            Err(error) => match error.as_service_error() {
-                Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    let now = self.refused_by(failed.item.clone(), Key::broadcast(id)).await?;
-                    let now: Broadcast = read(now.ok_or_else(|| LedgerError::corrupt(Key::broadcast(id).name(), "it is gone"))?)?;
-                    // The SDK's own retry may have found the row that its first try wrote.
-                    let ours = serde_dynamo::from_attribute_value::<_, AuditEntry>(entry).ok();
-                    if now.broadcast_state == wanted.to && now.audit_trail.last() == ours.as_ref() { Ok(Ok(now)) } else { Ok(Err(now)) }
-                }
-                _ => Err(LedgerError::call("UpdateItem")(error)),
-            },
         }
     }
 

@@ -13,7 +13,9 @@ pub enum LedgerError {
     #[error("ledger item {item} can't be read: {reason}; do not send for this broadcast until it is understood")]
     Corrupt { item: String, reason: String },
     /// The ledger is not the one that it says it is.
-    #[error("the ledger was restored from a backup: {reason}; it has forgotten sends, so nothing is sent until `issei open-epoch`")]
+    #[error(
+        "the ledger was restored from a backup: {reason}; it has forgotten sends, so nothing is sent until `issei accept-restored-ledger`"
+    )]
     Restored { reason: String },
     /// An operator has stopped everything.
     #[error("closed for new broadcasts since {} by {}: {}; `issei open` opens it again", .0.closed_at, .0.closed_by, .0.reason)]

@@ -42,6 +42,11 @@ impl Key {
         Self { pk: format!("b#{id}"), sk: format!("{MOMENT}{second:010}") }
     }
 
+    /// An entry of the audit trail that the broadcast item has no room for any more.
+    pub(crate) fn audit(id: &BroadcastId, seq: u64) -> Self {
+        Self { pk: format!("b#{id}"), sk: format!("{AUDIT}{seq:08}") }
+    }
+
     pub(crate) fn page(id: &BroadcastId, seq: u32) -> Self {
         Self { pk: shard(id, seq % SHARDS), sk: format!("page#{seq:08}") }
     }
@@ -119,7 +124,9 @@ impl Key {
 pub(crate) const OPEN: &str = "open";
 pub(crate) const KNOWN: &str = "known";
 pub(crate) const TOLD: &str = "told";
-/// What the sort keys of a broadcast's progress begin with, and those of its timeline.
+/// What the sort keys of a broadcast's older audit entries begin with, those of its progress, and those of
+/// its timeline.
+pub(crate) const AUDIT: &str = "audit#";
 pub(crate) const PROGRESS: &str = "progress#";
 pub(crate) const MOMENT: &str = "timeline#";
 

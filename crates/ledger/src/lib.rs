@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | broadcast | `b#ID` | `broadcast` | [`broadcast`] |
 //! | command | `b#ID` | `command` | [`broadcast`] |
+//! | older audit entries | `b#ID` | `audit#SEQ` | [`trail`] |
 //! | progress of a run of a service | `b#ID` | `progress#TOKEN` | [`progress`] |
 //! | timeline | `b#ID` | `timeline#SECOND` | [`progress`] |
 //! | page | `b#ID#SHARD` | `page#SEQ` | [`page`] |
@@ -49,12 +50,14 @@ mod rehearsal;
 mod reopen;
 mod seal;
 mod state;
+mod step;
 mod suppression;
 mod table;
 mod told;
+mod trail;
 mod walk;
 
-pub use broadcast::{AuditEntry, Broadcast, Enumerated, Registration, Totals, Transition};
+pub use broadcast::{Broadcast, Enumerated, Registration, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
 pub use closing::Closing;
 pub use error::LedgerError;
@@ -62,7 +65,7 @@ pub use feedback::{EventKind, Feedback, Merged, NamedMessage};
 pub use fingerprint::Fingerprint;
 pub use heartbeat::{Heartbeat, Incarnation, ServiceKind};
 pub use inspect::{ClaimMarks, Entry, Expiry, Inspected, Surroundings};
-pub use lineage::{LedgerEpoch, Opened};
+pub use lineage::{Accepted, LedgerEpoch};
 pub use mark::RunMark;
 pub use on_call::OnCall;
 pub use outcome::{Outcome, Outcomes};
@@ -79,13 +82,14 @@ pub use state::BroadcastState;
 pub use suppression::Suppression;
 pub use table::TableReport;
 pub use told::Told;
+pub use trail::{AuditEntry, AuditTrail};
 pub use walk::{RecipientOutcome, Tally, Walk, Walked};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use issei_clock::Clock;
+use issei_clock::{Clock, Dice};
 
 /// The ledger table and how to reach it.
 #[derive(Clone, Debug)]
@@ -93,6 +97,8 @@ pub struct Ledger {
     db: aws_sdk_dynamodb::Client,
     table: String,
     clock: Clock,
+    /// For the tokens of steps.
+    dice: Dice,
     keep: Duration,
     /// The epoch in which this process found that the ledger had gone back; 0 where it has not.
     restored_in: Arc<AtomicU64>,
@@ -102,8 +108,8 @@ impl Ledger {
     /// `keep` is how long pages and chunks stay before DynamoDB may delete them. It must outlive
     /// every queue and backup that could bring a message back. Broadcast items stay for ever.
     #[must_use]
-    pub fn new(db: aws_sdk_dynamodb::Client, table: String, clock: Clock, keep: Duration) -> Self {
-        Self { db, table, clock, keep, restored_in: Arc::default() }
+    pub fn new(db: aws_sdk_dynamodb::Client, table: String, clock: Clock, dice: Dice, keep: Duration) -> Self {
+        Self { db, table, clock, dice, keep, restored_in: Arc::default() }
     }
 
     fn expires_at(&self) -> i64 {

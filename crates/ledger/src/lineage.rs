@@ -5,7 +5,7 @@
 //! written in the ledger. Every start of a service is counted in the ledger and mirrored in tags of the
 //! chunks queue: a ledger that knows of fewer starts than they has gone back in time. And a service that
 //! runs finds its own last heartbeat gone, and tells the others by another tag.
-//! Then nothing is sent until an operator opens a new epoch of the ledger.
+//! Then nothing is sent until an operator accepts the ledger as it is, which begins a new epoch of it.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -90,9 +90,9 @@ pub struct LedgerEpoch {
     pub opened_at: Timestamp,
 }
 
-/// What became of an opening.
+/// A restored ledger that was accepted.
 #[derive(Debug)]
-pub struct Opened {
+pub struct Accepted {
     pub epoch: u64,
     /// Broadcasts that were not over and were ended: what the ledger forgot of them nobody knows.
     pub ended: Vec<Broadcast>,
@@ -193,7 +193,7 @@ impl Ledger {
                     continue;
                 }
                 Err(LedgerError::Restored { reason }) => {
-                    tracing::error!(reason, "the ledger was restored from a backup; nothing is done until `issei open-epoch`");
+                    tracing::error!(reason, "the ledger was restored from a backup; nothing is done until `issei accept-restored-ledger`");
                     LOOK_EVERY
                 }
                 Err(error) => {
@@ -270,9 +270,21 @@ impl Ledger {
         Ok(self.lineage().await?.map(|lineage| lineage.ledger_epoch))
     }
 
-    /// Opens a new epoch of a ledger that was restored: ends every broadcast that is not over, takes
-    /// the table as it is now, and lets services work again.
-    pub async fn open_epoch(&self, mirror: &Queue, actor: &Actor, reason: &str) -> Result<Opened, LedgerError> {
+    /// Says how it shows that the ledger was restored; nothing where it was not.
+    pub async fn restored(&self, mirror: &Queue) -> Result<Option<String>, LedgerError> {
+        match self.check_whole(mirror).await {
+            Ok(_) => Ok(None),
+            Err(LedgerError::Restored { reason }) => Ok(Some(reason)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a new epoch of a ledger that was restored: ends every broadcast that is not over, takes
+    /// the table as it is now, and lets services work again. Does nothing where nothing was restored.
+    pub async fn accept_restored(&self, mirror: &Queue, actor: &Actor, reason: &str) -> Result<Option<Accepted>, LedgerError> {
+        if self.restored(mirror).await?.is_none() {
+            return Ok(None);
+        }
         let table_id = self.table_id().await?;
         let (mirrored, item) = (mirrored(mirror).await?.mark, self.lineage().await?);
         let mut ended = Vec::new();
@@ -304,7 +316,7 @@ impl Ledger {
         };
         put.send().await.map_err(LedgerError::call("PutItem"))?;
         tag(mirror, next).await?;
-        Ok(Opened { epoch: next.epoch, ended })
+        Ok(Some(Accepted { epoch: next.epoch, ended }))
     }
 
     async fn lineage(&self) -> Result<Option<LineageItem>, LedgerError> {

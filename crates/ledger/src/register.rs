@@ -31,7 +31,7 @@ impl Ledger {
         }
         let secret = dice.secret().map_err(|error| LedgerError::Unavailable { operation: "getrandom", reason: error.to_string() })?;
         let key = MessageKey::new(secret);
-        let broadcast = Broadcast::of(command, chunk_size, key, self.clock.wall());
+        let broadcast = Broadcast::of(command, chunk_size, key, self.clock.wall(), self.dice.token());
         let mut item: Item = serde_dynamo::to_item(&broadcast).map_err(|error| LedgerError::corrupt("broadcast", error))?;
         item.extend(Key::broadcast(id).into_item());
         item.insert("message_key".to_owned(), b(key.as_bytes()));

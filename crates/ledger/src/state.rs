@@ -52,6 +52,11 @@ impl BroadcastState {
         STEPS.iter().any(|(from, to, _)| *from == self && *to == next)
     }
 
+    /// Says whether the step is in the table, by the names in the ledger.
+    pub(crate) fn is_step(from: &str, to: &str) -> bool {
+        STEPS.iter().any(|(one, other, _)| one.as_str() == from && other.as_str() == to)
+    }
+
     /// Final: nothing is ever sent again.
     #[must_use]
     pub fn is_over(self) -> bool {

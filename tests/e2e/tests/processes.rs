@@ -121,6 +121,13 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     assert!(text.contains("is stopped"), "{text}");
     let consumer = world.start("consumer");
     let status = world.wait_for("terms", "stopped").await;
+    // What a person said stays the reason; what followed by itself stands beside it.
+    assert!(status["reason"].as_str().unwrap().starts_with("wrong text (arn:"), "{status}");
+    assert!(status["since"].as_str().unwrap().starts_with("every permit granted before the stop has expired"), "{status}");
+    let screen = world.run(&["status", "terms"]).await;
+    assert!(screen.contains("stopped: wrong text") && screen.contains("\nsince then    every permit"), "{screen}");
+    assert!(world.run(&["list"]).await.trim_end().ends_with("wrong text"));
+    assert!(world.run(&["audit", "terms"]).await.contains("The chain of its entries holds, 4 of 4."));
     world.run(&["send", &command]).await;
     let (code, _, error) = world.try_run(&["resume", "terms", "--reason", "sorry"]).await;
     assert!(code == Some(1) && error.contains("is stopped"), "{error}");
@@ -183,8 +190,20 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     let (code, _, error) = world.try_run(&["repair", "terms", "--reason", "again"]).await;
     assert!(code == Some(1) && error.contains("complete"), "{error}");
     world.run(&["redrive", "chunks"]).await;
-    let opened: Value = serde_json::from_str(&world.run(&["open-epoch", "--reason", "a drill", "--json"]).await).unwrap();
-    assert_eq!(opened, json!({ "epoch": 2, "ended": [] }));
+    // Nothing was restored: nothing is ended, and no trail tells of a restore that never was.
+    let accept = ["accept-restored-ledger", "--reason", "a drill", "--table-name", world.table_name()];
+    let (code, output, errors) = world.try_run(&accept).await;
+    assert!(code == Some(3) && output.contains("was not restored"), "{output}{errors}");
+    // The name of the table must be typed, and be the right one.
+    world.restore_ledger().await;
+    for name in ["ledger", ""] {
+        let (code, output, errors) = world.try_run(&["accept-restored-ledger", "--reason", "a drill", "--table-name", name]).await;
+        assert!(code == Some(3) && output.contains("Nothing was done"), "{output}{errors}");
+    }
+    let (code, output, errors) = world.try_run(&["accept-restored-ledger", "--reason", "a drill"]).await;
+    assert!(code == Some(3) && output.contains("say 1.1000000") && output.contains("Nothing was done"), "{output}{errors}");
+    let accepted: Value = serde_json::from_str(&world.run(&[&accept[..], &["--json"]].concat()).await).unwrap();
+    assert_eq!(accepted, json!({ "done": true, "epoch": 2, "ended": [] }));
 }
 
 /// From the command to the end, and the end of the services.

@@ -32,7 +32,7 @@
 //! | `Stop`, `Stopped`, `Pause`, `Resume` | `ledger/src/state.rs`, `producer/src/close.rs`, `cli/src/commands/operate.rs` |
 //! | `ProveStop` | fact 6: what a certificate may call proved; nothing in issei calls it so yet |
 //! | `Repair` | `producer/src/repair.rs::repair` |
-//! | `Restore`, `OpenEpoch` | `ledger/src/lineage.rs::while_whole`, `open_epoch` |
+//! | `Restore`, `AcceptRestored` | `ledger/src/lineage.rs::while_whole`, `accept_restored` |
 //! | `ProducerDies`, `ConsumerDies`, `Purge`, `Redeliver`, `RowComes`, `RowGoes` | the world |
 //!
 //! # What it leaves out

@@ -55,7 +55,7 @@ pub enum Step {
     Pause,
     Resume,
     Repair,
-    OpenEpoch,
+    AcceptRestored,
     // The world.
     Purge,
     Redeliver(u8),
@@ -104,7 +104,7 @@ impl Protocol {
             steps.extend(users.clone().map(|user| Step::Hear { seq, user }));
         }
         steps.extend([Step::Complete, Step::Stop, Step::Stopped, Step::ProveStop, Step::Pause, Step::Resume]);
-        steps.extend([Step::Repair, Step::OpenEpoch, Step::Purge]);
+        steps.extend([Step::Repair, Step::AcceptRestored, Step::Purge]);
         steps.extend(users.clone().map(Step::RowComes).chain(users.map(Step::RowGoes)));
     }
 
@@ -178,7 +178,7 @@ impl Protocol {
                 next.consumers.iter_mut().for_each(|consumer| consumer.current = false);
             }
             Step::Repair => self.repair(&mut next)?,
-            Step::OpenEpoch => {
+            Step::AcceptRestored => {
                 next.restored.then_some(())?;
                 (next.restored, next.control) = (false, Control::Stopped);
             }

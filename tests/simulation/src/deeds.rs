@@ -185,9 +185,9 @@ impl World {
     }
 
     /// Takes a restored ledger into use, and asks for a broadcast that must go as if nothing had been.
-    pub(crate) async fn open_epoch(&mut self) {
+    pub(crate) async fn accept_restored(&mut self) {
         let (Ok(chunks), Ok(actor)) = (self.queue("chunks"), actor("an operator")) else { return };
-        if self.ledger().open_epoch(&chunks, &actor, "a deed").await.is_ok() {
+        if self.ledger().accept_restored(&chunks, &actor, "a deed").await.is_ok() {
             self.epoch_due = false;
             let _ = self.ask_for("after").await;
         }

@@ -44,7 +44,7 @@ impl World {
         loop {
             tokio::time::sleep(Duration::from_secs(6)).await;
             if self.epoch_due {
-                self.open_epoch().await;
+                self.accept_restored().await;
             }
             self.look().await?;
             let now = self.clock.now();

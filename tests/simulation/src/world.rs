@@ -174,7 +174,7 @@ impl World {
     }
 
     fn ledger_of(&self, clock: Clock) -> Ledger {
-        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), clock, Duration::from_hours(2160))
+        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), clock, self.dice.clone(), Duration::from_hours(2160))
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

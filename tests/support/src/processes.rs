@@ -217,6 +217,18 @@ impl Processes {
         db.put_item().table_name(&table).item("pk", text("open")).item("sk", text("no id!")).send().await.unwrap();
     }
 
+    /// The ledger's table.
+    #[must_use]
+    pub fn table_name(&self) -> &str {
+        self.environment.get("ISSEI_TABLE").unwrap()
+    }
+
+    /// As if the ledger had been restored to a moment before the last starts of services.
+    pub async fn restore_ledger(&self) {
+        let (sqs, url) = self.queue("ISSEI_CHUNKS_QUEUE", "").await;
+        sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.1000000").send().await.unwrap();
+    }
+
     /// A client of SQS, and the URL of the queue that this setting names, with `suffix` at its name.
     pub async fn queue_url(&self, setting: &str, suffix: &str) -> (aws_sdk_sqs::Client, String) {
         self.queue(setting, suffix).await

@@ -128,7 +128,7 @@ impl World {
 
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Duration::from_hours(2160))
+        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Dice::system(), Duration::from_hours(2160))
     }
 
     pub async fn queue(&self, name: &str) -> Queue {

@@ -1,8 +1,8 @@
-//! The audit trail, against the table of steps, the state and time.
+//! The audit trail, against its own chain, the table of steps, the state and time.
 
 use std::str::FromStr;
 
-use issei_ledger::{AuditEntry, Broadcast, BroadcastState};
+use issei_ledger::{AuditEntry, AuditTrail, Broadcast, BroadcastState, LedgerError};
 use jiff::Timestamp;
 
 use super::odd::Odd;
@@ -36,14 +36,14 @@ pub(super) fn follow(broadcast: &Broadcast, trail: &[AuditEntry], asked_by: Opti
         None => steps.odd.note(|| "it is empty".to_owned()),
     }
     let (mut state, mut latest) = (BroadcastState::Enumerating, broadcast.created_at);
-    for (number, entry) in trail.iter().enumerate() {
+    for (number, entry) in (1..).zip(trail) {
         let is_late = entry.at.saturating_add(CLOCKS).is_ok_and(|at| at < latest);
         steps.odd.note_if(is_late, || format!("entry {number} is of {}, after one of {latest}", entry.at));
         let is_early = now.saturating_add(CLOCKS).is_ok_and(|now| now < entry.at);
         steps.odd.note_if(is_early, || format!("entry {number} is of {}, and now it is {now}", entry.at));
         latest = latest.max(entry.at);
         let Some((from, to)) = entry.step.split_once(" -> ") else {
-            steps.odd.note_if(number > 0 && entry.step == "enumerating", || format!("entry {number} begins it once more"));
+            steps.odd.note_if(number > 1 && entry.step == "enumerating", || format!("entry {number} begins it once more"));
             continue;
         };
         let (Ok(from), Ok(to)) = (BroadcastState::from_str(from), BroadcastState::from_str(to)) else {
@@ -65,10 +65,18 @@ pub(super) fn follow(broadcast: &Broadcast, trail: &[AuditEntry], asked_by: Opti
     steps
 }
 
-pub(super) fn finding(odd: Odd, entries: usize) -> Finding {
-    let finding = data("audit trail: leads to the state", "ledger item `broadcast`").rule(
-        "from its registration by the command's own author, by steps that there are, in the order of time, to the state",
+/// `odd` is what following it has found.
+pub(super) fn finding(mut odd: Odd, trail: Result<AuditTrail, LedgerError>, chained: u64) -> Finding {
+    let finding = data("audit trail: leads to the state", "ledger items `broadcast` and `audit`").rule(
+        "from its registration by the command's own author, by steps that there are, in the order of time, to the state, and each entry \
+         after the hash of the one before",
         "a state that no step led to was written by hand",
     );
-    odd.into_finding(finding, format!("{entries} entries"))
+    match trail {
+        Ok(AuditTrail { entries, broken }) => {
+            broken.into_iter().for_each(|broken| odd.note(|| broken));
+            odd.into_finding(finding, format!("{} entries, {chained} of them chained", entries.len()))
+        }
+        Err(error) => finding.unreadable(error),
+    }
 }

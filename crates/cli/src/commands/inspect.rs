@@ -30,13 +30,13 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
     }
     for broadcast in &broadcasts {
         let Broadcast { broadcast_id, broadcast_state, created_at, recipients, skipped, .. } = broadcast;
-        let last = broadcast.audit_trail.last().map_or("", |entry| entry.reason.as_str());
-        let last = broadcast.held_up.as_ref().map_or(last, |held_up| held_up.reason.as_str());
+        let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
+        let reason = broadcast.held_up.as_ref().map_or(reason, |held_up| held_up.reason.as_str());
         say(&if as_json {
             let (id, state) = (broadcast_id, broadcast_state);
-            json!({ "broadcast_id": id, "state": state, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": last }).to_string()
+            json!({ "broadcast_id": id, "state": state, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason }).to_string()
         } else {
-            format!("{broadcast_id:<32} {broadcast_state:<12} {created_at:.0}  {recipients:>9} recipients  {last}")
+            format!("{broadcast_id:<32} {broadcast_state:<12} {created_at:.0}  {recipients:>9} recipients  {reason}")
         });
     }
     if ids.is_empty() && !as_json {
@@ -53,16 +53,24 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
 
 pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let broadcast = parts.ledger().broadcast(&options.id).await?;
+    let ledger = parts.ledger();
+    let broadcast = ledger.broadcast(&options.id).await?;
+    let trail = ledger.audit_trail(&broadcast).await?;
+    let ended = if trail.holds() { Ended::Well } else { Ended::Refused };
     if as_json {
-        say(&json!({ "broadcast_id": broadcast.broadcast_id, "audit_trail": broadcast.audit_trail }).to_string());
-        return Ok(Ended::Well);
+        say(&json!({ "broadcast_id": broadcast.broadcast_id, "audit_trail": trail.entries, "broken": trail.broken }).to_string());
+        return Ok(ended);
     }
-    for entry in &broadcast.audit_trail {
+    for entry in &trail.entries {
         say(&format!("{}  {}", entry.at, entry.step));
         say(&format!("    by {}: {}", entry.actor, entry.reason));
     }
-    Ok(Ended::Well)
+    match (trail.holds(), broadcast.audit_count) {
+        (true, 0) => say("No step was taken since a build that chains the entries, so they vouch for nothing."),
+        (true, chained) => say(&format!("The chain of its entries holds, {chained} of {}.", trail.entries.len())),
+        (false, _) => trail.broken.iter().for_each(|reason| say(&format!("BROKEN: {reason}"))),
+    }
+    Ok(ended)
 }
 
 /// Everything known of one recipient, in the order in which it came about.

@@ -10,6 +10,7 @@ mod prove;
 pub(crate) mod rehearse;
 pub(crate) mod repair;
 pub(crate) mod report;
+pub(crate) mod restored;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod setup;

@@ -13,10 +13,14 @@ pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json
     let parts = Parts::connect(settings).await;
     let broadcast = step(&parts, options, BroadcastState::Paused).await?;
     let seconds = parts.settings.timing().longest_leak().as_secs();
-    let text = format!(
-        "{} is paused. What consumers hold permits for may still be sent for {seconds} s; then nothing is until `issei resume`.",
-        broadcast.broadcast_id
-    );
+    let text = if broadcast.broadcast_state == BroadcastState::Paused {
+        format!(
+            "{} is paused. What consumers hold permits for may still be sent for {seconds} s; then nothing is until `issei resume`.",
+            broadcast.broadcast_id
+        )
+    } else {
+        overtaken(&broadcast, "pause")
+    };
     say(&told(&broadcast, &text, as_json));
     Ok(Ended::Well)
 }
@@ -37,12 +41,22 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
         bail!("broadcast `{}` is {now}; `issei {verb}` is for one that is {from}", options.id);
     }
     let broadcast = step(&parts, options, BroadcastState::Running).await?;
-    let text = format!(
-        "{} is running, with {} permits left to grant. Messages put back come again within a minute.",
-        broadcast.broadcast_id, broadcast.remaining
-    );
+    let text = if broadcast.broadcast_state == BroadcastState::Running {
+        format!(
+            "{} is running, with {} permits left to grant. Messages put back come again within a minute.",
+            broadcast.broadcast_id, broadcast.remaining
+        )
+    } else {
+        overtaken(&broadcast, verb)
+    };
     say(&told(&broadcast, &text, as_json));
     Ok(Ended::Well)
+}
+
+/// The step was taken, its answer came late, and somebody has taken another since.
+fn overtaken(broadcast: &Broadcast, verb: &str) -> String {
+    let by = broadcast.decided().map_or(String::new(), |entry| format!(" by {}: {}", entry.actor, entry.reason));
+    format!("{}: {verb} was done, and since then it is {}{by}", broadcast.broadcast_id, broadcast.broadcast_state)
 }
 
 async fn step(parts: &Parts, options: &OperateOptions, to: BroadcastState) -> anyhow::Result<Broadcast> {

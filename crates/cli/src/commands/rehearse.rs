@@ -158,7 +158,7 @@ impl Rehearsing<'_> {
                     return Ok(now.saturating_duration_since(began.unwrap_or(now)).saturating_sub(paused));
                 }
                 BroadcastState::Stopped | BroadcastState::Stopping => {
-                    bail!("it was ended: {}", broadcast.audit_trail.last().map_or("nobody said why", |entry| entry.reason.as_str()));
+                    bail!("it was ended: {}", broadcast.decided().map_or("nobody said why", |entry| entry.reason.as_str()));
                 }
                 BroadcastState::Running if faults && progress.accepted * 10 >= self.recipients => {
                     faults = false;

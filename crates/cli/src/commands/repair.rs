@@ -1,4 +1,4 @@
-//! `issei repair`, `redrive` and `open-epoch`: putting right what was lost outside issei.
+//! `issei repair` and `redrive`: putting right what was lost outside issei.
 
 use std::io::{IsTerminal, Write};
 
@@ -8,7 +8,7 @@ use issei_producer::{Repair, Repairer};
 use serde_json::json;
 
 use crate::Ended;
-use crate::args::{OpenEpochOptions, QueueName, RedriveOptions, RepairOptions};
+use crate::args::{QueueName, RedriveOptions, RepairOptions};
 use crate::operator;
 
 pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -79,22 +79,6 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
         (true, Redriven::ByHand { messages }) => json!({ "dead_letters": dead, "moved": messages }).to_string(),
         (false, Redriven::Task { .. }) => format!("SQS moves {dead} dead letters back, by a task of its own"),
         (false, Redriven::ByHand { messages }) => format!("this endpoint has no move task: {messages} dead letters moved back one by one"),
-    });
-    Ok(Ended::Well)
-}
-
-pub(crate) async fn open_epoch(settings: &Settings, options: &OpenEpochOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
-    let opened = parts.ledger().open_epoch(&parts.chunks_queue().await?, &operator::actor(&parts).await?, &options.reason).await?;
-    let ended: Vec<String> = opened.ended.iter().map(|broadcast| broadcast.broadcast_id.to_string()).collect();
-    say(&if as_json {
-        json!({ "epoch": opened.epoch, "ended": ended }).to_string()
-    } else {
-        format!(
-            "epoch {} of the ledger is open; services go on within half a minute. Broadcasts ended, since nobody knows whom the restored ledger forgot: {}",
-            opened.epoch,
-            if ended.is_empty() { "none were open".to_owned() } else { ended.join(", ") }
-        )
     });
     Ok(Ended::Well)
 }

@@ -27,7 +27,7 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow:
         _ => (None, None),
     };
     let (status, timeline) = (Status::read(&parts, &options.id, true).await?, ledger.timeline(&options.id).await?);
-    let trail = ledger.broadcast(&options.id).await?.audit_trail;
+    let trail = ledger.audit_trail(&ledger.broadcast(&options.id).await?).await?;
     let live = Live::of(words, status, trail, &timeline, false);
     let page = Report { words, style: STYLE, live, certificate, signed_by, made_at: parts.clock.wall(), version: VERSION };
     let html = page.render()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use issei_assembly::{Parts, Settings, say};
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, Heartbeat, HeldUp, Progress, ServiceKind, Totals};
+use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldUp, Progress, ServiceKind, Totals};
 use issei_schema::BroadcastId;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -24,7 +24,10 @@ const SILENT_SHOWN: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) struct Status {
     pub(crate) broadcast_id: String,
     pub(crate) state: BroadcastState,
+    /// Why it stands there, and who decided so.
     pub(crate) reason: String,
+    /// What has come of it since, by itself.
+    pub(crate) since: Option<String>,
     /// What keeps the audience from being frozen.
     pub(crate) held_up: Option<HeldUp>,
     pub(crate) at: Timestamp,
@@ -188,7 +191,9 @@ impl Status {
             }
             (None, false) => Counts::told(&progress, u64::from(broadcast.chunks)),
         };
-        let reason = broadcast.audit_trail.last().map_or(String::new(), |entry| format!("{} ({})", entry.reason, entry.actor));
+        let said = |entry: &AuditEntry| format!("{} ({})", entry.reason, entry.actor);
+        let reason = broadcast.decided().map(said).unwrap_or_default();
+        let since = broadcast.since_decided().last().map(said);
         let now = parts.clock.wall();
         let runs = ledger.heartbeats(now).await?;
         let chunks_queue = queues.get("chunks");
@@ -197,6 +202,7 @@ impl Status {
             broadcast_id: broadcast_id.to_string(),
             state: broadcast_state,
             reason,
+            since,
             held_up,
             at: now,
             audience: recipients + skipped,
@@ -237,9 +243,9 @@ impl Status {
     /// Everything on a screen, for people.
     fn lines(&self, speed: Option<u64>) -> Vec<String> {
         let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
-        let mut lines = vec![
-            format!("broadcast     {}", self.broadcast_id),
-            format!("state         {}: {}", self.state, self.reason),
+        let mut lines = vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.state, self.reason)];
+        lines.extend(self.since.iter().map(|since| format!("since then    {since}")));
+        lines.extend([
             format!("audience      {} ({} recipients, {} skipped)", self.audience, self.recipients, self.skipped),
             format!(
                 "permitted     {} ({} permits granted, {} left, {} withheld)",
@@ -253,7 +259,7 @@ impl Status {
             format!("in doubt      {}", self.in_doubt),
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
-        ];
+        ]);
         if let Some(HeldUp { since, reason }) = &self.held_up {
             lines.insert(2, format!("HELD UP       since {since:.0}: {reason}"));
         }

@@ -62,7 +62,7 @@ impl Console {
     async fn live(&self, id: &BroadcastId, language: Language) -> anyhow::Result<Live> {
         let ledger = self.parts.ledger();
         let status = crate::commands::status::Status::read(&self.parts, id, false).await?;
-        let (timeline, trail) = (ledger.timeline(id).await?, ledger.broadcast(id).await?.audit_trail);
+        let (timeline, trail) = (ledger.timeline(id).await?, ledger.audit_trail(&ledger.broadcast(id).await?).await?);
         Ok(Live::of(language.words(), status, trail, &timeline, true))
     }
 

@@ -164,15 +164,15 @@ struct Deed {
 }
 
 impl Deed {
-    /// Says why it may not be done.
-    fn check(&self, console: &Console, must_be: &str) -> Result<(), (StatusCode, String)> {
+    /// Says why it may not be done. Nothing is kept from being stopped for want of a reason.
+    fn check(&self, console: &Console, must_be: &str, is_stop: bool) -> Result<(), (StatusCode, String)> {
         if !is_same(&self.csrf, &console.csrf) {
             return Err((StatusCode::FORBIDDEN, "the form is from another run of the console; load the page again".to_owned()));
         }
         if self.confirm != must_be {
             return Err((StatusCode::UNPROCESSABLE_ENTITY, format!("nothing was done: type `{must_be}` to confirm")));
         }
-        if self.reason.trim().is_empty() {
+        if !is_stop && self.reason.trim().is_empty() {
             return Err((StatusCode::UNPROCESSABLE_ENTITY, "nothing was done: give a reason for the audit trail".to_owned()));
         }
         Ok(())
@@ -181,7 +181,7 @@ impl Deed {
 
 async fn act(State(console): Shared, Path((id, verb)): Path<(String, String)>, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
     let (id, asked) = (parse(id)?, Asked::default());
-    let said = match deed.check(&console, id.as_str()) {
+    let said = match deed.check(&console, id.as_str(), matches!(verb.as_str(), "stop" | "pause")) {
         Ok(()) => carry_out(&console, &id, &verb, &deed.reason).await,
         Err(refused) => Err(refused),
     };
@@ -218,7 +218,7 @@ async fn end_one(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str)
 
 async fn stop_all(State(console): Shared, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
     let language = language(&Asked::default(), &headers);
-    if let Err((status, reason)) = deed.check(&console, language.0.words().confirm_all) {
+    if let Err((status, reason)) = deed.check(&console, language.0.words().confirm_all, true) {
         return list_page(&console, language, Err((status, reason))).await;
     }
     let actor = operator::actor(&console.parts).await?;

@@ -6,7 +6,7 @@ mod words;
 
 use askama::Template;
 use issei_certificate::{Certificate, Judgement, Verdict};
-use issei_ledger::{AuditEntry, BroadcastState, Moment};
+use issei_ledger::{AuditTrail, BroadcastState, Moment};
 use jiff::Timestamp;
 
 use crate::commands::status::Status;
@@ -32,14 +32,14 @@ pub(crate) struct Live {
     pub(crate) words: &'static Words,
     pub(crate) status: Status,
     pub(crate) counts: Vec<Count>,
-    pub(crate) audit_trail: Vec<AuditEntry>,
+    pub(crate) trail: AuditTrail,
     /// Made by us of numbers alone.
     pub(crate) plot: String,
     pub(crate) refreshes: bool,
 }
 
 impl Live {
-    pub(crate) fn of(words: &'static Words, status: Status, audit_trail: Vec<AuditEntry>, timeline: &[Moment], refreshes: bool) -> Self {
+    pub(crate) fn of(words: &'static Words, status: Status, trail: AuditTrail, timeline: &[Moment], refreshes: bool) -> Self {
         let share = |count: u64| Some(count.saturating_mul(100).checked_div(status.recipients).unwrap_or(0).min(100));
         let count =
             |name: &'static str, id: &'static str, value: u64, percent: Option<u64>| Count { name, id, value: grouped(value), percent };
@@ -57,7 +57,7 @@ impl Live {
             count(words.in_doubt, "in-doubt", status.in_doubt, share(status.in_doubt)),
         ];
         let plot = plot::timeline(words, timeline);
-        Self { words, status, counts, audit_trail, plot, refreshes }
+        Self { words, status, counts, trail, plot, refreshes }
     }
 
     fn state(&self) -> &'static str {

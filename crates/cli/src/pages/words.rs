@@ -80,6 +80,8 @@ words! {
     seen_ago: "seen, seconds ago", "最終確認(秒前)";
     version: "Version", "バージョン";
     audit_trail: "Audit trail", "監査証跡";
+    trail_broken: "The audit trail does not hold:", "監査証跡に矛盾があります:";
+    since: "Since then:", "その後:";
     when: "When", "日時";
     who: "Who", "実行者";
     step: "Step", "操作";

@@ -11,6 +11,8 @@ use crate::answer::ApiError;
 pub(super) enum Operand {
     Path(String),
     Value(Value),
+    /// Of a list or a text; issei asks for no other.
+    Size(String),
     IfNotExists(String, Box<Operand>),
     ListAppend(Box<Operand>, Box<Operand>),
     Plus(Box<Operand>, Box<Operand>),
@@ -65,6 +67,11 @@ impl Operand {
         match self {
             Self::Path(path) => item.get(path).cloned(),
             Self::Value(value) => Some(value.clone()),
+            Self::Size(path) => {
+                let value = item.get(path)?;
+                let size = value["L"].as_array().map(Vec::len).or_else(|| value["S"].as_str().map(str::len))?;
+                Some(json!({ "N": size.to_string() }))
+            }
             Self::IfNotExists(path, other) => item.get(path).cloned().or_else(|| other.value(item)),
             Self::ListAppend(left, right) => {
                 let (left, right) = (left.value(item)?, right.value(item)?);

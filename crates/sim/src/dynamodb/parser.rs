@@ -144,7 +144,7 @@ impl<'a> Parser<'a> {
             "begins_with" => self.arguments().map(|(text, prefix)| Condition::BeginsWith(text, prefix)),
             "contains" => self.arguments().map(|(whole, part)| Condition::Contains(whole, part)),
             _ => {
-                let left = self.operand()?;
+                let left = if self.peek() == "size" { Operand::Size(self.argument()?) } else { self.operand()? };
                 let comparator = match self.next().as_str() {
                     "=" => Comparator::Equal,
                     "<>" => Comparator::NotEqual,

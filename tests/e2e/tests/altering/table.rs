@@ -172,23 +172,27 @@ fn trail(add: &mut Add<'_>) {
         Done,
         "an entry moved back in time",
         vec![Set(b, t, |v| entries(v, |e| put(&mut e[2], "at", "2020-01-01T00:00:00Z")))],
-        As("entry 2 is of 2020"),
+        As("entry 3 is of 2020"),
     );
     add(
         Done,
         "an entry of the future",
         vec![Set(b, t, |v| entries(v, |e| put(&mut e[2], "at", "2120-01-01T00:00:00Z")))],
-        As("entry 2 is of 2120"),
+        As("entry 3 is of 2120"),
     );
     add(Done, "two entries swapped", vec![Set(b, t, |v| entries(v, |e| e.swap(1, 2)))], As("is no step"));
     add(Done, "a pause that never was", vec![Set(b, t, |v| entries(v, |e| insert_step(e, 2, "running -> paused")))], As("is no step"));
-    add(Done, "another reason", vec![Set(b, t, |v| entries(v, |e| put(&mut e[1], "reason", "all is well")))], Not("a reason is words"));
     add(
         Done,
-        "another hand",
-        vec![Set(b, t, |v| entries(v, |e| put(&mut e[2], "actor", "nobody")))],
-        Not("who took a step stands nowhere else"),
+        "another reason",
+        vec![Set(b, t, |v| entries(v, |e| put(&mut e[1], "reason", "all is well")))],
+        As("is not what was written"),
     );
+    add(Done, "another hand", vec![Set(b, t, |v| entries(v, |e| put(&mut e[2], "actor", "nobody")))], As("is not what was written"));
+    add(Done, "an entry of no chain", vec![Set(b, t, |v| entries(v, |e| put(&mut e[1], "link", "")))], As("entry 2 is of 1970"));
+    add(Done, "an entry more in the chain", vec![Set(b, "audit_count", |v| plus(v, 1))], As("the broadcast counts 4"));
+    add(Done, "another head of the trail", vec![Set(b, "audit_head", |_| s(&"0".repeat(64)))], As("or their hashes differ"));
+    add(Done, "no chain of the trail", vec![Unset(b, "audit_head"), Unset(b, "audit_count")], As("or their hashes differ"));
 }
 
 fn around(add: &mut Add<'_>) {

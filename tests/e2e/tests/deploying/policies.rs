@@ -180,7 +180,8 @@ async fn each_part_may_do_what_it_does_and_no_more() {
     // Who writes events can cause sends, so moving dead ones back is another's right.
     let (code, output, errors) = world.try_run_as("REDRIVER", &["redrive", "feedback"]).await;
     assert_eq!(code, Some(0), "{output}{errors}");
-    operator(&["open-epoch", "--reason", "a test"]).await;
+    world.restore_ledger().await;
+    operator(&["accept-restored-ledger", "--reason", "a test", "--table-name", world.table_name()]).await;
     for service in services {
         service.end().await;
     }

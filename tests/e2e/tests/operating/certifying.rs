@@ -150,7 +150,8 @@ async fn nothing_hidden_is_called_converged() {
     let consumer = world.start("consumer");
     world.wait_for_heartbeat("consumer").await;
     consumer.freeze();
-    world.run(&["open-epoch", "--reason", "restored from a backup"]).await;
+    world.restore_ledger().await;
+    world.run(&["accept-restored-ledger", "--reason", "restored from a backup", "--table-name", world.table_name()]).await;
     let against = refused(&world, "terms").await;
     assert!(against.contains("issei consumer") && against.contains("ledger epoch 1"), "{against}");
     consumer.thaw();

@@ -68,7 +68,7 @@ async fn only_its_own_page_can_make_the_console_act() {
     assert_eq!(status(&raw(port, &foreign, &deed(&csrf, "terms")).await), "403");
     assert_eq!(status(&raw(port, &post, &deed("0", "terms")).await), "403");
     assert_eq!(status(&raw(port, &post, &deed(&csrf, "term")).await), "422");
-    assert_eq!(status(&raw(port, &post, &format!("csrf={csrf}&reason=+&confirm=terms")).await), "422");
+    assert_eq!(status(&raw(port, &post.replace("stop", "resume"), &format!("csrf={csrf}&reason=+&confirm=terms")).await), "422");
     assert_eq!(status(&raw(port, &post.replace("stop", "resume"), &deed(&csrf, "terms")).await), "409");
     assert_eq!(status(&raw(port, &format!("GET /b/terms/stop HTTP/1.1\r\n{host}\r\n{cookie}"), "").await), "405");
     assert_eq!(status(&raw(port, &format!("GET /b/nobody HTTP/1.1\r\n{host}\r\n{cookie}"), "").await), "404");

@@ -22,4 +22,5 @@ mod reopening;
 mod repair;
 mod restored;
 mod sending;
+mod trail;
 mod upgrading;

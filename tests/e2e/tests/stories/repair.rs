@@ -143,10 +143,13 @@ async fn row_21_a_restored_ledger_sends_nothing_until_a_new_epoch_is_opened() {
         assert_eq!(judge(&world.cloud, "other").total(), 0);
         stop.cancel();
         services.join_all().await;
-        // The operator opens an epoch: the old broadcast is ended, an old command of a broadcast that
+        // The operator accepts it: the old broadcast is ended, an old command of a broadcast that
         // the ledger does not know is refused, and new ones go.
-        let opened = world.ledger().open_epoch(&world.queue("chunks").await, &actor(), "restored after an incident").await.unwrap();
-        assert_eq!((opened.epoch, opened.ended.len()), (2, 1));
+        let chunks = world.queue("chunks").await;
+        let accepted = world.ledger().accept_restored(&chunks, &actor(), "restored after an incident").await.unwrap().unwrap();
+        assert_eq!((accepted.epoch, accepted.ended.len()), (2, 1));
+        // Once is enough: it is no restored ledger any more.
+        assert!(world.ledger().accept_restored(&chunks, &actor(), "again").await.unwrap().is_none());
         world.post_command(&command("new", |_| {})).await;
         world.run_to_the_end("new").await;
         judge(&world.cloud, "new").assert_each_once(world.addresses().await);
@@ -199,7 +202,7 @@ async fn messages_that_outlived_a_restore_mail_nobody_of_the_new_registration() 
     world.post_command(&command("terms", |_| {})).await;
     world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
     world.cloud.restore("ledger", &backup, false).unwrap();
-    world.ledger().open_epoch(&world.queue("chunks").await, &actor(), "restored").await.unwrap();
+    world.ledger().accept_restored(&world.queue("chunks").await, &actor(), "restored").await.unwrap().unwrap();
     world.users.execute("UPDATE users SET email = 'moved-' || email").await;
     world.post_command(&command("terms", |_| {})).await;
     world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;

@@ -72,7 +72,7 @@ async fn a_run_that_finds_its_own_heartbeat_gone_tells_everybody() {
     let mut another = OnCall::new(world.ledger(), mirror.clone(), world.consumer().await.incarnation().clone());
     assert!(matches!(another.call(&stop, async |_, _| ()).await, Err(LedgerError::Restored { .. })));
     // An operator opens a new epoch, in which both work again.
-    world.ledger().open_epoch(&mirror, &actor(), "restored").await.unwrap();
+    world.ledger().accept_restored(&mirror, &actor(), "restored").await.unwrap().unwrap();
     for service in [&mut service, &mut another] {
         assert_eq!(service.call(&stop, async |epoch, _| epoch.epoch).await.unwrap(), 2);
         service.call(&stop, async |_, _| ()).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_consumer_that_lives_through_a_restore_sends_the_new_words() {
     world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Complete).await;
     let old = world.ledger().broadcast(&"terms".parse().unwrap()).await.unwrap().registration();
     world.cloud.restore("ledger", &backup, false).unwrap();
-    world.ledger().open_epoch(&mirror, &actor(), "restored").await.unwrap();
+    world.ledger().accept_restored(&mirror, &actor(), "restored").await.unwrap().unwrap();
     world.post_command(&of("New words")).await;
     world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Complete).await;
     // What the old registration still had in hand is worth nothing under the new one.
