@@ -40,6 +40,12 @@ pub(crate) fn letter(value: Option<&AttributeValue>, at: usize, to: &str) -> Att
     s(&text)
 }
 
+/// Ends the text with another letter, whatever it ends with.
+pub(crate) fn another_ending(text: &mut String) {
+    let last = text.pop();
+    text.push(if last == Some('0') { '1' } else { '0' });
+}
+
 /// The first who is in doubt.
 pub(crate) fn doubt(value: Option<&AttributeValue>, to: &str) -> AttributeValue {
     letter(value, value.unwrap().as_s().unwrap().find('d').unwrap(), to)

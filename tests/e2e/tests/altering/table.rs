@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::desk::Change::{self, Copied, Gone, Set, Swapped, Unset};
 use crate::desk::Kind::{self, Done, Doubt, Halted};
-use crate::hand::{doubt, entries, insert_step, letter, n, named, numbers_in, plus, put, s, texts_in, within, words};
+use crate::hand::{another_ending, doubt, entries, insert_step, letter, n, named, numbers_in, plus, put, s, texts_in, within, words};
 
 /// What the certificate says of an alteration.
 pub(crate) enum Shows {
@@ -311,7 +311,7 @@ fn events(add: &mut Add<'_>) {
     add(
         Done,
         "the id of an event changed",
-        vec![Set(f, "message_ids", |v| texts_in(v, |ids| ids[0] = format!("{}0", &ids[0][..ids[0].len() - 1])))],
+        vec![Set(f, "message_ids", |v| texts_in(v, |ids| another_ending(&mut ids[0])))],
         As("accepted twice"),
     );
     add(Done, "no ids of events", vec![Unset(f, "message_ids")], As("no message id of it"));
