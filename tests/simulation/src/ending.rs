@@ -13,7 +13,7 @@ use crate::world::{TIMING, World};
 /// How long, without faults, until everything must be over.
 const PATIENCE: Duration = Duration::from_mins(30);
 /// Doubt that evidence has not ended by then stays.
-const DOUBT_STAYS: Duration = Duration::from_mins(10);
+const DOUBT_STAYS: Duration = Duration::from_mins(8);
 /// An operator who sees nothing move for so long repairs.
 const STUCK_AFTER: Duration = Duration::from_secs(90);
 
@@ -42,7 +42,8 @@ impl World {
         let mut moved = self.clock.now();
         let (mut before, mut repaired) = (None, moved);
         loop {
-            tokio::time::sleep(Duration::from_secs(6)).await;
+            // Seldom enough for the looks to be few of the calls, since most of this time is waiting.
+            tokio::time::sleep(Duration::from_secs(10)).await;
             if self.epoch_due {
                 self.accept_restored().await;
             }

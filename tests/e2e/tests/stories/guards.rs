@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use issei_clock::Clock;
-use issei_ledger::{Broadcast, Chunk, Claimed, Granted, Outcome};
+use issei_ledger::{Broadcast, Chunk, Claimed, Granted, LedgerError, Outcome};
 use issei_schema::{Actor, BroadcastId};
-use issei_sim::{Fault, Rule};
-use issei_test_support::{World, WorldOptions, command, seen};
+use issei_sim::{Account, Events, Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, seen, until};
+use jiff::SignedDuration;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 const LIFE: Duration = Duration::from_mins(10);
@@ -66,9 +68,14 @@ async fn evidence_opens_nothing_but_what_it_has_looked_at() {
 async fn a_refused_message_that_can_be_copied_nowhere_stays() {
     let (world, _) = running().await;
     world.queue("chunks").await.send("no chunk", Duration::ZERO).await.unwrap();
-    world.cloud.inject(Rule::every("SendMessage", Fault::ErrorBefore).times(8));
+    // As often as the SDK tries.
+    world.cloud.inject(Rule::every("SendMessage", Fault::ErrorBefore).times(4));
+    let before = world.calls_of("SendMessage");
     let stop = CancellationToken::new();
     let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    until("no copy is taken", async || world.calls_of("SendMessage") >= before + 4).await;
+    // Deletions wait for company for half a second; one that should not be made has the time to be made.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let letter = seen("it is a dead letter", async || {
         world.cloud.show_all_messages();
         world.dead_letters("chunks").await.pop()
@@ -97,4 +104,41 @@ async fn a_block_gives_nothing_that_it_has_not_or_when_it_is_over() {
     // Put back into another block, it would count where it was never granted.
     other.put_back(permit);
     assert_eq!((mine.into_unused().1, other.into_unused().1), (0, 5));
+}
+
+/// The events that are missing lie in our own queue, while those of everybody else have been read.
+#[tokio::test(flavor = "multi_thread")]
+async fn absence_proves_nothing_while_the_very_events_wait_unread() {
+    let events = Events { queue: Some("feedback".to_owned()), ..Events::default() };
+    let mut world = World::new(WorldOptions { account: Account { events, ..Account::default() }, ..WorldOptions::default() }).await;
+    world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetAfter).after(3).times(1));
+    world.post_command(&command("terms", |body| body["in_doubt"] = json!("evidence_retry"))).await;
+    world.run_until_counted("terms", |totals| (totals.accepted, totals.in_doubt) == (90, 10)).await;
+    let (in_doubt, queue, feedback) = (world.in_doubt("terms").await, world.queue("feedback").await, world.feedback().await);
+    loop {
+        let messages = queue.receive(10, Duration::ZERO).await.unwrap();
+        if messages.is_empty() {
+            break;
+        }
+        let of_others: Vec<_> = messages.into_iter().filter(|message| !in_doubt.iter().any(|who| message.body.contains(who))).collect();
+        feedback.handle_batch(&of_others).await;
+        for message in of_others {
+            queue.delete_batch(vec![message.receipt]).await.unwrap();
+        }
+    }
+    world.cloud.show_all_messages();
+    world.later(SignedDuration::from_hours(2));
+    world.feedback().await.sweep().await.unwrap();
+    assert_eq!(world.in_doubt("terms").await.len(), 10, "somebody who was accepted would be sent to again");
+}
+
+/// DynamoDB restores into a new table. Nothing but its id tells that it is not the one of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_in_another_table_is_recognised_by_its_id_alone() {
+    let (world, _) = running().await;
+    let (now, chunks) = (world.cloud.back_up("ledger").unwrap(), world.queue("chunks").await);
+    assert!(world.ledger().check_whole(&chunks).await.is_ok());
+    world.cloud.restore("ledger", &now, true).unwrap();
+    let found = world.ledger().check_whole(&chunks).await;
+    assert!(matches!(found, Err(LedgerError::Restored { .. })), "{found:?}");
 }
