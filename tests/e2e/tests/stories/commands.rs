@@ -97,10 +97,10 @@ async fn a_budget_that_just_fits_is_no_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_audience_of_nobody_is_complete_at_once() {
+async fn an_audience_of_nobody_is_stopped_at_once() {
     let world = World::new(WorldOptions { users: 0, ..WorldOptions::default() }).await;
     world.post_command(&command("terms", |_| {})).await;
-    assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+    assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Stopped);
 }
 
 #[tokio::test(flavor = "multi_thread")]

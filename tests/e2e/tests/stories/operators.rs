@@ -125,8 +125,10 @@ async fn a_canary_goes_first_and_the_rest_waits_for_approval() {
     let world = World::new(WorldOptions::default()).await;
     world.post_command(&command("terms", |body| body["canary"] = json!(17))).await;
     world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    // The first seventeen of the audience, and no others.
-    let first: Vec<String> = world.addresses().await.into_iter().take(17).collect();
+    // The first seventeen of the audience in the order of its keys, which is that of their bytes, and no others.
+    let mut keys: Vec<String> = (1..=100).map(|key| key.to_string()).collect();
+    keys.sort();
+    let first = keys.iter().take(17).map(|key| format!("user{key:0>6}@example.com"));
     judge(&world.cloud, "terms").assert_each_once(first);
     step(&world, BroadcastState::Running).await;
     world.cloud.show_all_messages();
@@ -137,7 +139,7 @@ async fn a_canary_goes_first_and_the_rest_waits_for_approval() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_went_well_lets_the_rest_go_by_itself_and_one_that_did_not_waits_for_a_person() {
-    for (bounce, goes_on) in [(None, true), (Some("user000003"), false)] {
+    for (bounce, goes_on) in [(None, true), (Some("user000012"), false)] {
         let events = Events { queue: Some("feedback".to_owned()), ..Events::default() };
         let mut world = World::new(WorldOptions { account: Account { events, ..Account::default() }, ..WorldOptions::default() }).await;
         let rule = |address: &str| EventRule { address: address.to_owned(), event: "Bounce".to_owned() };
