@@ -148,6 +148,8 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             asleep.now()
         }));
+        // It has begun to sleep, by a timer that is over long before it is woken.
+        tokio::task::yield_now().await;
         clock.suspend(Held::Monotonic);
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(!work.is_finished());

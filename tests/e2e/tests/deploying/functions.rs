@@ -149,10 +149,11 @@ async fn an_instance_that_is_killed_in_a_call_leaves_no_double() {
         () = kill => {}
     }
     let again = functions.run(world, "consumer");
-    until("nothing is left of the chunks", async || {
+    // The chunk that was under way stays in doubt, and its message finds that out once its lease is over.
+    until("no message is left", async || {
         functions.poll(world, "consumer", "ISSEI_CHUNKS_QUEUE", 20).await;
         let status = deployed.status("terms").await;
-        status["settled_chunks"] == status["chunks"]
+        status["waiting_messages"] == 0 && status["messages_in_flight"] == 0
     })
     .await;
     assert_eq!(judge(&world.cloud, "terms").duplicates(), [""; 0]);
