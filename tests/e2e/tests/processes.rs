@@ -48,7 +48,8 @@ async fn services_that_are_told_to_end_leave_nothing_in_doubt() {
     world.run(&["send", &command]).await;
     for _ in 0..3 {
         let consumer = world.start("consumer");
-        world.wait_for_accepted(world.cloud.accepted() + 1).await;
+        // A quick machine may have nothing left for the last of them.
+        world.wait_for_accepted((world.cloud.accepted() + 1).min(300)).await;
         consumer.end().await;
     }
     let consumer = world.start("consumer");
