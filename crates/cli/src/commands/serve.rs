@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use crate::Ended;
 
 pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
-    let producer = Parts::connect(settings).await.producer().await?;
     let shutdown = on_signal()?;
+    let connecting = async { Parts::connect(settings).await.producer().await };
+    let Some(producer) = shutdown.run_until_cancelled(connecting).await.transpose()? else { return Ok(Ended::Well) };
     tracing::info!(version = VERSION, audiences = settings.audiences.len(), "producer started");
     producer.run(shutdown).await;
     tracing::info!("producer ended");
@@ -16,8 +17,9 @@ pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
 }
 
 pub(crate) async fn consumer(settings: &Settings) -> anyhow::Result<Ended> {
-    let consumer = Parts::connect(settings).await.consumer().await?;
     let shutdown = on_signal()?;
+    let connecting = async { Parts::connect(settings).await.consumer().await };
+    let Some(consumer) = shutdown.run_until_cancelled(connecting).await.transpose()? else { return Ok(Ended::Well) };
     tracing::info!(version = VERSION, in_flight = settings.chunks_in_flight, "consumer started");
     consumer.run(shutdown).await;
     tracing::info!("consumer ended: nothing is in flight");
@@ -25,15 +27,17 @@ pub(crate) async fn consumer(settings: &Settings) -> anyhow::Result<Ended> {
 }
 
 pub(crate) async fn feedback(settings: &Settings) -> anyhow::Result<Ended> {
-    let feedback = Parts::connect(settings).await.feedback().await?;
     let shutdown = on_signal()?;
+    let connecting = async { Parts::connect(settings).await.feedback().await };
+    let Some(feedback) = shutdown.run_until_cancelled(connecting).await.transpose()? else { return Ok(Ended::Well) };
     tracing::info!(version = VERSION, "feedback consumer started");
     feedback.run(shutdown).await;
     tracing::info!("feedback consumer ended");
     Ok(Ended::Well)
 }
 
-/// Cancelled by SIGTERM or Ctrl-C. The work in flight is finished; a second signal changes nothing,
+/// Cancelled by SIGTERM or Ctrl-C, and asked for before anything else, so that whoever is told to end while it
+/// starts ends as cleanly. The work in flight is finished; a second signal changes nothing,
 /// since cutting off a send would leave it in doubt.
 pub(crate) fn on_signal() -> anyhow::Result<CancellationToken> {
     let shutdown = CancellationToken::new();

@@ -68,7 +68,8 @@ async fn everybody_once(connected: &mut Connected, audience: AudienceConfig, key
     connected.add(table, keys.value, 1..=USERS).await;
     let mut world = World::new(WorldOptions { users: 0, page_size: 20, ..WorldOptions::default() }).await;
     world.audiences.insert("users".to_owned(), audience);
-    world.post_command(&command("terms", |_| {})).await;
+    let command = command("terms", |_| {});
+    world.post_command(&command).await;
     // The first transaction registers the broadcast.
     world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(3).times(1));
     let producer = world.producer().await;
@@ -81,7 +82,7 @@ async fn everybody_once(connected: &mut Connected, audience: AudienceConfig, key
         connected.execute(&format!("DELETE FROM {table} WHERE n = {gone}")).await;
     }
     connected.add(table, keys.value, COME).await;
-    world.post_command(&command("terms", |_| {})).await;
+    world.post_command(&command).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Complete, "{}: {:?}", keys.name, broadcast.audit_trail);
     assert_eq!(broadcast.skipped, 0, "{}", keys.name);
