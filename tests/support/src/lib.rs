@@ -14,6 +14,7 @@ mod patience;
 mod processes;
 mod stack;
 mod users;
+mod victim;
 mod world;
 
 pub use browser::{Browser, free_port};
@@ -24,4 +25,5 @@ pub use patience::{PATIENCE, seen, until};
 pub use processes::{Process, Processes, aws_url, write_keys};
 pub use stack::{Emulator, Stack};
 pub use users::{Users, command, command_body};
+pub use victim::Victim;
 pub use world::{World, WorldOptions};

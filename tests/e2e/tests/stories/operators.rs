@@ -7,7 +7,7 @@ use issei_clock::Clock;
 use issei_ledger::{Broadcast, BroadcastState, Transition};
 use issei_schema::Actor;
 use issei_sim::{Account, EntryRule, EventRule, Events, Fault, Rule};
-use issei_test_support::{World, WorldOptions, command, judge, until};
+use issei_test_support::{Victim, World, WorldOptions, command, judge, until};
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -25,11 +25,10 @@ async fn stopped_in_the_midst() -> (World, u64) {
     world.run_until("terms", 0, Broadcast::is_enqueued).await;
     // Three sends go through, and the next ones hang: however late this looks, the midst is where it is.
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::HangBefore).after(3));
-    let consumer = tokio::spawn(world.consumer().await.run(CancellationToken::new()));
+    let consumer = Victim::start(world.consumer().await.run(CancellationToken::new()));
     let mut hanging = world.cloud.hanging();
     until("sends hang", async || *hanging.borrow_and_update() > 0 && world.cloud.accepted() >= 20).await;
-    consumer.abort();
-    let _ = consumer.await;
+    consumer.kill().await;
     world.cloud.heal();
     step(&world, BroadcastState::Stopping).await;
     step(&world, BroadcastState::Stopped).await;

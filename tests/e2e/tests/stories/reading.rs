@@ -176,14 +176,15 @@ async fn each_address_is_mailed_once_where_the_audience_says_so_whoever_freezes_
     let forecast = survey("users", &world.users.audience(), &std::env::temp_dir()).await.unwrap();
     assert_eq!((forecast.rows, forecast.repeated_addresses, forecast.repeated_keys), (120, 40, 0));
     world.audiences.insert("users".to_owned(), each_address_once(&world));
-    world.post_command(&command("terms", |_| {})).await;
+    let command = command("terms", |_| {});
+    world.post_command(&command).await;
     world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(4).times(1));
     let producer = world.producer().await;
     let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
     world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
     victim.abort();
     let _ = victim.await;
-    world.post_command(&command("terms", |_| {})).await;
+    world.post_command(&command).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.reading.map(|reading| reading.readings), Some(2));
     assert_eq!((broadcast.recipients, broadcast.skipped), (40, 80));
@@ -200,7 +201,8 @@ async fn each_address_is_mailed_once_where_the_audience_says_so_whoever_freezes_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resume_in_the_midst_of_freezing_is_refused_and_everybody_is_frozen() {
     let world = World::new(small()).await;
-    world.post_command(&command("terms", |_| {})).await;
+    let command = command("terms", |_| {});
+    world.post_command(&command).await;
     world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(2).times(1));
     let producer = world.producer().await;
     let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
@@ -210,7 +212,7 @@ async fn a_resume_in_the_midst_of_freezing_is_refused_and_everybody_is_frozen() 
     let wanted = Transition { to: BroadcastState::Running, actor: &"ann".parse().unwrap(), reason: "on with it" };
     let refused = world.ledger().transition(&"terms".parse().unwrap(), wanted).await.unwrap_err().to_string();
     assert!(refused.contains("is enumerating, and from there it can't become running"), "{refused}");
-    world.post_command(&command("terms", |_| {})).await;
+    world.post_command(&command).await;
     assert_eq!(world.run_to_the_end("terms").await.recipients, 50);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
 }
@@ -218,7 +220,8 @@ async fn a_resume_in_the_midst_of_freezing_is_refused_and_everybody_is_frozen() 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audience_that_an_earlier_version_froze_half_is_ended_and_not_guessed_at() {
     let world = World::new(small()).await;
-    world.post_command(&command("terms", |_| {})).await;
+    let command = command("terms", |_| {});
+    world.post_command(&command).await;
     world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(2).times(1));
     let producer = world.producer().await;
     let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
@@ -229,7 +232,7 @@ async fn an_audience_that_an_earlier_version_froze_half_is_ended_and_not_guessed
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
     update.update_expression("SET last_key = :key").expression_attribute_values(":key", text("15")).send().await.unwrap();
-    world.post_command(&command("terms", |_| {})).await;
+    world.post_command(&command).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!((broadcast.broadcast_state, world.cloud.accepted()), (BroadcastState::Stopped, 0));
     let reason = &broadcast.audit_trail.last().unwrap().reason;

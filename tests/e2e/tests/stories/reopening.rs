@@ -19,35 +19,37 @@ const LATE_MS: u64 = 30_000;
 /// has stopped it. Then it does not land at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reopening_that_lands_after_the_end_opens_nobody() {
-    for is_stopped in [false, true] {
-        let mut world = one_chunk_in_doubt("evidence_retry", Fault::ResetAfter, |_| {}).await;
-        world.later(SignedDuration::from_hours(2));
-        let late = take_events_but_of(&world, 10).await;
-        for operation in ["UpdateItem", "TransactWriteItems"] {
-            world.cloud.inject(Rule::every(operation, Fault::LateMs(LATE_MS)).holding("reopened_at = :now"));
-        }
-        let reopens = || world.cloud.counts().get(&("dynamodb", "TransactWriteItems".to_owned())).copied().unwrap_or(0);
-        let before = reopens();
-        let _ = world.feedback().await.sweep().await;
-        assert!(reopens() > before, "evidence opened nobody");
-        let end = if is_stopped { BroadcastState::Stopped } else { BroadcastState::Complete };
-        if is_stopped {
-            step(&world, BroadcastState::Stopping).await;
-        } else {
-            for body in &late {
-                world.queue("feedback").await.send(body, Duration::ZERO).await.unwrap();
-            }
-            world.take_events().await;
-        }
-        world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == end).await;
-        // Every try of the write could land by now.
-        tokio::time::sleep(Duration::from_millis(LATE_MS)).await;
-        let broadcast = world.broadcast("terms").await;
-        let totals = world.ledger().tally(&broadcast).await.unwrap().totals();
-        let expected = if is_stopped { (90, 10) } else { (100, 0) };
-        assert_eq!(((totals.accepted, totals.in_doubt), totals.retryable), (expected, 0));
-        assert_eq!((broadcast.granted, broadcast.remaining, broadcast.reopenings), (100, 0, 0));
+    tokio::join!(lands_after_the_end(false), lands_after_the_end(true));
+}
+
+async fn lands_after_the_end(is_stopped: bool) {
+    let mut world = one_chunk_in_doubt("evidence_retry", Fault::ResetAfter, |_| {}).await;
+    world.later(SignedDuration::from_hours(2));
+    let late = take_events_but_of(&world, 10).await;
+    for operation in ["UpdateItem", "TransactWriteItems"] {
+        world.cloud.inject(Rule::every(operation, Fault::LateMs(LATE_MS)).holding("reopened_at = :now"));
     }
+    let reopens = || world.cloud.counts().get(&("dynamodb", "TransactWriteItems".to_owned())).copied().unwrap_or(0);
+    let before = reopens();
+    let _ = world.feedback().await.sweep().await;
+    assert!(reopens() > before, "evidence opened nobody");
+    let end = if is_stopped { BroadcastState::Stopped } else { BroadcastState::Complete };
+    if is_stopped {
+        step(&world, BroadcastState::Stopping).await;
+    } else {
+        for body in &late {
+            world.queue("feedback").await.send(body, Duration::ZERO).await.unwrap();
+        }
+        world.take_events().await;
+    }
+    world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == end).await;
+    // Every try of the write could land by now.
+    tokio::time::sleep(Duration::from_millis(LATE_MS)).await;
+    let broadcast = world.broadcast("terms").await;
+    let totals = world.ledger().tally(&broadcast).await.unwrap().totals();
+    let expected = if is_stopped { (90, 10) } else { (100, 0) };
+    assert_eq!(((totals.accepted, totals.in_doubt), totals.retryable), (expected, 0));
+    assert_eq!((broadcast.granted, broadcast.remaining, broadcast.reopenings), (100, 0, 0));
 }
 
 /// Absence counted as proof and was none. The events came while the broadcast was paused, before anybody was

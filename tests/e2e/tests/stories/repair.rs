@@ -6,7 +6,7 @@ use issei_ledger::{BroadcastState, LedgerError};
 use issei_producer::RepairError;
 use issei_schema::Actor;
 use issei_sim::{Account, Events};
-use issei_test_support::{World, WorldOptions, command, judge, until};
+use issei_test_support::{Victim, World, WorldOptions, command, judge, until};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -61,11 +61,10 @@ async fn row_20_a_purged_queue_is_filled_again_from_the_ledger() {
 async fn a_half_sent_broadcast_is_repaired_without_touching_those_in_doubt() {
     let mut world = frozen(WorldOptions { chunk_size: 2, ..WorldOptions::default() }).await;
     world.cloud.inject(issei_sim::Rule::every("SendBulkEmail", issei_sim::Fault::HangAfter).after(4));
-    let consumer = tokio::spawn(world.consumer().await.run(CancellationToken::new()));
+    let consumer = Victim::start(world.consumer().await.run(CancellationToken::new()));
     let mut hanging = world.cloud.hanging();
     hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
-    consumer.abort();
-    let _ = consumer.await;
+    consumer.kill().await;
     world.cloud.heal();
     purge(&world, "chunks").await;
     world.later(jiff::SignedDuration::from_mins(10));
