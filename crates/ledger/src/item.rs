@@ -73,6 +73,11 @@ impl Key {
         Self { pk: TOLD.to_owned(), sk: id.to_string() }
     }
 
+    /// For as long as pages: its dead letter does not last longer.
+    pub(crate) fn refused(id: &BroadcastId) -> Self {
+        Self { pk: REFUSED.to_owned(), sk: id.to_string() }
+    }
+
     pub(crate) fn lineage() -> Self {
         Self { pk: "ledger".to_owned(), sk: "lineage".to_owned() }
     }
@@ -119,11 +124,12 @@ impl Key {
     }
 }
 
-/// The partitions that list broadcasts: those that are not over, all, and those that were told about
-/// after they were over.
+/// The partitions that list broadcasts: those that are not over, all, those that were told about after they
+/// were over, and the commands that were refused.
 pub(crate) const OPEN: &str = "open";
 pub(crate) const KNOWN: &str = "known";
 pub(crate) const TOLD: &str = "told";
+pub(crate) const REFUSED: &str = "refused";
 /// What the sort keys of a broadcast's older audit entries begin with, those of its progress, and those of
 /// its timeline.
 pub(crate) const AUDIT: &str = "audit#";

@@ -16,6 +16,7 @@
 //! | over, and told more about | `told` | `ID` | [`told`] |
 //! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
 //! | closed for new broadcasts | `ledger` | `closing` | [`closing`] |
+//! | refused commands | `refused` | `ID` | [`refused`] |
 //! | heartbeats of services | `services#DAY` | `SERVICE#TOKEN` | [`heartbeat`] |
 //! | probes of `doctor` | `probe` | `TOKEN` | [`probe`] |
 //! | rehearsals | `rehearsal` | `VERSION#SETTINGS` | [`rehearsal`] |
@@ -45,6 +46,7 @@ mod progress;
 mod rate;
 mod reading;
 mod recount;
+mod refused;
 mod register;
 mod rehearsal;
 mod reopen;
@@ -75,6 +77,7 @@ pub use probe::{PROBE_TAG, ProbeToken};
 pub use progress::{Moment, Progress, Telling};
 pub use rate::{Slot, SlotRequest};
 pub use reading::{HeldUp, LastKey, Reading};
+pub use refused::Refused;
 pub use register::Registered;
 pub use rehearsal::Rehearsal;
 pub use seal::{Seal, Written};

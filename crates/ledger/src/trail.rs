@@ -56,7 +56,7 @@ const KEPT_BYTES_MAX: usize = 24 * 1024;
 const LIST_BYTES_TIGHT: usize = 128 * 1024;
 
 /// Bytes of a reason that the trail keeps, and where it is tight.
-const REASON_BYTES_MAX: usize = 1_000;
+pub(crate) const REASON_BYTES_MAX: usize = 1_000;
 const REASON_BYTES_TIGHT: usize = 40;
 /// Bytes of a name; an ARN has 2,048 at most (IAM user guide, "IAM and STS quotas"), and seldom 200.
 const ACTOR_BYTES_MAX: usize = 512;
@@ -174,7 +174,7 @@ impl Appended {
 }
 
 /// As many bytes of it as `most`, and whole characters.
-fn cut(text: &str, most: usize) -> &str {
+pub(crate) fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
-use issei_schema::{BroadcastCommand, BroadcastId, Traces};
+use issei_schema::{BroadcastCommand, BroadcastId, Traces, broadcast_id_in};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -197,9 +197,15 @@ impl Producer {
         }
     }
 
-    /// Puts a copy on the dead-letter queue, and says whether the message may be deleted.
+    /// Notes the refusal in the ledger, puts a copy on the dead-letter queue, and says whether the message may be
+    /// deleted. Without a note the dead letter has the reason all the same.
     pub(crate) async fn refuse_message(&self, message: &Message, refusal: &Refusal) -> bool {
         tracing::error!(message.id, reason = %refusal, "command refused; it goes to the dead-letter queue");
+        if let Some(id) = broadcast_id_in(&message.body)
+            && let Err(error) = self.ledger.note_refused(&id, self.incarnation.actor(), &refusal.to_string()).await
+        {
+            tracing::warn!(%error, broadcast.id = %id, "the refusal can't be noted in the ledger; only its dead letter has the reason");
+        }
         let copied = self.commands.copy_to_dead_letters(message, &refusal.to_string()).await;
         if let Err(error) = &copied {
             tracing::warn!(%error, message.id, "a refused command can't be moved; it comes again");

@@ -32,4 +32,4 @@ pub use mailbox::Mailbox;
 pub use template::{Placeholder, Template, TemplateError};
 pub use text::{carries_only_text, html_escaped, on_one_line, without_addresses, without_values};
 pub use trace::{TraceParent, Traces};
-pub use version::V1;
+pub use version::{V1, broadcast_id_in};

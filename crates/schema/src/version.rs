@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ParseError, without_addresses, without_values};
+use crate::{BroadcastId, ParseError, without_addresses, without_values};
 
 /// Version 1 of a message that has no other. Reads and writes as the number 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,13 +42,28 @@ struct Probe {
     version: Option<serde_json::Value>,
 }
 
+/// The broadcast that a body asks for or belongs to, as far as even a refused one tells: for a note of its
+/// refusal, and for nothing else, since the rest of the body may be anything.
+#[must_use]
+pub fn broadcast_id_in(body: &str) -> Option<BroadcastId> {
+    #[derive(Deserialize)]
+    struct Named {
+        broadcast_id: BroadcastId,
+    }
+    serde_json::from_str::<Named>(without_mark(body)).ok().map(|named| named.broadcast_id)
+}
+
+/// Editors and exports put a byte order mark before JSON, which RFC 8259 lets a parser ignore (section 8.1).
+fn without_mark(body: &str) -> &str {
+    body.strip_prefix('\u{feff}').unwrap_or(body)
+}
+
 /// Parses `body` as a message of version 1 to `newest`.
 ///
 /// The version is looked at first and alone, so that a message from a newer producer is refused
 /// for its version and not for a field that this build has never heard of.
 pub(crate) fn parse_up_to<'a, T: Deserialize<'a>>(newest: u16, body: &'a str, bytes_max: usize) -> Result<T, ParseError> {
-    // Editors and exports put a byte order mark before JSON, which RFC 8259 lets a parser ignore (section 8.1).
-    let body = body.strip_prefix('\u{feff}').unwrap_or(body);
+    let body = without_mark(body);
     if body.len() > bytes_max {
         return Err(ParseError::TooLarge { bytes: body.len(), bytes_max });
     }

@@ -4,7 +4,7 @@
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, EventKind, Ledger, NamedMessage, Outcome, RecipientOutcome};
+use issei_ledger::{Broadcast, EventKind, Ledger, NamedMessage, Outcome, RecipientOutcome, Refused};
 use issei_schema::{Address, BroadcastId};
 use serde::Serialize;
 use serde_json::json;
@@ -39,7 +39,15 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
             format!("{broadcast_id:<32} {broadcast_state:<12} {created_at:.0}  {recipients:>9} recipients  {reason}")
         });
     }
-    if ids.is_empty() && !as_json {
+    let refused = if options.open { Vec::new() } else { news(ledger.all_refused().await?, &broadcasts) };
+    for Refused { broadcast_id, refused_at, reason, .. } in &refused {
+        say(&if as_json {
+            json!({ "broadcast_id": broadcast_id, "state": "refused", "refused_at": refused_at, "reason": reason }).to_string()
+        } else {
+            format!("{broadcast_id:<32} {:<12} {refused_at:.0}  {:>9} recipients  {reason}", "refused", "no")
+        });
+    }
+    if ids.is_empty() && refused.is_empty() && !as_json {
         say("no broadcasts");
     }
     for (id, error) in &unreadable {
@@ -49,6 +57,13 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
         bail!("{} of {} broadcasts can't be read, first `{id}`", unreadable.len(), ids.len());
     }
     Ok(Ended::Well)
+}
+
+/// The refusals that those who know these broadcasts do not know, the newest first.
+pub(crate) fn news(mut refused: Vec<Refused>, broadcasts: &[Broadcast]) -> Vec<Refused> {
+    refused.retain(|refused| refused.is_news(broadcasts.iter().find(|broadcast| broadcast.broadcast_id == refused.broadcast_id)));
+    refused.sort_by_key(|refused| std::cmp::Reverse(refused.refused_at));
+    refused
 }
 
 pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: bool) -> anyhow::Result<Ended> {

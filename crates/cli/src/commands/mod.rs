@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+pub(crate) mod absent;
 pub(crate) mod certify;
 pub(crate) mod demo;
 pub(crate) mod doctor;

@@ -6,16 +6,20 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use issei_assembly::{Parts, Settings, say};
+use issei_aws::{Queue, QueueError};
 use issei_clock::Instant;
-use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldUp, Progress, ServiceKind, Totals};
+use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldUp, LedgerError, Progress, Refused, ServiceKind, Totals};
 use issei_schema::BroadcastId;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::Ended;
 use crate::args::StatusOptions;
+use crate::commands::absent::Absent;
 use crate::commands::serve::on_signal;
 
+/// How long a watcher waits from one look to the next.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// A service that has not ended and was not seen for less than this is shown, as silent.
 const SILENT_SHOWN: SignedDuration = SignedDuration::from_hours(1);
 
@@ -30,6 +34,8 @@ pub(crate) struct Status {
     pub(crate) since: Option<String>,
     /// What keeps the audience from being frozen.
     pub(crate) held_up: Option<HeldUp>,
+    /// Another command that asked for this id since.
+    pub(crate) refused: Option<Refused>,
     pub(crate) at: Timestamp,
     pub(crate) audience: u64,
     pub(crate) skipped: u64,
@@ -99,11 +105,26 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
     let clear = options.watch && !as_json && std::io::stdout().is_terminal();
     let mut before: Option<(u64, Instant)> = None;
     loop {
-        let status = Status::read(&parts, &options.id, options.exact).await?;
+        let read = Status::read(&parts, &options.id, options.exact).await;
         if clear {
             // Home, and clear what is below (ECMA-48, CUP and ED).
             say("\x1b[H\x1b[2J");
         }
+        let status = match read {
+            Err(error) if is_absent(&error) => {
+                let absent = Absent::read(&parts, &options.id).await?;
+                if absent.refused.is_none() && !options.watch {
+                    return Err(error);
+                }
+                absent.print(as_json)?;
+                let waits = options.watch && absent.may_come();
+                if !waits || shutdown.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_none() {
+                    return Ok(Ended::Refused);
+                }
+                continue;
+            }
+            read => read?,
+        };
         let now = parts.clock.now();
         let speed = before.map(|(accepted, at)| per_second(status.accepted.saturating_sub(accepted), now.saturating_duration_since(at)));
         before = Some((status.accepted, now));
@@ -113,10 +134,15 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
             status.lines(speed).iter().for_each(|line| say(line));
         }
         let watching = options.watch && !status.state.is_over();
-        if !watching || shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_none() {
+        if !watching || shutdown.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_none() {
             return Ok(Ended::Well);
         }
     }
+}
+
+/// Says whether the ledger has no broadcast of that id.
+pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LedgerError::NoBroadcast { .. }))
 }
 
 /// What is shown of a broadcast's recipients and chunks.
@@ -173,15 +199,14 @@ impl Status {
     pub(crate) async fn read(parts: &Parts, id: &BroadcastId, exact: bool) -> anyhow::Result<Self> {
         let ledger = parts.ledger();
         let (broadcast, progress) = (ledger.broadcast(id).await?, ledger.progress(id).await?);
+        let refused = ledger.refused(id).await?.filter(|refused| refused.is_news(Some(&broadcast)));
         let mut queues = BTreeMap::new();
         for (name, queue) in [
             ("commands", parts.commands_queue().await?),
             ("chunks", parts.chunks_queue().await?),
             ("feedback", parts.feedback_queue().await?),
         ] {
-            let (live, dead) = queue.counts().await?;
-            let (visible, in_flight, delayed) = (live.visible, live.in_flight, live.delayed);
-            queues.insert(name, Depths { visible, in_flight, delayed, dead_letters: dead.all() });
+            queues.insert(name, Depths::of(&queue).await?);
         }
         let counts = match (broadcast.totals, exact) {
             (Some(totals), _) => Counts::exact(totals, u64::from(broadcast.chunks), &progress),
@@ -204,6 +229,7 @@ impl Status {
             reason,
             since,
             held_up,
+            refused,
             at: now,
             audience: recipients + skipped,
             skipped,
@@ -263,17 +289,13 @@ impl Status {
         if let Some(HeldUp { since, reason }) = &self.held_up {
             lines.insert(2, format!("HELD UP       since {since:.0}: {reason}"));
         }
+        if let Some(Refused { refused_at, reason, .. }) = &self.refused {
+            lines.push(format!("refused       at {refused_at:.0}, another command for this id: {reason}"));
+        }
         for (name, depths) in &self.queues {
             let oldest =
                 self.oldest_message_s.filter(|_| *name == "chunks").map_or(String::new(), |age| format!("; oldest received {age} s old"));
-            lines.push(format!(
-                "{:<14}{} waiting, {} in flight, {} delayed, {} dead letters{oldest}",
-                format!("{name} queue"),
-                depths.visible,
-                depths.in_flight,
-                depths.delayed,
-                depths.dead_letters
-            ));
+            lines.push(depths.line(name) + &oldest);
         }
         lines.extend(self.services.iter().map(|run| {
             let state = if run.alive { "alive" } else { "SILENT" };
@@ -283,6 +305,11 @@ impl Status {
         let waits = self.queues.get("chunks").is_none_or(|depths| depths.visible > 0);
         if waits && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer) && !self.state.is_over() {
             lines.push("consumer      NONE IS ALIVE: nothing is sent until one is started".to_owned());
+        }
+        let commands_wait = self.queues.get("commands").is_some_and(|depths| depths.visible > 0);
+        let is_frozen = self.state != BroadcastState::Enumerating;
+        if commands_wait && !is_frozen && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Producer) {
+            lines.push("producer      NONE IS ALIVE: the audience is not frozen until one is started".to_owned());
         }
         let allowed = self.quota.as_ref().map_or(String::new(), |quota| {
             format!(
@@ -300,6 +327,21 @@ impl Status {
             None => {}
         }
         lines
+    }
+}
+
+impl Depths {
+    pub(crate) async fn of(queue: &Queue) -> Result<Self, QueueError> {
+        let (live, dead) = queue.counts().await?;
+        let (visible, in_flight, delayed) = (live.visible, live.in_flight, live.delayed);
+        Ok(Self { visible, in_flight, delayed, dead_letters: dead.all() })
+    }
+
+    /// For people.
+    pub(crate) fn line(&self, name: &str) -> String {
+        let Self { visible, in_flight, delayed, dead_letters } = self;
+        let name = format!("{name} queue");
+        format!("{name:<14}{visible} waiting, {in_flight} in flight, {delayed} delayed, {dead_letters} dead letters")
     }
 }
 

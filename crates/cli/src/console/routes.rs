@@ -10,13 +10,13 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode};
-use issei_ledger::{BroadcastState, Ledger, LedgerError, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Ledger, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
 use super::Console;
 use super::guard::{guard, is_same};
-use crate::commands::stop;
+use crate::commands::{inspect::news, status::is_absent, stop};
 use crate::operator;
 use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, actions, grouped};
 
@@ -33,7 +33,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let is_missing = matches!(self.0.downcast_ref(), Some(LedgerError::NoBroadcast { .. }));
+        let is_missing = is_absent(&self.0);
         let status = if is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY };
         tracing::warn!(error = format!("{:#}", self.0), "a page of the console can't be shown");
         (status, format!("{:#}", self.0)).into_response()
@@ -99,27 +99,30 @@ async fn list(State(console): Shared, Query(asked): Query<Asked>, headers: Heade
 /// stop them all.
 async fn list_page(console: &Console, (language, remember): (Language, bool), said: Result<Option<String>, (StatusCode, String)>) -> Page {
     let (ledger, words) = (console.parts.ledger(), language.words());
-    let mut broadcasts = Vec::new();
+    let (mut broadcasts, mut known) = (Vec::new(), Vec::new());
     for id in ledger.known_broadcasts().await? {
         let broadcast = ledger.broadcast(&id).await;
-        let unreadable = broadcast.as_ref().err().map(ToString::to_string);
+        let held_up = |broadcast: &Broadcast| Some(format!("{} {}", words.held_up, broadcast.held_up.as_ref()?.reason));
+        let note = broadcast.as_ref().map_or_else(|unreadable| Some(unreadable.to_string()), held_up);
         let broadcast = broadcast.ok();
         broadcasts.push(Listed {
             id: id.to_string(),
             state: broadcast.as_ref().map_or(words.unreadable, |broadcast| words.state(broadcast.broadcast_state)),
             is_over: broadcast.as_ref().is_some_and(|broadcast| broadcast.broadcast_state.is_over()),
             created_at: broadcast.as_ref().map(|broadcast| broadcast.created_at),
-            recipients: broadcast.map_or(String::new(), |broadcast| grouped(broadcast.recipients)),
-            unreadable,
+            recipients: broadcast.as_ref().map_or(String::new(), |broadcast| grouped(broadcast.recipients)),
+            note,
         });
+        known.extend(broadcast);
     }
+    let refused = news(ledger.all_refused().await?, &known);
     broadcasts.sort_by_key(|one| (one.is_over, one.created_at.is_some(), std::cmp::Reverse(one.created_at)));
     let (status, message, failed) = match said {
         Ok(message) => (StatusCode::OK, message, false),
         Err((status, message)) => (status, Some(message), true),
     };
     let closing = ledger.closing().await?.map(|closing| format!("{} ({})", closing.reason, closing.closed_by));
-    page(&List { words, broadcasts, csrf: console.csrf.clone(), closing, message, failed }, language, remember, status)
+    page(&List { words, broadcasts, refused, csrf: console.csrf.clone(), closing, message, failed }, language, remember, status)
 }
 
 async fn broadcast(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
@@ -134,7 +137,17 @@ async fn broadcast_page(
     said: Result<Option<String>, (StatusCode, String)>,
 ) -> Page {
     let words = language.words();
-    let live = console.live(id, language).await?;
+    let live = match console.live(id, language).await {
+        Err(error) if is_absent(&error) => {
+            let refused = console.parts.ledger().refused(id).await?;
+            let told = refused.map(|refused| format!("{}: {} ({:.0})", words.refused, refused.reason, refused.refused_at));
+            return Err(Failed(match told {
+                Some(told) => error.context(told),
+                None => error,
+            }));
+        }
+        live => live?,
+    };
     let actions = actions(words, live.status.state);
     let leak_s = console.parts.settings.timing().longest_leak().as_secs();
     let (status, message, failed) = match said {

@@ -6,7 +6,7 @@ mod words;
 
 use askama::Template;
 use issei_certificate::{Certificate, Judgement, Verdict};
-use issei_ledger::{AuditTrail, BroadcastState, Moment};
+use issei_ledger::{AuditTrail, BroadcastState, Moment, Refused};
 use jiff::Timestamp;
 
 use crate::commands::status::Status;
@@ -85,6 +85,7 @@ pub(crate) struct Report {
 pub(crate) struct List {
     pub(crate) words: &'static Words,
     pub(crate) broadcasts: Vec<Listed>,
+    pub(crate) refused: Vec<Refused>,
     pub(crate) csrf: String,
     pub(crate) closing: Option<String>,
     pub(crate) message: Option<String>,
@@ -97,8 +98,8 @@ pub(crate) struct Listed {
     pub(crate) is_over: bool,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) recipients: String,
-    /// Why it can't be read, where it can't.
-    pub(crate) unreadable: Option<String>,
+    /// Why it can't be read, or what keeps its audience from being frozen.
+    pub(crate) note: Option<String>,
 }
 
 /// One broadcast, with what can be done to it.

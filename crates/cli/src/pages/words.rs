@@ -51,6 +51,10 @@ words! {
     stopped: "stopped", "停止済み";
     complete: "complete", "完了";
     unreadable: "can't be read", "読み取り不能";
+    held_up: "Held up:", "保留中:";
+    refused: "Refused", "受付拒否";
+    refused_commands: "Refused commands", "受付を拒否した指示";
+    refused_since: "Another command for this id was refused:", "同じIDの別の指示を拒否しました:";
     audience: "Audience", "対象者";
     recipients: "Recipients", "宛先数";
     skipped: "Skipped", "対象外";

@@ -163,6 +163,40 @@ async fn every_bad_command_is_refused_with_its_reason_and_the_good_one_goes() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_command_is_found_by_its_id_and_stands_in_the_way_of_no_broadcast() {
+    let world = World::new(WorldOptions::default()).await;
+    let refused_as = async |id: &str| world.ledger().refused(&id.parse().unwrap()).await.unwrap();
+    // One whose audience nobody knows, one that can't be parsed though its id can, and one without an id.
+    world.post(&command_body("terms", |body| body["audience"] = json!("everybody"))).await;
+    assert!(refused(&world).await.contains("no audience `everybody`"));
+    let noted = refused_as("terms").await.unwrap();
+    assert!(noted.reason.contains("no audience `everybody`; it has `users`"), "{noted:?}");
+    assert!(noted.refused_by == "a service in a test" && noted.is_news(None), "{noted:?}");
+    world.post(&format!("\u{feff}{}", command_body("other", |body| body["surprise"] = json!("x".repeat(5_000))))).await;
+    refused(&world).await;
+    assert!(refused_as("other").await.unwrap().reason.contains("surprise"));
+    world.post("{\"broadcast_id\": 7}").await;
+    refused(&world).await;
+    assert_eq!(world.ledger().all_refused().await.unwrap().len(), 2);
+
+    // Corrected and sent under the same id it goes, and the refusal of before is no news any more.
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    assert!(!refused_as("terms").await.unwrap().is_news(Some(&broadcast)));
+
+    // Other content under its id is refused, noted, and changes nothing of it.
+    let before = serde_json::to_value(world.broadcast("terms").await).unwrap();
+    world.post(&command_body("terms", |body| body["content"]["inline"]["subject"] = json!("Something else"))).await;
+    refused(&world).await;
+    let noted = refused_as("terms").await.unwrap();
+    assert!(noted.reason.contains("choose a new id") && noted.is_news(Some(&broadcast)), "{noted:?}");
+    assert_eq!(serde_json::to_value(world.broadcast("terms").await).unwrap(), before);
+    assert_eq!(world.ledger().known_broadcasts().await.unwrap().len(), 1);
+}
+
 /// Runs a producer until it has refused the one command there is, and gives the reason.
 async fn refused(world: &World) -> String {
     let stop = CancellationToken::new();

@@ -1,0 +1,108 @@
+//! What is told of a broadcast that the ledger does not have: that its command was refused and why, or what
+//! it may be waiting for.
+
+use issei_assembly::{Parts, say};
+use issei_ledger::{Closing, Refused, ServiceKind};
+use issei_schema::BroadcastId;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::status::Depths;
+
+/// A refusal that is older may be of another try than the one that somebody waits for.
+const FRESH: SignedDuration = SignedDuration::from_mins(1);
+
+/// A broadcast that is not there.
+#[derive(Debug, Serialize)]
+pub(crate) struct Absent {
+    broadcast_id: BroadcastId,
+    state: &'static str,
+    at: Timestamp,
+    pub(crate) refused: Option<Refused>,
+    /// Why no broadcast begins.
+    closed: Option<Closing>,
+    /// Of the commands queue.
+    commands: Depths,
+    dead_letter_queue: String,
+    producer_alive: bool,
+}
+
+impl Absent {
+    pub(crate) async fn read(parts: &Parts, id: &BroadcastId) -> anyhow::Result<Self> {
+        let (ledger, now) = (parts.ledger(), parts.clock.wall());
+        let refused = ledger.refused(id).await?;
+        let runs = ledger.heartbeats(now).await?;
+        Ok(Self {
+            broadcast_id: id.clone(),
+            state: if refused.is_some() { "refused" } else { "absent" },
+            at: now,
+            refused,
+            closed: ledger.closing().await?,
+            commands: Depths::of(&parts.commands_queue().await?).await?,
+            dead_letter_queue: issei_aws::Queue::dead_letter_name(&parts.settings.commands_queue),
+            producer_alive: runs.iter().any(|run| run.service == ServiceKind::Producer && run.is_alive(now)),
+        })
+    }
+
+    /// Says whether its command may still be taken: it was not refused, or not just now, and something waits in
+    /// the queue, which may be the same command once more.
+    pub(crate) fn may_come(&self) -> bool {
+        let Some(refused) = &self.refused else { return true };
+        self.at.duration_since(refused.refused_at) > FRESH && self.commands.visible + self.commands.in_flight + self.commands.delayed > 0
+    }
+
+    pub(crate) fn print(&self, as_json: bool) -> anyhow::Result<()> {
+        if as_json {
+            say(&serde_json::to_string(self)?);
+        } else {
+            self.lines().iter().for_each(|line| say(line));
+        }
+        Ok(())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("broadcast     {}", self.broadcast_id)];
+        match &self.refused {
+            Some(Refused { refused_at, refused_by, reason, .. }) => {
+                lines.push(format!("state         refused: {reason}"));
+                lines.push(format!("refused       at {refused_at:.0} by {refused_by}; its command lies in {}", self.dead_letter_queue));
+            }
+            None => lines.push("state         not there: its command has not been taken yet, or was never sent".to_owned()),
+        }
+        if let Some(Closing { closed_at, closed_by, reason }) = &self.closed {
+            lines.push(format!("CLOSED        for new broadcasts since {closed_at:.0} by {closed_by}: {reason}; `issei open` opens it"));
+        }
+        lines.push(self.commands.line("commands"));
+        if !self.producer_alive && self.commands.visible > 0 {
+            lines.push("producer      NONE IS ALIVE: no command is taken until one is started".to_owned());
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_told_of_a_fresh_refusal_and_not_sent_away_by_an_old_one_while_a_command_waits() {
+        let at: Timestamp = "2026-11-26T09:00:00Z".parse().unwrap();
+        let absent = |refused_s_ago: Option<i64>, visible| Absent {
+            broadcast_id: "terms".parse().unwrap(),
+            state: "",
+            at,
+            refused: refused_s_ago.map(|ago| Refused {
+                broadcast_id: "terms".parse().unwrap(),
+                refused_at: at - SignedDuration::from_secs(ago),
+                refused_by: String::new(),
+                reason: String::new(),
+            }),
+            closed: None,
+            commands: Depths { visible, in_flight: 0, delayed: 0, dead_letters: 1 },
+            dead_letter_queue: String::new(),
+            producer_alive: true,
+        };
+        assert!(absent(None, 0).may_come() && absent(Some(61), 1).may_come());
+        assert!(!absent(Some(61), 0).may_come() && !absent(Some(59), 1).may_come());
+    }
+}

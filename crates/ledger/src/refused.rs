@@ -1,0 +1,71 @@
+//! Commands that were refused, by the id that they asked for, so that whoever waits for a broadcast finds why
+//! there is none. They lie in a partition of their own: a refusal never stands in the way of a broadcast of its
+//! id, and nothing is decided by it.
+
+use issei_schema::{Actor, BroadcastId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::item::{Item, Key, REFUSED, n, read, s};
+use crate::trail::{REASON_BYTES_MAX, cut};
+use crate::{Broadcast, Ledger, LedgerError};
+
+/// How many are read for a list. Whoever may enqueue can have as many made as there is patience for.
+const LISTED_MAX: usize = 1_000;
+
+/// The last refusal of a command that asked for this id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub broadcast_id: BroadcastId,
+    pub refused_at: Timestamp,
+    pub refused_by: String,
+    /// It names no address, like the dead letter's.
+    pub reason: String,
+}
+
+impl Refused {
+    /// Says whether it is news to whoever knows the broadcast of this id: the command of that broadcast may
+    /// have been refused before it was taken, which is over then.
+    #[must_use]
+    pub fn is_news(&self, broadcast: Option<&Broadcast>) -> bool {
+        broadcast.is_none_or(|broadcast| self.refused_at >= broadcast.created_at)
+    }
+}
+
+impl Ledger {
+    /// Notes that a command was refused. A later refusal of the same id takes its place.
+    pub async fn note_refused(&self, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<(), LedgerError> {
+        let refused = Refused {
+            broadcast_id: id.clone(),
+            refused_at: self.clock.wall(),
+            refused_by: actor.to_string(),
+            reason: cut(reason, REASON_BYTES_MAX).to_owned(),
+        };
+        let mut item: Item = serde_dynamo::to_item(refused).map_err(|error| LedgerError::corrupt("refused", error))?;
+        item.extend(Key::refused(id).into_item());
+        item.insert("expires_at".to_owned(), n(self.expires_at()));
+        self.db.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(LedgerError::call("PutItem"))?;
+        Ok(())
+    }
+
+    /// The last refusal of a command that asked for this id.
+    pub async fn refused(&self, id: &BroadcastId) -> Result<Option<Refused>, LedgerError> {
+        self.get(Key::refused(id)).await?.map(read).transpose()
+    }
+
+    /// The refused commands by id, a thousand at most. One that can't be read is left out.
+    pub async fn all_refused(&self) -> Result<Vec<Refused>, LedgerError> {
+        let (mut refused, mut after) = (Vec::new(), None);
+        loop {
+            let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
+            let query = query.expression_attribute_values(":list", s(REFUSED));
+            let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+            refused.extend(answer.items.unwrap_or_default().into_iter().filter_map(|item| read::<Refused>(item).ok()));
+            after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() || refused.len() >= LISTED_MAX {
+                refused.truncate(LISTED_MAX);
+                return Ok(refused);
+            }
+        }
+    }
+}

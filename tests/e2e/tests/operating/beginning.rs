@@ -1,0 +1,81 @@
+//! What keeps a broadcast from beginning, where people look for it.
+
+use issei_sim::Account;
+use issei_test_support::{Processes, command_body, until};
+use serde_json::{Value, json};
+
+use crate::console::raw;
+
+async fn page(port: u16, token: &str, path: &str) -> String {
+    raw(port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}"), "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_broadcast_is_told_that_it_was_refused_and_why() {
+    let world = Processes::new(10, Account::default()).await;
+    let (code, _, error) = world.try_run(&["status", "terms"]).await;
+    assert!(code == Some(1) && error.contains("no broadcast `terms`"), "{error}");
+
+    // Somebody watches before anything is there. The command comes, and names an audience that nobody knows.
+    let watch = async || world.try_run(&["status", "terms", "--watch", "--json"]).await;
+    let refuse = async {
+        let producer = world.start("producer");
+        world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["audience"] = json!("everybody"))).await;
+        producer
+    };
+    let ((code, output, error), producer) = tokio::join!(watch(), refuse);
+    assert_eq!(code, Some(3), "{output}{error}");
+    let last: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["state"], &last["broadcast_id"]), (&json!("refused"), &json!("terms")), "{output}");
+    assert!(last["refused"]["reason"].as_str().unwrap().contains("no audience `everybody`"), "{output}");
+
+    let (code, text, _) = world.try_run(&["status", "terms"]).await;
+    assert!(code == Some(3) && text.contains("state         refused: field `audience`"), "{text}");
+    let list = world.run(&["list"]).await;
+    assert!(list.contains("terms") && list.contains("refused") && list.contains("no audience `everybody`"), "{list}");
+    assert!(!world.run(&["list", "--open"]).await.contains("refused"));
+    let (console, url) = world.start_console().await;
+    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
+    let overview = page(port, &token, "/").await;
+    assert!(overview.contains("Refused commands") && overview.contains("no audience `everybody`"), "{overview}");
+    let missing = page(port, &token, "/b/terms").await;
+    assert!(missing.starts_with("HTTP/1.1 404") && missing.contains("Refused: field `audience`"), "{missing}");
+
+    // Corrected, it goes, and a watcher who came first stays until it is over.
+    let corrected = async {
+        world.post("ISSEI_COMMANDS_QUEUE", &command_body("late", |_| {})).await;
+        world.start("consumer")
+    };
+    let ((code, output, error), consumer) = tokio::join!(world.try_run(&["status", "late", "--watch", "--json"]), corrected);
+    let last: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
+    assert_eq!((code, &last["state"], &last["accepted"]), (Some(0), &json!("complete"), &json!(10)), "{output}{error}");
+    for process in [console, producer, consumer] {
+        process.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_list_and_console() {
+    let world = Processes::new(10, Account::default()).await;
+    world.users.execute("ALTER TABLE users RENAME TO gone").await;
+    let producer = world.start("producer");
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |_| {})).await;
+    let status = world.wait_until("terms", |status| !status["held_up"].is_null()).await;
+    assert!(status["held_up"]["reason"].as_str().unwrap().contains("audience `users`"), "{status}");
+    let (console, url) = world.start_console().await;
+    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
+    for path in ["/", "/b/terms", "/b/terms/live"] {
+        let shown = page(port, &token, path).await;
+        assert!(shown.contains("Held up: audience `users`"), "{path}: {shown}");
+    }
+    assert!(world.run(&["status", "terms"]).await.contains("HELD UP"));
+
+    world.run(&["stop", "--all", "--reason", "a test"]).await;
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("after", |_| {})).await;
+    until("the closed ledger's refusal is told", async || world.try_run(&["status", "after"]).await.0 == Some(3)).await;
+    let text = world.try_run(&["status", "after"]).await.1;
+    assert!(text.contains("refused: closed for new broadcasts") && text.contains("CLOSED        for new broadcasts since"), "{text}");
+    assert!(text.contains("issei open"), "{text}");
+    console.end().await;
+    producer.end().await;
+}
