@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use issei_clock::{Clock, Instant};
+use issei_clock::{Clock, Deadline};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
 use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::Timestamp;
@@ -28,7 +28,8 @@ pub(crate) struct Known {
     pub(crate) registration: Registration,
     pages: u32,
     chunks: u32,
-    read_at: Instant,
+    /// While it is not running, it need not be asked for again.
+    state_lasts: Deadline,
 }
 
 impl Known {
@@ -75,7 +76,7 @@ impl Broadcasts {
     pub(crate) async fn get(&self, id: &BroadcastId) -> Result<Option<Known>, LedgerError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         if let Some(known) = &known
-            && (known.state == BroadcastState::Running || self.clock.now().saturating_duration_since(known.read_at) < STATE_LASTS)
+            && (known.state == BroadcastState::Running || !known.state_lasts.is_over(self.clock.reading()))
         {
             return Ok(Some(known.clone()));
         }
@@ -125,7 +126,7 @@ impl Broadcasts {
             registration: broadcast.registration(),
             pages: broadcast.pages,
             chunks: broadcast.chunks,
-            read_at: self.clock.now(),
+            state_lasts: Deadline::after(self.clock.reading(), STATE_LASTS),
         };
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED_MAX {
@@ -133,6 +134,12 @@ impl Broadcasts {
         }
         all.insert(broadcast.broadcast_id.clone(), known.clone());
         known
+    }
+
+    /// Forgets those that were not running. A function may stand still between two calls, and every clock of its
+    /// machine with it, so what it knew in its last call may be hours old.
+    pub(crate) fn ask_again(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, known| known.state == BroadcastState::Running);
     }
 
     /// Forgets all of them, since the ledger may be another one.

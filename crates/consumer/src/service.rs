@@ -202,6 +202,7 @@ impl Consumer {
     /// kept for the next call.
     pub async fn handle_for_source(&self, messages: Vec<Message>, stop: &CancellationToken) -> Vec<String> {
         messages.iter().for_each(|message| self.incarnation.note_message(message.sent_at_ms));
+        self.broadcasts.ask_again();
         let mut decided = Vec::with_capacity(messages.len());
         let mut rest = messages.into_iter();
         loop {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use issei_clock::Held;
 use issei_sim::{Fault, Rule};
 
 use super::CONFIRM;
@@ -59,4 +60,26 @@ pub(super) fn enqueuing_fails() -> anyhow::Result<Vec<Ran>> {
         run_plan(after, plan)
     };
     (0..3).flat_map(|after| [1, 4, 8, 16].map(|times| (after, times))).map(of).collect()
+}
+
+pub(super) fn resumed_between_calls() -> anyhow::Result<Vec<Ran>> {
+    // What the function knew when it was paused is as old as its last call, which its clocks do not show.
+    let of = |(held, pause_ms)| {
+        let ms = Duration::from_millis;
+        let plan = Plan {
+            users: 40,
+            on_call: Some(held),
+            rules: vec![Rule::every("SendBulkEmail", Fault::DelayMs(300))],
+            deeds: vec![(ms(pause_ms), Deed::Pause), (ms(pause_ms + 4_000), Deed::Resume)],
+            calm_after: Duration::from_secs(8),
+            unattended: true,
+            ..Plan::calm()
+        };
+        run_plan(pause_ms, plan)
+    };
+    [Held::Monotonic, Held::AllButWall, Held::Everything]
+        .into_iter()
+        .flat_map(|held| (0..1_200).step_by(200).map(move |ms| (held, ms)))
+        .map(of)
+        .collect()
 }
