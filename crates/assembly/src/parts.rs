@@ -131,7 +131,8 @@ impl Parts {
     fn incarnation(&self, service: ServiceKind) -> anyhow::Result<Incarnation> {
         let name = format!("issei {} {VERSION} on {}, process {}", service.as_str(), host(), std::process::id());
         let actor = Actor::try_from(name).map_err(anyhow::Error::msg)?;
-        Ok(Incarnation::new(service, actor, self.dice.token(), VERSION.to_owned(), build_digest()?, self.settings.digest()))
+        let (settings, timing) = (self.settings.digest(), self.settings.timing());
+        Ok(Incarnation::new(service, actor, self.dice.token(), VERSION.to_owned(), build_digest()?, settings, &timing))
     }
 }
 

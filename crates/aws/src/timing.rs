@@ -63,6 +63,20 @@ impl Timing {
         Ok(self)
     }
 
+    /// The larger of each timeout.
+    #[must_use]
+    pub fn widest(&self, other: &Self) -> Self {
+        Self {
+            send: self.send.max(other.send),
+            permit_life: self.permit_life.max(other.permit_life),
+            lease: self.lease.max(other.lease),
+            handler: self.handler.max(other.handler),
+            visibility: self.visibility.max(other.visibility),
+            ledger: self.ledger.max(other.ledger),
+            request_lifetime: self.request_lifetime.max(other.request_lifetime),
+        }
+    }
+
     /// How long after a stop a permit granted before it may still lead to a send.
     #[must_use]
     pub fn longest_leak(&self) -> Duration {

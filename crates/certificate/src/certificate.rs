@@ -167,8 +167,8 @@ impl Certifier {
         let names = std::mem::replace(&mut broadcast.broadcast_id, id.clone());
         let (now, timing) = (self.clock.wall(), &self.wanted.timing);
         let deployed = Deployed::read(&self.clients, &self.wanted).await;
-        let services = services::read(&self.ledger, &broadcast, timing.claims_over_after(), now).await;
-        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, held: timing.request_lifetime, now };
+        let services = services::read(&self.ledger, &broadcast, timing, now).await;
+        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, held: services.widest.request_lifetime, now };
         let held: Data = reader.read().await;
         let mut findings = deployed.findings;
         findings.extend(services.findings);
@@ -199,7 +199,8 @@ impl Certifier {
             suppressed: totals.suppressed,
             delayed: totals.delayed,
         };
-        let visibility = Duration::from_secs(deployed.visibility_s.unwrap_or_default());
+        // A consumer hides what it handles for its own.
+        let visibility = services.widest.visibility.max(Duration::from_secs(deployed.visibility_s.unwrap_or_default()));
         Ok(Look { broadcast, findings, services: services.relevant, outcomes, visibility, at: now })
     }
 

@@ -19,4 +19,5 @@ pub use data::what_the_ledger_holds;
 pub use deployed::{Deployed, Wanted};
 pub use expected::{Expected, NotBefore};
 pub use finding::{Finding, Judgement, Part};
+pub use services::timeouts;
 pub use signed::{Keys, PublicKey, SignatureError, Signed};

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use issei_ledger::{Broadcast, Heartbeat, Ledger, LedgerError, ServiceKind};
+use issei_aws::Timing;
+use issei_ledger::{Broadcast, Heartbeat, Ledger, LedgerError, ServiceKind, Timings, widest};
 use jiff::Timestamp;
 
 use crate::finding::{Finding, Part};
@@ -13,23 +14,29 @@ pub(crate) struct Services {
     /// Those who took part, and those who are not over.
     pub(crate) relevant: Vec<Heartbeat>,
     pub(crate) findings: Vec<Finding>,
+    /// The widest timeouts of those who could still send, and of whoever asks.
+    pub(crate) widest: Timing,
 }
 
-/// Reads the heartbeats. `held` is how long a service that fell silent may still have anything under way.
-pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, held: Duration, now: Timestamp) -> Services {
+/// Reads the heartbeats. How long a service that fell silent may still have anything under way follows from
+/// its own timeouts; where its build does not tell them, from the widest that are known.
+pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, own: &Timing, now: Timestamp) -> Services {
     let epoch = Finding::new(Part::Source, "the ledger's epoch", "ledger item `ledger lineage`");
     let all = Finding::new(Part::Source, "runs of services", "ledger items `services#DAY`");
     let (found, number) = match (ledger.heartbeats(broadcast.created_at).await, ledger.epoch().await) {
         (Ok(found), Ok(Some(number))) => (found, number),
-        (Err(error), _) | (_, Err(error)) => return unreadable(&error, vec![epoch, all]),
+        (Err(error), _) | (_, Err(error)) => return unreadable(&error, vec![epoch, all], own),
         (_, Ok(None)) => {
-            return Services { relevant: Vec::new(), findings: vec![epoch.unreadable("no service has ever started with this ledger")] };
+            let findings = vec![epoch.unreadable("no service has ever started with this ledger")];
+            return Services { relevant: Vec::new(), findings, widest: *own };
         }
     };
     let ended = broadcast.audit_trail.last().map_or(now, |entry| entry.at);
-    let took_part = |run: &Heartbeat| run.started_at <= ended && run.over_at(held) >= broadcast.created_at;
+    let widest = widest(&found, own, now).timing;
+    let held = |run: &Heartbeat| run.timings.map_or(widest, |timings| own.widest(&timings.into())).claims_over_after();
+    let took_part = |run: &Heartbeat| run.started_at <= ended && run.over_at(held(run)) >= broadcast.created_at;
     // Whoever is not over could still send, whenever it began.
-    let relevant: Vec<Heartbeat> = found.into_iter().filter(|run| took_part(run) || run.over_at(held) > now).collect();
+    let relevant: Vec<Heartbeat> = found.into_iter().filter(|run| took_part(run) || run.over_at(held(run)) > now).collect();
     let mut findings = vec![epoch.rule("it can be read", "whoever works in an older one may have forgotten sends").found(number, true)];
     let sent = broadcast.granted > 0;
     for kind in [ServiceKind::Producer, ServiceKind::Consumer] {
@@ -40,8 +47,29 @@ pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, held: Duration,
         findings
             .push(finding.rule(rule, "what was done was done by somebody, whose build must be known").found(count, count > 0 || !needed));
     }
-    findings.extend(relevant.iter().map(|run| judge(run, number, held, now)));
-    Services { relevant, findings }
+    findings.extend(relevant.iter().map(|run| judge(run, number, held(run), now)));
+    findings.push(timeouts(&relevant, None, now));
+    Services { relevant, findings, widest }
+}
+
+/// Waits are counted with the widest timeouts of those who send, wherever they are known. That those alive differ,
+/// or that one does not tell, is a finding all the same. `here` are those of whoever asks, where that matters.
+#[must_use]
+pub fn timeouts(runs: &[Heartbeat], here: Option<Timings>, now: Timestamp) -> Finding {
+    let told =
+        |timings: Option<Timings>| timings.map_or_else(|| "not told, since its build is older".to_owned(), |timings| timings.to_string());
+    let alive = runs.iter().filter(|run| run.is_alive(now)).map(|run| (run.actor.as_str(), run.timings));
+    let all: Vec<_> = here.map(|here| ("here", Some(here))).into_iter().chain(alive).collect();
+    let is_same = all.iter().all(|(_, timings)| timings.is_some() && all.first().is_some_and(|(_, first)| timings == first));
+    let value = match (is_same, all.first()) {
+        (true, Some((_, timings))) => told(*timings),
+        (true, None) => "nobody is alive".to_owned(),
+        (false, _) => all.iter().map(|(who, timings)| format!("{who}: {}", told(*timings))).collect::<Vec<_>>().join("; "),
+    };
+    Finding::new(Part::Source, "timeouts of those alive", "ledger items `services#DAY`")
+        .rule("told, and the same everywhere", "how long something may still be sent follows from the timeouts of whoever sends it")
+        .found(value, is_same)
+        .mend("start them with the same version and configuration")
 }
 
 /// A run is known by its version and build, works in the ledger's epoch, and is over or alive: one that fell
@@ -77,9 +105,9 @@ fn judge(run: &Heartbeat, epoch: u64, held: Duration, now: Timestamp) -> Finding
     finding.rule(rule, "a sender that nobody knows of could still send").found(value, holds).mend(mend)
 }
 
-fn unreadable(error: &LedgerError, findings: Vec<Finding>) -> Services {
+fn unreadable(error: &LedgerError, findings: Vec<Finding>, own: &Timing) -> Services {
     let findings = findings.into_iter().map(|finding| finding.unreadable(error)).collect();
-    Services { relevant: Vec::new(), findings }
+    Services { relevant: Vec::new(), findings, widest: *own }
 }
 
 #[cfg(test)]
@@ -88,6 +116,15 @@ mod tests {
     use jiff::SignedDuration;
 
     const HELD: Duration = Duration::from_mins(5);
+    const TIMINGS: Timings = Timings {
+        send_ms: 5_000,
+        permit_life_ms: 8_000,
+        lease_ms: 20_000,
+        handler_ms: 30_000,
+        visibility_ms: 180_000,
+        ledger_ms: 5_000,
+        request_lifetime_ms: 300_000,
+    };
 
     fn now() -> Timestamp {
         "2026-11-24T12:00:00Z".parse().unwrap()
@@ -107,6 +144,28 @@ mod tests {
             seen_at,
             ended_at: ended.then_some(seen_at),
             oldest_message_at: None,
+            timings: None,
+        }
+    }
+
+    #[test]
+    fn timeouts_that_differ_among_those_alive_are_a_finding_with_their_names() {
+        let now = now();
+        let told = |actor: &str, permit_life_ms: Option<u64>| {
+            let timings = permit_life_ms.map(|permit_life_ms| Timings { permit_life_ms, ..TIMINGS });
+            Heartbeat { actor: actor.to_owned(), timings, ..run(SignedDuration::from_secs(5), false, 2) }
+        };
+        let silent = Heartbeat { seen_at: now.checked_sub(SignedDuration::from_mins(2)).unwrap(), ..told("silent", Some(1)) };
+        let same = [told("one", Some(8_000)), told("two", Some(8_000)), silent];
+        assert!(timeouts(&same, None, now).holds() && timeouts(&[], None, now).holds());
+        assert!(timeouts(&same, Some(TIMINGS), now).holds());
+        for (others, here) in [
+            ([told("one", Some(8_000)), told("two", Some(40_000))], None),
+            ([told("one", Some(8_000)), told("two", None)], None),
+            ([told("one", Some(40_000)), told("two", Some(40_000))], Some(TIMINGS)),
+        ] {
+            let finding = timeouts(&others, here, now);
+            assert!(!finding.holds() && finding.value.contains("two: "), "{finding:?}");
         }
     }
 

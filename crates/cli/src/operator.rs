@@ -2,6 +2,7 @@
 
 use issei_assembly::{Parts, Settings, VERSION, host};
 use issei_certificate::{Certifier, Wanted};
+use issei_ledger::{LedgerError, Widest};
 use issei_schema::Actor;
 
 /// Who runs this command, for the audit trail: whom the credentials belong to. Where STS does not
@@ -20,6 +21,12 @@ pub(crate) async fn actor(parts: &Parts) -> anyhow::Result<Actor> {
         tracing::warn!(reason, "your name can't stand in an audit trail; it says `an operator`");
         "an operator".parse().map_err(anyhow::Error::msg)
     })
+}
+
+/// The widest timeouts of those who could still send, and of this command: so long something may go on that was
+/// granted before this was asked.
+pub(crate) async fn widest(parts: &Parts) -> Result<Widest, LedgerError> {
+    parts.ledger().widest(&parts.settings.timing()).await
 }
 
 /// What the deployment is judged by.

@@ -37,9 +37,19 @@ struct Pool {
     taken: u64,
     /// How many had been cut when it was last looked at.
     taken_before: u64,
-    /// The last grant that was seen, and since when there has been none. Kept from one call of a function to
-    /// the next, which are too short for the wait.
-    still: Option<(u64, Reading)>,
+    /// Since when the budget stands still. Kept from one call of a function to the next, which are too short for
+    /// the wait.
+    still: Option<Still>,
+}
+
+/// A budget that is spent, and of which nothing is granted any more.
+#[derive(Clone, Copy)]
+struct Still {
+    /// The last grant that was seen.
+    grants: u64,
+    since: Reading,
+    /// How long it must stand still before it is recounted, by the timeouts of whoever may have lost permits.
+    longest: Option<Duration>,
 }
 
 impl Pool {
@@ -118,12 +128,17 @@ impl Permits {
                         continue;
                     }
                     let reading = self.clock.reading();
-                    let since = match pool.still {
-                        Some((count, since)) if count == broadcast.grant_count => since,
-                        _ => reading,
+                    let mut still = match pool.still {
+                        Some(still) if still.grants == broadcast.grant_count => still,
+                        _ => Still { grants: broadcast.grant_count, since: reading, longest: None },
                     };
-                    pool.still = Some((broadcast.grant_count, since));
-                    if reading.since(since) > self.timing.recount_after() {
+                    let still_for = reading.since(still.since);
+                    // Read once it is time by our own, and so after the last grant.
+                    if still.longest.is_none() && still_for > self.timing.recount_after() {
+                        still.longest = Some(self.ledger.widest(&self.timing).await?.timing.recount_after());
+                    }
+                    pool.still = Some(still);
+                    if still.longest.is_some_and(|longest| still_for > longest) {
                         let recounted = self.recount(&broadcast).await?;
                         if recounted.remaining < recipients {
                             return Ok(Permission::Denied(recounted));

@@ -42,7 +42,11 @@ impl Feedback {
         self.ledger.retotal(&told.id, &tally).await?;
         // What was under way when it was stopped may still be written down; the next sweep counts that too.
         let ended = broadcast.audit_trail.last().map(|entry| entry.at);
-        if tally.open_claims > 0 && !ended.is_some_and(|at| is_past(at, self.options.timing.claims_over_after(), self.clock.wall())) {
+        let over = async || {
+            let timing = self.ledger.widest(&self.options.timing).await?.timing;
+            Ok::<_, LedgerError>(ended.is_some_and(|at| is_past(at, timing.claims_over_after(), self.clock.wall())))
+        };
+        if tally.open_claims > 0 && !over().await? {
             return Ok(());
         }
         self.ledger.note_totalled(told).await
@@ -103,7 +107,9 @@ impl Feedback {
     /// The permits of those who were accepted after all don't remain: they are in somebody's hands, or went
     /// down with a consumer. Where nobody is granted any for as long as one lives, it was the latter.
     async fn recount(&self, broadcast: &Broadcast) -> Result<(), LedgerError> {
-        tokio::time::sleep(self.options.timing.recount_after()).await;
+        // Of whoever was granted anything before this broadcast was read.
+        let timing = self.ledger.widest(&self.options.timing).await?.timing;
+        tokio::time::sleep(timing.recount_after()).await;
         self.ledger.recount(broadcast).await.map(|_| ())
     }
 

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use issei_aws::Timing;
 use issei_schema::Actor;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, Key, n, read, s};
-use crate::{Ledger, LedgerError, RunMark};
+use crate::{Ledger, LedgerError, RunMark, Timings};
 
 /// How often a service writes that it lives.
 pub(crate) const BEAT_EVERY: Duration = Duration::from_secs(10);
@@ -55,6 +56,7 @@ pub struct Incarnation {
     version: String,
     build: String,
     settings: String,
+    timings: Timings,
     /// When the oldest message received since the last beat was sent, in milliseconds of the epoch.
     oldest_message: Arc<AtomicI64>,
     /// The number of the last beat that was tried.
@@ -65,9 +67,17 @@ pub struct Incarnation {
 
 impl Incarnation {
     /// `token` tells this run from every other; `build` tells the executable from every
-    /// other, and `settings` is the digest of the settings in force.
+    /// other, `settings` is the digest of the settings in force, and `timing` what it works with.
     #[must_use]
-    pub fn new(service: ServiceKind, actor: Actor, token: String, version: String, build: String, settings: String) -> Self {
+    pub fn new(
+        service: ServiceKind,
+        actor: Actor,
+        token: String,
+        version: String,
+        build: String,
+        settings: String,
+        timing: &Timing,
+    ) -> Self {
         Self {
             service,
             actor,
@@ -75,6 +85,7 @@ impl Incarnation {
             version,
             build,
             settings,
+            timings: Timings::from(timing),
             oldest_message: Arc::new(AtomicI64::new(NOTHING)),
             beats: Arc::default(),
             taken: Arc::default(),
@@ -134,6 +145,9 @@ pub struct Heartbeat {
     /// When the oldest message that it received in the ten seconds before was sent.
     #[serde(default)]
     pub oldest_message_at: Option<Timestamp>,
+    /// The timeouts that it works with; nothing where an older build wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
 }
 
 impl Heartbeat {
@@ -173,6 +187,7 @@ impl Ledger {
             seen_at: now,
             ended_at: None,
             oldest_message_at: None,
+            timings: Some(run.timings),
         };
         // In another epoch of the ledger nothing is as it was.
         *run.taken.lock().unwrap_or_else(PoisonError::into_inner) = None;

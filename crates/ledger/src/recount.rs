@@ -8,9 +8,9 @@ impl Ledger {
     /// Sets what remains of the budget to what the claims leave of it, and gives the broadcast as
     /// it is then.
     ///
-    /// The caller has seen `broadcast` unchanged for longer than a permit lives and a ledger call
-    /// takes, on its own monotonic clock. So every permit granted has expired, and no claim under
-    /// one can still arrive; a grant or a reopening in between makes this do nothing. The epoch grows, so that a
+    /// The caller has seen `broadcast` unchanged for [`issei_aws::Timing::recount_after`] of the widest timeouts
+    /// that anybody sends with, on its own monotonic clock, which at worst stands still and makes it wait longer.
+    /// So every permit granted has expired, and no claim under one can still arrive; a grant or a reopening in between makes this do nothing. The epoch grows, so that a
     /// consumer that gives back permits of before, which are counted here already, is refused.
     pub async fn recount(&self, broadcast: &Broadcast) -> Result<Broadcast, LedgerError> {
         let id = &broadcast.broadcast_id;

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, LedgerError, ServiceKind, Transition};
 use issei_schema::{BroadcastId, InDoubtPolicy};
@@ -30,6 +31,8 @@ struct Seen {
     /// How many grants there were, and since when there has been none.
     grants: u64,
     no_grant_since: Instant,
+    /// The widest timeouts of those who could send under one of these grants, read when a wait by our own is over.
+    widest: Option<Timing>,
     /// When the exact count was made for this very sight and said no.
     counted_at: Option<Instant>,
 }
@@ -83,19 +86,33 @@ impl Producer {
         let now = self.clock.now();
         let sight = (broadcast.broadcast_state, broadcast.pages, broadcast.enqueued_pages, settled);
         let grants = broadcast.grant_count;
-        let new = Seen { sight, since: now, grants, no_grant_since: now, counted_at: None };
+        let new = Seen { sight, since: now, grants, no_grant_since: now, widest: None, counted_at: None };
         let seen = closer.seen.entry(id.clone()).or_insert(new);
         if seen.sight != sight {
             (seen.sight, seen.since, seen.counted_at) = (sight, now, None);
         }
         if seen.grants != grants {
-            (seen.grants, seen.no_grant_since) = (grants, now);
+            (seen.grants, seen.no_grant_since, seen.widest) = (grants, now, None);
         }
-        self.look_at(broadcast, seen, now).await
+        let timing = self.widest(&broadcast, seen, now).await?;
+        self.look_at(broadcast, seen, &timing, now).await
     }
 
-    async fn look_at(&self, broadcast: Broadcast, seen: &mut Seen, now: Instant) -> Result<(), ProducerError> {
-        let timing = &self.options.timing;
+    /// What waits for the end of permits and claims is counted with: the timeouts of whoever was granted them.
+    /// They are read once a wait by our own is over, and so after the last grant.
+    async fn widest(&self, broadcast: &Broadcast, seen: &mut Seen, now: Instant) -> Result<Timing, ProducerError> {
+        let own = self.options.timing;
+        let is_due = match broadcast.broadcast_state {
+            BroadcastState::Stopping => now.saturating_duration_since(seen.since) > own.refused_after(),
+            _ => broadcast.grant_count > 0 && now.saturating_duration_since(seen.no_grant_since) > own.claims_over_after(),
+        };
+        if is_due && seen.widest.is_none() {
+            seen.widest = Some(self.ledger.widest(&own).await?.timing);
+        }
+        Ok(seen.widest.unwrap_or(own))
+    }
+
+    async fn look_at(&self, broadcast: Broadcast, seen: &mut Seen, timing: &Timing, now: Instant) -> Result<(), ProducerError> {
         let still_for = now.saturating_duration_since(seen.since);
         let too_late = self.clock.wall() > broadcast.not_after;
         // By our own monotonic clock, whatever the wall clocks of those who claimed say.

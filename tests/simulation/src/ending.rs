@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::judge::{self, Broken, Told, broken};
 use crate::watched::Watched;
-use crate::world::{TIMING, World};
+use crate::world::World;
 
 /// How long, without faults, until everything must be over.
 const PATIENCE: Duration = Duration::from_mins(30);
@@ -122,7 +122,7 @@ impl World {
         }
         let mut refused = 0;
         for watched in &self.watched {
-            watched.ended(&self.cloud, &TIMING, self.time_is_seen)?;
+            watched.ended(&self.cloud, &self.plan.timing(), self.time_is_seen)?;
             if watched.forgotten_at.is_some() {
                 // The record of the provider is all that there is.
                 judge::nobody_twice(&self.cloud, &watched.id)?;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use issei_aws::Timing;
 use issei_clock::{Dice, Held};
 use issei_schema::InDoubtPolicy;
 use issei_sim::{Fault, Rule};
 use jiff::SignedDuration;
+
+use crate::world::TIMING;
 
 /// What the operator, or the world around, does at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +111,8 @@ pub(crate) struct Plan {
     /// Consumers are called with messages, as functions are, and stand still in between, and with them
     /// these of their clocks.
     pub(crate) on_call: Option<Held>,
+    /// The timeouts that the consumers work with, where they are wider than everybody else's.
+    pub(crate) senders: Option<Timing>,
 }
 
 /// The calls that issei makes while it works. Each can meet with each fault; those that most depends on do so more
@@ -213,6 +218,7 @@ impl Plan {
             look_every: LOOK_EVERY,
             unattended: false,
             on_call: None,
+            senders: None,
         }
     }
 
@@ -330,7 +336,13 @@ impl Plan {
             look_every: LOOK_EVERY,
             unattended: false,
             on_call: dice.chance(0.03).then(|| held(&dice)),
+            senders: wider(&Dice::seeded(seed ^ 0x7131_0075)),
         }
+    }
+
+    /// What bounds whatever is sent: the widest of each timeout.
+    pub(crate) fn timing(&self) -> Timing {
+        self.senders.map_or(TIMING, |senders| TIMING.widest(&senders))
     }
 
     /// Whether every machine always has a clock that tells how long it was suspended. Where one has not,
@@ -341,6 +353,27 @@ impl Plan {
         let is_set_back = self.deeds.iter().any(|(_, deed)| matches!(deed, Deed::StepWall { by, .. } if by.is_negative()));
         !(held.contains(&Held::Everything) || is_set_back && held.contains(&Held::AllButWall))
     }
+}
+
+/// Some consumers were started with other settings than whoever stops, closes and recounts.
+fn wider(dice: &Dice) -> Option<Timing> {
+    dice.chance(0.05).then(|| {
+        let longer = |by_ms| ms(dice, by_ms);
+        let send = TIMING.send + longer(2_000);
+        let permit_life = send + longer(20_000);
+        let ledger = TIMING.ledger + longer(6_000);
+        let lease = permit_life.max(send + ledger) + Duration::from_secs(1);
+        let handler = lease + Duration::from_secs(1);
+        Timing {
+            send,
+            permit_life,
+            ledger,
+            lease,
+            handler,
+            visibility: handler * 6,
+            request_lifetime: TIMING.request_lifetime + longer(20_000),
+        }
+    })
 }
 
 fn held(dice: &Dice) -> Held {

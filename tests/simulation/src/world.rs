@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) clients: Clients,
+    /// With the timeouts of those who send.
+    senders: Clients,
     pub(crate) dice: Dice,
     pub(crate) clock: Clock,
     pub(crate) users: MemoryTable,
@@ -92,12 +94,16 @@ impl World {
             deliveries: plan.deliveries,
             redelivery: plan.redelivery,
             batch_entry_failure: plan.batch_entry_failure,
-            signature_lifetime_s: u32::try_from(TIMING.request_lifetime.as_secs()).ok(),
+            signature_lifetime_s: u32::try_from(plan.timing().request_lifetime.as_secs()).ok(),
             ..Account::default()
         };
         let account = plan.max_send_rate.map_or(account.clone(), |rate| Account { max_send_rate: f64::from(rate), ..account });
         let cloud = Cloud::new(Options { clock: clock.clone(), seed, store: StoreKind::Memory, account })?;
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &TIMING).await;
+        let senders = match &plan.senders {
+            Some(timing) => issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), timing).await,
+            None => clients.clone(),
+        };
         let users = MemoryTable::default();
         (0..plan.users).for_each(|user| users.put(user, Some(&address(user))));
         (0..plan.unmailable).for_each(|user| users.put(1_000 + user, None));
@@ -111,6 +117,7 @@ impl World {
             plan,
             cloud,
             clients,
+            senders,
             dice,
             clock,
             users,
@@ -141,7 +148,7 @@ impl World {
                 json!({ "deadLetterTargetArn": format!("arn:aws:sqs:us-east-1:000000000000:{name}-dead"), "maxReceiveCount": 20 });
             let create = self.clients.sqs.create_queue().queue_name(name);
             let create = create.attributes(QueueAttributeName::RedrivePolicy, redrive.to_string());
-            let visibility = TIMING.visibility.as_secs().to_string();
+            let visibility = self.plan.timing().visibility.as_secs().to_string();
             create.attributes(QueueAttributeName::VisibilityTimeout, visibility).send().await?;
             self.queues.insert(name, Queue::find(self.clients.sqs.clone(), name, self.dice.clone()).await?);
         }
@@ -173,12 +180,12 @@ impl World {
         Ok(())
     }
 
-    fn ledger_of(&self, clock: Clock) -> Ledger {
-        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), clock, self.dice.clone(), Duration::from_hours(2160))
+    fn ledger_of(&self, clients: &Clients, clock: Clock) -> Ledger {
+        Ledger::new(clients.dynamodb.clone(), "ledger".to_owned(), clock, self.dice.clone(), Duration::from_hours(2160))
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        self.ledger_of(self.clock.clone())
+        self.ledger_of(&self.clients, self.clock.clone())
     }
 
     pub(crate) fn queue(&self, name: &str) -> anyhow::Result<Queue> {
@@ -186,8 +193,9 @@ impl World {
     }
 
     fn incarnation(&self, service: ServiceKind) -> anyhow::Result<Incarnation> {
+        let timing = if service == ServiceKind::Consumer { self.plan.senders.unwrap_or(TIMING) } else { TIMING };
         let text = |text: &str| text.to_owned();
-        Ok(Incarnation::new(service, actor(service.as_str())?, self.dice.token(), text("0"), text("build"), text("settings")))
+        Ok(Incarnation::new(service, actor(service.as_str())?, self.dice.token(), text("0"), text("build"), text("settings"), &timing))
     }
 
     /// Starts a service: the feedback consumer first, then the producers, then the consumers.
@@ -195,7 +203,9 @@ impl World {
         let clock = self.clock_of(service);
         let machine = clock.clone();
         self.clocks.insert(service, clock.clone());
-        let (ledger, dice, ses) = (self.ledger_of(clock.clone()), self.dice.clone(), self.clients.ses.clone());
+        let sends = service > self.plan.producers;
+        let clients = if sends { &self.senders } else { &self.clients };
+        let (ledger, dice, ses) = (self.ledger_of(clients, clock.clone()), self.dice.clone(), clients.ses.clone());
         let chunks = self.queue("chunks")?;
         let never = CancellationToken::new();
         let handle = if service == 0 {
@@ -231,7 +241,7 @@ impl World {
                 chunks_in_flight: 4,
                 rate_ceiling: None,
                 max_failures_in_a_row: 10,
-                timing: TIMING,
+                timing: self.plan.senders.unwrap_or(TIMING),
                 address_hash: AddressHash::new(b"simulation"),
                 reads: ChunkVersion::NEWEST,
                 traces: Traces::NONE,

@@ -155,7 +155,7 @@ impl World {
             self.clients.ses.clone(),
             self.clock.clone(),
             Dice::system(),
-            incarnation(ServiceKind::Producer),
+            self.incarnation(ServiceKind::Producer),
             options,
         )
     }
@@ -178,7 +178,7 @@ impl World {
             self.clients.ses.clone(),
             self.clock.clone(),
             Dice::system(),
-            incarnation(ServiceKind::Consumer),
+            self.incarnation(ServiceKind::Consumer),
             options,
         )
     }
@@ -200,9 +200,14 @@ impl World {
             self.clients.ses.clone(),
             self.clock.clone(),
             Dice::system(),
-            incarnation(ServiceKind::Feedback),
+            self.incarnation(ServiceKind::Feedback),
             options,
         )
+    }
+
+    fn incarnation(&self, service: ServiceKind) -> Incarnation {
+        let (actor, text) = ("a service in a test".parse().unwrap(), str::to_owned);
+        Incarnation::new(service, actor, Dice::system().token(), text("0"), text("build"), text("settings"), &self.options.timing)
     }
 
     /// Takes every event that waits, as one batch of the feedback consumer after another.
@@ -360,9 +365,4 @@ impl World {
     pub async fn assert_drained(&self) {
         until("no message is left", async || self.queue("chunks").await.depths().await.unwrap()[..2] == [0, 0]).await;
     }
-}
-
-fn incarnation(service: ServiceKind) -> Incarnation {
-    let actor = "a service in a test".parse().unwrap();
-    Incarnation::new(service, actor, Dice::system().token(), "0".to_owned(), "build".to_owned(), "settings".to_owned())
 }

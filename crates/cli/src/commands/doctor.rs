@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageTag, Template};
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::chain;
-use issei_certificate::{Deployed, Finding, Part};
-use issei_ledger::{PROBE_TAG, ProbeToken, ServiceKind};
+use issei_certificate::{Deployed, Finding, Part, timeouts};
+use issei_ledger::{PROBE_TAG, ProbeToken, ServiceKind, Timings};
 use issei_producer::count_rows;
 use issei_schema::{Mailbox, limits};
 use serde_json::json;
@@ -153,6 +153,7 @@ async fn services(parts: &Parts) -> Vec<Finding> {
             .found(value, others.is_empty())
             .mend("start them with the same configuration"),
     );
+    findings.push(timeouts(&runs, Some(Timings::from(&parts.settings.timing())), now));
     findings
 }
 

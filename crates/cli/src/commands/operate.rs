@@ -12,10 +12,14 @@ use crate::operator;
 pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let broadcast = step(&parts, options, BroadcastState::Paused).await?;
-    let seconds = parts.settings.timing().longest_leak().as_secs();
     let text = if broadcast.broadcast_state == BroadcastState::Paused {
+        // It is paused, whether this can be read or not.
+        let bound = match operator::widest(&parts).await {
+            Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
+            Err(error) => format!("and nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
+        };
         format!(
-            "{} is paused. What consumers hold permits for may still be sent for {seconds} s; then nothing is until `issei resume`.",
+            "{} is paused. What consumers hold permits for may still be sent, {bound}; then nothing is until `issei resume`.",
             broadcast.broadcast_id
         )
     } else {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use issei_assembly::Parts;
+use issei_aws::Timing;
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stop::{Failures, Stopping, tell};
 use crate::commands::serve::on_signal;
+use crate::operator;
 
 /// What is known of a stop at its end.
 #[derive(Serialize)]
@@ -25,25 +27,56 @@ pub(super) struct Stopped {
     pub(super) proved: bool,
 }
 
+/// How long a stop waits for its proof, at most.
+pub(super) struct Wait {
+    timing: Timing,
+    untold: Vec<String>,
+    /// The timeouts of those who send are known; else nothing is proved by the lapse of ours.
+    is_known: bool,
+    sending_off: bool,
+}
+
+impl Wait {
+    /// By the timeouts of whoever could send. Read after the stop was written, when nobody is granted anything any
+    /// more. A configuration set that is forbidden to send makes SES refuse at once.
+    pub(super) async fn after_stop(parts: &Parts, sending_off: bool, failures: &mut Failures) -> Self {
+        match operator::widest(parts).await {
+            Ok(widest) => Self { timing: widest.timing, untold: widest.untold, is_known: true, sending_off },
+            Err(error) => {
+                failures.note("the timeouts of those who send", error);
+                Self { timing: parts.settings.timing(), untold: Vec::new(), is_known: false, sending_off }
+            }
+        }
+    }
+
+    /// Until nothing that was granted before the stop can be sent any more. A machine may be paused, and know
+    /// nothing of the time between: then AWS refuses what it sends, once its permits are too old.
+    pub(super) fn longest(&self) -> Duration {
+        if self.sending_off { self.timing.longest_leak() } else { self.timing.refused_after() }
+    }
+
+    /// Those who send with timeouts that nobody knows.
+    pub(super) fn untold(&self) -> &[String] {
+        &self.untold
+    }
+}
+
 /// Waits until every permit has expired, and then, where something was under way, until it can no longer
 /// be accepted. What can't be read or written counts as not proved, and keeps nothing else waiting.
 pub(super) async fn prove(
     parts: &Parts,
     actor: &Actor,
     stopping: Vec<Stopping>,
-    sending_off: bool,
+    until: &Wait,
     failures: &mut Failures,
     as_json: bool,
 ) -> anyhow::Result<Vec<Stopped>> {
-    let (ledger, timing) = (parts.ledger(), parts.settings.timing());
+    let ledger = parts.ledger();
     let shutdown = on_signal()?;
     let is_waiting = any_stopping(&ledger, &stopping).await;
-    // A machine may be paused, and know nothing of the time between: then AWS refuses what it sends, once its
-    // permits are too old; a configuration set that may not send refuses it at once.
-    let first = if sending_off { timing.longest_leak() } else { timing.refused_after() };
-    let mut is_over = !is_waiting || wait(&shutdown, first, as_json).await;
+    let mut is_over = !is_waiting || wait(&shutdown, until.longest(), as_json).await;
     let reason = "every permit granted before the stop has expired";
-    if is_over {
+    if is_over && until.is_known {
         for Stopping { id, .. } in &stopping {
             match ledger.transition(id, Transition { to: BroadcastState::Stopped, actor, reason }).await {
                 // A producer that looks after broadcasts may have been first.
@@ -55,8 +88,8 @@ pub(super) async fn prove(
     // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too
     // old for AWS; a configuration set that may not send refuses it.
     let unsettled = unsettled(&ledger, &stopping, failures).await;
-    if is_over && unsettled.is_none_or(|unsettled| unsettled > 0) && !sending_off {
-        let left = timing.claims_over_after().saturating_sub(first);
+    if is_over && unsettled.is_none_or(|unsettled| unsettled > 0) && !until.sending_off {
+        let left = until.timing.claims_over_after().saturating_sub(until.longest());
         let seconds = left.as_secs();
         let who = unsettled.map_or("An unknown number of".to_owned(), |unsettled| unsettled.to_string());
         tell(
@@ -69,7 +102,7 @@ pub(super) async fn prove(
     }
     let mut all = Vec::new();
     for Stopping { id, outstanding } in stopping {
-        match at_the_end(&ledger, &id, outstanding, is_over).await {
+        match at_the_end(&ledger, &id, outstanding, is_over && until.is_known).await {
             Ok(stopped) => {
                 let Stopped { state, accepted, in_doubt, proved, .. } = stopped;
                 let proof = if proved {

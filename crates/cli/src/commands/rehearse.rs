@@ -183,7 +183,7 @@ impl Rehearsing<'_> {
         let began = self.parts.clock.now();
         // It may have ended by itself meanwhile.
         if step(BroadcastState::Paused, "a rehearsal of a pause").await.is_ok() {
-            self.sleep(self.parts.settings.timing().longest_leak()).await?;
+            self.sleep(operator::widest(self.parts).await?.timing.longest_leak()).await?;
             step(BroadcastState::Running, "the rehearsal of a pause is over").await?;
         }
         Ok(self.parts.clock.now().saturating_duration_since(began))

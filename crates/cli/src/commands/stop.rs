@@ -11,7 +11,7 @@ use issei_schema::{Actor, BroadcastId};
 use serde::Serialize;
 use serde_json::json;
 
-use super::prove::prove;
+use super::prove::{Wait, prove};
 use crate::Ended;
 use crate::args::{OpenOptions, StopOptions};
 use crate::operator;
@@ -67,15 +67,6 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     if order.closed {
         tell(as_json, "New broadcasts are refused until `issei open`.");
     }
-    let leak = settings.timing().longest_leak().as_secs();
-    for Stopping { id, outstanding } in &order.stopping {
-        tell(
-            as_json,
-            &format!(
-                "{id}: at most {outstanding} recipients may still be sent to, for {leak} s at most: their permits are out, or their requests without an answer."
-            ),
-        );
-    }
     let mut sending_off = false;
     if options.hard {
         let set = &settings.configuration_set;
@@ -87,7 +78,20 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
             Err(error) => failures.note("the provider", error),
         }
     }
-    let stopped = prove(&parts, &actor, order.stopping, sending_off, &mut failures, as_json).await?;
+    let wait = Wait::after_stop(&parts, sending_off, &mut failures).await;
+    let seconds = wait.longest().as_secs();
+    for Stopping { id, outstanding } in &order.stopping {
+        tell(
+            as_json,
+            &format!(
+                "{id}: at most {outstanding} recipients may still be sent to, for {seconds} s at most: their permits are out, or their requests without an answer."
+            ),
+        );
+    }
+    for actor in wait.untold() {
+        tell(as_json, &format!("{actor} does not say with which timeouts it sends, since its build is older: end it."));
+    }
+    let stopped = prove(&parts, &actor, order.stopping, &wait, &mut failures, as_json).await?;
     let Failures(failed) = failures;
     if as_json {
         say(&json!({ "stopped": stopped, "closed": order.closed, "sending_off": sending_off, "failed": failed }).to_string());

@@ -10,7 +10,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
@@ -149,7 +149,8 @@ async fn broadcast_page(
         live => live?,
     };
     let actions = actions(words, live.status.state);
-    let leak_s = console.parts.settings.timing().longest_leak().as_secs();
+    // As long as the proof of a stop takes at most.
+    let leak_s = operator::widest(&console.parts).await?.timing.refused_after().as_secs();
     let (status, message, failed) = match said {
         Ok(message) => (StatusCode::OK, message, false),
         Err((status, message)) => (status, Some(message), true),
@@ -206,7 +207,7 @@ async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, reason: &str
     let bad = |error: anyhow::Error| (StatusCode::BAD_GATEWAY, format!("{error:#}"));
     let (ledger, actor) = (console.parts.ledger(), operator::actor(&console.parts).await.map_err(bad)?);
     if verb == "stop" {
-        return end_one(&ledger, id, &actor, reason).await;
+        return end_one(console, id, &actor, reason).await;
     }
     let from = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?.broadcast_state;
     let to = match (verb, from) {
@@ -221,11 +222,16 @@ async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, reason: &str
     }
 }
 
-async fn end_one(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
-    let ended = stop::end(ledger, id, actor, reason, |_| false).await;
+async fn end_one(console: &Console, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
+    let ended = stop::end(&console.parts.ledger(), id, actor, reason, |_| false).await;
     let outstanding = ended.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?.outstanding;
+    // It is stopped, whether this can be read or not.
+    let bound = match operator::widest(&console.parts).await {
+        Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
+        Err(error) => format!("nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
+    };
     Ok(Some(format!(
-        "stop {id}: at most {outstanding} recipients may still be sent to; `issei stop {id}` waits for the proof, `issei certify {id}` signs it"
+        "stop {id}: at most {outstanding} recipients may still be sent to, {bound}; `issei stop {id}` waits for the proof, `issei certify {id}` signs it"
     )))
 }
 

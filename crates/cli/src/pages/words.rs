@@ -104,7 +104,7 @@ words! {
     reason: "Reason (for the audit trail)", "理由(監査証跡に残ります)";
     confirm: "To confirm, type", "確認のため、次を入力してください:";
     confirm_all: "STOP ALL", "STOP ALL";
-    leak: "Recipients whose permits are out may still be sent to for this many seconds:", "発行済みの許可により、次の秒数まで送信が続くことがあります:";
+    leak: "Recipients whose permits are out may still be sent to for this many seconds at most:", "発行済みの許可により、最長で次の秒数、送信が続くことがあります:";
     closed: "Closed for new broadcasts.", "新規の一斉送信は受け付けていません。";
     no_broadcasts: "There is no broadcast yet.", "一斉送信はまだありません。";
     evidence: "Evidence", "証拠";

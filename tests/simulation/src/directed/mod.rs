@@ -26,6 +26,7 @@ pub const DIRECTED: &[(&str, Aimed)] = &[
     ("permits given back after a recount do not count twice", permits::late_give_back),
     ("permits whose return is not answered are given back once", permits::lost_give_back),
     ("a broadcast is stopped only when no permit is left", permits::early_end),
+    ("a stop is over by the timeouts of those who send", permits::wider_timeouts),
     ("consumers together keep to the account's rate", permits::rate),
     ("a rejection after the lease loses nobody", claims::late_rejection),
     ("a lease lasts from the moment at which it was asked for", claims::slow_claim),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use issei_aws::Timing;
 use issei_sim::{Fault, Rule};
 
 use super::{CLAIM, GIVE_BACK, GRANT};
@@ -85,6 +86,31 @@ pub(super) fn early_end() -> anyhow::Result<Vec<Ran>> {
         run_plan(1, plan)
     };
     (0..1_000).step_by(50).map(of).collect()
+}
+
+pub(super) fn wider_timeouts() -> anyhow::Result<Vec<Ran>> {
+    // The same, and permits live for longer than whoever ends the broadcast would wait by its own settings.
+    let second = Duration::from_secs(1);
+    let senders = Timing {
+        send: second,
+        permit_life: second * 20,
+        ledger: second * 24,
+        lease: second * 30,
+        handler: second * 31,
+        visibility: second * 190,
+        request_lifetime: second * 25,
+    };
+    let of = |at_ms| {
+        let plan = Plan {
+            rules: vec![Rule::every("UpdateItem", Fault::HangBefore).holding(CLAIM).times(2)],
+            deeds: vec![(Duration::from_millis(at_ms), Deed::Stop)],
+            close_every: Duration::from_millis(500),
+            senders: Some(senders),
+            ..Plan::calm()
+        };
+        run_plan(1, plan)
+    };
+    (0..1_000).step_by(100).map(of).collect()
 }
 
 pub(super) fn rate() -> anyhow::Result<Vec<Ran>> {
