@@ -55,7 +55,9 @@ pub(crate) enum Command {
     /// Runs on the services that are alive, which must have this version and these settings. Asks for the
     /// broadcast twice, puts chunks on the queue again, and pauses in the midst. Exit code as of `certify`.
     Rehearse(RehearseOptions),
-    /// Checks a command, says what it will do, and puts it on its queue.
+    /// Judges a command and its audience, shows what it will do, asks, and puts it on its queue.
+    ///
+    /// Reads and judges everybody by the code that freezes them. Exit code 3: refused, or not told to go on.
     Send(SendOptions),
     /// Runs the producer until SIGTERM or Ctrl-C.
     Producer,
@@ -170,9 +172,12 @@ pub(crate) struct RehearseOptions {
 pub(crate) struct SendOptions {
     /// The command, as `.json` or `.toml`; `-` reads JSON from standard input.
     pub(crate) file: PathBuf,
-    /// Check and print only.
+    /// Judge and print only.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Send it without asking. Without a terminal and without this, it only shows.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

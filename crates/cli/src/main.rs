@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod confirm;
 mod console;
 mod operator;
 mod pages;

@@ -1,16 +1,15 @@
 //! Freezing the audience: page after page from the spool into the ledger, before anything is enqueued.
 
-use issei_ledger::{
-    Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, Page, PageBuilder, SkipReason, Suppression, Transition,
-};
-use issei_schema::{Address, BroadcastCommand};
+use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, Page, PageBuilder, SkipReason, Transition};
+use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
 
 use crate::audience::{AudienceConfig, UniqueBy};
-use crate::row::{Judged, Needed, judge};
+use crate::judging::{Candidate, candidates};
+use crate::row::{Judged, Needed};
 use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
-use crate::source::{Mailed, Source, Spooled, quotable, size_of};
+use crate::source::{Progress, Source, size_of};
 
 /// Why a broadcast is not gone on with.
 const OTHER_ORDER: &str = "an earlier version has frozen a part of this audience in the order of its database, and whoever goes on in another order mails some twice and others never; nothing was sent; send it in a new command, with a new broadcast_id";
@@ -131,7 +130,8 @@ impl Producer {
         if let Some(source) = self.kept(command) {
             return Ok(Some(source));
         }
-        let reading = Source::read(command.audience.as_str(), audience, &self.options.spool_dir, self.reading_id());
+        let progress = Progress::default();
+        let reading = Source::read(command.audience.as_str(), audience, &self.options.spool_dir, self.reading_id(), &progress);
         Ok(stop.run_until_cancelled(reading).await.transpose()?)
     }
 
@@ -147,17 +147,12 @@ impl Producer {
             Some(LastKey::InBytes(key)) => Some(key.as_str()),
             Some(LastKey::InDatabase) | None => None,
         };
-        let rows = source.page(after, self.options.page_size).await?;
+        let candidates = candidates(&self.ledger, source, after, self.options.page_size, needed, unique_by).await?;
         let without_key = source.counts().without_key;
         if broadcast.pages == 0 && without_key > 0 {
             builder.skip("(null)".to_owned(), SkipReason::NoKey, without_key);
         }
-        let is_last = rows.is_empty();
-        let mut candidates = candidates(rows, needed);
-        self.skip_suppressed(&mut candidates).await?;
-        if unique_by == Some(UniqueBy::Address) {
-            skip_mailed(&mut candidates, source).await?;
-        }
+        let is_last = candidates.is_empty();
         fill(&mut builder, candidates);
         Ok(Built { page: builder.build(), is_last })
     }
@@ -168,29 +163,6 @@ impl Producer {
         while source.known_pages < broadcast.pages {
             let page = self.ledger.page(&broadcast.broadcast_id, source.known_pages).await?;
             source.note_mailed(&page).await?;
-        }
-        Ok(())
-    }
-
-    /// Whoever bounced or complained in an earlier broadcast is not mailed again.
-    async fn skip_suppressed(&self, candidates: &mut [Candidate]) -> Result<(), LedgerError> {
-        let recipients: Vec<usize> =
-            (0..candidates.len()).filter(|at| candidates.get(*at).is_some_and(|c| matches!(c.judged, Judged::Recipient(..)))).collect();
-        let addresses: Vec<&Address> = candidates
-            .iter()
-            .filter_map(|candidate| match &candidate.judged {
-                Judged::Recipient(recipient, _) => Some(&recipient.address),
-                Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
-            })
-            .collect();
-        for (place, why) in self.ledger.suppressed(&addresses).await? {
-            let reason = match why {
-                Suppression::Bounced => SkipReason::Bounced,
-                Suppression::Complained => SkipReason::Complained,
-            };
-            if let Some(candidate) = recipients.get(place).and_then(|at| candidates.get_mut(*at)) {
-                candidate.judged = Judged::Skipped(quotable(&candidate.key), reason);
-            }
         }
         Ok(())
     }
@@ -227,42 +199,13 @@ impl Producer {
     }
 }
 
-/// A key of the audience with what its first row comes to, and in how many more rows it stands.
-struct Candidate {
-    key: String,
-    judged: Judged,
-    repeats: u64,
-}
-
-/// Judges rows. Of the rows of one key the first is the recipient, and the others are recorded as duplicates.
-fn candidates(rows: Vec<Spooled>, needed: &Needed) -> Vec<Candidate> {
-    rows.into_iter().map(|Spooled { row, repeats }| Candidate { key: row.key.clone(), judged: judge(row, needed), repeats }).collect()
-}
-
-/// Leaves of each address the first key that can be mailed.
-async fn skip_mailed(candidates: &mut [Candidate], source: &Source) -> Result<(), ProducerError> {
-    let identity = |candidate: &Candidate| match &candidate.judged {
-        Judged::Recipient(recipient, _) => Some(recipient.address.identity()),
-        Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
-    };
-    let mut mailed: Mailed = source.mailed(candidates.iter().filter_map(identity).collect()).await?;
-    for candidate in candidates {
-        let Some(address) = identity(candidate) else { continue };
-        let first = mailed.entry(address).or_insert_with(|| candidate.key.clone());
-        if *first != candidate.key {
-            candidate.judged = Judged::SkippedFor { key: quotable(&candidate.key), mailed: quotable(first) };
-        }
-    }
-    Ok(())
-}
-
 /// Puts candidates into the page until it is full.
 fn fill(builder: &mut PageBuilder, candidates: Vec<Candidate>) {
     for Candidate { key, judged, repeats } in candidates {
         let fits = match judged {
             Judged::Recipient(recipient, bytes) => builder.push(recipient, bytes, repeats),
             Judged::Skipped(key, reason) => builder.skip(key, reason, 1 + repeats),
-            Judged::SkippedFor { key, mailed } => builder.skip_address(key, mailed, 1 + repeats),
+            Judged::SkippedFor { key, mailed, .. } => builder.skip_address(key, mailed, 1 + repeats),
         };
         if !fits {
             return;

@@ -10,6 +10,7 @@ mod close;
 mod command;
 mod enqueue;
 mod freeze;
+mod judging;
 mod repair;
 mod row;
 mod service;
@@ -20,11 +21,13 @@ mod survey;
 
 pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy};
 pub use command::{Refusal, check_command};
+pub use judging::JudgingError;
 pub use repair::{Repair, RepairError, Repairer};
 pub use service::{Options, Producer, ProducerError};
+pub use skipping::Mailable;
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
-pub use source::{REHEARSAL_PREFIX, SourceError, count_rows};
+pub use source::{Progress, REHEARSAL_PREFIX, SourceError, count_rows};
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;
-pub use survey::{Survey, survey};
+pub use survey::{Skips, Survey, survey};

@@ -56,6 +56,8 @@ pub(crate) enum Judged {
     SkippedFor {
         key: String,
         mailed: String,
+        /// The address, as it is compared.
+        address: String,
     },
 }
 

@@ -18,6 +18,7 @@ use crate::SourceError;
 use crate::audience::AudienceConfig;
 use crate::close::Closer;
 use crate::command::{Refusal, check_command};
+use crate::judging::JudgingError;
 use crate::source::Source;
 
 /// Long polls of the commands queue: half of what SQS allows, so that the producer looks after
@@ -81,6 +82,15 @@ pub enum ProducerError {
         "audience `{audience}`: the call's time was over before everybody was read; give the function more time (HandlerTimeout), a database that answers faster, or run `issei producer` as a service, which has the time that it takes"
     )]
     CallTooShort { audience: String },
+}
+
+impl From<JudgingError> for ProducerError {
+    fn from(error: JudgingError) -> Self {
+        match error {
+            JudgingError::Ledger(error) => Self::Ledger(error),
+            JudgingError::Source(error) => Self::Source(error),
+        }
+    }
 }
 
 /// What is to be done with a command's message.

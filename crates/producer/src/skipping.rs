@@ -16,14 +16,35 @@ pub(crate) enum Objection {
     TooManySkipped(String),
 }
 
+/// Whether enough of an audience can be mailed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mailable {
+    Enough,
+    Nobody,
+    /// A larger share is skipped than may be: the broadcast holds before its first send.
+    TooFew,
+}
+
+impl Mailable {
+    /// Of so many rows, `skipped_share_max` being the share of them that may be skipped.
+    pub(crate) fn of(recipients: u64, skipped: u64, skipped_share_max: f64) -> Self {
+        let rows = recipients + skipped;
+        match recipients {
+            0 => Self::Nobody,
+            _ if rows >= ROWS_MIN && number(skipped) > number(rows) * skipped_share_max => Self::TooFew,
+            _ => Self::Enough,
+        }
+    }
+}
+
 impl Producer {
     /// What speaks against sending to the audience as it was frozen. Reads its pages only where there is something.
     pub(crate) async fn objection(&self, broadcast: &Broadcast) -> Result<Option<Objection>, LedgerError> {
         let Broadcast { audience, recipients, skipped, .. } = broadcast;
         let rows = broadcast.audience_size();
         let most = self.options.skipped_share_max;
-        let is_too_much = rows >= ROWS_MIN && number(*skipped) > number(rows) * most;
-        if *recipients > 0 && !is_too_much {
+        let mailable = Mailable::of(*recipients, *skipped, most);
+        if mailable == Mailable::Enough {
             return Ok(None);
         }
         let id = &broadcast.broadcast_id;
@@ -37,7 +58,7 @@ impl Producer {
         let commonest = counts.first().map(|(reason, _)| reason.to_string()).unwrap_or_default();
         let counts = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ");
         let why = format!("most often {commonest} ({counts}); nothing was sent; `issei export {id} --outcome skipped` lists them");
-        Ok(Some(if *recipients == 0 {
+        Ok(Some(if mailable == Mailable::Nobody {
             Objection::Nobody(format!(
                 "all {rows} rows of the audience `{audience}` were skipped, {why}; correct the rows or the audience, and send it in a new command, with a new broadcast_id"
             ))

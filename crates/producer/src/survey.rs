@@ -1,64 +1,152 @@
-//! Looking at a whole audience with no ledger: for a forecast, and for the fuzzer.
+//! Looking at a whole audience without freezing it: for a forecast, and for the fuzzer. Nothing of it stays,
+//! and it holds three keys of each reason in memory, whatever the size of the audience.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use issei_ledger::{Ledger, SkipReason};
+use issei_schema::Content;
 
 use crate::SourceError;
 use crate::audience::AudienceConfig;
-use crate::row::address;
-use crate::source::{Mailed, Source};
+use crate::judging::{Candidate, JudgingError, candidates};
+use crate::row::{Judged, Needed};
+use crate::skipping::Mailable;
+use crate::source::{Mailed, Progress, Source, quotable};
 
 const PAGE: usize = 2_000;
-/// In the place of the key, once an address stands under several.
-const SEVERAL: &str = "";
+const EXAMPLES: usize = 3;
+/// Before an address in the spool, once it stands under several keys. No address holds a control character.
+const SEVERAL: char = '\u{1}';
 
 /// What an audience comes to, as it is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     pub rows: u64,
-    pub without_key: u64,
-    /// Rows whose key another row has, too.
+    /// Those who would be frozen as recipients.
+    pub mailable: u64,
+    pub skipped: BTreeMap<SkipReason, Skips>,
+    /// Rows whose key another row has, too, whatever their reason.
     pub repeated_keys: u64,
     /// Addresses that stand under more than one key, each of which is mailed unless `unique_by` says otherwise.
     pub repeated_addresses: u64,
 }
 
-/// Reads everybody, as the producer would.
-pub async fn survey(audience: &str, config: &AudienceConfig, spool_dir: &Path) -> Result<Survey, SourceError> {
-    let mut source = Source::read(audience, config, spool_dir, String::new()).await?;
-    let (mut repeated_addresses, mut last): (u64, Option<String>) = (0, None);
-    loop {
-        let page = source.page(last.as_deref(), PAGE).await?;
-        let Some(spooled) = page.last() else { break };
-        last = Some(spooled.row.key.clone());
-        let address = |text: &str| address(text, config.legacy_local_parts).ok().map(|address| address.identity());
-        let addresses = page.iter().filter_map(|spooled| Some((address(spooled.row.address.text()?)?, spooled.row.key.clone())));
-        let addresses: Vec<(String, String)> = addresses.collect();
-        let mut seen = source.mailed(addresses.iter().map(|(address, _)| address.clone()).collect()).await?;
-        let mut new = Mailed::new();
-        for (address, key) in addresses {
-            let kept = match seen.get(&address).map(String::as_str) {
-                None => key,
-                Some(SEVERAL) => continue,
-                Some(_) => {
-                    repeated_addresses += 1;
-                    SEVERAL.to_owned()
-                }
-            };
-            seen.insert(address.clone(), kept.clone());
-            new.insert(address, kept);
-        }
-        source.note(new).await?;
-    }
-    let counts = source.counts();
-    Ok(Survey { rows: counts.rows, without_key: counts.without_key, repeated_keys: counts.repeated, repeated_addresses })
+/// Who is skipped for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skips {
+    pub rows: u64,
+    /// The first three keys, fit to be shown; none where rows have no key.
+    pub examples: Vec<String>,
 }
 
-/// Reads every row and judges it as `freeze.rs` does. Gives how many rows were read and how many were seen.
+impl Survey {
+    /// Rows that would be skipped.
+    #[must_use]
+    pub fn skipped_rows(&self) -> u64 {
+        self.skipped.values().map(|skips| skips.rows).sum()
+    }
+
+    /// Whether a producer would send to them at once, hold, or end the broadcast.
+    #[must_use]
+    pub fn enough(&self, skipped_share_max: f64) -> Mailable {
+        Mailable::of(self.mailable, self.skipped_rows(), skipped_share_max)
+    }
+
+    fn take(&mut self, Candidate { key, judged, repeats }: Candidate) {
+        match judged {
+            Judged::Recipient(..) => {
+                self.mailable += 1;
+                if repeats > 0 {
+                    self.skip(SkipReason::DuplicateKey, repeats, Some(quotable(&key)));
+                }
+            }
+            Judged::Skipped(key, reason) => self.skip(reason, 1 + repeats, Some(key)),
+            Judged::SkippedFor { key, .. } => self.skip(SkipReason::DuplicateAddress, 1 + repeats, Some(key)),
+        }
+    }
+
+    fn skip(&mut self, reason: SkipReason, rows: u64, example: Option<String>) {
+        let skips = self.skipped.entry(reason).or_default();
+        skips.rows += rows;
+        if skips.examples.len() < EXAMPLES {
+            skips.examples.extend(example);
+        }
+    }
+
+    /// Counts the addresses that stand under several keys, and tells the spool whom this part mails.
+    async fn note_addresses(&mut self, source: &mut Source, candidates: &[Candidate]) -> Result<(), SourceError> {
+        let several = |address: &str| format!("{SEVERAL}{address}");
+        let addresses: Vec<(String, &str)> = candidates.iter().filter_map(|c| Some((address(&c.judged)?, c.key.as_str()))).collect();
+        let mut seen = source.mailed(addresses.iter().flat_map(|(address, _)| [several(address), address.clone()]).collect()).await?;
+        let mut new = Mailed::new();
+        for (address, key) in addresses {
+            let noted = match seen.get(&address) {
+                None => address,
+                Some(first) if first == key => continue,
+                Some(_) => {
+                    let noted = several(&address);
+                    if seen.contains_key(&noted) {
+                        continue;
+                    }
+                    self.repeated_addresses += 1;
+                    noted
+                }
+            };
+            seen.insert(noted.clone(), key.to_owned());
+            new.insert(noted, key.to_owned());
+        }
+        source.note(new).await
+    }
+}
+
+/// The address of whoever is mailed, or would be if nobody else with it were.
+fn address(judged: &Judged) -> Option<String> {
+    match judged {
+        Judged::Recipient(recipient, _) => Some(recipient.address.identity()),
+        Judged::SkippedFor { address, .. } => Some(address.clone()),
+        Judged::Skipped(..) => None,
+    }
+}
+
+/// Reads everybody and judges them for this content, as the producer would.
+pub async fn survey(
+    audience: &str,
+    config: &AudienceConfig,
+    content: &Content,
+    ledger: &Ledger,
+    spool_dir: &Path,
+    progress: &Progress,
+) -> Result<Survey, JudgingError> {
+    let needed = needed(audience, config, content)?;
+    let mut source = Source::read(audience, config, spool_dir, String::new(), progress).await?;
+    let counts = source.counts();
+    let mut survey = Survey { rows: counts.rows, repeated_keys: counts.repeated, ..Survey::default() };
+    if counts.without_key > 0 {
+        survey.skip(SkipReason::NoKey, counts.without_key, None);
+        progress.has_judged(counts.without_key);
+    }
+    let mut last: Option<String> = None;
+    loop {
+        let candidates = candidates(ledger, &source, last.as_deref(), PAGE, &needed, config.unique_by).await?;
+        let Some(candidate) = candidates.last() else { return Ok(survey) };
+        last = Some(candidate.key.clone());
+        survey.note_addresses(&mut source, &candidates).await?;
+        progress.has_judged(candidates.iter().map(|candidate| 1 + candidate.repeats).sum());
+        candidates.into_iter().for_each(|candidate| survey.take(candidate));
+    }
+}
+
+fn needed(audience: &str, config: &AudienceConfig, content: &Content) -> Result<Needed, SourceError> {
+    Needed::of(content, config)
+        .map_err(|name| SourceError::Config { audience: audience.to_owned(), reason: format!("it has no column {name}") })
+}
+
+/// Reads every row and judges it by itself. Gives how many rows were read and how many were seen.
 #[cfg(feature = "simulation")]
-pub async fn judge_all(audience: &str, config: &AudienceConfig, content: &issei_schema::Content) -> Result<(u64, u64), SourceError> {
-    let needed = crate::row::Needed::of(content, config)
-        .map_err(|name| SourceError::Config { audience: audience.to_owned(), reason: format!("it has no column {name}") })?;
-    let source = Source::read(audience, config, &std::env::temp_dir(), String::new()).await?;
+pub async fn judge_all(audience: &str, config: &AudienceConfig, content: &Content) -> Result<(u64, u64), SourceError> {
+    let needed = needed(audience, config, content)?;
+    let source = Source::read(audience, config, &std::env::temp_dir(), String::new(), &Progress::default()).await?;
     let (mut seen, mut last): (u64, Option<String>) = (source.counts().without_key, None);
     loop {
         let page = source.page(last.as_deref(), PAGE).await?;

@@ -58,7 +58,7 @@ async fn exported(world: &Processes, id: &str, outcome: &str) -> BTreeSet<String
 
 async fn send(world: &Processes, id: &str) {
     let command = world.write("command.json", &command_body(id, |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
 }
 
 /// I1, I2, I5, I6: whoever is killed whenever, nobody is mailed twice and nobody is lost.
@@ -173,14 +173,14 @@ async fn a_stop_in_the_midst_leaks_no_more_than_the_permits_that_were_out() {
     let world = Processes::new(4_000, Account { max_send_rate: 20.0, ..Account::default() }).await;
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let services: Vec<Process> = ["producer", "consumer", "consumer"].iter().map(|service| world.start(service)).collect();
     world.wait_for_accepted(100).await;
     world.run(&["stop", "terms", "--reason", "the text is wrong"]).await;
     let after = world.cloud.accepted();
     assert!(after < 4_000, "nothing was left to stop");
     // Old commands, redelivered messages and new consumers: nothing is sent any more.
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.cloud.show_all_messages();
     world.run(&["redrive", "chunks"]).await;
     let unsent = judge(&world.cloud, "terms").accepted;
@@ -207,13 +207,13 @@ async fn a_stop_in_the_midst_leaks_no_more_than_the_permits_that_were_out() {
 async fn nothing_is_sent_after_complete_whatever_comes_back() {
     let world = Processes::new(60, Account::default()).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));
     world.wait_for("terms", "complete").await;
     let accepted = world.cloud.accepted();
     assert_eq!(accepted, 60);
     world.return_chunk("terms", &json!([{ "key": "1", "address": "user000001@example.com", "data": { "name": "User 1" } }])).await;
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.run(&["redrive", "chunks"]).await;
     let another = world.start("consumer");
     world.wait_until_drained("ISSEI_CHUNKS_QUEUE").await;
@@ -236,7 +236,7 @@ async fn row_34_an_address_is_in_no_log_no_reason_and_no_output() {
     world.users.execute(&format!("UPDATE users SET email = '{CANARY}.reset@example.com' WHERE id = 5")).await;
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetAfter).times(1));
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.post("ISSEI_CHUNKS_QUEUE", &format!("{{\"version\":1,\"recipients\":\"{CANARY}@example.com\"}}")).await;
     world.post("ISSEI_CHUNKS_QUEUE", &format!("{CANARY}@example.com")).await;
     world.post("ISSEI_COMMANDS_QUEUE", &command_body("bad", |body| body["from"] = json!(format!("{CANARY}@@example.com")))).await;

@@ -16,7 +16,7 @@ async fn world(users: u32) -> Processes {
 async fn a_consumer_killed_between_claim_send_and_confirm_never_sends_twice() {
     let world = Processes::brisk(60, Account { keep_mails: true, ..Account::default() }).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let producer = world.start("producer");
     let mut hanging = world.cloud.hanging();
     for (round, fault) in (1..).zip([Fault::HangBefore, Fault::HangAfter]) {
@@ -45,7 +45,7 @@ async fn services_that_are_told_to_end_leave_nothing_in_doubt() {
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(300)));
     let command = world.write("command.json", &command_body("terms", |_| {}));
     let producer = world.start("producer");
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     // A quick machine may have nothing left for the last of them.
     while world.cloud.accepted() < 200 {
         let before = world.cloud.accepted();
@@ -66,21 +66,20 @@ async fn send_says_what_will_happen_and_a_dry_run_stops_there() {
     let world = world(60).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
     let text = world.run(&["send", "--dry-run", &command]).await;
-    for word in ["60 rows", "1000000 recipients at most", "USD", "nothing was sent"] {
+    for word in ["60 rows", "to be mailed   60", "1000000 recipients at most", "USD", "nothing was sent"] {
         assert!(text.contains(word), "{word}: {text}");
     }
-    let forecast: Value =
-        serde_json::from_str(world.run(&["send", "--dry-run", "--json", &command]).await.lines().next().unwrap()).unwrap();
-    assert_eq!(forecast["forecast"]["rows"], 60);
+    let told: Value = serde_json::from_str(&world.run(&["send", "--dry-run", "--json", &command]).await).unwrap();
+    assert_eq!((&told["forecast"]["rows"], &told["enqueued"]), (&json!(60), &json!(false)), "{told}");
     let (code, _, error) = world.try_run(&["status", "terms"]).await;
     assert_eq!(code, Some(1));
     assert!(error.contains("no broadcast `terms`"), "{error}");
 
     let over = world.write("over.json", &command_body("terms", |body| body["max_recipients"] = json!(59)));
-    let (code, _, error) = world.try_run(&["send", &over]).await;
-    assert!(code == Some(1) && error.contains("60 rows, more than max_recipients (59)"), "{error}");
+    let (code, _, error) = world.try_run(&["send", "--yes", &over]).await;
+    assert!(code == Some(3) && error.contains("60 rows that can be mailed, more than max_recipients (59)"), "{error}");
     let bad = world.write("bad.json", &command_body("terms", |body| body["from"] = json!("nobody")));
-    let (code, _, error) = world.try_run(&["send", &bad]).await;
+    let (code, _, error) = world.try_run(&["send", "--yes", &bad]).await;
     assert!(code == Some(1) && error.contains("bad.json") && error.contains("`from`"), "{error}");
 }
 
@@ -97,7 +96,7 @@ async fn a_toml_command_goes_all_the_way_and_setup_may_be_repeated() {
         body["not_after"]
     );
     let command = world.write("command.toml", &toml);
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));
     world.wait_for("terms", "complete").await;
     producer.end().await;
@@ -117,7 +116,7 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     let world = world(40).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
     let producer = world.start("producer");
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.wait_for("terms", "running").await;
     let text = world.run(&["stop", "terms", "--reason", "wrong text"]).await;
     assert!(text.contains("is stopped"), "{text}");
@@ -130,7 +129,7 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     assert!(screen.contains("stopped: wrong text") && screen.contains("\nsince then    every permit"), "{screen}");
     assert!(world.run(&["list"]).await.trim_end().ends_with("wrong text"));
     assert!(world.run(&["audit", "terms"]).await.contains("The chain of its entries holds, 4 of 4."));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let (code, _, error) = world.try_run(&["resume", "terms", "--reason", "sorry"]).await;
     assert!(code == Some(1) && error.contains("is stopped"), "{error}");
     world.wait_until_drained("ISSEI_CHUNKS_QUEUE").await;
@@ -145,7 +144,7 @@ async fn an_operator_stops_a_broadcast_for_ever() {
 async fn events_end_the_doubt_that_a_killed_consumer_left() {
     let world = Processes::brisk(60, Processes::account_with_events()).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let producer = world.start("producer");
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::HangAfter).times(2));
     // One chunk at a time: a second one could be claimed and not yet sent when the kill comes, and
@@ -175,7 +174,7 @@ async fn events_end_the_doubt_that_a_killed_consumer_left() {
 async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     let world = world(60).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let producer = world.start("producer");
     world.wait_until("terms", |status| status["waiting_messages"] == 6).await;
     world.purge_chunks().await;
@@ -212,7 +211,7 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
 async fn broadcast(world: &Processes) {
     let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.wait_for("terms", "complete").await;
     for service in services {
         service.end().await;

@@ -24,7 +24,7 @@ async fn every_user_has_one_mail() {
     // The provider takes a send and its answer never comes: the load balancer's part in the story.
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::HangAfter).after(3).times(2));
     for _ in 0..5 {
-        world.run(&["send", &command]).await;
+        world.run(&["send", "--yes", &command]).await;
     }
     world.cloud.hanging().wait_for(|hanging| *hanging >= 1).await.unwrap();
 
@@ -33,12 +33,12 @@ async fn every_user_has_one_mail() {
     first.kill_without_mercy().await;
 
     // The jobs come back to life: the same command again, and services that start over.
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let (third, three) = (world.start("producer"), world.start("consumer"));
 
     // It is over when the ledger says so, and then it stays over.
     let status = world.wait_for("terms-2026", "complete").await;
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     three.end().await;
     two.end().await;
     second.end().await;

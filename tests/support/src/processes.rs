@@ -259,7 +259,7 @@ impl Processes {
         std::fs::read(self.directory.path().join("functions.zip")).unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_of("issei", arguments)
     }
 

@@ -1,14 +1,14 @@
 //! `issei repair` and `redrive`: putting right what was lost outside issei.
 
-use std::io::{IsTerminal, Write};
-
-use issei_assembly::{Parts, Settings, ask, say};
+use issei_assembly::{Parts, Settings, say};
 use issei_aws::Redriven;
 use issei_producer::{Repair, Repairer};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::Ended;
 use crate::args::{QueueName, RedriveOptions, RepairOptions};
+use crate::confirm::confirmed;
 use crate::operator;
 
 pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -24,7 +24,8 @@ pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json
             say("              what waits there is enqueued twice then, which is harmless");
         }
     }
-    let is_wanted = !plan.is_empty() && (options.yes || (!as_json && confirmed("Enqueue these chunks again?")?));
+    let is_wanted =
+        !plan.is_empty() && (options.yes || (!as_json && confirmed("Enqueue these chunks again?", &CancellationToken::new()).await?));
     if !is_wanted {
         let why = if plan.is_empty() { "nothing to repair" } else { "nothing was done; repeat with --yes to do it" };
         say(&if as_json { json!({ "repair": plan, "done": false, "reason": why }).to_string() } else { why.to_owned() });
@@ -51,18 +52,6 @@ fn print(plan: &Repair) {
     say(&format!("never claimed {} chunks with {} recipients: to be enqueued again", plan.unclaimed_chunks, plan.unclaimed_recipients));
     say(&format!("retryable     {} chunks with {} recipients: to be enqueued again", plan.retryable_chunks, plan.retryable_recipients));
     say(&format!("in doubt      {} recipients: left alone", plan.in_doubt));
-}
-
-/// Asks on a terminal. Elsewhere the answer is no.
-fn confirmed(question: &str) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    ask(&format!("{question} [y/N] "));
-    std::io::stdout().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_json: bool) -> anyhow::Result<Ended> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::Progress;
 use super::row::{RawRow, Row};
 use super::spool::{Disk, Spool, SpoolError};
 
@@ -79,13 +80,14 @@ pub(super) struct Filling {
 
 impl Filling {
     /// Begins a spool in `directory` for rows with so many columns beside key and address.
-    pub(super) fn begin(directory: PathBuf, columns: usize) -> (Feed, Self) {
+    pub(super) fn begin(directory: PathBuf, columns: usize, progress: Progress) -> (Feed, Self) {
         let (sender, mut receiver) = mpsc::channel::<Vec<RawRow>>(BATCHES_BETWEEN);
         let cancelled = CancellationToken::new();
         let token = cancelled.clone();
         let writer = tokio::task::spawn_blocking(move || {
             let mut disk = Disk::create(&directory, columns)?;
             while let Some(batch) = receiver.blocking_recv() {
+                progress.has_read(batch.len());
                 for row in batch {
                     disk.add(Row::of(row).as_ref())?;
                 }

@@ -17,6 +17,8 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use issei_ledger::{Page, Reading};
 
@@ -49,6 +51,35 @@ pub enum SourceError {
     Spool { audience: String, reason: String },
 }
 
+/// How far a reading is, for whoever waits for it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    read: Arc<AtomicU64>,
+    judged: Arc<AtomicU64>,
+}
+
+impl Progress {
+    /// Rows that have come from the source.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Rows that have been judged, of those.
+    #[must_use]
+    pub fn judged(&self) -> u64 {
+        self.judged.load(Ordering::Relaxed)
+    }
+
+    fn has_read(&self, rows: usize) {
+        self.read.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_judged(&self, rows: u64) {
+        self.judged.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
 /// An audience that was read.
 pub(crate) struct Source {
     audience: String,
@@ -62,7 +93,13 @@ pub(crate) struct Source {
 
 impl Source {
     /// Reads everybody into a spool in the directory `spool_dir`. `id` tells this reading from others.
-    pub(crate) async fn read(audience: &str, config: &AudienceConfig, spool_dir: &Path, id: String) -> Result<Self, SourceError> {
+    pub(crate) async fn read(
+        audience: &str,
+        config: &AudienceConfig,
+        spool_dir: &Path,
+        id: String,
+        progress: &Progress,
+    ) -> Result<Self, SourceError> {
         if config.key_type.is_some() {
             tracing::warn!(audience, "`key_type` is ignored, for keys are compared by their bytes; take it out of the configuration");
         }
@@ -75,7 +112,7 @@ impl Source {
             Some(size) => Place::Rehearsal(size),
             None => config.place(audience)?,
         };
-        let (feed, filling) = Filling::begin(spool_dir.to_owned(), config.columns.len());
+        let (feed, filling) = Filling::begin(spool_dir.to_owned(), config.columns.len(), progress.clone());
         let read = read(&place, config, feed).await;
         let of_spool = |error: SpoolError| SourceError::Spool { audience: audience.to_owned(), reason: error.to_string() };
         match read {

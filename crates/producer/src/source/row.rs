@@ -95,13 +95,6 @@ impl Cell {
         }
         Self::Text(text)
     }
-
-    pub(crate) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Null | Self::NotText => None,
-        }
-    }
 }
 
 fn identity(bytes: Vec<u8>) -> (String, Option<Flaw>) {

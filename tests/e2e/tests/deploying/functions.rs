@@ -37,7 +37,7 @@ impl Deployed {
 
     pub(crate) async fn send(&self, id: &str) {
         let command = self.world.write("command.json", &command_body(id, |_| {}));
-        self.world.run(&["send", &command]).await;
+        self.world.run(&["send", "--yes", &command]).await;
     }
 
     async fn status(&self, id: &str) -> serde_json::Value {

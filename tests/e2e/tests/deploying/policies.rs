@@ -118,11 +118,11 @@ async fn each_part_may_do_what_it_does_and_no_more() {
     let operator = async |arguments: &[&str]| world.try_run_as("OPERATOR", arguments).await;
     let watcher = async |arguments: &[&str]| world.try_run_as("WATCHER", arguments).await;
     let terms = world.write("terms.json", &command_body("terms", |_| {}));
-    assert_eq!(operator(&["send", &terms]).await.0, Some(0));
+    assert_eq!(operator(&["send", "--yes", &terms]).await.0, Some(0));
     world.wait_for("terms", "complete").await;
     // One that is held, so that its messages are put back; then it is paused, resumed, stopped.
     let held = command_body("held", |body| body["canary"] = 10.into());
-    assert_eq!(operator(&["send", &world.write("held.json", &held)]).await.0, Some(0));
+    assert_eq!(operator(&["send", "--yes", &world.write("held.json", &held)]).await.0, Some(0));
     world.wait_for("held", "holding").await;
     // One send goes through and the others are throttled, so that it is still running when it is paused.
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::Throttle).after(1));

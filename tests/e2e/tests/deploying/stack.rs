@@ -40,7 +40,7 @@ async fn a_broadcast_goes_through_what_the_template_made() {
     // SES is the simulator's, which knows the configuration set of the world.
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.wait_for("terms", "complete").await;
     world.carry_events().await;
     wait_until_delivered(&world, "terms", 100).await;
@@ -96,7 +96,7 @@ async fn a_broadcast_goes_through_the_functions_of_the_compute_stack() {
     let compute = emulator.make(&format!("{name}-compute"), &template("compute.yaml"), &parameters).await;
 
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     until("it is complete", async || {
         // The schedule's tick, without the minute's wait for it.
         let answer = emulator.invoke(&format!("{name}-closer"), &json!({ "call": "tick" })).await;

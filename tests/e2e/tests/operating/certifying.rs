@@ -11,7 +11,7 @@ async fn complete(id: &str) -> (Processes, Vec<Process>) {
     let world = Processes::brisk(100, Processes::account_with_events()).await;
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     let command = world.write("command.json", &command_body(id, |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.wait_for(id, "complete").await;
     let carried = world.carry_events().await;
     assert_eq!(carried, 200, "sent and delivered of everybody");

@@ -29,7 +29,7 @@ async fn running_slowly() -> (Processes, Vec<Process>) {
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     let command = world.write("command.json", &command_body("terms", |body| body["audience"] = json!("rehearsal-6000")));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.wait_for_accepted(20).await;
     (world, services)
 }

@@ -6,5 +6,6 @@ mod beginning;
 mod certifying;
 mod console;
 mod game_day;
+mod judging;
 mod rehearsing;
 mod stopping;

@@ -90,8 +90,8 @@ async fn only_what_was_rehearsed_at_its_size_may_begin() {
     }
     // Neither from the command line, nor by an app that puts its command on the queue itself.
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    let (code, _, error) = world.try_run(&["send", &command]).await;
-    assert!(code == Some(1) && error.contains("never rehearsed") && error.contains("issei rehearse --recipients 100"), "{error}");
+    let (code, _, error) = world.try_run(&["send", "--yes", &command]).await;
+    assert!(code == Some(3) && error.contains("never rehearsed") && error.contains("issei rehearse --recipients 100"), "{error}");
     world.post("ISSEI_COMMANDS_QUEUE", &command_body("unrehearsed", |_| {})).await;
     let refused = world.wait_for("unrehearsed", "stopped").await;
     assert!(refused["reason"].as_str().unwrap().contains("never rehearsed"), "{refused}");
@@ -127,15 +127,16 @@ async fn only_what_was_rehearsed_at_its_size_may_begin() {
     assert!(trail.contains("running -> paused") && trail.contains("paused -> running"), "{trail}");
 
     // Now it may, up to that size, with that version and those settings.
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.wait_for("terms", "complete").await;
-    let (code, _, error) = world.try_run(&["send", &world.write("other.json", &command_body("other", |_| {})), "--lease-ms", "5300"]).await;
-    assert!(code == Some(1) && error.contains("never rehearsed"), "{error}");
+    let (code, _, error) =
+        world.try_run(&["send", "--yes", &world.write("other.json", &command_body("other", |_| {})), "--lease-ms", "5300"]).await;
+    assert!(code == Some(3) && error.contains("never rehearsed"), "{error}");
     for id in 101..=401 {
         world.users.execute(&format!("INSERT INTO users (id, email, name) VALUES ({id}, 'more{id}@example.com', 'More')")).await;
     }
-    let (code, _, error) = world.try_run(&["send", &world.write("large.json", &command_body("large", |_| {}))]).await;
-    assert!(code == Some(1) && error.contains("had 400 recipients, and this broadcast has 401"), "{error}");
+    let (code, _, error) = world.try_run(&["send", "--yes", &world.write("large.json", &command_body("large", |_| {}))]).await;
+    assert!(code == Some(3) && error.contains("had 400 recipients, and this broadcast has 401"), "{error}");
     for service in services {
         service.end().await;
     }

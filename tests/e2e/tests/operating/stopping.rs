@@ -14,7 +14,7 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
     let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
     for id in ["terms", "privacy"] {
         let command = world.write(&format!("{id}.json"), &command_body(id, |_| {}));
-        world.run(&["send", &command]).await;
+        world.run(&["send", "--yes", &command]).await;
     }
     // What is not frozen yet is stopped in another way.
     world.wait_for("privacy", "running").await;
@@ -28,7 +28,7 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
     // Not even somebody with the credentials and no idea of any ledger can send through the set.
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
     let command = world.write("next.json", &command_body("next", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let reason = seen("it is refused", async || world.dead_reasons("ISSEI_COMMANDS_QUEUE").await.pop()).await;
     assert!(reason.contains("wrong text") && reason.contains("issei open"), "{reason}");
     let (code, _, error) = world.try_run(&["status", "next"]).await;
@@ -39,7 +39,7 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
     assert!(opened.contains("wrong text"), "{opened}");
     assert_eq!(world.forgotten_sender().await, "SUCCESS");
     world.cloud.configure(|account| account.max_send_rate = 10_000.0);
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     world.wait_for("next", "complete").await;
     assert_eq!(world.wait_for("terms", "stopped").await["state"], "stopped");
     let list: Vec<String> =
@@ -60,7 +60,7 @@ async fn three_of_which_one_cannot_be_read() -> Processes {
     let producer = world.start("producer");
     for id in ["prices", "privacy", "terms"] {
         let command = world.write(&format!("{id}.json"), &command_body(id, |_| {}));
-        world.run(&["send", &command]).await;
+        world.run(&["send", "--yes", &command]).await;
         world.wait_for(id, "running").await;
     }
     producer.end().await;
@@ -97,7 +97,7 @@ async fn a_stop_does_not_wait_for_a_provider_that_does_not_answer() {
     let producer = world.start("producer");
     for id in ["privacy", "terms"] {
         let command = world.write(&format!("{id}.json"), &command_body(id, |_| {}));
-        world.run(&["send", &command]).await;
+        world.run(&["send", "--yes", &command]).await;
         world.wait_for(id, "running").await;
     }
     producer.end().await;
@@ -144,7 +144,7 @@ async fn an_operator_learns_what_happened_to_everybody() {
     world.users.execute("UPDATE users SET email = 'nobody' WHERE id = 7").await;
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore).holding("user000001").times(1));
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     world.wait_for("terms", "complete").await;
     world.carry_events().await;

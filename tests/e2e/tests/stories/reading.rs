@@ -1,8 +1,8 @@
 //! Reading the audience: what can't be read is told where people look, and what is read is accounted for.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_ledger::{BroadcastState, SkipReason, Skipped, Transition};
-use issei_producer::{AudienceConfig, UniqueBy, survey};
+use issei_ledger::{BroadcastState, SkipReason, Skipped, Suppression, Transition};
+use issei_producer::{AudienceConfig, JudgingError, Mailable, Progress, Survey, UniqueBy, survey};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use sqlx::{Connection, MySqlConnection, PgConnection};
@@ -114,6 +114,7 @@ async fn rows_that_the_database_counts_otherwise_freeze_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_cannot_tell_users_apart_is_refused_with_its_type() {
     let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let world = World::new(small()).await;
     for (expression, kind) in
         [("true", "boolean"), ("now()", "timestamp with time zone"), ("ARRAY[1]", "integer[]"), ("1.5::float8", "double precision")]
     {
@@ -123,9 +124,10 @@ async fn a_key_that_cannot_tell_users_apart_is_refused_with_its_type() {
             query: Some(query),
             key: "id".to_owned(),
             address: "email".to_owned(),
+            columns: vec!["name".to_owned()],
             ..AudienceConfig::default()
         };
-        let error = survey("users", &audience, &std::env::temp_dir()).await.unwrap_err().to_string();
+        let error = surveyed(&world, &audience).await.unwrap_err().to_string();
         assert!(error.contains(&format!("the key column \"id\" is of type {kind}")), "{error}");
     }
 }
@@ -158,8 +160,53 @@ async fn columns_of_any_type_are_text() {
     }
 }
 
+/// The audience as it would be frozen now.
+async fn surveyed(world: &World, audience: &AudienceConfig) -> Result<Survey, JudgingError> {
+    let content = command("terms", |_| {}).content;
+    survey("users", audience, &content, &world.ledger(), &std::env::temp_dir(), &Progress::default()).await
+}
+
 fn each_address_once(world: &World) -> AudienceConfig {
     AudienceConfig { unique_by: Some(UniqueBy::Address), ..world.users.audience() }
+}
+
+/// Whatever is wrong with a row, what is said beforehand is what is then frozen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forecast_says_of_everybody_what_a_producer_then_freezes() {
+    let query = "SELECT CASE WHEN id > 95 THEN 1 WHEN id = 94 THEN NULL ELSE id END AS id, email, name FROM users";
+    for unique_by in [None, Some(UniqueBy::Address)] {
+        let mut world = World::new(WorldOptions { users: 100, skipped_share_max: 0.05, ..small() }).await;
+        for statement in [
+            "UPDATE users SET email = NULL WHERE id IN (2, 3)",
+            "UPDATE users SET email = 'nobody' WHERE id IN (10, 11, 12, 13)",
+            "UPDATE users SET name = NULL WHERE id = 20",
+            "UPDATE users SET name = 'A' || char(0) WHERE id = 21",
+            "UPDATE users SET email = 'Ann@EXAMPLE.com' WHERE id IN (30, 31)",
+            "UPDATE users SET email = 'Ann@example.com' WHERE id IN (32, 60)",
+            "UPDATE users SET email = 'bob@example.com' WHERE id IN (40, 41)",
+        ] {
+            world.users.execute(statement).await;
+        }
+        for (address, why) in [("user000050@example.com", Suppression::Bounced), ("user000051@example.com", Suppression::Complained)] {
+            world.ledger().suppress(&address.parse().unwrap(), why, &"older".parse().unwrap()).await.unwrap();
+        }
+        let audience = AudienceConfig { table: None, query: Some(query.to_owned()), unique_by, ..world.users.audience() };
+        let forecast = surveyed(&world, &audience).await.unwrap();
+        world.audiences.insert("users".to_owned(), audience);
+        world.post_command(&command("terms", |_| {})).await;
+        let frozen = world.run_until("terms", 0, |broadcast| broadcast.broadcast_state != BroadcastState::Enumerating).await;
+        assert_eq!((forecast.rows, forecast.mailable, forecast.skipped_rows()), (100, frozen.recipients, frozen.skipped));
+        let by_reason = forecast.skipped.iter().map(|(reason, skips)| (*reason, skips.rows)).collect();
+        assert_eq!(world.ledger().skipped_by_reason(&frozen).await.unwrap(), by_reason);
+        // More than a twentieth is skipped.
+        assert_eq!((frozen.broadcast_state, forecast.enough(0.05)), (BroadcastState::Holding, Mailable::TooFew));
+        assert_eq!((forecast.repeated_keys, forecast.repeated_addresses), (5, 2));
+        let bad = &forecast.skipped[&SkipReason::BadAddress];
+        assert_eq!((bad.rows, bad.examples.join(" ")), (4, "10 11 12".to_owned()));
+        assert!(forecast.skipped[&SkipReason::NoKey].examples.is_empty());
+        let repeated = forecast.skipped.get(&SkipReason::DuplicateAddress).map_or(0, |skips| skips.rows);
+        assert_eq!(repeated, if unique_by.is_some() { 4 } else { 0 });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,8 +220,9 @@ async fn each_address_is_mailed_once_where_the_audience_says_so_whoever_freezes_
     // The smallest key of user 5 can't be mailed, so the next one is.
     world.users.execute("UPDATE users SET name = NULL WHERE id = 125 OR id = 5").await;
     world.users.execute("UPDATE users SET name = NULL WHERE id = 45").await;
-    let forecast = survey("users", &world.users.audience(), &std::env::temp_dir()).await.unwrap();
-    assert_eq!((forecast.rows, forecast.repeated_addresses, forecast.repeated_keys), (120, 40, 0));
+    let forecast = surveyed(&world, &world.users.audience()).await.unwrap();
+    // Of user 5 one key alone can be mailed.
+    assert_eq!((forecast.rows, forecast.repeated_addresses, forecast.repeated_keys), (120, 39, 0));
     world.audiences.insert("users".to_owned(), each_address_once(&world));
     let command = command("terms", |_| {});
     world.post_command(&command).await;

@@ -1,0 +1,199 @@
+//! What a command will do, as far as it can be known beforehand, and what speaks against it.
+
+use issei_assembly::{Parts, VERSION, say};
+use issei_aws::chain;
+use issei_ledger::SkipReason;
+use issei_producer::{AudienceConfig, Mailable, Survey, UniqueBy};
+use issei_schema::BroadcastCommand;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+/// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
+/// dedicated addresses cost more.
+const DOLLARS_PER_THOUSAND: f64 = 0.10;
+
+/// What will happen.
+#[derive(Debug, Serialize)]
+pub(super) struct Forecast {
+    broadcast_id: String,
+    audience: String,
+    rows: u64,
+    /// Those who would be sent to.
+    mailable: u64,
+    /// The others, by their reason; the commonest first.
+    skipped: Vec<Skipped>,
+    /// Why the producer would hold the broadcast before its first send, where it would.
+    holds: Option<String>,
+    /// Rows whose key another row has, too: they are skipped.
+    repeated_keys: u64,
+    /// Addresses that stand under several keys.
+    repeated_addresses: u64,
+    /// Each of them is mailed once, and not under each of its keys.
+    unique_addresses: bool,
+    max_recipients: u64,
+    /// Nothing where SES does not tell.
+    recipients_a_second: Option<f64>,
+    /// Nothing where there is no daily quota, or SES does not tell.
+    quota_left_today: Option<u64>,
+    seconds_at_least: Option<u64>,
+    not_after: Timestamp,
+    cost_usd: f64,
+    known_already: bool,
+    /// Why it is not sent, each with what to do.
+    pub(super) refused: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Skipped {
+    reason: SkipReason,
+    rows: u64,
+    /// The keys of three of them.
+    examples: Vec<String>,
+}
+
+impl Forecast {
+    pub(super) async fn of(
+        parts: &Parts,
+        command: &BroadcastCommand,
+        config: &AudienceConfig,
+        survey: Survey,
+        known_already: bool,
+    ) -> anyhow::Result<Self> {
+        let settings = &parts.settings;
+        let account = parts.clients.ses.get_account().send().await.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", chain(&error)))?;
+        let quota = account.send_quota;
+        let rate = quota.as_ref().map(|quota| quota.max_send_rate).filter(|rate| *rate > 0.0);
+        let rate = rate.map(|rate| if settings.rate_ceiling > 0.0 { rate.min(settings.rate_ceiling) } else { rate });
+        // SES gives -1 where there is no daily quota.
+        let left = quota.filter(|quota| quota.max24_hour_send >= 0.0).map(|quota| whole(quota.max24_hour_send - quota.sent_last24_hours));
+        let enough = survey.enough(settings.skipped_share_max);
+        let skipped_rows = survey.skipped_rows();
+        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses } = survey;
+        let mut skipped: Vec<Skipped> =
+            skipped.into_iter().map(|(reason, skips)| Skipped { reason, rows: skips.rows, examples: skips.examples }).collect();
+        skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
+        let mut forecast = Self {
+            broadcast_id: command.broadcast_id.to_string(),
+            audience: command.audience.as_str().to_owned(),
+            rows,
+            mailable,
+            skipped,
+            holds: (enough == Mailable::TooFew).then(|| {
+                let (share, most) = (number(skipped_rows) / number(rows) * 100.0, settings.skipped_share_max * 100.0);
+                format!(
+                    "{skipped_rows} of {rows} rows are skipped, {share:.1} % where skipped_share_max is {most:.1} %: the broadcast will hold before its first send, until `issei approve {}`",
+                    command.broadcast_id
+                )
+            }),
+            repeated_keys,
+            repeated_addresses,
+            unique_addresses: config.unique_by == Some(UniqueBy::Address),
+            max_recipients: command.max_recipients.get(),
+            recipients_a_second: rate,
+            quota_left_today: left,
+            seconds_at_least: rate.map(|rate| whole((number(mailable) / rate).ceil())),
+            not_after: command.not_after,
+            cost_usd: number(mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
+            known_already,
+            refused: Vec::new(),
+        };
+        // What has been sent before is the same broadcast, and sending it again changes nothing.
+        if !known_already {
+            forecast.refused = forecast.objections(parts, enough).await?;
+        }
+        Ok(forecast)
+    }
+
+    /// What the producer would refuse, and what can't come to a good end.
+    async fn objections(&self, parts: &Parts, enough: Mailable) -> anyhow::Result<Vec<String>> {
+        let Self { audience, rows, mailable, max_recipients, .. } = self;
+        let mut refused = Vec::new();
+        if enough == Mailable::Nobody {
+            refused.push(if *rows == 0 {
+                format!("the audience `{audience}` has no rows; correct the audience")
+            } else {
+                format!("nobody of the {rows} rows of the audience `{audience}` can be mailed; correct the rows or the audience")
+            });
+        }
+        if mailable > max_recipients {
+            refused.push(format!(
+                "the audience `{audience}` has {mailable} rows that can be mailed, more than max_recipients ({max_recipients}); the producer would stop the broadcast before its first send; raise max_recipients if all of them are meant"
+            ));
+        }
+        if let Some(why) = self.too_slow(parts.clock.wall()) {
+            refused.push(why);
+        }
+        if parts.settings.require_rehearsal
+            && let Some(why) = parts.ledger().lacks_rehearsal(VERSION, &parts.settings.digest(), *mailable).await?
+        {
+            refused.push(format!("require_rehearsal is on, and the producer would refuse this: {why}"));
+        }
+        Ok(refused)
+    }
+
+    /// Why not everybody can be sent to before `not_after`.
+    fn too_slow(&self, now: Timestamp) -> Option<String> {
+        let seconds = self.seconds_at_least?;
+        let end = now.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok();
+        if end.is_some_and(|end| end <= self.not_after) {
+            return None;
+        }
+        Some(format!(
+            "{} recipients take {seconds} s at {} a second, and not_after is {}, in {} s; send earlier, set a later not_after, or ask AWS for a higher rate",
+            self.mailable,
+            self.recipients_a_second.unwrap_or_default(),
+            self.not_after,
+            self.not_after.duration_since(now).as_secs()
+        ))
+    }
+
+    pub(super) fn print(&self) {
+        say(&format!("broadcast      {}", self.broadcast_id));
+        say(&format!("audience       {} ({} rows now)", self.audience, self.rows));
+        say(&format!("to be mailed   {}", self.mailable));
+        for (at, Skipped { reason, rows, examples }) in self.skipped.iter().enumerate() {
+            let (head, keys) = (if at == 0 { "skipped" } else { "" }, examples.join(", "));
+            let keys = if keys.is_empty() { keys } else { format!(", with the keys {keys}{}", if *rows > 3 { ", …" } else { "" }) };
+            say(&format!("{head:<14} {rows} {reason}{keys}"));
+        }
+        if let Some(why) = &self.holds {
+            say(&format!("warning        {why}"));
+        }
+        if self.repeated_keys > 0 {
+            say(&format!("repeated       {} rows have a key that another row has: skipped", self.repeated_keys));
+        }
+        if self.repeated_addresses > 0 {
+            let then = if self.unique_addresses {
+                "each is mailed once"
+            } else {
+                "each key is mailed; unique_by = \"address\" in the audience mails each address once"
+            };
+            say(&format!("repeated       {} addresses stand under several keys: {then}", self.repeated_addresses));
+        }
+        say(&format!("budget         {} recipients at most", self.max_recipients));
+        say(&match self.seconds_at_least.zip(self.recipients_a_second) {
+            Some((seconds, rate)) => {
+                format!("time           {seconds} s at least, at {rate} recipients a second; until {}", self.not_after)
+            }
+            None => "time           not known: SES does not tell the account's rate".to_owned(),
+        });
+        say(&format!("quota today    {}", self.quota_left_today.map_or("no daily quota".to_owned(), |left| format!("{left} left"))));
+        say(&format!("cost           about {:.2} USD", self.cost_usd));
+        if self.known_already {
+            say("note           this command has been sent before: sending it again changes nothing");
+        }
+        if self.quota_left_today.is_some_and(|left| left < self.mailable) {
+            say("warning        today's quota is less than those to be mailed: the broadcast will pause when it is used up");
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
+pub(crate) fn number(rows: u64) -> f64 {
+    rows as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits first")]
+fn whole(number: f64) -> u64 {
+    number.clamp(0.0, 1e15) as u64
+}

@@ -1,0 +1,88 @@
+//! Judging a part of an audience: what each of its keys comes to, by its row, by the suppression list and by
+//! whom else is mailed. Whoever freezes an audience asks here, and so does whoever says beforehand what will
+//! be frozen, so that the two can't differ.
+
+use issei_ledger::{Ledger, LedgerError, SkipReason, Suppression};
+use issei_schema::Address;
+
+use crate::SourceError;
+use crate::audience::UniqueBy;
+use crate::row::{Judged, Needed, judge};
+use crate::source::{Mailed, Source, Spooled, quotable};
+
+/// What kept an audience from being judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgingError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// A key of the audience with what its first row comes to, and in how many more rows it stands.
+pub(crate) struct Candidate {
+    pub(crate) key: String,
+    pub(crate) judged: Judged,
+    pub(crate) repeats: u64,
+}
+
+/// The next `limit` keys after `after`, judged; none only where there is no more. With `unique_by`, the spool
+/// must know whom those before them mail.
+pub(crate) async fn candidates(
+    ledger: &Ledger,
+    source: &Source,
+    after: Option<&str>,
+    limit: usize,
+    needed: &Needed,
+    unique_by: Option<UniqueBy>,
+) -> Result<Vec<Candidate>, JudgingError> {
+    let rows = source.page(after, limit).await?;
+    // Of the rows of one key the first is the recipient, and the others are recorded as duplicates.
+    let judged = |Spooled { row, repeats }| Candidate { key: row.key.clone(), judged: judge(row, needed), repeats };
+    let mut candidates: Vec<Candidate> = rows.into_iter().map(judged).collect();
+    skip_suppressed(ledger, &mut candidates).await?;
+    if unique_by == Some(UniqueBy::Address) {
+        skip_mailed(&mut candidates, source).await?;
+    }
+    Ok(candidates)
+}
+
+/// Whoever bounced or complained in an earlier broadcast is not mailed again.
+async fn skip_suppressed(ledger: &Ledger, candidates: &mut [Candidate]) -> Result<(), LedgerError> {
+    let recipients: Vec<usize> =
+        (0..candidates.len()).filter(|at| candidates.get(*at).is_some_and(|c| matches!(c.judged, Judged::Recipient(..)))).collect();
+    let addresses: Vec<&Address> = candidates
+        .iter()
+        .filter_map(|candidate| match &candidate.judged {
+            Judged::Recipient(recipient, _) => Some(&recipient.address),
+            Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
+        })
+        .collect();
+    for (place, why) in ledger.suppressed(&addresses).await? {
+        let reason = match why {
+            Suppression::Bounced => SkipReason::Bounced,
+            Suppression::Complained => SkipReason::Complained,
+        };
+        if let Some(candidate) = recipients.get(place).and_then(|at| candidates.get_mut(*at)) {
+            candidate.judged = Judged::Skipped(quotable(&candidate.key), reason);
+        }
+    }
+    Ok(())
+}
+
+/// Leaves of each address the first key that can be mailed.
+async fn skip_mailed(candidates: &mut [Candidate], source: &Source) -> Result<(), SourceError> {
+    let identity = |candidate: &Candidate| match &candidate.judged {
+        Judged::Recipient(recipient, _) => Some(recipient.address.identity()),
+        Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
+    };
+    let mut mailed: Mailed = source.mailed(candidates.iter().filter_map(identity).collect()).await?;
+    for candidate in candidates {
+        let Some(address) = identity(candidate) else { continue };
+        let first = mailed.entry(address.clone()).or_insert_with(|| candidate.key.clone());
+        if *first != candidate.key {
+            candidate.judged = Judged::SkippedFor { key: quotable(&candidate.key), mailed: quotable(first), address };
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! What `issei send` says before it sends anything, and what it then does.
+
+use issei_sim::{Account, Fault, Rule};
+use issei_test_support::{Processes, command_body};
+use serde_json::{Value, json};
+
+/// How many commands wait.
+async fn commands(world: &Processes) -> String {
+    let (sqs, url) = world.queue_url("ISSEI_COMMANDS_QUEUE", "").await;
+    let name = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages;
+    let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await.unwrap();
+    answer.attributes.unwrap_or_default().remove(&name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
+    let world = Processes::new(60, Account::default()).await;
+    for statement in [
+        "UPDATE users SET email = 'nobody' WHERE id IN (7, 8, 9, 10)",
+        "UPDATE users SET email = NULL WHERE id = 11",
+        "UPDATE users SET email = 'ann@example.com' WHERE id IN (21, 22, 23)",
+    ] {
+        world.users.execute(statement).await;
+    }
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let text = world.run(&["send", "--dry-run", &command]).await;
+    for line in [
+        "audience       users (60 rows now)",
+        "to be mailed   55",
+        "skipped        4 bad_address, with the keys 10, 7, 8, …",
+        "               1 no_address, with the keys 11",
+        "repeated       1 addresses stand under several keys: each key is mailed; unique_by",
+        "warning        5 of 60 rows are skipped, 8.3 % where skipped_share_max is 5.0 %: the broadcast will hold",
+    ] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line}: {text}");
+    }
+    let told: Value = serde_json::from_str(&world.run(&["send", "--yes", "--json", &command]).await).unwrap();
+    let forecast = &told["forecast"];
+    assert_eq!((&told["enqueued"], &forecast["mailable"], &forecast["refused"]), (&json!(true), &json!(55), &json!([])), "{told}");
+    assert_eq!(forecast["skipped"][0], json!({ "reason": "bad_address", "rows": 4, "examples": ["10", "7", "8"] }));
+    let producer = world.start("producer");
+    let status = world.wait_for("terms", "holding").await;
+    assert_eq!((&status["recipients"], &status["skipped"]), (&json!(55), &json!(5)), "{status}");
+    producer.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_refuses_what_would_reach_nobody_or_come_too_late() {
+    let world = Processes::new(60, Account { max_send_rate: 0.0001, ..Account::default() }).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let (code, output, error) = world.try_run(&["send", "--yes", &command]).await;
+    assert!(code == Some(3) && error.contains("60 recipients take 600000 s at 0.0001 a second, and not_after is"), "{output}{error}");
+    world.users.execute("UPDATE users SET email = 'ann@nowhere'").await;
+    let (code, output, error) = world.try_run(&["send", "--yes", "--json", &command]).await;
+    let told: Value = serde_json::from_str(&output).unwrap();
+    let refused = "nobody of the 60 rows of the audience `users` can be mailed; correct the rows or the audience";
+    assert_eq!((code, &told["forecast"]["refused"], &told["enqueued"]), (Some(3), &json!([refused]), &json!(false)), "{told}");
+    assert!(!error.contains("nowhere"), "{error}");
+    world.users.execute("DELETE FROM users").await;
+    let (code, _, error) = world.try_run(&["send", "--dry-run", &command]).await;
+    assert!(code == Some(3) && error.contains("the audience `users` has no rows"), "{error}");
+    assert_eq!(commands(&world).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_asks_at_a_terminal_and_sends_nothing_without_a_yes() {
+    let world = Processes::new(20, Account::default()).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    // Nobody can be asked.
+    for arguments in [&["send", &command][..], &["send", "--json", &command]] {
+        let (code, output, error) = world.try_run(arguments).await;
+        assert!(code == Some(3) && output.contains("--yes"), "{output}{error}");
+    }
+    for answer in ["n\n", "\n", "\u{4}"] {
+        let mut terminal = world.at_terminal(&["send", &command]);
+        terminal.wait_for("[y/N]").await;
+        terminal.type_in(answer).await;
+        let (code, screen) = terminal.end().await;
+        assert!(code == Some(3) && screen.contains("to be mailed   20") && screen.contains("nothing was sent"), "{screen}");
+    }
+    let mut terminal = world.at_terminal(&["send", &command]);
+    terminal.wait_for("[y/N]").await;
+    terminal.interrupt();
+    let (code, screen) = terminal.end().await;
+    assert!(code == Some(3) && screen.contains("nothing was sent"), "{screen}");
+    // In the midst of it.
+    world.cloud.inject(Rule::every("GetAccount", Fault::HangBefore));
+    let terminal = world.at_terminal(&["send", "--yes", &command]);
+    let mut hanging = world.cloud.hanging();
+    hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
+    terminal.interrupt();
+    let (code, screen) = terminal.end().await;
+    assert!(code == Some(1) && screen.contains("interrupted; nothing was sent"), "{screen}");
+    world.cloud.heal();
+    assert_eq!(commands(&world).await, "0");
+    let mut terminal = world.at_terminal(&["send", &command]);
+    terminal.wait_for("[y/N]").await;
+    terminal.type_in("y\n").await;
+    let (code, screen) = terminal.end().await;
+    assert!(code == Some(0) && screen.contains("enqueued"), "{screen}");
+    assert_eq!(commands(&world).await, "1");
+}
