@@ -100,8 +100,10 @@ impl World {
     pub(crate) async fn transition_of(&mut self, watched: usize, to: BroadcastState) -> anyhow::Result<()> {
         let (ledger, actor, now) = (self.ledger(), actor("an operator")?, self.clock.clone());
         let watched = self.watched.get_mut(watched).context("it is watched")?;
-        // As the shell does it: read before the write, and nobody where it can't be.
-        let (before, settled) = (self.cloud.accepted_of(watched.id.as_str()), ledger.surely_settled(&watched.id).await.unwrap_or(0));
+        // As the shell does it: read before the write, and nobody where it can't be. Who is accepted while that answer
+        // is under way may be among the settled.
+        let settled = ledger.surely_settled(&watched.id).await.unwrap_or(0);
+        let before = self.cloud.accepted_of(watched.id.as_str());
         let stopped = ledger.transition(&watched.id, Transition { to, actor: &actor, reason: "a deed" }).await?;
         if to == BroadcastState::Stopping {
             let accepted = self.cloud.accepted_of(watched.id.as_str());

@@ -35,7 +35,7 @@ pub(crate) struct Stopped {
     pub(crate) accepted: u64,
     /// Permits granted and not given back at that moment.
     pub(crate) granted: u64,
-    /// What was accepted before anything was asked, and how much more a person was told to expect.
+    /// What was accepted when it was known who is settled, and how much more a person was told to expect.
     pub(crate) before: u64,
     pub(crate) bound: u64,
 }
@@ -81,7 +81,7 @@ pub(crate) fn stopped(stop: &Stopped, seen: &Sends, timing: &Timing, time_is_see
     }
     let (more, bound) = (accepted - stop.before, stop.bound);
     if more > bound {
-        return broken("I4", format!("{more} were accepted since the stop was asked for, and it said {bound}"));
+        return broken("I4", format!("{more} were accepted once it was known who is settled, and the stop said {bound}"));
     }
     let after = |last: Option<Instant>| last.map_or(Duration::ZERO, |last| last.saturating_duration_since(stop.at));
     let (began, taken) = (after(seen.last_asked), after(seen.last_accepted));
