@@ -55,6 +55,10 @@ pub struct AudienceConfig {
     /// Skips lines of the file that can't be read, and records them, instead of refusing the file.
     #[serde(default)]
     pub allow_broken_rows: bool,
+    /// Instead of `url` and `url_env`, a URL that stands in no file, with its password.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub url_at_hand: Option<String>,
     /// Instead of all of these, so many recipients at the mailbox simulator.
     #[serde(skip)]
     #[schemars(skip)]
@@ -132,6 +136,7 @@ impl AudienceConfig {
             return Err(wrong("`encoding` and `allow_broken_rows` are for files; take them out"));
         }
         let url = match (&self.url, &self.url_env) {
+            (None, None) if let Some(url) = &self.url_at_hand => url.clone(),
             (Some(url), None) if has_password(url) => {
                 return Err(wrong("`url` holds a password; put the URL into an environment variable and name that in `url_env`"));
             }
@@ -149,7 +154,9 @@ impl AudienceConfig {
     }
 }
 
-fn has_password(url: &str) -> bool {
+/// Says whether a URL has a password in it, which must stand in no file.
+#[must_use]
+pub fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
     authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || url.contains("password=")
 }

@@ -11,6 +11,7 @@ mod command;
 mod enqueue;
 mod freeze;
 mod judging;
+mod mailable;
 mod repair;
 mod row;
 mod service;
@@ -19,15 +20,16 @@ mod slices;
 mod source;
 mod survey;
 
-pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy};
+pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy, has_password};
 pub use command::{Refusal, check_command};
 pub use judging::JudgingError;
+pub use mailable::each_mailable;
 pub use repair::{Repair, RepairError, Repairer};
 pub use service::{Options, Producer, ProducerError};
 pub use skipping::Mailable;
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
-pub use source::{Progress, REHEARSAL_PREFIX, SourceError, count_rows};
+pub use source::{ColumnOutline, Progress, REHEARSAL_PREFIX, Sample, SourceError, TellsApart, columns_of, count_rows, sample, tables};
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;
 pub use survey::{Skips, Survey, survey};

@@ -7,6 +7,7 @@ mod file;
 #[cfg(feature = "simulation")]
 mod memory;
 mod mysql;
+mod outline;
 mod postgres;
 mod rehearsal;
 mod row;
@@ -28,6 +29,7 @@ use self::words::ReadError;
 use crate::audience::{AudienceConfig, Place};
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
+pub use outline::{ColumnOutline, Sample, TellsApart, columns_of, sample, tables};
 pub use rehearsal::REHEARSAL_PREFIX;
 pub(crate) use rehearsal::size_of;
 pub(crate) use row::{Cell, Flaw, Row, quotable};

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Column as _, Connection, Executor, MySql, Row as _, Sq
 
 use super::ReadError;
 use super::feed::Feed;
+use super::outline::{ColumnOutline, TellsApart, literal};
 use super::row::{RawKey, RawRow};
 use super::select::{Select, refused_key};
 use super::words::{CONNECT, SILENCE, STATEMENT, in_time, within};
@@ -129,4 +130,40 @@ async fn end(mut connection: MySqlConnection) {
     if let Err(error) = ended.await {
         tracing::debug!(%error, "the database's connection did not end well, which harms nothing");
     }
+}
+
+pub(super) async fn tables(url: &str) -> Result<Vec<String>, ReadError> {
+    let statement = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1";
+    let mut connection = connect(url).await?;
+    let rows = all_rows(&mut connection, statement.to_owned()).await?;
+    end(connection).await;
+    rows.iter().map(|row| shown(row, 0)).collect()
+}
+
+pub(super) async fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, ReadError> {
+    let (schema, table) = match table.split_once('.') {
+        Some((schema, table)) => (literal(schema), literal(table)),
+        None => ("DATABASE()".to_owned(), literal(table)),
+    };
+    let statement = format!(
+        "SELECT c.column_name, c.column_type, COALESCE((SELECT MIN(CASE WHEN s.index_name = 'PRIMARY' THEN 'primary' ELSE 'unique' END)
+             FROM information_schema.statistics s WHERE s.table_schema = c.table_schema AND s.table_name = c.table_name
+             AND s.column_name = c.column_name AND s.non_unique = 0 AND c.is_nullable = 'NO'
+             AND (SELECT COUNT(*) FROM information_schema.statistics o WHERE o.table_schema = s.table_schema
+                  AND o.table_name = s.table_name AND o.index_name = s.index_name) = 1), '')
+         FROM information_schema.columns c WHERE c.table_schema = {schema} AND c.table_name = {table} ORDER BY c.ordinal_position"
+    );
+    let mut connection = connect(url).await?;
+    let rows = all_rows(&mut connection, statement).await?;
+    end(connection).await;
+    let column = |row| Ok(ColumnOutline { name: shown(row, 0)?, kind: shown(row, 1)?, tells_apart: TellsApart::of(&shown(row, 2)?) });
+    rows.iter().map(column).collect()
+}
+
+async fn all_rows(connection: &mut MySqlConnection, statement: String) -> Result<Vec<MySqlRow>, ReadError> {
+    in_time(SILENCE, sqlx::query(AssertSqlSafe(statement)).persistent(false).fetch_all(connection)).await
+}
+
+fn shown(row: &MySqlRow, at: usize) -> Result<String, ReadError> {
+    Ok(bytes(row, at)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
 }

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Row as _};
 
 use super::ReadError;
 use super::feed::Feed;
+use super::outline::{ColumnOutline, TellsApart, literal};
 use super::row::{RawKey, RawRow};
 use super::select::{Select, refused_key};
 use super::words::{CONNECT, SILENCE, STATEMENT, in_time, within};
@@ -117,4 +118,38 @@ async fn end(mut connection: PgConnection) {
     if let Err(error) = ended.await {
         tracing::debug!(%error, "the database's connection did not end well, which harms nothing");
     }
+}
+
+pub(super) async fn tables(url: &str) -> Result<Vec<String>, ReadError> {
+    let statement = "SELECT CAST(CASE WHEN table_schema = 'public' THEN table_name ELSE table_schema || '.' || table_name END AS text)
+         FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1";
+    let mut connection = connect(url).await?;
+    let rows = all_rows(&mut connection, statement.to_owned()).await?;
+    end(connection).await;
+    rows.iter().map(|row| shown(row, 0)).collect()
+}
+
+pub(super) async fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, ReadError> {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let table = literal(&table.split('.').map(quoted).collect::<Vec<_>>().join("."));
+    let index = "EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND";
+    let statement = format!(
+        "SELECT CAST(a.attname AS text), CAST(format_type(a.atttypid, a.atttypmod) AS text), CASE
+             WHEN {index} i.indisprimary) THEN 'primary'
+             WHEN a.attnotnull AND {index} i.indisunique AND i.indpred IS NULL) THEN 'unique' ELSE '' END
+         FROM pg_attribute a WHERE a.attrelid = CAST({table} AS regclass) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+    );
+    let mut connection = connect(url).await?;
+    let rows = all_rows(&mut connection, statement).await?;
+    end(connection).await;
+    let column = |row| Ok(ColumnOutline { name: shown(row, 0)?, kind: shown(row, 1)?, tells_apart: TellsApart::of(&shown(row, 2)?) });
+    rows.iter().map(column).collect()
+}
+
+async fn all_rows(connection: &mut PgConnection, statement: String) -> Result<Vec<PgRow>, ReadError> {
+    in_time(SILENCE, sqlx::query(AssertSqlSafe(statement)).persistent(false).fetch_all(connection)).await
+}
+
+fn shown(row: &PgRow, at: usize) -> Result<String, ReadError> {
+    Ok(text(row, at)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
 }

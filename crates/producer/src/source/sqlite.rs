@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use super::ReadError;
 use super::feed::{Closed, Feed};
+use super::outline::{ColumnOutline, TellsApart};
 use super::row::{RawKey, RawRow};
 use super::select::Select;
 use super::words::CONNECT;
@@ -63,4 +64,27 @@ fn open(url: &str) -> Result<Connection, ReadError> {
 fn count(connection: &Connection, select: &Select) -> Result<u64, ReadError> {
     let counted: i64 = connection.query_row(&select.count(), [], |row| row.get(0))?;
     Ok(counted.max(0).unsigned_abs())
+}
+
+pub(super) fn tables(url: &str) -> Result<Vec<String>, ReadError> {
+    let statement = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY 1";
+    let connection = open(url)?;
+    let mut statement = connection.prepare(statement)?;
+    let tables = statement.query_map([], |row| row.get(0))?;
+    Ok(tables.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, ReadError> {
+    // A primary key of more than one column tells nobody apart by one of them.
+    let statement = "SELECT name, type, CASE
+             WHEN pk > 0 AND (SELECT COUNT(*) FROM pragma_table_info(?1) WHERE pk > 0) = 1 THEN 'primary'
+             WHEN \"notnull\" AND EXISTS (SELECT 1 FROM pragma_index_list(?1) l WHERE l.\"unique\" AND NOT l.partial
+                 AND (SELECT GROUP_CONCAT(i.name, char(0)) FROM pragma_index_info(l.name) i) = c.name) THEN 'unique' ELSE '' END
+         FROM pragma_table_info(?1) c ORDER BY cid";
+    let connection = open(url)?;
+    let mut statement = connection.prepare(statement)?;
+    let columns = statement.query_map([table], |row| {
+        Ok(ColumnOutline { name: row.get(0)?, kind: row.get(1)?, tells_apart: TellsApart::of(&row.get::<_, String>(2)?) })
+    })?;
+    Ok(columns.collect::<rusqlite::Result<_>>()?)
 }

@@ -1,0 +1,42 @@
+//! Reading a whole audience for those of it who can be mailed, with no ledger: judged as they are when they are
+//! frozen, each key once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use issei_schema::{BroadcastCommand, Recipient};
+
+use crate::SourceError;
+use crate::audience::AudienceConfig;
+use crate::command::needed;
+use crate::row::{Judged, judge};
+use crate::source::{Progress, Source};
+
+const PAGE: usize = 2_000;
+
+/// Gives each recipient of the command's audience to `each`, in the order of the bytes of their keys, and how
+/// many rows are none. Whether an address stands under several keys is for whoever asks.
+pub async fn each_mailable(
+    command: &BroadcastCommand,
+    audience: &AudienceConfig,
+    spool_dir: &Path,
+    mut each: impl FnMut(Recipient),
+) -> Result<u64, SourceError> {
+    let name = command.audience.as_str();
+    let (_, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]))
+        .map_err(|refusal| SourceError::Config { audience: name.to_owned(), reason: refusal.to_string() })?;
+    let source = Source::read(name, audience, spool_dir, String::new(), &Progress::default()).await?;
+    let (mut others, mut last): (u64, Option<String>) = (source.counts().without_key, None);
+    loop {
+        let page = source.page(last.as_deref(), PAGE).await?;
+        let Some(spooled) = page.last() else { return Ok(others) };
+        last = Some(spooled.row.key.clone());
+        for spooled in page {
+            others += spooled.repeats;
+            match judge(spooled.row, &needed) {
+                Judged::Recipient(recipient, _) => each(recipient),
+                Judged::Skipped(..) | Judged::SkippedFor { .. } => others += 1,
+            }
+        }
+    }
+}
