@@ -3,12 +3,14 @@
 //!
 //! Only this crate reads the environment and sets up a log. It decides nothing about sending.
 
+mod explained;
 mod logs;
 mod metrics;
 mod parts;
 mod settings;
 mod traces;
 
+pub use explained::explained;
 pub use logs::{LogFormat, ask, init as init_logs, say, say_error};
 pub use metrics::enable as enable_metrics;
 pub use parts::{Parts, VERSION, host};

@@ -29,6 +29,8 @@ macro_rules! settings {
         pub struct Settings {
             $($(#[doc = $doc])+ pub $name: $kind,)+
             pub audiences: BTreeMap<String, AudienceConfig>,
+            /// The file that they were read from; nothing where there was none.
+            pub file: Option<PathBuf>,
         }
 
         impl Settings {
@@ -45,6 +47,7 @@ macro_rules! settings {
                 Self {
                     $($name: first.$name.or(second.$name).unwrap_or_else(|| $default),)+
                     audiences: second.audiences,
+                    file: None,
                 }
             }
         }
@@ -151,22 +154,27 @@ settings! {
     ledger_days, "ISSEI_LEDGER_DAYS": u64 = 90;
 }
 
+/// The configuration file where none is named: in the working directory.
+pub(crate) const DEFAULT_FILE: &str = "issei.toml";
+
 impl Settings {
     /// Reads the file under the flags and the environment, and checks the whole.
     pub fn load(file: Option<&Path>, over: Layer) -> anyhow::Result<Self> {
-        let default = Path::new("issei.toml");
+        let default = Path::new(DEFAULT_FILE);
         let file = file.or_else(|| default.exists().then_some(default));
         let under = match file {
             None => Layer::default(),
             Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).with_context(|| format!("the configuration file {} can't be read", path.display()))?;
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                    format!("the configuration file {} can't be read", path.display())
+                })?;
                 toml::from_str(&text).with_context(|| {
                     format!("the configuration file {}: correct the key, docs/configuration.md lists all", path.display())
                 })?
             }
         };
-        Self::of(over, under).checked()
+        Self { file: file.map(Path::to_owned), ..Self::of(over, under) }.checked()
     }
 
     fn checked(self) -> anyhow::Result<Self> {

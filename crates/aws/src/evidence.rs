@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use issei_schema::without_addresses;
+use aws_credential_types::provider::error::CredentialsError;
+use issei_schema::{on_one_line, without_addresses};
 
 /// True where the error proves that no byte of the request left this machine: the connection was
 /// refused, or the name did not resolve.
@@ -15,9 +16,23 @@ pub fn never_left(error: &(dyn Error + 'static)) -> bool {
         .any(|error| error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect))
 }
 
-/// An error with its causes, for a log line or a reason: the SDK's own text hides them.
+/// What is said of whoever has no credentials, instead of the SDK's list of everything that it has tried.
+const NO_CREDENTIALS: &str = "no AWS credentials were found: not in the environment, not in a profile, and not by a web identity, a container's role or an instance's role; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+const NO_REGION: &str = "no AWS region is set; set AWS_REGION, or `region` in the profile that AWS_PROFILE names";
+/// What a reason begins with where no connection was made, and so nothing was asked of anybody.
+pub const NOT_CONNECTED: &str = "no connection could be made";
+
+/// An error with its causes, for a log line or a reason, on one line: the SDK's own text hides them.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let is_not_loaded = |error: &CredentialsError| matches!(error, CredentialsError::CredentialsNotLoaded(_));
+    if causes(error).any(|error| error.downcast_ref().is_some_and(is_not_loaded)) {
+        return NO_CREDENTIALS.to_owned();
+    }
+    if never_left(error) {
+        let last = causes(error).last().map(ToString::to_string).unwrap_or_default();
+        return without_addresses(&on_one_line(&format!("{NOT_CONNECTED}: {last}")));
+    }
     let mut text = error.to_string();
     for cause in causes(error).skip(1) {
         let cause = cause.to_string();
@@ -25,8 +40,12 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
             text = format!("{text}: {cause}");
         }
     }
+    // The SDK has no type for it, and other words where an endpoint is named.
+    if text.contains("Missing Region") || text.contains("missing signing region") {
+        return NO_REGION.to_owned();
+    }
     // Providers quote what they refuse, and that can be somebody's address.
-    without_addresses(&text)
+    without_addresses(&on_one_line(&text))
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -14,7 +14,7 @@ mod timing;
 
 pub use backoff::Backoff;
 pub use clients::{Clients, connect, connect_to};
-pub use evidence::{chain, never_left};
-pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENT_AT};
+pub use evidence::{NOT_CONNECTED, chain, never_left};
+pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENT_AT, is_no_queue};
 pub use signing::{AnsweredAt, signed_at};
 pub use timing::{Timing, TimingError};

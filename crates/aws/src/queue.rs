@@ -105,6 +105,13 @@ fn is_unknown(code: Option<&str>) -> bool {
     )
 }
 
+/// Says whether SQS has no such queue. Its two protocols have a code each, and not every emulator sends the
+/// older one.
+#[must_use]
+pub fn is_no_queue(code: Option<&str>) -> bool {
+    matches!(code, Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist"))
+}
+
 /// What one message with its attribute takes beside its body.
 const OVERHEAD: usize = 128;
 /// What a message, and a batch, may hold (SQS developer guide, "Quotas").
@@ -150,9 +157,13 @@ impl Queue {
     }
 
     async fn url_of(client: &aws_sdk_sqs::Client, name: &str) -> Result<String, QueueError> {
-        let answer = client.get_queue_url().queue_name(name).send().await.map_err(|error| QueueError {
-            operation: "GetQueueUrl",
-            reason: format!("queue `{name}`: {}; `issei setup` makes the queues", chain(&error)),
+        let answer = client.get_queue_url().queue_name(name).send().await.map_err(|error| {
+            let reason = if is_no_queue(error.code()) {
+                format!("queue `{name}` does not exist; `issei setup` makes the queues")
+            } else {
+                format!("queue `{name}`: {}", chain(&error))
+            };
+            QueueError { operation: "GetQueueUrl", reason }
         })?;
         Ok(answer.queue_url.unwrap_or_default())
     }

@@ -3,6 +3,9 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use issei_schema::without_addresses;
 
+/// The reason where there is no ledger.
+pub const NO_TABLE: &str = "the table does not exist; `issei setup` makes it";
+
 /// A ledger call that did not give an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -35,7 +38,11 @@ impl LedgerError {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        move |error| Self::Unavailable { operation, reason: issei_aws::chain(&error) }
+        move |error| {
+            // Of items that are not there DynamoDB says nothing, so it is the table.
+            let is_missing = error.code() == Some("ResourceNotFoundException");
+            Self::Unavailable { operation, reason: if is_missing { NO_TABLE.to_owned() } else { issei_aws::chain(&error) } }
+        }
     }
 
     /// A chunk says that it belongs to a page that does not hold it.

@@ -63,7 +63,7 @@ mod walk;
 pub use broadcast::{Broadcast, Enumerated, Registration, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
 pub use closing::Closing;
-pub use error::LedgerError;
+pub use error::{LedgerError, NO_TABLE};
 pub use feedback::{EventKind, Feedback, Merged, NamedMessage};
 pub use fingerprint::Fingerprint;
 pub use heartbeat::{Heartbeat, Incarnation, ServiceKind};

@@ -197,7 +197,7 @@ impl Ledger {
                     LOOK_EVERY
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the ledger can't be checked; trying again");
+                    tracing::warn!(%error, table = self.table, "the ledger can't be checked; trying again");
                     Duration::from_secs(1)
                 }
             };

@@ -281,6 +281,18 @@ impl Processes {
         output(&mut self.command(arguments)).await
     }
 
+    /// Runs a command with other variables, or without some: exit code, standard output, standard error.
+    pub async fn try_run_under(&self, environment: &[(&str, Option<&str>)], arguments: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = self.command(arguments);
+        for (name, value) in environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        output(&mut command).await
+    }
+
     /// Starts a service. Its log goes to a file that a failing test can be followed in.
     #[must_use]
     pub fn start(&self, service: &str) -> Process {

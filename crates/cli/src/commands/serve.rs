@@ -11,6 +11,10 @@ pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
     let connecting = async { Parts::connect(settings).await.producer().await };
     let Some(producer) = shutdown.run_until_cancelled(connecting).await.transpose()? else { return Ok(Ended::Well) };
     tracing::info!(version = VERSION, audiences = settings.audiences.len(), "producer started");
+    if settings.audiences.is_empty() {
+        let file = settings.file.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string());
+        tracing::warn!(file, "no audience is configured, so every command will be refused; name the configuration file by --config");
+    }
     producer.run(shutdown).await;
     tracing::info!("producer ended");
     Ok(Ended::Well)

@@ -4,7 +4,7 @@ use anyhow::Context;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::{Parts, Settings, say};
-use issei_aws::{Queue, chain};
+use issei_aws::{Queue, chain, is_no_queue};
 use serde::Serialize;
 use serde_json::json;
 
@@ -83,15 +83,12 @@ async fn ensure(parts: &Parts, name: &str, attributes: &[(QueueAttributeName, St
             request.send().await.map_err(|error| anyhow::anyhow!("SetQueueAttributes of `{name}`: {}", chain(&error)))?;
             Ok((url, "was there; attributes set"))
         }
-        // SQS's two protocols have a code each, and not every emulator sends the older one.
-        Err(error) if matches!(error.code(), Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist")) => {
+        Err(error) if is_no_queue(error.code()) => {
             let request = sqs.create_queue().queue_name(name).set_attributes(Some(attributes));
             let answer = request.send().await.map_err(|error| anyhow::anyhow!("CreateQueue of `{name}`: {}", chain(&error)))?;
             Ok((answer.queue_url.context("SQS gave no URL for the new queue")?, "made"))
         }
-        Err(error) => {
-            Err(anyhow::anyhow!("GetQueueUrl of `{name}`: {}; check AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL", chain(&error)))
-        }
+        Err(error) => Err(anyhow::anyhow!("SQS GetQueueUrl of `{name}`: {}", chain(&error))),
     }
 }
 

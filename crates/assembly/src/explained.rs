@@ -1,0 +1,61 @@
+//! What the first errors that anybody meets lack: where was looked. What it is and what to do, the errors say
+//! themselves.
+
+use std::env;
+
+use issei_aws::NOT_CONNECTED;
+use issei_ledger::NO_TABLE;
+use issei_producer::Refusal;
+
+use crate::settings::{DEFAULT_FILE, Settings};
+
+/// The error, with where was looked where that helps.
+#[must_use]
+pub fn explained(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
+    let text = format!("{error:#}");
+    let more = if text.contains(NOT_CONNECTED) {
+        let at = endpoint(service_in(&text));
+        format!("; tried {at}, in {}; start what listens there, or correct the variable", region())
+    } else if text.contains(NO_TABLE) {
+        format!(
+            "; looked for `{}` at {}, in {}; another table is named by --table or ISSEI_TABLE",
+            settings.table,
+            endpoint("DYNAMODB"),
+            region()
+        )
+    } else if text.contains("`issei setup` makes the queues") {
+        format!("; looked at {}, in {}", endpoint("SQS"), region())
+    } else if settings.file.is_none() && is_of_unknown_audience(&error) {
+        let here = std::path::absolute(DEFAULT_FILE).map_or_else(|_| DEFAULT_FILE.to_owned(), |path| path.display().to_string());
+        format!("; no configuration was read: there is no {here}, and neither --config nor ISSEI_CONFIG names one")
+    } else {
+        return error;
+    };
+    anyhow::anyhow!("{text}{more}")
+}
+
+fn is_of_unknown_audience(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Refusal::UnknownAudience { .. }))
+}
+
+/// By the words that the errors of each begin with.
+fn service_in(text: &str) -> &'static str {
+    [("ledger ", "DYNAMODB"), ("SQS ", "SQS"), ("SNS ", "SNS")]
+        .iter()
+        .find_map(|(word, service)| text.contains(word).then_some(*service))
+        .unwrap_or("SESV2")
+}
+
+/// The endpoint that the environment names for a service (AWS SDKs and tools reference guide,
+/// "Service-specific endpoints").
+fn endpoint(service: &str) -> String {
+    let set = |name: String| env::var(&name).ok().filter(|url| !url.is_empty()).map(|url| format!("{url} ({name})"));
+    set(format!("AWS_ENDPOINT_URL_{service}"))
+        .or_else(|| set("AWS_ENDPOINT_URL".to_owned()))
+        .unwrap_or_else(|| "the endpoint of AWS, or of the profile".to_owned())
+}
+
+fn region() -> String {
+    let set = |name: &str| env::var(name).ok().filter(|region| !region.is_empty()).map(|region| format!("{region} ({name})"));
+    set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).unwrap_or_else(|| "the profile's region".to_owned())
+}
