@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use issei_assembly::{Layer, LogFormat};
 use issei_certificate::NotBefore;
-use issei_schema::{BroadcastId, Mailbox};
+use issei_schema::{AudienceName, BroadcastId, Mailbox};
+use jiff::Timestamp;
 
 use crate::pages::Language;
 
@@ -20,13 +21,17 @@ use crate::pages::Language;
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment, max_term_width = 120)]
 pub(crate) struct Cli {
-    /// The configuration file. Without it, `issei.toml` where there is one.
+    /// The configuration file.
+    ///
+    /// Without it, `issei.toml` in the working directory, where there is one.
     #[arg(long, env = "ISSEI_CONFIG", global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Results as JSON on standard output, for programs.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// How log lines look on standard error. `RUST_LOG` says which.
+    /// How log lines look; `RUST_LOG` says which.
+    ///
+    /// They go to standard error.
     #[arg(long, env = "ISSEI_LOG_FORMAT", global = true, value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
     #[command(flatten)]
@@ -41,6 +46,11 @@ pub(crate) enum Command {
     ///
     /// Answers are lost, too. Shows what the provider counted. Needs nothing but this binary.
     Demo(DemoOptions),
+    /// Writes a first `issei.toml` from a look at a table or a file.
+    ///
+    /// Proposes key, address and columns, and tries them on a page of rows. Overwrites nothing, and writes no
+    /// password.
+    Init(InitOptions),
     /// Makes what is missing of queues, ledger table and configuration set.
     ///
     /// Each queue gets its dead-letter queue. Prints what it made.
@@ -88,6 +98,11 @@ pub(crate) enum Command {
     Why(WhyOptions),
     /// Prints the recipients with one outcome, ready to be an audience again.
     Export(ExportOptions),
+    /// Makes audience and command for those whom a broadcast has missed.
+    ///
+    /// For a broadcast that is over: those who were frozen and never sent to, and those who were skipped and
+    /// can be mailed since. Proves that nobody is among them who was accepted or is in doubt. Sends nothing.
+    Resend(ResendOptions),
     /// Writes a page: timeline, outcomes, audit trail and certificate.
     Report(ReportOptions),
     /// Serves a page on 127.0.0.1 to follow and stop broadcasts.
@@ -128,6 +143,29 @@ pub(crate) struct DemoOptions {
     /// Without faults: no crash, no redelivery, no lost answer.
     #[arg(long)]
     pub(crate) calm: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitOptions {
+    /// A database's URL (`postgres://…`, `mysql://…`, `sqlite:PATH`), or a `.csv` or `.jsonl` file. Without it,
+    /// the URL in the variable that --url-env names.
+    pub(crate) source: Option<String>,
+    /// The users' table (`--table` names the ledger's). Without it, the only one there is, or it is asked for on
+    /// a terminal.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) users_table: Option<String>,
+    /// The variable that holds the URL: the file names it, where the URL was taken from it or has a password.
+    #[arg(long, value_name = "NAME", default_value = "DATABASE_URL")]
+    pub(crate) url_env: String,
+    /// The audience's name, by which commands call it.
+    #[arg(long, value_name = "NAME", default_value = "users")]
+    pub(crate) name: AudienceName,
+    /// The file to write.
+    #[arg(long, short, value_name = "FILE", default_value = "issei.toml")]
+    pub(crate) output: PathBuf,
+    /// Overwrite the file where it is there.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -249,6 +287,20 @@ pub(crate) struct ExportOptions {
     pub(crate) outcome: Wanted,
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ExportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResendOptions {
+    pub(crate) id: BroadcastId,
+    /// The id of the new broadcast, and the name of its audience and files.
+    #[arg(long = "as", value_name = "NEW_ID")]
+    pub(crate) new_id: BroadcastId,
+    /// The directory for the two files.
+    #[arg(long, short, value_name = "DIRECTORY", default_value = ".")]
+    pub(crate) output: PathBuf,
+    /// The new command's `not_after` (RFC 3339). Without it, 24 hours from now.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) not_after: Option<Timestamp>,
 }
 
 /// Recipients by what became of them.

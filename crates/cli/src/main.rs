@@ -15,8 +15,10 @@ use std::time::Duration;
 use clap::Parser;
 
 use args::{Cli, Command};
-use commands::{certify, demo, doctor, export, inspect, operate, rehearse, repair, report, restored, send, serve, setup, status, stop};
-use issei_assembly::{Settings, enable_metrics, flush_traces, init_logs, say_error};
+use commands::{
+    certify, demo, doctor, export, init, inspect, operate, rehearse, repair, report, resend, restored, send, serve, setup, status, stop,
+};
+use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error};
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,10 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
         init_logs(cli.log_format, true, "")?;
         return demo::run(&options, cli.json).await;
     }
+    if let Command::Init(options) = &cli.command {
+        init_logs(cli.log_format, true, "")?;
+        return init::run(options, cli.json).await;
+    }
     if let Command::Verify(options) = &cli.command {
         return certify::verify(options, cli.json);
     }
@@ -60,30 +66,35 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
     if settings.metrics {
         enable_metrics(&settings.metrics_prefix);
     }
-    match cli.command {
-        Command::Demo(_) | Command::Verify(_) => Ok(Ended::Well),
-        Command::Setup => setup::run(&settings, cli.json).await,
-        Command::Send(options) => send::run(&settings, &options, cli.json).await,
-        Command::Producer => serve::producer(&settings).await,
-        Command::Consumer => serve::consumer(&settings).await,
-        Command::Feedback => serve::feedback(&settings).await,
-        Command::Status(options) => status::run(&settings, &options, cli.json).await,
-        Command::Pause(options) => operate::pause(&settings, &options, cli.json).await,
-        Command::Resume(options) => operate::resume(&settings, &options, cli.json).await,
-        Command::Approve(options) => operate::approve(&settings, &options, cli.json).await,
-        Command::Stop(options) => stop::stop(&settings, &options, cli.json).await,
-        Command::Open(options) => stop::open(&settings, &options, cli.json).await,
-        Command::List(options) => inspect::list(&settings, &options, cli.json).await,
-        Command::Audit(options) => inspect::audit(&settings, &options, cli.json).await,
-        Command::Why(options) => inspect::why(&settings, &options, cli.json).await,
-        Command::Export(options) => export::run(&settings, &options).await,
-        Command::Doctor(options) => doctor::run(&settings, &options, cli.json).await,
-        Command::Rehearse(options) => rehearse::run(&settings, &options, cli.json).await,
-        Command::Report(options) => report::run(&settings, &options).await,
-        Command::Console(options) => console::run(&settings, &options).await,
-        Command::Certify(options) => certify::certify(&settings, &options, cli.json).await,
-        Command::Repair(options) => repair::repair(&settings, &options, cli.json).await,
-        Command::Redrive(options) => repair::redrive(&settings, &options, cli.json).await,
-        Command::AcceptRestoredLedger(options) => restored::accept(&settings, &options, cli.json).await,
+    carry_out(cli.command, &settings, cli.json).await.map_err(|error| explained(error, &settings))
+}
+
+async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyhow::Result<Ended> {
+    match command {
+        Command::Demo(_) | Command::Init(_) | Command::Verify(_) => Ok(Ended::Well),
+        Command::Setup => setup::run(settings, as_json).await,
+        Command::Send(options) => send::run(settings, &options, as_json).await,
+        Command::Producer => serve::producer(settings).await,
+        Command::Consumer => serve::consumer(settings).await,
+        Command::Feedback => serve::feedback(settings).await,
+        Command::Status(options) => status::run(settings, &options, as_json).await,
+        Command::Pause(options) => operate::pause(settings, &options, as_json).await,
+        Command::Resume(options) => operate::resume(settings, &options, as_json).await,
+        Command::Approve(options) => operate::approve(settings, &options, as_json).await,
+        Command::Stop(options) => stop::stop(settings, &options, as_json).await,
+        Command::Open(options) => stop::open(settings, &options, as_json).await,
+        Command::List(options) => inspect::list(settings, &options, as_json).await,
+        Command::Audit(options) => inspect::audit(settings, &options, as_json).await,
+        Command::Why(options) => inspect::why(settings, &options, as_json).await,
+        Command::Export(options) => export::run(settings, &options).await,
+        Command::Resend(options) => resend::run(settings, &options, as_json).await,
+        Command::Doctor(options) => doctor::run(settings, &options, as_json).await,
+        Command::Rehearse(options) => rehearse::run(settings, &options, as_json).await,
+        Command::Report(options) => report::run(settings, &options).await,
+        Command::Console(options) => console::run(settings, &options).await,
+        Command::Certify(options) => certify::certify(settings, &options, as_json).await,
+        Command::Repair(options) => repair::repair(settings, &options, as_json).await,
+        Command::Redrive(options) => repair::redrive(settings, &options, as_json).await,
+        Command::AcceptRestoredLedger(options) => restored::accept(settings, &options, as_json).await,
     }
 }

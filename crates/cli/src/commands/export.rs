@@ -48,7 +48,7 @@ async fn skipped(ledger: &Ledger, broadcast: &Broadcast, format: ExportFormat) -
 
 /// The columns of the audience that were frozen: those that the content names, or for a template stored in SES
 /// all that any recipient has. All recipients have the same.
-async fn columns(ledger: &Ledger, broadcast: &Broadcast) -> Result<Vec<String>, LedgerError> {
+pub(super) async fn columns(ledger: &Ledger, broadcast: &Broadcast) -> Result<Vec<String>, LedgerError> {
     let content = ledger.command(&broadcast.broadcast_id).await?.content;
     if matches!(content, Content::Inline { .. }) {
         return Ok(content.placeholders().into_iter().map(|name| name.as_str().to_owned()).collect());
@@ -63,7 +63,7 @@ async fn columns(ledger: &Ledger, broadcast: &Broadcast) -> Result<Vec<String>, 
 }
 
 /// A column of ours, which must not meet one of the audience's.
-fn own_name(name: &str, columns: &[String]) -> String {
+pub(super) fn own_name(name: &str, columns: &[String]) -> String {
     let mut name = name.to_owned();
     while columns.contains(&name) {
         name.insert_str(0, "issei_");
@@ -110,22 +110,22 @@ impl Table {
 }
 
 impl Wanted {
-    /// What stands in the column `outcome`.
-    fn word(self, recipient: &RecipientOutcome) -> Option<&'static str> {
+    /// What stands in the column `outcome`: the word that was asked for, or how the claim of the chunk ended.
+    pub(super) fn word(self, recipient: &RecipientOutcome) -> Option<&'static str> {
         match self {
             Self::Delivered => Some("delivered"),
             Self::Bounced => Some("bounced"),
             Self::Complained => Some("complained"),
-            Self::RenderFailed => Some("render_failed"),
+            Self::RenderFailed => Some("render-failed"),
             Self::Suppressed => Some("suppressed"),
             Self::Delayed => Some("delayed"),
-            Self::AcceptedTwice => Some("accepted_twice"),
+            Self::AcceptedTwice => Some("accepted-twice"),
             Self::Skipped => Some("skipped"),
             Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing => recipient.outcome.map(name_of),
         }
     }
 
-    fn is_of(self, recipient: &RecipientOutcome) -> bool {
+    pub(super) fn is_of(self, recipient: &RecipientOutcome) -> bool {
         let has = |kind| recipient.events.contains(&kind);
         match self {
             Self::Accepted => recipient.outcome == Some(Outcome::Accepted),

@@ -3,6 +3,7 @@
 //! The last prints addresses, since that is what it is asked for. Nothing here writes anything.
 
 use anyhow::bail;
+use clap::ValueEnum;
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, EventKind, Ledger, NamedMessage, Outcome, RecipientOutcome, Refused};
 use issei_schema::{Address, BroadcastId};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Ended;
-use crate::args::{AuditOptions, ListOptions, WhyOptions};
+use crate::args::{AuditOptions, ListOptions, Wanted, WhyOptions};
 
 pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -107,6 +108,8 @@ struct Why {
     /// Where more than one message was accepted: those that events told of, in full.
     messages: Vec<NamedMessage>,
     events: Vec<EventKind>,
+    /// The words of `issei export --outcome` that list this recipient.
+    listed_as: Vec<&'static str>,
 }
 
 pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -161,9 +164,12 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
 async fn everything(ledger: &Ledger, id: &BroadcastId, page: u32, chunk: u32, at: usize) -> anyhow::Result<Why> {
     let mut of_chunk = ledger.page_outcomes(id, page).await?;
     of_chunk.retain(|recipient| recipient.chunk == chunk);
-    let Some(RecipientOutcome { recipient, outcome, events, .. }) = of_chunk.into_iter().nth(at) else {
+    let Some(found) = of_chunk.into_iter().nth(at) else {
         bail!("chunk {chunk} of page {page} has changed while it was read; repeat the command")
     };
+    let listed_as =
+        Wanted::value_variants().iter().filter(|wanted| wanted.is_of(&found)).filter_map(|wanted| wanted.word(&found)).collect();
+    let RecipientOutcome { recipient, outcome, events, .. } = found;
     let item = ledger.chunks(&[(id.clone(), chunk)]).await?.into_values().next();
     let item = item.as_ref();
     let feedback = ledger.feedback(id, &[chunk]).await?.remove(&chunk).unwrap_or_default();
@@ -181,6 +187,7 @@ async fn everything(ledger: &Ledger, id: &BroadcastId, page: u32, chunk: u32, at
         message_id: item.and_then(|chunk| chunk.message_id(at)).map(str::to_owned),
         messages: feedback.messages(at).cloned().collect(),
         events,
+        listed_as,
     })
 }
 
@@ -198,7 +205,7 @@ fn print(why: &Why) {
     if let Some(at) = &why.reopened_at {
         say(&format!("reopened  at {at}, by evidence that the provider did not take it; waits to be sent again"));
     }
-    say(&format!("outcome   {}", why.outcome.map_or("none yet", name_of)));
+    say(&format!("outcome   {}", if why.outcome.is_some() { why.listed_as.join(", ") } else { "none yet".to_owned() }));
     if let Some(id) = &why.message_id {
         say(&format!("accepted  by SES as message {id}, answered to the claim above"));
     }

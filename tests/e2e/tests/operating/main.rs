@@ -1,11 +1,15 @@
 //! The real binary in an operator's hands.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod beginning;
 mod certifying;
 mod console;
+mod first_errors;
 mod game_day;
+mod initializing;
 mod judging;
 mod rehearsing;
+mod resending;
 mod stopping;

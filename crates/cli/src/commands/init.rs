@@ -1,0 +1,226 @@
+//! `issei init`: a first `issei.toml`, from a look at the customer's table or file.
+//!
+//! What it proposes was tried: the first rows are read and judged as a producer reads and judges them. It writes
+//! one file, overwrites none unasked, and no password ever stands in it.
+
+mod propose;
+mod text;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use issei_assembly::{ask, say};
+use issei_producer::{AudienceConfig, ColumnOutline, TellsApart, columns_of, each_mailable, has_password, sample, tables};
+use issei_schema::BroadcastCommand;
+use serde_json::json;
+
+use self::propose::{Proposal, key_candidates, propose};
+use crate::Ended;
+use crate::args::InitOptions;
+
+/// Rows whose values are looked at.
+const SAMPLE: usize = 200;
+/// Rows that are read of a database to try what is proposed: a page.
+const PAGE: usize = 2_000;
+
+/// Where the audience is.
+enum Place {
+    File(String),
+    Database {
+        url: String,
+        /// The variable that holds the URL, where the URL must not stand in the file.
+        variable: Option<String>,
+        table: String,
+    },
+}
+
+pub(crate) async fn run(options: &InitOptions, as_json: bool) -> anyhow::Result<Ended> {
+    if options.output.exists() && !options.force {
+        bail!("{} is there already; --force overwrites it, or name another with --output", options.output.display());
+    }
+    let (place, columns) = look(options).await?;
+    let whole = place.audience(PAGE);
+    let (mut proposed, mut reasons) = (None, Vec::new());
+    for key in key_candidates(&columns) {
+        // A key that can't be one is refused by whoever reads it, in words of its own.
+        let read = AudienceConfig { key: key.name.clone(), address: key.name.clone(), columns: names(&columns), ..whole.clone() };
+        match sample(&read, &std::env::temp_dir(), SAMPLE).await {
+            Ok(sample) if sample.without_own_key > 0 && key.tells_apart == TellsApart::Unsaid => {
+                reasons.push(format!("{}: {} of {} rows have no value, or another's", key.name, sample.without_own_key, sample.rows));
+            }
+            Ok(sample) => {
+                proposed = propose(key, &columns, &sample);
+                break;
+            }
+            Err(error) => reasons.push(format!("{}: {error}", key.name)),
+        }
+    }
+    let Some(proposal) = proposed else {
+        let tried = if reasons.is_empty() { "no column holds addresses, or is called so".to_owned() } else { reasons.join("; ") };
+        bail!(
+            "{}: no key and address can be proposed ({tried}); the columns are {}; write the file by hand (docs/configuration.md), or give a query that has them",
+            place.name(),
+            names(&columns).join(", ")
+        );
+    };
+    let audience = AudienceConfig {
+        key: proposal.key.clone(),
+        address: proposal.address.clone(),
+        columns: proposal.columns.clone(),
+        ..place.audience(PAGE)
+    };
+    let mut mailable: u64 = 0;
+    let others = each_mailable(&trial(options.name.as_str(), &proposal)?, &audience, &std::env::temp_dir(), |_| mailable += 1).await?;
+    let text = text::written(options.name.as_str(), &place, &proposal);
+    write(&options.output, &text, options.force)?;
+    issei_assembly::Settings::load(Some(&options.output), issei_assembly::Layer::default())
+        .context("the file that was written can't be read; tell the authors of issei")?;
+    tell(options, &place, &proposal, mailable, others, as_json);
+    Ok(Ended::Well)
+}
+
+/// Finds the table or the file, and its columns.
+async fn look(options: &InitOptions) -> anyhow::Result<(Place, Vec<ColumnOutline>)> {
+    if let Some(file) = options.source.as_ref().filter(|source| !source.contains("://") && !source.starts_with("sqlite:")) {
+        let columns = header(Path::new(file))?.into_iter();
+        let column = |name| ColumnOutline { name, kind: String::new(), tells_apart: TellsApart::Unsaid };
+        return Ok((Place::File(file.clone()), columns.map(column).collect()));
+    }
+    let of_variable = || {
+        std::env::var(&options.url_env).with_context(|| {
+            format!(
+                "no source is given, and the variable {} is not set; give a URL (postgres://…, mysql://…, sqlite:…) or a file",
+                options.url_env
+            )
+        })
+    };
+    let (url, variable) = match &options.source {
+        Some(url) => (url.clone(), has_password(url).then(|| options.url_env.clone())),
+        None => (of_variable()?, Some(options.url_env.clone())),
+    };
+    let table = match &options.users_table {
+        Some(table) => table.clone(),
+        None => chosen(&tables(&url).await?)?,
+    };
+    let columns = columns_of(&url, &table).await?;
+    if columns.is_empty() {
+        bail!("there is no table `{table}`, or it has no columns; the database has {}", tables(&url).await?.join(", "));
+    }
+    Ok((Place::Database { url, variable, table }, columns))
+}
+
+/// The only table, or the one that is chosen on a terminal.
+fn chosen(tables: &[String]) -> anyhow::Result<String> {
+    let list = tables.join(", ");
+    match tables {
+        [] => bail!("the database shows no table to this user; grant SELECT, or check the database's name in the URL"),
+        [only] => return Ok(only.clone()),
+        _ if !std::io::stdin().is_terminal() => bail!("the database has several tables: {list}; name the users' with --users-table"),
+        _ => {}
+    }
+    say(&format!("tables: {list}"));
+    ask("Which table holds the users? ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    let answer = answer.trim();
+    tables.iter().find(|table| *table == answer).cloned().with_context(|| format!("there is no table `{answer}`; the database has {list}"))
+}
+
+/// The columns of a file, from its first line.
+fn header(file: &Path) -> anyhow::Result<Vec<String>> {
+    let opened = File::open(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let mut line = String::new();
+    BufReader::new(opened).read_line(&mut line).with_context(|| {
+        format!("the first line of {} is no UTF-8; write issei.toml by hand, with `encoding` in the audience", file.display())
+    })?;
+    let line = line.trim_start_matches('\u{feff}');
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("csv") => {
+            let mut csv = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+            let header = csv.records().next().transpose()?.with_context(|| format!("{} is empty", file.display()))?;
+            Ok(header.iter().map(str::to_owned).collect())
+        }
+        Some("jsonl" | "ndjson") => {
+            let first: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(line).with_context(|| format!("the first line of {} is no object", file.display()))?;
+            Ok(first.keys().cloned().collect())
+        }
+        _ => bail!("{} ends with neither .csv nor .jsonl, and is no database's URL", file.display()),
+    }
+}
+
+impl Place {
+    /// Without key, address and columns, and of a database no more than `most` rows.
+    fn audience(&self, most: usize) -> AudienceConfig {
+        match self {
+            Self::File(file) => AudienceConfig { file: Some(file.clone()), ..AudienceConfig::default() },
+            Self::Database { url, table, .. } => {
+                let quote = if url.starts_with("mysql:") || url.starts_with("mariadb:") { '`' } else { '"' };
+                let quoted = |name: &str| format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")));
+                let table = table.split('.').map(quoted).collect::<Vec<_>>().join(".");
+                AudienceConfig {
+                    url_at_hand: Some(url.clone()),
+                    query: Some(format!("SELECT * FROM {table} LIMIT {most}")),
+                    ..AudienceConfig::default()
+                }
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::File(file) => format!("file {file}"),
+            Self::Database { table, .. } => format!("table `{table}`"),
+        }
+    }
+}
+
+fn names(columns: &[ColumnOutline]) -> Vec<String> {
+    columns.iter().map(|column| column.name.clone()).collect()
+}
+
+/// A command that needs every proposed column of every row.
+fn trial(audience: &str, proposal: &Proposal) -> anyhow::Result<BroadcastCommand> {
+    let text = proposal.columns.iter().map(|column| format!("{{{{{column}}}}}")).collect::<Vec<_>>().join(" ");
+    let body = json!({
+        "version": 1, "broadcast_id": "proposed", "audience": audience, "from": "no-reply@example.com", "max_recipients": 1,
+        "content": { "inline": { "subject": "a trial", "text": format!(". {text}") } },
+        "not_after": "2000-01-01T00:00:00Z", "requested_by": "issei init",
+    });
+    Ok(BroadcastCommand::parse(&body.to_string())?)
+}
+
+fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    let mut options = File::options();
+    if force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    let mut file = options.write(true).open(path).with_context(|| format!("{} can't be written", path.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("{} can't be written", path.display()))
+}
+
+fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64, others: u64, as_json: bool) {
+    let Proposal { key, address, columns, .. } = proposal;
+    let file = options.output.display().to_string();
+    if as_json {
+        let told = json!({
+            "file": file, "audience": options.name, "key": key, "address": address, "columns": columns, "mailable": mailable, "not_mailable": others,
+        });
+        say(&told.to_string());
+        return;
+    }
+    say(&format!("audience       {}: {}", options.name, place.name()));
+    say(&format!("key            {key}: {}", proposal.key_reason));
+    say(&format!("address        {address}: {}", proposal.address_reason));
+    say(&format!("columns        {}", if columns.is_empty() { "none".to_owned() } else { columns.join(", ") }));
+    say(&format!("tried          {} rows: {mailable} can be mailed, {others} can't", mailable + others));
+    say(&format!("written        {file}; look it through"));
+    if let Place::Database { variable: Some(variable), .. } = place {
+        say(&format!("               the URL is not in it: set the variable {variable}, wherever a producer or `issei send` runs"));
+    }
+    say("next           issei setup, and then issei send --dry-run COMMAND");
+}

@@ -1,0 +1,52 @@
+//! The configuration file as it is written, with what else could stand there.
+
+use super::Place;
+use super::propose::Proposal;
+
+/// The file. A URL with a password is named by its variable alone.
+pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String {
+    let Proposal { key, key_reason, address, address_reason, columns, others, filter } = proposal;
+    let mut lines = vec![
+        "# Written by `issei init`. docs/configuration.md lists every key; flags and variables go before this file.".to_owned(),
+        String::new(),
+        format!("[audiences.{name}]"),
+    ];
+    match place {
+        Place::File(file) => lines.push(format!("file = {}", quoted(file))),
+        Place::Database { url, variable, table } => {
+            match variable {
+                Some(variable) => {
+                    lines.push("# The variable that holds the database's URL, which may have a password.".to_owned());
+                    lines.push(format!("url_env = {}", quoted(variable)));
+                }
+                None => lines.push(format!("url = {}", quoted(url))),
+            }
+            lines.push(format!("table = {}", quoted(table)));
+        }
+    }
+    lines.push(format!("# What tells one user from another, and never changes: {key_reason}."));
+    lines.push(format!("key = {}", quoted(key)));
+    lines.push(format!("# {address_reason}."));
+    lines.push(format!("address = {}", quoted(address)));
+    lines.push("# What the content's placeholders may name.".to_owned());
+    if !others.is_empty() {
+        lines.push(format!("# Also there: {}", list(others)));
+    }
+    lines.push(format!("columns = [{}]", list(columns)));
+    if let (Place::Database { .. }, Some(filter)) = (place, filter) {
+        lines.push("# Whom to leave out:".to_owned());
+        lines.push(format!("# filter = {}", quoted(filter)));
+    }
+    lines.push("# Mails each address once, where several users have it:".to_owned());
+    lines.push("# unique_by = \"address\"".to_owned());
+    lines.join("\n") + "\n"
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+}
+
+fn quoted(text: &str) -> String {
+    // One line, whatever is in it: a name must not end a comment.
+    serde_json::Value::String(text.to_owned()).to_string()
+}

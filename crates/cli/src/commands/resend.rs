@@ -1,0 +1,295 @@
+//! `issei resend`: the audience and the command for those whom a broadcast that is over has missed.
+//!
+//! It writes two files and sends nothing. Nobody may stand in them who was accepted or is in doubt: the files are
+//! read back as a producer reads them, and each of their keys is looked for among those.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::num::NonZeroU64;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use issei_assembly::{Parts, Settings, say};
+use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
+use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_mailable};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, CanaryApproval, Recipient};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::export::{columns, own_name};
+use crate::Ended;
+use crate::args::ResendOptions;
+
+const NOT_AFTER: SignedDuration = SignedDuration::from_hours(24);
+
+/// What tells one key, or address, from another, in less room.
+type Mark = [u8; 32];
+
+/// Everybody of the first broadcast, and who is sent to again.
+#[derive(Debug, Default, Serialize)]
+struct Proof {
+    accepted: u64,
+    rejected: u64,
+    in_doubt: u64,
+    /// Frozen, and never sent to.
+    missing: u64,
+    skipped: u64,
+    /// Skipped, and mailable since.
+    corrected: u64,
+    /// In the new audience, read back as a producer reads it.
+    resent: u64,
+    /// Of these, whom the first broadcast has accepted, or has in doubt.
+    overlap: u64,
+}
+
+/// Who has an outcome, and who is chosen.
+#[derive(Default)]
+struct Known {
+    /// Keys of those accepted, or in doubt.
+    sent: HashSet<Mark>,
+    /// Keys of everybody else who is not to be chosen again: rejected, or chosen.
+    done: HashSet<Mark>,
+    /// Addresses of all of these.
+    addresses: HashSet<Mark>,
+}
+
+pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let (ledger, now) = (parts.ledger(), parts.clock.wall());
+    let broadcast = ledger.broadcast(&options.id).await?;
+    is_over_for_good(&parts, &broadcast, now).await?;
+    if ledger.find_broadcast(&options.new_id).await?.is_some() {
+        bail!("there is a broadcast `{}` already; choose another id with --as", options.new_id);
+    }
+    let first = ledger.command(&options.id).await?;
+    let configured = AudienceConfig::named(first.audience.as_str(), &settings.audiences);
+    let columns = columns(&ledger, &broadcast).await?;
+    let [key, address] = ["key", "address"].map(|name| own_name(name, &columns));
+    let path = options.output.join(format!("{}.jsonl", options.new_id));
+    let mut file = Rows { file: BufWriter::new(new_file(&path)?), key: key.clone(), address: address.clone() };
+    let written = choose(&parts, &broadcast, &first, configured.as_ref(), &mut file).await;
+    let outcome: anyhow::Result<(Proof, Option<(AudienceConfig, BroadcastCommand)>)> = async {
+        let (mut proof, known) = written?;
+        file.file.flush().with_context(|| format!("{} can't be written", path.display()))?;
+        let Some(recipients) = NonZeroU64::new(proof.missing + proof.corrected) else { return Ok((proof, None)) };
+        let audience = AudienceConfig {
+            file: Some(std::path::absolute(&path)?.display().to_string()),
+            key,
+            address,
+            columns,
+            // What is quoted was judged when it was frozen.
+            legacy_local_parts: LegacyLocalParts::Quote,
+            unique_by: configured.and_then(|configured| configured.unique_by),
+            ..AudienceConfig::default()
+        };
+        let command = BroadcastCommand {
+            broadcast_id: options.new_id.clone(),
+            audience: AudienceName::try_from(options.new_id.to_string()).map_err(anyhow::Error::msg)?,
+            max_recipients: recipients,
+            not_after: options.not_after.unwrap_or(now + NOT_AFTER),
+            canary: first.canary.filter(|canary| *canary <= recipients),
+            canary_approval: if first.canary.is_some_and(|canary| canary <= recipients) { first.canary_approval } else { CanaryApproval::default() },
+            requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
+            ..first
+        };
+        check_command(&command, &BTreeMap::from([(command.audience.to_string(), audience.clone())]), now)?;
+        let others = each_mailable(&command, &audience, &settings.spool_directory(), |recipient| {
+            proof.resent += 1;
+            proof.overlap += u64::from(known.sent.contains(&mark(recipient.key.as_str())));
+        })
+        .await?;
+        ensure!(
+            proof.overlap == 0 && others == 0 && proof.resent == recipients.get(),
+            "the new audience does not hold what was chosen ({} of {recipients} can be mailed, {others} rows can't, {} were sent to already): nothing is kept; tell the authors of issei",
+            proof.resent,
+            proof.overlap
+        );
+        Ok((proof, Some((audience, command))))
+    }
+    .await;
+    match outcome {
+        Ok((proof, Some((audience, command)))) => {
+            let command_path = options.output.join(format!("{}.json", options.new_id));
+            let mut file = new_file(&command_path)?;
+            file.write_all(serde_json::to_string_pretty(&command)?.as_bytes())
+                .with_context(|| format!("{} can't be written", command_path.display()))?;
+            tell(&broadcast, &proof, &section(&command.audience, &audience), &command_path, as_json);
+            Ok(Ended::Well)
+        }
+        Ok((proof, None)) => {
+            std::fs::remove_file(&path)?;
+            tell_none(&broadcast, &proof, as_json);
+            Ok(Ended::Refused)
+        }
+        Err(error) => {
+            std::fs::remove_file(&path)?;
+            Err(error)
+        }
+    }
+}
+
+/// Nothing of it may be sent any more, and nothing that was sent may still be accepted.
+async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) -> anyhow::Result<()> {
+    let (id, state) = (&broadcast.broadcast_id, broadcast.broadcast_state);
+    if !state.is_over() {
+        bail!("broadcast `{id}` is {state}: whoever it has missed it may still send to; stop it first, or wait until it is complete");
+    }
+    let trail = parts.ledger().audit_trail(broadcast).await?;
+    let frozen = [BroadcastState::Running, BroadcastState::Holding].map(|to| format!("{} -> {to}", BroadcastState::Enumerating));
+    let was_frozen = trail.entries.iter().any(|entry| frozen.contains(&entry.step));
+    if !was_frozen {
+        bail!(
+            "the audience of `{id}` was never frozen to its end, and nobody was sent to: send its command again under a new broadcast_id"
+        );
+    }
+    let timing = parts.settings.timing();
+    let wait = SignedDuration::try_from(timing.refused_after().max(timing.claims_over_after()))?;
+    let ended = trail.entries.last().map_or(broadcast.created_at, |entry| entry.at);
+    let left = wait - now.duration_since(ended);
+    if state == BroadcastState::Stopped && left.is_positive() {
+        bail!(
+            "broadcast `{id}` was stopped {} s ago, and what was under way then may still be accepted; repeat this in {} s",
+            now.duration_since(ended).as_secs(),
+            left.as_secs() + 1
+        );
+    }
+    Ok(())
+}
+
+/// Writes who was missed, and counts everybody.
+async fn choose(
+    parts: &Parts,
+    broadcast: &Broadcast,
+    first: &BroadcastCommand,
+    configured: Option<&AudienceConfig>,
+    rows: &mut Rows,
+) -> anyhow::Result<(Proof, Known)> {
+    let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known::default());
+    for seq in 0..broadcast.pages {
+        for found in ledger.page_outcomes(&broadcast.broadcast_id, seq).await? {
+            let (key, address) = (mark(found.recipient.key.as_str()), mark(&found.recipient.address.identity()));
+            known.addresses.insert(address);
+            match found.outcome {
+                Some(Outcome::Accepted) => proof.accepted += u64::from(known.sent.insert(key)),
+                Some(Outcome::InDoubt | Outcome::Open) => proof.in_doubt += u64::from(known.sent.insert(key)),
+                Some(Outcome::Rejected) => proof.rejected += u64::from(known.done.insert(key)),
+                None | Some(Outcome::Retryable) => {
+                    proof.missing += u64::from(known.done.insert(key));
+                    rows.write(&found.recipient)?;
+                }
+            }
+        }
+    }
+    let skipped = skipped(&ledger, broadcast, &mut proof).await?;
+    if let Some(configured) = configured.filter(|_| !skipped.is_empty()) {
+        let mut corrected = Vec::new();
+        each_mailable(first, configured, &parts.settings.spool_directory(), |recipient| {
+            if skipped.contains(recipient.key.as_str()) {
+                corrected.push(recipient);
+            }
+        })
+        .await?;
+        // Who was skipped for a bounce or a complaint, or has one since, would only be skipped again.
+        let suppressed = ledger.suppressed(&corrected.iter().map(|recipient| &recipient.address).collect::<Vec<_>>()).await?;
+        for (at, recipient) in corrected.into_iter().enumerate() {
+            if suppressed.contains_key(&at) {
+                continue;
+            }
+            let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
+            let is_mailed_elsewhere = configured.unique_by == Some(UniqueBy::Address) && known.addresses.contains(&address);
+            if !known.sent.contains(&key) && !is_mailed_elsewhere && known.done.insert(key) {
+                known.addresses.insert(address);
+                proof.corrected += 1;
+                rows.write(&recipient)?;
+            }
+        }
+    }
+    Ok((proof, known))
+}
+
+/// The keys of those who were skipped. One that was cut for the ledger is never equal to a row's.
+async fn skipped(ledger: &Ledger, broadcast: &Broadcast, proof: &mut Proof) -> anyhow::Result<BTreeSet<String>> {
+    let mut keys = BTreeSet::new();
+    for seq in 0..broadcast.pages {
+        for skipped in ledger.page(&broadcast.broadcast_id, seq).await?.skipped() {
+            proof.skipped += skipped.rows;
+            keys.insert(skipped.key.clone());
+        }
+    }
+    Ok(keys)
+}
+
+fn mark(text: &str) -> Mark {
+    Sha256::digest(text).into()
+}
+
+/// A file that nobody else may read, for it holds addresses, and that was not there.
+fn new_file(path: &Path) -> anyhow::Result<File> {
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+    file.with_context(|| format!("{} can't be made; nothing is overwritten", path.display()))
+}
+
+/// The new audience's file, in JSON Lines, which keeps every value as it is.
+struct Rows {
+    file: BufWriter<File>,
+    key: String,
+    address: String,
+}
+
+impl Rows {
+    fn write(&mut self, recipient: &Recipient) -> anyhow::Result<()> {
+        let text = |text: &str| Value::String(text.to_owned());
+        let mut row: Map<String, Value> = recipient.data.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        row.insert(self.key.clone(), text(recipient.key.as_str()));
+        row.insert(self.address.clone(), text(recipient.address.as_str()));
+        Ok(writeln!(self.file, "{}", Value::Object(row))?)
+    }
+}
+
+/// The new audience as the configuration has it.
+fn section(name: &AudienceName, audience: &AudienceConfig) -> String {
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let columns = audience.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+    let unique = if audience.unique_by.is_some() { "unique_by = \"address\"\n" } else { "" };
+    format!(
+        "[audiences.{name}]\nfile = {}\nkey = {}\naddress = {}\ncolumns = [{columns}]\nlegacy_local_parts = \"quote\"\n{unique}",
+        quoted(audience.file.as_deref().unwrap_or_default()),
+        quoted(&audience.key),
+        quoted(&audience.address)
+    )
+}
+
+fn tell(broadcast: &Broadcast, proof: &Proof, section: &str, command: &Path, as_json: bool) {
+    if as_json {
+        say(&json!({ "broadcast_id": broadcast.broadcast_id, "proof": proof, "audience": section, "command": command }).to_string());
+        return;
+    }
+    counts(broadcast, proof);
+    say(&format!(
+        "resent         {} in the new audience, read back: {} missing, {} corrected",
+        proof.resent, proof.missing, proof.corrected
+    ));
+    say(&format!("overlap        {} of them were accepted or are in doubt", proof.overlap));
+    say(&format!("\nAdd this to the configuration of the producers, and the file to their machines:\n\n{section}"));
+    say(&format!("Then: issei send {}", command.display()));
+}
+
+fn tell_none(broadcast: &Broadcast, proof: &Proof, as_json: bool) {
+    if as_json {
+        say(&json!({ "broadcast_id": broadcast.broadcast_id, "proof": proof, "audience": null, "command": null }).to_string());
+        return;
+    }
+    counts(broadcast, proof);
+    say("resent         nobody: nobody is missing, and of the skipped nobody can be mailed now; nothing was written");
+}
+
+fn counts(broadcast: &Broadcast, proof: &Proof) {
+    let Proof { accepted, rejected, in_doubt, missing, skipped, .. } = proof;
+    say(&format!("broadcast      {} ({})", broadcast.broadcast_id, broadcast.broadcast_state));
+    say(&format!("recipients     {accepted} accepted, {in_doubt} in doubt, {rejected} rejected, {missing} missing"));
+    say(&format!("skipped        {skipped} rows"));
+}

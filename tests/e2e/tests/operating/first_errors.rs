@@ -1,0 +1,56 @@
+//! The first errors that anybody meets: each on one line, with the thing, the cause and the next step.
+
+use issei_sim::Account;
+use issei_test_support::{Processes, command_body, free_port};
+
+/// Whose surroundings name no credentials, wherever the SDK looks.
+const NOBODY: [(&str, Option<&str>); 3] = [("AWS_ACCESS_KEY_ID", None), ("AWS_SECRET_ACCESS_KEY", None), ("HOME", Some("/nonexistent"))];
+
+async fn fails(world: &Processes, environment: &[(&str, Option<&str>)], arguments: &[&str]) -> String {
+    let (code, output, error) = world.try_run_under(environment, arguments).await;
+    assert_eq!((code, output.as_str()), (Some(1), ""), "issei {arguments:?}: {error}");
+    let lines: Vec<&str> = error.lines().collect();
+    assert!(lines.len() == 1 && error.len() < 700 && error.starts_with("issei: "), "issei {arguments:?}: {error}");
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_errors_name_the_thing_the_cause_and_the_next_step() {
+    let world = Processes::simulated(5, Account::default()).await;
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let queue = world.named("ISSEI_COMMANDS_QUEUE").to_owned();
+
+    for arguments in [&["setup"][..], &["status", "terms"], &["list"], &["producer"]] {
+        let error = fails(&world, &NOBODY, arguments).await;
+        assert!(error.contains("no AWS credentials were found") && error.contains("set AWS_PROFILE"), "{error}");
+        assert!(!error.contains("Attempted") && !error.contains("provider"), "{error}");
+    }
+    let error = fails(&world, &[("AWS_REGION", None), ("HOME", Some("/nonexistent"))], &["status", "terms"]).await;
+    assert!(error.contains("no AWS region is set; set AWS_REGION"), "{error}");
+
+    let error = fails(&world, &[], &["--table", "nowhere", "status", "terms"]).await;
+    for word in ["the table does not exist", "`issei setup` makes it", "`nowhere`", "us-east-1 (AWS_REGION)", "(AWS_ENDPOINT_URL_DYNAMODB)"]
+    {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    for service in ["consumer", "feedback", "producer"] {
+        let error = fails(&world, &[("ISSEI_CHUNKS_QUEUE", Some("nowhere"))], &[service]).await;
+        assert!(error.contains("queue `nowhere` does not exist; `issei setup` makes the queues"), "{error}");
+        assert!(error.contains("us-east-1 (AWS_REGION)") && error.contains("(AWS_ENDPOINT_URL_SQS)"), "{error}");
+    }
+
+    let error = fails(&world, &[("AWS_ENDPOINT_URL_DYNAMODB", Some(&dead))], &["status", "terms"]).await;
+    assert!(error.contains("no connection could be made: Connection refused") && error.contains(&dead), "{error}");
+    assert!(error.contains("(AWS_ENDPOINT_URL_DYNAMODB)") && !error.contains("issei setup"), "{error}");
+    let error = fails(&world, &[("AWS_ENDPOINT_URL_SQS", Some(&dead))], &["setup"]).await;
+    assert!(error.contains(&queue) && error.contains(&format!("{dead} (AWS_ENDPOINT_URL_SQS)")), "{error}");
+
+    let error = fails(&world, &[], &["--config", "nowhere.toml", "status", "terms"]).await;
+    assert!(error.contains(&world.path("nowhere.toml")) && error.contains("No such file"), "{error}");
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    std::fs::remove_file(world.path("issei.toml")).unwrap();
+    let error = fails(&world, &[], &["send", &command]).await;
+    for word in ["no audience `users`", &world.path("issei.toml"), "--config", "ISSEI_CONFIG"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+}

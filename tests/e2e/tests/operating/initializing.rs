@@ -1,0 +1,117 @@
+//! `issei init`: a first configuration, from each kind of source.
+
+use issei_sim::Account;
+use issei_test_support::{Processes, command_body};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
+
+/// Says so where no such server was named, since a test that does nothing must not look like one that passed.
+fn server(variable: &str) -> Option<String> {
+    let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
+    if url.is_none() {
+        println!("SKIPPED: {variable} names no server; tests/run starts one");
+    }
+    url
+}
+
+fn says(file: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(file.lines().any(|found| found == *line), "{line} is not in\n{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_configuration_is_proposed_tried_and_overwrites_nothing() {
+    let world = Processes::new(30, Account::default()).await;
+    world.users.execute("ALTER TABLE users ADD COLUMN password_hash TEXT DEFAULT 'x'").await;
+    world.users.execute("ALTER TABLE users ADD COLUMN deleted_at TEXT").await;
+    world.users.execute("UPDATE users SET email = 'broken' WHERE id = 7").await;
+    let before = world.read("issei.toml");
+    let (code, _, error) = world.try_run(&["init", world.users.url()]).await;
+    assert!(code == Some(1) && error.contains("issei.toml is there already; --force overwrites it"), "{error}");
+    assert_eq!(world.read("issei.toml"), before);
+
+    let told = world.run(&["init", world.users.url(), "--output", "first.toml"]).await;
+    assert!(told.contains("the primary key") && told.contains("30 rows: 29 can be mailed, 1 can't"), "{told}");
+    let file = world.read("first.toml");
+    says(&file, &["[audiences.users]", "table = \"users\"", "key = \"id\"", "address = \"email\"", "columns = [\"name\"]"]);
+    says(&file, &[&format!("url = \"{}\"", world.users.url()), "# filter = \"deleted_at IS NULL\""]);
+    assert!(!file.contains("password_hash"), "{file}");
+    // It is good for what it is made for, and --force is taken at its word.
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    assert!(world.run(&["--config", "first.toml", "send", "--dry-run", &command]).await.contains("30 rows"));
+    world.run(&["init", world.users.url(), "--force"]).await;
+    assert_eq!(world.read("issei.toml"), file);
+
+    // Several tables: which is for people to say.
+    world.users.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER)").await;
+    let (code, _, error) = world.try_run(&["init", world.users.url(), "--output", "second.toml"]).await;
+    assert!(code == Some(1) && error.contains("orders, users") && error.contains("--users-table"), "{error}");
+    let (code, _, error) = world.try_run(&["init", world.users.url(), "--users-table", "orders", "--output", "second.toml"]).await;
+    assert!(code == Some(1) && error.contains("no column holds addresses") && error.contains("total"), "{error}");
+    assert!(!std::path::Path::new(&world.path("second.toml")).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_configuration_comes_from_a_file_too() {
+    let world = Processes::new(1, Account::default()).await;
+    let csv = world.write("people.csv", "user_id,Mail,first_name\n1,ann@example.com,Ann\n2,,Bob\n3,a..b@docomo.ne.jp,\"C\n\"\n");
+    world.run(&["init", &csv, "--output", "csv.toml", "--name", "people"]).await;
+    says(&world.read("csv.toml"), &["[audiences.people]", "file = \"people.csv\"", "key = \"user_id\"", "address = \"Mail\""]);
+    let lines = world
+        .write("people.jsonl", "{\"id\": \"a\", \"contact\": \"ann@example.com\"}\n{\"id\": \"b\", \"contact\": \"bob@example.com\"}\n");
+    world.run(&["init", &lines, "--output", "jsonl.toml"]).await;
+    says(&world.read("jsonl.toml"), &["file = \"people.jsonl\"", "key = \"id\"", "address = \"contact\"", "columns = []"]);
+    // A key that two rows have is none.
+    let twice = world.write("twice.csv", "id,email\n1,ann@example.com\n1,bob@example.com\n");
+    let (code, _, error) = world.try_run(&["init", &twice, "--output", "twice.toml"]).await;
+    assert!(code == Some(1) && error.contains("id: 1 of 2 rows have no value, or another's"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_never_stands_in_the_file() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    for statement in [
+        "DROP SCHEMA IF EXISTS first_look CASCADE",
+        "CREATE SCHEMA first_look",
+        "CREATE TABLE first_look.\"People\" (tenant int, uuid uuid PRIMARY KEY DEFAULT gen_random_uuid(), \"E-mail\" text NOT NULL UNIQUE,
+             \"name\" text, UNIQUE (tenant, \"name\"))",
+        "INSERT INTO first_look.\"People\" SELECT 1, gen_random_uuid(), 'u' || i || '@example.com', 'N' || i FROM generate_series(1, 5000) i",
+    ] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+    let world = Processes::new(1, Account::default()).await;
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (user, place) = rest.split_once('@').unwrap();
+    let with_password = format!("{scheme}://{user}:hidden-word@{place}");
+    let arguments = ["init", &with_password, "--users-table", "first_look.People", "--output", "given.toml"];
+    let told = world.run(&arguments).await;
+    assert!(told.contains("2000 rows: 2000 can be mailed") && told.contains("DATABASE_URL") && !told.contains("hidden-word"), "{told}");
+    let file = world.read("given.toml");
+    says(&file, &["url_env = \"DATABASE_URL\"", "table = \"first_look.People\"", "key = \"uuid\"", "address = \"E-mail\""]);
+    assert!(!file.contains("hidden-word") && !file.contains("postgres://"), "{file}");
+    // From a variable, it is the variable that is named.
+    let environment = [("USERS_DB", Some(with_password.as_str()))];
+    let arguments = ["init", "--url-env", "USERS_DB", "--users-table", "first_look.People", "--output", "taken.toml"];
+    let (code, output, error) = world.try_run_under(&environment, &arguments).await;
+    assert_eq!(code, Some(0), "{output}{error}");
+    says(&world.read("taken.toml"), &["url_env = \"USERS_DB\""]);
+    assert!(!world.read("taken.toml").contains("hidden-word"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_tells_its_tables_and_keys() {
+    let Some(url) = server("ISSEI_TEST_MYSQL_URL") else { return };
+    let mut connection = MySqlConnection::connect(&url).await.unwrap();
+    for statement in [
+        "DROP TABLE IF EXISTS first_look",
+        "CREATE TABLE first_look (`a` int, `b` int, code varchar(20) NOT NULL UNIQUE, mailaddress varchar(200), nickname text, PRIMARY KEY (a, b))",
+        "INSERT INTO first_look VALUES (1, 1, 'x', 'ann@example.com', 'Ann'), (1, 2, 'y', NULL, 'Bob')",
+    ] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+    let world = Processes::new(1, Account::default()).await;
+    let told = world.run(&["init", &url, "--users-table", "first_look", "--output", "mysql.toml"]).await;
+    assert!(told.contains("code: unique, and never null") && told.contains("2 rows: 1 can be mailed, 1 can't"), "{told}");
+    says(&world.read("mysql.toml"), &["table = \"first_look\"", "key = \"code\"", "address = \"mailaddress\"", "columns = [\"nickname\"]"]);
+}

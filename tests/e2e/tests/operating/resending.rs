@@ -1,0 +1,95 @@
+//! `issei resend`: those whom a broadcast has missed, and nobody else.
+
+use std::collections::BTreeMap;
+
+use issei_sim::{Account, EventRule, Events};
+use issei_test_support::{Processes, command_body, judge, until};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobody_twice() {
+    let world = Processes::brisk(30, Account { keep_mails: true, ..Account::default() }).await;
+    world.users.execute("UPDATE users SET email = 'broken', name = 'Seven, \"the\n7th\"' WHERE id = 7").await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["canary"] = json!(10))).await;
+    world.wait_for("terms", "holding").await;
+
+    // What goes on is nobody's to send again.
+    let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(code == Some(1) && error.contains("holding") && error.contains("may still send to"), "{error}");
+    world.run(&["stop", "terms", "--reason", "a test"]).await;
+    world.users.execute("UPDATE users SET email = 'user000007@example.com' WHERE id = 7").await;
+    // Somebody new is not of this broadcast.
+    world.users.execute("INSERT INTO users VALUES (31, 'new@example.com', 'New')").await;
+    until("what was under way at the stop is over", async || {
+        let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+        assert!(code == Some(0) || error.contains("repeat this in"), "{error}");
+        code == Some(0)
+    })
+    .await;
+    let command: Value = serde_json::from_str(&world.read("rest.json")).unwrap();
+    assert_eq!((&command["broadcast_id"], &command["audience"], &command["max_recipients"]), (&json!("rest"), &json!("rest"), &json!(20)));
+    let rows: Vec<Value> = world.read("rest.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 20);
+    assert!(rows.iter().any(|row| row["key"] == "7" && row["name"] == "Seven, \"the\n7th\""), "{rows:?}");
+
+    // Nothing is overwritten; elsewhere it says the same again, with its proof.
+    let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(code == Some(1) && error.contains("nothing is overwritten"), "{error}");
+    std::fs::create_dir(world.path("again")).unwrap();
+    let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--output", "again", "--json"]).await).unwrap();
+    let proof = json!({
+        "accepted": 10, "rejected": 0, "in_doubt": 0, "missing": 19, "skipped": 1, "corrected": 1, "resent": 20, "overlap": 0,
+    });
+    assert_eq!(told["proof"], proof, "{told}");
+
+    producer.end().await;
+    let configuration = world.read("issei.toml") + "\n" + told["audience"].as_str().unwrap();
+    assert_eq!(world.write("issei.toml", &configuration), "issei.toml");
+    let producer = world.start("producer");
+    world.run(&["send", "rest.json", "--yes"]).await;
+    world.wait_for("rest", "holding").await;
+    world.run(&["approve", "rest", "--reason", "a test"]).await;
+    world.wait_for("rest", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    let mut mails: BTreeMap<String, u64> = BTreeMap::new();
+    for broadcast in ["terms", "rest"] {
+        for address in judge(&world.cloud, broadcast).reached() {
+            *mails.entry(address.to_owned()).or_default() += 1;
+        }
+        assert_eq!(judge(&world.cloud, broadcast).duplicates(), Vec::<&str>::new());
+    }
+    assert_eq!(mails.len(), 30, "{mails:?}");
+    assert!(mails.values().all(|count| *count == 1) && !mails.contains_key("new@example.com"), "{mails:?}");
+
+    // Of the second nobody is missing.
+    let (code, output, _) = world.try_run(&["resend", "rest", "--as", "third"]).await;
+    assert!(code == Some(3) && output.contains("20 accepted") && output.contains("nobody"), "{output}");
+    assert!(!std::path::Path::new(&world.path("third.jsonl")).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_bounced_or_complained_is_called_so() {
+    let rule = |address: &str, event: &str| EventRule { address: address.to_owned(), event: event.to_owned() };
+    let account = Processes::account_with_events();
+    let rules = vec![rule("user000001", "Bounce"), rule("user000002", "Complaint")];
+    let world = Processes::new(5, Account { events: Events { rules, ..account.events }, ..account }).await;
+    let services = ["producer", "consumer", "feedback"].map(|service| world.start(service));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |_| {})).await;
+    world.wait_for("terms", "complete").await;
+    world.carry_all_events().await;
+    world.wait_until("terms", |status| status["bounced"] == 1 && status["complained"] == 1).await;
+    for (key, word) in [("1", "bounced"), ("2", "complained")] {
+        let csv = world.run(&["export", "terms", "--outcome", word]).await;
+        let line = csv.lines().nth(1).unwrap();
+        assert!(line.starts_with(&format!("{key},")) && line.contains(&format!(",{word},")), "{csv}");
+        let why = world.run(&["why", "terms", key]).await;
+        assert!(why.lines().any(|line| line.starts_with("outcome   accepted") && line.contains(word)), "{why}");
+        let why: Value = serde_json::from_str(&world.run(&["why", "terms", key, "--json"]).await).unwrap();
+        assert!(why["listed_as"].as_array().unwrap().contains(&json!(word)), "{why}");
+    }
+    for service in services {
+        service.end().await;
+    }
+}
