@@ -8,6 +8,7 @@ use issei_certificate::NotBefore;
 use issei_schema::{AudienceName, BroadcastId, Mailbox};
 use jiff::Timestamp;
 
+use crate::commands::events::TopicArn;
 use crate::pages::Language;
 
 /// Sends one message to every user, once, and can prove it.
@@ -54,7 +55,7 @@ pub(crate) enum Command {
     /// Makes what is missing of queues, ledger table and configuration set.
     ///
     /// Each queue gets its dead-letter queue. Prints what it made.
-    Setup,
+    Setup(SetupOptions),
     /// Checks what is deployed against what issei needs.
     ///
     /// Each finding has its value, its source, its rule and the command that mends it. Exit code 3 where
@@ -143,6 +144,14 @@ pub(crate) struct DemoOptions {
     /// Without faults: no crash, no redelivery, no lost answer.
     #[arg(long)]
     pub(crate) calm: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetupOptions {
+    /// An SNS topic for SES's events: lets nobody but it write to the feedback queue, and makes SES's event
+    /// destination. What is left to be done in SNS is told.
+    #[arg(long, value_name = "ARN")]
+    pub(crate) events_topic: Option<TopicArn>,
 }
 
 #[derive(Debug, Args)]

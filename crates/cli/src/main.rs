@@ -72,7 +72,7 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
 async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyhow::Result<Ended> {
     match command {
         Command::Demo(_) | Command::Init(_) | Command::Verify(_) => Ok(Ended::Well),
-        Command::Setup => setup::run(settings, as_json).await,
+        Command::Setup(options) => setup::run(settings, &options, as_json).await,
         Command::Send(options) => send::run(settings, &options, as_json).await,
         Command::Producer => serve::producer(settings).await,
         Command::Consumer => serve::consumer(settings).await,

@@ -17,6 +17,8 @@ use crate::store::Mail;
 #[derive(Default)]
 pub(crate) struct Ses {
     configuration_sets: BTreeMap<String, bool>,
+    /// By configuration set and name. Nothing is sent there; the account's own queue has the events.
+    event_destinations: BTreeMap<String, BTreeMap<String, Value>>,
     /// Addresses on the account's suppression list, with the reason.
     pub(crate) suppressed: BTreeMap<String, String>,
     /// Stored templates are known by name alone; they render the data as it comes.
@@ -134,6 +136,9 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
         (&Method::GET, "/v2/email/account") => Some("GetAccount"),
         (&Method::POST, "/v2/email/outbound-bulk-emails") => Some("SendBulkEmail"),
         (&Method::POST, "/v2/email/configuration-sets") => Some("CreateConfigurationSet"),
+        (&Method::POST, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/event-destinations") => {
+            Some("CreateConfigurationSetEventDestination")
+        }
         (&Method::PUT, "/v2/email/suppression/addresses") => Some("PutSuppressedDestination"),
         (&Method::GET, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/event-destinations") => {
             Some("GetConfigurationSetEventDestinations")
@@ -177,7 +182,20 @@ impl State {
                     json!({ "Name": "feedback", "Enabled": true, "MatchingEventTypes": types,
                         "SnsDestination": { "TopicArn": format!("arn:aws:sns:us-east-1:000000000000:{queue}") } })
                 });
-                Ok(json!({ "EventDestinations": destination.into_iter().collect::<Vec<_>>() }))
+                let made = self.ses.event_destinations.get(name).into_iter().flat_map(BTreeMap::values).cloned();
+                Ok(json!({ "EventDestinations": destination.into_iter().chain(made).collect::<Vec<_>>() }))
+            }
+            "CreateConfigurationSetEventDestination" => {
+                let set = path.trim_end_matches("/event-destinations").rsplit('/').next().unwrap_or_default();
+                self.configuration_set(set)?;
+                let name = body["EventDestinationName"].as_str().unwrap_or_default();
+                let mut destination = body["EventDestination"].clone();
+                destination["Name"] = json!(name);
+                let made = self.ses.event_destinations.entry(set.to_owned()).or_default();
+                if made.insert(name.to_owned(), destination).is_some() {
+                    return Err(ApiError::new("AlreadyExistsException", "the event destination exists"));
+                }
+                Ok(json!({}))
             }
             // Every identity is verified.
             "GetEmailIdentity" => Ok(json!({ "IdentityType": "DOMAIN", "VerifiedForSendingStatus": true })),

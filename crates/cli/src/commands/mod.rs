@@ -4,6 +4,7 @@ pub(crate) mod absent;
 pub(crate) mod certify;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod inspect;

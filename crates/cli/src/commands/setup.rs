@@ -8,22 +8,33 @@ use issei_aws::{Queue, chain, is_no_queue};
 use serde::Serialize;
 use serde_json::json;
 
+use super::events;
 use crate::Ended;
+use crate::args::SetupOptions;
 
 /// One thing that `setup` looked at.
 #[derive(Debug, Serialize)]
 pub(crate) struct Made {
-    what: &'static str,
-    name: String,
-    done: &'static str,
+    pub(super) what: &'static str,
+    pub(super) name: String,
+    pub(super) done: &'static str,
 }
 
-pub(crate) async fn run(settings: &Settings, as_json: bool) -> anyhow::Result<Ended> {
-    let made = make(&Parts::connect(settings).await).await?;
+pub(crate) async fn run(settings: &Settings, options: &SetupOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let mut made = make(&parts).await?;
+    let left = match &options.events_topic {
+        Some(topic) => events::make(&parts, topic, &mut made).await?,
+        None => Vec::new(),
+    };
     if as_json {
-        say(&json!({ "setup": made }).to_string());
-    } else {
-        made.iter().for_each(|made| say(&format!("{:<20} {:<28} {}", made.what, made.name, made.done)));
+        say(&json!({ "setup": made, "left": left }).to_string());
+        return Ok(Ended::Well);
+    }
+    made.iter().for_each(|made| say(&format!("{:<20} {:<28} {}", made.what, made.name, made.done)));
+    if !left.is_empty() {
+        say("\nThe topic's own policy and its subscription are SNS's, which issei does not look at. Where they are missing:");
+        left.iter().for_each(|command| say(&format!("  {command}")));
     }
     Ok(Ended::Well)
 }
@@ -52,12 +63,7 @@ async fn make_queue(parts: &Parts, name: &str, made: &mut Vec<Made>) -> anyhow::
     let dead = [(QueueAttributeName::MessageRetentionPeriod, settings.dead_letter_retention_s.to_string())];
     let (dead_letter_url, done) = ensure(parts, &dead_letter_name, &dead).await?;
     made.push(Made { what: "dead-letter queue", name: dead_letter_name, done });
-    let request = parts.clients.sqs.get_queue_attributes().queue_url(&dead_letter_url).attribute_names(QueueAttributeName::QueueArn);
-    let answer = request.send().await.map_err(|error| anyhow::anyhow!("GetQueueAttributes: {}", chain(&error)))?;
-    let arn = answer
-        .attributes
-        .and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn))
-        .context("SQS gave no ARN for a queue")?;
+    let arn = arn_of(parts, &dead_letter_url).await?;
     let live = [
         (QueueAttributeName::VisibilityTimeout, settings.visibility_timeout_s.to_string()),
         (QueueAttributeName::MessageRetentionPeriod, settings.retention_s.to_string()),
@@ -69,6 +75,19 @@ async fn make_queue(parts: &Parts, name: &str, made: &mut Vec<Made>) -> anyhow::
     let (_, done) = ensure(parts, name, &live).await?;
     made.push(Made { what: "queue", name: name.to_owned(), done });
     Ok(())
+}
+
+pub(super) async fn url_of(parts: &Parts, name: &str) -> anyhow::Result<String> {
+    let found = parts.clients.sqs.get_queue_url().queue_name(name).send().await;
+    let found = found.map_err(|error| anyhow::anyhow!("SQS GetQueueUrl of `{name}`: {}", chain(&error)))?;
+    found.queue_url.context("SQS gave no URL for a queue")
+}
+
+pub(super) async fn arn_of(parts: &Parts, url: &str) -> anyhow::Result<String> {
+    let request = parts.clients.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn);
+    let answer = request.send().await.map_err(|error| anyhow::anyhow!("SQS GetQueueAttributes: {}", chain(&error)))?;
+    let arn = answer.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn));
+    arn.context("SQS gave no ARN for a queue")
 }
 
 /// Finds or makes a queue and sets its attributes. Encryption with SQS's own keys is on for all.

@@ -79,3 +79,45 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
     console.end().await;
     producer.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn setup_makes_the_way_of_the_events_as_far_as_it_can_and_twice_changes_nothing() {
+    let world = Processes::new(1, Account::default()).await;
+    let topic = "arn:aws:sns:us-east-1:000000000000:issei-events";
+    let setup = async |topic: &str| world.try_run(&["setup", "--events-topic", topic, "--json"]).await;
+    let (code, output, error) = setup(topic).await;
+    assert_eq!(code, Some(0), "{error}");
+    let told: Value = serde_json::from_str(&output).unwrap();
+    let done = |told: &Value, what: &str| {
+        let of_kind = told["setup"].as_array().unwrap().iter().filter(|made| made["what"] == what);
+        of_kind.map(|made| made["done"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((done(&told, "queue policy"), done(&told, "event destination")), (vec!["made".to_owned(); 2], vec!["made".to_owned()]));
+    let left = told["left"].to_string();
+    assert!(left.contains("aws sns subscribe") && left.contains("set-topic-attributes") && left.contains(topic), "{left}");
+    let policy = async |suffix: &str| {
+        let (sqs, url) = world.queue_url("ISSEI_FEEDBACK_QUEUE", suffix).await;
+        let asked = sqs.get_queue_attributes().queue_url(url).attribute_names("Policy".into()).send().await.unwrap();
+        serde_json::from_str::<Value>(asked.attributes.unwrap().values().next().unwrap()).unwrap()
+    };
+    let live = policy("").await;
+    assert_eq!(live["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"], topic);
+    assert_eq!((&live["Statement"][1]["Effect"], &live["Statement"][1]["Principal"]), (&json!("Deny"), &json!("*")));
+    // What is no event is buried by the feedback consumer itself.
+    assert_eq!(policy("-dead").await["Statement"].as_array().unwrap().len(), 1);
+
+    let again: Value = serde_json::from_str(&setup(topic).await.1).unwrap();
+    assert_eq!(
+        (done(&again, "queue policy"), done(&again, "event destination")),
+        (vec!["was there".to_owned(); 2], vec!["was there".to_owned()])
+    );
+    assert_eq!(policy("").await, live);
+    // Somebody else's policy is not ours to replace.
+    let (sqs, url) = world.queue_url("ISSEI_FEEDBACK_QUEUE", "").await;
+    let other = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Theirs","Effect":"Allow","Principal":"*","Action":"sqs:SendMessage","Resource":"*"}]}"#;
+    sqs.set_queue_attributes().queue_url(url).attributes("Policy".into(), other).send().await.unwrap();
+    let (code, _, error) = setup(topic).await;
+    assert!(code == Some(1) && error.contains("a policy of its own, which is left alone"), "{error}");
+    assert_eq!(policy("").await["Statement"][0]["Sid"], "Theirs");
+    assert_eq!(world.try_run(&["setup", "--events-topic", "issei-events"]).await.0, Some(2));
+}

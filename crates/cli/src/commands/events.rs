@@ -1,0 +1,168 @@
+//! `issei setup --events-topic`: the way of SES's events, as far as SES and SQS have a part in it. The topic and
+//! its subscription are SNS's, which issei does not speak to; what is to be done there is told.
+//!
+//! Nobody but the topic may write events then: they are believed as they come.
+
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use aws_sdk_sesv2::operation::create_configuration_set_event_destination::CreateConfigurationSetEventDestinationError;
+use aws_sdk_sesv2::types::{EventDestination, EventDestinationDefinition, EventType, SnsDestination};
+use aws_sdk_sqs::types::QueueAttributeName;
+use issei_assembly::Parts;
+use issei_aws::{Queue, chain};
+use serde_json::{Value, json};
+
+use super::setup::{Made, arn_of, url_of};
+
+/// The event destination that is made.
+const DESTINATION: &str = "issei-feedback";
+/// The kinds of events that the feedback consumer reads.
+const EVENTS: [EventType; 7] = [
+    EventType::Send,
+    EventType::Delivery,
+    EventType::Bounce,
+    EventType::Complaint,
+    EventType::Reject,
+    EventType::RenderingFailure,
+    EventType::DeliveryDelay,
+];
+/// What tells our policy from another's.
+const OURS: &str = "OnlyTheTopic";
+
+/// The ARN of an SNS topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicArn(String);
+
+impl FromStr for TopicArn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        match parts.as_slice() {
+            ["arn", _, "sns", region, account, name] if !region.is_empty() && !account.is_empty() && !name.is_empty() => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err("it is no ARN of an SNS topic (arn:aws:sns:REGION:ACCOUNT:NAME)".to_owned()),
+        }
+    }
+}
+
+/// Makes what is missing, and gives what is left to be done.
+pub(crate) async fn make(parts: &Parts, topic: &TopicArn, made: &mut Vec<Made>) -> anyhow::Result<Vec<String>> {
+    let name = &parts.settings.feedback_queue;
+    let dead = Queue::dead_letter_name(name);
+    let (url, dead_url) = (url_of(parts, name).await?, url_of(parts, &dead).await?);
+    let (arn, dead_arn) = (arn_of(parts, &url).await?, arn_of(parts, &dead_url).await?);
+    for (name, url, arn, is_dead) in [(name, &url, &arn, false), (&dead, &dead_url, &dead_arn, true)] {
+        let done = set_policy(parts, name, url, &policy(topic, arn, &parts.settings.configuration_set, is_dead)).await?;
+        made.push(Made { what: "queue policy", name: name.clone(), done });
+    }
+    let left = [
+        format!(
+            "aws sns set-topic-attributes --topic-arn {} --attribute-name Policy --attribute-value '{}'",
+            topic.0,
+            topic_policy(topic, &parts.settings.configuration_set)
+        ),
+        format!(
+            "aws sns subscribe --topic-arn {} --protocol sqs --notification-endpoint {arn} --attributes RawMessageDelivery=true",
+            topic.0
+        ),
+    ];
+    let done =
+        make_destination(parts, topic).await.with_context(|| format!("let SES publish to the topic first: {}", left.join("; then ")))?;
+    made.push(Made { what: "event destination", name: DESTINATION.to_owned(), done });
+    Ok(left.to_vec())
+}
+
+/// The dead-letter queue may also be written by the feedback consumer, which buries what is no event; the
+/// queue itself by the role that moves them back (infra/state.yaml).
+fn policy(topic: &TopicArn, queue: &str, prefix: &str, is_dead: bool) -> Value {
+    let allow = json!({
+        "Sid": OURS, "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage",
+        "Resource": queue, "Condition": { "ArnEquals": { "aws:SourceArn": topic.0 } },
+    });
+    // A negated condition holds where its key is missing, too (IAM user guide, "Condition operators").
+    let deny = json!({
+        "Sid": "AndNobodyElse", "Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue,
+        "Condition": {
+            "ArnNotEquals": { "aws:SourceArn": topic.0 },
+            "StringNotEquals": { "aws:PrincipalTag/issei-part": format!("{prefix}-event-redriver") },
+        },
+    });
+    let statements = if is_dead { vec![allow] } else { vec![allow, deny] };
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// Lets SES publish for this configuration set.
+fn topic_policy(topic: &TopicArn, set: &str) -> Value {
+    let mut parts = topic.0.split(':').skip(1);
+    let (partition, _, region, account) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let [partition, region, account] = [partition, region, account].map(Option::unwrap_or_default);
+    json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "Service": "ses.amazonaws.com" }, "Action": "sns:Publish", "Resource": topic.0,
+        "Condition": {
+            "StringEquals": { "AWS:SourceAccount": account },
+            "ArnEquals": { "AWS:SourceArn": format!("arn:{partition}:ses:{region}:{account}:configuration-set/{set}") },
+        },
+    }] })
+}
+
+/// Another's policy is left alone: what it allows or forbids is not ours to know.
+async fn set_policy(parts: &Parts, name: &str, url: &str, policy: &Value) -> anyhow::Result<&'static str> {
+    let sqs = &parts.clients.sqs;
+    let asked = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::Policy).send().await;
+    let answer = asked.map_err(|error| anyhow::anyhow!("SQS GetQueueAttributes of `{name}`: {}", chain(&error)))?;
+    let there = answer.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::Policy)).filter(|text| !text.is_empty());
+    let done = match there.map(|text| serde_json::from_str::<Value>(&text).unwrap_or_default()) {
+        Some(there) if there == *policy => return Ok("was there"),
+        Some(there) if there["Statement"][0]["Sid"] != OURS => {
+            bail!("the queue `{name}` has a policy of its own, which is left alone; add to it by hand: {policy}")
+        }
+        Some(_) => "was there; changed to this topic",
+        None => "made",
+    };
+    let request = sqs.set_queue_attributes().queue_url(url).attributes(QueueAttributeName::Policy, policy.to_string());
+    request.send().await.map_err(|error| anyhow::anyhow!("SQS SetQueueAttributes of `{name}`: {}", chain(&error)))?;
+    Ok(done)
+}
+
+async fn make_destination(parts: &Parts, topic: &TopicArn) -> anyhow::Result<&'static str> {
+    let (ses, set) = (&parts.clients.ses, &parts.settings.configuration_set);
+    let asked = ses.get_configuration_set_event_destinations().configuration_set_name(set).send().await;
+    let answer = asked.map_err(|error| anyhow::anyhow!("SES GetConfigurationSetEventDestinations of `{set}`: {}", chain(&error)))?;
+    let is_good = |destination: &EventDestination| {
+        let has = |kind: &EventType| destination.matching_event_types.contains(kind);
+        let goes_there = destination.sns_destination.as_ref().is_some_and(|sns| sns.topic_arn == topic.0);
+        destination.enabled && goes_there && EVENTS.iter().all(has)
+    };
+    if answer.event_destinations.unwrap_or_default().iter().any(is_good) {
+        return Ok("was there");
+    }
+    let sns = SnsDestination::builder().topic_arn(&topic.0).build()?;
+    let definition =
+        EventDestinationDefinition::builder().enabled(true).set_matching_event_types(Some(EVENTS.to_vec())).sns_destination(sns);
+    let request = ses.create_configuration_set_event_destination().configuration_set_name(set).event_destination_name(DESTINATION);
+    match request.event_destination(definition.build()).send().await {
+        Ok(_) => Ok("made"),
+        Err(error) if error.as_service_error().is_some_and(CreateConfigurationSetEventDestinationError::is_already_exists_exception) => {
+            bail!(
+                "the configuration set `{set}` has an event destination `{DESTINATION}` that is off, goes elsewhere or lacks events; mend or delete it"
+            )
+        }
+        Err(error) => bail!("SES CreateConfigurationSetEventDestination of `{set}`: {}", chain(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_known_by_its_arn() {
+        assert!("arn:aws:sns:ap-northeast-1:123456789012:issei-events".parse::<TopicArn>().is_ok());
+        for bad in ["issei-events", "arn:aws:sqs:us-east-1:1:q", "arn:aws:sns:us-east-1:1:", "arn:aws:sns:us-east-1:1:t:sub"] {
+            assert!(bad.parse::<TopicArn>().is_err(), "{bad}");
+        }
+    }
+}
