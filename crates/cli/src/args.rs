@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use issei_assembly::{Layer, LogFormat};
 use issei_certificate::NotBefore;
-use issei_schema::{AudienceName, BroadcastId, Mailbox};
+use issei_schema::{AudienceName, BroadcastId, Mailbox, Reason};
 use jiff::Timestamp;
 
 use crate::commands::events::TopicArn;
@@ -225,6 +225,10 @@ pub(crate) struct SendOptions {
     /// Send it without asking. Without a terminal and without this, it only shows.
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Why the same content, or the same subject, goes to this audience once more. Without it, what another
+    /// broadcast has said to the audience within 30 days is refused.
+    #[arg(long, value_name = "REASON")]
+    pub(crate) again: Option<Reason>,
 }
 
 #[derive(Debug, Args)]

@@ -165,7 +165,8 @@ impl Broadcast {
     /// A broadcast as its command makes it, with nothing frozen.
     pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, key: MessageKey, now: Timestamp, token: String) -> Self {
         let step = BroadcastState::Enumerating.to_string();
-        let entry = AuditEntry::new(now, &command.requested_by, step, "command received");
+        let reason = command.again.as_ref().map_or_else(|| "command received".to_owned(), |why| format!("command received, again: {why}"));
+        let entry = AuditEntry::new(now, &command.requested_by, step, &reason);
         let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
         Self {
             broadcast_id: command.broadcast_id.clone(),

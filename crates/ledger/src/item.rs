@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use issei_schema::BroadcastId;
+use issei_schema::{AudienceName, BroadcastId};
 use serde::de::DeserializeOwned;
 
 use crate::{Ledger, LedgerError};
@@ -66,6 +66,11 @@ impl Key {
     /// For as long as the broadcast item: for ever.
     pub(crate) fn known(id: &BroadcastId) -> Self {
         Self { pk: KNOWN.to_owned(), sk: id.to_string() }
+    }
+
+    /// What is said to an audience. No audience has a `#` in its name.
+    pub(crate) fn said(audience: &AudienceName, what: &str) -> Self {
+        Self { pk: format!("said#{audience}"), sk: what.to_owned() }
     }
 
     /// For as long as pages: by then nothing more is told.

@@ -12,6 +12,7 @@
 //! | feedback | `b#ID#SHARD` | `feedback#SEQ` | [`feedback`] |
 //! | open broadcasts | `open` | `ID` | [`broadcast`] |
 //! | all broadcasts | `known` | `ID` | [`broadcast`] |
+//! | what was said to an audience | `said#AUDIENCE` | `subject#HASH`, `template#NAME` | [`said`] |
 //! | suppressed addresses | `suppressed#XX` | digest | [`suppression`] |
 //! | over, and told more about | `told` | `ID` | [`told`] |
 //! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
@@ -50,6 +51,7 @@ mod refused;
 mod register;
 mod rehearsal;
 mod reopen;
+mod said;
 mod seal;
 mod state;
 mod step;
@@ -81,6 +83,7 @@ pub use reading::{HeldUp, LastKey, Reading};
 pub use refused::Refused;
 pub use register::Registered;
 pub use rehearsal::Rehearsal;
+pub use said::Repeated;
 pub use seal::{Seal, Written};
 pub use state::BroadcastState;
 pub use suppression::Suppression;

@@ -270,6 +270,12 @@ impl Ledger {
         Ok(self.lineage().await?.map(|lineage| lineage.ledger_epoch))
     }
 
+    /// When the last ledger that was restored was taken into use; nothing where none was.
+    pub(crate) async fn restored_at(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let Some(item) = self.lineage().await?.filter(|item| item.ledger_epoch > 1) else { return Ok(None) };
+        Timestamp::from_millisecond(item.opened_at).map(Some).map_err(|error| LedgerError::corrupt("lineage", error))
+    }
+
     /// Says how it shows that the ledger was restored; nothing where it was not.
     pub async fn restored(&self, mirror: &Queue) -> Result<Option<String>, LedgerError> {
         match self.check_whole(mirror).await {

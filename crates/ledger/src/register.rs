@@ -1,5 +1,5 @@
 //! Registering a command: the first of an id makes the broadcast, the same again finds it, and
-//! another with that id is refused.
+//! another with that id is refused. So is one that says under another id what was said already.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
@@ -8,7 +8,7 @@ use issei_schema::{BroadcastCommand, BroadcastId, MessageKey};
 
 use crate::item::{Item, Key, b, s};
 use crate::page::{packed, unpacked};
-use crate::{Broadcast, Ledger, LedgerError};
+use crate::{Broadcast, Ledger, LedgerError, Repeated};
 
 /// What the ledger made of a command.
 #[derive(Debug)]
@@ -19,20 +19,79 @@ pub enum Registered {
     Same(Broadcast),
     /// The id belongs to another command.
     Other(Broadcast),
+    /// Another id says the same to the same audience. Nothing was written.
+    Repeated(Repeated),
 }
 
 impl Ledger {
     /// Registers a command, whose broadcast will be cut into chunks of `chunk_size`, with a key of its own:
     /// a message of an earlier registration of this id, which a restore made the ledger forget, proves nothing.
-    pub async fn register(&self, command: &BroadcastCommand, chunk_size: u32, dice: &Dice) -> Result<Registered, LedgerError> {
+    ///
+    /// What another broadcast says to the audience is not said again, unless the command says why, or `may_repeat`.
+    pub async fn register(
+        &self,
+        command: &BroadcastCommand,
+        chunk_size: u32,
+        may_repeat: bool,
+        dice: &Dice,
+    ) -> Result<Registered, LedgerError> {
         let id = &command.broadcast_id;
-        if let Some(found) = self.find_broadcast(id).await? {
-            return Ok(compared(found, command));
-        }
         let secret = dice.secret().map_err(|error| LedgerError::Unavailable { operation: "getrandom", reason: error.to_string() })?;
-        let key = MessageKey::new(secret);
-        let broadcast = Broadcast::of(command, chunk_size, key, self.clock.wall(), self.dice.token());
-        let mut item: Item = serde_dynamo::to_item(&broadcast).map_err(|error| LedgerError::corrupt("broadcast", error))?;
+        let (key, token) = (MessageKey::new(secret), dice.token());
+        // What was said when a transaction was refused, and how.
+        let mut refused: Option<(Option<String>, LedgerError)> = None;
+        loop {
+            // Somebody registered this id in between, or it was us and the answer was lost.
+            if let Some(found) = self.find_broadcast(id).await? {
+                return Ok(compared(found, command));
+            }
+            let said = if may_repeat { None } else { Some(self.said(command).await?) };
+            let written_by = said.as_ref().and_then(|said| said.written_by().map(str::to_owned));
+            if let Some((before, error)) = refused.take() {
+                if let Some(closing) = self.closing().await? {
+                    return Err(LedgerError::Closed(closing));
+                }
+                if before == written_by {
+                    return Err(error);
+                }
+            }
+            let said = match said {
+                Some(said) => Some(self.counting(said, command).await?),
+                None => None,
+            };
+            if let Some(said) = said.as_ref().filter(|_| command.again.is_none())
+                && let Some(repeated) = self.last_of(said, command).await?
+            {
+                return Ok(Registered::Repeated(repeated));
+            }
+            let broadcast = Broadcast::of(command, chunk_size, key, self.clock.wall(), token.clone());
+            let mut writes = self.registration(&broadcast, command, key)?;
+            if let Some(said) = said {
+                writes.push(self.saying(said, command, broadcast.created_at, &token)?);
+            }
+            match self.db.transact_write_items().set_transact_items(Some(writes)).send().await {
+                Ok(_) => return Ok(Registered::New(broadcast)),
+                Err(error) => {
+                    let is_cancelled = matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_)));
+                    let error = LedgerError::call("TransactWriteItems")(error);
+                    if !is_cancelled {
+                        return Err(error);
+                    }
+                    refused = Some((written_by, error));
+                }
+            }
+        }
+    }
+
+    /// What is written for a new broadcast, none of which may be there.
+    fn registration(
+        &self,
+        broadcast: &Broadcast,
+        command: &BroadcastCommand,
+        key: MessageKey,
+    ) -> Result<Vec<TransactWriteItem>, LedgerError> {
+        let id = &command.broadcast_id;
+        let mut item: Item = serde_dynamo::to_item(broadcast).map_err(|error| LedgerError::corrupt("broadcast", error))?;
         item.extend(Key::broadcast(id).into_item());
         item.insert("message_key".to_owned(), b(key.as_bytes()));
         let mut stored = Key::command(id).into_item();
@@ -45,20 +104,7 @@ impl Ledger {
         });
         let mut writes = writes.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| LedgerError::corrupt("broadcast", error))?;
         writes.push(self.unless_closed()?);
-        match self.db.transact_write_items().set_transact_items(Some(writes)).send().await {
-            Ok(_) => Ok(Registered::New(broadcast)),
-            Err(error) if matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_))) => {
-                // Somebody registered this id in between, or it was us and the answer was lost.
-                match self.find_broadcast(id).await? {
-                    Some(found) => Ok(compared(found, command)),
-                    None => match self.closing().await? {
-                        Some(closing) => Err(LedgerError::Closed(closing)),
-                        None => Err(LedgerError::call("TransactWriteItems")(error)),
-                    },
-                }
-            }
-            Err(error) => Err(LedgerError::call("TransactWriteItems")(error)),
-        }
+        Ok(writes)
     }
 
     /// The command that a broadcast was made from.

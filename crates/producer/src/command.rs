@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use issei_ledger::Repeated;
 use issei_schema::{BroadcastCommand, Content, ParseError, limits};
 use jiff::{SignedDuration, Timestamp};
 
@@ -39,6 +40,8 @@ pub enum Refusal {
         "field `broadcast_id`: `{id}` belongs to another command (hash {first}, this one {second}); the first goes on untouched; choose a new id for new content"
     )]
     OtherContent { id: String, first: String, second: String },
+    #[error("{0}")]
+    Repeated(Repeated),
 }
 
 /// Checks a command against the clock and the configured audiences.

@@ -19,7 +19,7 @@ use crate::audience::AudienceConfig;
 use crate::close::Closer;
 use crate::command::{Refusal, check_command};
 use crate::judging::JudgingError;
-use crate::source::Source;
+use crate::source::{Source, size_of};
 
 /// Long polls of the commands queue: half of what SQS allows, so that the producer looks after
 /// running broadcasts in between.
@@ -300,7 +300,9 @@ impl Producer {
         if let Err(refusal) = check_command(command, &self.options.audiences, self.clock.wall()) {
             return Ok(Done::Bury(refusal));
         }
-        let registered = match self.ledger.register(command, self.chunk_size().await, &self.dice).await {
+        // A rehearsal reaches nobody, and says the same each time.
+        let may_repeat = size_of(command.audience.as_str()).is_some();
+        let registered = match self.ledger.register(command, self.chunk_size().await, may_repeat, &self.dice).await {
             Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
             other => other?,
         };
@@ -320,6 +322,7 @@ impl Producer {
                     second: command.hash().to_string(),
                 }));
             }
+            Registered::Repeated(repeated) => return Ok(Done::Bury(Refusal::Repeated(repeated))),
         };
         let before = far(&broadcast);
         let broadcast = self.freeze(command, broadcast, stop).await?;

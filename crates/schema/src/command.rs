@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::COMMAND_BYTES_MAX;
 use crate::version::parse_up_to;
-use crate::{Actor, AudienceName, BroadcastId, Content, Mailbox, ParseError, V1};
+use crate::{Actor, AudienceName, BroadcastId, Content, Mailbox, ParseError, Reason, V1};
 
 /// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +38,10 @@ pub struct BroadcastCommand {
     pub canary_approval: CanaryApproval,
     #[serde(default)]
     pub in_doubt: InDoubtPolicy,
+    /// Why the same content, or the same subject, goes to this audience once more. Without it, what another
+    /// broadcast has said to the audience within 30 days is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Reason>,
     pub requested_by: Actor,
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{ID_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::{ID_BYTES_MAX, KEY_BYTES_MAX, REASON_BYTES_MAX};
 use crate::text::check_line;
 
 /// Letters, digits, `-` and `_`: what an SES tag value, a ledger key and a file name all take.
@@ -33,6 +33,13 @@ fn check_key(value: &str) -> Result<(), String> {
 fn check_actor(value: &str) -> Result<(), String> {
     if value.trim().is_empty() || value.len() > KEY_BYTES_MAX {
         return Err(format!("has {} bytes; name who asks in 1 to {KEY_BYTES_MAX}", value.len()));
+    }
+    check_line(value)
+}
+
+fn check_reason(value: &str) -> Result<(), String> {
+    if value.trim().is_empty() || value.len() > REASON_BYTES_MAX {
+        return Err(format!("has {} bytes; give a reason of 1 to {REASON_BYTES_MAX}", value.len()));
     }
     check_line(value)
 }
@@ -117,6 +124,11 @@ checked_string!(
     /// Who asked for something: a person or a program. Written into the audit trail.
     Actor, check_actor,
     { "type": "string", "minLength": 1, "maxLength": 256, "description": "Who asks for the broadcast." }
+);
+checked_string!(
+    /// Why somebody wants what would else be refused. Written into the audit trail.
+    Reason, check_reason,
+    { "type": "string", "minLength": 1, "maxLength": 512, "description": "Why, for the audit trail." }
 );
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub use chunk::{ChunkMessage, ChunkVersion, Recipient, RecipientError};
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
 pub use content::Content;
 pub use error::ParseError;
-pub use id::{Actor, AudienceName, BroadcastId, RecipientKey, TemplateName};
+pub use id::{Actor, AudienceName, BroadcastId, Reason, RecipientKey, TemplateName};
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
 pub use template::{Placeholder, Template, TemplateError};

@@ -26,6 +26,9 @@ pub const ID_BYTES_MAX: usize = 64;
 /// A recipient's key (the value of the audience's key column).
 pub const KEY_BYTES_MAX: usize = 256;
 
+/// A reason in a command. The audit trail keeps 1,000 bytes of what it is told.
+pub const REASON_BYTES_MAX: usize = 512;
+
 /// An address: RFC 5321 section 4.5.3.1.3 allows a path of 256 octets with its angle brackets.
 pub const ADDRESS_BYTES_MAX: usize = 254;
 

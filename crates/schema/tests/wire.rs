@@ -159,6 +159,20 @@ fn the_hash_of_a_command_does_not_hang_on_how_its_json_is_laid_out() {
     assert_eq!(hash, read("broadcast-command.v1.example.sha256").trim(), "{expected}");
 }
 
+/// A command that does not say why keeps the hash that it had before it could.
+#[test]
+fn why_a_command_says_the_same_again_is_a_part_of_it_where_it_is_given() {
+    let hash = |change: fn(&mut serde_json::Value)| BroadcastCommand::parse(&command_with(change)).unwrap().hash();
+    let plain = hash(|_| {});
+    assert_eq!(hash(|command| command["again"] = serde_json::Value::Null), plain);
+    let one = hash(|command| command["again"] = "the link was broken".into());
+    assert!(one != plain && one != hash(|command| command["again"] = "they asked for it".into()));
+    for bad in [String::new(), " ".to_owned(), "two\nlines".to_owned(), "x".repeat(513)] {
+        let body = command_with(|command| command["again"] = bad.into());
+        assert!(BroadcastCommand::parse(&body).unwrap_err().to_string().starts_with("field `again`"));
+    }
+}
+
 #[test]
 fn a_message_of_another_version_is_refused_for_its_version_alone() {
     let error = BroadcastCommand::parse("{\"version\": 2, \"anything\": \"new\"}").unwrap_err();

@@ -84,6 +84,24 @@ async fn send_says_what_will_happen_and_a_dry_run_stops_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_send_of_the_same_words_under_another_id_asks_for_a_reason() {
+    let world = world(20).await;
+    let same = |id: &str| command_body(id, |body| body["content"]["inline"]["subject"] = json!("The terms"));
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.run(&["send", "--yes", &world.write("one.json", &same("one"))]).await;
+    world.wait_for("one", "complete").await;
+    let other = world.write("other.json", &same("other"));
+    let (code, _, error) = world.try_run(&["send", "--yes", &other]).await;
+    assert!(code == Some(3) && error.contains("`one`") && error.contains("20 of 20") && error.contains("--again"), "{error}");
+    world.run(&["send", "--yes", &other, "--again", "the link was broken"]).await;
+    world.wait_for("other", "complete").await;
+    consumer.end().await;
+    producer.end().await;
+    assert_eq!(["one", "other"].map(|id| judge(&world.cloud, id).total()), [20, 20]);
+    assert!(world.run(&["audit", "other"]).await.contains("the link was broken"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_toml_command_goes_all_the_way_and_setup_may_be_repeated() {
     let world = world(25).await;
     let again = world.run(&["setup"]).await;

@@ -46,17 +46,24 @@ impl World {
                 self.cloud.show_all_messages();
                 Ok(())
             }
-            Deed::CommandAgain => self.send_command("Terms").await,
+            Deed::CommandAgain => {
+                let watched = self.next();
+                self.send_command_of(watched, false).await
+            }
             Deed::OtherCommand => {
                 let watched = self.next();
                 if let Some(watched) = self.watched.get_mut(watched) {
                     watched.other_sent = true;
                 }
-                self.send_command_of(watched, "Other terms").await
+                self.send_command_of(watched, true).await
             }
             Deed::Another => {
                 let id = format!("terms-{}", self.watched.len());
                 self.ask_for(&id).await
+            }
+            Deed::UnderAnotherId { again } => {
+                let (first, id) = (self.next(), format!("terms-{}", self.watched.len()));
+                self.ask_under_another_id(first, &id, again).await
             }
             Deed::Forged { chunk, recipient } => self.forge(chunk, recipient).await,
             Deed::BackUp => self.back_up(),
@@ -137,13 +144,9 @@ impl World {
         Ok(())
     }
 
-    async fn send_command(&mut self, subject: &str) -> anyhow::Result<()> {
-        let watched = self.next();
-        self.send_command_of(watched, subject).await
-    }
-
-    pub(crate) async fn send_command_of(&self, watched: usize, subject: &str) -> anyhow::Result<()> {
-        let command = self.watched.get(watched).context("it is watched")?.command(subject)?;
+    /// The command of a broadcast once more, or another under its id.
+    pub(crate) async fn send_command_of(&self, watched: usize, other: bool) -> anyhow::Result<()> {
+        let command = self.watched.get(watched).context("it is watched")?.command(other)?;
         self.queue("commands")?.send(&command.to_body(), Duration::ZERO).await?;
         Ok(())
     }

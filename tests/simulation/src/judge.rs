@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
-use issei_schema::{BroadcastId, InDoubtPolicy};
+use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Outcome};
+use issei_schema::{BroadcastCommand, BroadcastId, InDoubtPolicy};
 use issei_sim::Cloud;
 use jiff::Timestamp;
 
@@ -197,6 +197,25 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
 async fn claims_of(ledger: &Ledger, id: &BroadcastId, chunk: u32) -> u64 {
     let found = ledger.chunks(&[(id.clone(), chunk)]).await.unwrap_or_default();
     found.values().map(|chunk| u64::from(chunk.attempts())).sum()
+}
+
+/// I1 across ids: of broadcasts that say the same, and don't say why, one alone has mailed anybody.
+pub(crate) fn said_once(said: &[(Result<BroadcastCommand, LedgerError>, u64)]) -> Result<(), Broken> {
+    let mut mailed: BTreeMap<String, BroadcastId> = BTreeMap::new();
+    for (command, accepted) in said {
+        let command = match command {
+            Ok(command) => command,
+            Err(error) => return broken("I3", format!("a command can't be read: {error}")),
+        };
+        if *accepted == 0 || command.again.is_some() {
+            continue;
+        }
+        let content = serde_json::to_string(&command.content).unwrap_or_default();
+        if let Some(first) = mailed.insert(content, command.broadcast_id.clone()) {
+            return broken("I1", format!("`{first}` and `{}` have mailed the same to the same audience", command.broadcast_id));
+        }
+    }
+    Ok(())
 }
 
 /// I1 by the provider's record alone, of a broadcast that the ledger has forgotten.

@@ -36,6 +36,10 @@ pub(crate) enum Deed {
     UserMoves(i64),
     /// Another broadcast is asked for, to the same users.
     Another,
+    /// The app asks for the same under a fresh id, and may say why.
+    UnderAnotherId {
+        again: bool,
+    },
     /// An event that no message caused.
     Forged {
         chunk: u32,
@@ -302,9 +306,14 @@ impl Plan {
         if dice.chance(0.08) {
             deeds.extend(time_goes_wrong(&dice, producers + consumers, astray_s, within));
         }
-        deeds.sort_by_key(|(at, _)| *at);
         // Drawn apart, so that the other draws of a seed stay what they were.
-        let unmailable = if Dice::seeded(!seed).chance(0.1) { 20 } else { 0 };
+        let apart = Dice::seeded(!seed);
+        let unmailable = if apart.chance(0.1) { 20 } else { 0 };
+        if apart.chance(0.08) {
+            let again = |dice: &Dice| Deed::UnderAnotherId { again: dice.chance(0.2) };
+            deeds.extend((0..=apart.below(2)).map(|_| (within(&apart), again(&apart))));
+        }
+        deeds.sort_by_key(|(at, _)| *at);
         let canary = dice.chance(0.2).then(|| 1 + dice.below(users.unsigned_abs()));
         let unreliable = policy == InDoubtPolicy::EvidenceRetry && dice.chance(0.2);
         Self {

@@ -14,6 +14,13 @@ use crate::plan::Plan;
 /// A broadcast that was asked for, and what was seen of it.
 pub(crate) struct Watched {
     pub(crate) id: BroadcastId,
+    pub(crate) subject: String,
+    /// It says why it says the same once more.
+    pub(crate) again: bool,
+    /// Another id asks for the same, so that either may be refused.
+    pub(crate) has_rival: bool,
+    /// It was not registered, and would be refused.
+    is_refused: bool,
     policy: InDoubtPolicy,
     canary: Option<u64>,
     max_recipients: u64,
@@ -36,6 +43,10 @@ impl Watched {
     pub(crate) fn new(id: &str, plan: &Plan) -> anyhow::Result<Self> {
         Ok(Self {
             id: id.parse().map_err(anyhow::Error::msg)?,
+            subject: format!("Terms of {id}"),
+            again: false,
+            has_rival: false,
+            is_refused: false,
             policy: plan.policy,
             canary: plan.canary,
             max_recipients: plan.max_recipients,
@@ -50,7 +61,9 @@ impl Watched {
         })
     }
 
-    pub(crate) fn command(&self, subject: &str) -> anyhow::Result<BroadcastCommand> {
+    /// Its command, or another under its id.
+    pub(crate) fn command(&self, other: bool) -> anyhow::Result<BroadcastCommand> {
+        let subject = if other { format!("Other {}", self.subject) } else { self.subject.clone() };
         let body = json!({
             "version": 1,
             "broadcast_id": self.id,
@@ -61,6 +74,7 @@ impl Watched {
             "not_after": "2026-11-25T12:00:00Z",
             "canary": self.canary,
             "in_doubt": self.policy,
+            "again": self.again.then_some("a deed"),
             "requested_by": "a simulation",
         });
         Ok(BroadcastCommand::parse(&body.to_string())?)
@@ -77,7 +91,7 @@ impl Watched {
 
     /// Nothing of it will be done any more, whatever is done.
     pub(crate) fn is_over(&self) -> bool {
-        self.state().map_or(self.forgotten_at.is_some(), BroadcastState::is_over)
+        self.state().map_or(self.forgotten_at.is_some() || self.is_refused, BroadcastState::is_over)
     }
 
     /// Looks, and checks what must hold at any moment.
@@ -87,6 +101,14 @@ impl Watched {
         let broadcast = match ledger.find_broadcast(&self.id).await {
             Ok(Some(broadcast)) => broadcast,
             Err(error @ LedgerError::Corrupt { .. }) => return broken("I6", error.to_string()),
+            Ok(None) if self.has_rival => {
+                if let Ok(command) = self.command(false)
+                    && let Ok(repeated) = ledger.repeats(&command).await
+                {
+                    self.is_refused = repeated.is_some();
+                }
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         if self.forgotten_at.is_none() {

@@ -173,8 +173,20 @@ impl World {
 
     /// Sends the command of another broadcast, which is watched from now on.
     pub(crate) async fn ask_for(&mut self, id: &str) -> anyhow::Result<()> {
-        let watched = Watched::new(id, &self.plan)?;
-        let body = watched.command("Terms")?.to_body();
+        self.ask(Watched::new(id, &self.plan)?).await
+    }
+
+    /// Asks for what another broadcast says, too. Whichever comes first is the broadcast.
+    pub(crate) async fn ask_under_another_id(&mut self, first: usize, id: &str, again: bool) -> anyhow::Result<()> {
+        let first = self.watched.get_mut(first).context("it is watched")?;
+        first.has_rival = true;
+        let mut watched = Watched::new(id, &self.plan)?;
+        (watched.subject, watched.again, watched.has_rival) = (first.subject.clone(), again, true);
+        self.ask(watched).await
+    }
+
+    async fn ask(&mut self, watched: Watched) -> anyhow::Result<()> {
+        let body = watched.command(false)?.to_body();
         self.watched.push(watched);
         self.queue("commands")?.send(&body, Duration::ZERO).await?;
         Ok(())

@@ -63,14 +63,16 @@ impl Users {
     }
 }
 
-/// The body of a good command, changed by `change`.
+/// The body of a good command, changed by `change`. Another id has other words, since the same are said to an
+/// audience once.
 pub fn command_body(id: &str, change: impl FnOnce(&mut Value)) -> String {
     let not_after = Clock::system().wall().saturating_add(SignedDuration::from_hours(48)).unwrap();
+    let subject = if id == "terms" { "Terms for {{name}}".to_owned() } else { format!("Terms of {id} for {{{{name}}}}") };
     let mut body = json!({
         "version": 1,
         "broadcast_id": id,
         "audience": "users",
-        "content": { "inline": { "subject": "Terms for {{name}}", "text": "Dear {{name}}, new terms.", "html": "<p>Dear {{name}}</p>" } },
+        "content": { "inline": { "subject": subject, "text": "Dear {{name}}, new terms.", "html": "<p>Dear {{name}}</p>" } },
         "from": "Example <no-reply@example.com>",
         "max_recipients": 1_000_000,
         "not_after": not_after.to_string(),

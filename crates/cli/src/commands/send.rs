@@ -26,7 +26,8 @@ use crate::confirm::confirmed;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let command = BroadcastCommand::parse(&read(&options.file)?).with_context(|| format!("command {}", options.file.display()))?;
+    let mut command = BroadcastCommand::parse(&read(&options.file)?).with_context(|| format!("command {}", options.file.display()))?;
+    command.again = options.again.clone().or(command.again);
     let shutdown = on_signal()?;
     let parts = Parts::connect(settings).await;
     let judged = shutdown.run_until_cancelled(judge(&parts, options, &command)).await;

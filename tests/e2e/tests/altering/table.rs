@@ -209,6 +209,14 @@ fn around(add: &mut Add<'_>) {
     add(Done, "open again", vec![Set("open", "command_hash", |_| s("0"))], As("in the list `open`"));
     add(Done, "told of more", vec![Set("told", "told", |v| plus(v, 1))], Not("it only has the totals counted once more"));
     add(Done, "told of nothing", vec![Gone("told")], Not("it only has the totals counted once more"));
+    let no_part = "whether another broadcast may say the same is no part of one that is over";
+    add(Done, "said by nobody", vec![Gone("said")], Not(no_part));
+    add(
+        Done,
+        "said by others",
+        vec![Set("said", "written_by", |_| s("x")), Set("said", "by", |_| AttributeValue::L(Vec::new()))],
+        Not(no_part),
+    );
     add(
         Done,
         "closed for new ones",

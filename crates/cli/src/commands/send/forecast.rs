@@ -100,6 +100,7 @@ impl Forecast {
         // What has been sent before is the same broadcast, and sending it again changes nothing.
         if !known_already {
             forecast.refused = forecast.objections(parts, enough).await?;
+            forecast.refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
         }
         Ok(forecast)
     }

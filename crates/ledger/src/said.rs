@@ -1,0 +1,215 @@
+//! What was said to whom: for an audience and a subject, or a template stored in SES, the broadcasts that said it.
+//! A registration reads this item, and replaces it in its own transaction unless somebody else has since; so of two
+//! commands that say the same under two ids at once one is registered.
+//!
+//! What this must never do: let what has mailed somebody, or may yet, pass for what has mailed nobody.
+
+use std::fmt;
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use issei_schema::{BroadcastCommand, BroadcastId, Content};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::item::{Item, Key, n, read, s};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+
+/// For so long the same is said to the same audience once.
+const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How much longer DynamoDB keeps the item, whatever clock has written it. Nothing goes by that: each
+/// saying has its date.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(32 * 24);
+
+/// The item.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Said {
+    /// Of the registration that wrote it last. Nothing where there is no item.
+    #[serde(default)]
+    written_by: Option<String>,
+    /// In the order in which they were registered.
+    #[serde(default)]
+    by: Vec<Saying>,
+}
+
+/// One broadcast that says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Saying {
+    broadcast_id: BroadcastId,
+    /// When it was registered.
+    at: Timestamp,
+    /// Digest of all that it says.
+    content: String,
+}
+
+/// Another broadcast that says the same to the same audience.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeated {
+    pub broadcast_id: BroadcastId,
+    what: &'static str,
+    at: Timestamp,
+    how_far: String,
+}
+
+impl fmt::Display for Repeated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { broadcast_id, what, at, how_far } = self;
+        write!(
+            f,
+            "{what} is said to this audience by the broadcast `{broadcast_id}` of {at:.0}, {how_far}; nobody is mailed for this command; if all are to get it once more, say why: \"again\": \"REASON\" in the command, or `issei send --again REASON`"
+        )
+    }
+}
+
+/// What a broadcast means for whoever would say the same once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// It has mailed nobody, and never will.
+    Nobody,
+    /// It has mailed somebody.
+    Somebody,
+    /// It may have mailed somebody, or may yet.
+    Perhaps,
+}
+
+impl Reach {
+    fn of(broadcast: &Broadcast) -> Self {
+        let is_ended = matches!(broadcast.broadcast_state, BroadcastState::Stopping | BroadcastState::Stopped);
+        match broadcast.totals {
+            // Without a permit nothing is sent, and none is granted any more.
+            _ if is_ended && broadcast.grant_count == 0 => Self::Nobody,
+            Some(totals) if broadcast.broadcast_state.is_over() && totals.accepted > 0 => Self::Somebody,
+            Some(totals) if broadcast.broadcast_state.is_over() && totals.in_doubt == 0 => Self::Nobody,
+            _ => Self::Perhaps,
+        }
+    }
+}
+
+impl Ledger {
+    /// The broadcast that this command would repeat; nothing where it says something new, or says why not.
+    pub async fn repeats(&self, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+        if command.again.is_some() {
+            return Ok(None);
+        }
+        let said = self.counting(self.said(command).await?, command).await?;
+        self.last_of(&said, command).await
+    }
+
+    pub(crate) async fn said(&self, command: &BroadcastCommand) -> Result<Said, LedgerError> {
+        Ok(self.get(key(command)).await?.map(read).transpose()?.unwrap_or_default())
+    }
+
+    /// Leaves out whatever does not count: what is older, what mailed nobody, and this broadcast itself. Of
+    /// those that have mailed somebody for certain the last stands for all.
+    pub(crate) async fn counting(&self, said: Said, command: &BroadcastCommand) -> Result<Said, LedgerError> {
+        let (now, mut found) = (self.clock.wall(), Vec::new());
+        for saying in said.by {
+            if saying.broadcast_id == command.broadcast_id || now.duration_since(saying.at) >= COUNTS_FOR {
+                continue;
+            }
+            let reach = match self.find_broadcast(&saying.broadcast_id).await {
+                Ok(Some(broadcast)) => Reach::of(&broadcast),
+                // They were written together, so somebody took it away.
+                Ok(None) | Err(LedgerError::Corrupt { .. }) => Reach::Perhaps,
+                Err(error) => return Err(error),
+            };
+            found.push((saying, reach));
+        }
+        // A ledger that was restored may have forgotten whom a broadcast of before has mailed.
+        let is_any_nobody = found.iter().any(|(_, reach)| *reach == Reach::Nobody);
+        let restored_at = if is_any_nobody { self.restored_at().await? } else { None };
+        found.retain(|(saying, reach)| *reach != Reach::Nobody || restored_at.is_some_and(|restored_at| saying.at < restored_at));
+        let last = found.iter().rposition(|(_, reach)| *reach == Reach::Somebody);
+        let by = found.into_iter().enumerate().filter(|(at, (_, reach))| *reach != Reach::Somebody || Some(*at) == last);
+        Ok(Said { written_by: said.written_by, by: by.map(|(_, (saying, _))| saying).collect() })
+    }
+
+    /// The last of those that count, as it is told.
+    pub(crate) async fn last_of(&self, said: &Said, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+        match said.by.last() {
+            Some(saying) => Ok(Some(self.repeated(saying, command).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn repeated(&self, saying: &Saying, command: &BroadcastCommand) -> Result<Repeated, LedgerError> {
+        let what = match &command.content {
+            Content::Template { .. } => "field `content.template`: the same template",
+            Content::Inline { .. } if saying.content == digest(&command.content) => "field `content`: the same content",
+            Content::Inline { .. } => "field `content.inline.subject`: the same subject",
+        };
+        let how_far = match self.find_broadcast(&saying.broadcast_id).await {
+            Ok(Some(broadcast)) => self.how_far(&broadcast).await?,
+            Ok(None) | Err(LedgerError::Corrupt { .. }) => "which the ledger can't read any more".to_owned(),
+            Err(error) => return Err(error),
+        };
+        Ok(Repeated { broadcast_id: saying.broadcast_id.clone(), what, at: saying.at, how_far })
+    }
+
+    async fn how_far(&self, broadcast: &Broadcast) -> Result<String, LedgerError> {
+        let Broadcast { broadcast_id, broadcast_state, recipients, .. } = broadcast;
+        if *broadcast_state == BroadcastState::Enumerating {
+            return Ok(format!("whose audience is being frozen (`issei stop {broadcast_id}` ends it before its first send)"));
+        }
+        let (accepted, in_doubt) = match broadcast.totals {
+            Some(totals) => (totals.accepted, totals.in_doubt),
+            None => {
+                let progress = self.progress(broadcast_id).await?;
+                (progress.accepted.max(progress.proven), progress.in_doubt)
+            }
+        };
+        let doubt = if in_doubt == 0 { String::new() } else { format!(" and {in_doubt} in doubt") };
+        let so_far = if broadcast_state.is_over() { "" } else { " so far" };
+        Ok(format!("which is {broadcast_state} with {accepted} of {recipients} recipients accepted{doubt}{so_far}"))
+    }
+
+    /// The write that puts a command beside what `said` has, unless somebody else has written there since.
+    pub(crate) fn saying(
+        &self,
+        said: Said,
+        command: &BroadcastCommand,
+        at: Timestamp,
+        token: &str,
+    ) -> Result<TransactWriteItem, LedgerError> {
+        let key = key(command);
+        let name = key.name();
+        let Said { written_by: before, mut by } = said;
+        by.push(Saying { broadcast_id: command.broadcast_id.clone(), at, content: digest(&command.content) });
+        let after = Said { written_by: Some(token.to_owned()), by };
+        let mut item: Item = serde_dynamo::to_item(&after).map_err(|error| LedgerError::corrupt(&name, error))?;
+        item.extend(key.into_item());
+        let expires = at.saturating_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        item.insert("expires_at".to_owned(), n(expires.as_second()));
+        let put = Put::builder().table_name(&self.table).set_item(Some(item));
+        let put = match before {
+            Some(before) => put.condition_expression("written_by = :before").expression_attribute_values(":before", s(before)),
+            None => put.condition_expression("attribute_not_exists(pk)"),
+        };
+        put.build().map(|put| TransactWriteItem::builder().put(put).build()).map_err(|error| LedgerError::corrupt(name, error))
+    }
+}
+
+impl Said {
+    /// Which write it comes from.
+    pub(crate) fn written_by(&self) -> Option<&str> {
+        self.written_by.as_deref()
+    }
+}
+
+/// Content that has the same subject lies in one place, and so does what is the same throughout.
+fn key(command: &BroadcastCommand) -> Key {
+    match &command.content {
+        Content::Inline { subject, .. } => Key::said(&command.audience, &format!("subject#{}", sha256(&String::from(subject.clone())))),
+        Content::Template { name } => Key::said(&command.audience, &format!("template#{name}")),
+    }
+}
+
+fn digest(content: &Content) -> String {
+    // Only maps with keys that are no strings can fail here, and there are none.
+    sha256(&serde_json::to_string(content).unwrap_or_default())
+}
+
+fn sha256(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}

@@ -1,0 +1,204 @@
+//! The same words to the same audience under another id: what an app does that retries with a fresh id.
+
+use issei_ledger::{Broadcast, BroadcastState, LedgerError, Registered, Transition};
+use issei_schema::{Actor, BroadcastCommand};
+use issei_sim::{Cloud, Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, judge, seen};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// The words of `terms`, whatever the id.
+fn same(id: &str, change: impl FnOnce(&mut Value)) -> BroadcastCommand {
+    command(id, |body| {
+        body["content"]["inline"]["subject"] = json!("Terms for {{name}}");
+        change(body);
+    })
+}
+
+fn actor() -> Actor {
+    "an operator".parse().unwrap()
+}
+
+/// Runs a producer until it has refused one more command, and gives the reason.
+async fn refused(world: &World, command: &BroadcastCommand) -> String {
+    world.post_command(command).await;
+    let (stop, producer) = (CancellationToken::new(), world.producer().await);
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { producer.run(stop).await }
+    });
+    let reason = seen("it is refused or registered", async || {
+        let registered = world.ledger().find_broadcast(&command.broadcast_id).await.unwrap();
+        assert!(registered.is_none(), "it is registered");
+        world.dead_letters("commands").await.pop()
+    });
+    let (body, reason) = reason.await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(body, command.to_body());
+    reason
+}
+
+fn mailed(cloud: &Cloud, ids: &[&str]) -> Vec<u64> {
+    ids.iter().map(|id| judge(cloud, id).total()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_retries_under_a_fresh_id_mails_nobody_twice() {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&same("terms", |_| {})).await;
+    let first = world.run_to_the_end("terms").await;
+    let reason = refused(&world, &same("terms-retried", |_| {})).await;
+    assert_eq!(mailed(&world.cloud, &["terms", "terms-retried"]), [100, 0]);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    let date = format!("of {:.0},", first.created_at);
+    for part in ["field `content`: the same content", "`terms`", &date, "complete with 100 of 100", "\"again\": \"REASON\"", "--again"] {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    assert!(reason.len() < 600, "{reason}");
+    // An app that says the same in other words means the same.
+    let other = same("terms-reworded", |body| body["content"]["inline"]["text"] = json!("Dear {{name}}, newer terms."));
+    let reason = refused(&world, &other).await;
+    assert!(reason.contains("field `content.inline.subject`: the same subject") && reason.contains("`terms`"), "{reason}");
+    assert_eq!(world.cloud.accepted(), 100);
+}
+
+/// It asked for ten, one after the other, each since it heard nothing of the one before; all are taken at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_ten_ids_that_say_the_same_at_once_one_is_registered() {
+    let world = World::new(WorldOptions::default()).await;
+    let (ledger, dice) = (world.ledger(), issei_clock::Dice::system());
+    let commands: Vec<_> = (0..10).map(|number| same(&format!("terms-{number}"), |_| {})).collect();
+    // Each has read before any writes.
+    world.cloud.inject(Rule::every("GetItem", Fault::AnswerMs(100)));
+    let (mut new, mut repeated) = (0, 0);
+    for registered in futures_of(commands.iter().map(|command| ledger.register(command, 10, false, &dice))).await {
+        match registered {
+            Ok(Registered::New(_)) => new += 1,
+            Ok(Registered::Repeated(_)) => repeated += 1,
+            // Several transactions met, and neither went through; its message comes again.
+            Err(LedgerError::Unavailable { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(new, 1, "{repeated} were refused");
+    assert_eq!(world.ledger().known_broadcasts().await.unwrap().len(), 1);
+}
+
+/// Polls all at once.
+async fn futures_of<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
+    std::future::poll_fn(|context| {
+        for (one, done) in all.iter_mut().filter(|(_, done)| done.is_none()) {
+            if let std::task::Poll::Ready(value) = one.as_mut().poll(context) {
+                *done = Some(value);
+            }
+        }
+        if all.iter().all(|(_, done)| done.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, done)| done).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_why_sends_the_same_once_more_and_the_trail_says_so() {
+    let world = World::new(WorldOptions::default()).await;
+    let first = same("terms", |_| {});
+    world.post_command(&first).await;
+    world.run_to_the_end("terms").await;
+    world.post_command(&same("reminder", |body| body["again"] = json!("the first had a broken link"))).await;
+    let reminder = world.run_to_the_end("reminder").await;
+    assert_eq!(mailed(&world.cloud, &["terms", "reminder"]), [100, 100]);
+    assert_eq!(reminder.audit_trail[0].reason, "command received, again: the first had a broken link");
+    // The same command is the same broadcast, and whoever does not say why is refused as before.
+    world.post_command(&first).await;
+    let reason = refused(&world, &same("third", |_| {})).await;
+    assert!(reason.contains("`reminder`"), "{reason}");
+    assert_eq!(world.cloud.accepted(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_before_its_first_send_keeps_nobody_from_asking_anew() {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&same("terms", |body| body["max_recipients"] = json!(50))).await;
+    assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Stopped);
+    world.post_command(&same("terms-again", |_| {})).await;
+    assert_eq!(world.run_to_the_end("terms-again").await.broadcast_state, BroadcastState::Complete);
+    judge(&world.cloud, "terms-again").assert_each_once(world.addresses().await);
+    assert_eq!(world.cloud.accepted(), 100);
+}
+
+/// Whom it has reached by then has had the mail.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stopped_in_its_midst_counts_with_those_whom_it_reached() {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&same("terms", |body| body["canary"] = json!(30))).await;
+    world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let wanted = Transition { to: BroadcastState::Stopping, actor: &actor(), reason: "a test" };
+    world.ledger().transition(&"terms".parse().unwrap(), wanted).await.unwrap();
+    let reason = refused(&world, &same("terms-again", |_| {})).await;
+    assert!(reason.contains("with 30 of 100 recipients accepted"), "{reason}");
+    assert_eq!(world.cloud.accepted(), 30);
+}
+
+/// The second said why, and was stopped before it sent anything. The first still has mailed everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_that_mailed_nobody_does_not_make_the_first_forgotten() {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&same("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let second = same("second", |body| (body["again"], body["max_recipients"]) = (json!("they asked for it"), json!(50)));
+    world.post_command(&second).await;
+    assert_eq!(world.run_to_the_end("second").await.broadcast_state, BroadcastState::Stopped);
+    let reason = refused(&world, &same("third", |_| {})).await;
+    assert!(reason.contains("`terms`") && reason.contains("100 of 100"), "{reason}");
+    assert_eq!(world.cloud.accepted(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_days_later_the_same_may_be_said_again() {
+    let mut world = World::new(WorldOptions::default()).await;
+    world.post_command(&same("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let again = same("next", |_| {});
+    let repeats = async |world: &World| world.ledger().repeats(&again).await.unwrap().map(|repeated| repeated.broadcast_id.to_string());
+    world.later(SignedDuration::from_hours(30 * 24 - 1));
+    assert_eq!(repeats(&world).await.as_deref(), Some("terms"));
+    world.later(SignedDuration::from_hours(1));
+    assert_eq!(repeats(&world).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_audience_and_a_rehearsal_hear_what_they_are_told() {
+    let mut world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    world.audiences.insert("staff".to_owned(), world.users.audience());
+    for (id, audience) in [("terms", "users"), ("terms-staff", "staff"), ("one", "rehearsal-20"), ("two", "rehearsal-20")] {
+        world.post_command(&same(id, |body| body["audience"] = json!(audience))).await;
+        assert_eq!(world.run_to_the_end(id).await.broadcast_state, BroadcastState::Complete, "{id}");
+    }
+    let template = |id: &str| command(id, |body| body["content"] = json!({ "template": { "name": "news" } }));
+    let (ledger, dice) = (world.ledger(), issei_clock::Dice::system());
+    assert!(matches!(ledger.register(&template("news-1"), 10, false, &dice).await.unwrap(), Registered::New(_)));
+    let Registered::Repeated(repeated) = ledger.register(&template("news-2"), 10, false, &dice).await.unwrap() else {
+        panic!("not refused")
+    };
+    assert!(repeated.to_string().starts_with("field `content.template`: the same template"), "{repeated}");
+    assert!(repeated.to_string().contains("`issei stop news-1`"), "{repeated}");
+}
+
+/// In the backup it had sent nothing, and it is ended. It has mailed everybody since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_ledger_is_not_believed_that_nobody_was_mailed() {
+    let world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    world.post_command(&same("terms", |_| {})).await;
+    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let backup = world.cloud.back_up("ledger").unwrap();
+    world.run_to_the_end("terms").await;
+    world.cloud.restore("ledger", &backup, true).unwrap();
+    world.ledger().accept_restored(&world.queue("chunks").await, &actor(), "restored").await.unwrap().unwrap();
+    assert_eq!(world.broadcast("terms").await.grant_count, 0);
+    let reason = refused(&world, &same("terms-again", |_| {})).await;
+    assert!(reason.contains("`terms`"), "{reason}");
+    assert_eq!(world.cloud.accepted(), 20);
+}
