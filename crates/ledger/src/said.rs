@@ -152,12 +152,11 @@ impl Ledger {
         if *broadcast_state == BroadcastState::Enumerating {
             return Ok(format!("whose audience is being frozen (`issei stop {broadcast_id}` ends it before its first send)"));
         }
-        let (accepted, in_doubt) = match broadcast.totals {
-            Some(totals) => (totals.accepted, totals.in_doubt),
-            None => {
-                let progress = self.progress(broadcast_id).await?;
-                (progress.accepted.max(progress.proven), progress.in_doubt)
-            }
+        let (accepted, in_doubt) = if let Some(totals) = broadcast.totals {
+            (totals.accepted, totals.in_doubt)
+        } else {
+            let progress = self.progress(broadcast_id).await?;
+            (progress.accepted.max(progress.proven), progress.in_doubt)
         };
         let doubt = if in_doubt == 0 { String::new() } else { format!(" and {in_doubt} in doubt") };
         let so_far = if broadcast_state.is_over() { "" } else { " so far" };

@@ -7,7 +7,7 @@ use issei_schema::InDoubtPolicy;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::judge::{self, Broken, Told, broken};
-use crate::watched::Watched;
+use crate::watched::{Rival, Watched};
 use crate::world::World;
 
 /// How long, without faults, until everything must be over.
@@ -129,7 +129,7 @@ impl World {
                 continue;
             }
             let Some(broadcast) = &watched.last else {
-                if watched.has_rival {
+                if watched.rival != Rival::None {
                     refused += 1;
                     continue;
                 }

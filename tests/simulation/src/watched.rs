@@ -11,16 +11,23 @@ use std::collections::BTreeSet;
 use crate::judge::{self, Broken, Sends, Stopped, broken};
 use crate::plan::Plan;
 
+/// Whether another id asks for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rival {
+    None,
+    /// One does, so that either may be refused.
+    Asked,
+    /// One does, and this one is not registered and would be refused.
+    Refused,
+}
+
 /// A broadcast that was asked for, and what was seen of it.
 pub(crate) struct Watched {
     pub(crate) id: BroadcastId,
     pub(crate) subject: String,
-    /// It says why it says the same once more.
-    pub(crate) again: bool,
-    /// Another id asks for the same, so that either may be refused.
-    pub(crate) has_rival: bool,
-    /// It was not registered, and would be refused.
-    is_refused: bool,
+    /// Why it says the same once more.
+    pub(crate) again: Option<&'static str>,
+    pub(crate) rival: Rival,
     policy: InDoubtPolicy,
     canary: Option<u64>,
     max_recipients: u64,
@@ -44,9 +51,8 @@ impl Watched {
         Ok(Self {
             id: id.parse().map_err(anyhow::Error::msg)?,
             subject: format!("Terms of {id}"),
-            again: false,
-            has_rival: false,
-            is_refused: false,
+            again: None,
+            rival: Rival::None,
             policy: plan.policy,
             canary: plan.canary,
             max_recipients: plan.max_recipients,
@@ -74,7 +80,7 @@ impl Watched {
             "not_after": "2026-11-25T12:00:00Z",
             "canary": self.canary,
             "in_doubt": self.policy,
-            "again": self.again.then_some("a deed"),
+            "again": self.again,
             "requested_by": "a simulation",
         });
         Ok(BroadcastCommand::parse(&body.to_string())?)
@@ -91,7 +97,7 @@ impl Watched {
 
     /// Nothing of it will be done any more, whatever is done.
     pub(crate) fn is_over(&self) -> bool {
-        self.state().map_or(self.forgotten_at.is_some() || self.is_refused, BroadcastState::is_over)
+        self.state().map_or(self.forgotten_at.is_some() || self.rival == Rival::Refused, BroadcastState::is_over)
     }
 
     /// Looks, and checks what must hold at any moment.
@@ -101,11 +107,11 @@ impl Watched {
         let broadcast = match ledger.find_broadcast(&self.id).await {
             Ok(Some(broadcast)) => broadcast,
             Err(error @ LedgerError::Corrupt { .. }) => return broken("I6", error.to_string()),
-            Ok(None) if self.has_rival => {
+            Ok(None) if self.rival != Rival::None => {
                 if let Ok(command) = self.command(false)
                     && let Ok(repeated) = ledger.repeats(&command).await
                 {
-                    self.is_refused = repeated.is_some();
+                    self.rival = if repeated.is_some() { Rival::Refused } else { Rival::Asked };
                 }
                 return Ok(());
             }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::machines::called;
 use crate::plan::Plan;
-use crate::watched::Watched;
+use crate::watched::{Rival, Watched};
 
 /// The first broadcast, to which others may come.
 const ID: &str = "terms";
@@ -179,9 +179,9 @@ impl World {
     /// Asks for what another broadcast says, too. Whichever comes first is the broadcast.
     pub(crate) async fn ask_under_another_id(&mut self, first: usize, id: &str, again: bool) -> anyhow::Result<()> {
         let first = self.watched.get_mut(first).context("it is watched")?;
-        first.has_rival = true;
+        first.rival = Rival::Asked;
         let mut watched = Watched::new(id, &self.plan)?;
-        (watched.subject, watched.again, watched.has_rival) = (first.subject.clone(), again, true);
+        (watched.subject, watched.again, watched.rival) = (first.subject.clone(), again.then_some("a deed"), Rival::Asked);
         self.ask(watched).await
     }
 
