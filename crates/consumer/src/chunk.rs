@@ -80,6 +80,8 @@ impl Consumer {
                     continue;
                 }
             };
+            // From the question for a permit to the confirmation of what was sent under it.
+            let _held = self.incarnation.holding(id);
             let permission = shutdown.run_until_cancelled(self.permits.take(&known.registration, known.epoch, recipients, rate)).await;
             let Some(permission) = permission else { return Ok(After::GiveBack) };
             let permit = match permission? {

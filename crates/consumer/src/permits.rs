@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::{Clock, Dice, Instant, Reading};
-use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Permit, Registration};
+use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Holding, Incarnation, Ledger, LedgerError, Permit, Registration};
 use issei_schema::BroadcastId;
 
 /// How long a consumer that finds the budget spent waits before it asks again, at first and at most.
@@ -27,7 +27,7 @@ pub(crate) enum Permission {
 struct Pool {
     /// Whose permits these are. Those of an earlier registration of the id are void.
     of: Option<Registration>,
-    block: Option<Block>,
+    block: Option<Stock>,
     /// The newest epoch that this consumer has heard of.
     epoch: u64,
     /// What remained after the last grant that anybody told us of.
@@ -42,6 +42,12 @@ struct Pool {
     still: Option<Still>,
 }
 
+/// A block, and for as long as it is there the word that it is.
+struct Stock {
+    block: Block,
+    _held: Holding,
+}
+
 /// A budget that is spent, and of which nothing is granted any more.
 #[derive(Clone, Copy)]
 struct Still {
@@ -54,7 +60,7 @@ struct Still {
 
 impl Pool {
     fn take(&mut self, recipients: u64, now: Reading) -> Option<Permit> {
-        let permit = self.block.as_mut()?.take(recipients, now)?;
+        let permit = self.block.as_mut()?.block.take(recipients, now)?;
         self.taken += recipients;
         Some(permit)
     }
@@ -76,12 +82,13 @@ pub(crate) struct Permits {
     clock: Clock,
     dice: Dice,
     timing: Timing,
+    run: Incarnation,
     pools: Mutex<HashMap<BroadcastId, Arc<tokio::sync::Mutex<Pool>>>>,
 }
 
 impl Permits {
-    pub(crate) fn new(ledger: Ledger, clock: Clock, dice: Dice, timing: Timing) -> Self {
-        Self { ledger, clock, dice, timing, pools: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(ledger: Ledger, clock: Clock, dice: Dice, timing: Timing, run: Incarnation) -> Self {
+        Self { ledger, clock, dice, timing, run, pools: Mutex::new(HashMap::new()) }
     }
 
     fn pool(&self, id: &BroadcastId) -> Arc<tokio::sync::Mutex<Pool>> {
@@ -104,14 +111,21 @@ impl Permits {
             if let Some(permit) = pool.take(recipients, self.clock.reading()) {
                 return Ok(Permission::Permit(permit));
             }
-            if let Some(block) = pool.block.take() {
-                self.return_unused(of, block).await;
+            if let Some(stock) = pool.block.take() {
+                self.return_unused(of, stock).await;
+            }
+            // Whoever proves a stop by what runs say of themselves must know of everybody who has permits.
+            if !self.run.is_known(self.clock.reading()) {
+                tokio::time::sleep(self.dice.jitter(pause)).await;
+                pause = (pause * 2).min(ASK_AGAIN_MAX);
+                continue;
             }
             let most = pool.wanted(recipients, rate, now);
             match self.ledger.grant(of, pool.epoch, recipients, most, self.timing.permit_life).await? {
                 Granted::Block(block) => {
                     pool.remaining = block.remaining();
-                    (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(block), Some(now), 0, 0);
+                    let stock = Stock { block, _held: self.run.holding(id) };
+                    (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(stock), Some(now), 0, 0);
                 }
                 Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running || broadcast.registration() != *of => {
                     return Ok(Permission::Denied(broadcast));
@@ -165,8 +179,8 @@ impl Permits {
     pub(crate) async fn put_back(&self, id: &BroadcastId, permit: Permit) {
         let pool = self.pool(id);
         let mut pool = pool.lock().await;
-        if let Some(block) = pool.block.as_mut() {
-            block.put_back(permit);
+        if let Some(stock) = pool.block.as_mut() {
+            stock.block.put_back(permit);
         }
     }
 
@@ -177,8 +191,8 @@ impl Permits {
         }
     }
 
-    async fn return_unused(&self, of: &Registration, block: Block) {
-        let (epoch, unused) = block.into_unused();
+    async fn return_unused(&self, of: &Registration, stock: Stock) {
+        let (epoch, unused) = stock.block.into_unused();
         self.give_back(of, epoch, unused).await;
     }
 
@@ -193,8 +207,8 @@ impl Permits {
             pool.taken_before = pool.taken;
             let now = self.clock.reading();
             let of = pool.of.clone();
-            if let Some((of, block)) = of.zip(pool.block.take_if(|block| is_idle || block.is_over(now))) {
-                self.return_unused(&of, block).await;
+            if let Some((of, stock)) = of.zip(pool.block.take_if(|stock| is_idle || stock.block.is_over(now))) {
+                self.return_unused(&of, stock).await;
             }
         }
     }
@@ -202,9 +216,9 @@ impl Permits {
     /// Gives back what this consumer holds of one broadcast, for others need it more.
     pub(crate) async fn return_of(&self, of: &Registration) {
         let pool = self.pool(&of.id);
-        let block = pool.lock().await.block.take();
-        if let Some(block) = block {
-            self.return_unused(of, block).await;
+        let stock = pool.lock().await.block.take();
+        if let Some(stock) = stock {
+            self.return_unused(of, stock).await;
         }
     }
 
@@ -213,8 +227,8 @@ impl Permits {
         let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for pool in pools {
             let mut pool = pool.lock().await;
-            if let Some((of, block)) = pool.of.clone().zip(pool.block.take()) {
-                self.return_unused(&of, block).await;
+            if let Some((of, stock)) = pool.of.clone().zip(pool.block.take()) {
+                self.return_unused(&of, stock).await;
             }
         }
     }

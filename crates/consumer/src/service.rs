@@ -96,7 +96,7 @@ impl Consumer {
     ) -> Arc<Self> {
         Arc::new(Self {
             broadcasts: Broadcasts::new(ledger.clone(), clock.clone()),
-            permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing),
+            permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing, incarnation.clone()),
             rate: Rate::new(ledger.clone(), ses.clone(), clock.clone(), options.rate_ceiling),
             telling: Telling::new(ledger.clone(), &incarnation),
             failures: Failures::default(),

@@ -1,8 +1,9 @@
 //! Heartbeats: every run of a service writes down that it lives, which build it is and with which
 //! settings, so that a status can show who works and a certificate can name everybody who took part.
 //!
-//! A heartbeat gives no right to anything, and its absence takes none away. But a run that finds its own last
-//! beat gone knows that the ledger was restored under it.
+//! A heartbeat gives no right to anything. But a run that finds its own last beat gone knows that the ledger was
+//! restored under it; and one of which the ledger has heard nothing lately asks for no permits, so that whoever
+//! reads the heartbeats knows of everybody who may hold any.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -12,17 +13,21 @@ use std::time::Duration;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use issei_aws::Timing;
-use issei_schema::Actor;
+use issei_clock::{Deadline, Reading};
+use issei_schema::{Actor, BroadcastId};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::holding::{Held, Holding};
 use crate::item::{Item, Key, n, read, s};
-use crate::{Ledger, LedgerError, RunMark, Timings};
+use crate::{InHand, Ledger, LedgerError, RunMark, Timings};
 
 /// How often a service writes that it lives.
 pub(crate) const BEAT_EVERY: Duration = Duration::from_secs(10);
 /// Three beats missed: whoever has not been seen for so long is not counted as alive.
 const SILENT_AFTER: SignedDuration = SignedDuration::from_secs(30);
+/// For so long after a beat that the ledger has taken, a run may ask for permits.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
 /// Nothing has been received since the last beat.
 const NOTHING: i64 = i64::MAX;
 
@@ -63,6 +68,9 @@ pub struct Incarnation {
     beats: Arc<AtomicU64>,
     /// The number of the last beat that the ledger has taken, and the day whose item holds it.
     taken: Arc<Mutex<Option<(i64, u64)>>>,
+    held: Held,
+    /// Until when the ledger knows of this run.
+    known: Arc<Mutex<Option<Deadline>>>,
 }
 
 impl Incarnation {
@@ -89,6 +97,8 @@ impl Incarnation {
             oldest_message: Arc::new(AtomicI64::new(NOTHING)),
             beats: Arc::default(),
             taken: Arc::default(),
+            held: Held::default(),
+            known: Arc::default(),
         }
     }
 
@@ -115,6 +125,18 @@ impl Incarnation {
     pub fn mark(&self, token: &str) -> String {
         let Self { service, token: run, actor, version, build, settings, .. } = self;
         RunMark::new(*service, run, [actor.as_str(), version, build, settings]).with(token)
+    }
+
+    /// Says with every beat, until what this gives is dropped, that something is held of a broadcast: permits, a
+    /// claim, a send, or only the question for permits.
+    pub fn holding(&self, id: &BroadcastId) -> Holding {
+        self.held.hold(id)
+    }
+
+    /// Says whether the ledger has taken a beat of this run so lately that it may ask for permits.
+    #[must_use]
+    pub fn is_known(&self, now: Reading) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|known| !known.is_over(now))
     }
 
     /// Notes a message that was received.
@@ -148,6 +170,9 @@ pub struct Heartbeat {
     /// The timeouts that it works with; nothing where an older build wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// What it holds; nothing where an older build wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_hand: Option<InHand>,
 }
 
 impl Heartbeat {
@@ -163,6 +188,11 @@ impl Heartbeat {
         self.ended_at.is_none() && now.duration_since(self.seen_at) <= SILENT_AFTER
     }
 
+    /// Which of two beats of a run is the later one. Its wall clock may have been set in between.
+    fn order(&self) -> (u64, Timestamp) {
+        (self.in_hand.as_ref().map_or(0, |in_hand| in_hand.beat), self.seen_at)
+    }
+
     /// The moment after which it can have nothing under way: where it said that it ended, then; where it
     /// fell silent, `held` after the first beat that it missed.
     #[must_use]
@@ -175,7 +205,7 @@ impl Ledger {
     /// The first beat of a run, or of its work in another epoch of the ledger.
     pub(crate) async fn begin_heartbeat(&self, run: &Incarnation, ledger_epoch: u64) -> Result<Heartbeat, LedgerError> {
         let now = self.clock.wall();
-        let heartbeat = Heartbeat {
+        let mut heartbeat = Heartbeat {
             service: run.service,
             token: run.token.clone(),
             actor: run.actor.to_string(),
@@ -188,10 +218,11 @@ impl Ledger {
             ended_at: None,
             oldest_message_at: None,
             timings: Some(run.timings),
+            in_hand: None,
         };
         // In another epoch of the ledger nothing is as it was.
         *run.taken.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.write_beat(run, &heartbeat).await?;
+        self.write_beat(run, &mut heartbeat).await?;
         Ok(heartbeat)
     }
 
@@ -212,19 +243,25 @@ impl Ledger {
     pub(crate) async fn end_heartbeat(&self, run: &Incarnation, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
         heartbeat.seen_at = self.clock.wall();
         heartbeat.ended_at = Some(heartbeat.seen_at);
+        // It asks for nothing until it has said that it is at work again.
+        *run.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.write_beat(run, heartbeat).await
     }
 
     /// Only the run itself writes this item, each beat with a higher number. So what stands there has at least
     /// the number that was last taken, or the ledger has gone back. A beat that lands late changes nothing.
-    async fn write_beat(&self, run: &Incarnation, heartbeat: &Heartbeat) -> Result<(), LedgerError> {
+    async fn write_beat(&self, run: &Incarnation, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
         let (day, number) = (day(heartbeat.seen_at), run.beats.fetch_add(1, Ordering::Relaxed) + 1);
+        let taken = *run.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = self.clock.reading();
+        let acknowledged = taken.map_or(0, |(_, number)| number);
+        heartbeat.in_hand = Some(InHand { beat: number, acknowledged, broadcasts: run.held.broadcasts() });
+        let heartbeat = &*heartbeat;
         let key = Key::service(day, heartbeat.service.as_str(), &heartbeat.token);
         let mut item: Item = serde_dynamo::to_item(heartbeat).map_err(|error| LedgerError::corrupt(key.name(), error))?;
         item.extend(key.clone().into_item());
         item.insert("expires_at".to_owned(), n(self.expires_at()));
         item.insert("beats".to_owned(), n(number));
-        let taken = *run.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = taken.filter(|(on, _)| *on == day).map(|(_, number)| number);
         let put = self.db.put_item().table_name(&self.table).set_item(Some(item)).expression_attribute_values(":number", n(number));
         let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -246,6 +283,9 @@ impl Ledger {
             }
         }
         *run.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some((day, number));
+        if heartbeat.ended_at.is_none() {
+            *run.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Deadline::after(made, KNOWN_FOR));
+        }
         Ok(())
     }
 
@@ -263,7 +303,7 @@ impl Ledger {
                 for item in answer.items.unwrap_or_default() {
                     let heartbeat: Heartbeat = read(item)?;
                     let known = newest.entry(heartbeat.token.clone()).or_insert_with(|| heartbeat.clone());
-                    if known.seen_at < heartbeat.seen_at {
+                    if known.order() < heartbeat.order() {
                         *known = heartbeat;
                     }
                 }

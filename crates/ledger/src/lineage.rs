@@ -228,7 +228,9 @@ impl Ledger {
                     tracing::error!(%error, "the ledger was restored under this service; it sends nothing more");
                     token.cancel();
                 }
-                Err(error) => tracing::warn!(%error, "the ledger can't be told that this service lives; it may count as silent"),
+                Err(error) => {
+                    tracing::warn!(%error, "the ledger can't be told that this service lives; it may count as silent, and asks for no permits");
+                }
                 Ok(()) => {}
             }
             if self.clock.now().saturating_duration_since(looked) < LOOK_EVERY || token.is_cancelled() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use issei_ledger::{BroadcastState, LedgerError, Transition};
+use issei_ledger::{BroadcastState, Draining, LedgerError, Transition};
 use issei_producer::Repairer;
 use serde_json::json;
 
@@ -115,6 +115,10 @@ impl World {
         if to == BroadcastState::Stopping {
             let accepted = self.cloud.accepted_of(watched.id.as_str());
             let (at, granted) = (now.now(), stopped.granted);
+            if self.plan.proves {
+                let wall = self.clock.wall();
+                watched.draining = ledger.heartbeats(wall).await.ok().map(|runs| Draining::after_stop(&runs, wall));
+            }
             watched.stop = Some(Stopped { at, accepted, granted, before, bound: granted.saturating_sub(settled) });
         }
         Ok(())

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::judge::{self, Broken, Told, broken};
 use crate::watched::{Rival, Watched};
-use crate::world::World;
+use crate::world::{World, actor};
 
 /// How long, without faults, until everything must be over.
 const PATIENCE: Duration = Duration::from_mins(30);
@@ -28,8 +28,11 @@ impl World {
             // Nothing is called here, and the parts are there, so it can't fail.
             let _ = self.start(service);
         }
-        let ledger = self.ledger();
+        let (ledger, wall) = (self.ledger(), self.clock.wall());
         for watched in &mut self.watched {
+            if let Ok(actor) = actor("an operator") {
+                watched.drain(&ledger, self.clock.now(), wall, &actor).await;
+            }
             watched.look(&ledger, &self.cloud, self.clock.now()).await?;
         }
         Ok(())

@@ -117,6 +117,8 @@ pub(crate) struct Plan {
     pub(crate) on_call: Option<Held>,
     /// The timeouts that the consumers work with, where they are wider than everybody else's.
     pub(crate) senders: Option<Timing>,
+    /// Whoever stops a broadcast proves it by what consumers say that they hold, and does not wait for a producer.
+    pub(crate) proves: bool,
 }
 
 /// The calls that issei makes while it works. Each can meet with each fault; those that most depends on do so more
@@ -223,6 +225,7 @@ impl Plan {
             unattended: false,
             on_call: None,
             senders: None,
+            proves: false,
         }
     }
 
@@ -316,6 +319,9 @@ impl Plan {
         deeds.sort_by_key(|(at, _)| *at);
         let canary = dice.chance(0.2).then(|| 1 + dice.below(users.unsigned_abs()));
         let unreliable = policy == InDoubtPolicy::EvidenceRetry && dice.chance(0.2);
+        let senders = wider(&Dice::seeded(seed ^ 0x7131_0075));
+        // Looked at closely for as long as their permits may live.
+        let calm_after = if senders.is_some() { calm_after.max(Duration::from_secs(30)) } else { calm_after };
         Self {
             users,
             unmailable,
@@ -345,7 +351,8 @@ impl Plan {
             look_every: LOOK_EVERY,
             unattended: false,
             on_call: dice.chance(0.03).then(|| held(&dice)),
-            senders: wider(&Dice::seeded(seed ^ 0x7131_0075)),
+            senders,
+            proves: Dice::seeded(seed ^ 0xd4a1_4ed0).chance(0.5),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use issei_aws::Timing;
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError};
-use issei_schema::{BroadcastCommand, BroadcastId, InDoubtPolicy};
+use issei_ledger::{Broadcast, BroadcastState, Draining, Ledger, LedgerError, Transition};
+use issei_schema::{Actor, BroadcastCommand, BroadcastId, InDoubtPolicy};
 use issei_sim::Cloud;
+use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -34,6 +35,8 @@ pub(crate) struct Watched {
     /// Every event comes, and before the wait for it is over.
     pub(crate) in_time: bool,
     pub(crate) stop: Option<Stopped>,
+    /// Where its operator proves the stop by what consumers say that they hold.
+    pub(crate) draining: Option<Draining>,
     pub(crate) last: Option<Broadcast>,
     /// How many were accepted when it was first seen complete.
     complete_at: Option<u64>,
@@ -58,6 +61,7 @@ impl Watched {
             max_recipients: plan.max_recipients,
             in_time: plan.events_lost <= 0.0 && plan.events_away <= 0.0,
             stop: None,
+            draining: None,
             last: None,
             complete_at: None,
             stopped_at: None,
@@ -130,6 +134,17 @@ impl Watched {
         }
         self.last = Some(broadcast);
         Ok(())
+    }
+
+    /// The operator's proof of a stop, before time proves it. From here on no send may begin.
+    pub(crate) async fn drain(&mut self, ledger: &Ledger, now: Instant, wall: Timestamp, actor: &Actor) {
+        let Some(draining) = self.draining.as_ref().filter(|_| self.forgotten_at.is_none()) else { return };
+        let Ok(runs) = ledger.heartbeats(wall).await else { return };
+        if draining.waits_for(&[&self.id], &runs).is_empty() {
+            self.draining = None;
+            self.stopped_at.get_or_insert(now);
+            let _ = ledger.transition(&self.id, Transition { to: BroadcastState::Stopped, actor, reason: "nobody holds any" }).await;
+        }
     }
 
     /// Whether what is left waits for evidence, which may never come.

@@ -322,6 +322,12 @@ impl Processes {
         self.spawn(&mut self.command(&[&[service], settings].concat()), service)
     }
 
+    /// Starts a service with more in its environment.
+    #[must_use]
+    pub fn start_in(&self, service: &str, environment: &[(&str, &str)]) -> Process {
+        self.spawn(self.command(&[service]).envs(environment.iter().copied()), service)
+    }
+
     /// Starts the console, and gives the address that it prints.
     pub async fn start_console(&self) -> (Process, Url) {
         let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join("console.log")).unwrap();

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use issei_aws::{Clients, Queue, Timing};
+use issei_aws::{Clients, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Handled, Limits, Rules};
-use issei_ledger::{Broadcast, Incarnation, Ledger, Outcome, RecipientOutcome, ServiceKind, Totals};
+use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{AudienceConfig, Producer, Repairer};
 use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
@@ -181,6 +181,13 @@ impl World {
             self.incarnation(ServiceKind::Consumer),
             options,
         )
+    }
+
+    /// Calls a consumer with messages, as a function is called: the ledger hears of it first. Gives the ids of those
+    /// that must come again.
+    pub async fn call(&self, consumer: &Consumer, messages: Vec<Message>, stop: &CancellationToken) -> Vec<String> {
+        let mut on_call = OnCall::new(self.ledger(), self.queue("chunks").await, consumer.incarnation().clone());
+        on_call.call(stop, async |_, token| consumer.handle_for_source(messages, &token).await).await.unwrap()
     }
 
     pub async fn feedback(&self) -> Feedback {

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use issei_assembly::Parts;
 use issei_aws::Timing;
-use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Transition};
+use issei_clock::Instant;
+use issei_ledger::{Broadcast, BroadcastState, Draining, Ledger, LedgerError, Transition, Widest, widest};
 use issei_schema::{Actor, BroadcastId};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::stop::{Failures, Stopping, tell};
 use crate::commands::serve::on_signal;
-use crate::operator;
+
+/// How often people are told what is still waited for.
+const SAY_EVERY: Duration = Duration::from_secs(30);
 
 /// What is known of a stop at its end.
 #[derive(Serialize)]
@@ -27,12 +30,13 @@ pub(super) struct Stopped {
     pub(super) proved: bool,
 }
 
-/// How long a stop waits for its proof, at most.
+/// What a stop waits for.
 pub(super) struct Wait {
     timing: Timing,
     untold: Vec<String>,
-    /// The timeouts of those who send are known; else nothing is proved by the lapse of ours.
-    is_known: bool,
+    /// Those who could have held something when it was stopped. Where they can't be read, nothing is proved.
+    draining: Option<Draining>,
+    since: Instant,
     sending_off: bool,
 }
 
@@ -40,11 +44,46 @@ impl Wait {
     /// By the timeouts of whoever could send. Read after the stop was written, when nobody is granted anything any
     /// more. A configuration set that is forbidden to send makes SES refuse at once.
     pub(super) async fn after_stop(parts: &Parts, sending_off: bool, failures: &mut Failures) -> Self {
-        match operator::widest(parts).await {
-            Ok(widest) => Self { timing: widest.timing, untold: widest.untold, is_known: true, sending_off },
+        let (own, now, since) = (parts.settings.timing(), parts.clock.wall(), parts.clock.now());
+        match parts.ledger().heartbeats(now).await {
+            Ok(runs) => {
+                let Widest { timing, untold } = widest(&runs, &own, now);
+                Self { timing, untold, draining: Some(Draining::after_stop(&runs, now)), since, sending_off }
+            }
             Err(error) => {
-                failures.note("the timeouts of those who send", error);
-                Self { timing: parts.settings.timing(), untold: Vec::new(), is_known: false, sending_off }
+                failures.note("the heartbeats of those who send", error);
+                Self { timing: own, untold: Vec::new(), draining: None, since, sending_off }
+            }
+        }
+    }
+
+    /// Until each run has said that it holds nothing any more, or [`longest`](Self::longest) is over. False where it
+    /// was cut short.
+    async fn until_nobody_sends(&self, parts: &Parts, stopping: &[Stopping], shutdown: &CancellationToken, as_json: bool) -> bool {
+        const LOOK_EVERY: Duration = Duration::from_secs(1);
+        let Some(draining) = &self.draining else { return false };
+        let ids: Vec<&BroadcastId> = stopping.iter().map(|stopping| &stopping.id).collect();
+        let mut said = None;
+        loop {
+            let passed = parts.clock.now().saturating_duration_since(self.since);
+            let left = self.longest().saturating_sub(passed);
+            if left.is_zero() {
+                return true;
+            }
+            // What can't be read proves nothing; then the lapse of time does.
+            let runs = parts.ledger().heartbeats(parts.clock.wall()).await.unwrap_or_default();
+            let waits_for = draining.waits_for(&ids, &runs);
+            if waits_for.is_empty() && is_whole(parts).await {
+                return true;
+            }
+            if said.is_none_or(|said| passed.saturating_sub(said) >= SAY_EVERY) {
+                said = Some(passed);
+                let actors: Vec<&str> = waits_for.iter().map(|run| run.actor.as_str()).collect();
+                let actors = if actors.is_empty() { "a ledger that was not restored".to_owned() } else { actors.join("; ") };
+                tell(as_json, &format!("{} s more at most, or until nothing is held by: {actors}", left.as_secs()));
+            }
+            if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY.min(left))).await.is_none() {
+                return false;
             }
         }
     }
@@ -61,7 +100,13 @@ impl Wait {
     }
 }
 
-/// Waits until every permit has expired, and then, where something was under way, until it can no longer
+/// A restored ledger has forgotten runs.
+async fn is_whole(parts: &Parts) -> bool {
+    let Ok(mirror) = parts.chunks_queue().await else { return false };
+    matches!(parts.ledger().restored(&mirror).await, Ok(None))
+}
+
+/// Waits until every permit has expired or nobody holds any, and then, where something was under way, until it can no longer
 /// be accepted. What can't be read or written counts as not proved, and keeps nothing else waiting.
 pub(super) async fn prove(
     parts: &Parts,
@@ -74,9 +119,9 @@ pub(super) async fn prove(
     let ledger = parts.ledger();
     let shutdown = on_signal()?;
     let is_waiting = any_stopping(&ledger, &stopping).await;
-    let mut is_over = !is_waiting || wait(&shutdown, until.longest(), as_json).await;
-    let reason = "every permit granted before the stop has expired";
-    if is_over && until.is_known {
+    let mut is_over = until.draining.is_some() && (!is_waiting || until.until_nobody_sends(parts, &stopping, &shutdown, as_json).await);
+    let reason = "every permit granted before the stop has expired, or is in nobody's hands any more";
+    if is_over {
         for Stopping { id, .. } in &stopping {
             match ledger.transition(id, Transition { to: BroadcastState::Stopped, actor, reason }).await {
                 // A producer that looks after broadcasts may have been first.
@@ -89,7 +134,7 @@ pub(super) async fn prove(
     // old for AWS; a configuration set that may not send refuses it.
     let unsettled = unsettled(&ledger, &stopping, failures).await;
     if is_over && unsettled.is_none_or(|unsettled| unsettled > 0) && !until.sending_off {
-        let left = until.timing.claims_over_after().saturating_sub(until.longest());
+        let left = until.timing.claims_over_after().saturating_sub(parts.clock.now().saturating_duration_since(until.since));
         let seconds = left.as_secs();
         let who = unsettled.map_or("An unknown number of".to_owned(), |unsettled| unsettled.to_string());
         tell(
@@ -102,7 +147,7 @@ pub(super) async fn prove(
     }
     let mut all = Vec::new();
     for Stopping { id, outstanding } in stopping {
-        match at_the_end(&ledger, &id, outstanding, is_over && until.is_known).await {
+        match at_the_end(&ledger, &id, outstanding, is_over).await {
             Ok(stopped) => {
                 let Stopped { state, accepted, in_doubt, proved, .. } = stopped;
                 let proof = if proved {
@@ -162,9 +207,8 @@ fn named(id: &BroadcastId) -> String {
 
 /// Waits, and says now and then for how long still. False where it was cut short.
 async fn wait(shutdown: &CancellationToken, mut left: Duration, as_json: bool) -> bool {
-    const STEP: Duration = Duration::from_secs(30);
     while !left.is_zero() {
-        let step = left.min(STEP);
+        let step = left.min(SAY_EVERY);
         if shutdown.run_until_cancelled(tokio::time::sleep(step)).await.is_none() {
             return false;
         }

@@ -112,7 +112,7 @@ async fn a_call_that_nears_its_end_claims_nothing_and_gives_everything_back() {
     let all = messages.len();
     let stop = CancellationToken::new();
     stop.cancel();
-    let again = world.consumer().await.handle_for_source(messages.clone(), &stop).await;
+    let again = world.call(&*world.consumer().await, messages.clone(), &stop).await;
     assert_eq!(again, [""; 0]);
     delete_but(&queue, messages, &again).await;
     assert_eq!(world.cloud.accepted(), 0);
@@ -122,7 +122,7 @@ async fn a_call_that_nears_its_end_claims_nothing_and_gives_everything_back() {
     let copies = receive_all(&queue).await;
     assert_eq!(copies.len(), all);
     assert!(copies.iter().all(|copy| copy.receives == 1));
-    let again = world.consumer().await.handle_for_source(copies, &CancellationToken::new()).await;
+    let again = world.call(&*world.consumer().await, copies, &CancellationToken::new()).await;
     assert_eq!(again, [""; 0]);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
 }
@@ -142,7 +142,7 @@ async fn a_chunk_that_is_throttled_again_and_again_spends_no_receive() {
             break;
         }
         assert!(messages.iter().all(|message| message.receives == 1));
-        let again = consumer.handle_for_source(messages.clone(), &CancellationToken::new()).await;
+        let again = world.call(&consumer, messages.clone(), &CancellationToken::new()).await;
         assert_eq!(again, [""; 0]);
         delete_but(&queue, messages, &again).await;
         rounds += 1;

@@ -11,6 +11,8 @@ use issei_clock::Held;
 use crate::run::Ran;
 
 /// In the body of a claim, and of a confirmation, and of nothing else; and so on.
+/// In a heartbeat of a consumer.
+const BEAT: &str = "\"consumer\"";
 const CLAIM: &str = "SET chunk_state = :claimed";
 const CONFIRM: &str = "message_ids = :ids";
 const GRANT: &str = "SET remaining = remaining - :n";
@@ -27,6 +29,7 @@ pub const DIRECTED: &[(&str, Aimed)] = &[
     ("permits whose return is not answered are given back once", permits::lost_give_back),
     ("a broadcast is stopped only when no permit is left", permits::early_end),
     ("a stop is over by the timeouts of those who send", permits::wider_timeouts),
+    ("a stop is proved early by nothing that was said before it", permits::said_before),
     ("consumers together keep to the account's rate", permits::rate),
     ("a rejection after the lease loses nobody", claims::late_rejection),
     ("a lease lasts from the moment at which it was asked for", claims::slow_claim),

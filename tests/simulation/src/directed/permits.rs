@@ -5,9 +5,20 @@ use std::time::Duration;
 use issei_aws::Timing;
 use issei_sim::{Fault, Rule};
 
-use super::{CLAIM, GIVE_BACK, GRANT};
+use super::{BEAT, CLAIM, GIVE_BACK, GRANT};
 use crate::plan::{Deed, Plan, WhenHanging};
 use crate::run::{Ran, run_plan};
+
+/// Permits that live for longer than a stop would wait by anybody else's timeouts.
+const PATIENT: Timing = Timing {
+    send: Duration::from_secs(1),
+    permit_life: Duration::from_secs(20),
+    ledger: Duration::from_secs(24),
+    lease: Duration::from_secs(30),
+    handler: Duration::from_secs(31),
+    visibility: Duration::from_secs(190),
+    request_lifetime: Duration::from_secs(25),
+};
 
 pub(super) fn late_claim() -> anyhow::Result<Vec<Ran>> {
     // The ledger takes no claim for longer than a permit lives, and the operator stops meanwhile.
@@ -90,27 +101,41 @@ pub(super) fn early_end() -> anyhow::Result<Vec<Ran>> {
 
 pub(super) fn wider_timeouts() -> anyhow::Result<Vec<Ran>> {
     // The same, and permits live for longer than whoever ends the broadcast would wait by its own settings.
-    let second = Duration::from_secs(1);
-    let senders = Timing {
-        send: second,
-        permit_life: second * 20,
-        ledger: second * 24,
-        lease: second * 30,
-        handler: second * 31,
-        visibility: second * 190,
-        request_lifetime: second * 25,
-    };
     let of = |at_ms| {
         let plan = Plan {
             rules: vec![Rule::every("UpdateItem", Fault::HangBefore).holding(CLAIM).times(2)],
             deeds: vec![(Duration::from_millis(at_ms), Deed::Stop)],
             close_every: Duration::from_millis(500),
-            senders: Some(senders),
+            look_every: Duration::from_millis(500),
+            calm_after: Duration::from_mins(1),
+            senders: Some(PATIENT),
             ..Plan::calm()
         };
         run_plan(1, plan)
     };
     (0..1_000).step_by(100).map(of).collect()
+}
+
+pub(super) fn said_before() -> anyhow::Result<Vec<Ran>> {
+    // A beat says that nothing is held, and is on its way for long. Then another broadcast is asked for, permits are
+    // granted, it is stopped; and the beat lands, after whoever proves the stop has looked first.
+    let of = |at_ms| {
+        let deeds = [(10_100, Deed::Another), (at_ms, Deed::Stop), (at_ms, Deed::Stop)];
+        let plan = Plan {
+            rules: vec![
+                Rule::every("PutItem", Fault::LateMs(7_000)).holding(BEAT).after(1).times(1),
+                Rule::every("UpdateItem", Fault::HangBefore).holding(CLAIM).after(5).times(8),
+            ],
+            deeds: deeds.map(|(at_ms, deed)| (Duration::from_millis(at_ms), deed)).to_vec(),
+            look_every: Duration::from_millis(500),
+            calm_after: Duration::from_mins(1),
+            senders: Some(PATIENT),
+            proves: true,
+            ..Plan::calm()
+        };
+        run_plan(1, plan)
+    };
+    (10_500..12_500).step_by(250).map(of).collect()
 }
 
 pub(super) fn rate() -> anyhow::Result<Vec<Ran>> {

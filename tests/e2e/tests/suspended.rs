@@ -1,0 +1,142 @@
+//! Stops while consumers go on: one with timeouts of its own, and one whose machine is suspended. The real binary;
+//! SIGSTOP holds the process, and a shim its clocks.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+
+use std::os::unix::fs::FileExt;
+use std::process::Command;
+use std::time::Duration;
+
+use issei_clock::Clock;
+use issei_sim::{Account, Fault, Rule};
+use issei_test_support::{Processes, command_body, judge};
+use serde_json::Value;
+
+/// In the body of a claim, and of nothing else.
+const CLAIM: &str = "SET chunk_state = :claimed";
+
+/// Takes from each clock what the file says in nanoseconds: monotonic, running on, wall.
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+static volatile int64_t *behind;
+static int (*real)(clockid_t, struct timespec *);
+
+__attribute__((constructor)) static void begin(void) {
+    real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    behind = mmap(0, 24, PROT_READ, MAP_SHARED, open(getenv("HELD_CLOCKS"), O_RDONLY), 0);
+}
+
+int clock_gettime(clockid_t id, struct timespec *now) {
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int failed = real(id, now);
+    int at = id == CLOCK_MONOTONIC ? 0 : id == CLOCK_BOOTTIME ? 1 : id == CLOCK_REALTIME ? 2 : -1;
+    if (failed || at < 0 || !behind) return failed;
+    int64_t all = now->tv_sec * 1000000000LL + now->tv_nsec - behind[at];
+    now->tv_sec = all / 1000000000LL;
+    now->tv_nsec = all % 1000000000LL;
+    return 0;
+}
+"#;
+
+/// A file that the shim reads: nothing is behind, or these clocks are. In place, since the process has it mapped.
+fn write_held(world: &Processes, held: [bool; 3], behind: Duration) {
+    let behind = i64::try_from(behind.as_nanos()).unwrap();
+    let bytes: Vec<u8> = held.into_iter().flat_map(|held| (if held { behind } else { 0 }).to_ne_bytes()).collect();
+    let file = std::fs::File::options().write(true).create(true).truncate(false).open(world.path("held")).unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+}
+
+/// Rust links with `cc`, so it is there wherever this was built.
+fn shim(world: &Processes) -> String {
+    let (source, library) = (world.write("shim.c", SHIM), world.path("shim.so"));
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o", &library, &world.path(&source), "-ldl"]).status().unwrap();
+    assert!(compiled.success(), "the C compiler fails: {compiled}");
+    library
+}
+
+async fn stop(world: &Processes) -> Value {
+    let stopped: Value = serde_json::from_str(world.run(&["stop", "terms", "--reason", "wrong text", "--json"]).await.trim()).unwrap();
+    assert_eq!(stopped["stopped"][0]["proved"], true, "{stopped}");
+    stopped
+}
+
+/// Stopped in the midst of its sends, asleep until the stop is proved, and awake again with these clocks held.
+async fn sends_nothing_when_it_wakes(held: [bool; 3]) {
+    let mut world = Processes::simulated(400, Account { signature_lifetime_s: Some(4), ..Account::default() }).await;
+    world.set("ISSEI_REQUEST_LIFETIME_S", "4");
+    // There are claims under way at any moment, and each has its permit.
+    world.cloud.inject(Rule::every("UpdateItem", Fault::DelayMs(400)).holding(CLAIM));
+    let clock = Clock::system();
+    write_held(&world, held, Duration::ZERO);
+    let (library, file) = (shim(&world), world.path("held"));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let producer = world.start("producer");
+    let consumer = world.start_in("consumer", &[("LD_PRELOAD", &library), ("HELD_CLOCKS", &file)]);
+    world.wait_for_accepted(1).await;
+    consumer.freeze();
+    let asleep = clock.now();
+    stop(&world).await;
+    let accepted = world.cloud.accepted();
+    assert!(accepted < 400, "nothing was left to be sent");
+    write_held(&world, held, clock.now().saturating_duration_since(asleep));
+    consumer.thaw();
+    world.wait_until_drained("ISSEI_CHUNKS_QUEUE").await;
+    consumer.end().await;
+    producer.end().await;
+    assert_eq!(world.cloud.accepted(), accepted, "accepted after the stop was proved: {}", world.log("consumer"));
+    assert_eq!(judge(&world.cloud, "terms").duplicates(), Vec::<&str>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_whose_monotonic_clock_was_held_sends_nothing_after_a_stop() {
+    sends_nothing_when_it_wakes([true, false, false]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_of_which_the_wall_clock_alone_ran_on_sends_nothing_after_a_stop() {
+    sends_nothing_when_it_wakes([true, true, false]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_consumer_sends_whose_every_clock_was_held_is_refused_after_a_stop() {
+    sends_nothing_when_it_wakes([true, true, true]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_with_permits_of_40_s_sends_nothing_after_a_stop_by_somebody_with_3_s() {
+    // It takes nine seconds from each permit to its send, so that sends go on for as long after the stop.
+    const OWN: [(&str, &str); 7] = [
+        ("ISSEI_SEND_TIMEOUT_MS", "2000"),
+        ("ISSEI_PERMIT_LIFE_MS", "40000"),
+        ("ISSEI_LEDGER_TIMEOUT_MS", "30000"),
+        ("ISSEI_LEASE_MS", "45000"),
+        ("ISSEI_HANDLER_TIMEOUT_MS", "50000"),
+        ("ISSEI_VISIBILITY_TIMEOUT_S", "300"),
+        ("ISSEI_CHUNKS_IN_FLIGHT", "4"),
+    ];
+    let world = Processes::simulated(400, Account::default()).await;
+    world.cloud.inject(Rule::every("UpdateItem", Fault::DelayMs(9_000)).holding(CLAIM));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", &command]).await;
+    let producer = world.start("producer");
+    world.wait_for("terms", "running").await;
+    producer.end().await;
+    let consumer = world.start_in("consumer", &OWN);
+    world.wait_for_accepted(1).await;
+    // Its next claims are under way by now, and the stop is asked for with permits of 2.6 s.
+    stop(&world).await;
+    let accepted = world.cloud.accepted();
+    assert!(accepted < 400, "nothing was left to be sent");
+    world.wait_until_drained("ISSEI_CHUNKS_QUEUE").await;
+    consumer.end().await;
+    assert_eq!(world.cloud.accepted(), accepted, "accepted after the stop was proved: {}", world.log("consumer"));
+}
