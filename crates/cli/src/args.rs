@@ -222,6 +222,10 @@ pub(crate) struct SendOptions {
     /// Judge and print only.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Writes three letters as a page: the first, the one with the longest data, the one with the oddest
+    /// characters. It holds what they hold.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     /// Send it without asking. Without a terminal and without this, it only shows.
     #[arg(long)]
     pub(crate) yes: bool,

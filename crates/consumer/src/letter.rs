@@ -12,6 +12,7 @@ use aws_sdk_sesv2::types::{
     BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageTag, ReplacementEmailContent, ReplacementTemplate, Template,
 };
 use issei_schema::{BroadcastCommand, ChunkMessage, Content, Placeholder, Recipient, html_escaped, on_one_line};
+use serde::Serialize;
 
 /// Before a column's name, its value escaped for HTML, in a template stored in SES. Its author chose the
 /// names; a command is refused where they meet (`producer/src/command.rs`).
@@ -19,11 +20,19 @@ const HTML: &str = "html_";
 
 /// What all recipients of a broadcast share.
 #[derive(Clone, Debug)]
-pub(crate) struct Letter {
+pub struct Letter {
     pub(crate) from: String,
     pub(crate) reply_to: Option<String>,
     pub(crate) content: BulkEmailContent,
     values: Values,
+}
+
+/// A letter as its recipient gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rendered {
+    pub subject: String,
+    pub text: Option<String>,
+    pub html: Option<String>,
 }
 
 /// What the content needs of a recipient.
@@ -43,7 +52,8 @@ struct Value {
 }
 
 impl Letter {
-    pub(crate) fn of(command: &BroadcastCommand) -> Self {
+    #[must_use]
+    pub fn of(command: &BroadcastCommand) -> Self {
         // SES wants default data where a template has placeholders; every entry brings its own.
         let template = Template::builder().template_data("{}");
         let (template, values) = match &command.content {
@@ -93,7 +103,30 @@ impl Letter {
             .build()
     }
 
+    /// What SES makes of it for one recipient, as far as plain placeholders go; `stored` is the content of the
+    /// template where SES stores it. Nothing where SES would make something else of it, or nothing at all.
+    #[must_use]
+    pub fn rendered(&self, recipient: &Recipient, stored: Option<&EmailTemplateContent>) -> Option<Rendered> {
+        let template = self.content.template.as_ref()?;
+        let content = template.template_content.as_ref().or(stored)?;
+        let data = self.values_of(recipient);
+        let render = |part: &Option<String>| match part {
+            Some(text) => issei_schema::render(text, |name| data.get(name).map(String::as_str)).map(Some),
+            None => Some(None),
+        };
+        Some(Rendered {
+            subject: render(&content.subject)?.unwrap_or_default(),
+            text: render(&content.text)?,
+            html: render(&content.html)?,
+        })
+    }
+
     fn data(&self, recipient: &Recipient) -> String {
+        serde_json::to_string(&self.values_of(recipient)).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// The template's data, by its names.
+    fn values_of(&self, recipient: &Recipient) -> BTreeMap<String, String> {
         let mut data: BTreeMap<String, String> = BTreeMap::new();
         match &self.values {
             Values::Stored => {
@@ -107,7 +140,7 @@ impl Letter {
                 }
             }
         }
-        serde_json::to_string(&data).unwrap_or_else(|_| "{}".to_owned())
+        data
     }
 }
 

@@ -16,4 +16,5 @@ mod refusal;
 mod send;
 mod service;
 
+pub use letter::{Letter, Rendered};
 pub use service::{Consumer, Options};

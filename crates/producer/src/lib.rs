@@ -14,6 +14,7 @@ mod judging;
 mod mailable;
 mod repair;
 mod row;
+mod samples;
 mod service;
 mod skipping;
 mod slices;
@@ -25,6 +26,7 @@ pub use command::{Refusal, check_command};
 pub use judging::JudgingError;
 pub use mailable::each_mailable;
 pub use repair::{Repair, RepairError, Repairer};
+pub use samples::Samples;
 pub use service::{Options, Producer, ProducerError};
 pub use skipping::Mailable;
 #[cfg(feature = "simulation")]

@@ -1,5 +1,5 @@
 //! Looking at a whole audience without freezing it: for a forecast, and for the fuzzer. Nothing of it stays,
-//! and it holds three keys of each reason in memory, whatever the size of the audience.
+//! and it holds three keys of each reason and three recipients in memory, whatever the size of the audience.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,6 +11,7 @@ use crate::SourceError;
 use crate::audience::AudienceConfig;
 use crate::judging::{Candidate, JudgingError, candidates};
 use crate::row::{Judged, Needed};
+use crate::samples::Samples;
 use crate::skipping::Mailable;
 use crate::source::{Mailed, Progress, Source, quotable};
 
@@ -30,6 +31,8 @@ pub struct Survey {
     pub repeated_keys: u64,
     /// Addresses that stand under more than one key, each of which is mailed unless `unique_by` says otherwise.
     pub repeated_addresses: u64,
+    /// Recipients whose letters are worth a look.
+    pub samples: Samples,
 }
 
 /// Who is skipped for one reason.
@@ -55,8 +58,9 @@ impl Survey {
 
     fn take(&mut self, Candidate { key, judged, repeats }: Candidate) {
         match judged {
-            Judged::Recipient(..) => {
+            Judged::Recipient(recipient, bytes) => {
                 self.mailable += 1;
+                self.samples.take(&recipient, bytes);
                 if repeats > 0 {
                     self.skip(SkipReason::DuplicateKey, repeats, Some(quotable(&key)));
                 }

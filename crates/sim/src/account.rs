@@ -1,5 +1,7 @@
 //! How the simulated account is set up: SES's quota and moods, SQS's at-least-once.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::events::Events;
@@ -19,6 +21,11 @@ pub struct Account {
     pub signature_lifetime_s: Option<u32>,
     /// SES takes verified addresses only.
     pub sandbox: bool,
+    /// Verified identities by their name, as `GetEmailIdentity` tells of them; none means that every one is
+    /// verified.
+    pub identities: Option<BTreeMap<String, serde_json::Value>>,
+    /// Stored templates by their name, each with `Subject`, `Text` and `Html`.
+    pub templates: BTreeMap<String, serde_json::Value>,
     /// Refuse what goes over the rate within a second, entry by entry.
     pub enforce_rate: bool,
     /// Entries of a bulk send that meet with a status of their own.
@@ -45,6 +52,8 @@ impl Default for Account {
             event_source: None,
             signature_lifetime_s: None,
             sandbox: false,
+            identities: None,
+            templates: BTreeMap::new(),
             enforce_rate: false,
             entry_rules: Vec::new(),
             keep_mails: false,

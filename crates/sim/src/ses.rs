@@ -21,7 +21,6 @@ pub(crate) struct Ses {
     event_destinations: BTreeMap<String, BTreeMap<String, Value>>,
     /// Addresses on the account's suppression list, with the reason.
     pub(crate) suppressed: BTreeMap<String, String>,
-    /// Stored templates are known by name alone; they render the data as it comes.
     sent: u64,
     recent: VecDeque<(Instant, u64)>,
     in_last_second: u64,
@@ -104,31 +103,23 @@ fn bad(message: impl Into<String>) -> ApiError {
     ApiError::new("BadRequestException", message)
 }
 
+fn not_found(what: &str) -> ApiError {
+    ApiError::new("NotFoundException", format!("{what} does not exist.")).status(StatusCode::NOT_FOUND)
+}
+
+/// The last part of a path. An address in it is written with `%40`.
+fn last_of(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or_default().replace("%40", "@")
+}
+
 /// The broadcast that an entry is tagged with.
 fn tagged(entry: &Entry) -> &str {
     entry.replacement_tags.iter().find(|tag| tag.name == "broadcast").map_or("", |tag| tag.value.as_str())
 }
 
-/// Renders as the Handlebars of SES does, as far as plain `{{name}}` goes; a name without a value, and
-/// whatever else Handlebars would make something of, is a rendering failure.
+/// Every value is a text: what else Handlebars would make of one is a rendering failure.
 fn render(text: &str, data: &BTreeMap<String, Value>) -> Option<String> {
-    let mut rendered = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let (name, after) = after.split_once("}}")?;
-        let name = name.trim();
-        let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && !matches!(name, "this" | "true" | "false" | "null" | "undefined" | "else" | "log" | "lookup");
-        if !is_plain || before.ends_with(['\\', '{']) || after.starts_with('}') {
-            return None;
-        }
-        rendered.push_str(before);
-        rendered.push_str(data.get(name)?.as_str()?);
-        rest = after;
-    }
-    rendered.push_str(rest);
-    Some(rendered)
+    issei_schema::render(text, |name| data.get(name)?.as_str())
 }
 
 pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
@@ -145,6 +136,7 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
         }
         (&Method::GET, path) if path.starts_with("/v2/email/configuration-sets/") => Some("GetConfigurationSet"),
         (&Method::GET, path) if path.starts_with("/v2/email/identities/") => Some("GetEmailIdentity"),
+        (&Method::GET, path) if path.starts_with("/v2/email/templates/") => Some("GetEmailTemplate"),
         (&Method::PUT, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/sending") => {
             Some("PutConfigurationSetSendingOptions")
         }
@@ -197,8 +189,15 @@ impl State {
                 }
                 Ok(json!({}))
             }
-            // Every identity is verified.
-            "GetEmailIdentity" => Ok(json!({ "IdentityType": "DOMAIN", "VerifiedForSendingStatus": true })),
+            "GetEmailIdentity" => match &self.account.identities {
+                None => Ok(json!({ "IdentityType": "DOMAIN", "VerifiedForSendingStatus": true })),
+                Some(identities) => identities.get(&last_of(path)).cloned().ok_or_else(|| not_found("Email identity")),
+            },
+            "GetEmailTemplate" => {
+                let name = last_of(path);
+                let content = self.account.templates.get(&name).ok_or_else(|| not_found("Template"))?;
+                Ok(json!({ "TemplateName": name, "TemplateContent": content }))
+            }
             "PutConfigurationSetSendingOptions" => {
                 let name = path.trim_end_matches("/sending").rsplit('/').next().unwrap_or_default();
                 *self.configuration_set(name)? = body["SendingEnabled"].as_bool().unwrap_or(false);
@@ -376,7 +375,10 @@ impl State {
         let replacement =
             entry.replacement_email_content.as_ref().and_then(|content| content.replacement_template.replacement_template_data.as_ref());
         data.extend(parse(replacement).map_err(|error| bad(error.to_string()))?);
-        let content = template.template_content.as_ref();
+        // A stored template whose content the account does not have is shown by its name alone.
+        let stored = template.template_name.as_ref().and_then(|name| self.account.templates.get(name));
+        let stored = stored.and_then(|content| TemplateContent::deserialize(content).ok());
+        let content = template.template_content.as_ref().or(stored.as_ref());
         let part = |text: fn(&TemplateContent) -> &String| {
             content.map_or_else(
                 || template.template_name.clone().unwrap_or_default(),

@@ -3,6 +3,7 @@
 //! Nothing is sent to the queue before the answer, and nothing stays of what was read.
 
 mod forecast;
+mod letters;
 
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -32,6 +33,9 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
     let parts = Parts::connect(settings).await;
     let judged = shutdown.run_until_cancelled(judge(&parts, options, &command)).await;
     let Some(forecast) = judged.transpose()? else { bail!("interrupted; nothing was sent to the queue") };
+    if let Some(file) = &options.output {
+        letters::write(file, &command, &forecast.letters)?;
+    }
     if !as_json {
         forecast.print();
     }

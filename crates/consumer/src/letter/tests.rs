@@ -127,6 +127,8 @@ proptest! {
         let (subject, text, html) = (part(0), part(1), part(2));
         let row = Recipient { data: row.clone(), ..recipient(&[]) };
         let found = rendered(&command(&json!({ "inline": { "subject": subject, "text": text, "html": html } })), &row);
+        let shown = Letter::of(&command(&json!({ "inline": { "subject": subject, "text": text, "html": html } }))).rendered(&row, None).unwrap();
+        prop_assert_eq!([shown.subject, shown.text.unwrap(), shown.html.unwrap()], found.clone());
         prop_assert_eq!(&found[0], &reference(&subject, &row, on_one_line));
         prop_assert_eq!(&found[1], &reference(&text, &row, str::to_owned));
         prop_assert_eq!(&found[2], &reference(&html, &row, html_escaped));

@@ -44,6 +44,42 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
     producer.end().await;
 }
 
+/// By the code that writes what SES renders: what is shown is what is then mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn send_shows_three_letters_as_they_will_be_mailed() {
+    let world = Processes::new(30, Account { keep_mails: true, ..Account::default() }).await;
+    for statement in [
+        "UPDATE users SET name = 'Hubert Blaine Wolfeschlegelsteinhausenbergerdorff the Elder' WHERE id = 12",
+        "UPDATE users SET name = '<script>alert(1)</script> & \"O''Hara\"' WHERE id = 23",
+    ] {
+        world.users.execute(statement).await;
+    }
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let text = world.run(&["send", "--dry-run", &command, "-o", "preview.html"]).await;
+    for words in
+        ["letter         the first: key 1\n  subject      Terms for User 1\n", "the longest data: key 12", "the oddest characters: key 23"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let page = world.read("preview.html");
+    // What a user is called is escaped for the letter, and the letter once more for the page.
+    assert!(page.contains("<iframe sandbox title=\"HTML\" srcdoc=\"&#60;p&#62;Dear &#38;lt;script&#38;gt;"), "{page}");
+    assert!(!page.contains("<script>") && page.contains("default-src 'none'"), "{page}");
+    let told: Value = serde_json::from_str(&world.run(&["send", "--yes", "--json", &command]).await).unwrap();
+    let letters = told["forecast"]["letters"].as_array().unwrap();
+    assert_eq!(letters.iter().map(|letter| letter["key"].as_str().unwrap()).collect::<Vec<_>>(), ["1", "12", "23"]);
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    let mails = world.cloud.mails().unwrap();
+    for letter in letters {
+        let address = format!("user{:0>6}@example.com", letter["key"].as_str().unwrap());
+        let mail = mails.iter().find(|mail| mail.address == address).unwrap();
+        assert_eq!(letter["rendered"], json!({ "subject": mail.subject, "text": mail.text, "html": mail.html }));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn send_refuses_what_would_reach_nobody_or_come_too_late() {
     let world = Processes::new(60, Account { max_send_rate: 0.0001, ..Account::default() }).await;

@@ -8,6 +8,8 @@ use issei_schema::BroadcastCommand;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::letters::{Letter, letters, print};
+
 /// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
 /// dedicated addresses cost more.
 const DOLLARS_PER_THOUSAND: f64 = 0.10;
@@ -39,6 +41,7 @@ pub(super) struct Forecast {
     not_after: Timestamp,
     cost_usd: f64,
     known_already: bool,
+    pub(super) letters: Vec<Letter>,
     /// Why it is not sent, each with what to do.
     pub(super) refused: Vec<String>,
 }
@@ -68,7 +71,7 @@ impl Forecast {
         let left = quota.filter(|quota| quota.max24_hour_send >= 0.0).map(|quota| whole(quota.max24_hour_send - quota.sent_last24_hours));
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
-        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses } = survey;
+        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, samples } = survey;
         let mut skipped: Vec<Skipped> =
             skipped.into_iter().map(|(reason, skips)| Skipped { reason, rows: skips.rows, examples: skips.examples }).collect();
         skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
@@ -95,6 +98,7 @@ impl Forecast {
             not_after: command.not_after,
             cost_usd: number(mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
             known_already,
+            letters: letters(command, &samples, None),
             refused: Vec::new(),
         };
         // What has been sent before is the same broadcast, and sending it again changes nothing.
@@ -186,6 +190,7 @@ impl Forecast {
         if self.quota_left_today.is_some_and(|left| left < self.mailable) {
             say("warning        today's quota is less than those to be mailed: the broadcast will pause when it is used up");
         }
+        print(&self.letters);
     }
 }
 
