@@ -238,11 +238,16 @@ async fn configuration_set(clients: &Clients, name: &str) -> Vec<Finding> {
         },
         Err(error) => sending.unreadable(chain(&error)).mend("issei setup"),
     };
+    vec![sending, event_destination(clients, name).await]
+}
+
+/// Whether what becomes of messages is told.
+pub async fn event_destination(clients: &Clients, name: &str) -> Finding {
     let events = setting(format!("configuration set {name}: events"), format!("SES GetConfigurationSetEventDestinations of {name}")).rule(
         format!("one enabled destination with {}", EVENTS.iter().map(EventType::as_str).collect::<Vec<_>>().join(", ")),
         "what becomes of a message, and the end of doubt, comes by events alone",
     );
-    let events = match clients.ses.get_configuration_set_event_destinations().configuration_set_name(name).send().await {
+    match clients.ses.get_configuration_set_event_destinations().configuration_set_name(name).send().await {
         Ok(answer) => {
             let destinations = answer.event_destinations.unwrap_or_default();
             let all = |types: &[EventType]| EVENTS.iter().all(|wanted| types.contains(wanted));
@@ -258,11 +263,11 @@ async fn configuration_set(clients: &Clients, name: &str) -> Vec<Finding> {
             events.found(value, holds).mend("deploy the event destination: infra/README.md")
         }
         Err(error) => events.unreadable(chain(&error)),
-    };
-    vec![sending, events]
+    }
 }
 
-async fn account(clients: &Clients) -> Vec<Finding> {
+/// Whether the account may send to anybody.
+pub async fn account(clients: &Clients) -> Vec<Finding> {
     let from = "SES GetAccount";
     let answer = match clients.ses.get_account().send().await {
         Ok(answer) => answer,

@@ -16,7 +16,7 @@ mod signed;
 
 pub use certificate::{Certificate, Certifier, Kind, Outcomes, Verdict};
 pub use data::what_the_ledger_holds;
-pub use deployed::{Deployed, Wanted};
+pub use deployed::{Deployed, Wanted, account, event_destination};
 pub use expected::{Expected, NotBefore};
 pub use finding::{Finding, Judgement, Part};
 pub use services::timeouts;

@@ -3,6 +3,7 @@
 //! Only here is the environment read, a log set up and an error printed.
 
 mod args;
+mod checks;
 mod commands;
 mod confirm;
 mod console;

@@ -5,14 +5,15 @@ use std::time::Duration;
 use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageTag, Template};
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::chain;
-use issei_certificate::{Deployed, Finding, Part, timeouts};
-use issei_ledger::{PROBE_TAG, ProbeToken, ServiceKind, Timings};
+use issei_certificate::{Deployed, Finding, Part};
+use issei_ledger::{PROBE_TAG, ProbeToken};
 use issei_producer::count_rows;
 use issei_schema::{Mailbox, limits};
 use serde_json::json;
 
 use crate::Ended;
 use crate::args::DoctorOptions;
+use crate::checks;
 use crate::commands::certify::show;
 use crate::commands::send::number;
 use crate::operator;
@@ -26,15 +27,15 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     let parts = Parts::connect(settings).await;
     let mut findings = vec![chain_of_timeouts(settings), caller(&parts).await];
     findings.extend(Deployed::read(&parts.clients, &operator::wanted(&parts.settings)).await.findings);
-    findings.push(may_send(&parts).await);
-    findings.push(is_open(&parts).await);
-    findings.extend(dead_letters(&parts).await);
-    findings.extend(services(&parts).await);
+    findings.push(checks::may_send(&parts).await);
+    findings.push(checks::is_open(&parts).await);
+    findings.extend(checks::dead_letters(&parts).await);
+    findings.extend(checks::services(&parts).await);
     if let Some(audience) = &options.audience {
         findings.push(quota(&parts, audience).await);
     }
     if let Some(from) = &options.from {
-        findings.push(identity(&parts, from).await);
+        findings.push(checks::sender(&parts, from).await);
         if options.probe {
             findings.push(probe(&parts, from).await);
         }
@@ -77,86 +78,6 @@ async fn caller(parts: &Parts) -> Finding {
     }
 }
 
-async fn may_send(parts: &Parts) -> Finding {
-    let set = &parts.settings.configuration_set;
-    let finding = setting("may be sent through the configuration set", "SES GetConfigurationSet")
-        .rule("on", "`issei stop --hard` turns it off, and nothing else turns it on again");
-    match parts.clients.ses.get_configuration_set().configuration_set_name(set).send().await {
-        Ok(answer) => match answer.sending_options.map(|options| options.sending_enabled) {
-            Some(on) => finding.found(if on { "on" } else { "off" }, on).mend("issei open --reason …"),
-            None => finding.unreadable("SES did not tell"),
-        },
-        Err(error) => finding.unreadable(chain(&error)).mend("issei setup"),
-    }
-}
-
-/// `issei stop --all` closes the ledger for new broadcasts, and nothing but `issei open` opens it.
-async fn is_open(parts: &Parts) -> Finding {
-    let finding =
-        setting("new broadcasts", "ledger item `closing`").rule("accepted", "while the ledger is closed, every command is refused");
-    match parts.ledger().closing().await {
-        Ok(None) => finding.found("accepted", true),
-        Ok(Some(closing)) => finding
-            .found(format!("refused since {} by {}: {}", closing.closed_at, closing.closed_by, closing.reason), false)
-            .mend("issei open --reason …"),
-        Err(error) => finding.unreadable(error).mend("issei setup"),
-    }
-}
-
-async fn dead_letters(parts: &Parts) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (name, queue) in
-        [("commands", parts.commands_queue().await), ("chunks", parts.chunks_queue().await), ("feedback", parts.feedback_queue().await)]
-    {
-        let finding = setting(&format!("dead letters of the {name} queue"), "SQS GetQueueAttributes").rule(
-            "none",
-            "each is a command, a chunk or an event that somebody must look at, and no certificate is given while one lies there",
-        );
-        let counts = match queue {
-            Ok(queue) => queue.counts().await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        findings.push(match counts {
-            Ok((_, dead)) => finding
-                .found(dead.all(), dead.all() == 0)
-                .mend(format!("read the attribute `reason` of each, mend its cause, then issei redrive {name}")),
-            Err(reason) => finding.unreadable(reason).mend("issei setup"),
-        });
-    }
-    findings
-}
-
-async fn services(parts: &Parts) -> Vec<Finding> {
-    let now = parts.clock.wall();
-    let from = "ledger items `services#DAY`";
-    let runs = match parts.ledger().heartbeats(now).await {
-        Ok(runs) => runs,
-        Err(error) => return vec![setting("services", from).unreadable(error).mend("issei setup")],
-    };
-    let alive: Vec<_> = runs.iter().filter(|run| run.is_alive(now)).collect();
-    let mut findings = Vec::new();
-    for kind in [ServiceKind::Producer, ServiceKind::Consumer, ServiceKind::Feedback] {
-        let count = alive.iter().filter(|run| run.service == kind).count();
-        findings.push(
-            setting(&format!("{}s alive", kind.as_str()), from)
-                .rule("one or more", "nothing happens without it")
-                .found(count, count > 0)
-                .mend(format!("start `issei {}`", kind.as_str())),
-        );
-    }
-    let digest = parts.settings.digest();
-    let others: Vec<&str> = alive.iter().filter(|run| run.settings != digest).map(|run| run.actor.as_str()).collect();
-    let value = if others.is_empty() { "the same everywhere".to_owned() } else { format!("other in {}", others.join("; ")) };
-    findings.push(
-        setting("settings of those alive", from)
-            .rule("as here", "a timeout that only one of them knows breaks the chain between them")
-            .found(value, others.is_empty())
-            .mend("start them with the same configuration"),
-    );
-    findings.push(timeouts(&runs, Some(Timings::from(&parts.settings.timing())), now));
-    findings
-}
-
 /// Enough for everybody in the audience, today and within the life of a command.
 async fn quota(parts: &Parts, audience: &str) -> Finding {
     let finding = setting(&format!("quota for audience {audience}"), "SES GetAccount, and the audience counted").rule(
@@ -184,24 +105,6 @@ async fn quota(parts: &Parts, audience: &str) -> Finding {
         Ok(None) => finding.unreadable("SES did not tell"),
         Err(error) => finding.unreadable(chain(&error)),
     }
-}
-
-async fn identity(parts: &Parts, from: &Mailbox) -> Finding {
-    let address = from.address().as_str();
-    let domain = address.rsplit('@').next().unwrap_or_default();
-    let finding = setting(&format!("identity of {domain}"), "SES GetEmailIdentity").rule("verified", "SES sends for verified senders only");
-    let mut last = String::new();
-    // The domain, or else the one address.
-    for name in [domain, address] {
-        match parts.clients.ses.get_email_identity().email_identity(name).send().await {
-            Ok(answer) => {
-                let verified = answer.verified_for_sending_status;
-                return finding.found(if verified { "verified" } else { "not verified" }, verified).mend("verify it in the SES console");
-            }
-            Err(error) => last = chain(&error),
-        }
-    }
-    finding.unreadable(last).mend("verify it in the SES console")
 }
 
 /// One mail to the mailbox simulator, and its event all the way into the ledger.

@@ -120,6 +120,9 @@ async fn each_part_may_do_what_it_does_and_no_more() {
     let terms = world.write("terms.json", &command_body("terms", |_| {}));
     assert_eq!(operator(&["send", "--yes", &terms]).await.0, Some(0));
     world.wait_for("terms", "complete").await;
+    let stored = command_body("stored", |body| body["content"] = json!({ "template": { "name": "terms" } }));
+    let (code, _, error) = operator(&["send", "--yes", &world.write("stored.json", &stored)]).await;
+    assert!(code == Some(3) && error.contains("template terms"), "{error}");
     // One that is held, so that its messages are put back; then it is paused, resumed, stopped.
     let held = command_body("held", |body| body["canary"] = 10.into());
     assert_eq!(operator(&["send", "--yes", &world.write("held.json", &held)]).await.0, Some(0));

@@ -81,6 +81,59 @@ async fn send_shows_three_letters_as_they_will_be_mailed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn send_looks_at_the_template_that_ses_stores() {
+    let world = Processes::new(10, Account::default()).await;
+    let body = |body: &mut Value| body["content"] = json!({ "template": { "name": "terms-2026" } });
+    let command = world.write("command.json", &command_body("terms", body));
+    let (code, _, error) = world.try_run(&["send", "--yes", &command]).await;
+    assert!(code == Some(3) && error.contains("template terms-2026: SES stores none of this name"), "{error}");
+    let template = |text: &str| json!({ "Subject": "Terms for {{name}}", "Text": text, "Html": "<p>{{html_name}}</p>" });
+    let put = |text: &str| world.cloud.configure(|account| _ = account.templates.insert("terms-2026".to_owned(), template(text)));
+    put("Dear {{nmae}}");
+    let (code, _, error) = world.try_run(&["send", "--yes", &command]).await;
+    assert!(code == Some(3) && error.contains("the audience lacks nmae"), "{error}");
+    // What only SES can render is not called fine, and nobody is kept from sending it.
+    put("{{#if name}}Dear {{name}}{{/if}}");
+    let text = world.run(&["send", "--dry-run", &command]).await;
+    assert!(text.contains("UNREADABLE  template terms-2026") && text.contains("not shown: the template has more"), "{text}");
+    put("Dear {{name}}");
+    let text = world.run(&["send", "--yes", &command]).await;
+    assert!(text.contains("ok          template terms-2026: html_name, name") && text.contains("subject      Terms for User 1"), "{text}");
+    assert_eq!(commands(&world).await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_and_doctor_say_the_same_of_the_sender() {
+    let world = Processes::new(10, Account::default()).await;
+    let command = world.write("command.json", &command_body("terms", |body| body["from"] = json!("no-reply@mail.example.com")));
+    let look = async || {
+        let told: Value = serde_json::from_str(&world.run(&["send", "--dry-run", "--json", &command]).await).unwrap();
+        let (_, output, _) = world.try_run(&["doctor", "--from", "no-reply@mail.example.com", "--json"]).await;
+        let doctor: Value = serde_json::from_str(&output).unwrap();
+        let found = |findings: &Value| {
+            findings.as_array().unwrap().iter().find(|finding| finding["what"] == "identity of mail.example.com").unwrap().clone()
+        };
+        assert_eq!(found(&told["forecast"]["findings"]), found(&doctor["findings"]));
+        let found = found(&doctor["findings"]);
+        [found["judgement"].clone(), found["value"].clone()].map(|text| text.as_str().unwrap().to_owned()).join(": ")
+    };
+    assert_eq!(look().await, "holds: mail.example.com verified");
+    world.cloud.configure(|account| account.identities = Some([].into()));
+    assert_eq!(look().await, "broken: SES knows neither the domain nor the address");
+    // A domain's verification is that of those below it.
+    for (name, verified, says) in [
+        ("example.com", true, "holds: example.com verified"),
+        ("no-reply@mail.example.com", false, "broken: no-reply@mail.example.com not verified"),
+    ] {
+        let identity = json!({ "IdentityType": "DOMAIN", "VerifiedForSendingStatus": verified });
+        world.cloud.configure(|account| account.identities = Some([(name.to_owned(), identity)].into()));
+        assert_eq!(look().await, says);
+    }
+    world.cloud.inject(Rule::every("GetEmailIdentity", Fault::ErrorBefore));
+    assert!(look().await.starts_with("unreadable: "), "what nobody told is called fine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn send_refuses_what_would_reach_nobody_or_come_too_late() {
     let world = Processes::new(60, Account { max_send_rate: 0.0001, ..Account::default() }).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));

@@ -2,13 +2,16 @@
 
 use issei_assembly::{Parts, VERSION, say};
 use issei_aws::chain;
+use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, Mailable, Survey, UniqueBy};
-use issei_schema::BroadcastCommand;
+use issei_schema::{BroadcastCommand, Content};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::letters::{Letter, letters, print};
+use crate::checks::{self, stored};
+use crate::commands::certify::show;
 
 /// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
 /// dedicated addresses cost more.
@@ -42,6 +45,8 @@ pub(super) struct Forecast {
     cost_usd: f64,
     known_already: bool,
     pub(super) letters: Vec<Letter>,
+    /// What was looked at. What could not be read is no reason to refuse, and is not called fine.
+    findings: Vec<Finding>,
     /// Why it is not sent, each with what to do.
     pub(super) refused: Vec<String>,
 }
@@ -75,6 +80,12 @@ impl Forecast {
         let mut skipped: Vec<Skipped> =
             skipped.into_iter().map(|(reason, skips)| Skipped { reason, rows: skips.rows, examples: skips.examples }).collect();
         skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
+        let stored = match &command.content {
+            Content::Template { name } => Some(stored(parts, name, &config.columns).await),
+            Content::Inline { .. } => None,
+        };
+        let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
+        let letters = letters(command, &samples, content);
         let mut forecast = Self {
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.as_str().to_owned(),
@@ -98,15 +109,29 @@ impl Forecast {
             not_after: command.not_after,
             cost_usd: number(mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
             known_already,
-            letters: letters(command, &samples, None),
+            letters,
+            findings: stored.into_iter().map(|stored| stored.finding).collect(),
             refused: Vec::new(),
         };
+        forecast.look(parts, command).await;
         // What has been sent before is the same broadcast, and sending it again changes nothing.
         if !known_already {
             forecast.refused = forecast.objections(parts, enough).await?;
             forecast.refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
         }
         Ok(forecast)
+    }
+
+    /// Looks at all that a send needs, as `doctor` does.
+    async fn look(&mut self, parts: &Parts, command: &BroadcastCommand) {
+        let clients = &parts.clients;
+        self.findings.push(checks::sender(parts, &command.from).await);
+        self.findings.extend(account(clients).await);
+        self.findings.push(checks::may_send(parts).await);
+        self.findings.push(event_destination(clients, &parts.settings.configuration_set).await);
+        self.findings.push(checks::is_open(parts).await);
+        self.findings.extend(checks::services(parts).await);
+        self.findings.extend(checks::dead_letters(parts).await);
     }
 
     /// What the producer would refuse, and what can't come to a good end.
@@ -125,6 +150,11 @@ impl Forecast {
                 "the audience `{audience}` has {mailable} rows that can be mailed, more than max_recipients ({max_recipients}); the producer would stop the broadcast before its first send; raise max_recipients if all of them are meant"
             ));
         }
+        // Nothing of a mail whose template is not there, or lacks data, comes to anybody.
+        let template = self.findings.iter().find(|finding| finding.what.starts_with("template ") && finding.judgement == Judgement::Broken);
+        refused.extend(
+            template.map(|finding| format!("{}: {}; {}", finding.what, finding.value, finding.mend.as_deref().unwrap_or_default())),
+        );
         if let Some(why) = self.too_slow(parts.clock.wall()) {
             refused.push(why);
         }
@@ -190,6 +220,8 @@ impl Forecast {
         if self.quota_left_today.is_some_and(|left| left < self.mailable) {
             say("warning        today's quota is less than those to be mailed: the broadcast will pause when it is used up");
         }
+        say("");
+        self.findings.iter().for_each(show);
         print(&self.letters);
     }
 }

@@ -1,0 +1,97 @@
+//! What is looked at before a send and by `doctor`, the same in both: each finding was read from the thing
+//! itself, and what can't be read says so.
+
+mod sender;
+mod template;
+
+use issei_assembly::Parts;
+use issei_aws::chain;
+use issei_certificate::{Finding, Part, timeouts};
+use issei_ledger::{ServiceKind, Timings};
+
+pub(crate) use sender::sender;
+pub(crate) use template::stored;
+
+fn setting(what: &str, from: &str) -> Finding {
+    Finding::new(Part::Settings, what, from)
+}
+
+pub(crate) async fn may_send(parts: &Parts) -> Finding {
+    let set = &parts.settings.configuration_set;
+    let finding = setting("may be sent through the configuration set", "SES GetConfigurationSet")
+        .rule("on", "`issei stop --hard` turns it off, and nothing else turns it on again");
+    match parts.clients.ses.get_configuration_set().configuration_set_name(set).send().await {
+        Ok(answer) => match answer.sending_options.map(|options| options.sending_enabled) {
+            Some(on) => finding.found(if on { "on" } else { "off" }, on).mend("issei open --reason …"),
+            None => finding.unreadable("SES did not tell"),
+        },
+        Err(error) => finding.unreadable(chain(&error)).mend("issei setup"),
+    }
+}
+
+/// `issei stop --all` closes the ledger for new broadcasts, and nothing but `issei open` opens it.
+pub(crate) async fn is_open(parts: &Parts) -> Finding {
+    let finding =
+        setting("new broadcasts", "ledger item `closing`").rule("accepted", "while the ledger is closed, every command is refused");
+    match parts.ledger().closing().await {
+        Ok(None) => finding.found("accepted", true),
+        Ok(Some(closing)) => finding
+            .found(format!("refused since {} by {}: {}", closing.closed_at, closing.closed_by, closing.reason), false)
+            .mend("issei open --reason …"),
+        Err(error) => finding.unreadable(error).mend("issei setup"),
+    }
+}
+
+pub(crate) async fn dead_letters(parts: &Parts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, queue) in
+        [("commands", parts.commands_queue().await), ("chunks", parts.chunks_queue().await), ("feedback", parts.feedback_queue().await)]
+    {
+        let finding = setting(&format!("dead letters of the {name} queue"), "SQS GetQueueAttributes").rule(
+            "none",
+            "each is a command, a chunk or an event that somebody must look at, and no certificate is given while one lies there",
+        );
+        let counts = match queue {
+            Ok(queue) => queue.counts().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        findings.push(match counts {
+            Ok((_, dead)) => finding
+                .found(dead.all(), dead.all() == 0)
+                .mend(format!("read the attribute `reason` of each, mend its cause, then issei redrive {name}")),
+            Err(reason) => finding.unreadable(reason).mend("issei setup"),
+        });
+    }
+    findings
+}
+
+pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
+    let now = parts.clock.wall();
+    let from = "ledger items `services#DAY`";
+    let runs = match parts.ledger().heartbeats(now).await {
+        Ok(runs) => runs,
+        Err(error) => return vec![setting("services", from).unreadable(error).mend("issei setup")],
+    };
+    let alive: Vec<_> = runs.iter().filter(|run| run.is_alive(now)).collect();
+    let mut findings = Vec::new();
+    for kind in [ServiceKind::Producer, ServiceKind::Consumer, ServiceKind::Feedback] {
+        let count = alive.iter().filter(|run| run.service == kind).count();
+        findings.push(
+            setting(&format!("{}s alive", kind.as_str()), from)
+                .rule("one or more", "nothing happens without it")
+                .found(count, count > 0)
+                .mend(format!("start `issei {}`", kind.as_str())),
+        );
+    }
+    let digest = parts.settings.digest();
+    let others: Vec<&str> = alive.iter().filter(|run| run.settings != digest).map(|run| run.actor.as_str()).collect();
+    let value = if others.is_empty() { "the same everywhere".to_owned() } else { format!("other in {}", others.join("; ")) };
+    findings.push(
+        setting("settings of those alive", from)
+            .rule("as here", "a timeout that only one of them knows breaks the chain between them")
+            .found(value, others.is_empty())
+            .mend("start them with the same configuration"),
+    );
+    findings.push(timeouts(&runs, Some(Timings::from(&parts.settings.timing())), now));
+    findings
+}
