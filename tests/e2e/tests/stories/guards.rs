@@ -64,6 +64,27 @@ async fn evidence_opens_nothing_but_what_it_has_looked_at() {
     assert_eq!(found.outcomes().unwrap().count(Outcome::Accepted), 10, "{found:?}");
 }
 
+/// Nobody was reached, and nobody by the next try either, so the chunk's letters are as they were when it was looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_on_an_old_look_is_refused_though_all_letters_are_the_same() {
+    let (world, broadcast) = running().await;
+    let ledger = world.ledger();
+    let message = ledger.page(&terms(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
+    let (mut seen, mut looks) = (Chunk::Absent, Vec::new());
+    for owner in ["first", "second"] {
+        let Ok(Claimed::Ours(mut claim)) = ledger.claim(&message, None, &seen, owner.to_owned(), LIFE).await else { panic!("not ours") };
+        (0..10).for_each(|at| claim.settle(at, Outcome::Retryable, None));
+        ledger.confirm(&mut claim).await.unwrap();
+        seen = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
+        looks.push(seen.clone());
+    }
+    let (old, new) = (&looks[0], &looks[1]);
+    assert_eq!(old.outcomes(), new.outcomes());
+    let late = ledger.claim(&message, None, old, "late".to_owned(), LIFE).await.unwrap();
+    assert!(matches!(late, Claimed::Refused(_)), "the second try would count as never made");
+    assert!(matches!(ledger.claim(&message, None, new, "third".to_owned(), LIFE).await, Ok(Claimed::Ours(_))));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_message_that_can_be_copied_nowhere_stays() {
     let (world, _) = running().await;
