@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
+use encoding_rs::{Decoder, DecoderResult, EUC_JP, Encoding, SHIFT_JIS, UTF_8};
 
 use super::Reader;
 
@@ -44,14 +44,17 @@ pub(super) fn decoded(file: File, label: Option<&str>) -> Result<Reader, String>
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoding)))
 }
 
-/// The encoding that the file looks like.
-pub(super) fn guessed(file: &str) -> Option<&'static str> {
+/// The encoding that the file looks like, and one for Japanese that it may be in as well: a few names in `Shift_JIS`
+/// are too little to tell them from letters with accents.
+pub(super) fn guessed(file: &str) -> Option<(&'static str, Option<&'static str>)> {
     let mut bytes = Vec::new();
     File::open(file).ok()?.take(GUESSED_BYTES).read_to_end(&mut bytes).ok()?;
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(&bytes, true);
     let guess = detector.guess(None, Utf8Detection::Deny);
-    Some(guess.name())
+    let reads_as = |encoding: &&'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(&bytes).is_some();
+    let japanese = [SHIFT_JIS, EUC_JP].into_iter().filter(|_| guess.is_single_byte()).find(reads_as);
+    Some((guess.name(), japanese.map(Encoding::name)))
 }
 
 struct Decoding {

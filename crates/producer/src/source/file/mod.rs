@@ -128,11 +128,10 @@ fn of_encoding(broken: Broken, file: &str, config: &AudienceConfig) -> Broken {
     let reason = match &config.encoding {
         Some(encoding) => format!("{NOT_TEXT} {encoding}; correct the line, or the audience's `encoding`"),
         None => match encoding::guessed(file) {
-            Some(guess) => {
-                format!(
-                    "{NOT_TEXT} UTF-8, probably {guess}; set encoding = {:?} in the audience, or save the file as UTF-8",
-                    guess.to_lowercase()
-                )
+            Some((guess, perhaps)) => {
+                let (label, perhaps) = (guess.to_lowercase(), perhaps.map(str::to_lowercase));
+                let perhaps = perhaps.map_or(String::new(), |perhaps| format!(" (or {perhaps:?}, which it may be as well)"));
+                format!("{NOT_TEXT} UTF-8, probably {guess}; set encoding = {label:?}{perhaps} in the audience, or save the file as UTF-8")
             }
             None => format!("{NOT_TEXT} UTF-8; save the file as UTF-8, or set `encoding` in the audience"),
         },

@@ -126,9 +126,13 @@ fn another_encoding_is_named_and_read_where_it_is_named() {
             assert!(refusal.contains(&guess), "{refusal}");
         }
     }
+    // Two names are too little to tell, so the reader is told of it, too.
+    let (short, _, _) = encoding_rs::SHIFT_JIS.encode("id,email,name\n1,u1@example.com,山田\n2,u2@example.com,表示\n");
+    let refusal = csv(&short).unwrap_err();
+    assert!(refusal.contains("\"shift_jis\""), "{refusal}");
     let latin = b"id,email,name\n1,a@example.com,Andr\xe9s Jos\xe9 Garc\xeda\n".as_slice();
     let refusal = csv(latin).unwrap_err();
-    assert!(refusal.contains("probably windows-1252"), "{refusal}");
+    assert!(refusal.contains("probably windows-1252") && !refusal.contains("shift_jis"), "{refusal}");
     let utf_16: Vec<u8> = std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
     let refusal = csv(&utf_16).unwrap_err();
     assert!(refusal.contains("UTF-16LE"), "{refusal}");
