@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_mailable};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, CanaryApproval, Recipient};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, CanaryApproval, Reason, Recipient};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -93,6 +93,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             not_after: options.not_after.unwrap_or(now + NOT_AFTER),
             canary: first.canary.filter(|canary| *canary <= recipients),
             canary_approval: if first.canary.is_some_and(|canary| canary <= recipients) { first.canary_approval } else { CanaryApproval::default() },
+            again: Some(Reason::try_from(format!("for those whom {} has missed", options.id)).map_err(anyhow::Error::msg)?),
             requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
             ..first
         };

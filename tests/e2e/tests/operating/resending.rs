@@ -29,6 +29,7 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     .await;
     let command: Value = serde_json::from_str(&world.read("rest.json")).unwrap();
     assert_eq!((&command["broadcast_id"], &command["audience"], &command["max_recipients"]), (&json!("rest"), &json!("rest"), &json!(20)));
+    assert_eq!(command["again"], "for those whom terms has missed");
     let rows: Vec<Value> = world.read("rest.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 20);
     assert!(rows.iter().any(|row| row["key"] == "7" && row["name"] == "Seven, \"the\n7th\""), "{rows:?}");
