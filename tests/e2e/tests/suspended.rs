@@ -78,7 +78,7 @@ async fn sends_nothing_when_it_wakes(held: [bool; 3]) {
     write_held(&world, held, Duration::ZERO);
     let (library, file) = (shim(&world), world.path("held"));
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let producer = world.start("producer");
     let consumer = world.start_in("consumer", &[("LD_PRELOAD", &library), ("HELD_CLOCKS", &file)]);
     world.wait_for_accepted(1).await;
@@ -126,7 +126,7 @@ async fn a_consumer_with_permits_of_40_s_sends_nothing_after_a_stop_by_somebody_
     let world = Processes::simulated(400, Account::default()).await;
     world.cloud.inject(Rule::every("UpdateItem", Fault::DelayMs(9_000)).holding(CLAIM));
     let command = world.write("command.json", &command_body("terms", |_| {}));
-    world.run(&["send", &command]).await;
+    world.run(&["send", "--yes", &command]).await;
     let producer = world.start("producer");
     world.wait_for("terms", "running").await;
     producer.end().await;
