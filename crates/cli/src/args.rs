@@ -229,6 +229,10 @@ pub(crate) struct SendOptions {
     /// Send it without asking. Without a terminal and without this, it only shows.
     #[arg(long)]
     pub(crate) yes: bool,
+    /// For whoever can't read the audience from here: the producer reads and judges it, and the broadcast holds before its
+    /// first send until `issei approve`; `issei status` shows the judgement.
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) hold: bool,
     /// Why the same content, or the same subject, goes to this audience once more. Without it, what another
     /// broadcast has said to the audience within 30 days is refused.
     #[arg(long, value_name = "REASON")]

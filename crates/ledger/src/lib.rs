@@ -78,7 +78,7 @@ pub use lineage::{Accepted, LedgerEpoch};
 pub use mark::RunMark;
 pub use on_call::OnCall;
 pub use outcome::{Outcome, Outcomes};
-pub use page::{Frozen, KeptPage, Page, PageBuilder, SkipReason, Skipped};
+pub use page::{Frozen, KeptPage, Page, PageBuilder, SkipReason, Skipped, SkippedRows};
 pub use permit::{Block, Granted, Permit};
 pub use probe::{PROBE_TAG, ProbeToken};
 pub use progress::{Moment, Progress, Telling};

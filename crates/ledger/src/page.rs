@@ -25,6 +25,8 @@ const UNPACKED_BYTES_MAX: u64 = 1_000_000;
 /// Of the levels, the one beyond which our data got no smaller for the time it took: JSON of
 /// recipients shrinks about fourfold at 1 and a few per cent more at 3.
 const ZSTD_LEVEL: i32 = 1;
+/// Keys that are shown for each reason.
+const EXAMPLES: usize = 3;
 
 /// Why somebody in the audience can't be mailed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +81,14 @@ pub struct Skipped {
     /// Of a duplicate address, the key that is mailed instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mailed: Option<String>,
+}
+
+/// Those of a frozen audience who are skipped for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SkippedRows {
+    pub rows: u64,
+    /// The first three keys; none where the rows have none.
+    pub examples: Vec<String>,
 }
 
 /// One page of a frozen audience.
@@ -406,14 +416,18 @@ impl Ledger {
     }
 
     /// Skipped rows by reason. Reads every page that is frozen.
-    pub async fn skipped_by_reason(&self, broadcast: &Broadcast) -> Result<BTreeMap<SkipReason, u64>, LedgerError> {
-        let mut counts = BTreeMap::new();
+    pub async fn skipped_by_reason(&self, broadcast: &Broadcast) -> Result<BTreeMap<SkipReason, SkippedRows>, LedgerError> {
+        let mut found: BTreeMap<SkipReason, SkippedRows> = BTreeMap::new();
         for seq in 0..broadcast.pages {
             for skipped in self.page(&broadcast.broadcast_id, seq).await?.skipped() {
-                *counts.entry(skipped.reason).or_default() += skipped.rows;
+                let of_reason = found.entry(skipped.reason).or_default();
+                of_reason.rows += skipped.rows;
+                if of_reason.examples.len() < EXAMPLES && skipped.reason != SkipReason::NoKey {
+                    of_reason.examples.push(skipped.key.clone());
+                }
             }
         }
-        Ok(counts)
+        Ok(found)
     }
 
     /// Records that the chunks of page `seq` are on the queue, and gives the broadcast as it is

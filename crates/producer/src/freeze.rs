@@ -92,13 +92,13 @@ impl Producer {
                     broadcast = self.refuse(&broadcast, &reason).await?;
                     continue;
                 }
-                match self.objection(&broadcast).await? {
+                match self.objection(&broadcast, command.hold).await? {
                     None => {}
                     Some(Objection::Nobody(reason)) => {
                         broadcast = self.refuse(&broadcast, &reason).await?;
                         continue;
                     }
-                    Some(Objection::TooManySkipped(reason)) => {
+                    Some(Objection::Holds(reason)) => {
                         tracing::warn!(reason, "the broadcast holds before its first send");
                         broadcast = self.ledger.hold_before_send(&broadcast, &source.reading(), self.incarnation.actor(), &reason).await?;
                         continue;

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use issei_ledger::{Broadcast, LedgerError};
+use issei_ledger::{Broadcast, LedgerError, SkipReason, SkippedRows};
 
 use crate::service::Producer;
 
@@ -13,7 +13,8 @@ const ROWS_MIN: u64 = 20;
 /// Why a frozen audience is not sent to at once.
 pub(crate) enum Objection {
     Nobody(String),
-    TooManySkipped(String),
+    /// Too many are skipped, or the command wants it so: it holds before its first send.
+    Holds(String),
 }
 
 /// Whether enough of an audience can be mailed.
@@ -39,12 +40,12 @@ impl Mailable {
 
 impl Producer {
     /// What speaks against sending to the audience as it was frozen. Reads its pages only where there is something.
-    pub(crate) async fn objection(&self, broadcast: &Broadcast) -> Result<Option<Objection>, LedgerError> {
+    pub(crate) async fn objection(&self, broadcast: &Broadcast, is_to_hold: bool) -> Result<Option<Objection>, LedgerError> {
         let Broadcast { audience, recipients, skipped, .. } = broadcast;
         let rows = broadcast.audience_size();
         let most = self.options.skipped_share_max;
         let mailable = Mailable::of(*recipients, *skipped, most);
-        if mailable == Mailable::Enough {
+        if mailable == Mailable::Enough && !is_to_hold {
             return Ok(None);
         }
         let id = &broadcast.broadcast_id;
@@ -54,9 +55,12 @@ impl Producer {
             ))));
         }
         let mut counts: Vec<_> = self.ledger.skipped_by_reason(broadcast).await?.into_iter().collect();
-        counts.sort_by_key(|(_, count)| Reverse(*count));
+        counts.sort_by_key(|(_, skipped)| Reverse(skipped.rows));
+        if mailable == Mailable::Enough {
+            return Ok(Some(Objection::Holds(as_asked(broadcast, &counts))));
+        }
         let commonest = counts.first().map(|(reason, _)| reason.to_string()).unwrap_or_default();
-        let counts = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ");
+        let counts = counts.iter().map(|(reason, skipped)| format!("{} {reason}", skipped.rows)).collect::<Vec<_>>().join(", ");
         let why = format!("most often {commonest} ({counts}); nothing was sent; `issei export {id} --outcome skipped` lists them");
         Ok(Some(if mailable == Mailable::Nobody {
             Objection::Nobody(format!(
@@ -64,11 +68,37 @@ impl Producer {
             ))
         } else {
             let (share, most) = (number(*skipped) / number(rows) * 100.0, most * 100.0);
-            Objection::TooManySkipped(format!(
+            Objection::Holds(format!(
                 "{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id}` sends to the other {recipients}"
             ))
         }))
     }
+}
+
+/// What a command that is to hold has come to, for whoever approves it.
+fn as_asked(broadcast: &Broadcast, skipped: &[(SkipReason, SkippedRows)]) -> String {
+    let Broadcast { broadcast_id: id, audience, recipients, .. } = broadcast;
+    let rows = broadcast.audience_size();
+    let of_reason = |(reason, skipped): &(SkipReason, SkippedRows)| {
+        // A key may be an address, which stands in no reason.
+        let keys: Vec<&str> = skipped.examples.iter().map(String::as_str).filter(|key| !key.contains('@')).collect();
+        let keys = if keys.is_empty() {
+            String::new()
+        } else {
+            format!(" (keys {}{})", keys.join(", "), if skipped.rows > 3 { ", …" } else { "" })
+        };
+        format!("{} {reason}{keys}", skipped.rows)
+    };
+    let skipped = match skipped {
+        [] => "nobody is skipped".to_owned(),
+        some => format!(
+            "skipped: {}; `issei export {id} --outcome skipped` lists them",
+            some.iter().map(of_reason).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    format!(
+        "the command is to hold: {recipients} of {rows} rows of the audience `{audience}` are to be mailed; nothing was sent; `issei approve {id}` sends to them; {skipped}"
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]

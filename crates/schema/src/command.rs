@@ -38,11 +38,21 @@ pub struct BroadcastCommand {
     pub canary_approval: CanaryApproval,
     #[serde(default)]
     pub in_doubt: InDoubtPolicy,
+    /// Once the audience is read, judged and frozen, holds before the first send until an operator approves. For
+    /// whoever can't read the audience from where they ask.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hold: bool,
     /// Why the same content, or the same subject, goes to this audience once more. Without it, what another
     /// broadcast has said to the audience within 30 days is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Reason>,
     pub requested_by: Actor,
+}
+
+/// Left out of a body, so that a command from before the field keeps its hash.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(given: &bool) -> bool {
+    !given
 }
 
 /// Who lets a broadcast go on after its canary.

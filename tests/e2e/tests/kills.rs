@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use issei_clock::Dice;
 use issei_sim::{Account, Events, Fault, Rule};
-use issei_test_support::{Process, Processes, command_body, judge};
+use issei_test_support::{Process, Processes, command_body, judge, seen};
 use serde_json::{Value, json};
 
 /// So many kills while there is something left to do.
@@ -234,9 +234,20 @@ async fn row_34_an_address_is_in_no_log_no_reason_and_no_output() {
     world.users.execute(&format!("UPDATE users SET email = '{CANARY}@example.com' WHERE id = 3")).await;
     world.users.execute(&format!("UPDATE users SET email = '{CANARY}@@example', name = '{CANARY}' WHERE id = 4")).await;
     world.users.execute(&format!("UPDATE users SET email = '{CANARY}.reset@example.com' WHERE id = 5")).await;
+    world.users.execute(&format!("UPDATE users SET email = 'aa{CANARY}@example.com' WHERE id = 6")).await;
+    // An audience whose keys are addresses, too: the last of a page, and that of whoever was accepted twice.
+    let config = world.read("issei.toml");
+    let url = world.users.url();
+    let mails =
+        format!("\n[audiences.mails]\nurl = \"{url}\"\ntable = \"users\"\nkey = \"email\"\naddress = \"email\"\ncolumns = [\"name\"]\n");
+    let _ = world.write("issei.toml", &format!("{config}{mails}"));
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetAfter).times(1));
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", "--yes", &command]).await;
+    world
+        .post("ISSEI_COMMANDS_QUEUE", &command_body("mails", |body| (body["audience"], body["canary"]) = (json!("mails"), json!(10))))
+        .await;
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("version", |body| body["version"] = json!(format!("{CANARY}@example.com")))).await;
     world.post("ISSEI_CHUNKS_QUEUE", &format!("{{\"version\":1,\"recipients\":\"{CANARY}@example.com\"}}")).await;
     world.post("ISSEI_CHUNKS_QUEUE", &format!("{CANARY}@example.com")).await;
     world.post("ISSEI_COMMANDS_QUEUE", &command_body("bad", |body| body["from"] = json!(format!("{CANARY}@@example.com")))).await;
@@ -248,6 +259,7 @@ async fn row_34_an_address_is_in_no_log_no_reason_and_no_output() {
     world.carry_events().await;
     world.wait_until("terms", |status| status["in_doubt"] == 0).await;
     outputs.push(world.run(&["status", "terms", "--exact"]).await);
+    outputs.push(accepted_twice(&world, "mails", &format!("aa{CANARY}@example.com")).await);
     let (_, output, errors) = world.try_run(&["repair", "terms", "--reason", "a look"]).await;
     outputs.extend([output, errors]);
     for service in services {
@@ -262,9 +274,28 @@ async fn row_34_an_address_is_in_no_log_no_reason_and_no_output() {
     for queue in ["ISSEI_COMMANDS_QUEUE", "ISSEI_CHUNKS_QUEUE", "ISSEI_FEEDBACK_QUEUE"] {
         reasons.extend(world.dead_reasons(queue).await);
     }
-    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    assert_eq!(reasons.len(), 5, "{reasons:?}");
     for text in outputs.iter().chain(&reasons) {
         let line = text.lines().find(|line| line.contains(CANARY));
         assert_eq!(line, None, "the address is told");
     }
+}
+
+/// Lets the provider tell of a second message to whoever has this key. Gives the audit trail, which names them by a hash.
+async fn accepted_twice(world: &Processes, id: &str, key: &str) -> String {
+    let (chunk, at) = seen(format!("{id} has sent to one of its recipients"), async || {
+        let (_, why, _) = world.try_run(&["why", id, key, "--json"]).await;
+        let why: Value = serde_json::from_str(&why).ok()?;
+        (why["outcome"] == "accepted").then(|| (why["chunk"].to_string(), why["recipient"].to_string()))
+    })
+    .await;
+    let tags = json!({ "broadcast": [id], "chunk": [chunk], "recipient": [at] });
+    let second = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": tags } });
+    world.post("ISSEI_FEEDBACK_QUEUE", &second.to_string()).await;
+    seen(format!("the trail of {id} tells of it"), async || {
+        world.carry_events().await;
+        let (_, trail, _) = world.try_run(&["audit", id]).await;
+        (trail.contains("more than once") && trail.contains("first the recipient with the address hash")).then_some(trail)
+    })
+    .await
 }

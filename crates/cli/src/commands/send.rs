@@ -3,6 +3,7 @@
 //! Nothing is sent to the queue before the answer, and nothing stays of what was read.
 
 mod forecast;
+mod held;
 mod letters;
 
 use std::io::{IsTerminal, Read};
@@ -14,7 +15,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_producer::{AudienceConfig, Progress, Survey, check_command, survey};
 use issei_schema::BroadcastCommand;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use self::forecast::Forecast;
 pub(crate) use self::forecast::number;
@@ -29,8 +31,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: bool) -> anyhow::Result<Ended> {
     let mut command = BroadcastCommand::parse(&read(&options.file)?).with_context(|| format!("command {}", options.file.display()))?;
     command.again = options.again.clone().or(command.again);
+    command.hold |= options.hold;
     let shutdown = on_signal()?;
     let parts = Parts::connect(settings).await;
+    if command.hold {
+        return held::run(&parts, options, &command, as_json, &shutdown).await;
+    }
     let judged = shutdown.run_until_cancelled(judge(&parts, options, &command)).await;
     let Some(forecast) = judged.transpose()? else { bail!("interrupted; nothing was sent to the queue") };
     if let Some(file) = &options.output {
@@ -39,28 +45,46 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
     if !as_json {
         forecast.print();
     }
-    let reason = if !forecast.refused.is_empty() {
-        Some("refused; nothing was sent to the queue")
-    } else if options.dry_run {
-        Some("dry run: nothing was sent to the queue")
-    } else if options.yes || (!as_json && confirmed("Send it?", &shutdown).await?) {
-        // Whoever is told to end, after the answer too, sends nothing.
-        shutdown.is_cancelled().then_some("interrupted; nothing was sent to the queue")
-    } else {
-        Some("nothing was sent to the queue; repeat with --yes to send")
-    };
-    if reason.is_none() {
-        parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
+    let asked = Asked { parts: &parts, options, command: &command, as_json, shutdown: &shutdown };
+    asked.send(&forecast.refused, |reason| json!({ "forecast": forecast, "enqueued": reason.is_none(), "reason": reason })).await
+}
+
+/// A command that was judged and shown.
+struct Asked<'a> {
+    parts: &'a Parts,
+    options: &'a SendOptions,
+    command: &'a BroadcastCommand,
+    as_json: bool,
+    shutdown: &'a CancellationToken,
+}
+
+impl Asked<'_> {
+    /// Asks, and puts the command on the queue; or says why not, in the document too that `told` makes of it.
+    async fn send(&self, refused: &[String], told: impl FnOnce(Option<&str>) -> Value) -> anyhow::Result<Ended> {
+        let Self { parts, options, command, as_json, shutdown } = self;
+        let reason = if !refused.is_empty() {
+            Some("refused; nothing was sent to the queue")
+        } else if options.dry_run {
+            Some("dry run: nothing was sent to the queue")
+        } else if options.yes || (!as_json && confirmed("Send it?", shutdown).await?) {
+            // Whoever is told to end, after the answer too, sends nothing.
+            shutdown.is_cancelled().then_some("interrupted; nothing was sent to the queue")
+        } else {
+            Some("nothing was sent to the queue; repeat with --yes to send")
+        };
+        if reason.is_none() {
+            parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
+        }
+        if *as_json {
+            say(&told(reason).to_string());
+        } else {
+            refused.iter().for_each(|why| say_error(&format!("refused: {why}")));
+            let watch = || format!("enqueued; watch it with `issei status {} --watch`", command.broadcast_id);
+            say(&reason.map_or_else(watch, str::to_owned));
+        }
+        let is_as_wanted = reason.is_none() || (options.dry_run && refused.is_empty());
+        Ok(if is_as_wanted { Ended::Well } else { Ended::Refused })
     }
-    if as_json {
-        say(&json!({ "forecast": forecast, "enqueued": reason.is_none(), "reason": reason }).to_string());
-    } else {
-        forecast.refused.iter().for_each(|why| say_error(&format!("refused: {why}")));
-        let watch = || format!("enqueued; watch it with `issei status {} --watch`", command.broadcast_id);
-        say(&reason.map_or_else(watch, str::to_owned));
-    }
-    let is_as_wanted = reason.is_none() || (options.dry_run && forecast.refused.is_empty());
-    Ok(if is_as_wanted { Ended::Well } else { Ended::Refused })
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
@@ -72,7 +96,7 @@ fn read(file: &Path) -> anyhow::Result<String> {
     text = std::fs::read_to_string(file).with_context(|| format!("command {} can't be read", file.display()))?;
     text = without_mark(text);
     if file.extension().is_some_and(|extension| extension == "toml") {
-        let value: serde_json::Value = toml::from_str(&text).with_context(|| format!("command {}", file.display()))?;
+        let value: Value = toml::from_str(&text).with_context(|| format!("command {}", file.display()))?;
         text = value.to_string();
     }
     Ok(without_mark(text))
@@ -88,6 +112,15 @@ fn without_mark(text: String) -> String {
 
 async fn judge(parts: &Parts, options: &SendOptions, command: &BroadcastCommand) -> anyhow::Result<Forecast> {
     check_command(command, &parts.settings.audiences, parts.clock.wall()).with_context(|| format!("command {}", options.file.display()))?;
+    let is_known = is_known(parts, command).await?;
+    let name = command.audience.as_str();
+    let config = AudienceConfig::named(name, &parts.settings.audiences).context("the audience is not configured")?;
+    let survey = surveyed(parts, command, &config).await?;
+    Forecast::of(parts, command, &config, survey, is_known).await
+}
+
+/// Whether this command has been sent before. Another one under its id is an error.
+async fn is_known(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<bool> {
     let known = parts.ledger().find_broadcast(&command.broadcast_id).await?;
     if let Some(known) = known.as_ref().filter(|known| known.command_hash != command.hash().as_str()) {
         bail!(
@@ -96,10 +129,7 @@ async fn judge(parts: &Parts, options: &SendOptions, command: &BroadcastCommand)
             known.broadcast_state
         );
     }
-    let name = command.audience.as_str();
-    let config = AudienceConfig::named(name, &parts.settings.audiences).context("the audience is not configured")?;
-    let survey = surveyed(parts, command, &config).await?;
-    Forecast::of(parts, command, &config, survey, known.is_some()).await
+    Ok(known.is_some())
 }
 
 /// Reads and judges everybody, and shows on a terminal how far that is.

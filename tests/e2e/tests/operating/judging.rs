@@ -44,6 +44,30 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
     producer.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_cannot_reach_the_database_sends_a_command_that_the_producer_judges_and_holds() {
+    let world = Processes::new(60, Account::default()).await;
+    world.users.execute("UPDATE users SET email = NULL WHERE id IN (7, 9)").await;
+    let audience = "[audiences.users]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\ntable = \"users\"\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\"]\n";
+    let elsewhere = world.write("elsewhere.toml", audience);
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let (code, _, error) = world.try_run(&["--config", &elsewhere, "send", "--yes", &command]).await;
+    assert_eq!(code, Some(1), "{error}");
+    let text = world.run(&["--config", &elsewhere, "send", "--hold", "--yes", &command]).await;
+    assert!(text.contains("users, not read from here") && text.contains("`issei approve terms` sends"), "{text}");
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let status = world.wait_for("terms", "holding").await;
+    assert_eq!((&status["recipients"], &status["skipped"]), (&json!(58), &json!(2)), "{status}");
+    let text = world.run(&["status", "terms"]).await;
+    assert!(text.contains("58 of 60 rows of the audience `users` are to be mailed") && text.contains("2 no_address (keys 7, 9)"), "{text}");
+    assert_eq!(world.cloud.accepted(), 0);
+    world.run(&["approve", "terms", "--reason", "58 are all who are meant"]).await;
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    assert_eq!(world.cloud.accepted(), 58);
+}
+
 /// By the code that writes what SES renders: what is shown is what is then mailed.
 #[tokio::test(flavor = "multi_thread")]
 async fn send_shows_three_letters_as_they_will_be_mailed() {

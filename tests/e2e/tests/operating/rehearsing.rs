@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use issei_sim::Account;
-use issei_test_support::{Process, Processes, command_body, judge, write_keys};
+use issei_test_support::{Process, Processes, command_body, judge, until, write_keys};
 use serde_json::{Value, json};
 
 fn findings(output: &str) -> Vec<(String, String)> {
@@ -76,6 +76,25 @@ async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
     // A timeout that breaks the chain is refused before anything is looked at.
     let (code, _, error) = world.try_run(&["doctor", "--lease-ms", "100"]).await;
     assert!(code == Some(1) && error.contains("lease_ms"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_says_that_the_ledger_is_closed_and_that_there_are_dead_letters() {
+    let world = Processes::new(5, Processes::account_with_events()).await;
+    let consumer = world.start("consumer");
+    world.post("ISSEI_CHUNKS_QUEUE", "poison").await;
+    world.run(&["stop", "--all", "--reason", "a drill"]).await;
+    for (what, mend) in [("new broadcasts", "issei open"), ("dead letters of the chunks queue", "issei redrive chunks")] {
+        until(format!("doctor says: {what}"), async || {
+            let (_, output, _) = world.try_run(&["doctor", "--json"]).await;
+            findings(&output).iter().any(|(found, how)| found.contains(what) && how.contains(mend))
+        })
+        .await;
+    }
+    world.run(&["open", "--reason", "the drill is over"]).await;
+    let (_, output, _) = world.try_run(&["doctor", "--json"]).await;
+    assert!(!findings(&output).iter().any(|(found, _)| found == "new broadcasts"), "{output}");
+    consumer.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -128,6 +128,34 @@ async fn too_many_skipped_rows_hold_a_broadcast_before_its_first_send_until_it_i
     }
 }
 
+/// Whoever asks can't read the audience, so the producer's own judgement is shown before anything is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_to_hold_is_judged_by_the_producer_and_waits_for_its_approval() {
+    for canary in [None, Some(12)] {
+        let world = World::new(small()).await;
+        world.users.execute("UPDATE users SET email = NULL WHERE id IN (7, 9)").await;
+        let asked = command("terms", |body| (body["hold"], body["canary"]) = (serde_json::json!(true), serde_json::json!(canary)));
+        world.post_command(&asked).await;
+        let held = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+        assert!(held.holds_before_first_send());
+        assert_eq!((held.recipients, held.remaining, held.withheld, world.cloud.accepted()), (48, 0, 48, 0));
+        let reason = &held.decided().unwrap().reason;
+        for says in ["48 of 50 rows of the audience `users` are to be mailed", "skipped: 2 no_address (keys 7, 9)", "`issei approve terms`"]
+        {
+            assert!(reason.contains(says), "{says}: {reason}");
+        }
+        approve(&world).await;
+        if canary.is_some() {
+            world.run_until("terms", 2, |broadcast| broadcast.withheld > 0 && broadcast.broadcast_state == BroadcastState::Holding).await;
+            assert_eq!(world.cloud.accepted(), 12);
+            approve(&world).await;
+        }
+        world.cloud.show_all_messages();
+        assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+        judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_few_skipped_rows_of_a_small_audience_hold_nothing() {
     let world = World::new(WorldOptions { users: 19, ..small() }).await;

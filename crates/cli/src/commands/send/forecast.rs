@@ -113,25 +113,13 @@ impl Forecast {
             findings: stored.into_iter().map(|stored| stored.finding).collect(),
             refused: Vec::new(),
         };
-        forecast.look(parts, command).await;
+        forecast.findings.extend(looked(parts, command).await);
         // What has been sent before is the same broadcast, and sending it again changes nothing.
         if !known_already {
             forecast.refused = forecast.objections(parts, enough).await?;
             forecast.refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
         }
         Ok(forecast)
-    }
-
-    /// Looks at all that a send needs, as `doctor` does.
-    async fn look(&mut self, parts: &Parts, command: &BroadcastCommand) {
-        let clients = &parts.clients;
-        self.findings.push(checks::sender(parts, &command.from).await);
-        self.findings.extend(account(clients).await);
-        self.findings.push(checks::may_send(parts).await);
-        self.findings.push(event_destination(clients, &parts.settings.configuration_set).await);
-        self.findings.push(checks::is_open(parts).await);
-        self.findings.extend(checks::services(parts).await);
-        self.findings.extend(checks::dead_letters(parts).await);
     }
 
     /// What the producer would refuse, and what can't come to a good end.
@@ -224,6 +212,19 @@ impl Forecast {
         self.findings.iter().for_each(show);
         print(&self.letters);
     }
+}
+
+/// Looks at all that a send needs, as `doctor` does.
+pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand) -> Vec<Finding> {
+    let clients = &parts.clients;
+    let mut findings = vec![checks::sender(parts, &command.from).await];
+    findings.extend(account(clients).await);
+    findings.push(checks::may_send(parts).await);
+    findings.push(event_destination(clients, &parts.settings.configuration_set).await);
+    findings.push(checks::is_open(parts).await);
+    findings.extend(checks::services(parts).await);
+    findings.extend(checks::dead_letters(parts).await);
+    findings
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]

@@ -1,0 +1,65 @@
+//! A command that is to hold: the producer reads and judges the audience, so nothing of it is read here, and
+//! nothing is said of it.
+
+use anyhow::Context;
+use issei_assembly::{Parts, say};
+use issei_certificate::{Finding, Judgement};
+use issei_producer::{AudienceConfig, check_command};
+use issei_schema::{BroadcastCommand, Content};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Asked, forecast, is_known};
+use crate::Ended;
+use crate::args::SendOptions;
+use crate::checks::stored;
+use crate::commands::certify::show;
+
+pub(super) async fn run(
+    parts: &Parts,
+    options: &SendOptions,
+    command: &BroadcastCommand,
+    as_json: bool,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Ended> {
+    // Where this configuration has the audience it says what the content lacks, and never opens its source.
+    let config = AudienceConfig::named(command.audience.as_str(), &parts.settings.audiences);
+    if config.is_some() {
+        check_command(command, &parts.settings.audiences, parts.clock.wall())
+            .with_context(|| format!("command {}", options.file.display()))?;
+    }
+    let is_known = is_known(parts, command).await?;
+    let mut findings: Vec<Finding> = Vec::new();
+    if let (Content::Template { name }, Some(config)) = (&command.content, &config) {
+        findings.push(stored(parts, name, &config.columns).await.finding);
+    }
+    let mut refused: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.judgement == Judgement::Broken)
+        .map(|finding| format!("{}: {}; {}", finding.what, finding.value, finding.mend.as_deref().unwrap_or_default()))
+        .collect();
+    findings.extend(forecast::looked(parts, command).await);
+    if is_known {
+        refused.clear();
+    } else {
+        refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
+    }
+    let id = &command.broadcast_id;
+    let holds = format!(
+        "the producer reads, judges and freezes the audience, and holds before the first send: `issei status {id}` shows what it has come to, and `issei approve {id}` sends"
+    );
+    if !as_json {
+        say(&format!("broadcast      {id}"));
+        say(&format!("audience       {}, not read from here", command.audience));
+        say(&format!("hold           {holds}"));
+        say(&format!("budget         {} recipients at most", command.max_recipients));
+        if is_known {
+            say("note           this command has been sent before: sending it again changes nothing");
+        }
+        say("");
+        findings.iter().for_each(show);
+    }
+    let asked = Asked { parts, options, command, as_json, shutdown };
+    let told = |reason: Option<&str>| json!({ "broadcast_id": id, "holds": holds, "findings": findings, "refused": refused, "enqueued": reason.is_none(), "reason": reason });
+    asked.send(&refused, told).await
+}
