@@ -48,13 +48,20 @@ async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
     assert_eq!(code, Some(3));
     let found = findings(&output);
     let names = |part: &str| found.iter().any(|(what, mend)| what.contains(part) && !mend.is_empty());
-    for part in
-        ["visibility timeout", "events", "sandbox", "chunks-", "event source", "quota for audience users", "settings of those alive"]
-    {
+    for part in [
+        "visibility timeout",
+        "events",
+        "sandbox",
+        "chunks-",
+        "event source",
+        "quota for audience users",
+        "settings of those alive",
+        "timeouts of those alive",
+    ] {
         assert!(names(part), "{part}: {found:?}");
     }
     // An event source is told of each of the three queues.
-    assert_eq!(found.len(), 8, "{found:?}");
+    assert_eq!(found.len(), 9, "{found:?}");
     for service in services {
         service.end().await;
     }

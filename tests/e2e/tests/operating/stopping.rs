@@ -31,8 +31,9 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
     world.run(&["send", "--yes", &command]).await;
     let reason = seen("it is refused", async || world.dead_reasons("ISSEI_COMMANDS_QUEUE").await.pop()).await;
     assert!(reason.contains("wrong text") && reason.contains("issei open"), "{reason}");
-    let (code, _, error) = world.try_run(&["status", "next"]).await;
-    assert!(code == Some(1) && error.contains("no broadcast `next`"), "{error}");
+    until("the refusal is told", async || world.try_run(&["status", "next"]).await.0 == Some(3)).await;
+    let (_, text, _) = world.try_run(&["status", "next"]).await;
+    assert!(text.contains("refused") && text.contains("wrong text"), "{text}");
     assert_eq!(world.cloud.accepted(), after, "sent after the stop was proved");
 
     let opened = world.run(&["open", "--reason", "the text is right now"]).await;
