@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use super::export::{columns, own_name};
 use crate::Ended;
 use crate::args::ResendOptions;
+use crate::operator::widest;
 
 const NOT_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
@@ -147,7 +148,7 @@ async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) 
             "the audience of `{id}` was never frozen to its end, and nobody was sent to: send its command again under a new broadcast_id"
         );
     }
-    let timing = parts.settings.timing();
+    let timing = widest(parts).await?.timing;
     let wait = SignedDuration::try_from(timing.refused_after().max(timing.claims_over_after()))?;
     let ended = trail.entries.last().map_or(broadcast.created_at, |entry| entry.at);
     let left = wait - now.duration_since(ended);

@@ -94,3 +94,18 @@ async fn whoever_bounced_or_complained_is_called_so() {
         service.end().await;
     }
 }
+
+/// Whoever asks has a shorter timeout than those who send. What may still be accepted goes by theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_waits_for_as_long_as_those_who_sent_may_still_be_heard() {
+    let world = Processes::new(30, Account::default()).await;
+    let (producer, consumer) = (world.start("producer"), world.start_with("consumer", &["--request-lifetime-s", "300"]));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["canary"] = json!(10))).await;
+    world.wait_for("terms", "holding").await;
+    world.run(&["stop", "terms", "--hard", "--reason", "a test"]).await;
+    let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    let seconds = error.rsplit_once("repeat this in ").and_then(|(_, rest)| rest.split_once(" s")?.0.parse::<u64>().ok());
+    assert!(code == Some(1) && seconds.is_some_and(|seconds| seconds > 300), "{error}");
+    producer.end().await;
+    consumer.end().await;
+}
