@@ -79,8 +79,8 @@ pub(crate) fn needed(
             audiences.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         },
     })?;
-    let needed = Needed::of(&command.content, &audience)
-        .map_err(|placeholder| Refusal::UnknownPlaceholder { placeholder, audience: name.to_owned() })?;
+    let needed =
+        Needed::of(command, &audience).map_err(|placeholder| Refusal::UnknownPlaceholder { placeholder, audience: name.to_owned() })?;
     Ok((audience, needed))
 }
 

@@ -3,7 +3,7 @@
 //! be frozen, so that the two can't differ.
 
 use issei_ledger::{Ledger, LedgerError, SkipReason, Suppression};
-use issei_schema::Address;
+use issei_schema::{Address, Class};
 
 use crate::SourceError;
 use crate::audience::UniqueBy;
@@ -40,15 +40,15 @@ pub(crate) async fn candidates(
     // Of the rows of one key the first is the recipient, and the others are recorded as duplicates.
     let judged = |Spooled { row, repeats }| Candidate { key: row.key.clone(), judged: judge(row, needed), repeats };
     let mut candidates: Vec<Candidate> = rows.into_iter().map(judged).collect();
-    skip_suppressed(ledger, &mut candidates).await?;
+    skip_suppressed(ledger, &mut candidates, needed.class).await?;
     if unique_by == Some(UniqueBy::Address) {
         skip_mailed(&mut candidates, source).await?;
     }
     Ok(candidates)
 }
 
-/// Whoever bounced or complained in an earlier broadcast is not mailed again.
-async fn skip_suppressed(ledger: &Ledger, candidates: &mut [Candidate]) -> Result<(), LedgerError> {
+/// Whoever bounced in an earlier broadcast is not mailed again; nor is whoever complained, unless the law wants it.
+async fn skip_suppressed(ledger: &Ledger, candidates: &mut [Candidate], class: Class) -> Result<(), LedgerError> {
     let recipients: Vec<usize> =
         (0..candidates.len()).filter(|at| candidates.get(*at).is_some_and(|c| matches!(c.judged, Judged::Recipient(..)))).collect();
     let addresses: Vec<&Address> = candidates
@@ -61,7 +61,8 @@ async fn skip_suppressed(ledger: &Ledger, candidates: &mut [Candidate]) -> Resul
     for (place, why) in ledger.suppressed(&addresses).await? {
         let reason = match why {
             Suppression::Bounced => SkipReason::Bounced,
-            Suppression::Complained => SkipReason::Complained,
+            Suppression::Complained if class.heeds_complaints() => SkipReason::Complained,
+            Suppression::Complained => continue,
         };
         if let Some(candidate) = recipients.get(place).and_then(|at| candidates.get_mut(*at)) {
             candidate.judged = Judged::Skipped(quotable(&candidate.key), reason);

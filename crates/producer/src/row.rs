@@ -3,27 +3,30 @@
 use std::collections::BTreeMap;
 
 use issei_ledger::SkipReason;
-use issei_schema::{Address, AddressError, Content, Recipient, RecipientError, RecipientKey};
+use issei_schema::{Address, AddressError, BroadcastCommand, Class, Content, Recipient, RecipientError, RecipientKey};
 
 use crate::audience::{AudienceConfig, LegacyLocalParts};
 use crate::source::{Cell, Flaw, Row, quotable};
 
-/// The columns that every recipient must bring along.
+/// What a command asks of every row of its audience.
 pub(crate) struct Needed {
+    /// The columns that a recipient must bring along.
     columns: Vec<(usize, String)>,
+    pub(crate) class: Class,
     legacy_local_parts: LegacyLocalParts,
 }
 
 impl Needed {
     /// The content's placeholders; every column for a stored template, whose placeholders only SES
     /// knows. `Err` names a placeholder that is no column.
-    pub(crate) fn of(content: &Content, audience: &AudienceConfig) -> Result<Self, String> {
-        let of = |columns| Self { columns, legacy_local_parts: audience.legacy_local_parts };
-        if matches!(content, Content::Template { .. }) {
+    pub(crate) fn of(command: &BroadcastCommand, audience: &AudienceConfig) -> Result<Self, String> {
+        let of = |columns| Self { columns, class: command.class(), legacy_local_parts: audience.legacy_local_parts };
+        if matches!(command.content, Content::Template { .. }) {
             return Ok(of(audience.columns.iter().cloned().enumerate().collect()));
         }
         let place = |name: &str| audience.columns.iter().position(|column| column == name).map(|at| (at, name.to_owned()));
-        content
+        command
+            .content
             .placeholders()
             .into_iter()
             .map(|name| place(name.as_str()).ok_or_else(|| name.as_str().to_owned()))
@@ -107,8 +110,12 @@ mod tests {
         AudienceConfig { columns: vec!["name".to_owned(), "car".to_owned()], ..AudienceConfig::default() }
     }
 
-    fn content(text: &str) -> Content {
-        serde_json::from_value(serde_json::json!({ "inline": { "subject": "Hi {{name}}", "text": text } })).unwrap()
+    fn command(text: &str) -> BroadcastCommand {
+        let command = serde_json::json!({
+            "version": 1, "broadcast_id": "b", "audience": "users", "content": { "inline": { "subject": "Hi {{name}}", "text": text } },
+            "from": "a@example.com", "max_recipients": 10, "not_after": "2026-11-25T00:00:00Z", "requested_by": "test",
+        });
+        BroadcastCommand::parse(&command.to_string()).unwrap()
     }
 
     fn row(key: &str, address: Option<&str>, name: Option<&str>) -> Row {
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn every_row_that_cannot_be_mailed_has_its_reason() {
-        let needed = Needed::of(&content("."), &audience()).unwrap();
+        let needed = Needed::of(&command("."), &audience()).unwrap();
         let long = "x".repeat(20_000);
         for (row, reason) in [
             (row("", Some("a@example.com"), Some("Ann")), SkipReason::NoKey),
@@ -144,7 +151,7 @@ mod tests {
     #[test]
     fn an_address_that_a_carrier_gave_out_is_quoted_where_the_audience_says_so() {
         let judged = |address: &str, legacy_local_parts| {
-            let needed = Needed::of(&content("."), &AudienceConfig { legacy_local_parts, ..audience() }).unwrap();
+            let needed = Needed::of(&command("."), &AudienceConfig { legacy_local_parts, ..audience() }).unwrap();
             match judge(row("1", Some(address), Some("Ann")), &needed) {
                 Judged::Recipient(recipient, _) => Ok(String::from(recipient.address)),
                 Judged::Skipped(_, reason) => Err(reason),
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_matter_where_they_are_needed() {
-        let needed = Needed::of(&content("."), &audience()).unwrap();
+        let needed = Needed::of(&command("."), &audience()).unwrap();
         let good = row("1", Some("a@example.com"), Some("Ann"));
         for (row, reason) in [
             (Row { address: Cell::NotText, ..good.clone() }, Some(SkipReason::NotText)),
@@ -177,9 +184,9 @@ mod tests {
 
     #[test]
     fn only_what_the_content_names_goes_along() {
-        let needed = Needed::of(&content("."), &audience()).unwrap();
+        let needed = Needed::of(&command("."), &audience()).unwrap();
         let Judged::Recipient(recipient, _) = judge(row("1", Some("a@example.com"), Some("Ann")), &needed) else { panic!("skipped") };
         assert_eq!(recipient.data.keys().collect::<Vec<_>>(), ["name"]);
-        assert_eq!(Needed::of(&content("{{nmae}}"), &audience()).err(), Some("nmae".to_owned()));
+        assert_eq!(Needed::of(&command("{{nmae}}"), &audience()).err(), Some("nmae".to_owned()));
     }
 }

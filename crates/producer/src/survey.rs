@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use issei_ledger::{Ledger, SkipReason};
-use issei_schema::Content;
+use issei_schema::BroadcastCommand;
 
 use crate::SourceError;
 use crate::audience::AudienceConfig;
@@ -113,16 +113,16 @@ fn address(judged: &Judged) -> Option<String> {
     }
 }
 
-/// Reads everybody and judges them for this content, as the producer would.
+/// Reads everybody and judges them for this command, as the producer would.
 pub async fn survey(
-    audience: &str,
+    command: &BroadcastCommand,
     config: &AudienceConfig,
-    content: &Content,
     ledger: &Ledger,
     spool_dir: &Path,
     progress: &Progress,
 ) -> Result<Survey, JudgingError> {
-    let needed = needed(audience, config, content)?;
+    let audience = command.audience.as_str();
+    let needed = needed(command, config)?;
     let mut source = Source::read(audience, config, spool_dir, String::new(), progress).await?;
     let counts = source.counts();
     let mut survey = Survey { rows: counts.rows, repeated_keys: counts.repeated, ..Survey::default() };
@@ -141,15 +141,16 @@ pub async fn survey(
     }
 }
 
-fn needed(audience: &str, config: &AudienceConfig, content: &Content) -> Result<Needed, SourceError> {
-    Needed::of(content, config)
-        .map_err(|name| SourceError::Config { audience: audience.to_owned(), reason: format!("it has no column {name}") })
+fn needed(command: &BroadcastCommand, config: &AudienceConfig) -> Result<Needed, SourceError> {
+    Needed::of(command, config)
+        .map_err(|name| SourceError::Config { audience: command.audience.to_string(), reason: format!("it has no column {name}") })
 }
 
 /// Reads every row and judges it by itself. Gives how many rows were read and how many were seen.
 #[cfg(feature = "simulation")]
-pub async fn judge_all(audience: &str, config: &AudienceConfig, content: &Content) -> Result<(u64, u64), SourceError> {
-    let needed = needed(audience, config, content)?;
+pub async fn judge_all(command: &BroadcastCommand, config: &AudienceConfig) -> Result<(u64, u64), SourceError> {
+    let audience = command.audience.as_str();
+    let needed = needed(command, config)?;
     let source = Source::read(audience, config, &std::env::temp_dir(), String::new(), &Progress::default()).await?;
     let (mut seen, mut last): (u64, Option<String>) = (source.counts().without_key, None);
     loop {

@@ -10,17 +10,21 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::COMMAND_BYTES_MAX;
 use crate::version::parse_up_to;
-use crate::{Actor, AudienceName, BroadcastId, Content, Mailbox, ParseError, Reason, V1};
+use crate::{Actor, AudienceName, BroadcastId, Class, CommandVersion, Content, Mailbox, ParseError, Reason};
 
 /// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BroadcastCommand {
-    pub version: V1,
+    pub version: CommandVersion,
     /// Chosen by the app. The same id with the same command is the same broadcast; the same id
     /// with anything else changed is refused.
     pub broadcast_id: BroadcastId,
     pub audience: AudienceName,
+    /// What the broadcast is to those who get it. Needed in version 2, where it is new; a command of version 1 is read as
+    /// `service`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
     pub content: Content,
     pub from: Mailbox,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +116,9 @@ impl BroadcastCommand {
     /// Names the field, what is wrong with it and what to do.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
         let command = Self::stored(body)?;
+        if command.class() == Class::Marketing {
+            return Err(ParseError::field("class", "is `marketing`, which needs a way to unsubscribe, and this build offers none"));
+        }
         command.content.judge()?;
         command.from.check().map_err(|reason| ParseError::field("from", reason))?;
         command.reply_to.as_ref().map_or(Ok(()), Mailbox::check).map_err(|reason| ParseError::field("reply_to", reason))?;
@@ -124,7 +131,14 @@ impl BroadcastCommand {
     /// # Errors
     /// Names the field, what is wrong with it and what to do.
     pub fn stored(body: &str) -> Result<Self, ParseError> {
-        let command: Self = parse_up_to(1, body, COMMAND_BYTES_MAX)?;
+        let command: Self = parse_up_to(CommandVersion::NEWEST.into(), body, COMMAND_BYTES_MAX)?;
+        match (command.version, command.class) {
+            (CommandVersion::V1, Some(_)) => return Err(ParseError::field("class", "is not of version 1; write version 2 with it")),
+            (CommandVersion::V2, None) => {
+                return Err(ParseError::field("class", "is missing; say what the broadcast is: `legal_notice`, `service` or `marketing`"));
+            }
+            (CommandVersion::V1, None) | (CommandVersion::V2, Some(_)) => {}
+        }
         command.content.check()?;
         if command.canary.is_none() && command.canary_approval != CanaryApproval::default() {
             return Err(ParseError::field("canary_approval", "is given without a canary; add `canary` or take it out"));
@@ -136,6 +150,12 @@ impl BroadcastCommand {
             ));
         }
         Ok(command)
+    }
+
+    /// What the broadcast is; a command that does not say is about the service.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class.unwrap_or(Class::Service)
     }
 
     /// The message body. The same command gives the same bytes.

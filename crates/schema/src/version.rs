@@ -3,36 +3,51 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::{BroadcastId, ParseError, without_addresses, without_values};
 
-/// Version 1 of a message that has no other. Reads and writes as the number 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct V1;
-
-impl Serialize for V1 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u16(1)
-    }
+/// A version of commands. A build reads every version; which fields one may have, `command.rs` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub enum CommandVersion {
+    V1 = 1,
+    /// With a class, and all that is said by it.
+    V2 = 2,
 }
 
-impl<'de> Deserialize<'de> for V1 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            1 => Ok(Self),
-            other => Err(serde::de::Error::custom(format!("version {other} is not known here; this build reads 1"))),
+impl CommandVersion {
+    pub const NEWEST: Self = Self::V2;
+}
+
+impl TryFrom<u16> for CommandVersion {
+    type Error = String;
+
+    fn try_from(value: u16) -> Result<Self, String> {
+        match value {
+            1 => Ok(Self::V1),
+            2 => Ok(Self::V2),
+            other => Err(format!("version {other} is not known here")),
         }
     }
 }
 
-impl JsonSchema for V1 {
+impl From<CommandVersion> for u16 {
+    fn from(value: CommandVersion) -> Self {
+        value as Self
+    }
+}
+
+impl JsonSchema for CommandVersion {
     fn schema_name() -> Cow<'static, str> {
         "Version".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "const": 1, "description": "Version of this message." })
+        json_schema!({
+            "enum": [1, 2],
+            "description": "Version of this message: 2 with a class and the fields that are new with it, 1 without.",
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use issei_schema::{BroadcastCommand, ChunkMessage, ChunkVersion, InDoubtPolicy, MessageKey, ParseError};
+use issei_schema::{BroadcastCommand, ChunkMessage, ChunkVersion, Class, InDoubtPolicy, MessageKey, ParseError};
 use schemars::{JsonSchema, schema_for};
 
 fn file(name: &str) -> PathBuf {
@@ -29,7 +29,7 @@ fn check_schema<T: JsonSchema>(name: &str) {
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
-    check_schema::<BroadcastCommand>("broadcast-command.v1.schema.json");
+    check_schema::<BroadcastCommand>("broadcast-command.v2.schema.json");
     check_schema::<ChunkMessage>("chunk-message.v3.schema.json");
 }
 
@@ -39,6 +39,9 @@ fn the_examples_are_read_and_written_as_they_stand() {
     let command = BroadcastCommand::parse(&text).unwrap();
     assert_eq!(command.in_doubt, InDoubtPolicy::Hold);
     let again: serde_json::Value = serde_json::from_str(&command.to_body()).unwrap();
+    assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
+    let text = read("broadcast-command.v2.example.json");
+    let again: serde_json::Value = serde_json::from_str(&BroadcastCommand::parse(&text).unwrap().to_body()).unwrap();
     assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
     for name in ["chunk-message.v1.example.json", "chunk-message.v2.example.json", "chunk-message.v3.example.json"] {
         let text = read(name);
@@ -60,6 +63,44 @@ fn a_version_of_chunk_messages_is_the_one_before_and_one_field() {
         without_descriptions(&mut old);
         without_descriptions(&mut new);
         assert_eq!(new, old, "version {version}");
+    }
+}
+
+/// Version 1 of commands stays as it was published. What version 2 adds stands here, kinds and fields.
+#[test]
+fn version_2_of_commands_is_version_1_and_what_is_named_here() {
+    let schema =
+        |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("broadcast-command.v{version}.schema.json"))).unwrap();
+    let (mut old, mut new) = (schema(1), schema(2));
+    let (fields, kinds) = (vec!["class"], vec!["Class"]);
+    for (place, names) in [("properties", fields), ("$defs", kinds)] {
+        for name in names {
+            assert!(new[place].as_object_mut().unwrap().remove(name).is_some(), "{name}");
+        }
+    }
+    new["$defs"]["Version"] = old["$defs"]["Version"].clone();
+    without_descriptions(&mut old);
+    without_descriptions(&mut new);
+    assert_eq!(new, old);
+}
+
+#[test]
+fn a_command_says_its_class_from_version_2_on_and_is_about_the_service_before() {
+    let command = |version: u8, class: Option<&str>| {
+        BroadcastCommand::parse(&command_with(|command| {
+            command["version"] = version.into();
+            command["class"] = class.map_or(serde_json::Value::Null, Into::into);
+        }))
+    };
+    assert_eq!(command(1, None).unwrap().class(), Class::Service);
+    assert_eq!(command(2, Some("legal_notice")).unwrap().class(), Class::LegalNotice);
+    for (version, class, says) in [
+        (1, Some("service"), "field `class`: is not of version 1"),
+        (2, None, "field `class`: is missing"),
+        (2, Some("newsletter"), "field `class`"),
+    ] {
+        let error = command(version, class).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
     }
 }
 
@@ -175,8 +216,8 @@ fn why_a_command_says_the_same_again_is_a_part_of_it_where_it_is_given() {
 
 #[test]
 fn a_message_of_another_version_is_refused_for_its_version_alone() {
-    let error = BroadcastCommand::parse("{\"version\": 2, \"anything\": \"new\"}").unwrap_err();
-    assert_eq!(error, ParseError::UnknownVersion { version: "2".to_owned(), newest: 1 });
+    let error = BroadcastCommand::parse("{\"version\": 3, \"anything\": \"new\"}").unwrap_err();
+    assert_eq!(error, ParseError::UnknownVersion { version: "3".to_owned(), newest: 2 });
     let error = ChunkMessage::parse("{\"version\": \"1\"}").unwrap_err();
     assert_eq!(error, ParseError::UnknownVersion { version: "\"1\"".to_owned(), newest: 3 });
 }

@@ -61,9 +61,13 @@ pub fn csv(bytes: &[u8]) {
         columns: vec!["name".to_owned()],
         ..AudienceConfig::default()
     };
-    let content = serde_json::from_value(serde_json::json!({ "inline": { "subject": "Hi {{name}}", "text": "." } }));
+    let command = serde_json::json!({
+        "version": 1, "broadcast_id": "b", "audience": "fuzzed", "content": { "inline": { "subject": "Hi {{name}}", "text": "." } },
+        "from": "a@example.com", "max_recipients": 10, "not_after": "2026-11-25T00:00:00Z", "requested_by": "a fuzzer",
+    });
+    let command = BroadcastCommand::parse(&command.to_string()).expect("a good command");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let rows = runtime.block_on(judge_all("fuzzed", &audience, &content.expect("good content")));
+    let rows = runtime.block_on(judge_all(&command, &audience));
     // A broken file is an error that names it, and the rows of a good one are all accounted for.
     if let Ok((rows, judged)) = rows {
         assert_eq!(rows, judged, "rows were lost");

@@ -136,7 +136,7 @@ async fn is_known(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<b
 async fn surveyed(parts: &Parts, command: &BroadcastCommand, config: &AudienceConfig) -> anyhow::Result<Survey> {
     let (progress, ledger, spool_dir) = (Progress::default(), parts.ledger(), parts.settings.spool_directory());
     let bar = ProgressBar::with_draw_target(None, target()).with_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
-    let reading = survey(command.audience.as_str(), config, &command.content, &ledger, &spool_dir, &progress);
+    let reading = survey(command, config, &ledger, &spool_dir, &progress);
     let show = async {
         loop {
             let (read, judged) = (progress.read(), progress.judged());

@@ -164,8 +164,30 @@ async fn columns_of_any_type_are_text() {
 
 /// The audience as it would be frozen now.
 async fn surveyed(world: &World, audience: &AudienceConfig) -> Result<Survey, JudgingError> {
-    let content = command("terms", |_| {}).content;
-    survey("users", audience, &content, &world.ledger(), &std::env::temp_dir(), &Progress::default()).await
+    survey(&command("terms", |_| {}), audience, &world.ledger(), &std::env::temp_dir(), &Progress::default()).await
+}
+
+/// The law wants it told to everybody; only where an address is dead is a letter posted instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_legal_notice_reaches_whoever_complained_and_nothing_else_does() {
+    let world = World::new(WorldOptions { users: 20, ..small() }).await;
+    for (address, why) in [("user000005@example.com", Suppression::Bounced), ("user000006@example.com", Suppression::Complained)] {
+        world.ledger().suppress(&address.parse().unwrap(), why, &"older".parse().unwrap()).await.unwrap();
+    }
+    for (id, class, skipped) in [("offer", "service", "bounced complained"), ("terms", "legal_notice", "bounced")] {
+        let command = command(id, |command| {
+            command["version"] = 2.into();
+            command["class"] = class.into();
+        });
+        let (audience, ledger) = (world.users.audience(), world.ledger());
+        let forecast = survey(&command, &audience, &ledger, &std::env::temp_dir(), &Progress::default()).await.unwrap();
+        let reasons = |reasons: Vec<&SkipReason>| reasons.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(reasons(forecast.skipped.keys().collect()), skipped);
+        world.post_command(&command).await;
+        let done = world.run_to_the_end(id).await;
+        assert_eq!(reasons(ledger.skipped_by_reason(&done).await.unwrap().keys().collect()), skipped);
+        assert_eq!(done.recipients + done.skipped, 20);
+    }
 }
 
 fn each_address_once(world: &World) -> AudienceConfig {

@@ -1,0 +1,35 @@
+//! What a message is to those who get it: the law and the manners of mail ask different things of a notice that must
+//! reach everybody and of an offer that nobody asked for.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a broadcast is to those who get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// What the law or a contract wants told to everybody, such as changed terms. Whoever complained about an earlier
+    /// broadcast gets it all the same; whose address bounced for good is listed, so that a letter can be posted.
+    LegalNotice,
+    /// What somebody's use of the service brings with it.
+    Service,
+    /// What promotes anything.
+    Marketing,
+}
+
+impl Class {
+    /// Whether a complaint about an earlier broadcast keeps this one from the address.
+    #[must_use]
+    pub fn heeds_complaints(self) -> bool {
+        self != Self::LegalNotice
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // By the word that stands in a command.
+        self.serialize(f)
+    }
+}
