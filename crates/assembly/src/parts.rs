@@ -90,6 +90,7 @@ impl Parts {
     pub async fn producer(&self) -> anyhow::Result<Producer> {
         let options = issei_producer::Options {
             audiences: self.settings.audiences.clone(),
+            unsubscribe_keys: self.settings.unsubscribe_key_names(),
             page_size: self.settings.page_size,
             chunk_size: self.settings.chunk_size,
             timing: self.settings.timing(),
@@ -113,6 +114,7 @@ impl Parts {
             max_failures_in_a_row: self.settings.max_failures_in_a_row,
             timing: self.settings.timing(),
             address_hash: self.address_hash(),
+            unsubscribe_keys: self.settings.unsubscribe_keys()?,
             reads: ChunkVersion::NEWEST,
             traces: traces::HOOKS,
         };

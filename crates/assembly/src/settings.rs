@@ -2,15 +2,24 @@
 //! configuration file and `docs/configuration.md`. A flag goes before a variable, a variable before
 //! the file, the file before the default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use issei_aws::Timing;
 use issei_producer::{AudienceConfig, REHEARSAL_PREFIX};
+use issei_schema::{UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+
+/// Where a key comes from that signs links to unsubscribe: never from a file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySource {
+    /// The environment variable that holds it.
+    env: String,
+}
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident, $env:literal: $kind:ty = $default:expr;)+) => {
@@ -22,6 +31,9 @@ macro_rules! settings {
             /// Where audiences come from. In the file only.
             #[arg(skip)]
             audiences: BTreeMap<String, AudienceConfig>,
+            /// Where the keys come from that sign links to unsubscribe. In the file only.
+            #[arg(skip)]
+            unsubscribe_keys: BTreeMap<UnsubscribeKeyId, KeySource>,
         }
 
         /// The settings in force.
@@ -29,6 +41,7 @@ macro_rules! settings {
         pub struct Settings {
             $($(#[doc = $doc])+ pub $name: $kind,)+
             pub audiences: BTreeMap<String, AudienceConfig>,
+            pub unsubscribe_keys: BTreeMap<UnsubscribeKeyId, KeySource>,
             /// The file that they were read from; nothing where there was none.
             pub file: Option<PathBuf>,
         }
@@ -47,6 +60,7 @@ macro_rules! settings {
                 Self {
                     $($name: first.$name.or(second.$name).unwrap_or_else(|| $default),)+
                     audiences: second.audiences,
+                    unsubscribe_keys: second.unsubscribe_keys,
                     file: None,
                 }
             }
@@ -220,6 +234,29 @@ impl Settings {
     #[must_use]
     pub fn spool_directory(&self) -> PathBuf {
         if self.spool_dir.is_empty() { std::env::temp_dir() } else { PathBuf::from(&self.spool_dir) }
+    }
+
+    /// The names of the keys that sign links to unsubscribe; what they are is for whoever signs or checks.
+    #[must_use]
+    pub fn unsubscribe_key_names(&self) -> BTreeSet<UnsubscribeKeyId> {
+        self.unsubscribe_keys.keys().cloned().collect()
+    }
+
+    /// The keys that sign links to unsubscribe, as far as their variables are set; what needs another says so.
+    ///
+    /// # Errors
+    /// Names a variable whose value is no key.
+    pub fn unsubscribe_keys(&self) -> anyhow::Result<UnsubscribeKeys> {
+        let mut keys = UnsubscribeKeys::new();
+        for (id, KeySource { env }) in &self.unsubscribe_keys {
+            let Ok(secret) = std::env::var(env) else {
+                tracing::warn!(key = %id, variable = env, "a key of [unsubscribe_keys] is not at hand: its variable is not set");
+                continue;
+            };
+            let key = UnsubscribeKey::try_from(secret).map_err(anyhow::Error::msg);
+            keys.insert(id.clone(), key.with_context(|| format!("[unsubscribe_keys] `{id}`: the environment variable {env}"))?);
+        }
+        Ok(keys)
     }
 
     /// The timeouts, as the chain of inequalities sees them.

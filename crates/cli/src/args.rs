@@ -66,7 +66,7 @@ pub(crate) enum Command {
     /// Runs on the services that are alive, which must have this version and these settings. Asks for the
     /// broadcast twice, puts chunks on the queue again, and pauses in the midst. Exit code as of `certify`.
     Rehearse(RehearseOptions),
-    /// Judges a command and its audience, shows what it will do, asks, and puts it on its queue.
+    /// Judges a command and its audience, asks, and puts it on its queue.
     ///
     /// Reads and judges everybody by the code that freezes them. Exit code 3: refused, or not told to go on.
     Send(SendOptions),
@@ -120,6 +120,9 @@ pub(crate) enum Command {
     ///
     /// Exit code as of `certify`; 1 where the signature does not fit.
     Verify(VerifyOptions),
+    /// Checks a token of a link to unsubscribe, without any network.
+    #[command(subcommand)]
+    UnsubscribeToken(UnsubscribeToken),
     /// Enqueues again what has no outcome, after messages were lost for good.
     ///
     /// Shows first what it would do.
@@ -406,6 +409,17 @@ pub(crate) struct VerifyOptions {
     /// The oldest that it may be: a day (UTC) or a time (RFC 3339). One that was issued before is refused.
     #[arg(long, value_name = "DATE")]
     pub(crate) not_before: Option<NotBefore>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UnsubscribeToken {
+    /// Says what a token says, or why it says nothing (exit code 3).
+    ///
+    /// The keys are those of `[unsubscribe_keys]` in the configuration.
+    Verify {
+        /// The token, as the link has it.
+        token: String,
+    },
 }
 
 #[derive(Debug, Args)]

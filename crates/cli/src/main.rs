@@ -18,6 +18,7 @@ use clap::Parser;
 use args::{Cli, Command};
 use commands::{
     certify, demo, doctor, export, init, inspect, operate, rehearse, repair, report, resend, restored, send, serve, setup, status, stop,
+    unsubscribe,
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error};
 
@@ -63,6 +64,10 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
         return certify::verify(options, cli.json);
     }
     let settings = Settings::load(cli.config.as_deref(), cli.settings)?;
+    if let Command::UnsubscribeToken(options) = &cli.command {
+        init_logs(cli.log_format, true, "")?;
+        return unsubscribe::run(&settings, options, cli.json);
+    }
     init_logs(cli.log_format, false, &settings.otlp_endpoint)?;
     if settings.metrics {
         enable_metrics(&settings.metrics_prefix);
@@ -72,7 +77,7 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
 
 async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyhow::Result<Ended> {
     match command {
-        Command::Demo(_) | Command::Init(_) | Command::Verify(_) => Ok(Ended::Well),
+        Command::Demo(_) | Command::Init(_) | Command::Verify(_) | Command::UnsubscribeToken(_) => Ok(Ended::Well),
         Command::Setup(options) => setup::run(settings, &options, as_json).await,
         Command::Send(options) => send::run(settings, &options, as_json).await,
         Command::Producer => serve::producer(settings).await,

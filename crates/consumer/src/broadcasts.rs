@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use issei_clock::{Clock, Deadline};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
-use issei_schema::{BroadcastId, ChunkMessage};
+use issei_schema::{BroadcastId, ChunkMessage, MissingKey, UnsubscribeKeys, WayOut};
 use jiff::Timestamp;
 
 use crate::letter::Letter;
@@ -20,7 +20,8 @@ const REMEMBERED_MAX: usize = 64;
 /// A broadcast as a consumer knows it.
 #[derive(Clone)]
 pub(crate) struct Known {
-    pub(crate) letter: Arc<Letter>,
+    /// Or the key without which nothing of it may be sent.
+    pub(crate) letter: Result<Arc<Letter>, MissingKey>,
     pub(crate) state: BroadcastState,
     pub(crate) epoch: u64,
     pub(crate) not_after: Timestamp,
@@ -64,12 +65,13 @@ impl Known {
 pub(crate) struct Broadcasts {
     ledger: Ledger,
     clock: Clock,
+    unsubscribe_keys: UnsubscribeKeys,
     known: Mutex<HashMap<BroadcastId, Known>>,
 }
 
 impl Broadcasts {
-    pub(crate) fn new(ledger: Ledger, clock: Clock) -> Self {
-        Self { ledger, clock, known: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(ledger: Ledger, clock: Clock, unsubscribe_keys: UnsubscribeKeys) -> Self {
+        Self { ledger, clock, unsubscribe_keys, known: Mutex::new(HashMap::new()) }
     }
 
     /// The broadcast; nothing where the ledger has none of that id.
@@ -85,9 +87,11 @@ impl Broadcasts {
 
     async fn read(&self, id: &BroadcastId, known: Option<Known>) -> Result<Option<Known>, LedgerError> {
         let Some(broadcast) = self.ledger.find_broadcast(id).await? else { return Ok(None) };
-        let letter = match known.filter(|known| known.is_of(&broadcast)) {
-            Some(known) => known.letter,
-            None => Arc::new(Letter::of(&self.ledger.command(id).await?)),
+        let letter = if let Some(known) = known.filter(|known| known.is_of(&broadcast)) {
+            known.letter
+        } else {
+            let command = self.ledger.command(id).await?;
+            WayOut::of(&command, &self.unsubscribe_keys).map(|way_out| Arc::new(Letter::of(&command, way_out)))
         };
         Ok(Some(self.remember(&broadcast, letter)))
     }
@@ -117,7 +121,7 @@ impl Broadcasts {
         Ok((!is_frozen).then(|| format!("page {} of the ledger holds no such chunk {}", message.page, message.chunk)))
     }
 
-    fn remember(&self, broadcast: &Broadcast, letter: Arc<Letter>) -> Known {
+    fn remember(&self, broadcast: &Broadcast, letter: Result<Arc<Letter>, MissingKey>) -> Known {
         let known = Known {
             letter,
             state: broadcast.broadcast_state,

@@ -65,7 +65,18 @@ impl Consumer {
             if let Some(objection) = self.broadcasts.unlike_its_page(&known, chunk).await? {
                 return Ok(After::Bury(objection));
             }
-            let ready = Ready::of(&known.letter, chunk, positions.iter().copied());
+            let letter = match &known.letter {
+                Ok(letter) => letter.clone(),
+                // Another consumer may have it; but whoever watches must hear of it, and nobody gets a mail without.
+                Err(missing) => {
+                    self.pause(id, &missing.to_string()).await?;
+                    continue;
+                }
+            };
+            let ready = match Ready::of(&letter, chunk, positions.iter().copied()) {
+                Ok(ready) => ready,
+                Err(objection) => return Ok(After::Bury(objection)),
+            };
             let recipients = positions.len() as u64;
             // Waiting for a turn or a permit is what a shutdown cuts short; the message goes back.
             let Some(turn) = shutdown.run_until_cancelled(self.rate.turn(recipients)).await else { return Ok(After::GiveBack) };
@@ -121,7 +132,7 @@ impl Consumer {
                 Claimed::Ours(mut claim) => {
                     let under = Under { registration: &known.registration, epoch: permit.epoch(), attempt: seen.attempts() + 1 };
                     self.telling.note(id, |progress| progress.permitted += recipients);
-                    let sent = self.send(permit, &mut claim, chunk, &known.letter, ready).await;
+                    let sent = self.send(permit, &mut claim, chunk, &letter, ready).await;
                     return Ok(self.settle(delivery, &under, &mut claim, &positions, sent).await);
                 }
             }

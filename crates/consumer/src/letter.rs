@@ -9,9 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sesv2::types::{
-    BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageTag, ReplacementEmailContent, ReplacementTemplate, Template,
+    BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageHeader, MessageTag, ReplacementEmailContent,
+    ReplacementTemplate, Template,
 };
-use issei_schema::{BroadcastCommand, ChunkMessage, Content, Placeholder, Recipient, html_escaped, on_one_line};
+use issei_schema::{
+    BroadcastCommand, ChunkMessage, Content, Placeholder, Recipient, UNSUBSCRIBE_PLACEHOLDER, UnsubscribeUrl, WayOut, html_escaped,
+    on_one_line,
+};
 use serde::Serialize;
 
 /// Before a column's name, its value escaped for HTML, in a template stored in SES. Its author chose the
@@ -25,6 +29,7 @@ pub struct Letter {
     pub(crate) reply_to: Option<String>,
     pub(crate) content: BulkEmailContent,
     values: Values,
+    way_out: WayOut,
 }
 
 /// A letter as its recipient gets it.
@@ -53,7 +58,7 @@ struct Value {
 
 impl Letter {
     #[must_use]
-    pub fn of(command: &BroadcastCommand) -> Self {
+    pub fn of(command: &BroadcastCommand, way_out: WayOut) -> Self {
         // SES wants default data where a template has placeholders; every entry brings its own.
         let template = Template::builder().template_data("{}");
         let (template, values) = match &command.content {
@@ -84,13 +89,18 @@ impl Letter {
             reply_to: command.reply_to.as_ref().map(issei_schema::Mailbox::to_header),
             content: BulkEmailContent::builder().template(template.build()).build(),
             values,
+            way_out,
         }
     }
 
     /// The entry of one recipient, tagged so that any event about it tells whose it is.
-    pub(crate) fn entry(&self, message: &ChunkMessage, at: usize, recipient: &Recipient) -> BulkEmailEntry {
+    ///
+    /// # Errors
+    /// The recipient has no way to unsubscribe where the command wants one for everybody.
+    pub(crate) fn entry(&self, message: &ChunkMessage, at: usize, recipient: &Recipient) -> Result<BulkEmailEntry, String> {
+        let way_out = self.way_out.of_recipient(recipient)?;
         let data = ReplacementTemplate::builder().replacement_template_data(self.data(recipient)).build();
-        BulkEmailEntry::builder()
+        Ok(BulkEmailEntry::builder()
             .destination(Destination::builder().to_addresses(recipient.address.as_str()).build())
             .replacement_email_content(ReplacementEmailContent::builder().replacement_template(data).build())
             .set_replacement_tags(Some(
@@ -100,7 +110,8 @@ impl Letter {
                     .filter_map(|(name, value)| MessageTag::builder().name(name).value(value).build().ok())
                     .collect(),
             ))
-            .build()
+            .set_replacement_headers(way_out.map(|url| headers(&url)))
+            .build())
     }
 
     /// What SES makes of it for one recipient, as far as plain placeholders go; `stored` is the content of the
@@ -127,21 +138,35 @@ impl Letter {
 
     /// The template's data, by its names.
     fn values_of(&self, recipient: &Recipient) -> BTreeMap<String, String> {
-        let mut data: BTreeMap<String, String> = BTreeMap::new();
+        let (mut data, mut known) = (BTreeMap::new(), recipient.data.clone());
+        // Who has none is not sent to.
+        if let Ok(Some(url)) = self.way_out.of_recipient(recipient) {
+            known.insert(UNSUBSCRIBE_PLACEHOLDER.to_owned(), url.as_str().to_owned());
+        }
         match &self.values {
             Values::Stored => {
-                data.extend(recipient.data.clone());
+                data.extend(known.clone());
                 // Last, so that nothing takes the place of what was escaped.
-                data.extend(recipient.data.iter().map(|(name, value)| (format!("{HTML}{name}"), html_escaped(value))));
+                data.extend(known.iter().map(|(name, value)| (format!("{HTML}{name}"), html_escaped(value))));
             }
             Values::Inline(values) => {
                 for Value { name, column, made_safe } in values {
-                    data.extend(recipient.data.get(column).map(|value| (name.clone(), made_safe(value))));
+                    data.extend(known.get(column).map(|value| (name.clone(), made_safe(value))));
                 }
             }
         }
         data
     }
+}
+
+/// The headers of one click (RFC 8058 section 3.1). Both stand there, or neither.
+fn headers(url: &UnsubscribeUrl) -> Vec<MessageHeader> {
+    let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build();
+    // Names and values are all there, so each header can be built.
+    [header("List-Unsubscribe", &url.to_header()), header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")]
+        .into_iter()
+        .filter_map(Result::ok)
+        .collect()
 }
 
 #[cfg(test)]

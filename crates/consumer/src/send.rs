@@ -29,9 +29,10 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    pub(crate) fn of(letter: &Letter, message: &ChunkMessage, positions: impl Iterator<Item = usize>) -> Self {
-        let entry = |at: usize| Some((at, letter.entry(message, at, message.recipients.get(at)?)));
-        Self { entries: positions.filter_map(entry).collect() }
+    /// Or why one of them must not be sent to.
+    pub(crate) fn of(letter: &Letter, message: &ChunkMessage, positions: impl Iterator<Item = usize>) -> Result<Self, String> {
+        let entry = |at: usize| Some(letter.entry(message, at, message.recipients.get(at)?).map(|entry| (at, entry)));
+        Ok(Self { entries: positions.filter_map(entry).collect::<Result<_, _>>()? })
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger, Telling};
-use issei_schema::{AddressHash, ChunkMessage, ChunkVersion, Traces};
+use issei_schema::{AddressHash, ChunkMessage, ChunkVersion, Traces, UnsubscribeKeys};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,8 @@ pub struct Options {
     pub max_failures_in_a_row: u32,
     pub timing: Timing,
     pub address_hash: AddressHash,
+    /// The keys that sign links to unsubscribe. A broadcast whose key is not among them is paused.
+    pub unsubscribe_keys: UnsubscribeKeys,
     /// The newest version of chunk messages that is read. Newer ones are buried, and can be redriven after
     /// an upgrade.
     pub reads: ChunkVersion,
@@ -95,7 +97,7 @@ impl Consumer {
         options: Options,
     ) -> Arc<Self> {
         Arc::new(Self {
-            broadcasts: Broadcasts::new(ledger.clone(), clock.clone()),
+            broadcasts: Broadcasts::new(ledger.clone(), clock.clone(), options.unsubscribe_keys.clone()),
             permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing, incarnation.clone()),
             rate: Rate::new(ledger.clone(), ses.clone(), clock.clone(), options.rate_ceiling),
             telling: Telling::new(ledger.clone(), &incarnation),

@@ -62,6 +62,8 @@ pub enum SkipReason {
     DuplicateAddress,
     /// The line of the file can't be read.
     BrokenRow,
+    /// The column with the recipient's URL to unsubscribe has none, or one that is not https or fits no header.
+    NoUnsubscribeUrl,
 }
 
 impl fmt::Display for SkipReason {

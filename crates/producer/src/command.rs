@@ -1,13 +1,13 @@
 //! Judging a command before anything is made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use issei_ledger::Repeated;
-use issei_schema::{BroadcastCommand, Content, ParseError, limits};
+use issei_schema::{BroadcastCommand, Content, ParseError, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKeyId, limits};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audience::AudienceConfig;
-use crate::row::Needed;
+use crate::row::{Lack, Needed};
 
 /// Why a command is refused. It goes to the dead-letter queue with this as its reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,18 @@ pub enum Refusal {
         "field `content.template`: the audience `{audience}` has the columns `{column}` and `html_{column}`, and `html_{column}` is also the name by which a stored template gets `{column}` escaped for HTML; rename one of the two in a `query` of the audience, or take it out of `columns`"
     )]
     NamesMeet { column: String, audience: String },
+    #[error(
+        "field `unsubscribe.column`: `{column}` is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
+    )]
+    UnknownUnsubscribeColumn { column: String, audience: String },
+    #[error(
+        "field `unsubscribe`: the audience `{audience}` has a column `{UNSUBSCRIBE_PLACEHOLDER}`, which is also the name by which the content has the URL to unsubscribe; name the column in `unsubscribe.column`, rename it in a `query` of the audience, or take it out of `columns`"
+    )]
+    ReservedColumn { audience: String },
+    #[error(
+        "field `unsubscribe.key`: the producer's configuration has no key `{key}` in [unsubscribe_keys]; name it there and in the consumers' configuration, or correct it"
+    )]
+    UnknownUnsubscribeKey { key: UnsubscribeKeyId },
     #[error(
         "field `not_after` is {not_after}, and now it is {now}: the command's time is over; send a new one with a new broadcast_id if the broadcast is still wanted"
     )]
@@ -44,12 +56,20 @@ pub enum Refusal {
     Repeated(Repeated),
 }
 
-/// Checks a command against the clock and the configured audiences.
+/// Checks a command against the clock, the configured audiences and the names of the configured keys.
 ///
 /// # Errors
 /// Names the field, what is wrong and what to do.
-pub fn check_command(command: &BroadcastCommand, audiences: &BTreeMap<String, AudienceConfig>, now: Timestamp) -> Result<(), Refusal> {
+pub fn check_command(
+    command: &BroadcastCommand,
+    audiences: &BTreeMap<String, AudienceConfig>,
+    unsubscribe_keys: &BTreeSet<UnsubscribeKeyId>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let (audience, _) = needed(command, audiences)?;
+    if let Some(key) = command.unsubscribe.as_ref().and_then(|unsubscribe| Unsubscribe::lacks_key(unsubscribe, unsubscribe_keys)) {
+        return Err(Refusal::UnknownUnsubscribeKey { key: key.clone() });
+    }
     if matches!(command.content, Content::Template { .. })
         && let Some(column) = audience.columns.iter().find(|column| audience.columns.contains(&format!("html_{column}")))
     {
@@ -79,8 +99,14 @@ pub(crate) fn needed(
             audiences.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         },
     })?;
-    let needed =
-        Needed::of(command, &audience).map_err(|placeholder| Refusal::UnknownPlaceholder { placeholder, audience: name.to_owned() })?;
+    let needed = Needed::of(command, &audience).map_err(|lack| {
+        let audience = name.to_owned();
+        match lack {
+            Lack::Placeholder(placeholder) => Refusal::UnknownPlaceholder { placeholder, audience },
+            Lack::UnsubscribeColumn(column) => Refusal::UnknownUnsubscribeColumn { column, audience },
+            Lack::ReservedColumn => Refusal::ReservedColumn { audience },
+        }
+    })?;
     Ok((audience, needed))
 }
 
@@ -98,7 +124,7 @@ mod tests {
                 "version": 1, "broadcast_id": "b", "audience": "users", "content": content, "from": "a@example.com",
                 "max_recipients": 10, "not_after": "2026-11-25T00:00:00Z", "requested_by": "test",
             });
-            check_command(&BroadcastCommand::parse(&command.to_string()).unwrap(), &audiences, now)
+            check_command(&BroadcastCommand::parse(&command.to_string()).unwrap(), &audiences, &BTreeSet::new(), now)
         };
         let refused = check(serde_json::json!({ "template": { "name": "terms" } })).unwrap_err().to_string();
         assert!(refused.starts_with("field `content.template`: the audience `users` has the columns `name` and `html_name`"), "{refused}");

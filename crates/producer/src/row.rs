@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use issei_ledger::SkipReason;
-use issei_schema::{Address, AddressError, BroadcastCommand, Class, Content, Recipient, RecipientError, RecipientKey};
+use issei_schema::{
+    Address, AddressError, BroadcastCommand, Class, Content, Recipient, RecipientError, RecipientKey, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe,
+    UnsubscribeUrl,
+};
 
 use crate::audience::{AudienceConfig, LegacyLocalParts};
 use crate::source::{Cell, Flaw, Row, quotable};
@@ -12,26 +15,44 @@ use crate::source::{Cell, Flaw, Row, quotable};
 pub(crate) struct Needed {
     /// The columns that a recipient must bring along.
     columns: Vec<(usize, String)>,
+    /// The one with the recipient's own URL to unsubscribe.
+    unsubscribe: Option<(usize, String)>,
     pub(crate) class: Class,
     legacy_local_parts: LegacyLocalParts,
 }
 
+/// What a command asks for and an audience has not, or has twice.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Lack {
+    #[error("it has no column {0}")]
+    Placeholder(String),
+    #[error("it has no column {0} with URLs to unsubscribe")]
+    UnsubscribeColumn(String),
+    #[error("its column {UNSUBSCRIBE_PLACEHOLDER} has the name of the URL to unsubscribe")]
+    ReservedColumn,
+}
+
 impl Needed {
     /// The content's placeholders; every column for a stored template, whose placeholders only SES
-    /// knows. `Err` names a placeholder that is no column.
-    pub(crate) fn of(command: &BroadcastCommand, audience: &AudienceConfig) -> Result<Self, String> {
-        let of = |columns| Self { columns, class: command.class(), legacy_local_parts: audience.legacy_local_parts };
-        if matches!(command.content, Content::Template { .. }) {
-            return Ok(of(audience.columns.iter().cloned().enumerate().collect()));
-        }
+    /// knows. With them the column of the URL to unsubscribe.
+    pub(crate) fn of(command: &BroadcastCommand, audience: &AudienceConfig) -> Result<Self, Lack> {
         let place = |name: &str| audience.columns.iter().position(|column| column == name).map(|at| (at, name.to_owned()));
-        command
-            .content
-            .placeholders()
-            .into_iter()
-            .map(|name| place(name.as_str()).ok_or_else(|| name.as_str().to_owned()))
-            .collect::<Result<_, _>>()
-            .map(of)
+        let way_out = command.unsubscribe.as_ref();
+        let column = way_out.and_then(Unsubscribe::column);
+        let unsubscribe = column.map(|name| place(name).ok_or_else(|| Lack::UnsubscribeColumn(name.to_owned()))).transpose()?;
+        let is_reserved = |name: &str| way_out.is_some() && name == UNSUBSCRIBE_PLACEHOLDER && column != Some(name);
+        let is_template = matches!(command.content, Content::Template { .. });
+        let placeholders = command.content.placeholders();
+        let mut asked: Vec<&str> = placeholders.into_iter().map(issei_schema::Placeholder::as_str).collect();
+        if is_template {
+            asked.extend(audience.columns.iter().map(String::as_str));
+        }
+        if audience.columns.iter().any(|name| is_reserved(name)) && asked.contains(&UNSUBSCRIBE_PLACEHOLDER) {
+            return Err(Lack::ReservedColumn);
+        }
+        let asked = asked.into_iter().filter(|name| !is_reserved(name) && column != Some(name));
+        let columns = asked.map(|name| place(name).ok_or_else(|| Lack::Placeholder(name.to_owned()))).collect::<Result<_, _>>()?;
+        Ok(Self { columns, unsubscribe, class: command.class(), legacy_local_parts: audience.legacy_local_parts })
     }
 }
 
@@ -81,11 +102,16 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
     let key =
         RecipientKey::try_from(row.key.clone()).map_err(|_| if row.key.is_empty() { SkipReason::NoKey } else { SkipReason::BadKey })?;
     let address = address(text(&row.address, SkipReason::NoAddress)?, needed.legacy_local_parts)?;
-    let data: BTreeMap<String, String> = needed
+    let mut data: BTreeMap<String, String> = needed
         .columns
         .iter()
         .map(|(at, name)| Ok((name.clone(), text(row.values.get(*at).unwrap_or(&Cell::Null), SkipReason::DataMissing)?.to_owned())))
         .collect::<Result<_, _>>()?;
+    if let Some((at, name)) = &needed.unsubscribe {
+        let url = text(row.values.get(*at).unwrap_or(&Cell::Null), SkipReason::NoUnsubscribeUrl)?;
+        let url = UnsubscribeUrl::try_from(url.to_owned()).map_err(|_| SkipReason::NoUnsubscribeUrl)?;
+        data.insert(name.clone(), url.as_str().to_owned());
+    }
     let recipient = Recipient { key, address, data };
     match recipient.checked_bytes() {
         Ok(bytes) => Ok((recipient, bytes)),
@@ -187,6 +213,6 @@ mod tests {
         let needed = Needed::of(&command("."), &audience()).unwrap();
         let Judged::Recipient(recipient, _) = judge(row("1", Some("a@example.com"), Some("Ann")), &needed) else { panic!("skipped") };
         assert_eq!(recipient.data.keys().collect::<Vec<_>>(), ["name"]);
-        assert_eq!(Needed::of(&command("{{nmae}}"), &audience()).err(), Some("nmae".to_owned()));
+        assert_eq!(Needed::of(&command("{{nmae}}"), &audience()).err(), Some(Lack::Placeholder("nmae".to_owned())));
     }
 }

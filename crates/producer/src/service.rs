@@ -1,6 +1,6 @@
 //! The producer as a long-running service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex as BlockingMutex, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
-use issei_schema::{BroadcastCommand, BroadcastId, Traces, broadcast_id_in};
+use issei_schema::{BroadcastCommand, BroadcastId, Traces, UnsubscribeKeyId, broadcast_id_in};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -29,6 +29,8 @@ const POLL: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Options {
     pub audiences: BTreeMap<String, AudienceConfig>,
+    /// The names of the keys that consumers sign links to unsubscribe with.
+    pub unsubscribe_keys: BTreeSet<UnsubscribeKeyId>,
     /// Rows read from the source and frozen at once.
     pub page_size: usize,
     /// Recipients in a chunk, 50 at most; fewer where the account's rate is lower.
@@ -297,7 +299,7 @@ impl Producer {
     }
 
     async fn carry_out_command(&self, command: &BroadcastCommand, stop: &CancellationToken) -> Result<Done, ProducerError> {
-        if let Err(refusal) = check_command(command, &self.options.audiences, self.clock.wall()) {
+        if let Err(refusal) = check_command(command, &self.options.audiences, &self.options.unsubscribe_keys, self.clock.wall()) {
             return Ok(Done::Bury(refusal));
         }
         // A rehearsal reaches nobody, and says the same each time.

@@ -142,8 +142,7 @@ pub async fn survey(
 }
 
 fn needed(command: &BroadcastCommand, config: &AudienceConfig) -> Result<Needed, SourceError> {
-    Needed::of(command, config)
-        .map_err(|name| SourceError::Config { audience: command.audience.to_string(), reason: format!("it has no column {name}") })
+    Needed::of(command, config).map_err(|lack| SourceError::Config { audience: command.audience.to_string(), reason: lack.to_string() })
 }
 
 /// Reads every row and judges it by itself. Gives how many rows were read and how many were seen.

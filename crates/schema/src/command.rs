@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::COMMAND_BYTES_MAX;
 use crate::version::parse_up_to;
-use crate::{Actor, AudienceName, BroadcastId, Class, CommandVersion, Content, Mailbox, ParseError, Reason};
+use crate::{Actor, AudienceName, BroadcastId, Class, CommandVersion, Content, Mailbox, ParseError, Reason, Unsubscribe};
 
 /// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,10 @@ pub struct BroadcastCommand {
     pub from: Mailbox,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<Mailbox>,
+    /// How a recipient unsubscribes with one click: each mail carries `List-Unsubscribe` and `List-Unsubscribe-Post`, and
+    /// `{{unsubscribe_url}}` in the content is the same URL. New in version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsubscribe: Option<Unsubscribe>,
     /// The budget: an audience with more mailable recipients is refused before the first send.
     pub max_recipients: NonZeroU64,
     /// The command is refused, and no further send begins, after this moment. At most 72 hours ahead.
@@ -117,7 +121,10 @@ impl BroadcastCommand {
     pub fn parse(body: &str) -> Result<Self, ParseError> {
         let command = Self::stored(body)?;
         if command.class() == Class::Marketing {
-            return Err(ParseError::field("class", "is `marketing`, which needs a way to unsubscribe, and this build offers none"));
+            return Err(ParseError::field(
+                "class",
+                "is `marketing`, which needs an audience that leaves out whoever opted out, and this build reads none",
+            ));
         }
         command.content.judge()?;
         command.from.check().map_err(|reason| ParseError::field("from", reason))?;
@@ -138,6 +145,9 @@ impl BroadcastCommand {
                 return Err(ParseError::field("class", "is missing; say what the broadcast is: `legal_notice`, `service` or `marketing`"));
             }
             (CommandVersion::V1, None) | (CommandVersion::V2, Some(_)) => {}
+        }
+        if command.version == CommandVersion::V1 && command.unsubscribe.is_some() {
+            return Err(ParseError::field("unsubscribe", "is not of version 1; write version 2 with it"));
         }
         command.content.check()?;
         if command.canary.is_none() && command.canary_approval != CanaryApproval::default() {

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{ID_BYTES_MAX, KEY_BYTES_MAX, REASON_BYTES_MAX};
+use crate::limits::{ID_BYTES_MAX, KEY_BYTES_MAX, REASON_BYTES_MAX, UNSUBSCRIBE_KEY_ID_BYTES_MAX};
 use crate::text::check_line;
 
 /// Letters, digits, `-` and `_`: what an SES tag value, a ledger key and a file name all take.
@@ -21,6 +21,14 @@ fn check_name(value: &str) -> Result<(), String> {
         None => Ok(()),
         Some(c) => Err(format!("holds {c:?}; only letters, digits, `-` and `_` are allowed")),
     }
+}
+
+/// Shorter than other names, since it stands in every link.
+fn check_key_id(value: &str) -> Result<(), String> {
+    if value.len() > UNSUBSCRIBE_KEY_ID_BYTES_MAX {
+        return Err(format!("has {} bytes and at most {UNSUBSCRIBE_KEY_ID_BYTES_MAX} are allowed; shorten it", value.len()));
+    }
+    check_name(value)
 }
 
 fn check_key(value: &str) -> Result<(), String> {
@@ -114,6 +122,11 @@ checked_string!(
     /// The name of a template stored in SES.
     TemplateName, check_name,
     { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "A template stored in SES." }
+);
+checked_string!(
+    /// The name of a key that signs links to unsubscribe. It stands in each of them.
+    UnsubscribeKeyId, check_key_id,
+    { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$", "description": "A key of `[unsubscribe_keys]` in the configuration." }
 );
 checked_string!(
     /// A recipient's key: the value of the audience's key column. It identifies the user.

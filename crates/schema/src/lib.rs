@@ -20,6 +20,7 @@ mod render;
 mod template;
 mod text;
 mod trace;
+mod unsubscribe;
 mod version;
 
 pub use address::{Address, AddressError};
@@ -29,11 +30,15 @@ pub use class::Class;
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
 pub use content::Content;
 pub use error::ParseError;
-pub use id::{Actor, AudienceName, BroadcastId, Reason, RecipientKey, TemplateName};
+pub use id::{Actor, AudienceName, BroadcastId, Reason, RecipientKey, TemplateName, UnsubscribeKeyId};
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
 pub use render::render;
 pub use template::{Placeholder, Template, TemplateError};
 pub use text::{carries_only_text, html_escaped, on_one_line, without_addresses, without_values};
 pub use trace::{TraceParent, Traces};
+pub use unsubscribe::{
+    MissingKey, TokenError, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKey, UnsubscribeKeys, UnsubscribeLink, UnsubscribeToken,
+    UnsubscribeUrl, WayOut,
+};
 pub use version::{CommandVersion, broadcast_id_in};

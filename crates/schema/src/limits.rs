@@ -29,6 +29,19 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// A reason in a command. The audit trail keeps 1,000 bytes of what it is told.
 pub const REASON_BYTES_MAX: usize = 512;
 
+/// A URL to unsubscribe, in a header of its own. SES takes 996 characters of name and value together (SES API v2
+/// reference, `MessageHeader`), and a line of mail has 998 (RFC 5322 section 2.1.1).
+pub const UNSUBSCRIBE_URL_BYTES_MAX: usize = 850;
+
+/// A link that a token is put into, which has 527 characters at most.
+pub const UNSUBSCRIBE_LINK_BYTES_MAX: usize = 256;
+
+/// The name of a key, which stands in every token.
+pub const UNSUBSCRIBE_KEY_ID_BYTES_MAX: usize = 32;
+
+/// A key that signs tokens: as long as what it makes (RFC 2104 section 3).
+pub const UNSUBSCRIBE_KEY_BYTES_MIN: usize = 32;
+
 /// An address: RFC 5321 section 4.5.3.1.3 allows a path of 256 octets with its angle brackets.
 pub const ADDRESS_BYTES_MAX: usize = 254;
 

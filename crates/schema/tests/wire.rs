@@ -72,7 +72,7 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
     let schema =
         |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("broadcast-command.v{version}.schema.json"))).unwrap();
     let (mut old, mut new) = (schema(1), schema(2));
-    let (fields, kinds) = (vec!["class"], vec!["Class"]);
+    let (fields, kinds) = (vec!["class", "unsubscribe"], vec!["Class", "Unsubscribe", "UnsubscribeKeyId"]);
     for (place, names) in [("properties", fields), ("$defs", kinds)] {
         for name in names {
             assert!(new[place].as_object_mut().unwrap().remove(name).is_some(), "{name}");
@@ -101,6 +101,42 @@ fn a_command_says_its_class_from_version_2_on_and_is_about_the_service_before() 
     ] {
         let error = command(version, class).unwrap_err().to_string();
         assert!(error.starts_with(says), "{error}");
+    }
+}
+
+/// A command without a way to unsubscribe keeps the hash that it had before there was any.
+#[test]
+fn a_way_to_unsubscribe_has_one_of_two_forms_and_is_new_in_version_2() {
+    let parsed = |version: u8, unsubscribe: serde_json::Value| {
+        BroadcastCommand::parse(&command_with(|command| {
+            command["version"] = version.into();
+            command["class"] = if version == 1 { serde_json::Value::Null } else { "service".into() };
+            command["unsubscribe"] = unsubscribe;
+        }))
+    };
+    let plain = parsed(2, serde_json::Value::Null).unwrap();
+    assert!(!plain.to_body().contains("unsubscribe"));
+    for good in [
+        serde_json::json!({ "column": "unsubscribe_url" }),
+        serde_json::json!({ "url": "https://app.example.com/u?t={{token}}", "key": "2026-11" }),
+    ] {
+        let command = parsed(2, good.clone()).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&command.to_body()).unwrap()["unsubscribe"], good);
+        assert_ne!(command.hash(), plain.hash());
+        assert!(parsed(1, good).unwrap_err().to_string().starts_with("field `unsubscribe`: is not of version 1"));
+    }
+    for (bad, field, says) in [
+        (serde_json::json!({}), "unsubscribe", "neither of its two forms"),
+        (serde_json::json!({ "column": "" }), "unsubscribe", "neither of its two forms"),
+        (serde_json::json!({ "url": "https://app.example.com/{{token}}" }), "unsubscribe", "neither of its two forms"),
+        (serde_json::json!({ "column": "u", "url": "https://app.example.com/{{token}}", "key": "k" }), "unsubscribe", "neither of its"),
+        (serde_json::json!({ "url": "http://app.example.com/{{token}}", "key": "k" }), "unsubscribe.url", "https://"),
+        (serde_json::json!({ "url": "https://app.example.com/u", "key": "k" }), "unsubscribe.url", "has no {{token}}"),
+        (serde_json::json!({ "url": "https://app.example.com/{{token}}", "key": "a.b" }), "unsubscribe.key", "only letters"),
+        (serde_json::json!({ "link": "https://app.example.com" }), "unsubscribe", "unknown field"),
+    ] {
+        let error = parsed(2, bad).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("field `{field}")) && error.contains(says), "{error}");
     }
 }
 

@@ -71,6 +71,8 @@ struct Entry {
     #[serde(default)]
     replacement_tags: Vec<Tag>,
     replacement_email_content: Option<Replacement>,
+    #[serde(default)]
+    replacement_headers: Vec<Tag>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +82,7 @@ struct Destination {
     to_addresses: Vec<String>,
 }
 
+/// A tag, or a header.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Tag {
@@ -276,6 +279,15 @@ impl State {
         if !tags || entry.destination.to_addresses.is_empty() {
             return Some(bad("an entry is malformed"));
         }
+        // SES API v2 reference, "MessageHeader".
+        let is_header = |header: &Tag| {
+            let named =
+                !header.name.is_empty() && header.name.len() <= 126 && header.name.chars().all(|c| c.is_ascii_graphic() && c != ':');
+            named && header.name.len() + header.value.len() <= 996 && header.value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+        };
+        if !entry.replacement_headers.iter().all(is_header) {
+            return Some(bad("a header of an entry is malformed"));
+        }
         let address = entry.destination.to_addresses.first()?;
         let rule = self.account.entry_rules.iter().find(|rule| rule.times != Some(0) && address.contains(&rule.address))?;
         match rule.parts() {
@@ -391,6 +403,7 @@ impl State {
             subject: part(|content| &content.subject),
             text: part(|content| &content.text),
             html: part(|content| &content.html),
+            headers: entry.replacement_headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect(),
             tags: entry.replacement_tags.iter().map(|tag| format!("{}={}", tag.name, tag.value)).collect::<Vec<_>>().join(" "),
         };
         Ok(self.store.keep_mail(&mail)?)

@@ -40,6 +40,8 @@ pub struct Mail {
     pub text: String,
     pub html: String,
     pub tags: String,
+    /// Those of its own, in their order.
+    pub headers: Vec<(String, String)>,
 }
 
 pub(crate) struct Store(Connection);

@@ -1,6 +1,6 @@
 //! The world of a schedule: an account, a user table, the services on them, and their clocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
-use issei_schema::{Actor, AddressHash, ChunkVersion, Traces};
+use issei_schema::{Actor, AddressHash, ChunkVersion, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
 use serde_json::json;
@@ -235,6 +235,7 @@ impl World {
         } else if service <= self.plan.producers {
             let options = issei_producer::Options {
                 audiences: self.audiences.clone(),
+                unsubscribe_keys: BTreeSet::new(),
                 page_size: self.plan.page_size,
                 chunk_size: self.plan.chunk_size,
                 timing: TIMING,
@@ -255,6 +256,7 @@ impl World {
                 max_failures_in_a_row: 10,
                 timing: self.plan.senders.unwrap_or(TIMING),
                 address_hash: AddressHash::new(b"simulation"),
+                unsubscribe_keys: UnsubscribeKeys::new(),
                 reads: ChunkVersion::NEWEST,
                 traces: Traces::NONE,
             };

@@ -11,7 +11,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Handled, Limits, Rules};
 use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{AudienceConfig, Producer, Repairer};
-use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces};
+use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
@@ -76,6 +76,7 @@ pub struct World {
     pub clients: Clients,
     pub users: Users,
     pub audiences: BTreeMap<String, AudienceConfig>,
+    pub unsubscribe_keys: UnsubscribeKeys,
     pub options: WorldOptions,
     clock: Clock,
 }
@@ -88,7 +89,7 @@ impl World {
             Cloud::new(Options { clock: Clock::system(), seed: options.seed, store: StoreKind::Memory, account: options.account.clone() })
                 .unwrap();
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &options.timing).await;
-        let world = Self { cloud, clients, users, audiences, options, clock: Clock::system() };
+        let world = Self { cloud, clients, users, audiences, unsubscribe_keys: UnsubscribeKeys::new(), options, clock: Clock::system() };
         world.set_up().await;
         world
     }
@@ -138,6 +139,7 @@ impl World {
     pub async fn producer(&self) -> Producer {
         let options = issei_producer::Options {
             audiences: self.audiences.clone(),
+            unsubscribe_keys: self.unsubscribe_keys.keys().cloned().collect(),
             page_size: self.options.page_size,
             chunk_size: self.options.chunk_size,
             timing: self.options.timing,
@@ -168,6 +170,7 @@ impl World {
             max_failures_in_a_row: self.options.max_failures_in_a_row,
             timing: self.options.timing,
             address_hash: AddressHash::new(b"test"),
+            unsubscribe_keys: self.unsubscribe_keys.clone(),
             reads: self.options.reads,
             traces: self.options.traces,
         };

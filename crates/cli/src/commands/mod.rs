@@ -20,3 +20,4 @@ pub(crate) mod serve;
 pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod unsubscribe;

@@ -98,7 +98,8 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
             ..first
         };
-        check_command(&command, &BTreeMap::from([(command.audience.to_string(), audience.clone())]), now)?;
+        let audiences = BTreeMap::from([(command.audience.to_string(), audience.clone())]);
+        check_command(&command, &audiences, &settings.unsubscribe_key_names(), now)?;
         let others = each_mailable(&command, &audience, &settings.spool_directory(), |recipient| {
             proof.resent += 1;
             proof.overlap += u64::from(known.sent.contains(&mark(recipient.key.as_str())));

@@ -27,6 +27,10 @@ fn recipient(data: &[(&str, &str)]) -> Recipient {
     }
 }
 
+fn letter(command: &BroadcastCommand) -> Letter {
+    Letter::of(command, WayOut::shown(command))
+}
+
 /// Subject, text and HTML of the one mail, as the provider renders it.
 fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -43,10 +47,10 @@ fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
             request_lifetime: Duration::ZERO,
         };
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &timing).await;
-        let letter = Letter::of(command);
+        let letter = letter(command);
         let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, vec![recipient.clone()], None);
         let send = clients.ses.send_bulk_email().from_email_address(&letter.from).default_content(letter.content.clone());
-        send.bulk_email_entries(letter.entry(&message, 0, recipient)).send().await.unwrap();
+        send.bulk_email_entries(letter.entry(&message, 0, recipient).unwrap()).send().await.unwrap();
         let mail = cloud.mails().unwrap().remove(0);
         [mail.subject, mail.text, mail.html]
     })
@@ -90,13 +94,13 @@ fn a_column_may_be_called_whatever_it_likes() {
 
 #[test]
 fn what_the_content_does_not_ask_for_is_not_sent() {
-    let letter = Letter::of(&command(&json!({ "inline": { "subject": "Hi", "text": "Hi {{name}}" } })));
+    let letter = letter(&command(&json!({ "inline": { "subject": "Hi", "text": "Hi {{name}}" } })));
     assert_eq!(letter.data(&recipient(&[("name", "Ann"), ("car", "Mini")])), r#"{"t0":"Ann"}"#);
 }
 
 #[test]
 fn a_stored_template_has_the_names_that_its_author_knows() {
-    let letter = Letter::of(&command(&json!({ "template": { "name": "terms" } })));
+    let letter = letter(&command(&json!({ "template": { "name": "terms" } })));
     assert_eq!(letter.data(&recipient(&[("name", "<Ann>")])), r#"{"html_name":"&lt;Ann&gt;","name":"<Ann>"}"#);
     // Such columns are refused nowadays; a broadcast that began before must not lose what was escaped.
     let data = letter.data(&recipient(&[("a", "<Ann>"), ("html_a", "<script>")]));
@@ -127,7 +131,7 @@ proptest! {
         let (subject, text, html) = (part(0), part(1), part(2));
         let row = Recipient { data: row.clone(), ..recipient(&[]) };
         let found = rendered(&command(&json!({ "inline": { "subject": subject, "text": text, "html": html } })), &row);
-        let shown = Letter::of(&command(&json!({ "inline": { "subject": subject, "text": text, "html": html } }))).rendered(&row, None).unwrap();
+        let shown = letter(&command(&json!({ "inline": { "subject": subject, "text": text, "html": html } }))).rendered(&row, None).unwrap();
         prop_assert_eq!([shown.subject, shown.text.unwrap(), shown.html.unwrap()], found.clone());
         prop_assert_eq!(&found[0], &reference(&subject, &row, on_one_line));
         prop_assert_eq!(&found[1], &reference(&text, &row, str::to_owned));

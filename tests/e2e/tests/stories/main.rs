@@ -24,4 +24,5 @@ mod repair;
 mod restored;
 mod sending;
 mod trail;
+mod unsubscribing;
 mod upgrading;

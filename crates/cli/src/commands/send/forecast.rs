@@ -5,7 +5,7 @@ use issei_aws::chain;
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, Mailable, Survey, UniqueBy};
-use issei_schema::{BroadcastCommand, Content};
+use issei_schema::{BroadcastCommand, Content, UNSUBSCRIBE_PLACEHOLDER};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -81,7 +81,7 @@ impl Forecast {
             skipped.into_iter().map(|(reason, skips)| Skipped { reason, rows: skips.rows, examples: skips.examples }).collect();
         skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
         let stored = match &command.content {
-            Content::Template { name } => Some(stored(parts, name, &config.columns).await),
+            Content::Template { name } => Some(stored(parts, name, &names(command, config)).await),
             Content::Inline { .. } => None,
         };
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
@@ -212,6 +212,12 @@ impl Forecast {
         self.findings.iter().for_each(show);
         print(&self.letters);
     }
+}
+
+/// What a stored template may name: the audience's columns, and the URL to unsubscribe where there is one.
+pub(super) fn names(command: &BroadcastCommand, config: &AudienceConfig) -> Vec<String> {
+    let url = command.unsubscribe.as_ref().map(|_| UNSUBSCRIBE_PLACEHOLDER.to_owned());
+    config.columns.iter().cloned().chain(url).collect()
 }
 
 /// Looks at all that a send needs, as `doctor` does.

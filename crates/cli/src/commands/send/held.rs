@@ -25,13 +25,13 @@ pub(super) async fn run(
     // Where this configuration has the audience it says what the content lacks, and never opens its source.
     let config = AudienceConfig::named(command.audience.as_str(), &parts.settings.audiences);
     if config.is_some() {
-        check_command(command, &parts.settings.audiences, parts.clock.wall())
+        check_command(command, &parts.settings.audiences, &parts.settings.unsubscribe_key_names(), parts.clock.wall())
             .with_context(|| format!("command {}", options.file.display()))?;
     }
     let is_known = is_known(parts, command).await?;
     let mut findings: Vec<Finding> = Vec::new();
     if let (Content::Template { name }, Some(config)) = (&command.content, &config) {
-        findings.push(stored(parts, name, &config.columns).await.finding);
+        findings.push(stored(parts, name, &forecast::names(command, config)).await.finding);
     }
     let mut refused: Vec<String> = findings
         .iter()

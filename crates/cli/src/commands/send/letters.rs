@@ -9,7 +9,7 @@ use aws_sdk_sesv2::types::EmailTemplateContent;
 use issei_assembly::say;
 use issei_consumer::Rendered;
 use issei_producer::Samples;
-use issei_schema::BroadcastCommand;
+use issei_schema::{BroadcastCommand, WayOut};
 use serde::Serialize;
 
 use crate::pages::STYLE;
@@ -29,7 +29,7 @@ pub(super) struct Letter {
 
 /// The samples' letters; `stored` is the content of the template where SES stores it.
 pub(super) fn letters(command: &BroadcastCommand, samples: &Samples, stored: Option<&EmailTemplateContent>) -> Vec<Letter> {
-    let letter = issei_consumer::Letter::of(command);
+    let letter = issei_consumer::Letter::of(command, WayOut::shown(command));
     let of = |(of, recipient): (Vec<&'static str>, &issei_schema::Recipient)| Letter {
         of,
         key: recipient.key.as_str().to_owned(),

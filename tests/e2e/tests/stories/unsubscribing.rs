@@ -1,0 +1,131 @@
+//! Unsubscribing with one click: the way out is each recipient's own, and nobody is mailed without it.
+
+use issei_ledger::{BroadcastState, Transition};
+use issei_producer::AudienceConfig;
+use issei_schema::{BroadcastCommand, Class, UnsubscribeKey, UnsubscribeKeys, UnsubscribeToken};
+use issei_test_support::{World, WorldOptions, command, judge};
+use serde_json::{Value, json};
+
+fn small() -> WorldOptions {
+    WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..WorldOptions::default() }
+}
+
+fn keys() -> UnsubscribeKeys {
+    [("2026-11".parse().unwrap(), UnsubscribeKey::try_from("a key of a test, 32 bytes or more".to_owned()).unwrap())].into()
+}
+
+fn with(id: &str, unsubscribe: &Value) -> BroadcastCommand {
+    command(id, |command| {
+        command["version"] = 2.into();
+        command["class"] = "service".into();
+        command["unsubscribe"] = unsubscribe.clone();
+        command["content"]["inline"]["text"] = format!("{id}: dear {{{{name}}}}, unsubscribe at {{{{unsubscribe_url}}}}").into();
+    })
+}
+
+fn link() -> Value {
+    json!({ "url": "https://app.example.com/u?t={{token}}&from=mail", "key": "2026-11" })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mail_has_a_way_out_with_one_click_that_is_its_own_recipients() {
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    world.post_command(&with("terms", &link())).await;
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    let users = world.users.all().await;
+    let mails = world.cloud.mails().unwrap();
+    assert_eq!(mails.len(), 40);
+    for mail in mails {
+        let [(name, url), post] = <[_; 2]>::try_from(mail.headers).unwrap();
+        assert_eq!(
+            (name.as_str(), post),
+            ("List-Unsubscribe", ("List-Unsubscribe-Post".to_owned(), "List-Unsubscribe=One-Click".to_owned()))
+        );
+        let url = url.strip_prefix('<').unwrap().strip_suffix('>').unwrap();
+        let token = url.strip_prefix("https://app.example.com/u?t=").unwrap().strip_suffix("&from=mail").unwrap();
+        let said = UnsubscribeToken::read(token, &keys()).unwrap();
+        let user = users.iter().find(|(_, address)| address.as_ref() == Some(&mail.address)).unwrap();
+        assert_eq!(
+            (said.recipient.as_str(), said.broadcast_id.as_str(), said.class),
+            (user.0.to_string().as_str(), "terms", Class::Service)
+        );
+        assert!(mail.text.ends_with(&format!("unsubscribe at {url}")), "{}", mail.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_no_https_url_to_unsubscribe_by_is_skipped_with_that_reason() {
+    let mut world = World::new(WorldOptions { skipped_share_max: 1.0, ..small() }).await;
+    world.users.execute("ALTER TABLE users ADD COLUMN out TEXT").await;
+    world.users.execute("UPDATE users SET out = 'https://app.example.com/u/' || id WHERE id > 3").await;
+    world.users.execute("UPDATE users SET out = 'http://app.example.com/u/2' WHERE id = 2").await;
+    world.users.execute("UPDATE users SET out = 'https://app.example.com/u>, <https://evil.example.com/' WHERE id = 3").await;
+    let columns = vec!["name".to_owned(), "out".to_owned()];
+    world.audiences.insert("users".to_owned(), AudienceConfig { columns, ..world.users.audience() });
+    world.post_command(&with("terms", &json!({ "column": "out" }))).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!((broadcast.recipients, broadcast.skipped), (37, 3));
+    let skipped = world.ledger().skipped_by_reason(&broadcast).await.unwrap();
+    let skipped: Vec<_> = skipped.into_iter().map(|(reason, rows)| (reason.to_string(), rows.examples)).collect();
+    assert_eq!(skipped, [("no_unsubscribe_url".to_owned(), ["1", "2", "3"].map(str::to_owned).to_vec())]);
+    for mail in world.cloud.mails().unwrap() {
+        let id = mail.address.trim_start_matches("user").split('@').next().unwrap().trim_start_matches('0');
+        assert_eq!(mail.headers[0], ("List-Unsubscribe".to_owned(), format!("<https://app.example.com/u/{id}>")));
+        assert!(mail.text.ends_with(&format!("unsubscribe at https://app.example.com/u/{id}")), "{}", mail.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_without_the_key_sends_nothing_without_the_way_out_and_pauses_with_the_reason() {
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    world.post_command(&with("terms", &link())).await;
+    world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+    // As where a consumer's variable is not set.
+    let keys = std::mem::take(&mut world.unsubscribe_keys);
+    let paused = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+    let reason = &paused.audit_trail.last().unwrap().reason;
+    assert!(reason.contains("key `2026-11`") && reason.contains("[unsubscribe_keys]"), "{reason}");
+    assert_eq!(world.cloud.accepted(), 0);
+    world.unsubscribe_keys = keys;
+    let resumed = Transition { to: BroadcastState::Running, actor: &"a test".parse().unwrap(), reason: "the key is there" };
+    world.ledger().transition(&"terms".parse().unwrap(), resumed).await.unwrap();
+    world.cloud.show_all_messages();
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    assert!(world.cloud.mails().unwrap().iter().all(|mail| mail.headers.len() == 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_out_that_the_configuration_lacks_is_refused_with_what_to_do() {
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    let columns = vec!["name".to_owned(), "unsubscribe_url".to_owned()];
+    world.audiences.insert("with_urls".to_owned(), AudienceConfig { columns, ..world.users.audience() });
+    for (id, audience, unsubscribe, field, says) in [
+        ("a", "users", json!({ "url": "https://app.example.com/{{token}}", "key": "2025" }), "unsubscribe.key", "no key `2025`"),
+        ("b", "users", json!({ "column": "out" }), "unsubscribe.column", "`out` is no column of the audience `users`"),
+        ("c", "with_urls", link(), "unsubscribe", "has a column `unsubscribe_url`"),
+    ] {
+        let mut body: Value = serde_json::from_str(&with(id, &unsubscribe).to_body()).unwrap();
+        body["audience"] = audience.into();
+        world.post(&body.to_string()).await;
+        let stop = tokio_util::sync::CancellationToken::new();
+        let services = world.start(&stop).await;
+        world.assert_commands_drained().await;
+        stop.cancel();
+        services.join_all().await;
+        let refused = world.dead_letters("commands").await;
+        let (_, reason) = refused.last().unwrap();
+        assert!(reason.starts_with(&format!("field `{field}`")) && reason.contains(says), "{reason}");
+    }
+    // Where the column is the way out, the two are one.
+    let mut body: Value = serde_json::from_str(&with("d", &json!({ "column": "unsubscribe_url" })).to_body()).unwrap();
+    body["audience"] = "with_urls".into();
+    world.users.execute("ALTER TABLE users ADD COLUMN unsubscribe_url TEXT").await;
+    world.users.execute("UPDATE users SET unsubscribe_url = 'https://app.example.com/u/' || id").await;
+    world.post(&body.to_string()).await;
+    assert_eq!(world.run_to_the_end("d").await.broadcast_state, BroadcastState::Complete);
+}
