@@ -1,5 +1,5 @@
-//! Clients of SQS, DynamoDB and SES v2, of STS for the operator's name, and of Lambda to read what drains
-//! the queues.
+//! Clients of SQS, DynamoDB and SES v2, of STS for the operator's name, of Lambda to read what drains the
+//! queues, and of SNS to make the topic of SES's events.
 
 use std::time::Duration;
 
@@ -13,13 +13,12 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
-use crate::{Timing, chain};
+use crate::{Lambda, Sns, Timing, chain};
 
 /// Long polls last 20 seconds at most (SQS API reference, `ReceiveMessage`); a receive that takes
 /// much longer has lost its answer.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(27);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const LAMBDA_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CALLER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The clients that everything uses.
@@ -30,7 +29,9 @@ pub struct Clients {
     /// Never retries. One call is one request, or none.
     pub ses: aws_sdk_sesv2::Client,
     /// Only reads.
-    pub lambda: aws_sdk_lambda::Client,
+    pub lambda: Lambda,
+    /// For `issei setup` alone.
+    pub sns: Sns,
     sts: aws_sdk_sts::Client,
 }
 
@@ -47,7 +48,7 @@ impl Clients {
 }
 
 /// Connects as the standard AWS environment says: profile, region, credentials, and
-/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2`, `_STS` and `_LAMBDA`.
+/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2`, `_STS`, `_LAMBDA` and `_SNS`.
 pub async fn connect(timing: &Timing) -> Clients {
     let config = loader(over_https()).load().await;
     clients(&config, timing)
@@ -103,10 +104,6 @@ fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(timing.send)).operation_timeout(timing.send).build())
         .build();
-    let lambda = aws_sdk_lambda::config::Builder::from(config)
-        .retry_config(RetryConfig::standard())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(LAMBDA_TIMEOUT).build())
-        .build();
     let sts = aws_sdk_sts::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(CALLER_TIMEOUT).build())
@@ -115,7 +112,8 @@ fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
         sqs: aws_sdk_sqs::Client::from_conf(sqs),
         dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
         ses: aws_sdk_sesv2::Client::from_conf(ses),
-        lambda: aws_sdk_lambda::Client::from_conf(lambda),
+        lambda: Lambda::new(config),
+        sns: Sns::new(config),
         sts: aws_sdk_sts::Client::from_conf(sts),
     }
 }

@@ -18,7 +18,7 @@ pub fn never_left(error: &(dyn Error + 'static)) -> bool {
 
 /// What is said of whoever has no credentials, instead of the SDK's list of everything that it has tried.
 const NO_CREDENTIALS: &str = "no AWS credentials were found: not in the environment, not in a profile, and not by a web identity, a container's role or an instance's role; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-const NO_REGION: &str = "no AWS region is set; set AWS_REGION, or `region` in the profile that AWS_PROFILE names";
+pub(crate) const NO_REGION: &str = "no AWS region is set; set AWS_REGION, or `region` in the profile that AWS_PROFILE names";
 /// What a reason begins with where no connection was made, and so nothing was asked of anybody.
 pub const NOT_CONNECTED: &str = "no connection could be made";
 

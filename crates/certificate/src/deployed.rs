@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TimeToLiveStatus};
-use aws_sdk_lambda::types::FunctionResponseType;
 use aws_sdk_sesv2::types::EventType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing, chain};
@@ -154,19 +153,16 @@ async fn event_source(clients: &Clients, name: &str, arn: &str, spare: Option<Du
         "none; or enabled, with ReportBatchItemFailures, a maximum concurrency, and a batch window that fits into the visibility timeout beside 6 x handler timeout",
         "a batch that fails as a whole repeats what was done, and an event source that is throttled burns receives (Lambda developer guide)",
     );
-    let answer = match clients.lambda.list_event_source_mappings().event_source_arn(arn).send().await {
-        Ok(answer) => answer,
-        Err(error) => return finding.unreadable(chain(&error)).mend("grant lambda:ListEventSourceMappings"),
+    let mappings = match clients.lambda.event_sources(arn).await {
+        Ok(mappings) => mappings,
+        Err(error) => return finding.unreadable(error).mend("grant lambda:ListEventSourceMappings"),
     };
-    let mappings = answer.event_source_mappings.unwrap_or_default();
     let mut holds = true;
     let told: Vec<String> = mappings
         .iter()
         .map(|mapping| {
             let state = mapping.state.as_deref().unwrap_or("not told");
-            let partial = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
-            let concurrency = mapping.scaling_config.as_ref().and_then(|scaling| scaling.maximum_concurrency);
-            let window = mapping.maximum_batching_window_in_seconds.and_then(|window| u64::try_from(window).ok()).unwrap_or(0);
+            let (partial, concurrency, window) = (mapping.reports_item_failures(), mapping.concurrency_max(), mapping.window_s());
             let fits = spare.is_none_or(|spare| spare >= Duration::from_secs(window));
             holds &= state == "Enabled" && partial && concurrency.is_some() && fits;
             let function = mapping.function_arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or("not told");

@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Init(InitOptions),
     /// Makes what is missing of queues, ledger table and configuration set.
     ///
-    /// Each queue gets its dead-letter queue. Prints what it made.
+    /// Each queue gets its dead-letter queue. With --events, the way of SES's events too. Prints what it made.
     Setup(SetupOptions),
     /// Checks what is deployed against what issei needs.
     ///
@@ -151,8 +151,11 @@ pub(crate) struct DemoOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct SetupOptions {
-    /// An SNS topic for SES's events: lets nobody but it write to the feedback queue, and makes SES's event
-    /// destination. What is left to be done in SNS is told.
+    /// Makes the way of SES's events to the feedback queue as well: an SNS topic, its policy and subscription, a
+    /// policy of the queue that lets nobody but the topic write to it, and SES's event destination.
+    #[arg(long, conflicts_with = "events_topic")]
+    pub(crate) events: bool,
+    /// The same with an SNS topic of your own. What is to be done in SNS is told and not done.
     #[arg(long, value_name = "ARN")]
     pub(crate) events_topic: Option<TopicArn>,
 }

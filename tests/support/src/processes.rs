@@ -91,6 +91,7 @@ impl Processes {
             ("AWS_ENDPOINT_URL_SESV2", &listening.url()),
             ("AWS_ENDPOINT_URL_STS", &listening.url()),
             ("AWS_ENDPOINT_URL_LAMBDA", &listening.url()),
+            ("AWS_ENDPOINT_URL_SNS", &other),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("ISSEI_TABLE", &format!("ledger-{name}")),
             ("ISSEI_COMMANDS_QUEUE", &format!("commands-{name}")),
@@ -116,12 +117,19 @@ impl Processes {
     /// Carries the provider's events to the feedback queue, as SNS does, until none is left. Gives how
     /// many there were.
     pub async fn carry_events(&self) -> u64 {
-        let timing = WorldOptions::default().timing;
-        let from = issei_aws::connect_to(&self.listening.url(), None, &timing).await.sqs;
-        let to = issei_aws::connect_to(&self.aws, None, &timing).await.sqs;
-        let events = from.get_queue_url().queue_name(Self::EVENTS).send().await.unwrap().queue_url.unwrap();
+        let to = issei_aws::connect_to(&self.aws, None, &WorldOptions::default().timing).await.sqs;
         let name = self.environment.get("ISSEI_FEEDBACK_QUEUE").unwrap();
         let feedback = to.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+        self.carry_events_by(async |event| {
+            to.send_message().queue_url(&feedback).message_body(event).send().await.unwrap();
+        })
+        .await
+    }
+
+    /// Carries the provider's events until none is left, in some way of one's own. Gives how many there were.
+    pub async fn carry_events_by(&self, carry: impl AsyncFn(String)) -> u64 {
+        let from = issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.sqs;
+        let events = from.get_queue_url().queue_name(Self::EVENTS).send().await.unwrap().queue_url.unwrap();
         let mut carried = 0;
         loop {
             let received = from.receive_message().queue_url(&events).max_number_of_messages(10).send().await.unwrap();
@@ -130,7 +138,7 @@ impl Processes {
                 return carried;
             }
             for message in messages {
-                to.send_message().queue_url(&feedback).message_body(message.body.unwrap_or_default()).send().await.unwrap();
+                carry(message.body.unwrap_or_default()).await;
                 let receipt = message.receipt_handle.unwrap_or_default();
                 from.delete_message().queue_url(&events).receipt_handle(receipt).send().await.unwrap();
                 carried += 1;

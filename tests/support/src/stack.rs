@@ -94,6 +94,19 @@ impl Emulator {
         answer["ARN"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
+    /// Makes one call of SNS, and gives the answer as it is.
+    pub async fn sns(&self, action: &str, form: &[(&str, &str)]) -> String {
+        let mut body = Serializer::new(String::new());
+        body.append_pair("Action", action).append_pair("Version", "2010-03-31").extend_pairs(form);
+        let body = body.finish();
+        let request = http::Request::post(&self.url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", authorization("sns"));
+        let (status, answer) = call(request.body(Full::new(body.into())).unwrap()).await;
+        assert_eq!(status, 200, "{action}: {answer}");
+        answer
+    }
+
     /// Calls a function: what it answers.
     pub async fn invoke(&self, function: &str, payload: &Value) -> Value {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.url);

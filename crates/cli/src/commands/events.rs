@@ -1,7 +1,9 @@
-//! `issei setup --events-topic`: the way of SES's events, as far as SES and SQS have a part in it. The topic and
-//! its subscription are SNS's, which issei does not speak to; what is to be done there is told.
+//! `issei setup --events`: the way of SES's events, from the configuration set by an SNS topic to the feedback
+//! queue. With a topic of one's own (`--events-topic`) what is to be done in SNS is told, and nothing done there.
 //!
 //! Nobody but the topic may write events then: they are believed as they come.
+
+mod topic;
 
 use std::str::FromStr;
 
@@ -48,31 +50,41 @@ impl FromStr for TopicArn {
     }
 }
 
-/// Makes what is missing, and gives what is left to be done.
-pub(crate) async fn make(parts: &Parts, topic: &TopicArn, made: &mut Vec<Made>) -> anyhow::Result<Vec<String>> {
+/// Makes what is missing, and gives what is left to be done. Without a topic of one's own, the topic is made too.
+pub(crate) async fn make(parts: &Parts, own: Option<&TopicArn>, made: &mut Vec<Made>) -> anyhow::Result<Vec<String>> {
     let name = &parts.settings.feedback_queue;
     let dead = Queue::dead_letter_name(name);
     let (url, dead_url) = (url_of(parts, name).await?, url_of(parts, &dead).await?);
     let (arn, dead_arn) = (arn_of(parts, &url).await?, arn_of(parts, &dead_url).await?);
+    let topic = match own {
+        Some(topic) => topic.clone(),
+        None => topic::make(parts, &arn, made).await?,
+    };
     for (name, url, arn, is_dead) in [(name, &url, &arn, false), (&dead, &dead_url, &dead_arn, true)] {
-        let done = set_policy(parts, name, url, &policy(topic, arn, &parts.settings.configuration_set, is_dead)).await?;
+        let done = set_policy(parts, name, url, &policy(&topic, arn, &parts.settings.configuration_set, is_dead)).await?;
         made.push(Made { what: "queue policy", name: name.clone(), done });
     }
-    let left = [
-        format!(
-            "aws sns set-topic-attributes --topic-arn {} --attribute-name Policy --attribute-value '{}'",
-            topic.0,
-            topic_policy(topic, &parts.settings.configuration_set)
-        ),
-        format!(
-            "aws sns subscribe --topic-arn {} --protocol sqs --notification-endpoint {arn} --attributes RawMessageDelivery=true",
-            topic.0
-        ),
-    ];
-    let done =
-        make_destination(parts, topic).await.with_context(|| format!("let SES publish to the topic first: {}", left.join("; then ")))?;
+    let left = if own.is_some() { left_in_sns(&topic, &arn, &parts.settings.configuration_set) } else { Vec::new() };
+    if own.is_none() {
+        made.push(topic::subscribe(parts, &topic, &arn, &dead_arn).await?);
+    }
+    // SES publishes a first message when the destination is made, so whatever lets it must be there before.
+    let done = make_destination(parts, &topic).await.with_context(|| match left.as_slice() {
+        [] => "the topic lets SES publish, and SES does not take it; look at it in the SNS console, then repeat `issei setup --events`"
+            .to_owned(),
+        left => format!("let SES publish to the topic first: {}", left.join("; then ")),
+    })?;
     made.push(Made { what: "event destination", name: DESTINATION.to_owned(), done });
-    Ok(left.to_vec())
+    Ok(left)
+}
+
+/// For a topic of one's own: the commands.
+fn left_in_sns(topic: &TopicArn, queue: &str, set: &str) -> Vec<String> {
+    let arn = &topic.0;
+    vec![
+        format!("aws sns set-topic-attributes --topic-arn {arn} --attribute-name Policy --attribute-value '{}'", topic::policy(topic, set)),
+        format!("aws sns subscribe --topic-arn {arn} --protocol sqs --notification-endpoint {queue} --attributes RawMessageDelivery=true"),
+    ]
 }
 
 /// The dead-letter queue may also be written by the feedback consumer, which buries what is no event; the
@@ -92,20 +104,6 @@ fn policy(topic: &TopicArn, queue: &str, prefix: &str, is_dead: bool) -> Value {
     });
     let statements = if is_dead { vec![allow] } else { vec![allow, deny] };
     json!({ "Version": "2012-10-17", "Statement": statements })
-}
-
-/// Lets SES publish for this configuration set.
-fn topic_policy(topic: &TopicArn, set: &str) -> Value {
-    let mut parts = topic.0.split(':').skip(1);
-    let (partition, _, region, account) = (parts.next(), parts.next(), parts.next(), parts.next());
-    let [partition, region, account] = [partition, region, account].map(Option::unwrap_or_default);
-    json!({ "Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": { "Service": "ses.amazonaws.com" }, "Action": "sns:Publish", "Resource": topic.0,
-        "Condition": {
-            "StringEquals": { "AWS:SourceAccount": account },
-            "ArnEquals": { "AWS:SourceArn": format!("arn:{partition}:ses:{region}:{account}:configuration-set/{set}") },
-        },
-    }] })
 }
 
 /// Another's policy is left alone: what it allows or forbids is not ours to know.

@@ -23,9 +23,10 @@ pub(crate) struct Made {
 pub(crate) async fn run(settings: &Settings, options: &SetupOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let mut made = make(&parts).await?;
-    let left = match &options.events_topic {
-        Some(topic) => events::make(&parts, topic, &mut made).await?,
-        None => Vec::new(),
+    let left = if options.events || options.events_topic.is_some() {
+        events::make(&parts, options.events_topic.as_ref(), &mut made).await?
+    } else {
+        Vec::new()
     };
     if as_json {
         say(&json!({ "setup": made, "left": left }).to_string());
@@ -33,7 +34,7 @@ pub(crate) async fn run(settings: &Settings, options: &SetupOptions, as_json: bo
     }
     made.iter().for_each(|made| say(&format!("{:<20} {:<28} {}", made.what, made.name, made.done)));
     if !left.is_empty() {
-        say("\nThe topic's own policy and its subscription are SNS's, which issei does not look at. Where they are missing:");
+        say("\nThe topic is yours, and issei does not look at its policy and its subscription. Where they are missing:");
         left.iter().for_each(|command| say(&format!("  {command}")));
     }
     Ok(Ended::Well)

@@ -81,7 +81,7 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn setup_makes_the_way_of_the_events_as_far_as_it_can_and_twice_changes_nothing() {
+async fn with_a_topic_of_ones_own_setup_makes_the_rest_of_the_way_and_says_what_is_left_in_sns() {
     let world = Processes::new(1, Account::default()).await;
     let topic = "arn:aws:sns:us-east-1:000000000000:issei-events";
     let setup = async |topic: &str| world.try_run(&["setup", "--events-topic", topic, "--json"]).await;

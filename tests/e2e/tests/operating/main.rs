@@ -6,6 +6,7 @@
 mod beginning;
 mod certifying;
 mod console;
+mod events;
 mod first_errors;
 mod game_day;
 mod initializing;
