@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use issei_clock::{Clock, Deadline};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
+use issei_letter::ContentError;
 use issei_schema::{BroadcastId, ChunkMessage, MissingKey, UnsubscribeKeys, WayOut};
 use jiff::Timestamp;
 
-use crate::letter::Letter;
+use crate::envelope::Envelope;
 
 /// How old a remembered state may be. It is a hint that saves reads: only a granted permit counts.
 const STATE_LASTS: Duration = Duration::from_secs(1);
@@ -21,7 +22,7 @@ const REMEMBERED_MAX: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Known {
     /// Or the key without which nothing of it may be sent.
-    pub(crate) letter: Result<Arc<Letter>, MissingKey>,
+    pub(crate) envelope: Result<Arc<Envelope>, MissingKey>,
     pub(crate) state: BroadcastState,
     pub(crate) epoch: u64,
     pub(crate) not_after: Timestamp,
@@ -87,13 +88,17 @@ impl Broadcasts {
 
     async fn read(&self, id: &BroadcastId, known: Option<Known>) -> Result<Option<Known>, LedgerError> {
         let Some(broadcast) = self.ledger.find_broadcast(id).await? else { return Ok(None) };
-        let letter = if let Some(known) = known.filter(|known| known.is_of(&broadcast)) {
-            known.letter
+        let envelope = if let Some(known) = known.filter(|known| known.is_of(&broadcast)) {
+            known.envelope
         } else {
             let command = self.ledger.command(id).await?;
-            WayOut::of(&command, &self.unsubscribe_keys).map(|way_out| Arc::new(Letter::of(&command, way_out)))
+            let corrupt = |error: ContentError| LedgerError::Corrupt { item: format!("command of {id}"), reason: error.to_string() };
+            match WayOut::of(&command, &self.unsubscribe_keys) {
+                Ok(way_out) => Ok(Arc::new(Envelope::of(&command, way_out).map_err(corrupt)?)),
+                Err(missing) => Err(missing),
+            }
         };
-        Ok(Some(self.remember(&broadcast, letter)))
+        Ok(Some(self.remember(&broadcast, envelope)))
     }
 
     /// Why a message orders nothing, however well it looks; nothing where it may be acted on. What is
@@ -121,9 +126,9 @@ impl Broadcasts {
         Ok((!is_frozen).then(|| format!("page {} of the ledger holds no such chunk {}", message.page, message.chunk)))
     }
 
-    fn remember(&self, broadcast: &Broadcast, letter: Result<Arc<Letter>, MissingKey>) -> Known {
+    fn remember(&self, broadcast: &Broadcast, envelope: Result<Arc<Envelope>, MissingKey>) -> Known {
         let known = Known {
-            letter,
+            envelope,
             state: broadcast.broadcast_state,
             epoch: broadcast.epoch,
             not_after: broadcast.not_after,
@@ -157,7 +162,7 @@ impl Broadcasts {
         let id = &broadcast.broadcast_id;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(known) = known.filter(|known| known.is_of(broadcast)) {
-            self.remember(broadcast, known.letter);
+            self.remember(broadcast, known.envelope);
         }
     }
 }

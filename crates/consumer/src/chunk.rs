@@ -65,15 +65,15 @@ impl Consumer {
             if let Some(objection) = self.broadcasts.unlike_its_page(&known, chunk).await? {
                 return Ok(After::Bury(objection));
             }
-            let letter = match &known.letter {
-                Ok(letter) => letter.clone(),
+            let envelope = match &known.envelope {
+                Ok(envelope) => envelope.clone(),
                 // Another consumer may have it; but whoever watches must hear of it, and nobody gets a mail without.
                 Err(missing) => {
                     self.pause(id, &missing.to_string()).await?;
                     continue;
                 }
             };
-            let ready = match Ready::of(&letter, chunk, positions.iter().copied()) {
+            let ready = match Ready::of(&envelope, chunk, positions.iter().copied()) {
                 Ok(ready) => ready,
                 Err(objection) => return Ok(After::Bury(objection)),
             };
@@ -132,7 +132,7 @@ impl Consumer {
                 Claimed::Ours(mut claim) => {
                     let under = Under { registration: &known.registration, epoch: permit.epoch(), attempt: seen.attempts() + 1 };
                     self.telling.note(id, |progress| progress.permitted += recipients);
-                    let sent = self.send(permit, &mut claim, chunk, &letter, ready).await;
+                    let sent = self.send(permit, &mut claim, chunk, ready).await;
                     return Ok(self.settle(delivery, &under, &mut claim, &positions, sent).await);
                 }
             }

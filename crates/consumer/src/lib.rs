@@ -9,12 +9,12 @@ mod after;
 mod broadcasts;
 mod chunk;
 mod classify;
-mod letter;
+mod envelope;
 mod permits;
 mod rate;
 mod refusal;
 mod send;
 mod service;
 
-pub use letter::{Letter, Rendered};
+pub use envelope::Envelope;
 pub use service::{Consumer, Options};

@@ -8,7 +8,7 @@ use issei_schema::{BroadcastId, ChunkMessage};
 use tracing::Instrument;
 
 use crate::classify::{Refusal, Said, Verdict, classify};
-use crate::letter::Letter;
+use crate::envelope::{Enclosed, Envelope};
 use crate::refusal::{Cause, Charge};
 use crate::service::Consumer;
 
@@ -23,16 +23,20 @@ pub(crate) struct Sent {
     pub(crate) in_vain: bool,
 }
 
-/// The entries of a claim, ready before it is made.
-pub(crate) struct Ready {
-    pub(crate) entries: Vec<(usize, BulkEmailEntry)>,
+/// What a claim is to send, ready before it is made.
+pub(crate) struct Ready<'a> {
+    envelope: &'a Envelope,
+    enclosed: Enclosed<'a>,
+    entries: Vec<(usize, BulkEmailEntry)>,
 }
 
-impl Ready {
-    /// Or why one of them must not be sent to.
-    pub(crate) fn of(letter: &Letter, message: &ChunkMessage, positions: impl Iterator<Item = usize>) -> Result<Self, String> {
-        let entry = |at: usize| Some(letter.entry(message, at, message.recipients.get(at)?).map(|entry| (at, entry)));
-        Ok(Self { entries: positions.filter_map(entry).collect::<Result<_, _>>()? })
+impl<'a> Ready<'a> {
+    /// Or why the chunk must not be sent to.
+    pub(crate) fn of(envelope: &'a Envelope, message: &ChunkMessage, positions: impl Iterator<Item = usize>) -> Result<Self, String> {
+        let enclosed =
+            envelope.enclosed(message).ok_or("its recipients are to get different letters, or none; no producer makes such a chunk")?;
+        let entry = |at: usize| Some(enclosed.entry(message, at, message.recipients.get(at)?).map(|entry| (at, entry)));
+        Ok(Self { envelope, enclosed, entries: positions.filter_map(entry).collect::<Result<_, _>>()? })
     }
 }
 
@@ -41,11 +45,12 @@ impl Consumer {
     ///
     /// Where SES refuses a call as a whole for the sake of one entry, nothing of it was accepted,
     /// and its halves are sent by themselves until the one stands alone.
-    pub(crate) async fn send(&self, permit: Permit, claim: &mut Claim, message: &ChunkMessage, letter: &Letter, ready: Ready) -> Sent {
+    pub(crate) async fn send(&self, permit: Permit, claim: &mut Claim, message: &ChunkMessage, ready: Ready<'_>) -> Sent {
         let mut sent = Sent { in_vain: true, ..Sent::default() };
         let mut refused: Vec<(usize, Refusal)> = Vec::new();
-        let (mut accepts_anybody, all) = (false, ready.entries.len());
-        let mut waiting = vec![ready.entries];
+        let Ready { envelope, enclosed, entries } = ready;
+        let (mut accepts_anybody, all) = (false, entries.len());
+        let mut waiting = vec![entries];
         while let Some(entries) = waiting.pop() {
             let now = self.clock.reading();
             // A send that begins now must be over within the lease: afterwards others read the
@@ -55,7 +60,7 @@ impl Consumer {
                 entries.iter().for_each(|(at, _)| claim.settle(*at, Outcome::Retryable, None));
                 continue;
             }
-            let verdict = self.send_once(&permit, letter, &entries).await;
+            let verdict = self.send_once(&permit, envelope, enclosed, &entries).await;
             self.log(&verdict, &entries);
             if verdict.split && entries.len() > 1 {
                 let mut first = entries;
@@ -132,13 +137,19 @@ impl Consumer {
     /// It is signed with the moment of the permit, so that AWS refuses what is sent long after it, though
     /// this process knows nothing of the time between: a machine may be paused anywhere, and with it all
     /// of its clocks.
-    async fn send_once(&self, permit: &Permit, letter: &Letter, entries: &[(usize, BulkEmailEntry)]) -> Verdict {
+    async fn send_once(
+        &self,
+        permit: &Permit,
+        envelope: &Envelope,
+        enclosed: Enclosed<'_>,
+        entries: &[(usize, BulkEmailEntry)],
+    ) -> Verdict {
         let request = self
             .ses
             .send_bulk_email()
-            .from_email_address(&letter.from)
-            .set_reply_to_addresses(letter.reply_to.clone().map(|reply_to| vec![reply_to]))
-            .default_content(letter.content.clone())
+            .from_email_address(&envelope.from)
+            .set_reply_to_addresses(envelope.reply_to.clone().map(|reply_to| vec![reply_to]))
+            .default_content(enclosed.content.clone())
             .configuration_set_name(&self.options.configuration_set)
             .set_bulk_email_entries(Some(entries.iter().map(|(_, entry)| entry.clone()).collect()));
         let span = tracing::info_span!("send", recipients = entries.len());

@@ -64,6 +64,10 @@ pub enum SkipReason {
     BrokenRow,
     /// The column with the recipient's URL to unsubscribe has none, or one that is not https or fits no header.
     NoUnsubscribeUrl,
+    /// A column that begins a link in the content holds none that may stand there, such as `https://…`.
+    UnsafeLink,
+    /// The content has no words for the value of the column that chooses them.
+    NoVariant,
 }
 
 impl fmt::Display for SkipReason {
@@ -207,7 +211,8 @@ pub struct PageBuilder {
     before: u64,
     canary: u64,
     bytes: usize,
-    chunk_bytes: usize,
+    /// The chunk that is being filled for each letter, by its number: its place in the page, and its bytes.
+    open: BTreeMap<usize, (usize, usize)>,
     frozen_by: String,
 }
 
@@ -226,12 +231,13 @@ impl PageBuilder {
             },
         };
         let chunk_size = usize::try_from(broadcast.chunk_size).unwrap_or(1).clamp(1, limits::CHUNK_RECIPIENTS_MAX);
-        Self { page, chunk_size, before: broadcast.recipients, canary: broadcast.canary, bytes: 0, chunk_bytes: 0, frozen_by }
+        Self { page, chunk_size, before: broadcast.recipients, canary: broadcast.canary, bytes: 0, open: BTreeMap::new(), frozen_by }
     }
 
-    /// Takes a recipient whose message size is `bytes`, and records that its key stands in
-    /// `repeats` further rows; false where the page is full without it.
-    pub fn push(&mut self, recipient: Recipient, bytes: usize, repeats: u64) -> bool {
+    /// Takes a recipient whose message size is `bytes`, who gets the letter of this number, and records that its
+    /// key stands in `repeats` further rows; false where the page is full without it. A chunk has one letter,
+    /// since a call to the provider has one.
+    pub fn push(&mut self, recipient: Recipient, bytes: usize, repeats: u64, letter: usize) -> bool {
         let repeated = recipient.key.as_str().chars().take(64).collect::<String>();
         let room = bytes + if repeats == 0 { 0 } else { skipped_bytes(&repeated) };
         if self.bytes + room > PAGE_BYTES_MAX {
@@ -240,19 +246,24 @@ impl PageBuilder {
         if repeats > 0 {
             self.skip(repeated, SkipReason::DuplicateKey, repeats);
         }
-        // The chunk's own JSON around its recipients takes less than a kilobyte.
-        let full = self.page.body.chunks.last().is_none_or(|chunk| chunk.len() >= self.chunk_size)
-            || self.chunk_bytes + bytes + 1024 > limits::CHUNK_BYTES_MAX
-            || (self.canary > 0 && self.before + self.page.recipients() as u64 == self.canary);
-        if full {
-            self.page.body.chunks.push(Vec::with_capacity(self.chunk_size));
-            self.chunk_bytes = 0;
+        // No chunk goes on beyond the canary, whose chunks are the first.
+        if self.canary > 0 && self.before + self.page.recipients() as u64 == self.canary {
+            self.open.clear();
         }
-        if let Some(chunk) = self.page.body.chunks.last_mut() {
+        let chunks = &mut self.page.body.chunks;
+        let open = self.open.get(&letter).copied().filter(|(place, chunk_bytes)| {
+            // The chunk's own JSON around its recipients takes less than a kilobyte.
+            chunks.get(*place).is_some_and(|chunk| chunk.len() < self.chunk_size) && chunk_bytes + bytes + 1024 <= limits::CHUNK_BYTES_MAX
+        });
+        let (place, chunk_bytes) = open.unwrap_or_else(|| {
+            chunks.push(Vec::with_capacity(self.chunk_size));
+            (chunks.len() - 1, 0)
+        });
+        if let Some(chunk) = chunks.get_mut(place) {
             chunk.push(recipient);
         }
+        self.open.insert(letter, (place, chunk_bytes + bytes + 1));
         self.bytes += bytes + 1;
-        self.chunk_bytes += bytes + 1;
         true
     }
 

@@ -136,8 +136,9 @@ impl Ledger {
     async fn repeated(&self, saying: &Saying, command: &BroadcastCommand) -> Result<Repeated, LedgerError> {
         let what = match &command.content {
             Content::Template { .. } => "field `content.template`: the same template",
-            Content::Inline { .. } if saying.content == digest(&command.content) => "field `content`: the same content",
-            Content::Inline { .. } => "field `content.inline.subject`: the same subject",
+            Content::Inline(_) | Content::Variants(_) if saying.content == digest(&command.content) => "field `content`: the same content",
+            Content::Inline(_) => "field `content.inline.subject`: the same subject",
+            Content::Variants(_) => "field `content.variants`: the same subjects",
         };
         let how_far = match self.find_broadcast(&saying.broadcast_id).await {
             Ok(Some(broadcast)) => self.how_far(&broadcast).await?,
@@ -196,12 +197,15 @@ impl Said {
     }
 }
 
-/// Content that has the same subject lies in one place, and so does what is the same throughout.
+/// Content that has the same subject lies in one place, and so does what is the same throughout. Variants have
+/// the place of all their subjects.
 fn key(command: &BroadcastCommand) -> Key {
-    match &command.content {
-        Content::Inline { subject, .. } => Key::said(&command.audience, &format!("subject#{}", sha256(&String::from(subject.clone())))),
-        Content::Template { name } => Key::said(&command.audience, &format!("template#{name}")),
+    if let Content::Template { name } = &command.content {
+        return Key::said(&command.audience, &format!("template#{name}"));
     }
+    // No subject holds a line's end.
+    let subjects: Vec<&str> = command.content.words().into_iter().map(|(_, words)| words.subject.as_str()).collect();
+    Key::said(&command.audience, &format!("subject#{}", sha256(&subjects.join("\n"))))
 }
 
 fn digest(content: &Content) -> String {

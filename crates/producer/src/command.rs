@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use issei_ledger::Repeated;
+use issei_letter::ContentError;
 use issei_schema::{BroadcastCommand, Content, ParseError, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKeyId, limits};
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,6 +21,8 @@ pub enum Refusal {
         "field `content`: the placeholder {{{{{placeholder}}}}} is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
     )]
     UnknownPlaceholder { placeholder: String, audience: String },
+    #[error(transparent)]
+    Content(#[from] ContentError),
     #[error(
         "field `content.template`: the audience `{audience}` has the columns `{column}` and `html_{column}`, and `html_{column}` is also the name by which a stored template gets `{column}` escaped for HTML; rename one of the two in a `query` of the audience, or take it out of `columns`"
     )]
@@ -105,6 +108,7 @@ pub(crate) fn needed(
             Lack::Placeholder(placeholder) => Refusal::UnknownPlaceholder { placeholder, audience },
             Lack::UnsubscribeColumn(column) => Refusal::UnknownUnsubscribeColumn { column, audience },
             Lack::ReservedColumn => Refusal::ReservedColumn { audience },
+            Lack::Content(error) => Refusal::Content(error),
         }
     })?;
     Ok((audience, needed))

@@ -153,7 +153,7 @@ impl Producer {
             builder.skip("(null)".to_owned(), SkipReason::NoKey, without_key);
         }
         let is_last = candidates.is_empty();
-        fill(&mut builder, candidates);
+        fill(&mut builder, candidates, needed);
         Ok(Built { page: builder.build(), is_last })
     }
 
@@ -200,10 +200,14 @@ impl Producer {
 }
 
 /// Puts candidates into the page until it is full.
-fn fill(builder: &mut PageBuilder, candidates: Vec<Candidate>) {
+fn fill(builder: &mut PageBuilder, candidates: Vec<Candidate>, needed: &Needed) {
     for Candidate { key, judged, repeats } in candidates {
         let fits = match judged {
-            Judged::Recipient(recipient, bytes) => builder.push(recipient, bytes, repeats),
+            Judged::Recipient(recipient, bytes) => {
+                // Whoever was judged mailable has a letter.
+                let letter = needed.letters.number(&recipient.data).unwrap_or_default();
+                builder.push(recipient, bytes, repeats, letter)
+            }
             Judged::Skipped(key, reason) => builder.skip(key, reason, 1 + repeats),
             Judged::SkippedFor { key, mailed, .. } => builder.skip_address(key, mailed, 1 + repeats),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use issei_ledger::SkipReason;
+use issei_letter::{ContentError, Letters, Unwritable};
 use issei_schema::{
     Address, AddressError, BroadcastCommand, Class, Content, Recipient, RecipientError, RecipientKey, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe,
     UnsubscribeUrl,
@@ -13,15 +14,20 @@ use crate::source::{Cell, Flaw, Row, quotable};
 
 /// What a command asks of every row of its audience.
 pub(crate) struct Needed {
-    /// The columns that a recipient must bring along.
+    /// The columns that go along with a recipient.
     columns: Vec<(usize, String)>,
+    /// Every one of them must be there, since only the provider knows which it needs.
+    all: bool,
+    pub(crate) letters: Letters,
     /// The one with the recipient's own URL to unsubscribe.
     unsubscribe: Option<(usize, String)>,
+    /// There is one for everybody, from a column or not.
+    has_way_out: bool,
     pub(crate) class: Class,
     legacy_local_parts: LegacyLocalParts,
 }
 
-/// What a command asks for and an audience has not, or has twice.
+/// What a command asks for and an audience has not, or has twice; or why its content can't be written to anybody.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Lack {
     #[error("it has no column {0}")]
@@ -30,6 +36,8 @@ pub(crate) enum Lack {
     UnsubscribeColumn(String),
     #[error("its column {UNSUBSCRIBE_PLACEHOLDER} has the name of the URL to unsubscribe")]
     ReservedColumn,
+    #[error(transparent)]
+    Content(#[from] ContentError),
 }
 
 impl Needed {
@@ -41,10 +49,10 @@ impl Needed {
         let column = way_out.and_then(Unsubscribe::column);
         let unsubscribe = column.map(|name| place(name).ok_or_else(|| Lack::UnsubscribeColumn(name.to_owned()))).transpose()?;
         let is_reserved = |name: &str| way_out.is_some() && name == UNSUBSCRIBE_PLACEHOLDER && column != Some(name);
-        let is_template = matches!(command.content, Content::Template { .. });
+        let all = matches!(command.content, Content::Template { .. });
         let placeholders = command.content.placeholders();
         let mut asked: Vec<&str> = placeholders.into_iter().map(issei_schema::Placeholder::as_str).collect();
-        if is_template {
+        if all {
             asked.extend(audience.columns.iter().map(String::as_str));
         }
         if audience.columns.iter().any(|name| is_reserved(name)) && asked.contains(&UNSUBSCRIBE_PLACEHOLDER) {
@@ -52,7 +60,9 @@ impl Needed {
         }
         let asked = asked.into_iter().filter(|name| !is_reserved(name) && column != Some(name));
         let columns = asked.map(|name| place(name).ok_or_else(|| Lack::Placeholder(name.to_owned()))).collect::<Result<_, _>>()?;
-        Ok(Self { columns, unsubscribe, class: command.class(), legacy_local_parts: audience.legacy_local_parts })
+        let (letters, has_way_out) = (Letters::of(command)?, way_out.is_some());
+        let (class, legacy_local_parts) = (command.class(), audience.legacy_local_parts);
+        Ok(Self { columns, all, letters, unsubscribe, has_way_out, class, legacy_local_parts })
     }
 }
 
@@ -102,22 +112,45 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
     let key =
         RecipientKey::try_from(row.key.clone()).map_err(|_| if row.key.is_empty() { SkipReason::NoKey } else { SkipReason::BadKey })?;
     let address = address(text(&row.address, SkipReason::NoAddress)?, needed.legacy_local_parts)?;
-    let mut data: BTreeMap<String, String> = needed
-        .columns
-        .iter()
-        .map(|(at, name)| Ok((name.clone(), text(row.values.get(*at).unwrap_or(&Cell::Null), SkipReason::DataMissing)?.to_owned())))
-        .collect::<Result<_, _>>()?;
+    let mut data: BTreeMap<String, String> = BTreeMap::new();
+    for (at, name) in &needed.columns {
+        match row.values.get(*at).unwrap_or(&Cell::Null) {
+            Cell::Text(text) => _ = data.insert(name.clone(), text.clone()),
+            Cell::NotText => return Err(SkipReason::NotText),
+            Cell::Null if needed.all => return Err(SkipReason::DataMissing),
+            Cell::Null => {}
+        }
+    }
     if let Some((at, name)) = &needed.unsubscribe {
         let url = text(row.values.get(*at).unwrap_or(&Cell::Null), SkipReason::NoUnsubscribeUrl)?;
         let url = UnsubscribeUrl::try_from(url.to_owned()).map_err(|_| SkipReason::NoUnsubscribeUrl)?;
         data.insert(name.clone(), url.as_str().to_owned());
     }
+    let data = writable(data, needed)?;
     let recipient = Recipient { key, address, data };
     match recipient.checked_bytes() {
         Ok(bytes) => Ok((recipient, bytes)),
         Err(RecipientError::ControlCharacter) => Err(SkipReason::ControlCharacter),
         Err(RecipientError::TooLarge { .. }) => Err(SkipReason::DataTooLarge),
     }
+}
+
+/// The data, where a letter can be written with it.
+fn writable(mut data: BTreeMap<String, String>, needed: &Needed) -> Result<BTreeMap<String, String>, SkipReason> {
+    // The URL itself is made when the mail is; there will be one.
+    let stands_in = needed.has_way_out && !data.contains_key(UNSUBSCRIBE_PLACEHOLDER);
+    if stands_in {
+        data.insert(UNSUBSCRIBE_PLACEHOLDER.to_owned(), "https://".to_owned());
+    }
+    needed.letters.judge(&data).map_err(|why| match why {
+        Unwritable::Missing(_) => SkipReason::DataMissing,
+        Unwritable::UnsafeLink(_) => SkipReason::UnsafeLink,
+        Unwritable::NoVariant => SkipReason::NoVariant,
+    })?;
+    if stands_in {
+        data.remove(UNSUBSCRIBE_PLACEHOLDER);
+    }
+    Ok(data)
 }
 
 fn text(cell: &Cell, missing: SkipReason) -> Result<&str, SkipReason> {

@@ -149,6 +149,9 @@ impl BroadcastCommand {
         if command.version == CommandVersion::V1 && command.unsubscribe.is_some() {
             return Err(ParseError::field("unsubscribe", "is not of version 1; write version 2 with it"));
         }
+        if let Some((field, reason)) = command.content.newer_than_version_1().filter(|_| command.version == CommandVersion::V1) {
+            return Err(ParseError::field(&field, reason));
+        }
         command.content.check()?;
         if command.canary.is_none() && command.canary_approval != CanaryApproval::default() {
             return Err(ParseError::field("canary_approval", "is given without a canary; add `canary` or take it out"));

@@ -38,6 +38,13 @@ fn check_key(value: &str) -> Result<(), String> {
     check_line(value)
 }
 
+fn check_variant(value: &str) -> Result<(), String> {
+    if value.is_empty() || value.len() > ID_BYTES_MAX {
+        return Err(format!("has {} bytes; 1 to {ID_BYTES_MAX} are allowed", value.len()));
+    }
+    check_line(value)
+}
+
 fn check_actor(value: &str) -> Result<(), String> {
     if value.trim().is_empty() || value.len() > KEY_BYTES_MAX {
         return Err(format!("has {} bytes; name who asks in 1 to {KEY_BYTES_MAX}", value.len()));
@@ -127,6 +134,11 @@ checked_string!(
     /// The name of a key that signs links to unsubscribe. It stands in each of them.
     UnsubscribeKeyId, check_key_id,
     { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$", "description": "A key of `[unsubscribe_keys]` in the configuration." }
+);
+checked_string!(
+    /// The value of a column that chooses the words of a letter.
+    VariantName, check_variant,
+    { "type": "string", "minLength": 1, "maxLength": 64, "description": "A value of the column." }
 );
 checked_string!(
     /// A recipient's key: the value of the audience's key column. It identifies the user.

@@ -2,7 +2,8 @@
 //!
 //! This is the bottom of the dependency order and knows nothing of AWS. Whatever has one of these
 //! types has been parsed: a [`BroadcastId`] is fit for an SES tag, an [`Address`] can't carry a
-//! header, a [`Template`] holds no placeholder syntax but `{{name}}`. Bytes from a queue become
+//! header, a [`Template`] holds no
+//! syntax but a placeholder, its default and a condition. Bytes from a queue become
 //! values only through [`BroadcastCommand::parse`] and [`ChunkMessage::parse`].
 
 mod address;
@@ -28,13 +29,13 @@ pub use address_hash::AddressHash;
 pub use chunk::{ChunkMessage, ChunkVersion, Recipient, RecipientError};
 pub use class::Class;
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
-pub use content::Content;
+pub use content::{Content, Variants, Words};
 pub use error::ParseError;
-pub use id::{Actor, AudienceName, BroadcastId, Reason, RecipientKey, TemplateName, UnsubscribeKeyId};
+pub use id::{Actor, AudienceName, BroadcastId, Reason, RecipientKey, TemplateName, UnsubscribeKeyId, VariantName};
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
 pub use render::render;
-pub use template::{Placeholder, Template, TemplateError};
+pub use template::{Piece, Placeholder, Template, TemplateError};
 pub use text::{carries_only_text, html_escaped, on_one_line, without_addresses, without_values};
 pub use trace::{TraceParent, Traces};
 pub use unsubscribe::{

@@ -72,13 +72,16 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
     let schema =
         |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("broadcast-command.v{version}.schema.json"))).unwrap();
     let (mut old, mut new) = (schema(1), schema(2));
-    let (fields, kinds) = (vec!["class", "unsubscribe"], vec!["Class", "Unsubscribe", "UnsubscribeKeyId"]);
+    let fields = vec!["class", "unsubscribe"];
+    let kinds = vec!["Class", "Column", "Unsubscribe", "UnsubscribeKeyId", "VariantName", "Variants"];
     for (place, names) in [("properties", fields), ("$defs", kinds)] {
         for name in names {
             assert!(new[place].as_object_mut().unwrap().remove(name).is_some(), "{name}");
         }
     }
     new["$defs"]["Version"] = old["$defs"]["Version"].clone();
+    let content = new["$defs"]["Content"]["oneOf"].as_array_mut().unwrap();
+    assert_eq!(content.pop().unwrap()["required"], serde_json::json!(["variants"]));
     without_descriptions(&mut old);
     without_descriptions(&mut new);
     assert_eq!(new, old);

@@ -40,7 +40,7 @@ fn judged(finding: Finding, content: Option<&EmailTemplateContent>, columns: &[S
     let Some(content) = content else { return finding.unreadable("SES did not tell what it says") };
     let parts = [&content.subject, &content.text, &content.html].into_iter().flatten();
     let parts: Result<Vec<Template>, _> = parts.map(|part| Template::try_from(part.clone())).collect();
-    let Ok(parts) = parts else {
+    let Some(parts) = parts.ok().filter(|parts| parts.iter().all(Template::is_plain)) else {
         return finding.unreadable("it is there, and has more than plain placeholders: which data it needs is not checked");
     };
     let asked: BTreeSet<&str> = parts.iter().flat_map(Template::placeholders).map(issei_schema::Placeholder::as_str).collect();

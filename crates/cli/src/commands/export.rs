@@ -50,7 +50,7 @@ async fn skipped(ledger: &Ledger, broadcast: &Broadcast, format: ExportFormat) -
 /// all that any recipient has. All recipients have the same.
 pub(super) async fn columns(ledger: &Ledger, broadcast: &Broadcast) -> Result<Vec<String>, LedgerError> {
     let content = ledger.command(&broadcast.broadcast_id).await?.content;
-    if matches!(content, Content::Inline { .. }) {
+    if !matches!(content, Content::Template { .. }) {
         return Ok(content.placeholders().into_iter().map(|name| name.as_str().to_owned()).collect());
     }
     for seq in 0..broadcast.pages {

@@ -21,7 +21,7 @@ fn actor() -> Actor {
 }
 
 /// Runs a producer until it has refused one more command, and gives the reason.
-async fn refused(world: &World, command: &BroadcastCommand) -> String {
+pub(crate) async fn refused(world: &World, command: &BroadcastCommand) -> String {
     world.post_command(command).await;
     let (stop, producer) = (CancellationToken::new(), world.producer().await);
     let running = tokio::spawn({

@@ -26,3 +26,4 @@ mod sending;
 mod trail;
 mod unsubscribing;
 mod upgrading;
+mod wording;

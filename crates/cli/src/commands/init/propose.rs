@@ -96,7 +96,7 @@ fn is_any(name: &str, parts: &[&str]) -> bool {
 
 /// Says whether a content could name it.
 fn is_placeholder(name: &str) -> bool {
-    Template::try_from(format!("{{{{{name}}}}}")).is_ok_and(|template| template.placeholders().count() == 1)
+    Template::try_from(format!("{{{{{name}}}}}")).is_ok_and(|template| template.is_plain() && template.placeholders().len() == 1)
 }
 
 #[cfg(test)]

@@ -82,10 +82,10 @@ impl Forecast {
         skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
         let stored = match &command.content {
             Content::Template { name } => Some(stored(parts, name, &names(command, config)).await),
-            Content::Inline { .. } => None,
+            Content::Inline(_) | Content::Variants(_) => None,
         };
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
-        let letters = letters(command, &samples, content);
+        let letters = letters(command, &samples, content)?;
         let mut forecast = Self {
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.as_str().to_owned(),

@@ -7,7 +7,8 @@ use anyhow::Context;
 use askama::Template;
 use aws_sdk_sesv2::types::EmailTemplateContent;
 use issei_assembly::say;
-use issei_consumer::Rendered;
+use issei_consumer::Envelope;
+use issei_letter::Rendered;
 use issei_producer::Samples;
 use issei_schema::{BroadcastCommand, WayOut};
 use serde::Serialize;
@@ -28,14 +29,14 @@ pub(super) struct Letter {
 }
 
 /// The samples' letters; `stored` is the content of the template where SES stores it.
-pub(super) fn letters(command: &BroadcastCommand, samples: &Samples, stored: Option<&EmailTemplateContent>) -> Vec<Letter> {
-    let letter = issei_consumer::Letter::of(command, WayOut::shown(command));
+pub(super) fn letters(command: &BroadcastCommand, samples: &Samples, stored: Option<&EmailTemplateContent>) -> anyhow::Result<Vec<Letter>> {
+    let envelope = Envelope::of(command, WayOut::shown(command))?;
     let of = |(of, recipient): (Vec<&'static str>, &issei_schema::Recipient)| Letter {
         of,
         key: recipient.key.as_str().to_owned(),
-        rendered: letter.rendered(recipient, stored),
+        rendered: envelope.rendered(recipient, stored),
     };
-    samples.all().into_iter().map(of).collect()
+    Ok(samples.all().into_iter().map(of).collect())
 }
 
 pub(super) fn print(letters: &[Letter]) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::Clock;
+use issei_schema::{Piece, on_one_line};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -27,8 +28,8 @@ fn recipient(data: &[(&str, &str)]) -> Recipient {
     }
 }
 
-fn letter(command: &BroadcastCommand) -> Letter {
-    Letter::of(command, WayOut::shown(command))
+fn envelope(command: &BroadcastCommand) -> Envelope {
+    Envelope::of(command, WayOut::shown(command)).unwrap()
 }
 
 /// Subject, text and HTML of the one mail, as the provider renders it.
@@ -47,10 +48,11 @@ fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
             request_lifetime: Duration::ZERO,
         };
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &timing).await;
-        let letter = letter(command);
+        let envelope = envelope(command);
         let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, vec![recipient.clone()], None);
-        let send = clients.ses.send_bulk_email().from_email_address(&letter.from).default_content(letter.content.clone());
-        send.bulk_email_entries(letter.entry(&message, 0, recipient).unwrap()).send().await.unwrap();
+        let enclosed = envelope.enclosed(&message).unwrap();
+        let send = clients.ses.send_bulk_email().from_email_address(&envelope.from).default_content(enclosed.content.clone());
+        send.bulk_email_entries(enclosed.entry(&message, 0, recipient).unwrap()).send().await.unwrap();
         let mail = cloud.mails().unwrap().remove(0);
         [mail.subject, mail.text, mail.html]
     })
@@ -59,7 +61,37 @@ fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
 /// A text with each placeholder's value in its place, made safe for it.
 fn reference(text: &str, recipient: &Recipient, made_safe: fn(&str) -> String) -> String {
     let template = issei_schema::Template::try_from(text.to_owned()).unwrap();
-    template.replaced(|placeholder| made_safe(&recipient.data[placeholder.as_str()]))
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Value { column, .. } => made_safe(&recipient.data[column.as_str()]),
+        Piece::If { .. } => unreachable!("{text} has no conditions"),
+    };
+    template.pieces().iter().map(piece).collect()
+}
+
+/// The data of the entry for a row.
+fn data_of(command: &BroadcastCommand, row: &[(&str, &str)]) -> String {
+    let (envelope, recipient) = (envelope(command), recipient(row));
+    let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, vec![recipient.clone()], None);
+    envelope.enclosed(&message).unwrap().data(&recipient, None)
+}
+
+/// Which letter somebody gets was decided when the chunk was cut.
+#[test]
+fn a_chunk_whose_recipients_are_to_get_different_letters_is_not_sent() {
+    let words = |subject: &str| json!({ "subject": subject, "text": "x" });
+    let mut command = command(&json!({ "inline": words("x") }));
+    command.content =
+        serde_json::from_value(json!({ "variants": { "by": "locale", "of": { "ja": words("規約"), "en": words("Terms") } } })).unwrap();
+    let envelope = envelope(&command);
+    let enclosed = |locales: &[&str]| {
+        let recipients = locales.iter().map(|locale| recipient(&[("locale", locale)])).collect();
+        let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, recipients, None);
+        let subject = |enclosed: Enclosed<'_>| enclosed.content.template.as_ref()?.template_content.as_ref()?.subject.clone();
+        envelope.enclosed(&message).and_then(subject)
+    };
+    assert_eq!(enclosed(&["ja", "ja"]).as_deref(), Some("規約"));
+    assert_eq!((enclosed(&["ja", "en"]), enclosed(&["ja", "fr"]), enclosed(&["fr"])), (None, None, None));
 }
 
 #[test]
@@ -94,16 +126,16 @@ fn a_column_may_be_called_whatever_it_likes() {
 
 #[test]
 fn what_the_content_does_not_ask_for_is_not_sent() {
-    let letter = letter(&command(&json!({ "inline": { "subject": "Hi", "text": "Hi {{name}}" } })));
-    assert_eq!(letter.data(&recipient(&[("name", "Ann"), ("car", "Mini")])), r#"{"t0":"Ann"}"#);
+    let data = data_of(&command(&json!({ "inline": { "subject": "Hi", "text": "Hi {{name}}" } })), &[("name", "Ann"), ("car", "Mini")]);
+    assert_eq!(data, r#"{"t0":"Ann"}"#);
 }
 
 #[test]
 fn a_stored_template_has_the_names_that_its_author_knows() {
-    let letter = letter(&command(&json!({ "template": { "name": "terms" } })));
-    assert_eq!(letter.data(&recipient(&[("name", "<Ann>")])), r#"{"html_name":"&lt;Ann&gt;","name":"<Ann>"}"#);
+    let stored = command(&json!({ "template": { "name": "terms" } }));
+    assert_eq!(data_of(&stored, &[("name", "<Ann>")]), r#"{"html_name":"&lt;Ann&gt;","name":"<Ann>"}"#);
     // Such columns are refused nowadays; a broadcast that began before must not lose what was escaped.
-    let data = letter.data(&recipient(&[("a", "<Ann>"), ("html_a", "<script>")]));
+    let data = data_of(&stored, &[("a", "<Ann>"), ("html_a", "<script>")]);
     assert_eq!(serde_json::from_str::<Value>(&data).unwrap()["html_a"], "&lt;Ann&gt;");
 }
 
@@ -131,7 +163,7 @@ proptest! {
         let (subject, text, html) = (part(0), part(1), part(2));
         let row = Recipient { data: row.clone(), ..recipient(&[]) };
         let found = rendered(&command(&json!({ "inline": { "subject": subject, "text": text, "html": html } })), &row);
-        let shown = letter(&command(&json!({ "inline": { "subject": subject, "text": text, "html": html } }))).rendered(&row, None).unwrap();
+        let shown = envelope(&command(&json!({ "inline": { "subject": subject, "text": text, "html": html } }))).rendered(&row, None).unwrap();
         prop_assert_eq!([shown.subject, shown.text.unwrap(), shown.html.unwrap()], found.clone());
         prop_assert_eq!(&found[0], &reference(&subject, &row, on_one_line));
         prop_assert_eq!(&found[1], &reference(&text, &row, str::to_owned));

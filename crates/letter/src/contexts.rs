@@ -1,0 +1,228 @@
+//! Where in the HTML of a letter each value stands, told by a tokenizer that reads as browsers do (HTML, section
+//! 13.2.5). A place where no value can be made safe is refused, and so is a condition that would leave a tag open.
+
+use std::collections::HashMap;
+
+use html5gum::{Token, Tokenizer};
+use issei_schema::{Piece, Template};
+
+use crate::part::Node;
+use crate::safe::Context;
+
+/// Attributes that hold a link (HTML, "Attributes").
+const LINKS: [&str; 11] = ["href", "src", "action", "formaction", "background", "cite", "poster", "longdesc", "xlink:href", "data", "ping"];
+/// Elements whose text is no markup, and runs or styles.
+const RAW: [&str; 7] = ["script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"];
+/// Elements whose text is no markup, and is read as text.
+const TEXT_ALONE: [&str; 2] = ["title", "textarea"];
+
+/// Where something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// Between tags, in the element whose text is no markup where there is one.
+    Text(Option<String>),
+    /// In a comment, which a mail program may read as markup (`<!--[if mso]>`).
+    Comment(usize),
+    /// In the attribute of this name of this tag.
+    Attribute(usize, String),
+    /// In a link: where it begins, or after what.
+    Link(usize, String, Context),
+    Refused(&'static str),
+}
+
+/// Marks that stand for the values while the text is read.
+struct Marks {
+    word: String,
+}
+
+impl Marks {
+    /// A word that the text does not hold.
+    fn new(source: &str) -> Self {
+        let words = (0..).map(|number| format!("xissei{number}z"));
+        Self { word: words.into_iter().find(|word| !source.to_ascii_lowercase().contains(word.as_str())).unwrap_or_default() }
+    }
+
+    /// The blank cuts it in an attribute without quotes, and nowhere else.
+    fn mark(&self, number: usize) -> String {
+        format!("{}{number} {}", self.word, self.word)
+    }
+
+    /// The numbers of the marks in a text, each with where it begins, and whether every piece of one is of a whole.
+    fn found(&self, text: &str) -> (Vec<(usize, usize)>, bool) {
+        let (mut found, mut words) = (Vec::new(), 0);
+        for (at, _) in text.match_indices(&self.word) {
+            words += 1;
+            let rest = &text[at + self.word.len()..];
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            if let Ok(number) = rest[..digits].parse()
+                && rest[digits..].strip_prefix(' ').is_some_and(|rest| rest.starts_with(&self.word))
+            {
+                found.push((number, at));
+            }
+        }
+        let is_whole = words == 2 * found.len();
+        (found, is_whole)
+    }
+
+    /// What of a text is its author's.
+    fn without(&self, text: &str) -> String {
+        let (mut left, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once(&self.word) {
+            left.push_str(before);
+            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            rest = after.strip_prefix(' ').and_then(|after| after.strip_prefix(&self.word)).unwrap_or(after);
+        }
+        left + rest
+    }
+}
+
+/// The text with a mark for each value, and for each tag of a condition, in their order.
+fn marked(pieces: &[Piece], marks: &Marks, next: &mut usize, into: &mut String) {
+    fn mark(marks: &Marks, next: &mut usize, into: &mut String) {
+        into.push_str(&marks.mark(*next));
+        *next += 1;
+    }
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => into.push_str(text),
+            Piece::Value { .. } => mark(marks, next, into),
+            Piece::If { then, otherwise, .. } => {
+                mark(marks, next, into);
+                marked(then, marks, next, into);
+                mark(marks, next, into);
+                marked(otherwise, marks, next, into);
+                mark(marks, next, into);
+            }
+        }
+    }
+}
+
+/// The place of each mark.
+fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
+    let mut places = HashMap::new();
+    let mut raw: Option<String> = None;
+    for (at, Ok(token)) in Tokenizer::new(text).enumerate() {
+        match token {
+            Token::String(text) => {
+                let place = match &raw {
+                    Some(element) if RAW.contains(&element.as_str()) => Place::Refused("in a script or a style, where no value is safe"),
+                    element => Place::Text(element.clone()),
+                };
+                let (found, _) = marks.found(&String::from_utf8_lossy(&text));
+                places.extend(found.into_iter().map(|(number, _)| (number, place.clone())));
+            }
+            Token::Comment(text) => {
+                let (found, _) = marks.found(&String::from_utf8_lossy(&text));
+                places.extend(found.into_iter().map(|(number, _)| (number, Place::Comment(at))));
+            }
+            Token::StartTag(tag) => {
+                let name = String::from_utf8_lossy(&tag.name).into_owned();
+                for (attribute, value) in &tag.attributes {
+                    attribute_places(at, &String::from_utf8_lossy(attribute), &String::from_utf8_lossy(value), marks, &mut places);
+                }
+                if !tag.self_closing && (RAW.contains(&name.as_str()) || TEXT_ALONE.contains(&name.as_str())) {
+                    raw = Some(name);
+                }
+            }
+            Token::EndTag(tag) => {
+                if raw.as_deref().is_some_and(|raw| raw.as_bytes() == tag.name.as_slice()) {
+                    raw = None;
+                }
+            }
+            Token::Doctype(_) | Token::Error(_) => {}
+        }
+    }
+    places
+}
+
+fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &mut HashMap<usize, Place>) {
+    let (found, is_whole) = marks.found(value);
+    let mut is_first = true;
+    for (number, begins) in found {
+        let place = if !is_whole {
+            Place::Refused("in an attribute without quotes; put quotes around it")
+        } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "srcdoc") {
+            Place::Refused("in an attribute that runs, styles or lists, where no value is safe")
+        } else if LINKS.contains(&name) {
+            let before = marks.without(&value[..begins]);
+            let context = match before.as_str() {
+                before if before.contains(['?', '#']) => Context::LinkQuery,
+                before if is_first && before.trim().is_empty() => Context::Link,
+                _ => Context::LinkPath,
+            };
+            Place::Link(at, name.to_owned(), context)
+        } else {
+            Place::Attribute(at, name.to_owned())
+        };
+        is_first = false;
+        places.insert(number, place);
+    }
+}
+
+/// Nodes for the pieces, each value with its place.
+struct Placed<'a> {
+    places: &'a HashMap<usize, Place>,
+    next: usize,
+}
+
+impl Placed<'_> {
+    fn place(&mut self, tag: &str) -> Result<Place, String> {
+        let place = self.places.get(&self.next).cloned();
+        self.next += 1;
+        match place {
+            Some(Place::Refused(why)) => Err(format!("has `{tag}` {why}")),
+            Some(place) => Ok(place),
+            None => Err(format!(
+                "has `{tag}` in a tag's or an attribute's name, or in an attribute without quotes; put it between tags, or into quotes"
+            )),
+        }
+    }
+
+    fn nodes(&mut self, pieces: &[Piece]) -> Result<Vec<Node>, String> {
+        let mut nodes = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            nodes.push(match piece {
+                Piece::Text(text) => Node::Text(text.clone()),
+                Piece::Value { column, or } => {
+                    let column = column.as_str().to_owned();
+                    let context = match self.place(&format!("{{{{{column}}}}}"))? {
+                        Place::Link(_, _, context) => context,
+                        Place::Text(_) | Place::Comment(_) | Place::Attribute(..) | Place::Refused(_) => Context::Html,
+                    };
+                    if let Some(or) = or.as_ref().filter(|or| !context.takes(or)) {
+                        return Err(format!("begins a link with `{{{{{column} | \"{or}\"}}}}`, whose default is none; begin it with https://"));
+                    }
+                    Node::Value { column, or: or.clone(), context }
+                }
+                Piece::If { column, then, otherwise } => {
+                    let column = column.as_str().to_owned();
+                    let tag = format!("{{{{#if {column}}}}}");
+                    let opens = self.place(&tag)?;
+                    let then = self.nodes(then)?;
+                    let turns = self.place(&tag)?;
+                    let otherwise = self.nodes(otherwise)?;
+                    let closes = self.place(&tag)?;
+                    if matches!(opens, Place::Link(..)) {
+                        return Err(format!("has `{tag}` in a link; put the condition around the whole tag"));
+                    }
+                    if opens != turns || opens != closes {
+                        return Err(format!(
+                            "has `{tag}` that opens in one place and ends in another, so that a tag stays open; put the condition around whole tags, or within one text"
+                        ));
+                    }
+                    Node::If { column, then, otherwise }
+                }
+            });
+        }
+        Ok(nodes)
+    }
+}
+
+/// The nodes of an HTML part.
+pub(crate) fn html(template: &Template) -> Result<Vec<Node>, String> {
+    let marks = Marks::new(template.as_str());
+    let mut text = String::new();
+    marked(template.pieces(), &marks, &mut 0, &mut text);
+    let places = places(&text, &marks);
+    Placed { places: &places, next: 0 }.nodes(template.pieces())
+}

@@ -1,0 +1,147 @@
+//! The letters of a broadcast: one, or one for each variant.
+
+use std::collections::BTreeMap;
+
+use issei_schema::{BroadcastCommand, CommandVersion, Content, TemplateName, VariantName, Variants, Words};
+use serde::Serialize;
+
+use crate::contexts::html;
+use crate::part::{Data, Part};
+use crate::safe::Context;
+
+/// What is wrong with a content, whatever the row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("field `{field}`: {reason}")]
+pub struct ContentError {
+    pub field: String,
+    pub reason: String,
+}
+
+/// Why a recipient can't be written to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    #[error("the column `{0}` is null, and the content needs it")]
+    Missing(String),
+    #[error("the column `{0}` begins a link, and has none that may stand there")]
+    UnsafeLink(String),
+    #[error("the content has no variant for it")]
+    NoVariant,
+}
+
+/// A letter as its recipient gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rendered {
+    pub subject: String,
+    pub text: Option<String>,
+    pub html: Option<String>,
+}
+
+/// What all recipients of one variant share.
+#[derive(Clone, Debug)]
+pub enum Letter {
+    Own {
+        subject: Part,
+        text: Option<Part>,
+        html: Option<Part>,
+    },
+    /// What the provider stores under this name.
+    Stored(TemplateName),
+}
+
+impl Letter {
+    fn of(words: &Words, place: &str, version: CommandVersion) -> Result<Self, ContentError> {
+        let html = words.html.as_ref().map(|template| match version {
+            // As its places were made safe before they were looked at.
+            CommandVersion::V1 => Ok(Part::plain(template, Context::Html, 'h')),
+            CommandVersion::V2 => {
+                html(template).map_err(|reason| ContentError { field: format!("{place}.html"), reason }).map(|nodes| Part::of(nodes, 'h'))
+            }
+        });
+        Ok(Self::Own {
+            subject: Part::plain(&words.subject, Context::Line, 'l'),
+            text: words.text.as_ref().map(|text| Part::plain(text, Context::Text, 't')),
+            html: html.transpose()?,
+        })
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        let parts = match self {
+            Self::Own { subject, text, html } => [Some(subject), text.as_ref(), html.as_ref()],
+            Self::Stored(_) => [None, None, None],
+        };
+        parts.into_iter().flatten()
+    }
+
+    /// What a provider puts into the slots of all parts for a recipient.
+    pub fn values<'a>(&'a self, data: &'a BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + 'a {
+        self.parts().flat_map(|part| part.values(data))
+    }
+
+    /// What the recipient reads; nothing where only the provider knows.
+    ///
+    /// # Errors
+    /// Says what the recipient lacks.
+    pub fn rendered(&self, data: &BTreeMap<String, String>) -> Result<Option<Rendered>, Unwritable> {
+        let Self::Own { subject, text, html } = self else { return Ok(None) };
+        let of = |part: &Option<Part>| part.as_ref().map(|part| part.rendered(data)).transpose();
+        Ok(Some(Rendered { subject: subject.rendered(data)?, text: of(text)?, html: of(html)? }))
+    }
+}
+
+/// The letters of a broadcast.
+#[derive(Clone, Debug)]
+pub struct Letters {
+    /// The variants, where there are any.
+    variants: Option<Variants>,
+    /// In the order of the variants' names; one where there are none.
+    letters: Vec<Letter>,
+}
+
+impl Letters {
+    /// The letters of a command.
+    ///
+    /// # Errors
+    /// Names the part in which a value stands where none can be made safe.
+    pub fn of(command: &BroadcastCommand) -> Result<Self, ContentError> {
+        let words = command.content.words();
+        let letters = words.into_iter().map(|(place, words)| Letter::of(words, &place, command.version));
+        let letters = letters.collect::<Result<Vec<_>, _>>()?;
+        Ok(match &command.content {
+            Content::Template { name } => Self { variants: None, letters: vec![Letter::Stored(name.clone())] },
+            Content::Inline(_) => Self { variants: None, letters },
+            Content::Variants(variants) => Self { variants: Some(variants.clone()), letters },
+        })
+    }
+
+    /// The number of a recipient's letter; nothing where there are no words for it.
+    #[must_use]
+    pub fn number(&self, data: &BTreeMap<String, String>) -> Option<usize> {
+        let Some(variants) = &self.variants else { return Some(0) };
+        let (name, _) = variants.chosen(data.get(variants.by.as_str()).map(String::as_str))?;
+        variants.of.keys().position(|known| known == name)
+    }
+
+    #[must_use]
+    pub fn letter(&self, number: usize) -> Option<&Letter> {
+        self.letters.get(number)
+    }
+
+    /// The letters, each with the name of its variant where there are variants.
+    pub fn all(&self) -> impl Iterator<Item = (Option<&VariantName>, &Letter)> {
+        let names = self.variants.iter().flat_map(|variants| variants.of.keys()).map(Some).chain(std::iter::repeat(None));
+        names.zip(&self.letters)
+    }
+
+    /// Whether a recipient with this data can be written to, and by which letter.
+    ///
+    /// # Errors
+    /// Says what the recipient lacks.
+    pub fn judge(&self, data: &Data) -> Result<usize, Unwritable> {
+        let number = self.number(data).ok_or(Unwritable::NoVariant)?;
+        self.letter(number).ok_or(Unwritable::NoVariant)?.parts().try_for_each(|part| part.judge(data))?;
+        Ok(number)
+    }
+}
+
+#[cfg(test)]
+mod tests;

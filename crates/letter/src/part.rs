@@ -1,0 +1,183 @@
+//! One part of a letter, cut into the text that is the same for everybody and the slots that are not. A slot is whatever
+//! a placeholder, a default or a condition comes to; a provider sees a plain placeholder in its place.
+
+use std::collections::BTreeMap;
+
+use issei_schema::{Piece, Template};
+
+use crate::letter::Unwritable;
+use crate::safe::Context;
+
+/// A piece of a text, with the place where its value stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    Text(String),
+    Value { column: String, or: Option<String>, context: Context },
+    If { column: String, then: Vec<Node>, otherwise: Vec<Node> },
+}
+
+impl Node {
+    /// The nodes of a text in which all values stand in places of one kind.
+    pub(crate) fn all(pieces: &[Piece], context: Context) -> Vec<Self> {
+        let node = |piece: &Piece| match piece {
+            Piece::Text(text) => Self::Text(text.clone()),
+            Piece::Value { column, or } => Self::Value { column: column.as_str().to_owned(), or: or.clone(), context },
+            Piece::If { column, then, otherwise } => {
+                Self::If { column: column.as_str().to_owned(), then: Self::all(then, context), otherwise: Self::all(otherwise, context) }
+            }
+        };
+        pieces.iter().map(node).collect()
+    }
+}
+
+/// A recipient's data, by column.
+pub(crate) type Data = BTreeMap<String, String>;
+
+/// Neither null nor blank.
+fn is_there(data: &Data, column: &str) -> bool {
+    data.get(column).is_some_and(|value| !value.trim().is_empty())
+}
+
+fn render(nodes: &[Node], data: &Data, into: &mut String) -> Result<(), Unwritable> {
+    for node in nodes {
+        match node {
+            Node::Text(text) => into.push_str(text),
+            Node::Value { column, or, context } => {
+                let value = match or {
+                    Some(or) if !is_there(data, column) => or,
+                    _ => data.get(column).ok_or_else(|| Unwritable::Missing(column.clone()))?,
+                };
+                if !context.takes(value) {
+                    return Err(Unwritable::UnsafeLink(column.clone()));
+                }
+                into.push_str(&context.made_safe(value));
+            }
+            Node::If { column, then, otherwise } => render(if is_there(data, column) { then } else { otherwise }, data, into)?,
+        }
+    }
+    Ok(())
+}
+
+/// What keeps these from being rendered, without rendering them.
+fn judge(nodes: &[Node], data: &Data) -> Result<(), Unwritable> {
+    nodes.iter().try_for_each(|node| match node {
+        Node::Text(_) => Ok(()),
+        Node::Value { column, or, context } => {
+            let value = match or {
+                Some(or) if !is_there(data, column) => or,
+                _ => data.get(column).ok_or_else(|| Unwritable::Missing(column.clone()))?,
+            };
+            if context.takes(value) { Ok(()) } else { Err(Unwritable::UnsafeLink(column.clone())) }
+        }
+        Node::If { column, then, otherwise } => judge(if is_there(data, column) { then } else { otherwise }, data),
+    })
+}
+
+/// Text that is the same for everybody, or a slot by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stretch {
+    Text(String),
+    Slot(usize),
+}
+
+/// A part of a letter.
+#[derive(Clone, Debug)]
+pub struct Part {
+    stretches: Vec<Stretch>,
+    slots: Vec<Vec<Node>>,
+    /// The letter that its slots' names begin with.
+    place: char,
+}
+
+impl Part {
+    /// A part without markup, in which all values stand in places of one kind.
+    pub(crate) fn plain(template: &Template, context: Context, place: char) -> Self {
+        Self::of(Node::all(template.pieces(), context), place)
+    }
+
+    pub(crate) fn of(nodes: Vec<Node>, place: char) -> Self {
+        let (mut stretches, mut slots): (Vec<Stretch>, Vec<Vec<Node>>) = (Vec::new(), Vec::new());
+        for node in nodes {
+            match (node, stretches.last_mut()) {
+                // A brace beside a slot's own would make it another tag, so it goes into the slot.
+                (Node::Text(text), Some(Stretch::Slot(last))) if text.starts_with('}') => {
+                    if let Some(slot) = slots.get_mut(*last) {
+                        slot.push(Node::Text(text));
+                    }
+                }
+                (Node::Text(text), _) => stretches.push(Stretch::Text(text)),
+                (node, last) => {
+                    let braces = match last {
+                        Some(Stretch::Text(before)) => {
+                            let rest = before.trim_end_matches(['{', '\\']).len();
+                            before.split_off(rest)
+                        }
+                        _ => String::new(),
+                    };
+                    slots.push(if braces.is_empty() { vec![node] } else { vec![Node::Text(braces), node] });
+                    stretches.push(Stretch::Slot(slots.len() - 1));
+                }
+            }
+        }
+        Self { stretches, slots, place }.without_repeats()
+    }
+
+    /// What stands in two places is one slot.
+    fn without_repeats(self) -> Self {
+        let mut slots: Vec<Vec<Node>> = Vec::new();
+        let numbers: Vec<usize> = self
+            .slots
+            .into_iter()
+            .map(|slot| {
+                slots.iter().position(|known| *known == slot).unwrap_or_else(|| {
+                    slots.push(slot);
+                    slots.len() - 1
+                })
+            })
+            .collect();
+        let renumbered = |stretch| match stretch {
+            Stretch::Slot(slot) => Stretch::Slot(numbers.get(slot).copied().unwrap_or(slot)),
+            text @ Stretch::Text(_) => text,
+        };
+        Self { stretches: self.stretches.into_iter().map(renumbered).collect(), slots, place: self.place }
+    }
+
+    fn name(&self, slot: usize) -> String {
+        format!("{}{slot}", self.place)
+    }
+
+    /// The text with a plain `{{t0}}` for each slot, as a provider wants it.
+    #[must_use]
+    pub fn skeleton(&self) -> String {
+        let told = |stretch: &Stretch| match stretch {
+            Stretch::Text(text) => text.clone(),
+            Stretch::Slot(slot) => format!("{{{{{}}}}}", self.name(*slot)),
+        };
+        self.stretches.iter().map(told).collect()
+    }
+
+    /// What a provider puts into each slot for a recipient. What a recipient lacks is left out.
+    pub fn values<'a>(&'a self, data: &'a BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + 'a {
+        self.slots.iter().enumerate().filter_map(|(at, slot)| {
+            let mut value = String::new();
+            render(slot, data, &mut value).ok()?;
+            Some((self.name(at), value))
+        })
+    }
+
+    /// What the recipient reads.
+    pub(crate) fn rendered(&self, data: &Data) -> Result<String, Unwritable> {
+        let mut text = String::new();
+        for stretch in &self.stretches {
+            match stretch {
+                Stretch::Text(same) => text.push_str(same),
+                Stretch::Slot(slot) => render(self.slots.get(*slot).map_or(&[], Vec::as_slice), data, &mut text)?,
+            }
+        }
+        Ok(text)
+    }
+
+    pub(crate) fn judge(&self, data: &Data) -> Result<(), Unwritable> {
+        self.slots.iter().try_for_each(|slot| judge(slot, data))
+    }
+}

@@ -1,0 +1,66 @@
+//! How a value is made safe for the place where it stands.
+
+use issei_schema::{html_escaped, on_one_line};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// RFC 3986, section 2.3.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What may stand in a path is left as it is, with what was encoded before (RFC 3986, sections 2.1 to 2.3).
+const PATH: &AsciiSet = &COMPONENT
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b'#')
+    .remove(b'[')
+    .remove(b']')
+    .remove(b'@')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'%');
+
+/// Schemes of which none runs anything.
+const SCHEMES: [&str; 4] = ["https:", "http:", "mailto:", "tel:"];
+
+/// Where a value stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Context {
+    /// A header.
+    Line,
+    Text,
+    /// In HTML, between tags or in a quoted attribute.
+    Html,
+    /// Where a link begins.
+    Link,
+    /// Within a link, before its query.
+    LinkPath,
+    /// In the query or the fragment of a link.
+    LinkQuery,
+}
+
+impl Context {
+    /// Whether a value may stand here at all.
+    pub(crate) fn takes(self, value: &str) -> bool {
+        let begins_with = |scheme: &&str| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+        self != Self::Link || SCHEMES.iter().any(begins_with)
+    }
+
+    pub(crate) fn made_safe(self, value: &str) -> String {
+        match self {
+            Self::Line => on_one_line(value),
+            Self::Text => value.to_owned(),
+            Self::Html => html_escaped(value),
+            Self::Link | Self::LinkPath => html_escaped(&utf8_percent_encode(value, PATH).to_string()),
+            Self::LinkQuery => html_escaped(&utf8_percent_encode(value, COMPONENT).to_string()),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Words for each kind of recipient, and what a letter says where a row lacks something.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use issei_ledger::BroadcastState;
+use issei_producer::AudienceConfig;
+use issei_schema::BroadcastCommand;
+use issei_test_support::{World, WorldOptions, command, judge};
+use serde_json::{Value, json};
+
+use crate::again::refused;
+
+fn small() -> WorldOptions {
+    WorldOptions { users: 120, page_size: 60, chunk_size: 10, ..WorldOptions::default() }
+}
+
+fn saying(id: &str, content: &Value) -> BroadcastCommand {
+    command(id, |command| {
+        command["version"] = 2.into();
+        command["class"] = "legal_notice".into();
+        command["content"] = content.clone();
+    })
+}
+
+/// A world whose users have a role and a language: a third are mechanics, and half read Japanese.
+async fn workshop(options: WorldOptions) -> World {
+    let mut world = World::new(options).await;
+    for statement in [
+        "ALTER TABLE users ADD COLUMN role TEXT",
+        "ALTER TABLE users ADD COLUMN locale TEXT",
+        "ALTER TABLE users ADD COLUMN car TEXT",
+        "UPDATE users SET role = CASE id % 3 WHEN 0 THEN 'mechanic' ELSE 'customer' END",
+        "UPDATE users SET locale = CASE id % 2 WHEN 0 THEN 'ja' ELSE 'en' END",
+        "UPDATE users SET car = 'Mini' WHERE id % 5 = 0",
+    ] {
+        world.users.execute(statement).await;
+    }
+    let query = "SELECT id, email, name, car, role || '-' || locale AS kind FROM users";
+    let columns = ["name", "kind", "car"].map(str::to_owned).to_vec();
+    world
+        .audiences
+        .insert("users".to_owned(), AudienceConfig { table: None, query: Some(query.to_owned()), columns, ..world.users.audience() });
+    world
+}
+
+fn of_the_workshop() -> Value {
+    let words = |subject: &str, text: &str| json!({ "subject": subject, "text": text });
+    json!({ "variants": { "by": "kind", "of": {
+        "customer-ja": words("規約の変更", "{{name}}様{{#if car}}、お車は{{car}}です{{/if}}"),
+        "customer-en": words("Our terms change", "Dear {{name}}{{#if car}}, you drive a {{car}}{{/if}}"),
+        "mechanic-ja": words("整備士の皆様へ", "{{name | \"整備士\"}}様"),
+        "mechanic-en": words("To our mechanics", "Dear {{name | \"mechanic\"}}"),
+    } } })
+}
+
+/// The story of the terms that were for two kinds of users.
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_and_mechanics_get_their_own_words_in_their_own_language_in_one_broadcast() {
+    let world = workshop(small()).await;
+    world.users.execute("UPDATE users SET name = NULL WHERE role = 'mechanic' AND id > 100").await;
+    world.post_command(&saying("terms", &of_the_workshop())).await;
+    let broadcast = world.run_to_the_end("terms").await;
+    assert_eq!((broadcast.broadcast_state, broadcast.recipients, broadcast.skipped), (BroadcastState::Complete, 120, 0));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+    for mail in world.cloud.mails().unwrap() {
+        let id: u32 = mail.address.trim_start_matches("user").split('@').next().unwrap().parse().unwrap();
+        let (name, car) = (format!("User {id}"), id.is_multiple_of(5));
+        let expected = match (id.is_multiple_of(3), id.is_multiple_of(2)) {
+            (false, true) => ("規約の変更", format!("{name}様{}", if car { "、お車はMiniです" } else { "" })),
+            (false, false) => ("Our terms change", format!("Dear {name}{}", if car { ", you drive a Mini" } else { "" })),
+            (true, true) => ("整備士の皆様へ", format!("{}様", if id > 100 { "整備士" } else { &name })),
+            (true, false) => ("To our mechanics", format!("Dear {}", if id > 100 { "mechanic" } else { &name })),
+        };
+        assert_eq!((mail.subject.as_str(), mail.text), (expected.0, expected.1));
+    }
+}
+
+/// A call to the provider carries one content, so whoever is in one chunk gets the same words.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_has_one_kind_of_recipients_and_the_canary_is_the_first_of_the_audience() {
+    let world = workshop(small()).await;
+    let mut command = saying("terms", &of_the_workshop());
+    command.canary = std::num::NonZeroU64::new(7);
+    world.post_command(&command).await;
+    let holding = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let sent: BTreeSet<String> = world.cloud.mails().unwrap().into_iter().map(|mail| mail.address).collect();
+    let first: BTreeSet<String> = [1, 10, 100, 101, 102, 103, 104].map(|id| format!("user{id:06}@example.com")).into();
+    assert_eq!(sent, first, "in the order of the bytes of their keys");
+    let mut chunks = 0;
+    for seq in 0..holding.pages {
+        for (_, recipients) in world.ledger().page(&holding.broadcast_id, seq).await.unwrap().chunks() {
+            let kinds: BTreeMap<&str, usize> = recipients.iter().map(|recipient| (recipient.data["kind"].as_str(), 0)).collect();
+            assert_eq!(kinds.len(), 1, "{kinds:?}");
+            chunks += 1;
+        }
+    }
+    // 113 recipients in chunks of ten, of four kinds in two pages, and the canary's own.
+    assert!(chunks <= 4 + 12 + 2 * 4, "{chunks}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_no_words_or_no_safe_link_is_skipped_before_the_first_send_with_that_reason() {
+    let world = workshop(WorldOptions { skipped_share_max: 1.0, ..small() }).await;
+    world.users.execute("UPDATE users SET locale = 'fr' WHERE id = 1").await;
+    world.users.execute("UPDATE users SET locale = NULL WHERE id = 2").await;
+    world.users.execute("UPDATE users SET car = 'javascript:alert(1)' WHERE id <> 4").await;
+    world.users.execute("UPDATE users SET car = 'https://example.com/4' WHERE id = 4").await;
+    let words = |html: &str| json!({ "subject": "x", "html": html });
+    let of = json!({
+        "customer-ja": words("<a href=\"{{car}}\">{{name}}</a>"), "customer-en": words("<p>{{name}}</p>"),
+        "mechanic-ja": words("<p>{{name}}</p>"), "mechanic-en": words("<p>{{name}}</p>"),
+    });
+    world.post_command(&saying("terms", &json!({ "variants": { "by": "kind", "of": of } }))).await;
+    let done = world.run_to_the_end("terms").await;
+    let skipped = world.ledger().skipped_by_reason(&done).await.unwrap();
+    let skipped: Vec<_> = skipped.into_iter().map(|(reason, rows)| (reason.to_string(), rows.rows)).collect();
+    // Of the 40 customers who read Japanese one has no language, and one a link.
+    assert_eq!(skipped, [("unsafe_link".to_owned(), 38), ("no_variant".to_owned(), 2)]);
+    let linked = world.cloud.mails().unwrap().into_iter().find(|mail| mail.html.contains("href")).unwrap();
+    assert_eq!(linked.html, "<a href=\"https://example.com/4\">User 4</a>");
+}
+
+/// What can't be written safely is refused before anybody is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_in_a_script_refuses_the_command_with_its_part() {
+    let world = workshop(small()).await;
+    let command = saying("terms", &json!({ "inline": { "subject": "x", "html": "<script>f('{{name}}')</script>" } }));
+    let reason = refused(&world, &command).await;
+    assert!(reason.starts_with("field `content.inline.html`: has `{{name}}` in a script or a style"), "{reason}");
+}
