@@ -75,11 +75,12 @@ impl Parts {
             sweep_every: Duration::from_millis(settings.sweep_every_ms),
             timing: settings.timing(),
             address_hash: self.address_hash(),
+            sns_trust: settings.sns_trust()?,
         };
         let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Feedback)?;
-        let (ses, clock, dice) = (self.clients.ses.clone(), self.clock.clone(), self.dice.clone());
-        Ok(Feedback::new(self.ledger(), events, chunks, ses, clock, dice, incarnation, options))
+        let (ses, web, clock, dice) = (self.clients.ses.clone(), self.clients.web.clone(), self.clock.clone(), self.dice.clone());
+        Ok(Feedback::new(self.ledger(), events, chunks, ses, web, clock, dice, incarnation, options))
     }
 
     fn address_hash(&self) -> AddressHash {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use issei_aws::Timing;
+use issei_feedback::SnsTrust;
 use issei_producer::{AudienceConfig, REHEARSAL_PREFIX};
 use issei_schema::{UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
 use serde::Deserialize;
@@ -144,6 +145,13 @@ settings! {
     canary_wait_s, "ISSEI_CANARY_WAIT_S": u64 = 900;
     /// How often the feedback consumer sweeps open broadcasts, in milliseconds. A sweep reads every chunk.
     sweep_every_ms, "ISSEI_SWEEP_EVERY_MS": u64 = 300_000;
+    /// Whether the feedback consumer asks notifications of SNS for their signature: `where-present` verifies those
+    /// that have one, `require` refuses whatever has none, so also raw events, and `off` verifies nothing, for an
+    /// emulator. With raw message delivery, and by `EventBridge`, there is none.
+    sns_signatures, "ISSEI_SNS_SIGNATURES": String = "where-present".to_owned();
+    /// The ARN of the one SNS topic whose notifications are believed. Empty for any, which `require` does not allow:
+    /// SNS signs for everybody's topics.
+    sns_topic, "ISSEI_SNS_TOPIC": String = String::new();
     /// Refuse every broadcast that `issei rehearse` has not rehearsed, with this version, these settings
     /// and at least as many recipients.
     require_rehearsal, "ISSEI_REQUIRE_REHEARSAL": bool = false;
@@ -218,6 +226,7 @@ impl Settings {
         if self.evidence_wait_s < 900 {
             bail!("evidence_wait_s is {}; 900 or more are needed, or clocks that differ could end the wait early", self.evidence_wait_s);
         }
+        self.sns_trust()?;
         self.timing().checked()?;
         let seconds_a_day = 86_400;
         let needed = (self.retention_s + self.dead_letter_retention_s) / seconds_a_day + 35;
@@ -228,6 +237,11 @@ impl Settings {
             );
         }
         Ok(self)
+    }
+
+    /// What is asked of a notification of SNS before it is believed.
+    pub fn sns_trust(&self) -> anyhow::Result<SnsTrust> {
+        SnsTrust::parse(&self.sns_signatures, &self.sns_topic).map_err(anyhow::Error::msg)
     }
 
     /// Where audiences are kept while they are read.

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
-use crate::{Lambda, Sns, Timing, chain};
+use crate::{Lambda, Sns, Timing, Web, chain};
 
 /// Long polls last 20 seconds at most (SQS API reference, `ReceiveMessage`); a receive that takes
 /// much longer has lost its answer.
@@ -33,6 +33,8 @@ pub struct Clients {
     /// For `issei setup` alone.
     pub sns: Sns,
     sts: aws_sdk_sts::Client,
+    /// By the same HTTP client.
+    pub web: Web,
 }
 
 impl Clients {
@@ -50,21 +52,23 @@ impl Clients {
 /// Connects as the standard AWS environment says: profile, region, credentials, and
 /// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2`, `_STS`, `_LAMBDA` and `_SNS`.
 pub async fn connect(timing: &Timing) -> Clients {
-    let config = loader(over_https()).load().await;
-    clients(&config, timing)
+    let http = over_https();
+    let config = loader(http.clone()).load().await;
+    clients(&config, http, timing)
 }
 
 /// Connects to something that is not AWS and asks for no credentials: a simulator or an emulator,
 /// at `url`, through `http` where it is not reached by a socket.
 pub async fn connect_to(url: &str, http: Option<SharedHttpClient>, timing: &Timing) -> Clients {
-    let config = loader(http.unwrap_or_else(over_https))
+    let http = http.unwrap_or_else(over_https);
+    let config = loader(http.clone())
         .empty_test_environment()
         .region(Region::from_static("us-east-1"))
         .endpoint_url(url)
         .credentials_provider(Credentials::from_keys("test", "test", None))
         .load()
         .await;
-    clients(&config, timing)
+    clients(&config, http, timing)
 }
 
 fn loader(http: SharedHttpClient) -> ConfigLoader {
@@ -83,7 +87,7 @@ fn over_https() -> SharedHttpClient {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
+fn clients(config: &SdkConfig, http: SharedHttpClient, timing: &Timing) -> Clients {
     let retries = RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(100));
     let sqs = aws_sdk_sqs::config::Builder::from(config)
         .retry_config(retries.clone())
@@ -115,6 +119,7 @@ fn clients(config: &SdkConfig, timing: &Timing) -> Clients {
         lambda: Lambda::new(config),
         sns: Sns::new(config),
         sts: aws_sdk_sts::Client::from_conf(sts),
+        web: Web::new(http),
     }
 }
 

@@ -14,6 +14,7 @@ mod signed;
 mod signing;
 mod sns;
 mod timing;
+mod web;
 
 pub use backoff::Backoff;
 pub use clients::{Clients, connect, connect_to};
@@ -24,3 +25,4 @@ pub use signed::CallError;
 pub use signing::{AnsweredAt, signed_at};
 pub use sns::Sns;
 pub use timing::{Timing, TimingError};
+pub use web::Web;

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use issei_assembly::{Layer, LogFormat};
 use issei_certificate::NotBefore;
-use issei_schema::{AudienceName, BroadcastId, Mailbox, Reason};
+use issei_schema::{AudienceName, BroadcastId, Mailbox, Reason, TopicArn};
 use jiff::Timestamp;
 
-use crate::commands::events::TopicArn;
 use crate::pages::Language;
 
 /// Sends one message to every user, once, and can prove it.

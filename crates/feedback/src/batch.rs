@@ -11,6 +11,7 @@ use issei_schema::{Address, BroadcastId, InDoubtPolicy};
 use crate::breaker::{self, Rates};
 use crate::event::{SesEvent, Told};
 use crate::service::Feedback;
+use crate::signatures::Opinion;
 
 /// Chunks whose feedback is written at once.
 const WRITES_AT_ONCE: usize = 16;
@@ -48,8 +49,17 @@ impl Feedback {
     pub async fn handle_batch(&self, messages: &[Message]) -> Vec<Handled> {
         let mut handled = vec![Handled::Done; messages.len()];
         let mut groups: BTreeMap<(BroadcastId, u32), Group> = BTreeMap::new();
-        for (number, message) in messages.iter().enumerate() {
-            match SesEvent::parse(&message.body) {
+        let opinions = self.signatures.judge(messages.iter().map(|message| message.body.as_str())).await;
+        for (number, (message, opinion)) in messages.iter().zip(opinions).enumerate() {
+            let told = match opinion {
+                Opinion::Believed(body) => SesEvent::parse(&body),
+                Opinion::Refused(error) => Err(error),
+                Opinion::Unknown => {
+                    set(&mut handled, &[number], &Handled::Again);
+                    continue;
+                }
+            };
+            match told {
                 Ok(Told::NotOurs) => {}
                 Ok(Told::Greeting) => tracing::info!(message.id, "SES has validated the topic that events come by"),
                 Ok(Told::Probe(token)) => {

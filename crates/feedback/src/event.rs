@@ -1,8 +1,9 @@
-//! SES events, as they come out of a queue: raw, in an SNS notification, or as an `EventBridge` event
-//! (SES developer guide, "Contents of event data that Amazon SES publishes").
+//! SES events: raw, or as an `EventBridge` event (SES developer guide, "Contents of event data that Amazon SES
+//! publishes"). What SNS wraps them in is taken off by `sns.rs` before.
 //!
 //! A body is hostile until parsed. An event is ours by its tags alone; nothing else in it decides.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use issei_ledger::{EventKind, PROBE_TAG, ProbeToken};
@@ -48,6 +49,9 @@ pub enum EventError {
     Shape(String),
     #[error("SNS asks to confirm a subscription; confirm it, with raw message delivery or without, and delete this message")]
     Subscription,
+    /// It says to be from SNS.
+    #[error("SNS has not signed this notification: {0}")]
+    Unproven(Cow<'static, str>),
     #[error("the event has the tag `broadcast` and its tag `{tag}` is not one of issei's: {reason}")]
     Tag { tag: &'static str, reason: String },
 }
@@ -132,7 +136,7 @@ impl Complaint {
 }
 
 impl SesEvent {
-    /// Reads a message body.
+    /// Reads what a message body says, once that is believed.
     ///
     /// # Errors
     /// Says what the body is instead of an event.
@@ -142,14 +146,6 @@ impl SesEvent {
             return Ok(Told::Greeting);
         }
         let mut value: Value = serde_json::from_str(body).map_err(shape)?;
-        match value["Type"].as_str() {
-            Some("Notification") if value["Message"].as_str().is_some_and(|text| text.trim() == GREETING) => return Ok(Told::Greeting),
-            Some("Notification") => {
-                value = serde_json::from_str(value["Message"].as_str().unwrap_or_default()).map_err(shape)?;
-            }
-            Some("SubscriptionConfirmation" | "UnsubscribeConfirmation") => return Err(EventError::Subscription),
-            _ => {}
-        }
         if value["detail-type"].is_string() {
             value = value["detail"].take();
         }
@@ -218,16 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn the_three_envelopes_hold_the_same_event() {
+    fn both_envelopes_hold_the_same_event() {
         let raw = event("Bounce", &tags());
-        let sns = json!({ "Type": "Notification", "TopicArn": "arn", "Message": raw.to_string() });
         let bridge = json!({ "version": "0", "detail-type": "Email Bounced", "source": "aws.ses", "detail": raw });
         let told = SesEvent::parse(&raw.to_string()).unwrap();
         let Told::Event(parsed) = &told else { panic!("{told:?}") };
         assert_eq!((parsed.chunk, parsed.at, parsed.kind, parsed.addresses.len()), (7, 3, EventKind::Bounced, 1));
-        for other in [sns, bridge] {
-            assert_eq!(SesEvent::parse(&other.to_string()).unwrap(), told);
-        }
+        assert_eq!(SesEvent::parse(&bridge.to_string()).unwrap(), told);
     }
 
     #[test]
@@ -244,7 +237,6 @@ mod tests {
         for body in ["", "{}", "[]", "null", "{\"Type\":\"Notification\"}", "{\"detail-type\":\"x\"}"] {
             assert!(matches!(SesEvent::parse(body), Err(EventError::Shape(_))), "{body}");
         }
-        assert_eq!(SesEvent::parse("{\"Type\":\"SubscriptionConfirmation\"}"), Err(EventError::Subscription));
         for tags in [
             json!({ "broadcast": ["a b"], "chunk": ["1"], "recipient": ["1"] }),
             json!({ "broadcast": ["a"], "recipient": ["1"] }),
@@ -295,9 +287,7 @@ mod tests {
 
     #[test]
     fn the_first_message_that_ses_ever_publishes_is_no_event_and_no_fault() {
-        for body in [GREETING.to_owned(), json!({ "Type": "Notification", "Message": GREETING }).to_string()] {
-            assert_eq!(SesEvent::parse(&body), Ok(Told::Greeting));
-        }
+        assert_eq!(SesEvent::parse(GREETING), Ok(Told::Greeting));
     }
 
     proptest! {

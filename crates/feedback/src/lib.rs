@@ -9,9 +9,12 @@
 mod batch;
 mod breaker;
 mod canary;
+mod certificate;
 mod event;
 mod evidence;
 mod service;
+mod signatures;
+mod sns;
 mod sweep;
 
 pub use batch::Handled;
@@ -19,3 +22,5 @@ pub use breaker::Limits;
 pub use event::{EventError, SesEvent, Told};
 pub use evidence::Rules;
 pub use service::{Feedback, Options};
+pub use signatures::SnsTrust;
+pub use sns::unwrapped;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_aws::{Backoff, Message, Queue, Timing};
+use issei_aws::{Backoff, Message, Queue, Timing, Web};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger, Telling};
 use issei_schema::AddressHash;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::Handled;
 use crate::breaker::{Breaker, Limits};
 use crate::evidence::Rules;
+use crate::signatures::{Signatures, SnsTrust};
 
 /// The longest that SQS allows.
 const POLL: Duration = Duration::from_secs(20);
@@ -30,6 +31,8 @@ pub struct Options {
     pub sweep_every: Duration,
     pub timing: Timing,
     pub address_hash: AddressHash,
+    /// What is asked of a notification before it is believed.
+    pub sns_trust: SnsTrust,
 }
 
 /// The feedback consumer.
@@ -43,6 +46,7 @@ pub struct Feedback {
     pub(crate) incarnation: Incarnation,
     pub(crate) options: Options,
     pub(crate) breaker: Breaker,
+    pub(crate) signatures: Signatures,
     pub(crate) telling: Telling,
 }
 
@@ -54,13 +58,15 @@ impl Feedback {
         events: Queue,
         chunks: Queue,
         ses: aws_sdk_sesv2::Client,
+        web: Web,
         clock: Clock,
         dice: Dice,
         incarnation: Incarnation,
         options: Options,
     ) -> Self {
         let telling = Telling::new(ledger.clone(), &incarnation);
-        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker: Breaker::default(), telling }
+        let signatures = Signatures::new(options.sns_trust.clone(), web, clock.clone());
+        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker: Breaker::default(), signatures, telling }
     }
 
     /// This run of the service.

@@ -20,6 +20,7 @@ mod mailbox;
 mod render;
 mod template;
 mod text;
+mod topic;
 mod trace;
 mod unsubscribe;
 mod version;
@@ -37,6 +38,7 @@ pub use mailbox::Mailbox;
 pub use render::render;
 pub use template::{Piece, Placeholder, Template, TemplateError};
 pub use text::{carries_only_text, html_escaped, on_one_line, without_addresses, without_values};
+pub use topic::TopicArn;
 pub use trace::{TraceParent, Traces};
 pub use unsubscribe::{
     MissingKey, TokenError, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKey, UnsubscribeKeys, UnsubscribeLink, UnsubscribeToken,

@@ -6,7 +6,7 @@
 
 #![allow(clippy::panic, clippy::expect_used, clippy::missing_panics_doc, reason = "a broken promise is what the fuzzer looks for")]
 
-use issei_feedback::{SesEvent, Told};
+use issei_feedback::{SesEvent, Told, unwrapped};
 use issei_producer::{AudienceConfig, judge_all};
 use issei_schema::{BroadcastCommand, ChunkMessage, limits};
 
@@ -42,7 +42,8 @@ pub fn chunk(bytes: &[u8]) {
 /// A body on the feedback queue.
 pub fn event(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(Told::Event(event)) = SesEvent::parse(text) {
+    let Ok(text) = unwrapped(text) else { return };
+    if let Ok(Told::Event(event)) = SesEvent::parse(&text) {
         assert!(usize::try_from(event.at).is_ok_and(|at| at < limits::CHUNK_RECIPIENTS_MAX));
     }
 }

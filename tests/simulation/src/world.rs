@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice, Instant};
 use issei_consumer::Consumer;
-use issei_feedback::{Feedback, Limits, Rules};
+use issei_feedback::{Feedback, Limits, Rules, SnsTrust};
 use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
 use issei_schema::{Actor, AddressHash, ChunkVersion, Traces, UnsubscribeKeys};
@@ -228,9 +228,11 @@ impl World {
                 sweep_every: Duration::from_mins(1),
                 timing: TIMING,
                 address_hash: AddressHash::new(b"simulation"),
+                sns_trust: SnsTrust::WherePresent(None),
             };
             let events = self.queue("feedback")?;
-            let feedback = Feedback::new(ledger, events, chunks, ses, clock, dice, self.incarnation(ServiceKind::Feedback)?, options);
+            let (web, incarnation) = (clients.web.clone(), self.incarnation(ServiceKind::Feedback)?);
+            let feedback = Feedback::new(ledger, events, chunks, ses, web, clock, dice, incarnation, options);
             tokio::spawn(machine.awake(async move { feedback.run(never).await }))
         } else if service <= self.plan.producers {
             let options = issei_producer::Options {

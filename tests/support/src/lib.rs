@@ -12,6 +12,7 @@ mod functions;
 mod judge;
 mod patience;
 mod processes;
+pub mod sns;
 mod stack;
 mod terminal;
 mod users;

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_consumer::Consumer;
-use issei_feedback::{Feedback, Handled, Limits, Rules};
+use issei_feedback::{Feedback, Handled, Limits, Rules, SnsTrust};
 use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{AudienceConfig, Producer, Repairer};
 use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces, UnsubscribeKeys};
@@ -34,6 +34,7 @@ pub struct WorldOptions {
     pub timing: Timing,
     pub limits: Limits,
     pub rules: Rules,
+    pub sns_trust: SnsTrust,
     /// The newest version of chunk messages that its consumers read.
     pub reads: ChunkVersion,
     pub traces: Traces,
@@ -52,6 +53,7 @@ impl Default for WorldOptions {
             skipped_share_max: 0.05,
             limits: Limits { bounce_rate_max: 0.02, complaint_rate_max: 0.0005, recipients_min: 1_000, events_min: 5 },
             rules: Rules { wait: Duration::from_hours(1), neighbours_min: 20 },
+            sns_trust: SnsTrust::WherePresent(None),
             reads: ChunkVersion::NEWEST,
             traces: Traces::NONE,
             // Real time passes in these tests, so the timeouts that they wait for are short, but none so short
@@ -201,6 +203,7 @@ impl World {
             sweep_every: Duration::from_millis(200),
             timing: self.options.timing,
             address_hash: AddressHash::new(b"test"),
+            sns_trust: self.options.sns_trust.clone(),
         };
         let (events, chunks) = (self.queue("feedback").await, self.queue("chunks").await);
         Feedback::new(
@@ -208,6 +211,7 @@ impl World {
             events,
             chunks,
             self.clients.ses.clone(),
+            self.clients.web.clone(),
             self.clock.clone(),
             Dice::system(),
             self.incarnation(ServiceKind::Feedback),

@@ -60,6 +60,9 @@ fn settings_that_break_a_rule_are_refused_with_the_rule() {
         (|settings| settings.rate_ceiling = -1.0, "rate_ceiling"),
         (|settings| settings.evidence_wait_s = 899, "evidence_wait_s"),
         (|settings| settings.bounce_rate_max = 2.0, "bounce_rate_max"),
+        (|settings| settings.sns_signatures = "always".to_owned(), "where-present"),
+        (|settings| settings.sns_signatures = "require".to_owned(), "sns_topic"),
+        (|settings| settings.sns_topic = "issei-events".to_owned(), "sns_topic"),
     ] {
         let error = Settings::defaults(change).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

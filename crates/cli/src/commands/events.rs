@@ -5,14 +5,13 @@
 
 mod topic;
 
-use std::str::FromStr;
-
 use anyhow::{Context, bail};
 use aws_sdk_sesv2::operation::create_configuration_set_event_destination::CreateConfigurationSetEventDestinationError;
 use aws_sdk_sesv2::types::{EventDestination, EventDestinationDefinition, EventType, SnsDestination};
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::Parts;
 use issei_aws::{Queue, chain};
+use issei_schema::TopicArn;
 use serde_json::{Value, json};
 
 use super::setup::{Made, arn_of, url_of};
@@ -31,24 +30,6 @@ const EVENTS: [EventType; 7] = [
 ];
 /// What tells our policy from another's.
 const OURS: &str = "OnlyTheTopic";
-
-/// The ARN of an SNS topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TopicArn(String);
-
-impl FromStr for TopicArn {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<&str> = text.split(':').collect();
-        match parts.as_slice() {
-            ["arn", _, "sns", region, account, name] if !region.is_empty() && !account.is_empty() && !name.is_empty() => {
-                Ok(Self(text.to_owned()))
-            }
-            _ => Err("it is no ARN of an SNS topic (arn:aws:sns:REGION:ACCOUNT:NAME)".to_owned()),
-        }
-    }
-}
 
 /// Makes what is missing, and gives what is left to be done. Without a topic of one's own, the topic is made too.
 pub(crate) async fn make(parts: &Parts, own: Option<&TopicArn>, made: &mut Vec<Made>) -> anyhow::Result<Vec<String>> {
@@ -80,7 +61,7 @@ pub(crate) async fn make(parts: &Parts, own: Option<&TopicArn>, made: &mut Vec<M
 
 /// For a topic of one's own: the commands.
 fn left_in_sns(topic: &TopicArn, queue: &str, set: &str) -> Vec<String> {
-    let arn = &topic.0;
+    let arn = topic.as_str();
     vec![
         format!("aws sns set-topic-attributes --topic-arn {arn} --attribute-name Policy --attribute-value '{}'", topic::policy(topic, set)),
         format!("aws sns subscribe --topic-arn {arn} --protocol sqs --notification-endpoint {queue} --attributes RawMessageDelivery=true"),
@@ -92,13 +73,13 @@ fn left_in_sns(topic: &TopicArn, queue: &str, set: &str) -> Vec<String> {
 fn policy(topic: &TopicArn, queue: &str, prefix: &str, is_dead: bool) -> Value {
     let allow = json!({
         "Sid": OURS, "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage",
-        "Resource": queue, "Condition": { "ArnEquals": { "aws:SourceArn": topic.0 } },
+        "Resource": queue, "Condition": { "ArnEquals": { "aws:SourceArn": topic.as_str() } },
     });
     // A negated condition holds where its key is missing, too (IAM user guide, "Condition operators").
     let deny = json!({
         "Sid": "AndNobodyElse", "Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue,
         "Condition": {
-            "ArnNotEquals": { "aws:SourceArn": topic.0 },
+            "ArnNotEquals": { "aws:SourceArn": topic.as_str() },
             "StringNotEquals": { "aws:PrincipalTag/issei-part": format!("{prefix}-event-redriver") },
         },
     });
@@ -131,13 +112,13 @@ async fn make_destination(parts: &Parts, topic: &TopicArn) -> anyhow::Result<&'s
     let answer = asked.map_err(|error| anyhow::anyhow!("SES GetConfigurationSetEventDestinations of `{set}`: {}", chain(&error)))?;
     let is_good = |destination: &EventDestination| {
         let has = |kind: &EventType| destination.matching_event_types.contains(kind);
-        let goes_there = destination.sns_destination.as_ref().is_some_and(|sns| sns.topic_arn == topic.0);
+        let goes_there = destination.sns_destination.as_ref().is_some_and(|sns| sns.topic_arn == topic.as_str());
         destination.enabled && goes_there && EVENTS.iter().all(has)
     };
     if answer.event_destinations.unwrap_or_default().iter().any(is_good) {
         return Ok("was there");
     }
-    let sns = SnsDestination::builder().topic_arn(&topic.0).build()?;
+    let sns = SnsDestination::builder().topic_arn(topic.as_str()).build()?;
     let definition =
         EventDestinationDefinition::builder().enabled(true).set_matching_event_types(Some(EVENTS.to_vec())).sns_destination(sns);
     let request = ses.create_configuration_set_event_destination().configuration_set_name(set).event_destination_name(DESTINATION);

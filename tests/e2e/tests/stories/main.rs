@@ -23,6 +23,7 @@ mod reopening;
 mod repair;
 mod restored;
 mod sending;
+mod signatures;
 mod trail;
 mod unsubscribing;
 mod upgrading;

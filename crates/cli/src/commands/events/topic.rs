@@ -4,9 +4,9 @@
 use anyhow::{Context, anyhow, bail};
 use issei_assembly::Parts;
 use issei_aws::CallError;
+use issei_schema::TopicArn;
 use serde_json::{Value, json};
 
-use super::TopicArn;
 use crate::commands::setup::Made;
 
 /// What tells our policy from another's. The templates in `infra/` have the same.
@@ -38,9 +38,9 @@ pub(super) async fn make(parts: &Parts, queue: &str, made: &mut Vec<Made>) -> an
 
 /// Lets SES publish for this configuration set, and nobody else.
 pub(super) fn policy(topic: &TopicArn, set: &str) -> Value {
-    let [_, partition, _, region, account] = parts_of(&topic.0).unwrap_or_default();
+    let (partition, region, account) = (topic.partition(), topic.region(), topic.account());
     json!({ "Version": "2012-10-17", "Statement": [{
-        "Sid": OURS, "Effect": "Allow", "Principal": { "Service": "ses.amazonaws.com" }, "Action": "sns:Publish", "Resource": topic.0,
+        "Sid": OURS, "Effect": "Allow", "Principal": { "Service": "ses.amazonaws.com" }, "Action": "sns:Publish", "Resource": topic.as_str(),
         "Condition": {
             "StringEquals": { "AWS:SourceAccount": account },
             "ArnEquals": { "AWS:SourceArn": format!("arn:{partition}:ses:{region}:{account}:configuration-set/{set}") },
@@ -61,12 +61,10 @@ async fn set_policy(parts: &Parts, topic: &TopicArn, there: Option<&str>) -> any
         Some(there) if there["Id"] == FIRST => "made",
         Some(there) if there["Statement"][0]["Sid"] == OURS => "was there; changed to this configuration set",
         Some(_) => bail!(
-            "the topic {} has a policy of its own, which is left alone; add to it by hand: {wanted}; then repeat this with `--events-topic {}`",
-            topic.0,
-            topic.0
+            "the topic {topic} has a policy of its own, which is left alone; add to it by hand: {wanted}; then repeat this with `--events-topic {topic}`"
         ),
     };
-    parts.clients.sns.set_topic_policy(&topic.0, &wanted.to_string()).await.map_err(explained)?;
+    parts.clients.sns.set_topic_policy(topic.as_str(), &wanted.to_string()).await.map_err(explained)?;
     Ok(done)
 }
 
@@ -75,9 +73,9 @@ pub(super) async fn subscribe(parts: &Parts, topic: &TopicArn, queue: &str, dead
     let sns = &parts.clients.sns;
     let made = |done| Made { what: "subscription", name: parts.settings.feedback_queue.clone(), done };
     // What is not confirmed has a word in place of its ARN.
-    let there = sns.subscription(&topic.0, queue).await.map_err(explained)?.filter(|arn| arn.starts_with("arn:"));
+    let there = sns.subscription(topic.as_str(), queue).await.map_err(explained)?.filter(|arn| arn.starts_with("arn:"));
     let Some(there) = there else {
-        sns.subscribe(&topic.0, queue, dead).await.map_err(explained)?;
+        sns.subscribe(topic.as_str(), queue, dead).await.map_err(explained)?;
         return Ok(made("made"));
     };
     let attributes = sns.subscription_attributes(&there).await.map_err(explained)?;
