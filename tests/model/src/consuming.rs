@@ -23,10 +23,15 @@ impl Protocol {
         }
     }
 
+    /// Whether it is sent to whom it has frozen.
+    pub(crate) fn runs(&self, state: &State) -> bool {
+        state.control == Control::Running || (state.control == Control::Holding && self.is(V::HoldIsAWord))
+    }
+
     /// Who of a message may be sent to, as the ledger has it.
     fn readiness(&self, state: &State, message: Message) -> Option<Users> {
         let chunk = state.chunk(message.seq);
-        (state.control == Control::Running || (self.is(V::V8StopIsPurge) && state.control != Control::Complete)).then_some(())?;
+        (self.runs(state) || (self.is(V::V8StopIsPurge) && state.control != Control::Complete)).then_some(())?;
         match chunk.state {
             ChunkState::Absent => Some(message.recipients),
             ChunkState::Confirmed => Some(chunk.retryable).filter(|retryable| *retryable != 0),
@@ -51,7 +56,7 @@ impl Protocol {
         // The old block is given back before a new one is asked for.
         (me.permits == 0 && !state.restored).then_some(())?;
         let granted = self.sizes.block.max(count(want)).min(state.remaining);
-        let runs = state.control == Control::Running || self.is(V::V7StopAtReceive) || self.is(V::V8StopIsPurge);
+        let runs = self.runs(state) || self.is(V::V7StopAtReceive) || self.is(V::V8StopIsPurge);
         (runs && granted >= count(want)).then_some(())?;
         if !answered {
             fault(state)?;
@@ -61,7 +66,7 @@ impl Protocol {
         }
         if answered {
             let me = consumer(state, at)?;
-            (me.permits, me.valid, me.current) = (granted, true, true);
+            (me.permits, me.valid, me.deceived, me.current) = (granted, true, false, true);
         }
         Some(())
     }
@@ -92,7 +97,7 @@ impl Protocol {
         let me = state.consumer(at);
         let Phase::Holding { message, want, fresh } = me.phase else { return None };
         let permits = count(want);
-        (me.valid && me.permits >= permits && !state.restored).then_some(())?;
+        (me.believes_to_be_permitted() && me.permits >= permits && !state.restored).then_some(())?;
         if !answered {
             fault(state)?;
         }
@@ -139,9 +144,12 @@ impl Protocol {
     pub(crate) fn send(&self, state: &mut State, at: u8) -> Option<()> {
         let me = state.consumer(at);
         let Phase::Claimed { message, want } = me.phase else { return None };
-        if me.valid || self.is(V::NoDeadline) {
-            begin_send(state, Request { recipients: want, seq: message.seq, content: state.content, owner: Owner::Consumer(at) })?;
-            consumer(state, at)?.phase = Phase::Waiting { message, want };
+        if me.believes_to_be_permitted() || self.is(V::NoDeadline) {
+            let (content, owner) = (state.content, Owner::Consumer(at));
+            begin_send(state, Request { recipients: want, seq: message.seq, content, owner, old: me.deceived })?;
+            let me = consumer(state, at)?;
+            me.phase = Phase::Waiting { message, want };
+            me.deceived &= me.permits > 0;
         } else {
             consumer(state, at)?.phase = Phase::Settled { message, accepted: 0, retryable: want, doubt: 0 };
         }
@@ -216,7 +224,7 @@ impl Protocol {
         let idle = matches!(me.phase, Phase::Idle | Phase::Holding { .. });
         (idle && me.permits > 0).then_some(())?;
         let (permits, current) = (me.permits, me.current);
-        (me.permits, me.valid) = (0, false);
+        (me.permits, me.valid, me.deceived) = (0, false, false);
         if (current || self.is(V::GiveBackAnyEpoch)) && !self.is(V::BudgetAfterSend) {
             state.remaining += permits;
         }

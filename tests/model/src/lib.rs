@@ -28,6 +28,8 @@
 //! | `Accept`, `AcceptAndLoseAnswer`, `Reject`, `LoseRequest` | SES; `consumer/src/classify.rs` reads what it answers |
 //! | `Hear` | `feedback/src/batch.rs::handle_batch`, `ledger/src/feedback.rs::merge_feedback` |
 //! | `Reopen`, `EnqueueReopened` | `feedback/src/sweep.rs::settle_by_absence`, `ledger/src/reopen.rs::reopen` |
+//! | `ClocksHeld` | a machine that was paused with every clock; `aws/src/signing.rs`, by which AWS refuses what it sends |
+//! | `Approve` | `ledger/src/broadcast.rs::transition` out of `holding`, before the first permit |
 //! | `PermitsExpire`, `LeaseEnds` | `Permit::is_valid`, `Claim::lease_ends`; the order is `Timing::checked`'s |
 //! | `Stop`, `Stopped`, `Pause`, `Resume` | `ledger/src/state.rs`, `producer/src/close.rs`, `cli/src/commands/operate.rs` |
 //! | `ProveStop` | fact 6: what a certificate may call proved; nothing in issei calls it so yet |
@@ -39,8 +41,7 @@
 //!
 //! A consumer of the model handles one chunk at a time with a block of its own; a real one with twenty is
 //! twenty of these. A page is one chunk. Nobody is rejected for good, since that differs from accepted in
-//! nothing that is checked here. There is no canary and no hold before the first send: each is a budget that
-//! grows later, and the simulation checks it. There is no rate, and no progress that must come: that a broadcast ends
+//! nothing that is checked here. There is no canary: it is a budget that grows later, and the simulation checks it. There is no rate, and no progress that must come: that a broadcast ends
 //! is checked by the simulation. Events are all lost or all arrive: under `evidence_retry` one that is
 //! lost by itself, while its neighbours' arrive, leads to a second mail, here as in the code. At most two
 //! copies of a message are about.

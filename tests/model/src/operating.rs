@@ -6,9 +6,22 @@ use crate::step::fault;
 use crate::variant::Variant as V;
 
 impl Protocol {
+    /// Whoever approves gives the budget free, and once.
+    pub(crate) fn approve(&self, state: &mut State) -> Option<()> {
+        (self.sizes.hold).then_some(())?;
+        if self.is(V::ApprovedTwice) && state.control == Control::Running {
+            fault(state)?;
+            state.remaining += state.budget;
+            return Some(());
+        }
+        (state.control == Control::Holding).then_some(())?;
+        (state.control, state.remaining) = (Control::Running, state.budget);
+        Some(())
+    }
+
     pub(crate) fn stop(&self, state: &mut State) -> Option<()> {
         (self.sizes.stop && state.stop == Stop::No).then_some(())?;
-        matches!(state.control, Control::Enumerating | Control::Running | Control::Paused).then_some(())?;
+        matches!(state.control, Control::Enumerating | Control::Holding | Control::Running | Control::Paused).then_some(())?;
         let senders = state.consumers.iter().filter(|consumer| consumer.outstanding() > 0).count();
         let leak = if self.is(V::V14BoundCountsConsumers) { u8::try_from(senders).ok()? } else { state.outstanding() };
         state.stop = Stop::Acknowledged { leak };
@@ -25,8 +38,7 @@ impl Protocol {
         (state.control == Control::Stopped && matches!(state.stop, Stop::Acknowledged { .. })).then_some(())?;
         state.chunks.iter().all(|chunk| chunk.state != ChunkState::Claimed || chunk.lease_over).then_some(())?;
         if !self.is(V::V13EarlyReap) && !self.is(V::V15UnspentPermit) {
-            let no_request = state.requests.iter().all(|request| request.recipients == 0);
-            (state.outstanding() == 0 && no_request).then_some(())?;
+            (state.outstanding() == 0 && !state.has_requests()).then_some(())?;
         }
         state.stop = Stop::Proved;
         Some(())

@@ -71,7 +71,7 @@ impl Protocol {
     }
 
     pub(crate) fn enqueue(&self, state: &mut State, at: u8) -> Option<()> {
-        (*producer(state, at)? == Producer::Idle && state.control == Control::Running && state.enqueued < state.frozen).then_some(())?;
+        (*producer(state, at)? == Producer::Idle && self.runs(state) && state.enqueued < state.frozen).then_some(())?;
         (!state.restored && !self.is(V::ChunksFromTheTable)).then_some(())?;
         let (seq, recipients) = (state.enqueued, state.page(state.enqueued));
         state.enqueue(seq, recipients)?;
@@ -95,7 +95,7 @@ impl Protocol {
         }
         if is_open && !self.is(V::CloseOverOpenClaims) {
             let leases_over = state.chunks.iter().all(|chunk| chunk.state != ChunkState::Claimed || chunk.lease_over);
-            (leases_over && state.outstanding() == 0 && state.requests.iter().all(|request| request.recipients == 0)).then_some(())?;
+            (leases_over && state.outstanding() == 0 && !state.has_requests()).then_some(())?;
         }
         state.control = Control::Complete;
         Some(())

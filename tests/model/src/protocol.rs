@@ -28,6 +28,10 @@ pub struct Sizes {
     /// Begins with the audience frozen and every chunk enqueued.
     pub frozen: bool,
     pub stop: bool,
+    /// Begins held before its first send, with nothing enqueued.
+    pub hold: bool,
+    /// Machines may be paused with all of their clocks, each time for a fault.
+    pub held: bool,
     pub pauses: u8,
     pub repairs: u8,
     pub purge: bool,
@@ -78,6 +82,10 @@ impl Model for Protocol {
             (start.control, start.content, start.commands) = (Control::Running, 1, [0, 0]);
             start.budget = sizes.budget.unwrap_or(count(start.rows));
             start.remaining = start.budget;
+        }
+        if sizes.hold {
+            (start.control, start.enqueued, start.queue) = (Control::Holding, 0, State::default().queue);
+            start.remaining = if self.variant == Some(Variant::HoldIsAWord) { start.budget } else { 0 };
         }
         let outage = State { outage: true, ..start };
         if sizes.evidence { vec![start, outage] } else { vec![start] }

@@ -9,6 +9,7 @@ use crate::variant::Variant as V;
 impl Protocol {
     pub(crate) fn accept(&self, state: &mut State, place: u8, answered: bool) -> Option<()> {
         let request = take_request(state, place)?;
+        (!request.old || self.is(V::NoRefusalByAge)).then_some(())?;
         if !answered {
             fault(state)?;
         }
@@ -37,12 +38,14 @@ impl Protocol {
         Some(())
     }
 
-    /// Throttled: surely not accepted.
+    /// Throttled, or refused for its age: surely not accepted.
     pub(crate) fn reject(&self, state: &mut State, place: u8) -> Option<()> {
         let request = take_request(state, place)?;
-        fault(state)?;
-        state.asked_for &= !request.recipients | state.was_accepted();
-        let Owner::Consumer(at) = request.owner else { return None };
+        if !request.old {
+            fault(state)?;
+            state.asked_for &= !request.recipients | state.was_accepted();
+        }
+        let Owner::Consumer(at) = request.owner else { return request.old.then_some(()) };
         if let Phase::Waiting { message, want } = state.consumer(at).phase {
             consumer(state, at)?.phase = Phase::Settled { message, accepted: 0, retryable: want, doubt: 0 };
         }
@@ -67,7 +70,7 @@ impl Protocol {
         (over || chunk.state == ChunkState::Confirmed).then_some(())?;
         let heard = state.heard.get(usize::from(seq)).copied().unwrap_or_default();
         let unheard = (chunk.open | chunk.doubt) & !heard;
-        (unheard != 0 && !state.has_requests(seq)).then_some(())?;
+        (unheard != 0 && !state.has_requests_of(seq)).then_some(())?;
         let vouched = !state.outage && state.events.iter().all(|events| *events == 0);
         (vouched || timed).then_some(())?;
         state.change(seq, |chunk| {
@@ -98,6 +101,11 @@ impl Protocol {
 }
 
 pub(crate) fn begin_send(state: &mut State, request: Request) -> Option<()> {
+    *state.requests.iter_mut().find(|place| place.recipients == 0)? = request;
+    // What the provider refuses is no send.
+    if request.old {
+        return Some(());
+    }
     let recipients = count(request.recipients);
     match &mut state.stop {
         Stop::No => {}
@@ -107,8 +115,10 @@ pub(crate) fn begin_send(state: &mut State, request: Request) -> Option<()> {
     if state.control == Control::Complete {
         state.broken = state.broken.or(Some(Broken::I7));
     }
+    if state.control == Control::Holding {
+        state.broken = state.broken.or(Some(Broken::I4));
+    }
     state.asked_for |= request.recipients;
-    *state.requests.iter_mut().find(|place| place.recipients == 0)? = request;
     Some(())
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum Control {
     #[default]
     Absent,
     Enumerating,
+    /// Before its first send, until somebody approves it.
+    Holding,
     Running,
     Paused,
     Stopping,
@@ -97,6 +99,8 @@ pub(crate) struct Request {
     pub(crate) content: u8,
     /// Who waits for the answer.
     pub(crate) owner: Owner,
+    /// It is signed with the moment of a permit that is over, so the provider refuses it for its age.
+    pub(crate) old: bool,
 }
 
 /// Where a consumer is on the way of a chunk.
@@ -150,6 +154,8 @@ pub(crate) struct Consumer {
     pub(crate) permits: u8,
     /// The block has not expired.
     pub(crate) valid: bool,
+    /// It has, and the machine was paused with all of its clocks, which say that it has not.
+    pub(crate) deceived: bool,
     /// The block is of the broadcast's epoch.
     pub(crate) current: bool,
     /// The message in hand was deleted by another consumer that had it too.
@@ -157,6 +163,11 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
+    /// The block has not expired, as far as its own clocks tell.
+    pub(crate) fn believes_to_be_permitted(&self) -> bool {
+        self.valid || self.deceived
+    }
+
     /// Recipients that it may still begin to send to.
     pub(crate) fn outstanding(&self) -> u8 {
         let claimed = if let Phase::Claimed { want, .. } = self.phase { count(want) } else { 0 };
@@ -265,8 +276,13 @@ impl State {
         self.consumers.iter().map(Consumer::outstanding).sum()
     }
 
-    pub(crate) fn has_requests(&self, seq: u8) -> bool {
-        self.requests.iter().any(|request| request.recipients != 0 && request.seq == seq)
+    /// A request is on its way that may be accepted.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.requests.iter().any(|request| request.recipients != 0 && !request.old)
+    }
+
+    pub(crate) fn has_requests_of(&self, seq: u8) -> bool {
+        self.requests.iter().any(|request| request.recipients != 0 && !request.old && request.seq == seq)
     }
 
     /// Whether a message of this chunk is on the queue, or in somebody's hands.

@@ -47,8 +47,10 @@ pub enum Step {
     EnqueueReopened(u8),
     // Time.
     PermitsExpire(u8),
+    ClocksHeld(u8),
     LeaseEnds(u8),
     // The operator.
+    Approve,
     Stop,
     Stopped,
     ProveStop,
@@ -92,6 +94,7 @@ impl Protocol {
                     Step::ReturnPermits,
                     Step::ConsumerDies,
                     Step::PermitsExpire,
+                    Step::ClocksHeld,
                 ]
                 .map(|step| step(consumer)),
             );
@@ -103,7 +106,7 @@ impl Protocol {
             steps.extend([Step::Reopen, Step::EnqueueReopened, Step::LeaseEnds, Step::Redeliver, Step::Restore].map(|step| step(seq)));
             steps.extend(users.clone().map(|user| Step::Hear { seq, user }));
         }
-        steps.extend([Step::Complete, Step::Stop, Step::Stopped, Step::ProveStop, Step::Pause, Step::Resume]);
+        steps.extend([Step::Complete, Step::Approve, Step::Stop, Step::Stopped, Step::ProveStop, Step::Pause, Step::Resume]);
         steps.extend([Step::Repair, Step::AcceptRestored, Step::Purge]);
         steps.extend(users.clone().map(Step::RowComes).chain(users.map(Step::RowGoes)));
     }
@@ -158,7 +161,14 @@ impl Protocol {
                 (me.valid).then_some(())?;
                 me.valid = false;
             }
+            Step::ClocksHeld(at) => {
+                (self.sizes.held && consumer(&mut next, at)?.valid).then_some(())?;
+                fault(&mut next)?;
+                let me = consumer(&mut next, at)?;
+                (me.valid, me.deceived) = (false, true);
+            }
             Step::LeaseEnds(seq) => self.lease_ends(&mut next, seq)?,
+            Step::Approve => self.approve(&mut next)?,
             Step::Stop => self.stop(&mut next)?,
             Step::Stopped => {
                 let drained = next.outstanding() == 0 || self.is(V::V13EarlyReap) || self.is(V::V15UnspentPermit);

@@ -22,6 +22,8 @@ const SMALL: Sizes = Sizes {
     commands: false,
     frozen: true,
     stop: false,
+    hold: false,
+    held: false,
     pauses: 0,
     repairs: 0,
     purge: false,
@@ -47,6 +49,8 @@ pub const SUITES: &[Suite] = &[
     ),
     suite("a budget of two for three", Sizes { users: 3, budget: Some(2), block: 2, faults: 0, stop: true, ..SMALL }),
     suite("purge, repair, restore", Sizes { faults: 2, repairs: 1, purge: true, restore: true, ..SMALL }),
+    suite("held before the first send", Sizes { stop: true, hold: true, ..SMALL }),
+    suite("a machine is paused with all of its clocks", Sizes { stop: true, held: true, ..SMALL }),
     suite("doubt ends by evidence", Sizes { chunk: 2, faults: 2, evidence: true, stop: true, ..SMALL }),
 ];
 
@@ -82,6 +86,9 @@ pub const fn counterexample_of(variant: Variant) -> (Sizes, &'static str) {
         V::V9SendRetry | V::V10TimedResend => (Sizes { faults: 1, ..one }, "I1"),
         V::V12RowVanishes => (Sizes { faults: 2, restore: true, redeliveries: true, ..one }, "I1"),
         V::V13EarlyReap | V::V15UnspentPermit | V::StopIsAPause | V::NoDeadline => (Sizes { stop: true, ..one }, "I4"),
+        V::NoRefusalByAge => (Sizes { faults: 1, stop: true, held: true, ..one }, "I4"),
+        V::HoldIsAWord => (Sizes { hold: true, ..one }, "I4"),
+        V::ApprovedTwice => (Sizes { faults: 1, hold: true, ..one }, "I5"),
         V::V14BoundCountsConsumers => (Sizes { chunk: 2, faults: 0, stop: true, ..SMALL }, "I4"),
         V::ChunksFromTheTable => (Sizes { users: 4, chunk: 2, consumers: 1, changes: 1, frozen: false, ..SMALL }, "I1"),
         V::PagesUnchained => {

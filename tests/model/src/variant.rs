@@ -53,4 +53,10 @@ pub enum Variant {
     RegisterOverwrites,
     /// A stop does not hold for producers and pauses, so that resuming is always possible.
     StopIsAPause,
+    /// The provider takes a send however old its permit is.
+    NoRefusalByAge,
+    /// A hold before the first send is told, and binds neither producers nor permits.
+    HoldIsAWord,
+    /// An approval whose answer was lost is made once more, and adds its permits once more.
+    ApprovedTwice,
 }
