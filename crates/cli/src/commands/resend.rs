@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::num::NonZeroU64;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
@@ -70,8 +70,11 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
     let configured = AudienceConfig::named(first.audience.as_str(), &settings.audiences);
     let columns = columns(&ledger, &broadcast).await?;
     let [key, address] = ["key", "address"].map(|name| own_name(name, &columns));
-    let path = options.output.join(format!("{}.jsonl", options.new_id));
-    let mut file = Rows { file: BufWriter::new(new_file(&path)?), key: key.clone(), address: address.clone() };
+    let [path, command_path] = ["jsonl", "json"].map(|kind| options.output.join(format!("{}.{kind}", options.new_id)));
+    // Both or neither: an audience without its command is a list of addresses that nobody asked for.
+    let (rows_made, rows_file) = Made::make(&path)?;
+    let (command_made, mut command_file) = Made::make(&command_path)?;
+    let mut file = Rows { file: BufWriter::new(rows_file), key: key.clone(), address: address.clone() };
     let written = choose(&parts, &broadcast, &first, configured.as_ref(), &mut file).await;
     let outcome: anyhow::Result<(Proof, Option<(AudienceConfig, BroadcastCommand)>)> = async {
         let (mut proof, known) = written?;
@@ -114,25 +117,16 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
         Ok((proof, Some((audience, command))))
     }
     .await;
-    match outcome {
-        Ok((proof, Some((audience, command)))) => {
-            let command_path = options.output.join(format!("{}.json", options.new_id));
-            let mut file = new_file(&command_path)?;
-            file.write_all(serde_json::to_string_pretty(&command)?.as_bytes())
-                .with_context(|| format!("{} can't be written", command_path.display()))?;
-            tell(&broadcast, &proof, &section(&command.audience, &audience), &command_path, as_json);
-            Ok(Ended::Well)
-        }
-        Ok((proof, None)) => {
-            std::fs::remove_file(&path)?;
-            tell_none(&broadcast, &proof, as_json);
-            Ok(Ended::Refused)
-        }
-        Err(error) => {
-            std::fs::remove_file(&path)?;
-            Err(error)
-        }
-    }
+    let (proof, chosen) = outcome?;
+    let Some((audience, command)) = chosen else {
+        tell_none(&broadcast, &proof, as_json);
+        return Ok(Ended::Refused);
+    };
+    let json = serde_json::to_string_pretty(&command)?;
+    command_file.write_all(json.as_bytes()).with_context(|| format!("{} can't be written", command_path.display()))?;
+    [rows_made, command_made].into_iter().for_each(Made::keep);
+    tell(&broadcast, &proof, &section(&command.audience, &audience), &command_path, as_json);
+    Ok(Ended::Well)
 }
 
 /// Nothing of it may be sent any more, and nothing that was sent may still be accepted.
@@ -230,10 +224,30 @@ fn mark(text: &str) -> Mark {
     Sha256::digest(text).into()
 }
 
-/// A file that nobody else may read, for it holds addresses, and that was not there.
-fn new_file(path: &Path) -> anyhow::Result<File> {
-    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-    file.with_context(|| format!("{} can't be made; nothing is overwritten", path.display()))
+/// A file that was made here, and goes again unless it is kept.
+struct Made(Option<PathBuf>);
+
+impl Made {
+    /// Makes a file that nobody else may read, for it holds addresses, and that was not there.
+    fn make(path: &Path) -> anyhow::Result<(Self, File)> {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.with_context(|| format!("{} can't be made; nothing is overwritten", path.display()))?;
+        Ok((Self(Some(path.to_owned())), file))
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!(%error, path = %path.display(), "a file that is of no use can't be removed");
+        }
+    }
 }
 
 /// The new audience's file, in JSON Lines, which keeps every value as it is.

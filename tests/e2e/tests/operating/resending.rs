@@ -37,6 +37,11 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     // Nothing is overwritten; elsewhere it says the same again, with its proof.
     let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
     assert!(code == Some(1) && error.contains("nothing is overwritten"), "{error}");
+    assert_eq!(world.write("other.json", "somebody's own"), "other.json");
+    let (code, _, error) = world.try_run(&["resend", "terms", "--as", "other"]).await;
+    assert!(code == Some(1) && error.contains("other.json can't be made; nothing is overwritten"), "{error}");
+    assert_eq!(world.read("other.json"), "somebody's own");
+    assert!(!std::path::Path::new(&world.path("other.jsonl")).exists(), "addresses are left behind");
     std::fs::create_dir(world.path("again")).unwrap();
     let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--output", "again", "--json"]).await).unwrap();
     let proof = json!({
