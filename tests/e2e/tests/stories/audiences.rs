@@ -28,14 +28,14 @@ const fn keys(name: &'static str, kind: &'static str, value: &'static str) -> Ke
     Keys { name, kind, value }
 }
 
-enum Connected {
+pub(crate) enum Connected {
     Postgres(PgConnection),
     MySql(MySqlConnection),
     Sqlite(SqliteConnection),
 }
 
 impl Connected {
-    async fn execute(&mut self, sql: &str) {
+    pub(crate) async fn execute(&mut self, sql: &str) {
         let sql = AssertSqlSafe(sql);
         match self {
             Self::Postgres(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
@@ -100,7 +100,7 @@ async fn everybody_once(connected: &mut Connected, audience: AudienceConfig, key
     assert_eq!(frozen.iter().collect::<BTreeSet<_>>().len(), frozen.len(), "{}", keys.name);
 }
 
-fn audience(url: &str, table: &str) -> AudienceConfig {
+pub(crate) fn audience(url: &str, table: &str) -> AudienceConfig {
     AudienceConfig {
         url: Some(url.to_owned()),
         table: Some(table.to_owned()),

@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod arbitrary_keys;
 mod audiences;
 mod commands;
 mod databases;
