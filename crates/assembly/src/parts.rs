@@ -95,6 +95,7 @@ impl Parts {
             page_size: self.settings.page_size,
             chunk_size: self.settings.chunk_size,
             timing: self.settings.timing(),
+            max_receives: self.settings.max_receives,
             require_rehearsal: self.settings.require_rehearsal,
             skipped_share_max: self.settings.skipped_share_max,
             close_every: Duration::from_millis(self.settings.close_every_ms),

@@ -126,6 +126,11 @@ pub(crate) enum Command {
     ///
     /// Shows first what it would do.
     Repair(RepairOptions),
+    /// Shows the dead letters: who moved each, why, and what is known of it.
+    ///
+    /// A hundred of each queue at most. It changes nothing; addresses are not shown.
+    #[command(alias = "deadletters")]
+    DeadLetters(DeadLettersOptions),
     /// Moves a queue's dead letters back into it.
     Redrive(RedriveOptions),
     /// Lets services work again after the ledger was restored from a backup.
@@ -433,6 +438,13 @@ pub(crate) struct RepairOptions {
     /// Do it without asking. Without a terminal and without this, it only shows.
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadLettersOptions {
+    /// Whose; without it, all.
+    #[arg(value_enum)]
+    pub(crate) queue: Option<QueueName>,
 }
 
 #[derive(Debug, Args)]

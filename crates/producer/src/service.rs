@@ -36,6 +36,8 @@ pub struct Options {
     /// Recipients in a chunk, 50 at most; fewer where the account's rate is lower.
     pub chunk_size: u32,
     pub timing: Timing,
+    /// As often as the commands queue hands a message out before SQS moves it to the dead-letter queue.
+    pub max_receives: u32,
     /// Only what was rehearsed at least at its size may begin.
     pub require_rehearsal: bool,
     /// A larger share of skipped rows holds a broadcast before its first send.
@@ -231,13 +233,24 @@ impl Producer {
         }
     }
 
-    pub(crate) async fn try_again_later(&self, message: &Message, error: &ProducerError) {
+    /// Lets the message come again; after as many receives as there may be, puts a copy with the reason on the
+    /// dead-letter queue, since SQS's own redrive says none. Says whether the message may be deleted.
+    pub(crate) async fn try_again_later(&self, message: &Message, error: &ProducerError) -> bool {
+        if message.receives >= self.options.max_receives {
+            let reason = format!("tried {} times, the last time in vain because of this: {error}", message.receives);
+            tracing::error!(message.id, reason, "command not carried out; it goes to the dead-letter queue");
+            match self.commands.copy_to_dead_letters(message, &reason).await {
+                Ok(()) => return true,
+                Err(error) => tracing::warn!(%error, message.id, "the command can't be moved; SQS moves it, without the reason"),
+            }
+        }
         let backoff = Backoff::new(Duration::from_secs(2), self.options.timing.visibility, self.dice.clone());
         let delay = backoff.delay_after(message.receives);
         tracing::warn!(%error, receives = message.receives, retry_s = delay.as_secs(), "command not carried out; it will be tried again");
         if let Err(error) = self.commands.hide_batch(std::slice::from_ref(&message.receipt), delay).await {
             tracing::warn!(%error, message.id, "the command's message was left in the queue and will come again, which is harmless");
         }
+        false
     }
 
     /// Carries out one message, and keeps it hidden meanwhile.
@@ -257,7 +270,11 @@ impl Producer {
             }
             // Never told to stop, it ends only when it is done.
             Ok(Done::Unfinished { .. }) => {}
-            Err(error) => self.try_again_later(message, &error).await,
+            Err(error) => {
+                if self.try_again_later(message, &error).await {
+                    self.delete(message).await;
+                }
+            }
         }
     }
 

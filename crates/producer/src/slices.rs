@@ -35,10 +35,7 @@ impl Producer {
                     tracing::warn!(message.id, receives = message.receives, "the call's time was over before a page was done");
                     false
                 }
-                Err(error) => {
-                    self.try_again_later(message, &error).await;
-                    false
-                }
+                Err(error) => self.try_again_later(message, &error).await,
             };
             if !is_done {
                 again.push(message.id.clone());

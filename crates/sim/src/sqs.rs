@@ -36,7 +36,10 @@ struct Queue {
 struct Message {
     sent: Instant,
     sent_ms: i64,
+    /// By all queues (SQS API reference, `ReceiveMessage`, `ApproximateReceiveCount`).
     receives: u32,
+    /// The queue that a redrive has moved it from.
+    moved_from: Option<String>,
     /// The newest receipt handle; 0 before the first receive.
     handle: u64,
     /// Where a hidden message stands in time; 0 while it is visible.
@@ -183,7 +186,7 @@ impl State {
         let (messages, _) = (std::mem::take(&mut dead.messages), dead.visible.drain(..).count());
         let queue = self.sqs.queues.get_mut(&home).ok_or_else(|| missing(&home))?;
         for (seq, message) in messages {
-            queue.messages.insert(seq, Message { receives: 0, handle: 0, hidden_as: 0, ..message });
+            queue.messages.insert(seq, Message { receives: 0, moved_from: None, handle: 0, hidden_as: 0, ..message });
             queue.show(seq);
         }
         self.arrivals.notify_waiters();
@@ -285,7 +288,7 @@ impl State {
             self.store.put_message(seq, body, &attributes.to_string())?;
             let (_, queue) = self.queue(queue)?;
             let delay = message["DelaySeconds"].as_u64().unwrap_or_else(|| queue.number("DelaySeconds", 0));
-            queue.messages.insert(seq, Message { sent: now, sent_ms, receives: 0, handle: 0, hidden_as: 0 });
+            queue.messages.insert(seq, Message { sent: now, sent_ms, receives: 0, moved_from: None, handle: 0, hidden_as: 0 });
             if delay == 0 { queue.show(seq) } else { queue.hide(seq, now + Duration::from_secs(delay), seq) }
         }
         self.arrivals.notify_waiters();
@@ -390,7 +393,7 @@ impl State {
             }
             if let Some((target, _)) = redrive.as_ref().filter(|(_, max)| message.receives >= *max) {
                 if let Some(mut moved) = queue.messages.remove(&seq) {
-                    moved.receives = 0;
+                    moved.moved_from = body["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).map(str::to_owned);
                     let target = self.sqs.queues.get_mut(target).ok_or_else(|| missing(target))?;
                     target.messages.insert(seq, moved);
                     target.show(seq);
@@ -405,12 +408,17 @@ impl State {
             let Some(message) = queue.messages.get_mut(&seq) else { continue };
             message.receives += 1;
             message.handle = stamp;
+            let mut system =
+                json!({ "ApproximateReceiveCount": message.receives.to_string(), "SentTimestamp": message.sent_ms.to_string() });
+            if let Some(source) = &message.moved_from {
+                system["DeadLetterQueueSourceArn"] = json!(arn(source));
+            }
             messages.push(json!({
                 "MessageId": format!("{seq:032x}"),
                 "ReceiptHandle": format!("{seq}-{stamp}"),
                 "MD5OfBody": hex::encode(Md5::digest(&text)),
                 "Body": text,
-                "Attributes": { "ApproximateReceiveCount": message.receives.to_string(), "SentTimestamp": message.sent_ms.to_string() },
+                "Attributes": system,
                 "MessageAttributes": serde_json::from_str::<Map<String, Value>>(&attributes).unwrap_or_default(),
             }));
             // A redelivery: the message stays visible although it has just been handed out.

@@ -241,6 +241,7 @@ impl World {
                 page_size: self.plan.page_size,
                 chunk_size: self.plan.chunk_size,
                 timing: TIMING,
+                max_receives: 20,
                 require_rehearsal: false,
                 skipped_share_max: 0.05,
                 close_every: self.plan.close_every,

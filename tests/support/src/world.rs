@@ -145,6 +145,7 @@ impl World {
             page_size: self.options.page_size,
             chunk_size: self.options.chunk_size,
             timing: self.options.timing,
+            max_receives: self.options.max_receives,
             require_rehearsal: false,
             skipped_share_max: self.options.skipped_share_max,
             close_every: Duration::from_millis(50),

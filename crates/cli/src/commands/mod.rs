@@ -2,6 +2,7 @@
 
 pub(crate) mod absent;
 pub(crate) mod certify;
+pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod events;

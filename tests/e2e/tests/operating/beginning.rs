@@ -81,6 +81,50 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_say_who_moved_them_and_why_and_what_the_ledger_knows() {
+    let world = Processes::new(10, Account::default()).await;
+    let producer = world.start("producer");
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |_| {})).await;
+    world.wait_until("terms", |status| status["waiting_messages"] == 1).await;
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("lost", |body| body["audience"] = json!("everybody"))).await;
+    world.post("ISSEI_FEEDBACK_QUEUE", "ann@example.com is no event").await;
+    world.wait_until("terms", |status| status["queues"]["commands"]["dead_letters"] == 1).await;
+    // Whoever receives a message again and again, and ends each time before it can say anything.
+    for setting in ["ISSEI_CHUNKS_QUEUE", "ISSEI_FEEDBACK_QUEUE"] {
+        let (sqs, url) = world.queue_url(setting, "").await;
+        until("SQS moves the message", async || {
+            let received = sqs.receive_message().queue_url(&url).visibility_timeout(0).send().await.unwrap();
+            received.messages.unwrap_or_default().is_empty()
+        })
+        .await;
+    }
+    // Looking leaves them where they are.
+    for _ in [1, 2] {
+        let told = world.run(&["dead-letters", "--json"]).await;
+        assert!(!told.contains('@'), "{told}");
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let [commands, chunks, feedback] = [0, 1, 2].map(|queue| &told["dead_letters"][queue]["letters"][0]);
+        assert_eq!((&commands["moved_by"], &commands["broadcast_id"]), (&json!("issei"), &json!("lost")), "{told}");
+        assert!(commands["reason"].as_str().unwrap().contains("no audience `everybody`"), "{told}");
+        assert!(commands["ledger"][0].as_str().unwrap().contains("was refused"), "{told}");
+        assert_eq!((&chunks["moved_by"], &chunks["broadcast_id"], &chunks["chunk"]), (&json!("sqs"), &json!("terms"), &json!(0)), "{told}");
+        assert!(chunks["receives"].as_u64().unwrap() > 10 && chunks["reason"].is_null(), "{told}");
+        let known = chunks["ledger"].to_string();
+        assert!(known.contains("the broadcast is running") && known.contains("chunk 0 was never claimed"), "{told}");
+        assert_eq!((&feedback["moved_by"], &feedback["broadcast_id"]), (&json!("sqs"), &Value::Null), "{told}");
+    }
+    let text = world.run(&["dead-letters", "chunks"]).await;
+    assert!(text.contains("terms, chunk 0\n") && text.contains("moved by SQS itself, since it was received too often"), "{text}");
+    assert!(world.run(&["status", "terms"]).await.contains("`issei dead-letters` shows who moved each"));
+    world.run(&["redrive", "chunks"]).await;
+    let consumer = world.start("consumer");
+    world.wait_for("terms", "complete").await;
+    assert!(world.run(&["deadletters", "chunks"]).await.ends_with("-dead: 0\n"));
+    producer.end().await;
+    consumer.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_a_topic_of_ones_own_setup_makes_the_rest_of_the_way_and_says_what_is_left_in_sns() {
     let world = Processes::new(1, Account::default()).await;
     let topic = "arn:aws:sns:us-east-1:000000000000:issei-events";

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use issei_aws::{Message, Queue};
 use issei_ledger::{Chunk, LedgerEpoch, LedgerError, OnCall};
+use issei_producer::AudienceConfig;
 use issei_sim::{Account, EntryRule, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use jiff::Timestamp;
@@ -82,6 +83,31 @@ async fn a_slice_that_gets_nowhere_counts_as_a_receive() {
     stop.cancel();
     let again = world.producer().await.handle_for_source(first_epoch(), &messages, &stop).await;
     assert_eq!(again, [messages[0].id.clone()]);
+    // Whoever waits for it is told what to give the function more of.
+    let held_up = world.broadcast("terms").await.held_up.unwrap().reason;
+    assert!(held_up.contains("the call's time was over before everybody was read") && held_up.contains("HandlerTimeout"), "{held_up}");
+}
+
+/// SQS's own redrive says no reason, so the producer is first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_tried_in_vain_lies_in_the_dead_letter_queue_with_the_reason() {
+    let mut world = World::new(WorldOptions { max_receives: 2, ..WorldOptions::default() }).await;
+    let audience = AudienceConfig { table: Some("userz".to_owned()), ..world.users.audience() };
+    world.audiences.insert("users".to_owned(), audience);
+    world.post_command(&command("terms", |_| {})).await;
+    let (queue, producer) = (world.queue("commands").await, world.producer().await);
+    for receive in [1, 2] {
+        let messages = receive_all(&queue).await;
+        let ids: Vec<String> = messages.iter().map(|message| message.id.clone()).collect();
+        let again = producer.handle_for_source(first_epoch(), &messages, &CancellationToken::new()).await;
+        assert_eq!(again, if receive == 1 { ids } else { Vec::new() });
+        delete_but(&queue, messages, &again).await;
+        world.cloud.show_all_messages();
+    }
+    let dead = world.dead_letters("commands").await;
+    assert_eq!((dead.len(), receive_all(&queue).await.len()), (1, 0));
+    let reason = &dead[0].1;
+    assert!(reason.contains("tried 2 times") && reason.contains("no such table: userz"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

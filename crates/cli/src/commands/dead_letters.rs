@@ -1,0 +1,261 @@
+//! `issei dead-letters`: what lies in the dead-letter queues, who moved it there and why, and what the ledger knows
+//! of it.
+//!
+//! It only looks: a letter is hidden while it is looked at, and shown again. Bodies hold addresses, and of them
+//! nothing is told but broadcast and chunk.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
+use issei_assembly::{Parts, Settings, say};
+use issei_aws::{Queue, chain};
+use issei_feedback::{SesEvent, Told};
+use issei_ledger::{BroadcastState, HeldUp, Tally};
+use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Ended;
+use crate::args::{DeadLettersOptions, QueueName};
+
+/// So many of a queue are told, and how long they are hidden meanwhile, in seconds.
+const TOLD_MAX: usize = 100;
+const HIDDEN_S: i32 = 60;
+/// SQS asks all of its servers where somebody waits (SQS developer guide, "Short and long polling").
+const WAIT_S: i32 = 1;
+const BATCH: usize = 10;
+/// Whoever may write to the queue writes the reason.
+const REASON_CHARS: usize = 1_000;
+
+#[derive(Debug, Serialize)]
+struct DeadLetters {
+    queue: String,
+    letters: Vec<DeadLetter>,
+    /// There are more than are told.
+    more: bool,
+    /// Why they can't be told.
+    unreadable: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeadLetter {
+    message_id: String,
+    sent_at: Option<Timestamp>,
+    moved_by: MovedBy,
+    /// By all queues, this look included (SQS API reference, `ReceiveMessage`, `ApproximateReceiveCount`).
+    receives: u32,
+    reason: Option<String>,
+    broadcast_id: Option<BroadcastId>,
+    chunk: Option<u32>,
+    /// What the ledger knows of it.
+    ledger: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum MovedBy {
+    /// By its own redrive, which says no reason: it was received too often.
+    Sqs,
+    /// A service of issei refused it, and said why.
+    Issei,
+    /// Neither says so.
+    Unknown,
+}
+
+pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let all = [QueueName::Commands, QueueName::Chunks, QueueName::Feedback];
+    let mut told = Vec::new();
+    for queue in all.into_iter().filter(|queue| options.queue.is_none_or(|wanted| wanted == *queue)) {
+        let (name, word) = match queue {
+            QueueName::Commands => (&settings.commands_queue, "commands"),
+            QueueName::Chunks => (&settings.chunks_queue, "chunks"),
+            QueueName::Feedback => (&settings.feedback_queue, "feedback"),
+        };
+        let name = Queue::dead_letter_name(name);
+        // Whoever may not read one queue is told of the others.
+        let (messages, more, unreadable) = match look(&parts, &name).await {
+            Ok((messages, more)) => (messages, more, None),
+            Err(error) => (Vec::new(), false, Some(format!("{error:#}"))),
+        };
+        let mut letters = Vec::new();
+        for message in messages {
+            letters.push(DeadLetter::of(&parts, queue, &message).await?);
+        }
+        letters.sort_by_key(|letter| letter.sent_at);
+        let dead = DeadLetters { queue: name, letters, more, unreadable };
+        if !as_json {
+            dead.print(word);
+        }
+        told.push(dead);
+    }
+    if as_json {
+        say(&json!({ "dead_letters": told }).to_string());
+    }
+    let failed: Vec<&str> = told.iter().filter_map(|dead| dead.unreadable.as_deref()).collect();
+    if failed.is_empty() { Ok(Ended::Well) } else { bail!("{}", failed.join("; ")) }
+}
+
+/// The messages of a dead-letter queue, each once, and whether there are more. They are visible again afterwards.
+async fn look(parts: &Parts, name: &str) -> anyhow::Result<(Vec<Message>, bool)> {
+    let sqs = &parts.clients.sqs;
+    let url = sqs.get_queue_url().queue_name(name).send().await;
+    let url = url.map_err(|error| anyhow::anyhow!("queue `{name}`: {}", chain(&error)))?.queue_url.unwrap_or_default();
+    let mut found: BTreeMap<String, Message> = BTreeMap::new();
+    let seen = loop {
+        let asked = sqs.receive_message().queue_url(&url).max_number_of_messages(10).wait_time_seconds(WAIT_S).visibility_timeout(HIDDEN_S);
+        let wanted = [Attribute::ApproximateReceiveCount, Attribute::SentTimestamp, Attribute::DeadLetterQueueSourceArn];
+        match asked.set_message_system_attribute_names(Some(wanted.to_vec())).message_attribute_names("reason").send().await {
+            Err(error) => break Err(anyhow::anyhow!("queue `{name}`: SQS ReceiveMessage: {}", chain(&error))),
+            Ok(answer) => {
+                let messages = answer.messages.unwrap_or_default();
+                if messages.is_empty() {
+                    break Ok(false);
+                }
+                found.extend(messages.into_iter().map(|message| (message.message_id.clone().unwrap_or_default(), message)));
+                if found.len() >= TOLD_MAX {
+                    break Ok(true);
+                }
+            }
+        }
+    };
+    let messages: Vec<Message> = found.into_values().collect();
+    for messages in messages.chunks(BATCH) {
+        let entries = messages.iter().enumerate().filter_map(|(number, message)| {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
+            entry.receipt_handle(message.receipt_handle.clone()?).visibility_timeout(0).build().ok()
+        });
+        let shown = sqs.change_message_visibility_batch().queue_url(&url).set_entries(Some(entries.collect())).send().await;
+        if let Err(error) = shown {
+            tracing::warn!(error = chain(&error), queue = name, "dead letters that were looked at are visible again in {HIDDEN_S} s only");
+        }
+    }
+    Ok((messages, seen?))
+}
+
+impl DeadLetter {
+    async fn of(parts: &Parts, queue: QueueName, message: &Message) -> anyhow::Result<Self> {
+        let attribute = |name: &Attribute| message.attributes.as_ref()?.get(name);
+        let reason = message.message_attributes.as_ref().and_then(|attributes| attributes.get("reason")?.string_value());
+        let body = message.body.as_deref().unwrap_or_default();
+        let (broadcast_id, chunk) = about(queue, body);
+        let ledger = match &broadcast_id {
+            Some(id) => known(parts, id, chunk).await?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            message_id: message.message_id.clone().unwrap_or_default(),
+            sent_at: attribute(&Attribute::SentTimestamp).and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok()),
+            // A letter that was moved back and came again has both, and its reason is of the first time.
+            moved_by: match (attribute(&Attribute::DeadLetterQueueSourceArn), reason) {
+                (Some(_), _) => MovedBy::Sqs,
+                (None, Some(_)) => MovedBy::Issei,
+                (None, None) => MovedBy::Unknown,
+            },
+            receives: attribute(&Attribute::ApproximateReceiveCount).and_then(|count| count.parse().ok()).unwrap_or_default(),
+            reason: reason.map(|reason| reason.chars().take(REASON_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()),
+            broadcast_id,
+            chunk,
+            ledger,
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let Self { message_id, sent_at, moved_by, receives, reason, broadcast_id, chunk, ledger } = self;
+        let about = match (broadcast_id, chunk) {
+            (Some(id), Some(chunk)) => format!("{id}, chunk {chunk}"),
+            (Some(id), None) => id.to_string(),
+            (None, _) => format!("of no broadcast that can be read (message {message_id})"),
+        };
+        let sent_at = sent_at.map_or(String::new(), |at| format!("{at:.0}  "));
+        let earlier = reason.as_ref().map_or(String::new(), |reason| format!("; an earlier time it was refused: {reason}"));
+        let why = match (moved_by, reason) {
+            (MovedBy::Issei, Some(reason)) => format!("refused: {reason}"),
+            (MovedBy::Sqs, _) => format!(
+                "moved by SQS itself, since it was received too often ({receives} times by now) and nobody was done with it or said why not{earlier}"
+            ),
+            (MovedBy::Issei | MovedBy::Unknown, _) => "put there by neither issei nor SQS's own redrive, without a reason".to_owned(),
+        };
+        let mut lines = vec![format!("{sent_at}{about}"), format!("    {why}")];
+        lines.extend(ledger.iter().map(|known| format!("    {known}")));
+        lines
+    }
+}
+
+/// What a body is about.
+fn about(queue: QueueName, body: &str) -> (Option<BroadcastId>, Option<u32>) {
+    match queue {
+        QueueName::Commands => (broadcast_id_in(body), None),
+        QueueName::Chunks => match ChunkMessage::parse(body) {
+            Ok(chunk) => (Some(chunk.broadcast_id), Some(chunk.chunk)),
+            Err(_) => (broadcast_id_in(body), None),
+        },
+        QueueName::Feedback => match SesEvent::parse(body) {
+            Ok(Told::Event(event)) => (Some(event.broadcast), Some(event.chunk)),
+            Ok(Told::Probe(_) | Told::NotOurs | Told::Greeting) | Err(_) => (None, None),
+        },
+    }
+}
+
+/// What the ledger has of it, in sentences.
+async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::Result<Vec<String>> {
+    let ledger = parts.ledger();
+    let broadcast = ledger.find_broadcast(id).await?;
+    let mut known = Vec::new();
+    if let Some(refused) = ledger.refused(id).await?.filter(|refused| refused.is_news(broadcast.as_ref())) {
+        known.push(format!("a command for this id was refused at {:.0}: {}", refused.refused_at, refused.reason));
+    }
+    let Some(broadcast) = broadcast else {
+        known.push("the ledger has no broadcast of this id".to_owned());
+        return Ok(known);
+    };
+    let state = broadcast.broadcast_state;
+    let reason = broadcast.decided().map(|entry| format!(": {} ({})", entry.reason, entry.actor)).unwrap_or_default();
+    known.push(format!("the broadcast is {state}{reason}"));
+    if let Some(HeldUp { since, reason }) = &broadcast.held_up {
+        known.push(format!("held up since {since:.0}: {reason}"));
+    }
+    if let Some(seq) = chunk {
+        known.push(of_chunk(parts, id, seq, broadcast.chunks).await?);
+    }
+    known.push(match state {
+        BroadcastState::Complete | BroadcastState::Stopped => {
+            "it is over: the letter causes nothing any more, and can be deleted".to_owned()
+        }
+        _ => "once the cause is gone, `issei redrive` moves it back, and it is harmless where its work is done".to_owned(),
+    });
+    Ok(known)
+}
+
+async fn of_chunk(parts: &Parts, id: &BroadcastId, seq: u32, chunks: u32) -> anyhow::Result<String> {
+    let Some(found) = parts.ledger().inspect(id, &[seq]).await?.pop().filter(|_| seq < chunks) else {
+        return Ok(format!("the broadcast has no chunk {seq}"));
+    };
+    if found.claim.is_none() {
+        return Ok(format!("chunk {seq} was never claimed: nobody of it was sent to"));
+    }
+    let mut tally = Tally::default();
+    tally.add(&found.walked);
+    let totals = tally.totals();
+    Ok(format!(
+        "chunk {seq}: {} accepted, {} rejected, {} to be sent to again, {} in doubt",
+        totals.accepted, totals.rejected, totals.retryable, totals.in_doubt
+    ))
+}
+
+impl DeadLetters {
+    fn print(&self, word: &str) {
+        let Self { queue, letters, more, unreadable } = self;
+        if unreadable.is_some() {
+            return;
+        }
+        let count = if *more { format!("more than {TOLD_MAX}, of which {} follow", letters.len()) } else { letters.len().to_string() };
+        say(&format!("{queue}: {count}"));
+        letters.iter().flat_map(DeadLetter::lines).for_each(|line| say(&format!("  {line}")));
+        if !letters.is_empty() {
+            say(&format!("  `issei redrive {word}` moves them back"));
+        }
+    }
+}
