@@ -55,6 +55,13 @@ impl Address {
         Ok(address)
     }
 
+    /// Whether something is left out around the address in this text that nobody sees.
+    #[must_use]
+    pub fn is_trimmed(text: &str) -> bool {
+        let trimmed = text.trim_matches(is_invisible);
+        !trimmed.is_empty() && trimmed.len() < text.len()
+    }
+
     /// What two addresses of one mailbox have in common: a domain is the same in any case, and what stands
     /// before it is its owner's business (RFC 5321 section 2.4).
     #[must_use]

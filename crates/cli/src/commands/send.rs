@@ -4,14 +4,14 @@
 
 mod forecast;
 mod held;
-mod letters;
+pub(crate) mod letters;
+mod progress;
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_producer::{AudienceConfig, Progress, Survey, check_command, survey};
 use issei_schema::BroadcastCommand;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::forecast::Forecast;
 pub(crate) use self::forecast::number;
+use self::progress::Bar;
 use crate::Ended;
 use crate::args::SendOptions;
 use crate::commands::serve::on_signal;
@@ -136,25 +137,16 @@ async fn is_known(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<b
 /// Reads and judges everybody, and shows on a terminal how far that is.
 async fn surveyed(parts: &Parts, command: &BroadcastCommand, config: &AudienceConfig) -> anyhow::Result<Survey> {
     let (progress, ledger, spool_dir) = (Progress::default(), parts.ledger(), parts.settings.spool_directory());
-    let bar = ProgressBar::with_draw_target(None, target()).with_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
     let reading = survey(command, config, &ledger, &spool_dir, &progress);
     let show = async {
+        let mut bar = Bar::new()?;
         loop {
-            let (read, judged) = (progress.read(), progress.judged());
-            bar.set_message(if judged == 0 { format!("{read} rows read") } else { format!("{judged} of {read} rows judged") });
-            bar.tick();
+            bar.show(progress.stage());
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    let surveyed = tokio::select! {
-        surveyed = reading => surveyed,
-        () = show => unreachable!("it shows until the reading ends"),
-    };
-    bar.finish_and_clear();
-    Ok(surveyed?)
-}
-
-/// Where somebody looks at it.
-fn target() -> ProgressDrawTarget {
-    if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+    tokio::select! {
+        surveyed = reading => Ok(surveyed?),
+        failed = show => failed,
+    }
 }

@@ -26,9 +26,19 @@ pub(super) struct Feed {
     batch: Vec<RawRow>,
     bytes: usize,
     cancelled: CancellationToken,
+    progress: Progress,
 }
 
 impl Feed {
+    /// How many rows the source counts, where it knows before it gives them.
+    pub(super) fn expects(&self, rows: u64) {
+        self.progress.has_counted(rows);
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     pub(super) async fn push(&mut self, row: RawRow) -> Result<(), Closed> {
         if !self.is_full_with(row) {
             return Ok(());
@@ -82,12 +92,12 @@ impl Filling {
     /// Begins a spool in `directory` for rows with so many columns beside key and address.
     pub(super) fn begin(directory: PathBuf, columns: usize, progress: Progress) -> (Feed, Self) {
         let (sender, mut receiver) = mpsc::channel::<Vec<RawRow>>(BATCHES_BETWEEN);
-        let cancelled = CancellationToken::new();
+        let (cancelled, read) = (CancellationToken::new(), progress.clone());
         let token = cancelled.clone();
         let writer = tokio::task::spawn_blocking(move || {
             let mut disk = Disk::create(&directory, columns)?;
             while let Some(batch) = receiver.blocking_recv() {
-                progress.has_read(batch.len());
+                read.has_read(batch.len());
                 for row in batch {
                     disk.add(Row::of(row).as_ref())?;
                 }
@@ -98,7 +108,7 @@ impl Filling {
             disk.finish()?;
             Ok(disk)
         });
-        let feed = Feed { sender, batch: Vec::with_capacity(BATCH_ROWS), bytes: 0, cancelled: cancelled.clone() };
+        let feed = Feed { sender, batch: Vec::with_capacity(BATCH_ROWS), bytes: 0, cancelled: cancelled.clone(), progress };
         (feed, Self { writer, _reader: cancelled.drop_guard() })
     }
 

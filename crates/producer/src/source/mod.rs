@@ -9,6 +9,7 @@ mod memory;
 mod mysql;
 mod outline;
 mod postgres;
+mod progress;
 mod rehearsal;
 mod row;
 mod select;
@@ -18,8 +19,6 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use issei_ledger::{Page, Reading};
 
@@ -30,6 +29,7 @@ use crate::audience::{AudienceConfig, Place};
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
 pub use outline::{ColumnOutline, Sample, TellsApart, columns_of, sample, tables};
+pub use progress::{Progress, Stage};
 pub use rehearsal::REHEARSAL_PREFIX;
 pub(crate) use rehearsal::size_of;
 pub(crate) use row::{Cell, Flaw, Row, quotable};
@@ -53,35 +53,6 @@ pub enum SourceError {
     Spool { audience: String, reason: String },
 }
 
-/// How far a reading is, for whoever waits for it.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    read: Arc<AtomicU64>,
-    judged: Arc<AtomicU64>,
-}
-
-impl Progress {
-    /// Rows that have come from the source.
-    #[must_use]
-    pub fn read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
-    }
-
-    /// Rows that have been judged, of those.
-    #[must_use]
-    pub fn judged(&self) -> u64 {
-        self.judged.load(Ordering::Relaxed)
-    }
-
-    fn has_read(&self, rows: usize) {
-        self.read.fetch_add(rows as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has_judged(&self, rows: u64) {
-        self.judged.fetch_add(rows, Ordering::Relaxed);
-    }
-}
-
 /// An audience that was read.
 pub(crate) struct Source {
     audience: String,
@@ -91,6 +62,8 @@ pub(crate) struct Source {
     id: String,
     /// Frozen pages whose recipients the spool knows, where each address is mailed once.
     pub(crate) known_pages: u32,
+    /// How often addresses of frozen pages have been noted here to be counted.
+    pub(crate) looks: u32,
 }
 
 impl Source {
@@ -118,7 +91,11 @@ impl Source {
         let read = read(&place, config, feed).await;
         let of_spool = |error: SpoolError| SourceError::Spool { audience: audience.to_owned(), reason: error.to_string() };
         match read {
-            Ok(counted) => Self::of(audience, filling.whole().await.map_err(of_spool)?, Some(counted), id),
+            Ok(counted) => {
+                let spool = filling.whole().await.map_err(of_spool)?;
+                progress.is_read();
+                Self::of(audience, spool, Some(counted), id)
+            }
             // What closed it is the cause.
             Err(ReadError::Closed) => Err(of_spool(filling.whole().await.err().unwrap_or(SpoolError::Ended))),
             Err(error) => Err(failed(audience, &place, &error)),
@@ -131,7 +108,7 @@ impl Source {
         if counts.rows != counted {
             return Err(SourceError::Differs { audience, read: counts.rows, counted });
         }
-        Ok(Self { audience, spool, counts, counted, id, known_pages: 0 })
+        Ok(Self { audience, spool, counts, counted, id, known_pages: 0, looks: 0 })
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -140,8 +117,8 @@ impl Source {
 
     /// What the ledger keeps of it.
     pub(crate) fn reading(&self) -> Reading {
-        let Counts { rows, without_key, repeated } = self.counts;
-        Reading { id: self.id.clone(), rows, counted: self.counted, without_key, repeated, readings: 1 }
+        let Counts { rows, without_key, repeated, trimmed } = self.counts;
+        Reading { id: self.id.clone(), rows, counted: self.counted, without_key, repeated, trimmed: Some(trimmed), readings: 1 }
     }
 
     /// The next keys in the order of their bytes; none only where there is no more.

@@ -63,6 +63,7 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
         return Err(ReadError::Refused(refused_key(key, key_type)));
     }
     let counted = count(&mut connection, &select).await?;
+    feed.expects(counted);
     let expressions: Vec<String> = select.columns.iter().zip(&kinds).map(|(column, kind)| kind.expression(&column.expression)).collect();
     let mut rows = sqlx::query(AssertSqlSafe(select.rows(&expressions))).persistent(false).fetch(&mut connection);
     while let Some(row) = in_time(SILENCE, rows.try_next()).await? {

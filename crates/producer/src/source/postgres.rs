@@ -49,6 +49,7 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
         return Err(ReadError::Refused(refused_key(key, &kind)));
     }
     let counted = count(&mut connection, &select).await?;
+    feed.expects(counted);
     let rows = select.rows(&select.expressions(|column| format!("CAST({} AS text)", column.expression)));
     let mut rows = sqlx::query(AssertSqlSafe(rows)).persistent(false).fetch(&mut connection);
     while let Some(row) = in_time(SILENCE, rows.try_next()).await? {

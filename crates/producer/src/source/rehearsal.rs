@@ -16,6 +16,7 @@ pub(crate) fn size_of(name: &str) -> Option<u64> {
 
 /// Everybody. Labels make the addresses differ, as real ones do.
 pub(super) fn read(size: u64, feed: &mut Feed) -> Result<u64, ReadError> {
+    feed.expects(size);
     for number in 1..=size {
         let address = format!("success+{number}@simulator.amazonses.com");
         let cells = vec![Some(address.into_bytes()), Some(format!("Recipient {number}").into_bytes())];

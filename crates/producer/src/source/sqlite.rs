@@ -19,6 +19,7 @@ pub(super) fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut F
     let select = Select::of(from, config, '"');
     let connection = open(url)?;
     let counted = count(&connection, &select)?;
+    feed.expects(counted);
     // The key as it is stored, whatever affinity it has by here; the rest in SQLite's own text.
     let mut expressions = select.expressions(|column| format!("CAST({} AS text)", column.expression));
     if let (Some(key), Some(first)) = (select.columns.first(), expressions.first_mut()) {

@@ -16,7 +16,7 @@ const GUESSED_BYTES: u64 = 1024 * 1024;
 const MALFORMED: u8 = 0xff;
 
 /// The file as UTF-8, without its byte order mark.
-pub(super) fn decoded(file: File, label: Option<&str>) -> Result<Reader, String> {
+pub(super) fn decoded(file: impl Read + Send + 'static, label: Option<&str>) -> Result<Reader, String> {
     let encoding = match label {
         None => UTF_8,
         Some(label) => Encoding::for_label(label.as_bytes()).ok_or_else(|| {
@@ -57,13 +57,13 @@ pub(super) fn guessed(file: &str) -> Option<(&'static str, Option<&'static str>)
     Some((guess.name(), japanese.map(Encoding::name)))
 }
 
-struct Decoding {
-    reader: BufReader<File>,
+struct Decoding<R> {
+    reader: BufReader<R>,
     decoder: Decoder,
     is_over: bool,
 }
 
-impl Read for Decoding {
+impl<R: Read> Read for Decoding<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         // A malformed sequence takes one byte more, and a character four.
         let Some(room) = target.len().checked_sub(1).filter(|room| *room >= 4) else {

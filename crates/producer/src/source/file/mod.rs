@@ -13,9 +13,9 @@ use std::io::{self, BufRead};
 use self::csv::Csv;
 use self::json::Json;
 use self::lines::Lines;
-use super::ReadError;
 use super::feed::{Closed, Feed};
 use super::row::{RawKey, RawRow};
+use super::{Progress, ReadError};
 use crate::audience::AudienceConfig;
 
 /// A line, or a record of several, that is larger than this is none. Nothing of a recipient may be larger
@@ -52,16 +52,23 @@ enum Records {
 
 /// Reads the file, and gives how many rows it has.
 pub(super) fn read(file: &str, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
-    each(file, config, |row| feed.push_blocking(row).map_err(|Closed| ReadError::Closed))
+    let progress = feed.progress().clone();
+    each(file, config, &progress, |row| feed.push_blocking(row).map_err(|Closed| ReadError::Closed))
 }
 
 pub(super) fn count_rows(file: &str, config: &AudienceConfig) -> Result<u64, ReadError> {
-    each(file, config, |_| Ok(()))
+    each(file, config, &Progress::default(), |_| Ok(()))
 }
 
-fn each(file: &str, config: &AudienceConfig, mut take: impl FnMut(RawRow) -> Result<(), ReadError>) -> Result<u64, ReadError> {
+fn each(
+    file: &str,
+    config: &AudienceConfig,
+    progress: &Progress,
+    mut take: impl FnMut(RawRow) -> Result<(), ReadError>,
+) -> Result<u64, ReadError> {
     let opened = File::open(file).map_err(|error| ReadError::Refused(format!("{error}; check the path")))?;
-    let reader = encoding::decoded(opened, config.encoding.as_deref()).map_err(ReadError::Refused)?;
+    let bytes = opened.metadata().map_or(0, |metadata| metadata.len());
+    let reader = encoding::decoded(progress.reading(opened, bytes), config.encoding.as_deref()).map_err(ReadError::Refused)?;
     let wanted: Vec<String> = [&config.key, &config.address].into_iter().chain(&config.columns).cloned().collect();
     let columns = wanted.len();
     let lines = Lines::of(reader);

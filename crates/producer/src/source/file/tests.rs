@@ -14,7 +14,7 @@ fn read_as(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<Vec<Stri
     let path = directory.path().join(file);
     File::create(&path).unwrap().write_all(bytes).unwrap();
     let mut rows = Vec::new();
-    let counted = each(path.to_str().unwrap(), config, |row| {
+    let counted = each(path.to_str().unwrap(), config, &Progress::default(), |row| {
         let key = match &row.key {
             RawKey::Null => "null".to_owned(),
             RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),

@@ -19,7 +19,7 @@ pub(in crate::source) enum SpoolError {
     #[error("the directory {} can't be written to ({error}); set spool_dir to one that can", directory.display())]
     Directory { directory: PathBuf, error: std::io::Error },
     #[error(
-        "the disk under {} is full after {rows} rows; give it more room, or set spool_dir to a directory that has it (twice the size of the wanted columns is enough)",
+        "the disk under {} is full after {rows} rows; give it more room (a Lambda function: EphemeralStorage), or set spool_dir to a directory that has it (twice the size of the wanted columns is enough)",
         directory.display()
     )]
     Full { directory: PathBuf, rows: u64 },
@@ -66,11 +66,8 @@ impl Disk {
 
     /// Takes a row; `None` is one without a key.
     pub(in crate::source) fn add(&mut self, row: Option<&Row>) -> Result<(), SpoolError> {
-        self.counts.rows += 1;
-        let Some(row) = row else {
-            self.counts.without_key += 1;
-            return Ok(());
-        };
+        self.counts.take(row);
+        let Some(row) = row else { return Ok(()) };
         let is_new = self.insert(row).map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))?;
         self.counts.repeated += u64::from(!is_new);
         Ok(())
@@ -223,7 +220,7 @@ mod tests {
         disk.connection.execute_batch("PRAGMA max_page_count = 20").unwrap();
         let long = "x".repeat(4_000);
         let error = (0..1_000).find_map(|key| disk.add(Some(&row(&key.to_string(), &long))).err()).unwrap().to_string();
-        assert!(error.contains("is full after") && error.contains("spool_dir"), "{error}");
+        assert!(["is full after", "spool_dir", "EphemeralStorage"].iter().all(|words| error.contains(words)), "{error}");
         let error = Disk::create(Path::new("/there/is/no/such"), 0).err().unwrap().to_string();
         assert!(error.contains("/there/is/no/such") && error.contains("spool_dir"), "{error}");
     }

@@ -15,11 +15,8 @@ pub(in crate::source) struct Memory {
 
 impl Memory {
     pub(in crate::source) fn add(&mut self, row: Option<Row>) {
-        self.counts.rows += 1;
-        let Some(row) = row else {
-            self.counts.without_key += 1;
-            return;
-        };
+        self.counts.take(row.as_ref());
+        let Some(row) = row else { return };
         if let Some((_, repeats)) = self.rows.get_mut(&row.key) {
             (*repeats, self.counts.repeated) = (*repeats + 1, self.counts.repeated + 1);
         } else {

@@ -12,7 +12,9 @@ pub(super) use disk::{Disk, SpoolError};
 #[cfg(feature = "simulation")]
 pub(super) use memory::Memory;
 
-use super::row::Row;
+use issei_schema::Address;
+
+use super::row::{Cell, Row};
 
 /// What was read, as the reader counted it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +24,19 @@ pub(crate) struct Counts {
     pub(crate) without_key: u64,
     /// Rows whose key another row had before them.
     pub(crate) repeated: u64,
+    /// Rows with a key whose address had invisible white space around it, which is left out.
+    pub(crate) trimmed: u64,
+}
+
+impl Counts {
+    /// Counts a row; `None` is one without a key.
+    fn take(&mut self, row: Option<&Row>) {
+        self.rows += 1;
+        match row {
+            None => self.without_key += 1,
+            Some(row) => self.trimmed += u64::from(matches!(&row.address, Cell::Text(text) if Address::is_trimmed(text))),
+        }
+    }
 }
 
 /// A key with the first row that was read of it, and in how many more it stands.
