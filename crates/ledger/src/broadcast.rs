@@ -1,6 +1,8 @@
 //! The broadcast item: state, budget, cursors and the end of the audit trail, and what takes it from one
 //! state to another.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, CanaryApproval, InDoubtPolicy, MessageKey};
 use jiff::Timestamp;
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
 use crate::trail::{Appended, ChainEnd};
-use crate::{AuditEntry, BroadcastState, Fingerprint, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
+use crate::{AuditEntry, BroadcastState, Fingerprint, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
 
 /// A broadcast as the ledger has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub struct Broadcast {
     pub chunks: u32,
     pub recipients: u64,
     pub skipped: u64,
+    /// The skipped rows by the word of their reason. Fewer than `skipped` where an older build froze a page.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub skipped_by: BTreeMap<String, u64>,
     /// Hash of the last page: the head of the chain.
     pub chain: String,
     /// The key after which enumeration goes on, until it is over.
@@ -70,6 +75,9 @@ pub struct Broadcast {
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held_before_send: bool,
+    /// What its audience was found to be then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_audience: Option<HeldAudience>,
     /// The most recent entries of the audit trail; [`Ledger::audit_trail`] gives the whole.
     #[serde(default, deserialize_with = "crate::trail::leniently")]
     pub audit_trail: Vec<AuditEntry>,
@@ -187,6 +195,7 @@ impl Broadcast {
             chunks: 0,
             recipients: 0,
             skipped: 0,
+            skipped_by: BTreeMap::new(),
             chain: String::new(),
             last_key: None,
             reading: None,
@@ -198,6 +207,7 @@ impl Broadcast {
             not_after: command.not_after,
             created_at: now,
             held_before_send: false,
+            held_audience: None,
             audit_trail: list,
             audit_count: end.count,
             audit_head: end.head,
@@ -371,17 +381,22 @@ impl Ledger {
         &self,
         broadcast: &Broadcast,
         reading: &Reading,
+        held_audience: &HeldAudience,
         actor: &Actor,
         reason: &str,
     ) -> Result<Broadcast, LedgerError> {
+        let held_audience =
+            serde_dynamo::to_attribute_value(held_audience).map_err(|error| LedgerError::corrupt("held_audience", error))?;
         let values = vec![
+            (":held_audience", held_audience),
             (":withheld", n(broadcast.recipients)),
             (":true", AttributeValue::Bool(true)),
             (":pages", n(broadcast.pages)),
             (":reading", reading.last_of(broadcast)?),
         ];
         let wanted = Transition { to: BroadcastState::Holding, actor, reason };
-        let more = format!(", withheld = :withheld, held_before_send = :true, reading = :reading{ENUMERATED}");
+        let more =
+            format!(", withheld = :withheld, held_before_send = :true, held_audience = :held_audience, reading = :reading{ENUMERATED}");
         let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, &self.dice.token(), &more, " AND pages = :pages", values).await?;
         Ok(now)
     }

@@ -367,6 +367,16 @@ impl Ledger {
             set.push_str(", last_key = :last_key");
             update = update.expression_attribute_values(":last_key", AttributeValue::B(Blob::new(last_key.as_bytes())));
         }
+        let mut skipped_by = broadcast.skipped_by.clone();
+        for skipped in &page.body.skipped {
+            *skipped_by.entry(skipped.reason.to_string()).or_default() += skipped.rows;
+        }
+        if !page.body.skipped.is_empty() {
+            // Whole: the page follows the state that this was added to, or is not written.
+            let value = serde_dynamo::to_attribute_value(&skipped_by).map_err(|error| LedgerError::corrupt("skipped_by", error))?;
+            set.push_str(", skipped_by = :skipped_by");
+            update = update.expression_attribute_values(":skipped_by", value);
+        }
         set.push_str(" REMOVE held_up");
         let built = put.build().and_then(|put| Ok((put, update.update_expression(set).build()?)));
         let (put, update) = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;
@@ -380,6 +390,7 @@ impl Ledger {
                 after.canary_chunks += canary_chunks;
                 after.recipients += page.recipients() as u64;
                 after.skipped += page.skipped_rows();
+                after.skipped_by = skipped_by;
                 after.last_key = page.last_key.clone().map(LastKey::InBytes);
                 after.reading = Some(reading);
                 after.held_up = None;

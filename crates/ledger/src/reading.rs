@@ -70,6 +70,10 @@ pub struct Reading {
     pub without_key: u64,
     /// Rows whose key another row had before them.
     pub repeated: u64,
+    /// Rows with a key whose address had invisible white space around it, which is left out; nothing where an older
+    /// build read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trimmed: Option<u64>,
     /// How many readings pages were frozen from: more than one where a producer died, or had a rival.
     pub readings: u64,
 }

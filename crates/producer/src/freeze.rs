@@ -33,7 +33,7 @@ impl Producer {
         if broadcast.broadcast_state == BroadcastState::Enumerating {
             let _alone = self.freezing.lock().await;
             let (id, before) = (broadcast.broadcast_id.clone(), broadcast.clone());
-            broadcast = match self.freeze_open(command, broadcast, stop).await {
+            broadcast = match Box::pin(self.freeze_open(command, broadcast, stop)).await {
                 // Whoever waits for the broadcast looks into the ledger and not into this log.
                 Err(error @ (ProducerError::Source(_) | ProducerError::AudienceGone { .. } | ProducerError::CallTooShort { .. })) => {
                     if let Err(unwritten) = self.ledger.hold_up(&before, &error.to_string()).await {
@@ -100,7 +100,10 @@ impl Producer {
                     }
                     Some(Objection::Holds(reason)) => {
                         tracing::warn!(reason, "the broadcast holds before its first send");
-                        broadcast = self.ledger.hold_before_send(&broadcast, &source.reading(), self.incarnation.actor(), &reason).await?;
+                        // On the heap: it is rare, and what is awaited here takes of every thread's stack.
+                        let held = Box::pin(self.held_audience(&broadcast, &mut source, audience.unique_by)).await?;
+                        let (reading, actor) = (source.reading(), self.incarnation.actor());
+                        broadcast = self.ledger.hold_before_send(&broadcast, &reading, &held, actor, &reason).await?;
                         continue;
                     }
                 }

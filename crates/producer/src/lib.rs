@@ -10,9 +10,11 @@ mod close;
 mod command;
 mod enqueue;
 mod freeze;
+mod held_audience;
 mod judging;
 mod mailable;
 mod repair;
+mod repeated;
 mod row;
 mod samples;
 mod service;
@@ -31,7 +33,9 @@ pub use service::{Options, Producer, ProducerError};
 pub use skipping::Mailable;
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
-pub use source::{ColumnOutline, Progress, REHEARSAL_PREFIX, Sample, SourceError, TellsApart, columns_of, count_rows, sample, tables};
+pub use source::{
+    ColumnOutline, Progress, REHEARSAL_PREFIX, Sample, SourceError, Stage, TellsApart, columns_of, count_rows, sample, tables,
+};
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;
 pub use survey::{Skips, Survey, survey};

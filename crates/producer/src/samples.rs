@@ -3,41 +3,49 @@
 
 use std::collections::BTreeSet;
 
+use issei_ledger::Example;
 use issei_schema::Recipient;
 
-/// Recipients to look at; none where nobody can be mailed. One may stand for more than one thing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Samples {
-    first: Option<Recipient>,
-    longest: Option<(usize, Recipient)>,
-    oddest: Option<(u32, Recipient)>,
+/// Recipients to look at, themselves or where they stand; none where nobody can be mailed. One may stand for more
+/// than one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Samples<T = Recipient> {
+    first: Option<T>,
+    longest: Option<(usize, T)>,
+    oddest: Option<(u32, T)>,
 }
 
-impl Samples {
-    /// Looks at the next recipient, whose data has so many bytes.
-    pub(crate) fn take(&mut self, recipient: &Recipient, bytes: usize) {
+impl<T> Default for Samples<T> {
+    fn default() -> Self {
+        Self { first: None, longest: None, oddest: None }
+    }
+}
+
+impl<T: PartialEq> Samples<T> {
+    /// Looks at the next recipient, whose data has so many bytes; `kept` makes what is kept of one.
+    pub(crate) fn take(&mut self, recipient: &Recipient, bytes: usize, kept: impl Fn() -> T) {
         if self.first.is_none() {
-            self.first = Some(recipient.clone());
+            self.first = Some(kept());
         }
         if self.longest.as_ref().is_none_or(|(most, _)| bytes > *most) {
-            self.longest = Some((bytes, recipient.clone()));
+            self.longest = Some((bytes, kept()));
         }
         let oddness = recipient.data.values().map(|value| oddness(value)).sum();
         if self.oddest.as_ref().is_none_or(|(most, _)| oddness > *most) {
-            self.oddest = Some((oddness, recipient.clone()));
+            self.oddest = Some((oddness, kept()));
         }
     }
 
     /// Each with what it is an example of, in the order of the first, the longest and the oddest.
     #[must_use]
-    pub fn all(&self) -> Vec<(Vec<&'static str>, &Recipient)> {
+    pub fn all(&self) -> Vec<(Vec<Example>, &T)> {
         let (longest, oddest) = (self.longest.as_ref().map(|(_, it)| it), self.oddest.as_ref().map(|(_, it)| it));
-        let mut all: Vec<(Vec<&'static str>, &Recipient)> = Vec::new();
-        for (of, recipient) in [("the first", self.first.as_ref()), ("the longest data", longest), ("the oddest characters", oddest)] {
-            let Some(recipient) = recipient else { continue };
-            match all.iter_mut().find(|(_, known)| known.key == recipient.key) {
+        let mut all: Vec<(Vec<Example>, &T)> = Vec::new();
+        for (of, one) in [(Example::First, self.first.as_ref()), (Example::LongestData, longest), (Example::OddestCharacters, oddest)] {
+            let Some(one) = one else { continue };
+            match all.iter_mut().find(|(_, known)| *known == one) {
                 Some((ofs, _)) => ofs.push(of),
-                None => all.push((vec![of], recipient)),
+                None => all.push((vec![of], one)),
             }
         }
         all
@@ -87,13 +95,15 @@ mod tests {
             ("5", "Zoë 👩‍👩‍👧"),
             ("6", "Bob"),
         ] {
-            samples.take(&recipient(key, name), name.len());
+            let recipient = recipient(key, name);
+            samples.take(&recipient, name.len(), || recipient.clone());
         }
+        let words = |of: &[Example]| of.iter().map(Example::to_string).collect::<Vec<_>>().join(", ");
         let keys =
-            |samples: &Samples| samples.all().iter().map(|(of, it)| format!("{}: {}", it.key.as_str(), of.join(", "))).collect::<Vec<_>>();
+            |samples: &Samples| samples.all().iter().map(|(of, it)| format!("{}: {}", it.key.as_str(), words(of))).collect::<Vec<_>>();
         assert_eq!(keys(&samples), ["1: the first", "2: the longest data", "5: the oddest characters"]);
         let mut one = Samples::default();
-        one.take(&recipient("1", "Ann"), 3);
+        one.take(&recipient("1", "Ann"), 3, || recipient("1", "Ann"));
         assert_eq!(keys(&one), ["1: the first, the longest data, the oddest characters"]);
     }
 }

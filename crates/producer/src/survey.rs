@@ -10,15 +10,14 @@ use issei_schema::BroadcastCommand;
 use crate::SourceError;
 use crate::audience::AudienceConfig;
 use crate::judging::{Candidate, JudgingError, candidates};
+use crate::repeated::note_addresses;
 use crate::row::{Judged, Needed};
 use crate::samples::Samples;
 use crate::skipping::Mailable;
-use crate::source::{Mailed, Progress, Source, quotable};
+use crate::source::{Progress, Source, quotable};
 
 const PAGE: usize = 2_000;
 const EXAMPLES: usize = 3;
-/// Before an address in the spool, once it stands under several keys. No address holds a control character.
-const SEVERAL: char = '\u{1}';
 
 /// What an audience comes to, as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +30,8 @@ pub struct Survey {
     pub repeated_keys: u64,
     /// Addresses that stand under more than one key, each of which is mailed unless `unique_by` says otherwise.
     pub repeated_addresses: u64,
+    /// Rows whose address has invisible white space around it, which is left out.
+    pub trimmed_addresses: u64,
     /// Recipients whose letters are worth a look.
     pub samples: Samples,
 }
@@ -60,7 +61,7 @@ impl Survey {
         match judged {
             Judged::Recipient(recipient, bytes) => {
                 self.mailable += 1;
-                self.samples.take(&recipient, bytes);
+                self.samples.take(&recipient, bytes, || recipient.clone());
                 if repeats > 0 {
                     self.skip(SkipReason::DuplicateKey, repeats, Some(quotable(&key)));
                 }
@@ -76,31 +77,6 @@ impl Survey {
         if skips.examples.len() < EXAMPLES {
             skips.examples.extend(example);
         }
-    }
-
-    /// Counts the addresses that stand under several keys, and tells the spool whom this part mails.
-    async fn note_addresses(&mut self, source: &mut Source, candidates: &[Candidate]) -> Result<(), SourceError> {
-        let several = |address: &str| format!("{SEVERAL}{address}");
-        let addresses: Vec<(String, &str)> = candidates.iter().filter_map(|c| Some((address(&c.judged)?, c.key.as_str()))).collect();
-        let mut seen = source.mailed(addresses.iter().flat_map(|(address, _)| [several(address), address.clone()]).collect()).await?;
-        let mut new = Mailed::new();
-        for (address, key) in addresses {
-            let noted = match seen.get(&address) {
-                None => address,
-                Some(first) if first == key => continue,
-                Some(_) => {
-                    let noted = several(&address);
-                    if seen.contains_key(&noted) {
-                        continue;
-                    }
-                    self.repeated_addresses += 1;
-                    noted
-                }
-            };
-            seen.insert(noted.clone(), key.to_owned());
-            new.insert(noted, key.to_owned());
-        }
-        source.note(new).await
     }
 }
 
@@ -125,7 +101,7 @@ pub async fn survey(
     let needed = needed(command, config)?;
     let mut source = Source::read(audience, config, spool_dir, String::new(), progress).await?;
     let counts = source.counts();
-    let mut survey = Survey { rows: counts.rows, repeated_keys: counts.repeated, ..Survey::default() };
+    let mut survey = Survey { rows: counts.rows, repeated_keys: counts.repeated, trimmed_addresses: counts.trimmed, ..Survey::default() };
     if counts.without_key > 0 {
         survey.skip(SkipReason::NoKey, counts.without_key, None);
         progress.has_judged(counts.without_key);
@@ -135,7 +111,9 @@ pub async fn survey(
         let candidates = candidates(ledger, &source, last.as_deref(), PAGE, &needed, config.unique_by).await?;
         let Some(candidate) = candidates.last() else { return Ok(survey) };
         last = Some(candidate.key.clone());
-        survey.note_addresses(&mut source, &candidates).await?;
+        // With `unique_by` the spool must know whom this part mails.
+        let addresses = candidates.iter().filter_map(|c| Some((address(&c.judged)?, c.key.as_str()))).collect();
+        survey.repeated_addresses += note_addresses(&mut source, addresses).await?;
         progress.has_judged(candidates.iter().map(|candidate| 1 + candidate.repeats).sum());
         candidates.into_iter().for_each(|candidate| survey.take(candidate));
     }

@@ -61,6 +61,15 @@ impl Audience {
         same("skipped", broadcast.skipped, self.skipped);
         same("chunks", broadcast.chunks.into(), self.chunks.into());
         same("canary_chunks", broadcast.canary_chunks.into(), self.canary_chunks.into());
+        // Whatever an older build froze is not in it.
+        let counted = broadcast.skipped_by.values().sum::<u64>();
+        let found =
+            |reason: &str| self.skipped_by_reason.iter().find(|(found, _)| found.to_string() == reason).map_or(0, |(_, rows)| *rows);
+        for (reason, says) in &broadcast.skipped_by {
+            let found = found(reason);
+            let is_wrong = if counted == broadcast.skipped { *says != found } else { *says > found };
+            self.odd.note_if(is_wrong, || format!("the broadcast's skipped_by says {says} {reason}, and the pages hold {found}"));
+        }
         // A key can be an address, so neither is shown.
         let is_same = match &broadcast.last_key {
             Some(LastKey::InBytes(key)) => self.last_key.as_ref() == Some(key),
@@ -76,7 +85,7 @@ impl Audience {
 impl Audience {
     /// Everybody whom the source named is frozen or skipped; nothing where the version that froze it kept no count.
     pub(super) fn as_read(&self, broadcast: &Broadcast) -> Option<Finding> {
-        let Reading { rows, counted, repeated, readings, .. } = broadcast.reading.as_ref()?;
+        let Reading { rows, counted, repeated, trimmed, readings, .. } = broadcast.reading.as_ref()?;
         let by_reason: Vec<String> = self.skipped_by_reason.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
         let by_reason = if by_reason.is_empty() { String::new() } else { format!(" ({})", by_reason.join(", ")) };
         // Between two readings rows come and go, and before the end of enumeration not all are frozen.
@@ -86,8 +95,9 @@ impl Audience {
             "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen",
             "a row that was not read belongs to somebody who is never mailed",
         );
+        let trimmed = trimmed.map_or(String::new(), |trimmed| format!(", {trimmed} with invisible white space around the address"));
         let value = format!(
-            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key; frozen: {} recipients, {} skipped{by_reason}; {readings} readings",
+            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings",
             self.recipients, self.skipped
         );
         Some(finding.found(value, rows == counted && all_there))

@@ -8,7 +8,9 @@ use std::time::Duration;
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Queue, QueueError};
 use issei_clock::Instant;
-use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldUp, LedgerError, Progress, Refused, ServiceKind, Totals};
+use issei_ledger::{
+    AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldAudience, HeldUp, LedgerError, Progress, Refused, ServiceKind, Totals,
+};
 use issei_schema::BroadcastId;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -16,6 +18,7 @@ use serde::Serialize;
 use crate::Ended;
 use crate::args::StatusOptions;
 use crate::commands::absent::Absent;
+use crate::commands::send::letters::{self, Letter};
 use crate::commands::serve::on_signal;
 
 /// How long a watcher waits from one look to the next.
@@ -34,12 +37,18 @@ pub(crate) struct Status {
     pub(crate) since: Option<String>,
     /// What keeps the audience from being frozen.
     pub(crate) held_up: Option<HeldUp>,
+    /// What its audience was found to be, where it holds before its first send.
+    pub(crate) held_audience: Option<HeldAudience>,
     /// Another command that asked for this id since.
     pub(crate) refused: Option<Refused>,
     pub(crate) at: Timestamp,
     pub(crate) audience: u64,
     pub(crate) skipped: u64,
+    /// By reason; nothing where not all of them were counted so.
+    pub(crate) skipped_by: BTreeMap<String, u64>,
     pub(crate) recipients: u64,
+    /// Rows whose address had invisible white space around it, which was left out; nothing where that was not counted.
+    pub(crate) trimmed_addresses: Option<u64>,
     pub(crate) chunks: u32,
     pub(crate) settled_chunks: u64,
     /// Recipients for whom a permit was in hand, told by the consumers.
@@ -128,16 +137,32 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
         let now = parts.clock.now();
         let speed = before.map(|(accepted, at)| per_second(status.accepted.saturating_sub(accepted), now.saturating_duration_since(at)));
         before = Some((status.accepted, now));
+        // Whoever watches looks each second, and letters are for one look.
+        let letters = if options.watch || status.held_audience.is_none() { Vec::new() } else { held_letters(&parts, &options.id).await };
         if as_json {
-            say(&serde_json::to_string(&status)?);
+            let mut told = serde_json::to_value(&status)?;
+            if let Some(told) = told.as_object_mut().filter(|_| !letters.is_empty()) {
+                told.insert("letters".to_owned(), serde_json::to_value(&letters)?);
+            }
+            say(&told.to_string());
         } else {
             status.lines(speed).iter().for_each(|line| say(line));
+            letters::print(&letters);
         }
         let watching = options.watch && !status.state.is_over();
         if !watching || shutdown.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_none() {
             return Ok(Ended::Well);
         }
     }
+}
+
+/// As they will be mailed once it is approved; none where their pages can't be read.
+async fn held_letters(parts: &Parts, id: &BroadcastId) -> Vec<Letter> {
+    let letters = async { letters::of_held(parts, &parts.ledger().broadcast(id).await?).await };
+    letters.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, broadcast.id = %id, "the letters that it holds can't be shown");
+        Vec::new()
+    })
 }
 
 /// Says whether the ledger has no broadcast of that id.
@@ -222,6 +247,8 @@ impl Status {
         let now = parts.clock.wall();
         let runs = ledger.heartbeats(now).await?;
         let chunks_queue = queues.get("chunks");
+        let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
+        let held_audience = broadcast.held_audience.filter(|_| holds && broadcast.grant_count == 0);
         let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, held_up, .. } = broadcast;
         Ok(Self {
             broadcast_id: broadcast_id.to_string(),
@@ -229,11 +256,14 @@ impl Status {
             reason,
             since,
             held_up,
+            held_audience,
             refused,
             at: now,
             audience: recipients + skipped,
             skipped,
+            skipped_by: Some(broadcast.skipped_by).filter(|by| by.values().sum::<u64>() == skipped).unwrap_or_default(),
             recipients,
+            trimmed_addresses: broadcast.reading.and_then(|reading| reading.trimmed),
             chunks,
             settled_chunks: counts.settled_chunks,
             permitted: progress.permitted.max(counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt),
@@ -266,13 +296,19 @@ impl Status {
         })
     }
 
+    /// Why so many are skipped.
+    fn reasons(&self) -> String {
+        let reasons: Vec<String> = self.skipped_by.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+        if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }
+    }
+
     /// Everything on a screen, for people.
     fn lines(&self, speed: Option<u64>) -> Vec<String> {
         let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
         let mut lines = vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.state, self.reason)];
         lines.extend(self.since.iter().map(|since| format!("since then    {since}")));
         lines.extend([
-            format!("audience      {} ({} recipients, {} skipped)", self.audience, self.recipients, self.skipped),
+            format!("audience      {} ({} recipients, {} skipped{})", self.audience, self.recipients, self.skipped, self.reasons()),
             format!(
                 "permitted     {} ({} permits granted, {} left, {} withheld)",
                 self.permitted, self.permits_granted, self.permits_left, self.permits_withheld
@@ -286,6 +322,12 @@ impl Status {
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ]);
+        if let Some(HeldAudience { repeated_addresses, .. }) = &self.held_audience {
+            lines.insert(3, format!("repeated      {repeated_addresses} addresses stand under several keys"));
+        }
+        if let Some(trimmed) = self.trimmed_addresses.filter(|trimmed| *trimmed > 0) {
+            lines.insert(3, format!("trimmed       {trimmed} addresses had invisible white space around them"));
+        }
         if let Some(HeldUp { since, reason }) = &self.held_up {
             lines.insert(2, format!("HELD UP       since {since:.0}: {reason}"));
         }
@@ -301,6 +343,9 @@ impl Status {
             let state = if run.alive { "alive" } else { "SILENT" };
             format!("{:<14}{state}, seen {} s ago: {}", run.service.as_str(), run.seen_s_ago, run.actor)
         }));
+        if self.queues.values().any(|depths| depths.dead_letters > 0) {
+            lines.push("dead letters  `issei dead-letters` shows who moved each, and why".to_owned());
+        }
         // One that is called only when there are messages is not to be seen while there are none.
         let waits = self.queues.get("chunks").is_none_or(|depths| depths.visible > 0);
         if waits && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer) && !self.state.is_over() {

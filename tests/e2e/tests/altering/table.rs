@@ -97,6 +97,13 @@ fn numbers(add: &mut Add<'_>) {
     add(Done, "a chunk more", vec![Set(b, "chunks", |v| plus(v, 1))], As("chunks is 11"));
     add(Done, "a recipient more", vec![Set(b, "recipients", |v| plus(v, 1))], As("recipients is 100"));
     add(Done, "nobody skipped", vec![Set(b, "skipped", |_| n(0))], As("skipped is 0"));
+    add(Done, "another skipped for a reason", vec![Set(b, "skipped_by", |v| within(v, "no_address", 1))], As("skipped_by says 2"));
+    add(
+        Done,
+        "nobody skipped for a reason",
+        vec![Set(b, "skipped_by", |v| within(v, "no_address", -1))],
+        Not("what an older build froze is not counted by reason; the pages hold the reasons"),
+    );
     add(Done, "chunks of a canary", vec![Set(b, "canary_chunks", |_| n(1))], As("canary_chunks is 1"));
     add(Done, "another head of the chain", vec![Set(b, "chain", |_| s(&"0".repeat(64)))], As("head of the broadcast's chain"));
     add(Done, "another cursor", vec![Set(b, "last_key", |_| s("zzz"))], As("last_key"));
@@ -107,6 +114,12 @@ fn numbers(add: &mut Add<'_>) {
         "another reading",
         vec![Set(b, "reading", |v| within(v, "readings", 1))],
         Not("how often the source was read stands nowhere else; with more than one reading, fewer rows frozen than read are possible"),
+    );
+    add(
+        Done,
+        "another count of trimmed addresses",
+        vec![Set(b, "reading", |v| within(v, "trimmed", 1))],
+        Not("how addresses were written in the source is not frozen; nothing goes by it"),
     );
     add(Done, "no totals", vec![Unset(b, "totals")], As("own totals: none"));
     add(Done, "totals: accepted", vec![Set(b, "totals", |v| within(v, "accepted", 1))], As("accepted is 100"));

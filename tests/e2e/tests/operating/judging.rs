@@ -12,6 +12,15 @@ async fn commands(world: &Processes) -> String {
     answer.attributes.unwrap_or_default().remove(&name).unwrap()
 }
 
+/// The command in TOML, with the byte order mark that editors put before a text.
+fn in_toml(body: &str) -> String {
+    let body: serde_json::Map<String, Value> = serde_json::from_str(body).unwrap();
+    let lines = |values: &serde_json::Map<String, Value>| {
+        values.iter().filter(|(_, value)| !value.is_object()).map(|(name, value)| format!("{name} = {value}\n")).collect::<String>()
+    };
+    format!("\u{feff}{}[content.inline]\n{}", lines(&body), lines(body["content"]["inline"].as_object().unwrap()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
     let world = Processes::new(60, Account::default()).await;
@@ -19,10 +28,12 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
         "UPDATE users SET email = 'nobody' WHERE id IN (7, 8, 9, 10)",
         "UPDATE users SET email = NULL WHERE id = 11",
         "UPDATE users SET email = 'ann@example.com' WHERE id IN (21, 22, 23)",
+        // A no-break space, and one without width.
+        "UPDATE users SET email = char(160) || email || char(8203) WHERE id IN (31, 32)",
     ] {
         world.users.execute(statement).await;
     }
-    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let command = world.write("command.toml", &in_toml(&command_body("terms", |_| {})));
     let text = world.run(&["send", "--dry-run", &command]).await;
     for line in [
         "audience       users (60 rows now)",
@@ -30,6 +41,7 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
         "skipped        4 bad_address, with the keys 10, 7, 8, …",
         "               1 no_address, with the keys 11",
         "repeated       1 addresses stand under several keys: each key is mailed; unique_by",
+        "trimmed        2 addresses have invisible white space around them: it is left out",
         "warning        5 of 60 rows are skipped, 8.3 % where skipped_share_max is 5.0 %: the broadcast will hold",
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line}: {text}");
@@ -47,7 +59,14 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_cannot_reach_the_database_sends_a_command_that_the_producer_judges_and_holds() {
     let world = Processes::new(60, Account::default()).await;
-    world.users.execute("UPDATE users SET email = NULL WHERE id IN (7, 9)").await;
+    for statement in [
+        "UPDATE users SET email = NULL WHERE id IN (7, 9)",
+        "UPDATE users SET email = 'ann@example.com' WHERE id IN (21, 22, 23)",
+        "UPDATE users SET email = email || char(8203) WHERE id IN (31, 32)",
+        "UPDATE users SET name = 'Hubert Blaine Wolfeschlegelsteinhausenbergerdorff the Elder' WHERE id = 12",
+    ] {
+        world.users.execute(statement).await;
+    }
     let audience = "[audiences.users]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\ntable = \"users\"\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\"]\n";
     let elsewhere = world.write("elsewhere.toml", audience);
     let command = world.write("command.json", &command_body("terms", |_| {}));
@@ -60,9 +79,23 @@ async fn whoever_cannot_reach_the_database_sends_a_command_that_the_producer_jud
     assert_eq!((&status["recipients"], &status["skipped"]), (&json!(58), &json!(2)), "{status}");
     let text = world.run(&["status", "terms"]).await;
     assert!(text.contains("58 of 60 rows of the audience `users` are to be mailed") && text.contains("2 no_address (keys 7, 9)"), "{text}");
+    // From the pages that are frozen: nothing of anybody stands in the broadcast's own item.
+    for words in [
+        "audience      60 (58 recipients, 2 skipped: 2 no_address)",
+        "repeated      1 addresses stand under several keys",
+        "trimmed       2 addresses had invisible white space around them",
+        "letter         the first, the oddest characters: key 1\n  subject      Terms for User 1\n",
+        "letter         the longest data: key 12\n  subject      Terms for Hubert Blaine",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let told: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
+    assert_eq!(told["held_audience"]["letters"][0], json!({ "of": ["first", "oddest_characters"], "page": 0, "at": 0 }), "{told}");
+    assert_eq!(told["letters"][1]["key"], "12", "{told}");
     assert_eq!(world.cloud.accepted(), 0);
     world.run(&["approve", "terms", "--reason", "58 are all who are meant"]).await;
     world.wait_for("terms", "complete").await;
+    assert!(!world.run(&["status", "terms"]).await.contains("letter "));
     producer.end().await;
     consumer.end().await;
     assert_eq!(world.cloud.accepted(), 58);

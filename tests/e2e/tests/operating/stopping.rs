@@ -185,7 +185,7 @@ async fn an_operator_learns_what_happened_to_everybody() {
     let screen = world.run(&["status", "terms", "--watch"]).await;
     for part in [
         "state         complete: ",
-        "audience      60 (59 recipients, 1 skipped)",
+        "audience      60 (59 recipients, 1 skipped: 1 bad_address)",
         "delivered     49 [",
         "in doubt      10",
         "chunks queue  0 waiting",

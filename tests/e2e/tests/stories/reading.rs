@@ -208,6 +208,11 @@ async fn a_forecast_says_of_everybody_what_a_producer_then_freezes() {
             "UPDATE users SET email = 'Ann@EXAMPLE.com' WHERE id IN (30, 31)",
             "UPDATE users SET email = 'Ann@example.com' WHERE id IN (32, 60)",
             "UPDATE users SET email = 'bob@example.com' WHERE id IN (40, 41)",
+            // A no-break space, and one without width. A blank alone is no address.
+            "UPDATE users SET email = char(160) || email || char(8203) WHERE id IN (70, 71)",
+            "UPDATE users SET email = ' ' WHERE id = 3",
+            "UPDATE users SET name = 'Hubert Blaine Wolfeschlegelsteinhausenbergerdorff' WHERE id = 80",
+            "UPDATE users SET name = '<b>O''Hara' WHERE id = 81",
         ] {
             world.users.execute(statement).await;
         }
@@ -227,6 +232,16 @@ async fn a_forecast_says_of_everybody_what_a_producer_then_freezes() {
         // More than a twentieth is skipped.
         assert_eq!((frozen.broadcast_state, forecast.enough(0.05)), (BroadcastState::Holding, Mailable::TooFew));
         assert_eq!((forecast.repeated_keys, forecast.repeated_addresses), (5, 2));
+        // What a broadcast that holds says of itself is what was said beforehand.
+        let held = frozen.held_audience.clone().unwrap();
+        assert_eq!((held.repeated_addresses, held.letters.len()), (2, 3));
+        assert_eq!((frozen.reading.as_ref().unwrap().trimmed, forecast.trimmed_addresses), (Some(2), 2));
+        let examples = world.ledger().examples(&frozen).await.unwrap();
+        let examples: Vec<_> = examples.iter().map(|(of, recipient)| (of.clone(), recipient)).collect();
+        assert_eq!(examples, forecast.samples.all());
+        assert_eq!(examples.iter().map(|(_, recipient)| recipient.key.as_str()).collect::<Vec<_>>(), ["1", "80", "81"]);
+        let by_word: BTreeMap<String, u64> = forecast.skipped.iter().map(|(reason, skips)| (reason.to_string(), skips.rows)).collect();
+        assert_eq!(frozen.skipped_by, by_word);
         let bad = &forecast.skipped[&SkipReason::BadAddress];
         assert_eq!((bad.rows, bad.examples.join(" ")), (4, "10 11 12".to_owned()));
         assert!(forecast.skipped[&SkipReason::NoKey].examples.is_empty());

@@ -33,6 +33,8 @@ pub(super) struct Forecast {
     repeated_keys: u64,
     /// Addresses that stand under several keys.
     repeated_addresses: u64,
+    /// Rows whose address has invisible white space around it, which is left out.
+    trimmed_addresses: u64,
     /// Each of them is mailed once, and not under each of its keys.
     unique_addresses: bool,
     max_recipients: u64,
@@ -76,7 +78,7 @@ impl Forecast {
         let left = quota.filter(|quota| quota.max24_hour_send >= 0.0).map(|quota| whole(quota.max24_hour_send - quota.sent_last24_hours));
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
-        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, samples } = survey;
+        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, trimmed_addresses, samples } = survey;
         let mut skipped: Vec<Skipped> =
             skipped.into_iter().map(|(reason, skips)| Skipped { reason, rows: skips.rows, examples: skips.examples }).collect();
         skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
@@ -85,7 +87,7 @@ impl Forecast {
             Content::Inline(_) | Content::Variants(_) => None,
         };
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
-        let letters = letters(command, &samples, content)?;
+        let letters = letters(command, samples.all(), content)?;
         let mut forecast = Self {
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.as_str().to_owned(),
@@ -101,6 +103,7 @@ impl Forecast {
             }),
             repeated_keys,
             repeated_addresses,
+            trimmed_addresses,
             unique_addresses: config.unique_by == Some(UniqueBy::Address),
             max_recipients: command.max_recipients.get(),
             recipients_a_second: rate,
@@ -192,6 +195,9 @@ impl Forecast {
                 "each key is mailed; unique_by = \"address\" in the audience mails each address once"
             };
             say(&format!("repeated       {} addresses stand under several keys: {then}", self.repeated_addresses));
+        }
+        if self.trimmed_addresses > 0 {
+            say(&format!("trimmed        {} addresses have invisible white space around them: it is left out", self.trimmed_addresses));
         }
         say(&format!("budget         {} recipients at most", self.max_recipients));
         say(&match self.seconds_at_least.zip(self.recipients_a_second) {

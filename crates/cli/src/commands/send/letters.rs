@@ -6,13 +6,14 @@ use std::path::Path;
 use anyhow::Context;
 use askama::Template;
 use aws_sdk_sesv2::types::EmailTemplateContent;
-use issei_assembly::say;
+use issei_assembly::{Parts, say};
 use issei_consumer::Envelope;
+use issei_ledger::{Broadcast, Example};
 use issei_letter::Rendered;
-use issei_producer::Samples;
-use issei_schema::{BroadcastCommand, WayOut};
+use issei_schema::{BroadcastCommand, Content, Recipient, WayOut};
 use serde::Serialize;
 
+use crate::checks::stored;
 use crate::pages::STYLE;
 
 /// So much of a text is shown on a terminal; a page shows all of it.
@@ -20,26 +21,41 @@ const LINES: usize = 20;
 
 /// A letter to one of the audience.
 #[derive(Debug, Serialize)]
-pub(super) struct Letter {
+pub(crate) struct Letter {
     /// What it is an example of.
-    of: Vec<&'static str>,
+    of: Vec<String>,
     key: String,
     /// Nothing where the template has more than plain placeholders.
     pub(super) rendered: Option<Rendered>,
 }
 
-/// The samples' letters; `stored` is the content of the template where SES stores it.
-pub(super) fn letters(command: &BroadcastCommand, samples: &Samples, stored: Option<&EmailTemplateContent>) -> anyhow::Result<Vec<Letter>> {
+/// The letters of these recipients; `stored` is the content of the template where SES stores it.
+pub(super) fn letters<'a>(
+    command: &BroadcastCommand,
+    examples: impl IntoIterator<Item = (Vec<Example>, &'a Recipient)>,
+    stored: Option<&EmailTemplateContent>,
+) -> anyhow::Result<Vec<Letter>> {
     let envelope = Envelope::of(command, WayOut::shown(command))?;
-    let of = |(of, recipient): (Vec<&'static str>, &issei_schema::Recipient)| Letter {
-        of,
+    let of = |(of, recipient): (Vec<Example>, &Recipient)| Letter {
+        of: of.iter().map(Example::to_string).collect(),
         key: recipient.key.as_str().to_owned(),
         rendered: envelope.rendered(recipient, stored),
     };
-    Ok(samples.all().into_iter().map(of).collect())
+    Ok(examples.into_iter().map(of).collect())
 }
 
-pub(super) fn print(letters: &[Letter]) {
+/// The letters of a broadcast that holds before its first send, as they are frozen.
+pub(crate) async fn of_held(parts: &Parts, broadcast: &Broadcast) -> anyhow::Result<Vec<Letter>> {
+    let ledger = parts.ledger();
+    let (examples, command) = (ledger.examples(broadcast).await?, ledger.command(&broadcast.broadcast_id).await?);
+    let stored = match &command.content {
+        Content::Template { name } => stored(parts, name, &[]).await.content,
+        Content::Inline(_) | Content::Variants(_) => None,
+    };
+    letters(&command, examples.iter().map(|(of, recipient)| (of.clone(), recipient)), stored.as_ref())
+}
+
+pub(crate) fn print(letters: &[Letter]) {
     for Letter { of, key, rendered } in letters {
         say(&format!("\nletter         {}: key {key}", of.join(", ")));
         let Some(Rendered { subject, text, html }) = rendered else {

@@ -1,0 +1,55 @@
+//! What an audience that holds before its first send comes to beside its counts, by its frozen pages: whatever a
+//! reading says, those are mailed.
+
+use issei_ledger::{Broadcast, HeldAudience, Page, Place, SkipReason};
+
+use crate::audience::UniqueBy;
+use crate::judging::JudgingError;
+use crate::repeated::note_addresses;
+use crate::samples::Samples;
+use crate::service::Producer;
+use crate::source::{Source, quotable};
+
+/// Before an address here, with the number of the look: the spool may know addresses by themselves already.
+const FROZEN: char = '\u{2}';
+
+impl Producer {
+    /// Reads every frozen page.
+    pub(crate) async fn held_audience(
+        &self,
+        broadcast: &Broadcast,
+        source: &mut Source,
+        unique_by: Option<UniqueBy>,
+    ) -> Result<HeldAudience, JudgingError> {
+        // What an earlier look has noted is not counted again by this one.
+        source.looks += 1;
+        let mark = format!("{FROZEN}{}{FROZEN}", source.looks);
+        let (mut samples, mut repeated_addresses) = (Samples::default(), 0);
+        for seq in 0..broadcast.pages {
+            let page = self.ledger.page(&broadcast.broadcast_id, seq).await?;
+            for (recipient, at) in page.chunks().flat_map(|(_, recipients)| recipients).zip(0..) {
+                samples.take(recipient, recipient.checked_bytes().unwrap_or_default(), || (seq, at));
+            }
+            let addresses = addresses(&page, unique_by);
+            let addresses = addresses.iter().map(|(address, key)| (format!("{mark}{address}"), key.as_str())).collect();
+            repeated_addresses += note_addresses(source, addresses).await?;
+        }
+        let letters = samples.all().into_iter().map(|(of, (page, at))| Place { of, page: *page, at: *at }).collect();
+        Ok(HeldAudience { repeated_addresses, letters })
+    }
+}
+
+/// Who has which address. Of those who are skipped for somebody else's sake only whose is frozen, which says the
+/// same: where each address is mailed once, a key that is mailed stands for its address.
+fn addresses(page: &Page, unique_by: Option<UniqueBy>) -> Vec<(String, String)> {
+    let is_unique = unique_by == Some(UniqueBy::Address);
+    let mailed = page.chunks().flat_map(|(_, recipients)| recipients).map(|recipient| {
+        let key = quotable(recipient.key.as_str());
+        (
+            if is_unique { key.clone() } else { recipient.address.identity() },
+            if is_unique { key } else { recipient.key.as_str().to_owned() },
+        )
+    });
+    let skipped = page.skipped().iter().filter(|skipped| skipped.reason == SkipReason::DuplicateAddress);
+    mailed.chain(skipped.filter_map(|skipped| Some((skipped.mailed.clone()?, skipped.key.clone())))).collect()
+}
