@@ -16,7 +16,8 @@ async fn commands(world: &Processes) -> String {
 fn in_toml(body: &str) -> String {
     let body: serde_json::Map<String, Value> = serde_json::from_str(body).unwrap();
     let lines = |values: &serde_json::Map<String, Value>| {
-        values.iter().filter(|(_, value)| !value.is_object()).map(|(name, value)| format!("{name} = {value}\n")).collect::<String>()
+        let plain = values.iter().filter(|(_, value)| !value.is_object());
+        plain.map(|(name, value)| format!("{name} = {value}\n")).collect::<Vec<_>>().concat()
     };
     format!("\u{feff}{}[content.inline]\n{}", lines(&body), lines(body["content"]["inline"].as_object().unwrap()))
 }

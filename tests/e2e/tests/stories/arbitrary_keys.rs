@@ -60,7 +60,7 @@ fn bytes(dice: &Dice, length: u64) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// A key in the SQL of this database, and its identity: no two that are drawn share one.
