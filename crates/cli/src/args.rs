@@ -31,8 +31,16 @@ pub(crate) struct Cli {
     pub(crate) json: bool,
     /// How log lines look; `RUST_LOG` says which.
     ///
-    /// They go to standard error.
-    #[arg(long, env = "ISSEI_LOG_FORMAT", global = true, value_enum, default_value_t)]
+    /// `auto` (for people on a terminal, JSON elsewhere; the default), `human` or `json`. They go to standard error.
+    #[arg(
+        long,
+        env = "ISSEI_LOG_FORMAT",
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     pub(crate) log_format: LogFormat,
     #[command(flatten)]
     pub(crate) settings: Layer,
