@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use issei_schema::Class;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -45,6 +46,14 @@ pub struct AudienceConfig {
     /// A condition in SQL, such as `deleted_at IS NULL`.
     #[serde(default)]
     pub filter: Option<String>,
+    /// What a broadcast of class `marketing` needs of a database: a condition in SQL, beside `filter`, that holds for
+    /// whoever wants such mail, such as `newsletter = true`. Broadcasts of other classes don't ask for it.
+    #[serde(default)]
+    pub marketing_filter: Option<String>,
+    /// What a broadcast of class `marketing` needs of a file: the column that holds `true`, `yes` or `1` for whoever
+    /// wants such mail. Anything else, or nothing, is a no. Broadcasts of other classes don't ask for it.
+    #[serde(default)]
+    pub consent_column: Option<String>,
     /// `address` mails each address once: of its keys the first that can be mailed, in the order of bytes. The
     /// others are skipped as `duplicate_address`. Without it, each key is a user.
     #[serde(default)]
@@ -59,6 +68,10 @@ pub struct AudienceConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub url_at_hand: Option<String>,
+    /// Of a file only those for whom this column says yes.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub consenting: Option<String>,
     /// Instead of all of these, so many recipients at the mailbox simulator.
     #[serde(skip)]
     #[schemars(skip)]
@@ -123,6 +136,30 @@ impl AudienceConfig {
         }
     }
 
+    /// The audience as it is read for a broadcast of this class; nothing where it does not say who wants such mail.
+    #[must_use]
+    pub fn for_class(mut self, class: Class) -> Option<Self> {
+        // A rehearsal reaches nobody.
+        if class != Class::Marketing || self.rehearsal.is_some() {
+            return Some(self);
+        }
+        match (&self.marketing_filter, &self.consent_column, &self.file) {
+            (Some(wants), None, None) => {
+                // A comment at the end of either must not swallow the bracket.
+                self.filter = Some(match &self.filter {
+                    Some(filter) => format!("({filter}\n) AND ({wants}\n)"),
+                    None => wants.clone(),
+                });
+                Some(self)
+            }
+            (None, Some(column), Some(_)) => {
+                self.consenting = Some(column.clone());
+                Some(self)
+            }
+            _ => None,
+        }
+    }
+
     /// Checks that the configuration names one source, and looks up its URL.
     pub(crate) fn place(&self, name: &str) -> Result<Place, SourceError> {
         let wrong = |reason: &str| SourceError::Config { audience: name.to_owned(), reason: reason.to_owned() };
@@ -130,10 +167,18 @@ impl AudienceConfig {
             if self.url.is_some() || self.url_env.is_some() || self.table.is_some() || self.query.is_some() || self.filter.is_some() {
                 return Err(wrong("`file` stands alone: take out `url`, `url_env`, `table`, `query` and `filter`"));
             }
+            if self.marketing_filter.is_some() {
+                return Err(wrong(
+                    "`marketing_filter` is for databases; name the column that says who wants marketing in `consent_column`",
+                ));
+            }
             return Ok(Place::File(file.clone()));
         }
         if self.encoding.is_some() || self.allow_broken_rows {
             return Err(wrong("`encoding` and `allow_broken_rows` are for files; take them out"));
+        }
+        if self.consent_column.is_some() {
+            return Err(wrong("`consent_column` is for files; say in `marketing_filter` who wants marketing"));
         }
         let url = match (&self.url, &self.url_env) {
             (None, None) if let Some(url) = &self.url_at_hand => url.clone(),

@@ -28,6 +28,10 @@ pub enum Refusal {
     )]
     NamesMeet { column: String, audience: String },
     #[error(
+        "field `class`: is `marketing`, and the audience `{audience}` does not say who wants such mail; give it `marketing_filter`, a condition in SQL, or for a file `consent_column` in the producer's configuration"
+    )]
+    NobodyAsked { audience: String },
+    #[error(
         "field `unsubscribe.column`: `{column}` is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
     )]
     UnknownUnsubscribeColumn { column: String, audience: String },
@@ -88,7 +92,7 @@ pub fn check_command(
     Ok(())
 }
 
-/// The configured audience of a command and the columns that its content needs.
+/// The configured audience of a command, as it is read for its class, and the columns that its content needs.
 pub(crate) fn needed(
     command: &BroadcastCommand,
     audiences: &BTreeMap<String, AudienceConfig>,
@@ -102,6 +106,7 @@ pub(crate) fn needed(
             audiences.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         },
     })?;
+    let audience = audience.for_class(command.class()).ok_or_else(|| Refusal::NobodyAsked { audience: name.to_owned() })?;
     let needed = Needed::of(command, &audience).map_err(|lack| {
         let audience = name.to_owned();
         match lack {

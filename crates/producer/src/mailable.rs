@@ -23,9 +23,9 @@ pub async fn each_mailable(
     mut each: impl FnMut(Recipient),
 ) -> Result<u64, SourceError> {
     let name = command.audience.as_str();
-    let (_, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]))
+    let (audience, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]))
         .map_err(|refusal| SourceError::Config { audience: name.to_owned(), reason: refusal.to_string() })?;
-    let source = Source::read(name, audience, spool_dir, String::new(), &Progress::default()).await?;
+    let source = Source::read(name, &audience, spool_dir, String::new(), &Progress::default()).await?;
     let (mut others, mut last): (u64, Option<String>) = (source.counts().without_key, None);
     loop {
         let page = source.page(last.as_deref(), PAGE).await?;

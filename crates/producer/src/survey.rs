@@ -98,6 +98,8 @@ pub async fn survey(
     progress: &Progress,
 ) -> Result<Survey, JudgingError> {
     let audience = command.audience.as_str();
+    let nobody_asked = || SourceError::Config { audience: audience.to_owned(), reason: "it does not say who wants marketing".to_owned() };
+    let config = &config.clone().for_class(command.class()).ok_or_else(nobody_asked)?;
     let needed = needed(command, config)?;
     let mut source = Source::read(audience, config, spool_dir, String::new(), progress).await?;
     let counts = source.counts();

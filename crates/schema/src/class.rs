@@ -15,7 +15,7 @@ pub enum Class {
     LegalNotice,
     /// What somebody's use of the service brings with it.
     Service,
-    /// What promotes anything.
+    /// What promotes anything. It needs `unsubscribe`, and an audience that says who wants such mail.
     Marketing,
 }
 

@@ -21,8 +21,8 @@ pub struct BroadcastCommand {
     /// with anything else changed is refused.
     pub broadcast_id: BroadcastId,
     pub audience: AudienceName,
-    /// What the broadcast is to those who get it. Needed in version 2, where it is new; a command of version 1 is read as
-    /// `service`.
+    /// What the broadcast is to those who get it; `marketing` needs `unsubscribe`, and an audience that says who wants it.
+    /// Needed in version 2, where it is new; a command of version 1 is read as `service`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
     pub content: Content,
@@ -120,11 +120,9 @@ impl BroadcastCommand {
     /// Names the field, what is wrong with it and what to do.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
         let command = Self::stored(body)?;
-        if command.class() == Class::Marketing {
-            return Err(ParseError::field(
-                "class",
-                "is `marketing`, which needs an audience that leaves out whoever opted out, and this build reads none",
-            ));
+        if command.class() == Class::Marketing && command.unsubscribe.is_none() {
+            let reason = "is `marketing`, and whoever gets it must be able to unsubscribe with one click; add `unsubscribe`";
+            return Err(ParseError::field("class", reason));
         }
         command.content.judge()?;
         command.from.check().map_err(|reason| ParseError::field("from", reason))?;

@@ -143,6 +143,21 @@ fn a_way_to_unsubscribe_has_one_of_two_forms_and_is_new_in_version_2() {
     }
 }
 
+#[test]
+fn marketing_without_a_way_to_unsubscribe_is_refused_and_one_that_has_begun_is_read() {
+    let body = |unsubscribe: serde_json::Value| {
+        command_with(|command| {
+            command["version"] = 2.into();
+            command["class"] = "marketing".into();
+            command["unsubscribe"] = unsubscribe;
+        })
+    };
+    let error = BroadcastCommand::parse(&body(serde_json::Value::Null)).unwrap_err().to_string();
+    assert!(error.starts_with("field `class`: is `marketing`") && error.ends_with("add `unsubscribe`"), "{error}");
+    assert!(BroadcastCommand::parse(&body(serde_json::json!({ "column": "out" }))).is_ok());
+    assert!(BroadcastCommand::stored(&body(serde_json::Value::Null)).is_ok());
+}
+
 fn without_descriptions(schema: &mut serde_json::Value) {
     match schema {
         serde_json::Value::Object(fields) => {

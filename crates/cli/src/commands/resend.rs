@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_mailable};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, CanaryApproval, Reason, Recipient};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, CanaryApproval, Class, Reason, Recipient};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -67,6 +67,13 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
         bail!("there is a broadcast `{}` already; choose another id with --as", options.new_id);
     }
     let first = ledger.command(&options.id).await?;
+    if first.class() == Class::Marketing {
+        bail!(
+            "broadcast `{}` is marketing: who has withdrawn their consent since does not stand in what was frozen, so nobody is sent to on the strength of it; `issei export {} --outcome missing` lists those whom it has missed, to be compared with your own data",
+            options.id,
+            options.id
+        );
+    }
     let configured = AudienceConfig::named(first.audience.as_str(), &settings.audiences);
     let columns = columns(&ledger, &broadcast).await?;
     let [key, address] = ["key", "address"].map(|name| own_name(name, &columns));

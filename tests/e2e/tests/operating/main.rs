@@ -14,3 +14,4 @@ mod judging;
 mod rehearsing;
 mod resending;
 mod stopping;
+mod unsubscribing;

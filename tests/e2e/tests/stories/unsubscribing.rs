@@ -129,3 +129,82 @@ async fn a_way_out_that_the_configuration_lacks_is_refused_with_what_to_do() {
     world.post(&body.to_string()).await;
     assert_eq!(world.run_to_the_end("d").await.broadcast_state, BroadcastState::Complete);
 }
+
+fn offer(id: &str) -> BroadcastCommand {
+    let mut body: Value = serde_json::from_str(&with(id, &link()).to_body()).unwrap();
+    body["class"] = "marketing".into();
+    BroadcastCommand::parse(&body.to_string()).unwrap()
+}
+
+async fn mailed(world: &World, id: &str) -> Vec<String> {
+    world.post_command(&offer(id)).await;
+    let broadcast = world.run_to_the_end(id).await;
+    assert_eq!((broadcast.broadcast_state, broadcast.skipped), (BroadcastState::Complete, 0), "{:?}", broadcast.audit_trail);
+    let tag = format!("broadcast={id} ");
+    let mut mailed: Vec<String> =
+        world.cloud.mails().unwrap().into_iter().filter(|mail| mail.tags.contains(&tag)).map(|mail| mail.address).collect();
+    mailed.sort();
+    mailed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_reaches_only_whoever_wants_it_and_a_notice_everybody() {
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    world.users.execute("ALTER TABLE users ADD COLUMN newsletter INTEGER").await;
+    world.users.execute("UPDATE users SET newsletter = 1 WHERE id IN (3, 5, 8)").await;
+    world.users.execute("UPDATE users SET newsletter = 0 WHERE id > 20").await;
+    let asked = |filter: Option<&str>, marketing: &str| AudienceConfig {
+        filter: filter.map(str::to_owned),
+        marketing_filter: Some(marketing.to_owned()),
+        ..world.users.audience()
+    };
+    let user = |id: u32| format!("user{id:06}@example.com");
+    world.audiences.insert("users".to_owned(), asked(None, "newsletter"));
+    assert_eq!(mailed(&world, "all").await, [3, 5, 8].map(user));
+    // Neither an OR nor a comment of one filter lets anybody pass the other.
+    world.audiences.insert("users".to_owned(), asked(Some("id < 5 OR id > 30 -- the new ones"), "newsletter = 1 OR 1 = 0 -- agreed"));
+    assert_eq!(mailed(&world, "some").await, [user(3)]);
+    world.audiences.insert("users".to_owned(), asked(None, "newsletter"));
+    world.post_command(&with("terms", &link())).await;
+    assert_eq!(world.run_to_the_end("terms").await.recipients, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_file_an_offer_reaches_only_whoever_has_clearly_said_yes() {
+    let directory = tempfile::tempdir().unwrap();
+    let answers = ["true", "YES", "1", "", "false", "0", "no", "yes please", "null"];
+    let csv = answers.iter().enumerate().map(|(at, answer)| format!("{at},user{at}@example.com,N,{answer}\n")).collect::<Vec<_>>().concat();
+    let json = |at: usize, answer: &str| format!("{{\"id\":{at},\"email\":\"user{at}@example.com\",\"name\":\"N\"{answer}}}\n");
+    let jsonl = [",\"wants\":true", ",\"wants\":1", ",\"wants\":\"yes\"", "", ",\"wants\":null", ",\"wants\":false", ",\"wants\":[true]"];
+    let jsonl = jsonl.iter().enumerate().map(|(at, answer)| json(at, answer)).collect::<String>();
+    for (name, text) in [("a.csv", format!("id,email,name,wants\n{csv}")), ("a.jsonl", jsonl)] {
+        let file = directory.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let mut world = World::new(small()).await;
+        world.unsubscribe_keys = keys();
+        let audience = AudienceConfig { file: Some(file.display().to_string()), url: None, table: None, ..world.users.audience() };
+        world.audiences.insert("users".to_owned(), AudienceConfig { consent_column: Some("wants".to_owned()), ..audience });
+        assert_eq!(mailed(&world, "offer").await, [0, 1, 2].map(|at| format!("user{at}@example.com")), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_to_an_audience_that_does_not_say_who_wants_it_is_refused() {
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    // What is said of a file says nothing of a table.
+    for (id, consent_column) in [("one", None), ("two", Some("newsletter".to_owned()))] {
+        world.audiences.insert("users".to_owned(), AudienceConfig { consent_column, ..world.users.audience() });
+        world.post_command(&offer(id)).await;
+        let stop = tokio_util::sync::CancellationToken::new();
+        let services = world.start(&stop).await;
+        world.assert_commands_drained().await;
+        stop.cancel();
+        services.join_all().await;
+        let refused = world.dead_letters("commands").await;
+        let (_, reason) = refused.last().unwrap();
+        assert!(reason.starts_with("field `class`: is `marketing`") && reason.contains("marketing_filter"), "{reason}");
+    }
+    assert_eq!(world.cloud.accepted(), 0);
+}

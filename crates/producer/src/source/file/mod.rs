@@ -69,8 +69,10 @@ fn each(
     let opened = File::open(file).map_err(|error| ReadError::Refused(format!("{error}; check the path")))?;
     let bytes = opened.metadata().map_or(0, |metadata| metadata.len());
     let reader = encoding::decoded(progress.reading(opened, bytes), config.encoding.as_deref()).map_err(ReadError::Refused)?;
-    let wanted: Vec<String> = [&config.key, &config.address].into_iter().chain(&config.columns).cloned().collect();
-    let columns = wanted.len();
+    // Last of all, who wants it: a question that is answered here and goes no further.
+    let wanted: Vec<String> =
+        [&config.key, &config.address].into_iter().chain(&config.columns).chain(&config.consenting).cloned().collect();
+    let columns = 2 + config.columns.len();
     let lines = Lines::of(reader);
     let not_read = |error: io::Error| ReadError::Refused(format!("it can't be read to its end: {error}"));
     let mut records = match file.rsplit('.').next() {
@@ -81,7 +83,7 @@ fn each(
         Some("jsonl" | "ndjson") => Records::Json(Json::of(lines, wanted)),
         _ => return Err(ReadError::Refused("its name ends with neither .csv nor .jsonl".to_owned())),
     };
-    let (mut rows, mut broken_rows) = (0_u64, 0_u64);
+    let (mut rows, mut broken_rows, mut left_out) = (0_u64, 0_u64, 0_u64);
     loop {
         let record = match &mut records {
             Records::Csv(csv) => csv.next(),
@@ -90,6 +92,11 @@ fn each(
         let row = match record.map_err(not_read)? {
             None => break,
             Some(Record::Values(mut values)) => {
+                let answer = values.split_off(columns.min(values.len()));
+                if config.consenting.is_some() && !answer.iter().flatten().any(|answer| says_yes(answer)) {
+                    left_out += 1;
+                    continue;
+                }
                 let cells = values.split_off(1);
                 // A file has no null; a key of nothing is none.
                 RawRow { key: RawKey::text(values.pop().flatten().filter(|key| !key.is_empty())), cells }
@@ -112,12 +119,18 @@ fn each(
         take(row)?;
     }
     if let Records::Json(json) = &records
-        && rows > broken_rows
+        && rows + left_out > broken_rows
         && let Some(name) = json.lacking()
     {
         return Err(ReadError::Refused(format!("no line has the column {name:?}; correct the audience's configuration or the file")));
     }
     Ok(rows)
+}
+
+/// Whether somebody has agreed. What is no clear yes is none.
+fn says_yes(answer: &[u8]) -> bool {
+    let answer = answer.trim_ascii();
+    ["true", "yes", "1"].iter().any(|yes| answer.eq_ignore_ascii_case(yes.as_bytes()))
 }
 
 /// What the reason of a record in a wrong encoding begins with.
