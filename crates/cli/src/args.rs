@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use issei_assembly::{Layer, LogFormat};
 use issei_certificate::NotBefore;
-use issei_schema::{AudienceName, BroadcastId, Mailbox, Reason, TopicArn};
+use issei_schema::{Address, AudienceName, BroadcastId, Mailbox, Reason, TopicArn};
 use jiff::Timestamp;
 
 use crate::pages::Language;
@@ -127,6 +127,9 @@ pub(crate) enum Command {
     ///
     /// Exit code as of `certify`; 1 where the signature does not fit.
     Verify(VerifyOptions),
+    /// Shows and changes the list of addresses that are not mailed.
+    #[command(subcommand)]
+    Suppress(Suppress),
     /// Checks a token of a link to unsubscribe, without any network.
     #[command(subcommand)]
     UnsubscribeToken(UnsubscribeToken),
@@ -427,6 +430,59 @@ pub(crate) struct VerifyOptions {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Suppress {
+    /// Puts an address on the list.
+    Add {
+        address: Address,
+        /// Why it is not to be mailed. Only `bounced` holds against a legal notice.
+        #[arg(long, value_enum, default_value_t)]
+        because: Because,
+        /// Why, for whoever reads the list.
+        #[arg(long)]
+        reason: Reason,
+    },
+    /// Takes an address from the list; who did and why stays there. Exit code 3 where it was not on it.
+    Remove {
+        address: Address,
+        /// Why, for whoever reads the list.
+        #[arg(long)]
+        reason: Reason,
+    },
+    /// Shows since when, for what and by whom an address is on the list, or the whole list by digest.
+    ///
+    /// Exit code 3 where the address is not on it.
+    List { address: Option<Address> },
+    /// Reads the list of another sender: an export of `SendGrid` or listmonk, or SES's own suppression list.
+    ///
+    /// Shows first how many it would enter. `SendGrid`'s exports don't say what they hold: --because does.
+    Import {
+        file: PathBuf,
+        /// What a file of `SendGrid` holds.
+        #[arg(long, value_enum)]
+        because: Option<Because>,
+        /// Enter them without asking. Without a terminal and without this, it only shows.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Keeps what builds before this one entered under the ledger's key. Only once everything is upgraded.
+    Migrate {
+        /// Everything is upgraded.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Why an address is not mailed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Because {
+    Bounced,
+    Complained,
+    Unsubscribed,
+    #[default]
+    Operator,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum UnsubscribeToken {
     /// Says what a token says, or why it says nothing (exit code 3).
     ///
@@ -492,7 +548,7 @@ mod tests {
     #[test]
     fn short_help_fits_a_screen() {
         let help = Cli::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 42, "{help}");
+        assert!(help.lines().count() <= 45, "{help}");
         insta::assert_snapshot!(help);
     }
 }

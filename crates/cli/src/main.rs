@@ -18,7 +18,7 @@ use clap::Parser;
 use args::{Cli, Command};
 use commands::{
     certify, dead_letters, demo, doctor, export, init, inspect, operate, rehearse, repair, report, resend, restored, send, serve, setup,
-    status, stop, unsubscribe,
+    status, stop, suppress, unsubscribe,
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error};
 
@@ -99,6 +99,7 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
         Command::Report(options) => report::run(settings, &options).await,
         Command::Console(options) => console::run(settings, &options).await,
         Command::Certify(options) => certify::certify(settings, &options, as_json).await,
+        Command::Suppress(options) => suppress::run(settings, &options, as_json).await,
         Command::Repair(options) => repair::repair(settings, &options, as_json).await,
         Command::DeadLetters(options) => dead_letters::run(settings, &options, as_json).await,
         Command::Redrive(options) => repair::redrive(settings, &options, as_json).await,

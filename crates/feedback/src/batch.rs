@@ -155,10 +155,11 @@ impl Feedback {
     /// The lists first, which may be repeated: whoever is interrupted here does both again.
     async fn merge(&self, id: &BroadcastId, chunk: u32, group: &Group) -> Result<Merged, LedgerError> {
         for (address, why) in &group.suppress {
-            self.ledger.suppress(address, *why, id).await?;
+            self.ledger.suppress(address, *why, id, self.incarnation.actor()).await?;
             let reason = match why {
                 Suppression::Bounced => SuppressionListReason::Bounce,
-                Suppression::Complained => SuppressionListReason::Complaint,
+                // No event tells of another.
+                Suppression::Complained | Suppression::Unsubscribed | Suppression::Operator => SuppressionListReason::Complaint,
             };
             let put = self.ses.put_suppressed_destination().email_address(address.as_str()).reason(reason);
             if let Err(error) = put.send().await {

@@ -97,6 +97,11 @@ impl Key {
         Self { pk: "suppressed".to_owned(), sk: "any".to_owned() }
     }
 
+    /// The key of the digests on the list.
+    pub(crate) fn suppression_key() -> Self {
+        Self { pk: "suppressed".to_owned(), sk: "key".to_owned() }
+    }
+
     /// `day` is counted from the epoch.
     pub(crate) fn service(day: i64, kind: &str, token: &str) -> Self {
         Self { pk: Self::services(day), sk: format!("{kind}#{token}") }

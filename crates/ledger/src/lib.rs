@@ -13,7 +13,8 @@
 //! | open broadcasts | `open` | `ID` | [`broadcast`] |
 //! | all broadcasts | `known` | `ID` | [`broadcast`] |
 //! | what was said to an audience | `said#AUDIENCE` | `subject#HASH`, `template#NAME` | [`said`] |
-//! | suppressed addresses | `suppressed#XX` | digest | [`suppression`] |
+//! | suppressed addresses | `suppressed#XX` | `hmac#DIGEST`, of older builds the digest | [`suppression`] |
+//! | whether there are any, and the key of the digests | `suppressed` | `any`, `key` | [`suppression`] |
 //! | over, and told more about | `told` | `ID` | [`told`] |
 //! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
 //! | closed for new broadcasts | `ledger` | `closing` | [`closing`] |
@@ -58,6 +59,7 @@ mod said;
 mod seal;
 mod state;
 mod step;
+mod suppressed;
 mod suppression;
 mod table;
 mod timings;
@@ -92,7 +94,8 @@ pub use rehearsal::Rehearsal;
 pub use said::Repeated;
 pub use seal::{Seal, Written};
 pub use state::BroadcastState;
-pub use suppression::Suppression;
+pub use suppressed::{Cause, Suppressed, Suppression};
+pub use suppression::{Migrated, Suppressing};
 pub use table::TableReport;
 pub use timings::{Timings, Widest, widest};
 pub use told::Told;

@@ -68,6 +68,10 @@ pub enum SkipReason {
     UnsafeLink,
     /// The content has no words for the value of the column that chooses them.
     NoVariant,
+    /// Whose address it is has unsubscribed, as an import or an operator says.
+    Unsubscribed,
+    /// An operator put the address on the list of those that are not mailed.
+    Suppressed,
 }
 
 impl fmt::Display for SkipReason {

@@ -23,6 +23,9 @@ impl Ledger {
     pub async fn ensure_table(&self) -> Result<TableReport, LedgerError> {
         let created = self.create_table().await?;
         self.wait_until_active().await?;
+        if created {
+            self.keep_digests_keyed_alone().await?;
+        }
         Ok(TableReport {
             created,
             time_to_live_turned_on: self.ensure_time_to_live().await?,

@@ -47,7 +47,7 @@ pub(crate) async fn candidates(
     Ok(candidates)
 }
 
-/// Whoever bounced in an earlier broadcast is not mailed again; nor is whoever complained, unless the law wants it.
+/// Whoever bounced for good is not mailed again; nor is whoever does not want to be, unless the law wants it.
 async fn skip_suppressed(ledger: &Ledger, candidates: &mut [Candidate], class: Class) -> Result<(), LedgerError> {
     let recipients: Vec<usize> =
         (0..candidates.len()).filter(|at| candidates.get(*at).is_some_and(|c| matches!(c.judged, Judged::Recipient(..)))).collect();
@@ -58,11 +58,13 @@ async fn skip_suppressed(ledger: &Ledger, candidates: &mut [Candidate], class: C
             Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
         })
         .collect();
-    for (place, why) in ledger.suppressed(&addresses).await? {
+    for (place, entry) in ledger.suppressed(&addresses).await? {
+        let Some(why) = entry.binds(class) else { continue };
         let reason = match why {
             Suppression::Bounced => SkipReason::Bounced,
-            Suppression::Complained if class.heeds_complaints() => SkipReason::Complained,
-            Suppression::Complained => continue,
+            Suppression::Complained => SkipReason::Complained,
+            Suppression::Unsubscribed => SkipReason::Unsubscribed,
+            Suppression::Operator => SkipReason::Suppressed,
         };
         if let Some(candidate) = recipients.get(place).and_then(|at| candidates.get_mut(*at)) {
             candidate.judged = Judged::Skipped(quotable(&candidate.key), reason);

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// What the law or a contract wants told to everybody, such as changed terms. Whoever complained about an earlier
-    /// broadcast gets it all the same; whose address bounced for good is listed, so that a letter can be posted.
+    /// broadcast, or unsubscribed, gets it all the same; whose address bounced for good is listed, so that a letter can be
+    /// posted.
     LegalNotice,
     /// What somebody's use of the service brings with it.
     Service,
@@ -20,9 +21,9 @@ pub enum Class {
 }
 
 impl Class {
-    /// Whether a complaint about an earlier broadcast keeps this one from the address.
+    /// Whether somebody's wish not to be mailed keeps it from them: a complaint, an unsubscription, an operator's entry.
     #[must_use]
-    pub fn heeds_complaints(self) -> bool {
+    pub fn heeds_objections(self) -> bool {
         self != Self::LegalNotice
     }
 }

@@ -17,6 +17,8 @@ use crate::store::Mail;
 #[derive(Default)]
 pub(crate) struct Ses {
     configuration_sets: BTreeMap<String, bool>,
+    /// What each suppresses by the account's list, where it says so itself.
+    suppressed_reasons: BTreeMap<String, Value>,
     /// By configuration set and name. Nothing is sent there; the account's own queue has the events.
     event_destinations: BTreeMap<String, BTreeMap<String, Value>>,
     /// Addresses on the account's suppression list, with the reason.
@@ -143,6 +145,9 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
         (&Method::PUT, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/sending") => {
             Some("PutConfigurationSetSendingOptions")
         }
+        (&Method::PUT, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/suppression-options") => {
+            Some("PutConfigurationSetSuppressionOptions")
+        }
         _ => None,
     }
 }
@@ -158,15 +163,23 @@ impl State {
             })),
             "CreateConfigurationSet" => {
                 let name = body["ConfigurationSetName"].as_str().unwrap_or_default().to_owned();
-                if self.ses.configuration_sets.insert(name, true).is_some() {
+                if self.ses.configuration_sets.contains_key(&name) {
                     return Err(ApiError::new("AlreadyExistsException", "the configuration set exists"));
                 }
+                if let Some(reasons) = body["SuppressionOptions"].get("SuppressedReasons") {
+                    self.ses.suppressed_reasons.insert(name.clone(), reasons.clone());
+                }
+                self.ses.configuration_sets.insert(name, true);
                 Ok(json!({}))
             }
             "GetConfigurationSet" => {
                 let name = path.rsplit('/').next().unwrap_or_default();
                 let enabled = *self.configuration_set(name)?;
-                Ok(json!({ "ConfigurationSetName": name, "SendingOptions": { "SendingEnabled": enabled } }))
+                let mut told = json!({ "ConfigurationSetName": name, "SendingOptions": { "SendingEnabled": enabled } });
+                if let Some(reasons) = self.ses.suppressed_reasons.get(name) {
+                    told["SuppressionOptions"] = json!({ "SuppressedReasons": reasons });
+                }
+                Ok(told)
             }
             "GetConfigurationSetEventDestinations" => {
                 let name = path.trim_end_matches("/event-destinations").rsplit('/').next().unwrap_or_default();
@@ -204,6 +217,12 @@ impl State {
             "PutConfigurationSetSendingOptions" => {
                 let name = path.trim_end_matches("/sending").rsplit('/').next().unwrap_or_default();
                 *self.configuration_set(name)? = body["SendingEnabled"].as_bool().unwrap_or(false);
+                Ok(json!({}))
+            }
+            "PutConfigurationSetSuppressionOptions" => {
+                let name = path.trim_end_matches("/suppression-options").rsplit('/').next().unwrap_or_default();
+                self.configuration_set(name)?;
+                self.ses.suppressed_reasons.insert(name.to_owned(), body["SuppressedReasons"].clone());
                 Ok(json!({}))
             }
             "PutSuppressedDestination" => {

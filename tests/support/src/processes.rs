@@ -164,11 +164,16 @@ impl Processes {
         self.post("ISSEI_CHUNKS_QUEUE", &body.to_string()).await;
     }
 
+    /// The simulated provider, asked with somebody's own credentials.
+    pub async fn provider(&self) -> aws_sdk_sesv2::Client {
+        issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.ses
+    }
+
     /// A sender that nobody remembers, with its own credentials, tries to send through the configuration
     /// set. Says what SES says to it.
     pub async fn forgotten_sender(&self) -> String {
         use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, Template};
-        let ses = issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.ses;
+        let ses = self.provider().await;
         let content = EmailTemplateContent::builder().subject("Terms").text("New terms.").build();
         let template = Template::builder().template_content(content).template_data("{}").build();
         let entry = BulkEmailEntry::builder().destination(Destination::builder().to_addresses("user000001@example.com").build()).build();

@@ -4,6 +4,7 @@
 mod sender;
 mod template;
 
+use aws_sdk_sesv2::types::SuppressionListReason;
 use issei_assembly::Parts;
 use issei_aws::chain;
 use issei_certificate::{Finding, Part, timeouts};
@@ -24,6 +25,26 @@ pub(crate) async fn may_send(parts: &Parts) -> Finding {
         Ok(answer) => match answer.sending_options.map(|options| options.sending_enabled) {
             Some(on) => finding.found(if on { "on" } else { "off" }, on).mend("issei open --reason …"),
             None => finding.unreadable("SES did not tell"),
+        },
+        Err(error) => finding.unreadable(chain(&error)).mend("issei setup"),
+    }
+}
+
+/// SES keeps a message from whoever stands on its own list for a reason that the configuration set names.
+pub(crate) async fn suppressed_reasons(parts: &Parts) -> Finding {
+    let set = &parts.settings.configuration_set;
+    let finding = setting("what SES suppresses by its own list", "SES GetConfigurationSet").rule(
+        "BOUNCE alone",
+        "a legal notice must reach whoever complained once; of complaints issei's own list decides, by the class of a broadcast",
+    );
+    match parts.clients.ses.get_configuration_set().configuration_set_name(set).send().await {
+        Ok(answer) => match answer.suppression_options.and_then(|options| options.suppressed_reasons) {
+            Some(reasons) => {
+                let told = reasons.iter().map(SuppressionListReason::as_str).collect::<Vec<_>>().join(", ");
+                let told = if told.is_empty() { "nothing".to_owned() } else { told };
+                finding.found(told, reasons == [SuppressionListReason::Bounce]).mend("issei setup")
+            }
+            None => finding.found("what the account suppresses, which is both as a rule", false).mend("issei setup"),
         },
         Err(error) => finding.unreadable(chain(&error)).mend("issei setup"),
     }

@@ -28,6 +28,7 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     let mut findings = vec![chain_of_timeouts(settings), caller(&parts).await];
     findings.extend(Deployed::read(&parts.clients, &operator::wanted(&parts.settings)).await.findings);
     findings.push(checks::may_send(&parts).await);
+    findings.push(checks::suppressed_reasons(&parts).await);
     findings.push(checks::is_open(&parts).await);
     findings.extend(checks::dead_letters(&parts).await);
     findings.extend(checks::services(&parts).await);

@@ -21,4 +21,5 @@ pub(crate) mod serve;
 pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod suppress;
 pub(crate) mod unsubscribe;

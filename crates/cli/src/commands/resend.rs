@@ -197,10 +197,10 @@ async fn choose(
             }
         })
         .await?;
-        // Who was skipped for a bounce or a complaint, or has one since, would only be skipped again.
+        // Who was skipped for a bounce or a complaint, or has one since, would only be skipped again, as far as it binds.
         let suppressed = ledger.suppressed(&corrected.iter().map(|recipient| &recipient.address).collect::<Vec<_>>()).await?;
         for (at, recipient) in corrected.into_iter().enumerate() {
-            if suppressed.contains_key(&at) {
+            if suppressed.get(&at).is_some_and(|entry| entry.binds(first.class()).is_some()) {
                 continue;
             }
             let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));

@@ -14,4 +14,5 @@ mod judging;
 mod rehearsing;
 mod resending;
 mod stopping;
+mod suppressing;
 mod unsubscribing;

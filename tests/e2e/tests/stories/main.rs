@@ -25,6 +25,7 @@ mod repair;
 mod restored;
 mod sending;
 mod signatures;
+mod suppressing;
 mod trail;
 mod unsubscribing;
 mod upgrading;

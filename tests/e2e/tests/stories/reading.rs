@@ -172,7 +172,7 @@ async fn surveyed(world: &World, audience: &AudienceConfig) -> Result<Survey, Ju
 async fn a_legal_notice_reaches_whoever_complained_and_nothing_else_does() {
     let world = World::new(WorldOptions { users: 20, ..small() }).await;
     for (address, why) in [("user000005@example.com", Suppression::Bounced), ("user000006@example.com", Suppression::Complained)] {
-        world.ledger().suppress(&address.parse().unwrap(), why, &"older".parse().unwrap()).await.unwrap();
+        world.ledger().suppress(&address.parse().unwrap(), why, &"older".parse().unwrap(), &"a test".parse().unwrap()).await.unwrap();
     }
     for (id, class, skipped) in [("offer", "service", "bounced complained"), ("terms", "legal_notice", "bounced")] {
         let command = command(id, |command| {
@@ -217,7 +217,7 @@ async fn a_forecast_says_of_everybody_what_a_producer_then_freezes() {
             world.users.execute(statement).await;
         }
         for (address, why) in [("user000050@example.com", Suppression::Bounced), ("user000051@example.com", Suppression::Complained)] {
-            world.ledger().suppress(&address.parse().unwrap(), why, &"older".parse().unwrap()).await.unwrap();
+            world.ledger().suppress(&address.parse().unwrap(), why, &"older".parse().unwrap(), &"a test".parse().unwrap()).await.unwrap();
         }
         let audience = AudienceConfig { table: None, query: Some(query.to_owned()), unique_by, ..world.users.audience() };
         let forecast = surveyed(&world, &audience).await.unwrap();

@@ -1,0 +1,244 @@
+//! Lists of other senders: `SendGrid`'s and listmonk's CSV, SES's JSON and CSV. Each is known by its columns, and what
+//! is known by none is refused, since a guess would keep the wrong people from being mailed.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use issei_ledger::Suppression;
+use issei_schema::{Address, on_one_line, without_addresses};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::suppression;
+use crate::args::Because;
+
+/// A file, read.
+pub(super) struct Import {
+    pub(super) format: &'static str,
+    pub(super) source: String,
+    pub(super) entries: Vec<Entry>,
+    /// Rows of addresses that are not suppressed there.
+    pub(super) left_out: u64,
+    /// Lines, or entries, whose address or reason can't be read.
+    pub(super) unreadable: Vec<u64>,
+}
+
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) address: Address,
+    pub(super) why: Suppression,
+    pub(super) since: Option<Timestamp>,
+    pub(super) reason: Option<String>,
+}
+
+/// What `aws sesv2 list-suppressed-destinations` prints (SES API v2 reference, `SuppressedDestinationSummary`).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SesList {
+    suppressed_destination_summaries: Vec<SesSummary>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SesSummary {
+    email_address: String,
+    reason: String,
+    #[serde(default)]
+    last_update_time: serde_json::Value,
+}
+
+/// By its columns; those of the exports are in the order of `SendGrid`'s pages for bounces, spam reports and unsubscribes,
+/// of listmonk's `cmd/subscribers.go`, and of the fields of SES's API.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    SendGrid,
+    Listmonk,
+    Ses,
+}
+
+impl Format {
+    fn of(columns: &[String]) -> Option<Self> {
+        let has = |names: &[&str]| names.iter().all(|name| columns.iter().any(|column| column == name));
+        if has(&["uuid", "email", "name", "attributes", "status", "created_at", "updated_at"]) {
+            Some(Self::Listmonk)
+        } else if has(&["email", "created"])
+            && columns.iter().all(|column| ["status", "reason", "email", "created", "ip"].contains(&column.as_str()))
+        {
+            Some(Self::SendGrid)
+        } else if has(&["emailaddress", "reason", "lastupdatetime"]) {
+            Some(Self::Ses)
+        } else {
+            None
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::SendGrid => "SendGrid's CSV",
+            Self::Listmonk => "listmonk's CSV of subscribers",
+            Self::Ses => "SES's suppression list",
+        }
+    }
+}
+
+pub(super) fn read(file: &Path, because: Option<Because>) -> anyhow::Result<Import> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let name = file.file_name().map(|name| on_one_line(&name.to_string_lossy())).unwrap_or_default();
+    let source = format!("import of {}", without_addresses(&name));
+    let read = if text.trim_start().starts_with('{') { json(text, because) } else { csv(text, because) };
+    let (format, entries, left_out, unreadable) = read.with_context(|| file.display().to_string())?;
+    Ok(Import { format, source, entries, left_out, unreadable })
+}
+
+type Read = (&'static str, Vec<Entry>, u64, Vec<u64>);
+
+fn json(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
+    says_itself(Format::Ses, because)?;
+    let list: SesList = serde_json::from_str(text).map_err(|error| anyhow::anyhow!(issei_schema::without_values(&error)))?;
+    let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+    for (at, summary) in list.suppressed_destination_summaries.into_iter().enumerate() {
+        let since = match &summary.last_update_time {
+            serde_json::Value::String(text) => moment(text),
+            other => moment(&other.to_string()),
+        };
+        match (address(&summary.email_address), of_ses(&summary.reason)) {
+            (Some(address), Some(why)) => entries.push(Entry { address, why, since, reason: None }),
+            _ => unreadable.push(at as u64 + 1),
+        }
+    }
+    Ok((Format::Ses.name(), entries, 0, unreadable))
+}
+
+fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    let columns: Vec<String> =
+        reader.headers().context("it has no line with the names of the columns")?.iter().map(|name| name.trim().to_lowercase()).collect();
+    let Some(format) = Format::of(&columns) else {
+        bail!(
+            "it has the columns {}, and is none of: SendGrid's exports (email and created, with status, reason or ip), listmonk's of subscribers (uuid, email, name, attributes, status, created_at, updated_at), SES's (EmailAddress, Reason, LastUpdateTime, or the JSON of `aws sesv2 list-suppressed-destinations`); nothing was entered",
+            columns.iter().map(|column| without_addresses(column)).collect::<Vec<_>>().join(", ")
+        );
+    };
+    if format == Format::SendGrid {
+        if because.is_none() {
+            bail!(
+                "SendGrid's exports of bounces, blocks, spam reports and unsubscribes can't be told apart by their columns; say what this one holds with --because bounced, complained or unsubscribed (blocks are no reason to suppress anybody)"
+            );
+        }
+    } else {
+        says_itself(format, because)?;
+    }
+    let place = |name: &str| columns.iter().position(|column| column == name);
+    let (mut entries, mut left_out, mut unreadable) = (Vec::new(), 0, Vec::new());
+    for record in reader.records() {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                // A quote that never closes swallows everybody after it.
+                let line = error.position().map_or(0, csv::Position::line);
+                bail!("line {line} can't be read as CSV; correct it; nothing was entered");
+            }
+        };
+        let line = record.position().map_or(0, csv::Position::line);
+        let cell = |name: &str| place(name).and_then(|at| record.get(at)).unwrap_or_default().trim();
+        // A quote that never closes would take everybody after it into one cell.
+        if ["email", "created", "emailaddress", "lastupdatetime", "status", "updated_at"].iter().any(|name| cell(name).contains('\n')) {
+            bail!("line {line}: a quote is not closed; correct it; nothing was entered");
+        }
+        let (email, why, since, reason) = match format {
+            Format::SendGrid => (cell("email"), because.map(suppression), cell("created"), cell("reason")),
+            Format::Ses => (cell("emailaddress"), of_ses(cell("reason")), cell("lastupdatetime"), ""),
+            Format::Listmonk if cell("status") == "blocklisted" => (cell("email"), Some(Suppression::Unsubscribed), cell("updated_at"), ""),
+            Format::Listmonk => {
+                left_out += 1;
+                continue;
+            }
+        };
+        // What a mail server said may quote the address.
+        let reason = (!reason.is_empty()).then(|| on_one_line(&without_addresses(reason)).chars().take(200).collect());
+        match (address(email), why) {
+            (Some(address), Some(why)) => entries.push(Entry { address, why, since: moment(since), reason }),
+            _ => unreadable.push(line),
+        }
+    }
+    Ok((format.name(), entries, left_out, unreadable))
+}
+
+/// What a file says itself nobody has to say beside it.
+fn says_itself(format: Format, because: Option<Because>) -> anyhow::Result<()> {
+    if because.is_some() {
+        bail!("{} says itself why each address is in it; leave --because out", format.name());
+    }
+    Ok(())
+}
+
+fn address(text: &str) -> Option<Address> {
+    text.parse().or_else(|_| Address::quoting_legacy(text)).ok()
+}
+
+fn of_ses(reason: &str) -> Option<Suppression> {
+    match reason {
+        "BOUNCE" => Some(Suppression::Bounced),
+        "COMPLAINT" => Some(Suppression::Complained),
+        _ => None,
+    }
+}
+
+/// Seconds of the epoch, also with a fraction, or a date of RFC 3339.
+fn moment(text: &str) -> Option<Timestamp> {
+    let seconds = text.split('.').next().and_then(|seconds| seconds.parse::<i64>().ok());
+    seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).or_else(|| text.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(read: anyhow::Result<Read>) -> (Vec<String>, u64, Vec<u64>) {
+        let (_, entries, left_out, unreadable) = read.unwrap();
+        let show = |entry: &Entry| {
+            let since = entry.since.map_or("-".to_owned(), |since| since.to_string());
+            format!("{} {} {since} {}", entry.address.as_str(), entry.why.as_str(), entry.reason.as_deref().unwrap_or("-"))
+        };
+        (entries.iter().map(show).collect(), left_out, unreadable)
+    }
+
+    #[test]
+    fn the_exports_of_others_are_read_as_they_are_written() {
+        let sendgrid = "status,reason,email,created\n5.1.1,\"550 5.1.1 <ann@example.com>: no such user,\nsorry\",ann@example.com,1790083507\n,,no address,1\n";
+        let ann = "ann@example.com bounced 2026-09-22T13:25:07Z 550 5.1.1 <(an address)>: no such user, sorry";
+        assert_eq!(shown(csv(sendgrid, Some(Because::Bounced))), (vec![ann.to_owned()], 0, vec![4]));
+        let spam = shown(csv("ip,email,created\n192.0.2.1,bob@example.com,1790083507\n", Some(Because::Complained)));
+        assert_eq!(spam.0, ["bob@example.com complained 2026-09-22T13:25:07Z -"]);
+        let listmonk = "uuid,email,name,attributes,status,created_at,updated_at\n\
+            u1,ann@example.com,Ann,\"{\"\"a\"\":1}\",enabled,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z\n\
+            u2,bob@example.com,Bob,{},blocklisted,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z\n";
+        assert_eq!(shown(csv(listmonk, None)), (vec!["bob@example.com unsubscribed 2026-01-02T00:00:00Z -".to_owned()], 1, vec![]));
+        let ses = r#"{ "SuppressedDestinationSummaries": [
+            { "EmailAddress": "ann@example.com", "Reason": "BOUNCE", "LastUpdateTime": "2026-01-02T09:00:00.123000+09:00" },
+            { "EmailAddress": "bob@example.com", "Reason": "COMPLAINT", "LastUpdateTime": 1790083507.5 },
+            { "EmailAddress": "eve@example.com", "Reason": "MOOD", "LastUpdateTime": 1790083507 } ] }"#;
+        let (entries, _, unreadable) = shown(json(ses, None));
+        let expected = ["ann@example.com bounced 2026-01-02T00:00:00.123Z -", "bob@example.com complained 2026-09-22T13:25:07Z -"];
+        assert_eq!((entries.as_slice(), unreadable), (expected.map(str::to_owned).as_slice(), vec![3]));
+        let ses = shown(csv("EmailAddress,Reason,LastUpdateTime\nann@example.com,BOUNCE,2026-01-02T00:00:00Z\n", None));
+        assert_eq!(ses.0, ["ann@example.com bounced 2026-01-02T00:00:00Z -"]);
+    }
+
+    #[test]
+    fn what_is_no_list_that_is_known_is_refused_whole() {
+        for (text, because, says) in [
+            ("email,name\nann@example.com,Ann\n", None, "it has the columns email, name, and is none of"),
+            ("ann@example.com\nbob@example.com\n", None, "it has the columns (an address), and is none of"),
+            ("status,reason,email,created\n,,ann@example.com,1\n", None, "--because bounced"),
+            ("status,reason,email,created\n,\"550,ann@example.com,1\n", Some(Because::Bounced), "can't be read as CSV"),
+            ("email,created\nann@example.com,\"1\nbob@example.com,2\n", Some(Because::Bounced), "a quote is not closed"),
+            ("EmailAddress,Reason,LastUpdateTime\nann@example.com,BOUNCE,\n", Some(Because::Operator), "leave --because out"),
+        ] {
+            let error = csv(text, because).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(says) && !error.contains("ann@"), "{text:?}: {error}");
+        }
+        assert!(json("{ \"data\": [] }", None).is_err());
+    }
+}

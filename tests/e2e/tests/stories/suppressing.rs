@@ -1,0 +1,144 @@
+//! The list of addresses that are not mailed: whoever wrote it, whoever reads it, nobody is lost from it.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use issei_ledger::{Cause, Migrated, SkipReason, Suppression};
+use issei_schema::Address;
+use issei_test_support::{World, WorldOptions, command};
+use jiff::SignedDuration;
+
+/// `printf user00000N@example.com | sha256sum`.
+const DIGESTS: [(u32, &str); 3] = [
+    (5, "ae2eb5c75be6f4779013ff5443a749cd1478b59e50c1c924655e17fb4ca357e4"),
+    (6, "b426d8017a06b409183715f3440a52020e573f8f5e4a82f6ecfa45f1f158d372"),
+    (7, "1efa6223eb9fbdcd99ea9208799e38fc455e499705ea053e6115f6b673c747ae"),
+];
+
+async fn of_twenty() -> World {
+    World::new(WorldOptions { users: 20, page_size: 20, chunk_size: 5, skipped_share_max: 1.0, ..WorldOptions::default() }).await
+}
+
+fn user(id: u32) -> Address {
+    format!("user{id:06}@example.com").parse().unwrap()
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn plain(id: u32) -> [(&'static str, String); 2] {
+    let digest = DIGESTS.iter().find(|(of, _)| *of == id).unwrap().1;
+    [("pk", format!("suppressed#{}", &digest[..2])), ("sk", digest.to_owned())]
+}
+
+/// As a build from before the key enters somebody: the marker, and an entry under the plain digest.
+async fn entered_by_an_older_build(world: &World, id: u32, why: &str) {
+    let marker = [("pk", "suppressed".to_owned()), ("sk", "any".to_owned())];
+    for key in [marker, plain(id)] {
+        let update = world.clients.dynamodb.update_item().table_name("ledger");
+        let update = key.into_iter().fold(update, |update, (name, value)| update.key(name, text(&value)));
+        let update = update.update_expression("SET suppression = :why, broadcast_id = :id, suppressed_at = :now");
+        let update = update.expression_attribute_values(":why", text(why)).expression_attribute_values(":id", text("older"));
+        let now = AttributeValue::N(world.now().as_millisecond().to_string());
+        update.expression_attribute_values(":now", now).send().await.unwrap();
+    }
+}
+
+/// What a build from before the key reads of somebody.
+async fn read_by_an_older_build(world: &World, id: u32) -> Option<String> {
+    let get = world.clients.dynamodb.get_item().table_name("ledger");
+    let get = plain(id).into_iter().fold(get, |get, (name, value)| get.key(name, text(&value)));
+    get.send().await.unwrap().item?.get("suppression")?.as_s().ok().cloned()
+}
+
+/// As a ledger that older builds have worked on.
+async fn of_an_older_ledger(world: &World) {
+    let delete = world.clients.dynamodb.delete_item().table_name("ledger");
+    delete.key("pk", text("suppressed")).key("sk", text("key")).send().await.unwrap();
+}
+
+async fn enter(world: &World, id: u32, why: Suppression) {
+    let (since, source, entered_by) = (world.now(), "an operator".to_owned(), "Kim".to_owned());
+    let cause = Cause { since, entered_at: since, source, entered_by, reason: Some("asked for it".to_owned()) };
+    world.ledger().suppressing().await.unwrap().enter(&user(id), why, &cause).await.unwrap();
+}
+
+async fn skipped(world: &World, id: &str, class: &str) -> BTreeMap<String, String> {
+    world
+        .post_command(&command(id, |command| {
+            command["version"] = 2.into();
+            command["class"] = class.into();
+        }))
+        .await;
+    let done = world.run_to_the_end(id).await;
+    let skipped = world.ledger().skipped_by_reason(&done).await.unwrap();
+    skipped.into_iter().map(|(reason, rows): (SkipReason, _)| (rows.examples.join(" "), reason.to_string())).collect()
+}
+
+fn map<const N: usize>(skipped: [(&str, &str); N]) -> BTreeMap<String, String> {
+    skipped.map(|(keys, reason)| (keys.to_owned(), reason.to_owned())).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_before_and_after_the_key_of_the_list_heed_each_other_until_all_are_upgraded() {
+    let mut world = of_twenty().await;
+    of_an_older_ledger(&world).await;
+    entered_by_an_older_build(&world, 5, "bounced").await;
+    assert_eq!(skipped(&world, "one", "service").await, map([("5", "bounced")]));
+    enter(&world, 6, Suppression::Complained).await;
+    enter(&world, 7, Suppression::Unsubscribed).await;
+    let all = map([("5", "bounced"), ("6", "complained"), ("7", "unsubscribed")]);
+    assert_eq!(skipped(&world, "two", "service").await, all);
+    // What it does not know it takes for a bounce.
+    assert_eq!(read_by_an_older_build(&world, 6).await.as_deref(), Some("complained"));
+    assert_eq!(read_by_an_older_build(&world, 7).await.as_deref(), Some("unsubscribed"));
+
+    // Somebody has just written; ten minutes later nobody has.
+    assert!(matches!(world.ledger().migrate_suppressions().await.unwrap(), Migrated::TooSoon { .. }));
+    world.later(SignedDuration::from_hours(1));
+    assert_eq!(world.ledger().migrate_suppressions().await.unwrap(), Migrated::Done { entries: 3 });
+    for id in [5, 6, 7] {
+        assert_eq!(read_by_an_older_build(&world, id).await, None);
+    }
+    assert_eq!(skipped(&world, "three", "service").await, all);
+    enter(&world, 8, Suppression::Operator).await;
+    let mut entries = Vec::new();
+    for part in 0..=u8::MAX {
+        entries.extend(world.ledger().suppressed_part(part).await.unwrap());
+    }
+    assert!(entries.len() == 4 && entries.iter().all(|entry| entry.keyed), "{entries:?}");
+    assert!(entries.iter().all(|entry| DIGESTS.iter().all(|(_, digest)| entry.digest != *digest)));
+    let bounced = world.ledger().suppression_of(&user(5)).await.unwrap().unwrap();
+    assert_eq!(bounced.causes[&Suppression::Bounced].source, "broadcast older");
+
+    // One was not upgraded after all.
+    entered_by_an_older_build(&world, 6, "bounced").await;
+    let expected = map([("5 6", "bounced"), ("7", "unsubscribed"), ("8", "suppressed")]);
+    assert_eq!(skipped(&world, "four", "service").await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_holds_against_all_but_a_legal_notice_and_a_dead_address_against_all() {
+    let world = of_twenty().await;
+    for (id, why) in [(5, Suppression::Complained), (6, Suppression::Operator), (7, Suppression::Unsubscribed), (8, Suppression::Bounced)] {
+        enter(&world, id, why).await;
+    }
+    // A complaint that comes after a bounce takes nothing of it away, nor does a bounce of a complaint.
+    enter(&world, 8, Suppression::Complained).await;
+    enter(&world, 5, Suppression::Complained).await;
+    let all = map([("8", "bounced"), ("5", "complained"), ("7", "unsubscribed"), ("6", "suppressed")]);
+    assert_eq!(skipped(&world, "news", "service").await, all);
+    assert_eq!(skipped(&world, "terms", "legal_notice").await, map([("8", "bounced")]));
+    // A new table never had a plain digest.
+    assert_eq!(read_by_an_older_build(&world, 5).await, None);
+
+    let kim = "Kim".parse().unwrap();
+    assert!(world.ledger().unsuppress(&user(8), &kim, "a new mailbox").await.unwrap());
+    assert!(!world.ledger().unsuppress(&user(8), &kim, "again").await.unwrap());
+    let removed = world.ledger().suppression_of(&user(8)).await.unwrap().unwrap();
+    assert!(removed.causes.is_empty() && removed.removed.unwrap().reason.as_deref() == Some("a new mailbox"));
+    assert_eq!(skipped(&world, "more", "legal_notice").await, map([]));
+    enter(&world, 8, Suppression::Bounced).await;
+    assert_eq!(skipped(&world, "last", "legal_notice").await, map([("8", "bounced")]));
+}
