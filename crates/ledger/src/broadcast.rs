@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, CanaryApproval, InDoubtPolicy, MessageKey};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -54,13 +54,18 @@ pub struct Broadcast {
     /// The key after which enumeration goes on, until it is over.
     #[serde(default)]
     pub last_key: Option<LastKey>,
+    /// That key is one of those whom the canary chooses: they are frozen first, and the others only then. From before
+    /// the first page, and never where the canary is the first of the audience.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_canary: bool,
     /// The reading of the source that the last page comes from.
     #[serde(default)]
     pub reading: Option<Reading>,
     /// Why enumeration does not go on.
     #[serde(default)]
     pub held_up: Option<HeldUp>,
-    /// The command's canary: recipients who are sent to before an approval. 0 means all.
+    /// The canary: recipients who are sent to before an approval, as the command says, or as many as are frozen
+    /// of those whom it chooses. 0 means all.
     pub canary: u64,
     /// The chunks that hold the canary: those before this number.
     pub canary_chunks: u32,
@@ -115,7 +120,7 @@ impl Registration {
 }
 
 /// What is of no use once enumeration is over. An older build could not read the key.
-const ENUMERATED: &str = " REMOVE last_key, held_up";
+const ENUMERATED: &str = " REMOVE last_key, in_canary, held_up";
 
 /// A condition, and that no chunk was reopened since. An older build writes no count of it.
 pub(crate) fn as_reopened(and: &str) -> String {
@@ -198,9 +203,10 @@ impl Broadcast {
             skipped_by: BTreeMap::new(),
             chain: String::new(),
             last_key: None,
+            in_canary: command.canary.as_ref().is_some_and(|canary| canary.choice().is_some()),
             reading: None,
             held_up: None,
-            canary: command.canary.map_or(0, std::num::NonZeroU64::get),
+            canary: command.canary.as_ref().and_then(Canary::first).map_or(0, std::num::NonZeroU64::get),
             canary_chunks: 0,
             canary_approval: command.canary_approval,
             in_doubt: command.in_doubt,
@@ -356,10 +362,18 @@ impl Ledger {
         }
     }
 
-    /// Ends enumeration: the frozen audience becomes the budget, less what a canary keeps back.
-    pub async fn finish_enumeration(&self, broadcast: &Broadcast, reading: &Reading, actor: &Actor) -> Result<Enumerated, LedgerError> {
-        let reason =
-            format!("audience frozen: {} recipients in {} chunks, {} skipped", broadcast.recipients, broadcast.chunks, broadcast.skipped);
+    /// Ends enumeration: the frozen audience becomes the budget, less what a canary keeps back. `more` is what else is
+    /// to be known of it.
+    pub async fn finish_enumeration(
+        &self,
+        broadcast: &Broadcast,
+        reading: &Reading,
+        actor: &Actor,
+        more: Option<&str>,
+    ) -> Result<Enumerated, LedgerError> {
+        let Broadcast { recipients, chunks, skipped, .. } = broadcast;
+        let more = more.map(|more| format!("; {more}")).unwrap_or_default();
+        let reason = format!("audience frozen: {recipients} recipients in {chunks} chunks, {skipped} skipped{more}");
         let (allowed, withheld) = broadcast.first_permits();
         let values = vec![
             (":allowed", n(allowed)),

@@ -128,6 +128,9 @@ struct Place {
     first_chunk: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_key: Option<String>,
+    /// Whether it is of those whom the canary chooses.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    in_canary: bool,
     /// The mark of the run that froze it.
     frozen_by: String,
 }
@@ -169,6 +172,12 @@ impl Page {
         self.body.place.as_ref().map(|place| place.frozen_by.as_str())
     }
 
+    /// Says whether it is of those whom the canary chooses, all of it.
+    #[must_use]
+    pub fn is_in_canary(&self) -> bool {
+        self.body.place.as_ref().is_some_and(|place| place.in_canary)
+    }
+
     /// Those who are skipped.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
@@ -188,7 +197,8 @@ impl Page {
     }
 
     /// How many of the page's chunks lie within the first `canary` recipients of the broadcast, of
-    /// whom `before` stand in earlier pages. A chunk ends where the canary does.
+    /// whom `before` stand in earlier pages. A chunk ends where the canary does, and with those whom it chooses
+    /// so does a page.
     #[must_use]
     pub fn canary_chunks(&self, before: u64, canary: u64) -> u32 {
         let mut begins = before;
@@ -215,15 +225,17 @@ pub struct PageBuilder {
     before: u64,
     canary: u64,
     bytes: usize,
+    in_canary: bool,
     /// The chunk that is being filled for each letter, by its number: its place in the page, and its bytes.
     open: BTreeMap<usize, (usize, usize)>,
     frozen_by: String,
 }
 
 impl PageBuilder {
-    /// A page that goes on where the broadcast's last one ended. `frozen_by` is the mark of the run that does it.
+    /// A page that goes on where the broadcast's last one ended, or with the first whom the canary does not choose.
+    /// `frozen_by` is the mark of the run that does it.
     #[must_use]
-    pub fn after(broadcast: &Broadcast, frozen_by: String) -> Self {
+    pub fn after(broadcast: &Broadcast, in_canary: bool, frozen_by: String) -> Self {
         let page = Page {
             seq: broadcast.pages,
             previous: broadcast.chain.clone(),
@@ -235,7 +247,16 @@ impl PageBuilder {
             },
         };
         let chunk_size = usize::try_from(broadcast.chunk_size).unwrap_or(1).clamp(1, limits::CHUNK_RECIPIENTS_MAX);
-        Self { page, chunk_size, before: broadcast.recipients, canary: broadcast.canary, bytes: 0, open: BTreeMap::new(), frozen_by }
+        Self {
+            page,
+            chunk_size,
+            before: broadcast.recipients,
+            canary: broadcast.canary,
+            bytes: 0,
+            open: BTreeMap::new(),
+            in_canary,
+            frozen_by,
+        }
     }
 
     /// Takes a recipient whose message size is `bytes`, who gets the letter of this number, and records that its
@@ -302,7 +323,8 @@ impl PageBuilder {
     #[must_use]
     pub fn build(mut self) -> Page {
         let Page { first_chunk, last_key, .. } = &self.page;
-        self.page.body.place = Some(Place { first_chunk: *first_chunk, last_key: last_key.clone(), frozen_by: self.frozen_by });
+        let (in_canary, frozen_by) = (self.in_canary, self.frozen_by);
+        self.page.body.place = Some(Place { first_chunk: *first_chunk, last_key: last_key.clone(), in_canary, frozen_by });
         self.page
     }
 }
@@ -337,7 +359,8 @@ impl Ledger {
         let id = &broadcast.broadcast_id;
         let body = serde_json::to_vec(&page.body).map_err(|error| LedgerError::corrupt("page", error))?;
         let page_hash = hash(&page.previous, page.seq, &body);
-        let canary_chunks = page.canary_chunks(broadcast.recipients, broadcast.canary);
+        let chosen = if page.is_in_canary() { page.recipients() as u64 } else { 0 };
+        let canary_chunks = page.canary_chunks(broadcast.recipients, broadcast.canary + chosen);
         let key = Key::page(id, page.seq);
         let mut item: Item = key.clone().into_item();
         item.extend([
@@ -381,7 +404,12 @@ impl Ledger {
             set.push_str(", skipped_by = :skipped_by");
             update = update.expression_attribute_values(":skipped_by", value);
         }
-        set.push_str(" REMOVE held_up");
+        if page.is_in_canary() {
+            set.push_str(", canary = canary + :chosen REMOVE held_up");
+            update = update.expression_attribute_values(":chosen", n(chosen));
+        } else {
+            set.push_str(" REMOVE held_up, in_canary");
+        }
         let built = put.build().and_then(|put| Ok((put, update.update_expression(set).build()?)));
         let (put, update) = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;
         let writes = [TransactWriteItem::builder().put(put).build(), TransactWriteItem::builder().update(update).build()];
@@ -391,7 +419,9 @@ impl Ledger {
                 after.pages = page.seq + 1;
                 after.chain = page_hash;
                 after.chunks += u32::try_from(page.body.chunks.len()).unwrap_or(u32::MAX);
+                after.canary += chosen;
                 after.canary_chunks += canary_chunks;
+                after.in_canary = page.is_in_canary();
                 after.recipients += page.recipients() as u64;
                 after.skipped += page.skipped_rows();
                 after.skipped_by = skipped_by;

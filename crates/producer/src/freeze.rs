@@ -5,11 +5,12 @@ use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
 
 use crate::audience::{AudienceConfig, UniqueBy};
+use crate::chosen::ChosenCanary;
 use crate::judging::{Candidate, candidates};
 use crate::row::{Judged, Needed};
 use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
-use crate::source::{Progress, Source, size_of};
+use crate::source::{Cursor, Progress, Source, size_of};
 
 /// Why a broadcast is not gone on with.
 const OTHER_ORDER: &str = "an earlier version has frozen a part of this audience in the order of its database, and whoever goes on in another order mails some twice and others never; nothing was sent; send it in a new command, with a new broadcast_id";
@@ -92,7 +93,9 @@ impl Producer {
                     broadcast = self.refuse(&broadcast, &reason).await?;
                     continue;
                 }
-                match self.objection(&broadcast, command.hold).await? {
+                let chosen = self.chosen(command, &broadcast).await?;
+                let told = chosen.as_ref().and_then(ChosenCanary::told);
+                match self.objection(&broadcast, command.hold, chosen.as_ref()).await? {
                     None => {}
                     Some(Objection::Nobody(reason)) => {
                         broadcast = self.refuse(&broadcast, &reason).await?;
@@ -107,7 +110,11 @@ impl Producer {
                         continue;
                     }
                 }
-                broadcast = match self.ledger.finish_enumeration(&broadcast, &source.reading(), self.incarnation.actor()).await? {
+                broadcast = match self
+                    .ledger
+                    .finish_enumeration(&broadcast, &source.reading(), self.incarnation.actor(), told.as_deref())
+                    .await?
+                {
                     Enumerated::Running(after) => {
                         tracing::info!(recipients = after.recipients, skipped = after.skipped, chunks = after.chunks, "audience frozen");
                         after
@@ -135,7 +142,8 @@ impl Producer {
         }
         let progress = Progress::default();
         let reading = Source::read(command.audience.as_str(), audience, &self.options.spool_dir, self.reading_id(), &progress);
-        Ok(stop.run_until_cancelled(reading).await.transpose()?)
+        let source = stop.run_until_cancelled(reading).await.transpose()?;
+        Ok(source.map(|source| source.for_command(command)))
     }
 
     async fn build(
@@ -145,12 +153,13 @@ impl Producer {
         needed: &Needed,
         unique_by: Option<UniqueBy>,
     ) -> Result<Built, ProducerError> {
-        let mut builder = PageBuilder::after(broadcast, self.incarnation.mark(""));
         let after = match &broadcast.last_key {
-            Some(LastKey::InBytes(key)) => Some(key.as_str()),
+            Some(LastKey::InBytes(key)) => Some(key.clone()),
             Some(LastKey::InDatabase) | None => None,
         };
-        let candidates = candidates(&self.ledger, source, after, self.options.page_size, needed, unique_by).await?;
+        let mut cursor = Cursor { in_canary: broadcast.in_canary, after };
+        let candidates = candidates(&self.ledger, source, &mut cursor, self.options.page_size, needed, unique_by).await?;
+        let mut builder = PageBuilder::after(broadcast, cursor.in_canary, self.incarnation.mark(""));
         let without_key = source.counts().without_key;
         if broadcast.pages == 0 && without_key > 0 {
             builder.skip("(null)".to_owned(), SkipReason::NoKey, without_key);

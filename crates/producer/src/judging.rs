@@ -8,7 +8,7 @@ use issei_schema::{Address, Class};
 use crate::SourceError;
 use crate::audience::UniqueBy;
 use crate::row::{Judged, Needed, judge};
-use crate::source::{Mailed, Source, Spooled, quotable};
+use crate::source::{Cursor, Mailed, Source, Spooled, quotable};
 
 /// What kept an audience from being judged.
 #[derive(Debug, thiserror::Error)]
@@ -26,17 +26,17 @@ pub(crate) struct Candidate {
     pub(crate) repeats: u64,
 }
 
-/// The next `limit` keys after `after`, judged; none only where there is no more. With `unique_by`, the spool
-/// must know whom those before them mail.
+/// The next `limit` keys after the cursor, which is left in their part of the audience, judged; none only where there is no
+/// more. With `unique_by`, the spool must know whom those before them mail.
 pub(crate) async fn candidates(
     ledger: &Ledger,
     source: &Source,
-    after: Option<&str>,
+    cursor: &mut Cursor,
     limit: usize,
     needed: &Needed,
     unique_by: Option<UniqueBy>,
 ) -> Result<Vec<Candidate>, JudgingError> {
-    let rows = source.page(after, limit).await?;
+    let rows = source.page(cursor, limit).await?;
     // Of the rows of one key the first is the recipient, and the others are recorded as duplicates.
     let judged = |Spooled { row, repeats }| Candidate { key: row.key.clone(), judged: judge(row, needed), repeats };
     let mut candidates: Vec<Candidate> = rows.into_iter().map(judged).collect();

@@ -6,6 +6,7 @@
 //! enqueues a chunk whose page is not in the ledger.
 
 mod audience;
+mod chosen;
 mod close;
 mod command;
 mod enqueue;
@@ -24,6 +25,7 @@ mod source;
 mod survey;
 
 pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy, has_password};
+pub use chosen::ChosenCanary;
 pub use command::{Refusal, check_command};
 pub use judging::JudgingError;
 pub use mailable::each_mailable;

@@ -26,11 +26,11 @@ pub async fn each_mailable(
     let (audience, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]))
         .map_err(|refusal| SourceError::Config { audience: name.to_owned(), reason: refusal.to_string() })?;
     let source = Source::read(name, &audience, spool_dir, String::new(), &Progress::default()).await?;
-    let (mut others, mut last): (u64, Option<String>) = (source.counts().without_key, None);
+    let (mut others, mut cursor) = (source.counts().without_key, source.beginning());
     loop {
-        let page = source.page(last.as_deref(), PAGE).await?;
+        let page = source.page(&mut cursor, PAGE).await?;
         let Some(spooled) = page.last() else { return Ok(others) };
-        last = Some(spooled.row.key.clone());
+        cursor.after = Some(spooled.row.key.clone());
         for spooled in page {
             others += spooled.repeats;
             match judge(spooled.row, &needed) {

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use issei_ledger::{Broadcast, LedgerError, SkipReason, SkippedRows};
 
+use crate::chosen::ChosenCanary;
 use crate::service::Producer;
 
 /// Of fewer rows a share says little.
@@ -13,7 +14,7 @@ const ROWS_MIN: u64 = 20;
 /// Why a frozen audience is not sent to at once.
 pub(crate) enum Objection {
     Nobody(String),
-    /// Too many are skipped, or the command wants it so: it holds before its first send.
+    /// Too many are skipped, its canary chooses nobody, or the command wants it so: it holds before its first send.
     Holds(String),
 }
 
@@ -40,15 +41,26 @@ impl Mailable {
 
 impl Producer {
     /// What speaks against sending to the audience as it was frozen. Reads its pages only where there is something.
-    pub(crate) async fn objection(&self, broadcast: &Broadcast, is_to_hold: bool) -> Result<Option<Objection>, LedgerError> {
+    pub(crate) async fn objection(
+        &self,
+        broadcast: &Broadcast,
+        is_to_hold: bool,
+        chosen: Option<&ChosenCanary>,
+    ) -> Result<Option<Objection>, LedgerError> {
         let Broadcast { audience, recipients, skipped, .. } = broadcast;
         let rows = broadcast.audience_size();
         let most = self.options.skipped_share_max;
         let mailable = Mailable::of(*recipients, *skipped, most);
-        if mailable == Mailable::Enough && !is_to_hold {
-            return Ok(None);
-        }
         let id = &broadcast.broadcast_id;
+        // Without its canary it would go to everybody at once, which is what the canary was to prevent.
+        let lacks_canary = chosen.filter(|chosen| chosen.recipients == 0).and_then(ChosenCanary::told);
+        if mailable == Mailable::Enough && !is_to_hold {
+            return Ok(lacks_canary.map(|told| {
+                Objection::Holds(format!(
+                    "{told}, so there is no canary; nothing was sent; `issei approve {id}` sends to all {recipients} at once; or stop it, and send it with another canary in a new command, with a new broadcast_id"
+                ))
+            }));
+        }
         if rows == 0 {
             return Ok(Some(Objection::Nobody(format!(
                 "the audience `{audience}` has no rows; nothing was sent; correct the audience, and send it in a new command, with a new broadcast_id"
@@ -57,7 +69,7 @@ impl Producer {
         let mut counts: Vec<_> = self.ledger.skipped_by_reason(broadcast).await?.into_iter().collect();
         counts.sort_by_key(|(_, skipped)| Reverse(skipped.rows));
         if mailable == Mailable::Enough {
-            return Ok(Some(Objection::Holds(as_asked(broadcast, &counts))));
+            return Ok(Some(Objection::Holds(as_asked(broadcast, &counts) + &canary(chosen))));
         }
         let commonest = counts.first().map(|(reason, _)| reason.to_string()).unwrap_or_default();
         let counts = counts.iter().map(|(reason, skipped)| format!("{} {reason}", skipped.rows)).collect::<Vec<_>>().join(", ");
@@ -69,10 +81,16 @@ impl Producer {
         } else {
             let (share, most) = (number(*skipped) / number(rows) * 100.0, most * 100.0);
             Objection::Holds(format!(
-                "{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id}` sends to the other {recipients}"
+                "{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id}` sends to the other {recipients}{}",
+                canary(chosen)
             ))
         }))
     }
+}
+
+/// What is to be known of the canary beside the reason for a hold.
+fn canary(chosen: Option<&ChosenCanary>) -> String {
+    chosen.and_then(ChosenCanary::told).map(|told| format!("; {told}")).unwrap_or_default()
 }
 
 /// What a command that is to hold has come to, for whoever approves it.

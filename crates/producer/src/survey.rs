@@ -9,6 +9,7 @@ use issei_schema::BroadcastCommand;
 
 use crate::SourceError;
 use crate::audience::AudienceConfig;
+use crate::chosen::ChosenCanary;
 use crate::judging::{Candidate, JudgingError, candidates};
 use crate::repeated::note_addresses;
 use crate::row::{Judged, Needed};
@@ -32,6 +33,8 @@ pub struct Survey {
     pub repeated_addresses: u64,
     /// Rows whose address has invisible white space around it, which is left out.
     pub trimmed_addresses: u64,
+    /// Whom the canary chooses, where it does.
+    pub canary: Option<ChosenCanary>,
     /// Recipients whose letters are worth a look.
     pub samples: Samples,
 }
@@ -101,23 +104,34 @@ pub async fn survey(
     let nobody_asked = || SourceError::Config { audience: audience.to_owned(), reason: "it does not say who wants marketing".to_owned() };
     let config = &config.clone().for_class(command.class()).ok_or_else(nobody_asked)?;
     let needed = needed(command, config)?;
-    let mut source = Source::read(audience, config, spool_dir, String::new(), progress).await?;
+    let mut source = Source::read(audience, config, spool_dir, String::new(), progress).await?.for_command(command);
     let counts = source.counts();
-    let mut survey = Survey { rows: counts.rows, repeated_keys: counts.repeated, trimmed_addresses: counts.trimmed, ..Survey::default() };
+    let mut survey = Survey {
+        rows: counts.rows,
+        repeated_keys: counts.repeated,
+        trimmed_addresses: counts.trimmed,
+        canary: ChosenCanary::of(command),
+        ..Survey::default()
+    };
     if counts.without_key > 0 {
         survey.skip(SkipReason::NoKey, counts.without_key, None);
         progress.has_judged(counts.without_key);
     }
-    let mut last: Option<String> = None;
+    let mut cursor = source.beginning();
     loop {
-        let candidates = candidates(ledger, &source, last.as_deref(), PAGE, &needed, config.unique_by).await?;
+        let candidates = candidates(ledger, &source, &mut cursor, PAGE, &needed, config.unique_by).await?;
         let Some(candidate) = candidates.last() else { return Ok(survey) };
-        last = Some(candidate.key.clone());
+        cursor.after = Some(candidate.key.clone());
         // With `unique_by` the spool must know whom this part mails.
         let addresses = candidates.iter().filter_map(|c| Some((address(&c.judged)?, c.key.as_str()))).collect();
         survey.repeated_addresses += note_addresses(&mut source, addresses).await?;
         progress.has_judged(candidates.iter().map(|candidate| 1 + candidate.repeats).sum());
-        candidates.into_iter().for_each(|candidate| survey.take(candidate));
+        for candidate in candidates {
+            if let Some(canary) = survey.canary.as_mut().filter(|_| cursor.in_canary) {
+                canary.take(&candidate);
+            }
+            survey.take(candidate);
+        }
     }
 }
 
@@ -131,11 +145,11 @@ pub async fn judge_all(command: &BroadcastCommand, config: &AudienceConfig) -> R
     let audience = command.audience.as_str();
     let needed = needed(command, config)?;
     let source = Source::read(audience, config, &std::env::temp_dir(), String::new(), &Progress::default()).await?;
-    let (mut seen, mut last): (u64, Option<String>) = (source.counts().without_key, None);
+    let (mut seen, mut cursor) = (source.counts().without_key, source.beginning());
     loop {
-        let page = source.page(last.as_deref(), PAGE).await?;
+        let page = source.page(&mut cursor, PAGE).await?;
         let Some(spooled) = page.last() else { return Ok((source.counts().rows, seen)) };
-        last = Some(spooled.row.key.clone());
+        cursor.after = Some(spooled.row.key.clone());
         seen += page.iter().map(|spooled| 1 + spooled.repeats).sum::<u64>();
         page.into_iter().for_each(|spooled| drop(crate::row::judge(spooled.row, &needed)));
     }

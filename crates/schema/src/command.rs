@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::COMMAND_BYTES_MAX;
 use crate::version::parse_up_to;
-use crate::{Actor, AudienceName, BroadcastId, Class, CommandVersion, Content, Mailbox, ParseError, Reason, Unsubscribe};
+use crate::{Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, Reason, Unsubscribe};
 
 /// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,9 +38,10 @@ pub struct BroadcastCommand {
     /// The command is refused, and no further send begins, after this moment. At most 72 hours ahead.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_after: Timestamp,
-    /// Sends to this many recipients first, then holds.
+    /// Sends to some recipients first, then holds: to this many, or from version 2 on to a share of the audience or to
+    /// those who have certain keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canary: Option<NonZeroU64>,
+    pub canary: Option<Canary>,
     /// Who lets the broadcast go on after its canary.
     #[serde(default, skip_serializing_if = "CanaryApproval::is_default")]
     pub canary_approval: CanaryApproval,
@@ -154,10 +155,14 @@ impl BroadcastCommand {
         if command.canary.is_none() && command.canary_approval != CanaryApproval::default() {
             return Err(ParseError::field("canary_approval", "is given without a canary; add `canary` or take it out"));
         }
-        if let Some(canary) = command.canary.filter(|canary| *canary > command.max_recipients) {
+        let is_new = command.canary.as_ref().is_some_and(|canary| canary.choice().is_some());
+        if command.version == CommandVersion::V1 && is_new {
+            return Err(ParseError::field("canary", "is a number of recipients in version 1; write version 2 for a share or for keys"));
+        }
+        if let Some(least) = command.canary.as_ref().map(Canary::least).filter(|least| *least > command.max_recipients.get()) {
             return Err(ParseError::field(
                 "canary",
-                format!("is {canary}, more than max_recipients ({}); lower it", command.max_recipients),
+                format!("is {least}, more than max_recipients ({}); lower it", command.max_recipients),
             ));
         }
         Ok(command)

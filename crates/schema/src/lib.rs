@@ -8,6 +8,7 @@
 
 mod address;
 mod address_hash;
+mod canary;
 mod chunk;
 mod class;
 mod command;
@@ -27,6 +28,7 @@ mod version;
 
 pub use address::{Address, AddressError};
 pub use address_hash::AddressHash;
+pub use canary::{Canary, CanaryKeys, Choice, Share};
 pub use chunk::{ChunkMessage, ChunkVersion, Recipient, RecipientError};
 pub use class::Class;
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};

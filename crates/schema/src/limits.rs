@@ -26,6 +26,9 @@ pub const ID_BYTES_MAX: usize = 64;
 /// A recipient's key (the value of the audience's key column).
 pub const KEY_BYTES_MAX: usize = 256;
 
+/// Keys that a canary names. They are people who look at what they get; more of them are a share.
+pub const CANARY_KEYS_MAX: usize = 1_000;
+
 /// A reason in a command. The audit trail keeps 1,000 bytes of what it is told.
 pub const REASON_BYTES_MAX: usize = 512;
 

@@ -73,7 +73,9 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
         |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("broadcast-command.v{version}.schema.json"))).unwrap();
     let (mut old, mut new) = (schema(1), schema(2));
     let fields = vec!["class", "unsubscribe"];
-    let kinds = vec!["Class", "Column", "Unsubscribe", "UnsubscribeKeyId", "VariantName", "Variants"];
+    let kinds = vec!["Class", "Column", "Unsubscribe", "UnsubscribeKeyId", "VariantName", "Variants", "Canary", "RecipientKey"];
+    // What it may be besides what it could in version 1, its own kind says.
+    new["properties"]["canary"] = old["properties"]["canary"].clone();
     for (place, names) in [("properties", fields), ("$defs", kinds)] {
         for name in names {
             assert!(new[place].as_object_mut().unwrap().remove(name).is_some(), "{name}");
@@ -156,6 +158,32 @@ fn marketing_without_a_way_to_unsubscribe_is_refused_and_one_that_has_begun_is_r
     assert!(error.starts_with("field `class`: is `marketing`") && error.ends_with("add `unsubscribe`"), "{error}");
     assert!(BroadcastCommand::parse(&body(serde_json::json!({ "column": "out" }))).is_ok());
     assert!(BroadcastCommand::stored(&body(serde_json::Value::Null)).is_ok());
+}
+
+#[test]
+fn a_canary_may_be_chosen_from_version_2_on_and_its_count_keeps_the_hash() {
+    let command = |version: u8, canary: serde_json::Value| {
+        BroadcastCommand::parse(&command_with(|command| {
+            (command["version"], command["canary"]) = (version.into(), canary);
+            if version > 1 {
+                command["class"] = "service".into();
+            }
+        }))
+    };
+    for canary in [serde_json::json!(7), serde_json::json!({ "share": 0.01 }), serde_json::json!({ "keys": ["17", "18"] })] {
+        let body: serde_json::Value = serde_json::from_str(&command(2, canary.clone()).unwrap().to_body()).unwrap();
+        assert_eq!(body["canary"], canary);
+    }
+    for (version, canary, says) in [
+        (1, serde_json::json!({ "share": 0.01 }), "field `canary`: is a number of recipients in version 1"),
+        (1, serde_json::json!({ "keys": ["17"] }), "field `canary`: is a number of recipients in version 1"),
+        (2, serde_json::json!({ "share": 2 }), "field `canary.share`: is not a share"),
+        (2, serde_json::json!({ "keys": [17] }), "field `canary.keys[0]`: invalid type"),
+        (2, serde_json::json!({ "keys": [] }), "field `canary.keys`: names nobody"),
+    ] {
+        let error = command(version, canary).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+    }
 }
 
 fn without_descriptions(schema: &mut serde_json::Value) {

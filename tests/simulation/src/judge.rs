@@ -7,8 +7,8 @@ use std::time::Duration;
 use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Outcome};
-use issei_schema::{BroadcastCommand, BroadcastId, InDoubtPolicy};
-use issei_sim::Cloud;
+use issei_schema::{BroadcastCommand, BroadcastId, Choice, InDoubtPolicy};
+use issei_sim::{Cloud, SentTo};
 use jiff::Timestamp;
 
 /// An invariant that does not hold, and how that shows.
@@ -59,6 +59,15 @@ pub(crate) fn during(broadcast: &Broadcast, accepted: u64, in_time: bool) -> Res
         return broken("I5", format!("it holds before its first send, and {accepted} were accepted"));
     }
     Ok(())
+}
+
+/// While permits are withheld, nobody has been sent to but those whom the canary chooses.
+pub(crate) fn canary(id: &BroadcastId, choice: &Choice, sent: &[SentTo]) -> Result<(), Broken> {
+    let user = |address: &str| address.chars().filter(char::is_ascii_digit).collect::<String>();
+    match sent.iter().find(|sent| sent.requests > 0 && !choice.holds(id, &user(&sent.address))) {
+        Some(sent) => broken("the canary", format!("user {} is not of it, and was sent to before its approval", user(&sent.address))),
+        None => Ok(()),
+    }
 }
 
 /// The provider's record of a broadcast's sends.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::{Dice, Held};
-use issei_schema::InDoubtPolicy;
+use issei_schema::{Canary, InDoubtPolicy};
 use issei_sim::{Fault, Rule};
 use jiff::SignedDuration;
+use serde_json::json;
 
 use crate::world::TIMING;
 
@@ -85,7 +86,7 @@ pub(crate) struct Plan {
     pub(crate) producers: usize,
     pub(crate) consumers: usize,
     pub(crate) policy: InDoubtPolicy,
-    pub(crate) canary: Option<u64>,
+    pub(crate) canary: Option<Canary>,
     pub(crate) max_recipients: u64,
     /// Recipients a second that the account allows; where it is not given, more than anybody sends. The clocks must
     /// agree for it to be kept.
@@ -330,7 +331,7 @@ impl Plan {
             producers,
             consumers,
             policy,
-            canary,
+            canary: canary.and_then(|first| drawn_canary(&Dice::seeded(seed ^ 0xca9a_2717), first)),
             // More than are there; now and then fewer, though never than the canary.
             max_recipients: if dice.chance(0.03) { canary.unwrap_or(1).max(dice.below(users.unsigned_abs())) } else { 1_000 },
             max_send_rate: None,
@@ -369,6 +370,16 @@ impl Plan {
         let is_set_back = self.deeds.iter().any(|(_, deed)| matches!(deed, Deed::StepWall { by, .. } if by.is_negative()));
         !(held.contains(&Held::Everything) || is_set_back && held.contains(&Held::AllButWall))
     }
+}
+
+/// The first of the audience, a share of it, or some of its keys: of those who are there, come, go, or never were.
+fn drawn_canary(dice: &Dice, first: u64) -> Option<Canary> {
+    let drawn = match dice.below(5) {
+        0..=1 => json!(first),
+        2..=3 => json!({ "keys": (0..first).map(|_| dice.below(12).to_string()).collect::<Vec<_>>() }),
+        _ => json!({ "share": f64::from(1 + u32::try_from(dice.below(9)).unwrap_or(0)) / 10.0 }),
+    };
+    serde_json::from_value(drawn).ok()
 }
 
 /// Some consumers were started with other settings than whoever stops, closes and recounts.

@@ -3,7 +3,7 @@
 use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Draining, Ledger, LedgerError, Transition};
-use issei_schema::{Actor, BroadcastCommand, BroadcastId, InDoubtPolicy};
+use issei_schema::{Actor, BroadcastCommand, BroadcastId, Canary, InDoubtPolicy};
 use issei_sim::Cloud;
 use jiff::Timestamp;
 use serde_json::json;
@@ -30,7 +30,7 @@ pub(crate) struct Watched {
     pub(crate) again: Option<&'static str>,
     pub(crate) rival: Rival,
     policy: InDoubtPolicy,
-    canary: Option<u64>,
+    canary: Option<Canary>,
     max_recipients: u64,
     /// Every event comes, and before the wait for it is over.
     pub(crate) in_time: bool,
@@ -57,7 +57,7 @@ impl Watched {
             again: None,
             rival: Rival::None,
             policy: plan.policy,
-            canary: plan.canary,
+            canary: plan.canary.clone(),
             max_recipients: plan.max_recipients,
             in_time: plan.events_lost <= 0.0 && plan.events_away <= 0.0,
             stop: None,
@@ -74,8 +74,10 @@ impl Watched {
     /// Its command, or another under its id.
     pub(crate) fn command(&self, other: bool) -> anyhow::Result<BroadcastCommand> {
         let subject = if other { format!("Other {}", self.subject) } else { self.subject.clone() };
+        let class = self.canary.as_ref().and_then(Canary::choice).map(|_| "service");
         let body = json!({
-            "version": 1,
+            "version": if class.is_some() { 2 } else { 1 },
+            "class": class,
             "broadcast_id": self.id,
             "audience": "users",
             "content": { "inline": { "subject": subject, "text": "New terms." } },
@@ -108,6 +110,8 @@ impl Watched {
     pub(crate) async fn look(&mut self, ledger: &Ledger, cloud: &Cloud, now: Instant) -> Result<(), Broken> {
         // Before the ledger is read, so that whatever is accepted while its answer is under way is not held against it.
         let accepted = cloud.accepted_of(self.id.as_str());
+        let choice = self.canary.as_ref().and_then(Canary::choice).filter(|_| self.forgotten_at.is_none());
+        let sent = choice.map(|choice| (choice, cloud.sent_to(self.id.as_str(), "", u32::MAX).unwrap_or_default()));
         let broadcast = match ledger.find_broadcast(&self.id).await {
             Ok(Some(broadcast)) => broadcast,
             Err(error @ LedgerError::Corrupt { .. }) => return broken("I6", error.to_string()),
@@ -123,6 +127,10 @@ impl Watched {
         };
         if self.forgotten_at.is_none() {
             judge::during(&broadcast, accepted, self.in_time)?;
+        }
+        // The canary is read after the record, so that an approval in between is no fault.
+        if let Some((choice, sent)) = sent.filter(|_| broadcast.withheld > 0) {
+            judge::canary(&self.id, choice, &sent)?;
         }
         if self.state().is_some_and(BroadcastState::is_over) && !broadcast.broadcast_state.is_over() {
             return broken("I7", format!("it was over, and is {}", broadcast.broadcast_state));

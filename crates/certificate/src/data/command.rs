@@ -1,7 +1,7 @@
 //! The stored command: its hash is the broadcast's, and what the broadcast copied from it still says the same.
 
 use issei_ledger::{Broadcast, LedgerError};
-use issei_schema::BroadcastCommand;
+use issei_schema::{BroadcastCommand, Canary};
 
 use super::data;
 use super::odd::Odd;
@@ -26,11 +26,14 @@ pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, Le
     let mut same = |field: &str, ours: String, asked: String| {
         odd.note_if(ours != asked, || format!("the broadcast's {field} is {ours}, and the command says {asked}"));
     };
-    let canary = command.canary.map_or(0, std::num::NonZeroU64::get);
     same("broadcast_id", broadcast.broadcast_id.to_string(), command.broadcast_id.to_string());
     same("audience", broadcast.audience.to_string(), command.audience.to_string());
     same("max_recipients", broadcast.max_recipients.to_string(), command.max_recipients.to_string());
-    same("canary", broadcast.canary.to_string(), canary.to_string());
+    // How many a canary is that chooses by keys, the pages say.
+    match command.canary.as_ref().map(Canary::first) {
+        Some(None) => {}
+        asked => same("canary", broadcast.canary.to_string(), asked.flatten().map_or(0, std::num::NonZeroU64::get).to_string()),
+    }
     same("canary_approval", format!("{:?}", broadcast.canary_approval), format!("{:?}", command.canary_approval));
     same("in_doubt", format!("{:?}", broadcast.in_doubt), format!("{:?}", command.in_doubt));
     same("not_after", broadcast.not_after.to_string(), command.not_after.to_string());

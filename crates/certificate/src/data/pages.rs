@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use issei_ledger::{Broadcast, BroadcastState, LastKey, Page, Reading, SkipReason};
+use issei_schema::Choice;
 use issei_schema::limits::{CHUNK_BYTES_MAX, CHUNK_RECIPIENTS_MAX, RECIPIENT_BYTES_MAX};
 
 use super::data;
@@ -16,6 +17,11 @@ pub(super) struct Audience {
     pub(super) skipped: u64,
     pub(super) chunks: u32,
     canary_chunks: u32,
+    /// Whom the canary chooses by their keys, as the command says it.
+    pub(super) choice: Option<Choice>,
+    /// How many of them are frozen, and whether anybody else is.
+    chosen: u64,
+    is_past_canary: bool,
     last_key: Option<String>,
     skipped_by_reason: BTreeMap<SkipReason, u64>,
     pub(super) odd: Odd,
@@ -27,6 +33,7 @@ impl Audience {
         self.odd.note_if(page.first_chunk != self.chunks, || {
             format!("page {seq} begins with chunk {}, and {} chunks are before it (first_chunk)", page.first_chunk, self.chunks)
         });
+        self.part(page, broadcast);
         self.canary_chunks += page.canary_chunks(self.recipients, broadcast.canary);
         let mut before = self.recipients;
         let mut chunks = page.chunks().peekable();
@@ -52,6 +59,17 @@ impl Audience {
         self.last_key.clone_from(&page.last_key);
     }
 
+    /// Those whom the canary chooses come first, all of them and nobody else. A key can be an address, so none is shown.
+    fn part(&mut self, page: &Page, broadcast: &Broadcast) {
+        let (seq, in_canary) = (page.seq, page.is_in_canary());
+        self.odd.note_if(in_canary && self.is_past_canary, || format!("page {seq} is of the canary, and comes after others that are not"));
+        self.is_past_canary |= !in_canary;
+        self.chosen += if in_canary { page.recipients() as u64 } else { 0 };
+        let is_chosen = |key: &str| self.choice.as_ref().is_some_and(|choice| choice.holds(&broadcast.broadcast_id, key));
+        let misplaced = page.chunks().flat_map(|(_, recipients)| recipients).filter(|it| is_chosen(it.key.as_str()) != in_canary).count();
+        self.odd.note_if(misplaced > 0, || format!("page {seq} has {misplaced} recipients who are on the wrong side of the canary's end"));
+    }
+
     /// Against what the broadcast item says of it.
     pub(super) fn compare(&mut self, broadcast: &Broadcast) {
         let mut same = |field: &str, says: u64, found: u64| {
@@ -61,6 +79,9 @@ impl Audience {
         same("skipped", broadcast.skipped, self.skipped);
         same("chunks", broadcast.chunks.into(), self.chunks.into());
         same("canary_chunks", broadcast.canary_chunks.into(), self.canary_chunks.into());
+        if self.choice.is_some() {
+            same("canary", broadcast.canary, self.chosen);
+        }
         // Whatever an older build froze is not in it.
         let counted = broadcast.skipped_by.values().sum::<u64>();
         let found =

@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_mailable};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, CanaryApproval, Class, Reason, Recipient};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, Reason, Recipient};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -97,13 +97,19 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             unique_by: configured.and_then(|configured| configured.unique_by),
             ..AudienceConfig::default()
         };
+        // Those whom the first one named have been sent to, or could not be.
+        let canary = first.canary.clone().filter(|canary| match canary {
+            Canary::First(first) => *first <= recipients,
+            Canary::Chosen(Choice::Share(_)) => true,
+            Canary::Chosen(Choice::Keys(_)) => false,
+        });
         let command = BroadcastCommand {
             broadcast_id: options.new_id.clone(),
             audience: AudienceName::try_from(options.new_id.to_string()).map_err(anyhow::Error::msg)?,
             max_recipients: recipients,
             not_after: options.not_after.unwrap_or(now + NOT_AFTER),
-            canary: first.canary.filter(|canary| *canary <= recipients),
-            canary_approval: if first.canary.is_some_and(|canary| canary <= recipients) { first.canary_approval } else { CanaryApproval::default() },
+            canary_approval: if canary.is_some() { first.canary_approval } else { CanaryApproval::default() },
+            canary,
             again: Some(Reason::try_from(format!("for those whom {} has missed", options.id)).map_err(anyhow::Error::msg)?),
             requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
             ..first

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use issei_ledger::{Page, Reading};
+use issei_schema::{BroadcastCommand, BroadcastId, Canary, Choice};
 
 use self::feed::{Feed, Filling};
 use self::spool::{Counts, Spool, SpoolError};
@@ -53,10 +54,23 @@ pub enum SourceError {
     Spool { audience: String, reason: String },
 }
 
+/// How far an audience has been gone through: those whom a canary chooses first, in the order of their keys, and then
+/// the others in that order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) in_canary: bool,
+    pub(crate) after: Option<String>,
+}
+
+/// Keys that are read from the spool at once where only some of them are wanted.
+const SIFTED: usize = 2_000;
+
 /// An audience that was read.
 pub(crate) struct Source {
     audience: String,
     spool: Spool,
+    /// Whom the canary chooses of it, where it does.
+    choice: Option<(BroadcastId, Choice)>,
     counts: Counts,
     counted: u64,
     id: String,
@@ -108,7 +122,18 @@ impl Source {
         if counts.rows != counted {
             return Err(SourceError::Differs { audience, read: counts.rows, counted });
         }
-        Ok(Self { audience, spool, counts, counted, id, known_pages: 0, looks: 0 })
+        Ok(Self { audience, spool, choice: None, counts, counted, id, known_pages: 0, looks: 0 })
+    }
+
+    /// The same, in the order in which the command's recipients are sent to.
+    pub(crate) fn for_command(self, command: &BroadcastCommand) -> Self {
+        let choice = command.canary.as_ref().and_then(Canary::choice);
+        Self { choice: choice.map(|choice| (command.broadcast_id.clone(), choice.clone())), ..self }
+    }
+
+    /// Where it begins.
+    pub(crate) fn beginning(&self) -> Cursor {
+        Cursor { in_canary: self.choice.is_some(), after: None }
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -121,8 +146,33 @@ impl Source {
         Reading { id: self.id.clone(), rows, counted: self.counted, without_key, repeated, trimmed: Some(trimmed), readings: 1 }
     }
 
-    /// The next keys in the order of their bytes; none only where there is no more.
-    pub(crate) async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Spooled>, SourceError> {
+    /// The next keys, of one part of the audience; none only where there is no more. The cursor is left in their part.
+    pub(crate) async fn page(&self, cursor: &mut Cursor, limit: usize) -> Result<Vec<Spooled>, SourceError> {
+        let Some((id, choice)) = &self.choice else { return self.spooled(cursor.after.as_deref(), limit).await };
+        if cursor.in_canary {
+            let chosen = self.sifted(cursor.after.clone(), limit, |key| choice.holds(id, key)).await?;
+            if !chosen.is_empty() {
+                return Ok(chosen);
+            }
+            *cursor = Cursor::default();
+        }
+        self.sifted(cursor.after.clone(), limit, |key| !choice.holds(id, key)).await
+    }
+
+    /// The next keys after `after` that are wanted.
+    async fn sifted(&self, mut after: Option<String>, limit: usize, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Spooled>, SourceError> {
+        let mut wanted = Vec::new();
+        while wanted.len() < limit.max(1) {
+            let page = self.spooled(after.as_deref(), limit.max(SIFTED)).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.row.key.clone());
+            let room = limit.max(1) - wanted.len();
+            wanted.extend(page.into_iter().filter(|spooled| is_wanted(&spooled.row.key)).take(room));
+        }
+        Ok(wanted)
+    }
+
+    async fn spooled(&self, after: Option<&str>, limit: usize) -> Result<Vec<Spooled>, SourceError> {
         self.spool.page(after, limit.max(1)).await.map_err(|error| self.failed(&error))
     }
 

@@ -79,7 +79,7 @@ pub async fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, So
 pub async fn sample(audience: &AudienceConfig, spool_dir: &Path, most: usize) -> Result<Sample, SourceError> {
     let source = Source::read(NAMELESS, audience, spool_dir, String::new(), &Progress::default()).await?;
     let counts = source.counts();
-    let page = source.page(None, most).await?;
+    let page = source.page(&mut source.beginning(), most).await?;
     let text = |cell| if let Cell::Text(text) = cell { Some(text) } else { None };
     let values = page.into_iter().map(|spooled| spooled.row.values.into_iter().map(text).collect());
     Ok(Sample { rows: counts.rows, without_own_key: counts.without_key + counts.repeated, values: values.collect() })

@@ -11,6 +11,7 @@
 mod again;
 mod arbitrary_keys;
 mod audiences;
+mod canaries;
 mod commands;
 mod databases;
 mod feedback;

@@ -80,7 +80,7 @@ async fn customers_and_mechanics_get_their_own_words_in_their_own_language_in_on
 async fn a_chunk_has_one_kind_of_recipients_and_the_canary_is_the_first_of_the_audience() {
     let world = workshop(small()).await;
     let mut command = saying("terms", &of_the_workshop());
-    command.canary = std::num::NonZeroU64::new(7);
+    command.canary = std::num::NonZeroU64::new(7).map(issei_schema::Canary::First);
     world.post_command(&command).await;
     let holding = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
     let sent: BTreeSet<String> = world.cloud.mails().unwrap().into_iter().map(|mail| mail.address).collect();

@@ -1,11 +1,13 @@
 //! What a command will do, as far as it can be known beforehand, and what speaks against it.
 
+use std::num::NonZeroU64;
+
 use issei_assembly::{Parts, VERSION, say};
 use issei_aws::chain;
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
-use issei_producer::{AudienceConfig, Mailable, Survey, UniqueBy};
-use issei_schema::{BroadcastCommand, Content, UNSUBSCRIBE_PLACEHOLDER};
+use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Survey, UniqueBy};
+use issei_schema::{BroadcastCommand, Canary, Content, UNSUBSCRIBE_PLACEHOLDER};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -29,6 +31,10 @@ pub(super) struct Forecast {
     skipped: Vec<Skipped>,
     /// Why the producer would hold the broadcast before its first send, where it would.
     holds: Option<String>,
+    /// How many are sent to before an approval; nothing where there is no canary.
+    canary: Option<u64>,
+    /// Of a canary that chooses: that it chooses nobody, or who was named and is not mailed.
+    canary_told: Option<String>,
     /// Rows whose key another row has, too: they are skipped.
     repeated_keys: u64,
     /// Addresses that stand under several keys.
@@ -78,7 +84,9 @@ impl Forecast {
         let left = quota.filter(|quota| quota.max24_hour_send >= 0.0).map(|quota| whole(quota.max24_hour_send - quota.sent_last24_hours));
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
-        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, trimmed_addresses, samples } = survey;
+        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, trimmed_addresses, canary, samples } = survey;
+        let canary_told = canary.as_ref().and_then(ChosenCanary::told);
+        let canary = canary.map(|canary| canary.recipients).or(command.canary.as_ref().and_then(Canary::first).map(NonZeroU64::get));
         let mut skipped: Vec<Skipped> =
             skipped.into_iter().map(|(reason, skips)| Skipped { reason, rows: skips.rows, examples: skips.examples }).collect();
         skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
@@ -94,13 +102,21 @@ impl Forecast {
             rows,
             mailable,
             skipped,
-            holds: (enough == Mailable::TooFew).then(|| {
+            holds: (enough == Mailable::TooFew || canary == Some(0)).then(|| {
+                if enough != Mailable::TooFew {
+                    return format!(
+                        "there is no canary: the broadcast will hold before its first send, until `issei approve {}`, which sends to all at once",
+                        command.broadcast_id
+                    );
+                }
                 let (share, most) = (number(skipped_rows) / number(rows) * 100.0, settings.skipped_share_max * 100.0);
                 format!(
                     "{skipped_rows} of {rows} rows are skipped, {share:.1} % where skipped_share_max is {most:.1} %: the broadcast will hold before its first send, until `issei approve {}`",
                     command.broadcast_id
                 )
             }),
+            canary,
+            canary_told,
             repeated_keys,
             repeated_addresses,
             trimmed_addresses,
@@ -181,6 +197,12 @@ impl Forecast {
             let (head, keys) = (if at == 0 { "skipped" } else { "" }, examples.join(", "));
             let keys = if keys.is_empty() { keys } else { format!(", with the keys {keys}{}", if *rows > 3 { ", …" } else { "" }) };
             say(&format!("{head:<14} {rows} {reason}{keys}"));
+        }
+        if let Some(canary) = self.canary {
+            say(&format!("canary         {canary} of them first, and the others once they are approved"));
+        }
+        if let Some(told) = &self.canary_told {
+            say(&format!("warning        {told}"));
         }
         if let Some(why) = &self.holds {
             say(&format!("warning        {why}"));
