@@ -3,6 +3,7 @@
 //! the file, the file before the default.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -165,6 +166,9 @@ settings! {
     /// An OpenTelemetry collector that takes traces by OTLP over HTTP, such as `http://127.0.0.1:4318`, in a build
     /// with the feature `otel`. Empty for none.
     otlp_endpoint, "ISSEI_OTLP_ENDPOINT": String = String::new();
+    /// The DNS resolver that `issei send` and `issei doctor` ask about the sender's domain, such as `127.0.0.1:53`.
+    /// Empty for the system's.
+    dns_resolver, "ISSEI_DNS_RESOLVER": String = String::new();
     /// After so many receives a message goes to the dead-letter queue. Used by `setup`.
     max_receives, "ISSEI_MAX_RECEIVES": u32 = 10;
     /// How long messages stay in the queues, in seconds: 60 to 1,209,600. Used by `setup`.
@@ -205,6 +209,9 @@ impl Settings {
         }
         if self.page_size == 0 || self.chunks_in_flight == 0 || self.max_receives == 0 {
             bail!("page_size, chunks_in_flight and max_receives must be 1 or more");
+        }
+        if !self.dns_resolver.is_empty() && self.resolver().is_none() {
+            bail!("dns_resolver is {}; give an IP address with its port, such as 127.0.0.1:53", self.dns_resolver);
         }
         if let Some(name) = self.audiences.keys().find(|name| name.starts_with(REHEARSAL_PREFIX)) {
             bail!("the audience `{name}` has a name of rehearsals ({REHEARSAL_PREFIX}…); choose another");
@@ -271,6 +278,12 @@ impl Settings {
             keys.insert(id.clone(), key.with_context(|| format!("[unsubscribe_keys] `{id}`: the environment variable {env}"))?);
         }
         Ok(keys)
+    }
+
+    /// The DNS resolver that is named; nothing for the system's.
+    #[must_use]
+    pub fn resolver(&self) -> Option<SocketAddr> {
+        self.dns_resolver.parse().ok()
     }
 
     /// The timeouts, as the chain of inequalities sees them.

@@ -203,7 +203,7 @@ pub(crate) struct DoctorOptions {
     /// An audience that SES's quota must be enough for. Counts its rows.
     #[arg(long, value_name = "NAME")]
     pub(crate) audience: Option<String>,
-    /// The sender whose identity must be verified.
+    /// The sender, whose identity must be verified, and whose DKIM, SPF and DMARC must hold.
     #[arg(long, value_name = "MAILBOX")]
     pub(crate) from: Option<Mailbox>,
     /// Sends one mail to the SES mailbox simulator, and waits until its event is in the ledger.

@@ -206,7 +206,11 @@ impl State {
                 Ok(json!({}))
             }
             "GetEmailIdentity" => match &self.account.identities {
-                None => Ok(json!({ "IdentityType": "DOMAIN", "VerifiedForSendingStatus": true })),
+                None => Ok(json!({
+                    "IdentityType": "DOMAIN",
+                    "VerifiedForSendingStatus": true,
+                    "DkimAttributes": { "SigningEnabled": true, "Status": "SUCCESS", "Tokens": ["one", "two", "three"] },
+                })),
                 Some(identities) => identities.get(&last_of(path)).cloned().ok_or_else(|| not_found("Email identity")),
             },
             "GetEmailTemplate" => {

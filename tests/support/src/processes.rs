@@ -19,6 +19,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
+use crate::names::NameServer;
 use crate::patience::{PATIENCE, until};
 use crate::users::Users;
 use crate::world::WorldOptions;
@@ -34,6 +35,8 @@ pub struct Processes {
     /// SES, and everything else where no emulator was named.
     pub cloud: Arc<Cloud>,
     pub users: Users,
+    /// What DNS tells of senders.
+    pub names: NameServer,
     directory: TempDir,
     environment: BTreeMap<String, String>,
     listening: Listening,
@@ -72,6 +75,7 @@ impl Processes {
         let sqs = issei_aws::connect_to(&listening.url(), None, &WorldOptions::default().timing).await.sqs;
         sqs.create_queue().queue_name(Self::EVENTS).send().await.unwrap();
         let users = Users::new(users).await;
+        let names = NameServer::start().await;
         let directory = tempfile::tempdir().unwrap();
         let config = format!(
             "page_size = 30\nchunk_size = 10\n{timing}close_every_ms = 300\n\n\
@@ -93,6 +97,7 @@ impl Processes {
             ("AWS_ENDPOINT_URL_LAMBDA", &listening.url()),
             ("AWS_ENDPOINT_URL_SNS", &other),
             ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("ISSEI_DNS_RESOLVER", names.address()),
             ("ISSEI_TABLE", &format!("ledger-{name}")),
             ("ISSEI_COMMANDS_QUEUE", &format!("commands-{name}")),
             ("ISSEI_CHUNKS_QUEUE", &format!("chunks-{name}")),
@@ -100,7 +105,7 @@ impl Processes {
             ("ISSEI_CONFIGURATION_SET", &format!("set-{name}")),
         ];
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let this = Self { cloud, users, directory, environment, listening, aws: other };
+        let this = Self { cloud, users, names, directory, environment, listening, aws: other };
         this.run(&["setup"]).await;
         this
     }

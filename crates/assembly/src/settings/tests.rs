@@ -63,6 +63,7 @@ fn settings_that_break_a_rule_are_refused_with_the_rule() {
         (|settings| settings.sns_signatures = "always".to_owned(), "where-present"),
         (|settings| settings.sns_signatures = "require".to_owned(), "sns_topic"),
         (|settings| settings.sns_topic = "issei-events".to_owned(), "sns_topic"),
+        (|settings| settings.dns_resolver = "127.0.0.1".to_owned(), "dns_resolver"),
     ] {
         let error = Settings::defaults(change).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

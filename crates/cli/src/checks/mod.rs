@@ -1,6 +1,8 @@
 //! What is looked at before a send and by `doctor`, the same in both: each finding was read from the thing
 //! itself, and what can't be read says so.
 
+mod dmarc;
+mod dns;
 mod sender;
 mod template;
 

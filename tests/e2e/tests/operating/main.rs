@@ -13,6 +13,7 @@ mod initializing;
 mod judging;
 mod rehearsing;
 mod resending;
+mod senders;
 mod stopping;
 mod suppressing;
 mod unsubscribing;

@@ -251,7 +251,7 @@ pub(super) fn names(command: &BroadcastCommand, config: &AudienceConfig) -> Vec<
 /// Looks at all that a send needs, as `doctor` does.
 pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand) -> Vec<Finding> {
     let clients = &parts.clients;
-    let mut findings = vec![checks::sender(parts, &command.from).await];
+    let mut findings = checks::sender(parts, &command.from).await;
     findings.extend(account(clients).await);
     findings.push(checks::may_send(parts).await);
     findings.push(event_destination(clients, &parts.settings.configuration_set).await);
