@@ -23,6 +23,6 @@ pub use lambda::{EventSource, Lambda};
 pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENT_AT, is_no_queue};
 pub use signed::CallError;
 pub use signing::{AnsweredAt, signed_at};
-pub use sns::Sns;
+pub use sns::{Delivery, Sns};
 pub use timing::{Timing, TimingError};
 pub use web::Web;

@@ -18,6 +18,26 @@ const VERSION: &str = "2010-03-31";
 /// A hundred subscriptions each; who goes on giving more has lost its place.
 const PAGES_MAX: usize = 1_000;
 
+/// How a subscription delivers what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// As it is, and without a signature.
+    Raw,
+    /// In a notification, which SNS signs.
+    Signed,
+}
+
+impl Delivery {
+    /// The value of `RawMessageDelivery`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "true",
+            Self::Signed => "false",
+        }
+    }
+}
+
 /// Makes topics and subscriptions.
 #[derive(Clone, Debug)]
 pub struct Sns(Signed);
@@ -87,11 +107,11 @@ impl Sns {
         self.attributes("GetSubscriptionAttributes", "SubscriptionArn", subscription).await
     }
 
-    /// Subscribes a queue, with raw delivery. What can't be delivered goes to `dead`.
+    /// Subscribes a queue. What can't be delivered goes to `dead`.
     ///
     /// # Errors
     /// Says why it is not subscribed.
-    pub async fn subscribe(&self, topic: &str, queue: &str, dead: &str) -> Result<String, CallError> {
+    pub async fn subscribe(&self, topic: &str, queue: &str, dead: &str, delivery: Delivery) -> Result<String, CallError> {
         let call = "Subscribe";
         let redrive = serde_json::json!({ "deadLetterTargetArn": dead }).to_string();
         let form = [
@@ -100,7 +120,7 @@ impl Sns {
             ("Endpoint", queue),
             ("ReturnSubscriptionArn", "true"),
             ("Attributes.entry.1.key", "RawMessageDelivery"),
-            ("Attributes.entry.1.value", "true"),
+            ("Attributes.entry.1.value", delivery.as_str()),
             ("Attributes.entry.2.key", "RedrivePolicy"),
             ("Attributes.entry.2.value", &redrive),
         ];

@@ -24,7 +24,7 @@ pub use browser::{Browser, free_port};
 pub use collector::{Collector, Span};
 pub use functions::{Functions, Polled};
 pub use judge::{Judged, judge};
-pub use names::NameServer;
+pub use names::{Mood, NameServer};
 pub use patience::{PATIENCE, seen, until};
 pub use processes::{Process, Processes, aws_url, write_keys};
 pub use stack::{Emulator, Stack};

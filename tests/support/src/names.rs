@@ -15,10 +15,20 @@ pub struct NameServer {
     known: Arc<Mutex<Known>>,
 }
 
+/// How it answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mood {
+    #[default]
+    Tells,
+    Silent,
+    /// It could not find out itself (SERVFAIL).
+    Fails,
+}
+
 #[derive(Default)]
 struct Known {
     records: BTreeMap<String, Vec<RData>>,
-    is_silent: bool,
+    mood: Mood,
 }
 
 impl NameServer {
@@ -74,9 +84,9 @@ impl NameServer {
         self.known.lock().unwrap().records.remove(name);
     }
 
-    /// Whether it answers nobody any more.
-    pub fn be_silent(&self, is_silent: bool) {
-        self.known.lock().unwrap().is_silent = is_silent;
+    /// How it answers from now on.
+    pub fn be(&self, mood: Mood) {
+        self.known.lock().unwrap().mood = mood;
     }
 
     fn put(&self, name: &str, data: Vec<RData>) {
@@ -86,13 +96,17 @@ impl NameServer {
 
 impl Known {
     fn answer(&self, asked: &Message) -> Option<Message> {
-        if self.is_silent {
+        if self.mood == Mood::Silent {
             return None;
         }
         let mut answer = Message::response(asked.metadata.id, asked.metadata.op_code);
         answer.metadata.recursion_available = true;
         for query in &asked.queries {
             answer.add_query(query.clone());
+            if self.mood == Mood::Fails {
+                answer.metadata.response_code = ResponseCode::ServFail;
+                continue;
+            }
             let (mut name, kind) = (query.name().clone(), query.query_type());
             // A resolver follows an alias, and gives both.
             while let Some(found) = self.records.get(key(&name).as_str()) {

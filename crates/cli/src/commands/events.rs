@@ -1,7 +1,8 @@
 //! `issei setup --events`: the way of SES's events, from the configuration set by an SNS topic to the feedback
 //! queue. With a topic of one's own (`--events-topic`) what is to be done in SNS is told, and nothing done there.
 //!
-//! Nobody but the topic may write events then: they are believed as they come.
+//! Nobody but the topic may write events then: they are believed as they come, or by the signature that SNS gives
+//! them where `sns_signatures` asks for one.
 
 mod topic;
 
@@ -10,7 +11,8 @@ use aws_sdk_sesv2::operation::create_configuration_set_event_destination::Create
 use aws_sdk_sesv2::types::{EventDestination, EventDestinationDefinition, EventType, SnsDestination};
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::Parts;
-use issei_aws::{Queue, chain};
+use issei_aws::{Delivery, Queue, chain};
+use issei_feedback::SnsTrust;
 use issei_schema::TopicArn;
 use serde_json::{Value, json};
 
@@ -37,17 +39,30 @@ pub(crate) async fn make(parts: &Parts, own: Option<&TopicArn>, made: &mut Vec<M
     let dead = Queue::dead_letter_name(name);
     let (url, dead_url) = (url_of(parts, name).await?, url_of(parts, &dead).await?);
     let (arn, dead_arn) = (arn_of(parts, &url).await?, arn_of(parts, &dead_url).await?);
+    let trust = parts.settings.sns_trust()?;
+    let delivery = if matches!(trust, SnsTrust::Require(_)) { Delivery::Signed } else { Delivery::Raw };
     let topic = match own {
         Some(topic) => topic.clone(),
-        None => topic::make(parts, &arn, made).await?,
+        None => topic::beside(parts, &arn)?,
     };
+    // Before anything is made: the feedback consumer would bury whatever came by this way.
+    if let SnsTrust::Require(named) = &trust
+        && *named != topic
+    {
+        bail!(
+            "sns_signatures is `require` and sns_topic {named}, so no event by the topic {topic} would be believed; name that with sns_topic"
+        );
+    }
+    if own.is_none() {
+        topic::make(parts, &topic, made).await?;
+    }
     for (name, url, arn, is_dead) in [(name, &url, &arn, false), (&dead, &dead_url, &dead_arn, true)] {
         let done = set_policy(parts, name, url, &policy(&topic, arn, &parts.settings.configuration_set, is_dead)).await?;
         made.push(Made { what: "queue policy", name: name.clone(), done });
     }
-    let left = if own.is_some() { left_in_sns(&topic, &arn, &parts.settings.configuration_set) } else { Vec::new() };
+    let left = if own.is_some() { left_in_sns(&topic, &arn, &parts.settings.configuration_set, delivery) } else { Vec::new() };
     if own.is_none() {
-        made.push(topic::subscribe(parts, &topic, &arn, &dead_arn).await?);
+        made.push(topic::subscribe(parts, &topic, &arn, &dead_arn, delivery).await?);
     }
     // SES publishes a first message when the destination is made, so whatever lets it must be there before.
     let done = make_destination(parts, &topic).await.with_context(|| match left.as_slice() {
@@ -60,11 +75,13 @@ pub(crate) async fn make(parts: &Parts, own: Option<&TopicArn>, made: &mut Vec<M
 }
 
 /// For a topic of one's own: the commands.
-fn left_in_sns(topic: &TopicArn, queue: &str, set: &str) -> Vec<String> {
-    let arn = topic.as_str();
+fn left_in_sns(topic: &TopicArn, queue: &str, set: &str, delivery: Delivery) -> Vec<String> {
+    let (arn, is_raw) = (topic.as_str(), delivery.as_str());
     vec![
         format!("aws sns set-topic-attributes --topic-arn {arn} --attribute-name Policy --attribute-value '{}'", topic::policy(topic, set)),
-        format!("aws sns subscribe --topic-arn {arn} --protocol sqs --notification-endpoint {queue} --attributes RawMessageDelivery=true"),
+        format!(
+            "aws sns subscribe --topic-arn {arn} --protocol sqs --notification-endpoint {queue} --attributes RawMessageDelivery={is_raw}"
+        ),
     ]
 }
 

@@ -107,6 +107,35 @@ async fn what_somebody_else_has_put_on_the_way_is_named_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_wants_signatures_gets_a_way_that_has_them_and_no_other() {
+    let Some(emulator) = Emulator::at_hand() else { return };
+    let mut world = Processes::new(1, Processes::account_with_events()).await;
+    let topic = topic_of(&world);
+    world.set("ISSEI_SNS_SIGNATURES", "require");
+    world.set("ISSEI_SNS_TOPIC", "arn:aws:sns:us-east-1:000000000000:another");
+    let (code, _, error) = world.try_run(&["setup", "--events"]).await;
+    assert!(code == Some(1) && error.contains(&topic) && error.contains("name that with sns_topic"), "{error}");
+    let own = ["setup", "--events-topic", &topic, "--json"];
+    assert_eq!(world.try_run(&own).await.0, Some(1), "nor by a topic of one's own");
+
+    world.set("ISSEI_SNS_TOPIC", &topic);
+    let mut made = MADE;
+    made[4].1 = "made, without raw delivery";
+    assert_eq!(setup(&world).await, owned(&made), "nothing was made before, by which nobody would be believed");
+    let mut was_there = MADE.map(|(what, _)| (what, "was there"));
+    was_there[4].1 = "was there, without raw delivery";
+    assert_eq!(setup(&world).await, owned(&was_there));
+    assert!(world.run(&own).await.contains("RawMessageDelivery=false"));
+
+    let subscription = subscription(&emulator, &topic).await;
+    set(&emulator, &subscription, "RawMessageDelivery", "true").await;
+    let (code, _, error) = world.try_run(&["setup", "--events"]).await;
+    assert!(code == Some(1) && error.contains(&subscription) && error.contains("have no signature"), "{error}");
+    set(&emulator, &subscription, "RawMessageDelivery", "false").await;
+    assert_eq!(setup(&world).await, owned(&was_there));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_sns_does_not_answer_setup_names_the_call_and_the_next_step() {
     let world = Processes::simulated(1, Processes::account_with_events()).await;
     let dead = format!("http://127.0.0.1:{}", free_port());

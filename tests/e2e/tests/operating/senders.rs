@@ -1,7 +1,7 @@
 //! Whether receivers will believe the sender: DKIM, SPF and DMARC, as SES and a name server of the test tell.
 
 use issei_sim::Account;
-use issei_test_support::{Processes, command_body};
+use issei_test_support::{Mood, Processes, command_body};
 use serde_json::{Value, json};
 
 const MX: &str = "feedback-smtp.us-east-1.amazonses.com";
@@ -129,10 +129,10 @@ async fn a_signature_or_a_mail_from_domain_that_is_not_ready_is_named() {
 async fn what_dns_does_not_tell_is_never_called_fine_and_keeps_nobody_from_sending() {
     let mut world = Processes::new(5, Account::default()).await;
     set(&world, identity("SUCCESS", Some("bounce.example.com")));
-    world.names.be_silent(true);
-    for nobody_listens in [false, true] {
-        if nobody_listens {
-            world.set("ISSEI_DNS_RESOLVER", &format!("127.0.0.1:{}", issei_test_support::free_port()));
+    for mood in [Some(Mood::Silent), Some(Mood::Fails), None] {
+        match mood {
+            Some(mood) => world.names.be(mood),
+            None => world.set("ISSEI_DNS_RESOLVER", &format!("127.0.0.1:{}", issei_test_support::free_port())),
         }
         let unread = doctor(&world, "example.com").await;
         for (found, says) in

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, anyhow, bail};
 use issei_assembly::Parts;
-use issei_aws::CallError;
+use issei_aws::{CallError, Delivery};
 use issei_schema::TopicArn;
 use serde_json::{Value, json};
 
@@ -14,26 +14,38 @@ const OURS: &str = "OnlyThisConfigurationSet";
 /// The policy that SNS gives to a new topic.
 const FIRST: &str = "__default_policy_ID";
 
-/// The topic of this account and region for the configuration set's events, and its policy.
-pub(super) async fn make(parts: &Parts, queue: &str, made: &mut Vec<Made>) -> anyhow::Result<TopicArn> {
-    let (sns, set) = (&parts.clients.sns, &parts.settings.configuration_set);
-    let name = format!("{set}-events");
-    // SNS does not say whether it has made a topic, so the one beside the queue is looked for first.
+/// The topic for the configuration set's events, in the account and region of the queue.
+pub(super) fn beside(parts: &Parts, queue: &str) -> anyhow::Result<TopicArn> {
     let [_, partition, _, region, account] = parts_of(queue).context("SQS gave no ARN for the feedback queue")?;
-    let mut topic = format!("arn:{partition}:sns:{region}:{account}:{name}");
-    let (there, done) = match sns.topic_attributes(&topic).await {
+    let arn = format!("arn:{partition}:sns:{region}:{account}:{}", name(parts));
+    arn.parse().map_err(anyhow::Error::msg)
+}
+
+fn name(parts: &Parts) -> String {
+    format!("{}-events", parts.settings.configuration_set)
+}
+
+/// The topic, and its policy.
+pub(super) async fn make(parts: &Parts, topic: &TopicArn, made: &mut Vec<Made>) -> anyhow::Result<()> {
+    let (sns, name) = (&parts.clients.sns, name(parts));
+    // SNS does not say whether it has made a topic, so it is looked for first.
+    let (there, done) = match sns.topic_attributes(topic.as_str()).await {
         Ok(there) => (there, "was there"),
         Err(error) if error.is_not_found() => {
-            topic = sns.create_topic(&name).await.map_err(explained)?;
-            (sns.topic_attributes(&topic).await.map_err(explained)?, "made")
+            let arn = sns.create_topic(&name).await.map_err(explained)?;
+            if arn != topic.as_str() {
+                bail!(
+                    "SNS made the topic {arn}, and the queue is beside {topic}; let AWS_ENDPOINT_URL_SNS lead to the queue's account and region"
+                );
+            }
+            (sns.topic_attributes(topic.as_str()).await.map_err(explained)?, "made")
         }
         Err(error) => return Err(explained(error)),
     };
     made.push(Made { what: "events topic", name: name.clone(), done });
-    let topic: TopicArn = topic.parse().map_err(anyhow::Error::msg)?;
-    let done = set_policy(parts, &topic, there.get("Policy").map(String::as_str)).await?;
+    let done = set_policy(parts, topic, there.get("Policy").map(String::as_str)).await?;
     made.push(Made { what: "topic policy", name, done });
-    Ok(topic)
+    Ok(())
 }
 
 /// Lets SES publish for this configuration set, and nobody else.
@@ -68,15 +80,15 @@ async fn set_policy(parts: &Parts, topic: &TopicArn, there: Option<&str>) -> any
     Ok(done)
 }
 
-/// With raw delivery, where there is none yet. The feedback consumer reads both kinds.
-pub(super) async fn subscribe(parts: &Parts, topic: &TopicArn, queue: &str, dead: &str) -> anyhow::Result<Made> {
+/// Where there is none yet. The feedback consumer reads both kinds, unless it asks for signatures.
+pub(super) async fn subscribe(parts: &Parts, topic: &TopicArn, queue: &str, dead: &str, delivery: Delivery) -> anyhow::Result<Made> {
     let sns = &parts.clients.sns;
     let made = |done| Made { what: "subscription", name: parts.settings.feedback_queue.clone(), done };
     // What is not confirmed has a word in place of its ARN.
     let there = sns.subscription(topic.as_str(), queue).await.map_err(explained)?.filter(|arn| arn.starts_with("arn:"));
     let Some(there) = there else {
-        sns.subscribe(topic.as_str(), queue, dead).await.map_err(explained)?;
-        return Ok(made("made"));
+        sns.subscribe(topic.as_str(), queue, dead, delivery).await.map_err(explained)?;
+        return Ok(made(if delivery == Delivery::Raw { "made" } else { "made, without raw delivery" }));
     };
     let attributes = sns.subscription_attributes(&there).await.map_err(explained)?;
     if attributes.get("FilterPolicy").is_some_and(|filter| !filter.is_empty() && filter != "{}") {
@@ -84,7 +96,12 @@ pub(super) async fn subscribe(parts: &Parts, topic: &TopicArn, queue: &str, dead
             "the subscription {there} has a filter, so events may be missing; take it away: aws sns set-subscription-attributes --subscription-arn {there} --attribute-name FilterPolicy --attribute-value '{{}}'"
         );
     }
-    let is_raw = attributes.get("RawMessageDelivery").is_some_and(|raw| raw == "true");
+    let is_raw = attributes.get("RawMessageDelivery").is_some_and(|raw| raw == Delivery::Raw.as_str());
+    if is_raw && delivery == Delivery::Signed {
+        bail!(
+            "sns_signatures is `require`, and the subscription {there} delivers raw messages, which have no signature: no event would be believed; turn that off: aws sns set-subscription-attributes --subscription-arn {there} --attribute-name RawMessageDelivery --attribute-value false"
+        );
+    }
     Ok(made(if is_raw { "was there" } else { "was there, without raw delivery" }))
 }
 
