@@ -169,7 +169,8 @@ settings! {
     /// The DNS resolver that `issei send` and `issei doctor` ask about the sender's domain, such as `127.0.0.1:53`.
     /// Empty for the system's.
     dns_resolver, "ISSEI_DNS_RESOLVER": String = String::new();
-    /// After so many receives a message goes to the dead-letter queue. Used by `setup`.
+    /// After so many receives a message goes to the dead-letter queue. Used by `setup`, and by the producer, which puts
+    /// a command that it could not carry out there itself after the last, with the reason.
     max_receives, "ISSEI_MAX_RECEIVES": u32 = 10;
     /// How long messages stay in the queues, in seconds: 60 to 1,209,600. Used by `setup`.
     retention_s, "ISSEI_RETENTION_S": u64 = 345_600;
