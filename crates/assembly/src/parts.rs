@@ -98,6 +98,7 @@ impl Parts {
             max_receives: self.settings.max_receives,
             require_rehearsal: self.settings.require_rehearsal,
             skipped_share_max: self.settings.skipped_share_max,
+            test_recipients: self.settings.test_recipients.clone(),
             close_every: Duration::from_millis(self.settings.close_every_ms),
             traces: traces::HOOKS,
             spool_dir: self.settings.spool_directory(),

@@ -159,6 +159,9 @@ settings! {
     /// Skipped rows, as a share of an audience of 20 rows or more, that hold a broadcast before its first send
     /// when exceeded, until `issei approve`.
     skipped_share_max, "ISSEI_SKIPPED_SHARE_MAX": f64 = 0.05;
+    /// Addresses and domains that `issei test-send` may send copies to, beside the sender's own domain: with commas
+    /// between them.
+    test_recipients, "ISSEI_TEST_RECIPIENTS": String = String::new();
     /// Write metrics for `CloudWatch` to standard output, in embedded metric format.
     metrics, "ISSEI_METRICS": bool = false;
     /// The value of the metrics' one dimension, `Prefix`: the prefix of the stack.

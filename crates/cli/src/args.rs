@@ -77,6 +77,10 @@ pub(crate) enum Command {
     ///
     /// Reads and judges everybody by the code that freezes them. Exit code 3: refused, or not told to go on.
     Send(SendOptions),
+    /// Shows the letters of a command for some of its audience, or for rows of a file. Sends nothing.
+    Preview(PreviewOptions),
+    /// Sends one real copy of a letter, marked as one, through the services that run.
+    TestSend(TestSendOptions),
     /// Runs the producer until SIGTERM or Ctrl-C.
     Producer,
     /// Runs the consumer until SIGTERM or Ctrl-C.
@@ -104,6 +108,8 @@ pub(crate) enum Command {
     Audit(AuditOptions),
     /// Shows everything that is known of one recipient, by key or by address.
     Why(WhyOptions),
+    /// Shows what a broadcast says, or the letter of one recipient, as the ledger keeps it.
+    Show(ShowOptions),
     /// Prints the recipients with one outcome, ready to be an audience again.
     Export(ExportOptions),
     /// Makes audience and command for those whom a broadcast has missed.
@@ -238,7 +244,8 @@ pub(crate) struct RehearseOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct SendOptions {
-    /// The command, as `.json` or `.toml`; `-` reads JSON from standard input.
+    /// The command, as `.json` or `.toml`; `-` reads JSON from standard input. `text_file`, `html_file` (HTML or
+    /// `.mjml`) and `subject_file` name files beside it instead of `text`, `html` and `subject`.
     pub(crate) file: PathBuf,
     /// Judge and print only.
     #[arg(long)]
@@ -258,6 +265,56 @@ pub(crate) struct SendOptions {
     /// broadcast has said to the audience within 30 days is refused.
     #[arg(long, value_name = "REASON")]
     pub(crate) again: Option<Reason>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewOptions {
+    /// The command, as `.json` or `.toml`; `-` reads JSON from standard input.
+    pub(crate) file: PathBuf,
+    /// Another audience than the command's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) audience: Option<AudienceName>,
+    /// So many rows, and the first of each variant.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) rows: usize,
+    /// The row with this key alone.
+    #[arg(long = "as", value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Rows of one's own instead of the audience: an array of JSON objects, or one a line.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["audience", "key"])]
+    pub(crate) data: Option<PathBuf>,
+    /// Writes a page with all parts, the HTML at two widths. It holds what the rows hold.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestSendOptions {
+    /// The command, as `.json` or `.toml`; `-` reads JSON from standard input.
+    pub(crate) file: PathBuf,
+    /// Whom the copy goes to: in the sender's domain, or in `test_recipients`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: Address,
+    /// Written from the row with this key. Without it, from the first that can be mailed.
+    #[arg(long = "as", value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Written from the first row of a file: an array of JSON objects, or one a line.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    pub(crate) data: Option<PathBuf>,
+    /// Waits so many seconds for its outcome.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) wait_s: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowOptions {
+    pub(crate) id: BroadcastId,
+    /// The letter of whoever has this key in the audience, or this address.
+    #[arg(long = "as", value_name = "KEY_OR_ADDRESS")]
+    pub(crate) recipient: Option<String>,
+    /// Writes the letter as a page, the HTML at two widths.
+    #[arg(long, short, value_name = "FILE", requires = "recipient")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -548,7 +605,7 @@ mod tests {
     #[test]
     fn short_help_fits_a_screen() {
         let help = Cli::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 45, "{help}");
+        assert!(help.lines().count() <= 48, "{help}");
         insta::assert_snapshot!(help);
     }
 }

@@ -4,9 +4,11 @@
 
 mod args;
 mod checks;
+mod command_file;
 mod commands;
 mod confirm;
 mod console;
+mod letters;
 mod operator;
 mod pages;
 
@@ -17,8 +19,8 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use commands::{
-    certify, dead_letters, demo, doctor, export, init, inspect, operate, rehearse, repair, report, resend, restored, send, serve, setup,
-    status, stop, suppress, unsubscribe,
+    certify, dead_letters, demo, doctor, export, init, inspect, operate, preview, rehearse, repair, report, resend, restored, send, serve,
+    setup, show, status, stop, suppress, test_send, unsubscribe,
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error};
 
@@ -80,6 +82,8 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
         Command::Demo(_) | Command::Init(_) | Command::Verify(_) | Command::UnsubscribeToken(_) => Ok(Ended::Well),
         Command::Setup(options) => setup::run(settings, &options, as_json).await,
         Command::Send(options) => send::run(settings, &options, as_json).await,
+        Command::Preview(options) => preview::run(settings, &options, as_json).await,
+        Command::TestSend(options) => test_send::run(settings, &options, as_json).await,
         Command::Producer => serve::producer(settings).await,
         Command::Consumer => serve::consumer(settings).await,
         Command::Feedback => serve::feedback(settings).await,
@@ -92,6 +96,7 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
         Command::List(options) => inspect::list(settings, &options, as_json).await,
         Command::Audit(options) => inspect::audit(settings, &options, as_json).await,
         Command::Why(options) => inspect::why(settings, &options, as_json).await,
+        Command::Show(options) => show::run(settings, &options, as_json).await,
         Command::Export(options) => export::run(settings, &options).await,
         Command::Resend(options) => resend::run(settings, &options, as_json).await,
         Command::Doctor(options) => doctor::run(settings, &options, as_json).await,

@@ -17,6 +17,9 @@ use issei_schema::{BroadcastCommand, ChunkMessage, Mailbox, Recipient, UNSUBSCRI
 /// names; a command is refused where they meet (`producer/src/command.rs`).
 const HTML: &str = "html_";
 
+/// The header of a copy for somebody who wants to see the letter.
+const TEST_COPY_HEADER: &str = "X-Issei-Test-Copy";
+
 /// What all recipients of a broadcast share.
 #[derive(Clone, Debug)]
 pub struct Envelope {
@@ -24,6 +27,7 @@ pub struct Envelope {
     pub(crate) reply_to: Option<String>,
     letters: Letters,
     way_out: WayOut,
+    is_copy: bool,
     /// Of each letter, by its number.
     contents: Vec<BulkEmailContent>,
 }
@@ -33,6 +37,7 @@ pub struct Envelope {
 pub(crate) struct Enclosed<'a> {
     letter: &'a Letter,
     way_out: &'a WayOut,
+    is_copy: bool,
     pub(crate) content: &'a BulkEmailContent,
 }
 
@@ -49,6 +54,7 @@ impl Envelope {
             contents: letters.all().map(|(_, letter)| content(letter)).collect(),
             letters,
             way_out,
+            is_copy: command.test_copy.is_some(),
         })
     }
 
@@ -58,7 +64,7 @@ impl Envelope {
         let number = numbers.next()??;
         let is_one = numbers.all(|other| other == Some(number));
         let (letter, content) = (self.letters.letter(number)?, self.contents.get(number)?);
-        is_one.then_some(Enclosed { letter, way_out: &self.way_out, content })
+        is_one.then_some(Enclosed { letter, way_out: &self.way_out, is_copy: self.is_copy, content })
     }
 
     /// What SES makes of it for one recipient; `stored` is the content of the template where SES stores it, which is
@@ -101,7 +107,7 @@ impl Enclosed<'_> {
                     .filter_map(|(name, value)| MessageTag::builder().name(name).value(value).build().ok())
                     .collect(),
             ))
-            .set_replacement_headers(way_out.map(|url| headers(&url)))
+            .set_replacement_headers(headers(way_out.as_ref(), self.is_copy))
             .build())
     }
 
@@ -118,14 +124,19 @@ fn known<'a>(recipient: &'a Recipient, way_out: Option<&UnsubscribeUrl>) -> Cow<
     Cow::Owned(known)
 }
 
-/// The headers of one click (RFC 8058 section 3.1). Both stand there, or neither.
-fn headers(url: &UnsubscribeUrl) -> Vec<MessageHeader> {
-    let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build();
-    // Names and values are all there, so each header can be built.
-    [header("List-Unsubscribe", &url.to_header()), header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")]
+/// The headers of one click (RFC 8058 section 3.1), of which both stand there, or neither; and the mark of a copy.
+fn headers(way_out: Option<&UnsubscribeUrl>, is_copy: bool) -> Option<Vec<MessageHeader>> {
+    let one_click =
+        |url: &UnsubscribeUrl| [("List-Unsubscribe", url.to_header()), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())];
+    let copy = is_copy.then(|| (TEST_COPY_HEADER, "yes".to_owned()));
+    let headers: Vec<MessageHeader> = way_out
         .into_iter()
-        .filter_map(Result::ok)
-        .collect()
+        .flat_map(one_click)
+        .chain(copy)
+        // Names and values are all there, so each header can be built.
+        .filter_map(|(name, value)| MessageHeader::builder().name(name).value(value).build().ok())
+        .collect();
+    (!headers.is_empty()).then_some(headers)
 }
 
 fn content(letter: &Letter) -> BulkEmailContent {

@@ -136,7 +136,7 @@ impl Ledger {
     async fn repeated(&self, saying: &Saying, command: &BroadcastCommand) -> Result<Repeated, LedgerError> {
         let what = match &command.content {
             Content::Template { .. } => "field `content.template`: the same template",
-            Content::Inline(_) | Content::Variants(_) if saying.content == digest(&command.content) => "field `content`: the same content",
+            Content::Inline(_) | Content::Variants(_) if saying.content == command.content.digest() => "field `content`: the same content",
             Content::Inline(_) => "field `content.inline.subject`: the same subject",
             Content::Variants(_) => "field `content.variants`: the same subjects",
         };
@@ -175,7 +175,7 @@ impl Ledger {
         let key = key(command);
         let name = key.name();
         let Said { written_by: before, mut by } = said;
-        by.push(Saying { broadcast_id: command.broadcast_id.clone(), at, content: digest(&command.content) });
+        by.push(Saying { broadcast_id: command.broadcast_id.clone(), at, content: command.content.digest() });
         let after = Said { written_by: Some(token.to_owned()), by };
         let mut item: Item = serde_dynamo::to_item(&after).map_err(|error| LedgerError::corrupt(&name, error))?;
         item.extend(key.into_item());
@@ -206,11 +206,6 @@ fn key(command: &BroadcastCommand) -> Key {
     // No subject holds a line's end.
     let subjects: Vec<&str> = command.content.words().into_iter().map(|(_, words)| words.subject.as_str()).collect();
     Key::said(&command.audience, &format!("subject#{}", sha256(&subjects.join("\n"))))
-}
-
-fn digest(content: &Content) -> String {
-    // Only maps with keys that are no strings can fail here, and there are none.
-    sha256(&serde_json::to_string(content).unwrap_or_default())
 }
 
 fn sha256(text: &str) -> String {

@@ -9,6 +9,9 @@ use crate::contexts::html;
 use crate::part::{Data, Part};
 use crate::safe::Context;
 
+/// What the subject of a copy begins with, so that nobody takes it for the letter itself.
+const COPY: &str = "[Test] ";
+
 /// What is wrong with a content, whatever the row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("field `{field}`: {reason}")]
@@ -49,7 +52,8 @@ pub enum Letter {
 }
 
 impl Letter {
-    fn of(words: &Words, place: &str, version: CommandVersion) -> Result<Self, ContentError> {
+    fn of(words: &Words, place: &str, command: &BroadcastCommand) -> Result<Self, ContentError> {
+        let version = command.version;
         let html = words.html.as_ref().map(|template| match version {
             // As its places were made safe before they were looked at.
             CommandVersion::V1 => Ok(Part::plain(template, Context::Html, 'h')),
@@ -58,7 +62,7 @@ impl Letter {
             }
         });
         Ok(Self::Own {
-            subject: Part::plain(&words.subject, Context::Line, 'l'),
+            subject: Part::plain(&words.subject, Context::Line, 'l').after(if command.test_copy.is_some() { COPY } else { "" }),
             text: words.text.as_ref().map(|text| Part::plain(text, Context::Text, 't')),
             html: html.transpose()?,
         })
@@ -104,7 +108,7 @@ impl Letters {
     /// Names the part in which a value stands where none can be made safe.
     pub fn of(command: &BroadcastCommand) -> Result<Self, ContentError> {
         let words = command.content.words();
-        let letters = words.into_iter().map(|(place, words)| Letter::of(words, &place, command.version));
+        let letters = words.into_iter().map(|(place, words)| Letter::of(words, &place, command));
         let letters = letters.collect::<Result<Vec<_>, _>>()?;
         Ok(match &command.content {
             Content::Template { name } => Self { variants: None, letters: vec![Letter::Stored(name.clone())] },

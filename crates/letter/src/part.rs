@@ -122,6 +122,14 @@ impl Part {
         Self { stretches, slots, place }.without_repeats()
     }
 
+    /// The part after a text that is the same for everybody.
+    pub(crate) fn after(mut self, text: &str) -> Self {
+        if !text.is_empty() {
+            self.stretches.insert(0, Stretch::Text(text.to_owned()));
+        }
+        self
+    }
+
     /// What stands in two places is one slot.
     fn without_repeats(self) -> Self {
         let mut slots: Vec<Vec<Node>> = Vec::new();

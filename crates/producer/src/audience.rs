@@ -1,8 +1,8 @@
 //! What the configuration says of an audience.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use issei_schema::Class;
+use issei_schema::{Class, Content, Placeholder, TestCopy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -76,6 +76,10 @@ pub struct AudienceConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub rehearsal: Option<u64>,
+    /// Instead of all of these, the one row of a copy.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub copy: Option<TestCopy>,
     /// Instead of all of these, a table in memory.
     #[cfg(feature = "simulation")]
     #[serde(skip)]
@@ -117,6 +121,8 @@ pub(crate) enum Place {
     },
     /// So many recipients at the mailbox simulator.
     Rehearsal(u64),
+    /// The one row of a copy.
+    Copy(TestCopy),
 }
 
 /// What is read of a database.
@@ -139,8 +145,8 @@ impl AudienceConfig {
     /// The audience as it is read for a broadcast of this class; nothing where it does not say who wants such mail.
     #[must_use]
     pub fn for_class(mut self, class: Class) -> Option<Self> {
-        // A rehearsal reaches nobody.
-        if class != Class::Marketing || self.rehearsal.is_some() {
+        // A rehearsal reaches nobody, and a copy somebody who asked for it.
+        if class != Class::Marketing || self.rehearsal.is_some() || self.copy.is_some() {
             return Some(self);
         }
         match (&self.marketing_filter, &self.consent_column, &self.file) {
@@ -158,6 +164,13 @@ impl AudienceConfig {
             }
             _ => None,
         }
+    }
+
+    /// The audience of a copy: one row with every column that the content names.
+    pub(crate) fn of_copy(copy: &TestCopy, content: &Content) -> Self {
+        let names = content.placeholders().into_iter().map(Placeholder::as_str).chain(copy.data.keys().map(String::as_str));
+        let columns: BTreeSet<String> = names.map(str::to_owned).collect();
+        Self { copy: Some(copy.clone()), columns: columns.into_iter().collect(), ..Self::default() }
     }
 
     /// Checks that the configuration names one source, and looks up its URL.

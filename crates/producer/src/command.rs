@@ -24,6 +24,10 @@ pub enum Refusal {
     #[error(transparent)]
     Content(#[from] ContentError),
     #[error(
+        "field `test_copy.to`: the address is neither in the sender's domain nor among the producer's `test_recipients`; add it, or its domain, there"
+    )]
+    ForeignCopy,
+    #[error(
         "field `content.template`: the audience `{audience}` has the columns `{column}` and `html_{column}`, and `html_{column}` is also the name by which a stored template gets `{column}` escaped for HTML; rename one of the two in a `query` of the audience, or take it out of `columns`"
     )]
     NamesMeet { column: String, audience: String },
@@ -92,13 +96,36 @@ pub fn check_command(
     Ok(())
 }
 
+/// Checks that a copy goes to the sender's own people: whoever may put a command on the queue, such as the app, may
+/// write to the audiences, and by a copy to nobody else. `allowed` are addresses and domains, with commas between them.
+///
+/// # Errors
+/// Says where the address must be.
+pub fn check_copy(command: &BroadcastCommand, allowed: &str) -> Result<(), Refusal> {
+    let Some(copy) = &command.test_copy else { return Ok(()) };
+    let to = copy.to.identity();
+    let domain_of = |address: &str| address.rsplit_once('@').map_or(String::new(), |(_, domain)| domain.to_ascii_lowercase());
+    let domain = domain_of(&to);
+    let is_meant = |allowed: &str| match allowed.split_once('@') {
+        Some(("", allowed)) => allowed.eq_ignore_ascii_case(&domain),
+        Some(_) => allowed.eq_ignore_ascii_case(&to),
+        None => allowed.eq_ignore_ascii_case(&domain),
+    };
+    let allowed: Vec<&str> = allowed.split(',').map(str::trim).filter(|allowed| !allowed.is_empty()).collect();
+    if domain == domain_of(&command.from.address().identity()) || allowed.iter().any(|allowed| is_meant(allowed)) {
+        return Ok(());
+    }
+    Err(Refusal::ForeignCopy)
+}
+
 /// The configured audience of a command, as it is read for its class, and the columns that its content needs.
 pub(crate) fn needed(
     command: &BroadcastCommand,
     audiences: &BTreeMap<String, AudienceConfig>,
 ) -> Result<(AudienceConfig, Needed), Refusal> {
     let name = command.audience.as_str();
-    let audience = AudienceConfig::named(name, audiences).ok_or_else(|| Refusal::UnknownAudience {
+    let copied = command.test_copy.as_ref().map(|copy| AudienceConfig::of_copy(copy, &command.content));
+    let audience = copied.or_else(|| AudienceConfig::named(name, audiences)).ok_or_else(|| Refusal::UnknownAudience {
         name: name.to_owned(),
         known: if audiences.is_empty() {
             "none".to_owned()

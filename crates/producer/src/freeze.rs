@@ -89,7 +89,7 @@ impl Producer {
                 }
             }
             if built.is_last {
-                if let Some(reason) = self.lacks_rehearsal(&broadcast).await? {
+                if let Some(reason) = self.lacks_rehearsal(&broadcast, command.test_copy.is_some()).await? {
                     broadcast = self.refuse(&broadcast, &reason).await?;
                     continue;
                 }
@@ -189,8 +189,8 @@ impl Producer {
     }
 
     /// What keeps a broadcast of this size from beginning, where rehearsals are required.
-    async fn lacks_rehearsal(&self, broadcast: &Broadcast) -> Result<Option<String>, LedgerError> {
-        if !self.options.require_rehearsal || size_of(broadcast.audience.as_str()).is_some() {
+    async fn lacks_rehearsal(&self, broadcast: &Broadcast, is_copy: bool) -> Result<Option<String>, LedgerError> {
+        if !self.options.require_rehearsal || is_copy || size_of(broadcast.audience.as_str()).is_some() {
             return Ok(None);
         }
         let (version, settings) = self.incarnation.version_and_settings();

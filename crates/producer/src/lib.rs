@@ -26,7 +26,7 @@ mod survey;
 
 pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy, has_password};
 pub use chosen::ChosenCanary;
-pub use command::{Refusal, check_command};
+pub use command::{Refusal, check_command, check_copy};
 pub use judging::JudgingError;
 pub use mailable::each_mailable;
 pub use repair::{Repair, RepairError, Repairer};

@@ -17,7 +17,7 @@ use tracing::Instrument;
 use crate::SourceError;
 use crate::audience::AudienceConfig;
 use crate::close::Closer;
-use crate::command::{Refusal, check_command};
+use crate::command::{Refusal, check_command, check_copy};
 use crate::judging::JudgingError;
 use crate::source::{Source, size_of};
 
@@ -45,6 +45,8 @@ pub struct Options {
     /// How often running broadcasts are looked at, to end those that are done.
     pub close_every: Duration,
     pub traces: Traces,
+    /// Addresses and domains that copies may go to, beside the sender's own domain; with commas between them.
+    pub test_recipients: String,
     /// Where the audience is kept while it is read and frozen.
     pub spool_dir: PathBuf,
 }
@@ -319,8 +321,11 @@ impl Producer {
         if let Err(refusal) = check_command(command, &self.options.audiences, &self.options.unsubscribe_keys, self.clock.wall()) {
             return Ok(Done::Bury(refusal));
         }
-        // A rehearsal reaches nobody, and says the same each time.
-        let may_repeat = size_of(command.audience.as_str()).is_some();
+        if let Err(refusal) = check_copy(command, &self.options.test_recipients) {
+            return Ok(Done::Bury(refusal));
+        }
+        // A rehearsal reaches nobody, and says the same each time; a copy says it to somebody who wants to see it.
+        let may_repeat = size_of(command.audience.as_str()).is_some() || command.test_copy.is_some();
         let registered = match self.ledger.register(command, self.chunk_size().await, may_repeat, &self.dice).await {
             Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
             other => other?,

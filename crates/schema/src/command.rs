@@ -10,7 +10,10 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::COMMAND_BYTES_MAX;
 use crate::version::parse_up_to;
-use crate::{Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, Reason, Unsubscribe};
+use crate::{
+    Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, Reason, TestCopy, Unsubscribe,
+    carries_only_text,
+};
 
 /// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +36,9 @@ pub struct BroadcastCommand {
     /// `{{unsubscribe_url}}` in the content is the same URL. New in version 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsubscribe: Option<Unsubscribe>,
+    /// A copy of the letter instead of a broadcast to the audience: one mail, marked as one. New in version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_copy: Option<TestCopy>,
     /// The budget: an audience with more mailable recipients is refused before the first send.
     pub max_recipients: NonZeroU64,
     /// The command is refused, and no further send begins, after this moment. At most 72 hours ahead.
@@ -147,6 +153,17 @@ impl BroadcastCommand {
         }
         if command.version == CommandVersion::V1 && command.unsubscribe.is_some() {
             return Err(ParseError::field("unsubscribe", "is not of version 1; write version 2 with it"));
+        }
+        if let Some(copy) = &command.test_copy {
+            if command.version == CommandVersion::V1 {
+                return Err(ParseError::field("test_copy", "is not of version 1; write version 2 with it"));
+            }
+            if command.max_recipients.get() != 1 || command.canary.is_some() || command.hold {
+                return Err(ParseError::field("test_copy", "is one mail: give max_recipients 1, and neither `canary` nor `hold`"));
+            }
+            if !copy.data.values().all(|value| carries_only_text(value)) {
+                return Err(ParseError::field("test_copy.data", "holds a control character; take it out"));
+            }
         }
         if let Some((field, reason)) = command.content.newer_than_version_1().filter(|_| command.version == CommandVersion::V1) {
             return Err(ParseError::field(&field, reason));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::limits::{CONTENT_BYTES_MAX, SUBJECT_BYTES_MAX};
 use crate::text::{check_body, check_line};
@@ -137,6 +138,13 @@ impl Content {
             let (name, _) = words.parts().find(|(_, part)| !part.is_plain())?;
             Some((format!("{place}.{name}"), "has a default or a condition, which are not of version 1; write version 2 with them"))
         })
+    }
+
+    /// The digest of all that it says, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        // Only maps with keys that are no strings can fail here, and there are none.
+        hex::encode(Sha256::digest(serde_json::to_string(self).unwrap_or_default()))
     }
 
     /// The columns that the content names. Empty for a stored template, whose placeholders only SES knows.

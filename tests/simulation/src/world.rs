@@ -244,6 +244,7 @@ impl World {
                 max_receives: 20,
                 require_rehearsal: false,
                 skipped_share_max: 0.05,
+                test_recipients: String::new(),
                 close_every: self.plan.close_every,
                 traces: Traces::NONE,
                 spool_dir: std::env::temp_dir(),

@@ -148,6 +148,7 @@ impl World {
             max_receives: self.options.max_receives,
             require_rehearsal: false,
             skipped_share_max: self.options.skipped_share_max,
+            test_recipients: "tester.example.org".to_owned(),
             close_every: Duration::from_millis(50),
             traces: self.options.traces,
             spool_dir: std::env::temp_dir(),

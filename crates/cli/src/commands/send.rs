@@ -4,11 +4,8 @@
 
 mod forecast;
 mod held;
-pub(crate) mod letters;
 mod progress;
 
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -23,6 +20,7 @@ pub(crate) use self::forecast::number;
 use self::progress::Bar;
 use crate::Ended;
 use crate::args::SendOptions;
+use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
 
@@ -30,7 +28,7 @@ use crate::confirm::confirmed;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let mut command = BroadcastCommand::parse(&read(&options.file)?).with_context(|| format!("command {}", options.file.display()))?;
+    let mut command = command_file::read(&options.file)?;
     command.again = options.again.clone().or(command.again);
     command.hold |= options.hold;
     let shutdown = on_signal()?;
@@ -41,7 +39,7 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
     let judged = shutdown.run_until_cancelled(judge(&parts, options, &command)).await;
     let Some(forecast) = judged.transpose()? else { bail!("interrupted; nothing was sent to the queue") };
     if let Some(file) = &options.output {
-        letters::write(file, &command, &forecast.letters)?;
+        crate::letters::write(file, &command, &forecast.letters)?;
     }
     if !as_json {
         forecast.print();
@@ -85,29 +83,6 @@ impl Asked<'_> {
         }
         let is_as_wanted = reason.is_none() || (options.dry_run && refused.is_empty());
         Ok(if is_as_wanted { Ended::Well } else { Ended::Refused })
-    }
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).context("standard input can't be read")?;
-        return Ok(without_mark(text));
-    }
-    text = std::fs::read_to_string(file).with_context(|| format!("command {} can't be read", file.display()))?;
-    text = without_mark(text);
-    if file.extension().is_some_and(|extension| extension == "toml") {
-        let value: Value = toml::from_str(&text).with_context(|| format!("command {}", file.display()))?;
-        text = value.to_string();
-    }
-    Ok(without_mark(text))
-}
-
-/// Editors put a byte order mark before a text, which is no part of it (RFC 8259 section 8.1).
-fn without_mark(text: String) -> String {
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
     }
 }
 

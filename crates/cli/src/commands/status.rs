@@ -18,8 +18,8 @@ use serde::Serialize;
 use crate::Ended;
 use crate::args::StatusOptions;
 use crate::commands::absent::Absent;
-use crate::commands::send::letters::{self, Letter};
 use crate::commands::serve::on_signal;
+use crate::letters::{self, Letter};
 
 /// How long a watcher waits from one look to the next.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

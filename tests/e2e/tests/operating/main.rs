@@ -17,3 +17,4 @@ mod senders;
 mod stopping;
 mod suppressing;
 mod unsubscribing;
+mod writing;

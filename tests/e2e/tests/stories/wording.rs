@@ -128,3 +128,27 @@ async fn a_value_in_a_script_refuses_the_command_with_its_part() {
     let reason = refused(&world, &command).await;
     assert!(reason.starts_with("field `content.inline.html`: has `{{name}}` in a script or a style"), "{reason}");
 }
+
+/// The commands queue orders mail to the audiences, and by a copy to nobody else but the sender's own people.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_to_a_stranger_is_refused_by_the_producer_and_one_to_a_tester_is_sent() {
+    let world = World::new(small()).await;
+    let copy = |id: &str, to: &str| {
+        command(id, |command| {
+            command["version"] = 2.into();
+            command["class"] = "service".into();
+            command["max_recipients"] = 1.into();
+            command["test_copy"] = json!({ "to": to, "data": { "name": "Ann" } });
+        })
+    };
+    let reason = refused(&world, &copy("copy-1", "stranger@example.net")).await;
+    assert!(reason.starts_with("field `test_copy.to`: the address is neither in the sender's domain"), "{reason}");
+    for (id, to) in [("copy-2", "ann@tester.example.org"), ("copy-3", "ann@EXAMPLE.com")] {
+        world.post_command(&copy(id, to)).await;
+        let done = world.run_to_the_end(id).await;
+        assert_eq!((done.recipients, done.broadcast_state), (1, BroadcastState::Complete));
+    }
+    let sent: Vec<_> = world.cloud.mails().unwrap().into_iter().map(|mail| (mail.address, mail.subject)).collect();
+    assert_eq!(sent[0], ("ann@tester.example.org".to_owned(), "[Test] Terms of copy-2 for Ann".to_owned()));
+    assert_eq!(sent.len(), 2);
+}

@@ -11,9 +11,9 @@ use issei_schema::{BroadcastCommand, Canary, Content, UNSUBSCRIBE_PLACEHOLDER};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::letters::{Letter, letters, print};
 use crate::checks::{self, stored};
 use crate::commands::certify::show;
+use crate::letters::{Letter, letters, print, told};
 
 /// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
 /// dedicated addresses cost more.
@@ -95,7 +95,7 @@ impl Forecast {
             Content::Inline(_) | Content::Variants(_) => None,
         };
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
-        let letters = letters(command, samples.all(), content)?;
+        let letters = letters(command, samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), content)?;
         let mut forecast = Self {
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.as_str().to_owned(),

@@ -1,5 +1,5 @@
-//! Three letters as their recipients will get them, by the code that writes what SES renders. They are shown
-//! where somebody asks for them, and stand in no log.
+//! Letters as their recipients get them, by the code that writes what SES renders. They are shown where somebody
+//! asks for them, and stand in no log.
 
 use std::path::Path;
 
@@ -26,22 +26,27 @@ pub(crate) struct Letter {
     of: Vec<String>,
     key: String,
     /// Nothing where the template has more than plain placeholders.
-    pub(super) rendered: Option<Rendered>,
+    pub(crate) rendered: Option<Rendered>,
 }
 
-/// The letters of these recipients; `stored` is the content of the template where SES stores it.
-pub(super) fn letters<'a>(
+/// The letters of these, each with what it is an example of; `stored` is the content of the template where SES stores it.
+pub(crate) fn letters<'a>(
     command: &BroadcastCommand,
-    examples: impl IntoIterator<Item = (Vec<Example>, &'a Recipient)>,
+    recipients: impl IntoIterator<Item = (Vec<String>, &'a Recipient)>,
     stored: Option<&EmailTemplateContent>,
 ) -> anyhow::Result<Vec<Letter>> {
     let envelope = Envelope::of(command, WayOut::shown(command))?;
-    let of = |(of, recipient): (Vec<Example>, &Recipient)| Letter {
-        of: of.iter().map(Example::to_string).collect(),
+    let of = |(of, recipient): (Vec<String>, &Recipient)| Letter {
+        of,
         key: recipient.key.as_str().to_owned(),
         rendered: envelope.rendered(recipient, stored),
     };
-    Ok(examples.into_iter().map(of).collect())
+    Ok(recipients.into_iter().map(of).collect())
+}
+
+/// What somebody is an example of, in words.
+pub(crate) fn told(of: &[Example]) -> Vec<String> {
+    of.iter().map(Example::to_string).collect()
 }
 
 /// The letters of a broadcast that holds before its first send, as they are frozen.
@@ -52,7 +57,7 @@ pub(crate) async fn of_held(parts: &Parts, broadcast: &Broadcast) -> anyhow::Res
         Content::Template { name } => stored(parts, name, &[]).await.content,
         Content::Inline(_) | Content::Variants(_) => None,
     };
-    letters(&command, examples.iter().map(|(of, recipient)| (of.clone(), recipient)), stored.as_ref())
+    letters(&command, examples.iter().map(|(of, recipient)| (told(of), recipient)), stored.as_ref())
 }
 
 pub(crate) fn print(letters: &[Letter]) {
@@ -85,7 +90,7 @@ struct Preview<'a> {
     letters: &'a [Letter],
 }
 
-pub(super) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
+pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
     let (broadcast_id, from) = (command.broadcast_id.as_str(), command.from.to_header());
     let html = Preview { broadcast_id, from, style: STYLE, letters }.render()?;
     std::fs::write(file, html).with_context(|| format!("the preview can't be written to {}", file.display()))

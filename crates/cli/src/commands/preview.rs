@@ -1,0 +1,137 @@
+//! `issei preview`: a command's letters for some of its audience, or for rows of one's own. It asks AWS for nothing but a
+//! template that SES stores, and sends nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use issei_assembly::{Parts, Settings, say};
+use issei_letter::Letters;
+use issei_producer::{AudienceConfig, each_mailable};
+use issei_schema::{BroadcastCommand, Content, Recipient};
+use serde_json::{Map, Value, json};
+
+use crate::Ended;
+use crate::args::PreviewOptions;
+use crate::checks::stored;
+use crate::command_file;
+use crate::letters::{letters, print, write};
+
+/// Which rows are wanted.
+pub(super) struct Which<'a> {
+    pub(super) rows: usize,
+    /// The one with this key alone.
+    pub(super) key: Option<&'a str>,
+    /// Those of a file, and not of the audience.
+    pub(super) data: Option<&'a Path>,
+}
+
+/// Whom to show, and what each is an example of.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) recipients: Vec<(Vec<String>, Recipient)>,
+    /// Rows that are skipped, or can't be written to.
+    others: u64,
+}
+
+/// The rows that are wanted.
+pub(super) async fn rows(settings: &Settings, command: &BroadcastCommand, which: &Which<'_>) -> anyhow::Result<Shown> {
+    let shown = match which.data {
+        Some(file) => of_data(command, file, which.rows)?,
+        None => of_audience(settings, command, which).await?,
+    };
+    if let Some(key) = which.key.filter(|_| shown.recipients.is_empty()) {
+        bail!("nobody with the key {key} can be mailed in the audience `{}`", command.audience);
+    }
+    Ok(shown)
+}
+
+pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let mut command = command_file::read(&options.file)?;
+    command.audience = options.audience.clone().unwrap_or(command.audience);
+    let which = Which { rows: options.rows, key: options.key.as_deref(), data: options.data.as_deref() };
+    let shown = rows(settings, &command, &which).await?;
+    let content = match &command.content {
+        Content::Template { name } => {
+            let columns = settings.audiences.get(command.audience.as_str()).map_or(&[][..], |audience| &audience.columns);
+            stored(&Parts::connect(settings).await, name, columns).await.content
+        }
+        Content::Inline(_) | Content::Variants(_) => None,
+    };
+    let letters = letters(&command, shown.recipients.iter().map(|(of, recipient)| (of.clone(), recipient)), content.as_ref())?;
+    if let Some(file) = &options.output {
+        write(file, &command, &letters)?;
+    }
+    if as_json {
+        say(&json!({ "broadcast_id": command.broadcast_id, "letters": letters, "others": shown.others }).to_string());
+        return Ok(Ended::Well);
+    }
+    print(&letters);
+    if shown.others > 0 {
+        say(&format!("\n{} rows are skipped, or can't be written to; `issei send --dry-run` says why", shown.others));
+    }
+    if let Some(file) = &options.output {
+        say(&format!("\n{} shows all parts, wide and narrow", file.display()));
+    }
+    Ok(Ended::Well)
+}
+
+/// The first of the audience, and the first of each variant; or the one that is asked for.
+async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Which<'_>) -> anyhow::Result<Shown> {
+    let name = command.audience.as_str();
+    let audience = AudienceConfig::named(name, &settings.audiences)
+        .with_context(|| format!("the configuration has no audience `{name}`; add it, or show rows of your own with --data FILE"))?;
+    let letters = Letters::of(command)?;
+    let variants: Vec<Option<String>> = letters.all().map(|(name, _)| name.map(ToString::to_string)).collect();
+    let (mut shown, mut seen) = (Shown::default(), BTreeSet::new());
+    shown.others = each_mailable(command, &audience, &settings.spool_directory(), |recipient| {
+        let of = if let Some(key) = which.key {
+            (recipient.key.as_str() == key).then(|| "as asked for".to_owned())
+        } else {
+            let number = letters.number(&recipient.data).unwrap_or_default();
+            let variant = variants.get(number).and_then(Option::as_ref);
+            let is_first = seen.insert(number);
+            if shown.recipients.len() < which.rows {
+                Some(variant.map_or_else(|| format!("row {}", shown.recipients.len() + 1), |variant| format!("variant {variant}")))
+            } else {
+                variant.filter(|_| is_first).map(|variant| format!("variant {variant}"))
+            }
+        };
+        shown.recipients.extend(of.map(|of| (vec![of], recipient)));
+    })
+    .await?;
+    Ok(shown)
+}
+
+/// The rows of a file: an array of JSON objects, or one object a line.
+fn of_data(command: &BroadcastCommand, file: &Path, rows: usize) -> anyhow::Result<Shown> {
+    let named = || format!("data {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(named)?;
+    let objects: Vec<Map<String, Value>> = match serde_json::from_str(&text) {
+        Ok(objects) => objects,
+        Err(_) => text
+            .lines()
+            .zip(1..)
+            .filter(|(line, _)| !line.trim().is_empty())
+            .map(|(line, number)| serde_json::from_str(line).with_context(|| format!("line {number} is no object of columns and values")))
+            .collect::<Result<_, _>>()
+            .with_context(named)?,
+    };
+    let letters = Letters::of(command)?;
+    let mut shown = Shown::default();
+    for (object, number) in objects.into_iter().zip(1_u64..) {
+        let value = |value: Value| match value {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        };
+        let data: BTreeMap<String, String> = object.into_iter().filter_map(|(column, cell)| Some((column, value(cell)?))).collect();
+        letters.judge(&data).with_context(|| format!("row {number} of {}", file.display()))?;
+        let key = number.to_string().parse().map_err(anyhow::Error::msg)?;
+        let recipient = Recipient { key, address: "nobody@example.com".parse()?, data };
+        if shown.recipients.len() < rows {
+            shown.recipients.push((vec![format!("row {number}")], recipient));
+        }
+    }
+    Ok(shown)
+}

@@ -1,0 +1,79 @@
+//! `issei show`: what a broadcast says, as the ledger keeps it, and the letter of anybody in its frozen audience. It prints
+//! what somebody was written, since that is what it is asked for.
+
+use std::path::Path;
+
+use anyhow::bail;
+use issei_assembly::{Parts, Settings, say};
+use issei_ledger::{Broadcast, Ledger};
+use issei_schema::{Address, Content, Recipient};
+use serde_json::json;
+
+use crate::Ended;
+use crate::args::ShowOptions;
+use crate::letters::{letters, print, write};
+
+pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let ledger = parts.ledger();
+    let broadcast = ledger.broadcast(&options.id).await?;
+    let command = ledger.command(&options.id).await?;
+    let shown = match &options.recipient {
+        None => Vec::new(),
+        Some(who) => {
+            let found = found(&ledger, &broadcast, who).await?;
+            letters(&command, vec![(vec!["as frozen".to_owned()], &found)], None)?
+        }
+    };
+    if let Some(file) = &options.output {
+        write(file, &command, &shown)?;
+    }
+    let (content_hash, command_hash) = (command.content.digest(), &broadcast.command_hash);
+    if as_json {
+        let content = json!({
+            "broadcast_id": options.id, "class": command.class(), "from": command.from, "content": command.content,
+            "content_hash": content_hash, "command_hash": command_hash, "letters": shown,
+        });
+        say(&content.to_string());
+        return Ok(Ended::Well);
+    }
+    say(&format!("broadcast      {}", options.id));
+    say(&format!("class          {}", command.class()));
+    say(&format!("from           {}", command.from.to_header()));
+    say(&format!("content hash   {content_hash}"));
+    say(&format!("command hash   {command_hash}"));
+    if !shown.is_empty() {
+        print(&shown);
+    } else if let Content::Template { name } = &command.content {
+        say(&format!("template       {name}, as SES stores it"));
+    } else {
+        for (place, words) in command.content.words() {
+            for (part, text) in words.parts() {
+                say(&format!("\n{place}.{part}\n{}", text.as_str()));
+            }
+        }
+    }
+    if let Some(file) = options.output.as_deref().map(Path::display) {
+        say(&format!("\n{file} shows all parts, wide and narrow"));
+    }
+    Ok(Ended::Well)
+}
+
+/// Whoever has this key, or this address, in the frozen audience.
+async fn found(ledger: &Ledger, broadcast: &Broadcast, who: &str) -> anyhow::Result<Recipient> {
+    let address = Address::quoting_legacy(who);
+    let wanted = address.as_ref().map_or(who, Address::as_str);
+    for seq in 0..broadcast.pages {
+        let page = ledger.page(&broadcast.broadcast_id, seq).await?;
+        let mut all = page.chunks().flat_map(|(_, recipients)| recipients);
+        if let Some(found) = all.find(|it| it.key.as_str() == who || it.address.as_str().eq_ignore_ascii_case(wanted)) {
+            return Ok(found.clone());
+        }
+    }
+    bail!(
+        "nobody with that key or address is in the frozen audience of `{}` ({} recipients in {} pages)",
+        broadcast.broadcast_id,
+        broadcast.recipients,
+        broadcast.pages
+    )
+}

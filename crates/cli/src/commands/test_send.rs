@@ -1,0 +1,119 @@
+//! `issei test-send`: one real copy of a letter, through the services that run, to somebody who wants to see it as it
+//! arrives. It is a broadcast of its own, so ledger and audit trail have it as they have any other.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use issei_assembly::{Parts, Settings, say};
+use issei_ledger::{BroadcastState, Ledger, Outcome};
+use issei_producer::{check_command, check_copy};
+use issei_schema::{BroadcastCommand, BroadcastId, CanaryApproval, CommandVersion, TestCopy};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::preview::{Which, rows};
+use crate::Ended;
+use crate::args::TestSendOptions;
+use crate::command_file;
+use crate::commands::serve::on_signal;
+use crate::operator::actor;
+
+/// For so long the copy may be sent.
+const GOOD_FOR: SignedDuration = SignedDuration::from_mins(15);
+/// Between two looks at the ledger.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let first = command_file::read(&options.file)?;
+    let which = Which { rows: 1, key: options.key.as_deref(), data: options.data.as_deref() };
+    let row = rows(settings, &first, &which).await?.recipients.into_iter().next();
+    let Some((_, row)) = row else { bail!("nobody in the audience `{}` can be written to, so there is no letter", first.audience) };
+    let (shutdown, parts) = (on_signal()?, Parts::connect(settings).await);
+    let command = copy_of(&parts, first, TestCopy { to: options.to.clone(), data: row.data }).await?;
+    check_copy(&command, &settings.test_recipients)?;
+    check_command(&command, &settings.audiences, &settings.unsubscribe_key_names(), parts.clock.wall())?;
+    let id = &command.broadcast_id;
+    parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
+    if !as_json {
+        say(&format!("enqueued as {id}, written from the row {}; waiting for producer and consumer", row.key));
+    }
+    let ledger = parts.ledger();
+    let waited = shutdown.run_until_cancelled(tokio::time::timeout(Duration::from_secs(options.wait_s), sent(&ledger, id))).await;
+    let ended = match waited {
+        None => bail!("interrupted; the copy may still be sent: `issei status {id}` shows it"),
+        Some(Err(_)) => bail!("nothing came of it within {} s: `issei status {id}` says what it waits for", options.wait_s),
+        Some(Ok(ended)) => ended?,
+    };
+    let (is_sent, told) = match &ended {
+        Copied::Accepted(message_id) => (true, format!("accepted by SES as message {}", message_id.as_deref().unwrap_or("(not told)"))),
+        Copied::InDoubt => (false, "in doubt: nobody knows whether SES took it".to_owned()),
+        Copied::Not(reason) => (false, format!("not sent: {reason}")),
+    };
+    if as_json {
+        let message_id = if let Copied::Accepted(message_id) = &ended { message_id.as_deref() } else { None };
+        say(&json!({ "broadcast_id": id, "sent": is_sent, "message_id": message_id, "told": told }).to_string());
+    } else {
+        say(&format!("{told}; `issei audit {id}` has who asked for it"));
+    }
+    Ok(match ended {
+        Copied::Accepted(_) => Ended::Well,
+        Copied::InDoubt => Ended::InDoubt,
+        Copied::Not(_) => Ended::Refused,
+    })
+}
+
+/// The command of the copy, which is no broadcast to the audience whatever else the first one says.
+async fn copy_of(parts: &Parts, first: BroadcastCommand, copy: TestCopy) -> anyhow::Result<BroadcastCommand> {
+    // Room for the number, in an id of 64 bytes.
+    let name: String = first.broadcast_id.as_str().chars().take(40).collect();
+    let token = parts.dice.token();
+    let id = format!("{name}-test-{}", token.get(..8).unwrap_or(&token));
+    ensure!(copy.data.values().map(String::len).sum::<usize>() < 16 * 1024, "the row has more data than a letter may");
+    Ok(BroadcastCommand {
+        version: CommandVersion::V2,
+        class: Some(first.class()),
+        broadcast_id: BroadcastId::try_from(id).map_err(anyhow::Error::msg)?,
+        test_copy: Some(copy),
+        max_recipients: NonZeroU64::MIN,
+        not_after: parts.clock.wall().checked_add(GOOD_FOR).context("the clock")?,
+        canary: None,
+        canary_approval: CanaryApproval::default(),
+        hold: false,
+        again: None,
+        requested_by: actor(parts).await?,
+        ..first
+    })
+}
+
+/// What became of a copy.
+enum Copied {
+    Accepted(Option<String>),
+    InDoubt,
+    Not(String),
+}
+
+async fn sent(ledger: &Ledger, id: &BroadcastId) -> anyhow::Result<Copied> {
+    loop {
+        if let Some(refused) = ledger.refused(id).await? {
+            return Ok(Copied::Not(refused.reason));
+        }
+        if let Some(broadcast) = ledger.find_broadcast(id).await? {
+            let outcome = if broadcast.pages == 0 { None } else { ledger.page_outcomes(id, 0).await?.first().and_then(|it| it.outcome) };
+            match outcome {
+                Some(Outcome::Accepted) => {
+                    let chunk = ledger.chunks(&[(id.clone(), 0)]).await?.into_values().next();
+                    return Ok(Copied::Accepted(chunk.and_then(|chunk| chunk.message_id(0).map(str::to_owned))));
+                }
+                Some(Outcome::InDoubt) => return Ok(Copied::InDoubt),
+                Some(Outcome::Rejected) => return Ok(Copied::Not("SES refused the address".to_owned())),
+                Some(Outcome::Open | Outcome::Retryable) | None => {}
+            }
+            if broadcast.broadcast_state.is_over() || broadcast.broadcast_state == BroadcastState::Paused {
+                let reason = broadcast.decided().map_or_else(|| broadcast.broadcast_state.to_string(), |entry| entry.reason.clone());
+                return Ok(Copied::Not(reason));
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,132 @@
+//! Whoever writes the words keeps them in files, looks at the letters before, and at what was sent afterwards.
+
+use issei_sim::Account;
+use issei_test_support::{Processes, command_body};
+use serde_json::{Value, json};
+
+const MJML: &str = "<mjml><mj-body><mj-section><mj-column><mj-text>{{name}}様</mj-text><mj-button href=\"https://example.com/u?n={{name}}\">規約</mj-button></mj-column></mj-section></mj-body></mjml>";
+
+/// A command in two languages, whose words are in files.
+fn in_files(world: &Processes) -> String {
+    _ = world.write("ja.txt", "\u{feff}{{name | \"お客様\"}}\n{{#if car}}\nお車は{{car}}です。\n{{/if}}\n");
+    _ = world.write("ja.mjml", MJML);
+    _ = world.write("en.txt", "Dear {{name | \"customer\"}},\nnew terms.\n");
+    _ = world.write("subject.txt", "規約の変更\n");
+    let body = command_body("terms", |command| {
+        command["version"] = 2.into();
+        command["class"] = "legal_notice".into();
+        command["content"] = json!({ "variants": { "by": "locale", "fallback": "en", "of": {
+            "ja": { "subject_file": "subject.txt", "text_file": "ja.txt", "html_file": "ja.mjml" },
+            "en": { "subject": "Our terms change", "text_file": "en.txt" },
+        } } });
+    });
+    world.write("command.json", &body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_in_files_are_previewed_sent_and_shown_again_as_they_were_read() {
+    let world = Processes::new(30, Account { keep_mails: true, ..Account::default() }).await;
+    world.users.execute("ALTER TABLE users ADD COLUMN locale TEXT").await;
+    world.users.execute("ALTER TABLE users ADD COLUMN car TEXT").await;
+    world.users.execute("UPDATE users SET locale = 'ja' WHERE id > 20").await;
+    world.users.execute("UPDATE users SET car = '<Mini>' WHERE id = 25").await;
+    let config = world.read("issei.toml").replace("columns = [\"name\"]", "columns = [\"name\", \"locale\", \"car\"]");
+    _ = world.write("issei.toml", &config);
+    let command = in_files(&world);
+    // The first rows are all in English; the first of each variant is shown all the same.
+    let text = world.run(&["preview", &command, "--rows", "2", "-o", "preview.html"]).await;
+    for words in [
+        "variant en: key 1\n  subject      Our terms change\n  text         Dear User 1,",
+        "variant ja: key 21\n  subject      規約の変更\n  text         User 21\n",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let page = world.read("preview.html");
+    assert!(page.contains("class=\"wide\"") && page.contains("class=\"narrow\"") && page.contains("User 21様"), "{page}");
+    let one: Value = serde_json::from_str(&world.run(&["preview", &command, "--as", "25", "--json"]).await).unwrap();
+    assert_eq!(one["letters"][0]["rendered"]["text"], "User 25\nお車は<Mini>です。\n", "{one}");
+    let html = one["letters"][0]["rendered"]["html"].as_str().unwrap();
+    assert!(html.contains("User 25様") && html.contains("https://example.com/u?n=User%2025"), "{html}");
+    // A writer who can't reach the table has rows of her own.
+    let rows = world.write("rows.jsonl", "{\"locale\": \"ja\", \"name\": \" \"}\n{\"locale\": \"fr\", \"name\": \"Zoë\"}\n");
+    let text = world.run(&["--config", "/dev/null", "preview", &command, "--data", &rows]).await;
+    assert!(text.contains("  text         お客様") && text.contains("  text         Dear Zoë,"), "{text}");
+    world.run(&["send", "--yes", &command]).await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    let mails = world.cloud.mails().unwrap();
+    let mail = mails.iter().find(|mail| mail.address == "user000025@example.com").unwrap();
+    let shown: Value = serde_json::from_str(&world.run(&["show", "terms", "--as", "user000025@example.com", "--json"]).await).unwrap();
+    let letter = &shown["letters"][0]["rendered"];
+    assert_eq!(
+        (letter["subject"].as_str(), letter["text"].as_str(), letter["html"].as_str()),
+        (Some(&*mail.subject), Some(&*mail.text), Some(&*mail.html))
+    );
+    assert_eq!((mails.len(), mail.html.as_str()), (30, html));
+    let text = world.run(&["show", "terms"]).await;
+    let hash = shown["content_hash"].as_str().unwrap();
+    for words in [
+        hash,
+        "class          legal_notice",
+        "content.variants.of.ja.text\n{{name | \"お客様\"}}\n{{#if car}}\n",
+        "content.variants.of.en.subject\nOur terms change\n",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_missing_or_no_mjml_is_named_with_its_field() {
+    let world = Processes::new(1, Account::default()).await;
+    let command = in_files(&world);
+    for (file, content, says) in [
+        ("ja.mjml", "<mjml><mj-body>", "field `content.variants.of.ja.html_file`: "),
+        (
+            "command.json",
+            "{ \"content\": { \"inline\": { \"text\": \"x\", \"text_file\": \"y\" } } }",
+            "field `content.inline.text_file`: `text` is given, too",
+        ),
+        ("command.json", "{ \"content\": { \"inline\": { \"text_file\": \"nowhere.txt\" } } }", "nowhere.txt can't be read"),
+        (
+            "command.json",
+            "{ \"content\": { \"inline\": { \"text_file\": 1 } } }",
+            "field `content.inline.text_file`: is no text; name a file",
+        ),
+    ] {
+        let kept = world.read(file);
+        _ = world.write(file, content);
+        let (code, _, error) = world.try_run(&["send", "--dry-run", &command]).await;
+        _ = world.write(file, &kept);
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains(says) && error.contains("command.json"), "{says}: {error}");
+    }
+}
+
+/// Through the same services, and of no audience: nobody but whoever asked gets it, and the broadcast itself may come after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_goes_to_whoever_asked_marked_as_one_and_the_broadcast_is_still_to_come() {
+    let world = Processes::new(20, Account { keep_mails: true, ..Account::default() }).await;
+    world.users.execute("UPDATE users SET name = 'Zoë <Z>' WHERE id = 7").await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let (code, _, error) = world.try_run(&["test-send", &command, "--to", "stranger@elsewhere.example.net", "--as", "7"]).await;
+    assert!(code == Some(1) && error.contains("field `test_copy.to`: the address is neither in the sender's domain"), "{error}");
+    let told: Value =
+        serde_json::from_str(&world.run(&["--json", "test-send", &command, "--to", "me@example.com", "--as", "7"]).await).unwrap();
+    assert_eq!(told["sent"], true, "{told}");
+    let mails = world.cloud.mails().unwrap();
+    let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
+    assert_eq!((mail.address.as_str(), mail.subject.as_str()), ("me@example.com", "[Test] Terms for Zoë <Z>"));
+    assert_eq!(mail.headers, [("X-Issei-Test-Copy".to_owned(), "yes".to_owned())]);
+    let id = told["broadcast_id"].as_str().unwrap();
+    let trail = world.run(&["audit", id]).await;
+    assert!(trail.contains("enumerating"), "{trail}");
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    let subjects: Vec<String> = world.cloud.mails().unwrap().into_iter().skip(1).map(|mail| mail.subject).collect();
+    assert!(subjects.len() == 20 && subjects.iter().all(|subject| subject.starts_with("Terms for ")), "{subjects:?}");
+}
