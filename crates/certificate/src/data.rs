@@ -16,6 +16,7 @@ mod trail;
 use std::time::Duration;
 
 use issei_ledger::{Broadcast, Chunk, Inspected, Ledger, LedgerError, Page, Tally};
+use issei_letter::Letters;
 use issei_schema::Canary;
 use jiff::{SignedDuration, Timestamp};
 
@@ -89,7 +90,10 @@ impl Reader<'_> {
             trail::finding(std::mem::take(&mut steps.odd), audit_trail, broadcast.audit_count),
             surroundings::lists(&surroundings, broadcast.broadcast_state.is_over()),
         ];
-        seen.audience.choice = command.ok().and_then(|command| command.canary.as_ref().and_then(Canary::choice).cloned());
+        if let Ok(command) = &command {
+            seen.audience.choice = command.canary.as_ref().and_then(Canary::choice).cloned();
+            seen.audience.letters = Letters::of(command).ok();
+        }
         if let Ok(around) = &surroundings {
             seen.kept.look_around(around);
         }

@@ -3,12 +3,20 @@
 use std::collections::BTreeMap;
 
 use issei_ledger::{Broadcast, BroadcastState, LastKey, Page, Reading, SkipReason};
-use issei_schema::Choice;
+use issei_letter::Letters;
 use issei_schema::limits::{CHUNK_BYTES_MAX, CHUNK_RECIPIENTS_MAX, RECIPIENT_BYTES_MAX};
+use issei_schema::{Choice, Recipient};
 
 use super::data;
 use super::odd::Odd;
 use crate::finding::Finding;
+
+/// What recipients of one chunk have in common.
+#[derive(PartialEq)]
+struct Kind {
+    letter: Option<usize>,
+    in_canary: bool,
+}
 
 /// What the pages so far come to.
 #[derive(Default)]
@@ -17,6 +25,8 @@ pub(super) struct Audience {
     pub(super) skipped: u64,
     pub(super) chunks: u32,
     canary_chunks: u32,
+    /// The letters of the command; nothing where it can't be read.
+    pub(super) letters: Option<Letters>,
     /// Whom the canary chooses by their keys, as the command says it.
     pub(super) choice: Option<Choice>,
     /// How many of them are frozen, and whether anybody else is.
@@ -36,16 +46,22 @@ impl Audience {
         self.part(page, broadcast);
         self.canary_chunks += page.canary_chunks(self.recipients, broadcast.canary);
         let mut before = self.recipients;
-        let mut chunks = page.chunks().peekable();
-        while let Some((chunk, recipients)) = chunks.next() {
+        let mut cut: Vec<(Kind, u32, &[Recipient])> = Vec::new();
+        for (chunk, recipients) in page.chunks() {
+            let letter = self.letter(recipients);
+            self.odd.note_if(letter.is_none(), || format!("chunk {chunk} has recipients of different letters, or of none"));
+            cut.push((Kind { letter, in_canary: before < broadcast.canary }, chunk, recipients));
             before += recipients.len() as u64;
+        }
+        for (at, (kind, chunk, recipients)) in cut.iter().enumerate() {
             let size = usize::try_from(broadcast.chunk_size).unwrap_or(usize::MAX);
             self.odd.note_if(recipients.len() > size, || {
                 format!("chunk {chunk} has {} recipients, and chunk_size is {size}", recipients.len())
             });
             let size = size.min(CHUNK_RECIPIENTS_MAX);
-            // A chunk ends short of its size with its page, with the canary, or for its bytes.
-            let is_short = recipients.len() < size && chunks.peek().is_some() && before != broadcast.canary;
+            // A chunk ends short of its size with its page, with the canary, or for its bytes; one of each letter does.
+            let is_last = !cut.iter().skip(at + 1).any(|(other, ..)| other == kind);
+            let is_short = recipients.len() < size && !is_last;
             self.odd.note_if(is_short && has_room(recipients), || {
                 format!("chunk {chunk} has {} recipients and room for more, and chunk_size is {size}", recipients.len())
             });
@@ -57,6 +73,14 @@ impl Audience {
             *self.skipped_by_reason.entry(skipped.reason).or_default() += skipped.rows;
         }
         self.last_key.clone_from(&page.last_key);
+    }
+
+    /// The number of the one letter that all of them get; nothing where they get different ones.
+    fn letter(&self, recipients: &[Recipient]) -> Option<usize> {
+        let Some(letters) = &self.letters else { return Some(0) };
+        let mut numbers = recipients.iter().map(|recipient| letters.number(&recipient.data));
+        let first = numbers.next().flatten()?;
+        numbers.all(|other| other == Some(first)).then_some(first)
     }
 
     /// Those whom the canary chooses come first, all of them and nobody else. A key can be an address, so none is shown.
@@ -126,6 +150,6 @@ impl Audience {
 }
 
 /// Says whether another recipient of any size would have fitted.
-fn has_room(recipients: &[issei_schema::Recipient]) -> bool {
+fn has_room(recipients: &[Recipient]) -> bool {
     serde_json::to_vec(recipients).is_ok_and(|json| json.len() + RECIPIENT_BYTES_MAX + 2_048 < CHUNK_BYTES_MAX)
 }

@@ -1,7 +1,9 @@
 //! Words for each kind of recipient, and what a letter says where a row lacks something.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use issei_certificate::Judgement;
 use issei_ledger::BroadcastState;
 use issei_producer::AudienceConfig;
 use issei_schema::BroadcastCommand;
@@ -53,6 +55,17 @@ fn of_the_workshop() -> Value {
     } } })
 }
 
+/// What a certificate finds wrong with the ledger.
+async fn odd(world: &World, id: &str) -> Vec<String> {
+    let (ledger, broadcast) = (world.ledger(), world.broadcast(id).await);
+    let findings = issei_certificate::what_the_ledger_holds(&ledger, &broadcast, Duration::ZERO, world.now()).await;
+    findings
+        .into_iter()
+        .filter(|finding| finding.judgement != Judgement::Holds)
+        .map(|finding| format!("{}: {}", finding.what, finding.value))
+        .collect()
+}
+
 /// The story of the terms that were for two kinds of users.
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_and_mechanics_get_their_own_words_in_their_own_language_in_one_broadcast() {
@@ -61,6 +74,7 @@ async fn customers_and_mechanics_get_their_own_words_in_their_own_language_in_on
     world.post_command(&saying("terms", &of_the_workshop())).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!((broadcast.broadcast_state, broadcast.recipients, broadcast.skipped), (BroadcastState::Complete, 120, 0));
+    assert_eq!(odd(&world, "terms").await, Vec::<String>::new());
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
     for mail in world.cloud.mails().unwrap() {
         let id: u32 = mail.address.trim_start_matches("user").split('@').next().unwrap().parse().unwrap();
