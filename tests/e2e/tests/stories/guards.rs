@@ -37,6 +37,30 @@ async fn a_grant_in_the_midst_of_a_recount_undoes_the_recount() {
     assert_eq!((after.granted, after.remaining), (60, 40), "sixty permits are out, and could be granted once more");
 }
 
+/// What is left of a permit goes back within its own epoch, so one of an earlier epoch would be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_knows_an_earlier_epoch_alone_gets_no_permit() {
+    let (world, before) = running().await;
+    world.ledger().recount(&before).await.unwrap();
+    let now = world.broadcast("terms").await;
+    assert!(now.epoch > before.epoch);
+    let mut granted = Vec::new();
+    for epoch in [before.epoch, now.epoch] {
+        granted.push(matches!(world.ledger().grant(&now.registration(), epoch, 10, 10, LIFE).await.unwrap(), Granted::Block(_)));
+    }
+    assert_eq!(granted, [false, true]);
+}
+
+/// Whoever stops the broadcast counts a permit's life from its grant, whenever the answer came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permit_whose_answer_took_as_long_as_its_life_is_over_when_it_comes() {
+    let (world, running) = running().await;
+    world.cloud.inject(Rule::every("UpdateItem", Fault::AnswerMs(1_500)).holding("grant_count").times(1));
+    let granted = world.ledger().grant(&running.registration(), running.epoch, 5, 5, Duration::from_millis(1_200)).await.unwrap();
+    let Granted::Block(block) = granted else { panic!("{granted:?}") };
+    assert!(block.is_over(Clock::system().reading()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broadcast_with_a_grant_since_it_was_counted_is_not_complete() {
     let (world, counted) = running().await;
