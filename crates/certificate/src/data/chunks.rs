@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use issei_ledger::{Broadcast, Chunk, ClaimMarks, Inspected, Outcome, Outcomes, Seal, Walked};
+use issei_ledger::{Broadcast, Chunk, ClaimMarks, Inspected, Outcome, Outcomes, Walked};
 use issei_schema::InDoubtPolicy;
 use jiff::{SignedDuration, Timestamp};
 
@@ -46,12 +46,6 @@ pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, odd: &mu
     let real: Vec<&String> = ids.iter().filter(|id| *id != "-").collect();
     let is_twice = real.iter().collect::<BTreeSet<_>>().len() != real.len();
     odd.note_if(is_twice, || format!("chunk {seq} has one message id for two recipients"));
-}
-
-/// The state is as a service of issei wrote it.
-pub(super) fn seal(looked: &Inspected, broadcast: &Broadcast, odd: &mut Odd) {
-    let Walked { seq, chunk, .. } = &looked.walked;
-    odd.note_if(chunk.seal(broadcast, *seq) == Seal::Broken, || format!("the seal of chunk {seq} does not fit what it says"));
 }
 
 /// The times of a claim lie within the broadcast's, and only evidence under a policy that allows it reopens.

@@ -1,9 +1,10 @@
 //! The exact counts: everybody has an outcome, and the broadcast's own totals are what is counted.
 
-use issei_ledger::{Broadcast, BroadcastState, Fingerprint, Totals};
+use issei_ledger::{Broadcast, BroadcastState, Fingerprint, ServiceKind, Totals};
 
 use super::data;
 use super::odd::Odd;
+use super::seals::Older;
 use crate::finding::Finding;
 
 /// Everybody is accounted for. `open` are those who were not sent to.
@@ -46,7 +47,7 @@ fn named(totals: &Totals) -> [(&'static str, u64); 10] {
 
 /// The broadcast's own totals, against the count. While events have come since they were written, they can
 /// only be too small; and what was on its way when a broadcast was stopped may have come to its end since.
-pub(super) fn own(broadcast: &Broadcast, counted: Totals, ran: bool, are_due: bool) -> Option<Finding> {
+pub(super) fn own(broadcast: &Broadcast, counted: Totals, ran: bool, are_due: bool, older: &Older) -> Option<Finding> {
     let is_complete = broadcast.broadcast_state == BroadcastState::Complete;
     if !is_complete && !ran {
         return None;
@@ -77,17 +78,22 @@ pub(super) fn own(broadcast: &Broadcast, counted: Totals, ran: bool, are_due: bo
     }
     let sent = |totals: &Totals| totals.accepted + totals.rejected + totals.in_doubt + totals.retryable;
     odd.note_if(sent(&counted) < sent(&own), || format!("{} had an outcome, and {} have one now", sent(&own), sent(&counted)));
-    if !are_due {
-        odd.note_if(differs(own.events_fingerprint, counted.events_fingerprint), || {
-            "events_fingerprint: the events are not those that were counted".to_owned()
-        });
-    }
+    let is_older = older.took_part_as(&[ServiceKind::Producer, ServiceKind::Feedback]);
+    odd.note_if(own.events_fingerprint.is_none() && !is_older, || {
+        "events_fingerprint: there is none, and whoever counts writes one".to_owned()
+    });
+    odd.note_if(!are_due && differs(own.events_fingerprint, counted.events_fingerprint), || {
+        "events_fingerprint: the events are not those that were counted".to_owned()
+    });
     if is_complete {
         odd.note_if(differs(own.chunks_fingerprint, counted.chunks_fingerprint), || {
             "chunks_fingerprint: the chunks are not those that were counted".to_owned()
         });
     }
-    let text = told.map(|(name, count)| format!("{count} {name}")).join(", ");
+    let mut text = told.map(|(name, count)| format!("{count} {name}")).join(", ");
+    if own.events_fingerprint.is_none() {
+        text.push_str("; an older build counted, and left no fingerprints");
+    }
     let mend = "wait for the feedback consumer's next sweep, and certify again; where that changes nothing, somebody altered the ledger";
     Some(odd.into_finding(finding, text).mend(mend))
 }

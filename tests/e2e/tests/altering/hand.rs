@@ -33,6 +33,13 @@ pub(crate) fn named(value: Option<&AttributeValue>, name: &str, to: AttributeVal
     AttributeValue::M(map)
 }
 
+/// A map without one of its values.
+pub(crate) fn without(value: Option<&AttributeValue>, name: &str) -> AttributeValue {
+    let mut map = value.unwrap().as_m().unwrap().clone();
+    map.remove(name).unwrap();
+    AttributeValue::M(map)
+}
+
 /// One letter of a text.
 pub(crate) fn letter(value: Option<&AttributeValue>, at: usize, to: &str) -> AttributeValue {
     let mut text = value.unwrap().as_s().unwrap().clone();

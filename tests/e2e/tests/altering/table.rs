@@ -4,7 +4,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::desk::Change::{self, Copied, Gone, Set, Swapped, Unset};
 use crate::desk::Kind::{self, Done, Doubt, Halted};
-use crate::hand::{another_ending, doubt, entries, insert_step, letter, n, named, numbers_in, plus, put, s, texts_in, within, words};
+use crate::hand::{
+    another_ending, doubt, entries, insert_step, letter, n, named, numbers_in, plus, put, s, texts_in, within, without, words,
+};
 
 /// What the certificate says of an alteration.
 pub(crate) enum Shows {
@@ -32,6 +34,7 @@ pub(crate) fn table() -> Vec<Alteration> {
     around(&mut add);
     pages(&mut add);
     chunks(&mut add);
+    stripped(&mut add);
     events(&mut add);
     halted(&mut add);
     runs(&mut add);
@@ -315,6 +318,56 @@ fn chunks(add: &mut Add<'_>) {
     add(Done, "an attempt more", vec![Set(c, "attempt", |v| plus(v, 1))], As("chunks_fingerprint"));
     add(Done, "claimed a second later", vec![Set(c, "claimed_at", |v| plus(v, 1_000))], As("chunks_fingerprint"));
     add(Done, "another owner", vec![Set(c, "owner_token", |_| s("somebody"))], As("the seal of chunk 3"));
+}
+
+/// As if an older build had written it.
+fn stripped(add: &mut Add<'_>) {
+    let (b, c) = ("broadcast", "chunk#00000003");
+    add(Done, "no seal", vec![Unset(c, "seal")], As("chunk 3 has no seal"));
+    add(
+        Done,
+        "no seal, and an owner who leaves no mark",
+        vec![Unset(c, "seal"), Set(c, "owner_token", |_| s("somebody"))],
+        As("chunk 3 has no seal, and everybody who took part"),
+    );
+    add(
+        Doubt,
+        "in doubt turned accepted without its seal",
+        vec![Set("chunk#doubt", "outcomes", |v| doubt(v, "a")), Unset("chunk#doubt", "seal")],
+        As("has no seal"),
+    );
+    add(Halted, "no seal after a stop", vec![Unset("chunk#sent", "seal")], As("has no seal"));
+    add(Done, "no key", vec![Unset(b, "message_key")], As("the broadcast has no key"));
+    add(
+        Done,
+        "another key",
+        vec![Set(b, "message_key", |_| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new([7_u8; 32])))],
+        As("the seal of chunk"),
+    );
+    add(
+        Done,
+        "totals: no fingerprint of events",
+        vec![Set(b, "totals", |v| without(v, "events_fingerprint"))],
+        As("events_fingerprint: there is none"),
+    );
+    add(
+        Done,
+        "totals: no fingerprint of chunks",
+        vec![Set(b, "totals", |v| without(v, "chunks_fingerprint"))],
+        Not("there is none where a claim was open when it ended, which may have been confirmed since"),
+    );
+    add(
+        Halted,
+        "no fingerprint of events after a stop",
+        vec![Set(b, "totals", |v| without(v, "events_fingerprint"))],
+        As("events_fingerprint: there is none"),
+    );
+    add(
+        Done,
+        "no fingerprint of events, and a producer that tells no timeouts",
+        vec![Set(b, "totals", |v| without(v, "events_fingerprint")), Unset("run of page", "timings")],
+        Not("so does an older build look"),
+    );
 }
 
 fn events(add: &mut Add<'_>) {
