@@ -77,9 +77,14 @@ pub(crate) enum Command {
     ///
     /// Reads and judges everybody by the code that freezes them. Exit code 3: refused, or not told to go on.
     Send(SendOptions),
-    /// Shows the letters of a command for some of its audience, or for rows of a file. Sends nothing.
+    /// Shows the letters of a command, and sends nothing.
+    ///
+    /// For the first rows of its audience and the first of each variant, for one user, or for rows of a file.
     Preview(PreviewOptions),
-    /// Sends one real copy of a letter, marked as one, through the services that run.
+    /// Sends one real copy of a letter, through the services that run.
+    ///
+    /// It is marked as one, and is a broadcast of its own: ledger and audit trail have it as any other. Exit code 3: not
+    /// sent, 4: in doubt.
     TestSend(TestSendOptions),
     /// Runs the producer until SIGTERM or Ctrl-C.
     Producer,
@@ -108,7 +113,9 @@ pub(crate) enum Command {
     Audit(AuditOptions),
     /// Shows everything that is known of one recipient, by key or by address.
     Why(WhyOptions),
-    /// Shows what a broadcast says, or the letter of one recipient, as the ledger keeps it.
+    /// Shows what a broadcast says, or the letter of one recipient.
+    ///
+    /// As the ledger keeps it, with the hash of the content.
     Show(ShowOptions),
     /// Prints the recipients with one outcome, ready to be an audience again.
     Export(ExportOptions),
