@@ -10,7 +10,23 @@ use crate::part::Node;
 use crate::safe::Context;
 
 /// Attributes that hold a link (HTML, "Attributes").
-const LINKS: [&str; 11] = ["href", "src", "action", "formaction", "background", "cite", "poster", "longdesc", "xlink:href", "data", "ping"];
+const LINKS: [&str; 15] = [
+    "href",
+    "src",
+    "action",
+    "formaction",
+    "background",
+    "cite",
+    "poster",
+    "longdesc",
+    "xlink:href",
+    "data",
+    "ping",
+    "codebase",
+    "dynsrc",
+    "lowsrc",
+    "usemap",
+];
 /// Elements whose text is no markup, and runs or styles.
 const RAW: [&str; 7] = ["script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"];
 /// Elements whose text is no markup, and is read as text.
@@ -21,8 +37,8 @@ const TEXT_ALONE: [&str; 2] = ["title", "textarea"];
 enum Place {
     /// Between tags, in the element whose text is no markup where there is one.
     Text(Option<String>),
-    /// In a comment, which a mail program may read as markup (`<!--[if mso]>`).
-    Comment(usize),
+    /// The same in a conditional comment, which one mail program reads as markup and all others as a comment.
+    Conditional(usize, Box<Place>),
     /// In the attribute of this name of this tag.
     Attribute(usize, String),
     /// In a link: where it begins, or after what.
@@ -112,8 +128,14 @@ fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
                 places.extend(found.into_iter().map(|(number, _)| (number, place.clone())));
             }
             Token::Comment(text) => {
-                let (found, _) = marks.found(&String::from_utf8_lossy(&text));
-                places.extend(found.into_iter().map(|(number, _)| (number, Place::Comment(at))));
+                let text = String::from_utf8_lossy(&text);
+                if let Some(markup) = conditional(&text) {
+                    let within = self::places(markup, marks).into_iter();
+                    places.extend(within.map(|(number, place)| (number, Place::Conditional(at, Box::new(place)))));
+                } else {
+                    let (found, _) = marks.found(&text);
+                    places.extend(found.into_iter().map(|(number, _)| (number, Place::Refused("in a comment, which nobody reads"))));
+                }
             }
             Token::StartTag(tag) => {
                 let name = String::from_utf8_lossy(&tag.name).into_owned();
@@ -135,27 +157,69 @@ fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
     places
 }
 
+/// The markup in a conditional comment, `<!--[if mso]>…<![endif]-->`; nothing where it is a comment like others.
+fn conditional(comment: &str) -> Option<&str> {
+    let (condition, markup) = comment.split_once("]>")?;
+    let is_condition = condition.trim_start().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("[if"));
+    is_condition.then(|| markup.rsplit_once("<![").map_or(markup, |(markup, _)| markup))
+}
+
 fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &mut HashMap<usize, Place>) {
     let (found, is_whole) = marks.found(value);
     let mut is_first = true;
     for (number, begins) in found {
         let place = if !is_whole {
             Place::Refused("in an attribute without quotes; put quotes around it")
-        } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "srcdoc") {
+        } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "srcdoc" | "content") {
             Place::Refused("in an attribute that runs, styles or lists, where no value is safe")
         } else if LINKS.contains(&name) {
             let before = marks.without(&value[..begins]);
-            let context = match before.as_str() {
-                before if before.contains(['?', '#']) => Context::LinkQuery,
-                before if is_first && before.trim().is_empty() => Context::Link,
-                _ => Context::LinkPath,
+            let context = match before.trim_start() {
+                before if before.contains(['?', '#']) => Some(Context::LinkQuery),
+                "" if is_first => Some(Context::Link),
+                // After one that has begun with a scheme, or after the author's own.
+                before if !is_first || before.contains([':', '/']) => Some(Context::LinkPath),
+                _ => None,
             };
-            Place::Link(at, name.to_owned(), context)
+            match context {
+                Some(context) => Place::Link(at, name.to_owned(), context),
+                None => Place::Refused("where a link begins, after a text that is no scheme; begin it with https://"),
+            }
         } else {
             Place::Attribute(at, name.to_owned())
         };
         is_first = false;
         places.insert(number, place);
+    }
+}
+
+/// How a value is made safe for its place.
+fn context(place: &Place) -> Context {
+    match place {
+        Place::Link(_, _, context) => *context,
+        // Two hyphens and a bracket would end the comment for everybody else.
+        Place::Conditional(_, within) => match context(within) {
+            Context::Html => Context::HtmlInComment,
+            other => other,
+        },
+        Place::Text(_) | Place::Attribute(..) | Place::Refused(_) => Context::Html,
+    }
+}
+
+/// Why nothing may stand there.
+fn refused(place: &Place) -> Option<&'static str> {
+    match place {
+        Place::Refused(why) => Some(why),
+        Place::Conditional(_, within) => refused(within),
+        Place::Text(_) | Place::Attribute(..) | Place::Link(..) => None,
+    }
+}
+
+fn is_link(place: &Place) -> bool {
+    match place {
+        Place::Link(..) => true,
+        Place::Conditional(_, within) => is_link(within),
+        Place::Text(_) | Place::Attribute(..) | Place::Refused(_) => false,
     }
 }
 
@@ -170,8 +234,10 @@ impl Placed<'_> {
         let place = self.places.get(&self.next).cloned();
         self.next += 1;
         match place {
-            Some(Place::Refused(why)) => Err(format!("has `{tag}` {why}")),
-            Some(place) => Ok(place),
+            Some(place) => match refused(&place) {
+                Some(why) => Err(format!("has `{tag}` {why}")),
+                None => Ok(place),
+            },
             None => Err(format!(
                 "has `{tag}` in a tag's or an attribute's name, or in an attribute without quotes; put it between tags, or into quotes"
             )),
@@ -185,10 +251,7 @@ impl Placed<'_> {
                 Piece::Text(text) => Node::Text(text.clone()),
                 Piece::Value { column, or } => {
                     let column = column.as_str().to_owned();
-                    let context = match self.place(&format!("{{{{{column}}}}}"))? {
-                        Place::Link(_, _, context) => context,
-                        Place::Text(_) | Place::Comment(_) | Place::Attribute(..) | Place::Refused(_) => Context::Html,
-                    };
+                    let context = context(&self.place(&format!("{{{{{column}}}}}"))?);
                     if let Some(or) = or.as_ref().filter(|or| !context.takes(or)) {
                         return Err(format!("begins a link with `{{{{{column} | \"{or}\"}}}}`, whose default is none; begin it with https://"));
                     }
@@ -202,7 +265,7 @@ impl Placed<'_> {
                     let turns = self.place(&tag)?;
                     let otherwise = self.nodes(otherwise)?;
                     let closes = self.place(&tag)?;
-                    if matches!(opens, Place::Link(..)) {
+                    if is_link(&opens) {
                         return Err(format!("has `{tag}` in a link; put the condition around the whole tag"));
                     }
                     if opens != turns || opens != closes {

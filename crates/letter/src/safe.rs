@@ -39,6 +39,8 @@ pub(crate) enum Context {
     Text,
     /// In HTML, between tags or in a quoted attribute.
     Html,
+    /// The same within a conditional comment.
+    HtmlInComment,
     /// Where a link begins.
     Link,
     /// Within a link, before its query.
@@ -59,6 +61,7 @@ impl Context {
             Self::Line => on_one_line(value),
             Self::Text => value.to_owned(),
             Self::Html => html_escaped(value),
+            Self::HtmlInComment => html_escaped(value).replace('-', "&#45;"),
             Self::Link | Self::LinkPath => html_escaped(&utf8_percent_encode(value, PATH).to_string()),
             Self::LinkQuery => html_escaped(&utf8_percent_encode(value, COMPONENT).to_string()),
         }

@@ -45,6 +45,12 @@ fn a_value_is_made_safe_for_the_place_where_it_stands() {
         ("<p title=\"{{a}}\" class='{{a}}'>", evil, format!("<p title=\"{safe}\" class='{safe}'>")),
         ("<title>{{a}}</title>", evil, format!("<title>{safe}</title>")),
         ("<!--[if mso]><b>{{a}}</b><![endif]-->", evil, format!("<!--[if mso]><b>{safe}</b><![endif]-->")),
+        ("<!--[if mso]>{{a}}><![endif]-->", "a--", "<!--[if mso]>a&#45;&#45;><![endif]-->".to_owned()),
+        (
+            "<!--[if mso]><a href=\"{{a}}\"><![endif]-->",
+            "https://example.com",
+            "<!--[if mso]><a href=\"https://example.com\"><![endif]-->".to_owned(),
+        ),
         (
             "<a href=\"{{a}}\">",
             "https://example.com/a b?x=1&y=\"2\"",
@@ -75,6 +81,12 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
         ("<p style=\"color:{{a}}\">", "runs, styles or lists"),
         ("<p onclick=\"f('{{a}}')\">", "runs, styles or lists"),
         ("<img srcset=\"{{a}} 2x\">", "runs, styles or lists"),
+        ("<!-- {{a}} -->", "in a comment, which nobody reads"),
+        ("<!-- {{#if a}}x{{/if}} -->", "in a comment, which nobody reads"),
+        ("<!--[if mso]><p title={{a}}><![endif]-->", "put it between tags, or into quotes"),
+        ("<!--[if mso]><p style=\"{{a}}\"><![endif]-->", "runs, styles or lists"),
+        ("<meta http-equiv=\"refresh\" content=\"0;url={{a}}\">", "runs, styles or lists"),
+        ("<a href=\"java{{a}}\">", "begin it with https://"),
         ("<a href={{a}}>", "put it between tags, or into quotes"),
         ("<a href=https://example.com/{{a}}>", "put it between tags, or into quotes"),
         ("<p {{a}}=\"x\">", "put it between tags, or into quotes"),
@@ -93,7 +105,8 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
     }
     for html in [
         "<p title=\"{{#if a}}x{{else}}y{{/if}}\">{{#if a}}<b>{{a}}</b>{{/if}}",
-        "<!-- {{#if a}}x{{/if}} -->",
+        "<!--[if mso]><p>{{#if a}}x{{/if}}</p><![endif]--><!-- nobody -->",
+        "<a href=\"https://{{a}}.example.com/{{a}}\">",
         "{{#if a}}<style>p { color: red }</style>{{/if}}<p>{{a}}",
         "a < b {{a}}",
     ] {
