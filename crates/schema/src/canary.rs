@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_canary_is_written_as_it_was_given() {
-        for json in ["50", r#"{"share":0.01}"#, r#"{"share":1.0}"#, r#"{"share":0.000001}"#, r#"{"keys":["17","18"]}"#] {
+        for json in ["50", r#"{"share":0.01}"#, r#"{"share":1.0}"#, r#"{"share":0.001}"#, r#"{"keys":["17","18"]}"#] {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }
         assert_eq!(read(r#"{"keys":["18","17","18"]}"#), read(r#"{"keys":["17","18"]}"#));

@@ -73,7 +73,18 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
         |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("broadcast-command.v{version}.schema.json"))).unwrap();
     let (mut old, mut new) = (schema(1), schema(2));
     let fields = vec!["class", "test_copy", "unsubscribe"];
-    let kinds = vec!["Class", "Column", "TestCopy", "Unsubscribe", "UnsubscribeKeyId", "VariantName", "Variants", "Canary", "RecipientKey"];
+    let kinds = vec![
+        "Address",
+        "Class",
+        "Column",
+        "TestCopy",
+        "Unsubscribe",
+        "UnsubscribeKeyId",
+        "VariantName",
+        "Variants",
+        "Canary",
+        "RecipientKey",
+    ];
     // What it may be besides what it could in version 1, its own kind says.
     new["properties"]["canary"] = old["properties"]["canary"].clone();
     for (place, names) in [("properties", fields), ("$defs", kinds)] {
