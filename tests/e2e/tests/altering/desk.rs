@@ -234,8 +234,8 @@ async fn run(world: &World, kind: Kind) {
     let id = kind.id();
     match kind {
         Kind::Done => {}
-        // It breaks before its effect: nobody can tell, and no event will.
-        Kind::Doubt => world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore).after(2).times(1)),
+        // It breaks before its effect: nobody can tell, and no event will. A full chunk, whichever is sent first.
+        Kind::Doubt => world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore).holding("user000030@").times(1)),
         Kind::Halted => world.cloud.configure(|account| account.max_send_rate = 40.0),
     }
     let before = world.cloud.accepted();
