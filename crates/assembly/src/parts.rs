@@ -99,6 +99,7 @@ impl Parts {
             require_rehearsal: self.settings.require_rehearsal,
             skipped_share_max: self.settings.skipped_share_max,
             test_recipients: self.settings.test_recipients.clone(),
+            approvals: self.settings.approvals_wanted()?,
             close_every: Duration::from_millis(self.settings.close_every_ms),
             traces: traces::HOOKS,
             spool_dir: self.settings.spool_directory(),

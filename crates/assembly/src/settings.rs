@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use issei_aws::Timing;
 use issei_feedback::SnsTrust;
-use issei_producer::{AudienceConfig, REHEARSAL_PREFIX};
+use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
 use issei_schema::{UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -159,6 +159,13 @@ settings! {
     /// Skipped rows, as a share of an audience of 20 rows or more, that hold a broadcast before its first send
     /// when exceeded, until `issei approve`.
     skipped_share_max, "ISSEI_SKIPPED_SHARE_MAX": f64 = 0.05;
+    /// Persons who must agree to a broadcast before its first send, whoever asks for it among them: with 2 it holds until
+    /// another person approves it. 0 and 1 ask for nobody else.
+    approvals, "ISSEI_APPROVALS": u32 = 1;
+    /// Recipients from which on `approvals` are asked for.
+    approvals_from, "ISSEI_APPROVALS_FROM": u64 = 0;
+    /// The classes of broadcasts for which `approvals` are asked for, with commas between them. Empty for all.
+    approvals_classes, "ISSEI_APPROVALS_CLASSES": String = String::new();
     /// Addresses and domains that `issei test-send` may send copies to, beside the sender's own domain: with commas
     /// between them.
     test_recipients, "ISSEI_TEST_RECIPIENTS": String = String::new();
@@ -238,6 +245,7 @@ impl Settings {
             bail!("evidence_wait_s is {}; 900 or more are needed, or clocks that differ could end the wait early", self.evidence_wait_s);
         }
         self.sns_trust()?;
+        self.approvals_wanted()?;
         self.timing().checked()?;
         let seconds_a_day = 86_400;
         let needed = (self.retention_s + self.dead_letter_retention_s) / seconds_a_day + 35;
@@ -253,6 +261,16 @@ impl Settings {
     /// What is asked of a notification of SNS before it is believed.
     pub fn sns_trust(&self) -> anyhow::Result<SnsTrust> {
         SnsTrust::parse(&self.sns_signatures, &self.sns_topic).map_err(anyhow::Error::msg)
+    }
+
+    /// Who else than whoever asks for a broadcast must agree to it.
+    pub fn approvals_wanted(&self) -> anyhow::Result<Approvals> {
+        let most = 10;
+        if self.approvals > most {
+            bail!("approvals is {}; {most} persons at most can be asked for", self.approvals);
+        }
+        let classes = Approvals::classes(&self.approvals_classes).map_err(anyhow::Error::msg).context("approvals_classes")?;
+        Ok(Approvals { persons: self.approvals, from_recipients: self.approvals_from, classes })
     }
 
     /// Where audiences are kept while they are read.

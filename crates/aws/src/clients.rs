@@ -13,6 +13,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
+use issei_schema::Identity;
+
 use crate::{Lambda, Sns, Timing, Web, chain};
 
 /// Long polls last 20 seconds at most (SQS API reference, `ReceiveMessage`); a receive that takes
@@ -37,15 +39,24 @@ pub struct Clients {
     pub web: Web,
 }
 
+/// Who the credentials belong to.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub arn: String,
+    /// What SQS calls the sender of a message of theirs; nothing where STS gives no such name.
+    pub identity: Option<Identity>,
+}
+
 impl Clients {
-    /// Who the credentials belong to, as an ARN. Tried once and not for long: an operator who wants to
+    /// Who the credentials belong to. Tried once and not for long: an operator who wants to
     /// stop something must not wait for a name.
     ///
     /// # Errors
     /// Says why STS did not tell.
-    pub async fn caller(&self) -> Result<String, String> {
+    pub async fn caller(&self) -> Result<Caller, String> {
         let answer = self.sts.get_caller_identity().send().await.map_err(|error| chain(&error))?;
-        answer.arn.ok_or_else(|| "STS gave no ARN".to_owned())
+        let identity = answer.user_id.and_then(|id| id.parse().ok());
+        Ok(Caller { arn: answer.arn.ok_or_else(|| "STS gave no ARN".to_owned())?, identity })
     }
 }
 

@@ -17,10 +17,10 @@ mod timing;
 mod web;
 
 pub use backoff::Backoff;
-pub use clients::{Clients, connect, connect_to};
+pub use clients::{Caller, Clients, connect, connect_to};
 pub use evidence::{NOT_CONNECTED, chain, never_left};
 pub use lambda::{EventSource, Lambda};
-pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENT_AT, is_no_queue};
+pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENDERS, SENT_AT, Senders, is_no_queue};
 pub use signed::CallError;
 pub use signing::{AnsweredAt, signed_at};
 pub use sns::{Delivery, Sns};

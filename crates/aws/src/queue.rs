@@ -9,6 +9,7 @@ use aws_sdk_sqs::types::{
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use issei_clock::Dice;
+use issei_schema::Identity;
 
 use crate::batch::until_all_succeed;
 use crate::evidence::chain;
@@ -41,19 +42,66 @@ pub struct Message {
     pub receives: u32,
     /// When it was sent, in milliseconds of the epoch, as SQS says; of a copy, when the first was.
     pub sent_at_ms: i64,
+    /// Who has put it on the queue.
+    pub senders: Senders,
+}
+
+/// Who has put a message on a queue: whom SQS names, and of a copy also whom the first was from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Senders {
+    pub known: Vec<Identity>,
+    /// Somebody else has, whom nobody names: an anonymous sender, or an endpoint that tells of none.
+    pub unknown: bool,
 }
 
 /// The attribute of a copy that says when the first message was sent: a copy of an old order must not
 /// pass for a new one.
 pub const SENT_AT: &str = "sent_at_ms";
 
+/// The attribute of a copy that says who sent the first message, of `issei send` who runs it: words with a space
+/// between them.
+pub const SENDERS: &str = "senders";
+/// As many are kept of what anybody may have written.
+const SENDERS_MAX: usize = 4;
+/// What stands in the attribute for somebody who is not known.
+const UNKNOWN: &str = "unknown";
+
+impl Senders {
+    /// `sender_id` is SQS's own word, and `also` the attribute [`SENDERS`], which anybody may have written: it can only
+    /// add somebody.
+    fn of(sender_id: Option<&str>, also: Option<&str>) -> Self {
+        let mut senders = Self::default();
+        for name in std::iter::once(sender_id.unwrap_or(UNKNOWN)).chain(also.unwrap_or_default().split(' ').filter(|name| !name.is_empty()))
+        {
+            match name.parse::<Identity>() {
+                Ok(known) if senders.known.contains(&known) => {}
+                Ok(known) if senders.known.len() < SENDERS_MAX => senders.known.push(known),
+                Ok(_) | Err(_) => senders.unknown = true,
+            }
+        }
+        senders
+    }
+
+    fn attribute(&self) -> Option<MessageAttributeValue> {
+        let known = self.known.iter().map(Identity::as_str);
+        let all: Vec<&str> = known.chain(self.unknown.then_some(UNKNOWN)).collect();
+        text_attribute("String", &all.join(" "))
+    }
+}
+
 impl Message {
+    /// Says who sent it, by the system attribute `SenderId` and the attribute [`SENDERS`].
+    #[must_use]
+    pub fn sent_by(self, sender_id: Option<&str>, also: Option<&str>) -> Self {
+        Self { senders: Senders::of(sender_id, also), ..self }
+    }
+
     /// `sent_at_ms` is SQS's own word, and `first_sent_at` the attribute [`SENT_AT`], which anybody may have
     /// written: it can only make a message older.
     #[must_use]
     pub fn new(id: String, body: String, receipt: String, receives: u32, sent_at_ms: i64, first_sent_at: Option<&str>) -> Self {
         let first = first_sent_at.and_then(|text| text.parse().ok()).unwrap_or(i64::MAX);
-        Self { id, body, receipt, receives, sent_at_ms: sent_at_ms.min(first) }
+        Self { id, body, receipt, receives, sent_at_ms: sent_at_ms.min(first), senders: Senders::default() }
     }
 }
 
@@ -112,8 +160,8 @@ pub fn is_no_queue(code: Option<&str>) -> bool {
     matches!(code, Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist"))
 }
 
-/// What one message with its attribute takes beside its body.
-const OVERHEAD: usize = 128;
+/// What one message with its attributes takes beside its body.
+const OVERHEAD: usize = 1_024;
 /// What a message, and a batch, may hold (SQS developer guide, "Quotas").
 const BYTES_MAX: usize = 1024 * 1024;
 
@@ -178,22 +226,26 @@ impl Queue {
             .wait_time_seconds(i32::try_from(wait.as_secs().min(20)).unwrap_or(20))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_system_attribute_names(MessageSystemAttributeName::SenderId)
             .message_attribute_names(SENT_AT)
+            .message_attribute_names(SENDERS)
             .send()
             .await
             .map_err(|error| QueueError::of("ReceiveMessage")(&error))?;
         let messages = answer.messages.unwrap_or_default().into_iter().filter_map(|message| {
-            let attribute = |name: &MessageSystemAttributeName| message.attributes.as_ref()?.get(name)?.parse::<i64>().ok();
-            let receives = attribute(&MessageSystemAttributeName::ApproximateReceiveCount);
-            let first = message.message_attributes.as_ref().and_then(|attributes| attributes.get(SENT_AT)?.string_value());
-            Some(Message::new(
-                message.message_id.unwrap_or_default(),
-                message.body.unwrap_or_default(),
-                message.receipt_handle?,
+            let text = |name: &MessageSystemAttributeName| Some(message.attributes.as_ref()?.get(name)?.as_str());
+            let number = |name: &MessageSystemAttributeName| text(name)?.parse::<i64>().ok();
+            let written = |name: &str| message.message_attributes.as_ref()?.get(name)?.string_value();
+            let receives = number(&MessageSystemAttributeName::ApproximateReceiveCount);
+            let received = Message::new(
+                message.message_id.clone().unwrap_or_default(),
+                message.body.clone().unwrap_or_default(),
+                message.receipt_handle.clone()?,
                 receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
-                attribute(&MessageSystemAttributeName::SentTimestamp).unwrap_or_default(),
-                first,
-            ))
+                number(&MessageSystemAttributeName::SentTimestamp).unwrap_or_default(),
+                written(SENT_AT),
+            );
+            Some(received.sent_by(text(&MessageSystemAttributeName::SenderId), written(SENDERS)))
         });
         Ok(messages.collect())
     }
@@ -201,6 +253,14 @@ impl Queue {
     /// Sends one message, hidden for `delay` (15 minutes at most).
     pub async fn send(&self, body: &str, delay: Duration) -> Result<(), QueueError> {
         let request = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds_of(delay));
+        request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
+        Ok(())
+    }
+
+    /// Sends one message that names who sends it, beside what SQS says of that.
+    pub async fn send_as(&self, body: &str, sender: Option<&Identity>) -> Result<(), QueueError> {
+        let named = sender.and_then(|sender| text_attribute("String", sender.as_str())).map(|sender| [(SENDERS.to_owned(), sender)].into());
+        let request = self.client.send_message().queue_url(&self.url).message_body(body).set_message_attributes(named);
         request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         Ok(())
     }
@@ -239,6 +299,7 @@ impl Queue {
                 let message = messages.get(number)?;
                 let sent_at = text_attribute("Number", &message.sent_at_ms.to_string())?;
                 let entry = SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(&message.body);
+                let entry = entry.message_attributes(SENDERS, message.senders.attribute()?);
                 entry.message_attributes(SENT_AT, sent_at).delay_seconds(seconds_of(delay)).build().ok()
             })
             .await?;
@@ -300,7 +361,8 @@ impl Queue {
         if fits {
             let reason = text_attribute("String", reason).map(|reason| ("reason".to_owned(), reason));
             let sent_at = text_attribute("Number", &message.sent_at_ms.to_string()).map(|sent_at| (SENT_AT.to_owned(), sent_at));
-            request = request.set_message_attributes(Some(reason.into_iter().chain(sent_at).collect()));
+            let senders = message.senders.attribute().map(|senders| (SENDERS.to_owned(), senders));
+            request = request.set_message_attributes(Some(reason.into_iter().chain(sent_at).chain(senders).collect()));
         }
         request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         Ok(())
@@ -398,6 +460,29 @@ mod tests {
         assert_eq!(sizes(&vec![message(320 * 1024); 4]), [3, 1]);
         // One that is too large by itself goes alone, and SQS says so.
         assert_eq!(sizes(&[message(1024 * 1024), message(1)]), [1, 1]);
+    }
+
+    #[test]
+    fn a_copy_names_who_sent_the_first_and_an_attribute_can_only_add_somebody() {
+        let (ann, role) = ("AIDACKCEVSQ6C2EXAMPLE", "AROADBQP57FF2AEXAMPLE:producer");
+        let of = |sender, also| {
+            let senders = Senders::of(sender, also);
+            (senders.known.iter().map(Identity::as_str).collect::<Vec<_>>().join(" "), senders.unknown)
+        };
+        assert_eq!(of(Some(ann), None), (ann.to_owned(), false));
+        assert_eq!(of(Some(role), Some(ann)), (format!("{role} {ann}"), false));
+        assert_eq!(of(Some(ann), Some(ann)), (ann.to_owned(), false));
+        for (sender, also) in [(None, None), (Some("ANONYMOUS"), Some("")), (None, Some("unknown"))] {
+            assert_eq!(of(sender, also), (String::new(), true));
+        }
+        assert_eq!(of(Some(role), Some("unknown")), (role.to_owned(), true), "a copy of a message that nobody sent");
+        let many: Vec<String> = (0..20).map(|n| format!("{ann}:{n}")).collect();
+        let senders = Senders::of(Some(role), Some(&many.join(" ")));
+        assert_eq!((senders.known.len(), senders.unknown), (SENDERS_MAX, true));
+        let written = senders.attribute().unwrap().string_value.unwrap();
+        assert_eq!(Senders::of(Some(role), Some(&written)), senders);
+        let longest = format!("A{}:{}", "X".repeat(127), "x".repeat(64));
+        assert!(SENDERS_MAX * (longest.len() + 1) + UNKNOWN.len() + 128 <= OVERHEAD && longest.parse::<Identity>().is_ok());
     }
 
     #[test]

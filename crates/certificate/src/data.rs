@@ -2,6 +2,7 @@
 //! by page, so that memory stays flat in the size of the audience, and each item held against the others, so
 //! that one which was altered by hand shows.
 
+mod agreement;
 mod chunks;
 mod command;
 mod events;

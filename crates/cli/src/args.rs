@@ -99,7 +99,10 @@ pub(crate) enum Command {
     /// Lets a paused broadcast go on.
     Resume(OperateOptions),
     /// Lets a broadcast go on that holds, after its canary or before any send.
-    Approve(OperateOptions),
+    ///
+    /// Where several persons must agree to it, with `--agreed`: without, it shows what there is to agree to, and ends with
+    /// exit code 3.
+    Approve(ApproveOptions),
     /// Ends a broadcast for ever, and proves that nothing more can be sent.
     ///
     /// What can't be stopped is named, and the rest is stopped all the same: exit code 1. Exit code 3: stopped,
@@ -341,6 +344,16 @@ pub(crate) struct OperateOptions {
     /// Why. It stands in the audit trail.
     #[arg(long)]
     pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApproveOptions {
+    #[command(flatten)]
+    pub(crate) operate: OperateOptions,
+    /// What you agree to, where several persons must: the digest that `issei status` and the console show beside the
+    /// letters, or its first 16 characters.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) agreed: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! What a function is called with, parsed. Hostile until then, like every message in it.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use issei_aws::{Message, SENT_AT};
+use issei_aws::{Message, SENDERS, SENT_AT};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -47,8 +47,10 @@ fn message(record: SqsMessage) -> Result<Message, String> {
     let attribute = |name: &str| record.attributes.get(name).and_then(|value| value.parse::<i64>().ok());
     let receives = attribute("ApproximateReceiveCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
     let sent_at_ms = attribute("SentTimestamp").unwrap_or_default();
-    let first = record.message_attributes.get(SENT_AT).and_then(|attribute| attribute.string_value.as_deref());
-    Ok(Message::new(id, record.body.unwrap_or_default(), receipt, receives, sent_at_ms, first))
+    let written = |name: &str| record.message_attributes.get(name)?.string_value.as_deref();
+    let sender = record.attributes.get("SenderId").map(String::as_str);
+    let received = Message::new(id, record.body.unwrap_or_default(), receipt, receives, sent_at_ms, written(SENT_AT));
+    Ok(received.sent_by(sender, written(SENDERS)))
 }
 
 /// What the event source is told: these come again, and the others are done
@@ -68,7 +70,7 @@ mod tests {
     fn record() -> Value {
         json!({
             "messageId": "m", "receiptHandle": "r", "body": "b",
-            "attributes": { "ApproximateReceiveCount": "3", "SentTimestamp": "1000", "SenderId": "A", "ApproximateFirstReceiveTimestamp": "1001" },
+            "attributes": { "ApproximateReceiveCount": "3", "SentTimestamp": "1000", "SenderId": "AROADBQP57FF2AEXAMPLE:app", "ApproximateFirstReceiveTimestamp": "1001" },
             "messageAttributes": { "sent_at_ms": { "stringValue": "400", "stringListValues": [], "binaryListValues": [], "dataType": "Number" } },
             "md5OfBody": "x", "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:1:chunks", "awsRegion": "us-east-1"
         })
@@ -80,6 +82,7 @@ mod tests {
         let [message] = messages.as_slice() else { panic!("{messages:?}") };
         assert_eq!((message.id.as_str(), message.receipt.as_str(), message.body.as_str()), ("m", "r", "b"));
         assert_eq!((message.receives, message.sent_at_ms), (3, 400));
+        assert_eq!(message.senders.known, ["AROADBQP57FF2AEXAMPLE:app".parse().unwrap()]);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
 use crate::trail::{Appended, ChainEnd};
-use crate::{AuditEntry, BroadcastState, Fingerprint, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally};
+use crate::{
+    Agreement, Asked, AuditEntry, BroadcastState, Fingerprint, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally,
+};
 
 /// A broadcast as the ledger has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,6 +85,12 @@ pub struct Broadcast {
     /// What its audience was found to be then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_audience: Option<HeldAudience>,
+    /// Who must agree to it before its first send, and who has; nothing where whoever asks is enough. Stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
+    /// They have not, and no permit is granted. From its registration on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_agreement: bool,
     /// The most recent entries of the audit trail; [`Ledger::audit_trail`] gives the whole.
     #[serde(default, deserialize_with = "crate::trail::leniently")]
     pub audit_trail: Vec<AuditEntry>,
@@ -176,9 +184,11 @@ pub enum Enumerated {
 
 impl Broadcast {
     /// A broadcast as its command makes it, with nothing frozen.
-    pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, key: MessageKey, now: Timestamp, token: String) -> Self {
+    pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, asked: &Asked, key: MessageKey, now: Timestamp, token: String) -> Self {
         let step = BroadcastState::Enumerating.to_string();
-        let reason = command.again.as_ref().map_or_else(|| "command received".to_owned(), |why| format!("command received, again: {why}"));
+        let from = asked.by.as_ref().map_or_else(String::new, |by| format!(" from {by}"));
+        let again = command.again.as_ref().map_or_else(String::new, |why| format!(", again: {why}"));
+        let reason = format!("command received{from}{again}");
         let entry = AuditEntry::new(now, &command.requested_by, step, &reason);
         let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
         Self {
@@ -214,6 +224,8 @@ impl Broadcast {
             created_at: now,
             held_before_send: false,
             held_audience: None,
+            agreement: asked.agreement.clone(),
+            awaits_agreement: asked.agreement.is_some(),
             audit_trail: list,
             audit_count: end.count,
             audit_head: end.head,
@@ -250,7 +262,7 @@ impl Broadcast {
     }
 
     /// The permits of a frozen audience that may be granted at once, and those that its canary keeps back.
-    fn first_permits(&self) -> (u64, u64) {
+    pub(crate) fn first_permits(&self) -> (u64, u64) {
         let allowed = if self.canary == 0 { self.recipients } else { self.canary.min(self.recipients) };
         (allowed, self.recipients - allowed)
     }
@@ -341,6 +353,9 @@ impl Ledger {
             if is_too_early || !from.may_become(wanted.to) {
                 return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
             }
+            if let (BroadcastState::Holding, BroadcastState::Running, Some(awaited)) = (from, wanted.to, current.awaited()) {
+                return Err(LedgerError::NotAgreed { id: id.to_string(), reason: awaited.to_string() });
+            }
             let (more, values) = match (from, wanted.to) {
                 (BroadcastState::Enumerating, _) => (ENUMERATED, Vec::new()),
                 (BroadcastState::Paused, BroadcastState::Running) => (", epoch = epoch + :one", Vec::new()),
@@ -382,7 +397,9 @@ impl Ledger {
             (":reading", reading.last_of(broadcast)?),
         ];
         let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
-        let more = format!(", remaining = :allowed, withheld = :withheld, reading = :reading{ENUMERATED}");
+        // Where others must agree no permit is granted, whoever ends the enumeration and takes it for fine.
+        let small = if broadcast.is_below_agreement() { ", awaits_agreement" } else { "" };
+        let more = format!(", remaining = :allowed, withheld = :withheld, reading = :reading{ENUMERATED}{small}");
         Ok(match self.step(broadcast, &wanted, &self.dice.token(), &more, " AND pages = :pages", values).await? {
             Ok(after) => Enumerated::Running(after),
             Err(now) => Enumerated::Changed(now),
@@ -409,8 +426,10 @@ impl Ledger {
             (":reading", reading.last_of(broadcast)?),
         ];
         let wanted = Transition { to: BroadcastState::Holding, actor, reason };
-        let more =
-            format!(", withheld = :withheld, held_before_send = :true, held_audience = :held_audience, reading = :reading{ENUMERATED}");
+        let small = if broadcast.is_below_agreement() { ", awaits_agreement" } else { "" };
+        let more = format!(
+            ", withheld = :withheld, held_before_send = :true, held_audience = :held_audience, reading = :reading{ENUMERATED}{small}"
+        );
         let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, &self.dice.token(), &more, " AND pages = :pages", values).await?;
         Ok(now)
     }

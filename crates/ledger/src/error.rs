@@ -31,6 +31,9 @@ pub enum LedgerError {
     /// The caller asked for a step that the state does not allow.
     #[error("broadcast `{id}` is {from}, and from there it can't become {to}")]
     Transition { id: String, from: crate::BroadcastState, to: crate::BroadcastState },
+    /// Others must want it, or something else was agreed to.
+    #[error("broadcast `{id}` is not approved: {reason}")]
+    NotAgreed { id: String, reason: String },
 }
 
 impl LedgerError {

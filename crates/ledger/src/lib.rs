@@ -28,6 +28,7 @@
 //! `BatchWriteItem`, which has none; or turn the lapse of time into a permission to send.
 
 mod acknowledge;
+mod agreement;
 mod broadcast;
 mod chunk;
 mod closing;
@@ -67,6 +68,7 @@ mod told;
 mod trail;
 mod walk;
 
+pub use agreement::{Agreement, Approval, Subject};
 pub use broadcast::{Broadcast, Enumerated, Registration, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
 pub use closing::Closing;
@@ -89,7 +91,7 @@ pub use progress::{Moment, Progress, Telling};
 pub use rate::{Slot, SlotRequest};
 pub use reading::{HeldUp, LastKey, Reading};
 pub use refused::Refused;
-pub use register::Registered;
+pub use register::{Asked, Registered};
 pub use rehearsal::Rehearsal;
 pub use said::Repeated;
 pub use seal::{Seal, Written};

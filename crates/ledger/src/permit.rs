@@ -99,7 +99,8 @@ impl Block {
 #[derive(Debug)]
 pub enum Granted {
     Block(Block),
-    /// None, because of the broadcast's state, its epoch, what remains, or since it is another registration.
+    /// None, because of the broadcast's state, its epoch, what remains, an agreement that is missing, or since it is
+    /// another registration.
     Denied(Broadcast),
 }
 
@@ -118,7 +119,10 @@ impl Ledger {
                 .table_name(&self.table)
                 .set_key(Some(Key::broadcast(id).into_item()))
                 .update_expression("SET remaining = remaining - :n, granted = granted + :n, grant_count = grant_count + :one")
-                .condition_expression(of.condition("broadcast_state = :running AND epoch = :epoch AND remaining >= :n"))
+                // Also where an older build, which knows of no agreement, has let it run.
+                .condition_expression(of.condition(
+                    "broadcast_state = :running AND epoch = :epoch AND remaining >= :n AND attribute_not_exists(awaits_agreement)",
+                ))
                 .expression_attribute_values(":n", n(wanted))
                 .expression_attribute_values(":one", n(1))
                 .expression_attribute_values(":running", s(BroadcastState::Running.as_str()))
@@ -143,7 +147,8 @@ impl Ledger {
                         let now = self.refused_by(failed.item.clone(), Key::broadcast(id)).await?;
                         let now: Broadcast =
                             read(now.ok_or_else(|| LedgerError::NoBroadcast { id: id.to_string(), table: self.table.clone() })?)?;
-                        let open = now.broadcast_state == BroadcastState::Running && now.epoch == epoch && now.registration() == *of;
+                        let is_ours = now.epoch == epoch && now.registration() == *of;
+                        let open = now.broadcast_state == BroadcastState::Running && is_ours && !now.awaits_agreement;
                         if !open || now.remaining < least || now.remaining >= wanted {
                             return Ok(Granted::Denied(now));
                         }

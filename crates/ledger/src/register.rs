@@ -8,7 +8,7 @@ use issei_schema::{BroadcastCommand, BroadcastId, MessageKey};
 
 use crate::item::{Item, Key, b, s};
 use crate::page::{packed, unpacked};
-use crate::{Broadcast, Ledger, LedgerError, Repeated};
+use crate::{Agreement, Broadcast, Ledger, LedgerError, Repeated};
 
 /// What the ledger made of a command.
 #[derive(Debug)]
@@ -23,6 +23,15 @@ pub enum Registered {
     Repeated(Repeated),
 }
 
+/// Who asked for a broadcast, and how many must agree to it.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// As SQS says of whoever put the command on the queue; in words, for the audit trail.
+    pub by: Option<String>,
+    /// Nothing where one person is enough.
+    pub agreement: Option<Agreement>,
+}
+
 impl Ledger {
     /// Registers a command, whose broadcast will be cut into chunks of `chunk_size`, with a key of its own:
     /// a message of an earlier registration of this id, which a restore made the ledger forget, proves nothing.
@@ -33,6 +42,7 @@ impl Ledger {
         command: &BroadcastCommand,
         chunk_size: u32,
         may_repeat: bool,
+        asked: &Asked,
         dice: &Dice,
     ) -> Result<Registered, LedgerError> {
         let id = &command.broadcast_id;
@@ -64,7 +74,7 @@ impl Ledger {
             {
                 return Ok(Registered::Repeated(repeated));
             }
-            let broadcast = Broadcast::of(command, chunk_size, key, self.clock.wall(), token.clone());
+            let broadcast = Broadcast::of(command, chunk_size, asked, key, self.clock.wall(), token.clone());
             let mut writes = self.registration(&broadcast, command, key)?;
             if let Some(said) = said {
                 writes.push(self.saying(said, command, broadcast.created_at, &token)?);

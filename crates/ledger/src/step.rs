@@ -16,10 +16,10 @@ use crate::{AuditEntry, Broadcast, Ledger, LedgerError, Transition};
 const ENTRY_TRIES: u32 = 3;
 
 /// What a write changes beside the trail, and under which condition.
-struct Change<'a> {
-    sets: String,
-    conditions: String,
-    values: Vec<(&'a str, AttributeValue)>,
+pub(crate) struct Change<'a> {
+    pub(crate) sets: String,
+    pub(crate) conditions: String,
+    pub(crate) values: Vec<(&'a str, AttributeValue)>,
 }
 
 /// How the trail is written.
@@ -85,7 +85,7 @@ impl Ledger {
         }
     }
 
-    async fn append(
+    pub(crate) async fn append(
         &self,
         from: &Broadcast,
         entry: AuditEntry,

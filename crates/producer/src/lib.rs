@@ -5,6 +5,7 @@
 //! is enqueued comes from the frozen pages alone. It never sends a message to a recipient and never
 //! enqueues a chunk whose page is not in the ledger.
 
+mod agreement;
 mod audience;
 mod chosen;
 mod close;
@@ -24,6 +25,7 @@ mod slices;
 mod source;
 mod survey;
 
+pub use agreement::Approvals;
 pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy, has_password};
 pub use chosen::ChosenCanary;
 pub use command::{Refusal, check_command, check_copy};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex as BlockingMutex, PoisonError};
 use std::time::Duration;
 
-use issei_aws::{Backoff, Message, Queue, QueueError, Timing};
+use issei_aws::{Backoff, Message, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
 use issei_schema::{BroadcastCommand, BroadcastId, Traces, UnsubscribeKeyId, broadcast_id_in};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::SourceError;
+use crate::agreement::Approvals;
 use crate::audience::AudienceConfig;
 use crate::close::Closer;
 use crate::command::{Refusal, check_command, check_copy};
@@ -42,6 +43,8 @@ pub struct Options {
     pub require_rehearsal: bool,
     /// A larger share of skipped rows holds a broadcast before its first send.
     pub skipped_share_max: f64,
+    /// Who else than whoever asks must agree before the first send.
+    pub approvals: Approvals,
     /// How often running broadcasts are looked at, to end those that are done.
     pub close_every: Duration,
     pub traces: Traces,
@@ -299,7 +302,7 @@ impl Producer {
             return Ok(Done::Bury(refusal));
         }
         let span = tracing::info_span!("broadcast", broadcast.id = %command.broadcast_id);
-        self.carry_out_command(&command, stop).instrument(span).await
+        self.carry_out_command(&command, &message.senders, stop).instrument(span).await
     }
 
     /// A ledger that was restored may have forgotten the whole broadcast of an old command.
@@ -317,7 +320,12 @@ impl Producer {
         Ok((!is_known).then_some(Refusal::BeforeEpoch { epoch: epoch.epoch, opened_at }))
     }
 
-    async fn carry_out_command(&self, command: &BroadcastCommand, stop: &CancellationToken) -> Result<Done, ProducerError> {
+    async fn carry_out_command(
+        &self,
+        command: &BroadcastCommand,
+        senders: &Senders,
+        stop: &CancellationToken,
+    ) -> Result<Done, ProducerError> {
         if let Err(refusal) = check_command(command, &self.options.audiences, &self.options.unsubscribe_keys, self.clock.wall()) {
             return Ok(Done::Bury(refusal));
         }
@@ -326,7 +334,8 @@ impl Producer {
         }
         // A rehearsal reaches nobody, and says the same each time; a copy says it to somebody who wants to see it.
         let may_repeat = size_of(command.audience.as_str()).is_some() || command.test_copy.is_some();
-        let registered = match self.ledger.register(command, self.chunk_size().await, may_repeat, &self.dice).await {
+        let asked = self.options.approvals.asked(command, senders);
+        let registered = match self.ledger.register(command, self.chunk_size().await, may_repeat, &asked, &self.dice).await {
             Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
             other => other?,
         };

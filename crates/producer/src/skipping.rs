@@ -14,7 +14,8 @@ const ROWS_MIN: u64 = 20;
 /// Why a frozen audience is not sent to at once.
 pub(crate) enum Objection {
     Nobody(String),
-    /// Too many are skipped, its canary chooses nobody, or the command wants it so: it holds before its first send.
+    /// Too many are skipped, its canary chooses nobody, others must agree, or the command wants it so: it holds before its
+    /// first send.
     Holds(String),
 }
 
@@ -44,10 +45,14 @@ impl Producer {
     pub(crate) async fn objection(
         &self,
         broadcast: &Broadcast,
-        is_to_hold: bool,
+        is_asked_to_hold: bool,
         chosen: Option<&ChosenCanary>,
     ) -> Result<Option<Objection>, LedgerError> {
         let Broadcast { audience, recipients, skipped, .. } = broadcast;
+        let awaited = broadcast.awaited().filter(|_| !broadcast.is_below_agreement());
+        let is_to_hold = is_asked_to_hold || awaited.is_some();
+        // First, since whoever can't agree need not read on.
+        let agreement = awaited.map_or_else(String::new, |awaited| format!("{awaited}; "));
         let rows = broadcast.audience_size();
         let most = self.options.skipped_share_max;
         let mailable = Mailable::of(*recipients, *skipped, most);
@@ -69,7 +74,8 @@ impl Producer {
         let mut counts: Vec<_> = self.ledger.skipped_by_reason(broadcast).await?.into_iter().collect();
         counts.sort_by_key(|(_, skipped)| Reverse(skipped.rows));
         if mailable == Mailable::Enough {
-            return Ok(Some(Objection::Holds(as_asked(broadcast, &counts) + &canary(chosen))));
+            let why = if is_asked_to_hold { "the command is to hold: " } else { "" };
+            return Ok(Some(Objection::Holds(agreement + why + &as_asked(broadcast, &counts) + &canary(chosen))));
         }
         let commonest = counts.first().map(|(reason, _)| reason.to_string()).unwrap_or_default();
         let counts = counts.iter().map(|(reason, skipped)| format!("{} {reason}", skipped.rows)).collect::<Vec<_>>().join(", ");
@@ -81,7 +87,7 @@ impl Producer {
         } else {
             let (share, most) = (number(*skipped) / number(rows) * 100.0, most * 100.0);
             Objection::Holds(format!(
-                "{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id}` sends to the other {recipients}{}",
+                "{agreement}{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id}` sends to the other {recipients}{}",
                 canary(chosen)
             ))
         }))
@@ -93,7 +99,7 @@ fn canary(chosen: Option<&ChosenCanary>) -> String {
     chosen.and_then(ChosenCanary::told).map(|told| format!("; {told}")).unwrap_or_default()
 }
 
-/// What a command that is to hold has come to, for whoever approves it.
+/// What a broadcast that is to hold has come to, for whoever approves it.
 fn as_asked(broadcast: &Broadcast, skipped: &[(SkipReason, SkippedRows)]) -> String {
     let Broadcast { broadcast_id: id, audience, recipients, .. } = broadcast;
     let rows = broadcast.audience_size();
@@ -115,7 +121,7 @@ fn as_asked(broadcast: &Broadcast, skipped: &[(SkipReason, SkippedRows)]) -> Str
         ),
     };
     format!(
-        "the command is to hold: {recipients} of {rows} rows of the audience `{audience}` are to be mailed; nothing was sent; `issei approve {id}` sends to them; {skipped}"
+        "{recipients} of {rows} rows of the audience `{audience}` are to be mailed; nothing was sent; `issei approve {id}` sends to them; {skipped}"
     )
 }
 

@@ -59,6 +59,21 @@ fn check_reason(value: &str) -> Result<(), String> {
     check_line(value)
 }
 
+/// A user (`AIDA…`), a role's session (`AROA…:NAME`), an account's root (its number), or a federated user (`NUMBER:NAME`):
+/// IAM user guide, "IAM identifiers", and STS API reference, `GetCallerIdentity`. What names nobody, such as an anonymous
+/// sender, is none of them.
+fn check_identity(value: &str) -> Result<(), String> {
+    let (id, name) = value.split_once(':').map_or((value, None), |(id, name)| (id, Some(name)));
+    let is_account = id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
+    let is_unique =
+        (16..=128).contains(&id.len()) && id.starts_with('A') && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    if (is_account || is_unique) && name.is_none_or(|name| (1..=64).contains(&name.len()) && name.chars().all(fits)) {
+        return Ok(());
+    }
+    Err("is no user, no session of a role and no account, as STS names them".to_owned())
+}
+
 macro_rules! checked_string {
     ($(#[$doc:meta])* $name:ident, $check:path, $schema:tt) => {
         $(#[$doc])*
@@ -151,6 +166,11 @@ checked_string!(
     { "type": "string", "minLength": 1, "maxLength": 256, "description": "Who asks for the broadcast." }
 );
 checked_string!(
+    /// Who somebody is to AWS: what STS calls `UserId`, and SQS, of whoever sent a message, `SenderId`.
+    Identity, check_identity,
+    { "type": "string", "minLength": 12, "maxLength": 193, "description": "Who somebody is to AWS." }
+);
+checked_string!(
     /// Why somebody wants what would else be refused. Written into the audit trail.
     Reason, check_reason,
     { "type": "string", "minLength": 1, "maxLength": 512, "description": "Why, for the audit trail." }
@@ -167,6 +187,25 @@ mod tests {
         }
         for bad in ["", "a b", "a#b", "é", "a\n", "a.b", &"x".repeat(65)] {
             assert!(bad.parse::<BroadcastId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_identity_names_a_person_or_a_session_and_nobody_else() {
+        for good in ["AIDACKCEVSQ6C2EXAMPLE", "AROADBQP57FF2AEXAMPLE:ann@example.com", "123456789012", "123456789012:ann"] {
+            assert!(good.parse::<Identity>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "ANONYMOUS",
+            "anonymous",
+            "AIDACKCEVSQ6C2EXAMPLE:",
+            "AROADBQP57FF2AEXAMPLE:a b",
+            "AROADBQP57FF2AEXAMPLE:a:b",
+            "12345",
+            "aidackcevsq6c2example",
+        ] {
+            assert!(bad.parse::<Identity>().is_err(), "{bad}");
         }
     }
 

@@ -35,7 +35,7 @@ pub use class::Class;
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
 pub use content::{Content, Variants, Words};
 pub use error::ParseError;
-pub use id::{Actor, AudienceName, BroadcastId, Reason, RecipientKey, TemplateName, UnsubscribeKeyId, VariantName};
+pub use id::{Actor, AudienceName, BroadcastId, Identity, Reason, RecipientKey, TemplateName, UnsubscribeKeyId, VariantName};
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
 pub use render::render;

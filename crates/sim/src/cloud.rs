@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) account: Account,
     pub(crate) sqs: Queues,
+    /// Whoever calls SQS just now.
+    pub(crate) sender: Option<Arc<str>>,
     pub(crate) tables: Tables,
     pub(crate) transaction_tokens: BTreeSet<String>,
     pub(crate) ses: Ses,
@@ -90,6 +92,8 @@ struct Call {
     body: Value,
     /// When it was signed, as its caller says.
     signed_at: Option<Timestamp>,
+    /// The access key that signed it.
+    caller: String,
 }
 
 impl Call {
@@ -123,6 +127,7 @@ impl Call {
             base: format!("http://{}", host.unwrap_or("localhost")),
             body,
             signed_at: signed_at(request),
+            caller: access_key(request),
         })
     }
 }
@@ -141,6 +146,7 @@ impl Cloud {
             store: Store::open(options.store == StoreKind::TemporaryFile)?,
             account: options.account,
             sqs: Queues::default(),
+            sender: None,
             tables: Tables::default(),
             transaction_tokens: BTreeSet::new(),
             ses: Ses::default(),
@@ -308,7 +314,7 @@ impl Cloud {
     }
 
     async fn answer(self: &Arc<Self>, request: Request<Bytes>) -> Answer {
-        if let Some(identity) = sts::answer(&request) {
+        if let Some(identity) = sts::answer(&request, &access_key(&request)) {
             return Answer::Response(identity);
         }
         let call = match Call::read(&request) {
@@ -316,7 +322,7 @@ impl Cloud {
             Err(error) => return Answer::Response(error.into_response()),
         };
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((call.service, call.operation.clone())).or_default() += 1;
-        self.record(access_key(&request), &call);
+        self.record(call.caller.clone(), &call);
         let fault = self.faults.draw(&call.operation, &call.body);
         let now = self.clock.now();
         if call.operation == "SendBulkEmail" {
@@ -436,7 +442,11 @@ impl Cloud {
     async fn perform(&self, call: &Call) -> Result<Value, ApiError> {
         match call.service {
             "sqs" if call.operation == "ReceiveMessage" => self.receive(&call.body).await,
-            "sqs" => self.state().sqs(&call.operation, &call.body, &call.base),
+            "sqs" => {
+                let mut state = self.state();
+                state.sender = sts::identity(&call.caller).map(|(_, id)| id.into());
+                state.sqs(&call.operation, &call.body, &call.base)
+            }
             "dynamodb" => self.state().dynamodb(&call.operation, &call.body),
             "lambda" => self.state().lambda(&call.operation),
             _ => self.state().ses(&call.operation, &call.path, &call.body, call.signed_at),

@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use issei_clock::Instant;
@@ -38,6 +39,8 @@ struct Message {
     sent_ms: i64,
     /// By all queues (SQS API reference, `ReceiveMessage`, `ApproximateReceiveCount`).
     receives: u32,
+    /// Nothing of an anonymous sender.
+    sender: Option<Arc<str>>,
     /// The queue that a redrive has moved it from.
     moved_from: Option<String>,
     /// The newest receipt handle; 0 before the first receive.
@@ -236,6 +239,8 @@ impl State {
 
     /// A message that another service puts on a queue.
     pub(crate) fn put_on_queue(&mut self, queue: &str, body: &str, delay: u64) -> Result<(), ApiError> {
+        // AWS's own services have users of their own.
+        self.sender = Some("AIDA1111111111111111".into());
         self.enqueue(&json!({ "QueueUrl": queue }), &json!({ "MessageBody": body, "DelaySeconds": delay }))?;
         Ok(())
     }
@@ -278,7 +283,7 @@ impl State {
         let copies = self.account.deliveries.max(1);
         let attributes = if message["MessageAttributes"].is_null() { json!({}) } else { message["MessageAttributes"].clone() };
         self.queue(queue)?;
-        let mut id = 0;
+        let (mut id, sender) = (0, self.sender.clone());
         for _ in 0..copies {
             self.sqs.next_seq += 1;
             let seq = self.sqs.next_seq;
@@ -288,7 +293,10 @@ impl State {
             self.store.put_message(seq, body, &attributes.to_string())?;
             let (_, queue) = self.queue(queue)?;
             let delay = message["DelaySeconds"].as_u64().unwrap_or_else(|| queue.number("DelaySeconds", 0));
-            queue.messages.insert(seq, Message { sent: now, sent_ms, receives: 0, moved_from: None, handle: 0, hidden_as: 0 });
+            queue.messages.insert(
+                seq,
+                Message { sent: now, sent_ms, receives: 0, sender: sender.clone(), moved_from: None, handle: 0, hidden_as: 0 },
+            );
             if delay == 0 { queue.show(seq) } else { queue.hide(seq, now + Duration::from_secs(delay), seq) }
         }
         self.arrivals.notify_waiters();
@@ -373,6 +381,8 @@ impl State {
             return Err(ApiError::new("InvalidParameterValue", "MaxNumberOfMessages is 1 to 10"));
         }
         let redelivery = self.account.redelivery;
+        let asked = body["MessageSystemAttributeNames"].as_array().or_else(|| body["AttributeNames"].as_array());
+        let asks_for = |name: &str| asked.is_some_and(|asked| asked.iter().any(|asked| asked == name || asked == "All"));
         let (_, queue) = self.queue(body)?;
         let next = queue.advance(now);
         let visibility = Duration::from_secs(body["VisibilityTimeout"].as_u64().unwrap_or_else(|| queue.number("VisibilityTimeout", 30)));
@@ -410,6 +420,9 @@ impl State {
             message.handle = stamp;
             let mut system =
                 json!({ "ApproximateReceiveCount": message.receives.to_string(), "SentTimestamp": message.sent_ms.to_string() });
+            if asks_for("SenderId") {
+                system["SenderId"] = json!(message.sender.as_deref().unwrap_or("ANONYMOUS"));
+            }
             if let Some(source) = &message.moved_from {
                 system["DeadLetterQueueSourceArn"] = json!(arn(source));
             }

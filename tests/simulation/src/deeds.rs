@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use issei_ledger::{BroadcastState, Draining, LedgerError, Transition};
+use issei_ledger::{Approval, BroadcastState, Draining, LedgerError, Transition};
 use issei_producer::Repairer;
 use serde_json::json;
 
 use crate::judge::Stopped;
 use crate::plan::{Deed, WhenHanging};
-use crate::world::{World, actor, address};
+use crate::world::{self, PERSONS, World, actor, address};
 
 impl World {
     pub(crate) async fn when_hanging(&mut self, then: WhenHanging) {
@@ -39,6 +39,10 @@ impl World {
             Deed::Pause => self.transition(BroadcastState::Paused).await,
             Deed::Resume => self.transition(BroadcastState::Running).await,
             Deed::Stop => self.transition(BroadcastState::Stopping).await,
+            Deed::Approve { by } => {
+                let watched = self.next();
+                self.approve_of(watched, by).await
+            }
             Deed::Repair => self.repair().await,
             Deed::Redrive => self.redrive().await,
             Deed::Purge => self.purge().await,
@@ -121,6 +125,21 @@ impl World {
             }
             watched.stop = Some(Stopped { at, accepted, granted, before, bound: granted.saturating_sub(settled) });
         }
+        Ok(())
+    }
+
+    /// Whoever comes after the last person approves what is not there.
+    pub(crate) async fn approve_of(&mut self, watched: usize, by: usize) -> anyhow::Result<()> {
+        let (ledger, actor) = (self.ledger(), actor("an operator")?);
+        let watched = self.watched.get_mut(watched).context("it is watched")?;
+        let digest = ledger.broadcast(&watched.id).await?.subject().digest;
+        let (person, agreed) = if by < PERSONS { (by, digest) } else { (PERSONS - 1, digest.chars().rev().collect()) };
+        if by < PERSONS {
+            // Asked for, whatever the answer: it may have been written.
+            watched.approvals.insert(person);
+        }
+        let approval = Approval { by: &world::person(person)?, actor: &actor, reason: "a deed", agreed: &agreed };
+        ledger.approve(&watched.id, approval).await?;
         Ok(())
     }
 

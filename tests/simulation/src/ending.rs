@@ -64,7 +64,14 @@ impl World {
                 if watched.is_over() {
                     continue;
                 }
+                let awaited = watched.last.as_ref().and_then(|broadcast| Some(broadcast.awaited()?.approved_by.len()));
                 match watched.state() {
+                    // Whoever asked tries first, then one after the other.
+                    Some(BroadcastState::Holding) if let Some(approved) = awaited => {
+                        for by in [0, approved, approved + 1] {
+                            let _ = self.approve_of(at, by).await;
+                        }
+                    }
                     Some(BroadcastState::Paused | BroadcastState::Holding) => {
                         let _ = self.transition_of(at, BroadcastState::Running).await;
                     }

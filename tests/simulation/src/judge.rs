@@ -61,6 +61,21 @@ pub(crate) fn during(broadcast: &Broadcast, accepted: u64, in_time: bool) -> Res
     Ok(())
 }
 
+/// Where several persons must agree, nobody is sent to before as many others than whoever asked, who is the number 0,
+/// have said so. `accepted` was counted before the broadcast was read.
+pub(crate) fn agreed(broadcast: &Broadcast, accepted: u64, approvals: &BTreeSet<usize>) -> Result<(), Broken> {
+    let Some(agreement) = broadcast.agreement.as_ref().filter(|agreement| broadcast.recipients >= agreement.from_recipients) else {
+        return Ok(());
+    };
+    let others = approvals.iter().filter(|person| **person > 0).count();
+    let needed = usize::try_from(agreement.persons).unwrap_or(usize::MAX) - 1;
+    let may_send = others >= needed && !broadcast.awaits_agreement;
+    if broadcast.broadcast_state != BroadcastState::Enumerating && !may_send && accepted + broadcast.granted + broadcast.remaining > 0 {
+        return broken("agreement", format!("{accepted} were accepted, {} permits granted, and {others} have approved", broadcast.granted));
+    }
+    Ok(())
+}
+
 /// While permits are withheld, nobody has been sent to but those whom the canary chooses.
 pub(crate) fn canary(id: &BroadcastId, choice: &Choice, sent: &[SentTo]) -> Result<(), Broken> {
     let user = |address: &str| address.chars().filter(char::is_ascii_digit).collect::<String>();

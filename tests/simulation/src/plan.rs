@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::{Dice, Held};
+use issei_producer::Approvals;
 use issei_schema::{Canary, InDoubtPolicy};
 use issei_sim::{Fault, Rule};
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::world::TIMING;
+use crate::world::{PERSONS, TIMING};
 
 /// What the operator, or the world around, does at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub(crate) enum Deed {
     Pause,
     Resume,
     Stop,
+    /// Somebody approves the broadcast, by a number: whoever asked for it too, and whoever looks at something else.
+    Approve {
+        by: usize,
+    },
     Repair,
     Redrive,
     Purge,
@@ -120,6 +125,8 @@ pub(crate) struct Plan {
     pub(crate) senders: Option<Timing>,
     /// Whoever stops a broadcast proves it by what consumers say that they hold, and does not wait for a producer.
     pub(crate) proves: bool,
+    /// Who else must agree before the first send.
+    pub(crate) approvals: Approvals,
 }
 
 /// The calls that issei makes while it works. Each can meet with each fault; those that most depends on do so more
@@ -227,6 +234,7 @@ impl Plan {
             on_call: None,
             senders: None,
             proves: false,
+            approvals: Approvals::default(),
         }
     }
 
@@ -317,6 +325,8 @@ impl Plan {
             let again = |dice: &Dice| Deed::UnderAnotherId { again: dice.chance(0.2) };
             deeds.extend((0..=apart.below(2)).map(|_| (within(&apart), again(&apart))));
         }
+        let approvals = drawn_approvals(&Dice::seeded(seed ^ 0xa94e_ed00));
+        deeds.extend(drawn_approvers(&Dice::seeded(seed ^ 0xa94e_ed01), &approvals, within));
         deeds.sort_by_key(|(at, _)| *at);
         let canary = dice.chance(0.2).then(|| 1 + dice.below(users.unsigned_abs()));
         let unreliable = policy == InDoubtPolicy::EvidenceRetry && dice.chance(0.2);
@@ -354,6 +364,7 @@ impl Plan {
             on_call: dice.chance(0.03).then(|| held(&dice)),
             senders,
             proves: Dice::seeded(seed ^ 0xd4a1_4ed0).chance(0.5),
+            approvals,
         }
     }
 
@@ -380,6 +391,21 @@ fn drawn_canary(dice: &Dice, first: u64) -> Option<Canary> {
         _ => json!({ "share": f64::from(1 + u32::try_from(dice.below(9)).unwrap_or(0)) / 10.0 }),
     };
     serde_json::from_value(drawn).ok()
+}
+
+/// Now and then two or three must agree, seldom to large audiences alone.
+fn drawn_approvals(dice: &Dice) -> Approvals {
+    if !dice.chance(0.12) {
+        return Approvals::default();
+    }
+    let persons = if dice.chance(0.7) { 2 } else { 3 };
+    Approvals { persons, from_recipients: if dice.chance(0.2) { dice.below(12) } else { 0 }, ..Approvals::default() }
+}
+
+/// Who approves where others must agree, and when.
+fn drawn_approvers(dice: &Dice, approvals: &Approvals, within: impl Fn(&Dice) -> Duration) -> Vec<(Duration, Deed)> {
+    let most = if approvals.persons > 1 { dice.below(6) } else { 0 };
+    (0..most).map(|_| (within(dice), Deed::Approve { by: usize::try_from(dice.below(PERSONS as u64 + 1)).unwrap_or(0) })).collect()
 }
 
 /// Some consumers were started with other settings than whoever stops, closes and recounts.

@@ -45,6 +45,8 @@ pub(crate) struct Watched {
     pub(crate) other_sent: bool,
     /// Chunk and recipient of each event that nobody's message caused.
     pub(crate) forged: BTreeSet<(u32, usize)>,
+    /// The numbers of those who have said that they approve it, as it is.
+    pub(crate) approvals: BTreeSet<usize>,
     /// When the ledger forgot of it what it knew.
     pub(crate) forgotten_at: Option<Instant>,
 }
@@ -67,6 +69,7 @@ impl Watched {
             stopped_at: None,
             other_sent: false,
             forged: BTreeSet::new(),
+            approvals: BTreeSet::new(),
             forgotten_at: None,
         })
     }
@@ -127,6 +130,7 @@ impl Watched {
         };
         if self.forgotten_at.is_none() {
             judge::during(&broadcast, accepted, self.in_time)?;
+            judge::agreed(&broadcast, accepted, &self.approvals)?;
         }
         // The canary is read after the record, so that an approval in between is no fault.
         if let Some((choice, sent)) = sent.filter(|_| broadcast.withheld > 0) {

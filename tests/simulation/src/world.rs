@@ -12,7 +12,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules, SnsTrust};
 use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
-use issei_schema::{Actor, AddressHash, ChunkVersion, Traces, UnsubscribeKeys};
+use issei_schema::{Actor, AddressHash, ChunkVersion, Identity, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
 use serde_json::json;
@@ -35,6 +35,14 @@ pub(crate) const TIMING: Timing = Timing {
     visibility: Duration::from_secs(25),
     request_lifetime: Duration::from_secs(5),
 };
+
+/// Persons who may approve: whoever asks for everything here, by the number 0, and three others.
+pub(crate) const PERSONS: usize = 4;
+
+pub(crate) fn person(number: usize) -> anyhow::Result<Identity> {
+    let name = if number == 0 { "AIDA0000000000000000".to_owned() } else { format!("AROA0000000000000000:{number}") };
+    name.parse().map_err(anyhow::Error::msg)
+}
 
 /// How long an event may be on its way: longer than evidence waits for it.
 const EVENTS_AWAY_S: u64 = 1_200;
@@ -245,6 +253,7 @@ impl World {
                 require_rehearsal: false,
                 skipped_share_max: 0.05,
                 test_recipients: String::new(),
+                approvals: self.plan.approvals.clone(),
                 close_every: self.plan.close_every,
                 traces: Traces::NONE,
                 spool_dir: std::env::temp_dir(),

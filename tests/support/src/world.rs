@@ -10,7 +10,7 @@ use issei_clock::{Clock, Dice};
 use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Handled, Limits, Rules, SnsTrust};
 use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
-use issei_producer::{AudienceConfig, Producer, Repairer};
+use issei_producer::{Approvals, AudienceConfig, Producer, Repairer};
 use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +31,8 @@ pub struct WorldOptions {
     pub seed: u64,
     pub max_failures_in_a_row: u32,
     pub skipped_share_max: f64,
+    /// Who else must agree, by the producer's configuration.
+    pub approvals: Approvals,
     pub timing: Timing,
     pub limits: Limits,
     pub rules: Rules,
@@ -51,6 +53,7 @@ impl Default for WorldOptions {
             seed: 1,
             max_failures_in_a_row: 10,
             skipped_share_max: 0.05,
+            approvals: Approvals::default(),
             limits: Limits { bounce_rate_max: 0.02, complaint_rate_max: 0.0005, recipients_min: 1_000, events_min: 5 },
             rules: Rules { wait: Duration::from_hours(1), neighbours_min: 20 },
             sns_trust: SnsTrust::WherePresent(None),
@@ -149,6 +152,7 @@ impl World {
             require_rehearsal: false,
             skipped_share_max: self.options.skipped_share_max,
             test_recipients: "tester.example.org".to_owned(),
+            approvals: self.options.approvals.clone(),
             close_every: Duration::from_millis(50),
             traces: self.options.traces,
             spool_dir: std::env::temp_dir(),

@@ -6,7 +6,7 @@ use issei_ledger::{AuditEntry, AuditTrail, Broadcast, BroadcastState, LedgerErro
 use jiff::Timestamp;
 
 use super::odd::Odd;
-use super::{CLOCKS, data};
+use super::{CLOCKS, agreement, data};
 use crate::finding::Finding;
 
 /// What the trail says was done.
@@ -62,6 +62,7 @@ pub(super) fn follow(broadcast: &Broadcast, trail: &[AuditEntry], asked_by: Opti
     let (is, held, held_first) = (broadcast.broadcast_state, broadcast.held_before_send, steps.held_first);
     steps.odd.note_if(held != held_first, || format!("held_before_send is {held}, and by its steps it is {held_first}"));
     steps.odd.note_if(state != is, || format!("its last step leads to {state}, and the broadcast is {is}"));
+    agreement::judge(broadcast, trail, &mut steps.odd);
     steps
 }
 
@@ -69,7 +70,7 @@ pub(super) fn follow(broadcast: &Broadcast, trail: &[AuditEntry], asked_by: Opti
 pub(super) fn finding(mut odd: Odd, trail: Result<AuditTrail, LedgerError>, chained: u64) -> Finding {
     let finding = data("audit trail: leads to the state", "ledger items `broadcast` and `audit`").rule(
         "from its registration by the command's own author, by steps that there are, in the order of time, to the state, and each entry \
-         after the hash of the one before",
+         after the hash of the one before; where several persons must agree, with the approvals of as many to this content and audience",
         "a state that no step led to was written by hand",
     );
     match trail {

@@ -74,7 +74,7 @@ fn chain_of_timeouts(settings: &Settings) -> Finding {
 async fn caller(parts: &Parts) -> Finding {
     let finding = setting("you", "STS GetCallerIdentity").rule("known", "the audit trail names who did what");
     match parts.clients.caller().await {
-        Ok(arn) => finding.found(arn, true),
+        Ok(caller) => finding.found(caller.arn, true),
         Err(error) => finding.unreadable(error).mend("set AWS_PROFILE, or log in"),
     }
 }

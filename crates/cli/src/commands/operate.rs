@@ -2,11 +2,11 @@
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, BroadcastState, Transition};
+use issei_ledger::{Agreement, Approval, Broadcast, BroadcastState, Subject, Transition};
 use serde_json::json;
 
 use crate::Ended;
-use crate::args::OperateOptions;
+use crate::args::{ApproveOptions, OperateOptions};
 use crate::operator;
 
 pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -33,8 +33,58 @@ pub(crate) async fn resume(settings: &Settings, options: &OperateOptions, as_jso
     from(settings, options, BroadcastState::Paused, "resume", as_json).await
 }
 
-pub(crate) async fn approve(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
-    from(settings, options, BroadcastState::Holding, "approve", as_json).await
+pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let broadcast = parts.ledger().broadcast(&options.operate.id).await?;
+    match broadcast.awaited() {
+        Some(agreement) => agree(&parts, options, &broadcast, agreement, as_json).await,
+        None if options.agreed.is_some() => {
+            bail!("broadcast `{}` is {} and waits for no agreement: leave --agreed out", options.operate.id, broadcast.broadcast_state)
+        }
+        None => from(settings, &options.operate, BroadcastState::Holding, "approve", as_json).await,
+    }
+}
+
+/// Several persons must agree to it, each to what they have seen.
+async fn agree(
+    parts: &Parts,
+    options: &ApproveOptions,
+    broadcast: &Broadcast,
+    agreement: &Agreement,
+    as_json: bool,
+) -> anyhow::Result<Ended> {
+    let (id, subject) = (&options.operate.id, broadcast.subject());
+    let Some(agreed) = &options.agreed else {
+        let text = format!(
+            "{id}: {agreement}\n{} recipients, {} skipped, of the command {}\nnothing was approved: look at `issei status {id}` and `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason …",
+            subject.recipients,
+            subject.skipped,
+            subject.command_hash,
+            short(&subject)
+        );
+        say(&if as_json { json!({ "broadcast_id": id, "agreement": agreement, "subject": subject }).to_string() } else { text });
+        return Ok(Ended::Refused);
+    };
+    if agreed.len() < SHORT || !subject.digest.starts_with(agreed.as_str()) {
+        bail!("what you agree to is {agreed}, and broadcast `{id}` is {}: look again at what it says and to whom", short(&subject));
+    }
+    let (actor, by) = operator::approver(parts).await?;
+    let approval = Approval { by: &by, actor: &actor, reason: &options.operate.reason, agreed: &subject.digest };
+    let broadcast = parts.ledger().approve(id, approval).await?;
+    let text = match broadcast.awaited() {
+        Some(awaited) => format!("{id}: you ({by}) have approved it; {awaited}. Nothing is sent before."),
+        None => went_on(&broadcast, "approve"),
+    };
+    say(&told(&broadcast, &text, as_json));
+    Ok(Ended::Well)
+}
+
+/// As much of a digest as people type.
+const SHORT: usize = 16;
+
+/// What somebody agrees to, for people.
+pub(crate) fn short(subject: &Subject) -> &str {
+    subject.digest.get(..SHORT).unwrap_or_default()
 }
 
 /// `resume` is for paused broadcasts and `approve` for held ones, so that neither is done by mistake.
@@ -45,16 +95,18 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
         bail!("broadcast `{}` is {now}; `issei {verb}` is for one that is {from}", options.id);
     }
     let broadcast = step(&parts, options, BroadcastState::Running).await?;
-    let text = if broadcast.broadcast_state == BroadcastState::Running {
-        format!(
-            "{} is running, with {} permits left to grant. Messages put back come again within a minute.",
-            broadcast.broadcast_id, broadcast.remaining
-        )
-    } else {
-        overtaken(&broadcast, verb)
-    };
-    say(&told(&broadcast, &text, as_json));
+    say(&told(&broadcast, &went_on(&broadcast, verb), as_json));
     Ok(Ended::Well)
+}
+
+fn went_on(broadcast: &Broadcast, verb: &str) -> String {
+    if broadcast.broadcast_state != BroadcastState::Running {
+        return overtaken(broadcast, verb);
+    }
+    format!(
+        "{} is running, with {} permits left to grant. Messages put back come again within a minute.",
+        broadcast.broadcast_id, broadcast.remaining
+    )
 }
 
 /// The step was taken, its answer came late, and somebody has taken another since.

@@ -23,6 +23,7 @@ use crate::args::SendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
+use crate::operator;
 
 /// Between two looks at how far the reading is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -72,7 +73,9 @@ impl Asked<'_> {
             Some("nothing was sent to the queue; repeat with --yes to send")
         };
         if reason.is_none() {
-            parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
+            // SQS says who sent it, and of a copy no more than who has made that.
+            let (_, sender) = operator::known(parts).await?;
+            parts.commands_queue().await?.send_as(&command.to_body(), sender.as_ref()).await?;
         }
         if *as_json {
             say(&told(reason).to_string());

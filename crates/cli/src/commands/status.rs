@@ -9,7 +9,8 @@ use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Queue, QueueError};
 use issei_clock::Instant;
 use issei_ledger::{
-    AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldAudience, HeldUp, LedgerError, Progress, Refused, ServiceKind, Totals,
+    Agreement, AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldAudience, HeldUp, LedgerError, Progress, Refused, ServiceKind,
+    Subject, Totals,
 };
 use issei_schema::BroadcastId;
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::Ended;
 use crate::args::StatusOptions;
 use crate::commands::absent::Absent;
+use crate::commands::operate::short;
 use crate::commands::serve::on_signal;
 use crate::letters::{self, Letter};
 
@@ -39,6 +41,8 @@ pub(crate) struct Status {
     pub(crate) held_up: Option<HeldUp>,
     /// What its audience was found to be, where it holds before its first send.
     pub(crate) held_audience: Option<HeldAudience>,
+    /// Who must agree to it before its first send, who has, and to what.
+    pub(crate) agreement: Option<Agreed>,
     /// Another command that asked for this id since.
     pub(crate) refused: Option<Refused>,
     pub(crate) at: Timestamp,
@@ -82,6 +86,32 @@ pub(crate) struct Status {
     pub(crate) services: Vec<Service>,
     /// What the account allows, in recipients a second and in 24 hours; nothing where SES does not tell.
     pub(crate) quota: Option<Quota>,
+}
+
+/// An agreement, and what it is about.
+#[derive(Debug, Serialize)]
+pub(crate) struct Agreed {
+    #[serde(flatten)]
+    pub(crate) agreement: Agreement,
+    /// How many more must approve it; 0 where it has all, or needs none.
+    pub(crate) missing: u32,
+    pub(crate) subject: Subject,
+}
+
+impl Agreed {
+    fn of(broadcast: &Broadcast) -> Option<Self> {
+        let agreement = broadcast.agreement.clone()?;
+        let missing = broadcast.awaited().map_or(0, Agreement::missing);
+        // Before it is frozen there is nothing to agree to.
+        let is_frozen = broadcast.broadcast_state != BroadcastState::Enumerating && !broadcast.is_below_agreement();
+        is_frozen.then(|| Self { agreement, missing, subject: broadcast.subject() })
+    }
+
+    fn line(&self, id: &str) -> String {
+        let Self { agreement, missing, subject } = self;
+        let how = if *missing == 0 { String::new() } else { format!(": issei approve {id} --agreed {} --reason …", short(subject)) };
+        format!("agreement     {agreement}{how}")
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -248,6 +278,7 @@ impl Status {
         let runs = ledger.heartbeats(now).await?;
         let chunks_queue = queues.get("chunks");
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
+        let agreement = Agreed::of(&broadcast);
         let held_audience = broadcast.held_audience.filter(|_| holds && broadcast.grant_count == 0);
         let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, held_up, .. } = broadcast;
         Ok(Self {
@@ -257,6 +288,7 @@ impl Status {
             since,
             held_up,
             held_audience,
+            agreement,
             refused,
             at: now,
             audience: recipients + skipped,
@@ -327,6 +359,9 @@ impl Status {
         }
         if let Some(trimmed) = self.trimmed_addresses.filter(|trimmed| *trimmed > 0) {
             lines.insert(3, format!("trimmed       {trimmed} addresses had invisible white space around them"));
+        }
+        if let Some(agreed) = &self.agreement {
+            lines.insert(2, agreed.line(&self.broadcast_id));
         }
         if let Some(HeldUp { since, reason }) = &self.held_up {
             lines.insert(2, format!("HELD UP       since {since:.0}: {reason}"));

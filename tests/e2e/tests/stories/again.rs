@@ -1,6 +1,6 @@
 //! The same words to the same audience under another id: what an app does that retries with a fresh id.
 
-use issei_ledger::{Broadcast, BroadcastState, LedgerError, Registered, Transition};
+use issei_ledger::{Asked, Broadcast, BroadcastState, LedgerError, Registered, Transition};
 use issei_schema::{Actor, BroadcastCommand};
 use issei_sim::{Cloud, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge, seen};
@@ -73,7 +73,8 @@ async fn of_ten_ids_that_say_the_same_at_once_one_is_registered() {
     // Each has read before any writes.
     world.cloud.inject(Rule::every("GetItem", Fault::AnswerMs(100)));
     let (mut new, mut repeated) = (0, 0);
-    for registered in futures_of(commands.iter().map(|command| ledger.register(command, 10, false, &dice))).await {
+    let asked = Asked::default();
+    for registered in futures_of(commands.iter().map(|command| ledger.register(command, 10, false, &asked, &dice))).await {
         match registered {
             Ok(Registered::New(_)) => new += 1,
             Ok(Registered::Repeated(_)) => repeated += 1,
@@ -179,8 +180,8 @@ async fn another_audience_and_a_rehearsal_hear_what_they_are_told() {
     }
     let template = |id: &str| command(id, |body| body["content"] = json!({ "template": { "name": "news" } }));
     let (ledger, dice) = (world.ledger(), issei_clock::Dice::system());
-    assert!(matches!(ledger.register(&template("news-1"), 10, false, &dice).await.unwrap(), Registered::New(_)));
-    let Registered::Repeated(repeated) = ledger.register(&template("news-2"), 10, false, &dice).await.unwrap() else {
+    assert!(matches!(ledger.register(&template("news-1"), 10, false, &Asked::default(), &dice).await.unwrap(), Registered::New(_)));
+    let Registered::Repeated(repeated) = ledger.register(&template("news-2"), 10, false, &Asked::default(), &dice).await.unwrap() else {
         panic!("not refused")
     };
     assert!(repeated.to_string().starts_with("field `content.template`: the same template"), "{repeated}");

@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod agreeing;
 mod arbitrary_keys;
 mod audiences;
 mod canaries;

@@ -31,6 +31,8 @@ pub(super) struct Forecast {
     skipped: Vec<Skipped>,
     /// Why the producer would hold the broadcast before its first send, where it would.
     holds: Option<String>,
+    /// Whose agreement it needs besides, where it does.
+    agreement: Option<String>,
     /// How many are sent to before an approval; nothing where there is no canary.
     canary: Option<u64>,
     /// Of a canary that chooses: that it chooses nobody, or who was named and is not mailed.
@@ -85,6 +87,13 @@ impl Forecast {
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
         let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, trimmed_addresses, canary, samples } = survey;
+        let approvals = settings.approvals_wanted()?;
+        let agreement = (approvals.are_for(command) && mailable >= approvals.from_recipients).then(|| {
+            format!(
+                "{} persons must agree, whoever sends this among them: the broadcast will hold before its first send, until the others have approved it (`issei approve {}`)",
+                approvals.persons, command.broadcast_id
+            )
+        });
         let canary_told = canary.as_ref().and_then(ChosenCanary::told);
         let canary = canary.map(|canary| canary.recipients).or(command.canary.as_ref().and_then(Canary::first).map(NonZeroU64::get));
         let mut skipped: Vec<Skipped> =
@@ -115,6 +124,7 @@ impl Forecast {
                     command.broadcast_id
                 )
             }),
+            agreement,
             canary,
             canary_told,
             repeated_keys,
@@ -203,6 +213,9 @@ impl Forecast {
         }
         if let Some(told) = &self.canary_told {
             say(&format!("warning        {told}"));
+        }
+        if let Some(why) = &self.agreement {
+            say(&format!("agreement      {why}"));
         }
         if let Some(why) = &self.holds {
             say(&format!("warning        {why}"));

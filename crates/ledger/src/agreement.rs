@@ -1,0 +1,265 @@
+//! Agreement: a broadcast that several persons must want goes to nobody before they do, each of them to these words, this
+//! audience and what was found of it, and to nothing else.
+//!
+//! What this must never do: count somebody twice, count whoever asked for the broadcast as another than themselves, or
+//! let an approval of something else pass for one of this.
+
+use std::fmt;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use issei_schema::{Actor, BroadcastId, Identity};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::item::{n, s};
+use crate::step::Change;
+use crate::{AuditEntry, Broadcast, BroadcastState, Ledger, LedgerError, Transition};
+
+/// The step of an approval after which others are needed still.
+const APPROVAL: &str = "approval";
+
+/// How many must agree to a broadcast, and who has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Persons, whoever asked for it among them.
+    pub persons: u32,
+    /// It needs none where it has fewer recipients.
+    #[serde(default)]
+    pub from_recipients: u64,
+    /// Who asked for it, as far as AWS says so: no approval of theirs is another's.
+    #[serde(default)]
+    pub requesters: Vec<Identity>,
+    /// So many others must approve it: one fewer than `persons`, or as many, where somebody has asked for it whom
+    /// nobody knows, who may then be one of them.
+    pub others: u32,
+    /// Who has approved it, in this order.
+    #[serde(default)]
+    pub approved_by: Vec<Identity>,
+}
+
+impl Agreement {
+    /// How many must agree to what these have asked for, and perhaps somebody whom nobody knows.
+    #[must_use]
+    pub fn of(persons: u32, from_recipients: u64, requesters: Vec<Identity>, has_unknown: bool) -> Self {
+        let is_known = !requesters.is_empty() && !has_unknown;
+        Self { persons, from_recipients, requesters, others: persons - u32::from(is_known), approved_by: Vec::new() }
+    }
+
+    /// How many more must approve it.
+    #[must_use]
+    pub fn missing(&self) -> u32 {
+        self.others.saturating_sub(u32::try_from(self.approved_by.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Why somebody's approval is none; nothing where it is one.
+    fn objection(&self, by: &Identity) -> Option<String> {
+        if self.requesters.contains(by) {
+            return Some(format!("you ({by}) asked for it, and it needs the approval of {} other than you", counted(self.missing())));
+        }
+        let has_approved = self.approved_by.contains(by);
+        has_approved.then(|| format!("you ({by}) have approved it already, and it needs the approval of {} more", counted(self.missing())))
+    }
+}
+
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { persons, requesters, others, approved_by, .. } = self;
+        let of = |names: &[Identity]| names.iter().map(Identity::as_str).collect::<Vec<_>>().join(", ");
+        write!(f, "{persons} persons must agree to it: ")?;
+        match requesters.as_slice() {
+            [] => write!(f, "nobody knows who asked for it, so that {} must approve it", counted(*others))?,
+            some if *others < *persons => write!(f, "{} asked for it, and {} other must approve it", of(some), counted(*others))?,
+            some => write!(f, "{} and somebody unknown asked for it, so that {} other must approve it", of(some), counted(*others))?,
+        }
+        if approved_by.is_empty() { Ok(()) } else { write!(f, "; approved by {}", of(approved_by)) }
+    }
+}
+
+fn counted(persons: u32) -> String {
+    if persons == 1 { "1 person".to_owned() } else { format!("{persons} persons") }
+}
+
+/// What somebody agrees to, as it was frozen. None of it changes afterwards; whoever wants anything else sends another
+/// command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// Of all that the command says.
+    pub command_hash: String,
+    pub recipients: u64,
+    pub skipped: u64,
+    /// SHA-256 over these, the head of the chain of frozen pages, the skipped rows by reason and the addresses that stand
+    /// under several keys, in hexadecimal.
+    pub digest: String,
+}
+
+impl Subject {
+    /// How an entry of the audit trail begins in which somebody agrees to it.
+    fn agreed_by(&self, by: &Identity) -> String {
+        let Self { command_hash, recipients, skipped, digest } = self;
+        format!("{by} agrees to {digest}: command {command_hash}, {recipients} recipients, {skipped} skipped")
+    }
+
+    /// Who agrees to it in an entry of the audit trail; nothing where that is nobody, or to something else.
+    #[must_use]
+    pub fn approver(&self, entry: &AuditEntry) -> Option<Identity> {
+        let (by, _) = entry.reason.split_once(" agrees to ")?;
+        let by = by.parse::<Identity>().ok()?;
+        entry.reason.strip_prefix(&self.agreed_by(&by))?.starts_with("; ").then_some(by)
+    }
+}
+
+/// An approval that somebody wants to give.
+pub struct Approval<'a> {
+    /// Who gives it, as STS says.
+    pub by: &'a Identity,
+    /// By the name that the audit trail has for them.
+    pub actor: &'a Actor,
+    pub reason: &'a str,
+    /// The digest of what they have seen.
+    pub agreed: &'a str,
+}
+
+impl Broadcast {
+    /// What whoever approves it agrees to.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        let mut digest = Sha256::new();
+        let (recipients, skipped) = (self.recipients.to_string(), self.skipped.to_string());
+        let repeated = self.held_audience.as_ref().map_or(String::new(), |held| held.repeated_addresses.to_string());
+        let by: Vec<String> = self.skipped_by.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+        for part in [self.broadcast_id.as_str(), &self.command_hash, &recipients, &skipped, &by.join(","), &repeated, &self.chain] {
+            // With its length, so that no two read the same.
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let (command_hash, digest) = (self.command_hash.clone(), hex::encode(digest.finalize()));
+        Subject { command_hash, recipients: self.recipients, skipped: self.skipped, digest }
+    }
+
+    /// The agreement that it waits for, and without which no permit is granted.
+    #[must_use]
+    pub fn awaited(&self) -> Option<&Agreement> {
+        self.agreement.as_ref().filter(|_| self.awaits_agreement)
+    }
+
+    /// Says whether its audience, all of which is frozen, is so small that nobody else needs to agree.
+    #[must_use]
+    pub fn is_below_agreement(&self) -> bool {
+        self.agreement.as_ref().is_some_and(|agreement| self.recipients < agreement.from_recipients)
+    }
+}
+
+impl Ledger {
+    /// Takes down that somebody agrees to a broadcast as they have seen it. With the last approval that it needs, it runs.
+    ///
+    /// It counts once, however often it is asked for on the way. Refused where somebody else must agree, or where what
+    /// was seen is not what the ledger holds.
+    pub async fn approve(&self, id: &BroadcastId, approval: Approval<'_>) -> Result<Broadcast, LedgerError> {
+        let Approval { by, actor, reason, agreed } = approval;
+        let token = self.dice.token();
+        let mut current = self.broadcast(id).await?;
+        loop {
+            let refused = |reason: String| LedgerError::NotAgreed { id: id.to_string(), reason };
+            let from = current.broadcast_state;
+            let Some(agreement) = current.awaited() else {
+                return Err(refused(format!("it is {from}, and waits for no agreement")));
+            };
+            // An older build approves a broadcast by itself, and then it runs without a permit.
+            if !matches!(from, BroadcastState::Holding | BroadcastState::Running) {
+                return Err(LedgerError::Transition { id: id.to_string(), from, to: BroadcastState::Running });
+            }
+            let subject = current.subject();
+            if subject.digest != agreed {
+                return Err(refused(format!(
+                    "what you agree to is {agreed}, and it is {}: look again at what it says, to whom",
+                    subject.digest
+                )));
+            }
+            if let Some(objection) = agreement.objection(by) {
+                return Err(refused(objection));
+            }
+            let mut agreement = agreement.clone();
+            agreement.approved_by.push(by.clone());
+            let reason = format!("{}; {reason}", subject.agreed_by(by));
+            let item = serde_dynamo::to_attribute_value(&agreement).map_err(|error| LedgerError::corrupt("agreement", error))?;
+            let mut values = vec![
+                (":agreement", item),
+                (":true", AttributeValue::Bool(true)),
+                (":hash", s(&subject.command_hash)),
+                (":recipients", n(subject.recipients)),
+                (":skipped", n(subject.skipped)),
+                (":chain", s(&current.chain)),
+            ];
+            let conditions = " AND awaits_agreement = :true AND command_hash = :hash AND recipients = :recipients AND skipped = :skipped \
+                              AND chain = :chain";
+            let written = if agreement.missing() == 0 && from == BroadcastState::Holding {
+                let (allowed, withheld) = current.first_permits();
+                values.extend([(":allowed", n(allowed)), (":withheld", n(withheld))]);
+                let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
+                let more = ", epoch = epoch + :one, remaining = :allowed, withheld = :withheld, agreement = :agreement \
+                            REMOVE awaits_agreement";
+                self.step(&current, &wanted, &token, more, conditions, values).await?
+            } else {
+                let done = if agreement.missing() == 0 { " REMOVE awaits_agreement" } else { "" };
+                values.extend([(":from", s(from.as_str())), (":epoch", n(current.epoch))]);
+                let change = Change {
+                    sets: format!("agreement = :agreement{done}"),
+                    conditions: format!("broadcast_state = :from AND epoch = :epoch{conditions}"),
+                    values,
+                };
+                let entry = AuditEntry::new(self.clock.wall(), actor, APPROVAL.to_owned(), &reason);
+                self.append(&current, entry, &token, &change).await?
+            };
+            match written {
+                Ok(after) => return Ok(after),
+                Err(now) => current = now,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(name: &str) -> Identity {
+        format!("AROADBQP57FF2AEXAMPLE:{name}").parse().unwrap()
+    }
+
+    #[test]
+    fn of_n_persons_whoever_asked_is_one_at_most_and_nobody_counts_twice() {
+        let mut two = Agreement::of(2, 0, vec![identity("ann")], false);
+        assert_eq!((two.others, two.missing()), (1, 1));
+        assert!(two.objection(&identity("ann")).unwrap().contains("you (AROADBQP57FF2AEXAMPLE:ann) asked for it"));
+        assert_eq!(two.objection(&identity("ben")), None);
+        two.approved_by.push(identity("ben"));
+        assert_eq!(two.missing(), 0);
+        // Whoever is not known may be one of those who approve.
+        for unknown in [
+            Agreement::of(2, 0, Vec::new(), true),
+            Agreement::of(2, 0, Vec::new(), false),
+            Agreement::of(2, 0, vec![identity("ann")], true),
+        ] {
+            assert_eq!(unknown.others, 2, "{unknown}");
+        }
+        let mut three = Agreement::of(3, 0, vec![identity("ann"), identity("producer")], false);
+        three.approved_by.push(identity("ben"));
+        assert_eq!(three.missing(), 1);
+        for nobody_else in ["ann", "producer", "ben"] {
+            assert!(three.objection(&identity(nobody_else)).is_some(), "{nobody_else}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_an_approval_of_the_very_same_alone() {
+        let subject = |recipients| Subject { command_hash: "c0".repeat(32), recipients, skipped: 1, digest: format!("{recipients:064}") };
+        let (by, actor) = (identity("ben"), "ben".parse().unwrap());
+        let entry = |reason: &str| AuditEntry::new(jiff::Timestamp::UNIX_EPOCH, &actor, APPROVAL.to_owned(), reason);
+        let agreed = subject(10).agreed_by(&by);
+        assert_eq!(subject(10).approver(&entry(&format!("{agreed}; read and liked"))), Some(by));
+        for other in [format!("{agreed}0; read"), agreed.replace("ben", "b n") + "; read", "read and liked".to_owned(), agreed.clone()] {
+            assert_eq!(subject(10).approver(&entry(&other)), None, "{other}");
+        }
+        assert_eq!(subject(11).approver(&entry(&format!("{agreed}; read"))), None);
+    }
+}
