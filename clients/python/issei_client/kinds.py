@@ -135,6 +135,33 @@ Mailbox = str
 # What becomes of a recipient of whom nobody knows whether the provider accepted the message.
 InDoubtPolicy = Literal["hold", "evidence_retry", "at_least_once"]
 
+# A day of the week.
+Day = str
+
+# Days of the week.
+Days = list[Day]
+
+# Hours and minutes. Matches ^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$
+TimeOfDay = str
+
+# A time zone of the IANA time zone database, such as `Asia/Tokyo`.
+ZoneName = str
+
+# Hours of certain days in which a broadcast is sent: whenever the clocks of that place show them, so
+# also twice where an hour comes twice.
+SendWindow = TypedDict(
+    "SendWindow",
+    {
+        # The days on which it opens.
+        "days": Days,
+        # When it opens, `HH:MM`.
+        "from": TimeOfDay,
+        "time_zone": ZoneName,
+        # When it closes, `HH:MM` up to `24:00`, on the same day.
+        "to": TimeOfDay,
+    },
+)
+
 # Whom a copy goes to, and the row that it is written from. It stands in for the audience.
 TestCopy = TypedDict(
     "TestCopy",
@@ -200,10 +227,15 @@ BroadcastCommand = TypedDict(
         "in_doubt": NotRequired[InDoubtPolicy],
         # The budget: an audience with more mailable recipients is refused before the first send.
         "max_recipients": int,
-        # The command is refused, and no further send begins, after this moment. At most 72 hours ahead.
+        # The command is refused, and no further send begins, after this moment. At most 72 hours ahead, or 14
+        # days where `not_before` or `send_window` is given.
         "not_after": str,
+        # Nothing is sent before this moment. The audience is frozen at once. New in version 2.
+        "not_before": NotRequired[str],
         "reply_to": NotRequired[Mailbox],
         "requested_by": Actor,
+        # Sends within these hours alone, and waits outside of them. New in version 2.
+        "send_window": NotRequired[SendWindow],
         # A copy of the letter instead of a broadcast to the audience: one mail, marked as one. New in version
         # 2.
         "test_copy": NotRequired[TestCopy],
@@ -231,8 +263,10 @@ Fields = TypedDict(
         "in_doubt": NotRequired[InDoubtPolicy],
         "max_recipients": int,
         "not_after": str | datetime,
+        "not_before": NotRequired[str],
         "reply_to": NotRequired[Mailbox],
         "requested_by": Actor,
+        "send_window": NotRequired[SendWindow],
         "test_copy": NotRequired[TestCopy],
         "unsubscribe": NotRequired[Unsubscribe],
     },
@@ -252,8 +286,10 @@ FIELDS = [
     "in_doubt",
     "max_recipients",
     "not_after",
+    "not_before",
     "reply_to",
     "requested_by",
+    "send_window",
     "test_copy",
     "unsubscribe",
     "version",

@@ -112,6 +112,32 @@ export type Mailbox = string;
 /** What becomes of a recipient of whom nobody knows whether the provider accepted the message. */
 export type InDoubtPolicy = "hold" | "evidence_retry" | "at_least_once";
 
+/** A day of the week. */
+export type Day = string;
+
+/** Days of the week. */
+export type Days = Day[];
+
+/** Hours and minutes. Matches ^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$ */
+export type TimeOfDay = string;
+
+/** A time zone of the IANA time zone database, such as `Asia/Tokyo`. */
+export type ZoneName = string;
+
+/**
+ * Hours of certain days in which a broadcast is sent: whenever the clocks of that place show them, so
+ * also twice where an hour comes twice.
+ */
+export interface SendWindow {
+  /** The days on which it opens. */
+  days: Days;
+  /** When it opens, `HH:MM`. */
+  from: TimeOfDay;
+  time_zone: ZoneName;
+  /** When it closes, `HH:MM` up to `24:00`, on the same day. */
+  to: TimeOfDay;
+}
+
 /** Whom a copy goes to, and the row that it is written from. It stands in for the audience. */
 export interface TestCopy {
   /** The values of the columns that the content names. */
@@ -178,10 +204,17 @@ export interface BroadcastCommand {
   in_doubt?: InDoubtPolicy;
   /** The budget: an audience with more mailable recipients is refused before the first send. */
   max_recipients: number;
-  /** The command is refused, and no further send begins, after this moment. At most 72 hours ahead. */
+  /**
+   * The command is refused, and no further send begins, after this moment. At most 72 hours ahead, or 14
+   * days where `not_before` or `send_window` is given.
+   */
   not_after: string;
+  /** Nothing is sent before this moment. The audience is frozen at once. New in version 2. */
+  not_before?: string;
   reply_to?: Mailbox;
   requested_by: Actor;
+  /** Sends within these hours alone, and waits outside of them. New in version 2. */
+  send_window?: SendWindow;
   /**
    * A copy of the letter instead of a broadcast to the audience: one mail, marked as one. New in version
    * 2.
@@ -210,8 +243,10 @@ export const FIELDS: readonly string[] = [
     "in_doubt",
     "max_recipients",
     "not_after",
+    "not_before",
     "reply_to",
     "requested_by",
+    "send_window",
     "test_copy",
     "unsubscribe",
     "version",

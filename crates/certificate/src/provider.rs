@@ -19,7 +19,8 @@ pub(crate) async fn provider_count(
     const DAY: SignedDuration = SignedDuration::from_hours(24);
     let why = "what the ledger calls accepted, SES must have counted";
     let rule = format!("{accepted} (accepted) or more");
-    if now.duration_since(broadcast.created_at) < DAY {
+    // One that waited for its time has sent nothing before.
+    if now.duration_since(broadcast.begins_at()) < DAY {
         let finding = data("SES: sent in the last 24 hours", "SES GetAccount SentLast24Hours").rule(rule, why);
         return match clients.ses.get_account().send().await {
             Ok(answer) => match answer.send_quota.map(|quota| quota.sent_last24_hours) {
@@ -31,7 +32,7 @@ pub(crate) async fn provider_count(
     }
     let ended = broadcast.audit_trail.last().map_or(now, |entry| entry.at);
     let finding = data("SES: sent through the configuration set", "SES BatchGetMetricData SEND").rule(rule, why);
-    let mend = "turn on the Virtual Deliverability Manager, whose metrics reach back; without it, certify within 24 hours of the command";
+    let mend = "turn on the Virtual Deliverability Manager, whose metrics reach back; without it, certify within 24 hours of the command, or of the moment from which it may be sent";
     let at = |at: Timestamp| aws_sdk_sesv2::primitives::DateTime::from_secs(at.as_second());
     let query = BatchGetMetricDataQuery::builder()
         .id("sent")

@@ -33,8 +33,8 @@ const RUNS_ON: ClockId = ClockId::CLOCK_MONOTONIC;
 ///
 /// The monotonic clock may stand still while the machine is suspended, so it is for waits and for
 /// backoff, and for observers, whom that only makes wait longer. What guards a send (permit, lease) is a
-/// [`Deadline`]. Wall time alone is only written down, compared with `not_after`, and used to read other
-/// processes' leases.
+/// [`Deadline`]. Wall time alone is only written down, compared with `not_after` and the hours of a broadcast, and
+/// used to read other processes' leases.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use issei_clock::{Clock, Deadline};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
 use issei_letter::ContentError;
-use issei_schema::{BroadcastId, ChunkMessage, MissingKey, UnsubscribeKeys, WayOut};
+use issei_schema::{BroadcastId, ChunkMessage, MissingKey, Schedule, SendWindow, UnsubscribeKeys, WayOut};
 use jiff::Timestamp;
 
 use crate::envelope::Envelope;
@@ -25,7 +25,9 @@ pub(crate) struct Known {
     pub(crate) envelope: Result<Arc<Envelope>, MissingKey>,
     pub(crate) state: BroadcastState,
     pub(crate) epoch: u64,
-    pub(crate) not_after: Timestamp,
+    not_after: Timestamp,
+    not_before: Option<Timestamp>,
+    window: Option<Arc<SendWindow>>,
     /// With the key that messages are proved under; nothing where an older build registered the broadcast.
     pub(crate) registration: Registration,
     pages: u32,
@@ -39,6 +41,11 @@ impl Known {
     /// same id can be another broadcast, with other words.
     pub(crate) fn is_of(&self, broadcast: &Broadcast) -> bool {
         self.registration == broadcast.registration()
+    }
+
+    /// When it may be sent.
+    pub(crate) fn schedule(&self) -> Schedule<'_> {
+        Schedule { not_before: self.not_before, window: self.window.as_deref(), not_after: self.not_after }
     }
 
     /// Why a message is not of this registration; nothing where it is, as far as that can be told without
@@ -132,6 +139,8 @@ impl Broadcasts {
             state: broadcast.broadcast_state,
             epoch: broadcast.epoch,
             not_after: broadcast.not_after,
+            not_before: broadcast.not_before,
+            window: broadcast.send_window.clone().map(Arc::new),
             registration: broadcast.registration(),
             pages: broadcast.pages,
             chunks: broadcast.chunks,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message};
 use issei_ledger::{BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, Registration, Transition};
-use issei_schema::{BroadcastId, ChunkMessage};
+use issei_schema::{BroadcastId, ChunkMessage, Opening};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -12,11 +12,14 @@ use crate::after::After;
 use crate::broadcasts::Known;
 use crate::permits::Permission;
 use crate::rate::Turn;
-use crate::send::{Ready, Sent};
+use crate::send::{Allowed, Ready, Sent};
 use crate::service::Consumer;
 
 /// How long a message of a broadcast that does not run stays away, until it is looked at again.
 const PUT_BACK: Duration = Duration::from_mins(1);
+
+/// The longest that SQS keeps a message away (API reference, `SendMessage`, `DelaySeconds`).
+const AWAY_MAX: Duration = Duration::from_mins(15);
 
 /// A message, parsed, with its chunk as the ledger had it.
 pub(crate) struct Delivery {
@@ -112,6 +115,21 @@ impl Consumer {
                 self.permits.put_back(id, permit).await;
                 return Ok(After::GiveBack);
             }
+            // Waiting for a turn and a permit may have taken it past the end of its window. And this machine's clock may be
+            // wrong, so that of the ledger is asked too, which has just told its time with the grant.
+            let (granted_at, schedule) = (permit.granted_at(), known.schedule());
+            let until = match (schedule.at(self.clock.wall()), schedule.at(granted_at)) {
+                (Opening::Open { until }, Opening::Open { .. }) => until,
+                (Opening::Open { .. }, theirs) => {
+                    tracing::warn!(broadcast.id = %id, %granted_at, "by AWS's clock this is not to be sent now, and by this machine's it is");
+                    self.permits.put_back(id, permit).await;
+                    return Ok(After::PutBack(if let Opening::Waiting { until } = theirs { away(until, granted_at) } else { PUT_BACK }));
+                }
+                _ => {
+                    self.permits.put_back(id, permit).await;
+                    continue;
+                }
+            };
             let lease = self.options.timing.lease;
             let proven = self.proven_since(chunk, &seen).await?;
             if !proven.is_empty() {
@@ -132,7 +150,7 @@ impl Consumer {
                 Claimed::Ours(mut claim) => {
                     let under = Under { registration: &known.registration, epoch: permit.epoch(), attempt: seen.attempts() + 1 };
                     self.telling.note(id, |progress| progress.permitted += recipients);
-                    let sent = self.send(permit, &mut claim, chunk, ready).await;
+                    let sent = self.send(Allowed { permit, until }, &mut claim, chunk, ready).await;
                     return Ok(self.settle(delivery, &under, &mut claim, &positions, sent).await);
                 }
             }
@@ -164,11 +182,18 @@ impl Consumer {
         Ok(match known.state {
             BroadcastState::Stopping | BroadcastState::Stopped | BroadcastState::Complete => Some(After::Delete),
             BroadcastState::Enumerating | BroadcastState::Paused | BroadcastState::Holding => Some(After::PutBack(PUT_BACK)),
-            BroadcastState::Running if self.clock.wall() > known.not_after => {
-                self.change(id, BroadcastState::Stopping, "its not_after is over").await?;
-                Some(After::Delete)
+            BroadcastState::Running => {
+                let now = self.clock.wall();
+                match known.schedule().at(now) {
+                    Opening::Open { .. } => None,
+                    // A copy with a delay spends no receive, and is a new message as far as its retention goes.
+                    Opening::Waiting { until } => Some(After::PutBack(away(until, now))),
+                    Opening::Over => {
+                        self.change(id, BroadcastState::Stopping, known.schedule().why_over(now)).await?;
+                        Some(After::Delete)
+                    }
+                }
             }
-            BroadcastState::Running => None,
         })
     }
 
@@ -202,8 +227,8 @@ impl Consumer {
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
         let at_least = Duration::from_secs(1);
         if sent.slow_down || sent.stale {
-            // A busy provider, or a paused machine, is no fault of the message, however often it meets with one. And
-            // after a pause the message may be gone: somebody may have read the claim as in doubt.
+            // A busy provider, a window that closed, or a paused machine, is no fault of the message, however often it
+            // meets with one. And after a pause the message may be gone: somebody may have read the claim as in doubt.
             return After::PutBack(backoff.delay_after(under.attempt).max(at_least));
         }
         After::Hide(backoff.delay_after(delivery.message.receives).max(at_least))
@@ -252,6 +277,12 @@ impl Consumer {
             Err(error) => Err(error),
         }
     }
+}
+
+/// How long a message stays away that may not be sent before a moment.
+fn away(until: Timestamp, now: Timestamp) -> Duration {
+    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    (left + Duration::from_secs(1)).min(AWAY_MAX)
 }
 
 fn readiness(seen: &Chunk, message: &ChunkMessage, now: Timestamp) -> Readiness {

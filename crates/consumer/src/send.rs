@@ -5,6 +5,7 @@ use issei_aws::signed_at;
 use issei_clock::Reading;
 use issei_ledger::{Chunk, Claim, Outcome, Permit};
 use issei_schema::{BroadcastId, ChunkMessage};
+use jiff::Timestamp;
 use tracing::Instrument;
 
 use crate::classify::{Refusal, Said, Verdict, classify};
@@ -12,11 +13,18 @@ use crate::envelope::{Enclosed, Envelope};
 use crate::refusal::{Cause, Charge};
 use crate::service::Consumer;
 
+/// What a send is allowed by.
+pub(crate) struct Allowed {
+    pub(crate) permit: Permit,
+    /// When the broadcast's window closes, or its time is over.
+    pub(crate) until: Timestamp,
+}
+
 /// What the sends of one claim have come to.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) slow_down: bool,
-    /// The permit was too old for AWS.
+    /// The permit was too old for AWS, or the window closed before all of it was sent.
     pub(crate) stale: bool,
     pub(crate) pause: Option<String>,
     /// The provider was asked, it was not too busy, and it accepted nobody.
@@ -41,11 +49,13 @@ impl<'a> Ready<'a> {
 }
 
 impl Consumer {
-    /// Sends to the claim's recipients and settles each in the claim. Consumes the permit.
+    /// Sends to the claim's recipients and settles each in the claim. Consumes the permit. Once the window has closed,
+    /// no send begins.
     ///
     /// Where SES refuses a call as a whole for the sake of one entry, nothing of it was accepted,
     /// and its halves are sent by themselves until the one stands alone.
-    pub(crate) async fn send(&self, permit: Permit, claim: &mut Claim, message: &ChunkMessage, ready: Ready<'_>) -> Sent {
+    pub(crate) async fn send(&self, allowed: Allowed, claim: &mut Claim, message: &ChunkMessage, ready: Ready<'_>) -> Sent {
+        let Allowed { permit, until } = allowed;
         let mut sent = Sent { in_vain: true, ..Sent::default() };
         let mut refused: Vec<(usize, Refusal)> = Vec::new();
         let Ready { envelope, enclosed, entries } = ready;
@@ -55,7 +65,9 @@ impl Consumer {
             let now = self.clock.reading();
             // A send that begins now must be over within the lease: afterwards others read the
             // claim as in doubt, and they must be right to.
-            if !permit.is_valid(now) || !self.fits_lease(claim, now) || sent.pause.is_some() {
+            let is_closed = now.wall() >= until;
+            sent.stale |= is_closed;
+            if is_closed || !permit.is_valid(now) || !self.fits_lease(claim, now) || sent.pause.is_some() {
                 sent.in_vain = false;
                 entries.iter().for_each(|(at, _)| claim.settle(*at, Outcome::Retryable, None));
                 continue;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_schema::{Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey};
+use issei_schema::{
+    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey, Opening, Schedule, SendWindow,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,12 @@ pub struct Broadcast {
     #[serde(default)]
     pub in_doubt: InDoubtPolicy,
     pub not_after: Timestamp,
+    /// Nothing is sent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// The hours in which it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_window: Option<SendWindow>,
     pub created_at: Timestamp,
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -221,6 +229,8 @@ impl Broadcast {
             canary_approval: command.canary_approval,
             in_doubt: command.in_doubt,
             not_after: command.not_after,
+            not_before: command.not_before,
+            send_window: command.send_window.clone(),
             created_at: now,
             held_before_send: false,
             held_audience: None,
@@ -237,6 +247,31 @@ impl Broadcast {
     #[must_use]
     pub fn registration(&self) -> Registration {
         Registration { id: self.broadcast_id.clone(), command_hash: self.command_hash.clone(), key: self.message_key }
+    }
+
+    /// When it may be sent.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule<'_> {
+        Schedule { not_before: self.not_before, window: self.send_window.as_ref(), not_after: self.not_after }
+    }
+
+    /// The moment before which nothing of it is sent.
+    #[must_use]
+    pub fn begins_at(&self) -> Timestamp {
+        match self.schedule().at(self.created_at) {
+            Opening::Waiting { until } => until,
+            Opening::Open { .. } | Opening::Over => self.created_at,
+        }
+    }
+
+    /// The moment for which it waits, where it runs and may not be sent now. That is no state of its own: it follows from
+    /// the command and the clock, so nobody has to write it, and nobody can come too late to.
+    #[must_use]
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.schedule().at(now) {
+            Opening::Waiting { until } if self.broadcast_state == BroadcastState::Running => Some(until),
+            Opening::Waiting { .. } | Opening::Open { .. } | Opening::Over => None,
+        }
     }
 
     /// The audience: everybody that the source named, mailable or not.

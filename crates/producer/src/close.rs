@@ -8,7 +8,7 @@ use std::time::Duration;
 use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, LedgerError, ServiceKind, Transition};
-use issei_schema::{BroadcastId, InDoubtPolicy};
+use issei_schema::{BroadcastId, InDoubtPolicy, Opening};
 use tokio_util::sync::CancellationToken;
 
 use crate::service::{Producer, ProducerError};
@@ -31,6 +31,8 @@ struct Seen {
     /// How many grants there were, and since when there has been none.
     grants: u64,
     no_grant_since: Instant,
+    /// It might not be sent when it was last looked at.
+    waited: bool,
     /// The widest timeouts of those who could send under one of these grants, read when a wait by our own is over.
     widest: Option<Timing>,
     /// When the exact count was made for this very sight and said no.
@@ -43,20 +45,22 @@ fn never() -> CancellationToken {
 }
 
 impl Producer {
-    /// Looks at every open broadcast once, and says whether there is any.
+    /// Looks at every open broadcast once, and says whether there is any that does not wait for its time.
     pub(crate) async fn close(&self, closer: &mut Closer) -> Result<bool, ProducerError> {
         let open = self.ledger.open_broadcasts().await?;
         if let Err(error) = self.measure(closer, &open).await {
             tracing::warn!(%error, "who is alive can't be measured now");
         }
         closer.seen.retain(|id, _| open.contains(id));
+        let mut any = false;
         for id in open {
             // One broadcast that can't be looked at must not keep the others from their end.
-            if let Err(error) = self.look_after_one(closer, &id).await {
+            any |= self.look_after_one(closer, &id).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, broadcast.id = %id, "this broadcast can't be looked after now; trying again");
-            }
+                true
+            });
         }
-        Ok(!closer.seen.is_empty())
+        Ok(any)
     }
 
     /// Says now and then whether a broadcast runs that nobody sends.
@@ -66,11 +70,13 @@ impl Producer {
             return Ok(());
         }
         closer.measured_at = Some(now);
-        let mut running = 0_u64;
+        let (mut running, wall) = (0_u64, self.clock.wall());
         for id in open {
-            running += u64::from(self.ledger.broadcast(id).await?.broadcast_state == BroadcastState::Running);
+            let broadcast = self.ledger.broadcast(id).await?;
+            // One that waits for its time needs nobody yet.
+            let waits = broadcast.waits_until(wall).is_some();
+            running += u64::from(broadcast.broadcast_state == BroadcastState::Running && !waits);
         }
-        let wall = self.clock.wall();
         let alive =
             running > 0 && self.ledger.heartbeats(wall).await?.iter().any(|run| run.service == ServiceKind::Consumer && run.is_alive(wall));
         // A consumer that is called only when there are messages is silent while there are none.
@@ -80,13 +86,17 @@ impl Producer {
         Ok(())
     }
 
-    async fn look_after_one(&self, closer: &mut Closer, id: &BroadcastId) -> Result<(), ProducerError> {
+    /// Says whether there is anything to do for it before its time comes.
+    async fn look_after_one(&self, closer: &mut Closer, id: &BroadcastId) -> Result<bool, ProducerError> {
         let broadcast = self.ledger.broadcast(id).await?;
+        let is_due = broadcast.waits_until(self.clock.wall()).is_none();
         let settled = if broadcast.is_enqueued() { self.ledger.progress(id).await?.settled_chunks } else { 0 };
         let now = self.clock.now();
         let sight = (broadcast.broadcast_state, broadcast.pages, broadcast.enqueued_pages, settled);
         let grants = broadcast.grant_count;
-        let new = Seen { sight, since: now, grants, no_grant_since: now, widest: None, counted_at: None };
+        // Whoever begins to look enqueues once what may be sent by now: whether anybody has done so nobody knows.
+        let waited = broadcast.schedule().is_given();
+        let new = Seen { sight, since: now, grants, no_grant_since: now, waited, widest: None, counted_at: None };
         let seen = closer.seen.entry(id.clone()).or_insert(new);
         if seen.sight != sight {
             (seen.sight, seen.since, seen.counted_at) = (sight, now, None);
@@ -95,7 +105,8 @@ impl Producer {
             (seen.grants, seen.no_grant_since, seen.widest) = (grants, now, None);
         }
         let timing = self.widest(&broadcast, seen, now).await?;
-        self.look_at(broadcast, seen, &timing, now).await
+        self.look_at(broadcast, seen, &timing, now).await?;
+        Ok(is_due)
     }
 
     /// What waits for the end of permits and claims is counted with: the timeouts of whoever was granted them.
@@ -114,7 +125,17 @@ impl Producer {
 
     async fn look_at(&self, broadcast: Broadcast, seen: &mut Seen, timing: &Timing, now: Instant) -> Result<(), ProducerError> {
         let still_for = now.saturating_duration_since(seen.since);
-        let too_late = self.clock.wall() > broadcast.not_after;
+        let wall = self.clock.wall();
+        let opening = broadcast.schedule().at(wall);
+        let (too_late, waits) = (opening == Opening::Over, matches!(opening, Opening::Waiting { .. }));
+        let opened = broadcast.broadcast_state == BroadcastState::Running && seen.waited && !waits;
+        seen.waited = match broadcast.broadcast_state {
+            // Whoever freezes it enqueues it, where it may be sent by then.
+            BroadcastState::Enumerating | BroadcastState::Running => waits,
+            // One that is paused or holds when its time comes has still waited when it runs again.
+            _ => seen.waited || waits,
+        };
+        let why_over = broadcast.schedule().why_over(wall);
         // By our own monotonic clock, whatever the wall clocks of those who claimed say.
         let open_are_over = now.saturating_duration_since(seen.no_grant_since) > timing.claims_over_after();
         match broadcast.broadcast_state {
@@ -125,7 +146,7 @@ impl Producer {
             BroadcastState::Stopping if still_for > timing.refused_after() => {
                 self.step(&broadcast, BroadcastState::Stopped, "every permit granted before the stop has expired").await?;
             }
-            BroadcastState::Enumerating if too_late => self.step(&broadcast, BroadcastState::Stopped, "its not_after is over").await?,
+            BroadcastState::Enumerating if too_late => self.step(&broadcast, BroadcastState::Stopped, why_over).await?,
             BroadcastState::Enumerating if still_for > timing.visibility && !self.is_freezing() => {
                 // An audience that can't be read is not asked for at every look.
                 seen.since = now;
@@ -134,8 +155,16 @@ impl Producer {
                 let frozen = self.freeze(&command, broadcast, &never()).await?;
                 self.enqueue(frozen, &never()).await?;
             }
+            BroadcastState::Running if too_late && !broadcast.is_enqueued() => {
+                self.step(&broadcast, BroadcastState::Stopping, why_over).await?;
+            }
+            // Nothing of it was sent, and nothing is until it opens.
+            BroadcastState::Running if waits && broadcast.grant_count == 0 => {}
             BroadcastState::Running if broadcast.withheld > 0 && self.canary_is_settled(&broadcast, open_are_over).await? => {
                 self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
+            }
+            BroadcastState::Running if opened && !broadcast.is_enqueued() => {
+                self.enqueue(broadcast, &never()).await?;
             }
             // The canary was approved just now, or its first send, of which nothing is enqueued yet.
             BroadcastState::Running
@@ -150,18 +179,19 @@ impl Producer {
                 // consumer may have died with the last of it, so count then and now too.
                 let looks_done = seen.sight.3 >= u64::from(broadcast.chunks);
                 let due = seen.counted_at.is_none_or(|at| now.saturating_duration_since(at) > timing.lease);
-                if (looks_done || still_for > timing.lease) && due {
+                // While it waits nothing moves, which is no reason to count.
+                if (looks_done || still_for > timing.lease && !waits) && due {
                     seen.counted_at = Some(now);
                     self.complete(&broadcast, open_are_over).await?;
                 }
                 if too_late && !looks_done {
-                    self.step(&broadcast, BroadcastState::Stopping, "its not_after is over").await?;
+                    self.step(&broadcast, BroadcastState::Stopping, why_over).await?;
                 }
             }
             BroadcastState::Paused | BroadcastState::Holding if too_late => {
-                self.step(&broadcast, BroadcastState::Stopping, "its not_after is over").await?;
+                self.step(&broadcast, BroadcastState::Stopping, why_over).await?;
             }
-            BroadcastState::Running if still_for > timing.visibility => {
+            BroadcastState::Running if still_for > timing.visibility && !waits => {
                 tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody enqueues these chunks any more; carrying on from the ledger");
                 self.enqueue(broadcast, &never()).await?;
                 seen.since = now;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use issei_ledger::Repeated;
 use issei_letter::ContentError;
-use issei_schema::{BroadcastCommand, Content, ParseError, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKeyId, limits};
+use issei_schema::{BroadcastCommand, Content, Opening, ParseError, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKeyId, limits};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audience::AudienceConfig;
@@ -51,8 +51,12 @@ pub enum Refusal {
         "field `not_after` is {not_after}, and now it is {now}: the command's time is over; send a new one with a new broadcast_id if the broadcast is still wanted"
     )]
     TooLate { not_after: Timestamp, now: Timestamp },
-    #[error("field `not_after` is {not_after}, more than {} hours ahead of now ({now}); bring it nearer", limits::NOT_AFTER_HOURS_MAX)]
-    TooFarAhead { not_after: Timestamp, now: Timestamp },
+    #[error("field `not_after` is {not_after}, more than {hours} hours ahead of now ({now}); bring it nearer")]
+    TooFarAhead { not_after: Timestamp, hours: i64, now: Timestamp },
+    #[error(
+        "field `send_window`: it does not open from now ({now}) or not_before on until not_after ({not_after}), so nothing could ever be sent; set a later not_after, or another window"
+    )]
+    NeverOpens { not_after: Timestamp, now: Timestamp },
     #[error(
         "the command is older than epoch {epoch} of the ledger, opened at {opened_at} after a restore: whether it was carried out before nobody knows; send a new one if it was not"
     )]
@@ -90,8 +94,12 @@ pub fn check_command(
     if now > not_after {
         return Err(Refusal::TooLate { not_after, now });
     }
-    if not_after.duration_since(now) > SignedDuration::from_hours(limits::NOT_AFTER_HOURS_MAX) {
-        return Err(Refusal::TooFarAhead { not_after, now });
+    let hours = if command.schedule().is_given() { limits::SCHEDULED_HOURS_MAX } else { limits::NOT_AFTER_HOURS_MAX };
+    if not_after.duration_since(now) > SignedDuration::from_hours(hours) {
+        return Err(Refusal::TooFarAhead { not_after, hours, now });
+    }
+    if command.schedule().at(now) == Opening::Over {
+        return Err(Refusal::NeverOpens { not_after, now });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use issei_ledger::{Broadcast, BroadcastState};
-use issei_schema::ChunkMessage;
+use issei_schema::{ChunkMessage, Opening};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -18,11 +18,14 @@ const BATCHES_AT_ONCE: usize = 4;
 
 impl Producer {
     /// Enqueues the pages that have not been, and moves the cursor after each. Ends early where the
-    /// broadcast has been stopped, where a canary waits for its approval, and between two pages where
-    /// `stop` is cancelled.
+    /// broadcast has been stopped, where a canary waits for its approval, where it may not be sent now, since whoever looks
+    /// after it goes on when it may, and between two pages where `stop` is cancelled.
     pub(crate) async fn enqueue(&self, mut broadcast: Broadcast, stop: &CancellationToken) -> Result<Broadcast, ProducerError> {
         let id = broadcast.broadcast_id.clone();
         while broadcast.enqueued_pages < broadcast.pages && !is_ending(&broadcast) && !stop.is_cancelled() {
+            if !matches!(broadcast.schedule().at(self.clock.wall()), Opening::Open { .. }) {
+                return Ok(broadcast);
+            }
             let page = self.ledger.page(&id, broadcast.enqueued_pages).await?;
             let all = page.chunks().count();
             // Whoever handles a chunk of the page goes on with this.

@@ -360,12 +360,17 @@ impl Producer {
         let before = far(&broadcast);
         let broadcast = self.freeze(command, broadcast, stop).await?;
         let broadcast = self.enqueue(broadcast, stop).await?;
-        if stop.is_cancelled() && !broadcast.broadcast_state.is_over() && !broadcast.is_enqueued() {
+        if stop.is_cancelled() && !broadcast.broadcast_state.is_over() && !broadcast.is_enqueued() && !self.waits(&broadcast) {
             tracing::info!(pages = broadcast.pages, enqueued = broadcast.enqueued_pages, "the call's time is over");
             return Ok(Done::Unfinished { moved: far(&broadcast) != before });
         }
         tracing::info!(state = %broadcast.broadcast_state, pages = broadcast.pages, chunks = broadcast.chunks, "command carried out");
         Ok(Done::Delete)
+    }
+
+    /// Whether it runs and may not be sent now: its message has nothing left to do, and it is gone on with from the ledger.
+    fn waits(&self, broadcast: &Broadcast) -> bool {
+        broadcast.waits_until(self.clock.wall()).is_some()
     }
 
     /// A chunk is never more than a second of the account's rate, or one chunk would pass it.

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::limits::COMMAND_BYTES_MAX;
 use crate::version::parse_up_to;
 use crate::{
-    Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, Reason, TestCopy, Unsubscribe,
-    carries_only_text,
+    Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, Reason, Schedule, SendWindow, TestCopy,
+    Unsubscribe, carries_only_text,
 };
 
 /// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
@@ -41,9 +41,17 @@ pub struct BroadcastCommand {
     pub test_copy: Option<TestCopy>,
     /// The budget: an audience with more mailable recipients is refused before the first send.
     pub max_recipients: NonZeroU64,
-    /// The command is refused, and no further send begins, after this moment. At most 72 hours ahead.
+    /// The command is refused, and no further send begins, after this moment. At most 72 hours ahead, or 14 days where
+    /// `not_before` or `send_window` is given.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_after: Timestamp,
+    /// Nothing is sent before this moment. The audience is frozen at once. New in version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub not_before: Option<Timestamp>,
+    /// Sends within these hours alone, and waits outside of them. New in version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_window: Option<SendWindow>,
     /// Sends to some recipients first, then holds: to this many, or from version 2 on to a share of the audience or to
     /// those who have certain keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,15 +159,21 @@ impl BroadcastCommand {
             }
             (CommandVersion::V1, None) | (CommandVersion::V2, Some(_)) => {}
         }
-        if command.version == CommandVersion::V1 && command.unsubscribe.is_some() {
-            return Err(ParseError::field("unsubscribe", "is not of version 1; write version 2 with it"));
+        let new = [
+            ("unsubscribe", command.unsubscribe.is_some()),
+            ("test_copy", command.test_copy.is_some()),
+            ("not_before", command.not_before.is_some()),
+            ("send_window", command.send_window.is_some()),
+        ];
+        if let Some((field, _)) = new.into_iter().find(|(_, is_given)| *is_given && command.version == CommandVersion::V1) {
+            return Err(ParseError::field(field, "is not of version 1; write version 2 with it"));
         }
         if let Some(copy) = &command.test_copy {
-            if command.version == CommandVersion::V1 {
-                return Err(ParseError::field("test_copy", "is not of version 1; write version 2 with it"));
-            }
             if command.max_recipients.get() != 1 || command.canary.is_some() || command.hold {
                 return Err(ParseError::field("test_copy", "is one mail: give max_recipients 1, and neither `canary` nor `hold`"));
+            }
+            if command.schedule().is_given() {
+                return Err(ParseError::field("test_copy", "is sent at once; take `not_before` and `send_window` out"));
             }
             if !copy.data.values().all(|value| carries_only_text(value)) {
                 return Err(ParseError::field("test_copy.data", "holds a control character; take it out"));
@@ -169,6 +183,16 @@ impl BroadcastCommand {
             return Err(ParseError::field(&field, reason));
         }
         command.content.check()?;
+        if let Some(not_before) = command.not_before.filter(|not_before| *not_before >= command.not_after) {
+            let why = format!(
+                "is {not_before}, not before not_after ({}), so nothing could ever be sent; set a later not_after",
+                command.not_after
+            );
+            return Err(ParseError::field("not_before", why));
+        }
+        if let Some(window) = &command.send_window {
+            window.check().map_err(|(field, why)| ParseError::field(field, why))?;
+        }
         if command.canary.is_none() && command.canary_approval != CanaryApproval::default() {
             return Err(ParseError::field("canary_approval", "is given without a canary; add `canary` or take it out"));
         }
@@ -183,6 +207,12 @@ impl BroadcastCommand {
             ));
         }
         Ok(command)
+    }
+
+    /// When it may be sent.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule<'_> {
+        Schedule { not_before: self.not_before, window: self.send_window.as_ref(), not_after: self.not_after }
     }
 
     /// What the broadcast is; a command that does not say is about the service.

@@ -19,6 +19,7 @@ mod key;
 pub mod limits;
 mod mailbox;
 mod render;
+mod schedule;
 mod template;
 mod test_copy;
 mod text;
@@ -39,6 +40,7 @@ pub use id::{Actor, AudienceName, BroadcastId, Identity, Reason, RecipientKey, T
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
 pub use render::render;
+pub use schedule::{Opening, Schedule, SendWindow};
 pub use template::{Piece, Placeholder, Template, TemplateError};
 pub use test_copy::TestCopy;
 pub use text::{carries_only_text, html_escaped, on_one_line, without_addresses, without_values};

@@ -51,3 +51,8 @@ pub const ADDRESS_BYTES_MAX: usize = 254;
 /// How far ahead `not_after` may lie, in hours. A command is an order for now; an old one that
 /// turns up again must find its time over.
 pub const NOT_AFTER_HOURS_MAX: i64 = 72;
+
+/// How far ahead it may lie where the command says when to send, in hours: two weeks, so that a notice can be frozen and
+/// approved a week before the week in which it is sent. SQS keeps no message longer (14 days; API reference,
+/// `SetQueueAttributes`), so neither a command that lies in a queue nor its dead letter outlives its time by much.
+pub const SCHEDULED_HOURS_MAX: i64 = 14 * 24;

@@ -75,7 +75,7 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
     let schema =
         |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("broadcast-command.v{version}.schema.json"))).unwrap();
     let (mut old, mut new) = (schema(1), schema(2));
-    let fields = vec!["class", "test_copy", "unsubscribe"];
+    let fields = vec!["class", "test_copy", "unsubscribe", "not_before", "send_window"];
     let kinds = vec![
         "Address",
         "Class",
@@ -87,6 +87,11 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
         "Variants",
         "Canary",
         "RecipientKey",
+        "SendWindow",
+        "Days",
+        "Day",
+        "TimeOfDay",
+        "ZoneName",
     ];
     // What it may be besides what it could in version 1, its own kind says.
     new["properties"]["canary"] = old["properties"]["canary"].clone();
@@ -196,6 +201,36 @@ fn a_canary_may_be_chosen_from_version_2_on_and_its_count_keeps_the_hash() {
         (2, serde_json::json!({ "keys": [] }), "field `canary.keys`: names nobody"),
     ] {
         let error = command(version, canary).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
+#[test]
+fn a_command_says_when_it_may_be_sent_and_what_never_may_be_is_refused_with_its_field() {
+    let window = |from: &str, to: &str, zone: &str| serde_json::json!({ "days": ["mon"], "from": from, "to": to, "time_zone": zone });
+    let parsed = |version: u8, field: &str, value: serde_json::Value| {
+        BroadcastCommand::parse(&command_with(|command| {
+            (command["version"], command[field]) = (version.into(), value);
+            if version > 1 {
+                command["class"] = "service".into();
+            }
+        }))
+    };
+    assert!(parsed(2, "send_window", window("09:00", "18:00", "Asia/Tokyo")).is_ok());
+    for (version, field, value, says) in [
+        (1, "send_window", window("09:00", "18:00", "UTC"), "field `send_window`: is not of version 1"),
+        (1, "not_before", "2026-01-01T00:00:00Z".into(), "field `not_before`: is not of version 1"),
+        (2, "not_before", "2099-01-01T00:00:00Z".into(), "field `not_before`: is 2099-01-01T00:00:00Z, not before not_after"),
+        (
+            2,
+            "send_window",
+            window("18:00", "09:00", "UTC"),
+            "field `send_window.to`: is 09:00, not after `from` (18:00), so the window never opens",
+        ),
+        (2, "send_window", window("09:00", "18:00", "Mars/Olympus"), "field `send_window.time_zone`: is no time zone; name one of"),
+        (2, "send_window", window("nine", "18:00", "UTC"), "field `send_window.from`: is no time of day"),
+    ] {
+        let error = parsed(version, field, value).unwrap_err().to_string();
         assert!(error.starts_with(says), "{error}");
     }
 }

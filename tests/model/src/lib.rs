@@ -41,7 +41,8 @@
 //!
 //! A consumer of the model handles one chunk at a time with a block of its own; a real one with twenty is
 //! twenty of these. A page is one chunk. Nobody is rejected for good, since that differs from accepted in
-//! nothing that is checked here. There is no canary: it is a budget that grows later, and the simulation checks it. There is no rate, and no progress that must come: that a broadcast ends
+//! nothing that is checked here. There are no hours in which alone it is sent, for outside of
+//! them a consumer takes no step that it could not as well take later. There is no canary: it is a budget that grows later, and the simulation checks it. There is no rate, and no progress that must come: that a broadcast ends
 //! is checked by the simulation. Events are all lost or all arrive: under `evidence_retry` one that is
 //! lost by itself, while its neighbours' arrive, leads to a second mail, here as in the code. At most two
 //! copies of a message are about.

@@ -34,6 +34,7 @@ impl World {
                 watched.drain(&ledger, self.clock.now(), wall, &actor).await;
             }
             watched.look(&ledger, &self.cloud, self.clock.now()).await?;
+            watched.in_its_time(&self.cloud, self.clock.now(), self.clock.wall(), &self.plan)?;
         }
         Ok(())
     }
@@ -139,7 +140,7 @@ impl World {
                 continue;
             }
             let Some(broadcast) = &watched.last else {
-                if watched.rival != Rival::None {
+                if watched.rival != Rival::None || watched.too_late {
                     refused += 1;
                     continue;
                 }

@@ -80,6 +80,14 @@ pub(crate) enum WhenHanging {
     Stop,
 }
 
+/// A broadcast that is sent at its time alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scheduled {
+    pub(crate) not_before_s: Option<u64>,
+    /// The minutes after which its window opens and closes, by the clocks of this place, which are so many minutes ahead.
+    pub(crate) window: Option<(u64, u64, &'static str, u64)>,
+}
+
 /// Everything that a seed decides.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -93,6 +101,8 @@ pub(crate) struct Plan {
     pub(crate) policy: InDoubtPolicy,
     pub(crate) canary: Option<Canary>,
     pub(crate) max_recipients: u64,
+    /// When it may be sent, in seconds from the beginning; any time where it is not given.
+    pub(crate) scheduled: Option<Scheduled>,
     /// Recipients a second that the account allows; where it is not given, more than anybody sends. The clocks must
     /// agree for it to be kept.
     pub(crate) max_send_rate: Option<u32>,
@@ -214,6 +224,7 @@ impl Plan {
             policy: InDoubtPolicy::Hold,
             canary: None,
             max_recipients: 1_000,
+            scheduled: None,
             max_send_rate: None,
             skews: Vec::new(),
             latency_ms: 0,
@@ -333,7 +344,7 @@ impl Plan {
         let senders = wider(&Dice::seeded(seed ^ 0x7131_0075));
         // Looked at closely for as long as their permits may live.
         let calm_after = if senders.is_some() { calm_after.max(Duration::from_secs(30)) } else { calm_after };
-        Self {
+        let plan = Self {
             users,
             unmailable,
             page_size: small(1, 5),
@@ -344,6 +355,7 @@ impl Plan {
             canary: canary.and_then(|first| drawn_canary(&Dice::seeded(seed ^ 0xca9a_2717), first)),
             // More than are there; now and then fewer, though never than the canary.
             max_recipients: if dice.chance(0.03) { canary.unwrap_or(1).max(dice.below(users.unsigned_abs())) } else { 1_000 },
+            scheduled: None,
             max_send_rate: None,
             skews,
             latency_ms: dice.below(3) * dice.below(150),
@@ -365,7 +377,30 @@ impl Plan {
             senders,
             proves: Dice::seeded(seed ^ 0xd4a1_4ed0).chance(0.5),
             approvals,
+        };
+        plan.at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e))
+    }
+
+    /// Now and then a broadcast has its time, most often one that comes, or goes, in the midst of what goes wrong.
+    fn at_its_time(mut self, dice: &Dice) -> Self {
+        if !dice.chance(0.1) {
+            return self;
         }
+        let not_before_s = dice.chance(0.5).then(|| dice.below(150));
+        let window = (not_before_s.is_none() || dice.chance(0.5)).then(|| {
+            let opens = dice.below(3);
+            let closes = opens + if dice.chance(0.7) { 1 + dice.below(2) } else { 120 };
+            let (place, ahead) = *pick(dice, &[("UTC", 0), ("Asia/Tokyo", 540), ("Asia/Kathmandu", 345)]).unwrap_or(&("UTC", 0));
+            (opens, closes, place, ahead)
+        });
+        self.scheduled = Some(Scheduled { not_before_s, window });
+        // No further off than such a window is long, or nobody would ever agree that it is open.
+        self.skews = if dice.chance(0.5) { Vec::new() } else { self.skews.into_iter().map(|skew| skew / 40).collect() };
+        // A function's wall clock is right again when it is called. What a machine asks for that is suspended in the midst
+        // of a send is judged elsewhere (I4).
+        self.on_call = self.on_call.map(|held| if held == Held::Everything { Held::AllButWall } else { held });
+        self.deeds.retain(|(_, deed)| !matches!(deed, Deed::Suspend { .. } | Deed::StepWall { .. }));
+        self
     }
 
     /// What bounds whatever is sent: the widest of each timeout.

@@ -3,14 +3,18 @@
 use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Draining, Ledger, LedgerError, Transition};
-use issei_schema::{Actor, BroadcastCommand, BroadcastId, Canary, InDoubtPolicy};
+use issei_schema::{Actor, BroadcastCommand, BroadcastId, Canary, InDoubtPolicy, Opening};
 use issei_sim::Cloud;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::judge::{self, Broken, Sends, Stopped, broken};
-use crate::plan::Plan;
+use crate::plan::{Plan, Scheduled};
+
+/// When every schedule begins.
+pub(crate) const ORIGIN: &str = "2026-11-24T00:00:00Z";
 
 /// Whether another id asks for the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,9 @@ pub(crate) struct Watched {
     policy: InDoubtPolicy,
     canary: Option<Canary>,
     max_recipients: u64,
+    scheduled: Option<Scheduled>,
+    /// Its command was taken up when its time was over, by the clock of whoever did.
+    pub(crate) too_late: bool,
     /// Every event comes, and before the wait for it is over.
     pub(crate) in_time: bool,
     pub(crate) stop: Option<Stopped>,
@@ -61,6 +68,8 @@ impl Watched {
             policy: plan.policy,
             canary: plan.canary.clone(),
             max_recipients: plan.max_recipients,
+            scheduled: plan.scheduled,
+            too_late: false,
             in_time: plan.events_lost <= 0.0 && plan.events_away <= 0.0,
             stop: None,
             draining: None,
@@ -77,7 +86,15 @@ impl Watched {
     /// Its command, or another under its id.
     pub(crate) fn command(&self, other: bool) -> anyhow::Result<BroadcastCommand> {
         let subject = if other { format!("Other {}", self.subject) } else { self.subject.clone() };
-        let class = self.canary.as_ref().and_then(Canary::choice).map(|_| "service");
+        let is_new = self.scheduled.is_some() || self.canary.as_ref().is_some_and(|canary| canary.choice().is_some());
+        let class = is_new.then_some("service");
+        let origin: Timestamp = ORIGIN.parse()?;
+        let not_before =
+            self.scheduled.and_then(|at| at.not_before_s).map(|s| origin.saturating_add(SignedDuration::from_secs(s.cast_signed())));
+        let time = |minute: u64| format!("{:02}:{:02}", minute / 60, minute % 60);
+        let window = self.scheduled.and_then(|at| at.window).map(|(opens, closes, place, ahead)| {
+            json!({ "days": ["mon", "tue", "wed"], "from": time(opens + ahead), "to": time(closes + ahead), "time_zone": place })
+        });
         let body = json!({
             "version": if class.is_some() { 2 } else { 1 },
             "class": class,
@@ -86,7 +103,9 @@ impl Watched {
             "content": { "inline": { "subject": subject, "text": "New terms." } },
             "from": "no-reply@example.com",
             "max_recipients": self.max_recipients,
-            "not_after": "2026-11-25T12:00:00Z",
+            "not_after": if self.scheduled.is_some() { "2026-11-24T00:20:00Z" } else { "2026-11-25T12:00:00Z" },
+            "not_before": not_before.transpose()?,
+            "send_window": window,
             "canary": self.canary,
             "in_doubt": self.policy,
             "again": self.again,
@@ -106,7 +125,7 @@ impl Watched {
 
     /// Nothing of it will be done any more, whatever is done.
     pub(crate) fn is_over(&self) -> bool {
-        self.state().map_or(self.forgotten_at.is_some() || self.rival == Rival::Refused, BroadcastState::is_over)
+        self.state().map_or(self.forgotten_at.is_some() || self.rival == Rival::Refused || self.too_late, BroadcastState::is_over)
     }
 
     /// Looks, and checks what must hold at any moment.
@@ -118,6 +137,10 @@ impl Watched {
         let broadcast = match ledger.find_broadcast(&self.id).await {
             Ok(Some(broadcast)) => broadcast,
             Err(error @ LedgerError::Corrupt { .. }) => return broken("I6", error.to_string()),
+            Ok(None) if self.scheduled.is_some() && ledger.refused(&self.id).await.is_ok_and(|refused| refused.is_some()) => {
+                self.too_late = true;
+                return Ok(());
+            }
             Ok(None) if self.rival != Rival::None => {
                 if let Ok(command) = self.command(false)
                     && let Ok(repeated) = ledger.repeats(&command).await
@@ -146,6 +169,20 @@ impl Watched {
         }
         self.last = Some(broadcast);
         Ok(())
+    }
+
+    /// No send begins outside of its time. Where clocks are wrong, whoever sends goes by the moment of the grant.
+    pub(crate) fn in_its_time(&self, cloud: &Cloud, now: Instant, wall: Timestamp, plan: &Plan) -> Result<(), Broken> {
+        let (Some(broadcast), Some(last)) = (&self.last, cloud.last_send_of(self.id.as_str())) else { return Ok(()) };
+        let ago = |by| SignedDuration::try_from(by).unwrap_or_default();
+        let at = wall.saturating_sub(ago(now.saturating_duration_since(last))).unwrap_or(wall);
+        let late = if plan.skews.iter().all(SignedDuration::is_zero) { Duration::ZERO } else { plan.timing().permit_life };
+        let earlier = at.saturating_sub(ago(late)).unwrap_or(at);
+        let is_open = |moment| matches!(broadcast.schedule().at(moment), Opening::Open { .. });
+        if self.scheduled.is_none() || is_open(at) || is_open(earlier) {
+            return Ok(());
+        }
+        broken("its time", format!("a send of {} was asked for at {at}, and {:?} holds then", self.id, broadcast.schedule().at(at)))
     }
 
     /// The operator's proof of a stop, before time proves it. From here on no send may begin.

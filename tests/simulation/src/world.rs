@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::machines::called;
 use crate::plan::Plan;
-use crate::watched::{Rival, Watched};
+use crate::watched::{ORIGIN, Rival, Watched};
 
 /// The first broadcast, to which others may come.
 const ID: &str = "terms";
@@ -85,7 +85,7 @@ pub(crate) fn address(user: i64) -> String {
 
 impl World {
     pub(crate) async fn new(seed: u64, plan: Plan) -> anyhow::Result<Self> {
-        let origin: Timestamp = "2026-11-24T00:00:00Z".parse()?;
+        let origin: Timestamp = ORIGIN.parse()?;
         let clock = Clock::starting_at(origin);
         let events = Events {
             queue: Some("feedback".to_owned()),

@@ -84,17 +84,21 @@ pub struct World {
     pub unsubscribe_keys: UnsubscribeKeys,
     pub options: WorldOptions,
     clock: Clock,
+    /// By which AWS dates its answers.
+    aws: Clock,
 }
 
 impl World {
     pub async fn new(options: WorldOptions) -> Self {
         let users = Users::new(options.users).await;
         let audiences = [("users".to_owned(), users.audience())].into();
+        let aws = Clock::starting_at(Clock::system().wall());
         let cloud =
-            Cloud::new(Options { clock: Clock::system(), seed: options.seed, store: StoreKind::Memory, account: options.account.clone() })
+            Cloud::new(Options { clock: aws.clone(), seed: options.seed, store: StoreKind::Memory, account: options.account.clone() })
                 .unwrap();
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &options.timing).await;
-        let world = Self { cloud, clients, users, audiences, unsubscribe_keys: UnsubscribeKeys::new(), options, clock: Clock::system() };
+        let world =
+            Self { cloud, clients, users, audiences, unsubscribe_keys: UnsubscribeKeys::new(), options, clock: Clock::system(), aws };
         world.set_up().await;
         world
     }
@@ -130,6 +134,12 @@ impl World {
     /// What is started from now on believes that it is so much later.
     pub fn later(&mut self, by: SignedDuration) {
         self.clock = Clock::starting_at(self.clock.wall().saturating_add(by).unwrap());
+    }
+
+    /// It is so much later, for AWS too.
+    pub fn pass(&mut self, by: SignedDuration) {
+        self.aws.step_wall(by);
+        self.later(by);
     }
 
     #[must_use]

@@ -86,6 +86,25 @@ module Issei
     "Mailbox" => [:string, 0.., nil],
     # What becomes of a recipient of whom nobody knows whether the provider accepted the message.
     "InDoubtPolicy" => [:one_of, [:const, "hold"], [:const, "evidence_retry"], [:const, "at_least_once"]],
+    # A day of the week.
+    "Day" => [:string, 0.., nil],
+    # Days of the week.
+    "Days" => [:list, [:kind, "Day"], 1..],
+    # Hours and minutes. Matches ^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$
+    "TimeOfDay" => [:string, 0.., /\A(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)\z/],
+    # A time zone of the IANA time zone database, such as `Asia/Tokyo`.
+    "ZoneName" => [:string, 0.., nil],
+    # Hours of certain days in which a broadcast is sent: whenever the clocks of that place show them, so
+    # also twice where an hour comes twice.
+    "SendWindow" => [:object, {
+      # The days on which it opens.
+      "days" => [true, [:kind, "Days"]],
+      # When it opens, `HH:MM`.
+      "from" => [true, [:kind, "TimeOfDay"]],
+      "time_zone" => [true, [:kind, "ZoneName"]],
+      # When it closes, `HH:MM` up to `24:00`, on the same day.
+      "to" => [true, [:kind, "TimeOfDay"]],
+    }],
     # Whom a copy goes to, and the row that it is written from. It stands in for the audience.
     "TestCopy" => [:object, {
       # The values of the columns that the content names.
@@ -135,10 +154,15 @@ module Issei
       "in_doubt" => [false, [:kind, "InDoubtPolicy"]],
       # The budget: an audience with more mailable recipients is refused before the first send.
       "max_recipients" => [true, [:integer, 1..]],
-      # The command is refused, and no further send begins, after this moment. At most 72 hours ahead.
+      # The command is refused, and no further send begins, after this moment. At most 72 hours ahead, or 14
+      # days where `not_before` or `send_window` is given.
       "not_after" => [true, [:string, 0.., nil]],
+      # Nothing is sent before this moment. The audience is frozen at once. New in version 2.
+      "not_before" => [false, [:string, 0.., nil]],
       "reply_to" => [false, [:kind, "Mailbox"]],
       "requested_by" => [true, [:kind, "Actor"]],
+      # Sends within these hours alone, and waits outside of them. New in version 2.
+      "send_window" => [false, [:kind, "SendWindow"]],
       # A copy of the letter instead of a broadcast to the audience: one mail, marked as one. New in version
       # 2.
       "test_copy" => [false, [:kind, "TestCopy"]],

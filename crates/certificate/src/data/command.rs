@@ -36,6 +36,8 @@ pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, Le
     }
     same("canary_approval", format!("{:?}", broadcast.canary_approval), format!("{:?}", command.canary_approval));
     same("in_doubt", format!("{:?}", broadcast.in_doubt), format!("{:?}", command.in_doubt));
+    same("not_before", format!("{:?}", broadcast.not_before), format!("{:?}", command.not_before));
+    same("send_window", format!("{:?}", broadcast.send_window), format!("{:?}", command.send_window));
     same("not_after", broadcast.not_after.to_string(), command.not_after.to_string());
     odd.into_finding(finding, hash)
 }

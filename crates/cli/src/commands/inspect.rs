@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::Ended;
 use crate::args::{AuditOptions, ListOptions, Wanted, WhyOptions};
+use crate::commands::status::shown;
 
 pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -29,15 +30,18 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
     if let Some(closing) = ledger.closing().await?.filter(|_| !as_json) {
         say(&format!("Closed for new broadcasts since {} by {}: {}", closing.closed_at, closing.closed_by, closing.reason));
     }
+    let now = parts.clock.wall();
     for broadcast in &broadcasts {
-        let Broadcast { broadcast_id, broadcast_state, created_at, recipients, skipped, .. } = broadcast;
+        let Broadcast { broadcast_id, created_at, recipients, skipped, .. } = broadcast;
+        let (state, waits_until) = (shown(broadcast, now), broadcast.waits_until(now));
         let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
         let reason = broadcast.held_up.as_ref().map_or(reason, |held_up| held_up.reason.as_str());
         say(&if as_json {
-            let (id, state) = (broadcast_id, broadcast_state);
-            json!({ "broadcast_id": id, "state": state, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason }).to_string()
+            let id = broadcast_id;
+            json!({ "broadcast_id": id, "state": state, "waits_until": waits_until, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason }).to_string()
         } else {
-            format!("{broadcast_id:<32} {broadcast_state:<12} {created_at:.0}  {recipients:>9} recipients  {reason}")
+            let waits = waits_until.map(|until| format!("goes on {}; ", broadcast.schedule().told(until))).unwrap_or_default();
+            format!("{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {waits}{reason}")
         });
     }
     let refused = if options.open { Vec::new() } else { news(ledger.all_refused().await?, &broadcasts) };

@@ -32,7 +32,14 @@ const SILENT_SHOWN: SignedDuration = SignedDuration::from_hours(1);
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
     pub(crate) broadcast_id: String,
+    #[serde(skip)]
     pub(crate) state: BroadcastState,
+    /// Its state, or `waiting` where it runs and may not be sent now.
+    #[serde(rename = "state")]
+    pub(crate) shown: String,
+    /// When it goes on, where it waits, and the same for people: by the clocks of its window's place, and in UTC.
+    pub(crate) waits_until: Option<Timestamp>,
+    pub(crate) waits: Option<String>,
     /// Why it stands there, and who decided so.
     pub(crate) reason: String,
     /// What has come of it since, by itself.
@@ -195,6 +202,11 @@ async fn held_letters(parts: &Parts, id: &BroadcastId) -> Vec<Letter> {
     })
 }
 
+/// The state of a broadcast as it is shown: one that runs and may not be sent now waits.
+pub(crate) fn shown(broadcast: &Broadcast, now: Timestamp) -> String {
+    if broadcast.waits_until(now).is_some() { "waiting".to_owned() } else { broadcast.broadcast_state.to_string() }
+}
+
 /// Says whether the ledger has no broadcast of that id.
 pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(LedgerError::NoBroadcast { .. }))
@@ -275,6 +287,8 @@ impl Status {
         let reason = broadcast.decided().map(said).unwrap_or_default();
         let since = broadcast.since_decided().last().map(said);
         let now = parts.clock.wall();
+        let waits_until = broadcast.waits_until(now);
+        let (shown, waits) = (shown(&broadcast, now), waits_until.map(|until| broadcast.schedule().told(until)));
         let runs = ledger.heartbeats(now).await?;
         let chunks_queue = queues.get("chunks");
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
@@ -284,6 +298,9 @@ impl Status {
         Ok(Self {
             broadcast_id: broadcast_id.to_string(),
             state: broadcast_state,
+            shown,
+            waits_until,
+            waits,
             reason,
             since,
             held_up,
@@ -337,7 +354,8 @@ impl Status {
     /// Everything on a screen, for people.
     fn lines(&self, speed: Option<u64>) -> Vec<String> {
         let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
-        let mut lines = vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.state, self.reason)];
+        let mut lines = vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, self.reason)];
+        lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
         lines.extend(self.since.iter().map(|since| format!("since then    {since}")));
         lines.extend([
             format!("audience      {} ({} recipients, {} skipped{})", self.audience, self.recipients, self.skipped, self.reasons()),
@@ -382,7 +400,7 @@ impl Status {
             lines.push("dead letters  `issei dead-letters` shows who moved each, and why".to_owned());
         }
         // One that is called only when there are messages is not to be seen while there are none.
-        let waits = self.queues.get("chunks").is_none_or(|depths| depths.visible > 0);
+        let waits = self.waits.is_none() && self.queues.get("chunks").is_none_or(|depths| depths.visible > 0);
         if waits && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer) && !self.state.is_over() {
             lines.push("consumer      NONE IS ALIVE: nothing is sent until one is started".to_owned());
         }

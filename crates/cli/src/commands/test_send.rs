@@ -77,6 +77,9 @@ async fn copy_of(parts: &Parts, first: BroadcastCommand, copy: TestCopy) -> anyh
         test_copy: Some(copy),
         max_recipients: NonZeroU64::MIN,
         not_after: parts.clock.wall().checked_add(GOOD_FOR).context("the clock")?,
+        // Whoever asks for a copy wants to see it now.
+        not_before: None,
+        send_window: None,
         canary: None,
         canary_approval: CanaryApproval::default(),
         hold: false,

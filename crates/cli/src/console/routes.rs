@@ -99,15 +99,19 @@ async fn list(State(console): Shared, Query(asked): Query<Asked>, headers: Heade
 /// stop them all.
 async fn list_page(console: &Console, (language, remember): (Language, bool), said: Result<Option<String>, (StatusCode, String)>) -> Page {
     let (ledger, words) = (console.parts.ledger(), language.words());
-    let (mut broadcasts, mut known) = (Vec::new(), Vec::new());
+    let (mut broadcasts, mut known, now) = (Vec::new(), Vec::new(), console.parts.clock.wall());
     for id in ledger.known_broadcasts().await? {
         let broadcast = ledger.broadcast(&id).await;
-        let held_up = |broadcast: &Broadcast| Some(format!("{} {}", words.held_up, broadcast.held_up.as_ref()?.reason));
+        let waits = |broadcast: &Broadcast| Some(format!("{} {}", words.goes_on, broadcast.schedule().told(broadcast.waits_until(now)?)));
+        let held_up =
+            |broadcast: &Broadcast| waits(broadcast).or_else(|| Some(format!("{} {}", words.held_up, broadcast.held_up.as_ref()?.reason)));
         let note = broadcast.as_ref().map_or_else(|unreadable| Some(unreadable.to_string()), held_up);
         let broadcast = broadcast.ok();
         broadcasts.push(Listed {
             id: id.to_string(),
-            state: broadcast.as_ref().map_or(words.unreadable, |broadcast| words.state(broadcast.broadcast_state)),
+            state: broadcast.as_ref().map_or(words.unreadable, |broadcast| {
+                if broadcast.waits_until(now).is_some() { words.waits } else { words.state(broadcast.broadcast_state) }
+            }),
             is_over: broadcast.as_ref().is_some_and(|broadcast| broadcast.broadcast_state.is_over()),
             created_at: broadcast.as_ref().map(|broadcast| broadcast.created_at),
             recipients: broadcast.as_ref().map_or(String::new(), |broadcast| grouped(broadcast.recipients)),

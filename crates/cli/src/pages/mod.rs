@@ -61,7 +61,7 @@ impl Live {
     }
 
     fn state(&self) -> &'static str {
-        self.words.state(self.status.state)
+        if self.status.waits.is_some() { self.words.waits } else { self.words.state(self.status.state) }
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct Listed {
     pub(crate) is_over: bool,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) recipients: String,
-    /// Why it can't be read, or what keeps its audience from being frozen.
+    /// Why it can't be read, when it goes on, or what keeps its audience from being frozen.
     pub(crate) note: Option<String>,
 }
 

@@ -51,6 +51,8 @@ words! {
     stopped: "stopped", "停止済み";
     complete: "complete", "完了";
     unreadable: "can't be read", "読み取り不能";
+    waits: "waiting for its time", "送信時刻待ち";
+    goes_on: "Goes on", "再開時刻:";
     held_up: "Held up:", "保留中:";
     refused: "Refused", "受付拒否";
     refused_commands: "Refused commands", "受付を拒否した指示";

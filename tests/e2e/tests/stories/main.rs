@@ -25,6 +25,7 @@ mod reading;
 mod reopening;
 mod repair;
 mod restored;
+mod scheduled;
 mod sending;
 mod signatures;
 mod suppressing;

@@ -31,6 +31,7 @@ pub const DIRECTED: &[(&str, Aimed)] = &[
     ("a stop is over by the timeouts of those who send", permits::wider_timeouts),
     ("a stop is proved early by nothing that was said before it", permits::said_before),
     ("consumers together keep to the account's rate", permits::rate),
+    ("a send does not begin when its window has closed", permits::window_closes),
     ("a rejection after the lease loses nobody", claims::late_rejection),
     ("a lease lasts from the moment at which it was asked for", claims::slow_claim),
     ("an open claim is not over while its request may still be accepted", claims::request_under_way),

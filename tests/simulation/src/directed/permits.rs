@@ -6,7 +6,7 @@ use issei_aws::Timing;
 use issei_sim::{Fault, Rule};
 
 use super::{BEAT, CLAIM, GIVE_BACK, GRANT};
-use crate::plan::{Deed, Plan, WhenHanging};
+use crate::plan::{Deed, Plan, Scheduled, WhenHanging};
 use crate::run::{Ran, run_plan};
 
 /// Permits that live for longer than a stop would wait by anybody else's timeouts.
@@ -144,4 +144,20 @@ pub(super) fn rate() -> anyhow::Result<Vec<Ran>> {
         run_plan(1, plan)
     };
     [1, 3].map(of).into_iter().collect()
+}
+
+pub(super) fn window_closes() -> anyhow::Result<Vec<Ran>> {
+    // It opens seconds before it closes, and the ledger takes a claim when it has closed, while the permit still lives.
+    let of = |after_ms| {
+        let plan = Plan {
+            scheduled: Some(Scheduled { not_before_s: Some(59), window: Some((0, 1, "Asia/Tokyo", 540)) }),
+            rules: vec![Rule::every("UpdateItem", Fault::AnswerMs(after_ms)).holding(CLAIM)],
+            calm_after: Duration::from_secs(70),
+            close_every: Duration::from_millis(100),
+            look_every: Duration::from_millis(20),
+            ..Plan::calm()
+        };
+        run_plan(after_ms, plan)
+    };
+    (0..1_400).step_by(40).map(of).collect()
 }

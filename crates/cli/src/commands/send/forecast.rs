@@ -7,7 +7,7 @@ use issei_aws::chain;
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Survey, UniqueBy};
-use issei_schema::{BroadcastCommand, Canary, Content, UNSUBSCRIBE_PLACEHOLDER};
+use issei_schema::{BroadcastCommand, Canary, Content, Opening, UNSUBSCRIBE_PLACEHOLDER};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -51,6 +51,13 @@ pub(super) struct Forecast {
     /// Nothing where there is no daily quota, or SES does not tell.
     quota_left_today: Option<u64>,
     seconds_at_least: Option<u64>,
+    /// When it goes on, where it may not be sent now.
+    waits_until: Option<Timestamp>,
+    /// When everybody is sent to at the earliest; nothing where that is not known, or after `not_after`.
+    done_at: Option<Timestamp>,
+    /// The same two for people.
+    begins: Option<String>,
+    done: Option<String>,
     not_after: Timestamp,
     cost_usd: f64,
     known_already: bool,
@@ -105,6 +112,11 @@ impl Forecast {
         };
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
         let letters = letters(command, samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), content)?;
+        let (now, schedule) = (parts.clock.wall(), command.schedule());
+        let seconds = rate.map(|rate| whole((number(mailable) / rate).ceil()));
+        let work = seconds.and_then(|seconds| i64::try_from(seconds).ok()).map(SignedDuration::from_secs);
+        let done_at = work.and_then(|work| schedule.done_at(now, work));
+        let waits_until = if let Opening::Waiting { until } = schedule.at(now) { Some(until) } else { None };
         let mut forecast = Self {
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.as_str().to_owned(),
@@ -134,7 +146,11 @@ impl Forecast {
             max_recipients: command.max_recipients.get(),
             recipients_a_second: rate,
             quota_left_today: left,
-            seconds_at_least: rate.map(|rate| whole((number(mailable) / rate).ceil())),
+            seconds_at_least: seconds,
+            waits_until,
+            done_at,
+            begins: waits_until.map(|until| schedule.told(until)),
+            done: done_at.map(|done_at| schedule.told(done_at)),
             not_after: command.not_after,
             cost_usd: number(mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
             known_already,
@@ -185,13 +201,10 @@ impl Forecast {
 
     /// Why not everybody can be sent to before `not_after`.
     fn too_slow(&self, now: Timestamp) -> Option<String> {
-        let seconds = self.seconds_at_least?;
-        let end = now.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok();
-        if end.is_some_and(|end| end <= self.not_after) {
-            return None;
-        }
+        let seconds = self.seconds_at_least.filter(|_| self.done_at.is_none())?;
+        let waits = self.begins.as_ref().map_or_else(String::new, |begins| format!(", it begins {begins}"));
         Some(format!(
-            "{} recipients take {seconds} s at {} a second, and not_after is {}, in {} s; send earlier, set a later not_after, or ask AWS for a higher rate",
+            "{} recipients take {seconds} s at {} a second{waits}, and not_after is {}, in {} s; send earlier, set a later not_after or a longer send_window, or ask AWS for a higher rate",
             self.mailable,
             self.recipients_a_second.unwrap_or_default(),
             self.not_after,
@@ -241,6 +254,12 @@ impl Forecast {
             }
             None => "time           not known: SES does not tell the account's rate".to_owned(),
         });
+        if let Some(begins) = &self.begins {
+            say(&format!("waits          until {begins}"));
+        }
+        if let Some(done) = &self.done {
+            say(&format!("done           {done} at the earliest"));
+        }
         say(&format!("quota today    {}", self.quota_left_today.map_or("no daily quota".to_owned(), |left| format!("{left} left"))));
         say(&format!("cost           about {:.2} USD", self.cost_usd));
         if self.known_already {
