@@ -106,6 +106,7 @@ def a_job_that_is_retried_clicked_twice_killed_and_brought_back_mails_each_user_
     app.press("resurrect")
     app.until_sent(5)
     app.until_jobs(0, 0, 0)
+    assert len(set(app.wire.sent())) == 1, app.wire.sent()
     world.wait_for("announcement-17", "complete")
 
     # It is over, and somebody clicks once more.
