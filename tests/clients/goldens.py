@@ -2,8 +2,11 @@
 
 import copy
 import json
+import re
+import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 
 from world import CLIENTS, GOLDEN_NAMES, LANGUAGES, ROOT, golden
 
@@ -12,6 +15,8 @@ TESTS = [
     "every_golden_command_is_of_the_generated_types_and_what_is_none_is_not",
     "every_client_puts_the_golden_commands_on_the_queue_as_they_stand",
     "what_issei_would_refuse_is_refused_where_it_is_built_or_sent",
+    "a_moment_is_written_in_utc_and_one_without_a_zone_is_refused",
+    "the_code_that_the_readmes_show_is_of_the_types",
 ]
 
 
@@ -61,6 +66,7 @@ def every_golden_command_is_of_the_generated_types_and_what_is_none_is_not(world
         text = f'import type {{ BroadcastCommand }} from "../../src/index.js";\nexport const command: BroadcastCommand = {json.dumps(command)};\n'
         (place / f"{name}.ts").write_text(text)
     told = subprocess.run(["npx", "--no-install", "tsc", "--noEmit"], cwd=client, capture_output=True, text=True, check=False)
+    shutil.rmtree(place)
     assert {line.split("typed/")[1].split(".ts")[0] for line in told.stdout.splitlines() if ": error" in line} == set(BAD), told.stdout
 
     # Ruby's interpreter looks at no types, so there they are looked at where a command is built.
@@ -114,3 +120,56 @@ def what_issei_would_refuse_is_refused_where_it_is_built_or_sent(world):
         [body] = world.drained(queue, 1)
         assert len(body.encode()) == limit
     assert f"COMMAND_BYTES_MAX: usize = {limit // 1024} * 1024" in (ROOT / "crates" / "schema" / "src" / "limits.rs").read_text()
+
+
+def a_moment_is_written_in_utc_and_one_without_a_zone_is_refused(world):
+    fields = {key: value for key, value in golden("v2").items() if key not in ("version", "not_after")}
+    sys.path.insert(0, str(CLIENTS / "python"))
+    from issei_client import CommandError, build
+
+    tokyo = datetime(2026, 11, 26, 18, 0, 0, 123_000, timezone(timedelta(hours=9)))
+    assert build({**fields, "not_after": tokyo})["not_after"] == "2026-11-26T09:00:00.123000Z"
+    try:
+        build({**fields, "not_after": tokyo.replace(tzinfo=None)})
+        raise AssertionError("a moment of no zone was taken")
+    except CommandError as error:
+        assert "time zone" in str(error)
+
+    def run(*command):
+        return subprocess.run(command, input=json.dumps(fields), capture_output=True, text=True, check=True).stdout.strip()
+
+    moment = "2026-11-26T18:00:00.123+09:00"
+    library = str(CLIENTS / "ruby" / "lib")
+    script = f'require "issei"; puts Issei.build(**JSON.parse($stdin.read, symbolize_names: true), not_after: Time.iso8601("{moment}"))["not_after"]'
+    assert run(world.ruby(), "-w", "-I", library, "-e", script) == "2026-11-26T09:00:00.123Z"
+    module = world.typescript() / "dist" / "src" / "index.js"
+    script = f"""
+        import {{ readFileSync }} from "node:fs";
+        import {{ build }} from "{module}";
+        console.log(build({{ ...JSON.parse(readFileSync(0, "utf8")), not_after: new Date("{moment}") }}).not_after);
+    """
+    assert run(world.node(), "--input-type=module", "-e", script) == "2026-11-26T09:00:00.123Z"
+
+
+def the_code_that_the_readmes_show_is_of_the_types(world):
+    """With a row of the app's own, which the pages don't show. What Ruby's shows is run."""
+
+    def shown(language):
+        [block] = re.findall(rf"^```{language}\n(.*?)^```", (CLIENTS / language / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+        return block
+
+    page = world.scratch / "readme.py"
+    row = "from datetime import datetime, timedelta\n\n\nclass Row:\n    id: int\n    subject: str\n    text: str\n    approved_at: datetime\n    approved_by: str\n\n\nrow = Row()\n"
+    page.write_text(row + shown("python"))
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--cache-dir", str(world.scratch / "mypy"), str(page)]
+    told = subprocess.run(mypy, env={**world.environment, "MYPYPATH": str(CLIENTS / "python")}, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+
+    client = world.typescript()
+    row = "declare const row: { id: number; subject: string; text: string; approvedAt: Date; approvedBy: string };\n"
+    (client / "test" / "readme.ts").write_text(shown("typescript").replace('"issei-client"', '"../src/index.js"') + row)
+    try:
+        told = subprocess.run(["npx", "--no-install", "tsc", "--noEmit"], cwd=client, capture_output=True, text=True, check=False)
+        assert "readme.ts" not in told.stdout, told.stdout
+    finally:
+        (client / "test" / "readme.ts").unlink()
