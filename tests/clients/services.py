@@ -47,6 +47,16 @@ def a_command_from_three_languages_is_one_broadcast_and_all_read_the_same_of_it(
     assert own["refused"] is None and own["queues"]["commands"]["dead_letters"] == 0, own
     assert (own["accepted"], own["in_doubt"]) == (USERS, 0), own
     world.assert_each_once("our terms of service change")
+    # Nobody bounces here, so counts that differ are put into a copy of what the services have written.
+    ledger = world.aws("dynamodb")
+    item = ledger.get_item(TableName=world.table, Key={"pk": {"S": "b#terms"}, "sk": {"S": "broadcast"}})["Item"]
+    names = ["accepted", "rejected", "in_doubt", "delivered", "bounced", "complained"]
+    assert set(names) <= set(item["totals"]["M"]), item["totals"]
+    item["totals"]["M"].update({name: {"N": str(at)} for at, name in enumerate(names, 1)})
+    ledger.put_item(TableName=world.table, Item={**item, "pk": {"S": "b#counted"}, "skipped": {"N": "7"}})
+    for language in LANGUAGES:
+        status = world.ask(language, "status", {"broadcast_id": "counted"}, wire)
+        assert status["totals"] == {name: at for at, name in enumerate(names, 1)} and status["skipped"] == 7, f"{language}: {status}"
 
 
 def a_broadcast_that_holds_is_read_as_one_until_it_is_approved(world):
@@ -87,6 +97,17 @@ def a_command_that_is_refused_is_told_with_its_reason(world):
     own = assert_read_alike(world, wire, "first")
     assert own["state"] == "complete" and "belongs to another command" in own["refused"]["reason"], own
     world.assert_each_once("Refused")
+    # One that came too late, and its better after it: the older refusal is of no account.
+    late = ready("v2", "late", content={"inline": {"subject": "In time", "text": "Dear {{name}}"}})
+    del late["canary"]
+    world.ask("python", "send", {**late, "not_after": "2026-01-01T00:00:00Z"}, wire, queue)
+    world.until_queue_is_empty()
+    for language in LANGUAGES:
+        assert world.ask(language, "status", {"broadcast_id": "late"}, wire)["state"] == "refused", language
+    world.ask("python", "send", late, wire, queue)
+    world.until_queue_is_empty()
+    world.wait_for("late", "complete")
+    assert assert_read_alike(world, wire, "late")["refused"] is None
 
 
 def an_answer_of_sqs_that_is_lost_mails_nobody_twice(world):
