@@ -73,10 +73,16 @@ ContentInline = TypedDict(
 # A template stored in SES. Matches ^[A-Za-z0-9_-]{1,64}$
 TemplateName = str
 
+# SHA-256 of a template, in hexadecimal. Matches ^[0-9a-f]{64}$
+TemplateHash = str
+
 ContentTemplateTemplate = TypedDict(
     "ContentTemplateTemplate",
     {
         "name": TemplateName,
+        # The SHA-256 that `issei preview` and `send` show of it: where the template says something else when
+        # the broadcast is registered, the command is refused. New in version 2.
+        "sha256": NotRequired[TemplateHash],
     },
 )
 

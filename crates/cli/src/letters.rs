@@ -5,12 +5,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use askama::Template;
-use aws_sdk_sesv2::types::EmailTemplateContent;
 use issei_assembly::{Parts, say};
 use issei_consumer::Envelope;
 use issei_ledger::{Broadcast, Example};
 use issei_letter::Rendered;
-use issei_schema::{BroadcastCommand, Content, Recipient, WayOut};
+use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, WayOut};
 use serde::Serialize;
 
 use crate::checks::stored;
@@ -29,11 +28,12 @@ pub(crate) struct Letter {
     pub(crate) rendered: Option<Rendered>,
 }
 
-/// The letters of these, each with what it is an example of; `stored` is the content of the template where SES stores it.
+/// The letters of these, each with what it is an example of; `stored` is what a template says that was not
+/// read at a registration.
 pub(crate) fn letters<'a>(
     command: &BroadcastCommand,
     recipients: impl IntoIterator<Item = (Vec<String>, &'a Recipient)>,
-    stored: Option<&EmailTemplateContent>,
+    stored: Option<&StoredTemplate>,
 ) -> anyhow::Result<Vec<Letter>> {
     let envelope = Envelope::of(command, WayOut::shown(command))?;
     let of = |(of, recipient): (Vec<String>, &Recipient)| Letter {
@@ -52,10 +52,11 @@ pub(crate) fn told(of: &[Example]) -> Vec<String> {
 /// The letters of a broadcast that holds before its first send, as they are frozen.
 pub(crate) async fn of_held(parts: &Parts, broadcast: &Broadcast) -> anyhow::Result<Vec<Letter>> {
     let ledger = parts.ledger();
-    let (examples, command) = (ledger.examples(broadcast).await?, ledger.command(&broadcast.broadcast_id).await?);
+    let (examples, command) = (ledger.examples(broadcast).await?, ledger.command_of(broadcast).await?);
     let stored = match &command.content {
-        Content::Template { name } => stored(parts, name, &[]).await.content,
-        Content::Inline(_) | Content::Variants(_) => None,
+        // Registered by a build that did not read it.
+        Content::Template { name, frozen: None, .. } => stored(parts, name, None, &[]).await.content,
+        Content::Template { .. } | Content::Inline(_) | Content::Variants(_) => None,
     };
     letters(&command, examples.iter().map(|(of, recipient)| (told(of), recipient)), stored.as_ref())
 }
@@ -90,8 +91,12 @@ struct Preview<'a> {
     letters: &'a [Letter],
 }
 
-pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
+pub(crate) fn page(command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<String> {
     let (broadcast_id, from) = (command.broadcast_id.as_str(), command.from.to_header());
-    let html = Preview { broadcast_id, from, style: STYLE, letters }.render()?;
+    Ok(Preview { broadcast_id, from, style: STYLE, letters }.render()?)
+}
+
+pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
+    let html = page(command, letters)?;
     std::fs::write(file, html).with_context(|| format!("the preview can't be written to {}", file.display()))
 }

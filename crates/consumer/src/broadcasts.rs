@@ -98,7 +98,7 @@ impl Broadcasts {
         let envelope = if let Some(known) = known.filter(|known| known.is_of(&broadcast)) {
             known.envelope
         } else {
-            let command = self.ledger.command(id).await?;
+            let command = self.ledger.command_of(&broadcast).await?;
             let corrupt = |error: ContentError| LedgerError::Corrupt { item: format!("command of {id}"), reason: error.to_string() };
             match WayOut::of(&command, &self.unsubscribe_keys) {
                 Ok(way_out) => Ok(Arc::new(Envelope::of(&command, way_out).map_err(corrupt)?)),

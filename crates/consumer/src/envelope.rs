@@ -11,7 +11,9 @@ use aws_sdk_sesv2::types::{
     ReplacementTemplate, Template,
 };
 use issei_letter::{ContentError, Letter, Letters, Rendered};
-use issei_schema::{BroadcastCommand, ChunkMessage, Mailbox, Recipient, UNSUBSCRIBE_PLACEHOLDER, UnsubscribeUrl, WayOut, html_escaped};
+use issei_schema::{
+    BroadcastCommand, ChunkMessage, Mailbox, Recipient, StoredTemplate, UNSUBSCRIBE_PLACEHOLDER, UnsubscribeUrl, WayOut, html_escaped,
+};
 
 /// Before a column's name, its value escaped for HTML, in a template stored in SES. Its author chose the
 /// names; a command is refused where they meet (`producer/src/command.rs`).
@@ -67,24 +69,28 @@ impl Envelope {
         is_one.then_some(Enclosed { letter, way_out: &self.way_out, is_copy: self.is_copy, content })
     }
 
-    /// What SES makes of it for one recipient; `stored` is the content of the template where SES stores it, which is
-    /// rendered as far as plain placeholders go. Nothing where SES would make something else of it, or nothing at all.
+    /// What SES makes of it for one recipient; `stored` is what a template says that was not read at the
+    /// registration; it is rendered as far as plain placeholders go. Nothing where SES would make something else of it, or nothing at all.
     #[must_use]
-    pub fn rendered(&self, recipient: &Recipient, stored: Option<&EmailTemplateContent>) -> Option<Rendered> {
+    pub fn rendered(&self, recipient: &Recipient, stored: Option<&StoredTemplate>) -> Option<Rendered> {
         let letter = self.letters.letter(self.letters.number(&recipient.data)?)?;
         let known = known(recipient, self.way_out.of_recipient(recipient).ok().flatten().as_ref());
         if let Some(rendered) = letter.rendered(&known).ok()? {
             return Some(rendered);
         }
-        let (content, data) = (stored?, values(letter, &known));
-        let render = |part: &Option<String>| match part {
-            Some(text) => issei_schema::render(text, |name| data.get(name).map(String::as_str)).map(Some),
-            None => Some(None),
-        };
+        let frozen = if let Letter::Stored { words, .. } = letter { words.as_ref() } else { None };
+        let (content, data) = (frozen.or(stored)?, values(letter, &known));
+        let render = |text: &String| issei_schema::render(text, |name| data.get(name).map(String::as_str));
         Some(Rendered {
-            subject: render(&content.subject)?.unwrap_or_default(),
-            text: render(&content.text)?,
-            html: render(&content.html)?,
+            subject: render(&content.subject)?,
+            text: match &content.text {
+                Some(text) => Some(render(text)?),
+                None => None,
+            },
+            html: match &content.html {
+                Some(html) => Some(render(html)?),
+                None => None,
+            },
         })
     }
 }
@@ -143,7 +149,12 @@ fn content(letter: &Letter) -> BulkEmailContent {
     // SES wants default data where a template has placeholders; every entry brings its own.
     let template = Template::builder().template_data("{}");
     let template = match letter {
-        Letter::Stored(name) => template.template_name(name.as_str()),
+        // An edit in the midst changes nothing.
+        Letter::Stored { words: Some(StoredTemplate { subject, text, html }), .. } => {
+            let content = EmailTemplateContent::builder().subject(subject).set_text(text.clone()).set_html(html.clone());
+            template.template_content(content.build())
+        }
+        Letter::Stored { name, words: None } => template.template_name(name.as_str()),
         Letter::Own { subject, text, html } => {
             let content = EmailTemplateContent::builder().subject(subject.skeleton());
             let content = content.set_text(text.as_ref().map(issei_letter::Part::skeleton));
@@ -159,7 +170,7 @@ fn values(letter: &Letter, data: &BTreeMap<String, String>) -> BTreeMap<String, 
         Letter::Own { .. } => letter.values(data).collect(),
         // Every column, plain and escaped: only SES knows the template's placeholders. What was escaped comes last, so
         // that nothing takes its place.
-        Letter::Stored(_) => {
+        Letter::Stored { .. } => {
             let escaped = data.iter().map(|(name, value)| (format!("{HTML}{name}"), html_escaped(value)));
             data.clone().into_iter().chain(escaped).collect()
         }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_schema::{Actor, BroadcastId, Identity};
+use issei_schema::{Actor, BroadcastId, Identity, TemplateHash};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -87,7 +87,7 @@ pub struct Subject {
     pub command_hash: String,
     pub recipients: u64,
     pub skipped: u64,
-    /// SHA-256 over these, the head of the chain of frozen pages, the skipped rows by reason and the addresses that stand
+    /// SHA-256 over these, the hash of the template, the head of the chain of frozen pages, the skipped rows by reason and the addresses that stand
     /// under several keys, in hexadecimal.
     pub digest: String,
 }
@@ -126,8 +126,10 @@ impl Broadcast {
         let mut digest = Sha256::new();
         let (recipients, skipped) = (self.recipients.to_string(), self.skipped.to_string());
         let repeated = self.held_audience.as_ref().map_or(String::new(), |held| held.repeated_addresses.to_string());
-        let by: Vec<String> = self.skipped_by.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
-        for part in [self.broadcast_id.as_str(), &self.command_hash, &recipients, &skipped, &by.join(","), &repeated, &self.chain] {
+        let by = self.skipped_by.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect::<Vec<_>>().join(",");
+        let template = self.template_hash.as_ref().map_or("", TemplateHash::as_str);
+        let audience = [&recipients, &skipped, &by, &repeated, &self.chain].map(String::as_str);
+        for part in [self.broadcast_id.as_str(), &self.command_hash, template].into_iter().chain(audience) {
             // With its length, so that no two read the same.
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);

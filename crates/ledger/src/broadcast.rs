@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{
     Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey, Opening, Schedule, SendWindow,
+    TemplateHash,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,10 @@ pub struct Broadcast {
     /// writes it, and nothing else does or shows it.
     #[serde(default, skip_serializing)]
     pub message_key: Option<MessageKey>,
+    /// Of what its template said when it was registered, which is what is sent; nothing where it has none, or where an
+    /// older build registered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_hash: Option<TemplateHash>,
     pub audience: AudienceName,
     pub broadcast_state: BroadcastState,
     /// Grows with each resume, approval and recount; a permit is granted, and given back, within one.
@@ -196,13 +201,16 @@ impl Broadcast {
         let step = BroadcastState::Enumerating.to_string();
         let from = asked.by.as_ref().map_or_else(String::new, |by| format!(" from {by}"));
         let again = command.again.as_ref().map_or_else(String::new, |why| format!(", again: {why}"));
-        let reason = format!("command received{from}{again}");
+        let template = command.content.frozen().and_then(|template| template.hash().ok());
+        let template = template.map_or_else(String::new, |hash| format!(", its template read: {hash}"));
+        let reason = format!("command received{from}{template}{again}");
         let entry = AuditEntry::new(now, &command.requested_by, step, &reason);
         let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
         Self {
             broadcast_id: command.broadcast_id.clone(),
             command_hash: command.hash().to_string(),
             message_key: Some(key),
+            template_hash: command.content.frozen().and_then(|template| template.hash().ok()),
             audience: command.audience.clone(),
             broadcast_state: BroadcastState::Enumerating,
             epoch: 1,

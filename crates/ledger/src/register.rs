@@ -10,6 +10,9 @@ use crate::item::{Item, Key, b, s};
 use crate::page::{packed, unpacked};
 use crate::{Agreement, Broadcast, Ledger, LedgerError, Repeated};
 
+/// What the command's template said, beside the command.
+const TEMPLATE: &str = "template";
+
 /// What the ledger made of a command.
 #[derive(Debug)]
 pub enum Registered {
@@ -106,6 +109,9 @@ impl Ledger {
         item.insert("message_key".to_owned(), b(key.as_bytes()));
         let mut stored = Key::command(id).into_item();
         stored.insert("body".to_owned(), packed(command.to_body().as_bytes())?);
+        if let Some(template) = command.content.frozen() {
+            stored.insert(TEMPLATE.to_owned(), packed(template.to_json().as_bytes())?);
+        }
         let mut open = Key::open(id).into_item();
         open.insert("command_hash".to_owned(), s(&broadcast.command_hash));
         let writes = [item, stored, open, Key::known(id).into_item()].map(|item| {
@@ -124,7 +130,24 @@ impl Ledger {
         let item = self.get(key).await?.ok_or_else(|| LedgerError::corrupt(&name, "it is not there"))?;
         let body = unpacked(&name, item.get("body"))?;
         let body = String::from_utf8(body).map_err(|error| LedgerError::corrupt(&name, error))?;
-        BroadcastCommand::stored(&body).map_err(|error| LedgerError::corrupt(&name, error))
+        let mut command = BroadcastCommand::stored(&body).map_err(|error| LedgerError::corrupt(&name, error))?;
+        if let Some(template) = item.get(TEMPLATE) {
+            let template = serde_json::from_slice(&unpacked(&name, Some(template))?).map_err(|error| LedgerError::corrupt(&name, error))?;
+            command.content = command.content.with_frozen(template);
+        }
+        Ok(command)
+    }
+
+    /// The command that this broadcast was made from, with the template that it was registered with: nothing is sent with
+    /// another.
+    pub async fn command_of(&self, broadcast: &Broadcast) -> Result<BroadcastCommand, LedgerError> {
+        let command = self.command(&broadcast.broadcast_id).await?;
+        let hash = command.content.frozen().and_then(|template| template.hash().ok());
+        if hash != broadcast.template_hash {
+            let name = Key::command(&broadcast.broadcast_id).name();
+            return Err(LedgerError::corrupt(name, "its template is not the one that was read when the broadcast was registered"));
+        }
+        Ok(command)
     }
 }
 

@@ -200,7 +200,7 @@ impl Said {
 /// Content that has the same subject lies in one place, and so does what is the same throughout. Variants have
 /// the place of all their subjects.
 fn key(command: &BroadcastCommand) -> Key {
-    if let Content::Template { name } = &command.content {
+    if let Content::Template { name, .. } = &command.content {
         return Key::said(&command.audience, &format!("template#{name}"));
     }
     // No subject holds a line's end.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use issei_schema::{BroadcastCommand, CommandVersion, Content, TemplateName, VariantName, Variants, Words};
+use issei_schema::{BroadcastCommand, CommandVersion, Content, StoredTemplate, TemplateName, VariantName, Variants, Words};
 use serde::Serialize;
 
 use crate::contexts::html;
@@ -47,8 +47,11 @@ pub enum Letter {
         text: Option<Part>,
         html: Option<Part>,
     },
-    /// What the provider stores under this name.
-    Stored(TemplateName),
+    /// What the provider stores under this name; its words where they were read when the broadcast was registered.
+    Stored {
+        name: TemplateName,
+        words: Option<StoredTemplate>,
+    },
 }
 
 impl Letter {
@@ -71,7 +74,7 @@ impl Letter {
     fn parts(&self) -> impl Iterator<Item = &Part> {
         let parts = match self {
             Self::Own { subject, text, html } => [Some(subject), text.as_ref(), html.as_ref()],
-            Self::Stored(_) => [None, None, None],
+            Self::Stored { .. } => [None, None, None],
         };
         parts.into_iter().flatten()
     }
@@ -111,7 +114,13 @@ impl Letters {
         let letters = words.into_iter().map(|(place, words)| Letter::of(words, &place, command));
         let letters = letters.collect::<Result<Vec<_>, _>>()?;
         Ok(match &command.content {
-            Content::Template { name } => Self { variants: None, letters: vec![Letter::Stored(name.clone())] },
+            Content::Template { name, frozen, .. } => {
+                let mut words = frozen.as_deref().cloned();
+                if let Some(words) = words.as_mut().filter(|_| command.test_copy.is_some()) {
+                    words.subject.insert_str(0, COPY);
+                }
+                Self { variants: None, letters: vec![Letter::Stored { name: name.clone(), words }] }
+            }
             Content::Inline(_) => Self { variants: None, letters },
             Content::Variants(variants) => Self { variants: Some(variants.clone()), letters },
         })

@@ -151,7 +151,7 @@ impl Producer {
                 // An audience that can't be read is not asked for at every look.
                 seen.since = now;
                 tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody freezes this audience any more; carrying on from the ledger");
-                let command = self.ledger.command(&broadcast.broadcast_id).await?;
+                let command = self.ledger.command_of(&broadcast).await?;
                 let frozen = self.freeze(&command, broadcast, &never()).await?;
                 self.enqueue(frozen, &never()).await?;
             }

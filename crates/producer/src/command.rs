@@ -47,6 +47,8 @@ pub enum Refusal {
         "field `unsubscribe.key`: the producer's configuration has no key `{key}` in [unsubscribe_keys]; name it there and in the consumers' configuration, or correct it"
     )]
     UnknownUnsubscribeKey { key: UnsubscribeKeyId },
+    #[error("field `content.template`: the template `{name}`: {why}")]
+    Template { name: String, why: String },
     #[error(
         "field `not_after` is {not_after}, and now it is {now}: the command's time is over; send a new one with a new broadcast_id if the broadcast is still wanted"
     )]

@@ -24,6 +24,7 @@ mod skipping;
 mod slices;
 mod source;
 mod survey;
+mod template;
 
 pub use agreement::Approvals;
 pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy, has_password};

@@ -1,12 +1,12 @@
 //! From a row of the customer's table to a recipient, or to the reason why there is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use issei_ledger::SkipReason;
 use issei_letter::{ContentError, Letters, Unwritable};
 use issei_schema::{
-    Address, AddressError, BroadcastCommand, Class, Content, Recipient, RecipientError, RecipientKey, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe,
-    UnsubscribeUrl,
+    Address, AddressError, BroadcastCommand, Class, Content, Recipient, RecipientError, RecipientKey, StoredTemplate,
+    UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeUrl,
 };
 
 use crate::audience::{AudienceConfig, LegacyLocalParts};
@@ -16,8 +16,9 @@ use crate::source::{Cell, Flaw, Row, quotable};
 pub(crate) struct Needed {
     /// The columns that go along with a recipient.
     columns: Vec<(usize, String)>,
-    /// Every one of them must be there, since only the provider knows which it needs.
-    all: bool,
+    /// Those that must be there though no letter here says so: of a template that SES stores the ones that it asks for,
+    /// and all where only SES knows which those are.
+    must: BTreeSet<String>,
     pub(crate) letters: Letters,
     /// The one with the recipient's own URL to unsubscribe.
     unsubscribe: Option<(usize, String)>,
@@ -41,7 +42,7 @@ pub(crate) enum Lack {
 }
 
 impl Needed {
-    /// The content's placeholders; every column for a stored template, whose placeholders only SES
+    /// The content's placeholders; every column for a stored template whose placeholders only SES
     /// knows. With them the column of the URL to unsubscribe.
     pub(crate) fn of(command: &BroadcastCommand, audience: &AudienceConfig) -> Result<Self, Lack> {
         let place = |name: &str| audience.columns.iter().position(|column| column == name).map(|at| (at, name.to_owned()));
@@ -49,12 +50,17 @@ impl Needed {
         let column = way_out.and_then(Unsubscribe::column);
         let unsubscribe = column.map(|name| place(name).ok_or_else(|| Lack::UnsubscribeColumn(name.to_owned()))).transpose()?;
         let is_reserved = |name: &str| way_out.is_some() && name == UNSUBSCRIBE_PLACEHOLDER && column != Some(name);
-        let all = matches!(command.content, Content::Template { .. });
         let placeholders = command.content.placeholders();
         let mut asked: Vec<&str> = placeholders.into_iter().map(issei_schema::Placeholder::as_str).collect();
-        if all {
-            asked.extend(audience.columns.iter().map(String::as_str));
-        }
+        let told = command.content.frozen().and_then(StoredTemplate::placeholders);
+        let must: BTreeSet<String> = match told {
+            Some(names) => {
+                names.iter().filter_map(|name| asked_by(name, audience, way_out.is_some()).transpose()).collect::<Result<_, _>>()?
+            }
+            None if matches!(command.content, Content::Template { .. }) => audience.columns.iter().cloned().collect(),
+            None => BTreeSet::new(),
+        };
+        asked.extend(must.iter().map(String::as_str));
         if audience.columns.iter().any(|name| is_reserved(name)) && asked.contains(&UNSUBSCRIBE_PLACEHOLDER) {
             return Err(Lack::ReservedColumn);
         }
@@ -62,7 +68,19 @@ impl Needed {
         let columns = asked.map(|name| place(name).ok_or_else(|| Lack::Placeholder(name.to_owned()))).collect::<Result<_, _>>()?;
         let (letters, has_way_out) = (Letters::of(command)?, way_out.is_some());
         let (class, legacy_local_parts) = (command.class(), audience.legacy_local_parts);
-        Ok(Self { columns, all, letters, unsubscribe, has_way_out, class, legacy_local_parts })
+        Ok(Self { columns, must, letters, unsubscribe, has_way_out, class, legacy_local_parts })
+    }
+}
+
+/// The column that a placeholder of a stored template asks for, which gets each as it is and as `html_NAME`; nothing where it
+/// is the URL to unsubscribe, which every mail has.
+fn asked_by(name: &str, audience: &AudienceConfig, has_way_out: bool) -> Result<Option<String>, Lack> {
+    let plain = name.strip_prefix("html_").unwrap_or(name);
+    let column = [name, plain].into_iter().find(|name| audience.columns.iter().any(|column| column == name));
+    match column {
+        Some(column) => Ok(Some(column.to_owned())),
+        None if has_way_out && plain == UNSUBSCRIBE_PLACEHOLDER => Ok(None),
+        None => Err(Lack::Placeholder(name.to_owned())),
     }
 }
 
@@ -117,7 +135,7 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
         match row.values.get(*at).unwrap_or(&Cell::Null) {
             Cell::Text(text) => _ = data.insert(name.clone(), text.clone()),
             Cell::NotText => return Err(SkipReason::NotText),
-            Cell::Null if needed.all => return Err(SkipReason::DataMissing),
+            Cell::Null if needed.must.contains(name) => return Err(SkipReason::DataMissing),
             Cell::Null => {}
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
-use issei_schema::{BroadcastCommand, BroadcastId, Traces, UnsubscribeKeyId, broadcast_id_in};
+use issei_schema::{BroadcastCommand, BroadcastId, Content, Traces, UnsubscribeKeyId, broadcast_id_in};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -87,6 +87,10 @@ pub enum ProducerError {
         "the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back"
     )]
     AudienceGone { audience: String },
+    #[error(
+        "SES does not tell what the template `{name}` says: {reason}; grant the producer ses:GetEmailTemplate, or wait until SES answers"
+    )]
+    Template { name: String, reason: String },
     #[error(
         "audience `{audience}`: the call's time was over before everybody was read; give the function more time (HandlerTimeout), a database that answers faster, or run `issei producer` as a service, which has the time that it takes"
     )]
@@ -332,10 +336,18 @@ impl Producer {
         if let Err(refusal) = check_copy(command, &self.options.test_recipients) {
             return Ok(Done::Bury(refusal));
         }
+        let mut command = match self.with_template(command).await? {
+            Ok(command) => command,
+            Err(refusal) => return Ok(Done::Bury(refusal)),
+        };
+        // Once more, by what the template asks for.
+        if let Err(refusal) = check_command(&command, &self.options.audiences, &self.options.unsubscribe_keys, self.clock.wall()) {
+            return Ok(Done::Bury(refusal));
+        }
         // A rehearsal reaches nobody, and says the same each time; a copy says it to somebody who wants to see it.
         let may_repeat = size_of(command.audience.as_str()).is_some() || command.test_copy.is_some();
-        let asked = self.options.approvals.asked(command, senders);
-        let registered = match self.ledger.register(command, self.chunk_size().await, may_repeat, &asked, &self.dice).await {
+        let asked = self.options.approvals.asked(&command, senders);
+        let registered = match self.ledger.register(&command, self.chunk_size().await, may_repeat, &asked, &self.dice).await {
             Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
             other => other?,
         };
@@ -357,8 +369,12 @@ impl Producer {
             }
             Registered::Repeated(repeated) => return Ok(Done::Bury(Refusal::Repeated(repeated))),
         };
+        // Somebody else may have been faster, and have read another template.
+        if matches!(command.content, Content::Template { .. }) {
+            command = self.ledger.command_of(&broadcast).await?;
+        }
         let before = far(&broadcast);
-        let broadcast = self.freeze(command, broadcast, stop).await?;
+        let broadcast = self.freeze(&command, broadcast, stop).await?;
         let broadcast = self.enqueue(broadcast, stop).await?;
         if stop.is_cancelled() && !broadcast.broadcast_state.is_over() && !broadcast.is_enqueued() && !self.waits(&broadcast) {
             tracing::info!(pages = broadcast.pages, enqueued = broadcast.enqueued_pages, "the call's time is over");

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::{CONTENT_BYTES_MAX, SUBJECT_BYTES_MAX};
 use crate::text::{check_body, check_line};
-use crate::{ParseError, Placeholder, Template, TemplateName, VariantName};
+use crate::{ParseError, Placeholder, StoredTemplate, Template, TemplateHash, TemplateName, VariantName};
 
 /// What a broadcast says: its own words, some for each kind of recipient, or the name of a template stored in SES.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,7 +18,17 @@ pub enum Content {
     Inline(Words),
     /// A template stored in SES. It gets every column `name` as it is and as `html_name`,
     /// escaped for HTML, since SES itself escapes nothing.
-    Template { name: TemplateName },
+    Template {
+        name: TemplateName,
+        /// The SHA-256 that `issei preview` and `send` show of it: where the template says something else when the
+        /// broadcast is registered, the command is refused. New in version 2.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<TemplateHash>,
+        /// What it said when the broadcast was registered, which is what is sent. No part of a command: nothing in a
+        /// broadcast that a build before this one registered.
+        #[serde(skip)]
+        frozen: Option<Box<StoredTemplate>>,
+    },
     /// Words by the value of one column, such as `locale` or `role`. New in version 2.
     Variants(Variants),
 }
@@ -129,10 +139,40 @@ impl Content {
         self.words().into_iter().try_for_each(|(place, words)| words.judge(&place))
     }
 
+    /// What its template said when the broadcast was registered; nothing where it is none, or was not read.
+    #[must_use]
+    pub fn frozen(&self) -> Option<&StoredTemplate> {
+        if let Self::Template { frozen, .. } = self { frozen.as_deref() } else { None }
+    }
+
+    /// The same, with what its template says.
+    #[must_use]
+    pub fn with_frozen(self, template: StoredTemplate) -> Self {
+        match self {
+            Self::Template { name, sha256, .. } => Self::Template { name, sha256, frozen: Some(Box::new(template)) },
+            own => own,
+        }
+    }
+
+    /// The same, asking for a template that says what it said.
+    #[must_use]
+    pub fn as_frozen(self) -> Self {
+        match self {
+            Self::Template { name, sha256, frozen: Some(template) } => {
+                let sha256 = template.hash().ok().or(sha256);
+                Self::Template { name, sha256, frozen: Some(template) }
+            }
+            other => other,
+        }
+    }
+
     /// Names what only version 2 has; nothing where there is none of it.
     pub(crate) fn newer_than_version_1(&self) -> Option<(String, &'static str)> {
         if let Self::Variants(_) = self {
             return Some(("content.variants".to_owned(), "are not of version 1; write version 2 with them"));
+        }
+        if let Self::Template { sha256: Some(_), .. } = self {
+            return Some(("content.template.sha256".to_owned(), "is not of version 1; write version 2 with it"));
         }
         self.words().into_iter().find_map(|(place, words)| {
             let (name, _) = words.parts().find(|(_, part)| !part.is_plain())?;

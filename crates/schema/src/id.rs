@@ -74,6 +74,13 @@ fn check_identity(value: &str) -> Result<(), String> {
     Err("is no user, no session of a role and no account, as STS names them".to_owned())
 }
 
+fn check_template_hash(value: &str) -> Result<(), String> {
+    if value.len() == 64 && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(());
+    }
+    Err("is no SHA-256 in hexadecimal: 64 of the digits and the letters a to f".to_owned())
+}
+
 macro_rules! checked_string {
     ($(#[$doc:meta])* $name:ident, $check:path, $schema:tt) => {
         $(#[$doc])*
@@ -144,6 +151,11 @@ checked_string!(
     /// The name of a template stored in SES.
     TemplateName, check_name,
     { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "A template stored in SES." }
+);
+checked_string!(
+    /// The digest of what a template stored in SES says.
+    TemplateHash, check_template_hash,
+    { "type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of a template, in hexadecimal." }
 );
 checked_string!(
     /// The name of a key that signs links to unsubscribe. It stands in each of them.

@@ -92,6 +92,7 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
         "Day",
         "TimeOfDay",
         "ZoneName",
+        "TemplateHash",
     ];
     // What it may be besides what it could in version 1, its own kind says.
     new["properties"]["canary"] = old["properties"]["canary"].clone();
@@ -103,6 +104,8 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
     new["$defs"]["Version"] = old["$defs"]["Version"].clone();
     let content = new["$defs"]["Content"]["oneOf"].as_array_mut().unwrap();
     assert_eq!(content.pop().unwrap()["required"], serde_json::json!(["variants"]));
+    let template = content.iter_mut().find(|kind| kind["required"] == serde_json::json!(["template"])).unwrap();
+    assert!(template["properties"]["template"]["properties"].as_object_mut().unwrap().remove("sha256").is_some());
     without_descriptions(&mut old);
     without_descriptions(&mut new);
     assert_eq!(new, old);

@@ -49,8 +49,13 @@ module Issei
     }],
     # A template stored in SES. Matches ^[A-Za-z0-9_-]{1,64}$
     "TemplateName" => [:string, 0.., /\A[A-Za-z0-9_-]{1,64}\z/],
+    # SHA-256 of a template, in hexadecimal. Matches ^[0-9a-f]{64}$
+    "TemplateHash" => [:string, 0.., /\A[0-9a-f]{64}\z/],
     "ContentTemplateTemplate" => [:object, {
       "name" => [true, [:kind, "TemplateName"]],
+      # The SHA-256 that `issei preview` and `send` show of it: where the template says something else when
+      # the broadcast is registered, the command is refused. New in version 2.
+      "sha256" => [false, [:kind, "TemplateHash"]],
     }],
     # A template stored in SES. It gets every column `name` as it is and as `html_name`, escaped for HTML,
     # since SES itself escapes nothing.

@@ -1,7 +1,7 @@
 //! The stored command: its hash is the broadcast's, and what the broadcast copied from it still says the same.
 
 use issei_ledger::{Broadcast, LedgerError};
-use issei_schema::{BroadcastCommand, Canary};
+use issei_schema::{BroadcastCommand, Canary, Content};
 
 use super::data;
 use super::odd::Odd;
@@ -10,7 +10,7 @@ use crate::finding::Finding;
 /// What was asked for, against what the broadcast item says was asked for.
 pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, LedgerError>) -> Finding {
     let finding = data("command: as it was registered", "ledger items `command` and `broadcast`").rule(
-        "its hash is the broadcast's; audience, budget, canary, policy and time limit are what it says",
+        "its hash is the broadcast's, and so is that of its template; audience, budget, canary, policy and time limit are what it says",
         "whoever alters what was asked for makes something else look as if it had been",
     );
     let command = match command {
@@ -22,6 +22,20 @@ pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, Le
     let hash = command.hash();
     odd.note_if(hash.as_str() != broadcast.command_hash, || {
         format!("the command's hash is {hash}, and the broadcast's command_hash {}", broadcast.command_hash)
+    });
+    let template = command.content.frozen().map(|template| template.hash().map_or_else(|reason| reason, |hash| hash.to_string()));
+    let told = broadcast.template_hash.as_ref().map(ToString::to_string);
+    odd.note_if(template != told, || {
+        let named = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "none".to_owned());
+        format!(
+            "the template that is kept with the command has the hash {}, and the broadcast's template_hash is {}",
+            named(&template),
+            named(&told)
+        )
+    });
+    let wanted = if let Content::Template { sha256, .. } = &command.content { sha256.as_ref() } else { None };
+    odd.note_if(wanted.is_some_and(|wanted| Some(wanted) != broadcast.template_hash.as_ref()), || {
+        "the command asks for a template with another hash".to_owned()
     });
     let mut same = |field: &str, ours: String, asked: String| {
         odd.note_if(ours != asked, || format!("the broadcast's {field} is {ours}, and the command says {asked}"));

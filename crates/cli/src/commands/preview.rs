@@ -52,9 +52,9 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
     let which = Which { rows: options.rows, key: options.key.as_deref(), data: options.data.as_deref() };
     let shown = rows(settings, &command, &which).await?;
     let content = match &command.content {
-        Content::Template { name } => {
+        Content::Template { name, sha256, .. } => {
             let columns = settings.audiences.get(command.audience.as_str()).map_or(&[][..], |audience| &audience.columns);
-            stored(&Parts::connect(settings).await, name, columns).await.content
+            stored(&Parts::connect(settings).await, name, sha256.as_ref(), columns).await.content
         }
         Content::Inline(_) | Content::Variants(_) => None,
     };

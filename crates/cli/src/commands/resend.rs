@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_mailable};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, Reason, Recipient};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -113,6 +113,8 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             canary,
             again: Some(Reason::try_from(format!("for those whom {} has missed", options.id)).map_err(anyhow::Error::msg)?),
             requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
+            // The rest reads what the others have read; version 1 can't ask for that.
+            content: if first.version == CommandVersion::V1 { first.content } else { first.content.as_frozen() },
             ..first
         };
         let audiences = BTreeMap::from([(command.audience.to_string(), audience.clone())]);

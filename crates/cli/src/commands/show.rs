@@ -17,7 +17,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
-    let command = ledger.command(&options.id).await?;
+    let command = ledger.command_of(&broadcast).await?;
     let shown = match &options.recipient {
         None => Vec::new(),
         Some(who) => {
@@ -33,6 +33,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
         let content = json!({
             "broadcast_id": options.id, "class": command.class(), "from": command.from, "content": command.content,
             "content_hash": content_hash, "command_hash": command_hash, "letters": shown,
+            "template": command.content.frozen(), "template_hash": broadcast.template_hash,
         });
         say(&content.to_string());
         return Ok(Ended::Well);
@@ -42,10 +43,21 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
     say(&format!("from           {}", command.from.to_header()));
     say(&format!("content hash   {content_hash}"));
     say(&format!("command hash   {command_hash}"));
+    if let Some(hash) = &broadcast.template_hash {
+        say(&format!("template hash  {hash}"));
+    }
     if !shown.is_empty() {
         print(&shown);
-    } else if let Content::Template { name } = &command.content {
-        say(&format!("template       {name}, as SES stores it"));
+    } else if let Content::Template { name, frozen, .. } = &command.content {
+        match frozen {
+            None => say(&format!("template       {name}, as SES stores it")),
+            Some(template) => {
+                say(&format!("template       {name}, as SES stored it when the broadcast was registered"));
+                for (part, text) in template.parts() {
+                    say(&format!("\ncontent.template.{part}\n{text}"));
+                }
+            }
+        }
     } else {
         for (place, words) in command.content.words() {
             for (part, text) in words.parts() {

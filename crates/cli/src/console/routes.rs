@@ -10,13 +10,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode};
-use issei_ledger::{Broadcast, BroadcastState, Transition};
+use issei_ledger::{Approval, Broadcast, BroadcastState, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
 use super::Console;
 use super::guard::{guard, is_same};
 use crate::commands::{inspect::news, status::is_absent, stop};
+use crate::letters;
 use crate::operator;
 use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, actions, grouped};
 
@@ -49,6 +50,7 @@ pub(super) fn router(console: Arc<Console>) -> Router {
         .route("/b/{id}", get(broadcast))
         .route("/b/{id}/live", get(live))
         .route("/b/{id}/evidence", get(evidence))
+        .route("/b/{id}/letters", get(held_letters))
         .route("/b/{id}/{verb}", post(act))
         .route("/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/console.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
@@ -152,7 +154,8 @@ async fn broadcast_page(
         }
         live => live?,
     };
-    let actions = actions(words, live.status.state);
+    let waits = live.status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0);
+    let actions = actions(words, live.status.state, waits);
     // As long as the proof of a stop takes at most.
     let leak_s = operator::widest(&console.parts).await?.timing.refused_after().as_secs();
     let (status, message, failed) = match said {
@@ -174,11 +177,26 @@ async fn evidence(State(console): Shared, Path(id): Path<String>, Query(asked): 
     page(&Evidence { words: language.words(), certificate }, language, remember, StatusCode::OK)
 }
 
+/// What the page of a letter may do: nothing but to be shown, within the console's own page.
+const LETTERS_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
+
+/// The letters of whoever is to agree, as they will be read.
+async fn held_letters(State(console): Shared, Path(id): Path<String>) -> Page {
+    let ledger = console.parts.ledger();
+    let broadcast = ledger.broadcast(&parse(id)?).await?;
+    let (command, letters) = (ledger.command(&broadcast.broadcast_id).await?, letters::of_held(&console.parts, &broadcast).await?);
+    let mut response = Html(letters::page(&command, &letters)?).into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
+    Ok(response)
+}
+
 #[derive(Deserialize)]
 struct Deed {
     csrf: String,
     reason: String,
     confirm: String,
+    /// The digest of what the page has shown to whoever agrees to it.
+    agreed: Option<String>,
 }
 
 impl Deed {
@@ -200,20 +218,30 @@ impl Deed {
 async fn act(State(console): Shared, Path((id, verb)): Path<(String, String)>, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
     let (id, asked) = (parse(id)?, Asked::default());
     let said = match deed.check(&console, id.as_str(), matches!(verb.as_str(), "stop" | "pause")) {
-        Ok(()) => carry_out(&console, &id, &verb, &deed.reason).await,
+        Ok(()) => carry_out(&console, &id, &verb, &deed).await,
         Err(refused) => Err(refused),
     };
     broadcast_page(&console, &id, language(&asked, &headers), said).await
 }
 
 /// One conditional write. A refusal names the state that the broadcast is in.
-async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
+async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, deed: &Deed) -> Result<Option<String>, (StatusCode, String)> {
+    let reason = deed.reason.as_str();
     let bad = |error: anyhow::Error| (StatusCode::BAD_GATEWAY, format!("{error:#}"));
     let (ledger, actor) = (console.parts.ledger(), operator::actor(&console.parts).await.map_err(bad)?);
     if verb == "stop" {
         return end_one(console, id, &actor, reason).await;
     }
-    let from = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?.broadcast_state;
+    let broadcast = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?;
+    if verb == "approve" && broadcast.awaited().is_some() {
+        // In the name of whoever started the console, whoever has its address.
+        let (actor, by) = operator::approver(&console.parts).await.map_err(bad)?;
+        let approval = Approval { by: &by, actor: &actor, reason, agreed: deed.agreed.as_deref().unwrap_or_default() };
+        let after = ledger.approve(id, approval).await.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
+        let waits = after.awaited().map_or(String::new(), |awaited| format!("; {awaited}"));
+        return Ok(Some(format!("approve {id}: {}{waits}", after.broadcast_state)));
+    }
+    let from = broadcast.broadcast_state;
     let to = match (verb, from) {
         ("pause", _) => BroadcastState::Paused,
         ("resume", BroadcastState::Paused) | ("approve", BroadcastState::Holding) => BroadcastState::Running,

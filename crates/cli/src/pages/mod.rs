@@ -131,14 +131,16 @@ pub(crate) struct Evidence {
     pub(crate) certificate: Certificate,
 }
 
-/// What can be done in this state. The ledger judges again.
-pub(crate) fn actions(words: &'static Words, state: BroadcastState) -> Vec<Action> {
+/// What can be done in this state; `waits` is whether others must agree to it still. The ledger judges again.
+pub(crate) fn actions(words: &'static Words, state: BroadcastState, waits: bool) -> Vec<Action> {
     let stop = Action { verb: "stop", name: words.stop, hint: words.stop_hint, dangerous: true };
     let pause = Action { verb: "pause", name: words.pause, hint: words.pause_hint, dangerous: false };
     let resume = Action { verb: "resume", name: words.resume, hint: words.resume_hint, dangerous: false };
-    let approve = Action { verb: "approve", name: words.approve, hint: words.approve_hint, dangerous: false };
+    let hint = if waits { words.agree_hint } else { words.approve_hint };
+    let approve = Action { verb: "approve", name: words.approve, hint, dangerous: false };
     match state {
         BroadcastState::Enumerating => vec![stop],
+        BroadcastState::Running if waits => vec![approve, pause, stop],
         BroadcastState::Running => vec![pause, stop],
         BroadcastState::Paused => vec![resume, stop],
         BroadcastState::Holding => vec![approve, stop],

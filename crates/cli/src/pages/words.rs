@@ -101,6 +101,10 @@ words! {
     resume_hint: "Permits are granted again.", "送信許可を再び出します。";
     approve: "Approve", "送信を承認";
     approve_hint: "The rest of the audience is sent to; before a first send, its canary where there is one.", "残りの宛先へ送信します。最初の送信前であれば、まず先行送信(指定がある場合)を行います。";
+    agreement: "Agreement", "複数人の承認";
+    agree_hint: "You agree to the words below, to this audience, and to nothing else, in the name of whoever started this console.", "下の文面とこの宛先だけを、このコンソールを起動した人の名義で承認します。";
+    agreed_digest: "What is agreed to:", "承認の対象:";
+    letters: "Letters, as they will be read", "実際に届く文面";
     stop_all: "Stop everything", "すべて停止";
     stop_all_hint: "Ends every broadcast, and refuses new ones until `issei open`.", "すべての一斉送信を終了し、`issei open` まで新規を受け付けません。";
     reason: "Reason (for the audit trail)", "理由(監査証跡に残ります)";

@@ -123,6 +123,10 @@ async fn each_part_may_do_what_it_does_and_no_more() {
     let stored = command_body("stored", |body| body["content"] = json!({ "template": { "name": "terms" } }));
     let (code, _, error) = operator(&["send", "--yes", &world.write("stored.json", &stored)]).await;
     assert!(code == Some(3) && error.contains("template terms"), "{error}");
+    // An app asks nobody first: the producer reads the template, and there is none.
+    world.post("ISSEI_COMMANDS_QUEUE", &stored).await;
+    let read = ("ses:GetEmailTemplate".to_owned(), String::new());
+    until("the producer reads the template", async || asked(&world, "PRODUCER").contains(&read)).await;
     // One that is held, so that its messages are put back; then it is paused, resumed, stopped.
     let held = command_body("held", |body| body["canary"] = 10.into());
     assert_eq!(operator(&["send", "--yes", &world.write("held.json", &held)]).await.0, Some(0));

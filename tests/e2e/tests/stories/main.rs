@@ -29,6 +29,7 @@ mod scheduled;
 mod sending;
 mod signatures;
 mod suppressing;
+mod templates;
 mod trail;
 mod unsubscribing;
 mod upgrading;

@@ -230,10 +230,14 @@ async fn a_low_rate_makes_small_chunks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stored_template_gets_every_column_plain_and_escaped() {
     let world = World::new(small()).await;
+    let template = json!({ "Subject": "Terms for {{name}}", "Html": "<p>{{html_name}}</p>" });
+    world.cloud.configure(|account| _ = account.templates.insert("terms-2026".to_owned(), template));
+    world.users.execute("UPDATE users SET name = 'A & B'").await;
     world.post_command(&command("terms", |body| body["content"] = json!({ "template": { "name": "terms-2026" } }))).await;
     world.run_to_the_end("terms").await;
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
-    assert!(world.cloud.mails().unwrap().iter().all(|mail| mail.subject == "terms-2026"));
+    let mails = world.cloud.mails().unwrap();
+    assert!(mails.iter().all(|mail| (mail.subject.as_str(), mail.html.as_str()) == ("Terms for A & B", "<p>A &amp; B</p>")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,7 +107,7 @@ impl Forecast {
             skipped.into_iter().map(|(reason, skips)| Skipped { reason, rows: skips.rows, examples: skips.examples }).collect();
         skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
         let stored = match &command.content {
-            Content::Template { name } => Some(stored(parts, name, &names(command, config)).await),
+            Content::Template { name, sha256, .. } => Some(stored(parts, name, sha256.as_ref(), &names(command, config)).await),
             Content::Inline(_) | Content::Variants(_) => None,
         };
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());

@@ -30,8 +30,8 @@ pub(super) async fn run(
     }
     let is_known = is_known(parts, command).await?;
     let mut findings: Vec<Finding> = Vec::new();
-    if let (Content::Template { name }, Some(config)) = (&command.content, &config) {
-        findings.push(stored(parts, name, &forecast::names(command, config)).await.finding);
+    if let (Content::Template { name, sha256, .. }, Some(config)) = (&command.content, &config) {
+        findings.push(stored(parts, name, sha256.as_ref(), &forecast::names(command, config)).await.finding);
     }
     let mut refused: Vec<String> = findings
         .iter()

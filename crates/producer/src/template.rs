@@ -1,0 +1,63 @@
+//! A template that SES stores is read once, when its broadcast is registered; what was read is kept with the command and
+//! sent. So an edit in the midst changes nothing, and is in nobody's mail.
+
+use aws_sdk_sesv2::operation::get_email_template::GetEmailTemplateError;
+use issei_schema::limits::{COMMAND_BYTES_MAX, CONTENT_BYTES_MAX};
+use issei_schema::{BroadcastCommand, Content, StoredTemplate, TemplateName};
+
+use crate::command::Refusal;
+use crate::service::{Producer, ProducerError};
+
+impl Producer {
+    /// The command with what its template says: as the ledger keeps it where the broadcast is there, and else as SES
+    /// stores it now. `Err` is why it is refused.
+    pub(crate) async fn with_template(&self, command: &BroadcastCommand) -> Result<Result<BroadcastCommand, Refusal>, ProducerError> {
+        let Content::Template { name, .. } = &command.content else { return Ok(Ok(command.clone())) };
+        if let Some(found) = self.ledger.find_broadcast(&command.broadcast_id).await? {
+            let is_same = found.command_hash == command.hash().as_str();
+            return Ok(Ok(if is_same { self.ledger.command_of(&found).await? } else { command.clone() }));
+        }
+        let refused = |why: &str| Ok(Err(Refusal::Template { name: name.to_string(), why: why.to_owned() }));
+        let Some(template) = self.stored(name).await? else {
+            return refused("SES stores none of this name; make it, or correct the name");
+        };
+        Ok(judged(command, template))
+    }
+
+    /// What SES stores under a name; nothing where it stores nothing.
+    async fn stored(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, ProducerError> {
+        match self.ses.get_email_template().template_name(name.as_str()).send().await {
+            Ok(told) => Ok(told.template_content.map(|content| StoredTemplate {
+                subject: content.subject.unwrap_or_default(),
+                text: content.text.filter(|text| !text.is_empty()),
+                html: content.html.filter(|html| !html.is_empty()),
+            })),
+            Err(error) if error.as_service_error().is_some_and(GetEmailTemplateError::is_not_found_exception) => Ok(None),
+            Err(error) => Err(ProducerError::Template { name: name.to_string(), reason: issei_aws::chain(&error) }),
+        }
+    }
+}
+
+/// The command with its template, where that may be sent.
+fn judged(command: &BroadcastCommand, template: StoredTemplate) -> Result<BroadcastCommand, Refusal> {
+    let Content::Template { name, sha256, .. } = &command.content else { return Ok(command.clone()) };
+    let refused = |why: String| Err(Refusal::Template { name: name.to_string(), why });
+    let hash = template.hash().map_err(|why| Refusal::Template { name: name.to_string(), why })?;
+    if let Some(wanted) = sha256.as_ref().filter(|wanted| **wanted != hash) {
+        return refused(format!(
+            "the command is for the template with the hash {wanted}, and SES stores one with {hash}; look at what it says, and send a new command with its hash"
+        ));
+    }
+    let bytes: usize = template.parts().map(|(_, part)| part.len()).sum();
+    // Each call carries it, and one item of the ledger holds it beside the command.
+    let in_item = template.to_json().len() + command.to_body().len();
+    if bytes > CONTENT_BYTES_MAX || in_item > COMMAND_BYTES_MAX {
+        return refused(format!(
+            "it has {bytes} bytes, and with the command {in_item}; at most {CONTENT_BYTES_MAX} and {COMMAND_BYTES_MAX} are allowed; shorten it"
+        ));
+    }
+    if template.subject.trim().is_empty() || !template.parts().any(|(name, part)| name != "subject" && !part.trim().is_empty()) {
+        return refused("it has no subject, or neither text nor HTML; correct it in SES".to_owned());
+    }
+    Ok(BroadcastCommand { content: command.content.clone().with_frozen(template), ..command.clone() })
+}
