@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 #![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+mod agreeing;
 mod beginning;
 mod certifying;
 mod console;

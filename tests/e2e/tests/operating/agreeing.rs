@@ -1,0 +1,93 @@
+//! Two operators, of whom one asks and the other approves, with the real binary and in the console.
+
+use issei_sim::Account;
+use issei_test_support::{Processes, command_body};
+use serde_json::{Value, json};
+
+use crate::console::raw;
+
+async fn page(port: u16, token: &str, path: &str) -> String {
+    raw(port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}"), "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_operator_sends_and_another_approves_what_they_have_read() {
+    let mut world = Processes::simulated(20, Account::default()).await;
+    world.set("ISSEI_APPROVALS", "2");
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let (code, told, error) = world.try_run_as("ann", &["send", "--yes", &command]).await;
+    assert!(code == Some(0) && told.contains("agreement      2 persons must agree, whoever sends this among them"), "{told}{error}");
+    let status = world.wait_for("terms", "holding").await;
+    assert_eq!(status["agreement"]["requesters"], json!(["AROA0000000000000000:ann"]), "{status}");
+    let digest = status["agreement"]["subject"]["digest"].as_str().unwrap().to_owned();
+
+    // What there is to agree to is shown, with the letters, and nobody approves by the way.
+    let text = world.run(&["status", "terms"]).await;
+    assert!(
+        text.contains(&format!("issei approve terms --agreed {}", &digest[..16])) && text.contains("letter         the first"),
+        "{text}"
+    );
+    let approve = |key: &'static str, agreed: &str| {
+        let agreed = agreed.to_owned();
+        let world = &world;
+        async move {
+            let mut arguments = vec!["approve", "terms", "--reason", "read and liked"];
+            if !agreed.is_empty() {
+                arguments.extend(["--agreed", &agreed]);
+            }
+            world.try_run_as(key, &arguments).await
+        }
+    };
+    let (code, told, _) = approve("ben", "").await;
+    assert!(code == Some(3) && told.contains("nothing was approved") && told.contains("20 recipients, 0 skipped"), "{told}");
+    let (code, _, error) = approve("ben", "0000000000000000").await;
+    assert!(code == Some(1) && error.contains("what you agree to is 0000000000000000"), "{error}");
+    let (code, _, error) = approve("ann", &digest[..16]).await;
+    assert!(code == Some(1) && error.contains("you (AROA0000000000000000:ann) asked for it"), "{error}");
+    assert_eq!(world.cloud.accepted(), 0);
+
+    // The console of whoever asked shows what there is to read, and approves nothing in her name.
+    world.set("AWS_ACCESS_KEY_ID", "ann");
+    let (console, url) = world.start_console().await;
+    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
+    let shown = page(port, &token, "/b/terms").await;
+    assert!(shown.contains("2 persons must agree to it") && shown.contains(&format!("name=\"agreed\" value=\"{digest}\"")), "{shown}");
+    let letters = page(port, &token, "/b/terms/letters").await;
+    let head = letters.split("\r\n\r\n").next().unwrap();
+    assert!(head.contains("frame-ancestors 'self'; sandbox") && !head.contains("script-src"), "{head}");
+    assert!(letters.contains("Dear User 1") || letters.contains("the first"), "{letters}");
+    let csrf = shown.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let post = |port: u16, token: &str, csrf: &str, agreed: &str| {
+        let head = format!(
+            "POST /b/terms/approve HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}\r\nContent-Type: application/x-www-form-urlencoded"
+        );
+        let body = format!("csrf={csrf}&reason=read+and+liked&confirm=terms&agreed={agreed}");
+        async move { raw(port, &head, &body).await }
+    };
+    let own = post(port, &token, &csrf, &digest).await;
+    assert!(own.starts_with("HTTP/1.1 409") && own.contains("asked for it, and it needs the approval of 1 person other than you"), "{own}");
+    console.end().await;
+
+    // Whoever started the console approves, what it has shown and nothing else.
+    world.set("AWS_ACCESS_KEY_ID", "ben");
+    let (console, url) = world.start_console().await;
+    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
+    let shown = page(port, &token, "/b/terms").await;
+    let csrf = shown.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    for seen in ["", &"0".repeat(64)] {
+        assert!(post(port, &token, &csrf, seen).await.starts_with("HTTP/1.1 409"));
+    }
+    let approved = post(port, &token, &csrf, &digest).await;
+    assert!(approved.starts_with("HTTP/1.1 200") && approved.contains("approve terms: running"), "{approved}");
+    world.wait_for("terms", "complete").await;
+    assert_eq!(world.cloud.accepted(), 20);
+    let trail: Value = serde_json::from_str(&world.run(&["audit", "terms", "--json"]).await).unwrap();
+    let reasons = trail.to_string();
+    for says in ["command received from AROA0000000000000000:ann", &format!("AROA0000000000000000:ben agrees to {digest}")] {
+        assert!(reasons.contains(says), "{says}: {reasons}");
+    }
+    for process in [console, producer, consumer] {
+        process.end().await;
+    }
+}
