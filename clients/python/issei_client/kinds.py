@@ -226,6 +226,10 @@ BroadcastCommand = TypedDict(
         # `service`.
         "class": Class,
         "content": Content,
+        # The day from which what is announced binds, and before which everybody is to be told. Nothing is
+        # sent or kept back by it: what can't be done before is told beforehand and while it runs, and
+        # afterwards who was told in time. New in version 2.
+        "effective_at": NotRequired[str],
         "from": Mailbox,
         # Once the audience is read, judged and frozen, holds before the first send until an operator
         # approves. For whoever can't read the audience from where they ask.
@@ -264,6 +268,7 @@ Fields = TypedDict(
         "canary_approval": NotRequired[CanaryApproval],
         "class": Class,
         "content": Content,
+        "effective_at": NotRequired[str],
         "from": Mailbox,
         "hold": NotRequired[bool],
         "in_doubt": NotRequired[InDoubtPolicy],
@@ -287,6 +292,7 @@ FIELDS = [
     "canary_approval",
     "class",
     "content",
+    "effective_at",
     "from",
     "hold",
     "in_doubt",

@@ -203,6 +203,12 @@ export interface BroadcastCommand {
    */
   class: Class;
   content: Content;
+  /**
+   * The day from which what is announced binds, and before which everybody is to be told. Nothing is
+   * sent or kept back by it: what can't be done before is told beforehand and while it runs, and
+   * afterwards who was told in time. New in version 2.
+   */
+  effective_at?: string;
   from: Mailbox;
   /**
    * Once the audience is read, judged and frozen, holds before the first send until an operator
@@ -246,6 +252,7 @@ export const FIELDS: readonly string[] = [
     "canary_approval",
     "class",
     "content",
+    "effective_at",
     "from",
     "hold",
     "in_doubt",

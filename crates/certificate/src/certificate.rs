@@ -71,6 +71,24 @@ pub struct Outcomes {
     pub delayed: u64,
 }
 
+/// Who was told before the day from which a notice binds.
+///
+/// The ledger keeps no moment of an acceptance. It lies before the end of the lease of the chunk's last claim, since no
+/// send is under way after that, or where an event alone proves it, as long after that as a request may be accepted; and
+/// clocks may be five minutes off. Whoever was told shortly before the day, or stands in a chunk that was claimed again
+/// for others, may so be counted among the others, and nobody of the others among those.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub effective_at: Timestamp,
+    /// Recipients who were accepted before, for sure, and of whom no event says that it did not reach them.
+    pub accepted_before: u64,
+    /// The others: accepted later or perhaps later, bounced, rejected, in doubt, not sent to. Whoever was skipped is no
+    /// recipient.
+    pub others: u64,
+    /// Keys of the others, as many as a certificate takes, and none that may be an address.
+    pub other_keys: Vec<String>,
+}
+
 /// The certificate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
@@ -90,6 +108,9 @@ pub struct Certificate {
     /// The head of the chain of pages: it stands for the whole frozen audience.
     pub audience_hash: String,
     pub outcomes: Outcomes,
+    /// Who was told before the day from which it binds; nothing where its command names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
     pub findings: Vec<Finding>,
     /// Every run of a service that took part, and every one that is not over.
     pub services: Vec<Heartbeat>,
@@ -201,7 +222,7 @@ impl Certifier {
         };
         // A consumer hides what it handles for its own.
         let visibility = services.widest.visibility.max(Duration::from_secs(deployed.visibility_s.unwrap_or_default()));
-        Ok(Look { broadcast, findings, services: services.relevant, outcomes, visibility, at: now })
+        Ok(Look { broadcast, findings, services: services.relevant, outcomes, notice: held.notice, visibility, at: now })
     }
 
     /// The ledger has not been restored from a backup.
@@ -235,6 +256,7 @@ impl Certifier {
             command_hash: look.broadcast.command_hash,
             audience_hash: look.broadcast.chain,
             outcomes: look.outcomes,
+            notice: look.notice,
             findings: look.findings,
             services: look.services,
         };
@@ -249,6 +271,7 @@ struct Look {
     findings: Vec<Finding>,
     services: Vec<Heartbeat>,
     outcomes: Outcomes,
+    notice: Option<Notice>,
     visibility: Duration,
     at: Timestamp,
 }

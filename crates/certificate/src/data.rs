@@ -6,6 +6,7 @@ mod agreement;
 mod chunks;
 mod command;
 mod events;
+mod notice;
 mod odd;
 mod pages;
 mod permits;
@@ -19,9 +20,10 @@ use std::time::Duration;
 
 use issei_ledger::{Broadcast, Chunk, Inspected, Ledger, LedgerError, Page, Tally};
 use issei_letter::Letters;
-use issei_schema::Canary;
+use issei_schema::{Canary, Recipient};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::certificate::Notice;
 use crate::finding::{Finding, Part};
 use odd::Odd;
 use pages::Audience;
@@ -38,6 +40,7 @@ pub(crate) struct Data {
     pub(crate) tally: Tally,
     /// Recipients whose chunks were never claimed.
     pub(crate) never_claimed: u64,
+    pub(crate) notice: Option<Notice>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -65,6 +68,7 @@ struct Seen {
     tally: Tally,
     never_claimed: u64,
     proven: u64,
+    notice: Option<Notice>,
     audience: Audience,
     chunks: Odd,
     seals: Seals,
@@ -79,7 +83,7 @@ struct Seen {
 impl Reader<'_> {
     pub(crate) async fn read(self) -> Data {
         let broadcast = self.broadcast;
-        let mut seen = Seen::default();
+        let mut seen = Seen { notice: broadcast.effective_at.map(notice::of), ..Seen::default() };
         let command = self.ledger.command(&broadcast.broadcast_id).await;
         let asked_by = command.as_ref().ok().map(|command| command.requested_by.to_string());
         let audit_trail = self.ledger.audit_trail(broadcast).await;
@@ -109,11 +113,11 @@ impl Reader<'_> {
             Ok(head) => head,
             Err(Unread::Broken(reason)) => {
                 findings.push(chain.found(reason, false));
-                return Data { tally: seen.tally, never_claimed: seen.never_claimed, findings };
+                return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings };
             }
             Err(Unread::Unreadable(reason)) => {
                 findings.push(chain.unreadable(reason));
-                return Data { tally: seen.tally, never_claimed: seen.never_claimed, findings };
+                return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings };
             }
         };
         seen.audience.compare(broadcast);
@@ -168,13 +172,16 @@ impl Reader<'_> {
     }
 
     async fn chunks_of(&self, page: &Page, ended: Timestamp, seen: &mut Seen) -> Result<(), LedgerError> {
-        let chunks: Vec<(u32, usize)> = page.chunks().map(|(chunk, recipients)| (chunk, recipients.len())).collect();
+        let chunks: Vec<(u32, &[Recipient])> = page.chunks().collect();
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in chunks.chunks(100) {
             let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();
             let inspected = self.ledger.inspect(&self.broadcast.broadcast_id, &numbers).await?;
             for (looked, (_, recipients)) in inspected.iter().zip(some) {
-                self.look_at(page.seq, looked, *recipients, ended, seen);
+                self.look_at(page.seq, looked, recipients.len(), ended, seen);
+                if let Some(told) = &mut seen.notice {
+                    notice::look_at(looked, recipients, self.held, told);
+                }
             }
         }
         Ok(())
@@ -259,7 +266,7 @@ impl Reader<'_> {
             .rule("nobody, unless the policy is at_least_once", "this is what issei exists to prevent");
         findings.push(seen.twice.into_finding(finding, "nobody"));
         findings.push(seen.kept.into_finding());
-        Data { tally: seen.tally, never_claimed: seen.never_claimed, findings }
+        Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: seen.notice, findings }
     }
 }
 

@@ -14,7 +14,7 @@ mod queues;
 mod services;
 mod signed;
 
-pub use certificate::{Certificate, Certifier, Kind, Outcomes, Verdict};
+pub use certificate::{Certificate, Certifier, Kind, Notice, Outcomes, Verdict};
 pub use data::what_the_ledger_holds;
 pub use deployed::{Deployed, Wanted, account, event_destination};
 pub use expected::{Expected, NotBefore};

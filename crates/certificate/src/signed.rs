@@ -175,6 +175,7 @@ mod tests {
             command_hash: "c".to_owned(),
             audience_hash: "a".to_owned(),
             outcomes,
+            notice: None,
             findings: [Part::Settings, Part::Source, Part::Data].map(finding).to_vec(),
             services: Vec::new(),
         }

@@ -91,6 +91,9 @@ pub struct Broadcast {
     /// The hours in which it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_window: Option<SendWindow>,
+    /// The day from which what it announces binds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Timestamp>,
     pub created_at: Timestamp,
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -239,6 +242,7 @@ impl Broadcast {
             not_after: command.not_after,
             not_before: command.not_before,
             send_window: command.send_window.clone(),
+            effective_at: command.effective_at,
             created_at: now,
             held_before_send: false,
             held_audience: None,

@@ -41,6 +41,7 @@ mod held_audience;
 mod holding;
 mod inspect;
 mod item;
+mod late;
 mod lineage;
 mod mark;
 mod on_call;

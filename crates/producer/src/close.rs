@@ -19,6 +19,9 @@ use crate::service::{Producer, ProducerError};
 pub(crate) struct Closer {
     seen: HashMap<BroadcastId, Seen>,
     measured_at: Option<Instant>,
+    /// How many recipients of each broadcast that has a day from which it binds were settled when that was last measured, and
+    /// when; only of one that had begun.
+    settled: HashMap<BroadcastId, (u64, Instant)>,
 }
 
 /// How often it is measured whether a broadcast runs that nobody sends.
@@ -37,6 +40,12 @@ struct Seen {
     widest: Option<Timing>,
     /// When the exact count was made for this very sight and said no.
     counted_at: Option<Instant>,
+}
+
+/// Recipients a second; one that stands still is not as fast as one in an hour.
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
+fn speed(recipients: u64, elapsed: Duration) -> f64 {
+    (recipients as f64 / elapsed.as_secs_f64().max(1.0)).max(1.0 / 3_600.0)
 }
 
 /// Looking after a broadcast may be cut off anywhere, and is where it must end.
@@ -70,20 +79,47 @@ impl Producer {
             return Ok(());
         }
         closer.measured_at = Some(now);
-        let (mut running, wall) = (0_u64, self.clock.wall());
+        let (mut running, mut behind, wall) = (0_u64, 0_u64, self.clock.wall());
         for id in open {
             let broadcast = self.ledger.broadcast(id).await?;
             // One that waits for its time needs nobody yet.
             let waits = broadcast.waits_until(wall).is_some();
             running += u64::from(broadcast.broadcast_state == BroadcastState::Running && !waits);
+            behind += u64::from(self.falls_behind(closer, &broadcast, now).await?);
         }
+        closer.settled.retain(|id, _| open.contains(id));
         let alive =
             running > 0 && self.ledger.heartbeats(wall).await?.iter().any(|run| run.service == ServiceKind::Consumer && run.is_alive(wall));
         // A consumer that is called only when there are messages is silent while there are none.
         let waits = self.chunks.visible().await? > 0;
         let running_without_consumer = if waits && !alive { running } else { 0 };
-        tracing::info!(target: "issei::metrics", running, running_without_consumer);
+        tracing::info!(target: "issei::metrics", running, running_without_consumer, behind_effective_at = behind);
         Ok(())
+    }
+
+    /// Whether some will be told after the day from which a broadcast binds: at the account's rate, or at the speed at which
+    /// it was sent since the last look, where it is slower.
+    async fn falls_behind(&self, closer: &mut Closer, broadcast: &Broadcast, now: Instant) -> Result<bool, ProducerError> {
+        if broadcast.effective_at.is_none() {
+            return Ok(false);
+        }
+        let (id, wall) = (&broadcast.broadcast_id, self.clock.wall());
+        let progress = self.ledger.progress(id).await?;
+        let settled = progress.accepted + progress.rejected + progress.in_doubt;
+        let account = self.ses.get_account().send().await.ok().and_then(|account| account.send_quota).map(|quota| quota.max_send_rate);
+        let goes_on =
+            broadcast.grant_count > 0 && broadcast.broadcast_state == BroadcastState::Running && broadcast.waits_until(wall).is_none();
+        let before = if goes_on { closer.settled.insert(id.clone(), (settled, now)) } else { closer.settled.remove(id).and(None) };
+        let speed = before.map(|(before, at)| speed(settled.saturating_sub(before), now.saturating_duration_since(at)));
+        let rate = match (account, speed) {
+            (Some(account), Some(speed)) => Some(account.min(speed)),
+            (account, speed) => account.or(speed),
+        };
+        let why = broadcast.falls_behind(wall, settled, rate);
+        if let Some(why) = &why {
+            tracing::error!(broadcast.id = %id, why, "a notice will reach some too late");
+        }
+        Ok(why.is_some())
     }
 
     /// Says whether there is anything to do for it before its time comes.

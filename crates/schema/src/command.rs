@@ -52,6 +52,12 @@ pub struct BroadcastCommand {
     /// Sends within these hours alone, and waits outside of them. New in version 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_window: Option<SendWindow>,
+    /// The day from which what is announced binds, and before which everybody is to be told. Nothing is sent or kept back by
+    /// it: what can't be done before is told beforehand and while it runs, and afterwards who was told in time. New in
+    /// version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub effective_at: Option<Timestamp>,
     /// Sends to some recipients first, then holds: to this many, or from version 2 on to a share of the audience or to
     /// those who have certain keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +170,7 @@ impl BroadcastCommand {
             ("test_copy", command.test_copy.is_some()),
             ("not_before", command.not_before.is_some()),
             ("send_window", command.send_window.is_some()),
+            ("effective_at", command.effective_at.is_some()),
         ];
         if let Some((field, _)) = new.into_iter().find(|(_, is_given)| *is_given && command.version == CommandVersion::V1) {
             return Err(ParseError::field(field, "is not of version 1; write version 2 with it"));
@@ -189,6 +196,10 @@ impl BroadcastCommand {
                 command.not_after
             );
             return Err(ParseError::field("not_before", why));
+        }
+        if let Some((not_before, effective_at)) = command.not_before.zip(command.effective_at).filter(|(first, binds)| first >= binds) {
+            let why = format!("is {effective_at}, not after not_before ({not_before}), so nobody could be told before it; send earlier");
+            return Err(ParseError::field("effective_at", why));
         }
         if let Some(window) = &command.send_window {
             window.check().map_err(|(field, why)| ParseError::field(field, why))?;

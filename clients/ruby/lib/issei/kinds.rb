@@ -152,6 +152,10 @@ module Issei
       # `service`.
       "class" => [true, [:kind, "Class"]],
       "content" => [true, [:kind, "Content"]],
+      # The day from which what is announced binds, and before which everybody is to be told. Nothing is
+      # sent or kept back by it: what can't be done before is told beforehand and while it runs, and
+      # afterwards who was told in time. New in version 2.
+      "effective_at" => [false, [:string, 0.., nil]],
       "from" => [true, [:kind, "Mailbox"]],
       # Once the audience is read, judged and frozen, holds before the first send until an operator
       # approves. For whoever can't read the audience from where they ask.

@@ -52,6 +52,7 @@ pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, Le
     same("in_doubt", format!("{:?}", broadcast.in_doubt), format!("{:?}", command.in_doubt));
     same("not_before", format!("{:?}", broadcast.not_before), format!("{:?}", command.not_before));
     same("send_window", format!("{:?}", broadcast.send_window), format!("{:?}", command.send_window));
+    same("effective_at", format!("{:?}", broadcast.effective_at), format!("{:?}", command.effective_at));
     same("not_after", broadcast.not_after.to_string(), command.not_after.to_string());
     odd.into_finding(finding, hash)
 }

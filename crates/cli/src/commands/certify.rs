@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_certificate::{Certificate, Expected, Finding, Judgement, Keys, Kind, Part, PublicKey, Signed, Verdict};
+use issei_certificate::{Certificate, Expected, Finding, Judgement, Keys, Kind, Notice, Part, PublicKey, Signed, Verdict};
 use issei_clock::Clock;
 
 use crate::Ended;
@@ -97,6 +97,9 @@ pub(crate) fn ended(verdict: Verdict) -> Ended {
     }
 }
 
+/// A certificate's file has more.
+const KEYS_SHOWN: usize = 20;
+
 fn print(certificate: &Certificate) {
     say(&format!("{}  {}", certificate.verdict, certificate.broadcast_id));
     let outcomes = &certificate.outcomes;
@@ -114,6 +117,16 @@ fn print(certificate: &Certificate) {
         outcomes.delayed,
         outcomes.complained
     ));
+    if let Some(Notice { effective_at, accepted_before, others, other_keys }) = &certificate.notice {
+        say(&format!(
+            "binds from {effective_at}: {accepted_before} were accepted before that for sure, {others} of the recipients were not"
+        ));
+        let shown = other_keys.iter().take(KEYS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if *others > other_keys.iter().take(KEYS_SHOWN).count() as u64 { ", …" } else { "" };
+        if *others > 0 {
+            say(&format!("  keys of these: {shown}{more}"));
+        }
+    }
     say(&format!("issued at {} by {} with issei {}", certificate.issued_at, certificate.issued_by, certificate.issued_with));
     say(&format!("command {}\naudience {}", certificate.command_hash, certificate.audience_hash));
     for (part, title) in [(Part::Settings, "settings"), (Part::Source, "source"), (Part::Data, "data")] {

@@ -5,14 +5,25 @@
 use anyhow::bail;
 use clap::ValueEnum;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, EventKind, Ledger, NamedMessage, Outcome, RecipientOutcome, Refused};
+use issei_ledger::{Broadcast, EventKind, Ledger, LedgerError, NamedMessage, Outcome, RecipientOutcome, Refused};
 use issei_schema::{Address, BroadcastId};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::Ended;
 use crate::args::{AuditOptions, ListOptions, Wanted, WhyOptions};
 use crate::commands::status::shown;
+
+/// Whether it is known, by the counts that services tell, that some will be told too late. One call, for a broadcast
+/// that has a day from which it binds.
+pub(crate) async fn falls_behind(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Result<Option<String>, LedgerError> {
+    if broadcast.effective_at.is_none() || broadcast.broadcast_state.is_over() {
+        return Ok(None);
+    }
+    let progress = ledger.progress(&broadcast.broadcast_id).await?;
+    Ok(broadcast.falls_behind(now, progress.accepted + progress.rejected + progress.in_doubt, None))
+}
 
 pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -32,16 +43,19 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
     }
     let now = parts.clock.wall();
     for broadcast in &broadcasts {
+        let falls_behind = falls_behind(&ledger, broadcast, now).await;
+        let falls_behind = falls_behind.unwrap_or_else(|error| Some(format!("whether it will be in time can't be read: {error}")));
         let Broadcast { broadcast_id, created_at, recipients, skipped, .. } = broadcast;
         let (state, waits_until) = (shown(broadcast, now), broadcast.waits_until(now));
         let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
         let reason = broadcast.held_up.as_ref().map_or(reason, |held_up| held_up.reason.as_str());
         say(&if as_json {
             let id = broadcast_id;
-            json!({ "broadcast_id": id, "state": state, "waits_until": waits_until, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason }).to_string()
+            json!({ "broadcast_id": id, "state": state, "waits_until": waits_until, "falls_behind": falls_behind, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason }).to_string()
         } else {
+            let late = falls_behind.map(|why| format!("TOO LATE: {why}; ")).unwrap_or_default();
             let waits = waits_until.map(|until| format!("goes on {}; ", broadcast.schedule().told(until))).unwrap_or_default();
-            format!("{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {waits}{reason}")
+            format!("{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {late}{waits}{reason}")
         });
     }
     let refused = if options.open { Vec::new() } else { news(ledger.all_refused().await?, &broadcasts) };

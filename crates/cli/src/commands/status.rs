@@ -40,6 +40,8 @@ pub(crate) struct Status {
     /// When it goes on, where it waits, and the same for people: by the clocks of its window's place, and in UTC.
     pub(crate) waits_until: Option<Timestamp>,
     pub(crate) waits: Option<String>,
+    /// Why some will be told after the day from which it binds, where that is so.
+    pub(crate) falls_behind: Option<String>,
     /// Why it stands there, and who decided so.
     pub(crate) reason: String,
     /// What has come of it since, by itself.
@@ -290,6 +292,9 @@ impl Status {
         let waits_until = broadcast.waits_until(now);
         let (shown, waits) = (shown(&broadcast, now), waits_until.map(|until| broadcast.schedule().told(until)));
         let runs = ledger.heartbeats(now).await?;
+        let quota = quota(parts).await;
+        let settled = counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt;
+        let falls_behind = broadcast.falls_behind(now, settled, quota.as_ref().map(|quota| quota.recipients_a_second));
         let chunks_queue = queues.get("chunks");
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
         let agreement = Agreed::of(&broadcast);
@@ -301,6 +306,7 @@ impl Status {
             shown,
             waits_until,
             waits,
+            falls_behind,
             reason,
             since,
             held_up,
@@ -341,7 +347,7 @@ impl Status {
                 .min()
                 .map(|at| now.duration_since(at).as_secs().max(0)),
             services: runs.iter().filter_map(|run| Service::of(run, now)).collect(),
-            quota: quota(parts).await,
+            quota,
         })
     }
 
@@ -356,6 +362,7 @@ impl Status {
         let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
         let mut lines = vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, self.reason)];
         lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
+        lines.extend(self.falls_behind.iter().map(|why| format!("TOO LATE      {why}")));
         lines.extend(self.since.iter().map(|since| format!("since then    {since}")));
         lines.extend([
             format!("audience      {} ({} recipients, {} skipped{})", self.audience, self.recipients, self.skipped, self.reasons()),

@@ -80,6 +80,7 @@ async fn copy_of(parts: &Parts, first: BroadcastCommand, copy: TestCopy) -> anyh
         // Whoever asks for a copy wants to see it now.
         not_before: None,
         send_window: None,
+        effective_at: None,
         canary: None,
         canary_approval: CanaryApproval::default(),
         hold: false,

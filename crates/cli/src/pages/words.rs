@@ -52,6 +52,7 @@ words! {
     complete: "complete", "完了";
     unreadable: "can't be read", "読み取り不能";
     waits: "waiting for its time", "送信時刻待ち";
+    falls_behind: "Too late:", "期日に間に合いません:";
     goes_on: "Goes on", "再開時刻:";
     held_up: "Held up:", "保留中:";
     refused: "Refused", "受付拒否";

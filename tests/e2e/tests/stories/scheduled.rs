@@ -3,13 +3,27 @@
 
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, Transition};
+use issei_certificate::{Certifier, Wanted};
+use issei_clock::{Clock, Dice};
+use issei_ledger::{BroadcastState, EventKind, Feedback, Transition};
 use issei_schema::BroadcastCommand;
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge, until};
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+fn certifier(world: &World) -> Certifier {
+    let wanted = Wanted {
+        table: "ledger".to_owned(),
+        queues: ["commands", "chunks", "feedback"].map(str::to_owned),
+        configuration_set: "issei".to_owned(),
+        timing: world.options.timing,
+        ledger_days: 90,
+    };
+    let (ledger, clients, clock) = (world.ledger(), world.clients.clone(), Clock::starting_at(world.now()));
+    Certifier { ledger, clients, clock, dice: Dice::system(), wanted, actor: "somebody".parse().unwrap(), version: "0".to_owned() }
+}
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -225,4 +239,41 @@ async fn a_broadcast_that_is_paused_when_its_time_comes_goes_on_as_soon_as_it_is
     services.join_all().await;
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
     assert_eq!(world.cloud.accepted_of("prices"), 0);
+}
+
+/// Half of them are told a day before it binds, and the others two days after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_falls_behind_says_so_and_its_certificate_lists_whom_it_reached_too_late() {
+    let mut world = at_noon().await;
+    let effective_at = world.now() + HOUR * 24;
+    world
+        .post_command(&scheduled(|body| {
+            (body["effective_at"], body["canary"]) = (json!(effective_at.to_string()), json!(50));
+            body["not_after"] = json!((world.now() + HOUR * 72).to_string());
+        }))
+        .await;
+    let held = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let behind = |hours: i32, rate: f64| held.falls_behind(effective_at - HOUR * hours, 50, Some(rate));
+    assert_eq!((behind(1, 50.0 / 3_600.0), held.falls_behind(effective_at, 100, None)), (None, None));
+    let told = behind(1, 0.01).unwrap();
+    assert!(told.starts_with("50 are left, which takes 5000 s at 0.01 a second: done at ") && told.contains("effective_at is"), "{told}");
+    let told = held.falls_behind(effective_at, 50, None).unwrap();
+    assert!(told.ends_with("has passed, and 50 of 100 are not settled"), "{told}");
+    world.pass(HOUR * 48);
+    let (to, actor) = (BroadcastState::Running, "an operator".parse().unwrap());
+    world.ledger().transition(&held.broadcast_id, Transition { to, actor: &actor, reason: "at last" }).await.unwrap();
+    world.cloud.show_all_messages();
+    let over = world.run_to_the_end("terms").await;
+    assert_eq!((over.broadcast_state, over.falls_behind(world.now(), 100, None)), (BroadcastState::Complete, None));
+    let certificate = certifier(&world).glance(&over.broadcast_id).await.unwrap();
+    let notice = certificate.notice.unwrap();
+    assert_eq!((notice.effective_at, notice.accepted_before, notice.others), (effective_at, 50, 50));
+    let first: Vec<String> = world.outcomes("terms").await.into_iter().take(50).map(|one| one.recipient.key.as_str().to_owned()).collect();
+    assert!(notice.other_keys.len() == 50 && !notice.other_keys.iter().any(|key| first.contains(key)), "{:?}", notice.other_keys);
+    // One of the first it did not reach after all.
+    let mut bounced = Feedback::default();
+    bounced.add(0, EventKind::Bounced, "a message");
+    world.ledger().merge_feedback(&over.broadcast_id, 0, &bounced).await.unwrap();
+    let notice = certifier(&world).glance(&over.broadcast_id).await.unwrap().notice.unwrap();
+    assert_eq!((notice.accepted_before, notice.others, notice.other_keys.contains(&first[0])), (49, 51, true));
 }

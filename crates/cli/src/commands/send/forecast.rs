@@ -59,6 +59,8 @@ pub(super) struct Forecast {
     begins: Option<String>,
     done: Option<String>,
     not_after: Timestamp,
+    /// The day from which what is announced binds.
+    effective_at: Option<Timestamp>,
     cost_usd: f64,
     known_already: bool,
     pub(super) letters: Vec<Letter>,
@@ -152,6 +154,7 @@ impl Forecast {
             begins: waits_until.map(|until| schedule.told(until)),
             done: done_at.map(|done_at| schedule.told(done_at)),
             not_after: command.not_after,
+            effective_at: command.effective_at,
             cost_usd: number(mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
             known_already,
             letters,
@@ -188,9 +191,8 @@ impl Forecast {
         refused.extend(
             template.map(|finding| format!("{}: {}; {}", finding.what, finding.value, finding.mend.as_deref().unwrap_or_default())),
         );
-        if let Some(why) = self.too_slow(parts.clock.wall()) {
-            refused.push(why);
-        }
+        refused.extend(self.too_slow(parts.clock.wall()));
+        refused.extend(self.too_late(parts.clock.wall()));
         if parts.settings.require_rehearsal
             && let Some(why) = parts.ledger().lacks_rehearsal(VERSION, &parts.settings.digest(), *mailable).await?
         {
@@ -209,6 +211,24 @@ impl Forecast {
             self.recipients_a_second.unwrap_or_default(),
             self.not_after,
             self.not_after.duration_since(now).as_secs()
+        ))
+    }
+
+    /// Why not everybody can be told before the day from which it binds.
+    fn too_late(&self, now: Timestamp) -> Option<String> {
+        let effective_at = self.effective_at?;
+        let at = match self.done_at {
+            Some(done_at) if done_at > effective_at => {
+                format!("the last of them is told {} at the earliest", self.done.as_deref().unwrap_or_default())
+            }
+            _ if effective_at <= now => format!("now it is {now:.0}"),
+            _ if self.waits_until.is_some_and(|begins| begins >= effective_at) => {
+                format!("it begins {}", self.begins.as_deref().unwrap_or_default())
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "not everybody can be told before effective_at ({effective_at}): {at}; send earlier or in a longer send_window, announce a later day, or ask AWS for a higher rate"
         ))
     }
 
@@ -259,6 +279,9 @@ impl Forecast {
         }
         if let Some(done) = &self.done {
             say(&format!("done           {done} at the earliest"));
+        }
+        if let Some(effective_at) = self.effective_at {
+            say(&format!("binds from     {effective_at}"));
         }
         say(&format!("quota today    {}", self.quota_left_today.map_or("no daily quota".to_owned(), |left| format!("{left} left"))));
         say(&format!("cost           about {:.2} USD", self.cost_usd));

@@ -1,0 +1,34 @@
+//! A notice that is to reach everybody before the day from which it binds: whether that can still be done.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::Broadcast;
+
+impl Broadcast {
+    /// Why some will be told after the day from which it binds; nothing where everybody may still be told before, and
+    /// where it is over. So many have been `settled`, and so many a second are sent to at most, where that is known.
+    #[must_use]
+    pub fn falls_behind(&self, now: Timestamp, settled: u64, recipients_a_second: Option<f64>) -> Option<String> {
+        let effective_at = self.effective_at.filter(|_| !self.broadcast_state.is_over())?;
+        let left = self.recipients.saturating_sub(settled);
+        if left == 0 {
+            return None;
+        }
+        if now >= effective_at {
+            return Some(format!("effective_at ({effective_at}) has passed, and {left} of {} are not settled", self.recipients));
+        }
+        let rate = recipients_a_second.filter(|rate| *rate > 0.0)?;
+        let seconds = seconds(left, rate);
+        let done = self.schedule().done_at(now, SignedDuration::from_secs(seconds));
+        if done.is_some_and(|done| done <= effective_at) {
+            return None;
+        }
+        let done = done.map_or("not before its not_after".to_owned(), |done| format!("at {} at the earliest", self.schedule().told(done)));
+        Some(format!("{left} are left, which takes {seconds} s at {rate:.2} a second: done {done}, and effective_at is {effective_at}"))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "clamped to what fits first")]
+fn seconds(left: u64, rate: f64) -> i64 {
+    (left as f64 / rate).ceil().clamp(0.0, 1e12) as i64
+}
