@@ -6,6 +6,7 @@ mod agreement;
 mod chunks;
 mod command;
 mod events;
+mod forgotten;
 mod notice;
 mod odd;
 mod pages;
@@ -25,6 +26,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Notice;
 use crate::finding::{Finding, Part};
+use forgotten::Forgotten;
 use odd::Odd;
 use pages::Audience;
 use runs::Runs;
@@ -78,6 +80,7 @@ struct Seen {
     twice: Odd,
     kept: Kept,
     runs: Runs,
+    forgotten: Forgotten,
 }
 
 impl Reader<'_> {
@@ -90,6 +93,7 @@ impl Reader<'_> {
         // Where the older entries can't be read, that counts against it, and those that can say when it ended.
         let entries = audit_trail.as_ref().map_or(&broadcast.audit_trail, |trail| &trail.entries);
         let mut steps = trail::follow(broadcast, entries, asked_by.as_deref(), self.now);
+        let told = entries.clone();
         let surroundings = self.ledger.surroundings(broadcast).await;
         let mut findings = vec![
             self.state(),
@@ -131,6 +135,7 @@ impl Reader<'_> {
         );
         findings.push(std::mem::take(&mut seen.audience.odd).into_finding(chain, value));
         findings.extend(seen.audience.as_read(broadcast));
+        findings.extend(std::mem::take(&mut seen.forgotten).into_finding(broadcast, &told));
         findings.push(self.no_other_chunks(&seen).await);
         let totals_are_due = surroundings.is_ok_and(|around| around.totals_are_due);
         let heartbeats = self.ledger.heartbeats(broadcast.created_at).await;
@@ -142,7 +147,7 @@ impl Reader<'_> {
 
     fn state(&self) -> Finding {
         let state = self.broadcast.broadcast_state;
-        let why = match (self.broadcast.audit_trail.last(), self.broadcast.decided()) {
+        let why = match (self.broadcast.last_step(), self.broadcast.decided()) {
             (Some(last), Some(decided)) => format!("{state} since {}: {}", last.at, decided.reason),
             _ => state.to_string(),
         };
@@ -164,6 +169,7 @@ impl Reader<'_> {
             if let Some(mark) = kept.page.frozen_by() {
                 seen.runs.note(mark, || format!("page {seq}"));
             }
+            seen.forgotten.look_at(self.ledger, &kept).await.map_err(|error| Unread::Unreadable(error.to_string()))?;
             previous = kept.hash;
             self.chunks_of(&kept.page, ended, seen).await.map_err(|error| Unread::Unreadable(error.to_string()))?;
             seen.audience.add(&kept.page, self.broadcast);
@@ -172,7 +178,7 @@ impl Reader<'_> {
     }
 
     async fn chunks_of(&self, page: &Page, ended: Timestamp, seen: &mut Seen) -> Result<(), LedgerError> {
-        let chunks: Vec<(u32, &[Recipient])> = page.chunks().collect();
+        let chunks: Vec<(u32, &[Option<Recipient>])> = page.chunks().collect();
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in chunks.chunks(100) {
             let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();

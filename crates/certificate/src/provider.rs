@@ -30,7 +30,7 @@ pub(crate) async fn provider_count(
             Err(error) => finding.unreadable(chain(&error)).mend("grant ses:GetAccount"),
         };
     }
-    let ended = broadcast.audit_trail.last().map_or(now, |entry| entry.at);
+    let ended = broadcast.last_step().map_or(now, |entry| entry.at);
     let finding = data("SES: sent through the configuration set", "SES BatchGetMetricData SEND").rule(rule, why);
     let mend = "turn on the Virtual Deliverability Manager, whose metrics reach back; without it, certify within 24 hours of the command, or of the moment from which it may be sent";
     let at = |at: Timestamp| aws_sdk_sesv2::primitives::DateTime::from_secs(at.as_second());

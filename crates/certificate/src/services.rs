@@ -31,7 +31,7 @@ pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, own: &Timing, n
             return Services { relevant: Vec::new(), findings, widest: *own };
         }
     };
-    let ended = broadcast.audit_trail.last().map_or(now, |entry| entry.at);
+    let ended = broadcast.last_step().map_or(now, |entry| entry.at);
     let widest = widest(&found, own, now).timing;
     let held = |run: &Heartbeat| run.timings.map_or(widest, |timings| own.widest(&timings.into())).claims_over_after();
     let took_part = |run: &Heartbeat| run.started_at <= ended && run.over_at(held(run)) >= broadcast.created_at;

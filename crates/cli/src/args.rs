@@ -149,6 +149,11 @@ pub(crate) enum Command {
     /// Checks a token of a link to unsubscribe, without any network.
     #[command(subcommand)]
     UnsubscribeToken(UnsubscribeToken),
+    /// Removes a person from frozen audiences and dead letters.
+    ///
+    /// By key or by address, in every broadcast that is over. Chain, counts and certificates hold. Shows first what it
+    /// has found. Exit code 3: something can't be forgotten yet, or it was not told to.
+    Forget(ForgetOptions),
     /// Enqueues again what has no outcome, after messages were lost for good.
     ///
     /// Shows first what it would do.
@@ -406,6 +411,28 @@ pub(crate) struct ExportOptions {
     pub(crate) outcome: Wanted,
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ExportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetOptions {
+    /// The key in the audience, or the address.
+    #[arg(value_name = "KEY_OR_ADDRESS")]
+    pub(crate) who: String,
+    /// In this broadcast alone.
+    #[arg(long, value_name = "ID")]
+    pub(crate) broadcast: Option<BroadcastId>,
+    /// In broadcasts to this audience alone: the same key in another may be somebody else's.
+    #[arg(long, value_name = "NAME", conflicts_with = "broadcast")]
+    pub(crate) audience: Option<AudienceName>,
+    /// Show what is found, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it without asking. Without a terminal and without this, it only shows.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Why. It stands in the audit trail, so it must not name whom.
+    #[arg(long, default_value = "asked to be forgotten")]
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Args)]

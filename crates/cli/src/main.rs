@@ -19,8 +19,8 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use commands::{
-    certify, dead_letters, demo, doctor, export, init, inspect, operate, preview, rehearse, repair, report, resend, restored, send, serve,
-    setup, show, status, stop, suppress, test_send, unsubscribe,
+    certify, dead_letters, demo, doctor, export, forget, init, inspect, operate, preview, rehearse, repair, report, resend, restored, send,
+    serve, setup, show, status, stop, suppress, test_send, unsubscribe,
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error};
 
@@ -105,6 +105,7 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
         Command::Console(options) => console::run(settings, &options).await,
         Command::Certify(options) => certify::certify(settings, &options, as_json).await,
         Command::Suppress(options) => suppress::run(settings, &options, as_json).await,
+        Command::Forget(options) => forget::run(settings, &options, as_json).await,
         Command::Repair(options) => repair::repair(settings, &options, as_json).await,
         Command::DeadLetters(options) => dead_letters::run(settings, &options, as_json).await,
         Command::Redrive(options) => repair::redrive(settings, &options, as_json).await,

@@ -129,7 +129,9 @@ impl Broadcasts {
             return Ok(None);
         }
         let page = self.ledger.page(&message.broadcast_id, message.page).await?;
-        let is_frozen = page.chunks().any(|(chunk, recipients)| chunk == message.chunk && recipients == message.recipients);
+        let is_frozen = page.chunks().any(|(chunk, recipients)| {
+            chunk == message.chunk && recipients.iter().map(Option::as_ref).eq(message.recipients.iter().map(Some))
+        });
         Ok((!is_frozen).then(|| format!("page {} of the ledger holds no such chunk {}", message.page, message.chunk)))
     }
 

@@ -268,7 +268,7 @@ impl Feedback {
         let Some(page) = chunk.page() else { return format!("in place {at}") };
         match self.ledger.page(id, page).await {
             Ok(page) => {
-                let recipient = page.chunks().find(|(chunk, _)| *chunk == seq).and_then(|(_, recipients)| recipients.get(at));
+                let recipient = page.chunks().find(|(chunk, _)| *chunk == seq).and_then(|(_, recipients)| recipients.get(at)?.as_ref());
                 recipient.map_or(format!("in place {at}"), |recipient| self.options.address_hash.key(&recipient.key))
             }
             Err(error) => {

@@ -41,7 +41,7 @@ impl Feedback {
         let tally = self.ledger.tally(&broadcast).await?;
         self.ledger.retotal(&told.id, &tally).await?;
         // What was under way when it was stopped may still be written down; the next sweep counts that too.
-        let ended = broadcast.audit_trail.last().map(|entry| entry.at);
+        let ended = broadcast.last_step().map(|entry| entry.at);
         let over = async || {
             let timing = self.ledger.widest(&self.options.timing).await?.timing;
             Ok::<_, LedgerError>(ended.is_some_and(|at| is_past(at, timing.claims_over_after(), self.clock.wall())))

@@ -208,6 +208,7 @@ impl Ledger {
                     sets: format!("agreement = :agreement{done}"),
                     conditions: format!("broadcast_state = :from AND epoch = :epoch{conditions}"),
                     values,
+                    beside: None,
                 };
                 let entry = AuditEntry::new(self.clock.wall(), actor, APPROVAL.to_owned(), &reason);
                 self.append(&current, entry, &token, &change).await?

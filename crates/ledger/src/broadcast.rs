@@ -116,9 +116,20 @@ pub struct Broadcast {
     pub audit_count: u64,
     #[serde(default)]
     pub audit_head: String,
+    /// Recipients and skipped entries who were forgotten.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub forgotten: u64,
+    /// The entries that tell of its end, from when somebody was first forgotten: the list above keeps the most recent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::trail::leniently")]
+    pub ending: Vec<AuditEntry>,
     /// Exact totals, written when the broadcast is over.
     #[serde(default)]
     pub totals: Option<Totals>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Which registration of an id: after a restore the same id can be another broadcast.
@@ -251,6 +262,8 @@ impl Broadcast {
             audit_trail: list,
             audit_count: end.count,
             audit_head: end.head,
+            forgotten: 0,
+            ending: Vec::new(),
             totals: None,
         }
     }

@@ -34,6 +34,14 @@ pub enum LedgerError {
     /// Others must want it, or something else was agreed to.
     #[error("broadcast `{id}` is not approved: {reason}")]
     NotAgreed { id: String, reason: String },
+    /// Nobody is forgotten in a broadcast that may still send to them.
+    #[error(
+        "broadcast `{id}` is {state}, and may still send: nobody of it is forgotten before it is over; wait for that, or `issei stop {id}`, and repeat"
+    )]
+    MayStillSend { id: String, state: crate::BroadcastState },
+    /// An item has 400 KB at most.
+    #[error("ledger item {item} has no room for another tombstone beside its {tombstones}; what it holds goes when it expires")]
+    PageIsFull { item: String, tombstones: usize },
 }
 
 impl LedgerError {

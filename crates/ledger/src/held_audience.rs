@@ -53,7 +53,7 @@ impl Ledger {
         for Place { of, page, at } in broadcast.held_audience.iter().flat_map(|held| &held.letters) {
             let page = self.page(&broadcast.broadcast_id, *page).await?;
             let recipient = page.chunks().flat_map(|(_, recipients)| recipients).nth(usize::try_from(*at).unwrap_or(usize::MAX));
-            examples.extend(recipient.map(|recipient| (of.clone(), recipient.clone())));
+            examples.extend(recipient.and_then(Option::as_ref).map(|recipient| (of.clone(), recipient.clone())));
         }
         Ok(examples)
     }

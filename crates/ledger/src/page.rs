@@ -1,105 +1,33 @@
 //! Pages: the audience, frozen. A page is written once, in one transaction that also checks that
 //! the broadcast may still enumerate and that this page comes next, and each page's hash covers the
 //! one before it. What is enqueued comes from here, never from the user table again.
+//!
+//! The hash is over commitments to the page's entries ([`crate::commitment`]), so that somebody can be forgotten and the
+//! chain holds; in a page of an older build it is over its bytes.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Read;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
-use issei_schema::{BroadcastId, ChunkMessage, Recipient, TraceParent, limits};
+use issei_schema::{BroadcastId, ChunkMessage, Recipient, TraceParent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::commitment::{Commitment, Salted, of_last_key, of_recipient, of_skipped};
 use crate::inspect::{Expiry, expiry};
 use crate::item::{Item, Key, n, read, s};
-use crate::{Broadcast, BroadcastState, LastKey, Ledger, LedgerError, Reading};
+use crate::{Broadcast, BroadcastState, LastKey, Ledger, LedgerError, Reading, Skipped, Tombstone};
 
-/// JSON in one page before compression. An item has 400 KB at most (DynamoDB developer guide,
-/// "Quotas"), and data that does not compress must fit too.
-const PAGE_BYTES_MAX: usize = 350_000;
 /// What a page can unpack to: its own limit and what is around it.
-const UNPACKED_BYTES_MAX: u64 = 1_000_000;
+pub(crate) const UNPACKED_BYTES_MAX: u64 = 1_000_000;
 /// Of the levels, the one beyond which our data got no smaller for the time it took: JSON of
 /// recipients shrinks about fourfold at 1 and a few per cent more at 3.
 const ZSTD_LEVEL: i32 = 1;
-/// Keys that are shown for each reason.
-const EXAMPLES: usize = 3;
-
-/// Why somebody in the audience can't be mailed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SkipReason {
-    /// The key column is null.
-    NoKey,
-    /// The key has more than 256 bytes, or a control character.
-    BadKey,
-    /// The key stands in the audience twice.
-    DuplicateKey,
-    /// The address column is null or empty.
-    NoAddress,
-    /// The address is not of the form local@domain.tld.
-    BadAddress,
-    /// The address has a local part that is legal in quotes only, and the audience does not ask for those.
-    LegacyLocalPart,
-    /// SES can't mail a local part that is not ASCII.
-    AddressNotAscii,
-    /// A column that the content needs is null.
-    DataMissing,
-    /// A column holds a control character.
-    ControlCharacter,
-    /// The recipient with its data is larger than 16 KiB.
-    DataTooLarge,
-    /// The address bounced for good in an earlier broadcast.
-    Bounced,
-    /// Whose address it is complained about an earlier broadcast.
-    Complained,
-    /// A column that is needed holds bytes that are no text in its encoding.
-    NotText,
-    /// Another row with this address is mailed, and the audience mails each address once.
-    DuplicateAddress,
-    /// The line of the file can't be read.
-    BrokenRow,
-    /// The column with the recipient's URL to unsubscribe has none, or one that is not https or fits no header.
-    NoUnsubscribeUrl,
-    /// A column that begins a link in the content holds none that may stand there, such as `https://…`.
-    UnsafeLink,
-    /// The content has no words for the value of the column that chooses them.
-    NoVariant,
-    /// Whose address it is has unsubscribed, as an import or an operator says.
-    Unsubscribed,
-    /// An operator put the address on the list of those that are not mailed.
-    Suppressed,
-}
-
-impl fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By the word that stands in the ledger.
-        self.serialize(f)
-    }
-}
-
-/// Somebody in the audience who can't be mailed, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Skipped {
-    pub key: String,
-    pub reason: SkipReason,
-    /// How many rows; more than one where they have no key to tell them apart.
-    pub rows: u64,
-    /// Of a duplicate address, the key that is mailed instead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mailed: Option<String>,
-}
-
-/// Those of a frozen audience who are skipped for one reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SkippedRows {
-    pub rows: u64,
-    /// The first three keys; none where the rows have none.
-    pub examples: Vec<String>,
-}
+/// What the hash of a page is made for, and nothing else.
+const DOMAIN: &str = "issei page 2";
+/// The attribute that holds a page. Builds before this one look for `body`, and say that it is not there.
+pub(crate) const SALTED_BODY: &str = "salted_body";
 
 /// One page of a frozen audience.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,31 +36,35 @@ pub struct Page {
     /// The hash of the page before it; empty for the first.
     pub previous: String,
     pub first_chunk: u32,
-    body: Body,
-    /// The key after which the next page begins.
+    pub(crate) body: Body,
+    /// The key after which the next page begins; nothing where its owner was forgotten.
     pub last_key: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Body {
-    chunks: Vec<Vec<Recipient>>,
-    skipped: Vec<Skipped>,
+pub(crate) struct Body {
+    /// Nobody in the place of somebody who was forgotten.
+    pub(crate) chunks: Vec<Vec<Option<Recipient>>>,
+    pub(crate) skipped: Vec<Option<Skipped>>,
     /// Nothing in a page of an older build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    place: Option<Place>,
+    pub(crate) place: Option<Place>,
+    /// Nothing in a page of an older build, of which nobody can be forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) salted: Option<Salted>,
 }
 
-/// Where the page stands, under its hash: the attributes of the same names are for other builds.
+/// Where the page stands, under its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
-    first_chunk: u32,
+pub(crate) struct Place {
+    pub(crate) first_chunk: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_key: Option<String>,
+    pub(crate) last_key: Option<String>,
     /// Whether it is of those whom the canary chooses.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    in_canary: bool,
+    pub(crate) in_canary: bool,
     /// The mark of the run that froze it.
-    frozen_by: String,
+    pub(crate) frozen_by: String,
 }
 
 /// A page as it lies in the ledger.
@@ -154,16 +86,30 @@ pub enum Frozen {
 }
 
 impl Page {
-    /// The messages of the page's chunks, proved under the broadcast's key, which belong to this trace.
+    /// The messages of the page's chunks, proved under the broadcast's key, which belong to this trace. A chunk of
+    /// which somebody was forgotten has none: its broadcast is over.
     pub fn messages(&self, broadcast: &Broadcast, trace: Option<&TraceParent>) -> impl Iterator<Item = ChunkMessage> {
         let (id, key) = (&broadcast.broadcast_id, broadcast.message_key.as_ref());
-        self.chunks()
-            .map(move |(chunk, recipients)| ChunkMessage::new(key, id.clone(), self.seq, chunk, recipients.to_vec(), trace.cloned()))
+        self.chunks().filter_map(move |(chunk, recipients)| {
+            let recipients = recipients.iter().cloned().collect::<Option<Vec<_>>>()?;
+            Some(ChunkMessage::new(key, id.clone(), self.seq, chunk, recipients, trace.cloned()))
+        })
     }
 
-    /// The page's chunks with their numbers.
-    pub fn chunks(&self) -> impl Iterator<Item = (u32, &[Recipient])> {
+    /// The page's chunks with their numbers; nobody in the place of somebody who was forgotten.
+    pub fn chunks(&self) -> impl Iterator<Item = (u32, &[Option<Recipient>])> {
         (self.first_chunk..).zip(self.body.chunks.iter().map(Vec::as_slice))
+    }
+
+    /// The recipients who were not forgotten.
+    pub fn known_recipients(&self) -> impl Iterator<Item = &Recipient> {
+        self.body.chunks.iter().flatten().flatten()
+    }
+
+    /// What stays of whoever was forgotten.
+    #[must_use]
+    pub fn tombstones(&self) -> &[Tombstone] {
+        self.body.salted.as_ref().map_or(&[], |salted| &salted.forgotten)
     }
 
     /// The mark of the run that froze it; nothing in a page of an older build.
@@ -178,22 +124,45 @@ impl Page {
         self.body.place.as_ref().is_some_and(|place| place.in_canary)
     }
 
-    /// Those who are skipped.
-    #[must_use]
-    pub fn skipped(&self) -> &[Skipped] {
-        &self.body.skipped
+    /// Those who are skipped and were not forgotten.
+    pub fn skipped(&self) -> impl Iterator<Item = &Skipped> {
+        self.body.skipped.iter().flatten()
     }
 
-    /// How many recipients the page has.
+    /// How many recipients the page has, forgotten or not.
     #[must_use]
     pub fn recipients(&self) -> usize {
         self.body.chunks.iter().map(Vec::len).sum()
     }
 
-    /// How many rows are skipped.
+    /// The chunk in which a tombstone stands; nothing where it is of no recipient.
+    #[must_use]
+    pub fn chunk_of(&self, tombstone: &Tombstone) -> Option<u32> {
+        let mut before = 0;
+        let entry = usize::try_from(tombstone.entry).ok()?;
+        self.chunks().find_map(|(chunk, recipients)| {
+            before += recipients.len();
+            (entry < before).then_some(chunk)
+        })
+    }
+
+    /// How many rows are skipped, forgotten or not.
     #[must_use]
     pub fn skipped_rows(&self) -> u64 {
-        self.body.skipped.iter().map(|skipped| skipped.rows).sum()
+        self.skipped().map(|skipped| skipped.rows).sum::<u64>() + self.forgotten_rows()
+    }
+
+    /// How many recipients and skipped entries were forgotten.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        let of_last_key = self.body.entries() - 1;
+        self.tombstones().iter().filter(|tombstone| usize::try_from(tombstone.entry) != Ok(of_last_key)).count() as u64
+    }
+
+    /// How many of the skipped rows are forgotten.
+    #[must_use]
+    pub fn forgotten_rows(&self) -> u64 {
+        self.tombstones().iter().filter_map(|tombstone| tombstone.rows).sum()
     }
 
     /// How many of the page's chunks lie within the first `canary` recipients of the broadcast, of
@@ -217,126 +186,82 @@ impl Page {
     }
 }
 
-/// Fills a page row by row and cuts it into chunks.
-pub struct PageBuilder {
-    page: Page,
-    chunk_size: usize,
-    /// Recipients before this page, for the chunk that ends with the canary.
-    before: u64,
-    canary: u64,
-    bytes: usize,
-    in_canary: bool,
-    /// The chunk that is being filled for each letter, by its number: its place in the page, and its bytes.
-    open: BTreeMap<usize, (usize, usize)>,
-    frozen_by: String,
-}
-
-impl PageBuilder {
-    /// A page that goes on where the broadcast's last one ended, or with the first whom the canary does not choose.
-    /// `frozen_by` is the mark of the run that does it.
-    #[must_use]
-    pub fn after(broadcast: &Broadcast, in_canary: bool, frozen_by: String) -> Self {
-        let page = Page {
-            seq: broadcast.pages,
-            previous: broadcast.chain.clone(),
-            first_chunk: broadcast.chunks,
-            body: Body::default(),
-            last_key: match &broadcast.last_key {
-                Some(LastKey::InBytes(key)) => Some(key.clone()),
-                Some(LastKey::InDatabase) | None => None,
-            },
-        };
-        let chunk_size = usize::try_from(broadcast.chunk_size).unwrap_or(1).clamp(1, limits::CHUNK_RECIPIENTS_MAX);
-        Self {
-            page,
-            chunk_size,
-            before: broadcast.recipients,
-            canary: broadcast.canary,
-            bytes: 0,
-            open: BTreeMap::new(),
-            in_canary,
-            frozen_by,
-        }
-    }
-
-    /// Takes a recipient whose message size is `bytes`, who gets the letter of this number, and records that its
-    /// key stands in `repeats` further rows; false where the page is full without it. A chunk has one letter,
-    /// since a call to the provider has one.
-    pub fn push(&mut self, recipient: Recipient, bytes: usize, repeats: u64, letter: usize) -> bool {
-        let repeated = recipient.key.as_str().chars().take(64).collect::<String>();
-        let room = bytes + if repeats == 0 { 0 } else { skipped_bytes(&repeated) };
-        if self.bytes + room > PAGE_BYTES_MAX {
-            return false;
-        }
-        if repeats > 0 {
-            self.skip(repeated, SkipReason::DuplicateKey, repeats);
-        }
-        // No chunk goes on beyond the canary, whose chunks are the first.
-        if self.canary > 0 && self.before + self.page.recipients() as u64 == self.canary {
-            self.open.clear();
-        }
-        let chunks = &mut self.page.body.chunks;
-        let open = self.open.get(&letter).copied().filter(|(place, chunk_bytes)| {
-            // The chunk's own JSON around its recipients takes less than a kilobyte.
-            chunks.get(*place).is_some_and(|chunk| chunk.len() < self.chunk_size) && chunk_bytes + bytes + 1024 <= limits::CHUNK_BYTES_MAX
-        });
-        let (place, chunk_bytes) = open.unwrap_or_else(|| {
-            chunks.push(Vec::with_capacity(self.chunk_size));
-            (chunks.len() - 1, 0)
-        });
-        if let Some(chunk) = chunks.get_mut(place) {
-            chunk.push(recipient);
-        }
-        self.open.insert(letter, (place, chunk_bytes + bytes + 1));
-        self.bytes += bytes + 1;
-        true
-    }
-
-    /// Records somebody who can't be mailed; false where the page is full without them.
-    pub fn skip(&mut self, key: String, reason: SkipReason, rows: u64) -> bool {
-        let bytes = skipped_bytes(&key);
-        if self.bytes + bytes > PAGE_BYTES_MAX {
-            return false;
-        }
-        self.page.body.skipped.push(Skipped { key, reason, rows, mailed: None });
-        self.bytes += bytes;
-        true
-    }
-
-    /// Records a key whose address is mailed under the key `mailed`; false where the page is full without it.
-    pub fn skip_address(&mut self, key: String, mailed: String, rows: u64) -> bool {
-        let bytes = skipped_bytes(&key) + skipped_bytes(&mailed);
-        if self.bytes + bytes > PAGE_BYTES_MAX {
-            return false;
-        }
-        self.page.body.skipped.push(Skipped { key, reason: SkipReason::DuplicateAddress, rows, mailed: Some(mailed) });
-        self.bytes += bytes;
-        true
-    }
-
-    /// Moves the cursor: the next page begins after this key.
-    pub fn advance(&mut self, key: String) {
-        self.page.last_key = Some(key);
-    }
-
-    /// The page as it is now.
-    #[must_use]
-    pub fn build(mut self) -> Page {
-        let Page { first_chunk, last_key, .. } = &self.page;
-        let (in_canary, frozen_by) = (self.in_canary, self.frozen_by);
-        self.page.body.place = Some(Place { first_chunk: *first_chunk, last_key: last_key.clone(), in_canary, frozen_by });
-        self.page
-    }
-}
-
-/// The most JSON that an entry for a skipped row takes: every character of a key may be escaped.
-fn skipped_bytes(key: &str) -> usize {
-    key.len() * 2 + 80
-}
-
-/// The chained hash: over the page before, the number, and everything that the page says.
-fn hash(previous: &str, seq: u32, body: &[u8]) -> String {
+/// The chained hash of a page of an older build: over the page before, the number, and everything that the page says.
+pub(crate) fn plain_hash(previous: &str, seq: u32, body: &[u8]) -> String {
     hex::encode(Sha256::new().chain_update(previous).chain_update(seq.to_be_bytes()).chain_update(body).finalize())
+}
+
+/// Gives the commitments of a page's entries, one after the other: to what is there, or what stays of who was forgotten.
+struct Commitments<'a> {
+    salts: Vec<Option<crate::salts::Salt>>,
+    tombstones: std::iter::Peekable<std::slice::Iter<'a, Tombstone>>,
+    next: usize,
+}
+
+impl Commitments<'_> {
+    /// Of the next entry; nothing where there is neither the entry nor a tombstone.
+    fn next(&mut self, entry: Option<impl FnOnce(&crate::salts::Salt) -> Commitment>) -> Result<Option<Commitment>, &'static str> {
+        let (salt, at) = (self.salts.get(self.next).copied().flatten(), self.next);
+        self.next += 1;
+        let tombstone = self.tombstones.next_if(|tombstone| usize::try_from(tombstone.entry) == Ok(at));
+        match (entry, salt, tombstone) {
+            (Some(commit), Some(salt), None) => Ok(Some(commit(&salt))),
+            (None, None, Some(tombstone)) => Ok(Some(tombstone.commitment)),
+            (None, Some(_), None) => Ok(None),
+            (Some(_), None, None) => Err("an entry has no salt"),
+            (None, None, None) => Err("an entry is gone without a tombstone"),
+            (Some(_), _, Some(_)) => Err("an entry was forgotten, and is there"),
+            (None, Some(_), Some(_)) => Err("an entry was forgotten, and its salt is there"),
+        }
+    }
+}
+
+impl Body {
+    /// Recipients, skipped rows, and the last key, whether there is one or not.
+    pub(crate) fn entries(&self) -> usize {
+        self.chunks.iter().map(Vec::len).sum::<usize>() + self.skipped.len() + 1
+    }
+
+    /// The chained hash: over the page before, the number, and a commitment to each entry. Says what is wrong where what
+    /// is forgotten and what is there don't fit together.
+    pub(crate) fn hash(&self, previous: &str, seq: u32) -> Result<String, &'static str> {
+        let (Some(place), Some(salted)) = (&self.place, &self.salted) else { return Err("it has no place or no salts") };
+        let salts = salted.salts.all(self.entries())?;
+        let mut commitments = Commitments { salts, tombstones: salted.forgotten.iter().peekable(), next: 0 };
+        let gone = "an entry is gone without a tombstone";
+        let mut digest = Sha256::new().chain_update(DOMAIN).chain_update(previous).chain_update(seq.to_be_bytes());
+        digest.update(place.first_chunk.to_be_bytes());
+        digest.update([u8::from(place.in_canary)]);
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).to_be_bytes();
+        digest.update(count(place.frozen_by.len()));
+        digest.update(&place.frozen_by);
+        digest.update(count(self.chunks.len()));
+        for chunk in &self.chunks {
+            digest.update(count(chunk.len()));
+            for recipient in chunk {
+                let recipient = recipient.as_ref().map(|recipient| |salt: &_| of_recipient(salt, recipient));
+                digest.update(commitments.next(recipient)?.ok_or(gone)?);
+            }
+        }
+        digest.update(count(self.skipped.len()));
+        for skipped in &self.skipped {
+            let rows = match skipped {
+                Some(skipped) => skipped.rows,
+                None => commitments.tombstones.peek().and_then(|tombstone| tombstone.rows).ok_or(gone)?,
+            };
+            digest.update(rows.to_be_bytes());
+            let skipped = skipped.as_ref().map(|skipped| |salt: &_| of_skipped(salt, skipped));
+            digest.update(commitments.next(skipped)?.ok_or(gone)?);
+        }
+        let last_key = place.last_key.as_ref().map(|key| |salt: &_| of_last_key(salt, key));
+        if let Some(commitment) = commitments.next(last_key)? {
+            digest.update(commitment);
+        }
+        if commitments.tombstones.next().is_some() {
+            return Err("a tombstone is of no entry");
+        }
+        Ok(hex::encode(digest.finalize()))
+    }
 }
 
 pub(crate) fn packed(bytes: &[u8]) -> Result<AttributeValue, LedgerError> {
@@ -352,27 +277,64 @@ pub(crate) fn unpacked(name: &str, value: Option<&AttributeValue>) -> Result<Vec
     Ok(bytes)
 }
 
+/// Reads a page of this build, or of one before it, and checks that it is what its hash says.
+pub(crate) fn read_page(name: &str, seq: u32, item: &Item) -> Result<KeptPage, LedgerError> {
+    let text = |attribute: &str| item.get(attribute).and_then(|value| value.as_s().ok()).cloned();
+    let previous = text("previous_hash").unwrap_or_default();
+    let is_salted = item.contains_key(SALTED_BODY);
+    let bytes = unpacked(name, item.get(if is_salted { SALTED_BODY } else { "body" }))?;
+    let body: Body = serde_json::from_slice(&bytes).map_err(|error| LedgerError::corrupt(name, error))?;
+    let hash = if is_salted {
+        body.hash(&previous, seq).map_err(|reason| LedgerError::corrupt(name, reason))?
+    } else {
+        plain_hash(&previous, seq, &bytes)
+    };
+    if text("page_hash").as_deref() != Some(hash.as_str()) {
+        return Err(LedgerError::corrupt(name, "its hash is not that of its content"));
+    }
+    let counted = item.get("forgotten").map_or(Some(0), |count| count.as_n().ok()?.parse().ok());
+    if counted != Some(body.salted.as_ref().map_or(0, |salted| salted.forgotten.len())) {
+        return Err(LedgerError::corrupt(name, "its count of tombstones (forgotten) is not that of its content"));
+    }
+    let (first_chunk, last_key) = match &body.place {
+        Some(place) if is_salted => (place.first_chunk, place.last_key.clone()),
+        place => {
+            // What such a build knows of nobody being forgotten is in its bytes, which are hashed.
+            if body.salted.is_some() || body.chunks.iter().flatten().any(Option::is_none) || body.skipped.iter().any(Option::is_none) {
+                return Err(LedgerError::corrupt(name, "it has entries that are none"));
+            }
+            let first_chunk = item.get("first_chunk").and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
+            let (first_chunk, last_key) =
+                (first_chunk.ok_or_else(|| LedgerError::corrupt(name, "it has no first_chunk"))?, text("last_key"));
+            if let Some(place) = place {
+                let attributes = [("first_chunk", place.first_chunk == first_chunk), ("last_key", place.last_key == last_key)];
+                if let Some((attribute, _)) = attributes.into_iter().find(|(_, is_as_hashed)| !is_as_hashed) {
+                    return Err(LedgerError::corrupt(name, format!("its {attribute} is not the one under its hash")));
+                }
+            }
+            (first_chunk, last_key)
+        }
+    };
+    Ok(KeptPage { page: Page { seq, previous, first_chunk, body, last_key }, hash, expires: expiry(item) })
+}
+
 impl Ledger {
     /// Writes a page that was built after `broadcast` from `reading`, unless that is no longer the state of things.
     pub async fn freeze_page(&self, broadcast: &Broadcast, page: &Page, reading: &Reading) -> Result<Frozen, LedgerError> {
         let (reading, read_value) = (reading.following(broadcast), reading.last_of(broadcast)?);
         let id = &broadcast.broadcast_id;
         let body = serde_json::to_vec(&page.body).map_err(|error| LedgerError::corrupt("page", error))?;
-        let page_hash = hash(&page.previous, page.seq, &body);
+        let page_hash = page.body.hash(&page.previous, page.seq).map_err(|error| LedgerError::corrupt("page", error))?;
         let chosen = if page.is_in_canary() { page.recipients() as u64 } else { 0 };
         let canary_chunks = page.canary_chunks(broadcast.recipients, broadcast.canary + chosen);
         let key = Key::page(id, page.seq);
         let mut item: Item = key.clone().into_item();
         item.extend([
-            ("body".to_owned(), packed(&body)?),
+            (SALTED_BODY.to_owned(), packed(&body)?),
             ("page_hash".to_owned(), s(&page_hash)),
             ("previous_hash".to_owned(), s(&page.previous)),
-            ("first_chunk".to_owned(), n(page.first_chunk)),
             ("expires_at".to_owned(), n(self.expires_at())),
         ]);
-        if let Some(last_key) = &page.last_key {
-            item.insert("last_key".to_owned(), s(last_key));
-        }
         let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
         let mut update = Update::builder()
             .table_name(&self.table)
@@ -395,7 +357,7 @@ impl Ledger {
             update = update.expression_attribute_values(":last_key", AttributeValue::B(Blob::new(last_key.as_bytes())));
         }
         let mut skipped_by = broadcast.skipped_by.clone();
-        for skipped in &page.body.skipped {
+        for skipped in page.skipped() {
             *skipped_by.entry(skipped.reason.to_string()).or_default() += skipped.rows;
         }
         if !page.body.skipped.is_empty() {
@@ -452,40 +414,7 @@ impl Ledger {
         let key = Key::page(id, seq);
         let name = key.name();
         let item = self.get(key).await?.ok_or_else(|| LedgerError::corrupt(&name, "it is not there"))?;
-        let text = |attribute: &str| item.get(attribute).and_then(|value| value.as_s().ok()).cloned();
-        let bytes = unpacked(&name, item.get("body"))?;
-        let previous = text("previous_hash").unwrap_or_default();
-        let page_hash = hash(&previous, seq, &bytes);
-        if text("page_hash").as_deref() != Some(page_hash.as_str()) {
-            return Err(LedgerError::corrupt(name, "its hash is not that of its content"));
-        }
-        let first_chunk = item.get("first_chunk").and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
-        let first_chunk = first_chunk.ok_or_else(|| LedgerError::corrupt(&name, "it has no first_chunk"))?;
-        let body: Body = serde_json::from_slice(&bytes).map_err(|error| LedgerError::corrupt(&name, error))?;
-        let last_key = text("last_key");
-        if let Some(place) = &body.place {
-            for (attribute, is_as_hashed) in [("first_chunk", place.first_chunk == first_chunk), ("last_key", place.last_key == last_key)] {
-                if !is_as_hashed {
-                    return Err(LedgerError::corrupt(name, format!("its {attribute} is not the one under its hash")));
-                }
-            }
-        }
-        Ok(KeptPage { page: Page { seq, previous, first_chunk, body, last_key }, hash: page_hash, expires: expiry(&item) })
-    }
-
-    /// Skipped rows by reason. Reads every page that is frozen.
-    pub async fn skipped_by_reason(&self, broadcast: &Broadcast) -> Result<BTreeMap<SkipReason, SkippedRows>, LedgerError> {
-        let mut found: BTreeMap<SkipReason, SkippedRows> = BTreeMap::new();
-        for seq in 0..broadcast.pages {
-            for skipped in self.page(&broadcast.broadcast_id, seq).await?.skipped() {
-                let of_reason = found.entry(skipped.reason).or_default();
-                of_reason.rows += skipped.rows;
-                if of_reason.examples.len() < EXAMPLES && skipped.reason != SkipReason::NoKey {
-                    of_reason.examples.push(skipped.key.clone());
-                }
-            }
-        }
-        Ok(found)
+        read_page(&name, seq, &item)
     }
 
     /// Records that the chunks of page `seq` are on the queue, and gives the broadcast as it is

@@ -3,9 +3,12 @@
 //! A step is taken once. Where its answer is lost, the SDK's repetition or our own finds the step's own
 //! entry in the trail by its token, wherever the broadcast stands by then.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use issei_schema::{Actor, BroadcastId};
 
 use crate::item::{Item, Key, n, read, s};
@@ -20,6 +23,8 @@ pub(crate) struct Change<'a> {
     pub(crate) sets: String,
     pub(crate) conditions: String,
     pub(crate) values: Vec<(&'a str, AttributeValue)>,
+    /// What is written with it, or neither.
+    pub(crate) beside: Option<TransactWriteItem>,
 }
 
 /// How the trail is written.
@@ -67,6 +72,7 @@ impl Ledger {
             sets: format!("broadcast_state = :to{more_sets}"),
             conditions: format!("broadcast_state = :from AND epoch = :epoch{more_conditions}"),
             values,
+            beside: None,
         };
         self.append(from, entry, token, &change).await
     }
@@ -77,7 +83,7 @@ impl Ledger {
         let mut current = self.broadcast(id).await?;
         loop {
             let entry = AuditEntry::new(self.clock.wall(), actor, what.to_owned(), reason);
-            let change = Change { sets: String::new(), conditions: "attribute_exists(pk)".to_owned(), values: Vec::new() };
+            let change = Change { sets: String::new(), conditions: "attribute_exists(pk)".to_owned(), values: Vec::new(), beside: None };
             match self.append(&current, entry, &token, &change).await? {
                 Ok(_) => return Ok(()),
                 Err(now) => current = now,
@@ -187,37 +193,70 @@ impl Ledger {
         if is_list {
             conditions.push_str(" AND (attribute_not_exists(audit_trail) OR size(audit_trail) = :listed)");
         }
-        let mut request = self
-            .db
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::broadcast(&from.broadcast_id).into_item()))
-            .update_expression(format!("SET {}", sets.join(", ")))
-            .condition_expression(conditions)
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let mut values: HashMap<String, AttributeValue> =
+            change.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         if from.audit_count > 0 {
-            request = request.expression_attribute_values(":counted", n(from.audit_count));
+            values.insert(":counted".to_owned(), n(from.audit_count));
         }
         if is_list {
-            request = request.expression_attribute_values(":listed", n(from.audit_trail.len()));
+            values.insert(":listed".to_owned(), n(from.audit_trail.len()));
         }
         if trail != Trail::Left {
             let list = if trail == Trail::Listed { appended.list.as_slice() } else { &[] };
-            request = request
-                .expression_attribute_values(":trail", list_of(list)?)
-                .expression_attribute_values(":chained", n(appended.end.count))
-                .expression_attribute_values(":head", s(&appended.end.head));
+            values.insert(":trail".to_owned(), list_of(list)?);
+            values.insert(":chained".to_owned(), n(appended.end.count));
+            values.insert(":head".to_owned(), s(&appended.end.head));
         }
-        for (name, value) in &change.values {
-            request = request.expression_attribute_values(*name, value.clone());
+        let (key, update) = (Key::broadcast(&from.broadcast_id), format!("SET {}", sets.join(", ")));
+        if let Some(beside) = &change.beside {
+            return self.write_beside(key, update, conditions, values, beside).await;
         }
+        let request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key.into_item()))
+            .update_expression(update)
+            .condition_expression(conditions)
+            .set_expression_attribute_values(Some(values))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match request.send().await {
             Ok(answer) => Ok(Written::Done(answer.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(Written::Refused(failed.item.clone())),
                 Some(other) if other.code() == Some("ValidationException") => Ok(Written::NoRoom(LedgerError::call("UpdateItem")(error))),
                 _ => Err(LedgerError::call("UpdateItem")(error)),
+            },
+        }
+    }
+
+    /// The same with what is written beside it, in one transaction, which gives no item back.
+    async fn write_beside(
+        &self,
+        key: Key,
+        update: String,
+        conditions: String,
+        values: HashMap<String, AttributeValue>,
+        beside: &TransactWriteItem,
+    ) -> Result<Written, LedgerError> {
+        let built = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key.clone().into_item()))
+            .update_expression(update)
+            .condition_expression(conditions)
+            .set_expression_attribute_values(Some(values))
+            .build();
+        let built = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;
+        let writes = vec![TransactWriteItem::builder().update(built).build(), beside.clone()];
+        match self.db.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => Ok(Written::Done(self.get(key).await?.unwrap_or_default())),
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(_)) => Ok(Written::Refused(None)),
+                Some(other) if other.code() == Some("ValidationException") => {
+                    Ok(Written::NoRoom(LedgerError::call("TransactWriteItems")(error)))
+                }
+                _ => Err(LedgerError::call("TransactWriteItems")(error)),
             },
         }
     }

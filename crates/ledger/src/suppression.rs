@@ -87,6 +87,16 @@ impl Ledger {
         })
     }
 
+    /// The ledger's key for digests; nothing where none was ever made.
+    pub(crate) async fn digest_key(&self) -> Result<Option<MessageKey>, LedgerError> {
+        Ok(self.get(Key::suppression_key()).await?.as_ref().and_then(secret_of))
+    }
+
+    /// The same, drawn where there is none.
+    pub(crate) async fn digest_key_or_new(&self) -> Result<MessageKey, LedgerError> {
+        self.suppression_key(&self.suppression_list().await?).await
+    }
+
     async fn suppression_key(&self, list: &List) -> Result<MessageKey, LedgerError> {
         if let Some(key) = list.key {
             return Ok(key);

@@ -83,6 +83,12 @@ impl AuditEntry {
         self.step.split_once(" -> ")
     }
 
+    /// Whether it took the broadcast from one state to another.
+    #[must_use]
+    pub fn is_step(&self) -> bool {
+        self.states().is_some()
+    }
+
     /// Whether it is a step that somebody decided, and not what follows from one by itself.
     fn is_decided(&self) -> bool {
         self.states().map_or(self.step == BroadcastState::Enumerating.as_str(), |(from, _)| from != BroadcastState::Stopping.as_str())
@@ -209,7 +215,20 @@ impl Broadcast {
     /// of its own, and neither is a repair.
     #[must_use]
     pub fn decided(&self) -> Option<&AuditEntry> {
-        self.audit_trail.iter().rev().find(|entry| entry.is_decided())
+        self.audit_trail.iter().chain(&self.ending).rev().find(|entry| entry.is_decided())
+    }
+
+    /// What took it to where it stands.
+    #[must_use]
+    pub fn last_step(&self) -> Option<&AuditEntry> {
+        self.ending.iter().chain(&self.audit_trail).rfind(|entry| entry.is_step()).or(self.audit_trail.last())
+    }
+
+    /// Of a broadcast that is over, the entries from the one that decided its end to the one that brought it.
+    pub(crate) fn ending_entries(&self) -> Vec<AuditEntry> {
+        let decided = self.audit_trail.iter().rposition(AuditEntry::is_decided).unwrap_or(0);
+        let last = self.audit_trail.iter().rposition(AuditEntry::is_step).map_or(0, |last| last + 1);
+        self.audit_trail.get(decided..last).unwrap_or_default().to_vec()
     }
 
     /// What came after it.

@@ -41,7 +41,8 @@ pub struct Tally {
 /// A recipient and what became of them; no outcome where their chunk was never claimed.
 #[derive(Clone, Debug)]
 pub struct RecipientOutcome {
-    pub recipient: Recipient,
+    /// Nobody where they were forgotten.
+    pub recipient: Option<Recipient>,
     pub chunk: u32,
     pub outcome: Option<Outcome>,
     /// What the provider's events say.

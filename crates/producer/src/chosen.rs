@@ -97,8 +97,8 @@ impl Producer {
             if !page.is_in_canary() {
                 break;
             }
-            page.chunks().flat_map(|(_, recipients)| recipients).for_each(|recipient| chosen.add(recipient.key.as_str(), None));
-            page.skipped().iter().for_each(|skipped| chosen.add(&skipped.key, Some(skipped.reason)));
+            page.known_recipients().for_each(|recipient| chosen.add(recipient.key.as_str(), None));
+            page.skipped().for_each(|skipped| chosen.add(&skipped.key, Some(skipped.reason)));
         }
         Ok(Some(chosen))
     }

@@ -159,7 +159,7 @@ impl Producer {
         };
         let mut cursor = Cursor { in_canary: broadcast.in_canary, after };
         let candidates = candidates(&self.ledger, source, &mut cursor, self.options.page_size, needed, unique_by).await?;
-        let mut builder = PageBuilder::after(broadcast, cursor.in_canary, self.incarnation.mark(""));
+        let mut builder = self.ledger.page_after(broadcast, cursor.in_canary, self.incarnation.mark(""))?;
         let without_key = source.counts().without_key;
         if broadcast.pages == 0 && without_key > 0 {
             builder.skip("(null)".to_owned(), SkipReason::NoKey, without_key);

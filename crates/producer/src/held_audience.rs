@@ -28,6 +28,7 @@ impl Producer {
         for seq in 0..broadcast.pages {
             let page = self.ledger.page(&broadcast.broadcast_id, seq).await?;
             for (recipient, at) in page.chunks().flat_map(|(_, recipients)| recipients).zip(0..) {
+                let Some(recipient) = recipient else { continue };
                 samples.take(recipient, recipient.checked_bytes().unwrap_or_default(), || (seq, at));
             }
             let addresses = addresses(&page, unique_by);
@@ -43,13 +44,13 @@ impl Producer {
 /// same: where each address is mailed once, a key that is mailed stands for its address.
 fn addresses(page: &Page, unique_by: Option<UniqueBy>) -> Vec<(String, String)> {
     let is_unique = unique_by == Some(UniqueBy::Address);
-    let mailed = page.chunks().flat_map(|(_, recipients)| recipients).map(|recipient| {
+    let mailed = page.known_recipients().map(|recipient| {
         let key = quotable(recipient.key.as_str());
         (
             if is_unique { key.clone() } else { recipient.address.identity() },
             if is_unique { key } else { recipient.key.as_str().to_owned() },
         )
     });
-    let skipped = page.skipped().iter().filter(|skipped| skipped.reason == SkipReason::DuplicateAddress);
+    let skipped = page.skipped().filter(|skipped| skipped.reason == SkipReason::DuplicateAddress);
     mailed.chain(skipped.filter_map(|skipped| Some((skipped.mailed.clone()?, skipped.key.clone())))).collect()
 }

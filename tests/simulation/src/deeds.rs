@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use issei_ledger::{Approval, BroadcastState, Draining, LedgerError, Transition};
+use issei_ledger::{Approval, BroadcastState, Draining, LedgerError, Sought, Transition};
 use issei_producer::Repairer;
 use serde_json::json;
 
-use crate::judge::Stopped;
+use crate::judge::{Broken, Stopped, broken};
 use crate::plan::{Deed, WhenHanging};
 use crate::world::{self, PERSONS, World, actor, address};
 
@@ -84,6 +84,10 @@ impl World {
                 self.users.put(user, Some(&format!("moved{user}@example.com")));
                 Ok(())
             }
+            Deed::Forget(user) => {
+                let watched = self.next();
+                self.forget_of(watched, user).await
+            }
             Deed::Suspend { service, held, lasting } => {
                 self.suspend(service, held, lasting);
                 Ok(())
@@ -158,6 +162,40 @@ impl World {
     pub(crate) async fn redrive(&self) -> anyhow::Result<()> {
         self.queue("chunks")?.redrive().await?;
         self.queue("feedback")?.redrive().await?;
+        Ok(())
+    }
+
+    /// As an operator does it: refused where the broadcast may still send.
+    async fn forget_of(&mut self, watched: usize, user: i64) -> anyhow::Result<()> {
+        let (ledger, actor, cloud) = (self.ledger(), actor("an operator")?, self.cloud.clone());
+        let watched = self.watched.get_mut(watched).filter(|watched| watched.forgotten_at.is_none()).context("the ledger knows it")?;
+        let broadcast = ledger.broadcast(&watched.id).await?;
+        let (sought, found) = ledger.look_for(&broadcast, &Sought::new(&user.to_string())).await?;
+        for seq in found.pages {
+            let page = ledger.page(&watched.id, seq).await?;
+            let addresses = page.known_recipients().filter(|it| sought.is(it)).map(|it| it.address.as_str().to_owned());
+            let accepted = |address: &str| cloud.sent_for(watched.id.as_str(), address).map_or(0, |sent| sent.accepted);
+            let before: Vec<(String, u64)> = addresses.map(|address| (address.clone(), accepted(&address))).collect();
+            if ledger.forget(&watched.id, seq, &sought, &actor, "a deed").await? > 0 {
+                watched.forgotten.extend(before);
+            }
+        }
+        Ok(())
+    }
+
+    /// Once everything is over, whoever is to be forgotten is, in every broadcast of which the ledger knows.
+    pub(crate) async fn forget_all(&mut self) -> Result<(), Broken> {
+        for user in self.plan.forgets.clone() {
+            for watched in 0..self.watched.len() {
+                let is_over = self.watched.get(watched).is_some_and(|it| it.state().is_some_and(BroadcastState::is_over));
+                if let Err(error) = self.forget_of(watched, user).await
+                    && is_over
+                    && self.watched.get(watched).is_some_and(|it| it.forgotten_at.is_none())
+                {
+                    return broken("forgetting", format!("user {user} can't be forgotten though it is over: {error:#}"));
+                }
+            }
+        }
         Ok(())
     }
 

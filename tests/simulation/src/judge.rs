@@ -156,6 +156,7 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
     // is gone, sends nothing and spends nothing, though it stands.
     let mut spent = 0;
     let mut places: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut forgotten = 0;
     let is_complete = broadcast.broadcast_state == BroadcastState::Complete;
     for seq in 0..broadcast.pages {
         let outcomes = match ledger.page_outcomes(id, seq).await {
@@ -166,8 +167,11 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
             let place = places.entry(recipient.chunk).or_default();
             let is_forged = told.forged.contains(&(recipient.chunk, *place));
             *place += 1;
-            let key = recipient.recipient.key.as_str().to_owned();
-            let address = recipient.recipient.address.as_str();
+            let Some(who) = &recipient.recipient else {
+                forgotten += 1;
+                continue;
+            };
+            let (key, address) = (who.key.as_str().to_owned(), who.address.as_str());
             let (asked, accepted) = cloud.sent_for(id.as_str(), address).map_or((0, 0), |sent| (sent.requests, sent.accepted));
             if asked > 0 && !matches!(recipient.outcome, Some(Outcome::Retryable) | None) {
                 spent += 1;
@@ -196,7 +200,7 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
             }
         }
     }
-    if seen.len() as u64 != broadcast.recipients {
+    if seen.len() as u64 + forgotten != broadcast.recipients {
         return broken("I6", format!("{} recipients in the pages, {} in the broadcast", seen.len(), broadcast.recipients));
     }
     let totals = match ledger.tally(broadcast).await {

@@ -40,6 +40,8 @@ pub(crate) enum Deed {
     UserComes(i64),
     UserGoes(i64),
     UserMoves(i64),
+    /// A user is to be forgotten, which is refused where the broadcast may still send.
+    Forget(i64),
     /// Another broadcast is asked for, to the same users.
     Another,
     /// The app asks for the same under a fresh id, and may say why.
@@ -122,6 +124,8 @@ pub(crate) struct Plan {
     pub(crate) calm_after: Duration,
     pub(crate) deeds: Vec<(Duration, Deed)>,
     pub(crate) when_hanging: Option<WhenHanging>,
+    /// Users who are forgotten in every broadcast once all are over.
+    pub(crate) forgets: Vec<i64>,
     /// How often producers look after broadcasts.
     pub(crate) close_every: Duration,
     /// How often the judge looks while things go wrong.
@@ -239,6 +243,7 @@ impl Plan {
             calm_after: Duration::from_secs(4),
             deeds: Vec::new(),
             when_hanging: None,
+            forgets: Vec::new(),
             close_every: CLOSE_EVERY,
             look_every: LOOK_EVERY,
             unattended: false,
@@ -330,6 +335,8 @@ impl Plan {
             deeds.extend(time_goes_wrong(&dice, producers + consumers, astray_s, within));
         }
         // Drawn apart, so that the other draws of a seed stay what they were.
+        let (forgotten_before, forgets) = forgetting(&Dice::seeded(seed ^ 0xf063_e77e), within);
+        deeds.extend(forgotten_before);
         let apart = Dice::seeded(!seed);
         let unmailable = if apart.chance(0.1) { 20 } else { 0 };
         if apart.chance(0.08) {
@@ -355,8 +362,6 @@ impl Plan {
             canary: canary.and_then(|first| drawn_canary(&Dice::seeded(seed ^ 0xca9a_2717), first)),
             // More than are there; now and then fewer, though never than the canary.
             max_recipients: if dice.chance(0.03) { canary.unwrap_or(1).max(dice.below(users.unsigned_abs())) } else { 1_000 },
-            scheduled: None,
-            max_send_rate: None,
             skews,
             latency_ms: dice.below(3) * dice.below(150),
             deliveries: if dice.chance(0.2) { 3 } else { 1 },
@@ -369,14 +374,12 @@ impl Plan {
             rules,
             calm_after,
             deeds,
-            when_hanging: None,
-            close_every: CLOSE_EVERY,
-            look_every: LOOK_EVERY,
-            unattended: false,
+            forgets,
             on_call: dice.chance(0.03).then(|| held(&dice)),
             senders,
             proves: Dice::seeded(seed ^ 0xd4a1_4ed0).chance(0.5),
             approvals,
+            ..Self::calm()
         };
         plan.at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e))
     }
@@ -416,6 +419,16 @@ impl Plan {
         let is_set_back = self.deeds.iter().any(|(_, deed)| matches!(deed, Deed::StepWall { by, .. } if by.is_negative()));
         !(held.contains(&Held::Everything) || is_set_back && held.contains(&Held::AllButWall))
     }
+}
+
+/// Users who ask to be forgotten: when that is tried meanwhile, and who is forgotten once all is over.
+fn forgetting(dice: &Dice, within: impl Fn(&Dice) -> Duration) -> (Vec<(Duration, Deed)>, Vec<i64>) {
+    if !dice.chance(0.2) {
+        return (Vec::new(), Vec::new());
+    }
+    let user = || i64::try_from(dice.below(11)).unwrap_or(0);
+    let before = (0..=dice.below(2)).map(|_| (within(dice), Deed::Forget(user()))).collect();
+    (before, (0..=dice.below(3)).map(|_| user()).collect())
 }
 
 /// The first of the audience, a share of it, or some of its keys: of those who are there, come, go, or never were.

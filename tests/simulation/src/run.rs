@@ -84,6 +84,7 @@ impl World {
             account.deliveries = 1;
         });
         self.come_to_an_end().await?;
+        self.forget_all().await?;
         self.judge().await
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Watched {
     pub(crate) forged: BTreeSet<(u32, usize)>,
     /// The numbers of those who have said that they approve it, as it is.
     pub(crate) approvals: BTreeSet<usize>,
+    /// Addresses of users who were forgotten, and how many messages to each were accepted by then.
+    pub(crate) forgotten: Vec<(String, u64)>,
     /// When the ledger forgot of it what it knew.
     pub(crate) forgotten_at: Option<Instant>,
 }
@@ -79,6 +81,7 @@ impl Watched {
             other_sent: false,
             forged: BTreeSet::new(),
             approvals: BTreeSet::new(),
+            forgotten: Vec::new(),
             forgotten_at: None,
         })
     }
@@ -218,6 +221,12 @@ impl Watched {
         }
         if let Some(before) = self.complete_at.filter(|before| accepted != *before) {
             return broken("I7", format!("{} were accepted after {} was complete", accepted - before, self.id));
+        }
+        for (address, before) in &self.forgotten {
+            let now = cloud.sent_for(id, address).map_or(0, |sent| sent.accepted);
+            if now != *before {
+                return broken("I1", format!("somebody was forgotten in {}, and {} were accepted afterwards", self.id, now - before));
+            }
         }
         for (what, at) in [("was stopped", self.stopped_at), ("was forgotten by the ledger", self.forgotten_at)] {
             if let Some((at, last)) = at.zip(last_send).filter(|(at, last)| last > at) {

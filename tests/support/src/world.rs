@@ -342,7 +342,7 @@ impl World {
     pub async fn in_doubt(&self, id: &str) -> Vec<String> {
         let outcomes = self.outcomes(id).await.into_iter();
         let in_doubt = outcomes.filter(|recipient| matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)));
-        in_doubt.map(|recipient| recipient.recipient.address.as_str().to_owned()).collect()
+        in_doubt.filter_map(|recipient| Some(recipient.recipient?.address.as_str().to_owned())).collect()
     }
 
     /// What lies in a dead-letter queue: bodies with their reasons.

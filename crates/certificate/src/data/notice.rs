@@ -22,7 +22,7 @@ pub(super) fn of(effective_at: Timestamp) -> Notice {
 }
 
 /// Those of a chunk. A request that is still about may be accepted until `held` after the lease.
-pub(super) fn look_at(looked: &Inspected, recipients: &[Recipient], held: Duration, told: &mut Notice) {
+pub(super) fn look_at(looked: &Inspected, recipients: &[Option<Recipient>], held: Duration, told: &mut Notice) {
     let over = looked.claim.as_ref().map(|claim| claim.lease_until.saturating_add(CLOCKS).unwrap_or(Timestamp::MAX));
     let feedback = &looked.walked.feedback;
     let outcomes: Vec<Outcome> = looked.walked.chunk.outcomes().map(|outcomes| outcomes.iter().collect()).unwrap_or_default();
@@ -40,6 +40,8 @@ pub(super) fn look_at(looked: &Inspected, recipients: &[Recipient], held: Durati
             continue;
         }
         told.others += 1;
+        // Whoever was forgotten is counted and not named.
+        let Some(recipient) = recipient else { continue };
         let key = recipient.key.as_str();
         if told.other_keys.len() < KEYS_MAX && !key.contains('@') {
             told.other_keys.push(key.to_owned());

@@ -23,6 +23,8 @@ struct Kind {
 pub(super) struct Audience {
     pub(super) recipients: u64,
     pub(super) skipped: u64,
+    /// Of them, rows that were forgotten, and with them their reasons.
+    forgotten_rows: u64,
     pub(super) chunks: u32,
     canary_chunks: u32,
     /// The letters of the command; nothing where it can't be read.
@@ -46,10 +48,11 @@ impl Audience {
         self.part(page, broadcast);
         self.canary_chunks += page.canary_chunks(self.recipients, broadcast.canary);
         let mut before = self.recipients;
-        let mut cut: Vec<(Kind, u32, &[Recipient])> = Vec::new();
+        let mut cut: Vec<(Kind, u32, &[Option<Recipient>])> = Vec::new();
         for (chunk, recipients) in page.chunks() {
             let letter = self.letter(recipients);
-            self.odd.note_if(letter.is_none(), || format!("chunk {chunk} has recipients of different letters, or of none"));
+            let is_known = recipients.iter().any(Option::is_some);
+            self.odd.note_if(letter.is_none() && is_known, || format!("chunk {chunk} has recipients of different letters, or of none"));
             cut.push((Kind { letter, in_canary: before < broadcast.canary }, chunk, recipients));
             before += recipients.len() as u64;
         }
@@ -60,7 +63,8 @@ impl Audience {
             });
             let size = size.min(CHUNK_RECIPIENTS_MAX);
             // A chunk ends short of its size with its page, with the canary, or for its bytes; one of each letter does.
-            let is_last = !cut.iter().skip(at + 1).any(|(other, ..)| other == kind);
+            // Where somebody was forgotten, neither is known.
+            let is_last = !cut.iter().skip(at + 1).any(|(other, ..)| other == kind) || recipients.contains(&None);
             let is_short = recipients.len() < size && !is_last;
             self.odd.note_if(is_short && has_room(recipients), || {
                 format!("chunk {chunk} has {} recipients and room for more, and chunk_size is {size}", recipients.len())
@@ -69,6 +73,7 @@ impl Audience {
         }
         self.recipients = before;
         self.skipped += page.skipped_rows();
+        self.forgotten_rows += page.forgotten_rows();
         for skipped in page.skipped() {
             *self.skipped_by_reason.entry(skipped.reason).or_default() += skipped.rows;
         }
@@ -76,9 +81,9 @@ impl Audience {
     }
 
     /// The number of the one letter that all of them get; nothing where they get different ones.
-    fn letter(&self, recipients: &[Recipient]) -> Option<usize> {
+    fn letter(&self, recipients: &[Option<Recipient>]) -> Option<usize> {
         let Some(letters) = &self.letters else { return Some(0) };
-        let mut numbers = recipients.iter().map(|recipient| letters.number(&recipient.data));
+        let mut numbers = recipients.iter().flatten().map(|recipient| letters.number(&recipient.data));
         let first = numbers.next().flatten()?;
         numbers.all(|other| other == Some(first)).then_some(first)
     }
@@ -90,7 +95,7 @@ impl Audience {
         self.is_past_canary |= !in_canary;
         self.chosen += if in_canary { page.recipients() as u64 } else { 0 };
         let is_chosen = |key: &str| self.choice.as_ref().is_some_and(|choice| choice.holds(&broadcast.broadcast_id, key));
-        let misplaced = page.chunks().flat_map(|(_, recipients)| recipients).filter(|it| is_chosen(it.key.as_str()) != in_canary).count();
+        let misplaced = page.known_recipients().filter(|it| is_chosen(it.key.as_str()) != in_canary).count();
         self.odd.note_if(misplaced > 0, || format!("page {seq} has {misplaced} recipients who are on the wrong side of the canary's end"));
     }
 
@@ -112,7 +117,8 @@ impl Audience {
             |reason: &str| self.skipped_by_reason.iter().find(|(found, _)| found.to_string() == reason).map_or(0, |(_, rows)| *rows);
         for (reason, says) in &broadcast.skipped_by {
             let found = found(reason);
-            let is_wrong = if counted == broadcast.skipped { *says != found } else { *says > found };
+            let most = found + self.forgotten_rows;
+            let is_wrong = if counted == broadcast.skipped { !(found..=most).contains(says) } else { *says > most };
             self.odd.note_if(is_wrong, || format!("the broadcast's skipped_by says {says} {reason}, and the pages hold {found}"));
         }
         // A key can be an address, so neither is shown.
@@ -132,6 +138,8 @@ impl Audience {
     pub(super) fn as_read(&self, broadcast: &Broadcast) -> Option<Finding> {
         let Reading { rows, counted, repeated, trimmed, readings, .. } = broadcast.reading.as_ref()?;
         let by_reason: Vec<String> = self.skipped_by_reason.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+        let forgotten = (self.forgotten_rows > 0).then(|| format!("{} forgotten", self.forgotten_rows));
+        let by_reason: Vec<String> = by_reason.into_iter().chain(forgotten).collect();
         let by_reason = if by_reason.is_empty() { String::new() } else { format!(" ({})", by_reason.join(", ")) };
         // Between two readings rows come and go, and before the end of enumeration not all are frozen.
         let is_whole = broadcast.broadcast_state == BroadcastState::Complete || broadcast.granted > 0;
@@ -150,6 +158,6 @@ impl Audience {
 }
 
 /// Says whether another recipient of any size would have fitted.
-fn has_room(recipients: &[Recipient]) -> bool {
+fn has_room(recipients: &[Option<Recipient>]) -> bool {
     serde_json::to_vec(recipients).is_ok_and(|json| json.len() + RECIPIENT_BYTES_MAX + 2_048 < CHUNK_BYTES_MAX)
 }

@@ -2,7 +2,7 @@
 //!
 //! It prints addresses, since that is what it is asked for, and goes page by page, so that memory stays flat.
 
-use issei_assembly::{Parts, Settings, say};
+use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, EventKind, Ledger, LedgerError, Outcome, RecipientOutcome};
 use issei_schema::Content;
 use serde_json::{Map, Value};
@@ -21,28 +21,44 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions) -> anyhow:
     let columns = columns(&ledger, &broadcast).await?;
     let own = ["key", "address", "outcome"].map(|name| own_name(name, &columns));
     let mut table = Table::new(options.format, own.into_iter().chain(columns.iter().cloned()).collect())?;
+    let mut forgotten = 0;
     for seq in 0..broadcast.pages {
         for recipient in ledger.page_outcomes(&options.id, seq).await?.iter().filter(|recipient| options.outcome.is_of(recipient)) {
-            let RecipientOutcome { recipient: who, .. } = recipient;
+            let Some(who) = &recipient.recipient else {
+                forgotten += 1;
+                continue;
+            };
             let mut row = vec![Some(who.key.as_str()), Some(who.address.as_str()), options.outcome.word(recipient)];
             row.extend(columns.iter().map(|column| who.data.get(column).map(String::as_str)));
             table.row(row)?;
         }
         table.flush()?;
     }
+    tell_left_out(forgotten);
     Ok(Ended::Well)
+}
+
+/// Whoever was forgotten has no row, and the count would be wrong without a word.
+fn tell_left_out(forgotten: u64) {
+    if forgotten > 0 {
+        say_error(&format!("{forgotten} more were forgotten (`issei forget`), and have no row"));
+    }
 }
 
 /// Those who were not mailed for a reason of their own. Neither their address nor their data was frozen.
 async fn skipped(ledger: &Ledger, broadcast: &Broadcast, format: ExportFormat) -> anyhow::Result<Ended> {
     let mut table = Table::new(format, ["key", "outcome", "reason", "rows"].map(str::to_owned).to_vec())?;
+    let mut forgotten = 0;
     for seq in 0..broadcast.pages {
-        for skipped in ledger.page(&broadcast.broadcast_id, seq).await?.skipped() {
+        let page = ledger.page(&broadcast.broadcast_id, seq).await?;
+        forgotten += page.forgotten_rows();
+        for skipped in page.skipped() {
             let (reason, rows) = (skipped.reason.to_string(), skipped.rows.to_string());
             table.row(vec![Some(&skipped.key), Some("skipped"), Some(&reason), Some(&rows)])?;
         }
         table.flush()?;
     }
+    tell_left_out(forgotten);
     Ok(Ended::Well)
 }
 
@@ -55,7 +71,7 @@ pub(super) async fn columns(ledger: &Ledger, broadcast: &Broadcast) -> Result<Ve
     }
     for seq in 0..broadcast.pages {
         let page = ledger.page(&broadcast.broadcast_id, seq).await?;
-        if let Some(first) = page.chunks().find_map(|(_, recipients)| recipients.first()) {
+        if let Some(first) = page.known_recipients().next() {
             return Ok(first.data.keys().cloned().collect());
         }
     }

@@ -5,7 +5,7 @@
 use anyhow::bail;
 use clap::ValueEnum;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, EventKind, Ledger, LedgerError, NamedMessage, Outcome, RecipientOutcome, Refused};
+use issei_ledger::{Broadcast, EventKind, Forgotten, Ledger, LedgerError, NamedMessage, Outcome, RecipientOutcome, Refused, Sought};
 use issei_schema::{Address, BroadcastId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -143,12 +143,12 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
         let is_wanted = |key: &str, address: &str| key == options.recipient || address.eq_ignore_ascii_case(wanted);
         for (chunk, recipients) in page.chunks() {
             for (at, recipient) in recipients.iter().enumerate() {
-                if is_wanted(recipient.key.as_str(), recipient.address.as_str()) {
+                if recipient.as_ref().is_some_and(|recipient| is_wanted(recipient.key.as_str(), recipient.address.as_str())) {
                     found.push((seq, chunk, at));
                 }
             }
         }
-        if let Some(skipped) = page.skipped().iter().find(|skipped| skipped.key == options.recipient) {
+        if let Some(skipped) = page.skipped().find(|skipped| skipped.key == options.recipient) {
             let reason = skipped.reason;
             let mailed = skipped.mailed.as_deref();
             say(&if as_json {
@@ -161,6 +161,20 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
         }
     }
     if found.is_empty() {
+        let forgotten = ledger.look_for(&broadcast, &Sought::new(&options.recipient)).await?.1.forgotten;
+        for Forgotten { page, at, chunk } in &forgotten {
+            say(&if as_json {
+                json!({ "broadcast_id": options.id, "forgotten_at": at, "page": page, "chunk": chunk }).to_string()
+            } else {
+                let chunk = chunk.map_or_else(|| "as a skipped row".to_owned(), |chunk| format!("in chunk {chunk}"));
+                format!(
+                    "whoever has that key or address was forgotten at {at:.0}: they stood in page {page}, {chunk}; `issei audit` says who did it"
+                )
+            });
+        }
+        if !forgotten.is_empty() {
+            return Ok(Ended::Well);
+        }
         bail!(
             "nobody with that key or address is in the frozen audience of `{}` ({} recipients in {} pages)",
             options.id,
@@ -187,7 +201,9 @@ async fn everything(ledger: &Ledger, id: &BroadcastId, page: u32, chunk: u32, at
     };
     let listed_as =
         Wanted::value_variants().iter().filter(|wanted| wanted.is_of(&found)).filter_map(|wanted| wanted.word(&found)).collect();
-    let RecipientOutcome { recipient, outcome, events, .. } = found;
+    let RecipientOutcome { recipient: Some(recipient), outcome, events, .. } = found else {
+        bail!("page {page} has changed while it was read; repeat the command")
+    };
     let item = ledger.chunks(&[(id.clone(), chunk)]).await?.into_values().next();
     let item = item.as_ref();
     let feedback = ledger.feedback(id, &[chunk]).await?.remove(&chunk).unwrap_or_default();

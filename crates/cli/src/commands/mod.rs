@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod export;
+pub(crate) mod forget;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod operate;

@@ -39,6 +39,8 @@ struct Proof {
     /// Frozen, and never sent to.
     missing: u64,
     skipped: u64,
+    /// Recipients who were forgotten, whatever became of them.
+    forgotten: u64,
     /// Skipped, and mailable since.
     corrected: u64,
     /// In the new audience, read back as a producer reads it.
@@ -161,7 +163,7 @@ async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) 
     }
     let timing = widest(parts).await?.timing;
     let wait = SignedDuration::try_from(timing.refused_after().max(timing.claims_over_after()))?;
-    let ended = trail.entries.last().map_or(broadcast.created_at, |entry| entry.at);
+    let ended = trail.entries.iter().rfind(|entry| entry.is_step()).map_or(broadcast.created_at, |entry| entry.at);
     let left = wait - now.duration_since(ended);
     if state == BroadcastState::Stopped && left.is_positive() {
         bail!(
@@ -184,7 +186,12 @@ async fn choose(
     let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known::default());
     for seq in 0..broadcast.pages {
         for found in ledger.page_outcomes(&broadcast.broadcast_id, seq).await? {
-            let (key, address) = (mark(found.recipient.key.as_str()), mark(&found.recipient.address.identity()));
+            // Whoever was forgotten is counted, and is never sent to again.
+            let Some(recipient) = found.recipient else {
+                proof.forgotten += 1;
+                continue;
+            };
+            let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
             known.addresses.insert(address);
             match found.outcome {
                 Some(Outcome::Accepted) => proof.accepted += u64::from(known.sent.insert(key)),
@@ -192,7 +199,7 @@ async fn choose(
                 Some(Outcome::Rejected) => proof.rejected += u64::from(known.done.insert(key)),
                 None | Some(Outcome::Retryable) => {
                     proof.missing += u64::from(known.done.insert(key));
-                    rows.write(&found.recipient)?;
+                    rows.write(&recipient)?;
                 }
             }
         }
@@ -228,7 +235,9 @@ async fn choose(
 async fn skipped(ledger: &Ledger, broadcast: &Broadcast, proof: &mut Proof) -> anyhow::Result<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
     for seq in 0..broadcast.pages {
-        for skipped in ledger.page(&broadcast.broadcast_id, seq).await?.skipped() {
+        let page = ledger.page(&broadcast.broadcast_id, seq).await?;
+        proof.skipped += page.forgotten_rows();
+        for skipped in page.skipped() {
             proof.skipped += skipped.rows;
             keys.insert(skipped.key.clone());
         }
@@ -321,8 +330,11 @@ fn tell_none(broadcast: &Broadcast, proof: &Proof, as_json: bool) {
 }
 
 fn counts(broadcast: &Broadcast, proof: &Proof) {
-    let Proof { accepted, rejected, in_doubt, missing, skipped, .. } = proof;
+    let Proof { accepted, rejected, in_doubt, missing, skipped, forgotten, .. } = proof;
     say(&format!("broadcast      {} ({})", broadcast.broadcast_id, broadcast.broadcast_state));
     say(&format!("recipients     {accepted} accepted, {in_doubt} in doubt, {rejected} rejected, {missing} missing"));
     say(&format!("skipped        {skipped} rows"));
+    if *forgotten > 0 {
+        say(&format!("forgotten      {forgotten} recipients, who are sent nothing"));
+    }
 }

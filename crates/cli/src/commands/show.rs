@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, Ledger};
+use issei_ledger::{Broadcast, Forgotten, Ledger, Sought};
 use issei_schema::{Address, Content, Recipient};
 use serde_json::json;
 
@@ -77,10 +77,12 @@ async fn found(ledger: &Ledger, broadcast: &Broadcast, who: &str) -> anyhow::Res
     let wanted = address.as_ref().map_or(who, Address::as_str);
     for seq in 0..broadcast.pages {
         let page = ledger.page(&broadcast.broadcast_id, seq).await?;
-        let mut all = page.chunks().flat_map(|(_, recipients)| recipients);
-        if let Some(found) = all.find(|it| it.key.as_str() == who || it.address.as_str().eq_ignore_ascii_case(wanted)) {
+        if let Some(found) = page.known_recipients().find(|it| it.key.as_str() == who || it.address.as_str().eq_ignore_ascii_case(wanted)) {
             return Ok(found.clone());
         }
+    }
+    if let Some(Forgotten { at, .. }) = ledger.look_for(broadcast, &Sought::new(who)).await?.1.forgotten.first() {
+        bail!("whoever has that key or address was forgotten at {at:.0}, and with them what they were written");
     }
     bail!(
         "nobody with that key or address is in the frozen audience of `{}` ({} recipients in {} pages)",

@@ -60,6 +60,8 @@ pub(crate) struct Status {
     /// By reason; nothing where not all of them were counted so.
     pub(crate) skipped_by: BTreeMap<String, u64>,
     pub(crate) recipients: u64,
+    /// Recipients and skipped entries who were forgotten since. They count where they did.
+    pub(crate) forgotten: u64,
     /// Rows whose address had invisible white space around it, which was left out; nothing where that was not counted.
     pub(crate) trimmed_addresses: Option<u64>,
     pub(crate) chunks: u32,
@@ -318,6 +320,7 @@ impl Status {
             skipped,
             skipped_by: Some(broadcast.skipped_by).filter(|by| by.values().sum::<u64>() == skipped).unwrap_or_default(),
             recipients,
+            forgotten: broadcast.forgotten,
             trimmed_addresses: broadcast.reading.and_then(|reading| reading.trimmed),
             chunks,
             settled_chunks: counts.settled_chunks,
@@ -379,6 +382,9 @@ impl Status {
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ]);
+        if self.forgotten > 0 {
+            lines.insert(3, format!("forgotten     {} entries since", self.forgotten));
+        }
         if let Some(HeldAudience { repeated_addresses, .. }) = &self.held_audience {
             lines.insert(3, format!("repeated      {repeated_addresses} addresses stand under several keys"));
         }

@@ -43,7 +43,7 @@ impl Live {
         let share = |count: u64| Some(count.saturating_mul(100).checked_div(status.recipients).unwrap_or(0).min(100));
         let count =
             |name: &'static str, id: &'static str, value: u64, percent: Option<u64>| Count { name, id, value: grouped(value), percent };
-        let counts = vec![
+        let mut counts = vec![
             count(words.audience, "audience", status.audience, None),
             count(words.skipped, "skipped", status.skipped, None),
             count(words.permitted, "permitted", status.permitted, share(status.permitted)),
@@ -56,6 +56,9 @@ impl Live {
             count(words.rejected, "rejected", status.rejected, share(status.rejected)),
             count(words.in_doubt, "in-doubt", status.in_doubt, share(status.in_doubt)),
         ];
+        if status.forgotten > 0 {
+            counts.insert(2, count(words.forgotten, "forgotten", status.forgotten, None));
+        }
         let plot = plot::timeline(words, timeline);
         Self { words, status, counts, trail, plot, refreshes }
     }

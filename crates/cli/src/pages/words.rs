@@ -61,6 +61,7 @@ words! {
     audience: "Audience", "対象者";
     recipients: "Recipients", "宛先数";
     skipped: "Skipped", "対象外";
+    forgotten: "Forgotten since", "消去済み";
     permitted: "Permitted", "送信許可";
     accepted: "Accepted", "受理";
     delivered: "Delivered", "配信";

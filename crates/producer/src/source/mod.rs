@@ -185,8 +185,7 @@ impl Source {
 
     /// Notes whom the next frozen page mails.
     pub(crate) async fn note_mailed(&mut self, page: &Page) -> Result<(), SourceError> {
-        let recipients = page.chunks().flat_map(|(_, recipients)| recipients);
-        let mailed = recipients.map(|recipient| (recipient.address.identity(), recipient.key.as_str().to_owned())).collect();
+        let mailed = page.known_recipients().map(|recipient| (recipient.address.identity(), recipient.key.as_str().to_owned())).collect();
         self.note(mailed).await?;
         self.known_pages = page.seq + 1;
         Ok(())

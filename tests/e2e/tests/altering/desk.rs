@@ -1,4 +1,4 @@
-//! Three broadcasts that are over, a hand that writes into their ledger, and a certifier.
+//! Four broadcasts that are over, a hand that writes into their ledger, and a certifier.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_certificate::{Certifier, Wanted};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Broadcast, BroadcastState, RunMark, ServiceKind, Transition};
+use issei_ledger::{Broadcast, BroadcastState, RunMark, ServiceKind, Sought, Transition};
 use issei_schema::Actor;
 use issei_sim::{Account, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command};
@@ -24,16 +24,19 @@ pub(crate) enum Kind {
     Doubt,
     /// Stopped in its midst.
     Halted,
+    /// Complete, and then the first of its second page was forgotten.
+    Forgot,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Done, Self::Doubt, Self::Halted];
+    pub(crate) const ALL: [Self; 4] = [Self::Done, Self::Doubt, Self::Halted, Self::Forgot];
 
     fn id(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Doubt => "doubt",
             Self::Halted => "halted",
+            Self::Forgot => "forgot",
         }
     }
 }
@@ -233,7 +236,7 @@ impl Desk {
 async fn run(world: &World, kind: Kind) {
     let id = kind.id();
     match kind {
-        Kind::Done => {}
+        Kind::Done | Kind::Forgot => {}
         // It breaks before its effect: nobody can tell, and no event will. A full chunk, whichever is sent first.
         Kind::Doubt => world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetBefore).holding("user000030@").times(1)),
         Kind::Halted => world.cloud.configure(|account| account.max_send_rate = 40.0),
@@ -256,8 +259,14 @@ async fn run(world: &World, kind: Kind) {
     services.join_all().await;
     world.take_events().await;
     world.feedback().await.sweep().await.unwrap();
+    if kind == Kind::Forgot {
+        let (ledger, id) = (world.ledger(), id.parse().unwrap());
+        let who = ledger.page(&id, 1).await.unwrap().known_recipients().next().unwrap().key.to_string();
+        let forgotten = ledger.forget(&id, 1, &Sought::new(&who), &"an operator".parse().unwrap(), "a test").await;
+        assert_eq!(forgotten.unwrap(), 1);
+    }
     match (kind, ended.broadcast_state, ended.totals) {
-        (Kind::Done, BroadcastState::Complete, Some(totals)) => assert_eq!(totals.in_doubt, 0, "{totals:?}"),
+        (Kind::Done | Kind::Forgot, BroadcastState::Complete, Some(totals)) => assert_eq!(totals.in_doubt, 0, "{totals:?}"),
         (Kind::Doubt, BroadcastState::Complete, Some(totals)) => assert_eq!(totals.in_doubt, 10, "{totals:?}"),
         (Kind::Halted, BroadcastState::Stopped, _) => assert!((20..99).contains(&(world.cloud.accepted() - before))),
         other => panic!("{other:?}"),

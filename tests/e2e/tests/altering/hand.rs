@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
 
 pub(crate) fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
@@ -38,6 +40,14 @@ pub(crate) fn without(value: Option<&AttributeValue>, name: &str) -> AttributeVa
     let mut map = value.unwrap().as_m().unwrap().clone();
     map.remove(name).unwrap();
     AttributeValue::M(map)
+}
+
+/// What is packed in a page.
+pub(crate) fn packed(value: Option<&AttributeValue>, change: fn(&mut Value)) -> AttributeValue {
+    let bytes = zstd::stream::decode_all(value.unwrap().as_b().unwrap().as_ref()).unwrap();
+    let mut body: Value = serde_json::from_slice(&bytes).unwrap();
+    change(&mut body);
+    AttributeValue::B(Blob::new(zstd::encode_all(body.to_string().as_bytes(), 1).unwrap()))
 }
 
 /// One letter of a text.

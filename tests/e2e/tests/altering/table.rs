@@ -3,9 +3,9 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::desk::Change::{self, Copied, Gone, Set, Swapped, Unset};
-use crate::desk::Kind::{self, Done, Doubt, Halted};
+use crate::desk::Kind::{self, Done, Doubt, Forgot, Halted};
 use crate::hand::{
-    another_ending, doubt, entries, insert_step, letter, n, named, numbers_in, plus, put, s, texts_in, within, without, words,
+    another_ending, doubt, entries, insert_step, letter, n, named, numbers_in, packed, plus, put, s, texts_in, within, without, words,
 };
 
 /// What the certificate says of an alteration.
@@ -33,6 +33,7 @@ pub(crate) fn table() -> Vec<Alteration> {
     trail(&mut add);
     around(&mut add);
     pages(&mut add);
+    forgotten(&mut add);
     chunks(&mut add);
     stripped(&mut add);
     events(&mut add);
@@ -274,14 +275,79 @@ fn pages(add: &mut Add<'_>) {
     add(Done, "a page's content", vec![Copied("page#00000002", p)], As("page#00000001"));
     add(Done, "a page's hash", vec![Set(p, "page_hash", |_| s(&"0".repeat(64)))], As("page#00000001"));
     add(Done, "the hash before", vec![Set(p, "previous_hash", |_| s(&"0".repeat(64)))], As("page#00000001"));
-    add(Done, "a page's first chunk", vec![Set(p, "first_chunk", |v| plus(v, 1))], As("first_chunk"));
-    add(Done, "a page's last key", vec![Set(p, "last_key", |_| s("zzz"))], As("last_key"));
-    add(Done, "a page's last key gone", vec![Unset(p, "last_key")], As("last_key"));
+    add(Done, "a page's content gone", vec![Unset(p, "salted_body")], As("page#00000001"));
+    add(Done, "a tombstone counted that is not there", vec![Set(p, "forgotten", |_| n(1))], As("page#00000001"));
     add(Done, "a page that expires at once", vec![Set(p, "expires_at", |_| n(1))], As("page 1 may be deleted"));
     add(Done, "a page that expires within days", vec![Set(p, "expires_at", |v| plus(v, -80 * 86_400))], As("page 1 may be deleted"));
     add(Done, "a page that never expires", vec![Unset(p, "expires_at")], As("page 1 has no expires_at"));
     add(Done, "two pages swapped", vec![Swapped(p, "page#00000002")], As("page#00000001"));
     add(Done, "a page beyond the last", vec![Copied(p, "page#00000004")], As("a page beyond the last"));
+}
+
+fn forgotten(add: &mut Add<'_>) {
+    let (b, p, body, t) = ("broadcast", "page#00000001", "salted_body", "audit_trail");
+    let sealed = "the tombstones of page 1 are not as they were sealed";
+    add(
+        Forgot,
+        "forgotten at another time",
+        vec![Set(p, body, |v| packed(v, |b| tombstone(b)["at"] = "2020-01-01T00:00:00Z".into()))],
+        As(sealed),
+    );
+    add(Forgot, "somebody else forgotten", vec![Set(p, body, |v| packed(v, |b| tombstone(b)["key"] = "0".repeat(32).into()))], As(sealed));
+    add(
+        Forgot,
+        "no seal of tombstones",
+        vec![Set(p, body, |v| packed(v, |b| drop(b["salted"].as_object_mut().unwrap().remove("seal"))))],
+        As(sealed),
+    );
+    add(
+        Forgot,
+        "another commitment",
+        vec![Set(p, body, |v| packed(v, |b| tombstone(b)["commitment"] = "0".repeat(64).into()))],
+        As("page#00000001"),
+    );
+    add(
+        Forgot,
+        "a tombstone gone",
+        vec![
+            Set(p, body, |v| packed(v, |b| drop(b["salted"]["forgotten"].as_array_mut().unwrap().remove(0)))),
+            Set(p, "forgotten", |_| n(1)),
+        ],
+        As("page#00000001"),
+    );
+    add(
+        Forgot,
+        "somebody else in the place of a tombstone",
+        vec![Set(p, body, |v| packed(v, |b| b["chunks"][0][0] = b["chunks"][0][1].clone()))],
+        As("page#00000001"),
+    );
+    add(
+        Forgot,
+        "hidden behind a tombstone of a row that counts",
+        vec![Set(p, body, |v| packed(v, |b| b["chunks"][0][1] = serde_json::Value::Null))],
+        As("page#00000001"),
+    );
+    add(Forgot, "one more forgotten", vec![Set(b, "forgotten", |v| plus(v, 1))], As("the broadcast counts 2 forgotten"));
+    add(Forgot, "nobody forgotten", vec![Unset(b, "forgotten")], As("the broadcast counts 0 forgotten"));
+    add(Forgot, "an end that is not kept", vec![Set(b, "ending", |v| entries(v, Vec::clear))], As("`ending`"));
+    add(
+        Forgot,
+        "another end",
+        vec![Set(b, "ending", |v| entries(v, |e| put(&mut e[0], "reason", "all is well")))],
+        As("has entries that the audit trail has not"),
+    );
+    add(
+        Forgot,
+        "another count in the trail",
+        vec![Set(b, t, |v| entries(v, |e| put(e.last_mut().unwrap(), "step", "forgot 2 of page 1")))],
+        As("by the audit trail 2 were forgotten"),
+    );
+    add(Done, "somebody forgotten who was not", vec![Set(b, "forgotten", |_| n(1))], As("the broadcast counts 1 forgotten"));
+    add(Done, "an end kept beside the trail", vec![Set(b, "ending", |_| AttributeValue::L(Vec::new()))], Not("it says nothing"));
+}
+
+fn tombstone(body: &mut serde_json::Value) -> &mut serde_json::Value {
+    &mut body["salted"]["forgotten"][0]
 }
 
 fn chunks(add: &mut Add<'_>) {

@@ -187,6 +187,8 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         assert!(code.is_some_and(|code| code != 2 && code != 1), "{arguments:?}: {output}{errors}");
         operator(arguments).await;
     }
+    let (code, output, errors) = operator(&["forget", "3", "--yes"]).await;
+    assert!(output.contains("1 entries forgotten") || output.contains("2 entries forgotten"), "{code:?}: {output}{errors}");
     // Who writes events can cause sends, so moving dead ones back is another's right.
     let (code, output, errors) = world.try_run_as("REDRIVER", &["redrive", "feedback"]).await;
     assert_eq!(code, Some(0), "{output}{errors}");

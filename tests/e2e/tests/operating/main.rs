@@ -9,6 +9,7 @@ mod certifying;
 mod console;
 mod events;
 mod first_errors;
+mod forgetting;
 mod game_day;
 mod initializing;
 mod judging;

@@ -45,7 +45,7 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     std::fs::create_dir(world.path("again")).unwrap();
     let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--output", "again", "--json"]).await).unwrap();
     let proof = json!({
-        "accepted": 10, "rejected": 0, "in_doubt": 0, "missing": 19, "skipped": 1, "corrected": 1, "resent": 20, "overlap": 0,
+        "accepted": 10, "rejected": 0, "in_doubt": 0, "missing": 19, "skipped": 1, "forgotten": 0, "corrected": 1, "resent": 20, "overlap": 0,
     });
     assert_eq!(told["proof"], proof, "{told}");
 

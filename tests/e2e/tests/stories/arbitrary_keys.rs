@@ -173,7 +173,7 @@ async fn everybody_once(connected: &mut Connected, audience: AudienceConfig, col
         assert_eq!(judged.accepted.get(&format!("user{number}@example.com")), Some(&1), "{which}: row {number}");
     }
     let outcomes = world.outcomes("terms").await;
-    let frozen: Vec<&str> = outcomes.iter().map(|outcome| outcome.recipient.key.as_str()).collect();
+    let frozen: Vec<&str> = outcomes.iter().flat_map(|outcome| &outcome.recipient).map(|recipient| recipient.key.as_str()).collect();
     assert!(frozen.is_sorted(), "{which}: {frozen:?}");
     assert_eq!(frozen.iter().collect::<BTreeSet<_>>().len(), frozen.len(), "{which}");
 }

@@ -95,7 +95,7 @@ async fn everybody_once(connected: &mut Connected, audience: AudienceConfig, key
         assert_eq!(judged.accepted.get(&address), Some(&1), "{}: {address}", keys.name);
     }
     let outcomes = world.outcomes("terms").await;
-    let frozen: Vec<&str> = outcomes.iter().map(|outcome| outcome.recipient.key.as_str()).collect();
+    let frozen: Vec<&str> = outcomes.iter().flat_map(|outcome| &outcome.recipient).map(|recipient| recipient.key.as_str()).collect();
     assert!(frozen.is_sorted(), "{}: {frozen:?}", keys.name);
     assert_eq!(frozen.iter().collect::<BTreeSet<_>>().len(), frozen.len(), "{}", keys.name);
 }

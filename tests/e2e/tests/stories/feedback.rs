@@ -23,7 +23,7 @@ fn rule(address: &str, event: &str) -> EventRule {
 
 async fn kinds(world: &World) -> BTreeMap<String, Vec<EventKind>> {
     let outcomes = world.outcomes("terms").await.into_iter();
-    outcomes.map(|recipient| (recipient.recipient.address.as_str().to_owned(), recipient.events)).collect()
+    outcomes.map(|recipient| (recipient.recipient.unwrap().address.as_str().to_owned(), recipient.events)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,7 +291,7 @@ async fn who_bounced_or_complained_is_skipped_by_later_broadcasts_with_the_reaso
     let mut skipped = Vec::new();
     for page in 0..second.pages {
         let page = world.ledger().page(&second.broadcast_id, page).await.unwrap();
-        skipped.extend(page.skipped().iter().map(|skipped| (skipped.key.clone(), skipped.reason)));
+        skipped.extend(page.skipped().map(|skipped| (skipped.key.clone(), skipped.reason)));
     }
     let expected = [("3", SkipReason::Bounced), ("4", SkipReason::Complained), ("90", SkipReason::Bounced)];
     assert_eq!(skipped, expected.map(|(key, reason)| (key.to_owned(), reason)));

@@ -62,7 +62,7 @@ async fn rows_that_cannot_be_mailed_are_recorded_with_their_reason() {
     let mut skipped = Vec::new();
     for seq in 0..broadcast.pages {
         let page = world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap();
-        skipped.extend(page.skipped().iter().map(|skipped| (skipped.key.parse::<u32>().unwrap(), skipped.reason)));
+        skipped.extend(page.skipped().map(|skipped| (skipped.key.parse::<u32>().unwrap(), skipped.reason)));
     }
     assert_eq!(
         skipped,

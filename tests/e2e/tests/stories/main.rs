@@ -16,6 +16,7 @@ mod canaries;
 mod commands;
 mod databases;
 mod feedback;
+mod forgetting;
 mod freezing;
 mod guards;
 mod hostile;

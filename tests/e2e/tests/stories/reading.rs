@@ -20,7 +20,7 @@ async fn skipped(world: &World) -> Vec<Skipped> {
     let broadcast = world.broadcast("terms").await;
     let mut skipped = Vec::new();
     for seq in 0..broadcast.pages {
-        skipped.extend(world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap().skipped().to_vec());
+        skipped.extend(world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap().skipped().cloned());
     }
     skipped
 }
@@ -157,7 +157,7 @@ async fn columns_of_any_type_are_text() {
         world.post_command(&command(&id, |_| {})).await;
         world.run_to_the_end(&id).await;
         let outcomes = world.outcomes(&id).await;
-        let name = outcomes.first().and_then(|outcome| outcome.recipient.data.get("name"));
+        let name = outcomes.first().and_then(|outcome| outcome.recipient.as_ref().unwrap().data.get("name"));
         assert_eq!(name.map(String::as_str), Some(text), "{row}");
     }
 }

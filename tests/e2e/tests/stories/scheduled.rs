@@ -268,7 +268,8 @@ async fn a_notice_that_falls_behind_says_so_and_its_certificate_lists_whom_it_re
     let certificate = certifier(&world).glance(&over.broadcast_id).await.unwrap();
     let notice = certificate.notice.unwrap();
     assert_eq!((notice.effective_at, notice.accepted_before, notice.others), (effective_at, 50, 50));
-    let first: Vec<String> = world.outcomes("terms").await.into_iter().take(50).map(|one| one.recipient.key.as_str().to_owned()).collect();
+    let first: Vec<String> =
+        world.outcomes("terms").await.into_iter().take(50).map(|one| one.recipient.unwrap().key.as_str().to_owned()).collect();
     assert!(notice.other_keys.len() == 50 && !notice.other_keys.iter().any(|key| first.contains(key)), "{:?}", notice.other_keys);
     // One of the first it did not reach after all.
     let mut bounced = Feedback::default();

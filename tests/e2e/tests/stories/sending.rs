@@ -132,7 +132,7 @@ async fn one_recipient_whom_the_provider_refuses_does_not_hold_up_the_others() {
         let judged = judge(&world.cloud, "terms");
         assert_eq!((judged.total(), judged.reached().len()), (99, 99));
         let rejected = world.outcomes("terms").await.into_iter().find(|recipient| recipient.outcome == Some(Outcome::Rejected));
-        assert_eq!(rejected.unwrap().recipient.key.as_str(), "42");
+        assert_eq!(rejected.unwrap().recipient.as_ref().unwrap().key.as_str(), "42");
     }
 }
 
@@ -145,7 +145,7 @@ async fn resume(world: &World, reason: &str) {
 
 async fn rejected(world: &World) -> Vec<String> {
     let outcomes = world.outcomes("terms").await.into_iter();
-    outcomes.filter(|who| who.outcome == Some(Outcome::Rejected)).map(|who| who.recipient.key.to_string()).collect()
+    outcomes.filter(|who| who.outcome == Some(Outcome::Rejected)).map(|who| who.recipient.unwrap().key.to_string()).collect()
 }
 
 /// A sandbox names the recipients in its refusal, and it is still the account that may not send to them.

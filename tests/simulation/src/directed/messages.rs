@@ -83,3 +83,22 @@ pub(super) fn resumed_between_calls() -> anyhow::Result<Vec<Ran>> {
         .map(of)
         .collect()
 }
+
+pub(super) fn of_somebody_forgotten() -> anyhow::Result<Vec<Ran>> {
+    // While messages wait, one by one; and while they are lost, so that a repair makes new ones from the pages.
+    let of = |(at_ms, is_purged): (u64, bool)| {
+        let at = Duration::from_millis(at_ms);
+        let purge = is_purged.then_some((Duration::from_millis(900), Deed::Purge));
+        let mut deeds: Vec<_> = purge.into_iter().chain([(at, Deed::Forget(1)), (at, Deed::Forget(7))]).collect();
+        deeds.sort_by_key(|(at, _)| *at);
+        let plan = Plan {
+            rules: vec![Rule::every("SendBulkEmail", Fault::DelayMs(400))],
+            deeds,
+            forgets: vec![1, 7],
+            calm_after: Duration::from_secs(8),
+            ..Plan::calm()
+        };
+        run_plan(at_ms, plan)
+    };
+    [false, true].into_iter().flat_map(|is_purged| (0..6_000).step_by(300).map(move |ms| (ms, is_purged))).map(of).collect()
+}

@@ -43,6 +43,7 @@ pub const DIRECTED: &[(&str, Aimed)] = &[
     ("the message of a live claim stays", messages::of_a_live_claim),
     ("a message whose copy fails stays", messages::copy_fails),
     ("the cursor stays before chunks that are not enqueued", messages::enqueuing_fails),
+    ("nobody is forgotten while a message to them may still be sent", messages::of_somebody_forgotten),
     ("a function that stood still goes on where its broadcast was resumed", messages::resumed_between_calls),
     ("doubt that evidence may end is no end", claims::evidence_to_come),
 ];

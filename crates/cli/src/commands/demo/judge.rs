@@ -27,11 +27,11 @@ pub(super) async fn judge(parts: &Parts, cloud: &Cloud, id: &BroadcastId, url: &
     let pages = ledger.broadcast(id).await?.pages;
     let (mut in_doubt, mut skipped) = (BTreeSet::new(), BTreeSet::new());
     for seq in 0..pages {
-        skipped.extend(ledger.page(id, seq).await?.skipped().iter().map(|skipped| skipped.key.clone()));
+        skipped.extend(ledger.page(id, seq).await?.skipped().map(|skipped| skipped.key.clone()));
         for recipient in ledger.page_outcomes(id, seq).await? {
             // A claim that was never confirmed is in doubt once its lease is over, and all are.
             if matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)) {
-                in_doubt.insert(recipient.recipient.key.as_str().to_owned());
+                in_doubt.extend(recipient.recipient.map(|recipient| recipient.key.as_str().to_owned()));
             }
         }
     }

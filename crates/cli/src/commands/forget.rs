@@ -1,0 +1,256 @@
+//! `issei forget`: a person goes out of frozen pages and dead letters, and tombstones stay.
+//!
+//! It shows what it has found before it does anything, and what it can't do. It prints no key and no address.
+
+mod letters;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::bail;
+use issei_assembly::{Parts, Settings, say, say_error};
+use issei_ledger::{Broadcast, BroadcastState, Found, Ledger, LedgerError, Sought};
+use issei_schema::{Address, BroadcastCommand, BroadcastId, Canary, Choice};
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::on_signal;
+use crate::Ended;
+use crate::args::ForgetOptions;
+use crate::confirm::confirmed;
+use crate::operator;
+
+/// What one broadcast holds of the person.
+#[derive(Serialize)]
+struct Held {
+    broadcast_id: BroadcastId,
+    audience: String,
+    state: BroadcastState,
+    #[serde(flatten)]
+    found: Found,
+    /// Why nobody of it can be forgotten now, and what to do.
+    waits: Option<String>,
+    /// What stays of them, and why.
+    stays: Vec<String>,
+    #[serde(skip)]
+    sought: Option<Sought>,
+}
+
+/// Everything that was looked at.
+#[derive(Default)]
+struct Looked {
+    held: Vec<Held>,
+    broadcasts: usize,
+    unreadable: Vec<(BroadcastId, LedgerError)>,
+}
+
+pub(crate) async fn run(settings: &Settings, options: &ForgetOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let parts = Parts::connect(settings).await;
+    let (ledger, sought, shutdown) = (parts.ledger(), Sought::new(&options.who), on_signal()?);
+    if sought.is_named_in(&options.reason) {
+        bail!("the reason names whom it is about, and stands in the audit trail for ever; give one without key and address");
+    }
+    let looked = look(&ledger, options, &sought).await?;
+    let letters = letters::look(&parts, &ledger, &looked.sought(), &sought).await?;
+    if !as_json {
+        looked.print();
+        letters.print(&settings.chunks_queue);
+        is_suppressed(&ledger, &options.who).await?;
+    }
+    let told = |done: Option<(u64, usize)>, reason: Option<&str>| {
+        let unreadable: BTreeMap<String, String> = looked.unreadable.iter().map(|(id, why)| (id.to_string(), why.to_string())).collect();
+        json!({ "broadcasts": looked.held, "dead_letters": letters, "unreadable": unreadable, "done": done.is_some(), "reason": reason,
+            "forgotten": done.map_or(0, |(entries, _)| entries), "deleted": done.map_or(0, |(_, deleted)| deleted) })
+        .to_string()
+    };
+    if let Decision::No(ended, why) = decide(&looked, letters.found, options, as_json, &shutdown).await? {
+        letters.show(&parts).await;
+        say(&if as_json { told(None, Some(&why)) } else { format!("\n{why}") });
+        looked.fails()?;
+        return Ok(ended);
+    }
+    let (actor, mut entries) = (operator::actor(&parts).await?, 0);
+    for held in looked.held.iter().filter(|held| held.waits.is_none()) {
+        let Some(sought) = &held.sought else { continue };
+        for page in held.found.pages.iter().filter(|page| !held.found.older_pages.contains(page)) {
+            if shutdown.is_cancelled() {
+                bail!("interrupted after {entries} entries; what was forgotten is, and the same command again forgets the rest");
+            }
+            entries += ledger.forget(&held.broadcast_id, *page, sought, &actor, &options.reason).await?;
+        }
+    }
+    let deleted = letters.delete(&parts).await?;
+    say(&if as_json {
+        told(Some((entries, deleted)), None)
+    } else {
+        format!("\n{entries} entries forgotten, {deleted} dead letters deleted")
+    });
+    looked.fails()?;
+    let left = looked.left() + letters.waiting;
+    if left > 0 && !as_json {
+        say("what is named above as not to be done now is still there; repeat the command then");
+    }
+    Ok(if left > 0 { Ended::Refused } else { Ended::Well })
+}
+
+/// Whether it is to be done.
+enum Decision {
+    Yes,
+    No(Ended, String),
+}
+
+async fn decide(
+    looked: &Looked,
+    letters: usize,
+    options: &ForgetOptions,
+    as_json: bool,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Decision> {
+    let no = |why: &str| Ok(Decision::No(Ended::Refused, why.to_owned()));
+    if let Some(audiences) = looked.several_audiences(&options.who) {
+        return no(&format!(
+            "nothing was done: the key stands in the audiences {audiences}, where it may be somebody else; say which by --audience NAME"
+        ));
+    }
+    if looked.is_nobody() && letters == 0 {
+        let is_forgotten = looked.held.iter().any(|held| !held.found.forgotten.is_empty());
+        return match (is_forgotten, looked.left()) {
+            (true, 0) => Ok(Decision::No(Ended::Well, "nothing is left to forget".to_owned())),
+            (_, 0) => no("nobody with that key or address was found"),
+            (_, _) => no("nothing can be forgotten now"),
+        };
+    }
+    if options.dry_run {
+        return no("nothing was done: --dry-run");
+    }
+    let question = "Forget them? What goes can't be had again";
+    if !options.yes && (as_json || !confirmed(question, shutdown).await?) {
+        return no("nothing was done; repeat with --yes to do it");
+    }
+    Ok(Decision::Yes)
+}
+
+/// Every broadcast that is meant, by id.
+async fn look(ledger: &Ledger, options: &ForgetOptions, sought: &Sought) -> anyhow::Result<Looked> {
+    let ids = match &options.broadcast {
+        Some(id) => vec![id.clone()],
+        None => ledger.known_broadcasts().await?,
+    };
+    let mut looked = Looked { broadcasts: ids.len(), ..Looked::default() };
+    for (number, id) in (1..).zip(&ids) {
+        match look_at(ledger, id, options, sought).await {
+            Ok(held) => looked.held.extend(held),
+            // One that can't be read must not keep the others from being forgotten.
+            Err(error @ LedgerError::Corrupt { .. }) => looked.unreadable.push((id.clone(), error)),
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(broadcast.id = %id, number, of = looked.broadcasts, "looked through");
+    }
+    Ok(looked)
+}
+
+async fn look_at(ledger: &Ledger, id: &BroadcastId, options: &ForgetOptions, sought: &Sought) -> Result<Option<Held>, LedgerError> {
+    let broadcast = ledger.broadcast(id).await?;
+    if options.audience.as_ref().is_some_and(|audience| *audience != broadcast.audience) {
+        return Ok(None);
+    }
+    let stays = stays(&ledger.command(id).await?, &options.who, sought);
+    let (all, found) = ledger.look_for(&broadcast, sought).await?;
+    let waits = waits(&broadcast, &found);
+    if found.pages.is_empty() && found.forgotten.is_empty() && waits.is_none() && stays.is_empty() {
+        return Ok(None);
+    }
+    let Broadcast { broadcast_id, audience, broadcast_state: state, .. } = broadcast;
+    Ok(Some(Held { broadcast_id, audience: audience.to_string(), state, found, waits, stays, sought: Some(all) }))
+}
+
+fn waits(broadcast: &Broadcast, found: &Found) -> Option<String> {
+    let (id, state) = (&broadcast.broadcast_id, broadcast.broadcast_state);
+    if state == BroadcastState::Enumerating {
+        return Some(format!("its audience is being frozen, and they may be in it: wait for its end, or `issei stop {id}`, and repeat"));
+    }
+    (!state.is_over() && !found.pages.is_empty())
+        .then(|| format!("it may still send, and messages on their way name them: wait for its end, or `issei stop {id}`, and repeat"))
+}
+
+/// What the command itself says of them. Its hash is over it, and is in certificates.
+fn stays(command: &BroadcastCommand, who: &str, sought: &Sought) -> Vec<String> {
+    let mut stays = Vec::new();
+    if let Some(Choice::Keys(keys)) = command.canary.as_ref().and_then(Canary::choice)
+        && keys.iter().any(|key| key.as_str() == who)
+    {
+        stays.push("the command names their key in its canary: that stays, since the command's hash is over it".to_owned());
+    }
+    if command.test_copy.as_ref().is_some_and(|copy| sought.is_address(&copy.to)) {
+        stays.push("the command of a test copy names their address: that stays, since the command's hash is over it".to_owned());
+    }
+    stays
+}
+
+async fn is_suppressed(ledger: &Ledger, who: &str) -> anyhow::Result<()> {
+    let Ok(address) = Address::quoting_legacy(who) else { return Ok(()) };
+    if ledger.suppression_of(&address).await?.is_some_and(|entry| !entry.causes.is_empty()) {
+        say("suppression    the address is on the list, as a keyed digest, and stays there: else it would be mailed again");
+    }
+    Ok(())
+}
+
+impl Looked {
+    fn is_nobody(&self) -> bool {
+        self.held.iter().all(|held| held.found.pages.is_empty() || held.waits.is_some() || held.can_be_forgotten() == 0)
+    }
+
+    /// Broadcasts in which something stays for now.
+    fn left(&self) -> usize {
+        self.held.iter().filter(|held| held.waits.is_some() || !held.found.older_pages.is_empty()).count()
+    }
+
+    fn sought(&self) -> BTreeMap<BroadcastId, Sought> {
+        self.held.iter().filter_map(|held| Some((held.broadcast_id.clone(), held.sought.clone()?))).collect()
+    }
+
+    /// A key is somebody else's in another audience; an address is the same person's everywhere.
+    fn several_audiences(&self, who: &str) -> Option<String> {
+        let of = self.held.iter().filter(|held| !held.found.pages.is_empty()).map(|held| format!("`{}`", held.audience));
+        let audiences: BTreeSet<String> = of.collect();
+        let is_address = Address::quoting_legacy(who).is_ok();
+        (!is_address && audiences.len() > 1).then(|| audiences.into_iter().collect::<Vec<_>>().join(", "))
+    }
+
+    fn fails(&self) -> anyhow::Result<()> {
+        for (id, error) in &self.unreadable {
+            say_error(&format!("broadcast `{id}` can't be read: {error}"));
+        }
+        match self.unreadable.len() {
+            0 => Ok(()),
+            count => bail!("{count} of {} broadcasts can't be read, and nobody of them was forgotten", self.broadcasts),
+        }
+    }
+
+    fn print(&self) {
+        say(&format!("looked at      {} broadcasts", self.broadcasts));
+        for Held { broadcast_id, audience, state, found, waits, stays, .. } in &self.held {
+            say(&format!("{broadcast_id} ({state}, audience {audience})"));
+            if !found.pages.is_empty() {
+                say(&format!("    found      {} recipients, {} skipped, in {} pages", found.recipients, found.skipped, found.pages.len()));
+            }
+            if let Some(expire) = found.older_expire {
+                say(&format!(
+                    "    not now    {} of these pages are of a build before this one, whose hash is over plain data: they expire at {expire:.0}",
+                    found.older_pages.len()
+                ));
+            }
+            for forgotten in &found.forgotten {
+                say(&format!("    forgotten  at {:.0}, in page {}", forgotten.at, forgotten.page));
+            }
+            waits.iter().for_each(|waits| say(&format!("    not now    {waits}")));
+            stays.iter().for_each(|stays| say(&format!("    stays      {stays}")));
+        }
+    }
+}
+
+impl Held {
+    fn can_be_forgotten(&self) -> usize {
+        self.found.pages.len() - self.found.older_pages.len()
+    }
+}

@@ -1,0 +1,101 @@
+//! Those of an audience who are not mailed, and why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Broadcast, Ledger, LedgerError};
+
+/// Keys that are shown for each reason.
+const EXAMPLES: usize = 3;
+
+/// Why somebody in the audience can't be mailed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The key column is null.
+    NoKey,
+    /// The key has more than 256 bytes, or a control character.
+    BadKey,
+    /// The key stands in the audience twice.
+    DuplicateKey,
+    /// The address column is null or empty.
+    NoAddress,
+    /// The address is not of the form local@domain.tld.
+    BadAddress,
+    /// The address has a local part that is legal in quotes only, and the audience does not ask for those.
+    LegacyLocalPart,
+    /// SES can't mail a local part that is not ASCII.
+    AddressNotAscii,
+    /// A column that the content needs is null.
+    DataMissing,
+    /// A column holds a control character.
+    ControlCharacter,
+    /// The recipient with its data is larger than 16 KiB.
+    DataTooLarge,
+    /// The address bounced for good in an earlier broadcast.
+    Bounced,
+    /// Whose address it is complained about an earlier broadcast.
+    Complained,
+    /// A column that is needed holds bytes that are no text in its encoding.
+    NotText,
+    /// Another row with this address is mailed, and the audience mails each address once.
+    DuplicateAddress,
+    /// The line of the file can't be read.
+    BrokenRow,
+    /// The column with the recipient's URL to unsubscribe has none, or one that is not https or fits no header.
+    NoUnsubscribeUrl,
+    /// A column that begins a link in the content holds none that may stand there, such as `https://…`.
+    UnsafeLink,
+    /// The content has no words for the value of the column that chooses them.
+    NoVariant,
+    /// Whose address it is has unsubscribed, as an import or an operator says.
+    Unsubscribed,
+    /// An operator put the address on the list of those that are not mailed.
+    Suppressed,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // By the word that stands in the ledger.
+        self.serialize(f)
+    }
+}
+
+/// Somebody in the audience who can't be mailed, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    pub key: String,
+    pub reason: SkipReason,
+    /// How many rows; more than one where they have no key to tell them apart.
+    pub rows: u64,
+    /// Of a duplicate address, the key that is mailed instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailed: Option<String>,
+}
+
+/// Those of a frozen audience who are skipped for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SkippedRows {
+    pub rows: u64,
+    /// The first three keys; none where the rows have none.
+    pub examples: Vec<String>,
+}
+
+impl Ledger {
+    /// Skipped rows by reason. Reads every page that is frozen.
+    pub async fn skipped_by_reason(&self, broadcast: &Broadcast) -> Result<BTreeMap<SkipReason, SkippedRows>, LedgerError> {
+        let mut found: BTreeMap<SkipReason, SkippedRows> = BTreeMap::new();
+        for seq in 0..broadcast.pages {
+            for skipped in self.page(&broadcast.broadcast_id, seq).await?.skipped() {
+                let of_reason = found.entry(skipped.reason).or_default();
+                of_reason.rows += skipped.rows;
+                if of_reason.examples.len() < EXAMPLES && skipped.reason != SkipReason::NoKey {
+                    of_reason.examples.push(skipped.key.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+}
