@@ -14,17 +14,17 @@ use crate::settings::{DEFAULT_FILE, Settings};
 pub fn explained(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
     let text = format!("{error:#}");
     let more = if text.contains(NOT_CONNECTED) {
-        let at = endpoint(service_in(&text));
-        format!("; tried {at}, in {}; start what listens there, or correct the variable", region())
+        let at = endpoint(service_in(&text), settings);
+        format!("; tried {at}, in {}; start what listens there, or correct where it is named", region(settings))
     } else if text.contains(NO_TABLE) {
         format!(
             "; looked for `{}` at {}, in {}; another table is named by --table or ISSEI_TABLE",
             settings.table,
-            endpoint("DYNAMODB"),
-            region()
+            endpoint("DYNAMODB", settings),
+            region(settings)
         )
     } else if text.contains("`issei setup` makes the queues") {
-        format!("; looked at {}, in {}", endpoint("SQS"), region())
+        format!("; looked at {}, in {}", endpoint("SQS", settings), region(settings))
     } else if settings.file.is_none() && is_of_unknown_audience(&error) {
         let here = std::path::absolute(DEFAULT_FILE).map_or_else(|_| DEFAULT_FILE.to_owned(), |path| path.display().to_string());
         format!("; no configuration was read: there is no {here}, and neither --config nor ISSEI_CONFIG names one")
@@ -46,16 +46,22 @@ fn service_in(text: &str) -> &'static str {
         .unwrap_or("SESV2")
 }
 
-/// The endpoint that the environment names for a service (AWS SDKs and tools reference guide,
+/// The endpoint that a flag or the environment names for a service (AWS SDKs and tools reference guide,
 /// "Service-specific endpoints").
-fn endpoint(service: &str) -> String {
+fn endpoint(service: &str, settings: &Settings) -> String {
+    if let Some(url) = &settings.account.endpoint_url {
+        return format!("{url} (--endpoint-url)");
+    }
     let set = |name: String| env::var(&name).ok().filter(|url| !url.is_empty()).map(|url| format!("{url} ({name})"));
     set(format!("AWS_ENDPOINT_URL_{service}"))
         .or_else(|| set("AWS_ENDPOINT_URL".to_owned()))
         .unwrap_or_else(|| "the endpoint of AWS, or of the profile".to_owned())
 }
 
-fn region() -> String {
+fn region(settings: &Settings) -> String {
+    if let Some(region) = &settings.account.region {
+        return format!("{region} (--region)");
+    }
     let set = |name: &str| env::var(name).ok().filter(|region| !region.is_empty()).map(|region| format!("{region} ({name})"));
     set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).unwrap_or_else(|| "the profile's region".to_owned())
 }

@@ -57,3 +57,8 @@ pub fn ask(question: &str) {
 pub fn say_error(reason: &str) {
     let _ = writeln!(std::io::stderr(), "issei: {reason}");
 }
+
+/// The same for a program that asked for JSON.
+pub fn say_error_as_json(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", serde_json::json!({ "error": reason }));
+}

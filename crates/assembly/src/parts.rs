@@ -28,9 +28,9 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Connected as the standard AWS environment says.
+    /// Connected as flags and the standard AWS environment say.
     pub async fn connect(settings: &Settings) -> Self {
-        let clients = issei_aws::connect(&settings.timing()).await;
+        let clients = issei_aws::connect(&settings.account, &settings.timing()).await;
         Self::with(settings.clone(), clients, Clock::system(), Dice::system())
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use issei_aws::Timing;
+use issei_aws::{Account, Timing};
 use issei_feedback::SnsTrust;
 use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
 use issei_schema::{UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
@@ -29,7 +29,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
         #[serde(deny_unknown_fields, default)]
         pub struct Layer {
-            $($(#[doc = $doc])+ #[arg(long, env = $env, global = true, hide_short_help = true, help_heading = "Settings")] $name: Option<$kind>,)+
+            $($(#[doc = $doc])+ #[arg(long, env = $env, global = true, hide_short_help = true, hide_long_help = true, help_heading = "Settings")] $name: Option<$kind>,)+
             /// Where audiences come from. In the file only.
             #[arg(skip)]
             audiences: BTreeMap<String, AudienceConfig>,
@@ -46,6 +46,8 @@ macro_rules! settings {
             pub unsubscribe_keys: BTreeMap<UnsubscribeKeyId, KeySource>,
             /// The file that they were read from; nothing where there was none.
             pub file: Option<PathBuf>,
+            /// Where AWS is asked. Of whoever runs this, and so in no digest.
+            pub account: Account,
         }
 
         impl Settings {
@@ -64,6 +66,7 @@ macro_rules! settings {
                     audiences: second.audiences,
                     unsubscribe_keys: second.unsubscribe_keys,
                     file: None,
+                    account: Account::default(),
                 }
             }
         }
@@ -212,6 +215,12 @@ impl Settings {
             }
         };
         Self { file: file.map(Path::to_owned), ..Self::of(over, under) }.checked()
+    }
+
+    /// The same, with AWS asked where flags say.
+    #[must_use]
+    pub fn in_account(self, account: Account) -> Self {
+        Self { account, ..self }
     }
 
     fn checked(self) -> anyhow::Result<Self> {

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -60,11 +64,39 @@ impl Clients {
     }
 }
 
-/// Connects as the standard AWS environment says: profile, region, credentials, and
+/// Where AWS is asked, and as whom, where that is not left to the standard AWS environment. By the names that the AWS
+/// CLI has for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    /// For all services, before any variable.
+    pub endpoint_url: Option<String>,
+}
+
+/// Connects as the account says, and else as the standard AWS environment does: profile, region, credentials, and
 /// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2`, `_STS`, `_LAMBDA` and `_SNS`.
-pub async fn connect(timing: &Timing) -> Clients {
+pub async fn connect(account: &Account, timing: &Timing) -> Clients {
     let http = over_https();
-    let config = loader(http.clone()).load().await;
+    let mut loader = loader(http.clone());
+    if let Some(region) = &account.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &account.profile {
+        // Its credentials go before those of the environment, as in the AWS CLI: whoever names a profile means it.
+        let provider = ProviderConfig::without_region().with_http_client(http.clone());
+        // Where a profile assumes a role, STS is asked in the same region.
+        let region = RegionProviderChain::first_try(account.region.clone().map(Region::new))
+            .or_else(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::builder().profile_name(profile).build());
+        let provider = provider.with_region(region.region().await);
+        let credentials = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(credentials);
+    }
+    if let Some(url) = &account.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    let config = loader.load().await;
     clients(&config, http, timing)
 }
 

@@ -17,7 +17,7 @@ mod timing;
 mod web;
 
 pub use backoff::Backoff;
-pub use clients::{Caller, Clients, connect, connect_to};
+pub use clients::{Account, Caller, Clients, connect, connect_to};
 pub use evidence::{NOT_CONNECTED, chain, never_left};
 pub use lambda::{EventSource, Lambda};
 pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENDERS, SENT_AT, Senders, is_no_queue};

@@ -9,20 +9,22 @@ mod commands;
 mod confirm;
 mod console;
 mod letters;
+mod manual;
 mod operator;
 mod pages;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::FromArgMatches as _;
 
 use args::{Cli, Command};
 use commands::{
     certify, dead_letters, demo, doctor, export, forget, init, inspect, operate, preview, rehearse, repair, report, resend, restored, send,
     serve, setup, show, status, stop, suppress, test_send, unsubscribe,
 };
-use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error};
+use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error, say_error_as_json};
+use issei_aws::Account;
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,11 @@ const LAST_SPANS: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::from_arg_matches(&manual::command_line().get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let as_json = cli.json;
     let ended = run(cli).await;
     flush_traces(LAST_SPANS).await;
     match ended {
@@ -47,7 +53,12 @@ async fn main() -> ExitCode {
         Ok(Ended::Refused) => ExitCode::from(3),
         Ok(Ended::InDoubt) => ExitCode::from(4),
         Err(error) => {
-            say_error(&format!("{error:#}"));
+            let reason = format!("{error:#}");
+            if as_json {
+                say_error_as_json(&reason);
+            } else {
+                say_error(&reason);
+            }
             ExitCode::FAILURE
         }
     }
@@ -65,7 +76,14 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
     if let Command::Verify(options) = &cli.command {
         return certify::verify(options, cli.json);
     }
-    let settings = Settings::load(cli.config.as_deref(), cli.settings)?;
+    match &cli.command {
+        Command::Settings => return manual::settings(),
+        Command::Completions(options) => return manual::completions(options.shell),
+        Command::Man(options) => return manual::pages(&options.directory),
+        _ => {}
+    }
+    let account = Account { region: cli.region, profile: cli.profile, endpoint_url: cli.endpoint_url };
+    let settings = Settings::load(cli.config.as_deref(), cli.settings)?.in_account(account);
     if let Command::UnsubscribeToken(options) = &cli.command {
         init_logs(cli.log_format, true, "")?;
         return unsubscribe::run(&settings, options, cli.json);
@@ -79,7 +97,13 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
 
 async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyhow::Result<Ended> {
     match command {
-        Command::Demo(_) | Command::Init(_) | Command::Verify(_) | Command::UnsubscribeToken(_) => Ok(Ended::Well),
+        Command::Demo(_)
+        | Command::Init(_)
+        | Command::Verify(_)
+        | Command::UnsubscribeToken(_)
+        | Command::Settings
+        | Command::Completions(_)
+        | Command::Man(_) => Ok(Ended::Well),
         Command::Setup(options) => setup::run(settings, &options, as_json).await,
         Command::Send(options) => send::run(settings, &options, as_json).await,
         Command::Preview(options) => preview::run(settings, &options, as_json).await,

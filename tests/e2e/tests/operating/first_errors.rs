@@ -54,3 +54,27 @@ async fn the_first_errors_name_the_thing_the_cause_and_the_next_step() {
         assert!(error.contains(word), "{word}: {error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_say_where_aws_is_and_a_program_gets_the_error_as_json() {
+    let world = Processes::simulated(5, Account::default()).await;
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    // Flags go before the variables that lead to the simulator.
+    let arguments = ["--endpoint-url", &dead, "--region", "eu-west-1", "--json", "list"];
+    let (code, output, error) = world.try_run_under(&[], &arguments).await;
+    assert_eq!((code, output.as_str()), (Some(1), ""), "{error}");
+    let told: serde_json::Value = serde_json::from_str(&error).unwrap();
+    let reason = told["error"].as_str().unwrap();
+    assert!(reason.contains(&format!("{dead} (--endpoint-url)")) && reason.contains("eu-west-1 (--region)"), "{reason}");
+    // A profile that is named goes before the credentials of the environment.
+    let credentials = world.write("credentials", "[ops]\naws_access_key_id = second\naws_secret_access_key = test\n");
+    let environment = [("AWS_SHARED_CREDENTIALS_FILE", Some(credentials.as_str()))];
+    for (profile, who) in [(&["--profile", "ops"][..], "role/second"), (&[], "user/operator")] {
+        let address = format!("{}@example.com", who.replace('/', "-"));
+        let arguments = [profile, &["suppress", "add", &address, "--reason", "asked for it"]].concat();
+        let (code, output, error) = world.try_run_under(&environment, &arguments).await;
+        assert_eq!(code, Some(0), "{output}{error}");
+        let told = world.run(&["suppress", "list", &address]).await;
+        assert!(told.contains(who), "{told}");
+    }
+}

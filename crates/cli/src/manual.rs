@@ -1,0 +1,71 @@
+//! What the command line says of itself: help, the shared settings on a page of their own, completions, manual pages and
+//! `docs/commands`.
+//!
+//! It must never say more than `args.rs` and the list of settings do: everything here is made from these.
+
+use std::path::Path;
+
+use anyhow::Context;
+use clap::{Command, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::Ended;
+use crate::args::Cli;
+
+/// The end of every help, since the settings would be longer than what a command does.
+const SHARED: &str = "Every command takes the shared settings, such as --table and --region: see `issei settings`";
+
+/// The command line, which names the shared settings and does not list them.
+pub(crate) fn command_line() -> Command {
+    with_shared(Cli::command())
+}
+
+fn with_shared(command: Command) -> Command {
+    command.after_help(SHARED).mut_subcommands(with_shared)
+}
+
+/// Prints the shared settings.
+pub(crate) fn settings() -> anyhow::Result<Ended> {
+    print(settings_page(Cli::command()).as_bytes())
+}
+
+fn settings_page(command: Command) -> String {
+    let only_settings = |argument: clap::Arg| {
+        let is_setting = argument.get_help_heading().is_some();
+        argument.hide_short_help(!is_setting).hide_long_help(!is_setting)
+    };
+    let command = command.disable_help_flag(true).disable_version_flag(true).mut_args(only_settings).help_template("{all-args}\n");
+    let command = command.mut_subcommands(|subcommand| subcommand.hide(true)).disable_help_subcommand(true);
+    let head = "Each is a flag of every command. Settings are environment variables as well, and keys of the\n\
+        configuration file with `_` for `-`. A flag goes before a variable, a variable before the file, the\n\
+        file before the default; docs/configuration.md has the defaults, and what stands in the file alone.\n\n";
+    format!("{head}{}", { command }.render_long_help())
+}
+
+/// Prints what completes the command line in a shell.
+pub(crate) fn completions(shell: Shell) -> anyhow::Result<Ended> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "issei", &mut script);
+    print(&script)
+}
+
+/// Writes a manual page for each command.
+pub(crate) fn pages(directory: &Path) -> anyhow::Result<Ended> {
+    let write = || {
+        std::fs::create_dir_all(directory)?;
+        clap_mangen::generate_to(command_line(), directory)
+    };
+    write().with_context(|| format!("the manual pages can't be written into {}", directory.display()))?;
+    Ok(Ended::Well)
+}
+
+/// A reader that has seen enough, such as `head`, is no error.
+fn print(bytes: &[u8]) -> anyhow::Result<Ended> {
+    match std::io::Write::write_all(&mut std::io::stdout(), bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("it can't be printed"),
+        _ => Ok(Ended::Well),
+    }
+}
+
+#[cfg(test)]
+mod tests;

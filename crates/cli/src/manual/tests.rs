@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::*;
+
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands");
+
+/// As it is on any machine: not as wide as this terminal, and without what the environment has.
+fn anywhere(command: Command) -> Command {
+    command.term_width(100).mut_args(|argument| argument.hide_env_values(true)).mut_subcommands(anywhere)
+}
+
+fn page(command: &Command, name: &str, text: &mut String) {
+    let help = command.clone().bin_name(name).render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    writeln!(text, "\n```text\n{}\n```", lines.join("\n").trim()).unwrap();
+    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+        let name = format!("{name} {}", subcommand.get_name());
+        writeln!(text, "\n## {name}").unwrap();
+        page(subcommand, &name, text);
+    }
+}
+
+/// Each page's name with its text.
+fn documentation() -> BTreeMap<String, String> {
+    let mut command = anywhere(command_line());
+    command.build();
+    let (mut index, mut pages) = (include_str!("head.md").to_owned(), BTreeMap::new());
+    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+        let name = subcommand.get_name();
+        writeln!(index, "| [`{name}`]({name}.md) | {} |", subcommand.get_about().unwrap()).unwrap();
+        let mut text = format!("# issei {name}\n");
+        page(subcommand, &format!("issei {name}"), &mut text);
+        if name == "settings" {
+            let settings = settings_page(anywhere(Cli::command()));
+            let lines: Vec<&str> = settings.lines().map(str::trim_end).collect();
+            writeln!(text, "\n```text\n{}\n```", lines.join("\n").trim()).unwrap();
+        }
+        pages.insert(format!("{name}.md"), text);
+    }
+    pages.insert("README.md".to_owned(), index);
+    pages
+}
+
+/// With `ISSEI_UPDATE=1` it writes the pages instead.
+#[test]
+fn each_command_has_a_page_that_is_its_help() {
+    let there: Vec<String> = std::fs::read_dir(DIRECTORY).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    for (name, text) in documentation() {
+        let path = Path::new(DIRECTORY).join(&name);
+        if std::env::var_os("ISSEI_UPDATE").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "{name}: run the tests with ISSEI_UPDATE=1");
+    }
+    let pages = documentation();
+    let gone: Vec<&String> = there.iter().filter(|name| !pages.contains_key(*name)).collect();
+    assert!(gone.is_empty(), "there is no command of {gone:?}");
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    command_line().debug_assert();
+}
+
+#[test]
+fn no_help_is_longer_than_two_screens_and_all_name_the_settings() {
+    fn each(command: &Command, name: &str) {
+        let help = command.clone().render_long_help().to_string();
+        // That of `issei` lists the commands as well.
+        let most = if name == "issei" { 100 } else { 60 };
+        assert!(help.lines().count() <= most, "{name}: {}", help.lines().count());
+        assert!(help.contains("issei settings"), "{name}");
+        for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+            each(subcommand, &format!("{name} {}", subcommand.get_name()));
+        }
+    }
+    let mut command = anywhere(command_line());
+    command.build();
+    each(&command, "issei");
+}
+
+#[test]
+fn the_page_of_settings_has_each_with_its_variable() {
+    let page = settings_page(anywhere(Cli::command()));
+    for word in ["--table", "ISSEI_TABLE", "--permit-life-ms", "ISSEI_DNS_RESOLVER", "--ledger-days"] {
+        assert!(page.contains(word), "{word} is not in {page}");
+    }
+    assert!(page.contains("--region") && !page.contains("--config "), "{page}");
+}
+
+#[test]
+fn every_shell_completes_every_command() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "issei", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        assert!(script.contains("accept-restored-ledger") && script.contains("permit-life-ms"), "{shell}");
+    }
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let directory = tempfile::tempdir().unwrap();
+    pages(&directory.path().join("man1")).unwrap();
+    for name in ["issei.1", "issei-stop.1", "issei-suppress-import.1"] {
+        let page = std::fs::read_to_string(directory.path().join("man1").join(name)).unwrap();
+        assert!(page.contains("issei settings"), "{name}");
+    }
+}
