@@ -13,6 +13,7 @@ mod forgetting;
 mod game_day;
 mod initializing;
 mod judging;
+mod one_notice;
 mod rehearsing;
 mod resending;
 mod senders;
