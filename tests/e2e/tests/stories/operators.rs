@@ -323,6 +323,18 @@ async fn permits_given_back_after_a_recount_do_not_count_twice() {
     assert_eq!((after.remaining, after.granted), (20, 80), "sixty permits more than there are users");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gives_back_more_permits_than_are_out() {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let of = broadcast.registration();
+    world.ledger().grant(&of, broadcast.epoch, 60, 60, Duration::from_secs(1)).await.unwrap();
+    world.ledger().give_back(&of, broadcast.epoch, 61).await.unwrap();
+    let after = world.broadcast("terms").await;
+    assert_eq!((after.remaining, after.granted), (40, 60), "a hundred and one permits for a hundred users");
+}
+
 /// The shell's bound: what was granted by the write, less what was told before it.
 async fn stop_with_its_bound(world: &World) -> u64 {
     let id = "terms".parse().unwrap();
