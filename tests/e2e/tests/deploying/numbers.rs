@@ -133,7 +133,7 @@ fn alarm(name: &str, what: &str) -> Option<RangeInclusive<f64>> {
         "EventsLagAlarm" => (60.0..=60.0, 5.0..=15.0, 300.0..=setting("evidence_wait_s")),
         // For 15 minutes.
         "InDoubtAlarm" => (300.0..=300.0, 3.0..=3.0, 0.0..=0.0),
-        "NoConsumerAlarm" => (60.0..=60.0, 2.0..=5.0, 0.0..=0.0),
+        "BehindAlarm" | "NoConsumerAlarm" => (60.0..=60.0, 2.0..=5.0, 0.0..=0.0),
         "BounceRateAlarm" => (3_600.0..=3_600.0, 1.0..=1.0, setting("bounce_rate_max")..=0.049),
         "ComplaintRateAlarm" => (3_600.0..=3_600.0, 1.0..=1.0, setting("complaint_rate_max")..=0.000_99),
         _ => return None,

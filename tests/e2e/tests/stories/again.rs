@@ -111,7 +111,7 @@ async fn whoever_says_why_sends_the_same_once_more_and_the_trail_says_so() {
     world.post_command(&same("reminder", |body| body["again"] = json!("the first had a broken link"))).await;
     let reminder = world.run_to_the_end("reminder").await;
     assert_eq!(mailed(&world.cloud, &["terms", "reminder"]), [100, 100]);
-    assert_eq!(reminder.audit_trail[0].reason, "command received, again: the first had a broken link");
+    assert_eq!(reminder.audit_trail[0].reason, "command received from AIDA0000000000000000, again: the first had a broken link");
     // The same command is the same broadcast, and whoever does not say why is refused as before.
     world.post_command(&first).await;
     let reason = refused(&world, &same("third", |_| {})).await;
