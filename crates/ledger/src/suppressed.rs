@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::item::{Item, Key};
 
 /// What a digest of the list is made for, and nothing else.
-const DOMAIN: &str = "issei suppression 1";
+pub(crate) const DOMAIN: &str = "issei suppression 1";
 /// Before the name of a cause, as an attribute.
 pub(crate) const CAUSE: &str = "cause_";
 /// The attribute that tells of the last removal.
@@ -121,13 +121,31 @@ pub(crate) fn keyed(key: &MessageKey, plain: &str) -> String {
 }
 
 pub(crate) fn plain_key(digest: &str) -> Key {
-    Key { pk: partition(digest), sk: digest.to_owned() }
+    Key { pk: lies(digest), sk: digest.to_owned() }
 }
 
 pub(crate) fn keyed_key(digest: &str) -> Key {
-    Key { pk: partition(digest), sk: format!("{KEYED}{digest}") }
+    Key { pk: lies(digest), sk: format!("{KEYED}{digest}") }
 }
 
-fn partition(digest: &str) -> String {
+fn lies(digest: &str) -> String {
     format!("suppressed#{}", digest.get(..2).unwrap_or_default())
+}
+
+/// Where a part of the list lies, of which a digest's first two digits are the number.
+pub(crate) fn partition(part: u8) -> String {
+    format!("suppressed#{part:02x}")
+}
+
+fn digest_of(sk: &str) -> &str {
+    sk.strip_prefix(KEYED).unwrap_or(sk)
+}
+
+pub(crate) fn part_of(sk: &str) -> Option<u8> {
+    u8::from_str_radix(digest_of(sk).get(..2)?, 16).ok()
+}
+
+/// 64 bits of a digest, and whether it is a plain one.
+pub(crate) fn shortened(sk: &str) -> Option<(u64, bool)> {
+    Some((u64::from_str_radix(digest_of(sk).get(..16)?, 16).ok()?, !sk.starts_with(KEYED)))
 }

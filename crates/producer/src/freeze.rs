@@ -1,6 +1,8 @@
 //! Freezing the audience: page after page from the spool into the ledger, before anything is enqueued.
 
-use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, Page, PageBuilder, SkipReason, Transition};
+use issei_ledger::{
+    Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, Page, PageBuilder, SkipReason, Suppressions, Transition,
+};
 use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +62,7 @@ impl Producer {
         let Some(mut source) = self.source(command, &audience, stop).await? else {
             return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });
         };
+        let mut list = self.ledger.suppressions(source.counts().rows.saturating_sub(broadcast.audience_size()));
         while broadcast.broadcast_state == BroadcastState::Enumerating && !stop.is_cancelled() {
             if broadcast.last_key == Some(LastKey::InDatabase) {
                 broadcast = self.refuse(&broadcast, OTHER_ORDER).await?;
@@ -68,7 +71,9 @@ impl Producer {
             if audience.unique_by == Some(UniqueBy::Address) {
                 self.know_frozen(&broadcast, &mut source).await?;
             }
-            let built = self.build(&broadcast, &source, &needed, audience.unique_by).await?;
+            // Whoever is entered before a page is judged is not in it.
+            list.look().await?;
+            let built = self.build(&broadcast, &source, &list, &needed, audience.unique_by).await?;
             if broadcast.recipients + built.page.recipients() as u64 > broadcast.max_recipients {
                 broadcast = self.over_budget(&broadcast, &source).await?;
                 continue;
@@ -150,6 +155,7 @@ impl Producer {
         &self,
         broadcast: &Broadcast,
         source: &Source,
+        list: &Suppressions,
         needed: &Needed,
         unique_by: Option<UniqueBy>,
     ) -> Result<Built, ProducerError> {
@@ -158,7 +164,7 @@ impl Producer {
             Some(LastKey::InDatabase) | None => None,
         };
         let mut cursor = Cursor { in_canary: broadcast.in_canary, after };
-        let candidates = candidates(&self.ledger, source, &mut cursor, self.options.page_size, needed, unique_by).await?;
+        let candidates = candidates(list, source, &mut cursor, self.options.page_size, needed, unique_by).await?;
         let mut builder = self.ledger.page_after(broadcast, cursor.in_canary, self.incarnation.mark(""))?;
         let without_key = source.counts().without_key;
         if broadcast.pages == 0 && without_key > 0 {

@@ -2,7 +2,7 @@
 //! whom else is mailed. Whoever freezes an audience asks here, and so does whoever says beforehand what will
 //! be frozen, so that the two can't differ.
 
-use issei_ledger::{Ledger, LedgerError, SkipReason, Suppression};
+use issei_ledger::{LedgerError, SkipReason, Suppression, Suppressions};
 use issei_schema::{Address, Class};
 
 use crate::SourceError;
@@ -27,9 +27,10 @@ pub(crate) struct Candidate {
 }
 
 /// The next `limit` keys after the cursor, which is left in their part of the audience, judged; none only where there is no
-/// more. With `unique_by`, the spool must know whom those before them mail.
+/// more. Whoever was on the list at its last look is left out. With `unique_by`, the spool must know whom those before them
+/// mail.
 pub(crate) async fn candidates(
-    ledger: &Ledger,
+    list: &Suppressions,
     source: &Source,
     cursor: &mut Cursor,
     limit: usize,
@@ -40,7 +41,7 @@ pub(crate) async fn candidates(
     // Of the rows of one key the first is the recipient, and the others are recorded as duplicates.
     let judged = |Spooled { row, repeats }| Candidate { key: row.key.clone(), judged: judge(row, needed), repeats };
     let mut candidates: Vec<Candidate> = rows.into_iter().map(judged).collect();
-    skip_suppressed(ledger, &mut candidates, needed.class).await?;
+    skip_suppressed(list, &mut candidates, needed.class).await?;
     if unique_by == Some(UniqueBy::Address) {
         skip_mailed(&mut candidates, source).await?;
     }
@@ -48,17 +49,17 @@ pub(crate) async fn candidates(
 }
 
 /// Whoever bounced for good is not mailed again; nor is whoever does not want to be, unless the law wants it.
-async fn skip_suppressed(ledger: &Ledger, candidates: &mut [Candidate], class: Class) -> Result<(), LedgerError> {
-    let recipients: Vec<usize> =
-        (0..candidates.len()).filter(|at| candidates.get(*at).is_some_and(|c| matches!(c.judged, Judged::Recipient(..)))).collect();
-    let addresses: Vec<&Address> = candidates
-        .iter()
-        .filter_map(|candidate| match &candidate.judged {
-            Judged::Recipient(recipient, _) => Some(&recipient.address),
-            Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
-        })
-        .collect();
-    for (place, entry) in ledger.suppressed(&addresses).await? {
+async fn skip_suppressed(list: &Suppressions, candidates: &mut [Candidate], class: Class) -> Result<(), LedgerError> {
+    let sieve = list.sieve();
+    let address = |candidate: &Candidate| match &candidate.judged {
+        Judged::Recipient(recipient, _) => Some(recipient.address.clone()),
+        Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
+    };
+    let asked: Vec<(usize, Address)> =
+        candidates.iter().enumerate().filter_map(|(at, candidate)| Some((at, address(candidate)?))).collect();
+    let asked: Vec<(usize, Address)> = asked.into_iter().filter(|(_, address)| sieve.may_hold(address)).collect();
+    let addresses: Vec<&Address> = asked.iter().map(|(_, address)| address).collect();
+    for (place, entry) in list.suppressed(&addresses).await? {
         let Some(why) = entry.binds(class) else { continue };
         let reason = match why {
             Suppression::Bounced => SkipReason::Bounced,
@@ -66,7 +67,7 @@ async fn skip_suppressed(ledger: &Ledger, candidates: &mut [Candidate], class: C
             Suppression::Unsubscribed => SkipReason::Unsubscribed,
             Suppression::Operator => SkipReason::Suppressed,
         };
-        if let Some(candidate) = recipients.get(place).and_then(|at| candidates.get_mut(*at)) {
+        if let Some(candidate) = asked.get(place).and_then(|(at, _)| candidates.get_mut(*at)) {
             candidate.judged = Judged::Skipped(quotable(&candidate.key), reason);
         }
     }

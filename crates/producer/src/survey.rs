@@ -117,9 +117,10 @@ pub async fn survey(
         survey.skip(SkipReason::NoKey, counts.without_key, None);
         progress.has_judged(counts.without_key);
     }
-    let mut cursor = source.beginning();
+    let (mut cursor, mut list) = (source.beginning(), ledger.suppressions(counts.rows));
+    list.look().await?;
     loop {
-        let candidates = candidates(ledger, &source, &mut cursor, PAGE, &needed, config.unique_by).await?;
+        let candidates = candidates(&list, &source, &mut cursor, PAGE, &needed, config.unique_by).await?;
         let Some(candidate) = candidates.last() else { return Ok(survey) };
         cursor.after = Some(candidate.key.clone());
         // With `unique_by` the spool must know whom this part mails.

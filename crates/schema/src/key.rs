@@ -21,6 +21,7 @@ pub struct Proof([u8; 32]);
 
 /// Takes in what is to be proved, part by part. Each part says how long it is, so that no two lists of
 /// parts read the same.
+#[derive(Clone)]
 pub struct Prover(Hmac<Sha256>);
 
 impl MessageKey {

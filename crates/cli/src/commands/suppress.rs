@@ -16,8 +16,6 @@ use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
 use crate::operator;
 
-/// Entries of an import that are written at once.
-const AT_ONCE: usize = 16;
 /// Digits of a digest that tell entries apart for people.
 const SHOWN: usize = 16;
 
@@ -50,7 +48,7 @@ async fn add(parts: &Parts, address: &Address, because: Because, reason: &Reason
     let (why, now) = (suppression(because), parts.clock.wall());
     let entered_by = operator::actor(parts).await?.to_string();
     let cause = Cause { since: now, entered_at: now, source: "an operator".to_owned(), entered_by, reason: Some(reason.to_string()) };
-    parts.ledger().suppressing().await?.enter(address, why, &cause).await?;
+    parts.ledger().enter_suppressed([(address.clone(), why, cause)]).await?;
     say(&if as_json {
         json!({ "added": why }).to_string()
     } else {
@@ -151,32 +149,18 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
         return Ok(Ended::Refused);
     }
     let (now, entered_by) = (parts.clock.wall(), operator::actor(parts).await?.to_string());
-    let suppressing = std::sync::Arc::new(parts.ledger().suppressing().await?);
-    let mut under_way = tokio::task::JoinSet::new();
-    for import::Entry { address, why, since, reason } in read.entries.clone() {
-        if shutdown.is_cancelled() {
-            bail!("interrupted; what was entered stays, and the same import again enters the rest");
-        }
-        if under_way.len() >= AT_ONCE {
-            entered(under_way.join_next().await)?;
-        }
-        let cause =
-            Cause { since: since.unwrap_or(now), entered_at: now, source: read.source.clone(), entered_by: entered_by.clone(), reason };
-        let suppressing = suppressing.clone();
-        under_way.spawn(async move { suppressing.enter(&address, why, &cause).await });
-    }
-    while let Some(one) = under_way.join_next().await {
-        entered(Some(one))?;
+    let entry = |import::Entry { address, why, since, reason }| {
+        let (since, source, entered_by) = (since.unwrap_or(now), read.source.clone(), entered_by.clone());
+        (address, why, Cause { since, entered_at: now, source, entered_by, reason })
+    };
+    let entries = read.entries.iter().cloned().map(entry).take_while(|_| !shutdown.is_cancelled());
+    let failed = "an entry can't be written; what was entered stays, and the same import again enters the rest";
+    parts.ledger().enter_suppressed(entries).await.context(failed)?;
+    if shutdown.is_cancelled() {
+        bail!("interrupted; what was entered stays, and the same import again enters the rest");
     }
     say(&if as_json { told(true) } else { format!("{} entries are on the list", read.entries.len()) });
     Ok(Ended::Well)
-}
-
-type Entering = Option<Result<Result<(), issei_ledger::LedgerError>, tokio::task::JoinError>>;
-
-fn entered(one: Entering) -> anyhow::Result<()> {
-    one.transpose()?.transpose().context("an entry can't be written; what was entered stays, and the same import again enters the rest")?;
-    Ok(())
 }
 
 fn some_or_none(some: &[String]) -> String {

@@ -1,12 +1,15 @@
 //! The list of addresses that are not mailed: whoever wrote it, whoever reads it, nobody is lost from it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_ledger::{Cause, Migrated, SkipReason, Suppression};
 use issei_schema::Address;
+use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command};
 use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
 
 /// `printf user00000N@example.com | sha256sum`.
 const DIGESTS: [(u32, &str); 3] = [
@@ -61,7 +64,7 @@ async fn of_an_older_ledger(world: &World) {
 async fn enter(world: &World, id: u32, why: Suppression) {
     let (since, source, entered_by) = (world.now(), "an operator".to_owned(), "Kim".to_owned());
     let cause = Cause { since, entered_at: since, source, entered_by, reason: Some("asked for it".to_owned()) };
-    world.ledger().suppressing().await.unwrap().enter(&user(id), why, &cause).await.unwrap();
+    world.ledger().enter_suppressed([(user(id), why, cause)]).await.unwrap();
 }
 
 async fn skipped(world: &World, id: &str, class: &str) -> BTreeMap<String, String> {
@@ -141,4 +144,74 @@ async fn a_wish_holds_against_all_but_a_legal_notice_and_a_dead_address_against_
     assert_eq!(skipped(&world, "more", "legal_notice").await, map([]));
     enter(&world, 8, Suppression::Bounced).await;
     assert_eq!(skipped(&world, "last", "legal_notice").await, map([("8", "bounced")]));
+}
+
+/// So many that the list is read once, and not asked about each.
+async fn of_three_thousand() -> World {
+    let timing = issei_aws::Timing { ledger: Duration::from_mins(1), ..WorldOptions::default().timing };
+    World::new(WorldOptions { users: 3_000, page_size: 500, chunk_size: 50, timing, ..WorldOptions::default() }).await
+}
+
+fn calls(world: &World, operation: &str) -> u64 {
+    world.cloud.counts().into_iter().filter(|((_, name), _)| name == operation).map(|(_, count)| count).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_smaller_than_the_audience_is_read_once_and_not_for_each_page() {
+    let world = of_three_thousand().await;
+    of_an_older_ledger(&world).await;
+    entered_by_an_older_build(&world, 5, "bounced").await;
+    enter(&world, 6, Suppression::Complained).await;
+    let before = (calls(&world, "BatchGetItem"), calls(&world, "Query"));
+    world.post_command(&command("terms", |_| {})).await;
+    let frozen = world.run_until("terms", 0, |broadcast| broadcast.pages == 6).await;
+    let skipped = world.ledger().skipped_by_reason(&frozen).await.unwrap();
+    let skipped = skipped.into_iter().map(|(reason, rows)| (rows.examples.join(" "), reason.to_string())).collect::<BTreeMap<_, _>>();
+    assert_eq!(skipped, map([("5", "bounced"), ("6", "complained")]));
+    let (looked_up, read) = (calls(&world, "BatchGetItem") - before.0, calls(&world, "Query") - before.1);
+    // One look for each page, and one look-up for each of the two that were found.
+    assert!(looked_up <= 12, "{looked_up}");
+    assert!((256..300).contains(&read), "{read}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_entered_while_an_audience_is_frozen_is_in_none_of_the_pages_to_come() {
+    let world = of_three_thousand().await;
+    enter(&world, 8, Suppression::Bounced).await;
+    world.post_command(&command("terms", |_| {})).await;
+    // From the second page on each takes a while.
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::DelayMs(1_000)).holding("salted_body").after(1));
+    let stop = CancellationToken::new();
+    let services = world.start(&stop).await;
+    world.wait_until("terms", |broadcast| broadcast.pages >= 1).await;
+    // In the order of bytes the one is in the first page, and the other in the last.
+    enter(&world, 1, Suppression::Bounced).await;
+    enter(&world, 999, Suppression::Bounced).await;
+    let frozen = world.wait_until("terms", |broadcast| broadcast.pages == 6).await;
+    stop.cancel();
+    services.join_all().await;
+    let skipped = world.ledger().skipped_by_reason(&frozen).await.unwrap();
+    assert_eq!(skipped[&SkipReason::Bounced].examples, ["8", "999"]);
+    assert_eq!(frozen.reading.unwrap().readings, 1);
+}
+
+#[tokio::test]
+async fn what_an_older_build_enters_is_seen_when_the_list_is_read_anew() {
+    let world = of_three_thousand().await;
+    enter(&world, 6, Suppression::Complained).await;
+    let mut list = world.ledger().suppressions(3_000);
+    assert!(!list.look().await.unwrap());
+    assert!(list.sieve().may_hold(&user(6)) && !list.sieve().may_hold(&user(5)));
+    // Nobody was entered since.
+    assert!(list.look().await.unwrap());
+    entered_by_an_older_build(&world, 5, "bounced").await;
+    enter(&world, 7, Suppression::Operator).await;
+    assert!(!list.look().await.unwrap());
+    assert!(list.sieve().may_hold(&user(7)) && list.sieve().may_hold(&user(6)));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(5)).await;
+    tokio::time::resume();
+    assert!(!list.look().await.unwrap());
+    assert!(list.sieve().may_hold(&user(5)) && list.sieve().may_hold(&user(7)));
+    assert_eq!(list.suppressed(&[&user(5), &user(8), &user(7)]).await.unwrap().into_keys().max(), Some(2));
 }
