@@ -2,7 +2,7 @@
 
 use crate::protocol::Protocol;
 use crate::providing::begin_send;
-use crate::state::{Broken, ChunkState, Consumer, Control, Message, Owner, Phase, Request, State, Users, count};
+use crate::state::{Broken, Chunk, ChunkState, Consumer, Control, Message, Owner, Phase, Request, State, Users, Window, count};
 use crate::step::fault;
 use crate::variant::Variant as V;
 
@@ -14,12 +14,12 @@ impl Protocol {
             delete_unaccounted(state, message);
         }
         match self.readiness(state, message) {
-            Some(want) => {
-                consumer(state, at)?.phase = Phase::Holding { message, want, fresh: true };
+            Some((want, asks)) => {
+                consumer(state, at)?.phase = Phase::Holding { message, want, fresh: true, asks };
                 Some(())
             }
             // Looked at and left alone changes nothing.
-            None => Self::let_go(state, message, false).then_some(()),
+            None => self.let_go(state, message, false).then_some(()),
         }
     }
 
@@ -28,22 +28,32 @@ impl Protocol {
         state.control == Control::Running || (state.control == Control::Holding && self.is(V::HoldIsAWord))
     }
 
-    /// Who of a message may be sent to, as the ledger has it.
-    fn readiness(&self, state: &State, message: Message) -> Option<Users> {
+    /// Who of a message may be sent to, or asked about again under a key, as the ledger has it.
+    fn readiness(&self, state: &State, message: Message) -> Option<(Users, Option<bool>)> {
         let chunk = state.chunk(message.seq);
         (self.runs(state) || (self.is(V::V8StopIsPurge) && state.control != Control::Complete)).then_some(())?;
+        let send = |users| Some((users, None));
         match chunk.state {
-            ChunkState::Absent => Some(message.recipients),
-            ChunkState::Confirmed => Some(chunk.retryable).filter(|retryable| *retryable != 0),
-            ChunkState::Claimed if self.takes_over() && chunk.lease_over => Some(message.recipients),
-            ChunkState::Claimed => None,
+            ChunkState::Absent => send(message.recipients),
+            ChunkState::Confirmed if chunk.retryable != 0 => send(chunk.retryable),
+            ChunkState::Claimed if self.takes_over() && chunk.lease_over => send(message.recipients),
+            // The whole of the request, of which those in doubt may be a part: another would be another body.
+            _ if self.askable(chunk) != 0 => Some((chunk.keyed, Some(chunk.key))),
+            ChunkState::Claimed | ChunkState::Confirmed => None,
         }
     }
 
+    /// Those in doubt of whom the provider may still be asked.
+    pub(crate) fn askable(&self, chunk: &Chunk) -> Users {
+        let may_ask = self.sizes.keys && (chunk.window == Window::Open || self.is(V::AskedAfterTheWindow));
+        if may_ask { chunk.in_doubt_under_key() } else { 0 }
+    }
+
     /// Deletes a message that has nothing left to do. Says whether it did.
-    fn let_go(state: &mut State, message: Message, stale: bool) -> bool {
+    fn let_go(&self, state: &mut State, message: Message, stale: bool) -> bool {
         let chunk = *state.chunk(message.seq);
-        if !stale && (state.control.lets_go() || chunk.is_accounted_for()) {
+        let has_nothing_to_do = chunk.is_accounted_for() && self.askable(&chunk) == 0;
+        if !stale && (state.control.lets_go() || has_nothing_to_do) {
             state.dequeue(message);
             return true;
         }
@@ -51,7 +61,7 @@ impl Protocol {
     }
 
     pub(crate) fn grant(&self, state: &mut State, at: u8, answered: bool) -> Option<()> {
-        let Phase::Holding { want, .. } = state.consumer(at).phase else { return None };
+        let Phase::Holding { want, asks: None, .. } = state.consumer(at).phase else { return None };
         let me = state.consumer(at);
         // The old block is given back before a new one is asked for.
         (me.permits == 0 && !state.restored).then_some(())?;
@@ -72,15 +82,21 @@ impl Protocol {
     }
 
     /// No permit that was ever granted is still valid, so what the claims leave of the budget is free.
-    pub(crate) fn recount(state: &mut State, at: u8) -> Option<()> {
-        let Phase::Holding { want, .. } = state.consumer(at).phase else { return None };
+    pub(crate) fn recount(&self, state: &mut State, at: u8) -> Option<()> {
+        let Phase::Holding { want, asks: None, .. } = state.consumer(at).phase else { return None };
         (state.control == Control::Running && state.remaining < count(want) && !state.restored).then_some(())?;
         state.consumers.iter().all(|consumer| !consumer.valid).then_some(())?;
         let spent: u8 = state.chunks.iter().map(|chunk| count(chunk.open | chunk.accepted | chunk.doubt)).sum();
         let remaining = state.budget.saturating_sub(spent);
         (remaining != state.remaining).then_some(())?;
         state.remaining = remaining;
-        state.consumers.iter_mut().for_each(|consumer| consumer.current = false);
+        for consumer in &mut state.consumers {
+            consumer.current = false;
+            // A claim is signed with its permit's moment, and refused once that is as long ago as a recount waits.
+            if matches!(consumer.phase, Phase::Idle | Phase::Holding { .. }) && !self.is(V::OldClaimsLand) {
+                (consumer.permits, consumer.deceived) = (0, false);
+            }
+        }
         Some(())
     }
 
@@ -89,13 +105,13 @@ impl Protocol {
         let Phase::Holding { message, .. } = state.consumer(at).phase else { return None };
         (state.control != Control::Running && !self.is(V::V7StopAtReceive) && !self.is(V::V8StopIsPurge)).then_some(())?;
         let stale = put_down(state, at)?;
-        Self::let_go(state, message, stale);
+        self.let_go(state, message, stale);
         Some(())
     }
 
     pub(crate) fn claim(&self, state: &mut State, at: u8, answered: bool) -> Option<()> {
         let me = state.consumer(at);
-        let Phase::Holding { message, want, fresh } = me.phase else { return None };
+        let Phase::Holding { message, want, fresh, asks: None } = me.phase else { return None };
         let permits = count(want);
         (me.believes_to_be_permitted() && me.permits >= permits && !state.restored).then_some(())?;
         if !answered {
@@ -117,7 +133,14 @@ impl Protocol {
                 chunk.lease_over = false;
                 chunk.open = want;
                 chunk.retryable &= !want;
+                if self.sizes.keys {
+                    (chunk.keyed, chunk.key, chunk.window) = (want, !chunk.key, Window::Open);
+                }
             });
+            if let Some(keys) = state.remembers.get_mut(usize::from(message.seq)).filter(|_| self.sizes.keys) {
+                // The key is a new one.
+                keys[usize::from(state.chunks[usize::from(message.seq)].key)] = 0;
+            }
             // The SDK asks again, and is refused by our own row: the token says whose it is.
             if !answered && self.is(V::V2RefusedIsTheirs) {
                 state.forget(at);
@@ -131,13 +154,41 @@ impl Protocol {
         if self.is(V::V3RefusedIsMine) {
             return begin(state);
         }
-        // Refused: what stands there is looked at as if it had just been read.
-        if let Some(want) = self.readiness(state, message) {
-            consumer(state, at)?.phase = Phase::Holding { message, want, fresh: true };
+        self.look_again(state, at, message)
+    }
+
+    /// Refused: what stands there is looked at as if it had just been read.
+    fn look_again(&self, state: &mut State, at: u8, message: Message) -> Option<()> {
+        if let Some((want, asks)) = self.readiness(state, message) {
+            consumer(state, at)?.phase = Phase::Holding { message, want, fresh: true, asks };
         } else {
             let stale = put_down(state, at)?;
-            Self::let_go(state, message, stale);
+            self.let_go(state, message, stale);
         }
+        Some(())
+    }
+
+    /// One transaction: the chunk is as it was seen, and the broadcast runs. It is claim and permission in one, and
+    /// the budget stays as it is.
+    pub(crate) fn ask_again(&self, state: &mut State, at: u8) -> Option<()> {
+        let me = state.consumer(at);
+        let Phase::Holding { message, want, fresh, asks: Some(key) } = me.phase else { return None };
+        (me.permits == 0 && !state.restored && (self.runs(state) || self.is(V::AskedInAnyState))).then_some(())?;
+        let chunk = state.chunk(message.seq);
+        let as_seen = fresh && self.askable(chunk) != 0 || self.is(V::AskedOfTheReopened) && chunk.window == Window::Open;
+        if !as_seen {
+            return self.look_again(state, at, message);
+        }
+        state.change(message.seq, |chunk| {
+            chunk.state = ChunkState::Claimed;
+            chunk.owner = Owner::Consumer(at);
+            chunk.lease_over = false;
+            chunk.open |= want & chunk.doubt;
+            chunk.doubt &= !want;
+        });
+        let me = consumer(state, at)?;
+        (me.valid, me.deceived, me.current, me.asks) = (true, false, false, Some(key));
+        me.phase = Phase::Claimed { message, want };
         Some(())
     }
 
@@ -145,13 +196,23 @@ impl Protocol {
         let me = state.consumer(at);
         let Phase::Claimed { message, want } = me.phase else { return None };
         if me.believes_to_be_permitted() || self.is(V::NoDeadline) {
-            let (content, owner) = (state.content, Owner::Consumer(at));
-            begin_send(state, Request { recipients: want, seq: message.seq, content, owner, old: me.deceived })?;
+            let owner = Owner::Consumer(at);
+            let content = if me.asks.is_some() && self.is(V::AskedWithOtherContent) { 2 } else { state.content };
+            let key = match me.asks {
+                Some(key) if self.is(V::AskedUnderAnotherKey) => Some(!key),
+                None if self.sizes.keys => Some(state.chunk(message.seq).key),
+                asked => asked,
+            };
+            begin_send(state, Request { recipients: want, seq: message.seq, content, key, owner, old: me.deceived })?;
             let me = consumer(state, at)?;
             me.phase = Phase::Waiting { message, want };
             me.deceived &= me.permits > 0;
+            // What lets it ask lets it ask once.
+            me.valid &= me.asks.is_none();
         } else {
-            consumer(state, at)?.phase = Phase::Settled { message, accepted: 0, retryable: want, doubt: 0 };
+            // That nothing is asked proves nothing of what was sent before.
+            let (retryable, doubt) = if me.asks.is_some() && !self.is(V::NotAskedIsNotSent) { (0, want) } else { (want, 0) };
+            consumer(state, at)?.phase = Phase::Settled { message, accepted: 0, retryable, doubt };
         }
         Some(())
     }
@@ -207,10 +268,16 @@ impl Protocol {
     pub(crate) fn finish(&self, state: &mut State, at: u8) -> Option<()> {
         let Phase::Done { message, retryable } = state.consumer(at).phase else { return None };
         let current = state.consumer(at).current || self.is(V::GiveBackAnyEpoch);
+        let asked = state.consumer(at).asks.is_some();
+        let doubt = self.askable(state.chunk(message.seq));
         let stale = put_down(state, at)?;
+        if asked && self.is(V::AskedAndGivenBack) {
+            state.remaining += count(doubt);
+        }
         if retryable == 0 {
-            // What evidence has reopened in between has a message of its own coming.
-            if !stale {
+            // What evidence has reopened in between has a message of its own coming. Whoever may be asked about
+            // again has this one.
+            if !stale && doubt == 0 {
                 state.dequeue(message);
             }
         } else if current && !self.is(V::BudgetAfterSend) {
@@ -240,6 +307,10 @@ pub(crate) fn consumer(state: &mut State, at: u8) -> Option<&mut Consumer> {
 fn put_down(state: &mut State, at: u8) -> Option<bool> {
     let me = consumer(state, at)?;
     me.phase = Phase::Idle;
+    if me.asks.take().is_some() {
+        // The permission to ask ends with it.
+        (me.valid, me.deceived) = (false, false);
+    }
     Some(std::mem::take(&mut me.stale))
 }
 

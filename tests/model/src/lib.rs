@@ -22,6 +22,8 @@
 //! | `Claim`, `ClaimAnswerLost` | `ledger/src/chunk.rs::claim`, with its comparison of the owner token |
 //! | `Send` | `consumer/src/send.rs::send`: the permit's and the lease's deadline, then `send_once` |
 //! | `TimeOut` | `aws/src/timing.rs::Timing::send`; `classify.rs` says in doubt |
+//! | `AskAgain`, `WindowCloses` | nothing yet: what a provider's replay key will allow ([decision 13](../../../docs/decisions/0013-doubt-ends-by-asking-under-the-same-key.md)) |
+//! | `KeyForgotten` | a provider that remembers the key of a request for a window |
 //! | `Confirm` | `ledger/src/chunk.rs::confirm`, with `retryable_is_in_doubt` |
 //! | `Finish` | `consumer/src/chunk.rs::settle` and `after.rs::carry_out` |
 //! | `ReturnPermits` | `consumer/src/permits.rs::return_unused`, `ledger/src/permit.rs::give_back` |
@@ -45,7 +47,9 @@
 //! them a consumer takes no step that it could not as well take later. There is no canary: it is a budget that grows later, and the simulation checks it. There is no rate, and no progress that must come: that a broadcast ends
 //! is checked by the simulation. Events are all lost or all arrive: under `evidence_retry` one that is
 //! lost by itself, while its neighbours' arrive, leads to a second mail, here as in the code. At most two
-//! copies of a message are about.
+//! copies of a message are about. A key is remembered from the first request that is accepted under it, and a
+//! machine that is paused with a permission to ask wakes within the margin, or is refused for the age of what it
+//! sends: where it is neither, a repeat can be a second send, here as in the code.
 
 #![allow(
     clippy::cast_possible_truncation,

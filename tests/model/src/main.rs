@@ -14,6 +14,9 @@ struct Cli {
     /// The large suites, which take minutes and gigabytes.
     #[arg(long)]
     large: bool,
+    /// Those suites alone in whose name this stands.
+    #[arg(long, default_value = "")]
+    suite: String,
     /// A naive protocol: shows a way to what it breaks.
     #[arg(long)]
     variant: Option<Variant>,
@@ -38,7 +41,7 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let (clock, mut broken) = (Clock::system(), false);
-    for Suite { name, sizes } in if cli.large { LARGE } else { SUITES } {
+    for Suite { name, sizes } in if cli.large { LARGE } else { SUITES }.iter().filter(|suite| suite.name.contains(&cli.suite)) {
         let began = clock.now();
         let checker = Protocol { sizes: *sizes, variant: None }.checker().threads(cli.threads).spawn_bfs().join();
         writeln!(out, "{name}: {} states, {} steps deep ({:.0?})", checker.unique_state_count(), checker.max_depth(), clock.now() - began)?;

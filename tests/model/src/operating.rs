@@ -49,7 +49,8 @@ impl Protocol {
         state.repairs_left = state.repairs_left.checked_sub(1)?;
         for seq in 0..state.frozen {
             let chunk = state.chunk(seq);
-            if chunk.state == ChunkState::Absent || chunk.retryable != 0 && chunk.state == ChunkState::Confirmed {
+            let waits = chunk.retryable != 0 && chunk.state == ChunkState::Confirmed || self.askable(chunk) != 0;
+            if chunk.state == ChunkState::Absent || waits {
                 let _ = state.enqueue(seq, state.page(seq));
             }
         }

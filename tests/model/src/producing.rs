@@ -92,6 +92,8 @@ impl Protocol {
             }
             // Doubt that evidence may end could cause a send.
             (!self.sizes.evidence || chunk.open | chunk.doubt == 0).then_some(())?;
+            // So could a repeat.
+            (self.askable(chunk) == 0).then_some(())?;
         }
         if is_open && !self.is(V::CloseOverOpenClaims) {
             let leases_over = state.chunks.iter().all(|chunk| chunk.state != ChunkState::Claimed || chunk.lease_over);

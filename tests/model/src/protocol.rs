@@ -39,6 +39,8 @@ pub struct Sizes {
     pub restore: bool,
     /// Events come, and doubt ends by evidence (`evidence_retry`). Without it, doubt is held.
     pub evidence: bool,
+    /// The provider remembers the key of a request for a window.
+    pub keys: bool,
 }
 
 /// A model to be checked.
@@ -109,7 +111,7 @@ impl Model for Protocol {
             Property::always("I3 one id is one content", |_, state: &State| state.broken != Some(Broken::I3)),
             Property::always("I4 a stop holds", |_, state: &State| state.broken != Some(Broken::I4)),
             Property::always("I5 permits never pass the budget", |_, state: &State| {
-                state.remaining + state.outstanding() + count(state.asked_for) <= state.budget || state.budget == 0
+                state.remaining + state.permitted() + count(state.asked_for) <= state.budget || state.budget == 0
             }),
             Property::always("I6 pages partition the audience", |_, state: &State| {
                 let mut before: Users = 0;
@@ -125,6 +127,14 @@ impl Model for Protocol {
             // What a model never reaches it does not check.
             Property::sometimes("a broadcast completes", |_, state: &State| state.control == Control::Complete),
             Property::sometimes("somebody is in doubt", |_, state: &State| state.chunks.iter().any(|chunk| chunk.doubt != 0)),
+            Property::sometimes("an answer ends doubt", |_, state: &State| {
+                let is_answered = |phase| matches!(phase, Phase::Settled { accepted: 1.., .. });
+                state.consumers.iter().any(|consumer| consumer.asks.is_some() && is_answered(consumer.phase))
+            }),
+            Property::sometimes("what was asked is answered before what was sent", |_, state: &State| {
+                let is_known = |seq: u8, key: bool| state.remembers[usize::from(seq)][usize::from(key)] != 0;
+                state.requests.iter().any(|late| late.recipients != 0 && late.key.is_some_and(|key| is_known(late.seq, key)))
+            }),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::consuming::consumer;
 use crate::protocol::Protocol;
-use crate::state::{Broken, ChunkState, Control, Owner, Phase, Request, State, Stop, Users, count};
+use crate::state::{Broken, ChunkState, Control, Owner, Phase, Request, State, Stop, Users, Window, count};
 use crate::step::fault;
 use crate::variant::Variant as V;
 
@@ -13,20 +13,15 @@ impl Protocol {
         if !answered {
             fault(state)?;
         }
-        if state.stop == Stop::Proved {
-            state.broken = state.broken.or(Some(Broken::I4));
-        }
-        for (user, accepted) in (0..).zip(&mut state.accepted) {
-            if request.recipients & 1 << user != 0 {
-                *accepted = (*accepted + 1).min(2);
+        match remembered(state, request)? {
+            0 => self.take_in(state, request)?,
+            content if content != request.content => {
+                // Another body under the same key: nobody is accepted, and nothing is said of the first.
+                let Owner::Consumer(at) = request.owner else { return answered.then_some(()) };
+                return if answered { self.refused(state, at) } else { self.answer_lost(state, at, request) };
             }
-        }
-        state.contents |= 1 << request.content;
-        if state.contents.count_ones() > 1 {
-            state.broken = state.broken.or(Some(Broken::I3));
-        }
-        if self.sizes.evidence && !state.outage {
-            *state.events.get_mut(usize::from(request.seq))? |= request.recipients;
+            // The same again is answered as the first was, and nobody is accepted once more.
+            _ => {}
         }
         let Owner::Consumer(at) = request.owner else { return answered.then_some(()) };
         if !answered {
@@ -38,16 +33,48 @@ impl Protocol {
         Some(())
     }
 
+    fn take_in(&self, state: &mut State, request: Request) -> Option<()> {
+        if let Some(key) = request.key {
+            state.remembers.get_mut(usize::from(request.seq))?[usize::from(key)] = request.content;
+        }
+        if state.stop == Stop::Proved {
+            state.broken = state.broken.or(Some(Broken::I4));
+        }
+        for (user, accepted) in (0..).zip(&mut state.accepted) {
+            if request.recipients & 1 << user != 0 {
+                *accepted = (*accepted + 1).min(2);
+            }
+        }
+        state.contents |= 1 << request.content;
+        if state.contents.count_ones() > 1 || request.content != state.content {
+            state.broken = state.broken.or(Some(Broken::I3));
+        }
+        if self.sizes.evidence && !state.outage {
+            *state.events.get_mut(usize::from(request.seq))? |= request.recipients;
+        }
+        Some(())
+    }
+
     /// Throttled, or refused for its age: surely not accepted.
     pub(crate) fn reject(&self, state: &mut State, place: u8) -> Option<()> {
         let request = take_request(state, place)?;
         if !request.old {
             fault(state)?;
-            state.asked_for &= !request.recipients | state.was_accepted();
+            // One that is repeated may be on its way still.
+            if !state.has_requests_of(request.seq) {
+                state.asked_for &= !request.recipients | state.was_accepted();
+            }
         }
         let Owner::Consumer(at) = request.owner else { return request.old.then_some(()) };
-        if let Phase::Waiting { message, want } = state.consumer(at).phase {
-            consumer(state, at)?.phase = Phase::Settled { message, accepted: 0, retryable: want, doubt: 0 };
+        self.refused(state, at)
+    }
+
+    /// That this request was not accepted says nothing of the one that it repeats.
+    fn refused(&self, state: &mut State, at: u8) -> Option<()> {
+        let me = consumer(state, at)?;
+        if let Phase::Waiting { message, want } = me.phase {
+            let (retryable, doubt) = if me.asks.is_some() && !self.is(V::AskedAndRefused) { (0, want) } else { (want, 0) };
+            me.phase = Phase::Settled { message, accepted: 0, retryable, doubt };
         }
         Some(())
     }
@@ -78,7 +105,7 @@ impl Protocol {
             chunk.owner = Owner::Nobody;
             chunk.retryable |= unheard;
             chunk.doubt = (chunk.doubt | chunk.open) & !unheard;
-            (chunk.open, chunk.reopened) = (0, true);
+            (chunk.open, chunk.reopened, chunk.keyed) = (0, true, 0);
         });
         state.remaining += count(unheard);
         state.asked_for &= !unheard | state.was_accepted();
@@ -98,6 +125,33 @@ impl Protocol {
         state.change(seq, |chunk| chunk.lease_over = true);
         Some(())
     }
+
+    /// From now on the ledger lets nobody ask.
+    pub(crate) fn window_closes(&self, state: &mut State, seq: u8) -> Option<()> {
+        let chunk = state.chunks.get_mut(usize::from(seq))?;
+        (self.sizes.keys && chunk.keyed != 0 && chunk.window == Window::Open).then_some(())?;
+        chunk.window = Window::Closed;
+        Some(())
+    }
+
+    /// The margin is longer than whoever was let to ask may take to begin, also a machine that was paused, and than
+    /// a request may be on its way: so long is the first of a key remembered.
+    pub(crate) fn key_forgotten(&self, state: &mut State, seq: u8) -> Option<()> {
+        (state.chunk(seq).window == Window::Closed && !state.has_requests_of(seq)).then_some(())?;
+        let may_begin = |phase| matches!(phase, Phase::Claimed { message, .. } if message.seq == seq);
+        let mut senders = state.consumers.iter().filter(|consumer| consumer.believes_to_be_permitted());
+        (!senders.any(|consumer| may_begin(consumer.phase))).then_some(())?;
+        state.chunks.get_mut(usize::from(seq))?.window = Window::Over;
+        let chunk = *state.chunk(seq);
+        state.remembers.get_mut(usize::from(seq))?[usize::from(chunk.key)] = 0;
+        Some(())
+    }
+}
+
+/// The content that came under the request's key, or 0.
+fn remembered(state: &State, request: Request) -> Option<u8> {
+    let keys = state.remembers.get(usize::from(request.seq))?;
+    Some(request.key.map_or(0, |key| keys[usize::from(key)]))
 }
 
 pub(crate) fn begin_send(state: &mut State, request: Request) -> Option<()> {

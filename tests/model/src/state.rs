@@ -69,6 +69,23 @@ pub(crate) struct Chunk {
     pub(crate) doubt: Users,
     /// Evidence made some of its recipients retryable, and the sweep sees to their message.
     pub(crate) reopened: bool,
+    /// Whom the request of the last claim was for, under a key that the provider remembers; nobody where it
+    /// has none, or evidence has opened the chunk since.
+    pub(crate) keyed: Users,
+    /// Which key: each claim has another. Two are told apart, since no request under the last but one is about.
+    pub(crate) key: bool,
+    pub(crate) window: Window,
+}
+
+/// How long a claim's request may be repeated under its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Window {
+    #[default]
+    Open,
+    /// All but the margin has passed: nobody may ask any more, and the provider may still remember.
+    Closed,
+    /// The provider has forgotten.
+    Over,
 }
 
 impl Chunk {
@@ -79,6 +96,16 @@ impl Chunk {
             ChunkState::Claimed => self.lease_over,
             ChunkState::Confirmed => self.retryable == 0,
         }
+    }
+
+    /// Those in doubt of whom the request under the claim's key is known to be the last one.
+    pub(crate) fn in_doubt_under_key(&self) -> Users {
+        let settles = match self.state {
+            ChunkState::Absent => false,
+            ChunkState::Claimed => self.lease_over,
+            ChunkState::Confirmed => self.keyed & self.retryable == 0,
+        };
+        if settles { self.keyed & (self.open | self.doubt) } else { 0 }
     }
 }
 
@@ -97,6 +124,8 @@ pub(crate) struct Request {
     pub(crate) recipients: Users,
     pub(crate) seq: u8,
     pub(crate) content: u8,
+    /// Its key, where it has one.
+    pub(crate) key: Option<bool>,
     /// Who waits for the answer.
     pub(crate) owner: Owner,
     /// It is signed with the moment of a permit that is over, so the provider refuses it for its age.
@@ -108,11 +137,13 @@ pub(crate) struct Request {
 pub(crate) enum Phase {
     #[default]
     Idle,
-    /// It has the message, and the chunk as it was read. `fresh` while nobody has changed it since.
+    /// It has the message, and the chunk as it was read. `fresh` while nobody has changed it since. `asks`
+    /// where it is to be asked about again under this key, and not sent.
     Holding {
         message: Message,
         want: Users,
         fresh: bool,
+        asks: Option<bool>,
     },
     Claimed {
         message: Message,
@@ -158,6 +189,9 @@ pub(crate) struct Consumer {
     pub(crate) deceived: bool,
     /// The block is of the broadcast's epoch.
     pub(crate) current: bool,
+    /// It asks again under this key. What allows it to is no permit of the budget, in which those whom it asks
+    /// about are counted already.
+    pub(crate) asks: Option<bool>,
     /// The message in hand was deleted by another consumer that had it too.
     pub(crate) stale: bool,
 }
@@ -168,10 +202,15 @@ impl Consumer {
         self.valid || self.deceived
     }
 
-    /// Recipients that it may still begin to send to.
+    /// Recipients that it may still begin to send to, or to ask about.
     pub(crate) fn outstanding(&self) -> u8 {
         let claimed = if let Phase::Claimed { want, .. } = self.phase { count(want) } else { 0 };
         if self.valid { self.permits + claimed } else { 0 }
+    }
+
+    /// The same, of those alone whom the budget does not count yet.
+    pub(crate) fn permitted(&self) -> u8 {
+        if self.asks.is_some() { 0 } else { self.outstanding() }
     }
 }
 
@@ -231,6 +270,8 @@ pub struct State {
     /// The provider's own record, by user: how often it accepted, and which contents.
     pub(crate) accepted: [u8; USERS],
     pub(crate) contents: u8,
+    /// The keys that it remembers, by chunk: the content that came under each, or 0.
+    pub(crate) remembers: [[u8; 2]; CHUNKS],
     /// Whom a request was begun for, unless it is proved that it was not accepted.
     pub(crate) asked_for: Users,
     pub(crate) faults_left: u8,
@@ -255,6 +296,9 @@ impl State {
             retryable: 0,
             doubt: 0,
             reopened: false,
+            keyed: 0,
+            key: false,
+            window: Window::Open,
         };
         self.chunks.get(usize::from(seq)).unwrap_or(NONE)
     }
@@ -274,6 +318,11 @@ impl State {
     /// Recipients that consumers may still begin to send to.
     pub(crate) fn outstanding(&self) -> u8 {
         self.consumers.iter().map(Consumer::outstanding).sum()
+    }
+
+    /// The same, of those alone whom the budget does not count yet.
+    pub(crate) fn permitted(&self) -> u8 {
+        self.consumers.iter().map(Consumer::permitted).sum()
     }
 
     /// A request is on its way that may be accepted.

@@ -29,6 +29,7 @@ pub enum Step {
     Recount(u8),
     PutDown(u8),
     Claim(u8),
+    AskAgain(u8),
     ClaimAnswerLost(u8),
     Send(u8),
     TimeOut(u8),
@@ -49,6 +50,8 @@ pub enum Step {
     PermitsExpire(u8),
     ClocksHeld(u8),
     LeaseEnds(u8),
+    WindowCloses(u8),
+    KeyForgotten(u8),
     // The operator.
     Approve,
     Stop,
@@ -86,6 +89,7 @@ impl Protocol {
                     Step::Recount,
                     Step::PutDown,
                     Step::Claim,
+                    Step::AskAgain,
                     Step::ClaimAnswerLost,
                     Step::Send,
                     Step::TimeOut,
@@ -104,6 +108,7 @@ impl Protocol {
         }
         for seq in chunks {
             steps.extend([Step::Reopen, Step::EnqueueReopened, Step::LeaseEnds, Step::Redeliver, Step::Restore].map(|step| step(seq)));
+            steps.extend([Step::WindowCloses, Step::KeyForgotten].map(|step| step(seq)));
             steps.extend(users.clone().map(|user| Step::Hear { seq, user }));
         }
         steps.extend([Step::Complete, Step::Approve, Step::Stop, Step::Stopped, Step::ProveStop, Step::Pause, Step::Resume]);
@@ -129,9 +134,10 @@ impl Protocol {
             Step::Receive { consumer, message } => self.receive(&mut next, consumer, message)?,
             Step::Grant(at) => self.grant(&mut next, at, true)?,
             Step::GrantAnswerLost(at) => self.grant(&mut next, at, false)?,
-            Step::Recount(at) => Self::recount(&mut next, at)?,
+            Step::Recount(at) => self.recount(&mut next, at)?,
             Step::PutDown(at) => self.put_down(&mut next, at)?,
             Step::Claim(at) => self.claim(&mut next, at, true)?,
+            Step::AskAgain(at) => self.ask_again(&mut next, at)?,
             Step::ClaimAnswerLost(at) => self.claim(&mut next, at, false)?,
             Step::Send(at) => self.send(&mut next, at)?,
             Step::TimeOut(at) => self.time_out(&mut next, at)?,
@@ -168,6 +174,8 @@ impl Protocol {
                 (me.valid, me.deceived) = (false, true);
             }
             Step::LeaseEnds(seq) => self.lease_ends(&mut next, seq)?,
+            Step::WindowCloses(seq) => self.window_closes(&mut next, seq)?,
+            Step::KeyForgotten(seq) => self.key_forgotten(&mut next, seq)?,
             Step::Approve => self.approve(&mut next)?,
             Step::Stop => self.stop(&mut next)?,
             Step::Stopped => {

@@ -30,6 +30,7 @@ const SMALL: Sizes = Sizes {
     redeliveries: false,
     restore: false,
     evidence: false,
+    keys: false,
 };
 
 const fn suite(name: &'static str, sizes: Sizes) -> Suite {
@@ -52,6 +53,11 @@ pub const SUITES: &[Suite] = &[
     suite("held before the first send", Sizes { stop: true, hold: true, ..SMALL }),
     suite("a machine is paused with all of its clocks", Sizes { stop: true, held: true, ..SMALL }),
     suite("doubt ends by evidence", Sizes { chunk: 2, faults: 2, evidence: true, stop: true, ..SMALL }),
+    suite("a provider that remembers keys", Sizes { users: 1, faults: 2, keys: true, stop: true, pauses: 1, ..SMALL }),
+    suite("keys, and two in a chunk", Sizes { chunk: 2, faults: 2, keys: true, stop: true, redeliveries: true, ..SMALL }),
+    suite("keys, and evidence", Sizes { users: 1, keys: true, evidence: true, ..SMALL }),
+    suite("keys, and a machine that is paused", Sizes { users: 1, faults: 2, keys: true, held: true, stop: true, ..SMALL }),
+    suite("keys, purge, repair, restore", Sizes { users: 1, keys: true, repairs: 1, purge: true, restore: true, ..SMALL }),
 ];
 
 /// What is checked by hand, since it takes minutes.
@@ -68,6 +74,11 @@ pub const LARGE: &[Suite] = &[
     ),
     suite("a budget of two for three, with a fault", Sizes { users: 3, budget: Some(2), block: 2, stop: true, ..SMALL }),
     suite("doubt of two chunks ends by evidence", Sizes { evidence: true, ..SMALL }),
+    suite("three faults, and keys", Sizes { users: 1, faults: 3, keys: true, stop: true, pauses: 1, ..SMALL }),
+    suite("two chunks, and keys", Sizes { keys: true, stop: true, ..SMALL }),
+    suite("keys, evidence, and a stop", Sizes { users: 1, keys: true, evidence: true, stop: true, ..SMALL }),
+    suite("keys, evidence, two faults", Sizes { users: 1, faults: 2, keys: true, evidence: true, ..SMALL }),
+    suite("three consumers, and keys", Sizes { users: 1, consumers: 3, faults: 2, keys: true, stop: true, ..SMALL }),
 ];
 
 /// The sizes in which a naive variant fails, and the invariant that it breaks there.
@@ -97,6 +108,13 @@ pub const fn counterexample_of(variant: Variant) -> (Sizes, &'static str) {
         V::BudgetAfterSend => (Sizes { budget: Some(1), faults: 0, ..SMALL }, "I5"),
         V::GiveBackAnyEpoch => (SMALL, "I5"),
         V::CloseOverOpenClaims => (one, "I7"),
+        V::AskedUnderAnotherKey | V::AskedAfterTheWindow | V::NotAskedIsNotSent => (Sizes { keys: true, faults: 1, ..one }, "I1"),
+        V::AskedWithOtherContent => (Sizes { keys: true, faults: 1, ..one }, "I3"),
+        V::AskedOfTheReopened => (Sizes { keys: true, evidence: true, faults: 1, ..one }, "I1"),
+        V::AskedAndRefused => (Sizes { keys: true, faults: 2, ..one }, "I1"),
+        V::AskedInAnyState => (Sizes { keys: true, stop: true, faults: 1, ..one }, "I4"),
+        V::OldClaimsLand => (Sizes { keys: true, held: true, faults: 2, ..one }, "I5"),
+        V::AskedAndGivenBack => (Sizes { keys: true, faults: 1, ..one }, "I5"),
         V::RegisterOverwrites => (Sizes { faults: 0, commands: true, frozen: false, ..SMALL }, "I3"),
     }
 }

@@ -59,4 +59,22 @@ pub enum Variant {
     HoldIsAWord,
     /// An approval whose answer was lost is made once more, and adds its permits once more.
     ApprovedTwice,
+    /// What is asked about again is asked about under a new key.
+    AskedUnderAnotherKey,
+    /// It is asked about also when the provider has forgotten the key.
+    AskedAfterTheWindow,
+    /// It is asked about with what an upgrade makes of it since.
+    AskedWithOtherContent,
+    /// It is asked about on an old look: evidence has opened the chunk since, and somebody has claimed it again.
+    AskedOfTheReopened,
+    /// A repeat that is refused (throttled, or for another body) proves that the first was not accepted.
+    AskedAndRefused,
+    /// A repeat that did not begin in time proves that nothing was sent.
+    NotAskedIsNotSent,
+    /// A repeat is no send, so a stop does not bind it.
+    AskedInAnyState,
+    /// A claim lands however old its permit is, also once a recount has given that to others; and is asked about.
+    OldClaimsLand,
+    /// A repeat whose answer settles nobody gives permits back that it never had.
+    AskedAndGivenBack,
 }
