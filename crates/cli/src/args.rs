@@ -63,6 +63,12 @@ pub(crate) enum Command {
     ///
     /// Answers are lost, too. Shows what the provider counted. Needs nothing but this binary.
     Demo(DemoOptions),
+    /// Tries a command on its own audience through a simulated AWS, and sends nothing.
+    ///
+    /// With the demo's crashes and lost answers. Writes the letters into a folder, and says what it would be: who is
+    /// mailed, who is skipped and why, time, cost. Asks neither AWS nor DNS for anything. Exit code 3: refused, or
+    /// somebody was mailed twice or missed.
+    Try(TryOptions),
     /// Writes a first `issei.toml` from a look at a table or a file.
     ///
     /// Proposes key, address and columns, and tries them on a page of rows. Overwrites nothing, and writes no
@@ -213,6 +219,37 @@ pub(crate) struct DemoOptions {
     /// Without faults: no crash, no redelivery, no lost answer.
     #[arg(long)]
     pub(crate) calm: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TryOptions {
+    /// The command, as `.json` or `.toml`; `-` reads JSON from standard input.
+    pub(crate) file: PathBuf,
+    /// Where the letters go: a folder that is empty or not there. Without it, a temporary one, which stays.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// So many letters at most, the first that the simulated provider accepts: 200 where not given.
+    #[arg(long, value_name = "N", default_value_t = 200, hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) letters: u64,
+    /// Recipients a second to reckon the time with: 14 where not given. `issei doctor` tells your account's own.
+    #[arg(long, value_name = "N", default_value_t = 14.0, hide_default_value = true, value_parser = positive)]
+    pub(crate) rate: f64,
+    /// Decides every injected fault: 1 where not given.
+    #[arg(long, default_value_t = 1, hide_default_value = true)]
+    pub(crate) seed: u64,
+    /// Without faults: no crash, no redelivery, no lost answer.
+    #[arg(long)]
+    pub(crate) calm: bool,
+    /// No console beside it. It ends by itself.
+    #[arg(long)]
+    pub(crate) no_console: bool,
+    /// End without waiting for Ctrl-C, as it does without a terminal.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0).ok_or_else(|| "give a number above 0".to_owned())
 }
 
 #[derive(Debug, Args)]

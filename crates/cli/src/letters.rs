@@ -62,6 +62,11 @@ pub(crate) async fn of_held(parts: &Parts, broadcast: &Broadcast) -> anyhow::Res
 }
 
 pub(crate) fn print(letters: &[Letter]) {
+    print_beside(letters, "-o preview.html");
+}
+
+/// `page` is where all of the HTML is.
+pub(crate) fn print_beside(letters: &[Letter], page: &str) {
     for Letter { of, key, rendered } in letters {
         say(&format!("\nletter         {}: key {key}", of.join(", ")));
         let Some(Rendered { subject, text, html }) = rendered else {
@@ -76,7 +81,7 @@ pub(crate) fn print(letters: &[Letter]) {
             say("               …");
         }
         if let Some(html) = html {
-            say(&format!("  html         {} bytes; -o preview.html shows it", html.len()));
+            say(&format!("  html         {} bytes; {page} shows it", html.len()));
         }
     }
 }

@@ -21,7 +21,7 @@ use clap::FromArgMatches as _;
 use args::{Cli, Command};
 use commands::{
     certify, dead_letters, demo, doctor, export, forget, init, inspect, operate, preview, rehearse, repair, report, resend, restored, send,
-    serve, setup, show, status, stop, suppress, test_send, unsubscribe,
+    serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe,
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error, say_error_as_json};
 use issei_aws::Account;
@@ -88,6 +88,11 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
         init_logs(cli.log_format, true, "")?;
         return unsubscribe::run(&settings, options, cli.json);
     }
+    if let Command::Try(options) = &cli.command {
+        // Nor are spans sent anywhere.
+        init_logs(cli.log_format, true, "")?;
+        return trial::run(&settings, options, cli.json).await;
+    }
     init_logs(cli.log_format, false, &settings.otlp_endpoint)?;
     if settings.metrics {
         enable_metrics(&settings.metrics_prefix);
@@ -99,6 +104,7 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
     match command {
         Command::Demo(_)
         | Command::Init(_)
+        | Command::Try(_)
         | Command::Verify(_)
         | Command::UnsubscribeToken(_)
         | Command::Settings

@@ -32,6 +32,8 @@ pub struct Account {
     pub entry_rules: Vec<EntryRule>,
     /// Keep every mail as rendered (tests of content; memory grows with it).
     pub keep_mails: bool,
+    /// So many of them at most, the first; none means no end.
+    pub mails_max: Option<u64>,
     /// How many copies of each message arrive.
     pub deliveries: u32,
     /// How probable it is that a received message can be received again at once (0 to 1).
@@ -57,6 +59,7 @@ impl Default for Account {
             enforce_rate: false,
             entry_rules: Vec::new(),
             keep_mails: false,
+            mails_max: None,
             deliveries: 1,
             redelivery: 0.0,
             batch_entry_failure: 0.0,

@@ -358,13 +358,13 @@ impl State {
             return Ok(json!({ "Status": status, "Error": words }));
         }
         self.count_accepted();
-        if self.account.keep_mails {
-            self.keep(bulk, entry)?;
-        }
         self.ses.sent += 1;
         let sent = self.ses.sent;
         // As long as a real one, so that ledger items have their real size.
         let id = format!("0100{sent:012x}-{sent:08x}-{:04x}-{:04x}-{:04x}-{sent:012x}-000000", sent % 7919, sent % 7907, sent % 7901);
+        if self.account.keep_mails && self.account.mails_max.is_none_or(|most| sent <= most) {
+            self.keep(bulk, entry, &id)?;
+        }
         let tags = entry.replacement_tags.iter().map(|tag| (tag.name.clone(), json!([tag.value]))).collect::<serde_json::Map<_, _>>();
         self.tell_events(&Accepted {
             message_id: &id,
@@ -403,7 +403,7 @@ impl State {
         self.ses.peak_in_a_second = self.ses.peak_in_a_second.max(self.ses.in_last_second);
     }
 
-    fn keep(&mut self, bulk: &Bulk, entry: &Entry) -> Result<(), ApiError> {
+    fn keep(&mut self, bulk: &Bulk, entry: &Entry, id: &str) -> Result<(), ApiError> {
         let template = &bulk.default_content.template;
         let parse = |data: Option<&String>| data.map_or(Ok(BTreeMap::new()), |data| serde_json::from_str::<BTreeMap<String, Value>>(data));
         let mut data = parse(template.template_data.as_ref()).map_err(|error| bad(error.to_string()))?;
@@ -428,6 +428,9 @@ impl State {
             html: part(|content| &content.html),
             headers: entry.replacement_headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect(),
             tags: entry.replacement_tags.iter().map(|tag| format!("{}={}", tag.name, tag.value)).collect::<Vec<_>>().join(" "),
+            reply_to: bulk.reply_to_addresses.clone(),
+            message_id: id.to_owned(),
+            accepted_at: self.clock.wall(),
         };
         Ok(self.store.keep_mail(&mail)?)
     }

@@ -2,6 +2,7 @@
 //! provider's record. A private SQLite database, in memory or in a temporary file that SQLite
 //! deletes itself, so that a million recipients need no more memory than a hundred thousand.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,6 +43,9 @@ pub struct Mail {
     pub tags: String,
     /// Those of its own, in their order.
     pub headers: Vec<(String, String)>,
+    pub reply_to: Vec<String>,
+    pub message_id: String,
+    pub accepted_at: Timestamp,
 }
 
 pub(crate) struct Store(Connection);

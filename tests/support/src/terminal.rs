@@ -38,6 +38,12 @@ impl Terminal {
         }
     }
 
+    /// What has stood on the screen so far.
+    #[must_use]
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+
     /// Types.
     pub async fn type_in(&mut self, text: &str) {
         self.screen.write_all(text.as_bytes()).await.unwrap();

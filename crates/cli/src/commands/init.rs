@@ -222,5 +222,5 @@ fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64
     if let Place::Database { variable: Some(variable), .. } = place {
         say(&format!("               the URL is not in it: set the variable {variable}, wherever a producer or `issei send` runs"));
     }
-    say("next           issei setup, and then issei send --dry-run COMMAND");
+    say("next           issei try COMMAND, which needs no AWS; then issei setup, and issei send --dry-run COMMAND");
 }

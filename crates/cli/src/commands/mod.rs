@@ -26,4 +26,5 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod suppress;
 pub(crate) mod test_send;
+pub(crate) mod trial;
 pub(crate) mod unsubscribe;

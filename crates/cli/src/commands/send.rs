@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::forecast::Forecast;
-pub(crate) use self::forecast::number;
+pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, whole};
 use self::progress::Bar;
 use crate::Ended;
 use crate::args::SendOptions;
@@ -113,7 +113,7 @@ async fn is_known(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<b
 }
 
 /// Reads and judges everybody, and shows on a terminal how far that is.
-async fn surveyed(parts: &Parts, command: &BroadcastCommand, config: &AudienceConfig) -> anyhow::Result<Survey> {
+pub(crate) async fn surveyed(parts: &Parts, command: &BroadcastCommand, config: &AudienceConfig) -> anyhow::Result<Survey> {
     let (progress, ledger, spool_dir) = (Progress::default(), parts.ledger(), parts.settings.spool_directory());
     let reading = survey(command, config, &ledger, &spool_dir, &progress);
     let show = async {

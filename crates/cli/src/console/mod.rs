@@ -17,6 +17,7 @@ use issei_clock::Instant;
 use issei_schema::BroadcastId;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::Ended;
 use crate::args::ConsoleOptions;
@@ -43,18 +44,38 @@ pub(crate) struct Console {
 pub(crate) async fn run(settings: &Settings, options: &ConsoleOptions) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("the console can't listen on {address}; choose another --port, or 0 for any that is free"))?;
-    let port = listener.local_addr()?.port();
-    let (token, csrf) = (parts.token(), parts.token());
-    say(&format!("http://127.0.0.1:{port}/?token={token}"));
+    let opened = Opened::at(parts, options.port).await?;
+    say(&opened.address);
     say("Only whoever has this address can use the console. Ctrl-C ends it.");
-    let console = Arc::new(Console { parts, token, csrf, port, seen: Mutex::default() });
-    let ended = shutdown.clone();
-    axum::serve(listener, routes::router(console)).with_graceful_shutdown(async move { ended.cancelled().await }).await?;
+    opened.serve(shutdown).await?;
     Ok(Ended::Well)
+}
+
+/// A console that listens, and answers once it is served.
+pub(crate) struct Opened {
+    /// With the token.
+    pub(crate) address: String,
+    listener: TcpListener,
+    console: Arc<Console>,
+}
+
+impl Opened {
+    /// At a port of 127.0.0.1; 0 for any that is free.
+    pub(crate) async fn at(parts: Parts, port: u16) -> anyhow::Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("the console can't listen on {address}; choose another --port, or 0 for any that is free"))?;
+        let port = listener.local_addr()?.port();
+        let (token, csrf) = (parts.token(), parts.token());
+        let address = format!("http://127.0.0.1:{port}/?token={token}");
+        Ok(Self { address, listener, console: Arc::new(Console { parts, token, csrf, port, seen: Mutex::default() }) })
+    }
+
+    pub(crate) async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let ended = async move { shutdown.cancelled().await };
+        Ok(axum::serve(self.listener, routes::router(self.console)).with_graceful_shutdown(ended).await?)
+    }
 }
 
 impl Console {

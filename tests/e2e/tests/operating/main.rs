@@ -19,5 +19,6 @@ mod resending;
 mod senders;
 mod stopping;
 mod suppressing;
+mod trying;
 mod unsubscribing;
 mod writing;

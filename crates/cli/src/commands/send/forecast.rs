@@ -1,12 +1,13 @@
 //! What a command will do, as far as it can be known beforehand, and what speaks against it.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use issei_assembly::{Parts, VERSION, say};
 use issei_aws::chain;
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
-use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Survey, UniqueBy};
+use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, UniqueBy};
 use issei_schema::{BroadcastCommand, Canary, Content, Opening, UNSUBSCRIBE_PLACEHOLDER};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::letters::{Letter, letters, print, told};
 
 /// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
 /// dedicated addresses cost more.
-const DOLLARS_PER_THOUSAND: f64 = 0.10;
+pub(crate) const DOLLARS_PER_THOUSAND: f64 = 0.10;
 
 /// What will happen.
 #[derive(Debug, Serialize)]
@@ -71,11 +72,29 @@ pub(super) struct Forecast {
 }
 
 #[derive(Debug, Serialize)]
-struct Skipped {
+pub(crate) struct Skipped {
     reason: SkipReason,
     rows: u64,
     /// The keys of three of them.
     examples: Vec<String>,
+}
+
+impl Skipped {
+    /// The commonest first.
+    pub(crate) fn of(skipped: BTreeMap<SkipReason, Skips>) -> Vec<Self> {
+        let mut skipped: Vec<Self> =
+            skipped.into_iter().map(|(reason, skips)| Self { reason, rows: skips.rows, examples: skips.examples }).collect();
+        skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
+        skipped
+    }
+
+    pub(crate) fn print(all: &[Self]) {
+        for (at, Self { reason, rows, examples }) in all.iter().enumerate() {
+            let (head, keys) = (if at == 0 { "skipped" } else { "" }, examples.join(", "));
+            let keys = if keys.is_empty() { keys } else { format!(", with the keys {keys}{}", if *rows > 3 { ", …" } else { "" }) };
+            say(&format!("{head:<14} {rows} {reason}{keys}"));
+        }
+    }
 }
 
 impl Forecast {
@@ -105,9 +124,7 @@ impl Forecast {
         });
         let canary_told = canary.as_ref().and_then(ChosenCanary::told);
         let canary = canary.map(|canary| canary.recipients).or(command.canary.as_ref().and_then(Canary::first).map(NonZeroU64::get));
-        let mut skipped: Vec<Skipped> =
-            skipped.into_iter().map(|(reason, skips)| Skipped { reason, rows: skips.rows, examples: skips.examples }).collect();
-        skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.rows));
+        let skipped = Skipped::of(skipped);
         let stored = match &command.content {
             Content::Template { name, sha256, .. } => Some(stored(parts, name, sha256.as_ref(), &names(command, config)).await),
             Content::Inline(_) | Content::Variants(_) => None,
@@ -236,11 +253,7 @@ impl Forecast {
         say(&format!("broadcast      {}", self.broadcast_id));
         say(&format!("audience       {} ({} rows now)", self.audience, self.rows));
         say(&format!("to be mailed   {}", self.mailable));
-        for (at, Skipped { reason, rows, examples }) in self.skipped.iter().enumerate() {
-            let (head, keys) = (if at == 0 { "skipped" } else { "" }, examples.join(", "));
-            let keys = if keys.is_empty() { keys } else { format!(", with the keys {keys}{}", if *rows > 3 { ", …" } else { "" }) };
-            say(&format!("{head:<14} {rows} {reason}{keys}"));
-        }
+        Skipped::print(&self.skipped);
         if let Some(canary) = self.canary {
             say(&format!("canary         {canary} of them first, and the others once they are approved"));
         }
@@ -322,6 +335,6 @@ pub(crate) fn number(rows: u64) -> f64 {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits first")]
-fn whole(number: f64) -> u64 {
+pub(crate) fn whole(number: f64) -> u64 {
     number.clamp(0.0, 1e15) as u64
 }

@@ -1,0 +1,90 @@
+//! The local inbox: a folder of letters as `.eml` files (RFC 5322), and a page that shows them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use askama::Template;
+use issei_schema::BroadcastCommand;
+use issei_sim::{Cloud, Mail};
+use mail_builder::MessageBuilder;
+use mail_builder::headers::raw::Raw;
+
+use super::folder;
+use super::outlook::Written;
+use crate::pages::STYLE;
+
+const PAGE: &str = "index.html";
+
+pub(super) struct Inbox(PathBuf);
+
+/// The letters as a page. What a letter holds is shown and never run.
+#[derive(Template)]
+#[template(path = "inbox.html")]
+struct Page<'a> {
+    broadcast_id: &'a str,
+    style: &'static str,
+    letters: Vec<(String, &'a Mail)>,
+    accepted: u64,
+}
+
+impl Inbox {
+    pub(super) fn at(wanted: Option<&Path>) -> anyhow::Result<Self> {
+        let directory = folder(wanted)?;
+        // Addresses and what is written to them are nobody else's.
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("the folder {} can't be kept from others", directory.display()))?;
+        Ok(Self(directory))
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    /// Nothing is going to be in it.
+    pub(super) fn discard(self) {
+        // An empty folder that stays harms nobody.
+        let _ = fs::remove_dir(self.0);
+    }
+
+    pub(super) fn write(&self, cloud: &Cloud, command: &BroadcastCommand) -> anyhow::Result<Written> {
+        let mails = cloud.mails()?;
+        let mut letters = Vec::with_capacity(mails.len());
+        for (mail, number) in mails.iter().zip(1..) {
+            let name = format!("{number:04}.eml");
+            let path = self.0.join(&name);
+            fs::write(&path, letter(mail)?).with_context(|| format!("the letter {} can't be written", path.display()))?;
+            letters.push((name, mail));
+        }
+        let (count, page) = (letters.len(), self.0.join(PAGE));
+        let broadcast_id = command.broadcast_id.as_str();
+        let html = Page { broadcast_id, style: STYLE, letters, accepted: cloud.accepted_of(broadcast_id) }.render()?;
+        fs::write(&page, html).with_context(|| format!("the page {} can't be written", page.display()))?;
+        Ok(Written { directory: self.0.clone(), page, letters: count })
+    }
+}
+
+/// A letter as its recipient gets it. SES adds a few headers of its own, such as its signature.
+fn letter(mail: &Mail) -> anyhow::Result<Vec<u8>> {
+    let raw = |text: &str| Raw::new(text.to_owned());
+    let mut message = MessageBuilder::new()
+        .date(mail.accepted_at.as_second())
+        .header("From", raw(&mail.from))
+        .header("To", raw(&mail.address))
+        .subject(mail.subject.as_str())
+        .message_id(format!("{}@email.amazonses.com", mail.message_id));
+    if !mail.reply_to.is_empty() {
+        message = message.header("Reply-To", raw(&mail.reply_to.join(", ")));
+    }
+    for (name, value) in &mail.headers {
+        message = message.header(name.as_str(), raw(value));
+    }
+    if !mail.text.is_empty() {
+        message = message.text_body(mail.text.as_str());
+    }
+    if !mail.html.is_empty() {
+        message = message.html_body(mail.html.as_str());
+    }
+    Ok(message.write_to_vec()?)
+}

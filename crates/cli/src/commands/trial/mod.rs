@@ -1,0 +1,149 @@
+//! `issei try`: somebody's own table and words through the simulated AWS of the demo, into a folder of letters.
+//!
+//! What it must never do: reach AWS, or ask DNS for anything. The source of the audience is read where it is, and
+//! whatever else the services talk to is in this process.
+
+mod inbox;
+mod outlook;
+mod simplified;
+mod tally;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use issei_assembly::{Parts, Settings, say, say_error};
+use issei_clock::{Clock, Dice};
+use issei_producer::{AudienceConfig, check_command};
+use issei_schema::{BroadcastCommand, Content, WayOut};
+use issei_sim::{Account, Cloud, Options, StoreKind, connector};
+use tokio_util::sync::CancellationToken;
+
+use self::inbox::Inbox;
+use self::outlook::Outlook;
+use self::simplified::Simplified;
+use self::tally::Tally;
+use crate::Ended;
+use crate::args::TryOptions;
+use crate::command_file;
+use crate::commands::demo::{Work, hasten, misbehave};
+use crate::commands::send::surveyed;
+use crate::commands::serve::on_signal;
+use crate::commands::setup;
+use crate::console::Opened;
+use crate::letters::{letters, print_beside, told};
+
+pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let (clock, shutdown) = (Clock::system(), on_signal()?);
+    let command = command_file::read(&options.file)?;
+    check(settings, &command, &clock).with_context(|| format!("command {}", options.file.display()))?;
+    let inbox = Inbox::at(options.output.as_deref())?;
+    let is_attended = !as_json && !options.yes && !options.no_console && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let simplified = Simplified::of(settings, &command, clock.wall());
+    let cloud = Cloud::new(Options {
+        clock: clock.clone(),
+        seed: options.seed,
+        store: StoreKind::TemporaryFile,
+        account: Account {
+            max_send_rate: 50_000.0,
+            max_24_hour_send: 1e9,
+            keep_mails: true,
+            mails_max: Some(options.letters),
+            ..Account::default()
+        },
+    })?;
+    let own = simulated(settings)?;
+    let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &own.timing()).await;
+    let parts = Parts::with(own, clients, clock, Dice::seeded(options.seed));
+    setup::make(&parts).await?;
+    if !as_json {
+        say("Nothing leaves this machine but the reading of your table, where that is elsewhere: AWS is simulated in this process.");
+    }
+    let config = AudienceConfig::named(command.audience.as_str(), &settings.audiences).context("the audience is not configured")?;
+    let Some(survey) = shutdown.run_until_cancelled(surveyed(&parts, &command, &config)).await.transpose()? else {
+        bail!("interrupted; nothing was written")
+    };
+    let letters = letters(&command, survey.samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), None)?;
+    let mut outlook = Outlook::of(&command, survey, letters, options.rate, parts.clock.wall());
+    outlook.passed_over = simplified.passed_over;
+    if let Some(why) = outlook.refused() {
+        outlook.print(as_json);
+        say_error(&format!("refused: {why}"));
+        inbox.discard();
+        return Ok(Ended::Refused);
+    }
+    let console = if is_attended { Some(Opened::at(parts.clone(), 0).await?) } else { None };
+    let ended = CancellationToken::new();
+    let served = console.map(|console| {
+        say(&format!("The console of what is simulated, for you alone: {}", console.address));
+        tokio::spawn(console.serve(ended.clone()))
+    });
+    if !options.calm {
+        misbehave(&cloud);
+    }
+    let (began, recipients) = (parts.clock.now(), outlook.mailable());
+    let (calm, command) = (options.calm, &simplified.command);
+    let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: is_attended, shutdown: &shutdown, command };
+    work.until_complete(as_json).await?;
+    if shutdown.is_cancelled() {
+        bail!("interrupted before the end; nothing was written to {}", inbox.directory().display());
+    }
+    let took = parts.clock.now().saturating_duration_since(began);
+    let counted = Tally::of(&parts, &cloud, &command.broadcast_id).await?;
+    outlook.happened(counted, took, inbox.write(&cloud, command)?);
+    outlook.print(as_json);
+    if !as_json {
+        print_beside(&outlook.letters, "the page");
+        say(&outlook.ending());
+    }
+    if let Some(served) = served {
+        say("The console stays open. Ctrl-C ends it.");
+        shutdown.cancelled().await;
+        ended.cancel();
+        served.await??;
+    }
+    Ok(if outlook.is_good() { Ended::Well } else { Ended::Refused })
+}
+
+/// What is refused before anything is read: by the rules of the producer, and what can't be simulated.
+fn check(settings: &Settings, command: &BroadcastCommand, clock: &Clock) -> anyhow::Result<()> {
+    if command.test_copy.is_some() {
+        bail!("field `test_copy`: a copy is no broadcast; take it out to try the broadcast itself");
+    }
+    if let Content::Template { name, .. } = &command.content {
+        bail!(
+            "field `content.template`: what `{}` says is stored in SES, and nothing here asks AWS for it; try the same words as `content.inline`, or look at it by `issei preview`, which reads it from SES",
+            name.as_str()
+        );
+    }
+    check_command(command, &settings.audiences, &settings.unsubscribe_key_names(), clock.wall())?;
+    // A consumer without the key would leave everybody waiting.
+    WayOut::of(command, &settings.unsubscribe_keys()?).context("set its variable; for a try any key of your own will do")?;
+    Ok(())
+}
+
+/// The settings with what is one's own in them: the audiences, the sizes, the keys. Time runs faster, and nobody is asked.
+fn simulated(own: &Settings) -> anyhow::Result<Settings> {
+    Settings::defaults(|settings| {
+        settings.audiences.clone_from(&own.audiences);
+        settings.unsubscribe_keys.clone_from(&own.unsubscribe_keys);
+        settings.file.clone_from(&own.file);
+        settings.spool_dir.clone_from(&own.spool_dir);
+        (settings.page_size, settings.chunk_size) = (own.page_size, own.chunk_size);
+        settings.skipped_share_max = own.skipped_share_max;
+        hasten(settings);
+    })
+}
+
+/// A folder of one's own, or a temporary one that stays.
+fn folder(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(directory) = wanted else {
+        return Ok(tempfile::Builder::new().prefix("issei-inbox-").tempdir().context("no temporary directory")?.keep());
+    };
+    let named = || format!("the folder {} for the letters", directory.display());
+    std::fs::create_dir_all(directory).with_context(|| format!("{} can't be made", named()))?;
+    if std::fs::read_dir(directory).with_context(named)?.next().is_some() {
+        bail!("{} is not empty; name another, or empty it: nothing is written over", named());
+    }
+    Ok(directory.to_owned())
+}

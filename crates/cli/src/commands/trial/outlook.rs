@@ -1,0 +1,146 @@
+//! What a broadcast would be, by what it was in the simulation, for people and as JSON.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use issei_assembly::say;
+use issei_producer::Survey;
+use issei_schema::BroadcastCommand;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::tally::Counted;
+use crate::commands::send::{DOLLARS_PER_THOUSAND, Skipped, number, whole};
+use crate::letters::Letter;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Outlook {
+    broadcast_id: String,
+    audience: String,
+    rows: u64,
+    mailable: u64,
+    skipped: Vec<Skipped>,
+    max_recipients: u64,
+    recipients_a_second: f64,
+    seconds_at_least: u64,
+    /// When everybody would be sent to at the earliest, if it were sent now; nothing where that is after `not_after`.
+    done_at: Option<Timestamp>,
+    not_after: Timestamp,
+    cost_usd: f64,
+    pub(super) letters: Vec<Letter>,
+    /// What a real broadcast would heed, and this one did not.
+    pub(super) passed_over: Vec<String>,
+    /// Nothing where it was refused.
+    simulated: Option<Simulated>,
+}
+
+/// What happened.
+#[derive(Debug, Serialize)]
+struct Simulated {
+    #[serde(flatten)]
+    counted: Counted,
+    elapsed_s: f64,
+    inbox: Written,
+}
+
+/// The folder, and how many letters there are in it.
+#[derive(Debug, Serialize)]
+pub(super) struct Written {
+    pub(super) directory: PathBuf,
+    pub(super) page: PathBuf,
+    pub(super) letters: usize,
+}
+
+impl Outlook {
+    pub(super) fn of(command: &BroadcastCommand, survey: Survey, letters: Vec<Letter>, rate: f64, now: Timestamp) -> Self {
+        let seconds = whole((number(survey.mailable) / rate).ceil());
+        let work = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+        Self {
+            broadcast_id: command.broadcast_id.to_string(),
+            audience: command.audience.to_string(),
+            rows: survey.rows,
+            mailable: survey.mailable,
+            skipped: Skipped::of(survey.skipped),
+            max_recipients: command.max_recipients.get(),
+            recipients_a_second: rate,
+            seconds_at_least: seconds,
+            done_at: command.schedule().done_at(now, work),
+            not_after: command.not_after,
+            cost_usd: number(survey.mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
+            letters,
+            passed_over: Vec::new(),
+            simulated: None,
+        }
+    }
+
+    pub(super) fn mailable(&self) -> u64 {
+        self.mailable
+    }
+
+    /// Why the producer would send to nobody.
+    pub(super) fn refused(&self) -> Option<String> {
+        let Self { audience, rows, mailable, max_recipients, .. } = self;
+        if *mailable == 0 {
+            return Some(format!("nobody of the {rows} rows of the audience `{audience}` can be mailed; correct the rows or the audience"));
+        }
+        (mailable > max_recipients).then(|| {
+            format!("{mailable} rows can be mailed, more than max_recipients ({max_recipients}): the producer would stop the broadcast before its first send; raise it if all of them are meant")
+        })
+    }
+
+    pub(super) fn happened(&mut self, counted: Counted, took: Duration, inbox: Written) {
+        self.simulated = Some(Simulated { counted, elapsed_s: took.as_secs_f64(), inbox });
+    }
+
+    /// Nobody twice and nobody left out, and as many as were counted beforehand.
+    pub(super) fn is_good(&self) -> bool {
+        self.simulated
+            .as_ref()
+            .is_some_and(|Simulated { counted, .. }| counted.twice == 0 && counted.missed == 0 && counted.frozen == self.mailable)
+    }
+
+    pub(super) fn print(&self, as_json: bool) {
+        if as_json {
+            say(&serde_json::to_string(self).unwrap_or_default());
+            return;
+        }
+        say("\nThis is what it would be:\n");
+        say(&format!("broadcast      {}", self.broadcast_id));
+        say(&format!("audience       {} ({} rows)", self.audience, self.rows));
+        say(&format!("to be mailed   {} ({} at most, by max_recipients)", self.mailable, self.max_recipients));
+        Skipped::print(&self.skipped);
+        let done = self.done_at.map_or_else(
+            || format!("NOT IN TIME: not_after is {}", self.not_after),
+            |done| format!("done at {done:.0} at the earliest, if it were sent now"),
+        );
+        say(&format!("time           {} s at least, at {} recipients a second; {done}", self.seconds_at_least, self.recipients_a_second));
+        say(&format!("cost           about {:.2} USD", self.cost_usd));
+        for (at, what) in self.passed_over.iter().enumerate() {
+            say(&format!("{:<14} {what}", if at == 0 { "passed over" } else { "" }));
+        }
+        let Some(Simulated { counted, elapsed_s, .. }) = &self.simulated else { return };
+        say(&format!("\nAs the simulated provider counted, in {elapsed_s:.1} s:\n"));
+        say(&format!("letters        {} accepted", counted.accepted));
+        say(&format!("twice          {}", counted.twice));
+        say(&format!("missed         {}", counted.missed));
+        say(&format!("in doubt       {}: the answer was lost, and nobody is sent to twice for that", counted.in_doubt));
+        if counted.frozen != self.mailable {
+            say(&format!(
+                "CHANGED        {} users were frozen, where {} were counted before: the table has changed meanwhile",
+                counted.frozen, self.mailable
+            ));
+        }
+    }
+
+    /// Where the letters are.
+    pub(super) fn ending(&self) -> String {
+        let Some(Simulated { counted, inbox, .. }) = &self.simulated else { return String::new() };
+        format!(
+            "\ninbox          {}: {} of {} letters as .eml\npage           {}\nIt holds what your users would read, with their addresses; delete it when you have looked.",
+            inbox.directory.display(),
+            inbox.letters,
+            counted.accepted,
+            inbox.page.display()
+        )
+    }
+}

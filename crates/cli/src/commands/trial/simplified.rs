@@ -1,0 +1,50 @@
+//! A command as it can be carried out at once, with nobody to approve it: what stands in the way of that is passed over, and
+//! said.
+
+use issei_assembly::Settings;
+use issei_schema::{BroadcastCommand, CanaryApproval, InDoubtPolicy, Opening, limits};
+use jiff::{SignedDuration, Timestamp};
+
+pub(super) struct Simplified {
+    pub(super) command: BroadcastCommand,
+    /// What a real broadcast would wait for, in words.
+    pub(super) passed_over: Vec<String>,
+}
+
+impl Simplified {
+    pub(super) fn of(settings: &Settings, own: &BroadcastCommand, now: Timestamp) -> Self {
+        let (mut command, mut passed_over) = (own.clone(), Vec::new());
+        if own.schedule().is_given() {
+            passed_over.push(match own.schedule().at(now) {
+                Opening::Waiting { until } => {
+                    format!("not_before and send_window: really it begins {}", own.schedule().told(until))
+                }
+                Opening::Open { .. } | Opening::Over => "send_window: really it sends within it alone".to_owned(),
+            });
+            (command.not_before, command.send_window) = (None, None);
+            let ahead = SignedDuration::from_hours(limits::NOT_AFTER_HOURS_MAX) - SignedDuration::from_mins(10);
+            command.not_after = own.not_after.min(now.saturating_add(ahead).unwrap_or(own.not_after));
+        }
+        if own.hold {
+            passed_over.push("hold: really it waits for `issei approve` before its first send".to_owned());
+        }
+        if own.canary.is_some() {
+            passed_over.push("canary: really the others wait until it is approved".to_owned());
+            command.canary_approval = CanaryApproval::Operator;
+        }
+        if settings.approvals > 1 {
+            passed_over.push(format!("approvals: really {} persons must agree to it", settings.approvals));
+        }
+        if settings.require_rehearsal {
+            passed_over.push("require_rehearsal: really it is refused without one".to_owned());
+        }
+        if own.in_doubt != InDoubtPolicy::Hold {
+            passed_over.push("in_doubt: really who is in doubt may be sent to again, after the wait; here they are listed".to_owned());
+            command.in_doubt = InDoubtPolicy::Hold;
+        }
+        passed_over.push(
+            "what only your account knows: suppressed addresses, broadcasts before this one, the quota, the sender's identity".to_owned(),
+        );
+        Self { command, passed_over }
+    }
+}
