@@ -12,6 +12,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, ServiceKind};
 use issei_producer::Producer;
+use issei_provider::{Providers, Ses};
 use issei_schema::{Actor, AddressHash, ChunkVersion};
 use sha2::{Digest, Sha256};
 
@@ -112,7 +113,6 @@ impl Parts {
 
     pub async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {
         let options = issei_consumer::Options {
-            configuration_set: self.settings.configuration_set.clone(),
             chunks_in_flight: self.settings.chunks_in_flight,
             rate_ceiling: (self.settings.rate_ceiling > 0.0).then_some(self.settings.rate_ceiling),
             max_failures_in_a_row: self.settings.max_failures_in_a_row,
@@ -124,7 +124,12 @@ impl Parts {
         };
         let incarnation = self.incarnation(ServiceKind::Consumer)?;
         let queue = self.chunks_queue().await?;
-        Ok(Consumer::new(self.ledger(), queue, self.clients.ses.clone(), self.clock.clone(), self.dice.clone(), incarnation, options))
+        Ok(Consumer::new(self.ledger(), queue, &self.providers(), self.clock.clone(), self.dice.clone(), incarnation, options))
+    }
+
+    /// Who may carry broadcasts.
+    fn providers(&self) -> Providers {
+        Providers::new(Ses::new(self.clients.ses.clone(), &self.settings.configuration_set))
     }
 
     /// A token that nobody can guess.

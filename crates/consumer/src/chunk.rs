@@ -13,7 +13,7 @@ use crate::broadcasts::Known;
 use crate::permits::Permission;
 use crate::rate::Turn;
 use crate::send::{Allowed, Ready, Sent};
-use crate::service::Consumer;
+use crate::service::{Carrier, Consumer};
 
 /// How long a message of a broadcast that does not run stays away, until it is looked at again.
 const PUT_BACK: Duration = Duration::from_mins(1);
@@ -76,13 +76,19 @@ impl Consumer {
                     continue;
                 }
             };
+            let Some(carrier) = self.carriers.get(&envelope.provider) else {
+                // Another consumer may know it. By another provider it must not go: one carries a broadcast from its beginning
+                // to its end.
+                tracing::error!(broadcast.id = %id, provider = %envelope.provider, "this consumer is not configured for the broadcast's provider; add it under [providers]");
+                return Ok(After::PutBack(PUT_BACK));
+            };
             let ready = match Ready::of(&envelope, chunk, positions.iter().copied()) {
                 Ok(ready) => ready,
                 Err(objection) => return Ok(After::Bury(objection)),
             };
             let recipients = positions.len() as u64;
             // Waiting for a turn or a permit is what a shutdown cuts short; the message goes back.
-            let Some(turn) = shutdown.run_until_cancelled(self.rate.turn(recipients)).await else { return Ok(After::GiveBack) };
+            let Some(turn) = shutdown.run_until_cancelled(carrier.rate.turn(recipients)).await else { return Ok(After::GiveBack) };
             let rate = match turn? {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
@@ -150,8 +156,8 @@ impl Consumer {
                 Claimed::Ours(mut claim) => {
                     let under = Under { registration: &known.registration, epoch: permit.epoch(), attempt: seen.attempts() + 1 };
                     self.telling.note(id, |progress| progress.permitted += recipients);
-                    let sent = self.send(Allowed { permit, until }, &mut claim, chunk, ready).await;
-                    return Ok(self.settle(delivery, &under, &mut claim, &positions, sent).await);
+                    let sent = self.send(carrier, Allowed { permit, until }, &mut claim, chunk, ready).await;
+                    return Ok(self.settle(delivery, carrier, &under, &mut claim, &positions, sent).await);
                 }
             }
         }
@@ -198,7 +204,15 @@ impl Consumer {
     }
 
     /// From the send to the end of the message: confirm, then draw the conclusions.
-    async fn settle(&self, delivery: &Delivery, under: &Under<'_>, claim: &mut Claim, positions: &[usize], sent: Sent) -> After {
+    async fn settle(
+        &self,
+        delivery: &Delivery,
+        carrier: &Carrier,
+        under: &Under<'_>,
+        claim: &mut Claim,
+        positions: &[usize],
+        sent: Sent,
+    ) -> After {
         let id = &delivery.chunk.broadcast_id;
         let Some(outcomes) = self.confirm(claim).await else {
             // The claim stands unconfirmed and will read as in doubt; the message finds that out.
@@ -206,9 +220,9 @@ impl Consumer {
         };
         self.telling.note(id, |progress| progress.add(positions, &outcomes));
         if sent.slow_down {
-            self.rate.slow_down(self.dice.jitter(Duration::from_secs(1)));
+            carrier.rate.slow_down(self.dice.jitter(Duration::from_secs(1)));
         }
-        let streak = self.failures.count(sent.in_vain);
+        let streak = carrier.failures.count(sent.in_vain);
         let pause = sent.pause.or_else(|| {
             let is_too_long = streak >= self.options.max_failures_in_a_row;
             let why = "the provider can't be reached, does not answer in time, or rejects everybody";

@@ -8,7 +8,6 @@
 mod after;
 mod broadcasts;
 mod chunk;
-mod classify;
 mod envelope;
 mod permits;
 mod rate;

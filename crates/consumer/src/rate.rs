@@ -1,15 +1,16 @@
 //! Keeping to the account's rate: the consumer's slots of it, spent evenly, and its daily quota.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use issei_clock::{Clock, Instant};
 use issei_ledger::{Ledger, LedgerError, Slot, SlotRequest};
+use issei_provider::{Allowance, Provider};
 use tokio::sync::Mutex;
 
-/// How long an answer of `GetAccount` is believed. It may be called once a second for an account
-/// (SES developer guide, "Service quotas"), and the quota moves slowly.
+/// How long an allowance is believed. SES may be asked for it once a second for an account (SES developer guide,
+/// "Service quotas"), and a quota moves slowly.
 const QUOTA_LASTS: Duration = Duration::from_mins(1);
 /// Timers are no finer than this, so a shorter wait is no wait.
 const TICK: Duration = Duration::from_millis(2);
@@ -32,7 +33,7 @@ pub(crate) enum Turn {
 /// The rate, as one consumer uses it.
 pub(crate) struct Rate {
     ledger: Ledger,
-    ses: aws_sdk_sesv2::Client,
+    provider: Arc<dyn Provider>,
     clock: Clock,
     /// Recipients a second at most, whatever the account allows.
     ceiling: Option<f64>,
@@ -63,8 +64,8 @@ struct Quota {
 }
 
 impl Rate {
-    pub(crate) fn new(ledger: Ledger, ses: aws_sdk_sesv2::Client, clock: Clock, ceiling: Option<f64>) -> Self {
-        Self { ledger, ses, clock, ceiling, state: Mutex::default(), waiting: AtomicU64::new(0), not_before: StdMutex::default() }
+    pub(crate) fn new(ledger: Ledger, provider: Arc<dyn Provider>, clock: Clock, ceiling: Option<f64>) -> Self {
+        Self { ledger, provider, clock, ceiling, state: Mutex::default(), waiting: AtomicU64::new(0), not_before: StdMutex::default() }
     }
 
     /// Waits until `recipients` may be sent to.
@@ -124,16 +125,11 @@ impl Rate {
         if let Some(quota) = state.quota.filter(|quota| now.saturating_duration_since(quota.read_at) < QUOTA_LASTS) {
             return Ok(quota);
         }
-        let account = self.ses.get_account().send().await;
-        let account = account.map_err(|error| LedgerError::Unavailable { operation: "GetAccount", reason: issei_aws::chain(&error) });
-        let quota = match (account, state.quota) {
-            (Ok(account), _) => {
-                let quota = account.send_quota.unwrap_or_else(|| aws_sdk_sesv2::types::SendQuota::builder().build());
-                // SES says -1 for an unlimited quota (API reference, `SendQuota`).
-                let a_day = (quota.max24_hour_send >= 0.0).then(|| whole(quota.max24_hour_send));
-                let left_today = a_day.unwrap_or(u64::MAX).saturating_sub(whole(quota.sent_last24_hours));
-                let rate = self.ceiling.unwrap_or(f64::INFINITY).min(quota.max_send_rate).max(0.1);
-                Quota { rate, a_day, left_today, read_at: now }
+        let allowance = self.provider.allowance().await;
+        let allowance = allowance.map_err(|untold| LedgerError::Unavailable { operation: untold.operation, reason: untold.reason });
+        let quota = match (allowance, state.quota) {
+            (Ok(Allowance { rate, a_day, left_today }), _) => {
+                Quota { rate: self.ceiling.unwrap_or(f64::INFINITY).min(rate).max(0.1), a_day, left_today, read_at: now }
             }
             // What was true a minute ago is better than stopping.
             (Err(error), Some(old)) => {

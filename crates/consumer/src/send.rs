@@ -1,17 +1,15 @@
 //! The send: one provider request for each recipient, under a claim and a permit.
 
-use aws_sdk_sesv2::types::BulkEmailEntry;
-use issei_aws::signed_at;
 use issei_clock::Reading;
 use issei_ledger::{Chunk, Claim, Outcome, Permit};
+use issei_provider::{Call, Cause, Entry, Provider, Refusal, Said, Verdict};
 use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::Timestamp;
 use tracing::Instrument;
 
-use crate::classify::{Refusal, Said, Verdict, classify};
 use crate::envelope::{Enclosed, Envelope};
-use crate::refusal::{Cause, Charge};
-use crate::service::Consumer;
+use crate::refusal::Charge;
+use crate::service::{Carrier, Consumer};
 
 /// What a send is allowed by.
 pub(crate) struct Allowed {
@@ -24,7 +22,7 @@ pub(crate) struct Allowed {
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) slow_down: bool,
-    /// The permit was too old for AWS, or the window closed before all of it was sent.
+    /// The permit was too old for the provider, or the window closed before all of it was sent.
     pub(crate) stale: bool,
     pub(crate) pause: Option<String>,
     /// The provider was asked, it was not too busy, and it accepted nobody.
@@ -35,7 +33,7 @@ pub(crate) struct Sent {
 pub(crate) struct Ready<'a> {
     envelope: &'a Envelope,
     enclosed: Enclosed<'a>,
-    entries: Vec<(usize, BulkEmailEntry)>,
+    entries: Vec<Entry>,
 }
 
 impl<'a> Ready<'a> {
@@ -43,7 +41,7 @@ impl<'a> Ready<'a> {
     pub(crate) fn of(envelope: &'a Envelope, message: &ChunkMessage, positions: impl Iterator<Item = usize>) -> Result<Self, String> {
         let enclosed =
             envelope.enclosed(message).ok_or("its recipients are to get different letters, or none; no producer makes such a chunk")?;
-        let entry = |at: usize| Some(enclosed.entry(message, at, message.recipients.get(at)?).map(|entry| (at, entry)));
+        let entry = |at: usize| Some(enclosed.entry(at, message.recipients.get(at)?));
         Ok(Self { envelope, enclosed, entries: positions.filter_map(entry).collect::<Result<_, _>>()? })
     }
 }
@@ -52,9 +50,17 @@ impl Consumer {
     /// Sends to the claim's recipients and settles each in the claim. Consumes the permit. Once the window has closed,
     /// no send begins.
     ///
-    /// Where SES refuses a call as a whole for the sake of one entry, nothing of it was accepted,
+    /// Where the provider refuses a call as a whole for the sake of one entry, nothing of it was accepted,
     /// and its halves are sent by themselves until the one stands alone.
-    pub(crate) async fn send(&self, allowed: Allowed, claim: &mut Claim, message: &ChunkMessage, ready: Ready<'_>) -> Sent {
+    pub(crate) async fn send(
+        &self,
+        carrier: &Carrier,
+        allowed: Allowed,
+        claim: &mut Claim,
+        message: &ChunkMessage,
+        ready: Ready<'_>,
+    ) -> Sent {
+        let provider = carrier.provider.as_ref();
         let Allowed { permit, until } = allowed;
         let mut sent = Sent { in_vain: true, ..Sent::default() };
         let mut refused: Vec<(usize, Refusal)> = Vec::new();
@@ -69,10 +75,21 @@ impl Consumer {
             sent.stale |= is_closed;
             if is_closed || !permit.is_valid(now) || !self.fits_lease(claim, now) || sent.pause.is_some() {
                 sent.in_vain = false;
-                entries.iter().for_each(|(at, _)| claim.settle(*at, Outcome::Retryable, None));
+                entries.iter().for_each(|entry| claim.settle(entry.at, Outcome::Retryable, None));
                 continue;
             }
-            let verdict = self.send_once(&permit, envelope, enclosed, &entries).await;
+            let call = Call {
+                broadcast: &message.broadcast_id,
+                chunk: message.chunk,
+                class: envelope.class,
+                from: &envelope.from,
+                reply_to: envelope.reply_to.as_ref(),
+                letter: enclosed.letter,
+                entries: &entries,
+                granted_at: permit.granted_at(),
+                key: None,
+            };
+            let verdict = self.send_once(provider, call).await;
             self.log(&verdict, &entries);
             if verdict.split && entries.len() > 1 {
                 let mut first = entries;
@@ -84,11 +101,11 @@ impl Consumer {
             sent.stale |= verdict.stale;
             accepts_anybody |= verdict.accepts_anybody();
             sent.in_vain &= !verdict.slow_down && !verdict.stale && !verdict.accepts_anybody();
-            for ((at, _), said) in entries.iter().zip(verdict.entries) {
+            for (Entry { at, .. }, said) in entries.iter().zip(verdict.entries) {
                 match said {
                     Said::Refused(refusal) => refused.push((*at, refusal)),
                     Said::Accepted(message_id) => claim.settle(*at, Outcome::Accepted, message_id.as_deref()),
-                    Said::Retryable | Said::InDoubt => claim.settle(*at, said.outcome(), None),
+                    Said::Retryable | Said::InDoubt => claim.settle(*at, outcome(&said), None),
                 }
             }
             sent.pause = sent.pause.or(verdict.pause);
@@ -108,19 +125,19 @@ impl Consumer {
                 } else {
                     "a recipient, and nobody else is known to be accepted since"
                 };
-                sent.pause.get_or_insert_with(|| format!("SES refuses {whom}: {}", refusal.text));
+                sent.pause.get_or_insert_with(|| format!("{} refuses {whom}: {}", provider.facts().title, refusal.text));
             }
         }
         sent
     }
 
-    /// Decides about a recipient whom SES refused in a claim of which it accepted nobody.
+    /// Decides about a recipient whom the provider refused in a claim of which it accepted nobody.
     async fn charge(&self, id: &BroadcastId, chunk: u32, at: usize, refusal: &Refusal, refuses_all: bool) -> Charge {
         if refuses_all {
             return Charge::Pause;
         }
         // From and Reply-To are the same for the whole broadcast, so once anybody was accepted, an
-        // address that SES can't read is the recipient's.
+        // address that the provider can't read is the recipient's.
         if refusal.cause == Cause::Address && (self.refusals.has_accepted(id) || self.was_anybody_accepted(id).await) {
             return Charge::Rejected;
         }
@@ -144,40 +161,29 @@ impl Consumer {
         self.options.timing.send < claim.lease().left(now)
     }
 
-    /// The one place in issei that asks the provider to send anything.
-    ///
-    /// It is signed with the moment of the permit, so that AWS refuses what is sent long after it, though
-    /// this process knows nothing of the time between: a machine may be paused anywhere, and with it all
-    /// of its clocks.
-    async fn send_once(
-        &self,
-        permit: &Permit,
-        envelope: &Envelope,
-        enclosed: Enclosed<'_>,
-        entries: &[(usize, BulkEmailEntry)],
-    ) -> Verdict {
-        let request = self
-            .ses
-            .send_bulk_email()
-            .from_email_address(&envelope.from)
-            .set_reply_to_addresses(envelope.reply_to.clone().map(|reply_to| vec![reply_to]))
-            .default_content(enclosed.content.clone())
-            .configuration_set_name(&self.options.configuration_set)
-            .set_bulk_email_entries(Some(entries.iter().map(|(_, entry)| entry.clone()).collect()));
-        let span = tracing::info_span!("send", recipients = entries.len());
-        let request = request.customize().config_override(signed_at(permit.granted_at()));
-        classify(request.send().instrument(span).await, entries.len())
+    /// The one place in issei that asks a provider to send anything.
+    async fn send_once(&self, provider: &dyn Provider, call: Call<'_>) -> Verdict {
+        let span = tracing::info_span!("send", recipients = call.entries.len());
+        provider.send(call).instrument(span).await
     }
 
-    fn log(&self, verdict: &Verdict, entries: &[(usize, BulkEmailEntry)]) {
+    fn log(&self, verdict: &Verdict, entries: &[Entry]) {
         if let Some(error) = &verdict.error {
             tracing::warn!(error, recipients = entries.len(), "not everything was accepted");
         }
-        for ((at, entry), said) in entries.iter().zip(&verdict.entries) {
+        for (Entry { at, to, .. }, said) in entries.iter().zip(&verdict.entries) {
             if !matches!(said, Said::Accepted(_)) {
-                let address = entry.destination().and_then(|destination| destination.to_addresses().first()).map_or("", String::as_str);
-                tracing::debug!(recipient = at, address.hash = self.options.address_hash.of(address), outcome = ?said.outcome(), "recipient not accepted");
+                tracing::debug!(recipient = at, address.hash = self.options.address_hash.of(to.as_str()), outcome = ?outcome(said), "recipient not accepted");
             }
         }
+    }
+}
+
+/// As the ledger has it; a refusal that nobody has charged to its recipient is to be tried again.
+fn outcome(said: &Said) -> Outcome {
+    match said {
+        Said::Accepted(_) => Outcome::Accepted,
+        Said::Retryable | Said::Refused(_) => Outcome::Retryable,
+        Said::InDoubt => Outcome::InDoubt,
     }
 }

@@ -1,5 +1,6 @@
 //! The consumer as a long-running service.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger, Telling};
-use issei_schema::{AddressHash, ChunkMessage, ChunkVersion, Traces, UnsubscribeKeys};
+use issei_provider::{Provider, Providers};
+use issei_schema::{AddressHash, ChunkMessage, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +37,6 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How the consumer works.
 #[derive(Clone)]
 pub struct Options {
-    /// The SES configuration set that every send names.
-    pub configuration_set: String,
     /// Chunks that are handled at once.
     pub chunks_in_flight: usize,
     /// Recipients a second at most, whatever the account allows.
@@ -57,17 +57,23 @@ pub struct Options {
 pub struct Consumer {
     pub(crate) queue: Queue,
     pub(crate) ledger: Ledger,
-    pub(crate) ses: aws_sdk_sesv2::Client,
+    /// Who carries broadcasts, by the names that their commands have for it.
+    pub(crate) carriers: BTreeMap<ProviderName, Carrier>,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) options: Options,
     pub(crate) incarnation: Incarnation,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) permits: Permits,
-    pub(crate) rate: Rate,
     pub(crate) telling: Telling,
-    pub(crate) failures: Failures,
     pub(crate) refusals: Refusals,
+}
+
+/// A provider, and what this consumer has met with at its hands.
+pub(crate) struct Carrier {
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) rate: Rate,
+    pub(crate) failures: Failures,
 }
 
 /// How many chunks in a row were sent in vain.
@@ -90,22 +96,25 @@ impl Consumer {
     pub fn new(
         ledger: Ledger,
         queue: Queue,
-        ses: aws_sdk_sesv2::Client,
+        providers: &Providers,
         clock: Clock,
         dice: Dice,
         incarnation: Incarnation,
         options: Options,
     ) -> Arc<Self> {
+        let carrier = |provider: &Arc<dyn Provider>| Carrier {
+            rate: Rate::new(ledger.clone(), provider.clone(), clock.clone(), options.rate_ceiling),
+            provider: provider.clone(),
+            failures: Failures::default(),
+        };
         Arc::new(Self {
+            carriers: providers.iter().map(|(name, provider)| (name.clone(), carrier(provider))).collect(),
             broadcasts: Broadcasts::new(ledger.clone(), clock.clone(), options.unsubscribe_keys.clone()),
             permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing, incarnation.clone()),
-            rate: Rate::new(ledger.clone(), ses.clone(), clock.clone(), options.rate_ceiling),
             telling: Telling::new(ledger.clone(), &incarnation),
-            failures: Failures::default(),
             refusals: Refusals::default(),
             queue,
             ledger,
-            ses,
             clock,
             dice,
             options,

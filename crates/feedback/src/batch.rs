@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::{StreamExt, stream};
 use issei_aws::{Message, chain};
-use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, LedgerError, Merged, NamedMessage, Suppression, Tally, Transition};
-use issei_schema::{Address, BroadcastId, InDoubtPolicy};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally, Transition};
+use issei_schema::{Address, BroadcastId, EventKind, InDoubtPolicy};
 
 use crate::breaker::{self, Rates};
 use crate::event::{SesEvent, Told};

@@ -6,8 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use issei_ledger::{EventKind, PROBE_TAG, ProbeToken};
-use issei_schema::{Address, BroadcastId, limits, without_values};
+use issei_schema::{Address, BroadcastId, EventKind, PROBE_TAG, ProbeToken, limits, without_values};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;

@@ -6,69 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use issei_schema::{BroadcastId, limits};
+use issei_schema::{BroadcastId, EventKind, limits};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::item::{Item, Key, n};
 use crate::{Chunk, Ledger, LedgerError, Outcome};
-
-/// What an event says of one message. The names are those of the ledger's attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    /// SES took it; also what opens, clicks, delays and every kind unknown today prove.
-    Sent,
-    /// The recipient's mail server took it.
-    Delivered,
-    /// The recipient's mail server refused it for good.
-    Bounced,
-    /// It bounced for a reason that may pass, or for one that SES could not tell.
-    SoftBounced,
-    /// The recipient called it spam.
-    Complained,
-    /// SES found malware in it and did not send it.
-    Rejected,
-    /// SES accepted the call and could not render the template: nothing was sent.
-    RenderFailed,
-    /// SES accepted it and did not send it, since the address is on its suppression list. No bounce, and
-    /// no complaint: nobody was asked.
-    Suppressed,
-    /// The recipient's mail server did not take it yet, and SES goes on trying. It ends nothing.
-    Delayed,
-}
-
-impl EventKind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::Sent,
-        Self::Delivered,
-        Self::Bounced,
-        Self::SoftBounced,
-        Self::Complained,
-        Self::Rejected,
-        Self::RenderFailed,
-        Self::Suppressed,
-        Self::Delayed,
-    ];
-
-    /// The attribute that holds the positions.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::Bounced => "bounced",
-            Self::SoftBounced => "soft_bounced",
-            Self::Complained => "complained",
-            Self::Rejected => "rejected",
-            Self::RenderFailed => "render_failed",
-            Self::Suppressed => "suppressed",
-            Self::Delayed => "delayed",
-        }
-    }
-}
 
 /// What is known of one chunk from events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

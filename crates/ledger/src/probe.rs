@@ -3,36 +3,13 @@
 
 use std::time::Duration;
 
+use issei_schema::ProbeToken;
+
 use crate::item::{Key, n};
 use crate::{Ledger, LedgerError};
 
-/// The SES tag of a probe's mail.
-pub const PROBE_TAG: &str = "issei-probe";
 /// Nobody waits longer for a probe.
 const KEEP: Duration = Duration::from_hours(24);
-
-/// What tells one probe from another: 8 to 64 letters and digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeToken(String);
-
-impl ProbeToken {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for ProbeToken {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            Ok(Self(text))
-        } else {
-            Err("it is not 8 to 64 letters and digits".to_owned())
-        }
-    }
-}
 
 impl Ledger {
     /// Notes that an event about this probe has come.

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use issei_schema::BroadcastId;
+use issei_schema::{BroadcastId, EventKind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Key, MOMENT, PROGRESS, n, read, s};
-use crate::{EventKind, Feedback, Incarnation, Ledger, LedgerError, Merged, Outcome, Outcomes};
+use crate::{Feedback, Incarnation, Ledger, LedgerError, Merged, Outcome, Outcomes};
 
 /// Counts since the broadcast began, as far as they have been told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_schema::{BroadcastId, Recipient};
+use issei_schema::{BroadcastId, EventKind, Recipient};
 
 use crate::item::{Item, SHARDS, s, shard};
-use crate::{Broadcast, Chunk, EventKind, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Totals};
+use crate::{Broadcast, Chunk, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Totals};
 
 /// A chunk as a walk finds it, with what events say of it.
 #[derive(Clone, Debug)]

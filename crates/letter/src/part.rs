@@ -154,12 +154,29 @@ impl Part {
         format!("{}{slot}", self.place)
     }
 
-    /// The text with a plain `{{t0}}` for each slot, as a provider wants it.
+    /// The text with a plain `{{t0}}` for each slot, as a provider wants it that renders Handlebars.
     #[must_use]
     pub fn skeleton(&self) -> String {
+        self.with_placeholders(|name| format!("{{{{{name}}}}}"))
+    }
+
+    /// The text with a provider's own placeholder for each slot, made of the slot's name.
+    #[must_use]
+    pub fn with_placeholders(&self, placeholder: impl Fn(&str) -> String) -> String {
         let told = |stretch: &Stretch| match stretch {
             Stretch::Text(text) => text.clone(),
-            Stretch::Slot(slot) => format!("{{{{{}}}}}", self.name(*slot)),
+            Stretch::Slot(slot) => placeholder(&self.name(*slot)),
+        };
+        self.stretches.iter().map(told).collect()
+    }
+
+    /// The text with these values in its slots, by their names, for a provider that puts nothing in place itself; nothing
+    /// where a slot has none.
+    #[must_use]
+    pub fn filled(&self, values: &BTreeMap<String, String>) -> Option<String> {
+        let told = |stretch: &Stretch| match stretch {
+            Stretch::Text(text) => Some(text.clone()),
+            Stretch::Slot(slot) => values.get(&self.name(*slot)).cloned(),
         };
         self.stretches.iter().map(told).collect()
     }

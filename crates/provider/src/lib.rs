@@ -4,3 +4,30 @@
 //! answers prove acceptance, rejection or neither, what a repeated request does, and how its events are known to be
 //! its own. What this crate must never do: send by itself, repeat a request, or call anything proved that the
 //! provider's documents do not.
+
+mod answer;
+mod call;
+mod facts;
+mod providers;
+mod ses;
+
+use futures_util::future::BoxFuture;
+
+pub use answer::{Allowance, Cause, Refusal, Said, Untold, Verdict};
+pub use call::{Call, Entry, ReplayKey};
+pub use facts::{Allowed, Cancels, Facts, Plane, Proof, Replay};
+pub use providers::Providers;
+pub use ses::Ses;
+
+/// One provider, as one account of it is used.
+pub trait Provider: Send + Sync {
+    /// What holds for every account of it.
+    fn facts(&self) -> &'static Facts;
+
+    /// Makes one request, or none, and says what its answer proves. It is never repeated in here, and waits for nothing
+    /// but the answer.
+    fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Verdict>;
+
+    /// How fast, and how much, the account may send now.
+    fn allowance(&self) -> BoxFuture<'_, Result<Allowance, Untold>>;
+}

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{ID_BYTES_MAX, KEY_BYTES_MAX, REASON_BYTES_MAX, UNSUBSCRIBE_KEY_ID_BYTES_MAX};
+use crate::limits::{ID_BYTES_MAX, KEY_BYTES_MAX, PROVIDER_BYTES_MAX, REASON_BYTES_MAX, UNSUBSCRIBE_KEY_ID_BYTES_MAX};
 use crate::text::check_line;
 
 /// Letters, digits, `-` and `_`: what an SES tag value, a ledger key and a file name all take.
@@ -72,6 +72,15 @@ fn check_identity(value: &str) -> Result<(), String> {
         return Ok(());
     }
     Err("is no user, no session of a role and no account, as STS names them".to_owned())
+}
+
+/// What stands in a command, a table's name in the configuration, and a ledger key.
+fn check_provider(value: &str) -> Result<(), String> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=PROVIDER_BYTES_MAX).contains(&value.len()) && value.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(format!("is `{value}`; 1 to {PROVIDER_BYTES_MAX} lowercase letters, digits and `-` are allowed"))
 }
 
 fn check_template_hash(value: &str) -> Result<(), String> {
@@ -187,6 +196,18 @@ checked_string!(
     Reason, check_reason,
     { "type": "string", "minLength": 1, "maxLength": 512, "description": "Why, for the audit trail." }
 );
+
+checked_string!(
+    /// The name of a provider in the configuration: whoever carries a broadcast. `ses` needs no configuration.
+    ProviderName, check_provider,
+    { "type": "string", "pattern": "^[a-z0-9-]{1,32}$", "description": "A provider of `[providers]` in the configuration; `ses` is there without." }
+);
+
+impl Default for ProviderName {
+    fn default() -> Self {
+        Self("ses".to_owned())
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ mod class;
 mod command;
 mod content;
 mod error;
+mod event;
 mod id;
 mod key;
 pub mod limits;
@@ -37,7 +38,11 @@ pub use class::Class;
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
 pub use content::{Content, Variants, Words};
 pub use error::ParseError;
-pub use id::{Actor, AudienceName, BroadcastId, Identity, Reason, RecipientKey, TemplateHash, TemplateName, UnsubscribeKeyId, VariantName};
+pub use event::{EventKind, PROBE_TAG, ProbeToken};
+pub use id::{
+    Actor, AudienceName, BroadcastId, Identity, ProviderName, Reason, RecipientKey, TemplateHash, TemplateName, UnsubscribeKeyId,
+    VariantName,
+};
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
 pub use render::render;

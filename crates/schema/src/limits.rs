@@ -23,6 +23,9 @@ pub const SUBJECT_BYTES_MAX: usize = 900;
 /// A broadcast's id, which becomes an SES tag value (256 at most there) and part of a ledger key.
 pub const ID_BYTES_MAX: usize = 64;
 
+/// A provider's name.
+pub const PROVIDER_BYTES_MAX: usize = 32;
+
 /// A recipient's key (the value of the audience's key column).
 pub const KEY_BYTES_MAX: usize = 256;
 

@@ -21,16 +21,16 @@
 //! | `PutDown` | `consumer/src/chunk.rs::handle` where `take` says `Denied` |
 //! | `Claim`, `ClaimAnswerLost` | `ledger/src/chunk.rs::claim`, with its comparison of the owner token |
 //! | `Send` | `consumer/src/send.rs::send`: the permit's and the lease's deadline, then `send_once` |
-//! | `TimeOut` | `aws/src/timing.rs::Timing::send`; `classify.rs` says in doubt |
+//! | `TimeOut` | `aws/src/timing.rs::Timing::send`; `provider/src/ses/answers.rs` says in doubt |
 //! | `AskAgain`, `WindowCloses` | nothing yet: what a provider's replay key will allow ([decision 13](../../../docs/decisions/0013-doubt-ends-by-asking-under-the-same-key.md)) |
 //! | `KeyForgotten` | a provider that remembers the key of a request for a window |
 //! | `Confirm` | `ledger/src/chunk.rs::confirm`, with `retryable_is_in_doubt` |
 //! | `Finish` | `consumer/src/chunk.rs::settle` and `after.rs::carry_out` |
 //! | `ReturnPermits` | `consumer/src/permits.rs::return_unused`, `ledger/src/permit.rs::give_back` |
-//! | `Accept`, `AcceptAndLoseAnswer`, `Reject`, `LoseRequest` | SES; `consumer/src/classify.rs` reads what it answers |
+//! | `Accept`, `AcceptAndLoseAnswer`, `Reject`, `LoseRequest` | SES; `provider/src/ses/answers.rs` reads what it answers |
 //! | `Hear` | `feedback/src/batch.rs::handle_batch`, `ledger/src/feedback.rs::merge_feedback` |
 //! | `Reopen`, `EnqueueReopened` | `feedback/src/sweep.rs::settle_by_absence`, `ledger/src/reopen.rs::reopen` |
-//! | `ClocksHeld` | a machine that was paused with every clock; `aws/src/signing.rs`, by which AWS refuses what it sends |
+//! | `ClocksHeld` | a machine that was paused with every clock; `provider/src/ses/request.rs`, by which AWS refuses what it sends |
 //! | `Approve` | `ledger/src/broadcast.rs::transition` out of `holding`, before the first permit |
 //! | `PermitsExpire`, `LeaseEnds` | `Permit::is_valid`, `Claim::lease_ends`; the order is `Timing::checked`'s |
 //! | `Stop`, `Stopped`, `Pause`, `Resume` | `ledger/src/state.rs`, `producer/src/close.rs`, `cli/src/commands/operate.rs` |

@@ -12,6 +12,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules, SnsTrust};
 use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
+use issei_provider::{Providers, Ses};
 use issei_schema::{Actor, AddressHash, ChunkVersion, Identity, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
@@ -263,7 +264,6 @@ impl World {
             tokio::spawn(machine.awake(async move { producer.run(never).await }))
         } else {
             let options = issei_consumer::Options {
-                configuration_set: "issei".to_owned(),
                 chunks_in_flight: 4,
                 rate_ceiling: None,
                 max_failures_in_a_row: 10,
@@ -274,7 +274,8 @@ impl World {
                 traces: Traces::NONE,
             };
             let run = self.incarnation(ServiceKind::Consumer)?;
-            let consumer = Consumer::new(ledger.clone(), chunks.clone(), ses, clock, dice, run.clone(), options);
+            let consumer =
+                Consumer::new(ledger.clone(), chunks.clone(), &Providers::new(Ses::new(ses, "issei")), clock, dice, run.clone(), options);
             match self.plan.on_call {
                 None => tokio::spawn(machine.awake(consumer.run(never))),
                 Some(held) => tokio::spawn(called(consumer, OnCall::new(ledger, chunks.clone(), run), chunks, machine, held)),

@@ -11,6 +11,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Handled, Limits, Rules, SnsTrust};
 use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{Approvals, AudienceConfig, Producer, Repairer};
+use issei_provider::{Providers, Ses};
 use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
@@ -182,7 +183,6 @@ impl World {
 
     pub async fn consumer(&self) -> Arc<Consumer> {
         let options = issei_consumer::Options {
-            configuration_set: "issei".to_owned(),
             chunks_in_flight: 20,
             rate_ceiling: None,
             max_failures_in_a_row: self.options.max_failures_in_a_row,
@@ -196,7 +196,7 @@ impl World {
         Consumer::new(
             self.ledger(),
             queue,
-            self.clients.ses.clone(),
+            &Providers::new(Ses::new(self.clients.ses.clone(), "issei")),
             self.clock.clone(),
             Dice::system(),
             self.incarnation(ServiceKind::Consumer),

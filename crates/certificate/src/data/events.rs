@@ -1,8 +1,8 @@
 //! Events: only of recipients who were sent to, whole, and never about a second acceptance.
 
-use issei_ledger::{Broadcast, BroadcastState, Chunk, EventKind, Feedback, Outcome, Outcomes, Walked};
-use issei_schema::InDoubtPolicy;
+use issei_ledger::{Broadcast, BroadcastState, Chunk, Feedback, Outcome, Outcomes, Walked};
 use issei_schema::limits::CHUNK_RECIPIENTS_MAX;
+use issei_schema::{EventKind, InDoubtPolicy};
 
 use super::odd::Odd;
 

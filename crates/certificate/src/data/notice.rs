@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use issei_ledger::{EventKind, Inspected, Outcome};
-use issei_schema::Recipient;
+use issei_ledger::{Inspected, Outcome};
+use issei_schema::{EventKind, Recipient};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Notice;

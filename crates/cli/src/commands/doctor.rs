@@ -6,9 +6,8 @@ use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Destination, EmailT
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::chain;
 use issei_certificate::{Deployed, Finding, Part};
-use issei_ledger::{PROBE_TAG, ProbeToken};
 use issei_producer::count_rows;
-use issei_schema::{Mailbox, limits};
+use issei_schema::{Mailbox, PROBE_TAG, ProbeToken, limits};
 use serde_json::json;
 
 use crate::Ended;

@@ -3,8 +3,8 @@
 //! It prints addresses, since that is what it is asked for, and goes page by page, so that memory stays flat.
 
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, EventKind, Ledger, LedgerError, Outcome, RecipientOutcome};
-use issei_schema::Content;
+use issei_ledger::{Broadcast, Ledger, LedgerError, Outcome, RecipientOutcome};
+use issei_schema::{Content, EventKind};
 use serde_json::{Map, Value};
 
 use super::inspect::name_of;

@@ -5,8 +5,8 @@
 use anyhow::bail;
 use clap::ValueEnum;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, EventKind, Forgotten, Ledger, LedgerError, NamedMessage, Outcome, RecipientOutcome, Refused, Sought};
-use issei_schema::{Address, BroadcastId};
+use issei_ledger::{Broadcast, Forgotten, Ledger, LedgerError, NamedMessage, Outcome, RecipientOutcome, Refused, Sought};
+use issei_schema::{Address, BroadcastId, EventKind};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::Clock;
+use issei_provider::{Call, Provider, Said, Ses};
 use issei_schema::{Piece, on_one_line};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use proptest::prelude::*;
@@ -51,8 +52,20 @@ fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
         let envelope = envelope(command);
         let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, vec![recipient.clone()], None);
         let enclosed = envelope.enclosed(&message).unwrap();
-        let send = clients.ses.send_bulk_email().from_email_address(&envelope.from).default_content(enclosed.content.clone());
-        send.bulk_email_entries(enclosed.entry(&message, 0, recipient).unwrap()).send().await.unwrap();
+        let call = Call {
+            broadcast: &message.broadcast_id,
+            chunk: 0,
+            class: envelope.class,
+            from: &envelope.from,
+            reply_to: None,
+            letter: enclosed.letter,
+            entries: &[enclosed.entry(0, recipient).unwrap()],
+            granted_at: Clock::system().wall(),
+            key: None,
+        };
+        clients.ses.create_configuration_set().configuration_set_name("issei").send().await.unwrap();
+        let verdict = Ses::new(clients.ses, "issei").send(call).await;
+        assert!(matches!(verdict.entries.as_slice(), [Said::Accepted(_)]), "{verdict:?}");
         let mail = cloud.mails().unwrap().remove(0);
         [mail.subject, mail.text, mail.html]
     })
@@ -73,7 +86,7 @@ fn reference(text: &str, recipient: &Recipient, made_safe: fn(&str) -> String) -
 fn data_of(command: &BroadcastCommand, row: &[(&str, &str)]) -> String {
     let (envelope, recipient) = (envelope(command), recipient(row));
     let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, vec![recipient.clone()], None);
-    envelope.enclosed(&message).unwrap().data(&recipient, None)
+    serde_json::to_string(&envelope.enclosed(&message).unwrap().entry(0, &recipient).unwrap().values).unwrap()
 }
 
 /// Which letter somebody gets was decided when the chunk was cut.
@@ -87,7 +100,10 @@ fn a_chunk_whose_recipients_are_to_get_different_letters_is_not_sent() {
     let enclosed = |locales: &[&str]| {
         let recipients = locales.iter().map(|locale| recipient(&[("locale", locale)])).collect();
         let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, recipients, None);
-        let subject = |enclosed: Enclosed<'_>| enclosed.content.template.as_ref()?.template_content.as_ref()?.subject.clone();
+        let subject = |enclosed: Enclosed<'_>| match enclosed.letter {
+            Letter::Own { subject, .. } => Some(subject.skeleton()),
+            Letter::Stored { .. } => None,
+        };
         envelope.enclosed(&message).and_then(subject)
     };
     assert_eq!(enclosed(&["ja", "ja"]).as_deref(), Some("規約"));

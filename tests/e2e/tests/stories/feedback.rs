@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, EventKind, Outcome, SkipReason};
-use issei_schema::ChunkMessage;
+use issei_ledger::{BroadcastState, Outcome, SkipReason};
+use issei_schema::{ChunkMessage, EventKind};
 use issei_sim::{Account, Envelope, EventRule, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use jiff::SignedDuration;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use issei_certificate::{Certifier, Wanted};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{BroadcastState, EventKind, Feedback, Transition};
-use issei_schema::BroadcastCommand;
+use issei_ledger::{BroadcastState, Feedback, Transition};
+use issei_schema::{BroadcastCommand, EventKind};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge, until};
 use jiff::{SignedDuration, Timestamp, Unit};

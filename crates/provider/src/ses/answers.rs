@@ -1,73 +1,13 @@
-//! What the provider's answer proves about each recipient. Only what is documented as not accepted
-//! counts as not accepted; everything else is in doubt and is not sent again. That somebody was not
-//! accepted is no rejection yet: whose fault it was is another question (`refusal.rs`).
+//! What SES's answer proves about each recipient.
 
 use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::send_bulk_email::{SendBulkEmailError, SendBulkEmailOutput};
 use aws_sdk_sesv2::types::BulkEmailStatus;
 use issei_aws::{chain, never_left};
-use issei_ledger::Outcome;
 use issei_schema::without_addresses;
 
-use crate::refusal::Cause;
-
-/// What one answer says of one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
-    Accepted(Option<String>),
-    /// Surely not accepted, for a cause that will pass, or that is everybody's.
-    Retryable,
-    InDoubt,
-    /// Surely not accepted, for this reason, which may be the recipient's or not.
-    Refused(Refusal),
-}
-
-/// A refusal by the provider's own words, less any address that they name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) text: String,
-    pub(crate) cause: Cause,
-}
-
-impl Said {
-    /// As the ledger has it; a refusal that nobody has charged to its recipient is to be tried again.
-    pub(crate) fn outcome(&self) -> Outcome {
-        match self {
-            Self::Accepted(_) => Outcome::Accepted,
-            Self::Retryable | Self::Refused(_) => Outcome::Retryable,
-            Self::InDoubt => Outcome::InDoubt,
-        }
-    }
-}
-
-/// What one answer says.
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    /// One for each entry that was sent, in order.
-    pub(crate) entries: Vec<Said>,
-    /// The provider asks for fewer requests.
-    pub(crate) slow_down: bool,
-    /// The provider refuses for a reason that will not pass by itself: sending on is pointless.
-    pub(crate) pause: Option<String>,
-    /// The call as a whole was refused for the sake of some entry.
-    pub(crate) split: bool,
-    /// The permit is so old that AWS refuses what is signed with its moment: this machine was paused, and
-    /// did not see it.
-    pub(crate) stale: bool,
-    /// For the log.
-    pub(crate) error: Option<String>,
-}
-
-impl Verdict {
-    fn all(entries: usize, said: Said, error: String) -> Self {
-        Self { entries: vec![said; entries], slow_down: false, pause: None, split: false, stale: false, error: Some(error) }
-    }
-
-    /// Says whether at least one entry was accepted.
-    pub(crate) fn accepts_anybody(&self) -> bool {
-        self.entries.iter().any(|said| matches!(said, Said::Accepted(_)))
-    }
-}
+use crate::ses::words::cause;
+use crate::{Cause, Refusal, Said, Verdict};
 
 /// Reads the answer to a send of `entries` entries.
 pub(crate) fn classify<R: std::fmt::Debug + 'static>(
@@ -99,7 +39,7 @@ fn accepted_call(output: &SendBulkEmailOutput, entries: usize) -> Verdict {
         let text = format!("{}: {}", status.map_or("no status", BulkEmailStatus::as_str), without_addresses(words));
         let (said, pause) = match status {
             Some(BulkEmailStatus::Success) => (Said::Accepted(result.message_id().map(str::to_owned)), false),
-            Some(BulkEmailStatus::MessageRejected | BulkEmailStatus::InvalidParameter) => match Cause::of(words) {
+            Some(BulkEmailStatus::MessageRejected | BulkEmailStatus::InvalidParameter) => match cause(words) {
                 Cause::Sender => (Said::Retryable, true),
                 cause => (Said::Refused(Refusal { text: text.clone(), cause }), false),
             },
@@ -140,7 +80,7 @@ fn refused_call(error: &SendBulkEmailError, entries: usize, text: String) -> Ver
     match error {
         SendBulkEmailError::TooManyRequestsException(_) => Verdict { slow_down: true, ..refused(Said::Retryable) },
         SendBulkEmailError::BadRequestException(_) | SendBulkEmailError::MessageRejected(_) => {
-            match Cause::of(error.message().unwrap_or_default()) {
+            match cause(error.message().unwrap_or_default()) {
                 Cause::Sender => Verdict { pause: Some(text.clone()), ..refused(Said::Retryable) },
                 cause => Verdict { split: true, ..refused(Said::Refused(Refusal { text: text.clone(), cause })) },
             }

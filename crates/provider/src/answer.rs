@@ -1,0 +1,85 @@
+//! What a provider's answer proves about each recipient. Only what is documented as not accepted counts as not
+//! accepted; everything else is in doubt. That somebody was not accepted is no rejection yet: whose fault it was is
+//! another question, which the words of one answer never settle (`consumer/src/refusal.rs`).
+
+/// What one answer says of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// With the id by which the provider calls the message, where it tells one.
+    Accepted(Option<String>),
+    /// Surely not accepted, for a cause that will pass, or that is everybody's.
+    Retryable,
+    InDoubt,
+    /// Surely not accepted, for this reason, which may be the recipient's or not.
+    Refused(Refusal),
+}
+
+/// A refusal by the provider's own words, less any address that they name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub text: String,
+    pub cause: Cause,
+}
+
+/// What a refusal's own words point at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The sender, the account or the configuration: the same for every recipient.
+    Sender,
+    /// The form of an address. The recipient's, where the same sender's mail to others was accepted.
+    Address,
+    /// The words tell nothing that is known.
+    Unknown,
+}
+
+/// What one answer says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// One for each entry that was sent, in order.
+    pub entries: Vec<Said>,
+    /// The provider asks for fewer requests.
+    pub slow_down: bool,
+    /// The provider refuses for a reason that will not pass by itself: sending on is pointless.
+    pub pause: Option<String>,
+    /// The call as a whole was refused for the sake of some entry.
+    pub split: bool,
+    /// The permit is so old that the provider refuses what carries its moment: this machine was paused, and did not
+    /// see it.
+    pub stale: bool,
+    /// For the log.
+    pub error: Option<String>,
+}
+
+impl Verdict {
+    /// The same of all entries, for this reason.
+    #[must_use]
+    pub fn all(entries: usize, said: Said, error: String) -> Self {
+        Self { entries: vec![said; entries], slow_down: false, pause: None, split: false, stale: false, error: Some(error) }
+    }
+
+    /// Says whether at least one entry was accepted.
+    #[must_use]
+    pub fn accepts_anybody(&self) -> bool {
+        self.entries.iter().any(|said| matches!(said, Said::Accepted(_)))
+    }
+}
+
+/// How fast, and how much, an account may send.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Allowance {
+    /// Recipients a second.
+    pub rate: f64,
+    /// Recipients in 24 hours; nothing where there is no such limit, or nobody tells.
+    pub a_day: Option<u64>,
+    /// How many of these are left.
+    pub left_today: u64,
+}
+
+/// An allowance that could not be learned now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {reason}")]
+pub struct Untold {
+    /// The provider's own name of what was asked.
+    pub operation: &'static str,
+    pub reason: String,
+}

@@ -1,0 +1,55 @@
+//! One request to a provider, in issei's own words. Whatever stands in here is ready to be sent: values are safe for
+//! their places, and nothing is asked of the ledger any more.
+
+use std::collections::BTreeMap;
+
+use issei_letter::Letter;
+use issei_schema::{Address, BroadcastId, Class, Mailbox};
+use jiff::Timestamp;
+
+/// The names under which each message carries whose it is, so that any event about it tells.
+const TAGS: [&str; 3] = ["broadcast", "chunk", "recipient"];
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    pub broadcast: &'a BroadcastId,
+    pub chunk: u32,
+    pub class: Class,
+    pub from: &'a Mailbox,
+    pub reply_to: Option<&'a Mailbox>,
+    /// The words that all entries share, with a slot for whatever differs.
+    pub letter: &'a Letter,
+    /// Not more than the provider takes at once.
+    pub entries: &'a [Entry],
+    /// The moment at which the permit was granted, by the clock of the ledger's database. A provider that refuses what
+    /// is old is told this moment and no later one ([decision 10](../../../docs/decisions/0010-a-paused-machine-is-refused-by-aws.md)).
+    pub granted_at: Timestamp,
+    /// The same for this request and for no other; where the provider knows replay keys.
+    pub key: Option<&'a ReplayKey>,
+}
+
+/// One recipient of a request.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The place in the chunk.
+    pub at: usize,
+    pub to: Address,
+    /// What stands in the letter's slots, by their names; each value is safe for its place already.
+    pub values: BTreeMap<String, String>,
+    /// Headers beside those that every message has.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// What a provider knows a request by that it has seen before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayKey(pub String);
+
+impl Call<'_> {
+    /// What each message carries, so that any event about it tells whose it is.
+    #[must_use]
+    pub fn tags(&self, entry: &Entry) -> [(&'static str, String); 3] {
+        let [broadcast, chunk, recipient] = TAGS;
+        [(broadcast, self.broadcast.to_string()), (chunk, self.chunk.to_string()), (recipient, entry.at.to_string())]
+    }
+}

@@ -1,0 +1,87 @@
+//! Amazon SES v2, by its SDK: all that is SES's alone.
+
+mod answers;
+mod request;
+mod words;
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use issei_aws::chain;
+use issei_schema::EventKind;
+
+use crate::{Allowance, Allowed, Call, Cancels, Facts, Plane, Proof, Provider, Replay, Untold, Verdict};
+
+/// What SES is like (API reference v2, `SendBulkEmail`; developer guide, "Service quotas").
+const FACTS: Facts = Facts {
+    title: "SES",
+    recipients_max: 50,
+    // A message has 40 MB at most, and a template with its data far less.
+    bytes_max: 40_000_000,
+    stores_templates: true,
+    allowed: Allowed::Asked,
+    events: &EventKind::ALL,
+    proof: Proof::Sns,
+    // No operation that sends takes a client token.
+    replay: Replay::None,
+    // IAM user guide, "Elements of an AWS API request signature".
+    refused_after: Some(Duration::from_mins(5)),
+    cancels: Cancels::Nothing,
+    plane: Plane::Shut { by: "the configuration set" },
+};
+
+/// SES, as one configuration set of one account is used.
+#[derive(Clone, Debug)]
+pub struct Ses {
+    client: aws_sdk_sesv2::Client,
+    configuration_set: String,
+}
+
+impl Ses {
+    /// By a client that repeats nothing, as `issei_aws` makes it.
+    #[must_use]
+    pub fn new(client: aws_sdk_sesv2::Client, configuration_set: &str) -> Self {
+        Self { client, configuration_set: configuration_set.to_owned() }
+    }
+}
+
+impl Provider for Ses {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    /// It is signed with the moment of the permit, so that AWS refuses what is sent long after it, though this process
+    /// knows nothing of the time between: a machine may be paused anywhere, and with it all of its clocks.
+    fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Verdict> {
+        let request = self
+            .client
+            .send_bulk_email()
+            .from_email_address(call.from.to_header())
+            .set_reply_to_addresses(call.reply_to.map(|reply_to| vec![reply_to.to_header()]))
+            .default_content(request::content(call.letter))
+            .configuration_set_name(&self.configuration_set)
+            .set_bulk_email_entries(Some(call.entries.iter().map(|entry| request::entry(&call, entry)).collect()));
+        let entries = call.entries.len();
+        let request = request.customize().config_override(request::signed_at(call.granted_at));
+        async move { answers::classify(request.send().await, entries) }.boxed()
+    }
+
+    fn allowance(&self) -> BoxFuture<'_, Result<Allowance, Untold>> {
+        async move {
+            let account = self.client.get_account().send().await;
+            let account = account.map_err(|error| Untold { operation: "GetAccount", reason: chain(&error) })?;
+            let quota = account.send_quota.unwrap_or_else(|| aws_sdk_sesv2::types::SendQuota::builder().build());
+            // SES says -1 for an unlimited quota (API reference, `SendQuota`).
+            let a_day = (quota.max24_hour_send >= 0.0).then(|| whole(quota.max24_hour_send));
+            let left_today = a_day.unwrap_or(u64::MAX).saturating_sub(whole(quota.sent_last24_hours));
+            Ok(Allowance { rate: quota.max_send_rate, a_day, left_today })
+        }
+        .boxed()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits first")]
+fn whole(number: f64) -> u64 {
+    number.clamp(0.0, 1e15) as u64
+}
