@@ -80,7 +80,7 @@ impl Parts {
         };
         let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Feedback)?;
-        let (ses, web, clock, dice) = (self.clients.ses.clone(), self.clients.web.clone(), self.clock.clone(), self.dice.clone());
+        let (ses, web, clock, dice) = (self.providers().ses().clone(), self.clients.web.clone(), self.clock.clone(), self.dice.clone());
         Ok(Feedback::new(self.ledger(), events, chunks, ses, web, clock, dice, incarnation, options))
     }
 
@@ -107,8 +107,8 @@ impl Parts {
         };
         let (commands, chunks) = (self.commands_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Producer)?;
-        let (ses, clock, dice) = (self.clients.ses.clone(), self.clock.clone(), self.dice.clone());
-        Ok(Producer::new(self.ledger(), commands, chunks, ses, clock, dice, incarnation, options))
+        let (providers, clock, dice) = (self.providers(), self.clock.clone(), self.dice.clone());
+        Ok(Producer::new(self.ledger(), commands, chunks, providers, clock, dice, incarnation, options))
     }
 
     pub async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {

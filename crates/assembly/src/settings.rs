@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use issei_aws::{Account, Timing};
-use issei_feedback::SnsTrust;
 use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
+use issei_provider::ses::SnsTrust;
 use issei_schema::{UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

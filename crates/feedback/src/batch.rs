@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::{StreamExt, stream};
-use issei_aws::{Message, chain};
+use issei_aws::Message;
 use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally, Transition};
+use issei_provider::Told;
+use issei_provider::ses::{self, Listed, Opinion};
 use issei_schema::{Address, BroadcastId, EventKind, InDoubtPolicy};
 
 use crate::breaker::{self, Rates};
-use crate::event::{SesEvent, Told};
 use crate::service::Feedback;
-use crate::signatures::Opinion;
 
 /// Chunks whose feedback is written at once.
 const WRITES_AT_ONCE: usize = 16;
@@ -52,7 +51,7 @@ impl Feedback {
         let opinions = self.signatures.judge(messages.iter().map(|message| message.body.as_str())).await;
         for (number, (message, opinion)) in messages.iter().zip(opinions).enumerate() {
             let told = match opinion {
-                Opinion::Believed(body) => SesEvent::parse(&body),
+                Opinion::Believed(body) => ses::parse_event(&body),
                 Opinion::Refused(error) => Err(error),
                 Opinion::Unknown => {
                     set(&mut handled, &[number], &Handled::Again);
@@ -157,13 +156,12 @@ impl Feedback {
         for (address, why) in &group.suppress {
             self.ledger.suppress(address, *why, id, self.incarnation.actor()).await?;
             let reason = match why {
-                Suppression::Bounced => SuppressionListReason::Bounce,
+                Suppression::Bounced => Listed::Bounce,
                 // No event tells of another.
-                Suppression::Complained | Suppression::Unsubscribed | Suppression::Operator => SuppressionListReason::Complaint,
+                Suppression::Complained | Suppression::Unsubscribed | Suppression::Operator => Listed::Complaint,
             };
-            let put = self.ses.put_suppressed_destination().email_address(address.as_str()).reason(reason);
-            if let Err(error) = put.send().await {
-                tracing::warn!(error = chain(&error), "an address can't be put on the SES suppression list; it is on issei's own");
+            if let Err(error) = self.ses.suppress(address, reason).await {
+                tracing::warn!(error, "an address can't be put on the SES suppression list; it is on issei's own");
             }
         }
         self.ledger.merge_feedback(id, chunk, &group.feedback).await

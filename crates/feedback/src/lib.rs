@@ -1,4 +1,4 @@
-//! The feedback consumer: what SES tells about messages that it accepted, merged into the ledger.
+//! The feedback consumer: what a provider tells about messages that it accepted, merged into the ledger.
 //!
 //! An event is evidence. It settles a recipient in doubt, and two acceptances for one recipient end
 //! the broadcast. The absence of events is evidence only under the rules of [`Rules`]; that is the
@@ -9,18 +9,11 @@
 mod batch;
 mod breaker;
 mod canary;
-mod certificate;
-mod event;
 mod evidence;
 mod service;
-mod signatures;
-mod sns;
 mod sweep;
 
 pub use batch::Handled;
 pub use breaker::Limits;
-pub use event::{EventError, SesEvent, Told};
 pub use evidence::Rules;
 pub use service::{Feedback, Options};
-pub use signatures::SnsTrust;
-pub use sns::unwrapped;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Queue, Timing, Web};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger, Telling};
+use issei_provider::Ses;
+use issei_provider::ses::{Signatures, SnsTrust};
 use issei_schema::AddressHash;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Handled;
 use crate::breaker::{Breaker, Limits};
 use crate::evidence::Rules;
-use crate::signatures::{Signatures, SnsTrust};
 
 /// The longest that SQS allows.
 const POLL: Duration = Duration::from_secs(20);
@@ -40,7 +41,7 @@ pub struct Feedback {
     pub(crate) ledger: Ledger,
     pub(crate) events: Queue,
     pub(crate) chunks: Queue,
-    pub(crate) ses: aws_sdk_sesv2::Client,
+    pub(crate) ses: Ses,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) incarnation: Incarnation,
@@ -57,7 +58,7 @@ impl Feedback {
         ledger: Ledger,
         events: Queue,
         chunks: Queue,
-        ses: aws_sdk_sesv2::Client,
+        ses: Ses,
         web: Web,
         clock: Clock,
         dice: Dice,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
+use issei_provider::{Provider, Providers};
 use issei_schema::{BroadcastCommand, BroadcastId, Content, Traces, UnsubscribeKeyId, broadcast_id_in};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +60,7 @@ pub struct Producer {
     pub(crate) ledger: Ledger,
     pub(crate) commands: Queue,
     pub(crate) chunks: Queue,
-    pub(crate) ses: aws_sdk_sesv2::Client,
+    pub(crate) providers: Providers,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) options: Options,
@@ -123,7 +124,7 @@ impl Producer {
         ledger: Ledger,
         commands: Queue,
         chunks: Queue,
-        ses: aws_sdk_sesv2::Client,
+        providers: Providers,
         clock: Clock,
         dice: Dice,
         incarnation: Incarnation,
@@ -133,7 +134,7 @@ impl Producer {
             ledger,
             commands,
             chunks,
-            ses,
+            providers,
             clock,
             dice,
             options,
@@ -391,10 +392,10 @@ impl Producer {
 
     /// A chunk is never more than a second of the account's rate, or one chunk would pass it.
     async fn chunk_size(&self) -> u32 {
-        let rate = match self.ses.get_account().send().await {
-            Ok(account) => account.send_quota.map_or(0.0, |quota| quota.max_send_rate),
+        let rate = match self.providers.ses().allowance().await {
+            Ok(allowance) => allowance.rate,
             Err(error) => {
-                tracing::warn!(error = issei_aws::chain(&error), "the account's send rate can't be read; taking the configured chunk size");
+                tracing::warn!(error = error.reason, "the account's send rate can't be read; taking the configured chunk size");
                 return self.options.chunk_size;
             }
         };

@@ -1,7 +1,6 @@
 //! A template that SES stores is read once, when its broadcast is registered; what was read is kept with the command and
 //! sent. So an edit in the midst changes nothing, and is in nobody's mail.
 
-use aws_sdk_sesv2::operation::get_email_template::GetEmailTemplateError;
 use issei_schema::limits::{COMMAND_BYTES_MAX, CONTENT_BYTES_MAX};
 use issei_schema::{BroadcastCommand, Content, StoredTemplate, TemplateName};
 
@@ -26,15 +25,8 @@ impl Producer {
 
     /// What SES stores under a name; nothing where it stores nothing.
     async fn stored(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, ProducerError> {
-        match self.ses.get_email_template().template_name(name.as_str()).send().await {
-            Ok(told) => Ok(told.template_content.map(|content| StoredTemplate {
-                subject: content.subject.unwrap_or_default(),
-                text: content.text.filter(|text| !text.is_empty()),
-                html: content.html.filter(|html| !html.is_empty()),
-            })),
-            Err(error) if error.as_service_error().is_some_and(GetEmailTemplateError::is_not_found_exception) => Ok(None),
-            Err(error) => Err(ProducerError::Template { name: name.to_string(), reason: issei_aws::chain(&error) }),
-        }
+        let told = self.providers.ses().template(name).await;
+        told.map_err(|reason| ProducerError::Template { name: name.to_string(), reason })
     }
 }
 

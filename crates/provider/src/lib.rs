@@ -7,14 +7,16 @@
 
 mod answer;
 mod call;
+mod event;
 mod facts;
 mod providers;
-mod ses;
+pub mod ses;
 
 use futures_util::future::BoxFuture;
 
 pub use answer::{Allowance, Cause, Refusal, Said, Untold, Verdict};
 pub use call::{Call, Entry, ReplayKey};
+pub use event::{Event, Told};
 pub use facts::{Allowed, Cancels, Facts, Plane, Proof, Replay};
 pub use providers::Providers;
 pub use ses::Ses;

@@ -6,8 +6,9 @@
 
 #![allow(clippy::panic, clippy::expect_used, clippy::missing_panics_doc, reason = "a broken promise is what the fuzzer looks for")]
 
-use issei_feedback::{SesEvent, Told, unwrapped};
 use issei_producer::{AudienceConfig, judge_all};
+use issei_provider::Told;
+use issei_provider::ses::{parse_event, unwrapped};
 use issei_schema::{BroadcastCommand, ChunkMessage, limits};
 
 /// Takes any bytes.
@@ -43,7 +44,7 @@ pub fn chunk(bytes: &[u8]) {
 pub fn event(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(text) = unwrapped(text) else { return };
-    if let Ok(Told::Event(event)) = SesEvent::parse(&text) {
+    if let Ok(Told::Event(event)) = parse_event(&text) {
         assert!(usize::try_from(event.at).is_ok_and(|at| at < limits::CHUNK_RECIPIENTS_MAX));
     }
 }

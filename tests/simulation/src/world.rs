@@ -9,9 +9,10 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing};
 use issei_clock::{Clock, Dice, Instant};
 use issei_consumer::Consumer;
-use issei_feedback::{Feedback, Limits, Rules, SnsTrust};
+use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
+use issei_provider::ses::SnsTrust;
 use issei_provider::{Providers, Ses};
 use issei_schema::{Actor, AddressHash, ChunkVersion, Identity, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
@@ -226,7 +227,7 @@ impl World {
         self.clocks.insert(service, clock.clone());
         let sends = service > self.plan.producers;
         let clients = if sends { &self.senders } else { &self.clients };
-        let (ledger, dice, ses) = (self.ledger_of(clients, clock.clone()), self.dice.clone(), clients.ses.clone());
+        let (ledger, dice, ses) = (self.ledger_of(clients, clock.clone()), self.dice.clone(), Ses::new(clients.ses.clone(), "issei"));
         let chunks = self.queue("chunks")?;
         let never = CancellationToken::new();
         let handle = if service == 0 {
@@ -260,7 +261,7 @@ impl World {
                 spool_dir: std::env::temp_dir(),
             };
             let commands = self.queue("commands")?;
-            let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, self.incarnation(ServiceKind::Producer)?, options);
+            let producer = Producer::new(ledger, commands, chunks, Providers::new(ses), clock, dice, self.incarnation(ServiceKind::Producer)?, options);
             tokio::spawn(machine.awake(async move { producer.run(never).await }))
         } else {
             let options = issei_consumer::Options {
@@ -275,7 +276,7 @@ impl World {
             };
             let run = self.incarnation(ServiceKind::Consumer)?;
             let consumer =
-                Consumer::new(ledger.clone(), chunks.clone(), &Providers::new(Ses::new(ses, "issei")), clock, dice, run.clone(), options);
+                Consumer::new(ledger.clone(), chunks.clone(), &Providers::new(ses), clock, dice, run.clone(), options);
             match self.plan.on_call {
                 None => tokio::spawn(machine.awake(consumer.run(never))),
                 Some(held) => tokio::spawn(called(consumer, OnCall::new(ledger, chunks.clone(), run), chunks, machine, held)),

@@ -8,9 +8,10 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_consumer::Consumer;
-use issei_feedback::{Feedback, Handled, Limits, Rules, SnsTrust};
+use issei_feedback::{Feedback, Handled, Limits, Rules};
 use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{Approvals, AudienceConfig, Producer, Repairer};
+use issei_provider::ses::SnsTrust;
 use issei_provider::{Providers, Ses};
 use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
@@ -152,6 +153,10 @@ impl World {
         Queue::find(self.clients.sqs.clone(), name, Dice::seeded(self.options.seed)).await.unwrap()
     }
 
+    fn providers(&self) -> Providers {
+        Providers::new(Ses::new(self.clients.ses.clone(), "issei"))
+    }
+
     pub async fn producer(&self) -> Producer {
         let options = issei_producer::Options {
             audiences: self.audiences.clone(),
@@ -173,7 +178,7 @@ impl World {
             self.ledger(),
             commands,
             chunks,
-            self.clients.ses.clone(),
+            self.providers(),
             self.clock.clone(),
             Dice::system(),
             self.incarnation(ServiceKind::Producer),
@@ -196,7 +201,7 @@ impl World {
         Consumer::new(
             self.ledger(),
             queue,
-            &Providers::new(Ses::new(self.clients.ses.clone(), "issei")),
+            &self.providers(),
             self.clock.clone(),
             Dice::system(),
             self.incarnation(ServiceKind::Consumer),
@@ -226,7 +231,7 @@ impl World {
             self.ledger(),
             events,
             chunks,
-            self.clients.ses.clone(),
+            self.providers().ses().clone(),
             self.clients.web.clone(),
             self.clock.clone(),
             Dice::system(),

@@ -10,8 +10,8 @@ use anyhow::bail;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Queue, chain};
-use issei_feedback::{SesEvent, Told};
 use issei_ledger::{BroadcastState, HeldUp, Tally};
+use issei_provider::{Told, ses};
 use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -192,7 +192,7 @@ fn about(queue: QueueName, body: &str) -> (Option<BroadcastId>, Option<u32>) {
             Ok(chunk) => (Some(chunk.broadcast_id), Some(chunk.chunk)),
             Err(_) => (broadcast_id_in(body), None),
         },
-        QueueName::Feedback => match SesEvent::parse(body) {
+        QueueName::Feedback => match ses::parse_event(body) {
             Ok(Told::Event(event)) => (Some(event.broadcast), Some(event.chunk)),
             Ok(Told::Probe(_) | Told::NotOurs | Told::Greeting) | Err(_) => (None, None),
         },

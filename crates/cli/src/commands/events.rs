@@ -12,7 +12,7 @@ use aws_sdk_sesv2::types::{EventDestination, EventDestinationDefinition, EventTy
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::Parts;
 use issei_aws::{Delivery, Queue, chain};
-use issei_feedback::SnsTrust;
+use issei_provider::ses::SnsTrust;
 use issei_schema::TopicArn;
 use serde_json::{Value, json};
 

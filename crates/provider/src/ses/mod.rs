@@ -1,15 +1,25 @@
 //! Amazon SES v2, by its SDK: all that is SES's alone.
 
 mod answers;
+mod certificate;
+mod event;
 mod request;
+mod signatures;
+mod sns;
 mod words;
 
 use std::time::Duration;
 
+use aws_sdk_sesv2::operation::get_email_template::GetEmailTemplateError;
+use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use issei_aws::chain;
-use issei_schema::EventKind;
+use issei_schema::{Address, EventKind, StoredTemplate, TemplateName};
+
+pub use event::{EventError, parse_event};
+pub use signatures::{Opinion, Signatures, SnsTrust};
+pub use sns::unwrapped;
 
 use crate::{Allowance, Allowed, Call, Cancels, Facts, Plane, Proof, Provider, Replay, Untold, Verdict};
 
@@ -44,6 +54,42 @@ impl Ses {
     pub fn new(client: aws_sdk_sesv2::Client, configuration_set: &str) -> Self {
         Self { client, configuration_set: configuration_set.to_owned() }
     }
+
+    /// What SES stores under a name; nothing where it stores nothing.
+    ///
+    /// # Errors
+    /// Says why SES did not tell.
+    pub async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, String> {
+        match self.client.get_email_template().template_name(name.as_str()).send().await {
+            Ok(told) => Ok(told.template_content.map(|content| StoredTemplate {
+                subject: content.subject.unwrap_or_default(),
+                text: content.text.filter(|text| !text.is_empty()),
+                html: content.html.filter(|html| !html.is_empty()),
+            })),
+            Err(error) if error.as_service_error().is_some_and(GetEmailTemplateError::is_not_found_exception) => Ok(None),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    /// Puts an address on the account's suppression list, so that nothing else of the account is sent to it either.
+    ///
+    /// # Errors
+    /// Says why it is not there.
+    pub async fn suppress(&self, address: &Address, why: Listed) -> Result<(), String> {
+        let reason = match why {
+            Listed::Bounce => SuppressionListReason::Bounce,
+            Listed::Complaint => SuppressionListReason::Complaint,
+        };
+        let put = self.client.put_suppressed_destination().email_address(address.as_str()).reason(reason);
+        put.send().await.map(|_| ()).map_err(|error| chain(&error))
+    }
+}
+
+/// Why an address stands on SES's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    Bounce,
+    Complaint,
 }
 
 impl Provider for Ses {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_feedback::SnsTrust;
+use issei_provider::ses::SnsTrust;
 use issei_ledger::BroadcastState;
 use issei_sim::{Fault, Rule};
 use issei_test_support::sns::{FakeWeb, Signer, TOPIC, VERSION_1, certificate, notification};

@@ -11,7 +11,7 @@ use issei_schema::TopicArn;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RsaParameters};
 use serde::Deserialize;
 
-use crate::event::EventError;
+use super::event::EventError;
 
 /// A body of the feedback queue, before anything in it is believed.
 #[derive(Debug)]

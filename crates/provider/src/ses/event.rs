@@ -6,37 +6,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use issei_schema::{Address, BroadcastId, EventKind, PROBE_TAG, ProbeToken, limits, without_values};
-use jiff::Timestamp;
+use issei_schema::{Address, EventKind, PROBE_TAG, limits, without_values};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// An event about one recipient of one chunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SesEvent {
-    pub broadcast: BroadcastId,
-    pub chunk: u32,
-    /// The recipient's place in the chunk.
-    pub at: u32,
-    pub kind: EventKind,
-    pub message_id: String,
-    /// When the provider accepted the message.
-    pub sent_at: Option<Timestamp>,
-    /// The addresses that bounced or complained.
-    pub addresses: Vec<Address>,
-}
-
-/// What a body turns out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    Event(SesEvent),
-    /// An event about the mail by which `issei doctor` tries the way that events take.
-    Probe(ProbeToken),
-    /// An event about somebody else's mail through the same configuration set.
-    NotOurs,
-    /// What SES publishes once when an event destination to SNS is made.
-    Greeting,
-}
+use crate::{Event, Told};
 
 /// The whole text of it. Not documented; ope-tech/laravel-ses #10 quotes it, and anymail and moto know it.
 const GREETING: &str = "Successfully validated SNS topic for Amazon SES event publishing.";
@@ -134,64 +108,62 @@ impl Complaint {
     }
 }
 
-impl SesEvent {
-    /// Reads what a message body says, once that is believed.
-    ///
-    /// # Errors
-    /// Says what the body is instead of an event.
-    pub fn parse(body: &str) -> Result<Told, EventError> {
-        let shape = |error: serde_json::Error| EventError::Shape(without_values(&error));
-        if body.trim() == GREETING {
-            return Ok(Told::Greeting);
-        }
-        let mut value: Value = serde_json::from_str(body).map_err(shape)?;
-        if value["detail-type"].is_string() {
-            value = value["detail"].take();
-        }
-        Self::of(Body::deserialize(value).map_err(shape)?)
+/// Reads what a message body says, once that is believed.
+///
+/// # Errors
+/// Says what the body is instead of an event.
+pub fn parse_event(body: &str) -> Result<Told, EventError> {
+    let shape = |error: serde_json::Error| EventError::Shape(without_values(&error));
+    if body.trim() == GREETING {
+        return Ok(Told::Greeting);
     }
+    let mut value: Value = serde_json::from_str(body).map_err(shape)?;
+    if value["detail-type"].is_string() {
+        value = value["detail"].take();
+    }
+    of(Body::deserialize(value).map_err(shape)?)
+}
 
-    fn of(body: Body) -> Result<Told, EventError> {
-        let tag = |name: &str| body.mail.tags.get(name).and_then(|values| values.first()).map(String::as_str);
-        if let Some(token) = tag(PROBE_TAG) {
-            let token = token.to_owned().try_into().map_err(|reason| EventError::Tag { tag: PROBE_TAG, reason })?;
-            return Ok(Told::Probe(token));
-        }
-        let Some(broadcast) = tag("broadcast") else { return Ok(Told::NotOurs) };
-        let broadcast = broadcast.parse().map_err(|reason| EventError::Tag { tag: "broadcast", reason })?;
-        let number = |name: &'static str| {
-            let text = tag(name).ok_or_else(|| EventError::Tag { tag: name, reason: "it is missing".to_owned() })?;
-            text.parse::<u32>().map_err(|error| EventError::Tag { tag: name, reason: error.to_string() })
-        };
-        let (chunk, at) = (number("chunk")?, number("recipient")?);
-        if usize::try_from(at).is_ok_and(|at| at >= limits::CHUNK_RECIPIENTS_MAX) {
-            return Err(EventError::Tag {
-                tag: "recipient",
-                reason: format!("{at}, and a chunk has {} at most", limits::CHUNK_RECIPIENTS_MAX),
-            });
-        }
-        let (kind, named) = match body.event_type.as_str() {
-            "Delivery" => (EventKind::Delivered, Vec::new()),
-            "Bounce" => body.bounce.unwrap_or_default().kind(),
-            "Complaint" => body.complaint.unwrap_or_default().kind(),
-            "DeliveryDelay" => (EventKind::Delayed, Vec::new()),
-            "Reject" => (EventKind::Rejected, Vec::new()),
-            "Rendering Failure" => (EventKind::RenderFailed, Vec::new()),
-            // Send, Open, Click, Subscription, and what SES learns to tell later: each
-            // is about a message that it took.
-            _ => (EventKind::Sent, Vec::new()),
-        };
-        let addresses = named.iter().filter_map(|recipient| Address::quoting_legacy(&recipient.email_address).ok()).collect();
-        Ok(Told::Event(Self {
-            broadcast,
-            chunk,
-            at,
-            kind,
-            message_id: body.mail.message_id,
-            sent_at: body.mail.timestamp.parse().ok(),
-            addresses,
-        }))
+fn of(body: Body) -> Result<Told, EventError> {
+    let tag = |name: &str| body.mail.tags.get(name).and_then(|values| values.first()).map(String::as_str);
+    if let Some(token) = tag(PROBE_TAG) {
+        let token = token.to_owned().try_into().map_err(|reason| EventError::Tag { tag: PROBE_TAG, reason })?;
+        return Ok(Told::Probe(token));
     }
+    let Some(broadcast) = tag("broadcast") else { return Ok(Told::NotOurs) };
+    let broadcast = broadcast.parse().map_err(|reason| EventError::Tag { tag: "broadcast", reason })?;
+    let number = |name: &'static str| {
+        let text = tag(name).ok_or_else(|| EventError::Tag { tag: name, reason: "it is missing".to_owned() })?;
+        text.parse::<u32>().map_err(|error| EventError::Tag { tag: name, reason: error.to_string() })
+    };
+    let (chunk, at) = (number("chunk")?, number("recipient")?);
+    if usize::try_from(at).is_ok_and(|at| at >= limits::CHUNK_RECIPIENTS_MAX) {
+        return Err(EventError::Tag {
+            tag: "recipient",
+            reason: format!("{at}, and a chunk has {} at most", limits::CHUNK_RECIPIENTS_MAX),
+        });
+    }
+    let (kind, named) = match body.event_type.as_str() {
+        "Delivery" => (EventKind::Delivered, Vec::new()),
+        "Bounce" => body.bounce.unwrap_or_default().kind(),
+        "Complaint" => body.complaint.unwrap_or_default().kind(),
+        "DeliveryDelay" => (EventKind::Delayed, Vec::new()),
+        "Reject" => (EventKind::Rejected, Vec::new()),
+        "Rendering Failure" => (EventKind::RenderFailed, Vec::new()),
+        // Send, Open, Click, Subscription, and what SES learns to tell later: each
+        // is about a message that it took.
+        _ => (EventKind::Sent, Vec::new()),
+    };
+    let addresses = named.iter().filter_map(|recipient| Address::quoting_legacy(&recipient.email_address).ok()).collect();
+    Ok(Told::Event(Event {
+        broadcast,
+        chunk,
+        at,
+        kind,
+        message_id: body.mail.message_id,
+        sent_at: body.mail.timestamp.parse().ok(),
+        addresses,
+    }))
 }
 
 #[cfg(test)]
@@ -216,25 +188,25 @@ mod tests {
     fn both_envelopes_hold_the_same_event() {
         let raw = event("Bounce", &tags());
         let bridge = json!({ "version": "0", "detail-type": "Email Bounced", "source": "aws.ses", "detail": raw });
-        let told = SesEvent::parse(&raw.to_string()).unwrap();
+        let told = parse_event(&raw.to_string()).unwrap();
         let Told::Event(parsed) = &told else { panic!("{told:?}") };
         assert_eq!((parsed.chunk, parsed.at, parsed.kind, parsed.addresses.len()), (7, 3, EventKind::Bounced, 1));
-        assert_eq!(SesEvent::parse(&bridge.to_string()).unwrap(), told);
+        assert_eq!(parse_event(&bridge.to_string()).unwrap(), told);
     }
 
     #[test]
     fn mail_of_others_through_the_same_configuration_set_is_left_alone() {
-        assert_eq!(SesEvent::parse(&event("Send", &json!({})).to_string()), Ok(Told::NotOurs));
-        let told = SesEvent::parse(&event("Send", &json!({ "issei-probe": ["0123456789abcdef"] })).to_string());
+        assert_eq!(parse_event(&event("Send", &json!({})).to_string()), Ok(Told::NotOurs));
+        let told = parse_event(&event("Send", &json!({ "issei-probe": ["0123456789abcdef"] })).to_string());
         assert!(matches!(told, Ok(Told::Probe(_))), "{told:?}");
-        let told = SesEvent::parse(&event("Send", &json!({ "issei-probe": ["a b"] })).to_string());
+        let told = parse_event(&event("Send", &json!({ "issei-probe": ["a b"] })).to_string());
         assert!(matches!(told, Err(EventError::Tag { .. })), "{told:?}");
     }
 
     #[test]
     fn what_is_no_event_is_named() {
         for body in ["", "{}", "[]", "null", "{\"Type\":\"Notification\"}", "{\"detail-type\":\"x\"}"] {
-            assert!(matches!(SesEvent::parse(body), Err(EventError::Shape(_))), "{body}");
+            assert!(matches!(parse_event(body), Err(EventError::Shape(_))), "{body}");
         }
         for tags in [
             json!({ "broadcast": ["a b"], "chunk": ["1"], "recipient": ["1"] }),
@@ -242,15 +214,15 @@ mod tests {
             json!({ "broadcast": ["a"], "chunk": ["-1"], "recipient": ["1"] }),
             json!({ "broadcast": ["a"], "chunk": ["1"], "recipient": ["50"] }),
         ] {
-            assert!(matches!(SesEvent::parse(&event("Send", &tags).to_string()), Err(EventError::Tag { .. })), "{tags}");
+            assert!(matches!(parse_event(&event("Send", &tags).to_string()), Err(EventError::Tag { .. })), "{tags}");
         }
     }
 
     #[test]
     fn every_event_of_a_message_proves_that_it_was_accepted_also_one_of_a_kind_unknown_today() {
         for kind in ["Send", "Open", "Click", "Subscription", "Teleported"] {
-            let told = SesEvent::parse(&event(kind, &tags()).to_string());
-            assert!(matches!(told, Ok(Told::Event(SesEvent { kind: EventKind::Sent, .. }))), "{kind}: {told:?}");
+            let told = parse_event(&event(kind, &tags()).to_string());
+            assert!(matches!(told, Ok(Told::Event(Event { kind: EventKind::Sent, .. }))), "{kind}: {told:?}");
         }
     }
 
@@ -259,7 +231,7 @@ mod tests {
         let kind = |name: &str, of: &str, details: &Value| {
             let mut event = event(name, &tags());
             event[of] = details.clone();
-            match SesEvent::parse(&event.to_string()) {
+            match parse_event(&event.to_string()) {
                 Ok(Told::Event(event)) => (event.kind, event.addresses.len()),
                 told => panic!("{told:?}"),
             }
@@ -286,14 +258,14 @@ mod tests {
 
     #[test]
     fn the_first_message_that_ses_ever_publishes_is_no_event_and_no_fault() {
-        assert_eq!(SesEvent::parse(GREETING), Ok(Told::Greeting));
+        assert_eq!(parse_event(GREETING), Ok(Told::Greeting));
     }
 
     proptest! {
         #[test]
         fn no_body_makes_the_parser_panic(body in ".{0,200}", kind in "[A-Za-z ]{0,20}", value in ".{0,80}") {
-            let _ = SesEvent::parse(&body);
-            let _ = SesEvent::parse(&event(&kind, &json!({ "broadcast": [value.clone()], "chunk": [value.clone()], "recipient": [value] })).to_string());
+            let _ = parse_event(&body);
+            let _ = parse_event(&event(&kind, &json!({ "broadcast": [value.clone()], "chunk": [value.clone()], "recipient": [value] })).to_string());
         }
     }
 }

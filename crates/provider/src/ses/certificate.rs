@@ -13,7 +13,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
-use crate::sns::Signed;
+use super::sns::Signed;
 
 /// A key of SNS, and when it is one.
 #[derive(Debug)]

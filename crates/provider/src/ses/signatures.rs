@@ -12,9 +12,9 @@ use issei_aws::Web;
 use issei_clock::Clock;
 use issei_schema::TopicArn;
 
-use crate::certificate::SigningCertificate;
-use crate::event::EventError;
-use crate::sns::{CertificateUrl, Notification, Opened, Signed, open};
+use super::certificate::SigningCertificate;
+use super::event::EventError;
+use super::sns::{CertificateUrl, Notification, Opened, Signed, open};
 
 /// Certificates kept: a region signs with one, and for a while with the next.
 const KEPT_MAX: usize = 16;
@@ -63,7 +63,7 @@ impl SnsTrust {
 
 /// What is thought of a body.
 #[derive(Debug)]
-pub(crate) enum Opinion<'a> {
+pub enum Opinion<'a> {
     /// The event in it is taken for what it says.
     Believed(Cow<'a, str>),
     /// Not by whom it says to be.
@@ -73,7 +73,7 @@ pub(crate) enum Opinion<'a> {
 }
 
 /// Verifies, and keeps the certificates that it has fetched.
-pub(crate) struct Signatures {
+pub struct Signatures {
     trust: SnsTrust,
     web: Web,
     clock: Clock,
@@ -81,12 +81,13 @@ pub(crate) struct Signatures {
 }
 
 impl Signatures {
-    pub(crate) fn new(trust: SnsTrust, web: Web, clock: Clock) -> Self {
+    #[must_use]
+    pub fn new(trust: SnsTrust, web: Web, clock: Clock) -> Self {
         Self { trust, web, clock, kept: Mutex::default() }
     }
 
     /// One opinion for each body, in their order.
-    pub(crate) async fn judge<'a>(&self, bodies: impl Iterator<Item = &'a str>) -> Vec<Opinion<'a>> {
+    pub async fn judge<'a>(&self, bodies: impl Iterator<Item = &'a str>) -> Vec<Opinion<'a>> {
         let opened: Vec<_> = bodies.map(open).collect();
         if self.trust != SnsTrust::Off {
             self.fetch(opened.iter().filter_map(|opened| opened.as_ref().ok())).await;
