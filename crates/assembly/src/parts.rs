@@ -1,5 +1,6 @@
 //! The parts that commands are put together from.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, ServiceKind};
 use issei_producer::Producer;
-use issei_provider::{Providers, Ses};
-use issei_schema::{Actor, AddressHash, ChunkVersion};
+use issei_provider::{Known, Provider, Providers, Ses};
+use issei_schema::{Actor, AddressHash, ChunkVersion, ProviderName};
 use sha2::{Digest, Sha256};
 
 use crate::settings::Settings;
@@ -26,6 +27,8 @@ pub struct Parts {
     pub clients: Clients,
     pub clock: Clock,
     pub dice: Dice,
+    /// Who may carry broadcasts, beside those of the settings.
+    others: Vec<(ProviderName, Arc<dyn Provider>)>,
 }
 
 impl Parts {
@@ -37,7 +40,14 @@ impl Parts {
 
     #[must_use]
     pub fn with(settings: Settings, clients: Clients, clock: Clock, dice: Dice) -> Self {
-        Self { settings, clients, clock, dice }
+        Self { settings, clients, clock, dice, others: Vec::new() }
+    }
+
+    /// With a provider that no configuration names.
+    #[must_use]
+    pub fn with_provider(mut self, name: ProviderName, provider: Arc<dyn Provider>) -> Self {
+        self.others.push((name, provider));
+        self
     }
 
     #[must_use]
@@ -80,7 +90,7 @@ impl Parts {
         };
         let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Feedback)?;
-        let (ses, web, clock, dice) = (self.providers().ses().clone(), self.clients.web.clone(), self.clock.clone(), self.dice.clone());
+        let (ses, web, clock, dice) = (self.ses(), self.clients.web.clone(), self.clock.clone(), self.dice.clone());
         Ok(Feedback::new(self.ledger(), events, chunks, ses, web, clock, dice, incarnation, options))
     }
 
@@ -93,6 +103,7 @@ impl Parts {
         let options = issei_producer::Options {
             audiences: self.settings.audiences.clone(),
             unsubscribe_keys: self.settings.unsubscribe_key_names(),
+            providers: self.known_providers(),
             page_size: self.settings.page_size,
             chunk_size: self.settings.chunk_size,
             timing: self.settings.timing(),
@@ -107,8 +118,8 @@ impl Parts {
         };
         let (commands, chunks) = (self.commands_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Producer)?;
-        let (providers, clock, dice) = (self.providers(), self.clock.clone(), self.dice.clone());
-        Ok(Producer::new(self.ledger(), commands, chunks, providers, clock, dice, incarnation, options))
+        let (ses, clock, dice) = (self.ses(), self.clock.clone(), self.dice.clone());
+        Ok(Producer::new(self.ledger(), commands, chunks, ses, clock, dice, incarnation, options))
     }
 
     pub async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {
@@ -127,9 +138,20 @@ impl Parts {
         Ok(Consumer::new(self.ledger(), queue, &self.providers(), self.clock.clone(), self.dice.clone(), incarnation, options))
     }
 
+    fn ses(&self) -> Ses {
+        Ses::new(self.clients.ses.clone(), &self.settings.configuration_set)
+    }
+
     /// Who may carry broadcasts.
     fn providers(&self) -> Providers {
-        Providers::new(Ses::new(self.clients.ses.clone(), &self.settings.configuration_set))
+        self.others.iter().cloned().fold(Providers::new(self.ses()), |all, (name, provider)| all.with(name, provider))
+    }
+
+    /// Who may carry a broadcast, with what must be known to prepare one.
+    fn known_providers(&self) -> BTreeMap<ProviderName, Known> {
+        let mut known = self.settings.known_providers();
+        known.extend(self.others.iter().map(|(name, provider)| (name.clone(), Known { facts: provider.facts(), rate: None })));
+        known
     }
 
     /// A token that nobody can guess.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use issei_aws::{Account, Timing};
 use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
+use issei_provider::Known;
 use issei_provider::ses::SnsTrust;
-use issei_schema::{UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
+use issei_schema::{ProviderName, UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -309,6 +310,12 @@ impl Settings {
             keys.insert(id.clone(), key.with_context(|| format!("[unsubscribe_keys] `{id}`: the environment variable {env}"))?);
         }
         Ok(keys)
+    }
+
+    /// Who may carry a broadcast, by the names that commands have for them.
+    #[must_use]
+    pub fn known_providers(&self) -> BTreeMap<ProviderName, Known> {
+        Known::ses()
     }
 
     /// The DNS resolver that is named; nothing for the system's.

@@ -146,6 +146,7 @@ mod tests {
             oldest_message_at: None,
             timings: None,
             in_hand: None,
+            lacks: std::collections::BTreeSet::new(),
         }
     }
 

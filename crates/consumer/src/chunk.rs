@@ -79,6 +79,7 @@ impl Consumer {
             let Some(carrier) = self.carriers.get(&envelope.provider) else {
                 // Another consumer may know it. By another provider it must not go: one carries a broadcast from its beginning
                 // to its end.
+                self.incarnation.note_lack(&envelope.provider);
                 tracing::error!(broadcast.id = %id, provider = %envelope.provider, "this consumer is not configured for the broadcast's provider; add it under [providers]");
                 return Ok(After::PutBack(PUT_BACK));
             };

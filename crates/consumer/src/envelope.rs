@@ -46,7 +46,7 @@ impl Envelope {
     pub fn of(command: &BroadcastCommand, way_out: WayOut) -> Result<Self, ContentError> {
         let letters = Letters::of(command)?;
         Ok(Self {
-            provider: ProviderName::default(),
+            provider: command.provider(),
             class: command.class(),
             from: command.from.clone(),
             reply_to: command.reply_to.clone(),

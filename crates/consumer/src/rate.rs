@@ -7,6 +7,7 @@ use std::time::Duration;
 use issei_clock::{Clock, Instant};
 use issei_ledger::{Ledger, LedgerError, Slot, SlotRequest};
 use issei_provider::{Allowance, Provider};
+use issei_schema::ProviderName;
 use tokio::sync::Mutex;
 
 /// How long an allowance is believed. SES may be asked for it once a second for an account (SES developer guide,
@@ -33,6 +34,7 @@ pub(crate) enum Turn {
 /// The rate, as one consumer uses it.
 pub(crate) struct Rate {
     ledger: Ledger,
+    name: ProviderName,
     provider: Arc<dyn Provider>,
     clock: Clock,
     /// Recipients a second at most, whatever the account allows.
@@ -64,8 +66,17 @@ struct Quota {
 }
 
 impl Rate {
-    pub(crate) fn new(ledger: Ledger, provider: Arc<dyn Provider>, clock: Clock, ceiling: Option<f64>) -> Self {
-        Self { ledger, provider, clock, ceiling, state: Mutex::default(), waiting: AtomicU64::new(0), not_before: StdMutex::default() }
+    pub(crate) fn new(ledger: Ledger, name: ProviderName, provider: Arc<dyn Provider>, clock: Clock, ceiling: Option<f64>) -> Self {
+        Self {
+            ledger,
+            name,
+            provider,
+            clock,
+            ceiling,
+            state: Mutex::default(),
+            waiting: AtomicU64::new(0),
+            not_before: StdMutex::default(),
+        }
     }
 
     /// Waits until `recipients` may be sent to.
@@ -101,7 +112,7 @@ impl Rate {
             }
             let wanted = self.wanted(&state, now).min(whole(quota.rate)).max(recipients);
             state.asked = Some(now);
-            match self.ledger.rate_slot(wanted, quota.rate).await? {
+            match self.ledger.rate_slot(&self.name, wanted, quota.rate).await? {
                 SlotRequest::AskAgainIn(delay) => tokio::time::sleep(delay.max(TICK)).await,
                 SlotRequest::Given(slot) => {
                     // The pace goes on from slot to slot: two in a row are not sent at once.

@@ -102,13 +102,13 @@ impl Consumer {
         incarnation: Incarnation,
         options: Options,
     ) -> Arc<Self> {
-        let carrier = |provider: &Arc<dyn Provider>| Carrier {
-            rate: Rate::new(ledger.clone(), provider.clone(), clock.clone(), options.rate_ceiling),
+        let carrier = |name: &ProviderName, provider: &Arc<dyn Provider>| Carrier {
+            rate: Rate::new(ledger.clone(), name.clone(), provider.clone(), clock.clone(), options.rate_ceiling),
             provider: provider.clone(),
             failures: Failures::default(),
         };
         Arc::new(Self {
-            carriers: providers.iter().map(|(name, provider)| (name.clone(), carrier(provider))).collect(),
+            carriers: providers.iter().map(|(name, provider)| (name.clone(), carrier(name, provider))).collect(),
             broadcasts: Broadcasts::new(ledger.clone(), clock.clone(), options.unsubscribe_keys.clone()),
             permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing, incarnation.clone()),
             telling: Telling::new(ledger.clone(), &incarnation),

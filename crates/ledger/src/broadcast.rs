@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{
-    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey, Opening, Schedule, SendWindow,
-    TemplateHash,
+    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey, Opening, ProviderName, Schedule,
+    SendWindow, TemplateHash,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ pub struct Broadcast {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_hash: Option<TemplateHash>,
     pub audience: AudienceName,
+    /// Who carries it; SES where nothing stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
     pub broadcast_state: BroadcastState,
     /// Grows with each resume, approval and recount; a permit is granted, and given back, within one.
     pub epoch: u64,
@@ -217,7 +220,8 @@ impl Broadcast {
         let again = command.again.as_ref().map_or_else(String::new, |why| format!(", again: {why}"));
         let template = command.content.frozen().and_then(|template| template.hash().ok());
         let template = template.map_or_else(String::new, |hash| format!(", its template read: {hash}"));
-        let reason = format!("command received{from}{template}{again}");
+        let carrier = command.provider.as_ref().map_or_else(String::new, |name| format!(", to be carried by {name}"));
+        let reason = format!("command received{from}{carrier}{template}{again}");
         let entry = AuditEntry::new(now, &command.requested_by, step, &reason);
         let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
         Self {
@@ -226,6 +230,7 @@ impl Broadcast {
             message_key: Some(key),
             template_hash: command.content.frozen().and_then(|template| template.hash().ok()),
             audience: command.audience.clone(),
+            provider: command.provider.clone(),
             broadcast_state: BroadcastState::Enumerating,
             epoch: 1,
             max_recipients: command.max_recipients.get(),

@@ -83,6 +83,7 @@ mod tests {
             oldest_message_at: None,
             timings: None,
             in_hand: Some(InHand { beat, acknowledged, broadcasts }),
+            lacks: std::collections::BTreeSet::new(),
         }
     }
 

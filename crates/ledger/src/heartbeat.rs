@@ -5,7 +5,7 @@
 //! restored under it; and one of which the ledger has heard nothing lately asks for no permits, so that whoever
 //! reads the heartbeats knows of everybody who may hold any.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use issei_aws::Timing;
 use issei_clock::{Deadline, Reading};
-use issei_schema::{Actor, BroadcastId};
+use issei_schema::{Actor, BroadcastId, ProviderName};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,8 @@ pub struct Incarnation {
     /// The number of the last beat that the ledger has taken, and the day whose item holds it.
     taken: Arc<Mutex<Option<(i64, u64)>>>,
     held: Held,
+    /// The providers that broadcasts asked for, and that this run is not configured for.
+    lacks: Arc<Mutex<BTreeSet<ProviderName>>>,
     /// Until when the ledger knows of this run.
     known: Arc<Mutex<Option<Deadline>>>,
 }
@@ -98,6 +100,7 @@ impl Incarnation {
             beats: Arc::default(),
             taken: Arc::default(),
             held: Held::default(),
+            lacks: Arc::default(),
             known: Arc::default(),
         }
     }
@@ -139,6 +142,11 @@ impl Incarnation {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|known| !known.is_over(now))
     }
 
+    /// Says with every beat that a broadcast asked for a provider that this run is not configured for.
+    pub fn note_lack(&self, provider: &ProviderName) {
+        self.lacks.lock().unwrap_or_else(PoisonError::into_inner).insert(provider.clone());
+    }
+
     /// Notes a message that was received.
     pub fn note_message(&self, sent_at_ms: i64) {
         self.oldest_message.fetch_min(sent_at_ms, Ordering::Relaxed);
@@ -173,6 +181,9 @@ pub struct Heartbeat {
     /// What it holds; nothing where an older build wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,
+    /// The providers that broadcasts asked for, and that it is not configured for: it sends nothing of these.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lacks: BTreeSet<ProviderName>,
 }
 
 impl Heartbeat {
@@ -219,6 +230,7 @@ impl Ledger {
             oldest_message_at: None,
             timings: Some(run.timings),
             in_hand: None,
+            lacks: BTreeSet::new(),
         };
         // In another epoch of the ledger nothing is as it was.
         *run.taken.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -256,6 +268,7 @@ impl Ledger {
         let made = self.clock.reading();
         let acknowledged = taken.map_or(0, |(_, number)| number);
         heartbeat.in_hand = Some(InHand { beat: number, acknowledged, broadcasts: run.held.broadcasts() });
+        heartbeat.lacks.clone_from(&run.lacks.lock().unwrap_or_else(PoisonError::into_inner));
         let heartbeat = &*heartbeat;
         let key = Key::service(day, heartbeat.service.as_str(), &heartbeat.token);
         let mut item: Item = serde_dynamo::to_item(heartbeat).map_err(|error| LedgerError::corrupt(key.name(), error))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use issei_schema::{AudienceName, BroadcastId};
+use issei_schema::{AudienceName, BroadcastId, ProviderName};
 use serde::de::DeserializeOwned;
 
 use crate::{Ledger, LedgerError};
@@ -121,8 +121,10 @@ impl Key {
         Self { pk: "rehearsal".to_owned(), sk: format!("{version}#{settings}") }
     }
 
-    pub(crate) fn rate() -> Self {
-        Self { pk: "account".to_owned(), sk: "rate".to_owned() }
+    /// The account of SES has the name that it had before there were others.
+    pub(crate) fn rate(provider: &ProviderName) -> Self {
+        let sk = if *provider == ProviderName::default() { "rate".to_owned() } else { format!("rate#{provider}") };
+        Self { pk: "account".to_owned(), sk }
     }
 
     pub(crate) fn into_item(self) -> Item {

@@ -1,6 +1,6 @@
-//! The account's send rate, shared by all consumers and all broadcasts.
+//! A provider's send rate, as an account has it: shared by all consumers and all broadcasts that it carries.
 //!
-//! One item holds the moment up to which the rate is given away. A consumer that wants to send to n
+//! One item for each provider holds the moment up to which the rate is given away. A consumer that wants to send to n
 //! recipients moves it forward by n divided by the rate, and what it moved over is its slot of
 //! time, in which it sends evenly. Slots don't overlap, so the sum of all consumers does not pass
 //! the rate. The moment is wall time: consumers whose clocks differ by some seconds can pass the
@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use issei_clock::Instant;
+use issei_schema::ProviderName;
 
 use crate::item::{Item, Key, n};
 use crate::{Ledger, LedgerError};
@@ -38,8 +39,8 @@ pub enum SlotRequest {
 }
 
 impl Ledger {
-    /// Asks for a slot for `recipients` at `rate` recipients a second.
-    pub async fn rate_slot(&self, recipients: u64, rate: f64) -> Result<SlotRequest, LedgerError> {
+    /// Asks for a slot for `recipients` of a provider at `rate` recipients a second.
+    pub async fn rate_slot(&self, provider: &ProviderName, recipients: u64, rate: f64) -> Result<SlotRequest, LedgerError> {
         let length = Duration::try_from_secs_f64(as_f64(recipients) / rate).unwrap_or(ABSURD);
         loop {
             let (now, wall) = (self.clock.now(), self.clock.wall().as_microsecond());
@@ -51,7 +52,7 @@ impl Ledger {
             let ends = wall + micros(length);
             let idle = "attribute_not_exists(given_until) OR given_until < :now OR given_until > :absurd";
             let values = [(":to", ends), (":now", wall), (":absurd", wall + micros(ABSURD))];
-            let Err(found) = self.move_rate("SET given_until = :to", idle, &values).await? else { return Ok(slot(ends)) };
+            let Err(found) = self.move_rate(provider, "SET given_until = :to", idle, &values).await? else { return Ok(slot(ends)) };
             let ahead = found.unwrap_or(wall) - wall;
             if ahead > micros(AHEAD) {
                 if ahead > micros(ABSURD) {
@@ -65,19 +66,25 @@ impl Ledger {
             // Somebody is: the slot begins where theirs ends, wherever that is by now.
             let busy = "given_until >= :now AND given_until <= :ahead";
             let values = [(":to", micros(length)), (":now", wall), (":ahead", wall + micros(AHEAD))];
-            if let Ok(ends) = self.move_rate("SET given_until = given_until + :to", busy, &values).await? {
+            if let Ok(ends) = self.move_rate(provider, "SET given_until = given_until + :to", busy, &values).await? {
                 return Ok(slot(ends));
             }
         }
     }
 
     /// Moves the moment and tells where it is then; `Err` tells where it is where it was not moved.
-    async fn move_rate(&self, update: &str, condition: &str, values: &[(&str, i64)]) -> Result<Result<i64, Option<i64>>, LedgerError> {
+    async fn move_rate(
+        &self,
+        provider: &ProviderName,
+        update: &str,
+        condition: &str,
+        values: &[(&str, i64)],
+    ) -> Result<Result<i64, Option<i64>>, LedgerError> {
         let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(Key::rate().into_item()))
+            .set_key(Some(Key::rate(provider).into_item()))
             .update_expression(update)
             .condition_expression(condition)
             .return_values(ReturnValue::UpdatedNew)
@@ -88,10 +95,10 @@ impl Ledger {
         match request.send().await {
             Ok(answer) => given_until(answer.attributes.as_ref())
                 .map(Ok)
-                .ok_or_else(|| LedgerError::corrupt(Key::rate().name(), "the update gave nothing back")),
+                .ok_or_else(|| LedgerError::corrupt(Key::rate(provider).name(), "the update gave nothing back")),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    let item = self.refused_by(failed.item.clone(), Key::rate()).await?;
+                    let item = self.refused_by(failed.item.clone(), Key::rate(provider)).await?;
                     Ok(Err(given_until(item.as_ref())))
                 }
                 _ => Err(LedgerError::call("UpdateItem")(error)),

@@ -142,6 +142,7 @@ mod tests {
             oldest_message_at: None,
             timings: timing.as_ref().map(Timings::from),
             in_hand: None,
+            lacks: std::collections::BTreeSet::new(),
         }
     }
 

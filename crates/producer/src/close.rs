@@ -8,7 +8,6 @@ use std::time::Duration;
 use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, LedgerError, ServiceKind, Transition};
-use issei_provider::Provider;
 use issei_schema::{BroadcastId, InDoubtPolicy, Opening};
 use tokio_util::sync::CancellationToken;
 
@@ -107,7 +106,7 @@ impl Producer {
         let (id, wall) = (&broadcast.broadcast_id, self.clock.wall());
         let progress = self.ledger.progress(id).await?;
         let settled = progress.accepted + progress.rejected + progress.in_doubt;
-        let account = self.providers.ses().allowance().await.ok().map(|allowance| allowance.rate);
+        let account = self.rate_of(&broadcast.provider.clone().unwrap_or_default()).await;
         let goes_on =
             broadcast.grant_count > 0 && broadcast.broadcast_state == BroadcastState::Running && broadcast.waits_until(wall).is_none();
         let before = if goes_on { closer.settled.insert(id.clone(), (settled, now)) } else { closer.settled.remove(id).and(None) };

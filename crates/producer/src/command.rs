@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use issei_ledger::Repeated;
 use issei_letter::ContentError;
-use issei_schema::{BroadcastCommand, Content, Opening, ParseError, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKeyId, limits};
+use issei_provider::Known;
+use issei_schema::{
+    BroadcastCommand, Content, InDoubtPolicy, Opening, ParseError, ProviderName, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKeyId,
+    limits,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audience::AudienceConfig;
@@ -47,6 +51,16 @@ pub enum Refusal {
         "field `unsubscribe.key`: the producer's configuration has no key `{key}` in [unsubscribe_keys]; name it there and in the consumers' configuration, or correct it"
     )]
     UnknownUnsubscribeKey { key: UnsubscribeKeyId },
+    #[error(
+        "field `provider`: the producer's configuration has no provider `{name}`; it has {known}; add it under [providers] there and in the consumers' configuration, or correct it"
+    )]
+    UnknownProvider { name: ProviderName, known: String },
+    #[error("field `content.template`: {provider} stores no templates that issei could send; write the content `inline`, or as `variants`")]
+    NoTemplates { provider: &'static str },
+    #[error(
+        "field `in_doubt`: is `evidence_retry`, and {provider} refuses no request for its age: whatever is on its way may be accepted later, so the absence of events proves nothing; take it out, or say `at_least_once`"
+    )]
+    NothingProved { provider: &'static str },
     #[error("field `content.template`: the template `{name}`: {why}")]
     Template { name: String, why: String },
     #[error(
@@ -73,7 +87,7 @@ pub enum Refusal {
     Repeated(Repeated),
 }
 
-/// Checks a command against the clock, the configured audiences and the names of the configured keys.
+/// Checks a command against the clock, the configured audiences and providers, and the names of the configured keys.
 ///
 /// # Errors
 /// Names the field, what is wrong and what to do.
@@ -81,9 +95,11 @@ pub fn check_command(
     command: &BroadcastCommand,
     audiences: &BTreeMap<String, AudienceConfig>,
     unsubscribe_keys: &BTreeSet<UnsubscribeKeyId>,
+    providers: &BTreeMap<ProviderName, Known>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let (audience, _) = needed(command, audiences)?;
+    check_provider(command, providers)?;
     if let Some(key) = command.unsubscribe.as_ref().and_then(|unsubscribe| Unsubscribe::lacks_key(unsubscribe, unsubscribe_keys)) {
         return Err(Refusal::UnknownUnsubscribeKey { key: key.clone() });
     }
@@ -102,6 +118,22 @@ pub fn check_command(
     }
     if command.schedule().at(now) == Opening::Over {
         return Err(Refusal::NeverOpens { not_after, now });
+    }
+    Ok(())
+}
+
+/// What a provider lacks is refused before anybody is mailed: none takes over from it.
+fn check_provider(command: &BroadcastCommand, providers: &BTreeMap<ProviderName, Known>) -> Result<(), Refusal> {
+    let name = command.provider();
+    let Some(Known { facts, .. }) = providers.get(&name) else {
+        let known = providers.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        return Err(Refusal::UnknownProvider { name, known });
+    };
+    if matches!(command.content, Content::Template { .. }) && !facts.stores_templates {
+        return Err(Refusal::NoTemplates { provider: facts.title });
+    }
+    if command.in_doubt == InDoubtPolicy::EvidenceRetry && facts.refused_after.is_none() {
+        return Err(Refusal::NothingProved { provider: facts.title });
     }
     Ok(())
 }
@@ -170,7 +202,7 @@ mod tests {
                 "version": 1, "broadcast_id": "b", "audience": "users", "content": content, "from": "a@example.com",
                 "max_recipients": 10, "not_after": "2026-11-25T00:00:00Z", "requested_by": "test",
             });
-            check_command(&BroadcastCommand::parse(&command.to_string()).unwrap(), &audiences, &BTreeSet::new(), now)
+            check_command(&BroadcastCommand::parse(&command.to_string()).unwrap(), &audiences, &BTreeSet::new(), &Known::ses(), now)
         };
         let refused = check(serde_json::json!({ "template": { "name": "terms" } })).unwrap_err().to_string();
         assert!(refused.starts_with("field `content.template`: the audience `users` has the columns `name` and `html_name`"), "{refused}");

@@ -9,8 +9,8 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
-use issei_provider::{Provider, Providers};
-use issei_schema::{BroadcastCommand, BroadcastId, Content, Traces, UnsubscribeKeyId, broadcast_id_in};
+use issei_provider::{Known, Provider, Ses};
+use issei_schema::{BroadcastCommand, BroadcastId, Content, ProviderName, Traces, UnsubscribeKeyId, broadcast_id_in};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -33,6 +33,8 @@ pub struct Options {
     pub audiences: BTreeMap<String, AudienceConfig>,
     /// The names of the keys that consumers sign links to unsubscribe with.
     pub unsubscribe_keys: BTreeSet<UnsubscribeKeyId>,
+    /// Who may carry a broadcast, by the names that commands have for them.
+    pub providers: BTreeMap<ProviderName, Known>,
     /// Rows read from the source and frozen at once.
     pub page_size: usize,
     /// Recipients in a chunk, 50 at most; fewer where the account's rate is lower.
@@ -60,7 +62,7 @@ pub struct Producer {
     pub(crate) ledger: Ledger,
     pub(crate) commands: Queue,
     pub(crate) chunks: Queue,
-    pub(crate) providers: Providers,
+    pub(crate) ses: Ses,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) options: Options,
@@ -124,7 +126,7 @@ impl Producer {
         ledger: Ledger,
         commands: Queue,
         chunks: Queue,
-        providers: Providers,
+        ses: Ses,
         clock: Clock,
         dice: Dice,
         incarnation: Incarnation,
@@ -134,7 +136,7 @@ impl Producer {
             ledger,
             commands,
             chunks,
-            providers,
+            ses,
             clock,
             dice,
             options,
@@ -325,13 +327,18 @@ impl Producer {
         Ok((!is_known).then_some(Refusal::BeforeEpoch { epoch: epoch.epoch, opened_at }))
     }
 
+    fn check(&self, command: &BroadcastCommand) -> Result<(), Refusal> {
+        let Options { audiences, unsubscribe_keys, providers, .. } = &self.options;
+        check_command(command, audiences, unsubscribe_keys, providers, self.clock.wall())
+    }
+
     async fn carry_out_command(
         &self,
         command: &BroadcastCommand,
         senders: &Senders,
         stop: &CancellationToken,
     ) -> Result<Done, ProducerError> {
-        if let Err(refusal) = check_command(command, &self.options.audiences, &self.options.unsubscribe_keys, self.clock.wall()) {
+        if let Err(refusal) = self.check(command) {
             return Ok(Done::Bury(refusal));
         }
         if let Err(refusal) = check_copy(command, &self.options.test_recipients) {
@@ -342,16 +349,17 @@ impl Producer {
             Err(refusal) => return Ok(Done::Bury(refusal)),
         };
         // Once more, by what the template asks for.
-        if let Err(refusal) = check_command(&command, &self.options.audiences, &self.options.unsubscribe_keys, self.clock.wall()) {
+        if let Err(refusal) = self.check(&command) {
             return Ok(Done::Bury(refusal));
         }
         // A rehearsal reaches nobody, and says the same each time; a copy says it to somebody who wants to see it.
         let may_repeat = size_of(command.audience.as_str()).is_some() || command.test_copy.is_some();
         let asked = self.options.approvals.asked(&command, senders);
-        let registered = match self.ledger.register(&command, self.chunk_size().await, may_repeat, &asked, &self.dice).await {
-            Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
-            other => other?,
-        };
+        let registered =
+            match self.ledger.register(&command, self.chunk_size(&command.provider()).await, may_repeat, &asked, &self.dice).await {
+                Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
+                other => other?,
+            };
         let broadcast = match registered {
             Registered::New(broadcast) => {
                 tracing::info!(command.hash = %command.hash(), requested_by = %command.requested_by, "broadcast registered");
@@ -391,15 +399,24 @@ impl Producer {
     }
 
     /// A chunk is never more than a second of the account's rate, or one chunk would pass it.
-    async fn chunk_size(&self) -> u32 {
-        let rate = match self.providers.ses().allowance().await {
-            Ok(allowance) => allowance.rate,
-            Err(error) => {
-                tracing::warn!(error = error.reason, "the account's send rate can't be read; taking the configured chunk size");
-                return self.options.chunk_size;
-            }
-        };
+    async fn chunk_size(&self, provider: &ProviderName) -> u32 {
+        let Some(rate) = self.rate_of(provider).await else { return self.options.chunk_size };
         (1..=self.options.chunk_size).rev().find(|size| f64::from(*size) <= rate).unwrap_or(1)
+    }
+
+    /// Recipients a second that a provider's account may send to; nothing where that can't be told now.
+    pub(crate) async fn rate_of(&self, provider: &ProviderName) -> Option<f64> {
+        let told = self.options.providers.get(provider).and_then(|known| known.rate);
+        if told.is_some() || *provider != ProviderName::default() {
+            return told;
+        }
+        match self.ses.allowance().await {
+            Ok(allowance) => Some(allowance.rate),
+            Err(error) => {
+                tracing::warn!(error = error.reason, "the account's send rate can't be read");
+                None
+            }
+        }
     }
 }
 

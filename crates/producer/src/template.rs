@@ -25,7 +25,7 @@ impl Producer {
 
     /// What SES stores under a name; nothing where it stores nothing.
     async fn stored(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, ProducerError> {
-        let told = self.providers.ses().template(name).await;
+        let told = self.ses.template(name).await;
         told.map_err(|reason| ProducerError::Template { name: name.to_string(), reason })
     }
 }

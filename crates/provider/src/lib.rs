@@ -18,7 +18,7 @@ pub use answer::{Allowance, Cause, Refusal, Said, Untold, Verdict};
 pub use call::{Call, Entry, ReplayKey};
 pub use event::{Event, Told};
 pub use facts::{Allowed, Cancels, Facts, Plane, Proof, Replay};
-pub use providers::Providers;
+pub use providers::{Known, Providers};
 pub use ses::Ses;
 
 /// One provider, as one account of it is used.

@@ -5,41 +5,44 @@ use std::sync::Arc;
 
 use issei_schema::ProviderName;
 
-use crate::{Provider, Ses};
+use crate::ses::FACTS as SES;
+use crate::{Facts, Provider, Ses};
 
-/// Each by the name that commands know it by. SES is there without configuration.
-#[derive(Clone)]
-pub struct Providers {
-    ses: Ses,
-    all: BTreeMap<ProviderName, Arc<dyn Provider>>,
+/// What whoever only prepares a broadcast has to know of a provider: no key of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    pub facts: &'static Facts,
+    /// Recipients a second, where the provider does not tell.
+    pub rate: Option<f64>,
 }
 
+impl Known {
+    /// SES, which is known without configuration.
+    #[must_use]
+    pub fn ses() -> BTreeMap<ProviderName, Self> {
+        BTreeMap::from([(ProviderName::default(), Self { facts: &SES, rate: None })])
+    }
+}
+
+/// Each by the name that commands know it by.
+#[derive(Clone)]
+pub struct Providers(BTreeMap<ProviderName, Arc<dyn Provider>>);
+
 impl Providers {
-    /// SES alone.
+    /// SES alone, which is there without configuration.
     #[must_use]
     pub fn new(ses: Ses) -> Self {
-        Self { all: BTreeMap::from([(ProviderName::default(), Arc::new(ses.clone()) as Arc<dyn Provider>)]), ses }
+        Self(BTreeMap::from([(ProviderName::default(), Arc::new(ses) as Arc<dyn Provider>)]))
     }
 
     /// With another one.
     #[must_use]
     pub fn with(mut self, name: ProviderName, provider: Arc<dyn Provider>) -> Self {
-        self.all.insert(name, provider);
+        self.0.insert(name, provider);
         self
     }
 
-    /// What SES alone has: templates, and a list of addresses for the whole account.
-    #[must_use]
-    pub fn ses(&self) -> &Ses {
-        &self.ses
-    }
-
-    #[must_use]
-    pub fn get(&self, name: &ProviderName) -> Option<&dyn Provider> {
-        self.all.get(name).map(AsRef::as_ref)
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = (&ProviderName, &Arc<dyn Provider>)> {
-        self.all.iter()
+        self.0.iter()
     }
 }

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::limits::COMMAND_BYTES_MAX;
 use crate::version::parse_up_to;
 use crate::{
-    Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, Reason, Schedule, SendWindow, TestCopy,
-    Unsubscribe, carries_only_text,
+    Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, ProviderName, Reason, Schedule,
+    SendWindow, TestCopy, Unsubscribe, carries_only_text,
 };
 
 /// Asks for one broadcast. Sending it twice asks for the same broadcast twice, which is one.
@@ -29,6 +29,10 @@ pub struct BroadcastCommand {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
     pub content: Content,
+    /// Who carries the broadcast, from its first mail to its last: a provider that the configuration names, or `ses`, which
+    /// is meant where nothing is said. New in version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
     pub from: Mailbox,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<Mailbox>,
@@ -166,6 +170,7 @@ impl BroadcastCommand {
             (CommandVersion::V1, None) | (CommandVersion::V2, Some(_)) => {}
         }
         let new = [
+            ("provider", command.provider.is_some()),
             ("unsubscribe", command.unsubscribe.is_some()),
             ("test_copy", command.test_copy.is_some()),
             ("not_before", command.not_before.is_some()),
@@ -230,6 +235,12 @@ impl BroadcastCommand {
     #[must_use]
     pub fn class(&self) -> Class {
         self.class.unwrap_or(Class::Service)
+    }
+
+    /// Who carries it; a command that does not say means SES.
+    #[must_use]
+    pub fn provider(&self) -> ProviderName {
+        self.provider.clone().unwrap_or_default()
     }
 
     /// The message body. The same command gives the same bytes.

@@ -75,11 +75,12 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
     let schema =
         |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("broadcast-command.v{version}.schema.json"))).unwrap();
     let (mut old, mut new) = (schema(1), schema(2));
-    let fields = vec!["class", "test_copy", "unsubscribe", "not_before", "send_window", "effective_at"];
+    let fields = vec!["class", "provider", "test_copy", "unsubscribe", "not_before", "send_window", "effective_at"];
     let kinds = vec![
         "Address",
         "Class",
         "Column",
+        "ProviderName",
         "TestCopy",
         "Unsubscribe",
         "UnsubscribeKeyId",

@@ -13,7 +13,7 @@ use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
 use issei_provider::ses::SnsTrust;
-use issei_provider::{Providers, Ses};
+use issei_provider::{Known, Providers, Ses};
 use issei_schema::{Actor, AddressHash, ChunkVersion, Identity, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
@@ -248,6 +248,7 @@ impl World {
             let options = issei_producer::Options {
                 audiences: self.audiences.clone(),
                 unsubscribe_keys: BTreeSet::new(),
+                providers: Known::ses(),
                 page_size: self.plan.page_size,
                 chunk_size: self.plan.chunk_size,
                 timing: TIMING,
@@ -261,7 +262,7 @@ impl World {
                 spool_dir: std::env::temp_dir(),
             };
             let commands = self.queue("commands")?;
-            let producer = Producer::new(ledger, commands, chunks, Providers::new(ses), clock, dice, self.incarnation(ServiceKind::Producer)?, options);
+            let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, self.incarnation(ServiceKind::Producer)?, options);
             tokio::spawn(machine.awake(async move { producer.run(never).await }))
         } else {
             let options = issei_consumer::Options {
@@ -275,8 +276,7 @@ impl World {
                 traces: Traces::NONE,
             };
             let run = self.incarnation(ServiceKind::Consumer)?;
-            let consumer =
-                Consumer::new(ledger.clone(), chunks.clone(), &Providers::new(ses), clock, dice, run.clone(), options);
+            let consumer = Consumer::new(ledger.clone(), chunks.clone(), &Providers::new(ses), clock, dice, run.clone(), options);
             match self.plan.on_call {
                 None => tokio::spawn(machine.awake(consumer.run(never))),
                 Some(held) => tokio::spawn(called(consumer, OnCall::new(ledger, chunks.clone(), run), chunks, machine, held)),

@@ -12,8 +12,8 @@ use issei_feedback::{Feedback, Handled, Limits, Rules};
 use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{Approvals, AudienceConfig, Producer, Repairer};
 use issei_provider::ses::SnsTrust;
-use issei_provider::{Providers, Ses};
-use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, Traces, UnsubscribeKeys};
+use issei_provider::{Known, Providers, Ses};
+use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
@@ -84,6 +84,10 @@ pub struct World {
     pub users: Users,
     pub audiences: BTreeMap<String, AudienceConfig>,
     pub unsubscribe_keys: UnsubscribeKeys,
+    /// What its consumers send by.
+    pub providers: Providers,
+    /// What its producers know of.
+    pub known: BTreeMap<ProviderName, Known>,
     pub options: WorldOptions,
     clock: Clock,
     /// By which AWS dates its answers.
@@ -99,8 +103,18 @@ impl World {
             Cloud::new(Options { clock: aws.clone(), seed: options.seed, store: StoreKind::Memory, account: options.account.clone() })
                 .unwrap();
         let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &options.timing).await;
-        let world =
-            Self { cloud, clients, users, audiences, unsubscribe_keys: UnsubscribeKeys::new(), options, clock: Clock::system(), aws };
+        let world = Self {
+            cloud,
+            providers: Providers::new(Ses::new(clients.ses.clone(), "issei")),
+            known: Known::ses(),
+            clients,
+            users,
+            audiences,
+            unsubscribe_keys: UnsubscribeKeys::new(),
+            options,
+            clock: Clock::system(),
+            aws,
+        };
         world.set_up().await;
         world
     }
@@ -153,14 +167,16 @@ impl World {
         Queue::find(self.clients.sqs.clone(), name, Dice::seeded(self.options.seed)).await.unwrap()
     }
 
-    fn providers(&self) -> Providers {
-        Providers::new(Ses::new(self.clients.ses.clone(), "issei"))
+    #[must_use]
+    pub fn ses(&self) -> Ses {
+        Ses::new(self.clients.ses.clone(), "issei")
     }
 
     pub async fn producer(&self) -> Producer {
         let options = issei_producer::Options {
             audiences: self.audiences.clone(),
             unsubscribe_keys: self.unsubscribe_keys.keys().cloned().collect(),
+            providers: self.known.clone(),
             page_size: self.options.page_size,
             chunk_size: self.options.chunk_size,
             timing: self.options.timing,
@@ -178,7 +194,7 @@ impl World {
             self.ledger(),
             commands,
             chunks,
-            self.providers(),
+            self.ses(),
             self.clock.clone(),
             Dice::system(),
             self.incarnation(ServiceKind::Producer),
@@ -201,7 +217,7 @@ impl World {
         Consumer::new(
             self.ledger(),
             queue,
-            &self.providers(),
+            &self.providers,
             self.clock.clone(),
             Dice::system(),
             self.incarnation(ServiceKind::Consumer),
@@ -231,7 +247,7 @@ impl World {
             self.ledger(),
             events,
             chunks,
-            self.providers().ses().clone(),
+            self.ses(),
             self.clients.web.clone(),
             self.clock.clone(),
             Dice::system(),

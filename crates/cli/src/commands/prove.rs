@@ -30,6 +30,17 @@ pub(super) struct Stopped {
     pub(super) proved: bool,
 }
 
+/// How the wait for those who could send has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    /// Each has said that it holds nothing, or had ended.
+    Said,
+    /// So much time is over that SES refuses whatever they hold. No other provider refuses anything for its age.
+    Lapsed,
+    /// It was cut short, or nothing could be read.
+    Short,
+}
+
 /// What a stop waits for.
 pub(super) struct Wait {
     timing: Timing,
@@ -57,24 +68,23 @@ impl Wait {
         }
     }
 
-    /// Until each run has said that it holds nothing any more, or [`longest`](Self::longest) is over. False where it
-    /// was cut short.
-    async fn until_nobody_sends(&self, parts: &Parts, stopping: &[Stopping], shutdown: &CancellationToken, as_json: bool) -> bool {
+    /// Until each run has said that it holds nothing any more, or [`longest`](Self::longest) is over.
+    async fn until_nobody_sends(&self, parts: &Parts, stopping: &[Stopping], shutdown: &CancellationToken, as_json: bool) -> Waited {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
-        let Some(draining) = &self.draining else { return false };
+        let Some(draining) = &self.draining else { return Waited::Short };
         let ids: Vec<&BroadcastId> = stopping.iter().map(|stopping| &stopping.id).collect();
         let mut said = None;
         loop {
             let passed = parts.clock.now().saturating_duration_since(self.since);
             let left = self.longest().saturating_sub(passed);
             if left.is_zero() {
-                return true;
+                return Waited::Lapsed;
             }
             // What can't be read proves nothing; then the lapse of time does.
             let runs = parts.ledger().heartbeats(parts.clock.wall()).await.unwrap_or_default();
             let waits_for = draining.waits_for(&ids, &runs);
             if waits_for.is_empty() && is_whole(parts).await {
-                return true;
+                return Waited::Said;
             }
             if said.is_none_or(|said| passed.saturating_sub(said) >= SAY_EVERY) {
                 said = Some(passed);
@@ -83,7 +93,7 @@ impl Wait {
                 tell(as_json, &format!("{} s more at most, or until nothing is held by: {actors}", left.as_secs()));
             }
             if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY.min(left))).await.is_none() {
-                return false;
+                return Waited::Short;
             }
         }
     }
@@ -119,7 +129,12 @@ pub(super) async fn prove(
     let ledger = parts.ledger();
     let shutdown = on_signal()?;
     let is_waiting = any_stopping(&ledger, &stopping).await;
-    let mut is_over = until.draining.is_some() && (!is_waiting || until.until_nobody_sends(parts, &stopping, &shutdown, as_json).await);
+    let waited = match &until.draining {
+        None => Waited::Short,
+        Some(_) if !is_waiting && stopping.iter().all(|stopping| stopping.provider.is_none()) => Waited::Lapsed,
+        Some(_) => until.until_nobody_sends(parts, &stopping, &shutdown, as_json).await,
+    };
+    let mut is_over = waited != Waited::Short;
     let reason = "every permit granted before the stop has expired, or is in nobody's hands any more";
     if is_over {
         for Stopping { id, .. } in &stopping {
@@ -146,8 +161,19 @@ pub(super) async fn prove(
         is_over = wait(&shutdown, left, as_json).await;
     }
     let mut all = Vec::new();
-    for Stopping { id, outstanding } in stopping {
+    for Stopping { id, outstanding, provider } in stopping {
         match at_the_end(&ledger, &id, outstanding, is_over).await {
+            // Nothing but what was said proves that none of its requests comes late.
+            Ok(stopped) if stopped.proved && provider.is_some() && (waited != Waited::Said || stopped.in_doubt > 0) => {
+                let Stopped { state, accepted, in_doubt, .. } = stopped;
+                tell(
+                    as_json,
+                    &format!(
+                        "{id} is {state}: {accepted} accepted, {in_doubt} in doubt; not proved: its provider refuses no request for its age, so what a paused machine holds, and a request without an answer, may be accepted yet. Revoke its key to be sure."
+                    ),
+                );
+                all.push(Stopped { proved: false, ..stopped });
+            }
             Ok(stopped) => {
                 let Stopped { state, accepted, in_doubt, proved, .. } = stopped;
                 let proof = if proved {

@@ -120,7 +120,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             ..first
         };
         let audiences = BTreeMap::from([(command.audience.to_string(), audience.clone())]);
-        check_command(&command, &audiences, &settings.unsubscribe_key_names(), now)?;
+        check_command(&command, &audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), now)?;
         let others = each_mailable(&command, &audience, &settings.spool_directory(), |recipient| {
             proof.resent += 1;
             proof.overlap += u64::from(known.sent.contains(&mark(recipient.key.as_str())));

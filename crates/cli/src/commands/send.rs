@@ -90,8 +90,14 @@ impl Asked<'_> {
 }
 
 async fn judge(parts: &Parts, options: &SendOptions, command: &BroadcastCommand) -> anyhow::Result<Forecast> {
-    check_command(command, &parts.settings.audiences, &parts.settings.unsubscribe_key_names(), parts.clock.wall())
-        .with_context(|| format!("command {}", options.file.display()))?;
+    check_command(
+        command,
+        &parts.settings.audiences,
+        &parts.settings.unsubscribe_key_names(),
+        &parts.settings.known_providers(),
+        parts.clock.wall(),
+    )
+    .with_context(|| format!("command {}", options.file.display()))?;
     let is_known = is_known(parts, command).await?;
     let name = command.audience.as_str();
     let config = AudienceConfig::named(name, &parts.settings.audiences).context("the audience is not configured")?;

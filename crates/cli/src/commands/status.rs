@@ -1,7 +1,7 @@
 //! `issei status`: how a broadcast stands, from the ledger. The cost of a look does not depend on the size
 //! of the audience, unless it is asked to count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use issei_ledger::{
     Agreement, AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldAudience, HeldUp, LedgerError, Progress, Refused, ServiceKind,
     Subject, Totals,
 };
-use issei_schema::BroadcastId;
+use issei_schema::{BroadcastId, ProviderName};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -55,6 +55,9 @@ pub(crate) struct Status {
     /// Another command that asked for this id since.
     pub(crate) refused: Option<Refused>,
     pub(crate) at: Timestamp,
+    /// Who carries it, where that is not SES.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provider: Option<ProviderName>,
     pub(crate) audience: u64,
     pub(crate) skipped: u64,
     /// By reason; nothing where not all of them were counted so.
@@ -140,6 +143,9 @@ pub(crate) struct Service {
     pub(crate) version: String,
     pub(crate) seen_s_ago: i64,
     pub(crate) alive: bool,
+    /// The providers that broadcasts asked it for in vain: it is not configured for them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) lacks: BTreeSet<ProviderName>,
 }
 
 #[derive(Debug, Serialize)]
@@ -294,7 +300,8 @@ impl Status {
         let waits_until = broadcast.waits_until(now);
         let (shown, waits) = (shown(&broadcast, now), waits_until.map(|until| broadcast.schedule().told(until)));
         let runs = ledger.heartbeats(now).await?;
-        let quota = quota(parts).await;
+        // Of SES; no other provider tells.
+        let quota = if broadcast.provider.is_none() { quota(parts).await } else { None };
         let settled = counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt;
         let falls_behind = broadcast.falls_behind(now, settled, quota.as_ref().map(|quota| quota.recipients_a_second));
         let chunks_queue = queues.get("chunks");
@@ -316,6 +323,7 @@ impl Status {
             agreement,
             refused,
             at: now,
+            provider: broadcast.provider,
             audience: recipients + skipped,
             skipped,
             skipped_by: Some(broadcast.skipped_by).filter(|by| by.values().sum::<u64>() == skipped).unwrap_or_default(),
@@ -382,6 +390,7 @@ impl Status {
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ]);
+        lines.extend(self.provider.iter().map(|name| format!("provider      {name}")));
         if self.forgotten > 0 {
             lines.insert(3, format!("forgotten     {} entries since", self.forgotten));
         }
@@ -407,7 +416,8 @@ impl Status {
         }
         lines.extend(self.services.iter().map(|run| {
             let state = if run.alive { "alive" } else { "SILENT" };
-            format!("{:<14}{state}, seen {} s ago: {}", run.service.as_str(), run.seen_s_ago, run.actor)
+            let lacks = run.lacks.iter().map(|name| format!("; NOT CONFIGURED for the provider {name}, so it sends nothing of it"));
+            format!("{:<14}{state}, seen {} s ago: {}{}", run.service.as_str(), run.seen_s_ago, run.actor, lacks.collect::<String>())
         }));
         if self.queues.values().any(|depths| depths.dead_letters > 0) {
             lines.push("dead letters  `issei dead-letters` shows who moved each, and why".to_owned());
@@ -466,6 +476,7 @@ impl Service {
             version: run.version.clone(),
             seen_s_ago: silent_for.as_secs().max(0),
             alive,
+            lacks: run.lacks.clone(),
         })
     }
 }

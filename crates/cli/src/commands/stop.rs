@@ -7,7 +7,7 @@
 
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{BroadcastState, Ledger, LedgerError};
-use issei_schema::{Actor, BroadcastId};
+use issei_schema::{Actor, BroadcastId, ProviderName};
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,6 +21,8 @@ pub(crate) struct Stopping {
     pub(crate) id: BroadcastId,
     /// Recipients who may still be sent to, or whose request may still be accepted: never too few.
     pub(crate) outstanding: u64,
+    /// Who carries it, where that is not SES: nobody refuses its requests for their age, and it can't be shut from here.
+    pub(crate) provider: Option<ProviderName>,
 }
 
 /// What could not be done, and why.
@@ -78,9 +80,15 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
             Err(error) => failures.note("the provider", error),
         }
     }
-    let wait = Wait::after_stop(&parts, sending_off, &mut failures).await;
+    for Stopping { id, provider, .. } in &order.stopping {
+        if let Some(provider) = provider.as_ref().filter(|_| options.hard) {
+            tell(as_json, &format!("{id} is carried by {provider}, which --hard does not shut: revoke its key to have it refused."));
+        }
+    }
+    let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
+    let wait = Wait::after_stop(&parts, sending_off && all_by_ses, &mut failures).await;
     let seconds = wait.longest().as_secs();
-    for Stopping { id, outstanding } in &order.stopping {
+    for Stopping { id, outstanding, .. } in &order.stopping {
         tell(
             as_json,
             &format!(
@@ -166,7 +174,7 @@ pub(crate) async fn end(
         Err(LedgerError::Transition { from, .. }) if is_well(from) => ledger.broadcast(id).await,
         other => other,
     }?;
-    Ok(Stopping { id: id.clone(), outstanding: broadcast.granted.saturating_sub(settled) })
+    Ok(Stopping { id: id.clone(), outstanding: broadcast.granted.saturating_sub(settled), provider: broadcast.provider })
 }
 
 pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bool) -> anyhow::Result<Ended> {

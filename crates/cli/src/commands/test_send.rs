@@ -32,7 +32,7 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
     let (shutdown, parts) = (on_signal()?, Parts::connect(settings).await);
     let command = copy_of(&parts, first, TestCopy { to: options.to.clone(), data: row.data }).await?;
     check_copy(&command, &settings.test_recipients)?;
-    check_command(&command, &settings.audiences, &settings.unsubscribe_key_names(), parts.clock.wall())?;
+    check_command(&command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), parts.clock.wall())?;
     let id = &command.broadcast_id;
     parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
     if !as_json {

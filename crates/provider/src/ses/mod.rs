@@ -24,7 +24,7 @@ pub use sns::unwrapped;
 use crate::{Allowance, Allowed, Call, Cancels, Facts, Plane, Proof, Provider, Replay, Untold, Verdict};
 
 /// What SES is like (API reference v2, `SendBulkEmail`; developer guide, "Service quotas").
-const FACTS: Facts = Facts {
+pub(crate) const FACTS: Facts = Facts {
     title: "SES",
     recipients_max: 50,
     // A message has 40 MB at most, and a template with its data far less.

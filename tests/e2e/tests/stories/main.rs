@@ -22,6 +22,7 @@ mod guards;
 mod hostile;
 mod on_call;
 mod operators;
+mod providers;
 mod reading;
 mod reopening;
 mod repair;

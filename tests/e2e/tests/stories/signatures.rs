@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use issei_provider::ses::SnsTrust;
 use issei_ledger::BroadcastState;
+use issei_provider::ses::SnsTrust;
 use issei_sim::{Fault, Rule};
 use issei_test_support::sns::{FakeWeb, Signer, TOPIC, VERSION_1, certificate, notification};
 use issei_test_support::{World, WorldOptions, command, judge};

@@ -25,8 +25,14 @@ pub(super) async fn run(
     // Where this configuration has the audience it says what the content lacks, and never opens its source.
     let config = AudienceConfig::named(command.audience.as_str(), &parts.settings.audiences);
     if config.is_some() {
-        check_command(command, &parts.settings.audiences, &parts.settings.unsubscribe_key_names(), parts.clock.wall())
-            .with_context(|| format!("command {}", options.file.display()))?;
+        check_command(
+            command,
+            &parts.settings.audiences,
+            &parts.settings.unsubscribe_key_names(),
+            &parts.settings.known_providers(),
+            parts.clock.wall(),
+        )
+        .with_context(|| format!("command {}", options.file.display()))?;
     }
     let is_known = is_known(parts, command).await?;
     let mut findings: Vec<Finding> = Vec::new();

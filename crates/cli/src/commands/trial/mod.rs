@@ -116,7 +116,7 @@ fn check(settings: &Settings, command: &BroadcastCommand, clock: &Clock) -> anyh
             name.as_str()
         );
     }
-    check_command(command, &settings.audiences, &settings.unsubscribe_key_names(), clock.wall())?;
+    check_command(command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), clock.wall())?;
     // A consumer without the key would leave everybody waiting.
     WayOut::of(command, &settings.unsubscribe_keys()?).context("set its variable; for a try any key of your own will do")?;
     Ok(())
