@@ -18,10 +18,11 @@ pub fn explained(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
         format!("; tried {at}, in {}; start what listens there, or correct where it is named", region(settings))
     } else if text.contains(NO_TABLE) {
         format!(
-            "; looked for `{}` at {}, in {}; another table is named by --table or ISSEI_TABLE",
+            "; looked for `{}` at {}, in {}, with {}; another table is named by --table or ISSEI_TABLE",
             settings.table,
             endpoint("DYNAMODB", settings),
-            region(settings)
+            region(settings),
+            credentials(settings)
         )
     } else if text.contains("`issei setup` makes the queues") {
         format!("; looked at {}, in {}", endpoint("SQS", settings), region(settings))
@@ -64,4 +65,15 @@ fn region(settings: &Settings) -> String {
     }
     let set = |name: &str| env::var(name).ok().filter(|region| !region.is_empty()).map(|region| format!("{region} ({name})"));
     set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).unwrap_or_else(|| "the profile's region".to_owned())
+}
+
+/// Whose account is asked, as far as whoever asks has said it.
+fn credentials(settings: &Settings) -> String {
+    if let Some(profile) = &settings.account.profile {
+        return format!("the profile `{profile}` (--profile)");
+    }
+    match env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty()) {
+        Some(profile) => format!("the profile `{profile}` (AWS_PROFILE)"),
+        None => "the credentials at hand, whose account `aws sts get-caller-identity` tells".to_owned(),
+    }
 }

@@ -165,7 +165,8 @@ impl Parts {
         let name = format!("issei {} {VERSION} on {}, process {}", service.as_str(), host(), std::process::id());
         let actor = Actor::try_from(name).map_err(anyhow::Error::msg)?;
         let (settings, timing) = (self.settings.digest(), self.settings.timing());
-        Ok(Incarnation::new(service, actor, self.dice.token(), VERSION.to_owned(), build_digest()?, settings, &timing))
+        let run = Incarnation::new(service, actor, self.dice.token(), VERSION.to_owned(), build_digest()?, settings, &timing);
+        Ok(run.telling(self.settings.told()))
     }
 }
 

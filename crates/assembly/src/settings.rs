@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use issei_aws::{Account, Timing};
+use issei_ledger::Configured;
 use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
 use issei_provider::Known;
 use issei_provider::ses::SnsTrust;
@@ -59,6 +60,24 @@ macro_rules! settings {
                 let mut hasher = Sha256::new();
                 $(hasher.update(format!("{} = {:?}\n", stringify!($name), self.$name));)+
                 hex::encode(hasher.finalize())
+            }
+
+            /// What a heartbeat tells of them: what is not at its default, and the names of the audiences.
+            #[must_use]
+            pub fn told(&self) -> Configured {
+                let mut changed = BTreeMap::new();
+                $(
+                    let default: $kind = $default;
+                    let (value, default) = (self.$name.to_string(), default.to_string());
+                    if value != default {
+                        changed.insert(stringify!($name).to_owned(), value);
+                    }
+                )+
+                // It names persons.
+                if let Some(named) = changed.get_mut("test_recipients") {
+                    *named = hex::encode(Sha256::digest(named.as_bytes())).split_off(52);
+                }
+                Configured { changed, audiences: self.audiences.keys().cloned().collect() }
             }
 
             fn of(first: Layer, second: Layer) -> Self {
@@ -228,6 +247,18 @@ impl Settings {
         if !(1..=50).contains(&self.chunk_size) {
             bail!("chunk_size is {}; 1 to 50 are allowed, since SendBulkEmail takes 50 recipients at most", self.chunk_size);
         }
+        let Self { table, commands_queue, chunks_queue, feedback_queue, configuration_set, .. } = &self;
+        for (name, value) in [
+            ("table", table),
+            ("commands_queue", commands_queue),
+            ("chunks_queue", chunks_queue),
+            ("feedback_queue", feedback_queue),
+            ("configuration_set", configuration_set),
+        ] {
+            if value.trim().is_empty() {
+                bail!("{name} is empty; name it, or leave it out for the default");
+            }
+        }
         if self.page_size == 0 || self.chunks_in_flight == 0 || self.max_receives == 0 {
             bail!("page_size, chunks_in_flight and max_receives must be 1 or more");
         }
@@ -281,6 +312,20 @@ impl Settings {
         }
         let classes = Approvals::classes(&self.approvals_classes).map_err(anyhow::Error::msg).context("approvals_classes")?;
         Ok(Approvals { persons: self.approvals, from_recipients: self.approvals_from, classes })
+    }
+
+    /// Who else must agree where these settings are told of a producer.
+    pub fn approvals_told(configured: &Configured) -> anyhow::Result<Approvals> {
+        let mut of = Self::of(Layer::default(), Layer::default());
+        let told = |key: &str| configured.changed.get(key);
+        if let Some(persons) = told("approvals") {
+            of.approvals = persons.parse().context("approvals")?;
+        }
+        if let Some(from) = told("approvals_from") {
+            of.approvals_from = from.parse().context("approvals_from")?;
+        }
+        of.approvals_classes = told("approvals_classes").cloned().unwrap_or_default();
+        of.approvals_wanted()
     }
 
     /// Where audiences are kept while they are read.

@@ -99,6 +99,7 @@ impl Reader<'_> {
             self.state(),
             command::judge(broadcast, &command),
             trail::finding(std::mem::take(&mut steps.odd), audit_trail, broadcast.audit_count),
+            agreement::told(broadcast),
             surroundings::lists(&surroundings, broadcast.broadcast_state.is_over()),
         ];
         if let Ok(command) = &command {

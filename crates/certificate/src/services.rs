@@ -145,6 +145,7 @@ mod tests {
             ended_at: ended.then_some(seen_at),
             oldest_message_at: None,
             timings: None,
+            configured: None,
             in_hand: None,
             lacks: std::collections::BTreeSet::new(),
         }

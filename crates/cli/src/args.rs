@@ -175,7 +175,7 @@ pub(crate) enum Command {
     Repair(RepairOptions),
     /// Shows the dead letters: who moved each, why, and what is known of it.
     ///
-    /// A hundred of each queue at most. It changes nothing; addresses are not shown.
+    /// A hundred of each queue at most; addresses are not shown. It changes nothing, but `--discard` deletes one.
     #[command(alias = "deadletters")]
     DeadLetters(DeadLettersOptions),
     /// Moves a queue's dead letters back into it.
@@ -680,6 +680,15 @@ pub(crate) struct DeadLettersOptions {
     /// Whose; without it, all.
     #[arg(value_enum)]
     pub(crate) queue: Option<QueueName>,
+    /// Delete this one of QUEUE, by the message's id that is shown. May be given several times.
+    #[arg(long, value_name = "MESSAGE_ID", requires = "queue", requires = "reason")]
+    pub(crate) discard: Vec<String>,
+    /// Why. It stands in the audit trail, where the letter is of a broadcast that there is.
+    #[arg(long, requires = "discard")]
+    pub(crate) reason: Option<String>,
+    /// Delete without asking. Without a terminal and without this, it only shows.
+    #[arg(long, requires = "discard")]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -68,11 +68,15 @@ impl fmt::Display for Agreement {
         write!(f, "{persons} persons must agree to it: ")?;
         match requesters.as_slice() {
             [] => write!(f, "nobody knows who asked for it, so that {} must approve it", counted(*others))?,
-            some if *others < *persons => write!(f, "{} asked for it, and {} other must approve it", of(some), counted(*others))?,
-            some => write!(f, "{} and somebody unknown asked for it, so that {} other must approve it", of(some), counted(*others))?,
+            some if *others < *persons => write!(f, "{} asked for it, and {} must approve it", of(some), others_counted(*others))?,
+            some => write!(f, "{} and somebody unknown asked for it, so that {} must approve it", of(some), others_counted(*others))?,
         }
         if approved_by.is_empty() { Ok(()) } else { write!(f, "; approved by {}", of(approved_by)) }
     }
+}
+
+fn others_counted(persons: u32) -> String {
+    if persons == 1 { "1 other person".to_owned() } else { format!("{persons} other persons") }
 }
 
 fn counted(persons: u32) -> String {

@@ -82,6 +82,7 @@ mod tests {
             ended_at: None,
             oldest_message_at: None,
             timings: None,
+            configured: None,
             in_hand: Some(InHand { beat, acknowledged, broadcasts }),
             lacks: std::collections::BTreeSet::new(),
         }

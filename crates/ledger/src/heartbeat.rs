@@ -18,6 +18,7 @@ use issei_schema::{Actor, BroadcastId, ProviderName};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::configured::Configured;
 use crate::holding::{Held, Holding};
 use crate::item::{Item, Key, n, read, s};
 use crate::{InHand, Ledger, LedgerError, RunMark, Timings};
@@ -61,6 +62,7 @@ pub struct Incarnation {
     version: String,
     build: String,
     settings: String,
+    configured: Option<Configured>,
     timings: Timings,
     /// When the oldest message received since the last beat was sent, in milliseconds of the epoch.
     oldest_message: Arc<AtomicI64>,
@@ -95,6 +97,7 @@ impl Incarnation {
             version,
             build,
             settings,
+            configured: None,
             timings: Timings::from(timing),
             oldest_message: Arc::new(AtomicI64::new(NOTHING)),
             beats: Arc::default(),
@@ -103,6 +106,12 @@ impl Incarnation {
             lacks: Arc::default(),
             known: Arc::default(),
         }
+    }
+
+    /// The same run, which tells what it is configured with.
+    #[must_use]
+    pub fn telling(self, configured: Configured) -> Self {
+        Self { configured: Some(configured), ..self }
     }
 
     /// Who this is, for the audit trail.
@@ -178,6 +187,9 @@ pub struct Heartbeat {
     /// The timeouts that it works with; nothing where an older build wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// What it is configured with; nothing where an older build wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured: Option<Configured>,
     /// What it holds; nothing where an older build wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,
@@ -229,6 +241,7 @@ impl Ledger {
             ended_at: None,
             oldest_message_at: None,
             timings: Some(run.timings),
+            configured: run.configured.clone(),
             in_hand: None,
             lacks: BTreeSet::new(),
         };

@@ -141,6 +141,7 @@ mod tests {
             ended_at: None,
             oldest_message_at: None,
             timings: timing.as_ref().map(Timings::from),
+            configured: None,
             in_hand: None,
             lacks: std::collections::BTreeSet::new(),
         }

@@ -30,7 +30,7 @@ pub enum AddressError {
     /// Carriers in Japan gave such addresses out until 2009, and they work.
     #[error("has a local part with two dots in a row or one at its end, which is legal in quotes only")]
     LegacyLocalPart,
-    #[error("is not of the form local@domain.tld")]
+    #[error("is not a name, one `@` and a domain with a dot")]
     Syntax,
 }
 

@@ -85,7 +85,8 @@ impl Mailbox {
     fn read(text: &str) -> Result<Self, String> {
         check_line(text)?;
         let of = |address: &str| {
-            Address::from_str(address).map_err(|error| format!("the address {error}; write local@domain or Name <local@domain>"))
+            Address::from_str(address)
+                .map_err(|error| format!("the address {error}; write an address alone, or a name and then the address in angle brackets"))
         };
         match text.trim().strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
             None => Ok(Self { written: None, address: of(text.trim())? }),

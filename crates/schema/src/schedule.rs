@@ -262,13 +262,16 @@ impl From<TimeOfDay> for String {
 }
 
 impl TryFrom<String> for ZoneName {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(name: String) -> Result<Self, &'static str> {
+    fn try_from(name: String) -> Result<Self, String> {
         match TimeZoneDatabase::bundled().get(&name) {
             // jiff knows a zone that stands for none.
             Ok(zone) if !zone.is_unknown() => Ok(Self { name, zone }),
-            Ok(_) | Err(_) => Err("is no time zone; name one of the IANA time zone database, such as `Asia/Tokyo` or `UTC`"),
+            Ok(_) | Err(_) => {
+                let told: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+                Err(format!("`{told}` is no time zone; name one of the IANA time zone database, such as `Asia/Tokyo` or `UTC`"))
+            }
         }
     }
 }

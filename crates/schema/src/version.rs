@@ -91,10 +91,25 @@ pub(crate) fn parse_up_to<'a, T: Deserialize<'a>>(newest: u16, body: &'a str, by
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
-        ParseError::Field { field: shortened(&field), reason: without_values(error.inner()) }
+        ParseError::Field { reason: told(&field, error.inner()), field: shortened(&field) }
     })?;
     deserializer.end().map_err(|error| ParseError::NotJson { reason: without_values(&error) })?;
     Ok(value)
+}
+
+/// What is wrong with a field, and the next step where the parser names none. Without the line and column: they are of
+/// the JSON that a command's file has become, and the field says more.
+fn told(field: &str, error: &serde_json::Error) -> String {
+    let text = without_values(error);
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before);
+    let is_moment = ["not_after", "not_before", "effective_at"].contains(&field);
+    if text.starts_with("missing field") {
+        format!("{text}; add it")
+    } else if is_moment {
+        "is no moment; write date, time and offset from UTC, as in `2026-12-01T09:00:00+09:00` (RFC 3339)".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Hostile input may make a name or a version megabytes long; a reason quotes only its start.

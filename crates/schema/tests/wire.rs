@@ -232,7 +232,14 @@ fn a_command_says_when_it_may_be_sent_and_what_never_may_be_is_refused_with_its_
             window("18:00", "09:00", "UTC"),
             "field `send_window.to`: is 09:00, not after `from` (18:00), so the window never opens",
         ),
-        (2, "send_window", window("09:00", "18:00", "Mars/Olympus"), "field `send_window.time_zone`: is no time zone; name one of"),
+        (
+            2,
+            "send_window",
+            window("09:00", "18:00", "Mars/Olympus"),
+            "field `send_window.time_zone`: `Mars/Olympus` is no time zone; name one of",
+        ),
+        (2, "not_after", "tomorrow".into(), "field `not_after`: is no moment; write date, time and offset"),
+        (2, "from", "nobody".into(), "field `from`: the address is not a name, one `@` and a domain with a dot; write an address alone"),
         (2, "send_window", window("nine", "18:00", "UTC"), "field `send_window.from`: is no time of day"),
     ] {
         let error = parsed(version, field, value).unwrap_err().to_string();

@@ -88,8 +88,11 @@ async fn a_send_of_the_same_words_under_another_id_asks_for_a_reason() {
     let world = world(20).await;
     let same = |id: &str| command_body(id, |body| body["content"]["inline"]["subject"] = json!("The terms"));
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));
-    world.run(&["send", "--yes", &world.write("one.json", &same("one"))]).await;
+    let one = world.write("one.json", &same("one"));
+    world.run(&["send", "--yes", &one]).await;
     world.wait_for("one", "complete").await;
+    let again = world.run(&["send", "--yes", &one]).await;
+    assert!(again.contains("the broadcast one is complete already, for ever; nothing was sent to the queue"), "{again}");
     let other = world.write("other.json", &same("other"));
     let (code, _, error) = world.try_run(&["send", "--yes", &other]).await;
     assert!(code == Some(3) && error.contains("`one`") && error.contains("20 of 20") && error.contains("--again"), "{error}");
@@ -147,7 +150,10 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     assert!(screen.contains("stopped: wrong text") && screen.contains("\nsince then    every permit"), "{screen}");
     assert!(world.run(&["list"]).await.trim_end().ends_with("wrong text"));
     assert!(world.run(&["audit", "terms"]).await.contains("The chain of its entries holds, 4 of 4."));
-    world.run(&["send", "--yes", &command]).await;
+    let (code, output, _) = world.try_run(&["send", "--yes", &command]).await;
+    assert!(code == Some(3) && output.contains("the broadcast terms is stopped already, for ever; nothing was sent"), "{output}");
+    // The app sends it once more all the same.
+    world.post("ISSEI_COMMANDS_QUEUE", &world.read("command.json")).await;
     let (code, _, error) = world.try_run(&["resume", "terms", "--reason", "sorry"]).await;
     assert!(code == Some(1) && error.contains("is stopped"), "{error}");
     world.wait_until_drained("ISSEI_CHUNKS_QUEUE").await;

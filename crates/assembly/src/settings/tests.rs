@@ -54,6 +54,7 @@ fn a_key_that_does_not_exist_is_refused_by_name() {
 fn settings_that_break_a_rule_are_refused_with_the_rule() {
     for (change, word) in [
         ((|settings| settings.chunk_size = 51) as fn(&mut Settings), "chunk_size"),
+        (|settings| settings.table = String::new(), "table is empty"),
         (|settings| settings.lease_ms = 1_000, "permit_life_ms"),
         (|settings| settings.visibility_timeout_s = 179, "visibility_timeout_s"),
         (|settings| settings.ledger_days = 53, "ledger_days"),
@@ -68,4 +69,22 @@ fn settings_that_break_a_rule_are_refused_with_the_rule() {
         let error = Settings::defaults(change).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
+}
+
+#[test]
+fn a_heartbeat_tells_what_is_not_at_its_default_and_names_no_person() {
+    let settings = Settings::defaults(|settings| {
+        settings.approvals = 2;
+        settings.approvals_classes = "legal_notice".to_owned();
+        settings.rate_ceiling = 50.0;
+        settings.test_recipients = "ann@example.com".to_owned();
+    })
+    .unwrap();
+    let told = settings.told();
+    let changed: Vec<(&str, &str)> = told.changed.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(changed[..3], [("approvals", "2"), ("approvals_classes", "legal_notice"), ("rate_ceiling", "50")]);
+    assert!(changed.len() == 4 && changed[3].0 == "test_recipients" && !changed[3].1.contains('@'), "{changed:?}");
+    assert_eq!(Settings::approvals_told(&told).unwrap(), settings.approvals_wanted().unwrap());
+    let unchanged = Settings::defaults(|_| {}).unwrap();
+    assert_eq!(Settings::approvals_told(&unchanged.told()).unwrap(), unchanged.approvals_wanted().unwrap());
 }

@@ -5,7 +5,23 @@ use std::collections::BTreeSet;
 use issei_ledger::{AuditEntry, Broadcast};
 use issei_schema::Identity;
 
+use super::data;
 use super::odd::Odd;
+use crate::finding::Finding;
+
+/// Who else had to agree. Any answer is sound: what must hold of it is held against the audit trail.
+pub(super) fn told(broadcast: &Broadcast) -> Finding {
+    let value = match &broadcast.agreement {
+        Some(_) if broadcast.is_below_agreement() => {
+            "nobody else was asked: the audience is smaller than those that several agree to".to_owned()
+        }
+        Some(agreement) => agreement.to_string(),
+        None => "nobody else was asked".to_owned(),
+    };
+    data("agreement of others", "ledger item `broadcast`")
+        .rule("told", "the producer that took the command has decided, by its own settings, whether others must agree")
+        .found(value, true)
+}
 
 /// Holds what the broadcast says of it against the entries of its audit trail.
 pub(super) fn judge(broadcast: &Broadcast, trail: &[AuditEntry], odd: &mut Odd) {

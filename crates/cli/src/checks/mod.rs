@@ -10,7 +10,7 @@ use aws_sdk_sesv2::types::SuppressionListReason;
 use issei_assembly::Parts;
 use issei_aws::chain;
 use issei_certificate::{Finding, Part, timeouts};
-use issei_ledger::{ServiceKind, Timings};
+use issei_ledger::{Configured, Heartbeat, ServiceKind, Timings};
 
 pub(crate) use sender::sender;
 pub(crate) use template::stored;
@@ -106,9 +106,10 @@ pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
                 .mend(format!("start `issei {}`", kind.as_str())),
         );
     }
-    let digest = parts.settings.digest();
-    let others: Vec<&str> = alive.iter().filter(|run| run.settings != digest).map(|run| run.actor.as_str()).collect();
-    let value = if others.is_empty() { "the same everywhere".to_owned() } else { format!("other in {}", others.join("; ")) };
+    let (digest, here) = (parts.settings.digest(), parts.settings.told());
+    let differing = |run: &&&Heartbeat| run.settings != digest;
+    let others: Vec<String> = alive.iter().filter(differing).map(|run| format!("{}: {}", run.actor, difference(&here, run))).collect();
+    let value = if others.is_empty() { "the same everywhere".to_owned() } else { others.join("; ") };
     findings.push(
         setting("settings of those alive", from)
             .rule("as here", "a timeout that only one of them knows breaks the chain between them")
@@ -117,4 +118,13 @@ pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
     );
     findings.push(timeouts(&runs, Some(Timings::from(&parts.settings.timing())), now));
     findings
+}
+
+/// In which settings a run differs from these.
+fn difference(here: &Configured, run: &Heartbeat) -> String {
+    match run.configured.as_ref().map(|there| here.differences(there)) {
+        Some(differences) if !differences.is_empty() => differences.join(", "),
+        Some(_) => format!("its version, {}, has other settings", run.version),
+        None => "other settings, and its build does not tell which".to_owned(),
+    }
 }

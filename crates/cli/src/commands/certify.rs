@@ -56,7 +56,14 @@ pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<E
     let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()));
     let key = PublicKey::from_pem(&read(&options.public_key)?).with_context(|| format!("{}", options.public_key.display()))?;
     let file = options.file.display();
-    let certificate = Signed::parse(&read(&options.file)?).and_then(|signed| signed.verify(&key)).with_context(|| format!("{file}"))?;
+    let certificate = match Signed::parse(&read(&options.file)?).with_context(|| format!("{file}"))?.verify(&key) {
+        Ok(certificate) => certificate,
+        // It was looked at, and the answer is no.
+        Err(why) => {
+            say_error(&format!("{file} is refused: {why}"));
+            return Ok(Ended::Refused);
+        }
+    };
     let expected = Expected { broadcast: options.broadcast.clone(), not_before: options.not_before };
     // Before its verdict is shown: whoever reads CONVERGED reads no further.
     if let Some(why) = certificate.differs_from(&expected) {

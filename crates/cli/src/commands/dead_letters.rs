@@ -1,10 +1,12 @@
 //! `issei dead-letters`: what lies in the dead-letter queues, who moved it there and why, and what the ledger knows
 //! of it.
 //!
-//! It only looks: a letter is hidden while it is looked at, and shown again. Bodies hold addresses, and of them
+//! It only looks, but for `--discard`: a letter is hidden while it is looked at, and shown again. Bodies hold addresses, and of them
 //! nothing is told but broadcast and chunk.
 
-use std::collections::BTreeMap;
+mod discard;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
@@ -66,18 +68,19 @@ enum MovedBy {
 
 pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
+    if let Some(queue) = options.queue.filter(|_| !options.discard.is_empty()) {
+        return discard::run(&parts, queue, options, as_json).await;
+    }
     let all = [QueueName::Commands, QueueName::Chunks, QueueName::Feedback];
     let mut told = Vec::new();
     for queue in all.into_iter().filter(|queue| options.queue.is_none_or(|wanted| wanted == *queue)) {
-        let (name, word) = match queue {
-            QueueName::Commands => (&settings.commands_queue, "commands"),
-            QueueName::Chunks => (&settings.chunks_queue, "chunks"),
-            QueueName::Feedback => (&settings.feedback_queue, "feedback"),
-        };
-        let name = Queue::dead_letter_name(name);
+        let (name, word) = name_of(&parts, queue);
         // Whoever may not read one queue is told of the others.
-        let (messages, more, unreadable) = match look(&parts, &name).await {
-            Ok((messages, more)) => (messages, more, None),
+        let (messages, more, unreadable) = match Looked::at(&parts, &name).await {
+            Ok(looked) => {
+                looked.show(&parts, &BTreeSet::new()).await;
+                (looked.found.into_values().collect(), looked.more, None)
+            }
             Err(error) => (Vec::new(), false, Some(format!("{error:#}"))),
         };
         let mut letters = Vec::new();
@@ -98,41 +101,71 @@ pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_js
     if failed.is_empty() { Ok(Ended::Well) } else { bail!("{}", failed.join("; ")) }
 }
 
-/// The messages of a dead-letter queue, each once, and whether there are more. They are visible again afterwards.
-async fn look(parts: &Parts, name: &str) -> anyhow::Result<(Vec<Message>, bool)> {
-    let sqs = &parts.clients.sqs;
-    let url = sqs.get_queue_url().queue_name(name).send().await;
-    let url = url.map_err(|error| anyhow::anyhow!("queue `{name}`: {}", chain(&error)))?.queue_url.unwrap_or_default();
-    let mut found: BTreeMap<String, Message> = BTreeMap::new();
-    let seen = loop {
-        let asked = sqs.receive_message().queue_url(&url).max_number_of_messages(10).wait_time_seconds(WAIT_S).visibility_timeout(HIDDEN_S);
-        let wanted = [Attribute::ApproximateReceiveCount, Attribute::SentTimestamp, Attribute::DeadLetterQueueSourceArn];
-        match asked.set_message_system_attribute_names(Some(wanted.to_vec())).message_attribute_names("reason").send().await {
-            Err(error) => break Err(anyhow::anyhow!("queue `{name}`: SQS ReceiveMessage: {}", chain(&error))),
-            Ok(answer) => {
-                let messages = answer.messages.unwrap_or_default();
-                if messages.is_empty() {
-                    break Ok(false);
+/// The name of a queue's dead-letter queue, and the word for the queue.
+fn name_of(parts: &Parts, queue: QueueName) -> (String, &'static str) {
+    let settings = &parts.settings;
+    let (name, word) = match queue {
+        QueueName::Commands => (&settings.commands_queue, "commands"),
+        QueueName::Chunks => (&settings.chunks_queue, "chunks"),
+        QueueName::Feedback => (&settings.feedback_queue, "feedback"),
+    };
+    (Queue::dead_letter_name(name), word)
+}
+
+/// The messages of a dead-letter queue, each once, hidden from others for now.
+struct Looked {
+    name: String,
+    url: String,
+    found: BTreeMap<String, Message>,
+    /// There are more.
+    more: bool,
+}
+
+impl Looked {
+    async fn at(parts: &Parts, name: &str) -> anyhow::Result<Self> {
+        let sqs = &parts.clients.sqs;
+        let url = sqs.get_queue_url().queue_name(name).send().await;
+        let url = url.map_err(|error| anyhow::anyhow!("queue `{name}`: {}", chain(&error)))?.queue_url.unwrap_or_default();
+        let mut looked = Self { name: name.to_owned(), url, found: BTreeMap::new(), more: false };
+        loop {
+            let asked = sqs.receive_message().queue_url(&looked.url).max_number_of_messages(10);
+            let asked = asked.wait_time_seconds(WAIT_S).visibility_timeout(HIDDEN_S).message_attribute_names("reason");
+            let wanted = [Attribute::ApproximateReceiveCount, Attribute::SentTimestamp, Attribute::DeadLetterQueueSourceArn];
+            match asked.set_message_system_attribute_names(Some(wanted.to_vec())).send().await {
+                Err(error) => {
+                    looked.show(parts, &BTreeSet::new()).await;
+                    bail!("queue `{name}`: SQS ReceiveMessage: {}", chain(&error));
                 }
-                found.extend(messages.into_iter().map(|message| (message.message_id.clone().unwrap_or_default(), message)));
-                if found.len() >= TOLD_MAX {
-                    break Ok(true);
+                Ok(answer) => {
+                    let messages = answer.messages.unwrap_or_default();
+                    if messages.is_empty() {
+                        return Ok(looked);
+                    }
+                    looked.found.extend(messages.into_iter().map(|message| (message.message_id.clone().unwrap_or_default(), message)));
+                    if looked.found.len() >= TOLD_MAX {
+                        looked.more = true;
+                        return Ok(looked);
+                    }
                 }
             }
         }
-    };
-    let messages: Vec<Message> = found.into_values().collect();
-    for messages in messages.chunks(BATCH) {
-        let entries = messages.iter().enumerate().filter_map(|(number, message)| {
-            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
-            entry.receipt_handle(message.receipt_handle.clone()?).visibility_timeout(0).build().ok()
-        });
-        let shown = sqs.change_message_visibility_batch().queue_url(&url).set_entries(Some(entries.collect())).send().await;
-        if let Err(error) = shown {
-            tracing::warn!(error = chain(&error), queue = name, "dead letters that were looked at are visible again in {HIDDEN_S} s only");
+    }
+
+    /// Lets others see them again, but for those that are gone.
+    async fn show(&self, parts: &Parts, gone: &BTreeSet<&str>) {
+        let left: Vec<&Message> = self.found.iter().filter(|(id, _)| !gone.contains(id.as_str())).map(|(_, message)| message).collect();
+        for messages in left.chunks(BATCH) {
+            let entries = messages.iter().enumerate().filter_map(|(number, message)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
+                entry.receipt_handle(message.receipt_handle.clone()?).visibility_timeout(0).build().ok()
+            });
+            let request = parts.clients.sqs.change_message_visibility_batch().queue_url(&self.url);
+            if let Err(error) = request.set_entries(Some(entries.collect())).send().await {
+                let queue = &self.name;
+                tracing::warn!(error = chain(&error), queue, "dead letters that were looked at are visible again in {HIDDEN_S} s only");
+            }
         }
     }
-    Ok((messages, seen?))
 }
 
 impl DeadLetter {
@@ -165,8 +198,8 @@ impl DeadLetter {
     fn lines(&self) -> Vec<String> {
         let Self { message_id, sent_at, moved_by, receives, reason, broadcast_id, chunk, ledger } = self;
         let about = match (broadcast_id, chunk) {
-            (Some(id), Some(chunk)) => format!("{id}, chunk {chunk}"),
-            (Some(id), None) => id.to_string(),
+            (Some(id), Some(chunk)) => format!("{id}, chunk {chunk} (message {message_id})"),
+            (Some(id), None) => format!("{id} (message {message_id})"),
             (None, _) => format!("of no broadcast that can be read (message {message_id})"),
         };
         let sent_at = sent_at.map_or(String::new(), |at| format!("{at:.0}  "));
@@ -208,7 +241,10 @@ async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::R
         known.push(format!("a command for this id was refused at {:.0}: {}", refused.refused_at, refused.reason));
     }
     let Some(broadcast) = broadcast else {
-        known.push("the ledger has no broadcast of this id".to_owned());
+        known.push(
+            "the ledger has no broadcast of this id; where nobody needs it any more, `--discard` with the message's id deletes it"
+                .to_owned(),
+        );
         return Ok(known);
     };
     let state = broadcast.broadcast_state;
@@ -222,7 +258,7 @@ async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::R
     }
     known.push(match state {
         BroadcastState::Complete | BroadcastState::Stopped => {
-            "it is over: the letter causes nothing any more, and can be deleted".to_owned()
+            "it is over: the letter causes nothing any more; `--discard` with the message's id deletes it".to_owned()
         }
         _ => "once the cause is gone, `issei redrive` moves it back, and it is harmless where its work is done".to_owned(),
     });

@@ -41,6 +41,9 @@ struct Held {
 struct Looked {
     held: Vec<Held>,
     broadcasts: usize,
+    /// The audiences of all broadcasts that were asked, and how many of them are to another than is meant.
+    audiences: BTreeSet<String>,
+    left_out: usize,
     unreadable: Vec<(BroadcastId, LedgerError)>,
 }
 
@@ -51,6 +54,10 @@ pub(crate) async fn run(settings: &Settings, options: &ForgetOptions, as_json: b
         bail!("the reason names whom it is about, and stands in the audit trail for ever; give one without key and address");
     }
     let looked = look(&ledger, options, &sought).await?;
+    if let Some(audience) = options.audience.as_ref().filter(|audience| !looked.audiences.contains(audience.as_str())) {
+        let known = looked.audiences.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        bail!("no broadcast in the ledger is to an audience `{audience}`; there are broadcasts to {known}");
+    }
     let letters = letters::look(&parts, &ledger, &looked.sought(), &sought).await?;
     if !as_json {
         looked.print();
@@ -138,8 +145,8 @@ async fn look(ledger: &Ledger, options: &ForgetOptions, sought: &Sought) -> anyh
     };
     let mut looked = Looked { broadcasts: ids.len(), ..Looked::default() };
     for (number, id) in (1..).zip(&ids) {
-        match look_at(ledger, id, options, sought).await {
-            Ok(held) => looked.held.extend(held),
+        match looked.look_at(ledger, id, options, sought).await {
+            Ok(()) => {}
             // One that can't be read must not keep the others from being forgotten.
             Err(error @ LedgerError::Corrupt { .. }) => looked.unreadable.push((id.clone(), error)),
             Err(error) => return Err(error.into()),
@@ -147,21 +154,6 @@ async fn look(ledger: &Ledger, options: &ForgetOptions, sought: &Sought) -> anyh
         tracing::info!(broadcast.id = %id, number, of = looked.broadcasts, "looked through");
     }
     Ok(looked)
-}
-
-async fn look_at(ledger: &Ledger, id: &BroadcastId, options: &ForgetOptions, sought: &Sought) -> Result<Option<Held>, LedgerError> {
-    let broadcast = ledger.broadcast(id).await?;
-    if options.audience.as_ref().is_some_and(|audience| *audience != broadcast.audience) {
-        return Ok(None);
-    }
-    let stays = stays(&ledger.command(id).await?, &options.who, sought);
-    let (all, found) = ledger.look_for(&broadcast, sought).await?;
-    let waits = waits(&broadcast, &found);
-    if found.pages.is_empty() && found.forgotten.is_empty() && waits.is_none() && stays.is_empty() {
-        return Ok(None);
-    }
-    let Broadcast { broadcast_id, audience, broadcast_state: state, .. } = broadcast;
-    Ok(Some(Held { broadcast_id, audience: audience.to_string(), state, found, waits, stays, sought: Some(all) }))
 }
 
 fn waits(broadcast: &Broadcast, found: &Found) -> Option<String> {
@@ -196,6 +188,23 @@ async fn is_suppressed(ledger: &Ledger, who: &str) -> anyhow::Result<()> {
 }
 
 impl Looked {
+    async fn look_at(&mut self, ledger: &Ledger, id: &BroadcastId, options: &ForgetOptions, sought: &Sought) -> Result<(), LedgerError> {
+        let broadcast = ledger.broadcast(id).await?;
+        self.audiences.insert(broadcast.audience.to_string());
+        if options.audience.as_ref().is_some_and(|audience| *audience != broadcast.audience) {
+            self.left_out += 1;
+            return Ok(());
+        }
+        let stays = stays(&ledger.command(id).await?, &options.who, sought);
+        let (all, found) = ledger.look_for(&broadcast, sought).await?;
+        let waits = waits(&broadcast, &found);
+        if !found.pages.is_empty() || !found.forgotten.is_empty() || waits.is_some() || !stays.is_empty() {
+            let Broadcast { broadcast_id, audience, broadcast_state: state, .. } = broadcast;
+            self.held.push(Held { broadcast_id, audience: audience.to_string(), state, found, waits, stays, sought: Some(all) });
+        }
+        Ok(())
+    }
+
     fn is_nobody(&self) -> bool {
         self.held.iter().all(|held| held.found.pages.is_empty() || held.waits.is_some() || held.can_be_forgotten() == 0)
     }
@@ -228,7 +237,13 @@ impl Looked {
     }
 
     fn print(&self) {
-        say(&format!("looked at      {} broadcasts", self.broadcasts));
+        say(&format!("looked at      {} broadcasts", self.broadcasts - self.left_out));
+        if self.left_out > 0 {
+            say(&format!(
+                "not looked at  {} broadcasts to other audiences, where the same key or address may stand, too: without --audience they are looked at",
+                self.left_out
+            ));
+        }
         for Held { broadcast_id, audience, state, found, waits, stays, .. } in &self.held {
             say(&format!("{broadcast_id} ({state}, audience {audience})"));
             if !found.pages.is_empty() {

@@ -39,7 +39,9 @@ pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_js
     match broadcast.awaited() {
         Some(agreement) => agree(&parts, options, &broadcast, agreement, as_json).await,
         None if options.agreed.is_some() => {
-            bail!("broadcast `{}` is {} and waits for no agreement: leave --agreed out", options.operate.id, broadcast.broadcast_state)
+            let (id, state) = (&options.operate.id, broadcast.broadcast_state);
+            let next = if state == BroadcastState::Holding { "leave --agreed out" } else { "there is nothing to approve" };
+            bail!("broadcast `{id}` is {state} and waits for no agreement: {next}")
         }
         None => from(settings, &options.operate, BroadcastState::Holding, "approve", as_json).await,
     }

@@ -4,12 +4,14 @@
 
 mod forecast;
 mod held;
+mod producers;
 mod progress;
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use issei_assembly::{Parts, Settings, say, say_error};
+use issei_ledger::{Broadcast, BroadcastState};
 use issei_producer::{AudienceConfig, Progress, Survey, check_command, survey};
 use issei_schema::BroadcastCommand;
 use serde_json::{Value, json};
@@ -38,14 +40,14 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
         return held::run(&parts, options, &command, as_json, &shutdown).await;
     }
     let judged = shutdown.run_until_cancelled(judge(&parts, options, &command)).await;
-    let Some(forecast) = judged.transpose()? else { bail!("interrupted; nothing was sent to the queue") };
+    let Some((forecast, known)) = judged.transpose()? else { bail!("interrupted; nothing was sent to the queue") };
     if let Some(file) = &options.output {
         crate::letters::write(file, &command, &forecast.letters)?;
     }
     if !as_json {
         forecast.print();
     }
-    let asked = Asked { parts: &parts, options, command: &command, as_json, shutdown: &shutdown };
+    let asked = Asked { parts: &parts, options, command: &command, known, as_json, shutdown: &shutdown };
     asked.send(&forecast.refused, |reason| json!({ "forecast": forecast, "enqueued": reason.is_none(), "reason": reason })).await
 }
 
@@ -54,6 +56,8 @@ struct Asked<'a> {
     parts: &'a Parts,
     options: &'a SendOptions,
     command: &'a BroadcastCommand,
+    /// Its broadcast, where it has been sent before.
+    known: Option<Broadcast>,
     as_json: bool,
     shutdown: &'a CancellationToken,
 }
@@ -61,16 +65,20 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Asks, and puts the command on the queue; or says why not, in the document too that `told` makes of it.
     async fn send(&self, refused: &[String], told: impl FnOnce(Option<&str>) -> Value) -> anyhow::Result<Ended> {
-        let Self { parts, options, command, as_json, shutdown } = self;
+        let Self { parts, options, command, known, as_json, shutdown } = self;
+        let state = known.as_ref().map(|known| known.broadcast_state);
+        let over = state.filter(|state| matches!(state, BroadcastState::Complete | BroadcastState::Stopped));
         let reason = if !refused.is_empty() {
-            Some("refused; nothing was sent to the queue")
+            Some("refused; nothing was sent to the queue".to_owned())
+        } else if let Some(state) = over {
+            Some(format!("the broadcast {} is {state} already, for ever; nothing was sent to the queue", command.broadcast_id))
         } else if options.dry_run {
-            Some("dry run: nothing was sent to the queue")
+            Some("dry run: nothing was sent to the queue".to_owned())
         } else if options.yes || (!as_json && confirmed("Send it?", shutdown).await?) {
             // Whoever is told to end, after the answer too, sends nothing.
-            shutdown.is_cancelled().then_some("interrupted; nothing was sent to the queue")
+            shutdown.is_cancelled().then(|| "interrupted; nothing was sent to the queue".to_owned())
         } else {
-            Some("nothing was sent to the queue; repeat with --yes to send")
+            Some("nothing was sent to the queue; repeat with --yes to send".to_owned())
         };
         if reason.is_none() {
             // SQS says who sent it, and of a copy no more than who has made that.
@@ -78,18 +86,24 @@ impl Asked<'_> {
             parts.commands_queue().await?.send_as(&command.to_body(), sender.as_ref()).await?;
         }
         if *as_json {
-            say(&told(reason).to_string());
+            say(&told(reason.as_deref()).to_string());
         } else {
             refused.iter().for_each(|why| say_error(&format!("refused: {why}")));
-            let watch = || format!("enqueued; watch it with `issei status {} --watch`", command.broadcast_id);
-            say(&reason.map_or_else(watch, str::to_owned));
+            let before =
+                state.map_or_else(String::new, |state| format!(" once more: the broadcast is {state} already, and it changes nothing"));
+            let watch = || format!("enqueued{before}; watch it with `issei status {} --watch`", command.broadcast_id);
+            say(&reason.clone().unwrap_or_else(watch));
         }
-        let is_as_wanted = reason.is_none() || (options.dry_run && refused.is_empty());
+        let is_as_wanted = match over {
+            // What was asked for has happened, or never will.
+            Some(state) => state == BroadcastState::Complete,
+            None => reason.is_none() || (options.dry_run && refused.is_empty()),
+        };
         Ok(if is_as_wanted { Ended::Well } else { Ended::Refused })
     }
 }
 
-async fn judge(parts: &Parts, options: &SendOptions, command: &BroadcastCommand) -> anyhow::Result<Forecast> {
+async fn judge(parts: &Parts, options: &SendOptions, command: &BroadcastCommand) -> anyhow::Result<(Forecast, Option<Broadcast>)> {
     check_command(
         command,
         &parts.settings.audiences,
@@ -98,15 +112,15 @@ async fn judge(parts: &Parts, options: &SendOptions, command: &BroadcastCommand)
         parts.clock.wall(),
     )
     .with_context(|| format!("command {}", options.file.display()))?;
-    let is_known = is_known(parts, command).await?;
+    let known = known(parts, command).await?;
     let name = command.audience.as_str();
     let config = AudienceConfig::named(name, &parts.settings.audiences).context("the audience is not configured")?;
     let survey = surveyed(parts, command, &config).await?;
-    Forecast::of(parts, command, &config, survey, is_known).await
+    Ok((Forecast::of(parts, command, &config, survey, known.is_some()).await?, known))
 }
 
-/// Whether this command has been sent before. Another one under its id is an error.
-async fn is_known(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<bool> {
+/// The broadcast of this command, where it has been sent before. Another one under its id is an error.
+async fn known(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<Option<Broadcast>> {
     let known = parts.ledger().find_broadcast(&command.broadcast_id).await?;
     if let Some(known) = known.as_ref().filter(|known| known.command_hash != command.hash().as_str()) {
         bail!(
@@ -115,7 +129,7 @@ async fn is_known(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<b
             known.broadcast_state
         );
     }
-    Ok(known.is_some())
+    Ok(known)
 }
 
 /// Reads and judges everybody, and shows on a terminal how far that is.

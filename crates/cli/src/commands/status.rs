@@ -121,9 +121,10 @@ impl Agreed {
         is_frozen.then(|| Self { agreement, missing, subject: broadcast.subject() })
     }
 
-    fn line(&self, id: &str) -> String {
+    fn line(&self, id: &str, is_over: bool) -> String {
         let Self { agreement, missing, subject } = self;
-        let how = if *missing == 0 { String::new() } else { format!(": issei approve {id} --agreed {} --reason …", short(subject)) };
+        let how =
+            if *missing == 0 || is_over { String::new() } else { format!(": issei approve {id} --agreed {} --reason …", short(subject)) };
         format!("agreement     {agreement}{how}")
     }
 }
@@ -395,13 +396,15 @@ impl Status {
             lines.insert(3, format!("forgotten     {} entries since", self.forgotten));
         }
         if let Some(HeldAudience { repeated_addresses, .. }) = &self.held_audience {
-            lines.insert(3, format!("repeated      {repeated_addresses} addresses stand under several keys"));
+            let stand = if *repeated_addresses == 1 { "address stands" } else { "addresses stand" };
+            lines.insert(3, format!("repeated      {repeated_addresses} {stand} under several keys"));
         }
         if let Some(trimmed) = self.trimmed_addresses.filter(|trimmed| *trimmed > 0) {
-            lines.insert(3, format!("trimmed       {trimmed} addresses had invisible white space around them"));
+            let had = if trimmed == 1 { "address had" } else { "addresses had" };
+            lines.insert(3, format!("trimmed       {trimmed} {had} invisible white space around"));
         }
         if let Some(agreed) = &self.agreement {
-            lines.insert(2, agreed.line(&self.broadcast_id));
+            lines.insert(2, agreed.line(&self.broadcast_id, self.state.is_over()));
         }
         if let Some(HeldUp { since, reason }) = &self.held_up {
             lines.insert(2, format!("HELD UP       since {since:.0}: {reason}"));

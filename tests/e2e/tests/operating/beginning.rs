@@ -113,8 +113,25 @@ async fn dead_letters_say_who_moved_them_and_why_and_what_the_ledger_knows() {
         assert!(known.contains("the broadcast is running") && known.contains("chunk 0 was never claimed"), "{told}");
         assert_eq!((&feedback["moved_by"], &feedback["broadcast_id"]), (&json!("sqs"), &Value::Null), "{told}");
     }
+    let id = async |queue: &str| {
+        let told: Value = serde_json::from_str(&world.run(&["dead-letters", queue, "--json"]).await).unwrap();
+        told["dead_letters"][0]["letters"][0]["message_id"].as_str().unwrap().to_owned()
+    };
+    // What is still to be sent is not deleted, and what nobody needs is, with its reason.
+    let (chunk, command) = (id("chunks").await, id("commands").await);
+    let discard = |queue: &'static str, id: String| {
+        let world = &world;
+        async move { world.try_run(&["dead-letters", queue, "--discard", &id, "--reason", "a typing error", "--yes"]).await }
+    };
+    let (code, _, error) = discard("chunks", chunk).await;
+    assert!(code == Some(1) && error.contains("is still to be sent") && error.contains("nothing was deleted"), "{error}");
+    let (code, output, error) = discard("commands", command.clone()).await;
+    assert!(code == Some(0) && output.contains("1 of 1 letter deleted"), "{output}{error}");
+    let (code, _, error) = discard("commands", command).await;
+    assert!(code == Some(1) && error.contains("no dead letter"), "{error}");
+    assert!(world.run(&["dead-letters", "commands"]).await.ends_with("-dead: 0\n"));
     let text = world.run(&["dead-letters", "chunks"]).await;
-    assert!(text.contains("terms, chunk 0\n") && text.contains("moved by SQS itself, since it was received too often"), "{text}");
+    assert!(text.contains("terms, chunk 0 (message ") && text.contains("moved by SQS itself, since it was received too often"), "{text}");
     assert!(world.run(&["status", "terms"]).await.contains("`issei dead-letters` shows who moved each"));
     world.run(&["redrive", "chunks"]).await;
     let consumer = world.start("consumer");

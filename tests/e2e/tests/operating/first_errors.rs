@@ -33,6 +33,8 @@ async fn the_first_errors_name_the_thing_the_cause_and_the_next_step() {
     {
         assert!(error.contains(word), "{word}: {error}");
     }
+    let error = fails(&world, &[], &["--table", "", "status", "terms"]).await;
+    assert!(error.contains("table is empty; name it"), "{error}");
     for service in ["consumer", "feedback", "producer"] {
         let error = fails(&world, &[("ISSEI_CHUNKS_QUEUE", Some("nowhere"))], &[service]).await;
         assert!(error.contains("queue `nowhere` does not exist; `issei setup` makes the queues"), "{error}");

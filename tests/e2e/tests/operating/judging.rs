@@ -41,8 +41,8 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
         "to be mailed   55",
         "skipped        4 bad_address, with the keys 10, 7, 8, …",
         "               1 no_address, with the keys 11",
-        "repeated       1 addresses stand under several keys: each key is mailed; unique_by",
-        "trimmed        2 addresses have invisible white space around them: it is left out",
+        "repeated       1 address stands under several keys: each key is mailed; unique_by",
+        "trimmed        2 addresses have invisible white space around: it is left out",
         "warning        5 of 60 rows are skipped, 8.3 % where skipped_share_max is 5.0 %: the broadcast will hold",
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line}: {text}");
@@ -55,6 +55,35 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
     let status = world.wait_for("terms", "holding").await;
     assert_eq!((&status["recipients"], &status["skipped"]), (&json!(55), &json!(5)), "{status}");
     producer.end().await;
+}
+
+/// The producer decides, by its own settings, whether others must agree, and what audiences there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn send_refuses_what_the_producers_at_work_would_not_do_as_it_says() {
+    let world = Processes::new(20, Account::default()).await;
+    let producer = world.start("producer");
+    world.wait_for_heartbeat("producer").await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    for hold in [&["send", "--yes"][..], &["send", "--yes", "--hold"]] {
+        let (code, output, error) = world.try_run(&[&["--approvals", "2"], hold, &[&command]].concat()).await;
+        assert_eq!(code, Some(3), "{output}{error}");
+        assert!(error.contains("asks for 1 from 0 recipients on, and this configuration for 2 from 0 on"), "{error}");
+        assert!(output.contains("approvals is at its default there and `2` here"), "{output}");
+    }
+    let others = world.write("others.toml", &world.read("issei.toml").replace("audiences.users", "audiences.others"));
+    let to_others = world.write("others.json", &command_body("others", |body| body["audience"] = json!("others")));
+    let (code, _, error) = world.try_run(&["--config", &others, "send", "--yes", &to_others]).await;
+    assert!(code == Some(3) && error.contains("the audience `others` is not configured at issei producer"), "{error}");
+    assert_eq!(commands(&world).await, "0");
+    // As many as here, or more, is no reason to refuse.
+    producer.end().await;
+    let producer = world.start_with("producer", &["--approvals", "3"]);
+    world.wait_for_heartbeat("producer").await;
+    let text = world.run(&["--approvals", "2", "send", "--yes", &command]).await;
+    assert!(text.contains("enqueued; watch it"), "{text}");
+    world.wait_for("terms", "holding").await;
+    producer.end().await;
+    assert_eq!(world.cloud.accepted(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,8 +112,8 @@ async fn whoever_cannot_reach_the_database_sends_a_command_that_the_producer_jud
     // From the pages that are frozen: nothing of anybody stands in the broadcast's own item.
     for words in [
         "audience      60 (58 recipients, 2 skipped: 2 no_address)",
-        "repeated      1 addresses stand under several keys",
-        "trimmed       2 addresses had invisible white space around them",
+        "repeated      1 address stands under several keys",
+        "trimmed       2 addresses had invisible white space around",
         "letter         the first, the oddest characters: key 1\n  subject      Terms for User 1\n",
         "letter         the longest data: key 12\n  subject      Terms for Hubert Blaine",
     ] {
@@ -165,7 +194,8 @@ async fn send_and_doctor_say_the_same_of_the_sender() {
     let world = Processes::new(10, Account::default()).await;
     let command = world.write("command.json", &command_body("terms", |body| body["from"] = json!("no-reply@mail.example.com")));
     let look = async || {
-        let told: Value = serde_json::from_str(&world.run(&["send", "--dry-run", "--json", &command]).await).unwrap();
+        let (code, output, _) = world.try_run(&["send", "--dry-run", "--json", &command]).await;
+        let told: Value = serde_json::from_str(&output).unwrap();
         let (_, output, _) = world.try_run(&["doctor", "--from", "no-reply@mail.example.com", "--json"]).await;
         let doctor: Value = serde_json::from_str(&output).unwrap();
         let found = |findings: &Value| {
@@ -173,6 +203,9 @@ async fn send_and_doctor_say_the_same_of_the_sender() {
         };
         assert_eq!(found(&told["forecast"]["findings"]), found(&doctor["findings"]));
         let found = found(&doctor["findings"]);
+        // SES would refuse every letter of a sender that it does not know.
+        let (refused, is_broken) = (told["forecast"]["refused"].to_string(), found["judgement"] == "broken");
+        assert_eq!((code == Some(3), refused.contains("identity of mail.example.com: ")), (is_broken, is_broken), "{refused}");
         [found["judgement"].clone(), found["value"].clone()].map(|text| text.as_str().unwrap().to_owned()).join(": ")
     };
     assert_eq!(look().await, "holds: mail.example.com verified");

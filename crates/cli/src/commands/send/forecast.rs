@@ -12,6 +12,7 @@ use issei_schema::{BroadcastCommand, Canary, Content, Opening, UNSUBSCRIBE_PLACE
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::producers;
 use crate::checks::{self, stored};
 use crate::commands::certify::show;
 use crate::letters::{Letter, letters, print, told};
@@ -178,10 +179,12 @@ impl Forecast {
             findings: stored.into_iter().map(|stored| stored.finding).collect(),
             refused: Vec::new(),
         };
-        forecast.findings.extend(looked(parts, command).await);
+        let looked = looked(parts, command).await;
+        forecast.findings.extend(looked.findings);
         // What has been sent before is the same broadcast, and sending it again changes nothing.
         if !known_already {
             forecast.refused = forecast.objections(parts, enough).await?;
+            forecast.refused.extend(looked.refused);
             forecast.refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
         }
         Ok(forecast)
@@ -204,10 +207,7 @@ impl Forecast {
             ));
         }
         // Nothing of a mail whose template is not there, or lacks data, comes to anybody.
-        let template = self.findings.iter().find(|finding| finding.what.starts_with("template ") && finding.judgement == Judgement::Broken);
-        refused.extend(
-            template.map(|finding| format!("{}: {}; {}", finding.what, finding.value, finding.mend.as_deref().unwrap_or_default())),
-        );
+        refused.extend(self.findings.iter().filter(|finding| finding.what.starts_with("template ")).filter_map(against));
         refused.extend(self.too_slow(parts.clock.wall()));
         refused.extend(self.too_late(parts.clock.wall()));
         if parts.settings.require_rehearsal
@@ -267,7 +267,8 @@ impl Forecast {
             say(&format!("warning        {why}"));
         }
         if self.repeated_keys > 0 {
-            say(&format!("repeated       {} rows have a key that another row has: skipped", self.repeated_keys));
+            let rows = counted(self.repeated_keys, "row has", "rows have");
+            say(&format!("repeated       {rows} a key that another row has: skipped"));
         }
         if self.repeated_addresses > 0 {
             let then = if self.unique_addresses {
@@ -275,10 +276,12 @@ impl Forecast {
             } else {
                 "each key is mailed; unique_by = \"address\" in the audience mails each address once"
             };
-            say(&format!("repeated       {} addresses stand under several keys: {then}", self.repeated_addresses));
+            let addresses = counted(self.repeated_addresses, "address stands", "addresses stand");
+            say(&format!("repeated       {addresses} under several keys: {then}"));
         }
         if self.trimmed_addresses > 0 {
-            say(&format!("trimmed        {} addresses have invisible white space around them: it is left out", self.trimmed_addresses));
+            let addresses = counted(self.trimmed_addresses, "address has", "addresses have");
+            say(&format!("trimmed        {addresses} invisible white space around: it is left out"));
         }
         say(&format!("budget         {} recipients at most", self.max_recipients));
         say(&match self.seconds_at_least.zip(self.recipients_a_second) {
@@ -310,23 +313,45 @@ impl Forecast {
     }
 }
 
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// What a stored template may name: the audience's columns, and the URL to unsubscribe where there is one.
 pub(super) fn names(command: &BroadcastCommand, config: &AudienceConfig) -> Vec<String> {
     let url = command.unsubscribe.as_ref().map(|_| UNSUBSCRIBE_PLACEHOLDER.to_owned());
     config.columns.iter().cloned().chain(url).collect()
 }
 
+/// A broken rule as a reason to refuse. What can't be read is none.
+pub(super) fn against(finding: &Finding) -> Option<String> {
+    let is_broken = finding.judgement == Judgement::Broken;
+    is_broken.then(|| format!("{}: {}; {}", finding.what, finding.value, finding.mend.as_deref().unwrap_or_default()))
+}
+
+/// What was looked at, and what speaks against the send.
+pub(super) struct Looked {
+    pub(super) findings: Vec<Finding>,
+    pub(super) refused: Vec<String>,
+}
+
 /// Looks at all that a send needs, as `doctor` does.
-pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand) -> Vec<Finding> {
+pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand) -> Looked {
     let clients = &parts.clients;
-    let mut findings = checks::sender(parts, &command.from).await;
+    let sender = checks::sender(parts, &command.from).await;
+    let without = [checks::may_send(parts).await, checks::is_open(parts).await];
+    // With one of these nobody would be sent to: SES, or the producer, refuses every letter.
+    let mut refused: Vec<String> = sender.first().into_iter().chain(&without).filter_map(against).collect();
+    let producers = producers::look(parts, command).await;
+    refused.extend(producers.refused);
+    let mut findings = sender;
     findings.extend(account(clients).await);
-    findings.push(checks::may_send(parts).await);
+    findings.extend(without);
     findings.push(event_destination(clients, &parts.settings.configuration_set).await);
-    findings.push(checks::is_open(parts).await);
     findings.extend(checks::services(parts).await);
+    findings.extend(producers.findings);
     findings.extend(checks::dead_letters(parts).await);
-    findings
+    Looked { findings, refused }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]

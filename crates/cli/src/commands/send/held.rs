@@ -3,13 +3,13 @@
 
 use anyhow::Context;
 use issei_assembly::{Parts, say};
-use issei_certificate::{Finding, Judgement};
+use issei_certificate::Finding;
 use issei_producer::{AudienceConfig, check_command};
 use issei_schema::{BroadcastCommand, Content};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Asked, forecast, is_known};
+use super::{Asked, forecast, known};
 use crate::Ended;
 use crate::args::SendOptions;
 use crate::checks::stored;
@@ -34,20 +34,19 @@ pub(super) async fn run(
         )
         .with_context(|| format!("command {}", options.file.display()))?;
     }
-    let is_known = is_known(parts, command).await?;
+    let known = known(parts, command).await?;
+    let is_known = known.is_some();
     let mut findings: Vec<Finding> = Vec::new();
     if let (Content::Template { name, sha256, .. }, Some(config)) = (&command.content, &config) {
         findings.push(stored(parts, name, sha256.as_ref(), &forecast::names(command, config)).await.finding);
     }
-    let mut refused: Vec<String> = findings
-        .iter()
-        .filter(|finding| finding.judgement == Judgement::Broken)
-        .map(|finding| format!("{}: {}; {}", finding.what, finding.value, finding.mend.as_deref().unwrap_or_default()))
-        .collect();
-    findings.extend(forecast::looked(parts, command).await);
+    let mut refused: Vec<String> = findings.iter().filter_map(forecast::against).collect();
+    let looked = forecast::looked(parts, command).await;
+    findings.extend(looked.findings);
     if is_known {
         refused.clear();
     } else {
+        refused.extend(looked.refused);
         refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
     }
     let id = &command.broadcast_id;
@@ -65,7 +64,7 @@ pub(super) async fn run(
         say("");
         findings.iter().for_each(show);
     }
-    let asked = Asked { parts, options, command, as_json, shutdown };
+    let asked = Asked { parts, options, command, known, as_json, shutdown };
     let told = |reason: Option<&str>| json!({ "broadcast_id": id, "holds": holds, "findings": findings, "refused": refused, "enqueued": reason.is_none(), "reason": reason });
     asked.send(&refused, told).await
 }
