@@ -24,6 +24,7 @@ use crate::ses::{self, Ses};
 use crate::sqs::{Queues, Received};
 use crate::store::{Mail, SentTo, Store, StoreError};
 use crate::sts;
+use crate::usage::{Units, Usage};
 
 /// How to make a [`Cloud`].
 #[derive(Clone, Debug)]
@@ -56,7 +57,8 @@ pub struct Backup(Vec<(String, String, String)>);
 pub struct Cloud {
     state: Mutex<State>,
     faults: Faults,
-    counts: Mutex<Counts>,
+    /// By the access key that signed.
+    usage: Mutex<BTreeMap<String, Usage>>,
     calls: Mutex<Calls>,
     /// Over every call so far, with its moment and its fault.
     digest: Mutex<DefaultHasher>,
@@ -78,6 +80,8 @@ pub(crate) struct State {
     pub(crate) sender: Option<Arc<str>>,
     pub(crate) tables: Tables,
     pub(crate) transaction_tokens: BTreeSet<String>,
+    /// Of the call that is being answered.
+    pub(crate) units: Units,
     pub(crate) ses: Ses,
     /// Events that are on their way, when they arrive, and where.
     pub(crate) away: Vec<(Instant, String, String)>,
@@ -149,6 +153,7 @@ impl Cloud {
             sender: None,
             tables: Tables::default(),
             transaction_tokens: BTreeSet::new(),
+            units: Units::default(),
             ses: Ses::default(),
             away: Vec::new(),
             arrivals: arrivals.clone(),
@@ -156,7 +161,7 @@ impl Cloud {
         Ok(Arc::new(Self {
             state: Mutex::new(state),
             faults: Faults::new(dice),
-            counts: Mutex::new(Counts::new()),
+            usage: Mutex::default(),
             calls: Mutex::default(),
             digest: Mutex::default(),
             last_send: Mutex::default(),
@@ -204,7 +209,21 @@ impl Cloud {
     /// How many calls each service got.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut all = Counts::new();
+        for usage in self.usage.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            usage.calls.iter().for_each(|(call, count)| *all.entry(call.clone()).or_default() += count);
+        }
+        all
+    }
+
+    /// What whoever signs with an access key has used so far.
+    #[must_use]
+    pub fn usage_of(&self, access_key: &str) -> Usage {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).get(access_key).cloned().unwrap_or_default()
+    }
+
+    fn note_usage(&self, caller: &str, note: impl FnOnce(&mut Usage)) {
+        note(self.usage.lock().unwrap_or_else(PoisonError::into_inner).entry(caller.to_owned()).or_default());
     }
 
     /// A digest over every call so far, with its moment and its fault: two runs that have the same
@@ -321,7 +340,7 @@ impl Cloud {
             Ok(call) => call,
             Err(error) => return Answer::Response(error.into_response()),
         };
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((call.service, call.operation.clone())).or_default() += 1;
+        self.note_usage(&call.caller, |usage| *usage.calls.entry((call.service, call.operation.clone())).or_default() += 1);
         self.record(call.caller.clone(), &call);
         let fault = self.faults.draw(&call.operation, &call.body);
         let now = self.clock.now();
@@ -417,7 +436,7 @@ impl Cloud {
         if fault == Some(Fault::Unprocessed)
             && let Some((asked, left)) = dynamodb::halved(&call.body)
         {
-            let mut answer = self.state().dynamodb(&call.operation, &asked)?;
+            let mut answer = self.use_table(call, &asked)?;
             answer["UnprocessedKeys"] = left;
             return Ok(answer);
         }
@@ -447,10 +466,20 @@ impl Cloud {
                 state.sender = sts::identity(&call.caller).map(|(_, id)| id.into());
                 state.sqs(&call.operation, &call.body, &call.base)
             }
-            "dynamodb" => self.state().dynamodb(&call.operation, &call.body),
+            "dynamodb" => self.use_table(call, &call.body),
             "lambda" => self.state().lambda(&call.operation),
             _ => self.state().ses(&call.operation, &call.path, &call.body, call.signed_at),
         }
+    }
+
+    fn use_table(&self, call: &Call, body: &Value) -> Result<Value, ApiError> {
+        let mut state = self.state();
+        let answer = state.dynamodb(&call.operation, body);
+        // What is refused is paid for, too.
+        let units = std::mem::take(&mut state.units);
+        drop(state);
+        self.note_usage(&call.caller, |usage| usage.units += units);
+        answer
     }
 
     async fn receive(&self, body: &Value) -> Result<Value, ApiError> {

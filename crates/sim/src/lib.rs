@@ -20,6 +20,7 @@ mod ses;
 mod sqs;
 mod store;
 mod sts;
+mod usage;
 
 pub use account::{Account, EntryRule};
 pub use cloud::{Backup, Calls, Cloud, Counts, Options, StoreKind};
@@ -28,3 +29,4 @@ pub use events::{Envelope, EventRule, Events};
 pub use faults::{Fault, Rule};
 pub use listener::{Listening, listen};
 pub use store::{Mail, SentTo, StoreError};
+pub use usage::{Units, Usage};

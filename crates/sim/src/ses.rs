@@ -131,6 +131,7 @@ pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static str> {
     match (method, path) {
         (&Method::GET, "/v2/email/account") => Some("GetAccount"),
         (&Method::POST, "/v2/email/outbound-bulk-emails") => Some("SendBulkEmail"),
+        (&Method::POST, "/v2/email/outbound-emails") => Some("SendEmail"),
         (&Method::POST, "/v2/email/configuration-sets") => Some("CreateConfigurationSet"),
         (&Method::POST, path) if path.starts_with("/v2/email/configuration-sets/") && path.ends_with("/event-destinations") => {
             Some("CreateConfigurationSetEventDestination")
@@ -242,7 +243,32 @@ impl State {
                 self.store.commit()?;
                 result
             }
+            "SendEmail" => {
+                self.check_age(signed_at)?;
+                self.send_email(body)
+            }
             other => Err(ApiError::not_simulated(other)),
+        }
+    }
+
+    /// One simple message, as those send whom the benchmark compares issei with.
+    fn send_email(&mut self, body: &Value) -> Result<Value, ApiError> {
+        let simple = &body["Content"]["Simple"];
+        let text = |part: &Value| part["Data"].as_str().unwrap_or_default().to_owned();
+        let content =
+            json!({ "Subject": text(&simple["Subject"]), "Text": text(&simple["Body"]["Text"]), "Html": text(&simple["Body"]["Html"]) });
+        let tags = body["EmailTags"].as_array().cloned().unwrap_or_default();
+        let bulk = json!({
+            "FromEmailAddress": body["FromEmailAddress"],
+            "DefaultContent": { "Template": { "TemplateContent": content } },
+            "BulkEmailEntries": [{ "Destination": body["Destination"], "ReplacementTags": tags }],
+            "ConfigurationSetName": body["ConfigurationSetName"],
+        });
+        let answer = self.send_bulk(&Bulk::deserialize(&bulk).map_err(|error| bad(error.to_string()))?)?;
+        let result = &answer["BulkEmailEntryResults"][0];
+        match result["MessageId"].as_str() {
+            Some(id) => Ok(json!({ "MessageId": id })),
+            None => Err(bad(result["Status"].as_str().unwrap_or_default())),
         }
     }
 

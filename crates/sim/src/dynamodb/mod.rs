@@ -165,16 +165,17 @@ impl State {
                 self.table(body)?;
                 let key = key_of(&body["Key"])?;
                 let item = self.store.item(table_of(body), &key.pk, &key.sk)?;
+                self.units.read(item.as_ref().map_or(0, size_of), body["ConsistentRead"] == true);
                 Ok(item.map_or_else(|| json!({}), |item| json!({ "Item": project(item, body) })))
             }
             "PutItem" => {
-                let (write, _) = self.check_put(body)?;
+                let (write, _) = self.check_put(body, false)?;
                 self.apply(table_of(body), write)?;
                 Ok(json!({}))
             }
             "DeleteItem" => {
                 let key = key_of(&body["Key"])?;
-                self.check(body, &key)?;
+                self.check(body, &key, 0, false)?;
                 self.apply(table_of(body), Write::Delete(key))?;
                 Ok(json!({}))
             }
@@ -215,10 +216,12 @@ impl State {
         Ok(())
     }
 
-    /// Checks a condition against the item in place; gives that item back.
-    fn check(&mut self, body: &Value, key: &Key) -> Result<Option<Value>, ApiError> {
+    /// Checks a condition against the item in place; gives that item back. The write that follows is of so many
+    /// bytes.
+    fn check(&mut self, body: &Value, key: &Key, bytes: usize, is_in_transaction: bool) -> Result<Option<Value>, ApiError> {
         self.table(body)?;
         let old = self.store.item(table_of(body), &key.pk, &key.sk)?;
+        self.units.write(bytes.max(old.as_ref().map_or(0, size_of)), is_in_transaction);
         let holds = match body["ConditionExpression"].as_str() {
             None => true,
             Some(text) => {
@@ -229,17 +232,18 @@ impl State {
         if holds { Ok(old) } else { Err(check_failed(old.as_ref(), body)) }
     }
 
-    fn check_put(&mut self, body: &Value) -> Result<(Write, Option<Value>), ApiError> {
+    fn check_put(&mut self, body: &Value, is_in_transaction: bool) -> Result<(Write, Option<Value>), ApiError> {
         let item = body["Item"].clone();
         let key = key_of(&item)?;
         check_size(&item)?;
-        let old = self.check(body, &key)?;
+        let old = self.check(body, &key, size_of(&item), is_in_transaction)?;
         Ok((Write::Put(key, item), old))
     }
 
-    fn check_update(&mut self, body: &Value) -> Result<(Write, Option<Value>, Update), ApiError> {
+    fn check_update(&mut self, body: &Value, is_in_transaction: bool) -> Result<(Write, Option<Value>, Update), ApiError> {
         let key = key_of(&body["Key"])?;
-        let old = self.check(body, &key)?;
+        let before = self.units;
+        let old = self.check(body, &key, 0, is_in_transaction)?;
         let update: Update = Parser::new(body["UpdateExpression"].as_str().unwrap_or_default(), body)?.update()?;
         let mut item = match &old {
             Some(Value::Object(item)) => item.clone(),
@@ -248,11 +252,14 @@ impl State {
         update.apply(&mut item)?;
         let item = Value::Object(item);
         check_size(&item)?;
+        // How large it becomes is known only now.
+        self.units = before;
+        self.units.write(size_of(&item).max(old.as_ref().map_or(0, size_of)), is_in_transaction);
         Ok((Write::Put(key, item), old, update))
     }
 
     fn update_item(&mut self, body: &Value) -> Result<Value, ApiError> {
-        let (write, old, update) = self.check_update(body)?;
+        let (write, old, update) = self.check_update(body, false)?;
         let Write::Put(_, new) = &write else { return Err(ApiError::validation("an update writes an item")) };
         let touched = |item: &Value| -> Value {
             let names: BTreeSet<&str> = update.names().collect();
@@ -288,7 +295,9 @@ impl State {
                 if !seen.insert((key.pk.clone(), key.sk.clone())) {
                     return Err(ApiError::validation("Provided list of item keys contains duplicates"));
                 }
-                if let Some(item) = self.store.item(table, &key.pk, &key.sk)? {
+                let item = self.store.item(table, &key.pk, &key.sk)?;
+                self.units.read(item.as_ref().map_or(0, size_of), request["ConsistentRead"] == true);
+                if let Some(item) = item {
                     items.push(project(item, request));
                 }
             }
@@ -307,6 +316,7 @@ impl State {
         let rows_max = body["Limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let backwards = body["ScanIndexForward"] == false;
         let (rows, more) = self.store.range(table_of(body), &pk, (&from, &to), after, backwards, (rows_max, QUERY_BYTES_MAX))?;
+        self.units.read(rows.iter().map(|row| size_of(&row.item)).sum(), body["ConsistentRead"] == true);
         tracing::trace!(rows = rows.len(), bytes = rows.iter().map(|row| row.bytes).sum::<usize>(), "query");
         let last = rows.last().filter(|_| more || rows.len() == rows_max).map(|row| json!({ "pk": row.item["pk"], "sk": row.item["sk"] }));
         let count = rows.len();
@@ -335,10 +345,10 @@ impl State {
             let (kind, inner) =
                 action.as_object().and_then(|action| action.iter().next()).ok_or_else(|| ApiError::validation("an empty action"))?;
             let checked = match kind.as_str() {
-                "Put" => self.check_put(inner).map(|(write, _)| write),
-                "Update" => self.check_update(inner).map(|(write, _, _)| write),
-                "Delete" => key_of(&inner["Key"]).and_then(|key| self.check(inner, &key).map(|_| Write::Delete(key))),
-                "ConditionCheck" => key_of(&inner["Key"]).and_then(|key| self.check(inner, &key).map(|_| Write::Nothing)),
+                "Put" => self.check_put(inner, true).map(|(write, _)| write),
+                "Update" => self.check_update(inner, true).map(|(write, _, _)| write),
+                "Delete" => key_of(&inner["Key"]).and_then(|key| self.check(inner, &key, 0, true).map(|_| Write::Delete(key))),
+                "ConditionCheck" => key_of(&inner["Key"]).and_then(|key| self.check(inner, &key, 0, true).map(|_| Write::Nothing)),
                 other => return Err(ApiError::not_simulated(other)),
             };
             match checked {
@@ -365,8 +375,13 @@ impl State {
     }
 }
 
-/// Size as DynamoDB counts it: names and values, not the JSON around them.
 fn check_size(item: &Value) -> Result<(), ApiError> {
+    let is_too_large = size_of(item) > ITEM_BYTES_MAX;
+    if is_too_large { Err(ApiError::validation("Item size has exceeded the maximum allowed size")) } else { Ok(()) }
+}
+
+/// Size as DynamoDB counts it: names and values, not the JSON around them.
+fn size_of(item: &Value) -> usize {
     fn bytes(value: &Value) -> usize {
         let Some((kind, value)) = value.as_object().and_then(|typed| typed.iter().next()) else { return 0 };
         match (kind.as_str(), value) {
@@ -378,8 +393,7 @@ fn check_size(item: &Value) -> Result<(), ApiError> {
             _ => 1,
         }
     }
-    let size: usize = item.as_object().into_iter().flatten().map(|(name, value)| name.len() + bytes(value)).sum();
-    if size > ITEM_BYTES_MAX { Err(ApiError::validation("Item size has exceeded the maximum allowed size")) } else { Ok(()) }
+    item.as_object().into_iter().flatten().map(|(name, value)| name.len() + bytes(value)).sum()
 }
 
 fn project(item: Value, body: &Value) -> Value {
