@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
-use tracing_subscriber::filter::filter_fn;
+use tracing::Subscriber;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -33,14 +34,21 @@ pub fn init(format: LogFormat, is_demo: bool, otlp_endpoint: &str) -> anyhow::Re
         LogFormat::Human => false,
         LogFormat::Json => true,
     };
+    // A second subscriber in one process is a test's doing, and the first one serves.
+    let _ = subscriber(filter, json, otlp_endpoint)?.try_init();
+    Ok(())
+}
+
+/// Each filter says beforehand what it will let through: one that has to be asked makes every call of the SDK build
+/// its spans, down to the finest level, before anybody says no.
+fn subscriber(filter: EnvFilter, json: bool, otlp_endpoint: &str) -> anyhow::Result<impl Subscriber + Send + Sync + use<>> {
     let layer = fmt::layer().with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
     let layer = if json { layer.json().flatten_event(true).boxed() } else { layer.with_ansi(std::io::stderr().is_terminal()).boxed() };
     // Metrics are for a machine that asked for them, and no log lines.
-    let log = layer.with_filter(filter).with_filter(filter_fn(|metadata| metadata.target() != metrics::TARGET));
-    let metrics = metrics::Metrics.with_filter(filter_fn(|metadata| metadata.target() == metrics::TARGET));
-    // A second subscriber in one process is a test's doing, and the first one serves.
-    let _ = tracing_subscriber::registry().with(traces::layer(otlp_endpoint)?).with(log).with(metrics).try_init();
-    Ok(())
+    let no_metrics = Targets::new().with_default(LevelFilter::TRACE).with_target(metrics::TARGET, LevelFilter::OFF);
+    let log = layer.with_filter(filter.and(no_metrics));
+    let metrics = metrics::Metrics.with_filter(Targets::new().with_target(metrics::TARGET, LevelFilter::INFO));
+    Ok(tracing_subscriber::registry().with(traces::layer(otlp_endpoint)?).with(log).with(metrics))
 }
 
 /// A line of the result. A reader that has gone away (a closed pipe) is no error.
@@ -61,4 +69,18 @@ pub fn say_error(reason: &str) {
 /// The same for a program that asked for JSON.
 pub fn say_error_as_json(reason: &str) {
     let _ = writeln!(std::io::stderr(), "{}", serde_json::json!({ "error": reason }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_will_see_is_not_built() {
+        let finest = |directives| subscriber(EnvFilter::new(directives), true, "").unwrap().max_level_hint();
+        assert_eq!(finest("info,aws_config=warn"), Some(LevelFilter::INFO));
+        // Metrics are told whatever the log is.
+        assert_eq!(finest("off"), Some(LevelFilter::INFO));
+        assert_eq!(finest("info,issei=debug"), Some(LevelFilter::DEBUG));
+    }
 }
