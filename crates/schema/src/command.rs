@@ -161,7 +161,7 @@ impl BroadcastCommand {
     /// # Errors
     /// Names the field, what is wrong with it and what to do.
     pub fn stored(body: &str) -> Result<Self, ParseError> {
-        let command: Self = parse_up_to(CommandVersion::NEWEST.into(), body, COMMAND_BYTES_MAX)?;
+        let command: Self = parse_up_to(CommandVersion::NEWEST.into(), body, COMMAND_BYTES_MAX, |command: &Self| command.version.into())?;
         match (command.version, command.class) {
             (CommandVersion::V1, Some(_)) => return Err(ParseError::field("class", "is not of version 1; write version 2 with it")),
             (CommandVersion::V2, None) => {

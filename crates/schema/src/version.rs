@@ -73,15 +73,28 @@ fn without_mark(body: &str) -> &str {
     body.strip_prefix('\u{feff}').unwrap_or(body)
 }
 
-/// Parses `body` as a message of version 1 to `newest`.
+/// Parses `body` as a message of version 1 to `newest`; `version` says which it has.
 ///
-/// The version is looked at first and alone, so that a message from a newer producer is refused
-/// for its version and not for a field that this build has never heard of.
-pub(crate) fn parse_up_to<'a, T: Deserialize<'a>>(newest: u16, body: &'a str, bytes_max: usize) -> Result<T, ParseError> {
+/// Nearly every message is a good one, so it is first read as if it were. Of what is none the version is looked at
+/// first and alone, so that a message from a newer producer is refused for its version and not for a field that this
+/// build has never heard of.
+pub(crate) fn parse_up_to<'a, T: Deserialize<'a>>(
+    newest: u16,
+    body: &'a str,
+    bytes_max: usize,
+    version: impl Fn(&T) -> u16,
+) -> Result<T, ParseError> {
     let body = without_mark(body);
     if body.len() > bytes_max {
         return Err(ParseError::TooLarge { bytes: body.len(), bytes_max });
     }
+    match serde_json::from_str(body) {
+        Ok(message) if version(&message) <= newest => Ok(message),
+        Ok(_) | Err(_) => explained(newest, body),
+    }
+}
+
+fn explained<'a, T: Deserialize<'a>>(newest: u16, body: &'a str) -> Result<T, ParseError> {
     let probe: Probe = serde_json::from_str(body).map_err(|error| ParseError::NotJson { reason: without_values(&error) })?;
     match probe.version {
         None => return Err(ParseError::NoVersion { newest }),
