@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use issei_aws::{Message, Queue};
 use tokio::sync::mpsc;
 
@@ -12,6 +14,8 @@ use tokio::sync::mpsc;
 pub(crate) enum After {
     /// Its chunk is accounted for in the ledger.
     Delete,
+    /// Nothing yet: it stays hidden for so long from now, since somebody is still at it.
+    Keep(Duration),
     /// It comes again after this, and SQS counts the receive.
     Hide(Duration),
     /// It comes again after this as a fresh message, since nothing is wrong with it: a paused
@@ -27,6 +31,9 @@ pub(crate) enum After {
 /// short against any visibility timeout.
 const LINGER: Duration = Duration::from_millis(500);
 const BATCH: usize = 10;
+/// Batches of deletions under way at once: one after another, at 50 ms each, would hold a consumer to 10,000
+/// recipients a second.
+const AT_ONCE: usize = 8;
 /// A function that has no time left gives its messages back as copies, since with a handful of chunks
 /// for each call that would otherwise spend their receives. Not at once, or it would have them again.
 const NEXT_CALL: Duration = Duration::from_secs(1);
@@ -35,6 +42,7 @@ const NEXT_CALL: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Pile {
     delete: Vec<String>,
+    keep: BTreeMap<Duration, Vec<String>>,
     hide: BTreeMap<Duration, Vec<String>>,
     put_back: BTreeMap<Duration, Vec<Message>>,
 }
@@ -46,7 +54,20 @@ fn whole(delay: Duration) -> Duration {
 
 impl Pile {
     fn is_empty(&self) -> bool {
-        self.delete.is_empty() && self.hide.is_empty() && self.put_back.is_empty()
+        self.delete.is_empty() && self.keep.is_empty() && self.hide.is_empty() && self.put_back.is_empty()
+    }
+
+    /// Whatever is decided about a message comes after its keeping, and must not be undone by it.
+    fn keep_no_more(&mut self, receipt: &str) {
+        self.keep.retain(|_, kept| {
+            kept.retain(|kept| kept != receipt);
+            !kept.is_empty()
+        });
+    }
+
+    fn waiting(&self) -> usize {
+        let hidden = self.keep.values().chain(self.hide.values()).map(Vec::len);
+        hidden.chain(self.put_back.values().map(Vec::len)).sum()
     }
 
     /// Hides and puts back. A message whose copy is sent is to be deleted.
@@ -58,20 +79,28 @@ impl Pile {
                 }
             }
         }
+        for (timeout, receipts) in std::mem::take(&mut self.keep) {
+            keep(queue, &receipts, timeout).await;
+        }
         for (delay, receipts) in std::mem::take(&mut self.hide) {
             if let Err(error) = queue.hide_batch(&receipts, delay).await {
                 tracing::warn!(%error, "messages can't be delayed; they come again by themselves");
             }
         }
     }
+}
 
-    async fn delete(&mut self, queue: &Queue) {
-        for receipts in std::mem::take(&mut self.delete).chunks(BATCH) {
-            // A message that is not deleted comes again and finds its chunk settled.
-            if let Err(error) = queue.delete_batch(receipts.to_vec()).await {
-                tracing::warn!(%error, "messages can't be deleted; they come again, which is harmless");
-            }
-        }
+/// Keeps messages hidden for so long from now.
+pub(crate) async fn keep(queue: &Queue, receipts: &[String], timeout: Duration) {
+    if let Err(error) = queue.hide_batch(receipts, timeout).await {
+        tracing::warn!(%error, "messages can't be kept hidden; they may be handed out again, which is harmless");
+    }
+}
+
+async fn delete(queue: &Queue, receipts: Vec<String>) {
+    // A message that is not deleted comes again and finds its chunk settled.
+    if let Err(error) = queue.delete_batch(receipts).await {
+        tracing::warn!(%error, "messages can't be deleted; they come again, which is harmless");
     }
 }
 
@@ -96,31 +125,44 @@ async fn refused(queue: &Queue, message: &Message, reason: &str) -> bool {
 
 /// Carries out what was decided, until every sender is gone and the last batch is out.
 pub(crate) async fn carry_out(queue: &Queue, mut decided: mpsc::Receiver<(Message, After)>) {
-    let mut pile = Pile::default();
+    let (mut pile, mut deletions) = (Pile::default(), FuturesUnordered::new());
     loop {
-        let next = if pile.is_empty() { Ok(decided.recv().await) } else { tokio::time::timeout(LINGER, decided.recv()).await };
+        let is_waiting = !pile.is_empty();
+        let next = tokio::select! {
+            biased;
+            Some(()) = deletions.next(), if !deletions.is_empty() => continue,
+            next = decided.recv() => Ok(next),
+            () = tokio::time::sleep(LINGER), if is_waiting => Err(()),
+        };
         let is_idle = next.is_err();
         let is_over = matches!(next, Ok(None));
-        match next {
-            Ok(Some((message, After::Delete))) => pile.delete.push(message.receipt),
-            Ok(Some((message, After::Hide(delay)))) => pile.hide.entry(whole(delay)).or_default().push(message.receipt),
-            Ok(Some((message, After::GiveBack))) => pile.hide.entry(Duration::ZERO).or_default().push(message.receipt),
-            Ok(Some((message, After::PutBack(delay)))) => pile.put_back.entry(whole(delay)).or_default().push(message),
-            Ok(Some((message, After::Bury(reason)))) => {
-                if refused(queue, &message, &reason).await {
-                    pile.delete.push(message.receipt);
+        if let Ok(Some((message, after))) = next {
+            pile.keep_no_more(&message.receipt);
+            match after {
+                After::Delete => pile.delete.push(message.receipt),
+                After::Keep(timeout) => pile.keep.entry(whole(timeout)).or_default().push(message.receipt),
+                After::Hide(delay) => pile.hide.entry(whole(delay)).or_default().push(message.receipt),
+                After::GiveBack => pile.hide.entry(Duration::ZERO).or_default().push(message.receipt),
+                After::PutBack(delay) => pile.put_back.entry(whole(delay)).or_default().push(message),
+                After::Bury(reason) => {
+                    if refused(queue, &message, &reason).await {
+                        pile.delete.push(message.receipt);
+                    }
                 }
             }
-            Ok(None) | Err(_) => {}
         }
-        let waiting = pile.hide.values().map(Vec::len).chain(pile.put_back.values().map(Vec::len)).sum::<usize>();
-        if is_idle || is_over || waiting >= BATCH {
+        if is_idle || is_over || pile.waiting() >= BATCH {
             pile.postpone(queue).await;
         }
-        if is_idle || is_over || pile.delete.len() >= BATCH {
-            pile.delete(queue).await;
+        while pile.delete.len() >= BATCH || ((is_idle || is_over) && !pile.delete.is_empty()) {
+            let rest = pile.delete.split_off(pile.delete.len().min(BATCH));
+            if deletions.len() >= AT_ONCE {
+                deletions.next().await;
+            }
+            deletions.push(delete(queue, std::mem::replace(&mut pile.delete, rest)));
         }
         if is_over {
+            while deletions.next().await.is_some() {}
             return;
         }
     }
@@ -132,7 +174,7 @@ pub(crate) async fn carry_out_for_source(queue: &Queue, decided: Vec<(Message, A
     let (mut pile, mut again) = (Pile::default(), Vec::new());
     for (message, after) in decided {
         match after {
-            After::Delete => {}
+            After::Delete | After::Keep(_) => {}
             After::Hide(delay) => {
                 pile.hide.entry(whole(delay)).or_default().push(message.receipt);
                 again.push(message.id);

@@ -21,7 +21,7 @@ const PUT_BACK: Duration = Duration::from_mins(1);
 /// The longest that SQS keeps a message away (API reference, `SendMessage`, `DelaySeconds`).
 const AWAY_MAX: Duration = Duration::from_mins(15);
 
-/// A message, parsed, with its chunk as the ledger had it.
+/// A message, parsed, with its chunk as the ledger had it, or as it is presumed to be.
 pub(crate) struct Delivery {
     pub(crate) message: Message,
     pub(crate) chunk: ChunkMessage,
@@ -152,6 +152,9 @@ impl Consumer {
             match self.ledger.claim(chunk, known.registration.key, &seen, self.incarnation.mark(&self.dice.token()), lease).await? {
                 Claimed::Refused(found) => {
                     self.permits.put_back(id, permit).await;
+                    if seen == Chunk::Absent {
+                        self.presumption.was_wrong();
+                    }
                     seen = found;
                 }
                 Claimed::Ours(mut claim) => {

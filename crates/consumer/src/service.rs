@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Incarnation, Ledger, Telling};
+use issei_ledger::{Chunk, Incarnation, Ledger, LedgerError, Telling};
 use issei_provider::{Provider, Providers};
 use issei_schema::{AddressHash, ChunkMessage, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -27,6 +28,9 @@ use crate::refusal::Refusals;
 const POLL: Duration = Duration::from_secs(20);
 /// What one receive gives at most (SQS API reference, `ReceiveMessage`).
 const RECEIVE_MAX: usize = 10;
+/// Chunks at work for each receive that is under way at once: a chunk takes three calls of the same length and more,
+/// and a receive brings ten.
+const CHUNKS_A_RECEIVE: usize = 20;
 /// Chunks that are read with one call: `BatchGetItem` takes a hundred keys (API reference).
 const READ_MAX: usize = 100;
 
@@ -67,6 +71,48 @@ pub struct Consumer {
     pub(crate) permits: Permits,
     pub(crate) telling: Telling,
     pub(crate) refusals: Refusals,
+    pub(crate) presumption: Presumption,
+}
+
+/// That a chunk whose message comes for the first time was never claimed, so that nothing of it need be read: the claim
+/// is refused where that is wrong, and brings what stands there.
+#[derive(Default)]
+pub(crate) struct Presumption(AtomicU32);
+
+impl Presumption {
+    /// After a wrong one so many chunks are read before their turn. A refused claim has used up time of the account's
+    /// rate, and copies seldom come alone.
+    const SUSPENDED_FOR: u32 = 100;
+
+    fn holds(&self, message: &Message) -> bool {
+        let one_less = |left: u32| left.checked_sub(1);
+        message.receives <= 1 && self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
+    }
+
+    pub(crate) fn was_wrong(&self) {
+        self.0.store(Self::SUSPENDED_FOR, Ordering::Relaxed);
+    }
+}
+
+/// How a message is kept hidden while somebody is at it.
+#[derive(Clone, Copy)]
+enum Keeping<'a> {
+    /// With others, ten at a time.
+    With(&'a mpsc::Sender<(Message, After)>),
+    Alone,
+}
+
+/// What the receives of one consumer share.
+struct Receiving<'a> {
+    decide: mpsc::Sender<(Message, After)>,
+    shutdown: &'a CancellationToken,
+    /// Messages in hand: a place at work for each, and a batch more for each receive, so that no place stands
+    /// empty for as long as a receive takes.
+    hands: Arc<Semaphore>,
+    /// Chunks at work.
+    places: Arc<Semaphore>,
+    /// Whether the last receive brought anything.
+    is_busy: watch::Sender<bool>,
 }
 
 /// A provider, and what this consumer has met with at its hands.
@@ -113,6 +159,7 @@ impl Consumer {
             permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing, incarnation.clone()),
             telling: Telling::new(ledger.clone(), &incarnation),
             refusals: Refusals::default(),
+            presumption: Presumption::default(),
             queue,
             ledger,
             clock,
@@ -157,22 +204,43 @@ impl Consumer {
     }
 
     async fn receive(self: &Arc<Self>, shutdown: &CancellationToken, decide: mpsc::Sender<(Message, After)>) {
-        let places = Arc::new(Semaphore::new(self.options.chunks_in_flight));
+        let in_flight = self.options.chunks_in_flight;
+        let receives = in_flight.div_ceil(CHUNKS_A_RECEIVE);
+        let shared = Receiving {
+            decide,
+            shutdown,
+            hands: Arc::new(Semaphore::new(in_flight + receives * RECEIVE_MAX.min(in_flight))),
+            places: Arc::new(Semaphore::new(in_flight)),
+            is_busy: watch::Sender::new(false),
+        };
+        join_all((0..receives).map(|number| self.receive_on(number > 0, &shared))).await;
+    }
+
+    /// Receives one batch after another. Whoever only helps does so while there is something to receive: an idle
+    /// consumer polls once at a time.
+    async fn receive_on(self: &Arc<Self>, helps: bool, shared: &Receiving<'_>) {
+        let shutdown = shared.shutdown;
         let batch = RECEIVE_MAX.min(self.options.chunks_in_flight);
+        let mut is_busy = shared.is_busy.subscribe();
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
         let mut work = JoinSet::new();
-        // Room for a whole batch first, so that receives are full ones and nothing waits in hand.
-        while let Some(Ok(room)) = shutdown.run_until_cancelled(places.clone().acquire_many_owned(u32::try_from(batch).unwrap_or(1))).await
-        {
+        loop {
+            if helps && shutdown.run_until_cancelled(is_busy.wait_for(|is_busy| *is_busy)).await.is_none() {
+                break;
+            }
+            // Room for a whole batch first, so that receives are full ones.
+            let room = shared.hands.clone().acquire_many_owned(u32::try_from(batch).unwrap_or(1));
+            let Some(Ok(room)) = shutdown.run_until_cancelled(room).await else { break };
             while work.try_join_next().is_some() {}
             // Only the receive is cut off by a shutdown. What it may have taken comes again.
             match shutdown.run_until_cancelled(self.queue.receive(batch, POLL)).await {
                 None => break,
                 Some(Ok(messages)) => {
                     backoff.reset();
+                    shared.is_busy.send_replace(!messages.is_empty());
                     messages.iter().for_each(|message| self.incarnation.note_message(message.sent_at_ms));
                     if !messages.is_empty() {
-                        self.spawn(&mut work, messages, room, &decide, shutdown).await;
+                        self.spawn(&mut work, messages, room, shared).await;
                     }
                 }
                 Some(Err(error)) => {
@@ -189,21 +257,25 @@ impl Consumer {
         work: &mut JoinSet<()>,
         messages: Vec<Message>,
         mut room: OwnedSemaphorePermit,
-        decide: &mpsc::Sender<(Message, After)>,
-        shutdown: &CancellationToken,
+        shared: &Receiving<'_>,
     ) {
         let (deliveries, decided) = self.parse(messages).await;
         for decided in decided {
             // The receiver outlives every sender, unless everything is being dropped.
-            let _ = decide.send(decided).await;
+            let _ = shared.decide.send(decided).await;
         }
         for delivery in deliveries {
-            let Some(place) = room.split(1) else { return };
-            let (consumer, decide, shutdown) = (self.clone(), decide.clone(), shutdown.clone());
+            let Some(hand) = room.split(1) else { return };
+            let (consumer, decide, shutdown) = (self.clone(), shared.decide.clone(), shared.shutdown.clone());
+            let places = shared.places.clone();
             work.spawn(self.clock.clone().awake(async move {
-                let after = consumer.handle_in_time(&delivery, &shutdown).await;
+                let at_work = async {
+                    let Some(Ok(_place)) = shutdown.run_until_cancelled(places.acquire()).await else { return Ok(After::GiveBack) };
+                    consumer.handle(&delivery, &shutdown).await
+                };
+                let after = consumer.while_kept(&delivery, at_work, Keeping::With(&decide)).await;
                 let _ = decide.send((delivery.message, after)).await;
-                drop(place);
+                drop(hand);
             }));
         }
     }
@@ -224,7 +296,7 @@ impl Consumer {
             let (deliveries, more) = self.parse(some).await;
             decided.extend(more);
             let handled = stream::iter(deliveries).map(async |delivery| {
-                let after = self.handle_in_time(&delivery, stop).await;
+                let after = self.while_kept(&delivery, self.handle(&delivery, stop), Keeping::Alone).await;
                 (delivery.message, after)
             });
             decided.extend(handled.buffer_unordered(self.options.chunks_in_flight).collect::<Vec<_>>().await);
@@ -235,8 +307,8 @@ impl Consumer {
         again
     }
 
-    /// Parses messages and reads their chunks, all with one call. What can't be parsed is buried;
-    /// what can't be read stays in the queue.
+    /// Parses messages, and reads with one call the chunks that may have been claimed before. What can't be parsed is
+    /// buried; what can't be read stays in the queue.
     async fn parse(&self, messages: Vec<Message>) -> (Vec<Delivery>, Vec<(Message, After)>) {
         let (mut parsed, mut decided) = (Vec::with_capacity(messages.len()), Vec::new());
         for message in messages {
@@ -245,34 +317,41 @@ impl Consumer {
                 Err(error) => decided.push((message, After::Bury(error.to_string()))),
             }
         }
-        let keys: Vec<_> = parsed.iter().map(|(_, chunk)| (chunk.broadcast_id.clone(), chunk.chunk)).collect();
+        let (first, again): (Vec<_>, Vec<_>) = parsed.into_iter().partition(|(message, _)| self.presumption.holds(message));
+        let mut deliveries: Vec<_> = first.into_iter().map(|(message, chunk)| Delivery { message, chunk, seen: Chunk::Absent }).collect();
+        if again.is_empty() {
+            return (deliveries, decided);
+        }
+        let keys: Vec<_> = again.iter().map(|(_, chunk)| (chunk.broadcast_id.clone(), chunk.chunk)).collect();
         match self.ledger.chunks(&keys).await {
-            Ok(found) => {
-                let deliveries = parsed.into_iter().filter_map(|(message, chunk)| {
-                    let seen = found.get(&(chunk.broadcast_id.clone(), chunk.chunk))?.clone();
-                    Some(Delivery { message, chunk, seen })
-                });
-                (deliveries.collect(), decided)
-            }
+            Ok(found) => deliveries.extend(again.into_iter().filter_map(|(message, chunk)| {
+                let seen = found.get(&(chunk.broadcast_id.clone(), chunk.chunk))?.clone();
+                Some(Delivery { message, chunk, seen })
+            })),
             Err(error) => {
                 tracing::warn!(%error, "chunks can't be read; their messages come again");
-                decided.extend(parsed.into_iter().map(|(message, _)| {
+                decided.extend(again.into_iter().map(|(message, _)| {
                     let after = self.later(&message);
                     (message, after)
                 }));
-                (Vec::new(), decided)
             }
         }
+        (deliveries, decided)
     }
 
-    /// Handles a delivery while its message is kept hidden.
-    async fn handle_in_time(&self, delivery: &Delivery, shutdown: &CancellationToken) -> After {
+    /// Waits for the handling of a delivery, and has its message kept hidden meanwhile.
+    async fn while_kept(
+        &self,
+        delivery: &Delivery,
+        handled: impl Future<Output = Result<After, LedgerError>>,
+        keeping: Keeping<'_>,
+    ) -> After {
         let visibility = self.options.timing.visibility;
         let span = tracing::info_span!("chunk", broadcast.id = %delivery.chunk.broadcast_id, chunk.seq = delivery.chunk.chunk);
         if let Some(trace) = delivery.chunk.trace() {
             (self.options.traces.follow)(&span, trace);
         }
-        let handled = self.handle(delivery, shutdown).instrument(span);
+        let handled = handled.instrument(span);
         tokio::pin!(handled);
         loop {
             tokio::select! {
@@ -281,11 +360,12 @@ impl Consumer {
                     tracing::warn!(%error, receives = delivery.message.receives, "a chunk can't be handled now; its message comes again");
                     self.later(&delivery.message)
                 }),
-                () = tokio::time::sleep(visibility / 3) => {
-                    if let Err(error) = self.queue.hide_batch(std::slice::from_ref(&delivery.message.receipt), visibility).await {
-                        tracing::warn!(%error, "a message can't be kept hidden; it may be handed out again, which is harmless");
-                    }
-                }
+                () = tokio::time::sleep(visibility / 3) => match keeping {
+                    // Where so much is to be decided that there is no room, it is kept the next time, or handed out
+                    // again, which is harmless.
+                    Keeping::With(decide) => drop(decide.try_send((delivery.message.clone(), After::Keep(visibility)))),
+                    Keeping::Alone => after::keep(&self.queue, std::slice::from_ref(&delivery.message.receipt), visibility).await,
+                },
             }
         }
     }

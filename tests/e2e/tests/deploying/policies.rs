@@ -111,8 +111,8 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         world.post(setting, "this is no message").await;
     }
     world.cloud.inject(Rule::every("TransactWriteItems", Fault::ErrorBefore).times(5));
-    // Chunks that can't be read with all of the SDK's tries: their messages are hidden for a while.
-    world.cloud.inject(Rule::every("BatchGetItem", Fault::ErrorBefore).holding("chunk#").times(4));
+    // Evidence that can't be read with all of the SDK's tries, before a second claim: the message is hidden for a while.
+    world.cloud.inject(Rule::every("BatchGetItem", Fault::ErrorBefore).holding("feedback#").times(4));
     // Accepted, and the answer lost: events end that doubt. Not in the chunk that is throttled.
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::ResetAfter).holding("user000095").times(1));
     let operator = async |arguments: &[&str]| world.try_run_as("OPERATOR", arguments).await;
