@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use issei_clock::{Clock, Instant};
+use issei_clock::{Clock, Dice, Instant};
 use issei_ledger::{Ledger, LedgerError, Slot, SlotRequest};
 use issei_provider::{Allowance, Provider};
 use issei_schema::ProviderName;
@@ -22,6 +22,15 @@ const LATE: Duration = Duration::from_secs(1);
 /// How much time a slot is for: five ledger calls a second, and shares of the rate that move
 /// between consumers as fast as anybody can watch.
 const SLOT: Duration = Duration::from_millis(200);
+/// How far behind its pace a consumer may catch up: while it asks for its next slot, the time of that one runs.
+const CATCH_UP: Duration = Duration::from_millis(50);
+/// How long a consumer whose share is far below the rate uses one slot, whose time is then a small part of it.
+const USE: Duration = Duration::from_secs(1);
+/// A refused consumer is patient, the longer the oftener it is refused: at first so long, at most so long. As soon as half
+/// of those who ask are given something the rate is used up, however many they are, and whoever asks oftener is only
+/// refused oftener.
+const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE_MAX: Duration = Duration::from_mins(1);
 
 /// What came of waiting for one's turn.
 pub(crate) enum Turn {
@@ -37,6 +46,7 @@ pub(crate) struct Rate {
     name: ProviderName,
     provider: Arc<dyn Provider>,
     clock: Clock,
+    dice: Dice,
     /// Recipients a second at most, whatever the account allows.
     ceiling: Option<f64>,
     state: Mutex<State>,
@@ -55,6 +65,9 @@ struct State {
     spent: u64,
     /// When the slot was asked for.
     asked: Option<Instant>,
+    /// Somebody else had time given to him when this consumer asked last.
+    is_shared: bool,
+    patience: Duration,
 }
 
 #[derive(Clone, Copy)]
@@ -66,12 +79,20 @@ struct Quota {
 }
 
 impl Rate {
-    pub(crate) fn new(ledger: Ledger, name: ProviderName, provider: Arc<dyn Provider>, clock: Clock, ceiling: Option<f64>) -> Self {
+    pub(crate) fn new(
+        ledger: Ledger,
+        name: ProviderName,
+        provider: Arc<dyn Provider>,
+        clock: Clock,
+        dice: Dice,
+        ceiling: Option<f64>,
+    ) -> Self {
         Self {
             ledger,
             name,
             provider,
             clock,
+            dice,
             ceiling,
             state: Mutex::default(),
             waiting: AtomicU64::new(0),
@@ -96,8 +117,8 @@ impl Rate {
                 continue;
             }
             if let Some(slot) = state.slot.filter(|slot| state.spent + recipients <= slot.recipients) {
-                // Time that has passed unused is gone: the rate can't be saved up.
-                let at = state.next.unwrap_or(slot.starts).max(now);
+                // Time that has passed unused is gone: the rate can't be saved up, but for what a call to the ledger takes.
+                let at = state.next.unwrap_or(slot.starts).max(now.checked_sub(CATCH_UP).unwrap_or(now));
                 if at < slot.ends + LATE {
                     state.next = Some(at + Duration::from_secs_f64(as_f64(recipients) / quota.rate));
                     state.spent += recipients;
@@ -110,11 +131,18 @@ impl Rate {
                     return Ok(Turn::Now { rate: quota.rate });
                 }
             }
-            let wanted = self.wanted(&state, now).min(whole(quota.rate)).max(recipients);
+            let wanted = self.wanted(&state, now, quota.rate).min(whole(quota.rate)).max(recipients);
             state.asked = Some(now);
-            match self.ledger.rate_slot(&self.name, wanted, quota.rate).await? {
-                SlotRequest::AskAgainIn(delay) => tokio::time::sleep(delay.max(TICK)).await,
+            match self.ledger.rate_slot(&self.name, wanted, quota.rate, state.is_shared).await? {
+                SlotRequest::AskAgainIn(delay) => {
+                    state.is_shared = true;
+                    state.patience = (state.patience * 2).clamp(PATIENCE, PATIENCE_MAX);
+                    tokio::time::sleep(delay.max(TICK) + self.dice.jitter(state.patience)).await;
+                }
                 SlotRequest::Given(slot) => {
+                    // Where nobody is ahead, there is nobody to be patient for.
+                    state.is_shared = slot.starts > now + TICK;
+                    state.patience = if state.is_shared { state.patience / 2 } else { Duration::ZERO };
                     // The pace goes on from slot to slot: two in a row are not sent at once.
                     state.next = state.next.max(Some(slot.starts));
                     (state.slot, state.spent) = (Some(slot), 0);
@@ -123,12 +151,12 @@ impl Rate {
         }
     }
 
-    /// What the next slot should hold: those who wait, or what this consumer has lately sent within
-    /// [`SLOT`]. More would keep others waiting for time that is not used.
-    fn wanted(&self, state: &State, now: Instant) -> u64 {
+    /// What the next slot should hold: those who wait, or what this consumer has lately sent within [`USE`], as far as
+    /// that takes no more than [`SLOT`] of the rate. More would keep others waiting for time that is not used.
+    fn wanted(&self, state: &State, now: Instant, rate: f64) -> u64 {
         let elapsed = state.asked.map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked)).max(TICK);
-        let lately = as_f64(state.spent) / elapsed.as_secs_f64() * SLOT.as_secs_f64();
-        self.waiting.load(Ordering::Relaxed).max(whole(lately))
+        let lately = as_f64(state.spent) / elapsed.as_secs_f64() * USE.as_secs_f64();
+        self.waiting.load(Ordering::Relaxed).max(whole(lately.min(rate * SLOT.as_secs_f64())))
     }
 
     async fn quota(&self, state: &mut State) -> Result<Quota, LedgerError> {
@@ -186,3 +214,6 @@ fn whole(number: f64) -> u64 {
 fn as_f64(recipients: u64) -> f64 {
     recipients as f64
 }
+
+#[cfg(test)]
+mod tests;

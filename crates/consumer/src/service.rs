@@ -149,7 +149,7 @@ impl Consumer {
         options: Options,
     ) -> Arc<Self> {
         let carrier = |name: &ProviderName, provider: &Arc<dyn Provider>| Carrier {
-            rate: Rate::new(ledger.clone(), name.clone(), provider.clone(), clock.clone(), options.rate_ceiling),
+            rate: Rate::new(ledger.clone(), name.clone(), provider.clone(), clock.clone(), dice.clone(), options.rate_ceiling),
             provider: provider.clone(),
             failures: Failures::default(),
         };

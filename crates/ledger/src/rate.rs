@@ -39,8 +39,16 @@ pub enum SlotRequest {
 }
 
 impl Ledger {
-    /// Asks for a slot for `recipients` of a provider at `rate` recipients a second.
-    pub async fn rate_slot(&self, provider: &ProviderName, recipients: u64, rate: f64) -> Result<SlotRequest, LedgerError> {
+    /// Asks for a slot for `recipients` of a provider at `rate` recipients a second. `is_shared` says whether somebody
+    /// else is expected to be ahead, which decides what is tried first and nothing else: where that is right, one
+    /// write is enough.
+    pub async fn rate_slot(
+        &self,
+        provider: &ProviderName,
+        recipients: u64,
+        rate: f64,
+        mut is_shared: bool,
+    ) -> Result<SlotRequest, LedgerError> {
         let length = Duration::try_from_secs_f64(as_f64(recipients) / rate).unwrap_or(ABSURD);
         loop {
             let (now, wall) = (self.clock.now(), self.clock.wall().as_microsecond());
@@ -48,27 +56,29 @@ impl Ledger {
                 let ends = now + Duration::from_micros((ends - wall).max(0).unsigned_abs());
                 SlotRequest::Given(Slot { starts: ends.checked_sub(length).unwrap_or(now), ends, recipients })
             };
-            // Nobody is ahead of us: the slot begins now.
-            let ends = wall + micros(length);
-            let idle = "attribute_not_exists(given_until) OR given_until < :now OR given_until > :absurd";
-            let values = [(":to", ends), (":now", wall), (":absurd", wall + micros(ABSURD))];
-            let Err(found) = self.move_rate(provider, "SET given_until = :to", idle, &values).await? else { return Ok(slot(ends)) };
-            let ahead = found.unwrap_or(wall) - wall;
-            if ahead > micros(AHEAD) {
-                if ahead > micros(ABSURD) {
-                    tracing::error!(
-                        ahead_s = ahead / 1_000_000,
-                        "the rate was given away far into the future: some machine's clock is wrong"
-                    );
-                }
+            let found = if is_shared {
+                // Somebody is ahead: the slot begins where theirs ends, wherever that is by now.
+                let busy = "given_until >= :now AND given_until <= :ahead";
+                let values = [(":to", micros(length)), (":now", wall), (":ahead", wall + micros(AHEAD))];
+                self.move_rate(provider, "SET given_until = given_until + :to", busy, &values).await?
+            } else {
+                // Nobody is: the slot begins now.
+                let idle = "attribute_not_exists(given_until) OR given_until < :now OR given_until > :absurd";
+                let values = [(":to", wall + micros(length)), (":now", wall), (":absurd", wall + micros(ABSURD))];
+                self.move_rate(provider, "SET given_until = :to", idle, &values).await?
+            };
+            let found = match found {
+                Ok(ends) => return Ok(slot(ends)),
+                Err(found) => found,
+            };
+            let ahead = found.map_or(-1, |until| until - wall);
+            if (micros(AHEAD) + 1..=micros(ABSURD)).contains(&ahead) {
                 return Ok(SlotRequest::AskAgainIn(Duration::from_micros((ahead - micros(AHEAD)).unsigned_abs()).min(AHEAD)));
             }
-            // Somebody is: the slot begins where theirs ends, wherever that is by now.
-            let busy = "given_until >= :now AND given_until <= :ahead";
-            let values = [(":to", micros(length)), (":now", wall), (":ahead", wall + micros(AHEAD))];
-            if let Ok(ends) = self.move_rate(provider, "SET given_until = given_until + :to", busy, &values).await? {
-                return Ok(slot(ends));
+            if ahead > micros(ABSURD) {
+                tracing::error!(ahead_s = ahead / 1_000_000, "the rate was given away far into the future: some machine's clock is wrong");
             }
+            is_shared = (0..=micros(AHEAD)).contains(&ahead);
         }
     }
 
