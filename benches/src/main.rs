@@ -88,7 +88,8 @@ pub(crate) struct Options {
 /// The order in which events arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Order {
-    InOrder,
+    #[value(name = "in-order")]
+    AsSent,
     Random,
     #[default]
     None,

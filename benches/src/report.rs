@@ -43,7 +43,7 @@ pub(crate) fn print(options: &Options, runs: &[Run]) -> anyhow::Result<()> {
         options.consumers,
         options.latency,
         match options.events {
-            Order::InOrder => "in order",
+            Order::AsSent => "in order",
             Order::Random => "in random order",
             Order::None => "none",
         },

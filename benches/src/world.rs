@@ -65,7 +65,7 @@ impl World {
             None => this.with_file_name("issei"),
         };
         let events = match options.events {
-            Order::InOrder => Some(FEEDBACK),
+            Order::AsSent => Some(FEEDBACK),
             Order::Random => Some(EVENTS),
             Order::None => None,
         };
