@@ -210,15 +210,21 @@ pub(crate) struct ManOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
-    /// How many users the made-up table has.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub(crate) recipients: u64,
+    /// How many users the made-up table has: 100,000, or 10,000 with --compare.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) recipients: Option<u64>,
     /// Decides every injected fault.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Without faults: no crash, no redelivery, no lost answer.
     #[arg(long)]
     pub(crate) calm: bool,
+    /// The same faults on a job for each user, with retries, and on issei: who is mailed how often.
+    #[arg(long)]
+    pub(crate) compare: bool,
+    /// Draws that as a picture (SVG).
+    #[arg(long, short, value_name = "FILE", requires = "compare")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

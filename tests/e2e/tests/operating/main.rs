@@ -6,6 +6,7 @@
 mod agreeing;
 mod beginning;
 mod certifying;
+mod comparing;
 mod console;
 mod events;
 mod first_errors;

@@ -4,6 +4,7 @@
 //! Producer, consumers, queues, ledger and SDK are the ones of production. Only AWS is simulated,
 //! and time runs faster: leases and visibility timeouts are seconds, so that a crash is over soon.
 
+mod compare;
 mod judge;
 mod report;
 mod users;
@@ -26,12 +27,16 @@ use report::Report;
 pub(super) use work::{Work, hasten, misbehave};
 
 const BROADCAST: &str = "terms-2026";
+const USERS: u64 = 100_000;
 
 pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let clock = Clock::system();
+    if options.compare {
+        return compare::run(options, as_json).await;
+    }
+    let (clock, recipients) = (Clock::system(), options.recipients.unwrap_or(USERS));
     let started = clock.now();
     let directory = tempfile::tempdir().context("no temporary directory")?;
-    let url = users::make(&directory.path().join("users.db"), options.recipients, !options.calm).await?;
+    let url = users::make(&directory.path().join("users.db"), recipients, !options.calm).await?;
     let cloud = Cloud::new(Options {
         clock: clock.clone(),
         seed: options.seed,
@@ -47,8 +52,8 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     if !options.calm {
         misbehave(&cloud);
     }
-    let command = command(&clock, options.recipients)?;
-    let (recipients, calm) = (options.recipients, options.calm);
+    let command = command(&clock, recipients)?;
+    let calm = options.calm;
     let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: false, shutdown: &shutdown, command: &command };
     work.until_complete(as_json).await?;
     if shutdown.is_cancelled() {
