@@ -63,6 +63,12 @@ impl Clock {
         Self(Source::Virtual { origin, started: instant(), machine: Arc::default() })
     }
 
+    /// Whether it is a virtual one, which real threads would run ahead of.
+    #[must_use]
+    pub fn is_virtual(&self) -> bool {
+        matches!(self.0, Source::Virtual { .. })
+    }
+
     /// The monotonic clock. It can be paused by tokio's test clock.
     #[must_use]
     pub fn now(&self) -> Instant {

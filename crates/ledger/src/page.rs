@@ -1,5 +1,4 @@
-//! Pages: the audience, frozen. A page is written once, in one transaction that also checks that
-//! the broadcast may still enumerate and that this page comes next, and each page's hash covers the
+//! Pages: the audience, frozen. A page is written once ([`crate::freezing`]), and each page's hash covers the
 //! one before it. What is enqueued comes from here, never from the user table again.
 //!
 //! The hash is over commitments to the page's entries ([`crate::commitment`]), so that somebody can be forgotten and the
@@ -7,17 +6,16 @@
 
 use std::io::Read;
 
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use issei_schema::{BroadcastId, ChunkMessage, Recipient, TraceParent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::commitment::{Commitment, Salted, of_last_key, of_recipient, of_skipped};
 use crate::inspect::{Expiry, expiry};
-use crate::item::{Item, Key, n, read, s};
-use crate::{Broadcast, BroadcastState, LastKey, Ledger, LedgerError, Reading, Skipped, Tombstone};
+use crate::item::{Item, Key, n, read};
+use crate::{Broadcast, Ledger, LedgerError, Skipped, Tombstone};
 
 /// What a page can unpack to: its own limit and what is around it.
 pub(crate) const UNPACKED_BYTES_MAX: u64 = 1_000_000;
@@ -76,13 +74,18 @@ pub struct KeptPage {
     pub expires: Expiry,
 }
 
-/// What became of a try at freezing a page.
-#[derive(Debug)]
-pub enum Frozen {
-    /// The page is in the ledger.
-    Written(Broadcast),
-    /// Another producer was first, or the broadcast was stopped. Go on from here.
-    Changed(Broadcast),
+/// A page that nobody has unpacked yet.
+pub struct UnreadPage {
+    name: String,
+    seq: u32,
+    item: Item,
+}
+
+impl UnreadPage {
+    /// Unpacks it and checks its hash, which takes computing and nothing else.
+    pub fn read(self) -> Result<KeptPage, LedgerError> {
+        read_page(&self.name, self.seq, &self.item)
+    }
 }
 
 impl Page {
@@ -319,91 +322,6 @@ pub(crate) fn read_page(name: &str, seq: u32, item: &Item) -> Result<KeptPage, L
 }
 
 impl Ledger {
-    /// Writes a page that was built after `broadcast` from `reading`, unless that is no longer the state of things.
-    pub async fn freeze_page(&self, broadcast: &Broadcast, page: &Page, reading: &Reading) -> Result<Frozen, LedgerError> {
-        let (reading, read_value) = (reading.following(broadcast), reading.last_of(broadcast)?);
-        let id = &broadcast.broadcast_id;
-        let body = serde_json::to_vec(&page.body).map_err(|error| LedgerError::corrupt("page", error))?;
-        let page_hash = page.body.hash(&page.previous, page.seq).map_err(|error| LedgerError::corrupt("page", error))?;
-        let chosen = if page.is_in_canary() { page.recipients() as u64 } else { 0 };
-        let canary_chunks = page.canary_chunks(broadcast.recipients, broadcast.canary + chosen);
-        let key = Key::page(id, page.seq);
-        let mut item: Item = key.clone().into_item();
-        item.extend([
-            (SALTED_BODY.to_owned(), packed(&body)?),
-            ("page_hash".to_owned(), s(&page_hash)),
-            ("previous_hash".to_owned(), s(&page.previous)),
-            ("expires_at".to_owned(), n(self.expires_at())),
-        ]);
-        let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::broadcast(id).into_item()))
-            .condition_expression("broadcast_state = :enumerating AND pages = :seq AND chain = :previous")
-            .expression_attribute_values(":enumerating", s(BroadcastState::Enumerating.as_str()))
-            .expression_attribute_values(":seq", n(page.seq))
-            .expression_attribute_values(":previous", s(&page.previous))
-            .expression_attribute_values(":pages", n(page.seq + 1))
-            .expression_attribute_values(":hash", s(&page_hash))
-            .expression_attribute_values(":chunks", n(page.body.chunks.len()))
-            .expression_attribute_values(":canary_chunks", n(canary_chunks))
-            .expression_attribute_values(":recipients", n(page.recipients()))
-            .expression_attribute_values(":skipped", n(page.skipped_rows()))
-            .expression_attribute_values(":reading", read_value);
-        let mut set = "SET pages = :pages, chain = :hash, chunks = chunks + :chunks, recipients = recipients + :recipients, skipped = skipped + :skipped, canary_chunks = canary_chunks + :canary_chunks, reading = :reading"
-            .to_owned();
-        if let Some(last_key) = &page.last_key {
-            set.push_str(", last_key = :last_key");
-            update = update.expression_attribute_values(":last_key", AttributeValue::B(Blob::new(last_key.as_bytes())));
-        }
-        let mut skipped_by = broadcast.skipped_by.clone();
-        for skipped in page.skipped() {
-            *skipped_by.entry(skipped.reason.to_string()).or_default() += skipped.rows;
-        }
-        if !page.body.skipped.is_empty() {
-            // Whole: the page follows the state that this was added to, or is not written.
-            let value = serde_dynamo::to_attribute_value(&skipped_by).map_err(|error| LedgerError::corrupt("skipped_by", error))?;
-            set.push_str(", skipped_by = :skipped_by");
-            update = update.expression_attribute_values(":skipped_by", value);
-        }
-        if page.is_in_canary() {
-            set.push_str(", canary = canary + :chosen REMOVE held_up");
-            update = update.expression_attribute_values(":chosen", n(chosen));
-        } else {
-            set.push_str(" REMOVE held_up, in_canary");
-        }
-        let built = put.build().and_then(|put| Ok((put, update.update_expression(set).build()?)));
-        let (put, update) = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;
-        let writes = [TransactWriteItem::builder().put(put).build(), TransactWriteItem::builder().update(update).build()];
-        match self.db.transact_write_items().set_transact_items(Some(writes.to_vec())).send().await {
-            Ok(_) => {
-                let mut after = broadcast.clone();
-                after.pages = page.seq + 1;
-                after.chain = page_hash;
-                after.chunks += u32::try_from(page.body.chunks.len()).unwrap_or(u32::MAX);
-                after.canary += chosen;
-                after.canary_chunks += canary_chunks;
-                after.in_canary = page.is_in_canary();
-                after.recipients += page.recipients() as u64;
-                after.skipped += page.skipped_rows();
-                after.skipped_by = skipped_by;
-                after.last_key = page.last_key.clone().map(LastKey::InBytes);
-                after.reading = Some(reading);
-                after.held_up = None;
-                Ok(Frozen::Written(after))
-            }
-            Err(error) if matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_))) => {
-                let now = self.broadcast(id).await?;
-                // Where the chain has not moved, another transaction was only in the way.
-                if now.pages == page.seq && now.broadcast_state == BroadcastState::Enumerating {
-                    return Err(LedgerError::call("TransactWriteItems")(error));
-                }
-                Ok(Frozen::Changed(now))
-            }
-            Err(error) => Err(LedgerError::call("TransactWriteItems")(error)),
-        }
-    }
-
     /// Reads a frozen page and checks its hash.
     pub async fn page(&self, id: &BroadcastId, seq: u32) -> Result<Page, LedgerError> {
         Ok(self.kept_page(id, seq).await?.page)
@@ -411,10 +329,15 @@ impl Ledger {
 
     /// Reads a frozen page, checks its hash, and gives that too, with what else its item says.
     pub async fn kept_page(&self, id: &BroadcastId, seq: u32) -> Result<KeptPage, LedgerError> {
+        self.unread_page(id, seq).await?.read()
+    }
+
+    /// A frozen page as it lies in the ledger, for whoever reads it on another thread.
+    pub async fn unread_page(&self, id: &BroadcastId, seq: u32) -> Result<UnreadPage, LedgerError> {
         let key = Key::page(id, seq);
         let name = key.name();
         let item = self.get(key).await?.ok_or_else(|| LedgerError::corrupt(&name, "it is not there"))?;
-        read_page(&name, seq, &item)
+        Ok(UnreadPage { name, seq, item })
     }
 
     /// Records that the chunks of page `seq` are on the queue, and gives the broadcast as it is

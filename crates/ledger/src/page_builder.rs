@@ -66,15 +66,15 @@ impl PageBuilder {
     }
 
     /// Takes a recipient whose message size is `bytes`, who gets the letter of this number, and records that its
-    /// key stands in `repeats` further rows; false where the page is full without it. A chunk has one letter,
+    /// key stands in `repeats` further rows; gives it back where the page is full without it. A chunk has one letter,
     /// since a call to the provider has one.
-    pub fn push(&mut self, recipient: Recipient, bytes: usize, repeats: u64, letter: usize) -> bool {
-        let repeated = recipient.key.as_str().chars().take(64).collect::<String>();
-        let room = bytes + if repeats == 0 { 0 } else { skipped_bytes(&repeated) };
+    pub fn push(&mut self, recipient: Recipient, bytes: usize, repeats: u64, letter: usize) -> Result<(), Recipient> {
+        let repeated = (repeats > 0).then(|| recipient.key.as_str().chars().take(64).collect::<String>());
+        let room = bytes + repeated.as_deref().map_or(0, skipped_bytes);
         if self.bytes + room > PAGE_BYTES_MAX {
-            return false;
+            return Err(recipient);
         }
-        if repeats > 0 {
+        if let Some(repeated) = repeated {
             self.skip(repeated, SkipReason::DuplicateKey, repeats);
         }
         // No chunk goes on beyond the canary, whose chunks are the first.
@@ -95,7 +95,7 @@ impl PageBuilder {
         }
         self.open.insert(letter, (place, chunk_bytes + bytes + 1));
         self.bytes += bytes + 1;
-        true
+        Ok(())
     }
 
     /// Records somebody who can't be mailed; false where the page is full without them.

@@ -1,28 +1,21 @@
-//! Freezing the audience: page after page from the spool into the ledger, before anything is enqueued.
+//! Freezing the audience: page after page from the spool into the ledger, before anything is enqueued. Each is written only
+//! once the one before it is; what comes after is made meanwhile (`line.rs`).
 
-use issei_ledger::{
-    Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, Page, PageBuilder, SkipReason, Suppressions, Transition,
-};
+use std::sync::Arc;
+
+use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, Transition};
 use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
 
 use crate::audience::{AudienceConfig, UniqueBy};
 use crate::chosen::ChosenCanary;
-use crate::judging::{Candidate, candidates};
-use crate::row::{Judged, Needed};
+use crate::line::{Built, Line};
 use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
-use crate::source::{Cursor, Progress, Source, size_of};
+use crate::source::{Progress, Source, size_of};
 
 /// Why a broadcast is not gone on with.
 const OTHER_ORDER: &str = "an earlier version has frozen a part of this audience in the order of its database, and whoever goes on in another order mails some twice and others never; nothing was sent; send it in a new command, with a new broadcast_id";
-
-/// A page with what it says of the source.
-struct Built {
-    page: Page,
-    /// The source had no further row.
-    is_last: bool,
-}
 
 impl Producer {
     /// Freezes what is not frozen yet. Ends when the broadcast no longer enumerates, whoever ended it, and
@@ -59,33 +52,46 @@ impl Producer {
         let Ok((audience, needed)) = crate::command::needed(command, &self.options.audiences) else {
             return Err(ProducerError::AudienceGone { audience: command.audience.to_string() });
         };
-        let Some(mut source) = self.source(command, &audience, stop).await? else {
+        let Some(source) = self.source(command, &audience, stop).await? else {
             return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });
         };
-        let mut list = self.ledger.suppressions(source.counts().rows.saturating_sub(broadcast.audience_size()));
+        let mut line = Line::new(self, &broadcast, source, Arc::new(needed), audience.unique_by);
+        let mut ahead: Option<Built> = None;
         while broadcast.broadcast_state == BroadcastState::Enumerating && !stop.is_cancelled() {
             if broadcast.last_key == Some(LastKey::InDatabase) {
                 broadcast = self.refuse(&broadcast, OTHER_ORDER).await?;
                 continue;
             }
             if audience.unique_by == Some(UniqueBy::Address) {
-                self.know_frozen(&broadcast, &mut source).await?;
+                self.know_frozen(&broadcast, &mut line.source).await?;
             }
-            // Whoever is entered before a page is judged is not in it.
-            list.look().await?;
-            let built = self.build(&broadcast, &source, &list, &needed, audience.unique_by).await?;
-            if broadcast.recipients + built.page.recipients() as u64 > broadcast.max_recipients {
-                broadcast = self.over_budget(&broadcast, &source).await?;
+            // Whoever has come on the list before a page is written is not in it.
+            let is_as_judged = line.list.look().await?;
+            let built = if let Some(built) = ahead.take().filter(|_| is_as_judged) {
+                built
+            } else {
+                line.restart(&broadcast);
+                line.next(&broadcast, None).await?
+            };
+            let page = built.packed.page();
+            if broadcast.recipients + page.recipients() as u64 > broadcast.max_recipients {
+                broadcast = self.over_budget(&broadcast, &line.source).await?;
                 continue;
             }
-            if !built.page.is_empty() {
-                match self.ledger.freeze_page(&broadcast, &built.page, &source.reading()).await? {
+            if !page.is_empty() {
+                let reading = line.source.reading();
+                let after = broadcast.with_page(&built.packed, &reading);
+                let writing = self.ledger.freeze_page(&broadcast, &built.packed, &reading);
+                let next = async { if built.is_last { Ok(None) } else { line.next(&after, Some(page)).await.map(Some) } };
+                let (frozen, next) = tokio::join!(writing, next);
+                match frozen? {
                     Frozen::Written(after) => {
-                        tracing::info!(page.seq = built.page.seq, recipients = after.recipients, skipped = after.skipped, "page frozen");
+                        tracing::info!(page.seq, recipients = after.recipients, skipped = after.skipped, "page frozen");
                         broadcast = after;
                         if audience.unique_by == Some(UniqueBy::Address) {
-                            source.note_mailed(&built.page).await?;
+                            line.source.note_mailed(page).await?;
                         }
+                        ahead = next?;
                     }
                     Frozen::Changed(now) => {
                         broadcast = now;
@@ -109,15 +115,15 @@ impl Producer {
                     Some(Objection::Holds(reason)) => {
                         tracing::warn!(reason, "the broadcast holds before its first send");
                         // On the heap: it is rare, and what is awaited here takes of every thread's stack.
-                        let held = Box::pin(self.held_audience(&broadcast, &mut source, audience.unique_by)).await?;
-                        let (reading, actor) = (source.reading(), self.incarnation.actor());
+                        let held = Box::pin(self.held_audience(&broadcast, &mut line.source, audience.unique_by)).await?;
+                        let (reading, actor) = (line.source.reading(), self.incarnation.actor());
                         broadcast = self.ledger.hold_before_send(&broadcast, &reading, &held, actor, &reason).await?;
                         continue;
                     }
                 }
                 broadcast = match self
                     .ledger
-                    .finish_enumeration(&broadcast, &source.reading(), self.incarnation.actor(), told.as_deref())
+                    .finish_enumeration(&broadcast, &line.source.reading(), self.incarnation.actor(), told.as_deref())
                     .await?
                 {
                     Enumerated::Running(after) => {
@@ -129,7 +135,7 @@ impl Producer {
             }
         }
         if broadcast.broadcast_state == BroadcastState::Enumerating {
-            self.keep(command, source);
+            self.keep(command, line.source);
         }
         Ok(broadcast)
     }
@@ -149,30 +155,6 @@ impl Producer {
         let reading = Source::read(command.audience.as_str(), audience, &self.options.spool_dir, self.reading_id(), &progress);
         let source = stop.run_until_cancelled(reading).await.transpose()?;
         Ok(source.map(|source| source.for_command(command)))
-    }
-
-    async fn build(
-        &self,
-        broadcast: &Broadcast,
-        source: &Source,
-        list: &Suppressions,
-        needed: &Needed,
-        unique_by: Option<UniqueBy>,
-    ) -> Result<Built, ProducerError> {
-        let after = match &broadcast.last_key {
-            Some(LastKey::InBytes(key)) => Some(key.clone()),
-            Some(LastKey::InDatabase) | None => None,
-        };
-        let mut cursor = Cursor { in_canary: broadcast.in_canary, after };
-        let candidates = candidates(list, source, &mut cursor, self.options.page_size, needed, unique_by).await?;
-        let mut builder = self.ledger.page_after(broadcast, cursor.in_canary, self.incarnation.mark(""))?;
-        let without_key = source.counts().without_key;
-        if broadcast.pages == 0 && without_key > 0 {
-            builder.skip("(null)".to_owned(), SkipReason::NoKey, without_key);
-        }
-        let is_last = candidates.is_empty();
-        fill(&mut builder, candidates, needed);
-        Ok(Built { page: builder.build(), is_last })
     }
 
     /// Tells the spool whom the frozen pages mail, those of others and of earlier runs too: what is frozen,
@@ -214,24 +196,5 @@ impl Producer {
             Err(LedgerError::Transition { .. }) => Ok(self.ledger.broadcast(&broadcast.broadcast_id).await?),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Puts candidates into the page until it is full.
-fn fill(builder: &mut PageBuilder, candidates: Vec<Candidate>, needed: &Needed) {
-    for Candidate { key, judged, repeats } in candidates {
-        let fits = match judged {
-            Judged::Recipient(recipient, bytes) => {
-                // Whoever was judged mailable has a letter.
-                let letter = needed.letters.number(&recipient.data).unwrap_or_default();
-                builder.push(recipient, bytes, repeats, letter)
-            }
-            Judged::Skipped(key, reason) => builder.skip(key, reason, 1 + repeats),
-            Judged::SkippedFor { key, mailed, .. } => builder.skip_address(key, mailed, 1 + repeats),
-        };
-        if !fits {
-            return;
-        }
-        builder.advance(key);
     }
 }

@@ -6,6 +6,7 @@
 //! enqueues a chunk whose page is not in the ledger.
 
 mod agreement;
+mod aside;
 mod audience;
 mod chosen;
 mod close;
@@ -14,6 +15,7 @@ mod enqueue;
 mod freeze;
 mod held_audience;
 mod judging;
+mod line;
 mod mailable;
 mod repair;
 mod repeated;
@@ -27,6 +29,7 @@ mod survey;
 mod template;
 
 pub use agreement::Approvals;
+pub use aside::Ended;
 pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy, has_password};
 pub use chosen::ChosenCanary;
 pub use command::{Refusal, check_command, check_copy};

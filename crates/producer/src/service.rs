@@ -17,6 +17,7 @@ use tracing::Instrument;
 
 use crate::SourceError;
 use crate::agreement::Approvals;
+use crate::aside::{Aside, Ended};
 use crate::audience::AudienceConfig;
 use crate::close::Closer;
 use crate::command::{Refusal, check_command, check_copy};
@@ -64,6 +65,7 @@ pub struct Producer {
     pub(crate) chunks: Queue,
     pub(crate) ses: Ses,
     pub(crate) clock: Clock,
+    pub(crate) aside: Aside,
     pub(crate) dice: Dice,
     pub(crate) options: Options,
     pub(crate) incarnation: Incarnation,
@@ -86,6 +88,8 @@ pub enum ProducerError {
     Queue(#[from] QueueError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Ended(#[from] Ended),
     #[error(
         "the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back"
     )]
@@ -105,6 +109,7 @@ impl From<JudgingError> for ProducerError {
         match error {
             JudgingError::Ledger(error) => Self::Ledger(error),
             JudgingError::Source(error) => Self::Source(error),
+            JudgingError::Ended(error) => Self::Ended(error),
         }
     }
 }
@@ -137,6 +142,7 @@ impl Producer {
             commands,
             chunks,
             ses,
+            aside: Aside::of(&clock),
             clock,
             dice,
             options,

@@ -3,19 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use issei_ledger::{Ledger, SkipReason};
 use issei_schema::BroadcastCommand;
 
 use crate::SourceError;
-use crate::audience::AudienceConfig;
+use crate::aside::Aside;
+use crate::audience::{AudienceConfig, UniqueBy};
 use crate::chosen::ChosenCanary;
-use crate::judging::{Candidate, JudgingError, candidates};
+use crate::judging::{Candidate, JudgingError, candidates, skip_mailed};
 use crate::repeated::note_addresses;
 use crate::row::{Judged, Needed};
 use crate::samples::Samples;
 use crate::skipping::Mailable;
-use crate::source::{Progress, Source, quotable};
+use crate::source::{Mailed, Progress, Source, quotable};
 
 const PAGE: usize = 2_000;
 const EXAMPLES: usize = 3;
@@ -60,7 +62,7 @@ impl Survey {
         Mailable::of(self.mailable, self.skipped_rows(), skipped_share_max)
     }
 
-    fn take(&mut self, Candidate { key, judged, repeats }: Candidate) {
+    fn take(&mut self, Candidate { key, judged, repeats, .. }: Candidate) {
         match judged {
             Judged::Recipient(recipient, bytes) => {
                 self.mailable += 1;
@@ -103,7 +105,7 @@ pub async fn survey(
     let audience = command.audience.as_str();
     let nobody_asked = || SourceError::Config { audience: audience.to_owned(), reason: "it does not say who wants marketing".to_owned() };
     let config = &config.clone().for_class(command.class()).ok_or_else(nobody_asked)?;
-    let needed = needed(command, config)?;
+    let needed = Arc::new(needed(command, config)?);
     let mut source = Source::read(audience, config, spool_dir, String::new(), progress).await?.for_command(command);
     let counts = source.counts();
     let mut survey = Survey {
@@ -120,9 +122,13 @@ pub async fn survey(
     let (mut cursor, mut list) = (source.beginning(), ledger.suppressions(counts.rows));
     list.look().await?;
     loop {
-        let candidates = candidates(&list, &source, &mut cursor, PAGE, &needed, config.unique_by).await?;
-        let Some(candidate) = candidates.last() else { return Ok(survey) };
-        cursor.after = Some(candidate.key.clone());
+        let mut candidates = candidates(&list, &source, &mut cursor, PAGE, &needed, Aside::Threads).await?;
+        if candidates.is_empty() {
+            return Ok(survey);
+        }
+        if config.unique_by == Some(UniqueBy::Address) {
+            skip_mailed(&mut candidates, &source, &Mailed::new()).await?;
+        }
         // With `unique_by` the spool must know whom this part mails.
         let addresses = candidates.iter().filter_map(|c| Some((address(&c.judged)?, c.key.as_str()))).collect();
         survey.repeated_addresses += note_addresses(&mut source, addresses).await?;

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `Register` | `ledger/src/register.rs::register`, a conditional put; `producer/src/command.rs` refuses other content |
 //! | `Read` | `producer/src/freeze.rs::build`: rows after the last frozen key |
-//! | `Freeze` | `ledger/src/page.rs::freeze_page`, one transaction; with no row left `finish_enumeration` |
+//! | `Freeze` | `ledger/src/freezing.rs::freeze_page`, one transaction; with no row left `finish_enumeration` |
 //! | `Enqueue`, `Advance` | `producer/src/enqueue.rs::enqueue`: messages first, then the cursor |
 //! | `Complete` | `producer/src/close.rs::complete` with `ledger/src/walk.rs::is_settled` |
 //! | `Receive` | `consumer/src/service.rs::receive`, `chunk.rs::unless_running` and `readiness` |

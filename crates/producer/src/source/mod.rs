@@ -183,10 +183,14 @@ impl Source {
         self.spool.mailed(addresses).await.map_err(|error| self.failed(&error))
     }
 
+    /// Whom a page mails.
+    pub(crate) fn mailed_by(page: &Page) -> Mailed {
+        page.known_recipients().map(|recipient| (recipient.address.identity(), recipient.key.as_str().to_owned())).collect()
+    }
+
     /// Notes whom the next frozen page mails.
     pub(crate) async fn note_mailed(&mut self, page: &Page) -> Result<(), SourceError> {
-        let mailed = page.known_recipients().map(|recipient| (recipient.address.identity(), recipient.key.as_str().to_owned())).collect();
-        self.note(mailed).await?;
+        self.note(Self::mailed_by(page)).await?;
         self.known_pages = page.seq + 1;
         Ok(())
     }
