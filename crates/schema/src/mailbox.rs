@@ -38,15 +38,18 @@ impl Mailbox {
         &self.address
     }
 
+    /// The display name as it reads, for whoever encodes it himself; nothing where there is none.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let written = self.written.as_ref()?;
+        // Only a command from before encoded-words were read can hold one that means nothing.
+        Some(meaning(written).unwrap_or_else(|_| written.clone())).filter(|name| !name.is_empty())
+    }
+
     /// As SES takes it: a display name outside ASCII as RFC 2047 encoded words, any other quoted.
     #[must_use]
     pub fn to_header(&self) -> String {
-        let Some(written) = &self.written else { return self.address.as_str().to_owned() };
-        // Only a command from before encoded-words were read can hold one that means nothing.
-        let name = meaning(written).unwrap_or_else(|_| written.clone());
-        if name.is_empty() {
-            return self.address.as_str().to_owned();
-        }
+        let Some(name) = self.name() else { return self.address.as_str().to_owned() };
         let mut header = String::new();
         // What looks like an encoded-word and is none would be read as one, in quotes or not.
         if name.is_ascii() && !name.contains("=?") {

@@ -26,6 +26,10 @@ pub struct Account {
     pub identities: Option<BTreeMap<String, serde_json::Value>>,
     /// Stored templates by their name, each with `Subject`, `Text` and `Html`.
     pub templates: BTreeMap<String, serde_json::Value>,
+    /// The API key that SendGrid and Resend take; none means that any is one.
+    pub api_key: Option<String>,
+    /// How long Resend remembers a key, in seconds.
+    pub replay_window_s: u64,
     /// Refuse what goes over the rate within a second, entry by entry.
     pub enforce_rate: bool,
     /// Entries of a bulk send that meet with a status of their own.
@@ -56,6 +60,8 @@ impl Default for Account {
             sandbox: false,
             identities: None,
             templates: BTreeMap::new(),
+            api_key: None,
+            replay_window_s: 24 * 60 * 60,
             enforce_rate: false,
             entry_rules: Vec::new(),
             keep_mails: false,
@@ -76,7 +82,7 @@ pub struct EntryRule {
     pub address: String,
     /// A status of `BulkEmailEntryResult`, such as `MESSAGE_REJECTED`; or `BAD_REQUEST` or
     /// `CALL_REJECTED`, which refuse the whole call for this entry's sake. The provider's words may
-    /// follow: `MESSAGE_REJECTED: Illegal address`.
+    /// follow: `MESSAGE_REJECTED: Illegal address`. SendGrid and Resend refuse the whole call, whatever the status.
     pub status: String,
     /// This many entries at most; none means no end.
     #[serde(default)]

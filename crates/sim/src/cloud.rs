@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use issei_clock::{Clock, Dice, Instant};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -20,6 +20,9 @@ use crate::answer::{Answer, ApiError, ok};
 use crate::dynamodb::{self, Tables};
 use crate::faults::{Fault, Faults, Rule};
 use crate::lambda;
+use crate::letter_by_web::{self, Asked};
+use crate::resend::{self, Resend};
+use crate::sendgrid::{self, SendGrid};
 use crate::ses::{self, Ses};
 use crate::sqs::{Queues, Received};
 use crate::store::{Mail, SentTo, Store, StoreError};
@@ -83,6 +86,8 @@ pub(crate) struct State {
     /// Of the call that is being answered.
     pub(crate) units: Units,
     pub(crate) ses: Ses,
+    pub(crate) sendgrid: SendGrid,
+    pub(crate) resend: Resend,
     /// Events that are on their way, when they arrive, and where.
     pub(crate) away: Vec<(Instant, String, String)>,
     pub(crate) arrivals: Arc<Notify>,
@@ -94,6 +99,9 @@ struct Call {
     path: String,
     base: String,
     body: Value,
+    /// The same as it came.
+    raw: Bytes,
+    headers: HeaderMap,
     /// When it was signed, as its caller says.
     signed_at: Option<Timestamp>,
     /// The access key that signed it.
@@ -114,9 +122,10 @@ impl Call {
                 Some(("DynamoDB_20120810", operation)) => ("dynamodb", operation.to_owned()),
                 _ => return Err(unknown()),
             },
-            None => match lambda::operation(request.method(), request.uri().path()) {
-                Some(operation) => ("lambda", operation.to_owned()),
-                None => ("ses", ses::operation(request.method(), request.uri().path()).ok_or_else(unknown)?.to_owned()),
+            None => match (letter_by_web::operation(request), lambda::operation(request.method(), request.uri().path())) {
+                (Some((service, operation)), _) => (service, operation.to_owned()),
+                (None, Some(operation)) => ("lambda", operation.to_owned()),
+                (None, None) => ("ses", ses::operation(request.method(), request.uri().path()).ok_or_else(unknown)?.to_owned()),
             },
         };
         let body = if request.body().is_empty() {
@@ -130,6 +139,8 @@ impl Call {
             path: request.uri().path().to_owned(),
             base: format!("http://{}", host.unwrap_or("localhost")),
             body,
+            raw: request.body().clone(),
+            headers: request.headers().clone(),
             signed_at: signed_at(request),
             caller: access_key(request),
         })
@@ -155,6 +166,8 @@ impl Cloud {
             transaction_tokens: BTreeSet::new(),
             units: Units::default(),
             ses: Ses::default(),
+            sendgrid: SendGrid::default(),
+            resend: Resend::default(),
             away: Vec::new(),
             arrivals: arrivals.clone(),
         };
@@ -344,9 +357,8 @@ impl Cloud {
         self.record(call.caller.clone(), &call);
         let fault = self.faults.draw(&call.operation, &call.body);
         let now = self.clock.now();
-        if call.operation == "SendBulkEmail" {
-            let broadcast = tagged(&call.body).to_owned();
-            self.last_send.lock().unwrap_or_else(PoisonError::into_inner).insert(broadcast, now);
+        if let Some(broadcast) = sends_for(&call) {
+            self.last_send.lock().unwrap_or_else(PoisonError::into_inner).insert(broadcast.to_owned(), now);
         }
         let elapsed = now.saturating_duration_since(self.started);
         tracing::trace!(call.operation, ?elapsed, ?fault, call.body = %call.body, "call");
@@ -355,8 +367,8 @@ impl Cloud {
             Some(Fault::Refused) => return Answer::Refused,
             Some(Fault::ResetBefore) => return Answer::Reset,
             Some(Fault::HangBefore) => return self.hang(),
-            Some(Fault::ErrorBefore) => return Answer::Response(injected_error()),
-            Some(Fault::Throttle) => return Answer::Response(throttled(call.service)),
+            Some(Fault::ErrorBefore) => return Answer::Response(injected_error(call.service)),
+            Some(Fault::Throttle) => return Answer::Response(self.throttled(call.service)),
             Some(Fault::Conflict) => {
                 if let Some(conflict) = dynamodb::conflict(&call.operation, &call.body) {
                     return Answer::Response(conflict.into_response());
@@ -368,17 +380,14 @@ impl Cloud {
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(delay)).await;
                     // Nobody waits for the answer any more.
-                    let _ = cloud.perform(&call).await;
+                    let _ = cloud.respond(&call, None).await;
                 });
                 return self.hang();
             }
             _ => {}
         }
         self.take_time().await;
-        let response = self.dated(match self.perform_under(&call, fault).await {
-            Ok(body) => ok(&body),
-            Err(error) => error.into_response(),
-        });
+        let response = self.dated(self.respond(&call, fault).await);
         self.take_time().await;
         match fault {
             Some(Fault::ResetAfter) => Answer::Reset,
@@ -387,7 +396,7 @@ impl Cloud {
                 Answer::Response(response)
             }
             Some(Fault::HangAfter) => self.hang(),
-            Some(Fault::ErrorAfter) => Answer::Response(injected_error()),
+            Some(Fault::ErrorAfter) => Answer::Response(injected_error(call.service)),
             Some(Fault::TruncateAfter) => Answer::Response(response.map(|body| body.slice(..body.len() / 2))),
             _ => Answer::Response(response),
         }
@@ -429,6 +438,32 @@ impl Cloud {
                 note(operation, resource.unwrap_or_default());
             }
         }
+    }
+
+    async fn respond(&self, call: &Call, fault: Option<Fault>) -> Response<Bytes> {
+        let asked = Asked { body: &call.body, raw: &call.raw, headers: &call.headers };
+        let by_web = match call.service {
+            "sendgrid" => Some(self.state().send_by_sendgrid(&asked)),
+            "resend" => Some(self.state().send_by_resend(&asked)),
+            _ => None,
+        };
+        match by_web {
+            Some(said) => said.unwrap_or_else(ApiError::into_response),
+            None => self.perform_under(call, fault).await.map_or_else(ApiError::into_response, |body| ok(&body)),
+        }
+    }
+
+    fn throttled(&self, service: &str) -> Response<Bytes> {
+        match service {
+            "sendgrid" => sendgrid::throttled(self.clock.wall().as_second() + 1),
+            "resend" => resend::throttled(),
+            _ => throttled(service),
+        }
+    }
+
+    /// The public key by which `SendGrid`'s webhook is verified, as it shows it.
+    pub fn sendgrid_webhook_key(&self) -> String {
+        self.state().sendgrid.verification_key()
     }
 
     /// A call that happens and is answered, whatever goes wrong with its answer.
@@ -510,6 +545,16 @@ impl Cloud {
     }
 }
 
+/// The broadcast that a call sends for; nothing where it sends nothing.
+fn sends_for(call: &Call) -> Option<&str> {
+    match (call.service, call.operation.as_str()) {
+        ("ses", "SendBulkEmail") => Some(tagged(&call.body)),
+        ("sendgrid", "MailSend") => Some(sendgrid::broadcast_of(&call.body)),
+        ("resend", "SendEmail" | "SendBatchEmails") => Some(resend::broadcast_of(&call.body)),
+        _ => None,
+    }
+}
+
 /// The broadcast that a bulk send is tagged with.
 fn tagged(body: &Value) -> &str {
     let tags = body["BulkEmailEntries"][0]["ReplacementTags"].as_array().into_iter().flatten();
@@ -529,8 +574,12 @@ fn signed_at(request: &Request<Bytes>) -> Option<Timestamp> {
     TimeZone::UTC.to_timestamp(date).ok()
 }
 
-fn injected_error() -> Response<Bytes> {
-    ApiError::new("InternalServerError", "injected").status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+fn injected_error(service: &str) -> Response<Bytes> {
+    match service {
+        "sendgrid" => sendgrid::failed(),
+        "resend" => resend::failed(),
+        _ => ApiError::new("InternalServerError", "injected").status(StatusCode::INTERNAL_SERVER_ERROR).into_response(),
+    }
 }
 
 fn throttled(service: &str) -> Response<Bytes> {

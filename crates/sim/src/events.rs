@@ -136,12 +136,7 @@ impl State {
     }
 
     fn tell(&mut self, event: &Value) -> Result<(), ApiError> {
-        let events = self.account.events.clone();
-        let Some(queue) = events.queue else { return Ok(()) };
-        if events.lost > 0.0 && self.dice.chance(events.lost) {
-            return Ok(());
-        }
-        let body = match events.envelope {
+        let body = match self.account.events.envelope {
             Envelope::Raw => event.to_string(),
             Envelope::Sns => json!({
                 "Type": "Notification", "MessageId": "5b1d1c0e", "TopicArn": "arn:aws:sns:us-east-1:000000000000:feedback",
@@ -155,15 +150,25 @@ impl State {
             })
             .to_string(),
         };
+        self.tell_line(&body)
+    }
+
+    /// Puts a message on the events' queue, with whatever befalls events.
+    pub(crate) fn tell_line(&mut self, body: &str) -> Result<(), ApiError> {
+        let events = self.account.events.clone();
+        let Some(queue) = events.queue else { return Ok(()) };
+        if events.lost > 0.0 && self.dice.chance(events.lost) {
+            return Ok(());
+        }
         let copies = if events.repeated > 0.0 && self.dice.chance(events.repeated) { 2 } else { 1 };
         for _ in 0..copies {
             if events.away > 0.0 && self.dice.chance(events.away) {
                 let at = self.clock.now() + Duration::from_secs(self.dice.below(events.away_s + 1));
-                self.away.push((at, queue.clone(), body.clone()));
+                self.away.push((at, queue.clone(), body.to_owned()));
                 continue;
             }
             let delay = self.dice.below(events.late_s.min(900) + 1);
-            self.put_on_queue(&queue, &body, delay)?;
+            self.put_on_queue(&queue, body, delay)?;
         }
         Ok(())
     }

@@ -376,14 +376,10 @@ impl State {
             None
         };
         self.record(entry, refused.is_none())?;
-        if refused.is_none() {
-            *self.ses.accepted_of.entry(tagged(entry).to_owned()).or_default() += 1;
-            self.ses.last_accepted_of.insert(tagged(entry).to_owned(), self.clock.now());
-        }
         if let Some((status, words)) = refused {
             return Ok(json!({ "Status": status, "Error": words }));
         }
-        self.count_accepted();
+        self.count_accepted_of(tagged(entry));
         self.ses.sent += 1;
         let sent = self.ses.sent;
         // As long as a real one, so that ledger items have their real size.
@@ -401,7 +397,7 @@ impl State {
         Ok(json!({ "Status": "SUCCESS", "MessageId": id }))
     }
 
-    fn over_rate(&mut self) -> bool {
+    pub(crate) fn over_rate(&mut self) -> bool {
         self.forget_older_than_a_second();
         self.account.enforce_rate && u32::try_from(self.ses.in_last_second).is_ok_and(|sent| f64::from(sent) >= self.account.max_send_rate)
     }
@@ -417,8 +413,11 @@ impl State {
         }
     }
 
-    fn count_accepted(&mut self) {
+    /// Whoever the provider is: the account's counts are of all of them.
+    pub(crate) fn count_accepted_of(&mut self, broadcast: &str) {
         let now = self.clock.now();
+        *self.ses.accepted_of.entry(broadcast.to_owned()).or_default() += 1;
+        self.ses.last_accepted_of.insert(broadcast.to_owned(), now);
         self.forget_older_than_a_second();
         match self.ses.recent.back_mut() {
             Some((at, n)) if *at == now => *n += 1,
