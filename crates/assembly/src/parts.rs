@@ -87,6 +87,7 @@ impl Parts {
             timing: settings.timing(),
             address_hash: self.address_hash(),
             sns_trust: settings.sns_trust()?,
+            webhooks: BTreeMap::new(),
         };
         let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Feedback)?;

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures_util::{StreamExt, stream};
 use issei_aws::Message;
 use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally, Transition};
-use issei_provider::Told;
 use issei_provider::ses::{self, Listed, Opinion};
-use issei_schema::{Address, BroadcastId, EventKind, InDoubtPolicy};
+use issei_provider::{Event, Told, Unread, Webhook};
+use issei_schema::{Address, BroadcastId, EventKind, InDoubtPolicy, without_addresses};
+use jiff::Timestamp;
 
 use crate::breaker::{self, Rates};
 use crate::service::Feedback;
@@ -32,7 +33,31 @@ struct Group {
     feedback: issei_ledger::Feedback,
     messages: Vec<usize>,
     named: Vec<NamedMessage>,
-    suppress: Vec<(Address, Suppression)>,
+    suppress: Vec<(Address, Suppression, Source)>,
+}
+
+/// Who has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Ses,
+    Webhook,
+}
+
+impl Group {
+    fn add(&mut self, event: &Event, source: Source, number: usize) {
+        self.feedback.add(event.at, event.kind, &event.message_id);
+        if !event.message_id.is_empty() {
+            self.named.push(NamedMessage::new(event.at, event.sent_at, &event.message_id));
+        }
+        self.messages.push(number);
+        let why = match event.kind {
+            EventKind::Bounced => Some(Suppression::Bounced),
+            EventKind::Complained => Some(Suppression::Complained),
+            _ if event.unsubscribed => Some(Suppression::Unsubscribed),
+            _ => None,
+        };
+        self.suppress.extend(why.into_iter().flat_map(|why| event.addresses.iter().map(move |address| (address.clone(), why, source))));
+    }
 }
 
 /// What a batch told of one chunk, merged.
@@ -48,8 +73,15 @@ impl Feedback {
     pub async fn handle_batch(&self, messages: &[Message]) -> Vec<Handled> {
         let mut handled = vec![Handled::Done; messages.len()];
         let mut groups: BTreeMap<(BroadcastId, u32), Group> = BTreeMap::new();
-        let opinions = self.signatures.judge(messages.iter().map(|message| message.body.as_str())).await;
-        for (number, (message, opinion)) in messages.iter().zip(opinions).enumerate() {
+        let webhooks: Vec<_> = messages.iter().map(|message| self.read_webhook(message)).collect();
+        let others = messages.iter().zip(&webhooks).filter(|(_, webhook)| webhook.is_none());
+        let mut opinions = self.signatures.judge(others.map(|(message, _)| message.body.as_str())).await.into_iter();
+        for (number, (message, webhook)) in messages.iter().zip(webhooks).enumerate() {
+            if let Some(webhook) = webhook {
+                take_webhook(webhook, number, &mut groups, &mut handled);
+                continue;
+            }
+            let Some(opinion) = opinions.next() else { continue };
             let told = match opinion {
                 Opinion::Believed(body) => ses::parse_event(&body),
                 Opinion::Refused(error) => Err(error),
@@ -68,18 +100,7 @@ impl Feedback {
                     }
                 }
                 Ok(Told::Event(event)) => {
-                    let group = groups.entry((event.broadcast, event.chunk)).or_default();
-                    group.feedback.add(event.at, event.kind, &event.message_id);
-                    group.named.push(NamedMessage::new(event.at, event.sent_at, &event.message_id));
-                    group.messages.push(number);
-                    let why = match event.kind {
-                        EventKind::Bounced => Some(Suppression::Bounced),
-                        EventKind::Complained => Some(Suppression::Complained),
-                        _ => None,
-                    };
-                    group
-                        .suppress
-                        .extend(why.into_iter().flat_map(|why| event.addresses.iter().map(move |address| (address.clone(), why))));
+                    groups.entry((event.broadcast.clone(), event.chunk)).or_default().add(&event, Source::Ses, number);
                 }
                 Err(error) => set(&mut handled, &[number], &Handled::Bury(error.to_string())),
             }
@@ -138,6 +159,24 @@ impl Feedback {
         handled
     }
 
+    /// Nothing where the message is no webhook. What is wrong with one is its reason to be buried.
+    fn read_webhook(&self, message: &Message) -> Option<Result<issei_provider::Events, String>> {
+        let webhook = match Webhook::read(&message.body)? {
+            Ok(webhook) => webhook,
+            Err(error) => return Some(Err(error.to_string())),
+        };
+        let Some(keys) = self.options.webhooks.get(&webhook.provider) else {
+            return Some(Err(format!("it is a webhook of `{}`, of which no key is configured here", without_addresses(&webhook.provider))));
+        };
+        // As SQS says; a copy says when the first of it came.
+        let came_at = Timestamp::from_millisecond(message.sent_at_ms).unwrap_or_else(|_| self.clock.wall());
+        let read = keys.read(&webhook, came_at);
+        if matches!(read, Err(Unread::Unsigned(_))) {
+            tracing::info!(target: "issei::metrics", events_unproven = 1_u64, events_unverified = 0_u64);
+        }
+        Some(read.map_err(|error| error.to_string()))
+    }
+
     async fn known<'a>(&self, ids: impl Iterator<Item = &'a BroadcastId>) -> BTreeMap<BroadcastId, Result<Option<Broadcast>, LedgerError>> {
         let ids: BTreeSet<&BroadcastId> = ids.collect();
         let mut known = BTreeMap::new();
@@ -153,8 +192,12 @@ impl Feedback {
 
     /// The lists first, which may be repeated: whoever is interrupted here does both again.
     async fn merge(&self, id: &BroadcastId, chunk: u32, group: &Group) -> Result<Merged, LedgerError> {
-        for (address, why) in &group.suppress {
+        for (address, why, source) in &group.suppress {
             self.ledger.suppress(address, *why, id, self.incarnation.actor()).await?;
+            // Another provider has a list of its own, and keeps it itself.
+            if *source != Source::Ses {
+                continue;
+            }
             let reason = match why {
                 Suppression::Bounced => Listed::Bounce,
                 // No event tells of another.
@@ -315,9 +358,33 @@ fn place(at: u32) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
+/// Events of one webhook, of which each is of a chunk of its own. Where one can't be read, the others count, and the message
+/// is buried with that reason, to be looked at: what it says comes again harmlessly.
+fn take_webhook(
+    webhook: Result<issei_provider::Events, String>,
+    number: usize,
+    groups: &mut BTreeMap<(BroadcastId, u32), Group>,
+    handled: &mut [Handled],
+) {
+    let events = match webhook {
+        Ok(events) => events,
+        Err(reason) => return set(handled, &[number], &Handled::Bury(reason)),
+    };
+    for event in events {
+        match event {
+            Ok(Told::Event(event)) => {
+                groups.entry((event.broadcast.clone(), event.chunk)).or_default().add(&event, Source::Webhook, number);
+            }
+            Ok(Told::NotOurs | Told::Greeting | Told::Probe(_)) => {}
+            Err(error) => set(handled, &[number], &Handled::Bury(error.to_string())),
+        }
+    }
+}
+
+/// What must come again does so, also where something else in it is to be buried: then it is, the next time.
 fn set(handled: &mut [Handled], numbers: &[usize], to: &Handled) {
     for number in numbers {
-        if let Some(place) = handled.get_mut(*number) {
+        if let Some(place) = handled.get_mut(*number).filter(|place| **place != Handled::Again) {
             *place = to.clone();
         }
     }

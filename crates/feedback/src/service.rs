@@ -1,12 +1,13 @@
 //! The feedback consumer as a long-running service.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Queue, Timing, Web};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger, Telling};
-use issei_provider::Ses;
 use issei_provider::ses::{Signatures, SnsTrust};
+use issei_provider::{Ses, WebhookKeys};
 use issei_schema::AddressHash;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub address_hash: AddressHash,
     /// What is asked of a notification before it is believed.
     pub sns_trust: SnsTrust,
+    /// By what the webhooks of other providers are known to be theirs, by the name that the configuration has for each.
+    pub webhooks: BTreeMap<String, WebhookKeys>,
 }
 
 /// The feedback consumer.

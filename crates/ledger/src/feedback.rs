@@ -78,7 +78,10 @@ impl Feedback {
             if matches!(kind, EventKind::Suppressed | EventKind::Delayed) {
                 self.positions.entry(EventKind::Sent).or_default().insert(at);
             }
-            self.message_ids.insert((at, digest(message_id)));
+            // An event that names no message proves that one was accepted, and never that another was.
+            if !message_id.is_empty() {
+                self.message_ids.insert((at, digest(message_id)));
+            }
         }
     }
 

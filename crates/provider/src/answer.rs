@@ -2,6 +2,9 @@
 //! accepted; everything else is in doubt. That somebody was not accepted is no rejection yet: whose fault it was is
 //! another question, which the words of one answer never settle (`consumer/src/refusal.rs`).
 
+use http::Response;
+use issei_aws::Unanswered;
+
 /// What one answer says of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -57,6 +60,21 @@ impl Verdict {
         Self { entries: vec![said; entries], slow_down: false, pause: None, split: false, stale: false, error: Some(error) }
     }
 
+    /// What it proves that a call over HTTP has no answer.
+    pub(crate) fn unanswered(entries: usize, unanswered: Unanswered) -> Self {
+        let all = |said, why| Self::all(entries, said, why);
+        match unanswered {
+            Unanswered::NotMade(why) => Self { pause: Some(why.clone()), ..all(Said::Retryable, why) },
+            Unanswered::NeverLeft(why) => Self { slow_down: true, ..all(Said::Retryable, why) },
+            Unanswered::Lost(why) => all(Said::InDoubt, why),
+        }
+    }
+
+    /// What can't be sent as it is, for a reason that is nobody's among the recipients.
+    pub(crate) fn impossible(entries: usize, why: &str) -> Self {
+        Self { pause: Some(why.to_owned()), ..Self::all(entries, Said::Retryable, why.to_owned()) }
+    }
+
     /// Says whether at least one entry was accepted.
     #[must_use]
     pub fn accepts_anybody(&self) -> bool {
@@ -82,4 +100,9 @@ pub struct Untold {
     /// The provider's own name of what was asked.
     pub operation: &'static str,
     pub reason: String,
+}
+
+/// A header of an answer, where it is text.
+pub(crate) fn header<'a>(answer: &'a Response<Vec<u8>>, name: &str) -> Option<&'a str> {
+    answer.headers().get(name)?.to_str().ok()
 }

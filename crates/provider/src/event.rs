@@ -11,11 +11,15 @@ pub struct Event {
     /// The recipient's place in the chunk.
     pub at: u32,
     pub kind: EventKind,
+    /// By which the answer to the send named the message; empty where the event does not tell.
     pub message_id: String,
     /// When the provider accepted the message.
     pub sent_at: Option<Timestamp>,
-    /// The addresses that bounced or complained.
+    /// The addresses that bounced, complained or unsubscribed.
     pub addresses: Vec<Address>,
+    /// Whoever has these addresses wants no more such mail. No kind of event of its own: it proves no more than that the
+    /// message was accepted.
+    pub unsubscribed: bool,
 }
 
 /// What a body turns out to be.

@@ -5,21 +5,36 @@
 //! its own. What this crate must never do: send by itself, repeat a request, or call anything proved that the
 //! provider's documents do not.
 
+#![allow(clippy::doc_markdown, reason = "SendGrid and OpenAPI are written so")]
+
 mod answer;
+mod api_key;
 mod call;
 mod event;
 mod facts;
 mod providers;
+mod resend;
+#[cfg(test)]
+mod sample;
+mod sendgrid;
 pub mod ses;
+#[cfg(test)]
+mod tests;
+mod webhook;
+mod words;
 
 use futures_util::future::BoxFuture;
 
 pub use answer::{Allowance, Cause, Refusal, Said, Untold, Verdict};
+pub use api_key::ApiKey;
 pub use call::{Call, Entry, ReplayKey};
 pub use event::{Event, Told};
 pub use facts::{Allowed, Cancels, Facts, Plane, Proof, Replay};
 pub use providers::{Known, Providers};
+pub use resend::{Resend, ResendOptions, ResendSecret};
+pub use sendgrid::{SendGrid, SendGridKey, SendGridOptions};
 pub use ses::Ses;
+pub use webhook::{Events, NoEvent, NoWebhook, Unread, Unsigned, Webhook, WebhookKeys};
 
 /// One provider, as one account of it is used.
 pub trait Provider: Send + Sync {

@@ -239,6 +239,7 @@ impl World {
                 timing: TIMING,
                 address_hash: AddressHash::new(b"simulation"),
                 sns_trust: SnsTrust::WherePresent(None),
+                webhooks: BTreeMap::new(),
             };
             let events = self.queue("feedback")?;
             let (web, incarnation) = (clients.web.clone(), self.incarnation(ServiceKind::Feedback)?);

@@ -12,7 +12,7 @@ use issei_feedback::{Feedback, Handled, Limits, Rules};
 use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{Approvals, AudienceConfig, Producer, Repairer};
 use issei_provider::ses::SnsTrust;
-use issei_provider::{Known, Providers, Ses};
+use issei_provider::{Known, Providers, Ses, WebhookKeys};
 use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
@@ -39,6 +39,7 @@ pub struct WorldOptions {
     pub limits: Limits,
     pub rules: Rules,
     pub sns_trust: SnsTrust,
+    pub webhooks: BTreeMap<String, WebhookKeys>,
     /// The newest version of chunk messages that its consumers read.
     pub reads: ChunkVersion,
     pub traces: Traces,
@@ -59,6 +60,7 @@ impl Default for WorldOptions {
             limits: Limits { bounce_rate_max: 0.02, complaint_rate_max: 0.0005, recipients_min: 1_000, events_min: 5 },
             rules: Rules { wait: Duration::from_hours(1), neighbours_min: 20 },
             sns_trust: SnsTrust::WherePresent(None),
+            webhooks: BTreeMap::new(),
             reads: ChunkVersion::NEWEST,
             traces: Traces::NONE,
             // Real time passes in these tests, so the timeouts that they wait for are short, but none so short
@@ -241,6 +243,7 @@ impl World {
             timing: self.options.timing,
             address_hash: AddressHash::new(b"test"),
             sns_trust: self.options.sns_trust.clone(),
+            webhooks: self.options.webhooks.clone(),
         };
         let (events, chunks) = (self.queue("feedback").await, self.queue("chunks").await);
         Feedback::new(

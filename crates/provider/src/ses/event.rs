@@ -163,6 +163,7 @@ fn of(body: Body) -> Result<Told, EventError> {
         message_id: body.mail.message_id,
         sent_at: body.mail.timestamp.parse().ok(),
         addresses,
+        unsubscribed: false,
     }))
 }
 

@@ -35,4 +35,5 @@ mod templates;
 mod trail;
 mod unsubscribing;
 mod upgrading;
+mod webhooks;
 mod wording;

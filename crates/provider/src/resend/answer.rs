@@ -1,0 +1,205 @@
+//! What Resend's answer proves about each recipient.
+
+use http::Response;
+use issei_aws::Unanswered;
+use issei_schema::without_addresses;
+use serde::Deserialize;
+
+use crate::answer::header;
+use crate::{Cause, Refusal, Said, Verdict};
+
+/// Words of a refusal are kept so far.
+const WORDS_BYTES_MAX: usize = 300;
+
+#[derive(Deserialize)]
+struct Taken {
+    data: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    id: String,
+}
+
+/// "Errors" of the API reference.
+#[derive(Default, Deserialize)]
+struct Refused {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// Reads what came of a call of `entries` entries. What a repeat is refused says nothing of the request before it, which
+/// may have been accepted: whoever asks again believes acceptance, and nothing else.
+pub(super) fn classify(answer: Result<Response<Vec<u8>>, Unanswered>, entries: usize) -> Verdict {
+    match answer {
+        Ok(answer) if answer.status().as_u16() == 200 => taken(&answer, entries),
+        Ok(answer) => refused(&answer, entries),
+        Err(unanswered) => Verdict::unanswered(entries, unanswered),
+    }
+}
+
+/// "Each entry in `data` corresponds to the email at the same index" ("Send Batch Emails", response format).
+fn taken(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
+    let told = serde_json::from_slice::<Taken>(answer.body());
+    let ids = told.map(|taken| taken.data).unwrap_or_default();
+    let mut verdict = Verdict::all(entries, Said::InDoubt, format!("200 with {} ids for {entries} letters", ids.len()));
+    if ids.len() != entries {
+        return verdict;
+    }
+    let usable = |id: &String| !id.is_empty() && id.len() <= 100 && id.bytes().all(|b| b.is_ascii_graphic());
+    verdict.entries = ids.into_iter().map(|message| Said::Accepted(Some(message.id).filter(usable))).collect();
+    verdict.error = None;
+    verdict
+}
+
+fn refused(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
+    let status = answer.status().as_u16();
+    let Refused { name, message } = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let text = text(status, &name, &message);
+    let all = |said| Verdict::all(entries, said, text.clone());
+    let paused = || Verdict { pause: Some(text.clone()), ..all(Said::Retryable) };
+    match (status, name.as_str()) {
+        // The key was used with another body. By whom, and what became of that, nobody here can tell.
+        (409, "invalid_idempotent_request") => Verdict { pause: Some(text.clone()), ..all(Said::InDoubt) },
+        // "It is safe to retry this request later": the first one is not finished.
+        (409, "concurrent_idempotent_requests") => Verdict { slow_down: true, ..all(Said::InDoubt) },
+        // A quota that is used up; the key, its rights, a domain that is not verified, a path that is none.
+        (429, "daily_quota_exceeded" | "monthly_quota_exceeded") | (401 | 403..=405, _) | (400, "invalid_idempotency_key") => paused(),
+        (429, _) => {
+            let wait = header(answer, "retry-after").filter(|wait| wait.bytes().all(|b| b.is_ascii_digit()));
+            let error = Some(wait.map_or_else(|| text.clone(), |wait| format!("{text}; wait {wait} s")));
+            Verdict { slow_down: true, error, ..all(Said::Retryable) }
+        }
+        // Checked as a whole, and nothing is sent of a batch in which anything is wrong ("Batch Validation Modes").
+        (400 | 422, _) => match cause(&message) {
+            Cause::Sender => paused(),
+            cause => Verdict { split: true, ..all(Said::Refused(Refusal { text: text.clone(), cause })) },
+        },
+        // Larger than it takes, so not processed (RFC 9110 section 15.5.14); Resend documents no answer of its own.
+        (413, _) => Verdict { split: true, ..all(Said::Refused(Refusal { text: text.clone(), cause: Cause::Unknown })) },
+        _ => all(Said::InDoubt),
+    }
+}
+
+/// A message names its field in backquotes ("Errors"; examples in resend/resend-node and resend/resend-python).
+fn cause(message: &str) -> Cause {
+    let message = message.to_lowercase();
+    let names = |field: &str| message.contains(&format!("`{field}`"));
+    if message.contains("api key") || ["from", "reply_to", "subject", "html", "text", "headers"].into_iter().any(names) {
+        Cause::Sender
+    } else if names("to") {
+        Cause::Address
+    } else {
+        Cause::Unknown
+    }
+}
+
+/// In Resend's own words, less any address.
+fn text(status: u16, name: &str, message: &str) -> String {
+    let mut words = without_addresses(&format!("{name}: {message}"));
+    if let Some((cut, _)) = words.char_indices().find(|(at, _)| *at >= WORDS_BYTES_MAX) {
+        words.truncate(cut);
+    }
+    format!("{status} {words}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[expect(clippy::unnecessary_wraps, reason = "as it comes from a call")]
+    fn answer(status: u16, body: &Value) -> Result<Response<Vec<u8>>, Unanswered> {
+        Ok(Response::builder().status(status).header("retry-after", "3").body(body.to_string().into_bytes()).unwrap())
+    }
+
+    fn error(status: u16, name: &str, message: &str) -> Verdict {
+        classify(answer(status, &json!({ "statusCode": status, "name": name, "message": message })), 2)
+    }
+
+    #[test]
+    fn a_batch_is_accepted_letter_by_letter_and_only_where_every_one_has_an_id() {
+        let verdict = classify(answer(200, &json!({ "data": [{ "id": "ae2014de" }, { "id": "faccb7a5" }] })), 2);
+        assert_eq!(verdict.entries, ["ae2014de", "faccb7a5"].map(|id| Said::Accepted(Some(id.to_owned()))));
+        assert_eq!(verdict.error, None);
+        for body in [
+            json!({ "data": [{ "id": "a" }] }),
+            json!({ "data": [] }),
+            json!({}),
+            json!({ "data": [{ "id": "a" }, { "id": "b" }, { "id": "c" }] }),
+        ] {
+            let verdict = classify(answer(200, &body), 2);
+            assert_eq!(verdict.entries, vec![Said::InDoubt; 2], "{body}");
+            assert!(verdict.error.is_some());
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_in_use_or_was_used_otherwise_leaves_everybody_in_doubt() {
+        let verdict = error(409, "concurrent_idempotent_requests", "There is another request in progress with the same idempotency key.");
+        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.slow_down && verdict.pause.is_none());
+        let verdict = error(409, "invalid_idempotent_request", "This idempotency key has been used with another body.");
+        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_some());
+        assert_eq!(error(409, "resource_locked", "x").entries, vec![Said::InDoubt; 2]);
+    }
+
+    #[test]
+    fn what_is_refused_for_the_senders_sake_pauses_and_is_nobodys() {
+        for (status, name, message) in [
+            (401, "missing_api_key", "Missing API key in the authorization header."),
+            (400, "validation_error", "API key is invalid"),
+            (403, "validation_error", "The example.com domain is not verified. Please, add and verify your domain."),
+            (403, "validation_error", "You can only send testing emails to your own email address (you@example.com)."),
+            (403, "suspended_api_key", "This API key is suspended"),
+            (422, "validation_error", "Invalid `from` field. The email address needs to follow the `email@example.com` format."),
+            (400, "invalid_idempotency_key", "The key must be between 1-256 chars."),
+            (404, "not_found", "The requested endpoint does not exist."),
+            (429, "daily_quota_exceeded", "You have exceeded your daily email sending quota."),
+            (429, "monthly_quota_exceeded", "You have exceeded your monthly email sending quota."),
+        ] {
+            let verdict = error(status, name, message);
+            assert!(verdict.pause.is_some() && !verdict.split, "{status} {message}");
+            assert_eq!(verdict.entries, vec![Said::Retryable; 2], "{status} {message}");
+            assert!(!verdict.pause.unwrap().contains("you@example.com"));
+        }
+    }
+
+    #[test]
+    fn a_batch_in_which_one_address_is_wrong_is_divided_until_it_stands_alone() {
+        let verdict =
+            error(422, "validation_error", "Invalid `to` field. The email address needs to follow the `email@example.com` format.");
+        assert!(verdict.split && verdict.pause.is_none());
+        assert!(verdict.entries.iter().all(|said| matches!(said, Said::Refused(Refusal { cause: Cause::Address, .. }))));
+        assert!(error(422, "missing_required_field", "x").split && error(413, "", "").split);
+    }
+
+    #[test]
+    fn too_fast_is_slowed_down_and_what_proves_nothing_leaves_everybody_in_doubt() {
+        let verdict = error(429, "rate_limit_exceeded", "Too many requests.");
+        assert!(verdict.slow_down && verdict.pause.is_none() && verdict.entries == vec![Said::Retryable; 2]);
+        assert_eq!(verdict.error.as_deref(), Some("429 rate_limit_exceeded: Too many requests.; wait 3 s"));
+        for status in [500, 502, 503, 504, 302, 201, 408] {
+            let verdict = error(status, "application_error", "An unexpected error occurred.");
+            assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_none(), "{status}");
+        }
+        assert_eq!(classify(Err(Unanswered::Lost("reset".to_owned())), 2).entries, vec![Said::InDoubt; 2]);
+        assert_eq!(classify(Err(Unanswered::NeverLeft("refused".to_owned())), 2).entries, vec![Said::Retryable; 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic_and_every_entry_is_told_of(
+            status in 100u16..600, body in prop::collection::vec(any::<u8>(), 0..200), name in ".{0,30}", entries in 1usize..5,
+        ) {
+            let raw = Ok(Response::builder().status(status).body(body).unwrap());
+            prop_assert_eq!(classify(raw, entries).entries.len(), entries);
+            let verdict = classify(answer(status, &json!({ "name": name, "message": "x" })), entries);
+            prop_assert_eq!(verdict.entries.len(), entries);
+            prop_assert!(!verdict.accepts_anybody());
+        }
+    }
+}

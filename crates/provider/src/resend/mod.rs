@@ -1,0 +1,99 @@
+//! Resend: all that is Resend's alone. What it promises is in its public documents, named where they are relied on; none
+//! of it was tried against a real account.
+
+mod answer;
+mod request;
+mod webhook;
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use issei_aws::Web;
+use issei_schema::EventKind;
+
+use crate::{Allowance, Allowed, ApiKey, Call, Cancels, Facts, Plane, Proof, Provider, Replay, Untold, Verdict};
+use request::Draft;
+
+pub use webhook::ResendSecret;
+pub(crate) use webhook::events;
+
+/// Letters of one call ("Send Batch Emails" of the API reference).
+const LETTERS_MAX: usize = 100;
+
+/// What Resend is like (API reference, "Send Batch Emails" and "Errors"; "Idempotency Keys").
+const FACTS: Facts = Facts {
+    title: "Resend",
+    recipients_max: LETTERS_MAX,
+    // Of one letter, attachments included; no bound of a whole batch is documented.
+    bytes_max: 40_000_000,
+    // Its templates are in a language of their own, and can't be read once and kept.
+    stores_templates: false,
+    allowed: Allowed::Configured,
+    // It renders nothing of ours.
+    events: &[
+        EventKind::Sent,
+        EventKind::Delivered,
+        EventKind::Bounced,
+        EventKind::SoftBounced,
+        EventKind::Complained,
+        EventKind::Rejected,
+        EventKind::Suppressed,
+        EventKind::Delayed,
+    ],
+    proof: Proof::Hmac,
+    replay: Replay::Key { window: Duration::from_hours(24) },
+    // A request carries no moment.
+    refused_after: None,
+    // What is scheduled can be cancelled, and issei schedules nothing there.
+    cancels: Cancels::Nothing,
+    plane: Plane::Open,
+};
+
+/// How one account of Resend is used.
+#[derive(Clone, Debug)]
+pub struct ResendOptions {
+    /// `https://api.resend.com`.
+    pub base_url: String,
+    pub key: ApiKey,
+    /// Recipients a second: a hundred for each of the requests a second that the account is allowed ("Usage Limits").
+    pub rate: f64,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+}
+
+/// Resend, as one account is used.
+#[derive(Clone, Debug)]
+pub struct Resend {
+    web: Web,
+    options: ResendOptions,
+}
+
+impl Resend {
+    #[must_use]
+    pub fn new(web: Web, options: ResendOptions) -> Self {
+        Self { web, options }
+    }
+}
+
+impl Provider for Resend {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Verdict> {
+        let (drafted, entries) = (request::draft(&self.options, &call), call.entries.len());
+        async move {
+            match drafted {
+                Draft::Ready(request) => answer::classify(self.web.call(request, self.options.timeout).await, entries),
+                Draft::Impossible(why) => Verdict::impossible(entries, why),
+            }
+        }
+        .boxed()
+    }
+
+    fn allowance(&self) -> BoxFuture<'_, Result<Allowance, Untold>> {
+        let rate = self.options.rate;
+        async move { Ok(Allowance { rate, a_day: None, left_today: u64::MAX }) }.boxed()
+    }
+}

@@ -1,0 +1,112 @@
+//! Twilio SendGrid's v3 API: all that is SendGrid's alone. What it promises is in its public documents, named where they
+//! are relied on; none of it was tried against a real account.
+
+mod answer;
+mod request;
+mod tags;
+mod webhook;
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use issei_aws::Web;
+use issei_schema::EventKind;
+
+use crate::{Allowance, Allowed, ApiKey, Call, Cancels, Facts, Plane, Proof, Provider, Replay, Said, Untold, Verdict};
+use request::Draft;
+
+pub use webhook::SendGridKey;
+pub(crate) use webhook::events;
+
+/// Recipients of one call: "Limits the individual personalizations objects per request to 1,000" ("Errors" of the mail
+/// send reference, `personalizations`).
+const PERSONALIZATIONS_MAX: usize = 1_000;
+
+/// What SendGrid is like ("Mail Send API overview" and the reference of `mail/send`).
+const FACTS: Facts = Facts {
+    title: "SendGrid",
+    recipients_max: PERSONALIZATIONS_MAX,
+    bytes_max: 30_000_000,
+    // Its templates are in a language of their own, and can't be read once and kept.
+    stores_templates: false,
+    allowed: Allowed::Configured,
+    // It renders nothing of ours.
+    events: &[
+        EventKind::Sent,
+        EventKind::Delivered,
+        EventKind::Bounced,
+        EventKind::SoftBounced,
+        EventKind::Complained,
+        EventKind::Rejected,
+        EventKind::Suppressed,
+        EventKind::Delayed,
+    ],
+    proof: Proof::Ecdsa,
+    // No field or header of `mail/send` is documented to make a repetition known.
+    replay: Replay::None,
+    // A request carries no moment.
+    refused_after: None,
+    // What has a `send_at` could be called back by its `batch_id` ("Cancel scheduled sends"), and issei gives none: it keeps
+    // the hours itself, so nothing waits there that a stop would have to call back.
+    cancels: Cancels::Nothing,
+    plane: Plane::Open,
+};
+
+/// How one account of SendGrid is used.
+#[derive(Clone, Debug)]
+pub struct SendGridOptions {
+    /// `https://api.sendgrid.com`, or `https://api.eu.sendgrid.com` for a subuser in the EU ("Mail Send API overview").
+    pub base_url: String,
+    pub key: ApiKey,
+    /// Recipients a second; SendGrid documents no limit of its own ("Rate Limits").
+    pub rate: f64,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+    /// Calls are looked at and answered, and nothing is sent and no event told ("Sandbox Mode").
+    pub sandbox: bool,
+    /// The unsubscribe groups of classes that heed objections; none where whoever unsubscribes does so elsewhere.
+    pub service_group: Option<u64>,
+    pub marketing_group: Option<u64>,
+}
+
+/// SendGrid, as one account is used.
+#[derive(Clone, Debug)]
+pub struct SendGrid {
+    web: Web,
+    options: SendGridOptions,
+}
+
+impl SendGrid {
+    #[must_use]
+    pub fn new(web: Web, options: SendGridOptions) -> Self {
+        Self { web, options }
+    }
+}
+
+impl Provider for SendGrid {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Verdict> {
+        let (drafted, entries) = (request::draft(&self.options, &call), call.entries.len());
+        async move {
+            match drafted {
+                Draft::Ready(request) => {
+                    answer::classify(self.web.call(request, self.options.timeout).await, entries, self.options.sandbox)
+                }
+                Draft::Divide => {
+                    Verdict { split: true, ..Verdict::all(entries, Said::Retryable, "values of more than 10,000 bytes".to_owned()) }
+                }
+                Draft::Impossible(why) => Verdict::impossible(entries, why),
+            }
+        }
+        .boxed()
+    }
+
+    fn allowance(&self) -> BoxFuture<'_, Result<Allowance, Untold>> {
+        let rate = self.options.rate;
+        async move { Ok(Allowance { rate, a_day: None, left_today: u64::MAX }) }.boxed()
+    }
+}
