@@ -1,6 +1,7 @@
 //! The calls that issei makes, and what the services answer.
 
 mod dynamodb;
+mod official_clients;
 mod ses;
 mod sqs;
 
