@@ -16,6 +16,11 @@ pub(crate) async fn provider_count(
     accepted: u64,
     now: Timestamp,
 ) -> Finding {
+    if let Some(provider) = &broadcast.provider {
+        let why = "what the ledger calls accepted rests on the provider's answers and events alone";
+        let finding = data(&format!("{provider}: its own count"), "nothing is asked of it");
+        return finding.rule("none", why).found("no such count is known of this provider", true);
+    }
     const DAY: SignedDuration = SignedDuration::from_hours(24);
     let why = "what the ledger calls accepted, SES must have counted";
     let rule = format!("{accepted} (accepted) or more");

@@ -2,7 +2,7 @@
 
 use issei_clock::Reading;
 use issei_ledger::{Chunk, Claim, Outcome, Permit};
-use issei_provider::{Call, Cause, Entry, Provider, Refusal, Said, Verdict};
+use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, Verdict};
 use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::Timestamp;
 use tracing::Instrument;
@@ -78,6 +78,7 @@ impl Consumer {
                 entries.iter().for_each(|entry| claim.settle(entry.at, Outcome::Retryable, None));
                 continue;
             }
+            let key = matches!(provider.facts().replay, Replay::Key { .. }).then(|| ReplayKey(self.dice.token()));
             let call = Call {
                 broadcast: &message.broadcast_id,
                 chunk: message.chunk,
@@ -87,7 +88,7 @@ impl Consumer {
                 letter: enclosed.letter,
                 entries: &entries,
                 granted_at: permit.granted_at(),
-                key: None,
+                key: key.as_ref(),
             };
             let verdict = self.send_once(provider, call).await;
             self.log(&verdict, &entries);

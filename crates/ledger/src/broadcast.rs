@@ -220,7 +220,7 @@ impl Broadcast {
         let again = command.again.as_ref().map_or_else(String::new, |why| format!(", again: {why}"));
         let template = command.content.frozen().and_then(|template| template.hash().ok());
         let template = template.map_or_else(String::new, |hash| format!(", its template read: {hash}"));
-        let carrier = command.provider.as_ref().map_or_else(String::new, |name| format!(", to be carried by {name}"));
+        let carrier = command.other_provider().map_or_else(String::new, |name| format!(", to be carried by {name}"));
         let reason = format!("command received{from}{carrier}{template}{again}");
         let entry = AuditEntry::new(now, &command.requested_by, step, &reason);
         let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
@@ -230,7 +230,7 @@ impl Broadcast {
             message_key: Some(key),
             template_hash: command.content.frozen().and_then(|template| template.hash().ok()),
             audience: command.audience.clone(),
-            provider: command.provider.clone(),
+            provider: command.other_provider().cloned(),
             broadcast_state: BroadcastState::Enumerating,
             epoch: 1,
             max_recipients: command.max_recipients.get(),

@@ -243,6 +243,12 @@ impl BroadcastCommand {
         self.provider.clone().unwrap_or_default()
     }
 
+    /// Who carries it, where that is not SES.
+    #[must_use]
+    pub fn other_provider(&self) -> Option<&ProviderName> {
+        self.provider.as_ref().filter(|name| **name != ProviderName::default())
+    }
+
     /// The message body. The same command gives the same bytes.
     #[must_use]
     pub fn to_body(&self) -> String {

@@ -1,7 +1,7 @@
 //! The stored command: its hash is the broadcast's, and what the broadcast copied from it still says the same.
 
 use issei_ledger::{Broadcast, LedgerError};
-use issei_schema::{BroadcastCommand, Canary, Content};
+use issei_schema::{BroadcastCommand, Canary, Content, ProviderName};
 
 use super::data;
 use super::odd::Odd;
@@ -10,7 +10,7 @@ use crate::finding::Finding;
 /// What was asked for, against what the broadcast item says was asked for.
 pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, LedgerError>) -> Finding {
     let finding = data("command: as it was registered", "ledger items `command` and `broadcast`").rule(
-        "its hash is the broadcast's, and so is that of its template; audience, budget, canary, policy and time limit are what it says",
+        "its hash is the broadcast's, and so is that of its template; provider, audience, budget, canary, policy and time limit are what it says",
         "whoever alters what was asked for makes something else look as if it had been",
     );
     let command = match command {
@@ -41,6 +41,8 @@ pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, Le
         odd.note_if(ours != asked, || format!("the broadcast's {field} is {ours}, and the command says {asked}"));
     };
     same("broadcast_id", broadcast.broadcast_id.to_string(), command.broadcast_id.to_string());
+    let named = |name: Option<&ProviderName>| name.map_or("ses".to_owned(), ToString::to_string);
+    same("provider", named(broadcast.provider.as_ref()), named(command.other_provider()));
     same("audience", broadcast.audience.to_string(), command.audience.to_string());
     same("max_recipients", broadcast.max_recipients.to_string(), command.max_recipients.to_string());
     // How many a canary is that chooses by keys, the pages say.

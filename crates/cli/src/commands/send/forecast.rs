@@ -8,7 +8,7 @@ use issei_aws::chain;
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, UniqueBy};
-use issei_schema::{BroadcastCommand, Canary, Content, Opening, UNSUBSCRIBE_PLACEHOLDER};
+use issei_schema::{BroadcastCommand, Canary, Content, Opening, ProviderName, UNSUBSCRIBE_PLACEHOLDER};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -63,7 +63,11 @@ pub(super) struct Forecast {
     not_after: Timestamp,
     /// The day from which what is announced binds.
     effective_at: Option<Timestamp>,
-    cost_usd: f64,
+    /// Nothing where another provider than SES carries it, whose prices are not known here.
+    cost_usd: Option<f64>,
+    /// Who carries it, where that is not SES.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<ProviderName>,
     known_already: bool,
     pub(super) letters: Vec<Letter>,
     /// What was looked at. What could not be read is no reason to refuse, and is not called fine.
@@ -107,9 +111,15 @@ impl Forecast {
         known_already: bool,
     ) -> anyhow::Result<Self> {
         let settings = &parts.settings;
-        let account = parts.clients.ses.get_account().send().await.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", chain(&error)))?;
-        let quota = account.send_quota;
-        let rate = quota.as_ref().map(|quota| quota.max_send_rate).filter(|rate| *rate > 0.0);
+        let provider = command.provider();
+        let quota = if provider == ProviderName::default() {
+            let account = parts.clients.ses.get_account().send().await;
+            account.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", chain(&error)))?.send_quota
+        } else {
+            None
+        };
+        let of_account = quota.as_ref().map(|quota| quota.max_send_rate).filter(|rate| *rate > 0.0);
+        let rate = of_account.or_else(|| settings.known_providers().get(&provider)?.rate);
         let rate = rate.map(|rate| if settings.rate_ceiling > 0.0 { rate.min(settings.rate_ceiling) } else { rate });
         // SES gives -1 where there is no daily quota.
         let left = quota.filter(|quota| quota.max24_hour_send >= 0.0).map(|quota| whole(quota.max24_hour_send - quota.sent_last24_hours));
@@ -173,7 +183,8 @@ impl Forecast {
             done: done_at.map(|done_at| schedule.told(done_at)),
             not_after: command.not_after,
             effective_at: command.effective_at,
-            cost_usd: number(mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
+            cost_usd: command.other_provider().is_none().then_some(number(mailable) / 1000.0 * DOLLARS_PER_THOUSAND),
+            provider: command.other_provider().cloned(),
             known_already,
             letters,
             findings: stored.into_iter().map(|stored| stored.finding).collect(),
@@ -299,8 +310,18 @@ impl Forecast {
         if let Some(effective_at) = self.effective_at {
             say(&format!("binds from     {effective_at}"));
         }
-        say(&format!("quota today    {}", self.quota_left_today.map_or("no daily quota".to_owned(), |left| format!("{left} left"))));
-        say(&format!("cost           about {:.2} USD", self.cost_usd));
+        match &self.provider {
+            Some(provider) => say(&format!("provider       {provider}, which does not tell its quota")),
+            None => {
+                say(&format!(
+                    "quota today    {}",
+                    self.quota_left_today.map_or("no daily quota".to_owned(), |left| format!("{left} left"))
+                ));
+            }
+        }
+        if let Some(cost_usd) = self.cost_usd {
+            say(&format!("cost           about {cost_usd:.2} USD"));
+        }
         if self.known_already {
             say("note           this command has been sent before: sending it again changes nothing");
         }
@@ -338,16 +359,26 @@ pub(super) struct Looked {
 /// Looks at all that a send needs, as `doctor` does.
 pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand) -> Looked {
     let clients = &parts.clients;
-    let sender = checks::sender(parts, &command.from).await;
-    let without = [checks::may_send(parts).await, checks::is_open(parts).await];
+    // Nothing that SES tells is about another provider.
+    let is_by_ses = command.other_provider().is_none();
+    let (mut sender, mut without) = (Vec::new(), Vec::new());
+    if is_by_ses {
+        sender = checks::sender(parts, &command.from).await;
+        without.push(checks::may_send(parts).await);
+    }
+    without.push(checks::is_open(parts).await);
     // With one of these nobody would be sent to: SES, or the producer, refuses every letter.
     let mut refused: Vec<String> = sender.first().into_iter().chain(&without).filter_map(against).collect();
     let producers = producers::look(parts, command).await;
     refused.extend(producers.refused);
     let mut findings = sender;
-    findings.extend(account(clients).await);
+    if is_by_ses {
+        findings.extend(account(clients).await);
+    }
     findings.extend(without);
-    findings.push(event_destination(clients, &parts.settings.configuration_set).await);
+    if is_by_ses {
+        findings.push(event_destination(clients, &parts.settings.configuration_set).await);
+    }
     findings.extend(checks::services(parts).await);
     findings.extend(producers.findings);
     findings.extend(checks::dead_letters(parts).await);
