@@ -87,7 +87,7 @@ impl Parts {
             timing: settings.timing(),
             address_hash: self.address_hash(),
             sns_trust: settings.sns_trust()?,
-            webhooks: BTreeMap::new(),
+            webhooks: settings.webhook_keys()?,
         };
         let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Feedback)?;
@@ -136,7 +136,7 @@ impl Parts {
         };
         let incarnation = self.incarnation(ServiceKind::Consumer)?;
         let queue = self.chunks_queue().await?;
-        Ok(Consumer::new(self.ledger(), queue, &self.providers(), self.clock.clone(), self.dice.clone(), incarnation, options))
+        Ok(Consumer::new(self.ledger(), queue, &self.providers()?, self.clock.clone(), self.dice.clone(), incarnation, options))
     }
 
     fn ses(&self) -> Ses {
@@ -144,8 +144,9 @@ impl Parts {
     }
 
     /// Who may carry broadcasts.
-    fn providers(&self) -> Providers {
-        self.others.iter().cloned().fold(Providers::new(self.ses()), |all, (name, provider)| all.with(name, provider))
+    fn providers(&self) -> anyhow::Result<Providers> {
+        let others = self.settings.connected_providers(&self.clients.web)?.into_iter().chain(self.others.iter().cloned());
+        Ok(others.fold(Providers::new(self.ses()), |all, (name, provider)| all.with(name, provider)))
     }
 
     /// Who may carry a broadcast, with what must be known to prepare one.

@@ -2,6 +2,8 @@
 //! configuration file and `docs/configuration.md`. A flag goes before a variable, a variable before
 //! the file, the file before the default.
 
+mod providers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,18 +13,19 @@ use anyhow::{Context, bail};
 use issei_aws::{Account, Timing};
 use issei_ledger::Configured;
 use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
-use issei_provider::Known;
 use issei_provider::ses::SnsTrust;
 use issei_schema::{ProviderName, UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// Where a key comes from that signs links to unsubscribe: never from a file.
+use providers::ProviderConfig;
+
+/// Where a key comes from: never from a file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySource {
     /// The environment variable that holds it.
-    env: String,
+    pub(crate) env: String,
 }
 
 macro_rules! settings {
@@ -38,6 +41,9 @@ macro_rules! settings {
             /// Where the keys come from that sign links to unsubscribe. In the file only.
             #[arg(skip)]
             unsubscribe_keys: BTreeMap<UnsubscribeKeyId, KeySource>,
+            /// Who may carry broadcasts beside SES. In the file only.
+            #[arg(skip)]
+            providers: BTreeMap<ProviderName, ProviderConfig>,
         }
 
         /// The settings in force.
@@ -46,6 +52,7 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $name: $kind,)+
             pub audiences: BTreeMap<String, AudienceConfig>,
             pub unsubscribe_keys: BTreeMap<UnsubscribeKeyId, KeySource>,
+            pub providers: BTreeMap<ProviderName, ProviderConfig>,
             /// The file that they were read from; nothing where there was none.
             pub file: Option<PathBuf>,
             /// Where AWS is asked. Of whoever runs this, and so in no digest.
@@ -59,6 +66,8 @@ macro_rules! settings {
             pub fn digest(&self) -> String {
                 let mut hasher = Sha256::new();
                 $(hasher.update(format!("{} = {:?}\n", stringify!($name), self.$name));)+
+                // With the name of each key's variable, and never with the key.
+                self.providers.iter().for_each(|(name, config)| hasher.update(format!("providers.{name} = {config:?}\n")));
                 hex::encode(hasher.finalize())
             }
 
@@ -85,6 +94,7 @@ macro_rules! settings {
                     $($name: first.$name.or(second.$name).unwrap_or_else(|| $default),)+
                     audiences: second.audiences,
                     unsubscribe_keys: second.unsubscribe_keys,
+                    providers: second.providers,
                     file: None,
                     account: Account::default(),
                 }
@@ -285,6 +295,7 @@ impl Settings {
         if self.evidence_wait_s < 900 {
             bail!("evidence_wait_s is {}; 900 or more are needed, or clocks that differ could end the wait early", self.evidence_wait_s);
         }
+        self.providers.iter().try_for_each(|(name, config)| config.check(name))?;
         self.sns_trust()?;
         self.approvals_wanted()?;
         self.timing().checked()?;
@@ -355,12 +366,6 @@ impl Settings {
             keys.insert(id.clone(), key.with_context(|| format!("[unsubscribe_keys] `{id}`: the environment variable {env}"))?);
         }
         Ok(keys)
-    }
-
-    /// Who may carry a broadcast, by the names that commands have for them.
-    #[must_use]
-    pub fn known_providers(&self) -> BTreeMap<ProviderName, Known> {
-        Known::ses()
     }
 
     /// The DNS resolver that is named; nothing for the system's.

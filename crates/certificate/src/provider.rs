@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::data::data;
 use crate::finding::Finding;
 
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
 /// What the provider itself has counted. Others may send through the account too, so it can only be too much.
 pub(crate) async fn provider_count(
     clients: &Clients,
@@ -21,7 +23,6 @@ pub(crate) async fn provider_count(
         let finding = data(&format!("{provider}: its own count"), "nothing is asked of it");
         return finding.rule("none", why).found("no such count is known of this provider", true);
     }
-    const DAY: SignedDuration = SignedDuration::from_hours(24);
     let why = "what the ledger calls accepted, SES must have counted";
     let rule = format!("{accepted} (accepted) or more");
     // One that waited for its time has sent nothing before.

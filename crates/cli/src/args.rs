@@ -225,6 +225,18 @@ pub(crate) struct DemoOptions {
     /// Draws that as a picture (SVG).
     #[arg(long, short, value_name = "FILE", requires = "compare")]
     pub(crate) output: Option<PathBuf>,
+    /// Who carries the broadcast.
+    #[arg(long, value_enum, default_value_t, conflicts_with = "compare")]
+    pub(crate) provider: DemoProvider,
+}
+
+/// A provider that the simulator knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoProvider {
+    #[default]
+    Ses,
+    Sendgrid,
+    Resend,
 }
 
 #[derive(Debug, Args)]

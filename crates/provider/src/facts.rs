@@ -72,3 +72,56 @@ pub enum Plane {
     /// It can't; a key can be revoked by hand.
     Open,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Resend, SendGrid, ses};
+
+    fn minutes(duration: Duration) -> String {
+        match duration.as_secs() / 60 {
+            minutes if minutes % 60 == 0 => format!("{} hours", minutes / 60),
+            minutes => format!("{minutes} minutes"),
+        }
+    }
+
+    fn row(facts: &Facts) -> String {
+        let allowed = if facts.allowed == Allowed::Asked { "told by it" } else { "`rate`" };
+        let templates = if facts.stores_templates { "yes" } else { "no" };
+        let replay = match facts.replay {
+            Replay::None => "another request".to_owned(),
+            Replay::Key { window } => format!("the same request, for {}", minutes(window)),
+        };
+        let refused = facts.refused_after.map_or("never".to_owned(), |after| format!("after {}", minutes(after)));
+        let proof = match facts.proof {
+            Proof::Sns => "RSA, by SNS",
+            Proof::Ecdsa => "ECDSA, by a key of the account",
+            Proof::Hmac => "HMAC, by a shared secret",
+        };
+        let cancels = if facts.cancels == Cancels::Scheduled { "what has a send time" } else { "nothing" };
+        let plane = match facts.plane {
+            Plane::Shut { by } => by,
+            Plane::Open => "revoke the key",
+        };
+        let (title, recipients, megabytes) = (facts.title, facts.recipients_max, facts.bytes_max / 1_000_000);
+        format!(
+            "| {title} | {recipients} | {megabytes} MB | {templates} | {allowed} | {replay} | {refused} | {proof} | {cancels} | {plane} |"
+        )
+    }
+
+    #[test]
+    fn the_page_about_providers_says_what_the_code_goes_by() {
+        let page = include_str!("../../../docs/providers.md");
+        for facts in [&ses::FACTS, SendGrid::FACTS, Resend::FACTS] {
+            assert!(page.contains(&row(facts)), "docs/providers.md lacks this row:\n{}", row(facts));
+        }
+    }
+
+    /// A chunk is one call, so each must take the largest.
+    #[test]
+    fn each_provider_takes_a_whole_chunk_at_once() {
+        for facts in [&ses::FACTS, SendGrid::FACTS, Resend::FACTS] {
+            assert!(facts.recipients_max >= issei_schema::limits::CHUNK_RECIPIENTS_MAX, "{}", facts.title);
+        }
+    }
+}

@@ -70,6 +70,9 @@ pub struct Resend {
 }
 
 impl Resend {
+    /// What holds for every account of it.
+    pub const FACTS: &'static Facts = &FACTS;
+
     #[must_use]
     pub fn new(web: Web, options: ResendOptions) -> Self {
         Self { web, options }

@@ -78,6 +78,9 @@ pub struct SendGrid {
 }
 
 impl SendGrid {
+    /// What holds for every account of it.
+    pub const FACTS: &'static Facts = &FACTS;
+
     #[must_use]
     pub fn new(web: Web, options: SendGridOptions) -> Self {
         Self { web, options }

@@ -4,6 +4,7 @@
 //! Producer, consumers, queues, ledger and SDK are the ones of production. Only AWS is simulated,
 //! and time runs faster: leases and visibility timeouts are seconds, so that a crash is over soon.
 
+mod carriers;
 mod compare;
 mod judge;
 mod report;
@@ -20,7 +21,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::Ended;
-use crate::args::DemoOptions;
+use crate::args::{DemoOptions, DemoProvider};
 use crate::commands::serve::on_signal;
 use crate::commands::setup;
 use report::Report;
@@ -45,14 +46,14 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     })?;
     let settings = settings(&url)?;
     let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &settings.timing()).await;
-    let parts = Parts::with(settings, clients, clock.clone(), Dice::seeded(options.seed));
+    let parts = options.provider.join(Parts::with(settings, clients, clock.clone(), Dice::seeded(options.seed)))?;
     setup::make(&parts).await?;
     let before = cloud.counts();
     let shutdown = on_signal()?;
     if !options.calm {
-        misbehave(&cloud);
+        misbehave(&cloud, options.provider.operation());
     }
-    let command = command(&clock, recipients)?;
+    let command = command(&clock, recipients, options.provider)?;
     let calm = options.calm;
     let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: false, shutdown: &shutdown, command: &command };
     work.until_complete(as_json).await?;
@@ -82,9 +83,9 @@ fn settings(url: &str) -> anyhow::Result<Settings> {
     })
 }
 
-fn command(clock: &Clock, recipients: u64) -> anyhow::Result<BroadcastCommand> {
+fn command(clock: &Clock, recipients: u64, by: DemoProvider) -> anyhow::Result<BroadcastCommand> {
     let not_after = clock.wall().saturating_add(SignedDuration::from_hours(24))?;
-    let body = json!({
+    let mut body = json!({
         "version": 1,
         "broadcast_id": BROADCAST,
         "audience": "users",
@@ -98,5 +99,8 @@ fn command(clock: &Clock, recipients: u64) -> anyhow::Result<BroadcastCommand> {
         "not_after": not_after.to_string(),
         "requested_by": "issei demo",
     });
+    if let Some(provider) = by.name()? {
+        (body["version"], body["class"], body["provider"]) = (2.into(), "legal_notice".into(), provider.as_str().into());
+    }
     Ok(BroadcastCommand::parse(&body.to_string())?)
 }

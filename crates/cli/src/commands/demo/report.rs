@@ -71,7 +71,7 @@ impl Report {
                 ("users listed in doubt, never sent again", self.in_doubt.to_string()),
                 ("users skipped, each with its reason", self.skipped.to_string()),
                 ("messages left in queues and dead-letter queues", self.messages_left.to_string()),
-                ("calls to AWS", format!("{requests} ({:.4} a user)", self.requests_per_recipient)),
+                ("calls to AWS and to the provider", format!("{requests} ({:.4} a user)", self.requests_per_recipient)),
                 ("seconds", format!("{:.1}", self.elapsed_s)),
                 ("most memory", format!("{} MiB", self.peak_rss_bytes / 1024 / 1024)),
             ] {

@@ -24,10 +24,10 @@ const STUCK: Duration = Duration::from_secs(90);
 
 /// What goes wrong: sends are accepted and their answers lost or turned into errors, sends are
 /// throttled, messages are handed out again, entries of batches fail.
-pub(in crate::commands) fn misbehave(cloud: &Cloud) {
-    cloud.inject(Rule::every("SendBulkEmail", Fault::ResetAfter).with_probability(0.002));
-    cloud.inject(Rule::every("SendBulkEmail", Fault::ErrorAfter).with_probability(0.001));
-    cloud.inject(Rule::every("SendBulkEmail", Fault::Throttle).with_probability(0.002));
+pub(in crate::commands) fn misbehave(cloud: &Cloud, send: &str) {
+    cloud.inject(Rule::every(send, Fault::ResetAfter).with_probability(0.002));
+    cloud.inject(Rule::every(send, Fault::ErrorAfter).with_probability(0.001));
+    cloud.inject(Rule::every(send, Fault::Throttle).with_probability(0.002));
     cloud.inject(Rule::every("UpdateItem", Fault::ResetAfter).with_probability(0.002));
     cloud.configure(|account| {
         account.redelivery = 0.02;

@@ -79,7 +79,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
         tokio::spawn(console.serve(ended.clone()))
     });
     if !options.calm {
-        misbehave(&cloud);
+        misbehave(&cloud, "SendBulkEmail");
     }
     let (began, recipients) = (parts.clock.now(), outlook.mailable());
     let (calm, command) = (options.calm, &simplified.command);

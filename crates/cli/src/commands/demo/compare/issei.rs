@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::misfortune::{Misfortune, Mishap};
 use super::side::Side;
+use crate::args::DemoProvider;
 use crate::commands::demo::{command, settings, users};
 use crate::commands::setup;
 
@@ -48,7 +49,7 @@ pub(super) async fn run(clock: &Clock, misfortune: &Misfortune, bar: &ProgressBa
     let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &settings.timing()).await;
     let parts = Parts::with(settings, clients, clock.clone(), Dice::seeded(misfortune.seed));
     setup::make(&parts).await?;
-    let command = command(clock, misfortune.users)?;
+    let command = command(clock, misfortune.users, DemoProvider::default())?;
     let tries = Arc::default();
     let pipeline = Pipeline { parts, cloud, misfortune: *misfortune, id: command.broadcast_id.clone(), tries };
     pipeline.until_complete(&command, bar).await?;
