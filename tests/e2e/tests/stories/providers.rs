@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use issei_ledger::{BroadcastState, ServiceKind};
-use issei_provider::{Known, Providers, Ses};
+use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions, SendGrid, SendGridOptions, Ses};
 use issei_schema::{BroadcastCommand, ProviderName};
+use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 fn small() -> WorldOptions {
@@ -67,6 +68,91 @@ async fn a_consumer_that_lacks_the_provider_sends_nothing_by_another_and_says_so
     world.cloud.show_all_messages();
     world.run_to_the_end("terms").await;
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// A world whose broadcasts are carried by another provider, at the simulator's own of its API.
+async fn carried_by(name: &str) -> World {
+    let mut world = World::new(small()).await;
+    let (web, key) = (world.clients.web.clone(), ApiKey::new("a-key-of-a-test").unwrap());
+    let (base_url, rate, timeout) = ("http://simulator".to_owned(), 1_000.0, world.options.timing.send);
+    let provider: Arc<dyn Provider> = if name == "resend" {
+        Arc::new(Resend::new(web, ResendOptions { base_url, key, rate, timeout }))
+    } else {
+        let (sandbox, service_group, marketing_group) = (false, None, None);
+        Arc::new(SendGrid::new(web, SendGridOptions { base_url, key, rate, timeout, sandbox, service_group, marketing_group }))
+    };
+    let name: ProviderName = name.parse().unwrap();
+    world.known.insert(name.clone(), Known { facts: provider.facts(), rate: Some(rate) });
+    world.providers = Providers::new(world.ses()).with(name, provider);
+    world
+}
+
+/// Nobody was mailed twice, and whoever was not mailed is listed.
+async fn assert_nobody_twice_and_nobody_missing(world: &World) {
+    let in_doubt = world.in_doubt("terms").await;
+    for address in world.addresses().await {
+        let sent = world.cloud.sent_for("terms", &address).unwrap();
+        assert!(sent.accepted == 1 || (sent.accepted == 0 && in_doubt.contains(&address)), "{address}: {sent:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_by_resend_whose_consumer_is_killed_in_the_midst_of_a_send_mails_nobody_twice() {
+    for (name, call) in [("resend", "SendBatchEmails"), ("sendgrid", "MailSend")] {
+        let world = carried_by(name).await;
+        world.cloud.inject(Rule::every(call, Fault::HangAfter).after(2).times(1));
+        world.post_command(&by("terms", name)).await;
+        world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+        let victim = tokio::spawn(world.consumer().await.run(CancellationToken::new()));
+        world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
+        victim.abort();
+        // What it had in hand comes back at once.
+        world.cloud.show_all_messages();
+        let over = world.run_to_the_end("terms").await;
+        assert_eq!(over.broadcast_state, BroadcastState::Complete);
+        assert_nobody_twice_and_nobody_missing(&world).await;
+        assert!(world.calls_of(call) > 2 && world.calls_of("SendBulkEmail") == 0, "{name} alone carried it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_carries_it_the_letter_reads_the_same() {
+    let mut read = Vec::new();
+    for name in ["ses", "resend", "sendgrid"] {
+        let world = if name == "ses" { World::new(small()).await } else { carried_by(name).await };
+        world.post_command(&by("terms", name)).await;
+        world.run_to_the_end("terms").await;
+        judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+        let mut mails: Vec<_> =
+            world.cloud.mails().unwrap().into_iter().map(|mail| (mail.address, mail.subject, mail.text, mail.html)).collect();
+        mails.sort();
+        assert_eq!(mails.len(), 40);
+        read.push(mails);
+    }
+    assert_eq!(read[0], read[1]);
+    assert_eq!(read[0], read[2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_lacks_is_refused_before_anybody_is_mailed() {
+    let world = carried_by("resend").await;
+    for (id, change, says) in [
+        ("a", json!({ "content": { "template": { "name": "terms" } } }), "field `content.template`: Resend stores no templates"),
+        ("b", json!({ "in_doubt": "evidence_retry" }), "field `in_doubt`: is `evidence_retry`, and Resend refuses no request for its age"),
+    ] {
+        let mut body: Value = serde_json::from_str(&by(id, "resend").to_body()).unwrap();
+        change.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());
+        world.post(&body.to_string()).await;
+        let stop = CancellationToken::new();
+        let services = world.start(&stop).await;
+        world.assert_commands_drained().await;
+        stop.cancel();
+        services.join_all().await;
+        let letters = world.dead_letters("commands").await;
+        let (_, reason) = letters.last().unwrap();
+        assert!(reason.starts_with(says), "{reason}");
+    }
+    assert_eq!(world.calls_of("SendBatchEmails"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
