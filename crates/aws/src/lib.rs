@@ -22,7 +22,7 @@ pub use evidence::{NOT_CONNECTED, chain, never_left};
 pub use lambda::{EventSource, Lambda};
 pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENDERS, SENT_AT, Senders, is_no_queue};
 pub use signed::CallError;
-pub use signing::AnsweredAt;
+pub use signing::{AnsweredAt, written_at};
 pub use sns::{Delivery, Sns};
 pub use timing::{Timing, TimingError};
 pub use web::{Unanswered, Web};

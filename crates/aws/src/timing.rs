@@ -104,6 +104,15 @@ impl Timing {
         (self.send * 2).max(self.send + self.ledger * 2)
     }
 
+    /// For how long after its permit was granted a request may be repeated, where the provider remembers its key for
+    /// `window`. The margin is for clocks, for what is on its way, and for a sender that is paused; nothing where it
+    /// leaves nothing.
+    #[must_use]
+    pub fn askable_for(&self, window: Duration) -> Option<Duration> {
+        let margin = (window / 24).max(self.refused_after() * 2);
+        window.checked_sub(margin).filter(|left| !left.is_zero())
+    }
+
     /// How long the budget must have been still before it may be recounted: every permit has then
     /// expired, no claim made under one can still arrive, and what a paused machine sends is refused.
     #[must_use]

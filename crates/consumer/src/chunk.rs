@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use issei_aws::{Backoff, Message};
-use issei_ledger::{BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, Registration, Transition};
+use issei_ledger::{
+    self as ledger, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, Registration, Transition,
+};
 use issei_schema::{BroadcastId, ChunkMessage, Opening};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +41,8 @@ struct Under<'a> {
 enum Readiness {
     /// To be sent to these positions.
     Claimable(Vec<usize>),
+    /// To be asked about once more, by the request to these positions.
+    Askable(Vec<usize>),
     /// Not by us, for this reason.
     Not(After),
 }
@@ -61,8 +65,9 @@ impl Consumer {
             if let Some(after) = self.unless_running(id, &known).await? {
                 return Ok(after);
             }
-            let positions = match readiness(&seen, chunk, self.clock.wall()) {
-                Readiness::Claimable(positions) => positions,
+            let (positions, asks) = match readiness(&seen, chunk, self.clock.wall()) {
+                Readiness::Claimable(positions) => (positions, false),
+                Readiness::Askable(positions) => (positions, true),
                 Readiness::Not(after) => return Ok(after),
             };
             if let Some(objection) = self.broadcasts.unlike_its_page(&known, chunk).await? {
@@ -103,6 +108,17 @@ impl Consumer {
             };
             // From the question for a permit to the confirmation of what was sent under it.
             let _held = self.incarnation.holding(id);
+            if asks {
+                if let Some(after) = self.ask(carrier, &known, chunk, &seen, ready).await? {
+                    return Ok(after);
+                }
+                match self.ledger.chunks(&[(id.clone(), chunk.chunk)]).await?.into_values().find(|found| *found != seen) {
+                    Some(found) => seen = found,
+                    // It is the broadcast that has changed: it is looked at afresh.
+                    None => return Ok(After::PutBack(self.options.timing.lease)),
+                }
+                continue;
+            }
             let permission = shutdown.run_until_cancelled(self.permits.take(&known.registration, known.epoch, recipients, rate)).await;
             let Some(permission) = permission else { return Ok(After::GiveBack) };
             let permit = match permission? {
@@ -149,7 +165,8 @@ impl Consumer {
                 }
                 continue;
             }
-            match self.ledger.claim(chunk, known.registration.key, &seen, self.incarnation.mark(&self.dice.token()), lease).await? {
+            let repeatable = self.repeatable(carrier.provider.facts(), &ready, chunk);
+            match self.claim(chunk, &known, &seen, ledger::Under { granted_at: Some(granted_at), repeatable }).await? {
                 Claimed::Refused(found) => {
                     self.permits.put_back(id, permit).await;
                     if seen == Chunk::Absent {
@@ -165,6 +182,11 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    async fn claim(&self, chunk: &ChunkMessage, known: &Known, seen: &Chunk, under: ledger::Under) -> Result<Claimed, LedgerError> {
+        let (owner, lease) = (self.incarnation.mark(&self.dice.token()), self.options.timing.lease);
+        self.ledger.claim(chunk, known.registration.key, seen, owner, lease, &under).await
     }
 
     /// Before a claim that is not the chunk's first, whoever acts on the absence of evidence looks whether it is
@@ -239,7 +261,9 @@ impl Consumer {
         }
         let retryable = outcomes.count(Outcome::Retryable);
         if retryable == 0 {
-            return After::Delete;
+            // Where the provider remembers the request, this message comes again to ask about it.
+            let askable = claim.request().is_some() && positions.iter().any(|at| outcomes.iter().nth(*at) == Some(Outcome::InDoubt));
+            return if askable { After::PutBack(self.before_asking(0)) } else { After::Delete };
         }
         self.permits.give_back(under.registration, under.epoch, retryable as u64).await;
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
@@ -254,7 +278,7 @@ impl Consumer {
 
     /// Confirms, and tries again for as long as the handler may take: a confirmation that is lost
     /// leaves recipients in doubt who were in fact accepted.
-    async fn confirm(&self, claim: &mut Claim) -> Option<Outcomes> {
+    pub(crate) async fn confirm(&self, claim: &mut Claim) -> Option<Outcomes> {
         let gives_up = self.clock.now() + self.options.timing.handler;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5), self.dice.clone());
         loop {
@@ -276,7 +300,7 @@ impl Consumer {
         }
     }
 
-    async fn pause(&self, id: &BroadcastId, reason: &str) -> Result<(), LedgerError> {
+    pub(crate) async fn pause(&self, id: &BroadcastId, reason: &str) -> Result<(), LedgerError> {
         self.change(id, BroadcastState::Paused, reason).await
     }
 
@@ -312,17 +336,22 @@ fn readiness(seen: &Chunk, message: &ChunkMessage, now: Timestamp) -> Readiness 
             outcomes.len()
         )));
     }
+    let asked = seen.askable(now).map(|request| Readiness::Askable(request.positions().collect()));
     match seen {
         Chunk::Absent => Readiness::Claimable((0..recipients).collect()),
         Chunk::Confirmed { outcomes, .. } => {
             let retryable: Vec<usize> = outcomes.positions(Outcome::Retryable).collect();
-            if retryable.is_empty() { Readiness::Not(After::Delete) } else { Readiness::Claimable(retryable) }
+            if retryable.is_empty() { asked.unwrap_or(Readiness::Not(After::Delete)) } else { Readiness::Claimable(retryable) }
         }
         Chunk::Claimed { lease_until, .. } => {
             let left = Duration::try_from(lease_until.duration_since(now)).unwrap_or(Duration::ZERO);
             // A claim whose lease is over is in doubt, and listed so by being there. Its message has
-            // nothing left to do.
-            if left.is_zero() { Readiness::Not(After::Delete) } else { Readiness::Not(After::Hide(left + Duration::from_secs(1))) }
+            // nothing left to do, but to ask.
+            if left.is_zero() {
+                asked.unwrap_or(Readiness::Not(After::Delete))
+            } else {
+                Readiness::Not(After::Hide(left + Duration::from_secs(1)))
+            }
         }
     }
 }

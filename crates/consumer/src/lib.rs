@@ -6,6 +6,7 @@
 //! claim and the send; delete a message whose chunk is not accounted for in the ledger.
 
 mod after;
+mod ask;
 mod broadcasts;
 mod chunk;
 mod envelope;

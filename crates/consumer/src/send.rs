@@ -2,7 +2,7 @@
 
 use issei_clock::Reading;
 use issei_ledger::{Chunk, Claim, Outcome, Permit};
-use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, Verdict};
+use issei_provider::{Call, Cause, Entry, Provider, Refusal, ReplayKey, Said, Verdict};
 use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::Timestamp;
 use tracing::Instrument;
@@ -44,6 +44,41 @@ impl<'a> Ready<'a> {
         let entry = |at: usize| Some(enclosed.entry(at, message.recipients.get(at)?));
         Ok(Self { envelope, enclosed, entries: positions.filter_map(entry).collect::<Result<_, _>>()? })
     }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The whole of it as one request.
+    pub(crate) fn call<'b>(&'b self, message: &'b ChunkMessage, granted_at: Timestamp, key: Option<&'b ReplayKey>) -> Call<'b> {
+        self.call_of(message, &self.entries, granted_at, key)
+    }
+
+    fn call_of<'b>(
+        &'b self,
+        message: &'b ChunkMessage,
+        entries: &'b [Entry],
+        granted_at: Timestamp,
+        key: Option<&'b ReplayKey>,
+    ) -> Call<'b> {
+        let Self { envelope, enclosed, .. } = self;
+        Call {
+            broadcast: &message.broadcast_id,
+            chunk: message.chunk,
+            class: envelope.class,
+            from: &envelope.from,
+            reply_to: envelope.reply_to.as_ref(),
+            letter: enclosed.letter,
+            entries,
+            granted_at,
+            key,
+        }
+    }
+
+    /// What tells whether two requests have the same body.
+    pub(crate) fn digest(&self, message: &ChunkMessage) -> String {
+        self.call(message, Timestamp::UNIX_EPOCH, None).digest()
+    }
 }
 
 impl Consumer {
@@ -64,9 +99,9 @@ impl Consumer {
         let Allowed { permit, until } = allowed;
         let mut sent = Sent { in_vain: true, ..Sent::default() };
         let mut refused: Vec<(usize, Refusal)> = Vec::new();
-        let Ready { envelope, enclosed, entries } = ready;
-        let (mut accepts_anybody, all) = (false, entries.len());
-        let mut waiting = vec![entries];
+        let (mut accepts_anybody, all) = (false, ready.entries.len());
+        let mut waiting = vec![ready.entries.clone()];
+        let mut key = claim.request().map(|request| ReplayKey(request.key().to_owned()));
         while let Some(entries) = waiting.pop() {
             let now = self.clock.reading();
             // A send that begins now must be over within the lease: afterwards others read the
@@ -78,21 +113,19 @@ impl Consumer {
                 entries.iter().for_each(|entry| claim.settle(entry.at, Outcome::Retryable, None));
                 continue;
             }
-            let key = matches!(provider.facts().replay, Replay::Key { .. }).then(|| ReplayKey(self.dice.token()));
-            let call = Call {
-                broadcast: &message.broadcast_id,
-                chunk: message.chunk,
-                class: envelope.class,
-                from: &envelope.from,
-                reply_to: envelope.reply_to.as_ref(),
-                letter: enclosed.letter,
-                entries: &entries,
-                granted_at: permit.granted_at(),
-                key: key.as_ref(),
-            };
+            let call = ready.call_of(message, &entries, permit.granted_at(), key.as_ref());
             let verdict = self.send_once(provider, call).await;
             self.log(&verdict, &entries);
             if verdict.split && entries.len() > 1 {
+                // The key is of the whole, which nobody may ask about once its halves are on their way.
+                if key.take().is_some()
+                    && let Err(error) = self.ledger.give_up_request(claim).await
+                {
+                    tracing::warn!(%error, "the key of a request can't be given up, so its halves are not sent");
+                    sent.in_vain = false;
+                    entries.iter().for_each(|entry| claim.settle(entry.at, Outcome::Retryable, None));
+                    continue;
+                }
                 let mut first = entries;
                 let second = first.split_off(first.len() / 2);
                 waiting.extend([second, first]);
@@ -158,17 +191,17 @@ impl Consumer {
         }
     }
 
-    fn fits_lease(&self, claim: &Claim, now: Reading) -> bool {
+    pub(crate) fn fits_lease(&self, claim: &Claim, now: Reading) -> bool {
         self.options.timing.send < claim.lease().left(now)
     }
 
     /// The one place in issei that asks a provider to send anything.
-    async fn send_once(&self, provider: &dyn Provider, call: Call<'_>) -> Verdict {
+    pub(crate) async fn send_once(&self, provider: &dyn Provider, call: Call<'_>) -> Verdict {
         let span = tracing::info_span!("send", recipients = call.entries.len());
         provider.send(call).instrument(span).await
     }
 
-    fn log(&self, verdict: &Verdict, entries: &[Entry]) {
+    pub(crate) fn log(&self, verdict: &Verdict, entries: &[Entry]) {
         if let Some(error) = &verdict.error {
             tracing::warn!(error, recipients = entries.len(), "not everything was accepted");
         }

@@ -22,12 +22,12 @@ impl Ledger {
         proven: &[usize],
         token: &str,
     ) -> Result<bool, LedgerError> {
-        let Chunk::Confirmed { page, attempt, outcomes, message_ids, written, .. } = seen else { return Ok(false) };
+        let Chunk::Confirmed { page, attempt, outcomes, message_ids, request, written, .. } = seen else { return Ok(false) };
         let id = &broadcast.broadcast_id;
         let retryable: Vec<usize> = outcomes.positions(Outcome::Retryable).filter(|at| proven.contains(at)).collect();
         let after = outcomes.proved(&retryable);
-        let sealed =
-            Sealed { id, seq, page: *page, attempt: *attempt, owner: &written.owner, state: "confirmed", outcomes: &after, message_ids };
+        let (page, attempt, owner, request) = (*page, *attempt, &written.owner, request.as_ref());
+        let sealed = Sealed { id, seq, page, attempt, owner, state: "confirmed", outcomes: &after, message_ids, request };
         let mut chunk = Update::builder()
             .set_key(Some(Key::chunk(id, seq).into_item()))
             .condition_expression("chunk_state = :confirmed AND attempt = :attempt AND outcomes = :before")

@@ -51,6 +51,9 @@ pub struct Broadcast {
     /// can tell that there was none since.
     #[serde(default)]
     pub reopenings: u64,
+    /// How often a request was repeated under its key, to learn what became of the first.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub asked_again: u64,
     pub chunk_size: u32,
     pub pages: u32,
     /// Pages whose chunks have been enqueued.
@@ -239,6 +242,7 @@ impl Broadcast {
             granted: 0,
             grant_count: 0,
             reopenings: 0,
+            asked_again: 0,
             chunk_size,
             pages: 0,
             enqueued_pages: 0,

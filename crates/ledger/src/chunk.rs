@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use issei_aws::AnsweredAt;
+use issei_aws::{AnsweredAt, written_at};
 use issei_clock::Deadline;
 use issei_schema::{BroadcastId, ChunkMessage, MessageKey};
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::item::{Item, Key, n, read, s};
 use crate::seal::Sealed;
-use crate::{Broadcast, Ledger, LedgerError, Outcome, Outcomes, Seal, Written};
+use crate::{Broadcast, Keyed, Ledger, LedgerError, Outcome, Outcomes, Seal, Under, Written};
 
 /// The pause after a claim call that failed with all of its SDK retries.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
@@ -35,6 +35,7 @@ pub enum Chunk {
         outcomes: Outcomes,
         /// Of earlier attempts.
         message_ids: String,
+        request: Option<Keyed>,
         written: Written,
     },
     /// Confirmed. It can be claimed again for those who are retryable, and only for them.
@@ -46,6 +47,7 @@ pub enum Chunk {
         message_ids: String,
         /// When evidence last made some of its recipients retryable.
         reopened_at: Option<Timestamp>,
+        request: Option<Keyed>,
         written: Written,
     },
 }
@@ -66,6 +68,7 @@ pub struct Claim {
     life: Duration,
     /// When AWS answered the claim, by its own clock.
     answered_at: Option<Timestamp>,
+    request: Option<Keyed>,
 }
 
 /// What became of a try at claiming.
@@ -101,6 +104,8 @@ struct ChunkItem {
     owner_token: String,
     #[serde(default)]
     seal: Option<String>,
+    #[serde(default)]
+    keyed_request: Option<Keyed>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -114,10 +119,11 @@ impl ChunkItem {
     fn into_chunk(self) -> Result<Chunk, LedgerError> {
         let time = |ms| Timestamp::from_millisecond(ms).map_err(|error| LedgerError::corrupt("chunk", error));
         let (page, attempt, claimed_at, outcomes) = (self.page, self.attempt, time(self.claimed_at)?, self.outcomes);
+        let request = self.keyed_request.filter(|request| request.is_of(attempt));
         let (message_ids, written) = (self.message_ids, Written { owner: self.owner_token, seal: self.seal });
         Ok(match self.chunk_state {
             ChunkState::Claimed => {
-                Chunk::Claimed { page, attempt, claimed_at, lease_until: time(self.lease_until)?, outcomes, message_ids, written }
+                Chunk::Claimed { page, attempt, claimed_at, lease_until: time(self.lease_until)?, outcomes, message_ids, request, written }
             }
             ChunkState::Confirmed => Chunk::Confirmed {
                 page,
@@ -126,6 +132,7 @@ impl ChunkItem {
                 outcomes,
                 message_ids,
                 reopened_at: self.reopened_at.map(time).transpose()?,
+                request,
                 written,
             },
         })
@@ -204,8 +211,8 @@ impl Chunk {
             }
         };
         let (Some(key), Some(seal)) = (&broadcast.message_key, &written.seal) else { return Seal::Absent };
-        let (id, page, attempt, owner) = (&broadcast.broadcast_id, *page, *attempt, &written.owner);
-        Sealed { id, seq, page, attempt, owner, state, outcomes, message_ids }.look(key, seal)
+        let (id, page, attempt, owner, request) = (&broadcast.broadcast_id, *page, *attempt, &written.owner, self.request());
+        Sealed { id, seq, page, attempt, owner, state, outcomes, message_ids, request }.look(key, seal)
     }
 
     /// When it was last claimed.
@@ -230,6 +237,33 @@ impl Chunk {
 }
 
 impl Claim {
+    /// One that asks again about what `message` names. `lease` is when it ends, how long it lasts, and when AWS answered.
+    pub(crate) fn asking(
+        message: &ChunkMessage,
+        key: Option<MessageKey>,
+        owner: String,
+        outcomes: Outcomes,
+        message_ids: &str,
+        lease: (Deadline, Duration, Option<Timestamp>),
+        request: Keyed,
+    ) -> Self {
+        let (id, seq, page, message_ids) =
+            (message.broadcast_id.clone(), message.chunk, message.page, by_place(message_ids, outcomes.len()));
+        let (attempt, (lease, life, answered_at)) = (request.attempt(), lease);
+        Self { id, seq, page, attempt, key, owner, outcomes, message_ids, lease, life, answered_at, request: Some(request) }
+    }
+
+    /// Its request, where the provider knows it by a key.
+    #[must_use]
+    pub fn request(&self) -> Option<&Keyed> {
+        self.request.as_ref()
+    }
+
+    /// Nobody may ask about it any more.
+    pub fn forget_request(&mut self) {
+        self.request = None;
+    }
+
     /// The positions that this claim is for.
     pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
         self.outcomes.positions(Outcome::Open)
@@ -250,6 +284,11 @@ impl Claim {
         }
     }
 
+    fn sealed<'a>(&'a self, state: &'static str, message_ids: &'a str) -> Sealed<'a> {
+        let Self { id, seq, page, attempt, owner, outcomes, request, .. } = self;
+        Sealed { id, seq: *seq, page: *page, attempt: *attempt, owner, state, outcomes, message_ids, request: request.as_ref() }
+    }
+
     /// A rejection that comes too late may meet somebody who has already read the claim as in doubt
     /// and let the message go; re-opening it would then lose the recipient (counterexample V16).
     fn retryable_is_in_doubt(&mut self) {
@@ -265,6 +304,13 @@ impl Claim {
         let passed = now.zip(self.answered_at).and_then(|(now, then)| Duration::try_from(now.duration_since(then)).ok());
         passed.is_some_and(|passed| passed >= self.life)
     }
+}
+
+/// The provider's ids, `-` for none.
+fn by_place(message_ids: &str, recipients: usize) -> Vec<String> {
+    let mut message_ids: Vec<String> = message_ids.split_whitespace().map(str::to_owned).collect();
+    message_ids.resize(recipients, "-".to_owned());
+    message_ids
 }
 
 /// The seal of a state, as a further part of the update that writes it; nothing without a key.
@@ -286,7 +332,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Claims the chunk of a message, which was read as `seen`, under a fresh owner token. `key` is the
+    /// Claims the chunk of a message, which was read as `seen`, under a fresh owner token and a permit. `key` is the
     /// broadcast's, which seals it.
     pub async fn claim(
         &self,
@@ -295,6 +341,7 @@ impl Ledger {
         seen: &Chunk,
         owner: String,
         lease: Duration,
+        under: &Under,
     ) -> Result<Claimed, LedgerError> {
         let (id, seq, recipients) = (&message.broadcast_id, message.chunk, message.recipients.len());
         let (attempt, outcomes, message_ids, condition) = match seen {
@@ -312,6 +359,7 @@ impl Ledger {
         let (deadline, answered) = (Deadline::after(asked, lease), AnsweredAt::default());
         let (claimed_at, lease_until) = (asked.wall(), deadline.wall());
         let item_key = Key::chunk(id, seq);
+        let keyed = Keyed::new(id, seq, attempt, &outcomes, key.as_ref(), under);
         let sealed = Sealed {
             id,
             seq,
@@ -321,15 +369,17 @@ impl Ledger {
             state: "claimed",
             outcomes: &outcomes,
             message_ids: &message_ids,
+            request: keyed.as_ref(),
         };
         let (set_seal, seal) = with_seal(&sealed, key.as_ref());
+        let set_request = if keyed.is_some() { ", keyed_request = :request" } else { " REMOVE keyed_request" };
         let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
             .set_key(Some(item_key.clone().into_item()))
             .update_expression(format!(
-                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires{set_seal}",
+                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires{set_seal}{set_request}",
             ))
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -344,6 +394,9 @@ impl Ledger {
         if let Some(seal) = seal {
             request = request.expression_attribute_values(":seal", seal);
         }
+        if let Some(keyed) = &keyed {
+            request = request.expression_attribute_values(":request", keyed.to_attribute()?);
+        }
         // The letters too: evidence changes them without a claim.
         if let Some(before) = seen.outcomes() {
             request = request
@@ -352,17 +405,21 @@ impl Ledger {
                 .expression_attribute_values(":before", s(before.clone()));
         }
         let ours = |owner: String| {
-            let mut message_ids: Vec<String> = message_ids.split_whitespace().map(str::to_owned).collect();
-            message_ids.resize(outcomes.len(), "-".to_owned());
+            let message_ids = by_place(&message_ids, outcomes.len());
             let (id, page, outcomes) = (id.clone(), message.page, outcomes.clone());
-            let answered_at = answered.get();
-            Claimed::Ours(Claim { id, seq, page, attempt, key, owner, outcomes, message_ids, lease: deadline, life: lease, answered_at })
+            let (answered_at, request) = (answered.get(), keyed.clone());
+            let (lease, life) = (deadline, lease);
+            Claimed::Ours(Claim { id, seq, page, attempt, key, owner, outcomes, message_ids, lease, life, answered_at, request })
         };
         // A claim whose answer is lost may stand, and would read as in doubt though nothing was sent.
         // Whoever asked knows that nothing was, so it asks again under the same token while the
         // lease lasts: what comes of it is either ours or somebody else's.
         loop {
-            let Err(error) = request.clone().customize().interceptor(answered.clone()).send().await else { return Ok(ours(owner)) };
+            let mut call = request.clone().customize().interceptor(answered.clone());
+            if let Some(granted_at) = under.granted_at {
+                call = call.config_override(written_at(granted_at));
+            }
+            let Err(error) = call.send().await else { return Ok(ours(owner)) };
             match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                     let item = self.refused_by(failed.item.clone(), item_key).await?;
@@ -374,6 +431,28 @@ impl Ledger {
                 _ => tokio::time::sleep(CLAIM_AGAIN).await,
             }
         }
+    }
+
+    /// Writes down that nobody may ask about a claim's request any more, while it is ours. Else nothing is written, and
+    /// the error says so.
+    pub async fn give_up_request(&self, claim: &mut Claim) -> Result<(), LedgerError> {
+        claim.request = None;
+        let message_ids = claim.message_ids.join(" ");
+        let (set_seal, seal) = with_seal(&claim.sealed("claimed", &message_ids), claim.key.as_ref());
+        let mut request = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::chunk(&claim.id, claim.seq).into_item()))
+            .update_expression(format!("SET message_ids = :ids{set_seal} REMOVE keyed_request"))
+            .expression_attribute_values(":ids", s(&message_ids))
+            .condition_expression("owner_token = :owner AND chunk_state = :claimed")
+            .expression_attribute_values(":owner", s(&claim.owner))
+            .expression_attribute_values(":claimed", s("claimed"));
+        if let Some(seal) = seal {
+            request = request.expression_attribute_values(":seal", seal);
+        }
+        request.send().await.map_err(LedgerError::call("UpdateItem")).map(|_| ())
     }
 
     /// Writes down what became of a claim. Safe to repeat until it succeeds.
@@ -402,23 +481,14 @@ impl Ledger {
     async fn write_confirmation(&self, claim: &Claim, state: &str, answered: &AnsweredAt) -> Result<Confirmed, LedgerError> {
         let key = Key::chunk(&claim.id, claim.seq);
         let message_ids = claim.message_ids.join(" ");
-        let sealed = Sealed {
-            id: &claim.id,
-            seq: claim.seq,
-            page: claim.page,
-            attempt: claim.attempt,
-            owner: &claim.owner,
-            state: "confirmed",
-            outcomes: &claim.outcomes,
-            message_ids: &message_ids,
-        };
-        let (set_seal, seal) = with_seal(&sealed, claim.key.as_ref());
+        let (set_seal, seal) = with_seal(&claim.sealed("confirmed", &message_ids), claim.key.as_ref());
+        let unset_request = if claim.request.is_some() { "" } else { " REMOVE keyed_request" };
         let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key.clone().into_item()))
-            .update_expression(format!("SET chunk_state = :confirmed, outcomes = :outcomes, message_ids = :ids{set_seal}"))
+            .update_expression(format!("SET chunk_state = :confirmed, outcomes = :outcomes, message_ids = :ids{set_seal}{unset_request}"))
             .condition_expression("owner_token = :owner AND chunk_state = :state")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":confirmed", s("confirmed"))

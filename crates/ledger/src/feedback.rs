@@ -342,6 +342,7 @@ mod tests {
             reopened_at: None,
             outcomes: Outcomes::try_from("aa".to_owned()).unwrap(),
             message_ids: ids.to_owned(),
+            request: None,
             written: crate::Written::default(),
         };
         let one = collected(&[(0, EventKind::Sent, 1), (0, EventKind::Delivered, 1), (1, EventKind::Sent, 2)]);

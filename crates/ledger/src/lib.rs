@@ -29,6 +29,7 @@
 
 mod acknowledge;
 mod agreement;
+mod ask_again;
 mod broadcast;
 mod chunk;
 mod closing;
@@ -46,6 +47,7 @@ mod holding;
 mod in_hex;
 mod inspect;
 mod item;
+mod keyed;
 mod late;
 mod lineage;
 mod mark;
@@ -80,6 +82,7 @@ mod trail;
 mod walk;
 
 pub use agreement::{Agreement, Approval, Subject};
+pub use ask_again::{AskAgain, AskedAgain};
 pub use broadcast::{Broadcast, Enumerated, Registration, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
 pub use closing::Closing;
@@ -95,6 +98,7 @@ pub use heartbeat::{Heartbeat, Incarnation, ServiceKind};
 pub use held_audience::{Example, HeldAudience, Place};
 pub use holding::Holding;
 pub use inspect::{ClaimMarks, Entry, Expiry, Inspected, Surroundings};
+pub use keyed::{Keyed, Repeatable, Under};
 pub use lineage::{Accepted, LedgerEpoch};
 pub use mark::RunMark;
 pub use on_call::OnCall;

@@ -106,6 +106,15 @@ impl Outcomes {
 }
 
 impl Outcomes {
+    /// The outcomes once it is asked again about these positions: those of them who are in doubt are open.
+    pub(crate) fn asked_about(&self, asked: &[usize]) -> Self {
+        let after = |(at, outcome): (usize, &Outcome)| match outcome {
+            Outcome::InDoubt if asked.contains(&at) => Outcome::Open,
+            other => *other,
+        };
+        Self(self.0.iter().enumerate().map(after).collect())
+    }
+
     /// The outcomes after events proved that these positions, which were to be sent to again, were accepted.
     pub(crate) fn proved(&self, accepted: &[usize]) -> Self {
         let after = |(at, outcome): (usize, &Outcome)| match outcome {

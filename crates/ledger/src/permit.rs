@@ -33,6 +33,11 @@ impl Permit {
         !self.expires.is_over(now)
     }
 
+    /// To ask again about recipients whose permits are spent already: it is worth none that could be put back.
+    pub(crate) fn to_ask(epoch: u64, expires: Deadline, granted_at: Timestamp) -> Self {
+        Self { epoch, recipients: 0, expires, granted_at }
+    }
+
     /// When it was granted, by AWS's own clock: a send under it is signed with that moment, and refused by
     /// AWS once that is long ago.
     #[must_use]

@@ -48,6 +48,12 @@ pub struct Progress {
     pub suppressed: u64,
     #[serde(default)]
     pub delayed: u64,
+    /// Requests that were repeated under their keys.
+    #[serde(default)]
+    pub asked_again: u64,
+    /// Recipients who were told in doubt, and of whom such an answer has told since that they were accepted.
+    #[serde(default)]
+    pub answered: u64,
 }
 
 /// What was told within ten seconds.
@@ -74,6 +80,17 @@ impl Progress {
         self.settled_chunks += u64::from(outcomes.count(Outcome::Retryable) == 0);
     }
 
+    /// Counts what an answer has settled of those who were asked about again. Who was told in doubt before stays so here,
+    /// and is accepted besides: people are shown no more in doubt than the others leave.
+    pub fn add_answer(&mut self, asked: &[usize], outcomes: &Outcomes, was_told: bool) {
+        let of = |outcome: Outcome| outcomes.positions(outcome).filter(|at| asked.contains(at)).count() as u64;
+        self.accepted += of(Outcome::Accepted);
+        self.in_doubt += if was_told { 0 } else { of(Outcome::InDoubt) };
+        self.settled_chunks += u64::from(!was_told);
+        self.asked_again += 1;
+        self.answered += if was_told { of(Outcome::Accepted) } else { 0 };
+    }
+
     /// Counts what events have told anew of one chunk.
     pub fn add_feedback(&mut self, merged: &Merged) {
         let more = |count: fn(&Feedback) -> u64| count(&merged.after).saturating_sub(count(&merged.before));
@@ -86,7 +103,7 @@ impl Progress {
         self.delayed += more(|feedback| feedback.count(EventKind::Delayed));
     }
 
-    fn counts(&self) -> [(&'static str, u64); 13] {
+    fn counts(&self) -> [(&'static str, u64); 15] {
         [
             ("permitted", self.permitted),
             ("settled_chunks", self.settled_chunks),
@@ -101,6 +118,8 @@ impl Progress {
             ("not_rendered", self.not_rendered),
             ("suppressed", self.suppressed),
             ("delayed", self.delayed),
+            ("asked_again", self.asked_again),
+            ("answered", self.answered),
         ]
     }
 
@@ -128,6 +147,8 @@ impl Progress {
             not_rendered: with(self.not_rendered, other.not_rendered),
             suppressed: with(self.suppressed, other.suppressed),
             delayed: with(self.delayed, other.delayed),
+            asked_again: with(self.asked_again, other.asked_again),
+            answered: with(self.answered, other.answered),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use issei_aws::AnsweredAt;
 
 use crate::item::{Key, n, s};
 use crate::seal::Sealed;
@@ -30,11 +31,15 @@ impl Ledger {
             Chunk::Confirmed { page, attempt, outcomes, message_ids, .. } => ("confirmed", *page, *attempt, outcomes, message_ids),
         };
         let after: Outcomes = before.disproved(unsent);
-        let sealed = Sealed { id, seq, page, attempt, owner: token, state: "confirmed", outcomes: &after, message_ids };
+        let sealed = Sealed { id, seq, page, attempt, owner: token, state: "confirmed", outcomes: &after, message_ids, request: None };
         let mut chunk = Update::builder().set_key(Some(key.clone().into_item()));
         let set = "SET chunk_state = :confirmed, owner_token = :token, outcomes = :after, reopened_at = :now";
+        // What evidence has opened is sent to again, and nobody asks about it any more.
         chunk = match &broadcast.message_key {
-            Some(key) => chunk.update_expression(format!("{set}, seal = :seal")).expression_attribute_values(":seal", s(sealed.seal(key))),
+            Some(key) => {
+                let set = format!("{set}, seal = :seal REMOVE keyed_request");
+                chunk.update_expression(set).expression_attribute_values(":seal", s(sealed.seal(key)))
+            }
             None => chunk.update_expression(set),
         };
         let chunk = chunk
@@ -65,13 +70,18 @@ impl Ledger {
     /// Writes two items, or neither where one's condition does not hold, and says which. The same token is the
     /// same write, once (API reference, `ClientRequestToken`).
     pub(crate) async fn write_both(&self, updates: [UpdateBuilder; 2], token: &str) -> Result<bool, LedgerError> {
+        self.write_both_at(updates, token, &AnsweredAt::default()).await
+    }
+
+    /// The same, and notes when AWS answered.
+    pub(crate) async fn write_both_at(&self, updates: [UpdateBuilder; 2], token: &str, answered: &AnsweredAt) -> Result<bool, LedgerError> {
         let writes =
             updates.map(|update| update.table_name(&self.table).build().map(|update| TransactWriteItem::builder().update(update).build()));
         let writes = writes.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| LedgerError::corrupt("chunk", error))?;
         let request = self.db.transact_write_items().set_transact_items(Some(writes)).client_request_token(token);
         let mut conflicts = 0;
         loop {
-            let Err(error) = request.clone().send().await else { return Ok(true) };
+            let Err(error) = request.clone().customize().interceptor(answered.clone()).send().await else { return Ok(true) };
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
                 return Err(LedgerError::call("TransactWriteItems")(error));
             };

@@ -6,7 +6,7 @@
 
 use issei_schema::{BroadcastId, MessageKey, Proof, Prover};
 
-use crate::Outcomes;
+use crate::{Keyed, Outcomes};
 
 /// What seals are made for, and nothing else.
 const DOMAIN: &str = "issei chunk state 1";
@@ -39,13 +39,19 @@ pub(crate) struct Sealed<'a> {
     pub(crate) state: &'static str,
     pub(crate) outcomes: &'a Outcomes,
     pub(crate) message_ids: &'a str,
+    /// Of this attempt. A state without one is sealed as builds before it sealed it.
+    pub(crate) request: Option<&'a Keyed>,
 }
 
 impl Sealed<'_> {
     fn prover(&self, key: &MessageKey) -> Prover {
         let prover = key.prover(DOMAIN).text(self.id.as_str()).number(self.seq.into()).number(self.page.into());
         let prover = prover.number(self.attempt.into()).text(self.owner).text(self.state);
-        prover.text(&String::from(self.outcomes.clone())).text(self.message_ids)
+        let prover = prover.text(&String::from(self.outcomes.clone())).text(self.message_ids);
+        match self.request {
+            Some(request) => request.sealed_with(prover),
+            None => prover,
+        }
     }
 
     pub(crate) fn seal(&self, key: &MessageKey) -> String {

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{BroadcastId, EventKind, Recipient};
+use jiff::Timestamp;
 
 use crate::item::{Item, SHARDS, s, shard};
-use crate::{Broadcast, Chunk, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Totals};
+use crate::{Broadcast, Chunk, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Totals};
 
 /// A chunk as a walk finds it, with what events say of it.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Tally {
     /// Recipients who read as accepted by their events, while their chunk still has them to be sent to again:
     /// their permits remain until [`Ledger::acknowledge`] takes them.
     pub unacknowledged: u64,
+    /// Until when the provider may still be asked about somebody in doubt; nothing where there is nobody.
+    pub askable_until: Option<Timestamp>,
     confirmed: Totals,
     events: Fingerprint,
     fingerprint: Fingerprint,
@@ -74,6 +77,9 @@ impl Tally {
         let Some(outcomes) = chunk.outcomes() else { return };
         self.chunks += 1;
         self.unacknowledged += feedback.proven_since(chunk).len() as u64;
+        if let Some(request) = chunk.request().filter(|request| request.positions().any(|at| in_doubt(feedback, outcomes, at))) {
+            self.askable_until = self.askable_until.max(Some(request.until()));
+        }
         for (at, outcome) in outcomes.iter().enumerate() {
             match feedback.settle(at, outcome) {
                 Outcome::Open => self.open += 1,
@@ -98,6 +104,12 @@ impl Tally {
         self.open_claims += u64::from(matches!(chunk, Chunk::Claimed { .. }));
         self.settled_chunks += u64::from(chunk.is_settled(false));
     }
+}
+
+/// Open counts: the claim may be over, and then it is doubt.
+fn in_doubt(feedback: &Feedback, outcomes: &Outcomes, at: usize) -> bool {
+    let settled = outcomes.iter().nth(at).map(|outcome| feedback.settle(at, outcome));
+    matches!(settled, Some(Outcome::Open | Outcome::InDoubt))
 }
 
 /// The items of one kind in one shard, answer by answer.
@@ -213,7 +225,7 @@ impl Ledger {
             let (found, feedback) = (self.chunks(&wanted).await?, self.feedback(id, &numbers).await?);
             for (chunk, recipients) in some {
                 let known: Vec<Outcome> =
-                    found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes).into_iter().flat_map(crate::Outcomes::iter).collect();
+                    found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes).into_iter().flat_map(Outcomes::iter).collect();
                 let feedback = feedback.get(chunk).cloned().unwrap_or_default();
                 let twice = feedback.accepted_twice(found.get(&(id.clone(), *chunk)).unwrap_or(&Chunk::Absent));
                 outcomes.extend(recipients.iter().enumerate().map(|(at, recipient)| RecipientOutcome {

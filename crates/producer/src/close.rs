@@ -242,7 +242,11 @@ impl Producer {
         // Doubt that evidence may still end could cause a send; so that is not the end.
         let may_reopen =
             broadcast.in_doubt != InDoubtPolicy::Hold && tally.totals().in_doubt > 0 && self.clock.wall() < broadcast.not_after;
+        // So could a repeat of a request whose answer may still end doubt.
+        let now = self.clock.wall();
+        let may_ask = tally.askable_until.is_some_and(|until| now < until) && now < broadcast.not_after;
         if !may_reopen
+            && !may_ask
             && tally.is_settled(broadcast.chunks, open_are_over)
             && self.ledger.complete(broadcast, &tally, self.incarnation.actor()).await?
         {

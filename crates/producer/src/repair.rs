@@ -28,8 +28,10 @@ pub struct Repair {
     /// Chunks with recipients who may be sent to again, and how many those are.
     pub retryable_chunks: u64,
     pub retryable_recipients: u64,
-    /// Recipients in doubt. A repair leaves them alone.
+    /// Recipients in doubt. A repair sends to none of them.
     pub in_doubt: u64,
+    /// Chunks of these about whose request the provider may still be asked, so that their messages go back.
+    pub askable_chunks: u64,
     /// The audience is not frozen to its end: the command itself goes back on its queue.
     pub command: bool,
 }
@@ -66,7 +68,7 @@ impl Repairer {
     /// Does it, with who and why in the audit trail.
     pub async fn repair(&self, id: &BroadcastId, now: Timestamp, actor: &Actor, reason: &str) -> Result<Repair, RepairError> {
         let done = self.go(id, now, true).await?;
-        let chunks = done.unclaimed_chunks + done.retryable_chunks;
+        let chunks = done.unclaimed_chunks + done.retryable_chunks + done.askable_chunks;
         self.ledger.audit(id, actor, "repair", &format!("{chunks} chunks enqueued again: {reason}")).await?;
         Ok(done)
     }
@@ -120,6 +122,10 @@ impl Repairer {
             for message in some {
                 let chunk = found.get(&(id.clone(), message.chunk)).unwrap_or(&Chunk::Absent);
                 let count = |outcome| chunk.outcomes().map_or(0, |outcomes| outcomes.count(outcome)) as u64;
+                if chunk.askable(now).is_some() {
+                    repair.askable_chunks += 1;
+                    lacking.push(message.clone());
+                }
                 match chunk {
                     Chunk::Absent => {
                         repair.unclaimed_chunks += 1;
@@ -155,6 +161,6 @@ impl Repair {
     /// Says whether there is nothing to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.command && self.unclaimed_chunks == 0 && self.retryable_chunks == 0
+        !self.command && self.unclaimed_chunks == 0 && self.retryable_chunks == 0 && self.askable_chunks == 0
     }
 }

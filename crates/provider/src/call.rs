@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use issei_letter::Letter;
 use issei_schema::{Address, BroadcastId, Class, Mailbox};
 use jiff::Timestamp;
@@ -46,6 +48,16 @@ pub struct Entry {
 pub struct ReplayKey(pub String);
 
 impl Call<'_> {
+    /// The SHA-256 of whatever its body is made from, in base64. Another build may write the same otherwise; then this
+    /// differs too soon rather than too late, and the provider is the last to compare.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let Self { broadcast, chunk, class, from, reply_to, letter, entries, .. } = self;
+        let entries: Vec<_> = entries.iter().map(|entry| (entry.at, entry.to.as_str(), &entry.values, &entry.headers)).collect();
+        let text = format!("{:?}", (broadcast, chunk, class, from.to_string(), reply_to.map(ToString::to_string), letter, entries));
+        BASE64.encode(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()))
+    }
+
     /// What each message carries, so that any event about it tells whose it is.
     #[must_use]
     pub fn tags(&self, entry: &Entry) -> [(&'static str, String); 3] {

@@ -19,6 +19,11 @@ pub struct Account {
     /// SES refuses sends that were signed longer ago than this, or that much later than now, in seconds; none
     /// means that it does not look. AWS's own bound is five minutes.
     pub signature_lifetime_s: Option<u32>,
+    /// So does DynamoDB refuse calls in whose body this stands.
+    pub database_looks_at: Option<String>,
+    /// A send under a key (the header [`crate::KEY_HEADER`] of its mails) that was accepted is remembered for so many
+    /// seconds: the same again is answered as the first was, and another body under the key is refused. No SES does this.
+    pub remembers_keys_s: Option<u32>,
     /// SES takes verified addresses only.
     pub sandbox: bool,
     /// Verified identities by their name, as `GetEmailIdentity` tells of them; none means that every one is
@@ -57,6 +62,8 @@ impl Default for Account {
             max_24_hour_send: 10_000_000.0,
             event_source: None,
             signature_lifetime_s: None,
+            database_looks_at: None,
+            remembers_keys_s: None,
             sandbox: false,
             identities: None,
             templates: BTreeMap::new(),

@@ -501,7 +501,14 @@ impl Cloud {
                 state.sender = sts::identity(&call.caller).map(|(_, id)| id.into());
                 state.sqs(&call.operation, &call.body, &call.base)
             }
-            "dynamodb" => self.use_table(call, &call.body),
+            "dynamodb" => {
+                let state = self.state();
+                if state.account.database_looks_at.as_ref().is_some_and(|text| call.body.to_string().contains(text)) {
+                    state.check_age(call.signed_at)?;
+                }
+                drop(state);
+                self.use_table(call, &call.body)
+            }
             "lambda" => self.state().lambda(&call.operation),
             _ => self.state().ses(&call.operation, &call.path, &call.body, call.signed_at),
         }

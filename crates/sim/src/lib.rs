@@ -36,5 +36,6 @@ pub use events::{Envelope, EventRule, Events};
 pub use faults::{Fault, Rule};
 pub use listener::{Listening, listen};
 pub use resend::RESEND_WEBHOOK_SECRET;
+pub use ses::KEY_HEADER;
 pub use store::{Mail, SentTo, StoreError};
 pub use usage::{Units, Usage};

@@ -31,7 +31,12 @@ pub(crate) struct Ses {
     /// The same by the broadcast's tag.
     pub(crate) accepted_of: BTreeMap<String, u64>,
     pub(crate) last_accepted_of: BTreeMap<String, Instant>,
+    /// What was accepted under a key: the body, the answer and when.
+    remembered: BTreeMap<String, (Value, Value, Instant)>,
 }
+
+/// Under what an account that remembers keys is told one.
+pub const KEY_HEADER: &str = "Idempotency-Key";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -42,6 +47,13 @@ struct Bulk {
     default_content: DefaultContent,
     bulk_email_entries: Vec<Entry>,
     configuration_set_name: Option<String>,
+}
+
+impl Bulk {
+    fn key(&self) -> Option<&str> {
+        let entry = self.bulk_email_entries.first()?;
+        entry.replacement_headers.iter().find(|header| header.name == KEY_HEADER).map(|header| header.value.as_str())
+    }
 }
 
 #[derive(Deserialize)]
@@ -238,9 +250,20 @@ impl State {
             "SendBulkEmail" => {
                 self.check_age(signed_at)?;
                 let bulk = Bulk::deserialize(body).map_err(|error| bad(error.to_string()))?;
+                let key = self.account.remembers_keys_s.and_then(|window_s| Some((bulk.key()?.to_owned(), window_s)));
+                if let Some((key, window_s)) = &key
+                    && let Some((before, answer, at)) = self.ses.remembered.get(key)
+                    && self.clock.now().saturating_duration_since(*at) < Duration::from_secs((*window_s).into())
+                {
+                    let other = || ApiError::new("ConflictException", "another body came under this key").status(StatusCode::CONFLICT);
+                    return if before == body { Ok(answer.clone()) } else { Err(other()) };
+                }
                 self.store.begin()?;
                 let result = self.send_bulk(&bulk);
                 self.store.commit()?;
+                if let (Some((key, _)), Ok(answer)) = (key, &result) {
+                    self.ses.remembered.insert(key, (body.clone(), answer.clone(), self.clock.now()));
+                }
                 result
             }
             "SendEmail" => {
@@ -274,7 +297,7 @@ impl State {
 
     /// As AWS does before a service sees the request (IAM user guide, "Elements of an AWS API request
     /// signature").
-    fn check_age(&self, signed_at: Option<Timestamp>) -> Result<(), ApiError> {
+    pub(crate) fn check_age(&self, signed_at: Option<Timestamp>) -> Result<(), ApiError> {
         let (Some(lifetime_s), Some(signed_at)) = (self.account.signature_lifetime_s, signed_at) else { return Ok(()) };
         let (now, lifetime) = (self.clock.wall(), SignedDuration::from_secs(lifetime_s.into()));
         let age = now.duration_since(signed_at);

@@ -22,7 +22,8 @@
 //! | `Claim`, `ClaimAnswerLost` | `ledger/src/chunk.rs::claim`, with its comparison of the owner token |
 //! | `Send` | `consumer/src/send.rs::send`: the permit's and the lease's deadline, then `send_once` |
 //! | `TimeOut` | `aws/src/timing.rs::Timing::send`; `provider/src/ses/answers.rs` says in doubt |
-//! | `AskAgain`, `WindowCloses` | nothing yet: what a provider's replay key will allow ([decision 13](../../../docs/decisions/0013-doubt-ends-by-asking-under-the-same-key.md)) |
+//! | `AskAgain` | `ledger/src/ask_again.rs::ask_again`, one transaction; `consumer/src/ask.rs` repeats the request |
+//! | `WindowCloses` | `ledger/src/keyed.rs::Chunk::askable`, and the date of AWS's answer in `ask_again` |
 //! | `KeyForgotten` | a provider that remembers the key of a request for a window |
 //! | `Confirm` | `ledger/src/chunk.rs::confirm`, with `retryable_is_in_doubt` |
 //! | `Finish` | `consumer/src/chunk.rs::settle` and `after.rs::carry_out` |

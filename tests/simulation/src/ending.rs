@@ -7,6 +7,7 @@ use issei_schema::InDoubtPolicy;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::judge::{self, Broken, Told, broken};
+use crate::remembering::WINDOW;
 use crate::watched::{Rival, Watched};
 use crate::world::{World, actor};
 
@@ -150,7 +151,8 @@ impl World {
             refused += u64::from(watched.other_sent && broadcast.broadcast_state != BroadcastState::Enumerating);
             // The provider goes on telling of those whose events are still away.
             let all = self.plan.events_lost <= 0.0 && self.cloud.events_away() == 0;
-            let told = Told { all, in_time: watched.in_time, forged: &watched.forged };
+            let by_keys = self.plan.keys == Some(WINDOW);
+            let told = Told { all, in_time: watched.in_time, by_keys, forged: &watched.forged };
             judge::at_the_end(&ledger, &self.cloud, broadcast, told).await?;
             let events_are_true = watched.forged.is_empty() && (watched.in_time || broadcast.in_doubt == InDoubtPolicy::Hold);
             judge::certified(&ledger, broadcast, later, events_are_true).await?;

@@ -140,6 +140,8 @@ pub(crate) struct Told<'a> {
     pub(crate) all: bool,
     /// None was lost, none came after the wait for it was over: absence proves what it is taken for.
     pub(crate) in_time: bool,
+    /// The provider remembers the key of each request for longer than anything took.
+    pub(crate) by_keys: bool,
     /// Chunk and recipient of those about whom somebody made up an event.
     pub(crate) forged: &'a BTreeSet<(u32, usize)>,
 }
@@ -184,6 +186,9 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
                 return broken("I1", format!("user {key} was accepted {accepted} times, chunk {}", recipient.chunk));
             }
             let listed = matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open));
+            if listed && told.by_keys && is_complete {
+                return broken("doubt ends by asking", format!("complete, and user {key} is in doubt, chunk {}", recipient.chunk));
+            }
             match (accepted, recipient.outcome) {
                 (1.., Some(Outcome::Accepted)) => {}
                 (_, Some(Outcome::Retryable) | None) if is_complete => {

@@ -10,6 +10,7 @@ use issei_sim::{Fault, Rule};
 use jiff::SignedDuration;
 use serde_json::json;
 
+use crate::remembering::WINDOW;
 use crate::world::{PERSONS, TIMING};
 
 /// What the operator, or the world around, does at some moment.
@@ -141,6 +142,8 @@ pub(crate) struct Plan {
     pub(crate) proves: bool,
     /// Who else must agree before the first send.
     pub(crate) approvals: Approvals,
+    /// The provider remembers the keys of requests for so long.
+    pub(crate) keys: Option<Duration>,
 }
 
 /// The calls that issei makes while it works. Each can meet with each fault; those that most depends on do so more
@@ -251,6 +254,7 @@ impl Plan {
             senders: None,
             proves: false,
             approvals: Approvals::default(),
+            keys: None,
         }
     }
 
@@ -381,7 +385,19 @@ impl Plan {
             approvals,
             ..Self::calm()
         };
-        plan.at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e))
+        plan.at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e)).with_keys(&Dice::seeded(seed ^ 0x4b65_7973))
+    }
+
+    /// Now and then the provider remembers keys, for longer than anything takes that is drawn. The clocks are right then:
+    /// AWS, which refuses claims for their age, goes by them.
+    fn with_keys(mut self, dice: &Dice) -> Self {
+        if !dice.chance(0.25) {
+            return self;
+        }
+        (self.keys, self.on_call) = (Some(WINDOW), None);
+        self.skews = Vec::new();
+        self.deeds.retain(|(_, deed)| !matches!(deed, Deed::Suspend { .. } | Deed::StepWall { .. }));
+        self
     }
 
     /// Now and then a broadcast has its time, most often one that comes, or goes, in the midst of what goes wrong.

@@ -14,7 +14,7 @@ use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
 use issei_provider::ses::SnsTrust;
 use issei_provider::{Known, Providers, Ses};
-use issei_schema::{Actor, AddressHash, ChunkVersion, Identity, Traces, UnsubscribeKeys};
+use issei_schema::{Actor, AddressHash, ChunkVersion, Identity, ProviderName, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
 use serde_json::json;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::machines::called;
 use crate::plan::Plan;
+use crate::remembering::Remembering;
 use crate::watched::{ORIGIN, Rival, Watched};
 
 /// The first broadcast, to which others may come.
@@ -105,6 +106,9 @@ impl World {
             redelivery: plan.redelivery,
             batch_entry_failure: plan.batch_entry_failure,
             signature_lifetime_s: u32::try_from(plan.timing().request_lifetime.as_secs()).ok(),
+            // Claims are signed with their permits' moments, and all else by the clock of whoever runs this.
+            database_looks_at: plan.keys.map(|_| "owner_token = :owner, attempt = :attempt".to_owned()),
+            remembers_keys_s: plan.keys.and_then(|window| u32::try_from(window.as_secs()).ok()),
             ..Account::default()
         };
         let account = plan.max_send_rate.map_or(account.clone(), |rate| Account { max_send_rate: f64::from(rate), ..account });
@@ -277,7 +281,11 @@ impl World {
                 traces: Traces::NONE,
             };
             let run = self.incarnation(ServiceKind::Consumer)?;
-            let consumer = Consumer::new(ledger.clone(), chunks.clone(), &Providers::new(ses), clock, dice, run.clone(), options);
+            let providers = match self.plan.keys {
+                None => Providers::new(ses),
+                Some(window) => Providers::new(ses.clone()).with(ProviderName::default(), Arc::new(Remembering::new(ses, window))),
+            };
+            let consumer = Consumer::new(ledger.clone(), chunks.clone(), &providers, clock, dice, run.clone(), options);
             match self.plan.on_call {
                 None => tokio::spawn(machine.awake(consumer.run(never))),
                 Some(held) => tokio::spawn(called(consumer, OnCall::new(ledger, chunks.clone(), run), chunks, machine, held)),

@@ -41,7 +41,7 @@ pub(super) fn judge(broadcast: &Broadcast, steps: &Steps, sent: u64) -> Finding 
 
 /// Counters that only grow with something else.
 pub(super) fn cursors(broadcast: &Broadcast, steps: &Steps) -> Finding {
-    let Broadcast { epoch, grant_count, granted, enqueued_pages, pages, .. } = *broadcast;
+    let Broadcast { epoch, grant_count, granted, asked_again, enqueued_pages, pages, .. } = *broadcast;
     let finding = data("broadcast: counters", "ledger item `broadcast`").rule(
         "an epoch for each resume, approval and recount; grants where permits are granted; every page enqueued where it is complete",
         "a counter that does not follow from what was done was written by hand",
@@ -53,10 +53,16 @@ pub(super) fn cursors(broadcast: &Broadcast, steps: &Steps) -> Finding {
     odd.note_if(epoch < least || epoch > most, || {
         format!("epoch {epoch}, after {} resumes, {} approvals and {grant_count} grants and recounts", steps.resumes, steps.approvals)
     });
+    // So does each repeat of a request under its key.
+    odd.note_if(asked_again > grant_count, || format!("asked again {asked_again} times in {grant_count} grants"));
     odd.note_if(granted > 0 && grant_count == 0, || format!("{granted} permits granted in no grant: grant_count is 0"));
     let is_complete = broadcast.broadcast_state == BroadcastState::Complete;
     odd.note_if(enqueued_pages > pages || (is_complete && enqueued_pages < pages), || {
         format!("enqueued_pages is {enqueued_pages} of {pages}")
     });
-    odd.into_finding(finding, format!("epoch {epoch}, {grant_count} grants and recounts, {enqueued_pages} of {pages} pages enqueued"))
+    let asked = if asked_again == 0 { String::new() } else { format!(", asked again {asked_again} times under the same keys") };
+    odd.into_finding(
+        finding,
+        format!("epoch {epoch}, {grant_count} grants and recounts{asked}, {enqueued_pages} of {pages} pages enqueued"),
+    )
 }

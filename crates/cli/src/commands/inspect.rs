@@ -119,6 +119,9 @@ struct Why {
     recipient: usize,
     /// How often the chunk was claimed.
     attempts: u32,
+    /// How often the request of the last claim was made again under its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_again: Option<u32>,
     claimed_at: Option<String>,
     reopened_at: Option<String>,
     outcome: Option<Outcome>,
@@ -215,6 +218,7 @@ async fn everything(ledger: &Ledger, id: &BroadcastId, page: u32, chunk: u32, at
         chunk,
         recipient: at,
         attempts: item.map_or(0, issei_ledger::Chunk::attempts),
+        asked_again: item.and_then(issei_ledger::Chunk::request).map(issei_ledger::Keyed::asked_again).filter(|asked| *asked > 0),
         claimed_at: item.and_then(issei_ledger::Chunk::claimed_at).map(|at| at.to_string()),
         reopened_at: item.and_then(issei_ledger::Chunk::reopened_since).map(|at| at.to_string()),
         outcome,
@@ -235,6 +239,9 @@ fn print(why: &Why) {
     match &why.claimed_at {
         None => say("claimed   never: nothing was sent"),
         Some(at) => say(&format!("claimed   {} times, last at {at}", why.attempts)),
+    }
+    if let Some(times) = why.asked_again {
+        say(&format!("asked     again {times} times under its key, which is no second mail"));
     }
     if let Some(at) = &why.reopened_at {
         say(&format!("reopened  at {at}, by evidence that the provider did not take it; waits to be sent again"));

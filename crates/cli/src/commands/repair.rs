@@ -37,7 +37,7 @@ pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json
     } else if done.command {
         "the command is on its queue again".to_owned()
     } else {
-        format!("{} chunks enqueued again", done.unclaimed_chunks + done.retryable_chunks)
+        format!("{} chunks enqueued again", done.unclaimed_chunks + done.retryable_chunks + done.askable_chunks)
     });
     Ok(Ended::Well)
 }
@@ -51,6 +51,12 @@ fn print(plan: &Repair) {
     }
     say(&format!("never claimed {} chunks with {} recipients: to be enqueued again", plan.unclaimed_chunks, plan.unclaimed_recipients));
     say(&format!("retryable     {} chunks with {} recipients: to be enqueued again", plan.retryable_chunks, plan.retryable_recipients));
+    if plan.askable_chunks > 0 {
+        say(&format!(
+            "to ask about  {} chunks with recipients in doubt: to be enqueued again, to ask the provider under their keys",
+            plan.askable_chunks
+        ));
+    }
     say(&format!("in doubt      {} recipients: left alone", plan.in_doubt));
 }
 

@@ -76,6 +76,9 @@ pub(crate) struct Status {
     /// To be sent to again. Only an exact count knows.
     pub(crate) retryable: Option<u64>,
     pub(crate) in_doubt: u64,
+    /// How often a request was made again under its key, to learn what became of those in doubt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) asked_again: Option<u64>,
     /// From here on by the provider's events, as far as they have come.
     pub(crate) delivered: u64,
     pub(crate) bounced: u64,
@@ -254,7 +257,8 @@ impl Counts {
             accepted,
             rejected,
             retryable,
-            in_doubt,
+            // Whom an answer has settled since is among the accepted.
+            in_doubt: in_doubt.saturating_sub(progress.answered),
             delivered,
             bounced,
             complained,
@@ -338,6 +342,7 @@ impl Status {
             rejected: counts.totals.rejected,
             retryable: counts.exact.then_some(counts.totals.retryable),
             in_doubt: counts.totals.in_doubt,
+            asked_again: Some(broadcast.asked_again).filter(|asked| *asked > 0),
             delivered: counts.totals.delivered,
             bounced: counts.totals.bounced,
             complained: counts.totals.complained,
@@ -391,6 +396,7 @@ impl Status {
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ]);
+        lines.extend(self.asked_again.map(|times| format!("asked again   {times} times, under the same key")));
         lines.extend(self.provider.iter().map(|name| format!("provider      {name}")));
         if self.forgotten > 0 {
             lines.insert(3, format!("forgotten     {} entries since", self.forgotten));

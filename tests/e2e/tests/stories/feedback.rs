@@ -350,7 +350,14 @@ async fn a_reopened_chunk_whose_messages_are_lost_gets_another() {
     let key = (message.broadcast_id.clone(), message.chunk);
     let seen = ledger.chunks(std::slice::from_ref(&key)).await.unwrap().remove(&key).unwrap();
     let claim = ledger
-        .claim(&message, world.broadcast("terms").await.message_key, &seen, "an old copy".to_owned(), Duration::from_mins(10))
+        .claim(
+            &message,
+            world.broadcast("terms").await.message_key,
+            &seen,
+            "an old copy".to_owned(),
+            Duration::from_mins(10),
+            &issei_ledger::Under::default(),
+        )
         .await
         .unwrap();
     let issei_ledger::Claimed::Ours(mut claim) = claim else { panic!("{claim:?}") };
@@ -441,7 +448,9 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     let page = ledger.page(&broadcast.broadcast_id, 0).await.unwrap();
     let message = page.messages(&broadcast, None).next().unwrap();
     ledger.grant(&broadcast.registration(), broadcast.epoch, 5, 5, Duration::from_secs(5)).await.unwrap();
-    let claim = ledger.claim(&message, None, &issei_ledger::Chunk::Absent, "old".to_owned(), Duration::from_millis(1)).await;
+    let claim = ledger
+        .claim(&message, None, &issei_ledger::Chunk::Absent, "old".to_owned(), Duration::from_millis(1), &issei_ledger::Under::default())
+        .await;
     let Ok(issei_ledger::Claimed::Ours(mut claim)) = claim else { panic!("{claim:?}") };
     world.later(SignedDuration::from_hours(2));
     let seen = ledger.chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
@@ -453,7 +462,11 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     assert_eq!(outcomes, [again, again, again, doubt, doubt]);
     // Somebody else has the chunk now, and is about to send.
     let seen = world.ledger().chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
-    let theirs = world.ledger().claim(&message, None, &seen, "theirs".to_owned(), Duration::from_mins(10)).await.unwrap();
+    let theirs = world
+        .ledger()
+        .claim(&message, None, &seen, "theirs".to_owned(), Duration::from_mins(10), &issei_ledger::Under::default())
+        .await
+        .unwrap();
     assert!(matches!(theirs, issei_ledger::Claimed::Ours(_)), "{theirs:?}");
     assert!(matches!(ledger.confirm(&mut claim).await.unwrap(), issei_ledger::Confirmed::NotOurs(issei_ledger::Chunk::Claimed { .. })));
 }

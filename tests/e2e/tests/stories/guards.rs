@@ -77,7 +77,9 @@ async fn evidence_opens_nothing_but_what_it_has_looked_at() {
     ledger.grant(&broadcast.registration(), broadcast.epoch, 10, 10, LIFE).await.unwrap();
     let page = ledger.page(&terms(), 0).await.unwrap();
     let message = page.messages(&broadcast, None).next().unwrap();
-    let Ok(Claimed::Ours(mut claim)) = ledger.claim(&message, None, &Chunk::Absent, "slow".to_owned(), LIFE).await else {
+    let Ok(Claimed::Ours(mut claim)) =
+        ledger.claim(&message, None, &Chunk::Absent, "slow".to_owned(), LIFE, &issei_ledger::Under::default()).await
+    else {
         panic!("not ours")
     };
     let seen = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
@@ -96,7 +98,11 @@ async fn a_claim_on_an_old_look_is_refused_though_all_letters_are_the_same() {
     let message = ledger.page(&terms(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
     let (mut seen, mut looks) = (Chunk::Absent, Vec::new());
     for owner in ["first", "second"] {
-        let Ok(Claimed::Ours(mut claim)) = ledger.claim(&message, None, &seen, owner.to_owned(), LIFE).await else { panic!("not ours") };
+        let Ok(Claimed::Ours(mut claim)) =
+            ledger.claim(&message, None, &seen, owner.to_owned(), LIFE, &issei_ledger::Under::default()).await
+        else {
+            panic!("not ours")
+        };
         (0..10).for_each(|at| claim.settle(at, Outcome::Retryable, None));
         ledger.confirm(&mut claim).await.unwrap();
         seen = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
@@ -104,9 +110,12 @@ async fn a_claim_on_an_old_look_is_refused_though_all_letters_are_the_same() {
     }
     let (old, new) = (&looks[0], &looks[1]);
     assert_eq!(old.outcomes(), new.outcomes());
-    let late = ledger.claim(&message, None, old, "late".to_owned(), LIFE).await.unwrap();
+    let late = ledger.claim(&message, None, old, "late".to_owned(), LIFE, &issei_ledger::Under::default()).await.unwrap();
     assert!(matches!(late, Claimed::Refused(_)), "the second try would count as never made");
-    assert!(matches!(ledger.claim(&message, None, new, "third".to_owned(), LIFE).await, Ok(Claimed::Ours(_))));
+    assert!(matches!(
+        ledger.claim(&message, None, new, "third".to_owned(), LIFE, &issei_ledger::Under::default()).await,
+        Ok(Claimed::Ours(_))
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,9 +113,17 @@ async fn a_claim_whose_every_answer_is_lost_is_still_ours() {
     let page = world.ledger().page(&"terms".parse().unwrap(), 0).await.unwrap();
     let message = page.messages(&world.broadcast("terms").await, None).next().unwrap();
     world.cloud.inject(Rule::every("UpdateItem", Fault::ResetAfter).times(6));
-    let claimed = world.ledger().claim(&message, None, &Chunk::Absent, "mine".to_owned(), world.options.timing.lease).await.unwrap();
+    let claimed = world
+        .ledger()
+        .claim(&message, None, &Chunk::Absent, "mine".to_owned(), world.options.timing.lease, &issei_ledger::Under::default())
+        .await
+        .unwrap();
     assert!(matches!(claimed, Claimed::Ours(_)), "{claimed:?}");
-    let claimed = world.ledger().claim(&message, None, &Chunk::Absent, "theirs".to_owned(), world.options.timing.lease).await.unwrap();
+    let claimed = world
+        .ledger()
+        .claim(&message, None, &Chunk::Absent, "theirs".to_owned(), world.options.timing.lease, &issei_ledger::Under::default())
+        .await
+        .unwrap();
     assert!(matches!(claimed, Claimed::Refused(Chunk::Claimed { .. })), "{claimed:?}");
 }
 

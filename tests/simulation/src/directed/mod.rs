@@ -2,6 +2,7 @@
 //! which nothing else would make up for its loss. In most of them nobody helps where nothing moves any more, so
 //! that a message or a permit that is lost shows.
 
+mod asking;
 mod claims;
 mod messages;
 mod permits;
@@ -46,4 +47,8 @@ pub const DIRECTED: &[(&str, Aimed)] = &[
     ("nobody is forgotten while a message to them may still be sent", messages::of_somebody_forgotten),
     ("a function that stood still goes on where its broadcast was resumed", messages::resumed_between_calls),
     ("doubt that evidence may end is no end", claims::evidence_to_come),
+    ("whose answer is lost is asked about under the same key, and nobody stays in doubt", asking::lost_answers),
+    ("nobody is asked about when the provider has forgotten the key", asking::forgotten_keys),
+    ("a stop binds who asks as it binds who sends", asking::stops),
+    ("a claim that comes too late for its permit is asked about by nobody", asking::late_claims),
 ];
