@@ -11,6 +11,7 @@
 mod again;
 mod agreeing;
 mod arbitrary_keys;
+mod asking;
 mod audiences;
 mod canaries;
 mod commands;

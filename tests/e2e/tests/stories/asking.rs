@@ -1,0 +1,89 @@
+//! Asking again under a request's key: who may, and what comes between.
+
+use std::time::Duration;
+
+use issei_clock::Clock;
+use issei_ledger::{AskAgain, AskedAgain, Broadcast, Chunk, Claimed, Outcome, Repeatable, Seal, Under};
+use issei_schema::{Actor, BroadcastId, ChunkMessage};
+use issei_test_support::{World, WorldOptions, command};
+
+const LIFE: Duration = Duration::from_mins(10);
+
+fn terms() -> BroadcastId {
+    "terms".parse().unwrap()
+}
+
+async fn found(world: &World) -> Chunk {
+    world.ledger().chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap()
+}
+
+/// A chunk whose answer was lost: confirmed, and all of it in doubt, under a key that is remembered for ten minutes from
+/// its permit, which was granted so long ago.
+async fn in_doubt(ago: Duration) -> (World, Broadcast, ChunkMessage) {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let ledger = world.ledger();
+    let message = ledger.page(&terms(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
+    let repeatable = Some(Repeatable { lasting: LIFE, body: "digest".to_owned() });
+    let under = Under { granted_at: Some(Clock::system().wall() - ago), repeatable };
+    let claimed = ledger.claim(&message, broadcast.message_key, &Chunk::Absent, "first".to_owned(), LIFE, &under).await;
+    let Ok(Claimed::Ours(mut claim)) = claimed else { panic!("{claimed:?}") };
+    (0..10).for_each(|at| claim.settle(at, Outcome::InDoubt, None));
+    ledger.confirm(&mut claim).await.unwrap();
+    (world, broadcast, message)
+}
+
+async fn ask(world: &World, broadcast: &Broadcast, message: &ChunkMessage, seen: &Chunk, owner: &str) -> AskedAgain {
+    let (of, epoch, owner) = (&broadcast.registration(), broadcast.epoch, owner.to_owned());
+    world.ledger().ask_again(AskAgain { of, epoch, message, seen, owner, lease: LIFE, life: LIFE }).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_ask_about_the_same_doubt_one_does_under_the_first_key_and_no_permit_is_spent() {
+    let (world, broadcast, message) = in_doubt(Duration::ZERO).await;
+    let seen = found(&world).await;
+    let key = seen.request().unwrap().key().to_owned();
+    let AskedAgain::Ours(mut claim, _) = ask(&world, &broadcast, &message, &seen, "one").await else { panic!("refused") };
+    assert_eq!(claim.request().unwrap().key(), key);
+    assert!(matches!(ask(&world, &broadcast, &message, &seen, "other").await, AskedAgain::Refused));
+    (0..10).for_each(|at| claim.settle(at, Outcome::Accepted, Some("id")));
+    world.ledger().confirm(&mut claim).await.unwrap();
+    let (after, now) = (found(&world).await, world.broadcast("terms").await);
+    assert_eq!(after.outcomes().unwrap().count(Outcome::Accepted), 10);
+    assert_eq!((after.attempts(), after.request().unwrap().asked_again(), after.seal(&now, 0)), (1, 1, Seal::Holds));
+    assert_eq!((now.asked_again, now.granted, now.remaining), (1, broadcast.granted, broadcast.remaining));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_asks_about_a_broadcast_that_was_stopped_or_of_an_earlier_epoch() {
+    let (world, broadcast, message) = in_doubt(Duration::ZERO).await;
+    let (seen, actor): (_, Actor) = (found(&world).await, "a test".parse().unwrap());
+    let earlier = Broadcast { epoch: broadcast.epoch + 1, ..broadcast.clone() };
+    assert!(matches!(ask(&world, &earlier, &message, &seen, "one").await, AskedAgain::Refused));
+    world.ledger().end(&terms(), &actor, "enough").await.unwrap();
+    assert!(matches!(ask(&world, &broadcast, &message, &seen, "two").await, AskedAgain::Refused));
+    assert_eq!(found(&world).await, seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_asks_when_the_time_of_the_key_is_over_by_the_ledgers_own_clock() {
+    let (world, broadcast, message) = in_doubt(LIFE * 2).await;
+    // As if this machine's clock were behind, so that it does not see that itself.
+    let seen = found(&world).await;
+    let until = seen.request().unwrap().until();
+    assert!(seen.askable(until - Duration::from_secs(60)).is_some() && seen.askable(until).is_none());
+    assert!(matches!(ask(&world, &broadcast, &message, &seen, "one").await, AskedAgain::TooLate(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_in_which_an_answer_may_still_end_doubt_is_neither_complete_nor_counted_before_who_asks() {
+    let (world, _, message) = in_doubt(Duration::ZERO).await;
+    let counted = world.broadcast("terms").await;
+    let tally = world.ledger().tally(&counted).await.unwrap();
+    let seen = found(&world).await;
+    assert_eq!(tally.askable_until, Some(seen.request().unwrap().until()));
+    let AskedAgain::Ours(..) = ask(&world, &counted, &message, &seen, "one").await else { panic!("refused") };
+    let actor: Actor = "a test".parse().unwrap();
+    assert!(!world.ledger().complete(&counted, &tally, &actor).await.unwrap(), "complete, and somebody asks");
+}
