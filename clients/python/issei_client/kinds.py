@@ -141,6 +141,9 @@ Mailbox = str
 # What becomes of a recipient of whom nobody knows whether the provider accepted the message.
 InDoubtPolicy = Literal["hold", "evidence_retry", "at_least_once"]
 
+# A provider of `[providers]` in the configuration; `ses` is there without. Matches ^[a-z0-9-]{1,32}$
+ProviderName = str
+
 # A day of the week.
 Day = str
 
@@ -242,6 +245,9 @@ BroadcastCommand = TypedDict(
         "not_after": str,
         # Nothing is sent before this moment. The audience is frozen at once. New in version 2.
         "not_before": NotRequired[str],
+        # Who carries the broadcast, from its first mail to its last: a provider that the configuration names,
+        # or `ses`, which is meant where nothing is said. New in version 2.
+        "provider": NotRequired[ProviderName],
         "reply_to": NotRequired[Mailbox],
         "requested_by": Actor,
         # Sends within these hours alone, and waits outside of them. New in version 2.
@@ -275,6 +281,7 @@ Fields = TypedDict(
         "max_recipients": int,
         "not_after": str | datetime,
         "not_before": NotRequired[str],
+        "provider": NotRequired[ProviderName],
         "reply_to": NotRequired[Mailbox],
         "requested_by": Actor,
         "send_window": NotRequired[SendWindow],
@@ -299,6 +306,7 @@ FIELDS = [
     "max_recipients",
     "not_after",
     "not_before",
+    "provider",
     "reply_to",
     "requested_by",
     "send_window",

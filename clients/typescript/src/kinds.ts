@@ -120,6 +120,9 @@ export type Mailbox = string;
 /** What becomes of a recipient of whom nobody knows whether the provider accepted the message. */
 export type InDoubtPolicy = "hold" | "evidence_retry" | "at_least_once";
 
+/** A provider of `[providers]` in the configuration; `ses` is there without. Matches ^[a-z0-9-]{1,32}$ */
+export type ProviderName = string;
+
 /** A day of the week. */
 export type Day = string;
 
@@ -225,6 +228,11 @@ export interface BroadcastCommand {
   not_after: string;
   /** Nothing is sent before this moment. The audience is frozen at once. New in version 2. */
   not_before?: string;
+  /**
+   * Who carries the broadcast, from its first mail to its last: a provider that the configuration names,
+   * or `ses`, which is meant where nothing is said. New in version 2.
+   */
+  provider?: ProviderName;
   reply_to?: Mailbox;
   requested_by: Actor;
   /** Sends within these hours alone, and waits outside of them. New in version 2. */
@@ -259,6 +267,7 @@ export const FIELDS: readonly string[] = [
     "max_recipients",
     "not_after",
     "not_before",
+    "provider",
     "reply_to",
     "requested_by",
     "send_window",

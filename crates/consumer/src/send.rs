@@ -2,7 +2,7 @@
 
 use issei_clock::Reading;
 use issei_ledger::{Chunk, Claim, Outcome, Permit};
-use issei_provider::{Call, Cause, Entry, Provider, Refusal, ReplayKey, Said, Verdict};
+use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, Verdict};
 use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::Timestamp;
 use tracing::Instrument;
@@ -113,7 +113,9 @@ impl Consumer {
                 entries.iter().for_each(|entry| claim.settle(entry.at, Outcome::Retryable, None));
                 continue;
             }
-            let call = ready.call_of(message, &entries, permit.granted_at(), key.as_ref());
+            // A half has a key of its own, which nobody asks about: where the provider wants one, it gets one.
+            let own = (key.is_none() && provider.facts().replay != Replay::None).then(|| ReplayKey(self.dice.token()));
+            let call = ready.call_of(message, &entries, permit.granted_at(), key.as_ref().or(own.as_ref()));
             let verdict = self.send_once(provider, call).await;
             self.log(&verdict, &entries);
             if verdict.split && entries.len() > 1 {

@@ -91,6 +91,8 @@ module Issei
     "Mailbox" => [:string, 0.., nil],
     # What becomes of a recipient of whom nobody knows whether the provider accepted the message.
     "InDoubtPolicy" => [:one_of, [:const, "hold"], [:const, "evidence_retry"], [:const, "at_least_once"]],
+    # A provider of `[providers]` in the configuration; `ses` is there without. Matches ^[a-z0-9-]{1,32}$
+    "ProviderName" => [:string, 0.., /\A[a-z0-9-]{1,32}\z/],
     # A day of the week.
     "Day" => [:string, 0.., nil],
     # Days of the week.
@@ -168,6 +170,9 @@ module Issei
       "not_after" => [true, [:string, 0.., nil]],
       # Nothing is sent before this moment. The audience is frozen at once. New in version 2.
       "not_before" => [false, [:string, 0.., nil]],
+      # Who carries the broadcast, from its first mail to its last: a provider that the configuration names,
+      # or `ses`, which is meant where nothing is said. New in version 2.
+      "provider" => [false, [:kind, "ProviderName"]],
       "reply_to" => [false, [:kind, "Mailbox"]],
       "requested_by" => [true, [:kind, "Actor"]],
       # Sends within these hours alone, and waits outside of them. New in version 2.
