@@ -77,7 +77,9 @@ impl Consumer {
                 Ok(envelope) => envelope.clone(),
                 // Another consumer may have it; but whoever watches must hear of it, and nobody gets a mail without.
                 Err(missing) => {
-                    self.pause(id, &missing.to_string()).await?;
+                    if !self.is_claimed_after_all(chunk, &mut seen).await? {
+                        self.pause(id, &missing.to_string()).await?;
+                    }
                     continue;
                 }
             };
@@ -98,24 +100,17 @@ impl Consumer {
             let rate = match turn? {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
-                    self.pause(
-                        id,
-                        &format!("the account's quota of {quota} recipients in 24 hours is used up; resume when SES shows room again"),
-                    )
-                    .await?;
+                    if !self.is_claimed_after_all(chunk, &mut seen).await? {
+                        self.pause(id, &quota_is_spent(quota)).await?;
+                    }
                     continue;
                 }
             };
             // From the question for a permit to the confirmation of what was sent under it.
             let _held = self.incarnation.holding(id);
             if asks {
-                if let Some(after) = self.ask(carrier, &known, chunk, &seen, ready).await? {
+                if let Some(after) = self.ask_or_look(carrier, &known, chunk, &mut seen, ready).await? {
                     return Ok(after);
-                }
-                match self.ledger.chunks(&[(id.clone(), chunk.chunk)]).await?.into_values().find(|found| *found != seen) {
-                    Some(found) => seen = found,
-                    // It is the broadcast that has changed: it is looked at afresh.
-                    None => return Ok(After::PutBack(self.options.timing.lease)),
                 }
                 continue;
             }
@@ -125,6 +120,9 @@ impl Consumer {
                 Permission::Permit(permit) => permit,
                 Permission::Denied(broadcast) => {
                     self.broadcasts.note(&broadcast);
+                    if self.is_claimed_after_all(chunk, &mut seen).await? {
+                        continue;
+                    }
                     if broadcast.broadcast_state == BroadcastState::Running && known.is_of(&broadcast) {
                         // Budget spent and recounted: whatever this chunk still lacks, its permits
                         // are in claims that are open. It is looked at again when those are over.
@@ -182,6 +180,40 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// Asks about those in doubt. Where that may not be, `seen` is what the chunk has become, and nothing is given.
+    async fn ask_or_look(
+        &self,
+        carrier: &Carrier,
+        known: &Known,
+        chunk: &ChunkMessage,
+        seen: &mut Chunk,
+        ready: Ready<'_>,
+    ) -> Result<Option<After>, LedgerError> {
+        if let Some(after) = self.ask(carrier, known, chunk, seen, ready).await? {
+            return Ok(Some(after));
+        }
+        let keys = [(chunk.broadcast_id.clone(), chunk.chunk)];
+        match self.ledger.chunks(&keys).await?.into_values().find(|found| found != seen) {
+            Some(found) => *seen = found,
+            // It is the broadcast that has changed: it is looked at afresh.
+            None => return Ok(Some(After::PutBack(self.options.timing.lease))),
+        }
+        Ok(None)
+    }
+
+    /// Looks whether a chunk that is presumed to be unclaimed is so, before anything is concluded from what it would need:
+    /// a copy of the message of a chunk that is settled needs neither permits nor quota.
+    async fn is_claimed_after_all(&self, chunk: &ChunkMessage, seen: &mut Chunk) -> Result<bool, LedgerError> {
+        if *seen != Chunk::Absent {
+            return Ok(false);
+        }
+        let found = self.ledger.chunks(&[(chunk.broadcast_id.clone(), chunk.chunk)]).await?.into_values().next();
+        let Some(found) = found.filter(|found| *found != Chunk::Absent) else { return Ok(false) };
+        self.presumption.was_wrong();
+        *seen = found;
+        Ok(true)
     }
 
     async fn claim(&self, chunk: &ChunkMessage, known: &Known, seen: &Chunk, under: ledger::Under) -> Result<Claimed, LedgerError> {
@@ -319,6 +351,10 @@ impl Consumer {
             Err(error) => Err(error),
         }
     }
+}
+
+fn quota_is_spent(quota: u64) -> String {
+    format!("the account's quota of {quota} recipients in 24 hours is used up; resume when SES shows room again")
 }
 
 /// How long a message stays away that may not be sent before a moment.

@@ -180,7 +180,7 @@ async fn a_stop_in_the_midst_leaks_no_more_than_the_permits_that_were_out() {
     let after = world.cloud.accepted();
     assert!(after < 4_000, "nothing was left to stop");
     // Old commands, redelivered messages and new consumers: nothing is sent any more.
-    world.run(&["send", "--yes", &command]).await;
+    world.post("ISSEI_COMMANDS_QUEUE", &world.read("command.json")).await;
     world.cloud.show_all_messages();
     world.run(&["redrive", "chunks"]).await;
     let unsent = judge(&world.cloud, "terms").accepted;
@@ -213,7 +213,7 @@ async fn nothing_is_sent_after_complete_whatever_comes_back() {
     let accepted = world.cloud.accepted();
     assert_eq!(accepted, 60);
     world.return_chunk("terms", &json!([{ "key": "1", "address": "user000001@example.com", "data": { "name": "User 1" } }])).await;
-    world.run(&["send", "--yes", &command]).await;
+    world.post("ISSEI_COMMANDS_QUEUE", &world.read("command.json")).await;
     world.run(&["redrive", "chunks"]).await;
     let another = world.start("consumer");
     world.wait_until_drained("ISSEI_CHUNKS_QUEUE").await;

@@ -28,7 +28,10 @@ async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
     // Not even somebody with the credentials and no idea of any ledger can send through the set.
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
     let command = world.write("next.json", &command_body("next", |_| {}));
-    world.run(&["send", "--yes", &command]).await;
+    let (code, _, error) = world.try_run(&["send", "--yes", &command]).await;
+    assert!(code == Some(3) && error.contains("refused: new broadcasts: refused since") && error.contains("wrong text"), "{error}");
+    // An app asks nobody first.
+    world.post("ISSEI_COMMANDS_QUEUE", &world.read("next.json")).await;
     let reason = seen("it is refused", async || world.dead_reasons("ISSEI_COMMANDS_QUEUE").await.pop()).await;
     assert!(reason.contains("wrong text") && reason.contains("issei open"), "{reason}");
     until("the refusal is told", async || world.try_run(&["status", "next"]).await.0 == Some(3)).await;

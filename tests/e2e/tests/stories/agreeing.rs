@@ -61,7 +61,11 @@ async fn nobody_is_sent_to_before_another_than_whoever_asked_has_approved_this_v
     let held = held(&world, "terms").await;
     assert!(held.holds_before_first_send() && held.awaited().is_some());
     let reason = &held.decided().unwrap().reason;
-    for says in ["2 persons must agree to it: AROA0000000000000000:ann asked for it, and 1 person other", "49 of 50 rows", "1 no_address"] {
+    for says in [
+        "2 persons must agree to it: AROA0000000000000000:ann asked for it, and 1 other person must approve it",
+        "49 of 50 rows",
+        "1 no_address",
+    ] {
         assert!(reason.contains(says), "{says}: {reason}");
     }
     assert_eq!(held.audit_trail[0].reason, "command received from AROA0000000000000000:ann");

@@ -320,7 +320,9 @@ async fn a_message_stays_hidden_for_as_long_as_it_is_handled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_keep_failing_end_in_the_dead_letter_queue() {
     let world = frozen(WorldOptions { max_receives: 2, ..small() }).await;
+    // Neither can a chunk be read, nor claimed.
     world.cloud.inject(Rule::every("BatchGetItem", Fault::ErrorBefore));
+    world.cloud.inject(Rule::every("UpdateItem", Fault::ErrorBefore).holding("chunk#"));
     let stop = CancellationToken::new();
     let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
     let mut letters = Vec::new();
