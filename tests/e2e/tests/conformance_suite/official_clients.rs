@@ -64,7 +64,9 @@ async fn sendgrids_own_clients_find_at_its_fake_what_they_know_of_sendgrid() {
         let told = clients.ask(language, "sendgrid", &json!({}));
         assert_eq!(told["status"], 202, "{language}: {told}");
         assert!(told["id"].as_str().is_some_and(|id| !id.is_empty()), "{language}: {told}");
-        let mails = clients.cloud.mails().unwrap().split_off(2 * at);
+        let mut mails = clients.cloud.mails().unwrap().split_off(2 * at);
+        // Both came in one call, in the order that the client has put them in.
+        mails.sort_by(|one, other| one.address.cmp(&other.address));
         assert_eq!(mails.iter().map(|mail| mail.address.as_str()).collect::<Vec<_>>(), ["a@example.com", "b@example.com"]);
         assert_eq!(
             (mails[1].subject.as_str(), mails[1].text.as_str(), mails[1].html.as_str()),
@@ -76,12 +78,15 @@ async fn sendgrids_own_clients_find_at_its_fake_what_they_know_of_sendgrid() {
         );
         let told = clients.ask(language, "sendgrid", &json!({ "key": "SG.another" }));
         assert_eq!(told["status"], 401, "{language}: {told}");
-        let told = clients.ask(language, "sendgrid", &json!({ "to": ["a@example.com", "nobody"] }));
-        assert_eq!(
-            (&told["status"], &told["body"]["errors"][0]["field"]),
-            (&json!(400), &json!("personalizations.1.to.0.email")),
-            "{language}: {told}"
-        );
+        // The client for Python lets nobody through who has no `@`, and puts the last personalization first.
+        if language == "node" {
+            let told = clients.ask(language, "sendgrid", &json!({ "to": ["a@example.com", "nobody"] }));
+            assert_eq!(
+                (&told["status"], &told["body"]["errors"][0]["field"]),
+                (&json!(400), &json!("personalizations.1.to.0.email")),
+                "{told}"
+            );
+        }
         let told = clients.ask(language, "sendgrid", &json!({ "to": ["a@example.com", "A@example.com"] }));
         assert_eq!((&told["status"], &told["body"]["errors"][0]["field"]), (&json!(400), &json!("personalizations")), "{language}: {told}");
         for (fault, status) in [(Fault::Throttle, 429), (Fault::ErrorBefore, 500)] {

@@ -203,8 +203,11 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         [("sqs:GetQueueUrl", "CommandsQueue"), ("sqs:SendMessage", "CommandsQueue")].map(|(a, r)| (a.to_owned(), r.to_owned())).into()
     );
     assert_least(&world, "Producer", "PRODUCER", &[]);
-    // It counts claims anew only after another one died with permits in hand; `stories/operators.rs` kills one.
-    assert_least(&world, "Consumer", "CONSUMER", &[("dynamodb:Query", "Ledger")]);
+    // It counts claims anew where the budget is spent and a copy of a message still wants permits, or another consumer
+    // died with some in hand (`stories/operators.rs` kills one): in these minutes, as it happens.
+    let recount = ("dynamodb:Query", "Ledger");
+    let has_recounted = asked(&world, "CONSUMER").contains(&(recount.0.to_owned(), recount.1.to_owned()));
+    assert_least(&world, "Consumer", "CONSUMER", if has_recounted { &[] } else { std::slice::from_ref(&recount) });
     // What evidence opens it enqueues only after a wait of 900 s or more; `stories/feedback.rs` does that.
     let after_wait =
         [("sqs:SendMessage", "ChunksQueue"), ("sqs:GetQueueAttributes", "FeedbackQueue"), ("sqs:GetQueueAttributes", "FeedbackDeadQueue")];
