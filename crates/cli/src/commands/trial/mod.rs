@@ -116,6 +116,9 @@ fn check(settings: &Settings, command: &BroadcastCommand, clock: &Clock) -> anyh
             name.as_str()
         );
     }
+    if let Some(name) = command.other_provider() {
+        bail!("field `provider`: the only one that is simulated here is SES, and not `{name}`; take it out to try audience and words");
+    }
     check_command(command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), clock.wall())?;
     // A consumer without the key would leave everybody waiting.
     WayOut::of(command, &settings.unsubscribe_keys()?).context("set its variable; for a try any key of your own will do")?;
