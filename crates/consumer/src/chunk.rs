@@ -52,8 +52,7 @@ impl Consumer {
     /// confirmation it must not be.
     pub(crate) async fn handle(&self, delivery: &Delivery, shutdown: &CancellationToken) -> Result<After, LedgerError> {
         let Delivery { chunk, seen, .. } = delivery;
-        let id = &chunk.broadcast_id;
-        let mut seen = seen.clone();
+        let (id, mut seen, mut presumes) = (&chunk.broadcast_id, seen.clone(), *seen == Chunk::Absent);
         loop {
             let Some(mut known) = self.broadcasts.get(id).await? else {
                 return Ok(After::Bury(format!("there is no broadcast `{id}` in the ledger, and a message alone orders nothing")));
@@ -114,15 +113,17 @@ impl Consumer {
                 }
                 continue;
             }
-            let permission = shutdown.run_until_cancelled(self.permits.take(&known.registration, known.epoch, recipients, rate)).await;
-            let Some(permission) = permission else { return Ok(After::GiveBack) };
+            let asked = self.permits.take(&known.registration, known.epoch, recipients, rate, presumes);
+            let Some(permission) = shutdown.run_until_cancelled(asked).await else { return Ok(After::GiveBack) };
             let permit = match permission? {
                 Permission::Permit(permit) => permit,
+                Permission::Spent => {
+                    self.is_claimed_after_all(chunk, &mut seen).await?;
+                    presumes = false;
+                    continue;
+                }
                 Permission::Denied(broadcast) => {
                     self.broadcasts.note(&broadcast);
-                    if self.is_claimed_after_all(chunk, &mut seen).await? {
-                        continue;
-                    }
                     if broadcast.broadcast_state == BroadcastState::Running && known.is_of(&broadcast) {
                         // Budget spent and recounted: whatever this chunk still lacks, its permits
                         // are in claims that are open. It is looked at again when those are over.

@@ -1,6 +1,7 @@
 //! The permits that a consumer holds, one block for each broadcast.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,15 @@ pub(crate) enum Permission {
     Permit(Permit),
     /// The broadcast does not run, has nothing left to grant, or is another registration.
     Denied(Broadcast),
+    /// The budget is spent for now, and whoever asked was not to wait.
+    Spent,
+}
+
+/// A pool, and whether somebody waits in it, with the pool locked, for a budget that is spent.
+#[derive(Default)]
+struct Shared {
+    pool: tokio::sync::Mutex<Pool>,
+    is_spent: AtomicBool,
 }
 
 #[derive(Default)]
@@ -83,7 +93,7 @@ pub(crate) struct Permits {
     dice: Dice,
     timing: Timing,
     run: Incarnation,
-    pools: Mutex<HashMap<BroadcastId, Arc<tokio::sync::Mutex<Pool>>>>,
+    pools: Mutex<HashMap<BroadcastId, Arc<Shared>>>,
 }
 
 impl Permits {
@@ -91,16 +101,26 @@ impl Permits {
         Self { ledger, clock, dice, timing, run, pools: Mutex::new(HashMap::new()) }
     }
 
-    fn pool(&self, id: &BroadcastId) -> Arc<tokio::sync::Mutex<Pool>> {
+    fn pool(&self, id: &BroadcastId) -> Arc<Shared> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().clone()
     }
 
     /// A permit for `recipients`, from the block in hand or a new one of about a second at `rate`.
-    /// Waits while the budget is spent but permits may still come back.
-    pub(crate) async fn take(&self, of: &Registration, epoch: u64, recipients: u64, rate: f64) -> Result<Permission, LedgerError> {
+    /// Waits while the budget is spent but permits may still come back; unless whoever asks only `presumes` that it needs any.
+    pub(crate) async fn take(
+        &self,
+        of: &Registration,
+        epoch: u64,
+        recipients: u64,
+        rate: f64,
+        presumes: bool,
+    ) -> Result<Permission, LedgerError> {
         let id = &of.id;
-        let pool = self.pool(id);
-        let mut pool = pool.lock().await;
+        let shared = self.pool(id);
+        if presumes && shared.is_spent.load(Ordering::Relaxed) {
+            return Ok(Permission::Spent);
+        }
+        let mut pool = shared.pool.lock().await;
         if pool.of.as_ref() != Some(of) {
             *pool = Pool { of: Some(of.clone()), ..Pool::default() };
         }
@@ -123,11 +143,13 @@ impl Permits {
             let most = pool.wanted(recipients, rate, now);
             match self.ledger.grant(of, pool.epoch, recipients, most, self.timing.permit_life).await? {
                 Granted::Block(block) => {
+                    shared.is_spent.store(false, Ordering::Relaxed);
                     pool.remaining = block.remaining();
                     let stock = Stock { block, _held: self.run.holding(id) };
                     (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(stock), Some(now), 0, 0);
                 }
                 Granted::Denied(broadcast) if broadcast.broadcast_state != BroadcastState::Running || broadcast.registration() != *of => {
+                    shared.is_spent.store(false, Ordering::Relaxed);
                     return Ok(Permission::Denied(broadcast));
                 }
                 Granted::Denied(broadcast) if broadcast.epoch < pool.epoch => {
@@ -140,6 +162,10 @@ impl Permits {
                     pool.remaining = broadcast.remaining;
                     if broadcast.remaining >= recipients {
                         continue;
+                    }
+                    shared.is_spent.store(true, Ordering::Relaxed);
+                    if presumes {
+                        return Ok(Permission::Spent);
                     }
                     let reading = self.clock.reading();
                     let mut still = match pool.still {
@@ -178,7 +204,7 @@ impl Permits {
     /// Puts a permit back whose send never began.
     pub(crate) async fn put_back(&self, id: &BroadcastId, permit: Permit) {
         let pool = self.pool(id);
-        let mut pool = pool.lock().await;
+        let mut pool = pool.pool.lock().await;
         if let Some(stock) = pool.block.as_mut() {
             stock.block.put_back(permit);
         }
@@ -202,7 +228,7 @@ impl Permits {
         let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for pool in pools {
             // A pool that is in use right now is not idle.
-            let Ok(mut pool) = pool.try_lock() else { continue };
+            let Ok(mut pool) = pool.pool.try_lock() else { continue };
             let is_idle = pool.taken_before == pool.taken;
             pool.taken_before = pool.taken;
             let now = self.clock.reading();
@@ -216,7 +242,7 @@ impl Permits {
     /// Gives back what this consumer holds of one broadcast, for others need it more.
     pub(crate) async fn return_of(&self, of: &Registration) {
         let pool = self.pool(&of.id);
-        let stock = pool.lock().await.block.take();
+        let stock = pool.pool.lock().await.block.take();
         if let Some(stock) = stock {
             self.return_unused(of, stock).await;
         }
@@ -226,7 +252,7 @@ impl Permits {
     pub(crate) async fn return_all(&self) {
         let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for pool in pools {
-            let mut pool = pool.lock().await;
+            let mut pool = pool.pool.lock().await;
             if let Some((of, stock)) = pool.of.clone().zip(pool.block.take()) {
                 self.return_unused(&of, stock).await;
             }
