@@ -76,7 +76,7 @@ impl Consumer {
                 Ok(envelope) => envelope.clone(),
                 // Another consumer may have it; but whoever watches must hear of it, and nobody gets a mail without.
                 Err(missing) => {
-                    if !self.is_claimed_after_all(chunk, &mut seen).await? {
+                    if !self.has_changed(chunk, &mut seen).await? {
                         self.pause(id, &missing.to_string()).await?;
                     }
                     continue;
@@ -99,7 +99,7 @@ impl Consumer {
             let rate = match turn? {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
-                    if !self.is_claimed_after_all(chunk, &mut seen).await? {
+                    if !self.has_changed(chunk, &mut seen).await? {
                         self.pause(id, &quota_is_spent(quota)).await?;
                     }
                     continue;
@@ -118,7 +118,7 @@ impl Consumer {
             let permit = match permission? {
                 Permission::Permit(permit) => permit,
                 Permission::Spent => {
-                    self.is_claimed_after_all(chunk, &mut seen).await?;
+                    self.has_changed(chunk, &mut seen).await?;
                     presumes = false;
                     continue;
                 }
@@ -195,24 +195,21 @@ impl Consumer {
         if let Some(after) = self.ask(carrier, known, chunk, seen, ready).await? {
             return Ok(Some(after));
         }
-        let keys = [(chunk.broadcast_id.clone(), chunk.chunk)];
-        match self.ledger.chunks(&keys).await?.into_values().find(|found| found != seen) {
-            Some(found) => *seen = found,
-            // It is the broadcast that has changed: it is looked at afresh.
-            None => return Ok(Some(After::PutBack(self.options.timing.lease))),
+        if self.has_changed(chunk, seen).await? {
+            return Ok(None);
         }
-        Ok(None)
+        // It is the broadcast that has changed: it is looked at afresh.
+        Ok(Some(After::PutBack(self.options.timing.lease)))
     }
 
-    /// Looks whether a chunk that is presumed to be unclaimed is so, before anything is concluded from what it would need:
-    /// a copy of the message of a chunk that is settled needs neither permits nor quota.
-    async fn is_claimed_after_all(&self, chunk: &ChunkMessage, seen: &mut Chunk) -> Result<bool, LedgerError> {
-        if *seen != Chunk::Absent {
-            return Ok(false);
-        }
+    /// Looks whether a chunk is still as it was seen, or presumed to be, before anything is concluded from what it would
+    /// need: a copy of the message of a chunk that is settled needs neither permits nor quota, and waiting for a turn takes time.
+    async fn has_changed(&self, chunk: &ChunkMessage, seen: &mut Chunk) -> Result<bool, LedgerError> {
         let found = self.ledger.chunks(&[(chunk.broadcast_id.clone(), chunk.chunk)]).await?.into_values().next();
-        let Some(found) = found.filter(|found| *found != Chunk::Absent) else { return Ok(false) };
-        self.presumption.was_wrong();
+        let Some(found) = found.filter(|found| *found != Chunk::Absent && found != seen) else { return Ok(false) };
+        if *seen == Chunk::Absent {
+            self.presumption.was_wrong();
+        }
         *seen = found;
         Ok(true)
     }

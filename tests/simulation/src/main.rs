@@ -28,6 +28,9 @@ struct Cli {
     /// Runs the chosen schedules instead of drawn ones.
     #[arg(long)]
     directed: bool,
+    /// Of the chosen schedules, those alone that aim at this.
+    #[arg(long, value_name = "NAME", requires = "directed")]
+    only: Option<String>,
     /// Ends after so many failures.
     #[arg(long, default_value_t = 10)]
     failures: usize,
@@ -38,7 +41,7 @@ fn main() -> anyhow::Result<()> {
     let shown = EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(shown).with_writer(std::io::stderr).without_time().init();
     if cli.directed {
-        return directed(cli.failures);
+        return directed(cli.only.as_deref(), cli.failures);
     }
     let next = AtomicU64::new(cli.from);
     let end = cli.from + cli.seeds;
@@ -81,10 +84,11 @@ fn main() -> anyhow::Result<()> {
     if failed.is_empty() { Ok(()) } else { anyhow::bail!("an invariant was broken; replay with --from SEED --seeds 1") }
 }
 
-fn directed(failures: usize) -> anyhow::Result<()> {
+fn directed(only: Option<&str>, failures: usize) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let mut failed = 0;
-    for (name, schedules) in DIRECTED {
+    anyhow::ensure!(only.is_none_or(|only| DIRECTED.iter().any(|(name, _)| *name == only)), "no schedules have this name");
+    for (name, schedules) in DIRECTED.iter().filter(|(name, _)| only.is_none_or(|only| *name == only)) {
         let ran = schedules()?;
         let broken = ran.iter().find_map(|ran| ran.broken.as_ref());
         failed += usize::from(broken.is_some());

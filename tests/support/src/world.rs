@@ -160,6 +160,11 @@ impl World {
         self.later(by);
     }
 
+    /// Somebody sets the wall clock of the machine that all of this runs on, which has one since [`World::later`].
+    pub fn step_wall(&self, by: SignedDuration) {
+        self.clock.step_wall(by);
+    }
+
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Dice::system(), Duration::from_hours(2160))

@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
-use issei_clock::Clock;
-use issei_ledger::{Broadcast, Chunk, Claimed, Granted, LedgerError, Outcome};
-use issei_schema::{Actor, BroadcastId};
+use issei_aws::Timing;
+use issei_clock::{Clock, Dice};
+use issei_ledger::{
+    Asked, Broadcast, BroadcastState, Chunk, Claim, Claimed, Enumerated, Frozen, Granted, Ledger, LedgerError, Outcome, PackedPage,
+    Reading, Registered, Transition, Under,
+};
+use issei_schema::{Actor, BroadcastId, ChunkMessage};
 use issei_sim::{Account, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, seen, until};
 use jiff::SignedDuration;
@@ -18,12 +22,26 @@ fn terms() -> BroadcastId {
     "terms".parse().unwrap()
 }
 
+fn a_test() -> Actor {
+    "a test".parse().unwrap()
+}
+
 /// A broadcast of a hundred users, frozen and running, with nothing sent.
 async fn running() -> (World, Broadcast) {
     let world = World::new(WorldOptions::default()).await;
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
     (world, broadcast)
+}
+
+async fn claimed(ledger: &Ledger, message: &ChunkMessage, seen: &Chunk, owner: &str) -> Claim {
+    let claimed = ledger.claim(message, None, seen, owner.to_owned(), LIFE, &Under::default()).await;
+    let Ok(Claimed::Ours(claim)) = claimed else { panic!("{claimed:?}") };
+    claim
+}
+
+async fn first_chunk(ledger: &Ledger) -> Chunk {
+    ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap()
 }
 
 /// Whoever recounts has seen the budget stand still. A grant that comes all the same must not be counted away.
@@ -35,6 +53,33 @@ async fn a_grant_in_the_midst_of_a_recount_undoes_the_recount() {
     world.ledger().recount(&seen).await.unwrap();
     let after = world.broadcast("terms").await;
     assert_eq!((after.granted, after.remaining), (60, 40), "sixty permits are out, and could be granted once more");
+}
+
+/// Whoever recounts knows what its canary kept back, and has not heard that it keeps nothing back any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recount_that_was_begun_before_an_approval_takes_nothing_from_it() {
+    let world = World::new(WorldOptions::default()).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(10))).await;
+    let seen = world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Running).await;
+    assert_eq!((seen.remaining, seen.withheld), (10, 90));
+    for (to, reason) in [(BroadcastState::Holding, "the canary is sent"), (BroadcastState::Running, "approved")] {
+        world.ledger().transition(&terms(), Transition { to, actor: &a_test(), reason }).await.unwrap();
+    }
+    world.ledger().recount(&seen).await.unwrap();
+    let after = world.broadcast("terms").await;
+    assert_eq!((after.remaining, after.withheld), (100, 0), "ninety who were approved wait for the next recount");
+}
+
+/// What a stop said of the permits that are out stays what it said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recount_that_comes_after_a_stop_changes_nothing() {
+    let (world, running) = running().await;
+    world.ledger().grant(&running.registration(), running.epoch, 60, 60, LIFE).await.unwrap();
+    let seen = world.broadcast("terms").await;
+    let stopping = world.ledger().end(&terms(), &a_test(), "a test").await.unwrap();
+    world.ledger().recount(&seen).await.unwrap();
+    let after = world.broadcast("terms").await;
+    assert_eq!((after.granted, after.remaining, after.epoch), (60, 40, stopping.epoch));
 }
 
 /// What is left of a permit goes back within its own epoch, so one of an earlier epoch would be lost.
@@ -64,7 +109,7 @@ async fn a_permit_whose_answer_took_as_long_as_its_life_is_over_when_it_comes() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broadcast_with_a_grant_since_it_was_counted_is_not_complete() {
     let (world, counted) = running().await;
-    let (tally, actor): (_, Actor) = (world.ledger().tally(&counted).await.unwrap(), "a test".parse().unwrap());
+    let (tally, actor): (_, Actor) = (world.ledger().tally(&counted).await.unwrap(), a_test());
     world.ledger().grant(&counted.registration(), counted.epoch, 10, 10, LIFE).await.unwrap();
     assert!(!world.ledger().complete(&counted, &tally, &actor).await.unwrap(), "complete, and ten may still be sent to");
 }
@@ -77,17 +122,29 @@ async fn evidence_opens_nothing_but_what_it_has_looked_at() {
     ledger.grant(&broadcast.registration(), broadcast.epoch, 10, 10, LIFE).await.unwrap();
     let page = ledger.page(&terms(), 0).await.unwrap();
     let message = page.messages(&broadcast, None).next().unwrap();
-    let Ok(Claimed::Ours(mut claim)) =
-        ledger.claim(&message, None, &Chunk::Absent, "slow".to_owned(), LIFE, &issei_ledger::Under::default()).await
-    else {
-        panic!("not ours")
-    };
-    let seen = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
+    let mut claim = claimed(&ledger, &message, &Chunk::Absent, "slow").await;
+    let seen = first_chunk(&ledger).await;
     (0..10).for_each(|at| claim.settle(at, Outcome::Accepted, Some("id")));
     ledger.confirm(&mut claim).await.unwrap();
     let _ = ledger.reopen(&broadcast, 0, &seen, &[0, 1, 2], "new").await;
-    let found = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
+    let found = first_chunk(&ledger).await;
     assert_eq!(found.outcomes().unwrap().count(Outcome::Accepted), 10, "{found:?}");
+}
+
+/// One has heard of two. Another looked at the chunk before that was written, and has heard of one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_evidence_is_written_over_nothing_but_what_it_has_looked_at() {
+    let (world, broadcast) = running().await;
+    let ledger = world.ledger();
+    let message = ledger.page(&terms(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
+    let mut claim = claimed(&ledger, &message, &Chunk::Absent, "owner").await;
+    (0..10).for_each(|at| claim.settle(at, Outcome::Retryable, None));
+    ledger.confirm(&mut claim).await.unwrap();
+    let seen = first_chunk(&ledger).await;
+    assert!(ledger.acknowledge(&broadcast, 0, &seen, &[0, 1], "one").await.unwrap());
+    assert!(!ledger.acknowledge(&broadcast, 0, &seen, &[0], "other").await.unwrap());
+    assert_eq!(first_chunk(&ledger).await.outcomes().unwrap().count(Outcome::Accepted), 2, "somebody would be sent to again");
+    assert_eq!(world.broadcast("terms").await.remaining, 98, "two have had their permits");
 }
 
 /// Nobody was reached, and nobody by the next try either, so the chunk's letters are as they were when it was looked at.
@@ -98,24 +155,17 @@ async fn a_claim_on_an_old_look_is_refused_though_all_letters_are_the_same() {
     let message = ledger.page(&terms(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
     let (mut seen, mut looks) = (Chunk::Absent, Vec::new());
     for owner in ["first", "second"] {
-        let Ok(Claimed::Ours(mut claim)) =
-            ledger.claim(&message, None, &seen, owner.to_owned(), LIFE, &issei_ledger::Under::default()).await
-        else {
-            panic!("not ours")
-        };
+        let mut claim = claimed(&ledger, &message, &seen, owner).await;
         (0..10).for_each(|at| claim.settle(at, Outcome::Retryable, None));
         ledger.confirm(&mut claim).await.unwrap();
-        seen = ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap();
+        seen = first_chunk(&ledger).await;
         looks.push(seen.clone());
     }
     let (old, new) = (&looks[0], &looks[1]);
     assert_eq!(old.outcomes(), new.outcomes());
-    let late = ledger.claim(&message, None, old, "late".to_owned(), LIFE, &issei_ledger::Under::default()).await.unwrap();
+    let late = ledger.claim(&message, None, old, "late".to_owned(), LIFE, &Under::default()).await.unwrap();
     assert!(matches!(late, Claimed::Refused(_)), "the second try would count as never made");
-    assert!(matches!(
-        ledger.claim(&message, None, new, "third".to_owned(), LIFE, &issei_ledger::Under::default()).await,
-        Ok(Claimed::Ours(_))
-    ));
+    let _third = claimed(&ledger, &message, new, "third").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,4 +245,90 @@ async fn a_ledger_in_another_table_is_recognised_by_its_id_alone() {
     world.cloud.restore("ledger", &now, true).unwrap();
     let found = world.ledger().check_whole(&chunks).await;
     assert!(matches!(found, Err(LedgerError::Restored { .. })), "{found:?}");
+}
+
+/// A broadcast of which nothing is frozen, and whoever read its audience.
+async fn enumerating() -> (World, Broadcast, Reading) {
+    let world = World::new(WorldOptions::default()).await;
+    let registered = world.ledger().register(&command("terms", |_| {}), 10, false, &Asked::default(), &Dice::system()).await.unwrap();
+    let Registered::New(broadcast) = registered else { panic!("{registered:?}") };
+    let reading = Reading { id: "one".to_owned(), rows: 2, counted: 2, without_key: 0, repeated: 0, trimmed: None, readings: 1 };
+    (world, broadcast, reading)
+}
+
+/// The next page, with one recipient.
+fn page_of(ledger: &Ledger, broadcast: &Broadcast, key: &str) -> PackedPage {
+    let mut page = ledger.page_after(broadcast, false, "a test".to_owned()).unwrap();
+    let recipient = json!({ "key": key, "address": format!("user{key}@example.com"), "data": { "name": "Ann" } });
+    page.push(serde_json::from_value(recipient).unwrap(), 100, 0, 0).unwrap();
+    page.advance(key.to_owned());
+    page.build().pack().unwrap()
+}
+
+async fn write(ledger: &Ledger, broadcast: &Broadcast, key: &str, reading: &Reading) -> Broadcast {
+    let frozen = ledger.freeze_page(broadcast, &page_of(ledger, broadcast, key), reading).await.unwrap();
+    let Frozen::Written(after) = frozen else { panic!("{frozen:?}") };
+    after
+}
+
+/// Another producer has read somebody more, and has written a page since.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audience_is_frozen_with_every_page_that_is_there() {
+    let (world, broadcast, reading) = enumerating().await;
+    let ledger = world.ledger();
+    let mine = write(&ledger, &broadcast, "1", &reading).await;
+    let theirs = write(&ledger, &mine, "2", &Reading { id: "other".to_owned(), ..reading.clone() }).await;
+    let ended = ledger.finish_enumeration(&mine, &reading, &a_test(), None).await.unwrap();
+    assert!(matches!(&ended, Enumerated::Changed(now) if now.pages == 2), "permits for one of two: {ended:?}");
+    let ended = ledger.finish_enumeration(&theirs, &reading, &a_test(), None).await.unwrap();
+    assert!(matches!(&ended, Enumerated::Running(now) if (now.recipients, now.remaining) == (2, 2)), "{ended:?}");
+}
+
+/// Whoever ended the enumeration has counted, and may have approved, those who were there.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_added_to_an_audience_that_is_frozen() {
+    let (world, broadcast, reading) = enumerating().await;
+    let ledger = world.ledger();
+    let seen = write(&ledger, &broadcast, "1", &reading).await;
+    ledger.finish_enumeration(&seen, &reading, &a_test(), None).await.unwrap();
+    let late = ledger.freeze_page(&seen, &page_of(&ledger, &seen, "2"), &reading).await.unwrap();
+    assert!(matches!(&late, Frozen::Changed(now) if now.broadcast_state == BroadcastState::Running), "{late:?}");
+    let after = world.broadcast("terms").await;
+    assert_eq!((after.pages, after.recipients, after.chain), (1, 1, seen.chain));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_ledger_registers_nothing_until_it_is_opened() {
+    let world = World::new(WorldOptions::default()).await;
+    let (ledger, command) = (world.ledger(), command("terms", |_| {}));
+    ledger.close(&a_test(), "all of it").await.unwrap();
+    let refused = ledger.register(&command, 10, false, &Asked::default(), &Dice::system()).await;
+    assert!(matches!(&refused, Err(LedgerError::Closed(closing)) if closing.reason == "all of it"), "{refused:?}");
+    assert!(ledger.find_broadcast(&terms()).await.unwrap().is_none());
+    ledger.open().await.unwrap();
+    let registered = ledger.register(&command, 10, false, &Asked::default(), &Dice::system()).await.unwrap();
+    assert!(matches!(registered, Registered::New(_)), "{registered:?}");
+}
+
+/// The claim's answer comes when its permit is good still, and a send would be under way for longer than the lease lasts:
+/// others would rightly read the claim as in doubt, and whoever was refused then would stay so.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_send_begins_that_could_outlast_its_lease() {
+    let options = WorldOptions::default();
+    let timing = Timing { permit_life: Duration::from_secs(11), ..options.timing }.checked().unwrap();
+    let mut world = World::new(WorldOptions { users: 5, timing, ..options }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    world.later(SignedDuration::ZERO);
+    world.cloud.inject(Rule::every("UpdateItem", Fault::AnswerMs(1_000)).holding("SET chunk_state = :claimed").times(1));
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    let chunk = async || first_chunk(&world.ledger()).await;
+    until("it is claimed", async || chunk().await != Chunk::Absent).await;
+    world.step_wall(SignedDuration::from_millis(8_500));
+    until("all are accepted", async || chunk().await.outcomes().is_some_and(|outcomes| outcomes.count(Outcome::Accepted) == 5)).await;
+    stop.cancel();
+    consumer.await.unwrap();
+    assert!(chunk().await.attempts() > 1, "it was sent under the first claim, of which less than a send's time was left");
+    assert_eq!(world.calls_of("SendBulkEmail"), 1);
 }

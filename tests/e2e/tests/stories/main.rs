@@ -23,6 +23,7 @@ mod guards;
 mod hostile;
 mod on_call;
 mod operators;
+mod presuming;
 mod providers;
 mod reading;
 mod reopening;

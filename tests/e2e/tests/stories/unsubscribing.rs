@@ -1,10 +1,13 @@
 //! Unsubscribing with one click: the way out is each recipient's own, and nobody is mailed without it.
 
+use std::time::Duration;
+
 use issei_ledger::{BroadcastState, Transition};
 use issei_producer::AudienceConfig;
 use issei_schema::{BroadcastCommand, Class, UnsubscribeKey, UnsubscribeKeys, UnsubscribeToken};
-use issei_test_support::{World, WorldOptions, command, judge};
+use issei_test_support::{World, WorldOptions, command, judge, until};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 fn small() -> WorldOptions {
     WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..WorldOptions::default() }
@@ -99,6 +102,33 @@ async fn a_consumer_without_the_key_sends_nothing_without_the_way_out_and_pauses
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_settled_chunk_pauses_nothing_at_a_consumer_without_the_key() {
+    let mut world = World::new(WorldOptions { users: 5, ..small() }).await;
+    world.unsubscribe_keys = keys();
+    world.post_command(&with("terms", &link())).await;
+    let broadcast = world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+    let (id, queue) = ("terms".parse().unwrap(), world.queue("chunks").await);
+    // Nobody looks whether it is complete.
+    let sends = async |world: &World| {
+        let stop = CancellationToken::new();
+        let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+        until("no message is left, or it is paused", async || {
+            queue.depths().await.unwrap()[..2] == [0, 0] || world.broadcast("terms").await.broadcast_state == BroadcastState::Paused
+        })
+        .await;
+        stop.cancel();
+        consumer.await.unwrap();
+    };
+    sends(&world).await;
+    assert_eq!(world.cloud.accepted(), 5);
+    world.unsubscribe_keys = UnsubscribeKeys::new();
+    let copy = world.ledger().page(&id, 0).await.unwrap().messages(&broadcast, None).next().unwrap();
+    queue.send(&copy.to_body(), Duration::ZERO).await.unwrap();
+    sends(&world).await;
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Running, "its chunk needs no letter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_way_out_that_the_configuration_lacks_is_refused_with_what_to_do() {
     let mut world = World::new(small()).await;
     world.unsubscribe_keys = keys();
@@ -112,7 +142,7 @@ async fn a_way_out_that_the_configuration_lacks_is_refused_with_what_to_do() {
         let mut body: Value = serde_json::from_str(&with(id, &unsubscribe).to_body()).unwrap();
         body["audience"] = audience.into();
         world.post(&body.to_string()).await;
-        let stop = tokio_util::sync::CancellationToken::new();
+        let stop = CancellationToken::new();
         let services = world.start(&stop).await;
         world.assert_commands_drained().await;
         stop.cancel();
@@ -197,7 +227,7 @@ async fn an_offer_to_an_audience_that_does_not_say_who_wants_it_is_refused() {
     for (id, consent_column) in [("one", None), ("two", Some("newsletter".to_owned()))] {
         world.audiences.insert("users".to_owned(), AudienceConfig { consent_column, ..world.users.audience() });
         world.post_command(&offer(id)).await;
-        let stop = tokio_util::sync::CancellationToken::new();
+        let stop = CancellationToken::new();
         let services = world.start(&stop).await;
         world.assert_commands_drained().await;
         stop.cancel();

@@ -5,21 +5,18 @@ use std::time::Duration;
 use issei_clock::Held;
 use issei_sim::{Fault, Rule};
 
-use super::CONFIRM;
+use super::CLAIM;
 use crate::plan::{Deed, Plan};
 use crate::run::{Ran, run_plan};
 
 pub(super) fn of_a_live_claim() -> anyhow::Result<Vec<Ran>> {
-    // Nobody is reached, and that takes a while to be written down. Meanwhile the message is shown to another
-    // consumer, and the first one's receipt is worth nothing any more.
+    // Every answer to the claim is lost until its permit is over, so nobody is sent to, and the message is only to be hidden
+    // for a while. Meanwhile it is shown to another consumer, and the first one's receipt is worth nothing any more.
     let of = |at_ms| {
         let plan = Plan {
             users: 1,
             consumers: 2,
-            rules: vec![
-                Rule::every("SendBulkEmail", Fault::Refused).times(1),
-                Rule::every("UpdateItem", Fault::HangBefore).holding(CONFIRM).times(2),
-            ],
+            rules: vec![Rule::every("UpdateItem", Fault::HangAfter).holding(CLAIM).times(4)],
             deeds: vec![(Duration::from_millis(at_ms), Deed::ShowAll)],
             calm_after: Duration::from_secs(8),
             unattended: true,
@@ -27,7 +24,7 @@ pub(super) fn of_a_live_claim() -> anyhow::Result<Vec<Ran>> {
         };
         run_plan(at_ms, plan)
     };
-    (0..1_500).step_by(50).map(of).collect()
+    (0..2_500).step_by(50).map(of).collect()
 }
 
 pub(super) fn copy_fails() -> anyhow::Result<Vec<Ran>> {
