@@ -63,7 +63,7 @@ pub(crate) enum Command {
     ///
     /// Answers are lost, too. Shows what the provider counted. Needs nothing but this binary.
     Demo(DemoOptions),
-    /// Tries a command on its own audience through a simulated AWS, and sends nothing.
+    /// Tries a command on its own audience in a simulated AWS; sends nothing.
     ///
     /// With the demo's crashes and lost answers. Writes the letters into a folder, and says what it would be: who is
     /// mailed, who is skipped and why, time, cost. Asks neither AWS nor DNS for anything. Exit code 3: refused, or
@@ -131,6 +131,12 @@ pub(crate) enum Command {
     Audit(AuditOptions),
     /// Shows everything that is known of one recipient, by key or by address.
     Why(WhyOptions),
+    /// Shows one person in all broadcasts, with a sentence to send to them.
+    ///
+    /// By a key some pages of each broadcast are read: of a thousand, ten. By an address all are, eight at once, since an
+    /// address has no order; one page is an item of the ledger of 400 KB at most. It says how many it has read, and Ctrl-C
+    /// ends it with what was found. Exit code 5: nobody of that name.
+    Who(WhoOptions),
     /// Shows what a broadcast says, or the letter of one recipient.
     ///
     /// As the ledger keeps it, with the hash of the content.
@@ -486,6 +492,28 @@ pub(crate) struct WhyOptions {
     pub(crate) id: BroadcastId,
     /// The recipient's key in the audience, or the address.
     pub(crate) recipient: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhoOptions {
+    /// The person's key in the audience, or the address, however it is written.
+    #[arg(value_name = "KEY_OR_ADDRESS")]
+    pub(crate) who: String,
+    /// In this broadcast alone; may be given again.
+    #[arg(long, value_name = "ID")]
+    pub(crate) broadcast: Vec<BroadcastId>,
+    /// In broadcasts to this audience alone: the same key in another may be somebody else's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) audience: Option<AudienceName>,
+    /// In broadcasts that were registered since then (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Timestamp>,
+    /// With each letter, as it was rendered.
+    #[arg(long)]
+    pub(crate) letter: bool,
+    /// The language of the sentence.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) lang: Language,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use clap::FromArgMatches as _;
 use args::{Cli, Command};
 use commands::{
     certify, dead_letters, demo, doctor, export, forget, init, inspect, operate, preview, rehearse, repair, report, resend, restored, send,
-    serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe,
+    serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error, say_error_as_json};
 use issei_aws::Account;
@@ -34,6 +34,10 @@ enum Ended {
     Refused,
     /// It is over, and recipients are in doubt.
     InDoubt,
+    /// Everything was looked through, and nobody is there.
+    Nobody,
+    /// By Ctrl-C, before everything was looked through.
+    Interrupted,
 }
 
 /// How long the end of the process waits for a collector of traces.
@@ -52,6 +56,9 @@ async fn main() -> ExitCode {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Refused) => ExitCode::from(3),
         Ok(Ended::InDoubt) => ExitCode::from(4),
+        Ok(Ended::Nobody) => ExitCode::from(5),
+        // As a shell says of whoever SIGINT has ended.
+        Ok(Ended::Interrupted) => ExitCode::from(130),
         Err(error) => {
             let reason = format!("{error:#}");
             if as_json {
@@ -126,6 +133,7 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
         Command::List(options) => inspect::list(settings, &options, as_json).await,
         Command::Audit(options) => inspect::audit(settings, &options, as_json).await,
         Command::Why(options) => inspect::why(settings, &options, as_json).await,
+        Command::Who(options) => who::run(settings, &options, as_json).await,
         Command::Show(options) => show::run(settings, &options, as_json).await,
         Command::Export(options) => export::run(settings, &options).await,
         Command::Resend(options) => resend::run(settings, &options, as_json).await,

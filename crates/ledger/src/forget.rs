@@ -75,10 +75,15 @@ impl Sought {
 
     /// Of a row that was skipped for the sake of somebody with the same address, too: its address is theirs.
     fn is_skipped(&self, skipped: &Skipped) -> bool {
+        self.names(skipped)
+            || skipped.reason != SkipReason::NoKey && skipped.mailed.as_ref().is_some_and(|mailed| self.keys.contains(mailed))
+    }
+
+    /// Whether a row was skipped that has this very key.
+    pub(crate) fn names(&self, skipped: &Skipped) -> bool {
         let cut = skipped.key.chars().count() >= CUT_CHARS;
         let is_it = |key: &String| *key == skipped.key || (cut && key.starts_with(&skipped.key));
-        skipped.reason != SkipReason::NoKey
-            && (self.keys.iter().any(is_it) || skipped.mailed.as_ref().is_some_and(|mailed| self.keys.contains(mailed)))
+        skipped.reason != SkipReason::NoKey && self.keys.iter().any(is_it)
     }
 
     /// Whether it is the address that is looked for.
@@ -87,7 +92,7 @@ impl Sought {
         address.as_str().eq_ignore_ascii_case(&self.address)
     }
 
-    fn is_forgotten(&self, tombstone: &Tombstone, digests: &Digests<'_>) -> bool {
+    pub(crate) fn is_forgotten(&self, tombstone: &Tombstone, digests: &Digests<'_>) -> bool {
         tombstone.address.as_ref().is_some_and(|digest| *digest == digests.address(&self.address))
             || tombstone.key.as_ref().is_some_and(|digest| self.keys.iter().any(|key| *digest == digests.key(key)))
     }

@@ -80,6 +80,7 @@ mod timings;
 mod told;
 mod trail;
 mod walk;
+mod whereabouts;
 
 pub use agreement::{Agreement, Approval, Subject};
 pub use ask_again::{AskAgain, AskedAgain};
@@ -124,6 +125,7 @@ pub use timings::{Timings, Widest, widest};
 pub use told::Told;
 pub use trail::{AuditEntry, AuditTrail};
 pub use walk::{RecipientOutcome, Tally, Walk, Walked};
+pub use whereabouts::{Fate, Finder, Standing, Whereabouts};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -1,7 +1,7 @@
 //! Reading many chunks: a walk over all of a broadcast's, exact counts, and the outcome of every
 //! recipient page by page. A walk holds one answer of DynamoDB at a time, whatever the audience.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{BroadcastId, EventKind, Recipient};
@@ -103,6 +103,21 @@ impl Tally {
         self.confirmed.delayed += feedback.count(EventKind::Delayed);
         self.open_claims += u64::from(matches!(chunk, Chunk::Claimed { .. }));
         self.settled_chunks += u64::from(chunk.is_settled(false));
+    }
+}
+
+impl RecipientOutcome {
+    /// Of whoever has this place in a chunk; `twice` are the places of which more than one message was accepted.
+    pub(crate) fn of(
+        recipient: Option<Recipient>,
+        (chunk, at): (u32, usize),
+        item: &Chunk,
+        feedback: &Feedback,
+        twice: &BTreeSet<usize>,
+    ) -> Self {
+        let known = item.outcomes().and_then(|outcomes| outcomes.iter().nth(at));
+        let outcome = known.map(|outcome| feedback.settle(at, outcome));
+        Self { recipient, chunk, outcome, events: feedback.kinds(at).collect(), accepted_twice: twice.contains(&at) }
     }
 }
 
@@ -224,17 +239,12 @@ impl Ledger {
             let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();
             let (found, feedback) = (self.chunks(&wanted).await?, self.feedback(id, &numbers).await?);
             for (chunk, recipients) in some {
-                let known: Vec<Outcome> =
-                    found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes).into_iter().flat_map(Outcomes::iter).collect();
                 let feedback = feedback.get(chunk).cloned().unwrap_or_default();
-                let twice = feedback.accepted_twice(found.get(&(id.clone(), *chunk)).unwrap_or(&Chunk::Absent));
-                outcomes.extend(recipients.iter().enumerate().map(|(at, recipient)| RecipientOutcome {
-                    recipient: recipient.clone(),
-                    chunk: *chunk,
-                    outcome: known.get(at).map(|outcome| feedback.settle(at, *outcome)),
-                    events: feedback.kinds(at).collect(),
-                    accepted_twice: twice.contains(&at),
-                }));
+                let item = found.get(&(id.clone(), *chunk)).unwrap_or(&Chunk::Absent);
+                let twice = feedback.accepted_twice(item);
+                let places = recipients.iter().enumerate();
+                outcomes
+                    .extend(places.map(|(at, recipient)| RecipientOutcome::of(recipient.clone(), (*chunk, at), item, &feedback, &twice)));
             }
         }
         Ok(outcomes)

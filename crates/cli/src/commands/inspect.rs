@@ -3,16 +3,14 @@
 //! The last prints addresses, since that is what it is asked for. Nothing here writes anything.
 
 use anyhow::bail;
-use clap::ValueEnum;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, Forgotten, Ledger, LedgerError, NamedMessage, Outcome, RecipientOutcome, Refused, Sought};
-use issei_schema::{Address, BroadcastId, EventKind};
+use issei_ledger::{Broadcast, Forgotten, Ledger, LedgerError, Outcome, Refused, Skipped, Whereabouts};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::json;
 
 use crate::Ended;
-use crate::args::{AuditOptions, ListOptions, Wanted, WhyOptions};
+use crate::args::{AuditOptions, ListOptions, WhyOptions};
+use crate::commands::person::Why;
 use crate::commands::status::shown;
 
 /// Whether it is known, by the counts that services tell, that some will be told too late. One call, for a broadcast
@@ -107,67 +105,31 @@ pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: 
     Ok(ended)
 }
 
-/// Everything known of one recipient, in the order in which it came about.
-#[derive(Serialize)]
-struct Why {
-    broadcast_id: BroadcastId,
-    key: String,
-    address: String,
-    page: u32,
-    chunk: u32,
-    /// The place in the chunk, which is the SES tag `recipient`.
-    recipient: usize,
-    /// How often the chunk was claimed.
-    attempts: u32,
-    /// How often the request of the last claim was made again under its key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    asked_again: Option<u32>,
-    claimed_at: Option<String>,
-    reopened_at: Option<String>,
-    outcome: Option<Outcome>,
-    message_id: Option<String>,
-    /// Where more than one message was accepted: those that events told of, in full.
-    messages: Vec<NamedMessage>,
-    events: Vec<EventKind>,
-    /// The words of `issei export --outcome` that list this recipient.
-    listed_as: Vec<&'static str>,
-}
-
 pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let ledger = parts.ledger();
-    let broadcast = ledger.broadcast(&options.id).await?;
-    let mut found = Vec::new();
-    // However it is written, since the ledger has one spelling of each mailbox.
-    let address = Address::quoting_legacy(&options.recipient);
-    let wanted = address.as_ref().map_or(options.recipient.as_str(), Address::as_str);
-    for seq in 0..broadcast.pages {
-        let page = ledger.page(&options.id, seq).await?;
-        let is_wanted = |key: &str, address: &str| key == options.recipient || address.eq_ignore_ascii_case(wanted);
-        for (chunk, recipients) in page.chunks() {
-            for (at, recipient) in recipients.iter().enumerate() {
-                if recipient.as_ref().is_some_and(|recipient| is_wanted(recipient.key.as_str(), recipient.address.as_str())) {
-                    found.push((seq, chunk, at));
-                }
-            }
-        }
-        if let Some(skipped) = page.skipped().find(|skipped| skipped.key == options.recipient) {
-            let reason = skipped.reason;
-            let mailed = skipped.mailed.as_deref();
-            say(&if as_json {
-                json!({ "broadcast_id": options.id, "key": skipped.key, "page": seq, "skipped": reason, "mailed": mailed }).to_string()
-            } else {
-                let instead = mailed.map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
-                format!("{} was skipped when page {seq} was frozen: {reason}{instead}", skipped.key)
-            });
-            return Ok(Ended::Well);
+    let (ledger, id) = (parts.ledger(), &options.id);
+    let broadcast = ledger.broadcast(id).await?;
+    let found = ledger.finder(&options.recipient).await?.look(&broadcast, |_| ()).await?;
+    for standing in &found.recipients {
+        let why = Why::read(&ledger, &broadcast, standing).await?;
+        if as_json {
+            say(&serde_json::to_string(&why)?);
+        } else {
+            why.lines().iter().for_each(|line| say(line));
         }
     }
-    if found.is_empty() {
-        let forgotten = ledger.look_for(&broadcast, &Sought::new(&options.recipient)).await?.1.forgotten;
-        for Forgotten { page, at, chunk } in &forgotten {
+    for (page, Skipped { key, reason, mailed, .. }) in &found.skipped {
+        say(&if as_json {
+            json!({ "broadcast_id": id, "key": key, "page": page, "skipped": reason, "mailed": mailed }).to_string()
+        } else {
+            let instead = mailed.as_ref().map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
+            format!("{key} was skipped when page {page} was frozen: {reason}{instead}")
+        });
+    }
+    if found.recipients.is_empty() && found.skipped.is_empty() {
+        for Forgotten { page, at, chunk } in &found.forgotten {
             say(&if as_json {
-                json!({ "broadcast_id": options.id, "forgotten_at": at, "page": page, "chunk": chunk }).to_string()
+                json!({ "broadcast_id": id, "forgotten_at": at, "page": page, "chunk": chunk }).to_string()
             } else {
                 let chunk = chunk.map_or_else(|| "as a skipped row".to_owned(), |chunk| format!("in chunk {chunk}"));
                 format!(
@@ -175,87 +137,20 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
                 )
             });
         }
-        if !forgotten.is_empty() {
-            return Ok(Ended::Well);
-        }
-        bail!(
-            "nobody with that key or address is in the frozen audience of `{}` ({} recipients in {} pages)",
-            options.id,
-            broadcast.recipients,
-            broadcast.pages
-        );
     }
-    for (page, chunk, at) in found {
-        let why = everything(&ledger, &options.id, page, chunk, at).await?;
-        if as_json {
-            say(&serde_json::to_string(&why)?);
-        } else {
-            print(&why);
-        }
+    if found.is_nobody() {
+        return Err(nobody(&broadcast, &found));
     }
     Ok(Ended::Well)
 }
 
-async fn everything(ledger: &Ledger, id: &BroadcastId, page: u32, chunk: u32, at: usize) -> anyhow::Result<Why> {
-    let mut of_chunk = ledger.page_outcomes(id, page).await?;
-    of_chunk.retain(|recipient| recipient.chunk == chunk);
-    let Some(found) = of_chunk.into_iter().nth(at) else {
-        bail!("chunk {chunk} of page {page} has changed while it was read; repeat the command")
-    };
-    let listed_as =
-        Wanted::value_variants().iter().filter(|wanted| wanted.is_of(&found)).filter_map(|wanted| wanted.word(&found)).collect();
-    let RecipientOutcome { recipient: Some(recipient), outcome, events, .. } = found else {
-        bail!("page {page} has changed while it was read; repeat the command")
-    };
-    let item = ledger.chunks(&[(id.clone(), chunk)]).await?.into_values().next();
-    let item = item.as_ref();
-    let feedback = ledger.feedback(id, &[chunk]).await?.remove(&chunk).unwrap_or_default();
-    Ok(Why {
-        broadcast_id: id.clone(),
-        key: recipient.key.as_str().to_owned(),
-        address: recipient.address.as_str().to_owned(),
-        page,
-        chunk,
-        recipient: at,
-        attempts: item.map_or(0, issei_ledger::Chunk::attempts),
-        asked_again: item.and_then(issei_ledger::Chunk::request).map(issei_ledger::Keyed::asked_again).filter(|asked| *asked > 0),
-        claimed_at: item.and_then(issei_ledger::Chunk::claimed_at).map(|at| at.to_string()),
-        reopened_at: item.and_then(issei_ledger::Chunk::reopened_since).map(|at| at.to_string()),
-        outcome,
-        message_id: item.and_then(|chunk| chunk.message_id(at)).map(str::to_owned),
-        messages: feedback.messages(at).cloned().collect(),
-        events,
-        listed_as,
-    })
-}
-
-fn print(why: &Why) {
-    let Why { key, address, page, chunk, recipient, .. } = why;
-    say(&format!("{key} <{address}>"));
-    say(&format!(
-        "frozen    in page {page}, chunk {chunk}, place {recipient} (SES tags broadcast={}, chunk={chunk}, recipient={recipient})",
-        why.broadcast_id
-    ));
-    match &why.claimed_at {
-        None => say("claimed   never: nothing was sent"),
-        Some(at) => say(&format!("claimed   {} times, last at {at}", why.attempts)),
-    }
-    if let Some(times) = why.asked_again {
-        say(&format!("asked     again {times} times under its key, which is no second mail"));
-    }
-    if let Some(at) = &why.reopened_at {
-        say(&format!("reopened  at {at}, by evidence that the provider did not take it; waits to be sent again"));
-    }
-    say(&format!("outcome   {}", if why.outcome.is_some() { why.listed_as.join(", ") } else { "none yet".to_owned() }));
-    if let Some(id) = &why.message_id {
-        say(&format!("accepted  by SES as message {id}, answered to the claim above"));
-    }
-    for NamedMessage { sent_at, message_id, .. } in &why.messages {
-        let at = if sent_at.is_empty() { "a time that is not told" } else { sent_at.as_str() };
-        say(&format!("accepted  by SES as message {message_id} at {at}, told by an event"));
-    }
-    let events: Vec<String> = why.events.iter().filter_map(|kind| Some(serde_json::to_value(kind).ok()?.as_str()?.to_owned())).collect();
-    say(&format!("events    {}", if events.is_empty() { "none".to_owned() } else { events.join(", ") }));
+/// That nobody of a frozen audience is sought.
+pub(super) fn nobody(broadcast: &Broadcast, found: &Whereabouts) -> anyhow::Error {
+    let Broadcast { broadcast_id: id, recipients, pages, .. } = broadcast;
+    let expired = if found.expired > 0 { format!(", of which {} have expired", found.expired) } else { String::new() };
+    anyhow::anyhow!(
+        "nobody with that key or address is in the frozen audience of `{id}` ({recipients} recipients in {pages} pages{expired})"
+    )
 }
 
 /// An outcome by its word in the docs.

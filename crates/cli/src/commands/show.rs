@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, Forgotten, Ledger, Sought};
-use issei_schema::{Address, Content, Recipient};
+use issei_ledger::{Broadcast, Forgotten, Ledger};
+use issei_schema::{BroadcastCommand, Content, Recipient};
 use serde_json::json;
 
 use crate::Ended;
 use crate::args::ShowOptions;
-use crate::letters::{letters, print, write};
+use crate::commands::inspect::nobody;
+use crate::letters::{Letter, letters, print, write};
 
 pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -22,7 +23,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
         None => Vec::new(),
         Some(who) => {
             let found = found(&ledger, &broadcast, who).await?;
-            letters(&command, vec![(vec!["as frozen".to_owned()], &found)], None)?
+            letter_of(&command, &found)?.into_iter().collect()
         }
     };
     if let Some(file) = &options.output {
@@ -71,23 +72,19 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
     Ok(Ended::Well)
 }
 
+/// The letter of somebody in the frozen audience.
+pub(crate) fn letter_of(command: &BroadcastCommand, recipient: &Recipient) -> anyhow::Result<Option<Letter>> {
+    Ok(letters(command, vec![(vec!["as frozen".to_owned()], recipient)], None)?.pop())
+}
+
 /// Whoever has this key, or this address, in the frozen audience.
 async fn found(ledger: &Ledger, broadcast: &Broadcast, who: &str) -> anyhow::Result<Recipient> {
-    let address = Address::quoting_legacy(who);
-    let wanted = address.as_ref().map_or(who, Address::as_str);
-    for seq in 0..broadcast.pages {
-        let page = ledger.page(&broadcast.broadcast_id, seq).await?;
-        if let Some(found) = page.known_recipients().find(|it| it.key.as_str() == who || it.address.as_str().eq_ignore_ascii_case(wanted)) {
-            return Ok(found.clone());
-        }
+    let found = ledger.finder(who).await?.look(broadcast, |_| ()).await?;
+    if let Some(standing) = found.recipients.first() {
+        return Ok(standing.recipient.clone());
     }
-    if let Some(Forgotten { at, .. }) = ledger.look_for(broadcast, &Sought::new(who)).await?.1.forgotten.first() {
+    if let Some(Forgotten { at, .. }) = found.forgotten.first() {
         bail!("whoever has that key or address was forgotten at {at:.0}, and with them what they were written");
     }
-    bail!(
-        "nobody with that key or address is in the frozen audience of `{}` ({} recipients in {} pages)",
-        broadcast.broadcast_id,
-        broadcast.recipients,
-        broadcast.pages
-    )
+    Err(nobody(broadcast, &found))
 }

@@ -4,6 +4,7 @@
 //! for a request that does not come from its own page.
 
 mod guard;
+mod person;
 mod routes;
 
 use std::collections::HashMap;

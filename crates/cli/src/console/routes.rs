@@ -14,17 +14,17 @@ use issei_ledger::{Approval, Broadcast, BroadcastState, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
-use super::Console;
 use super::guard::{guard, is_same};
+use super::{Console, person};
 use crate::commands::{inspect::news, status::is_absent, stop};
 use crate::letters;
 use crate::operator;
 use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, actions, grouped};
 
-type Shared = State<Arc<Console>>;
+pub(super) type Shared = State<Arc<Console>>;
 
 /// An error as a page.
-pub(super) struct Failed(anyhow::Error);
+pub(super) struct Failed(pub(super) anyhow::Error);
 
 impl<E: Into<anyhow::Error>> From<E> for Failed {
     fn from(error: E) -> Self {
@@ -41,7 +41,7 @@ impl IntoResponse for Failed {
     }
 }
 
-type Page = Result<Response, Failed>;
+pub(super) type Page = Result<Response, Failed>;
 
 pub(super) fn router(console: Arc<Console>) -> Router {
     Router::new()
@@ -51,6 +51,8 @@ pub(super) fn router(console: Arc<Console>) -> Router {
         .route("/b/{id}/live", get(live))
         .route("/b/{id}/evidence", get(evidence))
         .route("/b/{id}/letters", get(held_letters))
+        .route("/b/{id}/letter/{page}/{chunk}/{place}", get(person::letter))
+        .route("/who", get(person::asked).post(person::found))
         .route("/b/{id}/{verb}", post(act))
         .route("/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/console.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
@@ -63,13 +65,13 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
 }
 
 #[derive(Default, Deserialize)]
-struct Asked {
+pub(super) struct Asked {
     lang: Option<String>,
 }
 
 /// The language that was asked for, or chosen before, or that the browser prefers; and whether to
 /// remember it.
-fn language(asked: &Asked, headers: &HeaderMap) -> (Language, bool) {
+pub(super) fn language(asked: &Asked, headers: &HeaderMap) -> (Language, bool) {
     let of = |text: &str| match text {
         "ja" => Some(Language::Ja),
         "en" => Some(Language::En),
@@ -84,7 +86,7 @@ fn language(asked: &Asked, headers: &HeaderMap) -> (Language, bool) {
     (chosen.or_else(preferred).unwrap_or_default(), false)
 }
 
-fn page(template: &impl Template, language: Language, remember: bool, status: StatusCode) -> Page {
+pub(super) fn page(template: &impl Template, language: Language, remember: bool, status: StatusCode) -> Page {
     let mut response = (status, Html(template.render()?)).into_response();
     if remember {
         let cookie = format!("lang={}; SameSite=Strict; Path=/", language.words().language);
@@ -178,7 +180,7 @@ async fn evidence(State(console): Shared, Path(id): Path<String>, Query(asked): 
 }
 
 /// What the page of a letter may do: nothing but to be shown, within the console's own page.
-const LETTERS_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
+pub(super) const LETTERS_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
 
 /// The letters of whoever is to agree, as they will be read.
 async fn held_letters(State(console): Shared, Path(id): Path<String>) -> Page {
@@ -291,6 +293,6 @@ async fn stop_all(State(console): Shared, headers: HeaderMap, Form(deed): Form<D
     list_page(&console, language, said).await
 }
 
-fn parse(id: String) -> Result<BroadcastId, Failed> {
+pub(super) fn parse(id: String) -> Result<BroadcastId, Failed> {
     BroadcastId::try_from(id).map_err(|reason| Failed(anyhow::anyhow!("the broadcast's id {reason}")))
 }

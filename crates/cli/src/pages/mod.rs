@@ -2,6 +2,7 @@
 //! escaped by the templates; nothing is fetched from anywhere.
 
 mod plot;
+pub(crate) mod sentence;
 mod words;
 
 use askama::Template;
@@ -10,6 +11,7 @@ use issei_ledger::{AuditTrail, BroadcastState, Moment, Refused};
 use jiff::Timestamp;
 
 use crate::commands::status::Status;
+use crate::commands::who::Who;
 
 pub(crate) use words::{Language, Words};
 
@@ -116,6 +118,18 @@ pub(crate) struct BroadcastPage {
     pub(crate) leak_s: u64,
     pub(crate) message: Option<String>,
     pub(crate) failed: bool,
+}
+
+/// One person in all broadcasts.
+#[derive(Template)]
+#[template(path = "who.html")]
+pub(crate) struct WhoPage {
+    pub(crate) words: &'static Words,
+    pub(crate) csrf: String,
+    pub(crate) asked: String,
+    /// Nothing before anybody was asked for.
+    pub(crate) who: Option<Who>,
+    pub(crate) message: Option<String>,
 }
 
 /// What an operator may do now.

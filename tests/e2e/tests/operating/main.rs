@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod agreeing;
+mod answering;
 mod beginning;
 mod certifying;
 mod comparing;

@@ -17,6 +17,7 @@ mod canaries;
 mod commands;
 mod databases;
 mod feedback;
+mod finding;
 mod forgetting;
 mod freezing;
 mod guards;

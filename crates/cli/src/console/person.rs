@@ -1,0 +1,62 @@
+//! "Did they get it?": one box over all broadcasts, by key or by address.
+//!
+//! What it must never do: let an address or a key come into the address of a page or a log, where histories keep it. Who is
+//! asked for comes as a form, and a letter is named by its place.
+
+use axum::extract::{Form, Path, Query, State};
+use axum::response::{Html, IntoResponse};
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, StatusCode};
+use indicatif::ProgressBar;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::guard::is_same;
+use super::routes::{Asked, Failed, LETTERS_MAY, Page, Shared, language, page, parse};
+use crate::commands::show::letter_of;
+use crate::commands::who::{Scope, look};
+use crate::letters;
+use crate::pages::WhoPage;
+
+pub(super) async fn asked(State(console): Shared, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+    let (language, remember) = language(&asked, &headers);
+    let template = WhoPage { words: language.words(), csrf: console.csrf.clone(), asked: String::new(), who: None, message: None };
+    page(&template, language, remember, StatusCode::OK)
+}
+
+/// Who is asked for.
+#[derive(Deserialize)]
+pub(super) struct Sought {
+    csrf: String,
+    who: String,
+}
+
+/// Where the browser goes away meanwhile, the search ends with it.
+pub(super) async fn found(State(console): Shared, headers: HeaderMap, Form(sought): Form<Sought>) -> Page {
+    let (language, remember) = language(&Asked::default(), &headers);
+    let (words, csrf, asked) = (language.words(), console.csrf.clone(), sought.who.trim().to_owned());
+    if !is_same(&sought.csrf, &console.csrf) {
+        let message = Some("the form is from another run of the console; load the page again".to_owned());
+        return page(&WhoPage { words, csrf, asked, who: None, message }, language, remember, StatusCode::FORBIDDEN);
+    }
+    if asked.is_empty() {
+        return page(&WhoPage { words, csrf, asked, who: None, message: None }, language, remember, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let ids = console.parts.ledger().known_broadcasts().await?;
+    let scope = Scope { ids, audience: None, since: None, language };
+    let who = look(&console.parts, scope, &asked, &ProgressBar::hidden(), &CancellationToken::new()).await?;
+    page(&WhoPage { words, csrf, asked, who: Some(who), message: None }, language, remember, StatusCode::OK)
+}
+
+/// The letter of whoever stands there, as it was rendered.
+pub(super) async fn letter(State(console): Shared, Path((id, seq, chunk, place)): Path<(String, u32, u32, usize)>) -> Page {
+    let ledger = console.parts.ledger();
+    let broadcast = ledger.broadcast(&parse(id)?).await?;
+    let (command, frozen) = (ledger.command_of(&broadcast).await?, ledger.page(&broadcast.broadcast_id, seq).await?);
+    let nobody = || Failed(anyhow::anyhow!("nobody stands there, or they were forgotten"));
+    let recipient = frozen.chunks().find(|(number, _)| *number == chunk).and_then(|(_, recipients)| recipients.get(place)?.clone());
+    let letter = letter_of(&command, &recipient.ok_or_else(nobody)?)?;
+    let mut response = Html(letters::page(&command, letter.as_slice())?).into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
+    Ok(response)
+}

@@ -1,0 +1,208 @@
+//! What to write to somebody who asks whether they got it: one sentence, in their language, that says no more than is known.
+
+use issei_ledger::{Outcome, SkipReason};
+use issei_schema::{BroadcastCommand, EventKind};
+use jiff::Timestamp;
+
+use super::Language;
+use crate::commands::person::Why;
+
+/// What became of a letter, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// So many messages were accepted.
+    Several(usize),
+    Delivered,
+    Complained,
+    Bounced,
+    Delayed,
+    Suppressed,
+    NotRendered,
+    /// The provider took it, and nothing more is known.
+    Accepted,
+    Refused,
+    Unknown,
+    NotYet,
+    Never,
+}
+
+impl Told {
+    fn of(why: &Why, is_over: bool) -> Self {
+        let has = |kind| why.events.contains(&kind);
+        let times = why.message_ids().len();
+        match why.outcome {
+            _ if why.listed_as.contains(&"accepted-twice") => Self::Several(times.max(2)),
+            _ if has(EventKind::Complained) => Self::Complained,
+            _ if has(EventKind::Bounced) || has(EventKind::SoftBounced) => Self::Bounced,
+            _ if has(EventKind::Delivered) => Self::Delivered,
+            _ if has(EventKind::Suppressed) => Self::Suppressed,
+            _ if has(EventKind::RenderFailed) || has(EventKind::Rejected) => Self::NotRendered,
+            _ if has(EventKind::Delayed) => Self::Delayed,
+            Some(Outcome::Accepted) => Self::Accepted,
+            Some(Outcome::Rejected) => Self::Refused,
+            Some(Outcome::InDoubt | Outcome::Open) => Self::Unknown,
+            None | Some(Outcome::Retryable) if is_over => Self::Never,
+            None | Some(Outcome::Retryable) => Self::NotYet,
+        }
+    }
+}
+
+/// Of somebody who stands in the frozen audience; `mail` is its subject, where it could be rendered.
+pub(crate) fn of_recipient(language: Language, why: &Why, mail: Option<&str>, is_over: bool) -> String {
+    let named = why.messages.first().map(|message| message.sent_at.as_str());
+    let at: Option<Timestamp> = named.into_iter().chain(why.claimed_at.as_deref()).find_map(|at| at.parse().ok());
+    let (mail, told) = (mail.unwrap_or(why.broadcast_id.as_str()), Told::of(why, is_over));
+    match language {
+        Language::En => english(mail, at, told),
+        Language::Ja => japanese(mail, at, told),
+    }
+}
+
+fn english(mail: &str, at: Option<Timestamp>, told: Told) -> String {
+    let at = at.map_or(String::new(), |at| at.strftime(" on %-d %B %Y at %H:%M UTC").to_string());
+    let sent = format!("We sent you “{mail}”{at}");
+    match told {
+        Told::Several(times) => format!("{sent}, and our mail provider accepted it {times} times; we are sorry for that."),
+        Told::Delivered => format!("{sent}, and your mail server took it; please look in the folder for spam, too."),
+        Told::Complained => format!("{sent}, your mail server took it, and it was reported to us as spam from your mailbox."),
+        Told::Bounced => format!("{sent}, and your mail server refused it."),
+        Told::Delayed => format!("{sent}; your mail server did not take it at once, and whether it has since we don't know."),
+        Told::Suppressed => {
+            format!(
+                "We had “{mail}” for you{at}, and our mail provider did not send it, since mail to this address had been refused before."
+            )
+        }
+        Told::NotRendered => format!("We had “{mail}” for you{at}, and our mail provider did not send it."),
+        Told::Accepted => format!("{sent}, and our mail provider accepted it; whether your mail server took it we don't know."),
+        Told::Refused => format!("We had “{mail}” for you{at}, and our mail provider refused to send it to this address."),
+        Told::Unknown => {
+            format!("We tried to send you “{mail}”{at}; whether it was sent is not known, and so it was not sent a second time.")
+        }
+        Told::NotYet => format!("“{mail}” has not been sent to you yet."),
+        Told::Never => format!("“{mail}” was not sent to you."),
+    }
+}
+
+fn japanese(mail: &str, at: Option<Timestamp>, told: Told) -> String {
+    let at = at.map_or(String::new(), |at| at.strftime("%Y年%-m月%-d日%H時%M分(協定世界時)に、").to_string());
+    match told {
+        Told::Several(times) => {
+            format!("{at}「{mail}」をお送りしましたが、配信事業者が{times}通受け付けておりました。重複してお送りし、申し訳ございません。")
+        }
+        Told::Delivered => {
+            format!("{at}「{mail}」をお送りし、お客様のメールサーバーが受け取っています。迷惑メールフォルダーもご確認ください。")
+        }
+        Told::Complained => {
+            format!("{at}「{mail}」をお送りし、お客様のメールサーバーが受け取りましたが、その後、迷惑メールとして報告されています。")
+        }
+        Told::Bounced => format!("{at}「{mail}」をお送りしましたが、お客様のメールサーバーに受け取りを拒否されました。"),
+        Told::Delayed => {
+            format!("{at}「{mail}」をお送りしましたが、お客様のメールサーバーがすぐには受け取らず、その後届いたかは確認できていません。")
+        }
+        Told::Suppressed => {
+            format!("{at}「{mail}」をお送りする予定でしたが、以前この宛先で不達があったため、配信事業者が送信しませんでした。")
+        }
+        Told::NotRendered => format!("{at}「{mail}」をお送りする予定でしたが、配信事業者が送信しませんでした。"),
+        Told::Accepted => {
+            format!("{at}「{mail}」をお送りし、配信事業者が受け付けました。お客様のメールサーバーに届いたかは確認できていません。")
+        }
+        Told::Refused => format!("{at}「{mail}」をお送りしようとしましたが、この宛先への送信を配信事業者に断られました。"),
+        Told::Unknown => format!("{at}「{mail}」の送信を試みましたが、送信されたかどうかは分かっておらず、二通目はお送りしていません。"),
+        Told::NotYet => format!("「{mail}」は、まだお送りしていません。"),
+        Told::Never => format!("「{mail}」は、お送りしていません。"),
+    }
+}
+
+/// What to call a mail of which no letter to them is known: its subject, where that is the same for everybody.
+pub(crate) fn name_of(command: &BroadcastCommand) -> String {
+    match command.content.words().as_slice() {
+        [(_, words)] if words.subject.placeholders().is_empty() => words.subject.as_str().to_owned(),
+        _ => command.broadcast_id.to_string(),
+    }
+}
+
+/// Of somebody who was skipped; `elsewhere`, since another row with the address is mailed.
+pub(crate) fn of_skipped(language: Language, mail: &str, reason: SkipReason, elsewhere: bool) -> String {
+    match (language, elsewhere) {
+        (Language::En, true) => format!("“{mail}” was sent to your address once, under another account of yours."),
+        (Language::Ja, true) => format!("「{mail}」は、同じ宛先の別のアカウントに対して一通だけお送りしています。"),
+        (Language::En, false) => format!("“{mail}” was not sent to you: {}.", why(reason).0),
+        (Language::Ja, false) => format!("「{mail}」は、{}、お送りしていません。", why(reason).1),
+    }
+}
+
+/// Why somebody was skipped, as far as it is theirs to know.
+fn why(reason: SkipReason) -> (&'static str, &'static str) {
+    match reason {
+        SkipReason::NoAddress => ("we had no address for you", "メールアドレスの登録がなかったため"),
+        SkipReason::BadAddress | SkipReason::LegacyLocalPart | SkipReason::AddressNotAscii => {
+            ("mail can't be sent to the address that we had for you", "登録されていたメールアドレスが送信できない形式のため")
+        }
+        SkipReason::Bounced => ("mail to your address had been refused before", "以前この宛先で不達があったため"),
+        SkipReason::Complained => {
+            ("mail of ours to your address had been reported as spam", "以前のメールが迷惑メールとして報告されていたため")
+        }
+        SkipReason::Unsubscribed => ("you had unsubscribed", "配信停止のお申し出をいただいていたため"),
+        SkipReason::Suppressed => ("your address is on our list of those that we do not mail", "送信を控える宛先として登録されているため"),
+        SkipReason::DuplicateAddress => ("your address is mailed under another account", "同じ宛先の別のアカウントにお送りするため"),
+        SkipReason::NoKey
+        | SkipReason::BadKey
+        | SkipReason::DuplicateKey
+        | SkipReason::DataMissing
+        | SkipReason::ControlCharacter
+        | SkipReason::DataTooLarge
+        | SkipReason::NotText
+        | SkipReason::BrokenRow
+        | SkipReason::NoUnsubscribeUrl
+        | SkipReason::UnsafeLink
+        | SkipReason::NoVariant => {
+            ("what we had of your account was not complete enough to write it", "登録内容に不足や誤りがあり作成できなかったため")
+        }
+    }
+}
+
+/// Of somebody who was forgotten.
+pub(crate) fn of_forgotten(language: Language, mail: &str, at: Timestamp) -> String {
+    match language {
+        Language::En => {
+            format!("Your data was deleted on {}, and with it whether “{mail}” was sent to you.", at.strftime("%-d %B %Y"))
+        }
+        Language::Ja => {
+            format!("お客様の情報は{}に消去しており、「{mail}」をお送りしたかどうかの記録も残っていません。", at.strftime("%Y年%-m月%-d日"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fate_has_its_own_sentence_in_both_languages() {
+        let all = [
+            Told::Several(2),
+            Told::Delivered,
+            Told::Complained,
+            Told::Bounced,
+            Told::Delayed,
+            Told::Suppressed,
+            Told::NotRendered,
+            Told::Accepted,
+            Told::Refused,
+            Told::Unknown,
+            Told::NotYet,
+            Told::Never,
+        ];
+        let at = Some("2026-11-26T09:05:00Z".parse().unwrap());
+        for write in [english, japanese] {
+            let sentences: std::collections::BTreeSet<String> = all.iter().map(|told| write("Terms", at, *told)).collect();
+            assert_eq!(sentences.len(), all.len());
+            assert!(sentences.iter().all(|sentence| sentence.contains("Terms")), "{sentences:?}");
+        }
+        assert_eq!(
+            english("Terms", at, Told::Delivered),
+            "We sent you “Terms” on 26 November 2026 at 09:05 UTC, and your mail server took it; please look in the folder for spam, too."
+        );
+        assert!(japanese("規約", at, Told::Accepted).starts_with("2026年11月26日09時05分(協定世界時)に、「規約」をお送りし"));
+    }
+}

@@ -1,0 +1,172 @@
+//! Whoever answers a user: one question over all broadcasts, in the shell and in the console.
+
+use fantoccini::Locator;
+use fantoccini::key::Key;
+use issei_sim::{Account, EventRule, Events, Fault, Rule};
+use issei_test_support::{Browser, Processes, command_body};
+use serde_json::{Value, json};
+
+use crate::console::raw;
+
+/// Two broadcasts that are over, and what the provider told of them; in the second, user 7 has no address any more.
+async fn two_broadcasts() -> Processes {
+    let events = Processes::account_with_events().events;
+    let rules = vec![EventRule { address: "user000002@".to_owned(), event: "Bounce".to_owned() }];
+    let world = Processes::simulated(20, Account { events: Events { rules, ..events }, ..Account::default() }).await;
+    let services: Vec<_> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
+    for id in ["terms", "prices"] {
+        if id == "prices" {
+            world.users.execute("UPDATE users SET email = NULL WHERE id = 7").await;
+        }
+        let words =
+            json!({ "inline": { "subject": format!("New {id} for {{{{name}}}}"), "text": format!("Dear {{{{name}}}}, new {id}.") } });
+        let command = world.write("command.json", &command_body(id, |body| body["content"] = words.clone()));
+        world.run(&["send", "--yes", &command]).await;
+        world.wait_for(id, "complete").await;
+    }
+    world.carry_all_events().await;
+    world.wait_until("prices", |status| status["delivered"] == 18 && status["bounced"] == 1).await;
+    world.wait_until("terms", |status| status["delivered"] == 19 && status["bounced"] == 1).await;
+    for service in services {
+        service.end().await;
+    }
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() {
+    let world = two_broadcasts().await;
+    // The newest first, and by the address however it is written.
+    let told = world.run(&["who", "User000003@EXAMPLE.com", "--letter"]).await;
+    let (prices, terms) = (told.find("prices  complete").unwrap(), told.find("terms  complete").unwrap());
+    assert!(prices < terms, "{told}");
+    for words in [
+        "  3 <user000003@example.com>",
+        "  outcome   accepted, delivered",
+        "accepted  by SES as message 0100",
+        "to them   We sent you “New terms for User 3” on ",
+        ", and your mail server took it",
+        "text         Dear User 3, new terms.",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let (code, output, error) = world.try_run(&["--json", "who", "2", "--lang", "ja", "--broadcast", "terms"]).await;
+    let one: Value = serde_json::from_str(&output).unwrap();
+    let seen = &one["broadcasts"][0];
+    assert_eq!((code, one["broadcasts"].as_array().unwrap().len(), &one["looked_at"]), (Some(0), 1, &1.into()), "{one}{error}");
+    assert_eq!((&seen["outcome"], &seen["key"]), (&"accepted".into(), &"2".into()), "{seen}");
+    assert!(seen["events"].to_string().contains("bounced"), "{seen}");
+    let sentence = seen["sentence"].as_str().unwrap();
+    assert!(
+        sentence.ends_with("「New terms for User 2」をお送りしましたが、お客様のメールサーバーに受け取りを拒否されました。"),
+        "{sentence}"
+    );
+    assert_eq!(seen["letter"]["rendered"]["text"], "Dear User 2, new terms.");
+    // Whoever bounced is not mailed any more, which is what support has to know.
+    let told = world.run(&["who", "user000002@example.com"]).await;
+    assert!(told.contains("on the list of those that are not mailed: bounced since "), "{told}");
+
+    // Of who was skipped the ledger keeps the key, which another broadcast to the audience knows by the address.
+    for who in ["7", "user000007@example.com"] {
+        let told = world.run(&["who", who]).await;
+        assert!(told.contains("  skipped   no_address") && told.contains("“prices” was not sent to you: we had no address"), "{told}");
+        assert!(told.contains("We sent you “New terms for User 7”"), "{told}");
+        assert_eq!(told.contains("found     by the key 7"), who.contains('@'), "{told}");
+    }
+    // That nobody is there is an answer.
+    let (code, output, error) = world.try_run(&["who", "nobody@example.com"]).await;
+    assert_eq!((code, error.as_str()), (Some(5), ""), "{output}");
+    assert!(output.contains("nobody of that name in 2 broadcasts (2 pages read)"), "{output}");
+    let (code, output, _) = world.try_run(&["--json", "who", "nobody", "--since", "2099-01-01T00:00:00Z"]).await;
+    let none: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((code, &none["looked_at"], &none["complete"]), (Some(5), &0.into(), &true.into()), "{none}");
+
+    // Somebody who was forgotten is told that, and a broadcast that can't be read hides nothing and is named.
+    world.run(&["forget", "4", "--yes", "--reason", "ticket 1"]).await;
+    for who in ["4", "user000004@example.com"] {
+        let told = world.run(&["who", who]).await;
+        assert!(told.contains("forgotten at ") && told.contains("Your data was deleted on "), "{told}");
+    }
+    world.break_broadcast("prices").await;
+    let (code, output, error) = world.try_run(&["who", "3"]).await;
+    assert!(
+        code == Some(1) && output.contains("terms  complete") && error.contains("`prices` can't be read, and may have them"),
+        "{output}{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_a_long_search_and_says_that_it_was_not_all_of_it() {
+    let world = two_broadcasts().await;
+    world.cloud.inject(Rule::every("GetItem", Fault::DelayMs(400)));
+    let mut terminal = world.at_terminal(&["who", "user000003@example.com"]);
+    terminal.wait_for("of 2 pages").await;
+    terminal.interrupt();
+    let (code, screen) = terminal.end().await;
+    assert_eq!(code, Some(130), "{screen}");
+    assert!(screen.contains("interrupted after 0 broadcasts") || screen.contains("interrupted after 1 broadcasts"), "{screen}");
+    assert!(!screen.contains("nobody of that name"), "{screen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_finds_a_user_without_writing_the_address_where_browsers_keep_it() {
+    let world = two_broadcasts().await;
+    let (console, url) = world.start_console().await;
+    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
+    let head = format!("Host: 127.0.0.1:{port}\r\nCookie: issei_console={token}");
+    let list = raw(port, &format!("GET / HTTP/1.1\r\n{head}"), "").await;
+    assert!(list.contains("href=\"/who\""), "{list}");
+    let page = raw(port, &format!("GET /who HTTP/1.1\r\n{head}"), "").await;
+    let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let post = format!("POST /who HTTP/1.1\r\n{head}\r\n{form}");
+    let stranger = raw(port, &format!("POST /who HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{form}"), "who=3").await;
+    assert!(stranger.starts_with("HTTP/1.1 401"), "{stranger}");
+    let foreign = raw(port, &post, "csrf=0&who=3").await;
+    assert!(foreign.starts_with("HTTP/1.1 403") && !foreign.contains("user000003"), "{foreign}");
+    // An address in the address of a page is not looked for.
+    let asked = raw(port, &format!("GET /who?who=user000003%40example.com HTTP/1.1\r\n{head}"), "").await;
+    assert!(asked.starts_with("HTTP/1.1 200") && !asked.contains("user000003"), "{asked}");
+    let found = raw(port, &post, &format!("csrf={csrf}&who=user000003%40example.com")).await;
+    assert!(found.starts_with("HTTP/1.1 200"), "{found}");
+    assert_eq!(found.matches("We sent you “New ").count(), 2, "{found}");
+    // By its place, and not by the address.
+    let letter = found.split("src=\"/b").nth(1).unwrap().split('"').next().unwrap();
+    assert!(letter.starts_with("/prices/letter/") && !letter.contains("user"), "{letter}");
+    let letter = raw(port, &format!("GET /b{letter} HTTP/1.1\r\n{head}"), "").await;
+    assert!(letter.contains("Dear User 3") && letter.contains("sandbox"), "{letter}");
+    let japanese = raw(port, &format!("{post}\r\nAccept-Language: ja"), &format!("csrf={csrf}&who=2")).await;
+    assert!(japanese.contains("お客様のメールサーバーに受け取りを拒否されました"), "{japanese}");
+    let nobody = raw(port, &post, &format!("csrf={csrf}&who=nobody%40example.com")).await;
+    assert!(nobody.contains("<p id=\"nobody\">Nobody of that name in so many broadcasts: 2</p>"), "{nobody}");
+    console.end().await;
+    assert!(!world.log("console").contains("user000003"), "{}", world.log("console"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn support_asks_in_a_browser_by_keyboard_on_a_phone_in_japanese() {
+    let Some(phone) = Browser::start(390, 844).await else { return };
+    let world = two_broadcasts().await;
+    let (console, url) = world.start_console().await;
+    phone.page.goto(url.as_str()).await.unwrap();
+    phone.wait_until("document.querySelector('#broadcasts a') !== null").await;
+    phone.page.find(Locator::Css("a[hreflang=ja]")).await.unwrap().click().await.unwrap();
+    phone.wait_until("document.documentElement.lang === 'ja'").await;
+    phone.page.find(Locator::Css("#who")).await.unwrap().click().await.unwrap();
+    phone.wait_until("document.querySelector('form input[name=who]') !== null").await;
+    phone.assert_fits().await;
+    let field = phone.page.find(Locator::Css("form input[name=who]")).await.unwrap();
+    field.send_keys(&format!("user000002@example.com{}", Key::Enter)).await.unwrap();
+    phone.wait_until("document.getElementById('found') !== null").await;
+    assert!(!phone.page.current_url().await.unwrap().as_str().contains("user"), "the address stands in the history");
+    assert!(phone.text("#found .sentence").await.contains("受け取りを拒否されました"));
+    assert!(phone.text("#is-suppressed").await.contains("bounced"));
+    phone.assert_fits().await;
+    // The letter is in a frame that may run nothing.
+    phone.page.find(Locator::Css("#found summary")).await.unwrap().click().await.unwrap();
+    phone.wait_until("document.querySelector('#found details').open").await;
+    assert_eq!(phone.value("document.querySelector('#found iframe').getAttribute('sandbox')").await, json!(""));
+    phone.picture("console-who").await;
+    console.end().await;
+    phone.end().await;
+}
