@@ -23,7 +23,7 @@ struct Met {
     refused: BTreeMap<(u32, usize), u64>,
 }
 
-/// What is to become of a recipient whom the provider refused in a claim of which nobody was accepted.
+/// What is to become of a recipient whom the provider refused where no answer shows that the sender was not to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charge {
     /// Rejected: others were accepted since it was first refused, and it was refused again.

@@ -29,6 +29,29 @@ pub(crate) struct Sent {
     pub(crate) in_vain: bool,
 }
 
+/// A recipient whom the provider refused. What refuses everybody may begin or end between two calls of one claim.
+struct Refused {
+    at: usize,
+    refusal: Refusal,
+    /// Others were accepted by the same call, or since it was refused before.
+    is_its_own: bool,
+    /// Others of the claim were accepted by earlier calls, and by later ones.
+    accepted_before: bool,
+    accepted_after: bool,
+}
+
+impl Refused {
+    /// Whether the sender is not to blame. It may be, where several are refused after the last who was accepted.
+    fn is_charged(&self, is_last_alone: bool) -> bool {
+        self.is_its_own || (self.accepted_before && (self.accepted_after || is_last_alone))
+    }
+
+    /// Whether it may have been the sender's, which is let through by now.
+    fn may_have_ended(&self) -> bool {
+        self.accepted_after && !self.accepted_before && !self.is_its_own
+    }
+}
+
 /// What a claim is to send, ready before it is made.
 pub(crate) struct Ready<'a> {
     envelope: &'a Envelope,
@@ -98,11 +121,21 @@ impl Consumer {
         let provider = carrier.provider.as_ref();
         let Allowed { permit, until } = allowed;
         let mut sent = Sent { in_vain: true, ..Sent::default() };
-        let mut refused: Vec<(usize, Refusal)> = Vec::new();
-        let (mut accepts_anybody, all) = (false, ready.entries.len());
+        let mut refused: Vec<Refused> = Vec::new();
+        let (id, all) = (&message.broadcast_id, ready.entries.len());
+        let (mut accepts_anybody, mut once_more) = (false, Vec::new());
         let mut waiting = vec![ready.entries.clone()];
         let mut key = claim.request().map(|request| ReplayKey(request.key().to_owned()));
-        while let Some(entries) = waiting.pop() {
+        loop {
+            let Some(entries) = waiting.pop() else {
+                once_more = refused.extract_if(.., |one| one.may_have_ended()).map(|one| one.at).collect();
+                if once_more.is_empty() {
+                    break;
+                }
+                let again = |entry: &&Entry| once_more.contains(&entry.at);
+                waiting.extend(ready.entries.iter().filter(again).map(|entry| vec![entry.clone()]));
+                continue;
+            };
             let now = self.clock.reading();
             // A send that begins now must be over within the lease: afterwards others read the
             // claim as in doubt, and they must be right to.
@@ -135,24 +168,31 @@ impl Consumer {
             }
             sent.slow_down |= verdict.slow_down;
             sent.stale |= verdict.stale;
-            accepts_anybody |= verdict.accepts_anybody();
+            let (accepted_before, accepted_beside) = (accepts_anybody, verdict.accepts_anybody());
+            accepts_anybody |= accepted_beside;
+            refused.iter_mut().for_each(|one| one.accepted_after |= accepted_beside);
             sent.in_vain &= !verdict.slow_down && !verdict.stale && !verdict.accepts_anybody();
             for (Entry { at, .. }, said) in entries.iter().zip(verdict.entries) {
                 match said {
-                    Said::Refused(refusal) => refused.push((*at, refusal)),
+                    Said::Refused(refusal) => {
+                        let (at, is_its_own) = (*at, accepted_beside || once_more.contains(at));
+                        refused.push(Refused { at, refusal, is_its_own, accepted_before, accepted_after: false });
+                    }
                     Said::Accepted(message_id) => claim.settle(*at, Outcome::Accepted, message_id.as_deref()),
                     Said::Retryable | Said::InDoubt => claim.settle(*at, outcome(&said), None),
                 }
             }
             sent.pause = sent.pause.or(verdict.pause);
         }
-        let id = &message.broadcast_id;
         if accepts_anybody {
             self.refusals.accepted(id);
         }
         let refuses_all = all > 1 && refused.len() == all;
-        for (at, refusal) in refused {
-            let charge = if accepts_anybody { Charge::Rejected } else { self.charge(id, message.chunk, at, &refusal, refuses_all).await };
+        let is_last_alone = refused.iter().filter(|one| !one.accepted_after).count() == 1;
+        for one in refused {
+            let charge =
+                if one.is_charged(is_last_alone) { Charge::Rejected } else { self.charge(id, message.chunk, &one, refuses_all).await };
+            let Refused { at, refusal, .. } = one;
             let outcome = if charge == Charge::Rejected { Outcome::Rejected } else { Outcome::Retryable };
             claim.settle(at, outcome, None);
             if charge == Charge::Pause {
@@ -167,17 +207,17 @@ impl Consumer {
         sent
     }
 
-    /// Decides about a recipient whom the provider refused in a claim of which it accepted nobody.
-    async fn charge(&self, id: &BroadcastId, chunk: u32, at: usize, refusal: &Refusal, refuses_all: bool) -> Charge {
+    /// Decides about a recipient whom the provider refused where no answer shows that the sender was not to blame.
+    async fn charge(&self, id: &BroadcastId, chunk: u32, refused: &Refused, refuses_all: bool) -> Charge {
         if refuses_all {
             return Charge::Pause;
         }
         // From and Reply-To are the same for the whole broadcast, so once anybody was accepted, an
         // address that the provider can't read is the recipient's.
-        if refusal.cause == Cause::Address && (self.refusals.has_accepted(id) || self.was_anybody_accepted(id).await) {
+        if refused.refusal.cause == Cause::Address && (self.refusals.has_accepted(id) || self.was_anybody_accepted(id).await) {
             return Charge::Rejected;
         }
-        self.refusals.refused(id, chunk, at)
+        self.refusals.refused(id, chunk, refused.at)
     }
 
     /// Looks in the ledger, at the first chunks, for what this run of the consumer has not seen itself.

@@ -8,8 +8,10 @@ use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Outcome};
 use issei_schema::{BroadcastCommand, BroadcastId, Choice, InDoubtPolicy};
-use issei_sim::{Cloud, SentTo};
+use issei_sim::{Cloud, EntryRule, SentTo};
 use jiff::Timestamp;
+
+use crate::refusing;
 
 /// An invariant that does not hold, and how that shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +146,8 @@ pub(crate) struct Told<'a> {
     pub(crate) by_keys: bool,
     /// Chunk and recipient of those about whom somebody made up an event.
     pub(crate) forged: &'a BTreeSet<(u32, usize)>,
+    /// Whom the provider has refused.
+    pub(crate) refuses: &'a [EntryRule],
 }
 
 /// What must hold at the end, when nothing goes wrong any more and every event that comes has been read.
@@ -184,6 +188,9 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
             let may_be_again = !told.in_time && broadcast.in_doubt == InDoubtPolicy::EvidenceRetry;
             if accepted > 1 && !(may_be_again && accepted <= claims_of(ledger, id, recipient.chunk).await) {
                 return broken("I1", format!("user {key} was accepted {accepted} times, chunk {}", recipient.chunk));
+            }
+            if recipient.outcome == Some(Outcome::Rejected) && !is_forged && !refusing::may_be_charged(told.refuses, address) {
+                return broken("rejection", format!("user {key} is rejected, and was never refused for its own sake"));
             }
             let listed = matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open));
             if listed && told.by_keys && is_complete {

@@ -11,6 +11,7 @@ mod judge;
 mod machines;
 mod matrix;
 mod plan;
+mod refusing;
 mod remembering;
 mod run;
 mod watched;

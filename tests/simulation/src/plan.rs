@@ -6,10 +6,11 @@ use issei_aws::Timing;
 use issei_clock::{Dice, Held};
 use issei_producer::Approvals;
 use issei_schema::{Canary, InDoubtPolicy};
-use issei_sim::{Fault, Rule};
+use issei_sim::{EntryRule, Fault, Rule};
 use jiff::SignedDuration;
 use serde_json::json;
 
+use crate::refusing;
 use crate::remembering::WINDOW;
 use crate::world::{PERSONS, TIMING};
 
@@ -121,6 +122,8 @@ pub(crate) struct Plan {
     /// How probable it is that an event is on its way for up to twenty minutes, longer than evidence waits.
     pub(crate) events_away: f64,
     pub(crate) rules: Vec<Rule>,
+    /// Whom the provider refuses until everything that goes wrong ends.
+    pub(crate) refuses: Vec<EntryRule>,
     /// When everything that goes wrong ends.
     pub(crate) calm_after: Duration,
     pub(crate) deeds: Vec<(Duration, Deed)>,
@@ -243,6 +246,7 @@ impl Plan {
             events_late_s: 0,
             events_away: 0.0,
             rules: Vec::new(),
+            refuses: Vec::new(),
             calm_after: Duration::from_secs(4),
             deeds: Vec::new(),
             when_hanging: None,
@@ -385,7 +389,8 @@ impl Plan {
             approvals,
             ..Self::calm()
         };
-        plan.at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e)).with_keys(&Dice::seeded(seed ^ 0x4b65_7973))
+        let plan = plan.at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e)).with_keys(&Dice::seeded(seed ^ 0x4b65_7973));
+        Self { refuses: refusing::drawn(&Dice::seeded(seed ^ 0x4ef0_5a15), plan.keys.is_some()), ..plan }
     }
 
     /// Now and then the provider remembers keys, for longer than anything takes that is drawn. The clocks are right then:

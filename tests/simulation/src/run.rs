@@ -80,6 +80,7 @@ impl World {
         self.cloud.heal();
         self.cloud.configure(|account| {
             (account.redelivery, account.batch_entry_failure, account.latency_ms) = (0.0, 0.0, 0);
+            account.entry_rules.clear();
             // A message that waits is put back again and again, and would be three times as many each time.
             account.deliveries = 1;
         });

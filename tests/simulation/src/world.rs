@@ -105,6 +105,7 @@ impl World {
             deliveries: plan.deliveries,
             redelivery: plan.redelivery,
             batch_entry_failure: plan.batch_entry_failure,
+            entry_rules: plan.refuses.clone(),
             signature_lifetime_s: u32::try_from(plan.timing().request_lifetime.as_secs()).ok(),
             // Claims are signed with their permits' moments, and all else by the clock of whoever runs this.
             database_looks_at: plan.keys.map(|_| "owner_token = :owner, attempt = :attempt".to_owned()),

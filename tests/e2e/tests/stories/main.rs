@@ -27,6 +27,7 @@ mod operators;
 mod presuming;
 mod providers;
 mod reading;
+mod refusing;
 mod reopening;
 mod repair;
 mod restored;

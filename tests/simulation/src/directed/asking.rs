@@ -29,6 +29,21 @@ pub(super) fn lost_answers() -> anyhow::Result<Vec<Ran>> {
     all.flatten().map(of).collect()
 }
 
+pub(super) fn refused_repeats() -> anyhow::Result<Vec<Ran>> {
+    // Of one chunk, so that whatever comes after its first request, whose answer is lost, are repeats of it.
+    let of = |(fault, times): (Fault, u64)| {
+        let plan = Plan {
+            users: 2,
+            rules: vec![Rule::every("SendBulkEmail", Fault::ResetAfter).times(1), Rule::every("SendBulkEmail", fault).times(times)],
+            calm_after: Duration::from_secs(20),
+            ..by_keys()
+        };
+        run_plan(times, plan)
+    };
+    let refused = [Fault::Throttle, Fault::Refused, Fault::ResetBefore, Fault::ErrorBefore, Fault::HangBefore];
+    refused.into_iter().flat_map(|fault| [1, 2, 3].map(|times| (fault, times))).map(of).collect()
+}
+
 pub(super) fn forgotten_keys() -> anyhow::Result<Vec<Ran>> {
     // The answer is lost, and the consumer is away until the provider has all but forgotten, or has.
     let of = |away_s| {

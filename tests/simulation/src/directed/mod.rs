@@ -48,6 +48,7 @@ pub const DIRECTED: &[(&str, Aimed)] = &[
     ("a function that stood still goes on where its broadcast was resumed", messages::resumed_between_calls),
     ("doubt that evidence may end is no end", claims::evidence_to_come),
     ("whose answer is lost is asked about under the same key, and nobody stays in doubt", asking::lost_answers),
+    ("that a repeat is refused proves nothing of the request that it repeats", asking::refused_repeats),
     ("nobody is asked about when the provider has forgotten the key", asking::forgotten_keys),
     ("a stop binds who asks as it binds who sends", asking::stops),
     ("a claim that comes too late for its permit is asked about by nobody", asking::late_claims),
