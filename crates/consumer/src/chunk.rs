@@ -134,7 +134,7 @@ impl Consumer {
             };
             // The wait may have been none, and then nothing has looked yet whether there is time left.
             if shutdown.is_cancelled() {
-                self.permits.put_back(id, permit).await;
+                self.permits.put_back(&known.registration, permit).await;
                 return Ok(After::GiveBack);
             }
             // Waiting for a turn and a permit may have taken it past the end of its window. And this machine's clock may be
@@ -144,11 +144,11 @@ impl Consumer {
                 (Opening::Open { until }, Opening::Open { .. }) => until,
                 (Opening::Open { .. }, theirs) => {
                     tracing::warn!(broadcast.id = %id, %granted_at, "by AWS's clock this is not to be sent now, and by this machine's it is");
-                    self.permits.put_back(id, permit).await;
+                    self.permits.put_back(&known.registration, permit).await;
                     return Ok(After::PutBack(if let Opening::Waiting { until } = theirs { away(until, granted_at) } else { PUT_BACK }));
                 }
                 _ => {
-                    self.permits.put_back(id, permit).await;
+                    self.permits.put_back(&known.registration, permit).await;
                     continue;
                 }
             };
@@ -156,7 +156,7 @@ impl Consumer {
             let proven = self.proven_since(chunk, &seen).await?;
             if !proven.is_empty() {
                 // Their own permits may be among those that were just granted here.
-                self.permits.put_back(id, permit).await;
+                self.permits.put_back(&known.registration, permit).await;
                 self.permits.return_of(&known.registration).await;
                 match self.acknowledge(chunk, &seen, &proven).await? {
                     Some(found) => seen = found,
@@ -167,7 +167,7 @@ impl Consumer {
             let repeatable = self.repeatable(carrier.provider.facts(), &ready, chunk);
             match self.claim(chunk, &known, &seen, ledger::Under { granted_at: Some(granted_at), repeatable }).await? {
                 Claimed::Refused(found) => {
-                    self.permits.put_back(id, permit).await;
+                    self.permits.put_back(&known.registration, permit).await;
                     if seen == Chunk::Absent {
                         self.presumption.was_wrong();
                     }

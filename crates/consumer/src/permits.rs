@@ -201,12 +201,16 @@ impl Permits {
         Ok(recounted)
     }
 
-    /// Puts a permit back whose send never began.
-    pub(crate) async fn put_back(&self, id: &BroadcastId, permit: Permit) {
-        let pool = self.pool(id);
-        let mut pool = pool.pool.lock().await;
-        if let Some(stock) = pool.block.as_mut() {
-            stock.block.put_back(permit);
+    /// Puts a permit back whose send never began: into the block that it was cut from, or into the ledger, where that is gone
+    /// or the pool is locked. Whoever has locked it may wait for this very permit.
+    pub(crate) async fn put_back(&self, of: &Registration, permit: Permit) {
+        let shared = self.pool(&of.id);
+        let left = match shared.pool.try_lock().ok().as_mut().and_then(|pool| pool.block.as_mut()) {
+            Some(stock) => stock.block.put_back(permit).err(),
+            None => Some(permit),
+        };
+        if let Some((epoch, permits)) = left.map(Permit::into_unused) {
+            self.give_back(of, epoch, permits).await;
         }
     }
 

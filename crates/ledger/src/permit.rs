@@ -33,6 +33,12 @@ impl Permit {
         !self.expires.is_over(now)
     }
 
+    /// Ends the permit, whose send never began, and tells how many permits of which epoch it was.
+    #[must_use]
+    pub fn into_unused(self) -> (u64, u64) {
+        (self.epoch, self.recipients)
+    }
+
     /// To ask again about recipients whose permits are spent already: it is worth none that could be put back.
     pub(crate) fn to_ask(epoch: u64, expires: Deadline, granted_at: Timestamp) -> Self {
         Self { epoch, recipients: 0, expires, granted_at }
@@ -73,12 +79,13 @@ impl Block {
         Some(Permit { epoch: self.epoch, recipients, expires: self.expires, granted_at: self.granted_at })
     }
 
-    /// Takes back a permit that was not used. One from another block is lost, and comes back with
-    /// the next recount.
-    pub fn put_back(&mut self, permit: Permit) {
+    /// Takes back a permit that was not used; one from another block is handed back.
+    pub fn put_back(&mut self, permit: Permit) -> Result<(), Permit> {
         if permit.expires == self.expires {
             self.left += permit.recipients;
+            return Ok(());
         }
+        Err(permit)
     }
 
     /// Ends the block and tells how many permits were not used.

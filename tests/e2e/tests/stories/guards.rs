@@ -206,7 +206,7 @@ async fn a_block_gives_nothing_that_it_has_not_or_when_it_is_over() {
     assert!(over.take(1, now).is_none(), "after its end");
     let permit = mine.take(5, now).unwrap();
     // Put back into another block, it would count where it was never granted.
-    other.put_back(permit);
+    assert!(other.put_back(permit).is_err());
     assert_eq!((mine.into_unused().1, other.into_unused().1), (0, 5));
 }
 

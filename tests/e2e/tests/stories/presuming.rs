@@ -9,7 +9,7 @@ use issei_aws::Timing;
 use issei_ledger::{Broadcast, BroadcastState, Chunk, Claimed, Outcome, Under};
 use issei_provider::{Allowance, Call, Facts, Provider, Providers, Ses, Untold, Verdict};
 use issei_schema::{BroadcastId, ChunkMessage, ProviderName};
-use issei_sim::Account;
+use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, until};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -182,4 +182,24 @@ async fn nor_does_it_wait_behind_a_chunk_that_needs_permits() {
     consumer.await.unwrap();
     assert_eq!((after.epoch, after.grant_count), (before.epoch, before.grant_count), "it waited until the budget was recounted");
     assert_eq!((found(&world, &messages[1]).await, world.cloud.accepted()), (Chunk::Absent, 0));
+}
+
+/// A copy has taken the last permits for a chunk that is settled, and while its claim is under way another chunk needs them.
+#[tokio::test(flavor = "multi_thread")]
+async fn permits_that_were_taken_for_a_settled_chunk_are_there_at_once_for_the_next() {
+    let (world, broadcast, messages) = without_messages(patient()).await;
+    another_confirms(&world, &broadcast, &messages[0], Outcome::Accepted).await;
+    let others = broadcast.remaining - 10;
+    world.ledger().grant(&broadcast.registration(), broadcast.epoch, others, others, LIFE).await.unwrap();
+    world.cloud.inject(Rule::every("UpdateItem", Fault::DelayMs(1_000)).holding("SET chunk_state = :claimed").times(1));
+    let stop = CancellationToken::new();
+    post(&world, &messages[0]).await;
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    world.wait_until("terms", |broadcast| broadcast.remaining == 0).await;
+    post(&world, &messages[1]).await;
+    until("the other is sent", async || world.cloud.accepted() == 10).await;
+    let after = world.broadcast("terms").await;
+    stop.cancel();
+    consumer.await.unwrap();
+    assert_eq!(after.epoch, broadcast.epoch, "it waited until the budget was recounted");
 }
