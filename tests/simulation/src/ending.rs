@@ -151,7 +151,8 @@ impl World {
             refused += u64::from(watched.other_sent && broadcast.broadcast_state != BroadcastState::Enumerating);
             // The provider goes on telling of those whose events are still away.
             let all = self.plan.events_lost <= 0.0 && self.cloud.events_away() == 0;
-            let by_keys = self.plan.keys == Some(WINDOW);
+            // Of a call that was refused as a whole the halves have keys that nobody asks about.
+            let by_keys = self.plan.keys == Some(WINDOW) && self.plan.refuses.is_empty();
             let told = Told { all, in_time: watched.in_time, by_keys, forged: &watched.forged, refuses: &self.plan.refuses };
             judge::at_the_end(&ledger, &self.cloud, broadcast, told).await?;
             let events_are_true = watched.forged.is_empty() && (watched.in_time || broadcast.in_doubt == InDoubtPolicy::Hold);
