@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use issei_aws::Backoff;
-use issei_ledger::{AskAgain, AskedAgain, Chunk, Claim, LedgerError, Outcome, Permit, Repeatable};
+use issei_ledger::{AskAgain, AskedAgain, Chunk, Claim, LedgerError, Outcome, Permit, ReasonCode, Repeatable};
 use issei_provider::{Facts, Replay, ReplayKey, Said};
 use issei_schema::{ChunkMessage, Opening};
 
@@ -79,7 +79,7 @@ impl Consumer {
                 self.telling.note(id, |progress| progress.add_answer(&asked, &outcomes, was_confirmed));
                 tracing::info!(chunk = seq, recipients = asked.len(), in_doubt = outcomes.count(Outcome::InDoubt), "asked again");
                 if let Some(reason) = pause {
-                    self.pause(id, &reason).await?;
+                    self.pause(id, ReasonCode::PausedProvider, &reason).await?;
                 }
                 let is_over = !asked.iter().any(|at| outcomes.iter().nth(*at) == Some(Outcome::InDoubt));
                 Ok(Some(if is_over { After::Delete } else { After::PutBack(self.before_asking(again)) }))

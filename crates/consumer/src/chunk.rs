@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message};
 use issei_ledger::{
-    self as ledger, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, Registration, Transition,
+    self as ledger, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, ReasonCode, Registration, Transition,
 };
 use issei_schema::{BroadcastId, ChunkMessage, Opening};
 use jiff::Timestamp;
@@ -77,7 +77,7 @@ impl Consumer {
                 // Another consumer may have it; but whoever watches must hear of it, and nobody gets a mail without.
                 Err(missing) => {
                     if !self.has_changed(chunk, &mut seen).await? {
-                        self.pause(id, &missing.to_string()).await?;
+                        self.pause(id, ReasonCode::PausedKeyMissing, &missing.to_string()).await?;
                     }
                     continue;
                 }
@@ -100,7 +100,7 @@ impl Consumer {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
                     if !self.has_changed(chunk, &mut seen).await? {
-                        self.pause(id, &quota_is_spent(quota)).await?;
+                        self.pause(id, ReasonCode::PausedQuota, &quota_is_spent(quota)).await?;
                     }
                     continue;
                 }
@@ -251,7 +251,7 @@ impl Consumer {
                     // A copy with a delay spends no receive, and is a new message as far as its retention goes.
                     Opening::Waiting { until } => Some(After::PutBack(away(until, now))),
                     Opening::Over => {
-                        self.change(id, BroadcastState::Stopping, known.schedule().why_over(now)).await?;
+                        self.change(id, BroadcastState::Stopping, ReasonCode::StoppedExpired, known.schedule().why_over(now)).await?;
                         Some(After::Delete)
                     }
                 }
@@ -279,13 +279,13 @@ impl Consumer {
             carrier.rate.slow_down(self.dice.jitter(Duration::from_secs(1)));
         }
         let streak = carrier.failures.count(sent.in_vain);
-        let pause = sent.pause.or_else(|| {
+        let pause = sent.pause.map(|reason| (ReasonCode::PausedProvider, reason)).or_else(|| {
             let is_too_long = streak >= self.options.max_failures_in_a_row;
             let why = "the provider can't be reached, does not answer in time, or rejects everybody";
-            is_too_long.then(|| format!("of {streak} chunks in a row nobody was accepted: {why}"))
+            is_too_long.then(|| (ReasonCode::PausedNobodyAccepted, format!("of {streak} chunks in a row nobody was accepted: {why}")))
         });
-        if let Some(reason) = pause
-            && let Err(error) = self.pause(id, &reason).await
+        if let Some((code, reason)) = pause
+            && let Err(error) = self.pause(id, code, &reason).await
         {
             tracing::error!(%error, reason, "the broadcast should be paused and can't be");
         }
@@ -330,14 +330,14 @@ impl Consumer {
         }
     }
 
-    pub(crate) async fn pause(&self, id: &BroadcastId, reason: &str) -> Result<(), LedgerError> {
-        self.change(id, BroadcastState::Paused, reason).await
+    pub(crate) async fn pause(&self, id: &BroadcastId, code: ReasonCode, reason: &str) -> Result<(), LedgerError> {
+        self.change(id, BroadcastState::Paused, code, reason).await
     }
 
-    async fn change(&self, id: &BroadcastId, to: BroadcastState, reason: &str) -> Result<(), LedgerError> {
-        match self.ledger.transition(id, Transition { to, actor: self.incarnation.actor(), reason }).await {
+    async fn change(&self, id: &BroadcastId, to: BroadcastState, code: ReasonCode, reason: &str) -> Result<(), LedgerError> {
+        match self.ledger.transition_for(id, code, Transition { to, actor: self.incarnation.actor(), reason }).await {
             Ok(broadcast) => {
-                tracing::error!(broadcast.id = %id, %to, reason, "the broadcast's state was changed");
+                tracing::error!(broadcast.id = %id, %to, %code, reason, "the broadcast's state was changed");
                 self.broadcasts.note(&broadcast);
                 Ok(())
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::{StreamExt, stream};
 use issei_aws::Message;
-use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Merged, NamedMessage, ReasonCode, Suppression, Tally, Transition};
 use issei_provider::ses::{self, Listed, Opinion};
 use issei_provider::{Event, Told, Unread, Webhook};
 use issei_schema::{Address, BroadcastId, EventKind, InDoubtPolicy, without_addresses};
@@ -271,8 +271,8 @@ impl Feedback {
 
     pub(crate) async fn end_if_over_limits(&self, broadcast: &Broadcast, exact: Rates) -> bool {
         let reason = breaker::verdict(&self.options.limits, exact);
-        if let Some(reason) = &reason {
-            self.end(broadcast, reason).await;
+        if let Some((code, reason)) = &reason {
+            self.end(broadcast, *code, reason).await;
         }
         reason.is_some()
     }
@@ -333,16 +333,21 @@ impl Feedback {
             twice.len(),
             self.name(broadcast, seq, chunk, *first).await
         );
-        self.end(broadcast, &reason).await;
+        self.end(broadcast, ReasonCode::StoppedDuplicate, &reason).await;
     }
 
-    pub(crate) async fn end(&self, broadcast: &Broadcast, reason: &str) {
-        self.step(broadcast, BroadcastState::Stopping, reason).await;
+    pub(crate) async fn end(&self, broadcast: &Broadcast, code: ReasonCode, reason: &str) {
+        self.step(broadcast, BroadcastState::Stopping, Some(code), reason).await;
     }
 
-    pub(crate) async fn step(&self, broadcast: &Broadcast, to: BroadcastState, reason: &str) {
+    pub(crate) async fn step(&self, broadcast: &Broadcast, to: BroadcastState, code: Option<ReasonCode>, reason: &str) {
         let id = &broadcast.broadcast_id;
-        match self.ledger.transition(id, Transition { to, actor: self.incarnation.actor(), reason }).await {
+        let wanted = Transition { to, actor: self.incarnation.actor(), reason };
+        let taken = match code {
+            Some(code) => self.ledger.transition_for(id, code, wanted).await,
+            None => self.ledger.transition(id, wanted).await,
+        };
+        match taken {
             Ok(_) => tracing::error!(broadcast.id = %id, %to, reason, "the broadcast's state was changed"),
             Err(LedgerError::Transition { from, .. }) => {
                 tracing::error!(broadcast.id = %id, state = %from, %to, reason, "the broadcast's state would be changed, and is another already");

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use issei_ledger::{Progress, Totals};
+use issei_ledger::{Progress, ReasonCode, Totals};
 use issei_schema::BroadcastId;
 
 /// The limits.
@@ -46,21 +46,23 @@ impl Rates {
 }
 
 /// Says why the broadcast must end, where it must.
-pub(crate) fn verdict(limits: &Limits, Rates { sent, bounced, complained }: Rates) -> Option<String> {
+pub(crate) fn verdict(limits: &Limits, Rates { sent, bounced, complained }: Rates) -> Option<(ReasonCode, String)> {
     if sent < limits.recipients_min {
         return None;
     }
-    let over = |what: &str, count: u64, max: f64| {
+    let over = |code, what: &str, count: u64, max: f64| {
         let rate = ratio(count, sent);
         (count >= limits.events_min && rate > max).then(|| {
-            format!(
+            let reason = format!(
                 "{count} {what} among {sent} recipients are {:.3} %, and {:.3} % is the limit; find out why before you send more",
                 rate * 100.0,
                 max * 100.0
-            )
+            );
+            (code, reason)
         })
     };
-    over("bounces", bounced, limits.bounce_rate_max).or_else(|| over("complaints", complained, limits.complaint_rate_max))
+    over(ReasonCode::StoppedBounces, "bounces", bounced, limits.bounce_rate_max)
+        .or_else(|| over(ReasonCode::StoppedComplaints, "complaints", complained, limits.complaint_rate_max))
 }
 
 /// Broadcasts that a feedback consumer remembers; this bounds what a flood of ids may take.

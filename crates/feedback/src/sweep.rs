@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, Tally, Told, Walked};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, ReasonCode, Tally, Told, Walked};
 use issei_schema::{BroadcastId, CanaryApproval, InDoubtPolicy};
 use jiff::{SignedDuration, Timestamp};
 
@@ -122,7 +122,7 @@ impl Feedback {
             .map_or(Duration::ZERO, |entry| Duration::try_from(self.clock.wall().duration_since(entry.at)).unwrap_or(Duration::ZERO));
         let sight = Sight { totals: tally.totals(), proven, held_for };
         match canary::verdict(&self.options.limits, self.options.canary_wait, sight) {
-            Ok(reason) => self.step(broadcast, BroadcastState::Running, &reason).await,
+            Ok(reason) => self.step(broadcast, BroadcastState::Running, None, &reason).await,
             Err(reason) => {
                 tracing::info!(broadcast.id = %id, reason, "the canary's evidence is not good enough; the broadcast goes on holding");
             }
@@ -136,7 +136,8 @@ impl Feedback {
         // The walk reads chunks and events one after the other, and a claim may fall in between.
         let found = self.ledger.chunks(&[(id.clone(), seq)]).await?;
         if found.values().all(|chunk| *chunk == Chunk::Absent) {
-            self.end(broadcast, &format!("there are events about chunk {seq}, which the ledger knows no claim of: it was restored")).await;
+            let reason = format!("there are events about chunk {seq}, which the ledger knows no claim of: it was restored");
+            self.end(broadcast, ReasonCode::StoppedRestored, &reason).await;
         }
         Ok(())
     }

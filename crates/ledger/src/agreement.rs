@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::item::{n, s};
-use crate::step::Change;
-use crate::{AuditEntry, Broadcast, BroadcastState, Ledger, LedgerError, Transition};
+use crate::step::{Change, Step};
+use crate::{AuditEntry, Broadcast, BroadcastState, Ledger, LedgerError};
 
 /// The step of an approval after which others are needed still.
 const APPROVAL: &str = "approval";
@@ -201,7 +201,7 @@ impl Ledger {
             let written = if agreement.missing() == 0 && from == BroadcastState::Holding {
                 let (allowed, withheld) = current.first_permits();
                 values.extend([(":allowed", n(allowed)), (":withheld", n(withheld))]);
-                let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
+                let wanted = Step { to: BroadcastState::Running, actor, reason: &reason, code: None };
                 let more = ", epoch = epoch + :one, remaining = :allowed, withheld = :withheld, agreement = :agreement \
                             REMOVE awaits_agreement";
                 self.step(&current, &wanted, &token, more, conditions, values).await?

@@ -12,9 +12,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
+use crate::step::Step;
 use crate::trail::{Appended, ChainEnd};
 use crate::{
-    Agreement, Asked, AuditEntry, BroadcastState, Fingerprint, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading, Tally,
+    Agreement, Asked, AuditEntry, BroadcastState, Fingerprint, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading, ReasonCode,
+    Tally,
 };
 
 /// A broadcast as the ledger has it.
@@ -308,6 +310,15 @@ impl Broadcast {
         }
     }
 
+    /// Why it stands where it stands, where issei itself has brought it there, or waits.
+    #[must_use]
+    pub fn reason_code(&self, now: Timestamp) -> Option<ReasonCode> {
+        if self.waits_until(now).is_some() {
+            return Some(ReasonCode::WaitingForTime);
+        }
+        self.held_up.as_ref().map_or_else(|| self.decided()?.code, |held_up| held_up.code)
+    }
+
     /// The audience: everybody that the source named, mailable or not.
     #[must_use]
     pub fn audience_size(&self) -> u64 {
@@ -393,14 +404,20 @@ impl Ledger {
     /// elsewhere by then, where somebody else has taken another step since.
     pub async fn transition(&self, id: &BroadcastId, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
         let Transition { to, actor, reason } = wanted;
-        self.take_step(id, actor, reason, |_| to).await
+        self.take_step(id, actor, reason, None, |_| to).await
+    }
+
+    /// The same for a reason of issei's own, which has a code.
+    pub async fn transition_for(&self, id: &BroadcastId, code: ReasonCode, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
+        let Transition { to, actor, reason } = wanted;
+        self.take_step(id, actor, reason, Some(code), |_| to).await
     }
 
     /// Ends a broadcast for ever, from whatever state it is in when the write comes to it. Before the
     /// first permit there is nothing to wait for. Refused where it is ending or over already.
     pub async fn end(&self, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Broadcast, LedgerError> {
         let to = |from| if from == BroadcastState::Enumerating { BroadcastState::Stopped } else { BroadcastState::Stopping };
-        self.take_step(id, actor, reason, to).await
+        self.take_step(id, actor, reason, None, to).await
     }
 
     async fn take_step(
@@ -408,6 +425,7 @@ impl Ledger {
         id: &BroadcastId,
         actor: &Actor,
         reason: &str,
+        code: Option<ReasonCode>,
         to: impl Fn(BroadcastState) -> BroadcastState,
     ) -> Result<Broadcast, LedgerError> {
         // One for all tries: whichever of them was written, the step is taken.
@@ -415,7 +433,7 @@ impl Ledger {
         let mut current = self.broadcast(id).await?;
         loop {
             let from = current.broadcast_state;
-            let wanted = Transition { to: to(from), actor, reason };
+            let wanted = Step { to: to(from), actor, reason, code };
             // What makes an enumerating broadcast run is the end of its enumeration and no wish: a resume in the
             // midst of it would send to those who are frozen so far, and to nobody else ever.
             let is_too_early = from == BroadcastState::Enumerating && wanted.to != BroadcastState::Stopped;
@@ -465,7 +483,7 @@ impl Ledger {
             (":pages", n(broadcast.pages)),
             (":reading", reading.last_of(broadcast)?),
         ];
-        let wanted = Transition { to: BroadcastState::Running, actor, reason: &reason };
+        let wanted = Step { to: BroadcastState::Running, actor, reason: &reason, code: None };
         // Where others must agree no permit is granted, whoever ends the enumeration and takes it for fine.
         let small = if broadcast.is_below_agreement() { ", awaits_agreement" } else { "" };
         let more = format!(", remaining = :allowed, withheld = :withheld, reading = :reading{ENUMERATED}{small}");
@@ -483,7 +501,7 @@ impl Ledger {
         reading: &Reading,
         held_audience: &HeldAudience,
         actor: &Actor,
-        reason: &str,
+        (code, reason): (ReasonCode, &str),
     ) -> Result<Broadcast, LedgerError> {
         let held_audience =
             serde_dynamo::to_attribute_value(held_audience).map_err(|error| LedgerError::corrupt("held_audience", error))?;
@@ -494,7 +512,7 @@ impl Ledger {
             (":pages", n(broadcast.pages)),
             (":reading", reading.last_of(broadcast)?),
         ];
-        let wanted = Transition { to: BroadcastState::Holding, actor, reason };
+        let wanted = Step { to: BroadcastState::Holding, actor, reason, code: Some(code) };
         let small = if broadcast.is_below_agreement() { ", awaits_agreement" } else { "" };
         let more = format!(
             ", withheld = :withheld, held_before_send = :true, held_audience = :held_audience, reading = :reading{ENUMERATED}{small}"
@@ -512,7 +530,7 @@ impl Ledger {
         let reason = format!("{} accepted, {} rejected, {} in doubt", totals.accepted, totals.rejected, totals.in_doubt);
         let totals = serde_dynamo::to_attribute_value(totals).map_err(|error| LedgerError::corrupt("totals", error))?;
         let values = vec![(":totals", totals), (":grants", n(broadcast.grant_count)), (":reopenings", n(broadcast.reopenings))];
-        let wanted = Transition { to: BroadcastState::Complete, actor, reason: &reason };
+        let wanted = Step { to: BroadcastState::Complete, actor, reason: &reason, code: None };
         let as_counted = as_reopened(" AND grant_count = :grants");
         match self.step(broadcast, &wanted, &self.dice.token(), ", totals = :totals", &as_counted, values).await? {
             Ok(after) => self.closed(after).await.map(|_| true),

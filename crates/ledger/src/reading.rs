@@ -10,7 +10,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::item::{Key, s};
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode};
 
 /// The key after which enumeration goes on.
 ///
@@ -100,16 +100,19 @@ impl Reading {
 pub struct HeldUp {
     pub since: Timestamp,
     pub reason: String,
+    /// Nothing where an older build noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "ReasonCode::leniently")]
+    pub code: Option<ReasonCode>,
 }
 
 impl Ledger {
     /// Notes why the audience can't be frozen for now. It is there until a page is frozen, or enumeration
     /// ends. The reason must name no value of a row.
-    pub async fn hold_up(&self, broadcast: &Broadcast, reason: &str) -> Result<(), LedgerError> {
+    pub async fn hold_up(&self, broadcast: &Broadcast, code: ReasonCode, reason: &str) -> Result<(), LedgerError> {
         if broadcast.held_up.as_ref().is_some_and(|held_up| held_up.reason == reason) {
             return Ok(());
         }
-        let held_up = HeldUp { since: self.clock.wall(), reason: reason.to_owned() };
+        let held_up = HeldUp { since: self.clock.wall(), reason: reason.to_owned(), code: Some(code) };
         let value: AttributeValue = serde_dynamo::to_attribute_value(held_up).map_err(|error| LedgerError::corrupt("held_up", error))?;
         self.set_held_up(&broadcast.broadcast_id, value).await
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, Key, REFUSED, n, read, s};
 use crate::trail::{REASON_BYTES_MAX, cut};
-use crate::{Broadcast, Ledger, LedgerError};
+use crate::{Broadcast, Ledger, LedgerError, ReasonCode};
 
 /// How many are read for a list. Whoever may enqueue can have as many made as there is patience for.
 const LISTED_MAX: usize = 1_000;
@@ -21,6 +21,9 @@ pub struct Refused {
     pub refused_by: String,
     /// It names no address, like the dead letter's.
     pub reason: String,
+    /// Nothing where an older build noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "ReasonCode::leniently")]
+    pub code: Option<ReasonCode>,
 }
 
 impl Refused {
@@ -34,12 +37,13 @@ impl Refused {
 
 impl Ledger {
     /// Notes that a command was refused. A later refusal of the same id takes its place.
-    pub async fn note_refused(&self, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<(), LedgerError> {
+    pub async fn note_refused(&self, id: &BroadcastId, actor: &Actor, code: ReasonCode, reason: &str) -> Result<(), LedgerError> {
         let refused = Refused {
             broadcast_id: id.clone(),
             refused_at: self.clock.wall(),
             refused_by: actor.to_string(),
             reason: cut(reason, REASON_BYTES_MAX).to_owned(),
+            code: Some(code),
         };
         let mut item: Item = serde_dynamo::to_item(refused).map_err(|error| LedgerError::corrupt("refused", error))?;
         item.extend(Key::refused(id).into_item());

@@ -13,10 +13,19 @@ use issei_schema::{Actor, BroadcastId};
 
 use crate::item::{Item, Key, n, read, s};
 use crate::trail::{Appended, list_of};
-use crate::{AuditEntry, Broadcast, Ledger, LedgerError, Transition};
+use crate::{AuditEntry, Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode};
 
 /// How often an entry that could not be written into the broadcast item is tried on its own.
 const ENTRY_TRIES: u32 = 3;
+
+/// A step that is to be taken, and why.
+pub(crate) struct Step<'a> {
+    pub(crate) to: BroadcastState,
+    pub(crate) actor: &'a Actor,
+    pub(crate) reason: &'a str,
+    /// Of a reason that issei itself has.
+    pub(crate) code: Option<ReasonCode>,
+}
 
 /// What a write changes beside the trail, and under which condition.
 pub(crate) struct Change<'a> {
@@ -52,14 +61,14 @@ impl Ledger {
     pub(crate) async fn step(
         &self,
         from: &Broadcast,
-        wanted: &Transition<'_>,
+        wanted: &Step<'_>,
         token: &str,
         more_sets: &str,
         more_conditions: &str,
         more_values: Vec<(&str, AttributeValue)>,
     ) -> Result<Result<Broadcast, Broadcast>, LedgerError> {
         let step = format!("{} -> {}", from.broadcast_state, wanted.to);
-        let entry = AuditEntry::new(self.clock.wall(), wanted.actor, step, wanted.reason);
+        let entry = AuditEntry::new(self.clock.wall(), wanted.actor, step, wanted.reason).with_code(wanted.code);
         let mut values = vec![(":to", s(wanted.to.as_str())), (":from", s(from.broadcast_state.as_str())), (":epoch", n(from.epoch))];
         if more_sets.contains(":one") {
             values.push((":one", n(1)));

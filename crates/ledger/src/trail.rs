@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::item::{AUDIT, Item, Key, read, s};
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode};
 
 /// One step in a broadcast's life: who, when, what and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct AuditEntry {
     pub actor: String,
     pub step: String,
     pub reason: String,
+    /// Of a reason that issei itself has. The chain is over the reason and not over this, which an older build leaves out.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "ReasonCode::leniently")]
+    pub code: Option<ReasonCode>,
     /// Its place in the chain. Entries of earlier builds have none until a step is written after them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Link>,
@@ -75,7 +78,11 @@ impl AuditEntry {
             "" => "no reason given",
             reason => reason,
         };
-        Self { at, actor: cut(actor.as_str(), ACTOR_BYTES_MAX).to_owned(), step, reason: reason.to_owned(), link: None }
+        Self { at, actor: cut(actor.as_str(), ACTOR_BYTES_MAX).to_owned(), step, reason: reason.to_owned(), code: None, link: None }
+    }
+
+    pub(crate) fn with_code(self, code: Option<ReasonCode>) -> Self {
+        Self { code, ..self }
     }
 
     /// The states that it leads from and to; nothing where it is no step.
@@ -197,6 +204,7 @@ pub(crate) fn leniently<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
         actor: "unknown".to_owned(),
         step: UNREADABLE.to_owned(),
         reason: "what stands here can't be read".to_owned(),
+        code: None,
         link: None,
     };
     Ok(match Or::<Vec<Or<AuditEntry>>>::deserialize(deserializer)? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, LedgerError, ServiceKind, Transition};
+use issei_ledger::{Broadcast, BroadcastState, LedgerError, ReasonCode, ServiceKind, Transition};
 use issei_schema::{BroadcastId, InDoubtPolicy, Opening};
 use tokio_util::sync::CancellationToken;
 
@@ -171,7 +171,7 @@ impl Producer {
             // One that is paused or holds when its time comes has still waited when it runs again.
             _ => seen.waited || waits,
         };
-        let why_over = broadcast.schedule().why_over(wall);
+        let (expired, why_over) = (Some(ReasonCode::StoppedExpired), broadcast.schedule().why_over(wall));
         // By our own monotonic clock, whatever the wall clocks of those who claimed say.
         let open_are_over = now.saturating_duration_since(seen.no_grant_since) > timing.claims_over_after();
         match broadcast.broadcast_state {
@@ -180,9 +180,9 @@ impl Producer {
             }
             // Counted from when it was first seen here, on our own clock: never too early.
             BroadcastState::Stopping if still_for > timing.refused_after() => {
-                self.step(&broadcast, BroadcastState::Stopped, "every permit granted before the stop has expired").await?;
+                self.step(&broadcast, BroadcastState::Stopped, None, "every permit granted before the stop has expired").await?;
             }
-            BroadcastState::Enumerating if too_late => self.step(&broadcast, BroadcastState::Stopped, why_over).await?,
+            BroadcastState::Enumerating if too_late => self.step(&broadcast, BroadcastState::Stopped, expired, why_over).await?,
             BroadcastState::Enumerating if still_for > timing.visibility && !self.is_freezing() => {
                 // An audience that can't be read is not asked for at every look.
                 seen.since = now;
@@ -192,12 +192,13 @@ impl Producer {
                 self.enqueue(frozen, &never()).await?;
             }
             BroadcastState::Running if too_late && !broadcast.is_enqueued() => {
-                self.step(&broadcast, BroadcastState::Stopping, why_over).await?;
+                self.step(&broadcast, BroadcastState::Stopping, expired, why_over).await?;
             }
             // Nothing of it was sent, and nothing is until it opens.
             BroadcastState::Running if waits && broadcast.grant_count == 0 => {}
             BroadcastState::Running if broadcast.withheld > 0 && self.canary_is_settled(&broadcast, open_are_over).await? => {
-                self.step(&broadcast, BroadcastState::Holding, "the canary is sent; approve it, or stop").await?;
+                let code = Some(ReasonCode::HoldingCanary);
+                self.step(&broadcast, BroadcastState::Holding, code, "the canary is sent; approve it, or stop").await?;
             }
             BroadcastState::Running if opened && !broadcast.is_enqueued() => {
                 self.enqueue(broadcast, &never()).await?;
@@ -221,11 +222,11 @@ impl Producer {
                     self.complete(&broadcast, open_are_over).await?;
                 }
                 if too_late && !looks_done {
-                    self.step(&broadcast, BroadcastState::Stopping, why_over).await?;
+                    self.step(&broadcast, BroadcastState::Stopping, expired, why_over).await?;
                 }
             }
             BroadcastState::Paused | BroadcastState::Holding if too_late => {
-                self.step(&broadcast, BroadcastState::Stopping, why_over).await?;
+                self.step(&broadcast, BroadcastState::Stopping, expired, why_over).await?;
             }
             BroadcastState::Running if still_for > timing.visibility && !waits => {
                 tracing::warn!(broadcast.id = %broadcast.broadcast_id, "nobody enqueues these chunks any more; carrying on from the ledger");
@@ -269,9 +270,14 @@ impl Producer {
         Ok(true)
     }
 
-    async fn step(&self, broadcast: &Broadcast, to: BroadcastState, reason: &str) -> Result<(), ProducerError> {
+    async fn step(&self, broadcast: &Broadcast, to: BroadcastState, code: Option<ReasonCode>, reason: &str) -> Result<(), ProducerError> {
         tracing::warn!(broadcast.id = %broadcast.broadcast_id, %to, reason, "changing the state of a broadcast");
-        match self.ledger.transition(&broadcast.broadcast_id, Transition { to, actor: self.incarnation.actor(), reason }).await {
+        let (id, wanted) = (&broadcast.broadcast_id, Transition { to, actor: self.incarnation.actor(), reason });
+        let taken = match code {
+            Some(code) => self.ledger.transition_for(id, code, wanted).await,
+            None => self.ledger.transition(id, wanted).await,
+        };
+        match taken {
             // Somebody else changed it first.
             Ok(_) | Err(LedgerError::Transition { .. }) => Ok(()),
             Err(error) => Err(error.into()),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use issei_ledger::Repeated;
+use issei_ledger::{ReasonCode, Repeated};
 use issei_letter::ContentError;
 use issei_provider::Known;
 use issei_schema::{
@@ -85,6 +85,30 @@ pub enum Refusal {
     OtherContent { id: String, first: String, second: String },
     #[error("{0}")]
     Repeated(Repeated),
+}
+
+impl Refusal {
+    /// What kind of refusal it is, as the ledger notes it.
+    #[must_use]
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::Body(_) => ReasonCode::RefusedCommand,
+            Self::UnknownAudience { .. }
+            | Self::NamesMeet { .. }
+            | Self::NobodyAsked { .. }
+            | Self::UnknownUnsubscribeColumn { .. }
+            | Self::ReservedColumn { .. } => ReasonCode::RefusedAudience,
+            Self::UnknownPlaceholder { .. } | Self::Content(_) | Self::Template { .. } => ReasonCode::RefusedContent,
+            Self::UnknownProvider { .. } | Self::NoTemplates { .. } | Self::NothingProved { .. } => ReasonCode::RefusedProvider,
+            Self::UnknownUnsubscribeKey { .. } => ReasonCode::RefusedKeyMissing,
+            Self::ForeignCopy => ReasonCode::RefusedCopy,
+            Self::TooLate { .. } | Self::TooFarAhead { .. } | Self::NeverOpens { .. } => ReasonCode::RefusedTime,
+            Self::BeforeEpoch { .. } => ReasonCode::RefusedRestored,
+            Self::Closed(_) => ReasonCode::RefusedClosed,
+            Self::OtherContent { .. } => ReasonCode::RefusedOtherContent,
+            Self::Repeated(_) => ReasonCode::RefusedRepeated,
+        }
+    }
 }
 
 /// Checks a command against the clock, the configured audiences and providers, and the names of the configured keys.

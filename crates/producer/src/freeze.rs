@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, ReasonCode, Transition};
 use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,12 @@ impl Producer {
             broadcast = match Box::pin(self.freeze_open(command, broadcast, stop)).await {
                 // Whoever waits for the broadcast looks into the ledger and not into this log.
                 Err(error @ (ProducerError::Source(_) | ProducerError::AudienceGone { .. } | ProducerError::CallTooShort { .. })) => {
-                    if let Err(unwritten) = self.ledger.hold_up(&before, &error.to_string()).await {
+                    let code = match &error {
+                        ProducerError::AudienceGone { .. } => ReasonCode::HeldUpNotConfigured,
+                        ProducerError::CallTooShort { .. } => ReasonCode::HeldUpCallTooShort,
+                        _ => ReasonCode::HeldUpSource,
+                    };
+                    if let Err(unwritten) = self.ledger.hold_up(&before, code, &error.to_string()).await {
                         tracing::warn!(error = %unwritten, broadcast.id = %id, "what holds the broadcast up can't be noted");
                     }
                     return Err(error);
@@ -59,7 +64,7 @@ impl Producer {
         let mut ahead: Option<Built> = None;
         while broadcast.broadcast_state == BroadcastState::Enumerating && !stop.is_cancelled() {
             if broadcast.last_key == Some(LastKey::InDatabase) {
-                broadcast = self.refuse(&broadcast, OTHER_ORDER).await?;
+                broadcast = self.refuse(&broadcast, ReasonCode::StoppedOtherOrder, OTHER_ORDER).await?;
                 continue;
             }
             if audience.unique_by == Some(UniqueBy::Address) {
@@ -101,7 +106,7 @@ impl Producer {
             }
             if built.is_last {
                 if let Some(reason) = self.lacks_rehearsal(&broadcast, command.test_copy.is_some()).await? {
-                    broadcast = self.refuse(&broadcast, &reason).await?;
+                    broadcast = self.refuse(&broadcast, ReasonCode::StoppedNotRehearsed, &reason).await?;
                     continue;
                 }
                 let chosen = self.chosen(command, &broadcast).await?;
@@ -109,15 +114,15 @@ impl Producer {
                 match self.objection(&broadcast, command.hold, chosen.as_ref()).await? {
                     None => {}
                     Some(Objection::Nobody(reason)) => {
-                        broadcast = self.refuse(&broadcast, &reason).await?;
+                        broadcast = self.refuse(&broadcast, ReasonCode::StoppedNobody, &reason).await?;
                         continue;
                     }
-                    Some(Objection::Holds(reason)) => {
-                        tracing::warn!(reason, "the broadcast holds before its first send");
+                    Some(Objection::Holds(code, reason)) => {
+                        tracing::warn!(%code, reason, "the broadcast holds before its first send");
                         // On the heap: it is rare, and what is awaited here takes of every thread's stack.
                         let held = Box::pin(self.held_audience(&broadcast, &mut line.source, audience.unique_by)).await?;
                         let (reading, actor) = (line.source.reading(), self.incarnation.actor());
-                        broadcast = self.ledger.hold_before_send(&broadcast, &reading, &held, actor, &reason).await?;
+                        broadcast = self.ledger.hold_before_send(&broadcast, &reading, &held, actor, (code, &reason)).await?;
                         continue;
                     }
                 }
@@ -173,7 +178,7 @@ impl Producer {
             "the audience `{}` has {rows} rows, more than max_recipients ({}); nothing was sent; raise max_recipients in a new command, with a new broadcast_id, if all of them are meant",
             broadcast.audience, broadcast.max_recipients
         );
-        self.refuse(broadcast, &reason).await
+        self.refuse(broadcast, ReasonCode::StoppedOverBudget, &reason).await
     }
 
     /// What keeps a broadcast of this size from beginning, where rehearsals are required.
@@ -188,10 +193,10 @@ impl Producer {
     }
 
     /// Ends a broadcast before its first permit.
-    async fn refuse(&self, broadcast: &Broadcast, reason: &str) -> Result<Broadcast, ProducerError> {
-        tracing::error!(broadcast.id = %broadcast.broadcast_id, reason, "broadcast refused");
+    async fn refuse(&self, broadcast: &Broadcast, code: ReasonCode, reason: &str) -> Result<Broadcast, ProducerError> {
+        tracing::error!(broadcast.id = %broadcast.broadcast_id, %code, reason, "broadcast refused");
         let wanted = Transition { to: BroadcastState::Stopped, actor: self.incarnation.actor(), reason };
-        match self.ledger.transition(&broadcast.broadcast_id, wanted).await {
+        match self.ledger.transition_for(&broadcast.broadcast_id, code, wanted).await {
             Ok(after) => Ok(after),
             Err(LedgerError::Transition { .. }) => Ok(self.ledger.broadcast(&broadcast.broadcast_id).await?),
             Err(error) => Err(error.into()),

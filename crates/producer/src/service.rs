@@ -234,7 +234,7 @@ impl Producer {
     pub(crate) async fn refuse_message(&self, message: &Message, refusal: &Refusal) -> bool {
         tracing::error!(message.id, reason = %refusal, "command refused; it goes to the dead-letter queue");
         if let Some(id) = broadcast_id_in(&message.body)
-            && let Err(error) = self.ledger.note_refused(&id, self.incarnation.actor(), &refusal.to_string()).await
+            && let Err(error) = self.ledger.note_refused(&id, self.incarnation.actor(), refusal.code(), &refusal.to_string()).await
         {
             tracing::warn!(%error, broadcast.id = %id, "the refusal can't be noted in the ledger; only its dead letter has the reason");
         }

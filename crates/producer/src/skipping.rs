@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use issei_ledger::{Broadcast, LedgerError, SkipReason, SkippedRows};
+use issei_ledger::{Broadcast, LedgerError, ReasonCode, SkipReason, SkippedRows};
 
 use crate::chosen::ChosenCanary;
 use crate::service::Producer;
@@ -16,7 +16,7 @@ pub(crate) enum Objection {
     Nobody(String),
     /// Too many are skipped, its canary chooses nobody, others must agree, or the command wants it so: it holds before its
     /// first send.
-    Holds(String),
+    Holds(ReasonCode, String),
 }
 
 /// Whether enough of an audience can be mailed.
@@ -61,9 +61,10 @@ impl Producer {
         let lacks_canary = chosen.filter(|chosen| chosen.recipients == 0).and_then(ChosenCanary::told);
         if mailable == Mailable::Enough && !is_to_hold {
             return Ok(lacks_canary.map(|told| {
-                Objection::Holds(format!(
+                let reason = format!(
                     "{told}, so there is no canary; nothing was sent; `issei approve {id}` sends to all {recipients} at once; or stop it, and send it with another canary in a new command, with a new broadcast_id"
-                ))
+                );
+                Objection::Holds(ReasonCode::HoldingNoCanary, reason)
             }));
         }
         if rows == 0 {
@@ -75,7 +76,8 @@ impl Producer {
         counts.sort_by_key(|(_, skipped)| Reverse(skipped.rows));
         if mailable == Mailable::Enough {
             let why = if is_asked_to_hold { "the command is to hold: " } else { "" };
-            return Ok(Some(Objection::Holds(agreement + why + &as_asked(broadcast, &counts) + &canary(chosen))));
+            let code = if awaited.is_some() { ReasonCode::HoldingAgreement } else { ReasonCode::HoldingAsked };
+            return Ok(Some(Objection::Holds(code, agreement + why + &as_asked(broadcast, &counts) + &canary(chosen))));
         }
         let commonest = counts.first().map(|(reason, _)| reason.to_string()).unwrap_or_default();
         let counts = counts.iter().map(|(reason, skipped)| format!("{} {reason}", skipped.rows)).collect::<Vec<_>>().join(", ");
@@ -86,10 +88,11 @@ impl Producer {
             ))
         } else {
             let (share, most) = (number(*skipped) / number(rows) * 100.0, most * 100.0);
-            Objection::Holds(format!(
+            let reason = format!(
                 "{agreement}{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id}` sends to the other {recipients}{}",
                 canary(chosen)
-            ))
+            );
+            Objection::Holds(ReasonCode::HoldingSkipped, reason)
         }))
     }
 }

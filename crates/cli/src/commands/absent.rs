@@ -7,7 +7,7 @@ use issei_schema::BroadcastId;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::status::Depths;
+use super::status::{Depths, code_line};
 
 /// A refusal that is older may be of another try than the one that somebody waits for.
 const FRESH: SignedDuration = SignedDuration::from_mins(1);
@@ -63,8 +63,9 @@ impl Absent {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("broadcast     {}", self.broadcast_id)];
         match &self.refused {
-            Some(Refused { refused_at, refused_by, reason, .. }) => {
+            Some(Refused { refused_at, refused_by, reason, code, .. }) => {
                 lines.push(format!("state         refused: {reason}"));
+                lines.extend(code.map(code_line));
                 lines.push(format!("refused       at {refused_at:.0} by {refused_by}; its command lies in {}", self.dead_letter_queue));
             }
             None => lines.push("state         not there: its command has not been taken yet, or was never sent".to_owned()),
@@ -96,6 +97,7 @@ mod tests {
                 refused_at: at - SignedDuration::from_secs(ago),
                 refused_by: String::new(),
                 reason: String::new(),
+                code: None,
             }),
             closed: None,
             commands: Depths { visible, in_flight: 0, delayed: 0, dead_letters: 1 },

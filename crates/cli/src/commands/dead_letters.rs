@@ -250,7 +250,7 @@ async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::R
     let state = broadcast.broadcast_state;
     let reason = broadcast.decided().map(|entry| format!(": {} ({})", entry.reason, entry.actor)).unwrap_or_default();
     known.push(format!("the broadcast is {state}{reason}"));
-    if let Some(HeldUp { since, reason }) = &broadcast.held_up {
+    if let Some(HeldUp { since, reason, .. }) = &broadcast.held_up {
         known.push(format!("held up since {since:.0}: {reason}"));
     }
     if let Some(seq) = chunk {

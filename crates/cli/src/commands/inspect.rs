@@ -47,21 +47,25 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
         let (state, waits_until) = (shown(broadcast, now), broadcast.waits_until(now));
         let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
         let reason = broadcast.held_up.as_ref().map_or(reason, |held_up| held_up.reason.as_str());
+        let code = broadcast.reason_code(now);
         say(&if as_json {
             let id = broadcast_id;
-            json!({ "broadcast_id": id, "state": state, "waits_until": waits_until, "falls_behind": falls_behind, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason }).to_string()
+            json!({ "broadcast_id": id, "state": state, "waits_until": waits_until, "falls_behind": falls_behind, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason, "reason_code": code }).to_string()
         } else {
             let late = falls_behind.map(|why| format!("TOO LATE: {why}; ")).unwrap_or_default();
             let waits = waits_until.map(|until| format!("goes on {}; ", broadcast.schedule().told(until))).unwrap_or_default();
-            format!("{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {late}{waits}{reason}")
+            let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
+            format!("{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {late}{waits}{code}{reason}")
         });
     }
     let refused = if options.open { Vec::new() } else { news(ledger.all_refused().await?, &broadcasts) };
-    for Refused { broadcast_id, refused_at, reason, .. } in &refused {
+    for Refused { broadcast_id, refused_at, reason, code, .. } in &refused {
         say(&if as_json {
-            json!({ "broadcast_id": broadcast_id, "state": "refused", "refused_at": refused_at, "reason": reason }).to_string()
+            json!({ "broadcast_id": broadcast_id, "state": "refused", "refused_at": refused_at, "reason": reason, "reason_code": code })
+                .to_string()
         } else {
-            format!("{broadcast_id:<32} {:<12} {refused_at:.0}  {:>9} recipients  {reason}", "refused", "no")
+            let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
+            format!("{broadcast_id:<32} {:<12} {refused_at:.0}  {:>9} recipients  {code}{reason}", "refused", "no")
         });
     }
     if ids.is_empty() && refused.is_empty() && !as_json {
@@ -95,7 +99,8 @@ pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: 
     }
     for entry in &trail.entries {
         say(&format!("{}  {}", entry.at, entry.step));
-        say(&format!("    by {}: {}", entry.actor, entry.reason));
+        let code = entry.code.map(|code| format!("{code}: ")).unwrap_or_default();
+        say(&format!("    by {}: {code}{}", entry.actor, entry.reason));
     }
     match (trail.holds(), broadcast.audit_count) {
         (true, 0) => say("No step was taken since a build that chains the entries, so they vouch for nothing."),

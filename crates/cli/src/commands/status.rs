@@ -9,8 +9,8 @@ use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Queue, QueueError};
 use issei_clock::Instant;
 use issei_ledger::{
-    Agreement, AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldAudience, HeldUp, LedgerError, Progress, Refused, ServiceKind,
-    Subject, Totals,
+    Agreement, AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldAudience, HeldUp, LedgerError, Progress, ReasonCode, Refused,
+    ServiceKind, Subject, Totals,
 };
 use issei_schema::{BroadcastId, ProviderName};
 use jiff::{SignedDuration, Timestamp};
@@ -44,6 +44,8 @@ pub(crate) struct Status {
     pub(crate) falls_behind: Option<String>,
     /// Why it stands there, and who decided so.
     pub(crate) reason: String,
+    /// The code of a reason of issei's own; docs/reasons.md has a section for each.
+    pub(crate) reason_code: Option<ReasonCode>,
     /// What has come of it since, by itself.
     pub(crate) since: Option<String>,
     /// What keeps the audience from being frozen.
@@ -302,7 +304,7 @@ impl Status {
         let reason = broadcast.decided().map(said).unwrap_or_default();
         let since = broadcast.since_decided().last().map(said);
         let now = parts.clock.wall();
-        let waits_until = broadcast.waits_until(now);
+        let (waits_until, reason_code) = (broadcast.waits_until(now), broadcast.reason_code(now));
         let (shown, waits) = (shown(&broadcast, now), waits_until.map(|until| broadcast.schedule().told(until)));
         let runs = ledger.heartbeats(now).await?;
         // Of SES; no other provider tells.
@@ -322,6 +324,7 @@ impl Status {
             waits,
             falls_behind,
             reason,
+            reason_code,
             since,
             held_up,
             held_audience,
@@ -378,6 +381,7 @@ impl Status {
     fn lines(&self, speed: Option<u64>) -> Vec<String> {
         let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
         let mut lines = vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, self.reason)];
+        lines.extend(self.reason_code.map(code_line));
         lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
         lines.extend(self.falls_behind.iter().map(|why| format!("TOO LATE      {why}")));
         lines.extend(self.since.iter().map(|since| format!("since then    {since}")));
@@ -412,7 +416,7 @@ impl Status {
         if let Some(agreed) = &self.agreement {
             lines.insert(2, agreed.line(&self.broadcast_id, self.state.is_over()));
         }
-        if let Some(HeldUp { since, reason }) = &self.held_up {
+        if let Some(HeldUp { since, reason, .. }) = &self.held_up {
             lines.insert(2, format!("HELD UP       since {since:.0}: {reason}"));
         }
         if let Some(Refused { refused_at, reason, .. }) = &self.refused {
@@ -458,6 +462,11 @@ impl Status {
         }
         lines
     }
+}
+
+/// A code, and where to read what to do.
+pub(crate) fn code_line(code: ReasonCode) -> String {
+    format!("code          {code}: {}", code.page())
 }
 
 impl Depths {

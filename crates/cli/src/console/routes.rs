@@ -19,7 +19,7 @@ use super::{Console, person};
 use crate::commands::{inspect::news, status::is_absent, stop};
 use crate::letters;
 use crate::operator;
-use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, actions, grouped};
+use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, Told, actions, grouped};
 
 pub(super) type Shared = State<Arc<Console>>;
 
@@ -110,6 +110,7 @@ async fn list_page(console: &Console, (language, remember): (Language, bool), sa
         let held_up =
             |broadcast: &Broadcast| waits(broadcast).or_else(|| Some(format!("{} {}", words.held_up, broadcast.held_up.as_ref()?.reason)));
         let note = broadcast.as_ref().map_or_else(|unreadable| Some(unreadable.to_string()), held_up);
+        let code = broadcast.as_ref().ok().and_then(|broadcast| broadcast.reason_code(now)).map(|code| Told::of(code, language));
         let broadcast = broadcast.ok();
         broadcasts.push(Listed {
             id: id.to_string(),
@@ -119,6 +120,7 @@ async fn list_page(console: &Console, (language, remember): (Language, bool), sa
             is_over: broadcast.as_ref().is_some_and(|broadcast| broadcast.broadcast_state.is_over()),
             created_at: broadcast.as_ref().map(|broadcast| broadcast.created_at),
             recipients: broadcast.as_ref().map_or(String::new(), |broadcast| grouped(broadcast.recipients)),
+            code,
             note,
         });
         known.extend(broadcast);

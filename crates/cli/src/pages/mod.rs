@@ -2,6 +2,7 @@
 //! escaped by the templates; nothing is fetched from anywhere.
 
 mod plot;
+mod reasons;
 pub(crate) mod sentence;
 mod words;
 
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use crate::commands::status::Status;
 use crate::commands::who::Who;
 
+pub(crate) use reasons::Told;
 pub(crate) use words::{Language, Words};
 
 pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
@@ -65,6 +67,11 @@ impl Live {
         Self { words, status, counts, trail, plot, refreshes }
     }
 
+    /// Why it stands there, in short, where issei itself has brought it there.
+    fn code(&self) -> Option<Told> {
+        self.status.reason_code.map(|code| Told::of(code, self.words.of()))
+    }
+
     fn state(&self) -> &'static str {
         if self.status.waits.is_some() { self.words.waits } else { self.words.state(self.status.state) }
     }
@@ -103,6 +110,8 @@ pub(crate) struct Listed {
     pub(crate) is_over: bool,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) recipients: String,
+    /// Why it stands there, in short.
+    pub(crate) code: Option<Told>,
     /// Why it can't be read, when it goes on, or what keeps its audience from being frozen.
     pub(crate) note: Option<String>,
 }

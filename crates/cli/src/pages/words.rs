@@ -150,6 +150,11 @@ words! {
 }
 
 impl Words {
+    /// Whose words they are.
+    pub(crate) fn of(&self) -> Language {
+        if self.language == JAPANESE.language { Language::Ja } else { Language::En }
+    }
+
     pub(crate) fn state(&self, state: BroadcastState) -> &'static str {
         match state {
             BroadcastState::Enumerating => self.enumerating,

@@ -178,6 +178,8 @@ async fn each_part_may_do_what_it_does_and_no_more() {
         &["list"],
         &["audit", "terms"],
         &["why", "terms", "3"],
+        &["who", "3"],
+        &["who", "user000003@example.com"],
         &["export", "terms", "--outcome", "bounced"],
         &["report", "terms", "-o", "report.html"],
         &["doctor", "--from", "no-reply@example.com"],

@@ -68,14 +68,29 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
         let shown = page(port, &token, path).await;
         assert!(shown.contains("Held up: audience `users`"), "{path}: {shown}");
     }
-    assert!(world.run(&["status", "terms"]).await.contains("HELD UP"));
+    // The code of the reason, with the page that says what to do, and its words in the language of whoever looks.
+    assert_eq!((&status["reason_code"], &status["held_up"]["code"]), (&json!("HELD_UP_SOURCE"), &json!("HELD_UP_SOURCE")), "{status}");
+    let text = world.run(&["status", "terms"]).await;
+    assert!(text.contains("HELD UP") && text.contains("code          HELD_UP_SOURCE: docs/reasons.md#held_up_source"), "{text}");
+    assert!(world.run(&["list"]).await.contains("recipients  HELD_UP_SOURCE: audience `users`"));
+    for (path, told) in [
+        ("/", "<code>HELD_UP_SOURCE</code> The audience can&#39;t be read."),
+        ("/b/terms?lang=ja", "<code>HELD_UP_SOURCE</code> 対象者を読み取れません。"),
+    ] {
+        let shown = page(port, &token, path).await;
+        assert!(shown.contains(told), "{path}: {shown}");
+    }
 
     world.run(&["stop", "--all", "--reason", "a test"]).await;
     world.post("ISSEI_COMMANDS_QUEUE", &command_body("after", |_| {})).await;
     until("the closed ledger's refusal is told", async || world.try_run(&["status", "after"]).await.0 == Some(3)).await;
     let text = world.try_run(&["status", "after"]).await.1;
     assert!(text.contains("refused: closed for new broadcasts") && text.contains("CLOSED        for new broadcasts since"), "{text}");
-    assert!(text.contains("issei open"), "{text}");
+    assert!(text.contains("issei open") && text.contains("REFUSED_CLOSED: docs/reasons.md#refused_closed"), "{text}");
+    // What a person has said is the reason, without a code.
+    let status: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
+    assert_eq!((&status["state"], &status["reason_code"]), (&json!("stopped"), &Value::Null), "{status}");
+    assert!(status["reason"].as_str().unwrap().starts_with("a test"), "{status}");
     console.end().await;
     producer.end().await;
 }

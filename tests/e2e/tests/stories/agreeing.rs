@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::config::Credentials;
-use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, Transition};
+use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, ReasonCode, Transition};
 use issei_producer::Approvals;
 use issei_schema::{BroadcastCommand, Identity};
 use issei_sim::{Account, Fault, Rule};
@@ -60,6 +60,7 @@ async fn nobody_is_sent_to_before_another_than_whoever_asked_has_approved_this_v
     ask(&world, "ann", &command("terms", |_| {})).await;
     let held = held(&world, "terms").await;
     assert!(held.holds_before_first_send() && held.awaited().is_some());
+    assert_eq!(held.reason_code(world.now()), Some(ReasonCode::HoldingAgreement));
     let reason = &held.decided().unwrap().reason;
     for says in [
         "2 persons must agree to it: AROA0000000000000000:ann asked for it, and 1 other person must approve it",

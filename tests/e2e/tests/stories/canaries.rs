@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_ledger::{Broadcast, BroadcastState, Transition};
+use issei_ledger::{Broadcast, BroadcastState, ReasonCode, Transition};
 use issei_schema::{BroadcastCommand, Choice, Share};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -107,6 +107,7 @@ async fn a_canary_of_nobody_holds_a_broadcast_before_its_first_send() {
         "{reason}"
     );
     assert!(reason.contains("`issei approve terms` sends to all 100 at once"), "{reason}");
+    assert_eq!(broadcast.reason_code(world.now()), Some(ReasonCode::HoldingNoCanary));
     approve(&world).await;
     assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);

@@ -1,6 +1,6 @@
 //! Commands: repeated, rival, refused.
 
-use issei_ledger::BroadcastState;
+use issei_ledger::{BroadcastState, ReasonCode};
 use issei_schema::limits;
 use issei_test_support::{World, WorldOptions, command, command_body, judge, seen};
 use jiff::SignedDuration;
@@ -173,10 +173,12 @@ async fn a_refused_command_is_found_by_its_id_and_stands_in_the_way_of_no_broadc
     assert!(refused(&world).await.contains("no audience `everybody`"));
     let noted = refused_as("terms").await.unwrap();
     assert!(noted.reason.contains("no audience `everybody`; it has `users`"), "{noted:?}");
+    assert_eq!(noted.code, Some(ReasonCode::RefusedAudience));
     assert!(noted.refused_by == "a service in a test" && noted.is_news(None), "{noted:?}");
     world.post(&format!("\u{feff}{}", command_body("other", |body| body["surprise"] = json!("x".repeat(5_000))))).await;
     refused(&world).await;
-    assert!(refused_as("other").await.unwrap().reason.contains("surprise"));
+    let noted = refused_as("other").await.unwrap();
+    assert!(noted.reason.contains("surprise") && noted.code == Some(ReasonCode::RefusedCommand), "{noted:?}");
     world.post("{\"broadcast_id\": 7}").await;
     refused(&world).await;
     assert_eq!(world.ledger().all_refused().await.unwrap().len(), 2);
@@ -194,6 +196,7 @@ async fn a_refused_command_is_found_by_its_id_and_stands_in_the_way_of_no_broadc
     refused(&world).await;
     let noted = refused_as("terms").await.unwrap();
     assert!(noted.reason.contains("choose a new id") && noted.is_news(Some(&broadcast)), "{noted:?}");
+    assert_eq!(noted.code, Some(ReasonCode::RefusedOtherContent));
     assert_eq!(serde_json::to_value(world.broadcast("terms").await).unwrap(), before);
     assert_eq!(world.ledger().known_broadcasts().await.unwrap().len(), 1);
 }

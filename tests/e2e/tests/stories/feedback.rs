@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, Outcome, SkipReason};
+use issei_ledger::{BroadcastState, Outcome, ReasonCode, SkipReason};
 use issei_schema::{ChunkMessage, EventKind};
 use issei_sim::{Account, Envelope, EventRule, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -260,6 +260,7 @@ async fn counts_that_were_told_twice_end_nothing_and_true_ones_do_at_once() {
     let broadcast = world.broadcast("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping, "{:?}", broadcast.audit_trail);
     assert!(broadcast.audit_trail.last().unwrap().reason.starts_with("2 bounces among 60"), "{:?}", broadcast.audit_trail);
+    assert_eq!(broadcast.reason_code(world.now()), Some(ReasonCode::StoppedBounces));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_ledger::{BroadcastState, SkipReason, Transition};
+use issei_ledger::{BroadcastState, ReasonCode, SkipReason, Transition};
 use issei_producer::LegacyLocalParts;
 use issei_sim::{Account, EventRule, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -97,6 +97,7 @@ async fn an_audience_of_which_nobody_can_be_mailed_is_stopped_with_its_reason_an
         assert_eq!(broadcast.broadcast_state, BroadcastState::Stopped);
         let last = broadcast.audit_trail.last().unwrap();
         assert!(last.reason.starts_with(says) && last.reason.contains("with a new broadcast_id"), "{}", last.reason);
+        assert_eq!(last.code, Some(ReasonCode::StoppedNobody));
     }
 }
 
@@ -114,11 +115,13 @@ async fn too_many_skipped_rows_hold_a_broadcast_before_its_first_send_until_it_i
         let reason = &held.audit_trail.last().unwrap().reason;
         let says = "6 of 50 rows of the audience `users` were skipped, 12.0 % where skipped_share_max is 5.0 %, most often no_address (6 no_address)";
         assert!(reason.starts_with(says) && reason.contains("`issei approve terms` sends to the other 44"), "{reason}");
+        assert_eq!(held.reason_code(world.now()), Some(ReasonCode::HoldingSkipped));
         approve(&world).await;
         if let Some(canary) = canary {
             // What was approved is the audience, and not what its canary will show.
             let held = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
             assert_eq!((held.withheld, world.cloud.accepted(), held.holds_before_first_send()), (44 - canary, canary, false));
+            assert_eq!(held.reason_code(world.now()), Some(ReasonCode::HoldingCanary));
             approve(&world).await;
         }
         world.cloud.show_all_messages();
@@ -139,6 +142,7 @@ async fn a_command_that_is_to_hold_is_judged_by_the_producer_and_waits_for_its_a
         let held = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
         assert!(held.holds_before_first_send());
         assert_eq!((held.recipients, held.remaining, held.withheld, world.cloud.accepted()), (48, 0, 48, 0));
+        assert_eq!(held.reason_code(world.now()), Some(ReasonCode::HoldingAsked));
         let reason = &held.decided().unwrap().reason;
         for says in ["48 of 50 rows of the audience `users` are to be mailed", "skipped: 2 no_address (keys 7, 9)", "`issei approve terms`"]
         {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_clock::Clock;
-use issei_ledger::{Broadcast, BroadcastState, Transition};
+use issei_ledger::{Broadcast, BroadcastState, ReasonCode, Transition};
 use issei_schema::Actor;
 use issei_sim::{Account, EntryRule, EventRule, Events, Fault, Rule};
 use issei_test_support::{Victim, World, WorldOptions, command, judge, until};
@@ -274,6 +274,7 @@ async fn a_spent_daily_quota_pauses_the_broadcast() {
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
     assert!(broadcast.audit_trail.last().unwrap().reason.contains("24 hours"), "{:?}", broadcast.audit_trail);
+    assert_eq!(broadcast.reason_code(world.now()), Some(ReasonCode::PausedQuota));
     assert!(world.cloud.accepted() <= 45);
 }
 
@@ -284,6 +285,12 @@ async fn a_provider_that_cannot_be_reached_pauses_the_broadcast_after_a_few_chun
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
     assert!(broadcast.audit_trail.last().unwrap().reason.contains("in a row nobody was accepted"));
+    assert_eq!(broadcast.reason_code(world.now()), Some(ReasonCode::PausedNobodyAccepted));
+    // A person's reason stays the reason, and has no code.
+    let (to, actor) = (BroadcastState::Running, "an operator".parse().unwrap());
+    let resumed = Transition { to, actor: &actor, reason: "it is back" };
+    let broadcast = world.ledger().transition(&broadcast.broadcast_id, resumed).await.unwrap();
+    assert_eq!((broadcast.decided().unwrap().reason.as_str(), broadcast.reason_code(world.now())), ("it is back", None));
     // What was under way when it was paused is in doubt, and no more: twenty chunks of ten at most.
     assert!(world.in_doubt("terms").await.len() <= 230, "{}", world.in_doubt("terms").await.len());
 }

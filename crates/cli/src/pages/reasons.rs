@@ -1,0 +1,123 @@
+//! The codes of reasons in a sentence for whoever looks, in each language; `docs/reasons.md` says what to do.
+
+use issei_ledger::ReasonCode;
+
+use super::Language;
+
+/// A code, and what it means.
+pub(crate) struct Told {
+    pub(crate) code: ReasonCode,
+    pub(crate) told: &'static str,
+}
+
+impl Told {
+    pub(crate) fn of(code: ReasonCode, language: Language) -> Self {
+        let (english, japanese) = words(code);
+        let told = match language {
+            Language::En => english,
+            Language::Ja => japanese,
+        };
+        Self { code, told }
+    }
+}
+
+fn words(code: ReasonCode) -> (&'static str, &'static str) {
+    match code {
+        ReasonCode::PausedQuota => ("The account's recipients of 24 hours are used up.", "24時間あたりの送信枠を使い切りました。"),
+        ReasonCode::PausedProvider => (
+            "The provider refuses, and it is not known to be a recipient's fault.",
+            "配信事業者が送信を拒否しており、宛先のせいとは言えません。",
+        ),
+        ReasonCode::PausedNobodyAccepted => ("Of many chunks in a row nobody was accepted.", "連続して一件も受理されませんでした。"),
+        ReasonCode::PausedKeyMissing => {
+            ("A consumer lacks the key that signs links to unsubscribe.", "配信停止リンクに署名する鍵がコンシューマーにありません。")
+        }
+        ReasonCode::HoldingCanary => ("The canary is sent, and the rest waits for an approval.", "先行送信が終わり、残りは承認待ちです。"),
+        ReasonCode::HoldingNoCanary => {
+            ("The canary chooses nobody, so nothing was sent.", "先行送信の対象者がいないため、まだ何も送信していません。")
+        }
+        ReasonCode::HoldingSkipped => {
+            ("Too large a share of the audience is skipped; nothing was sent.", "対象外の割合が大きいため、まだ何も送信していません。")
+        }
+        ReasonCode::HoldingAsked => ("It holds before its first send, as it was asked to.", "指示どおり、最初の送信前で承認待ちです。"),
+        ReasonCode::HoldingAgreement => ("Others must agree before its first send.", "最初の送信前に、ほかの人の承認が必要です。"),
+        ReasonCode::StoppedDuplicate => {
+            ("The provider accepted a second message for somebody.", "同じ人への二通目を配信事業者が受理しました。")
+        }
+        ReasonCode::StoppedBounces => ("Too many bounced.", "不達の割合が上限を超えました。"),
+        ReasonCode::StoppedComplaints => ("Too many complained.", "苦情の割合が上限を超えました。"),
+        ReasonCode::StoppedRestored => ("The ledger has forgotten sends: it was restored.", "台帳が復元され、送信の記録が失われています。"),
+        ReasonCode::StoppedExpired => ("Its time was over before its end.", "期限までに終わりませんでした。"),
+        ReasonCode::StoppedOverBudget => {
+            ("The audience is larger than the command allows; nothing was sent.", "宛先数が指示の上限を超えたため、送信していません。")
+        }
+        ReasonCode::StoppedNobody => ("The audience has nobody to mail.", "送信できる宛先がありません。"),
+        ReasonCode::StoppedNotRehearsed => ("Rehearsals are required, and none is good enough.", "必要なリハーサルが済んでいません。"),
+        ReasonCode::StoppedOtherOrder => {
+            ("An earlier version has begun to freeze it in another order.", "以前の版が別の順序で宛先を確定し始めていました。")
+        }
+        ReasonCode::HeldUpSource => ("The audience can't be read.", "対象者を読み取れません。"),
+        ReasonCode::HeldUpNotConfigured => ("The audience is no longer configured.", "対象者の設定がなくなっています。"),
+        ReasonCode::HeldUpCallTooShort => {
+            ("A function's time was over before everybody was read.", "関数の実行時間内に読み終わりませんでした。")
+        }
+        ReasonCode::WaitingForTime => ("It waits for its moment, or for its hours.", "送信時刻を待っています。"),
+        ReasonCode::RefusedCommand => ("The command can't be read, or a field of it is wrong.", "指示の内容に誤りがあります。"),
+        ReasonCode::RefusedAudience => {
+            ("The producer has no such audience, or not for such a command.", "その対象者は設定されていないか、この指示には使えません。")
+        }
+        ReasonCode::RefusedContent => ("The content can't be written to this audience.", "この対象者に対して文面を作成できません。"),
+        ReasonCode::RefusedProvider => (
+            "Whoever is to carry it is not configured, or can't do what it asks.",
+            "指定の配信事業者が設定されていないか、対応していません。",
+        ),
+        ReasonCode::RefusedKeyMissing => {
+            ("There is no key of that name for links to unsubscribe.", "その名前の配信停止リンク用の鍵がありません。")
+        }
+        ReasonCode::RefusedCopy => ("A copy may not go to that address.", "その宛先に見本は送れません。"),
+        ReasonCode::RefusedTime => {
+            ("Its time is over, too far ahead, or never comes.", "期限切れか、先すぎるか、送信できる時間がありません。")
+        }
+        ReasonCode::RefusedRestored => ("The command is older than the last restore of the ledger.", "台帳の復元より前の指示です。"),
+        ReasonCode::RefusedClosed => ("The ledger is closed for new broadcasts.", "新規の一斉送信を受け付けていません。"),
+        ReasonCode::RefusedOtherContent => {
+            ("The id is that of another command, which goes on untouched.", "同じIDの別の指示がすでにあります。")
+        }
+        ReasonCode::RefusedRepeated => {
+            ("Another broadcast has said the same to this audience.", "同じ内容が、この対象者にすでに送られています。")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../../docs/reasons.md");
+    const RUNBOOK: &str = include_str!("../../../../docs/runbooks/en/incidents.md");
+
+    /// As a heading is addressed.
+    fn anchor(heading: &str) -> String {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+    }
+
+    #[test]
+    fn every_code_has_its_section_with_what_it_means_what_to_do_and_a_step_of_the_runbook_and_there_is_no_other() {
+        let steps: Vec<String> = RUNBOOK.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor).collect();
+        let sections: Vec<(&str, &str)> = PAGE.split("\n## ").skip(1).map(|section| section.split_once('\n').unwrap()).collect();
+        let named: Vec<&str> = sections.iter().map(|(code, _)| *code).collect();
+        let codes: Vec<&str> = ReasonCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(named, codes);
+        for (code, (name, text)) in ReasonCode::ALL.iter().zip(sections) {
+            assert_eq!(code.page(), format!("docs/reasons.md#{}", anchor(name)));
+            for language in [Language::En, Language::Ja] {
+                assert!(text.contains(Told::of(*code, language).told), "{name}: {text}");
+            }
+            let step = text.split("(runbooks/en/incidents.md#").nth(1).and_then(|rest| rest.split(')').next());
+            assert!(step.is_some_and(|step| steps.iter().any(|known| known == step)), "{name}: {step:?} of {steps:?}");
+            let to_do = text.lines().filter(|line| !line.is_empty()).nth(1).unwrap_or_default();
+            assert!(to_do.len() > 40 && to_do.ends_with('.'), "{name} does not say what to do: {to_do}");
+        }
+    }
+}
