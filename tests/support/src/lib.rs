@@ -7,6 +7,7 @@
 #![allow(clippy::missing_panics_doc, reason = "all of this panics where a test fails")]
 
 mod browser;
+mod carriers;
 mod collector;
 mod functions;
 mod judge;
@@ -21,6 +22,7 @@ mod victim;
 mod world;
 
 pub use browser::{Browser, free_port};
+pub use carriers::Carrier;
 pub use collector::{Collector, Span};
 pub use functions::{Functions, Polled};
 pub use judge::{Judged, judge};

@@ -169,6 +169,12 @@ impl Processes {
         self.post("ISSEI_CHUNKS_QUEUE", &body.to_string()).await;
     }
 
+    /// Where the simulator listens, whatever emulator was named.
+    #[must_use]
+    pub fn simulator_url(&self) -> String {
+        self.listening.url()
+    }
+
     /// The simulated provider, asked with somebody's own credentials.
     pub async fn provider(&self) -> aws_sdk_sesv2::Client {
         issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.ses

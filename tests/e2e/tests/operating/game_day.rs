@@ -103,7 +103,7 @@ async fn play(language: &str) {
             let stopped = world.cloud.accepted();
             let bound: u64 = output.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
             // When the stop took effect nobody outside can tell, so what is compared is what the ledger had granted
-            // by then. How tight the bound itself is, `kills.rs` and the simulation check.
+            // by then. How tight the bound itself is, `kills` and the simulation check.
             let status = world.wait_for("game-day", "stopped").await;
             let granted = status["permits_granted"].as_u64().unwrap();
             assert!(stopped <= granted && bound <= granted, "{stopped} accepted, {bound} at most after the stop, {granted} granted");

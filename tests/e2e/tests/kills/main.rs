@@ -7,6 +7,8 @@
     reason = "a test that can't go on fails, and one that has done much says so"
 )]
 
+mod carriers;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

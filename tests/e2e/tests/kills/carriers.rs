@@ -1,0 +1,170 @@
+//! Consumers killed, and answers lost, while another provider than SES carries the broadcast: over its own API by HTTP.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use issei_clock::{Clock, Dice};
+use issei_provider::Webhook;
+use issei_sim::{Account, Events, Fault, Rule};
+use issei_test_support::{Carrier, Process, Processes, judge, until};
+use serde_json::json;
+
+use super::{exported, status};
+
+/// So many kills while there is something left to do.
+const KILLS: u64 = 40;
+/// How many kills come between two looks.
+const LOOK_EVERY: u64 = 5;
+const USERS: u32 = 600;
+/// Recipients a second: a broadcast of this size outlasts most kills.
+const RATE: f64 = 40.0;
+
+/// What befalls the calls of whoever carries it. No event is lost: what the provider took, it tells of.
+async fn world_of(carrier: Carrier, events: Events) -> Processes {
+    let mut world = Processes::brisk(USERS, Account { events, ..Account::default() }).await;
+    world.carried_by(carrier, RATE);
+    for (fault, probability) in [
+        (Fault::HangAfter, 0.02),
+        (Fault::ResetAfter, 0.05),
+        (Fault::ResetBefore, 0.02),
+        (Fault::LateMs(700), 0.02),
+        (Fault::ErrorAfter, 0.03),
+        (Fault::Throttle, 0.03),
+        (Fault::DelayMs(120), 1.0),
+    ] {
+        world.cloud.inject(Rule::every(carrier.call(), fault).with_probability(probability));
+    }
+    world
+}
+
+async fn send(world: &Processes, carrier: Carrier, id: &str) {
+    let command = world.write("command.json", &carrier.command(id));
+    world.run(&["send", "--yes", &command]).await;
+}
+
+/// Kills at random moments while there is something left to do, and then peace until all is complete. Gives the broadcasts,
+/// and the services that still run.
+async fn killed(world: &Processes, carrier: Carrier) -> (Vec<String>, Vec<Process>) {
+    let dice = Dice::seeded(20_261_126);
+    let mut ids = vec!["terms-1".to_owned()];
+    send(world, carrier, &ids[0]).await;
+    let places = ["consumer", "consumer", "feedback", "producer"];
+    let start = |service: &str| match service {
+        "consumer" => world.start_with(service, &["--chunks-in-flight", "2"]),
+        _ => world.start(service),
+    };
+    let mut services: Vec<Process> = places.iter().map(|service| start(service)).collect();
+    let (mut kills, mut while_running) = (0, 0);
+    while while_running < KILLS {
+        tokio::time::sleep(Duration::from_millis(100 + dice.below(600))).await;
+        // A producer that is killed while it freezes hides its command for as long as all of this takes.
+        let place = usize::try_from(dice.below(3)).unwrap();
+        std::mem::replace(&mut services[place], start(places[place])).kill_without_mercy().await;
+        kills += 1;
+        if kills % LOOK_EVERY != 0 {
+            continue;
+        }
+        let id = ids.last().unwrap().clone();
+        let Some(status) = status(world, &id).await else { continue };
+        match status["state"].as_str().unwrap() {
+            "running" => while_running += LOOK_EVERY,
+            "enumerating" => {}
+            "complete" => {
+                ids.push(format!("terms-{}", ids.len() + 1));
+                send(world, carrier, ids.last().unwrap()).await;
+            }
+            other => panic!("it is {other}: {status}"),
+        }
+    }
+    world.cloud.heal();
+    for id in &ids {
+        world.wait_for(id, "complete").await;
+    }
+    println!("{}: {kills} kills, {} broadcasts", carrier.name(), ids.len());
+    (ids, services)
+}
+
+/// By the provider's record: nobody twice. Gives whom it took.
+async fn reached_once(world: &Processes, id: &str) -> BTreeSet<String> {
+    let judged = judge(&world.cloud, id);
+    assert_eq!(judged.duplicates(), Vec::<&str>::new(), "mailed twice");
+    let wanted: BTreeSet<String> = world.users.all().await.into_iter().filter_map(|(_, address)| address).collect();
+    let reached: BTreeSet<String> = judged.reached().into_iter().map(str::to_owned).collect();
+    assert!(reached.is_subset(&wanted), "mailed somebody who is not in the audience");
+    reached
+}
+
+/// I1 and I2 where requests have keys: whoever is killed whenever and whatever answer is lost, the answer comes in the end.
+/// No event is told, so nothing else can have ended the doubt.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_resends_keys_kills_and_lost_answers_leave_nobody_twice_nobody_missing_and_nobody_in_doubt() {
+    let world = world_of(Carrier::Resend, Events::default()).await;
+    let (ids, services) = killed(&world, Carrier::Resend).await;
+    let mut asked = 0;
+    for id in &ids {
+        let last = status(&world, id).await.unwrap();
+        assert_eq!((&last["in_doubt"], &last["accepted"]), (&json!(0), &json!(USERS)), "{last}");
+        assert_eq!(reached_once(&world, id).await.len(), USERS as usize, "somebody is missing: {last}");
+        asked += last["asked_again"].as_u64().unwrap_or(0);
+    }
+    println!("asked again {asked} times");
+    assert!(asked > 0, "no answer was lost, and no kill met a request");
+    assert_eq!(world.cloud.counts().get(&("ses", "SendBulkEmail".to_owned())), None, "Resend alone carried it");
+    for service in services {
+        service.end().await;
+    }
+}
+
+/// I1 and I2 where they have none: of whom the provider has taken its signed events tell, and the others are listed.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_sendgrid_kills_and_lost_answers_leave_nobody_twice_and_whoever_was_not_mailed_is_listed() {
+    let events = Events { repeated: 0.3, late_s: 2, ..Processes::account_with_events().events };
+    let world = world_of(Carrier::SendGrid, events).await;
+    let (ids, services) = killed(&world, Carrier::SendGrid).await;
+    let mut before = 0;
+    for id in &ids {
+        before += status(&world, id).await.unwrap()["in_doubt"].as_u64().unwrap();
+    }
+    assert!(before > 0, "no answer was lost, and no kill met a request");
+    // What nobody has signed comes first, and counts for nothing.
+    world.post("ISSEI_FEEDBACK_QUEUE", &forged_about(&ids[0])).await;
+    let reasons = RefCell::new(Vec::new());
+    until("the forgery is buried", async || {
+        let buried = world.dead_reasons("ISSEI_FEEDBACK_QUEUE").await;
+        reasons.borrow_mut().extend(buried);
+        !reasons.borrow().is_empty()
+    })
+    .await;
+    let wrong = "the webhook is not its provider's: its signature is wrong";
+    assert!(reasons.borrow().iter().all(|reason| reason.starts_with(wrong)), "{reasons:?}");
+    world.carry_all_events().await;
+    for id in &ids {
+        let reached = reached_once(&world, id).await;
+        let told = reached.len() as u64;
+        let last = world.wait_until(id, |status| status["accepted"] == told).await;
+        let (settled, doubtful) = (exported(&world, id, "accepted").await, exported(&world, id, "in-doubt").await);
+        assert_eq!(settled, reached, "accepted by the provider, and by the ledger: {last}");
+        assert_eq!(settled.len() + doubtful.len(), USERS as usize, "somebody is neither accepted nor listed: {last}");
+        assert!(settled.is_disjoint(&doubtful));
+    }
+    println!("{before} in doubt before the events");
+    assert_eq!(world.cloud.counts().get(&("ses", "SendBulkEmail".to_owned())), None, "SendGrid alone carried it");
+    for service in services {
+        service.end().await;
+    }
+}
+
+/// An event about the first recipient of the first chunk, as anybody could write one who knows the names.
+fn forged_about(id: &str) -> String {
+    let event = json!([{ "event": "bounce", "email": "user000001@example.com", "broadcast": id, "chunk": "0", "recipient": "0" }]);
+    let webhook = Webhook {
+        provider: "sendgrid".to_owned(),
+        id: String::new(),
+        timestamp: Clock::system().wall().as_second().to_string(),
+        // ECDSA's, of the numbers 1 and 1 (RFC 3279 section 2.2.3).
+        signature: "MAYCAQECAQE=".to_owned(),
+        body: event.to_string().into_bytes(),
+    };
+    webhook.to_line()
+}
