@@ -13,7 +13,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, ServiceKind};
 use issei_producer::Producer;
-use issei_provider::{Known, Provider, Providers, Ses};
+use issei_provider::{Exported, Known, Provider, Providers, Ses, WebhookKeys};
 use issei_schema::{Actor, AddressHash, ChunkVersion, ProviderName};
 use sha2::{Digest, Sha256};
 
@@ -73,6 +73,19 @@ impl Parts {
     }
 
     pub async fn feedback(&self) -> anyhow::Result<Feedback> {
+        self.feedback_of(self.incarnation(ServiceKind::Feedback)?, self.settings.webhook_keys()?).await
+    }
+
+    /// The feedback consumer's own code, for events that somebody brings in a file and answers for; never for the queue.
+    ///
+    /// # Errors
+    /// A queue can't be found, or a setting has no meaning.
+    pub async fn importer(&self, actor: Actor) -> anyhow::Result<Feedback> {
+        let brought = |kind: Exported| (kind.facts().title.to_owned(), WebhookKeys::Brought(kind));
+        self.feedback_of(self.incarnation_by(ServiceKind::Feedback, actor)?, Exported::ALL.map(brought).into()).await
+    }
+
+    async fn feedback_of(&self, incarnation: Incarnation, webhooks: BTreeMap<String, WebhookKeys>) -> anyhow::Result<Feedback> {
         let settings = &self.settings;
         let options = issei_feedback::Options {
             limits: Limits {
@@ -87,10 +100,9 @@ impl Parts {
             timing: settings.timing(),
             address_hash: self.address_hash(),
             sns_trust: settings.sns_trust()?,
-            webhooks: settings.webhook_keys()?,
+            webhooks,
         };
         let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
-        let incarnation = self.incarnation(ServiceKind::Feedback)?;
         let (ses, web, clock, dice) = (self.ses(), self.clients.web.clone(), self.clock.clone(), self.dice.clone());
         Ok(Feedback::new(self.ledger(), events, chunks, ses, web, clock, dice, incarnation, options))
     }
@@ -139,18 +151,24 @@ impl Parts {
         Ok(Consumer::new(self.ledger(), queue, &self.providers()?, self.clock.clone(), self.dice.clone(), incarnation, options))
     }
 
-    fn ses(&self) -> Ses {
+    /// SES, as the configuration set that is configured.
+    #[must_use]
+    pub fn ses(&self) -> Ses {
         Ses::new(self.clients.ses.clone(), &self.settings.configuration_set)
     }
 
-    /// Who may carry broadcasts.
-    fn providers(&self) -> anyhow::Result<Providers> {
+    /// Who may carry broadcasts, and whose keys are at hand.
+    ///
+    /// # Errors
+    /// Names a variable whose value is no key.
+    pub fn providers(&self) -> anyhow::Result<Providers> {
         let others = self.settings.connected_providers(&self.clients.web)?.into_iter().chain(self.others.iter().cloned());
         Ok(others.fold(Providers::new(self.ses()), |all, (name, provider)| all.with(name, provider)))
     }
 
     /// Who may carry a broadcast, with what must be known to prepare one.
-    fn known_providers(&self) -> BTreeMap<ProviderName, Known> {
+    #[must_use]
+    pub fn known_providers(&self) -> BTreeMap<ProviderName, Known> {
         let mut known = self.settings.known_providers();
         known.extend(self.others.iter().map(|(name, provider)| (name.clone(), Known { facts: provider.facts(), rate: None })));
         known
@@ -165,7 +183,10 @@ impl Parts {
     /// This run of a service. In the audit trail: which, and on which machine.
     fn incarnation(&self, service: ServiceKind) -> anyhow::Result<Incarnation> {
         let name = format!("issei {} {VERSION} on {}, process {}", service.as_str(), host(), std::process::id());
-        let actor = Actor::try_from(name).map_err(anyhow::Error::msg)?;
+        self.incarnation_by(service, Actor::try_from(name).map_err(anyhow::Error::msg)?)
+    }
+
+    fn incarnation_by(&self, service: ServiceKind, actor: Actor) -> anyhow::Result<Incarnation> {
         let (settings, timing) = (self.settings.digest(), self.settings.timing());
         let run = Incarnation::new(service, actor, self.dice.token(), VERSION.to_owned(), build_digest()?, settings, &timing);
         Ok(run.telling(self.settings.told()))

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::data::{Data, Reader, data};
 use crate::deployed::{Deployed, Wanted};
 use crate::finding::{Finding, Part};
-use crate::provider::provider_count;
+use crate::provider::{Carriers, provider_count};
 use crate::{queues, services};
 
 /// What follows from the findings.
@@ -142,6 +142,7 @@ impl Certificate {
 pub struct Certifier {
     pub ledger: Ledger,
     pub clients: Clients,
+    pub carriers: Carriers,
     pub clock: Clock,
     pub dice: Dice,
     pub wanted: Wanted,
@@ -202,7 +203,7 @@ impl Certifier {
         findings.extend(held.findings);
         if *kind == Kind::Broadcast {
             let accepted = held.tally.totals().accepted;
-            findings.push(provider_count(&self.clients, &self.wanted.configuration_set, &broadcast, accepted, now).await);
+            findings.push(provider_count(&self.carriers, &broadcast, accepted, now).await);
         }
         let totals = held.tally.totals();
         let outcomes = Outcomes {

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TimeToLiveStatus};
-use aws_sdk_sesv2::types::EventType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing, chain};
+use issei_provider::Ses;
+use issei_provider::ses::EventsTo;
 
 use crate::finding::{Finding, Part};
 
@@ -16,10 +17,6 @@ const RECEIVES_MIN: u64 = 5;
 /// What `PutItem` and point-in-time recovery can bring back (DynamoDB developer guide).
 pub(crate) const RECOVERY_DAYS: u64 = 35;
 const SECONDS_A_DAY: u64 = 86_400;
-
-/// The events without which a certificate could not tell what became of a message.
-const EVENTS: [EventType; 6] =
-    [EventType::Send, EventType::Delivery, EventType::Bounce, EventType::Complaint, EventType::Reject, EventType::RenderingFailure];
 
 /// What the settings in force say, by which the deployment is judged.
 #[derive(Clone, Debug)]
@@ -48,8 +45,9 @@ impl Deployed {
             visibility_s = visibility_s.max(visibility);
         }
         findings.extend(table(clients, wanted).await);
-        findings.extend(configuration_set(clients, &wanted.configuration_set).await);
-        findings.extend(account(clients).await);
+        let ses = Ses::new(clients.ses.clone(), &wanted.configuration_set);
+        findings.extend(configuration_set(&ses, &wanted.configuration_set).await);
+        findings.extend(account(&ses).await);
         Self { findings, visibility_s }
     }
 }
@@ -223,57 +221,53 @@ async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
     findings
 }
 
-async fn configuration_set(clients: &Clients, name: &str) -> Vec<Finding> {
+async fn configuration_set(ses: &Ses, name: &str) -> Vec<Finding> {
     let sending = setting(format!("configuration set {name}: sending"), format!("SES GetConfigurationSet of {name}"))
         .rule("told", "whether it is on says what a sender that nobody knows of could do");
-    let sending = match clients.ses.get_configuration_set().configuration_set_name(name).send().await {
+    let sending = match ses.configuration_set().await {
         // On or off: both are sound states, and the certificate says which.
-        Ok(answer) => match answer.sending_options.map(|options| options.sending_enabled) {
+        Ok(set) => match set.sends {
             Some(on) => sending.found(if on { "on" } else { "off" }, true),
             None => sending.unreadable("SES did not tell"),
         },
-        Err(error) => sending.unreadable(chain(&error)).mend("issei setup"),
+        Err(error) => sending.unreadable(error).mend("issei setup"),
     };
-    vec![sending, event_destination(clients, name).await]
+    vec![sending, event_destination(ses, name).await]
 }
 
 /// Whether what becomes of messages is told.
-pub async fn event_destination(clients: &Clients, name: &str) -> Finding {
+pub async fn event_destination(ses: &Ses, name: &str) -> Finding {
     let events = setting(format!("configuration set {name}: events"), format!("SES GetConfigurationSetEventDestinations of {name}")).rule(
-        format!("one enabled destination with {}", EVENTS.iter().map(EventType::as_str).collect::<Vec<_>>().join(", ")),
+        format!("one enabled destination with {}", EventsTo::needed().collect::<Vec<_>>().join(", ")),
         "what becomes of a message, and the end of doubt, comes by events alone",
     );
-    match clients.ses.get_configuration_set_event_destinations().configuration_set_name(name).send().await {
-        Ok(answer) => {
-            let destinations = answer.event_destinations.unwrap_or_default();
-            let all = |types: &[EventType]| EVENTS.iter().all(|wanted| types.contains(wanted));
-            let holds = destinations.iter().any(|destination| destination.enabled && all(&destination.matching_event_types));
+    match ses.events_to().await {
+        Ok(destinations) => {
             let told: Vec<String> = destinations
                 .iter()
-                .map(|destination| {
-                    let types: Vec<&str> = destination.matching_event_types.iter().map(EventType::as_str).collect();
-                    format!("{} ({}): {}", destination.name, if destination.enabled { "on" } else { "off" }, types.join(", "))
+                .map(|EventsTo { name, enabled, events, .. }| {
+                    format!("{name} ({}): {}", if *enabled { "on" } else { "off" }, events.join(", "))
                 })
                 .collect();
             let value = if told.is_empty() { "none".to_owned() } else { told.join("; ") };
-            events.found(value, holds).mend("deploy the event destination: infra/README.md")
+            events.found(value, destinations.iter().any(EventsTo::is_whole)).mend("deploy the event destination: infra/README.md")
         }
-        Err(error) => events.unreadable(chain(&error)),
+        Err(error) => events.unreadable(error).mend("issei setup"),
     }
 }
 
 /// Whether the account may send to anybody.
-pub async fn account(clients: &Clients) -> Vec<Finding> {
+pub async fn account(ses: &Ses) -> Vec<Finding> {
     let from = "SES GetAccount";
-    let answer = match clients.ses.get_account().send().await {
-        Ok(answer) => answer,
-        Err(error) => return vec![setting("SES account", from).unreadable(chain(&error)).mend("grant ses:GetAccount")],
+    let account = match ses.account().await {
+        Ok(account) => account,
+        Err(error) => return vec![setting("SES account", from).unreadable(error).mend("grant ses:GetAccount")],
     };
-    let status = answer.enforcement_status.unwrap_or_else(|| "not told".to_owned());
+    let status = account.standing.unwrap_or_else(|| "not told".to_owned());
     vec![
         setting("SES account: out of the sandbox", from)
             .rule("true", "in the sandbox SES takes verified addresses only, and 200 a day (SES developer guide)")
-            .found(answer.production_access_enabled, answer.production_access_enabled)
+            .found(account.out_of_sandbox, account.out_of_sandbox)
             .mend("ask for production access in the SES console"),
         setting("SES account: standing", from)
             .rule("HEALTHY", "AWS pauses an account under probation when it gets worse")

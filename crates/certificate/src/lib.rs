@@ -19,5 +19,6 @@ pub use data::what_the_ledger_holds;
 pub use deployed::{Deployed, Wanted, account, event_destination};
 pub use expected::{Expected, NotBefore};
 pub use finding::{Finding, Judgement, Part};
+pub use provider::Carriers;
 pub use services::timeouts;
 pub use signed::{Keys, PublicKey, SignatureError, Signed};

@@ -1,71 +1,53 @@
 //! The provider's own count of what it sent, against what the ledger calls accepted.
 
-use aws_sdk_sesv2::types::{BatchGetMetricDataQuery, Metric, MetricDimensionName, MetricNamespace};
-use issei_aws::{Clients, chain};
+use std::collections::BTreeMap;
+
 use issei_ledger::Broadcast;
-use jiff::{SignedDuration, Timestamp};
+use issei_provider::{Known, Providers, Span};
+use issei_schema::ProviderName;
+use jiff::Timestamp;
 
 use crate::data::data;
 use crate::finding::Finding;
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-/// What the provider itself has counted. Others may send through the account too, so it can only be too much.
-pub(crate) async fn provider_count(
-    clients: &Clients,
-    configuration_set: &str,
-    broadcast: &Broadcast,
-    accepted: u64,
-    now: Timestamp,
-) -> Finding {
-    if let Some(provider) = &broadcast.provider {
-        let why = "what the ledger calls accepted rests on the provider's answers and events alone";
-        let finding = data(&format!("{provider}: its own count"), "nothing is asked of it");
-        return finding.rule("none", why).found("no such count is known of this provider", true);
-    }
-    let why = "what the ledger calls accepted, SES must have counted";
-    let rule = format!("{accepted} (accepted) or more");
-    // One that waited for its time has sent nothing before.
-    if now.duration_since(broadcast.begins_at()) < DAY {
-        let finding = data("SES: sent in the last 24 hours", "SES GetAccount SentLast24Hours").rule(rule, why);
-        return match clients.ses.get_account().send().await {
-            Ok(answer) => match answer.send_quota.map(|quota| quota.sent_last24_hours) {
-                Some(sent) => finding.found(sent, sent >= as_f64(accepted)),
-                None => finding.unreadable("SES did not tell"),
-            },
-            Err(error) => finding.unreadable(chain(&error)).mend("grant ses:GetAccount"),
-        };
-    }
-    let ended = broadcast.last_step().map_or(now, |entry| entry.at);
-    let finding = data("SES: sent through the configuration set", "SES BatchGetMetricData SEND").rule(rule, why);
-    let mend = "turn on the Virtual Deliverability Manager, whose metrics reach back; without it, certify within 24 hours of the command, or of the moment from which it may be sent";
-    let at = |at: Timestamp| aws_sdk_sesv2::primitives::DateTime::from_secs(at.as_second());
-    let query = BatchGetMetricDataQuery::builder()
-        .id("sent")
-        .namespace(MetricNamespace::Vdm)
-        .metric(Metric::Send)
-        .dimensions(MetricDimensionName::ConfigurationSet, configuration_set)
-        // Whole days are what these metrics are kept by (SES API reference).
-        .start_date(at(broadcast.created_at.saturating_sub(DAY).unwrap_or(broadcast.created_at)))
-        .end_date(at(ended.saturating_add(DAY).unwrap_or(ended)))
-        .build();
-    let query = match query {
-        Ok(query) => query,
-        Err(error) => return finding.unreadable(error),
-    };
-    match clients.ses.batch_get_metric_data().queries(query).send().await {
-        Ok(answer) => match answer.results.unwrap_or_default().first().and_then(|result| result.values.clone()) {
-            Some(values) => {
-                let sent = values.into_iter().filter_map(|value| u64::try_from(value).ok()).sum::<u64>();
-                finding.found(sent, sent >= accepted)
-            }
-            None => finding.unreadable("SES has no such metric").mend(mend),
-        },
-        Err(error) => finding.unreadable(chain(&error)).mend(mend),
-    }
+/// Who may have carried it: as the configuration has them, and those whose keys are at hand.
+#[derive(Clone)]
+pub struct Carriers {
+    pub known: BTreeMap<ProviderName, Known>,
+    pub connected: Providers,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
-fn as_f64(recipients: u64) -> f64 {
-    recipients as f64
+/// What the provider itself has counted. Others may send through the account too, so it can only be too much.
+pub(crate) async fn provider_count(carriers: &Carriers, broadcast: &Broadcast, accepted: u64, now: Timestamp) -> Finding {
+    let name = broadcast.provider.clone().unwrap_or_default();
+    let why = format!("what the ledger calls accepted, {name} must have counted");
+    let own = |from: &str| data(&format!("{name}: its own count"), from);
+    let Some(Known { facts, .. }) = carriers.known.get(&name) else {
+        let mend = format!("certify with a configuration that has [providers.{name}]");
+        return own("the configuration")
+            .rule(format!("{accepted} (accepted) or more"), why)
+            .unreadable("it is not configured here")
+            .mend(mend);
+    };
+    if !facts.counts {
+        let why = "what the ledger calls accepted rests on the provider's answers and events alone";
+        return own("nothing is asked of it").rule("none", why).found(format!("{} documents no count of what it sent", facts.title), true);
+    }
+    let rule = format!("{accepted} (accepted) or more");
+    let Some(provider) = carriers.connected.get(&name) else {
+        let mend = "set the environment variable of its key, as a consumer has it";
+        return own("nothing was asked").rule(rule, why).unreadable("its key is not at hand here").mend(mend);
+    };
+    let ended_at = broadcast.last_step().map_or(now, |entry| entry.at);
+    let span = Span { created_at: broadcast.created_at, begins_at: broadcast.begins_at(), ended_at, now };
+    match provider.counted(span).await {
+        Some(counted) => {
+            let finding = data(counted.what, counted.asked).rule(rule, why);
+            match counted.told {
+                Ok(sent) => finding.found(sent, sent >= accepted).mend(counted.mend),
+                Err(error) => finding.unreadable(error).mend(counted.mend),
+            }
+        }
+        None => own("nothing was asked").rule(rule, why).unreadable("it does not count"),
+    }
 }

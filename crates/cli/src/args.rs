@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use issei_assembly::{Layer, LogFormat};
 use issei_certificate::NotBefore;
-use issei_schema::{Address, AudienceName, BroadcastId, Mailbox, Reason, TopicArn};
+use issei_schema::{Address, AudienceName, BroadcastId, Mailbox, ProviderName, Reason, TopicArn};
 use jiff::Timestamp;
 
 use crate::pages::Language;
@@ -83,7 +83,7 @@ pub(crate) enum Command {
     /// Each finding has its value, its source, its rule and the command that mends it. Exit code 3 where
     /// something is to be mended.
     Doctor(DoctorOptions),
-    /// Rehearses at full volume, with faults, to the SES mailbox simulator.
+    /// Rehearses at full volume, with faults, and reaches nobody.
     ///
     /// Runs on the services that are alive, which must have this version and these settings. Asks for the
     /// broadcast twice, puts chunks on the queue again, and pauses in the midst. Exit code as of `certify`.
@@ -167,6 +167,12 @@ pub(crate) enum Command {
     /// Shows and changes the list of addresses that are not mailed.
     #[command(subcommand)]
     Suppress(Suppress),
+    /// Takes a provider's events from a file, for those without its webhook.
+    ///
+    /// Rows as `SendGrid`'s or Resend's webhook has them: a JSON array, one on each line, or bodies one after another. Nobody
+    /// has signed them, so the audit trail says who brought which file. Twice is as once. Exit code 3: rows were refused, or
+    /// it was not told to.
+    ImportEvents(ImportEventsOptions),
     /// Checks a token of a link to unsubscribe, without any network.
     #[command(subcommand)]
     UnsubscribeToken(UnsubscribeToken),
@@ -334,6 +340,10 @@ pub(crate) struct RehearseOptions {
     /// The verified sender.
     #[arg(long, value_name = "MAILBOX")]
     pub(crate) from: Mailbox,
+    /// Who carries it, by a name of `[providers]`: to addresses by which that provider reaches nobody. SES where none is
+    /// given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) provider: Option<ProviderName>,
     /// Without faults.
     #[arg(long)]
     pub(crate) calm: bool,
@@ -646,6 +656,15 @@ pub(crate) struct VerifyOptions {
     pub(crate) not_before: Option<NotBefore>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ImportEventsOptions {
+    /// Where the events are.
+    pub(crate) file: PathBuf,
+    /// Without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Suppress {
     /// Puts an address on the list.
@@ -769,7 +788,7 @@ mod tests {
     #[test]
     fn short_help_fits_a_screen() {
         let help = Cli::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 52, "{help}");
+        assert!(help.lines().count() <= 53, "{help}");
         insta::assert_snapshot!(help);
     }
 }

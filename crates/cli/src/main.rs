@@ -20,8 +20,8 @@ use clap::FromArgMatches as _;
 
 use args::{Cli, Command};
 use commands::{
-    certify, dead_letters, demo, doctor, export, forget, init, inspect, operate, preview, rehearse, repair, report, resend, restored, send,
-    serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
+    certify, dead_letters, demo, doctor, export, forget, import_events, init, inspect, operate, preview, rehearse, repair, report, resend,
+    restored, send, serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error, say_error_as_json};
 use issei_aws::Account;
@@ -143,6 +143,7 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
         Command::Console(options) => console::run(settings, &options).await,
         Command::Certify(options) => certify::certify(settings, &options, as_json).await,
         Command::Suppress(options) => suppress::run(settings, &options, as_json).await,
+        Command::ImportEvents(options) => import_events::run(settings, &options, as_json).await,
         Command::Forget(options) => forget::run(settings, &options, as_json).await,
         Command::Repair(options) => repair::repair(settings, &options, as_json).await,
         Command::DeadLetters(options) => dead_letters::run(settings, &options, as_json).await,

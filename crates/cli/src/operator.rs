@@ -3,7 +3,7 @@
 use anyhow::Context;
 use issei_assembly::{Parts, Settings, VERSION, host};
 use issei_aws::Caller;
-use issei_certificate::{Certifier, Wanted};
+use issei_certificate::{Carriers, Certifier, Wanted};
 use issei_ledger::{LedgerError, Widest};
 use issei_schema::{Actor, Identity};
 
@@ -55,6 +55,7 @@ pub(crate) async fn certifier(parts: &Parts) -> anyhow::Result<Certifier> {
     Ok(Certifier {
         ledger: parts.ledger(),
         clients: parts.clients.clone(),
+        carriers: Carriers { known: parts.known_providers(), connected: parts.providers()? },
         clock: parts.clock.clone(),
         dice: parts.dice.clone(),
         wanted: wanted(&parts.settings),

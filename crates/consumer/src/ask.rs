@@ -113,8 +113,8 @@ impl Consumer {
         let call = ready.call(message, permit.granted_at(), Some(&key));
         let verdict = self.send_once(carrier.provider.as_ref(), call).await;
         self.log(&verdict, ready.entries());
-        if verdict.slow_down {
-            carrier.rate.slow_down(self.dice.jitter(Duration::from_secs(1)));
+        if let Some(slow_down) = verdict.slow_down {
+            carrier.rate.slow_down(self.peace(slow_down));
         }
         for (entry, said) in ready.entries().iter().zip(verdict.entries) {
             if let Said::Accepted(message_id) = said {

@@ -275,8 +275,8 @@ impl Consumer {
             return After::Hide(self.options.timing.lease);
         };
         self.telling.note(id, |progress| progress.add(positions, &outcomes));
-        if sent.slow_down {
-            carrier.rate.slow_down(self.dice.jitter(Duration::from_secs(1)));
+        if let Some(delay) = sent.slow_down {
+            carrier.rate.slow_down(delay);
         }
         let streak = carrier.failures.count(sent.in_vain);
         let pause = sent.pause.map(|reason| (ReasonCode::PausedProvider, reason)).or_else(|| {
@@ -298,7 +298,7 @@ impl Consumer {
         self.permits.give_back(under.registration, under.epoch, retryable as u64).await;
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
         let at_least = Duration::from_secs(1);
-        if sent.slow_down || sent.stale {
+        if sent.slow_down.is_some() || sent.stale {
             // A busy provider, a window that closed, or a paused machine, is no fault of the message, however often it
             // meets with one. And after a pause the message may be gone: somebody may have read the claim as in doubt.
             return After::PutBack(backoff.delay_after(under.attempt).max(at_least));

@@ -1,8 +1,10 @@
 //! The send: one provider request for each recipient, under a claim and a permit.
 
+use std::time::Duration;
+
 use issei_clock::Reading;
 use issei_ledger::{Chunk, Claim, Outcome, Permit};
-use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, Verdict};
+use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, SlowDown, Verdict};
 use issei_schema::{BroadcastId, ChunkMessage};
 use jiff::Timestamp;
 use tracing::Instrument;
@@ -21,7 +23,8 @@ pub(crate) struct Allowed {
 /// What the sends of one claim have come to.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    pub(crate) slow_down: bool,
+    /// The provider was too busy, and is left in peace for so long.
+    pub(crate) slow_down: Option<Duration>,
     /// The permit was too old for the provider, or the window closed before all of it was sent.
     pub(crate) stale: bool,
     pub(crate) pause: Option<String>,
@@ -166,12 +169,12 @@ impl Consumer {
                 waiting.extend([second, first]);
                 continue;
             }
-            sent.slow_down |= verdict.slow_down;
+            sent.slow_down = sent.slow_down.max(verdict.slow_down.map(|told| self.peace(told)));
             sent.stale |= verdict.stale;
             let (accepted_before, accepted_beside) = (accepts_anybody, verdict.accepts_anybody());
             accepts_anybody |= accepted_beside;
             refused.iter_mut().for_each(|one| one.accepted_after |= accepted_beside);
-            sent.in_vain &= !verdict.slow_down && !verdict.stale && !verdict.accepts_anybody();
+            sent.in_vain &= verdict.slow_down.is_none() && !verdict.stale && !verdict.accepts_anybody();
             for (Entry { at, .. }, said) in entries.iter().zip(verdict.entries) {
                 match said {
                     Said::Refused(refusal) => {
@@ -205,6 +208,11 @@ impl Consumer {
             }
         }
         sent
+    }
+
+    /// How long a provider is left in peace that says that it was too fast: as long as it says, and not all at once then.
+    pub(crate) fn peace(&self, told: SlowDown) -> Duration {
+        told.told(self.clock.wall()).saturating_add(self.dice.jitter(Duration::from_secs(1)))
     }
 
     /// Decides about a recipient whom the provider refused where no answer shows that the sender was not to blame.

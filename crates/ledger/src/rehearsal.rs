@@ -1,6 +1,7 @@
 //! Rehearsals: which version, with which settings, has carried how many recipients, and until when that
 //! counts.
 
+use issei_schema::ProviderName;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ pub struct Rehearsal {
     pub version: String,
     /// Digest of the settings.
     pub settings: String,
+    /// Who carried it; nothing for SES.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
     pub recipients: u64,
     pub rehearsed_at: Timestamp,
     pub expires: Timestamp,
@@ -36,11 +40,11 @@ impl Ledger {
     /// Writes down a rehearsal. One that counts for more and for longer is not replaced.
     pub async fn note_rehearsal(&self, rehearsal: &Rehearsal) -> Result<(), LedgerError> {
         let now = self.clock.wall();
-        let before = self.rehearsal(&rehearsal.version, &rehearsal.settings).await?;
+        let before = self.rehearsal(&rehearsal.version, &rehearsal.settings, rehearsal.provider.as_ref()).await?;
         if before.is_some_and(|before| before.expires >= rehearsal.expires && before.falls_short(rehearsal.recipients, now).is_none()) {
             return Ok(());
         }
-        let key = Key::rehearsal(&rehearsal.version, &rehearsal.settings);
+        let key = Key::rehearsal(&rehearsal.version, &under(&rehearsal.settings, rehearsal.provider.as_ref()));
         let mut item: Item = serde_dynamo::to_item(rehearsal).map_err(|error| LedgerError::corrupt(key.name(), error))?;
         item.extend(key.into_item());
         item.insert("expires_at".to_owned(), n(rehearsal.expires.as_second()));
@@ -48,20 +52,37 @@ impl Ledger {
         Ok(())
     }
 
-    /// The rehearsal of this version with these settings.
-    pub async fn rehearsal(&self, version: &str, settings: &str) -> Result<Option<Rehearsal>, LedgerError> {
-        self.get(Key::rehearsal(version, settings)).await?.map(read).transpose()
+    /// The rehearsal of this version with these settings, by this provider where it is another than SES.
+    pub async fn rehearsal(
+        &self,
+        version: &str,
+        settings: &str,
+        provider: Option<&ProviderName>,
+    ) -> Result<Option<Rehearsal>, LedgerError> {
+        self.get(Key::rehearsal(version, &under(settings, provider))).await?.map(read).transpose()
     }
 
     /// Says why a broadcast of so many recipients may not begin where rehearsals are required; nothing
     /// where it may.
-    pub async fn lacks_rehearsal(&self, version: &str, settings: &str, recipients: u64) -> Result<Option<String>, LedgerError> {
-        let short = match self.rehearsal(version, settings).await? {
+    pub async fn lacks_rehearsal(
+        &self,
+        version: &str,
+        settings: &str,
+        provider: Option<&ProviderName>,
+        recipients: u64,
+    ) -> Result<Option<String>, LedgerError> {
+        let by = |word: &str| provider.map_or_else(String::new, |name| format!(" {word}{name}"));
+        let short = match self.rehearsal(version, settings, provider).await? {
             Some(rehearsal) => rehearsal.falls_short(recipients, self.clock.wall()),
-            None => Some("this version with these settings was never rehearsed".to_owned()),
+            None => Some(format!("this version with these settings was never rehearsed{}", by("by "))),
         };
-        Ok(short.map(|why| format!("{why}; run `issei rehearse --recipients {recipients}`")))
+        Ok(short.map(|why| format!("{why}; run `issei rehearse --recipients {recipients}{}`", by("--provider "))))
     }
+}
+
+/// A rehearsal by one provider says nothing of another.
+fn under(settings: &str, provider: Option<&ProviderName>) -> String {
+    provider.map_or_else(|| settings.to_owned(), |name| format!("{settings}#{name}"))
 }
 
 #[cfg(test)]
@@ -75,6 +96,7 @@ mod tests {
             broadcast_id: "rehearsal-1".parse().unwrap(),
             version: "1".to_owned(),
             settings: "s".to_owned(),
+            provider: None,
             recipients: 1_000,
             rehearsed_at: at("2026-11-01T00:00:00Z"),
             expires: at("2026-12-01T00:00:00Z"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use issei_provider::{Facts, Rehearsed, Ses};
 use issei_schema::{Class, Content, Placeholder, TestCopy};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -72,10 +73,14 @@ pub struct AudienceConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub consenting: Option<String>,
-    /// Instead of all of these, so many recipients at the mailbox simulator.
+    /// Instead of all of these, so many recipients of a rehearsal.
     #[serde(skip)]
     #[schemars(skip)]
     pub rehearsal: Option<u64>,
+    /// Their addresses, where another provider than SES carries it.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub rehearsed: Option<Rehearsed>,
     /// Instead of all of these, the one row of a copy.
     #[serde(skip)]
     #[schemars(skip)]
@@ -119,8 +124,8 @@ pub(crate) enum Place {
         url: String,
         from: From,
     },
-    /// So many recipients at the mailbox simulator.
-    Rehearsal(u64),
+    /// So many recipients, by whom the provider reaches nobody.
+    Rehearsal(u64, Rehearsed),
     /// The one row of a copy.
     Copy(TestCopy),
 }
@@ -140,6 +145,18 @@ impl AudienceConfig {
             Some(size) => Some(Self { rehearsal: Some(size), columns: vec!["name".to_owned()], ..Self::default() }),
             None => configured.get(name).cloned(),
         }
+    }
+
+    /// With the addresses by which this provider reaches nobody, for a rehearsal.
+    #[must_use]
+    pub fn carried_by(mut self, facts: Option<&Facts>) -> Self {
+        self.rehearsed = facts.map(|facts| facts.rehearsed);
+        self
+    }
+
+    /// To whom a rehearsal goes.
+    pub(crate) fn rehearsed_at(&self) -> Rehearsed {
+        self.rehearsed.unwrap_or(Ses::FACTS.rehearsed)
     }
 
     /// The audience as it is read for a broadcast of this class; nothing where it does not say who wants such mail.

@@ -57,6 +57,7 @@ impl Producer {
         let Ok((audience, needed)) = crate::command::needed(command, &self.options.audiences) else {
             return Err(ProducerError::AudienceGone { audience: command.audience.to_string() });
         };
+        let audience = audience.carried_by(self.options.providers.get(&command.provider()).map(|known| known.facts));
         let Some(source) = self.source(command, &audience, stop).await? else {
             return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });
         };
@@ -187,7 +188,7 @@ impl Producer {
             return Ok(None);
         }
         let (version, settings) = self.incarnation.version_and_settings();
-        let lacks = self.ledger.lacks_rehearsal(version, settings, broadcast.recipients).await?;
+        let lacks = self.ledger.lacks_rehearsal(version, settings, broadcast.provider.as_ref(), broadcast.recipients).await?;
         Ok(lacks
             .map(|why| format!("require_rehearsal is on: {why}, and send it in a new command, with a new broadcast_id; nothing was sent")))
     }

@@ -2,8 +2,11 @@
 //! accepted; everything else is in doubt. That somebody was not accepted is no rejection yet: whose fault it was is
 //! another question, which the words of one answer never settle (`consumer/src/refusal.rs`).
 
+use std::time::Duration;
+
 use http::Response;
 use issei_aws::Unanswered;
+use jiff::Timestamp;
 
 /// What one answer says of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +38,43 @@ pub enum Cause {
     Unknown,
 }
 
+/// For how long a provider wants to be left in peace, by its own clock or word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowDown {
+    /// It does not tell.
+    Awhile,
+    For(Duration),
+    Until(Timestamp),
+}
+
+impl SlowDown {
+    /// Nobody waits longer for a header's sake; who is asked too soon says so again.
+    const LONGEST: Duration = Duration::from_mins(1);
+
+    /// How long that is from now on, as far as it tells.
+    #[must_use]
+    pub fn told(self, now: Timestamp) -> Duration {
+        let told = match self {
+            Self::Awhile => Duration::ZERO,
+            Self::For(told) => told,
+            Self::Until(moment) => moment.duration_since(now).try_into().unwrap_or_default(),
+        };
+        told.min(Self::LONGEST)
+    }
+
+    /// Whole seconds, as a header has them.
+    pub(crate) fn seconds(text: Option<&str>) -> Option<u64> {
+        text.filter(|text| text.bytes().all(|b| b.is_ascii_digit())).and_then(|text| text.parse().ok())
+    }
+}
+
 /// What one answer says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// One for each entry that was sent, in order.
     pub entries: Vec<Said>,
     /// The provider asks for fewer requests.
-    pub slow_down: bool,
+    pub slow_down: Option<SlowDown>,
     /// The provider refuses for a reason that will not pass by itself: sending on is pointless.
     pub pause: Option<String>,
     /// The call as a whole was refused for the sake of some entry.
@@ -57,7 +90,7 @@ impl Verdict {
     /// The same of all entries, for this reason.
     #[must_use]
     pub fn all(entries: usize, said: Said, error: String) -> Self {
-        Self { entries: vec![said; entries], slow_down: false, pause: None, split: false, stale: false, error: Some(error) }
+        Self { entries: vec![said; entries], slow_down: None, pause: None, split: false, stale: false, error: Some(error) }
     }
 
     /// What it proves that a call over HTTP has no answer.
@@ -65,7 +98,7 @@ impl Verdict {
         let all = |said, why| Self::all(entries, said, why);
         match unanswered {
             Unanswered::NotMade(why) => Self { pause: Some(why.clone()), ..all(Said::Retryable, why) },
-            Unanswered::NeverLeft(why) => Self { slow_down: true, ..all(Said::Retryable, why) },
+            Unanswered::NeverLeft(why) => Self { slow_down: Some(SlowDown::Awhile), ..all(Said::Retryable, why) },
             Unanswered::Lost(why) => all(Said::InDoubt, why),
         }
     }
@@ -105,4 +138,26 @@ pub struct Untold {
 /// A header of an answer, where it is text.
 pub(crate) fn header<'a>(answer: &'a Response<Vec<u8>>, name: &str) -> Option<&'a str> {
     answer.headers().get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_too_fast_waits_as_long_as_he_is_told_and_never_long_for_a_headers_sake() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        let at = |second| SlowDown::Until(Timestamp::from_second(second).unwrap()).told(now);
+        assert_eq!(
+            (at(1_020), at(1_000), at(980), at(90_000)),
+            (Duration::from_secs(20), Duration::ZERO, Duration::ZERO, SlowDown::LONGEST)
+        );
+        assert_eq!(SlowDown::For(Duration::from_secs(3)).told(now), Duration::from_secs(3));
+        assert_eq!(SlowDown::For(Duration::MAX).told(now), SlowDown::LONGEST);
+        assert_eq!(SlowDown::Awhile.told(now), Duration::ZERO);
+        for text in [None, Some(""), Some("x"), Some("+1"), Some("-1"), Some("1.5"), Some("99999999999999999999")] {
+            assert_eq!(SlowDown::seconds(text), None, "{text:?}");
+        }
+        assert_eq!(SlowDown::seconds(Some("60")), Some(60));
+    }
 }

@@ -3,6 +3,18 @@
 use issei_schema::{Address, BroadcastId, EventKind, ProbeToken};
 use jiff::Timestamp;
 
+/// The kinds that are told by a provider that renders nothing of ours.
+pub(crate) const OF_WHAT_IS_READY: &[EventKind] = &[
+    EventKind::Sent,
+    EventKind::Delivered,
+    EventKind::Bounced,
+    EventKind::SoftBounced,
+    EventKind::Complained,
+    EventKind::Rejected,
+    EventKind::Suppressed,
+    EventKind::Delayed,
+];
+
 /// An event about one recipient of one chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

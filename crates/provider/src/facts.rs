@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_schema::EventKind;
+use issei_schema::{Address, EventKind};
 
 /// What a provider is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,36 @@ pub struct Facts {
     /// How long after the moment that a request carries it is refused; nothing where a request carries none, so that
     /// whatever was on its way may be accepted however late it comes.
     pub refused_after: Option<Duration>,
-    pub cancels: Cancels,
     pub plane: Plane,
+    /// To whom a rehearsal goes.
+    pub rehearsed: Rehearsed,
+    /// Whether it tells how much it has sent itself.
+    pub counts: bool,
+}
+
+/// How a rehearsal reaches nobody: addresses that the provider has for it, or that can be nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// What stands before the recipient's number, and behind it.
+    pub(crate) local: &'static str,
+    pub(crate) domain: &'static str,
+    /// In words.
+    pub by: &'static str,
+    /// Whether events are told of such mail.
+    pub tells: bool,
+}
+
+impl Rehearsed {
+    /// Of the recipient with this number. Labels make the addresses differ, as real ones do.
+    #[must_use]
+    pub fn address(&self, number: u64) -> String {
+        format!("{}+{number}@{}", self.local, self.domain)
+    }
+
+    /// Whether an address is one of these.
+    pub(crate) fn is(&self, address: &Address) -> bool {
+        address.as_str().rsplit_once('@').is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(self.domain))
+    }
 }
 
 /// Where an account's rate and quota are told.
@@ -54,14 +82,6 @@ pub enum Replay {
     None,
     /// Under the same key, and with the same body, it is answered as the first was, for so long.
     Key { window: Duration },
-}
-
-/// What can be called back of what it has accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancels {
-    Nothing,
-    /// What it holds until a moment that the request named.
-    Scheduled,
 }
 
 /// Whether the provider can be told to send nothing more, so that no request of anybody's is accepted.
@@ -98,15 +118,12 @@ mod tests {
             Proof::Ecdsa => "ECDSA, by a key of the account",
             Proof::Hmac => "HMAC, by a shared secret",
         };
-        let cancels = if facts.cancels == Cancels::Scheduled { "what has a send time" } else { "nothing" };
         let plane = match facts.plane {
             Plane::Shut { by } => by,
             Plane::Open => "revoke the key",
         };
         let (title, recipients, megabytes) = (facts.title, facts.recipients_max, facts.bytes_max / 1_000_000);
-        format!(
-            "| {title} | {recipients} | {megabytes} MB | {templates} | {allowed} | {replay} | {refused} | {proof} | {cancels} | {plane} |"
-        )
+        format!("| {title} | {recipients} | {megabytes} MB | {templates} | {allowed} | {replay} | {refused} | {proof} | {plane} |")
     }
 
     #[test]

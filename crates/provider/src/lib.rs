@@ -11,6 +11,7 @@ mod answer;
 mod api_key;
 mod call;
 mod event;
+mod exported;
 mod facts;
 mod providers;
 mod resend;
@@ -18,22 +19,26 @@ mod resend;
 mod sample;
 mod sendgrid;
 pub mod ses;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod webhook;
 mod words;
 
 use futures_util::future::BoxFuture;
+use issei_schema::Mailbox;
 
-pub use answer::{Allowance, Cause, Refusal, Said, Untold, Verdict};
+pub use answer::{Allowance, Cause, Refusal, Said, SlowDown, Untold, Verdict};
 pub use api_key::ApiKey;
 pub use call::{Call, Entry, ReplayKey};
 pub use event::{Event, Told};
-pub use facts::{Allowed, Cancels, Facts, Plane, Proof, Replay};
+pub use exported::Exported;
+pub use facts::{Allowed, Facts, Plane, Proof, Rehearsed, Replay};
 pub use providers::{Known, Providers};
 pub use resend::{Resend, ResendOptions, ResendSecret};
 pub use sendgrid::{SendGrid, SendGridKey, SendGridOptions};
 pub use ses::Ses;
+pub use standing::{Counted, Right, Span, Standing};
 pub use webhook::{Events, NoEvent, NoWebhook, Unread, Unsigned, Webhook, WebhookKeys};
 
 /// One provider, as one account of it is used.
@@ -47,4 +52,10 @@ pub trait Provider: Send + Sync {
 
     /// How fast, and how much, the account may send now.
     fn allowance(&self) -> BoxFuture<'_, Result<Allowance, Untold>>;
+
+    /// Whether the key may send, from this sender where one is given. Nothing is sent for it.
+    fn standing<'a>(&'a self, from: Option<&'a Mailbox>) -> BoxFuture<'a, Standing>;
+
+    /// What the provider itself has counted in the time of a broadcast; nothing where none is documented to count.
+    fn counted(&self, span: Span) -> BoxFuture<'_, Option<Counted>>;
 }

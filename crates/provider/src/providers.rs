@@ -42,6 +42,12 @@ impl Providers {
         self
     }
 
+    /// The one that commands name so.
+    #[must_use]
+    pub fn get(&self, name: &ProviderName) -> Option<&dyn Provider> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&ProviderName, &Arc<dyn Provider>)> {
         self.0.iter()
     }

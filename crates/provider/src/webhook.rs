@@ -9,7 +9,7 @@ use issei_schema::{BroadcastId, limits};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::{ResendSecret, SendGridKey, Told, resend, sendgrid};
+use crate::{Exported, ResendSecret, SendGridKey, Told, resend, sendgrid};
 
 /// A call as it came, with whatever its provider signs.
 ///
@@ -124,6 +124,8 @@ pub type Events = Vec<Result<Told, NoEvent>>;
 pub enum WebhookKeys {
     SendGrid(Vec<SendGridKey>),
     Resend(Vec<ResendSecret>),
+    /// By nothing: somebody brings them in a file. Only where nothing comes from elsewhere.
+    Brought(Exported),
 }
 
 /// Why nothing of a call is believed, or can be read.
@@ -150,6 +152,8 @@ impl WebhookKeys {
                 ResendSecret::verify(secrets, webhook, came_at)?;
                 Ok(resend::events(&webhook.body)?)
             }
+            Self::Brought(Exported::SendGrid) => Ok(sendgrid::events(&webhook.body)?),
+            Self::Brought(Exported::Resend) => Ok(resend::events(&webhook.body)?),
         }
     }
 }

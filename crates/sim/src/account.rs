@@ -33,6 +33,9 @@ pub struct Account {
     pub templates: BTreeMap<String, serde_json::Value>,
     /// The API key that SendGrid and Resend take; none means that any is one.
     pub api_key: Option<String>,
+    /// What that key may do, by SendGrid's names of scopes; of Resend's key, whether `full_access` is among them. None
+    /// means all of it.
+    pub api_scopes: Option<Vec<String>>,
     /// How long Resend remembers a key, in seconds.
     pub replay_window_s: u64,
     /// Refuse what goes over the rate within a second, entry by entry.
@@ -68,6 +71,7 @@ impl Default for Account {
             identities: None,
             templates: BTreeMap::new(),
             api_key: None,
+            api_scopes: None,
             replay_window_s: 24 * 60 * 60,
             enforce_rate: false,
             entry_rules: Vec::new(),

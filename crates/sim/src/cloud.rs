@@ -101,6 +101,8 @@ struct Call {
     body: Value,
     /// The same as it came.
     raw: Bytes,
+    /// Behind the question mark of its path.
+    query: String,
     headers: HeaderMap,
     /// When it was signed, as its caller says.
     signed_at: Option<Timestamp>,
@@ -140,6 +142,7 @@ impl Call {
             base: format!("http://{}", host.unwrap_or("localhost")),
             body,
             raw: request.body().clone(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
             headers: request.headers().clone(),
             signed_at: signed_at(request),
             caller: access_key(request),
@@ -441,10 +444,12 @@ impl Cloud {
     }
 
     async fn respond(&self, call: &Call, fault: Option<Fault>) -> Response<Bytes> {
-        let asked = Asked { body: &call.body, raw: &call.raw, headers: &call.headers };
-        let by_web = match call.service {
-            "sendgrid" => Some(self.state().send_by_sendgrid(&asked)),
-            "resend" => Some(self.state().send_by_resend(&asked)),
+        let asked = Asked { body: &call.body, raw: &call.raw, headers: &call.headers, query: &call.query };
+        let by_web = match (call.service, call.operation.as_str()) {
+            ("sendgrid", "MailSend") => Some(self.state().send_by_sendgrid(&asked)),
+            ("sendgrid", operation) => Some(Ok(self.state().tell_of_sendgrid(operation, &asked))),
+            ("resend", "ListDomains") => Some(Ok(self.state().domains_of_resend(&asked))),
+            ("resend", _) => Some(self.state().send_by_resend(&asked)),
             _ => None,
         };
         match by_web {

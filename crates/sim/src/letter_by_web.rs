@@ -16,6 +16,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) body: &'a Value,
     pub(crate) raw: &'a Bytes,
     pub(crate) headers: &'a HeaderMap,
+    /// Behind the question mark.
+    pub(crate) query: &'a str,
 }
 
 impl Asked<'_> {
@@ -71,6 +73,16 @@ impl State {
         Some(rule.parts().1.to_owned())
     }
 
+    /// Whether the API key that was shown is the account's.
+    pub(crate) fn knows_key(&self, asked: &Asked<'_>) -> bool {
+        asked.bearer().is_some_and(|key| self.account.api_key.as_deref().is_none_or(|known| known == key))
+    }
+
+    /// Whether it may do this.
+    pub(crate) fn key_may(&self, scope: &str) -> bool {
+        self.account.api_scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|one| one == scope))
+    }
+
     /// Whether the account may send from an address: itself or its domain is verified.
     pub(crate) fn may_send_from(&self, address: &str) -> bool {
         let Some(identities) = &self.account.identities else { return true };
@@ -115,6 +127,9 @@ impl State {
 pub(crate) fn operation(request: &Request<Bytes>) -> Option<(&'static str, &'static str)> {
     match (request.method().as_str(), request.uri().path()) {
         ("POST", "/v3/mail/send") => Some(("sendgrid", "MailSend")),
+        ("GET", "/v3/scopes") => Some(("sendgrid", "GetScopes")),
+        ("GET", "/v3/stats") => Some(("sendgrid", "GetStats")),
+        ("GET", "/domains") => Some(("resend", "ListDomains")),
         ("POST", "/emails") => Some(("resend", "SendEmail")),
         ("POST", "/emails/batch") => Some(("resend", "SendBatchEmails")),
         _ => None,

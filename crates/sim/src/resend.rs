@@ -127,15 +127,34 @@ impl State {
         format!("{:08x}-5157-42d8-8898-{sent:012x}", sent % 7919)
     }
 
+    /// Sending endpoints answer 401 to a key that is none, and all others 400 ("Errors").
+    fn refuses_key_of_resend(&self, asked: &Asked<'_>, invalid: StatusCode) -> Option<No> {
+        if asked.bearer().is_none() {
+            return Some(No(StatusCode::UNAUTHORIZED, "missing_api_key", "Missing API key in the authorization header.".to_owned()));
+        }
+        (!self.knows_key(asked)).then(|| No(invalid, "validation_error", "API key is invalid".to_owned()))
+    }
+
+    pub(crate) fn domains_of_resend(&self, asked: &Asked<'_>) -> Response<Bytes> {
+        if let Some(refusal) = self.refuses_key_of_resend(asked, StatusCode::BAD_REQUEST) {
+            return refusal.response();
+        }
+        if !self.key_may("full_access") {
+            let message = "This API key is restricted to only send emails.".to_owned();
+            return No(StatusCode::UNAUTHORIZED, "restricted_api_key", message).response();
+        }
+        let names =
+            self.account.identities.as_ref().map_or_else(|| vec!["example.com"], |names| names.keys().map(String::as_str).collect());
+        let domains: Vec<_> = names.iter().map(|name| json!({ "name": name, "status": "verified", "region": "us-east-1" })).collect();
+        answer(StatusCode::OK, &json!({ "object": "list", "has_more": false, "data": domains }))
+    }
+
     fn refuses_by_resend(&mut self, asked: &Asked<'_>) -> Option<No> {
         if asked.header("user-agent").is_none() {
             return Some(No(StatusCode::FORBIDDEN, "1010", "a User-Agent is missing".to_owned()));
         }
-        let Some(bearer) = asked.bearer() else {
-            return Some(No(StatusCode::UNAUTHORIZED, "missing_api_key", "Missing API key in the authorization header.".to_owned()));
-        };
-        if self.account.api_key.as_deref().is_some_and(|known| known != bearer) {
-            return Some(No(StatusCode::UNAUTHORIZED, "validation_error", "API key is invalid".to_owned()));
+        if let Some(refusal) = self.refuses_key_of_resend(asked, StatusCode::UNAUTHORIZED) {
+            return Some(refusal);
         }
         if asked.header("idempotency-key").is_some_and(|key| key.is_empty() || key.len() > KEY_CHARS_MAX) {
             let message = "Idempotency keys, if present, must have between 1 and 256 characters.".to_owned();

@@ -50,6 +50,8 @@ const SPKI: [u8; 26] = [
 pub(crate) struct SendGrid {
     pair: Option<EcdsaKeyPair>,
     requests: u64,
+    /// Letters that were asked for, by day.
+    days: BTreeMap<String, u64>,
 }
 
 impl SendGrid {
@@ -127,6 +129,8 @@ impl State {
         self.sendgrid.requests += 1;
         let id = format!("sim{:019}", self.sendgrid.requests);
         let ids = vec![id.clone(); letters.len()];
+        let today = self.clock.wall().strftime("%Y-%m-%d").to_string();
+        *self.sendgrid.days.entry(today).or_default() += letters.len() as u64;
         self.take_letters(letters, Some(&ids))?;
         self.tell_by_sendgrid(asked.body, &id)?;
         let mut accepted = with(Response::new(Bytes::new()), "x-message-id", &id);
@@ -134,9 +138,37 @@ impl State {
         Ok(accepted)
     }
 
-    fn refuses_by_sendgrid(&mut self, asked: &Asked<'_>) -> Option<No> {
-        if asked.bearer().is_none_or(|key| self.account.api_key.as_deref().is_some_and(|known| known != key)) {
+    fn refuses_key_of_sendgrid(&self, asked: &Asked<'_>, scope: &str) -> Option<No> {
+        if !self.knows_key(asked) {
             return Some(No::status(StatusCode::UNAUTHORIZED, "The provided authorization grant is invalid, expired, or revoked"));
+        }
+        (!self.key_may(scope)).then(|| No::status(StatusCode::FORBIDDEN, "access forbidden"))
+    }
+
+    /// What is asked about the key, of which any may ask, and about what was sent.
+    pub(crate) fn tell_of_sendgrid(&self, operation: &str, asked: &Asked<'_>) -> Response<Bytes> {
+        if operation == "GetScopes" {
+            let all = || ["mail.send", "mail.batch.create", "stats.read"].map(str::to_owned).to_vec();
+            let refusal = self.refuses_key_of_sendgrid(asked, "").filter(|_| !self.knows_key(asked));
+            let scopes = || answer(StatusCode::OK, &json!({ "scopes": self.account.api_scopes.clone().unwrap_or_else(all) }));
+            return refusal.map_or_else(scopes, |refusal| refusal.response());
+        }
+        if let Some(refusal) = self.refuses_key_of_sendgrid(asked, "stats.read") {
+            return refusal.response();
+        }
+        let field = |name: &str| asked.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let Some(first) = field("start_date") else {
+            return No::field("start_date", "start_date is required").response();
+        };
+        let last = field("end_date").unwrap_or("9999-12-31");
+        let days = self.sendgrid.days.iter().filter(|(day, _)| (first..=last).contains(&day.as_str()));
+        let stats = |(day, requests): (&String, &u64)| json!({ "date": day, "stats": [{ "metrics": { "requests": requests, "processed": requests, "delivered": requests } }] });
+        answer(StatusCode::OK, &days.map(stats).collect())
+    }
+
+    fn refuses_by_sendgrid(&mut self, asked: &Asked<'_>) -> Option<No> {
+        if let Some(refusal) = self.refuses_key_of_sendgrid(asked, "mail.send") {
+            return Some(refusal);
         }
         if asked.raw.len() > BODY_BYTES_MAX {
             return Some(No::status(StatusCode::PAYLOAD_TOO_LARGE, "content too large"));

@@ -62,5 +62,11 @@ function resendWebhook() {
   }
 }
 
-const clients = { sendgrid, resend, "sendgrid-webhook": sendgridWebhook, "resend-webhook": resendWebhook };
+async function resendDomains() {
+  const { Resend } = require("resend");
+  const { data, error } = await new Resend(asked.key, { baseUrl: asked.url }).domains.list();
+  return error ? { code: error.statusCode, type: error.name } : { domains: data.data.map(({ name, status }) => [name, status]) };
+}
+
+const clients = { sendgrid, resend, "resend-domains": resendDomains, "sendgrid-webhook": sendgridWebhook, "resend-webhook": resendWebhook };
 console.log(JSON.stringify(await clients[asked.client]()));

@@ -45,6 +45,20 @@ def resend():
         return {"code": error.code, "type": error.error_type}
 
 
+def sendgrid_standing():
+    from python_http_client.exceptions import HTTPError
+    from sendgrid import SendGridAPIClient
+
+    client = SendGridAPIClient(api_key=asked["key"], host=asked["url"]).client
+    try:
+        scopes = json.loads(client.scopes.get().body)["scopes"]
+        query = {"start_date": asked["day"], "end_date": asked["day"], "aggregated_by": "day"}
+        days = json.loads(client.stats.get(query_params=query).body)
+        return {"scopes": scopes, "requests": [day["stats"][0]["metrics"]["requests"] for day in days]}
+    except HTTPError as error:
+        return {"status": error.status_code, "body": error.to_dict}
+
+
 def sendgrid_webhook():
     from sendgrid.helpers.eventwebhook import EventWebhook
 
@@ -53,4 +67,4 @@ def sendgrid_webhook():
     return {"good": bool(hook.verify_signature(body, asked["signature"], asked["timestamp"]))}
 
 
-print(json.dumps({"sendgrid": sendgrid, "resend": resend, "sendgrid-webhook": sendgrid_webhook}[asked["client"]]()))
+print(json.dumps({"sendgrid": sendgrid, "sendgrid-standing": sendgrid_standing, "resend": resend, "sendgrid-webhook": sendgrid_webhook}[asked["client"]]()))

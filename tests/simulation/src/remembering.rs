@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use issei_provider::{Allowance, Call, Entry, Facts, Provider, Replay, Ses, Untold, Verdict};
+use issei_provider::{Allowance, Call, Counted, Entry, Facts, Provider, Replay, Ses, Span, Standing, Untold, Verdict};
+use issei_schema::Mailbox;
 use issei_sim::KEY_HEADER;
 
 /// As long as Resend's.
@@ -46,5 +47,13 @@ impl Provider for Remembering {
 
     fn allowance(&self) -> BoxFuture<'_, Result<Allowance, Untold>> {
         self.ses.allowance()
+    }
+
+    fn standing<'a>(&'a self, from: Option<&'a Mailbox>) -> BoxFuture<'a, Standing> {
+        self.ses.standing(from)
+    }
+
+    fn counted(&self, span: Span) -> BoxFuture<'_, Option<Counted>> {
+        self.ses.counted(span)
     }
 }

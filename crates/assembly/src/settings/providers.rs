@@ -98,10 +98,7 @@ impl ProviderConfig {
         Ok(Some(match self.kind {
             Kind::SendGrid => {
                 let (service_group, marketing_group) = (self.service_group, self.marketing_group);
-                Arc::new(SendGrid::new(
-                    web,
-                    SendGridOptions { base_url, key, rate, timeout, sandbox: false, service_group, marketing_group },
-                ))
+                Arc::new(SendGrid::new(web, SendGridOptions { base_url, key, rate, timeout, service_group, marketing_group }))
             }
             Kind::Resend => Arc::new(Resend::new(web, ResendOptions { base_url, key, rate, timeout })),
         }))
@@ -113,6 +110,14 @@ impl Settings {
     #[must_use]
     pub fn known_providers(&self) -> BTreeMap<ProviderName, Known> {
         known(&self.providers)
+    }
+
+    /// Those beside SES, each with the variable of its key, and those of the keys of its webhooks.
+    pub fn variables_of_providers(&self) -> impl Iterator<Item = (&ProviderName, &str, Vec<&str>)> {
+        self.providers.iter().map(|(name, config)| {
+            let webhooks = config.webhook_keys.iter().map(|key| key.env.as_str());
+            (name, config.key.env.as_str(), webhooks.collect())
+        })
     }
 
     /// Those beside SES whose keys are at hand.

@@ -3,15 +3,15 @@
 
 mod dmarc;
 mod dns;
+mod providers;
 mod sender;
 mod template;
 
-use aws_sdk_sesv2::types::SuppressionListReason;
 use issei_assembly::Parts;
-use issei_aws::chain;
 use issei_certificate::{Finding, Part, timeouts};
 use issei_ledger::{Configured, Heartbeat, ServiceKind, Timings};
 
+pub(crate) use providers::standings;
 pub(crate) use sender::sender;
 pub(crate) use template::stored;
 
@@ -20,35 +20,32 @@ fn setting(what: &str, from: &str) -> Finding {
 }
 
 pub(crate) async fn may_send(parts: &Parts) -> Finding {
-    let set = &parts.settings.configuration_set;
     let finding = setting("may be sent through the configuration set", "SES GetConfigurationSet")
         .rule("on", "`issei stop --hard` turns it off, and nothing else turns it on again");
-    match parts.clients.ses.get_configuration_set().configuration_set_name(set).send().await {
-        Ok(answer) => match answer.sending_options.map(|options| options.sending_enabled) {
+    match parts.ses().configuration_set().await {
+        Ok(set) => match set.sends {
             Some(on) => finding.found(if on { "on" } else { "off" }, on).mend("issei open --reason …"),
             None => finding.unreadable("SES did not tell"),
         },
-        Err(error) => finding.unreadable(chain(&error)).mend("issei setup"),
+        Err(error) => finding.unreadable(error).mend("issei setup"),
     }
 }
 
 /// SES keeps a message from whoever stands on its own list for a reason that the configuration set names.
 pub(crate) async fn suppressed_reasons(parts: &Parts) -> Finding {
-    let set = &parts.settings.configuration_set;
     let finding = setting("what SES suppresses by its own list", "SES GetConfigurationSet").rule(
         "BOUNCE alone",
         "a legal notice must reach whoever complained once; of complaints issei's own list decides, by the class of a broadcast",
     );
-    match parts.clients.ses.get_configuration_set().configuration_set_name(set).send().await {
-        Ok(answer) => match answer.suppression_options.and_then(|options| options.suppressed_reasons) {
+    match parts.ses().configuration_set().await {
+        Ok(set) => match &set.suppresses {
             Some(reasons) => {
-                let told = reasons.iter().map(SuppressionListReason::as_str).collect::<Vec<_>>().join(", ");
-                let told = if told.is_empty() { "nothing".to_owned() } else { told };
-                finding.found(told, reasons == [SuppressionListReason::Bounce]).mend("issei setup")
+                let told = if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(", ") };
+                finding.found(told, set.suppresses_bounces_alone()).mend("issei setup")
             }
             None => finding.found("what the account suppresses, which is both as a rule", false).mend("issei setup"),
         },
-        Err(error) => finding.unreadable(chain(&error)).mend("issei setup"),
+        Err(error) => finding.unreadable(error).mend("issei setup"),
     }
 }
 

@@ -1,8 +1,6 @@
 //! A template that SES stores: whether it is there, and whether the audience has what it asks for.
 
-use aws_sdk_sesv2::operation::get_email_template::GetEmailTemplateError;
 use issei_assembly::Parts;
-use issei_aws::chain;
 use issei_certificate::Finding;
 use issei_schema::{StoredTemplate, TemplateHash, TemplateName};
 
@@ -21,24 +19,14 @@ pub(crate) async fn stored(parts: &Parts, name: &TemplateName, wanted: Option<&T
         "SES takes a message whose data lacks a placeholder, and mails nothing",
     );
     let mend = "correct content.template.name, the template's placeholders, or the audience's columns";
-    match parts.clients.ses.get_email_template().template_name(name.as_str()).send().await {
-        Ok(told) => {
-            let content = told.template_content.map(|content| StoredTemplate {
-                subject: content.subject.unwrap_or_default(),
-                text: content.text.filter(|text| !text.is_empty()),
-                html: content.html.filter(|html| !html.is_empty()),
-            });
-            Stored { finding: judged(finding, content.as_ref(), wanted, columns).mend(mend), content }
-        }
-        Err(error) if error.as_service_error().is_some_and(GetEmailTemplateError::is_not_found_exception) => {
-            Stored { finding: finding.found("SES stores none of this name", false).mend(mend), content: None }
-        }
-        Err(error) => Stored { finding: finding.unreadable(chain(&error)).mend("grant ses:GetEmailTemplate"), content: None },
+    match parts.ses().template(name).await {
+        Ok(Some(content)) => Stored { finding: judged(finding, &content, wanted, columns).mend(mend), content: Some(content) },
+        Ok(None) => Stored { finding: finding.found("SES stores none of this name", false).mend(mend), content: None },
+        Err(error) => Stored { finding: finding.unreadable(error).mend("grant ses:GetEmailTemplate"), content: None },
     }
 }
 
-fn judged(finding: Finding, content: Option<&StoredTemplate>, wanted: Option<&TemplateHash>, columns: &[String]) -> Finding {
-    let Some(content) = content else { return finding.unreadable("SES did not tell what it says") };
+fn judged(finding: Finding, content: &StoredTemplate, wanted: Option<&TemplateHash>, columns: &[String]) -> Finding {
     let hash = content.hash().map_or_else(|reason| reason, |hash| hash.to_string());
     if let Some(wanted) = wanted.filter(|wanted| wanted.as_str() != hash) {
         return finding.found(format!("it has the hash {hash}, and the command is for {wanted}"), false);

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageTag, Template};
 use issei_assembly::{Parts, Settings, say};
-use issei_aws::chain;
 use issei_certificate::{Deployed, Finding, Part};
 use issei_producer::count_rows;
-use issei_schema::{Mailbox, PROBE_TAG, ProbeToken, limits};
+use issei_schema::{Mailbox, ProbeToken, limits};
 use serde_json::json;
 
 use crate::Ended;
@@ -17,8 +15,6 @@ use crate::commands::certify::show;
 use crate::commands::send::number;
 use crate::operator;
 
-/// The mailbox that accepts everything (SES developer guide, "Using the mailbox simulator").
-const SIMULATOR: &str = "success@simulator.amazonses.com";
 /// Events come within seconds, as a rule.
 const PROBE_WAIT: Duration = Duration::from_mins(1);
 
@@ -26,6 +22,7 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     let parts = Parts::connect(settings).await;
     let mut findings = vec![chain_of_timeouts(settings), caller(&parts).await];
     findings.extend(Deployed::read(&parts.clients, &operator::wanted(&parts.settings)).await.findings);
+    findings.extend(checks::standings(&parts, options.from.as_ref()).await);
     findings.push(checks::may_send(&parts).await);
     findings.push(checks::suppressed_reasons(&parts).await);
     findings.push(checks::is_open(&parts).await);
@@ -91,19 +88,18 @@ async fn quota(parts: &Parts, audience: &str) -> Finding {
         Ok(rows) => rows,
         Err(error) => return finding.unreadable(error),
     };
-    match parts.clients.ses.get_account().send().await.map(|account| account.send_quota) {
+    match parts.ses().account().await.map(|account| account.quota) {
         Ok(Some(quota)) => {
-            let left = (quota.max24_hour_send - quota.sent_last24_hours).max(0.0);
+            let left = (quota.a_day - quota.sent_in_24_hours).max(0.0);
             let rows_f64 = number(rows);
-            let seconds = rows_f64 / quota.max_send_rate.max(0.001);
+            let seconds = rows_f64 / quota.a_second.max(0.001);
             // SES gives -1 where there is no daily quota.
-            let fits =
-                (quota.max24_hour_send < 0.0 || rows_f64 <= left) && seconds <= number(limits::NOT_AFTER_HOURS_MAX.unsigned_abs()) * 3600.0;
-            let value = format!("{rows} rows, {left} left in 24 hours, {seconds:.0} s at {} a second", quota.max_send_rate);
+            let fits = (quota.a_day < 0.0 || rows_f64 <= left) && seconds <= number(limits::NOT_AFTER_HOURS_MAX.unsigned_abs()) * 3600.0;
+            let value = format!("{rows} rows, {left} left in 24 hours, {seconds:.0} s at {} a second", quota.a_second);
             finding.found(value, fits).mend("ask AWS for a higher quota, or send to a part of the audience")
         }
         Ok(None) => finding.unreadable("SES did not tell"),
-        Err(error) => finding.unreadable(chain(&error)),
+        Err(error) => finding.unreadable(error),
     }
 }
 
@@ -117,28 +113,7 @@ async fn probe(parts: &Parts, from: &Mailbox) -> Finding {
         Ok(token) => token,
         Err(reason) => return finding.unreadable(reason),
     };
-    let sent = async {
-        let content = EmailTemplateContent::builder().subject("issei doctor").text("A probe.").build();
-        let template = Template::builder().template_content(content).template_data("{}").build();
-        let tag = MessageTag::builder().name(PROBE_TAG).value(token.as_str()).build().map_err(|error| error.to_string())?;
-        let to = Destination::builder().to_addresses(SIMULATOR).build();
-        let entry = BulkEmailEntry::builder().destination(to).replacement_tags(tag).build();
-        let request = parts
-            .clients
-            .ses
-            .send_bulk_email()
-            .from_email_address(from.to_header())
-            .default_content(BulkEmailContent::builder().template(template).build())
-            .configuration_set_name(&parts.settings.configuration_set)
-            .bulk_email_entries(entry);
-        let answer = request.send().await.map_err(|error| chain(&error))?;
-        match answer.bulk_email_entry_results.first() {
-            Some(result) if result.message_id.is_some() => Ok(()),
-            Some(result) => Err(format!("SES refused it: {:?} {}", result.status, result.error.as_deref().unwrap_or_default())),
-            None => Err("SES told nothing of it".to_owned()),
-        }
-    };
-    if let Err(reason) = sent.await {
+    if let Err(reason) = parts.ses().probe(from, &token).await {
         return finding.found(reason, false).mend("correct --from, and what else the findings name");
     }
     let began = parts.clock.now();

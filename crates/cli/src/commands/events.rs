@@ -7,29 +7,16 @@
 mod topic;
 
 use anyhow::{Context, bail};
-use aws_sdk_sesv2::operation::create_configuration_set_event_destination::CreateConfigurationSetEventDestinationError;
-use aws_sdk_sesv2::types::{EventDestination, EventDestinationDefinition, EventType, SnsDestination};
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::Parts;
 use issei_aws::{Delivery, Queue, chain};
+use issei_provider::Ses;
 use issei_provider::ses::SnsTrust;
 use issei_schema::TopicArn;
 use serde_json::{Value, json};
 
 use super::setup::{Made, arn_of, url_of};
 
-/// The event destination that is made.
-const DESTINATION: &str = "issei-feedback";
-/// The kinds of events that the feedback consumer reads.
-const EVENTS: [EventType; 7] = [
-    EventType::Send,
-    EventType::Delivery,
-    EventType::Bounce,
-    EventType::Complaint,
-    EventType::Reject,
-    EventType::RenderingFailure,
-    EventType::DeliveryDelay,
-];
 /// What tells our policy from another's.
 const OURS: &str = "OnlyTheTopic";
 
@@ -65,12 +52,13 @@ pub(crate) async fn make(parts: &Parts, own: Option<&TopicArn>, made: &mut Vec<M
         made.push(topic::subscribe(parts, &topic, &arn, &dead_arn, delivery).await?);
     }
     // SES publishes a first message when the destination is made, so whatever lets it must be there before.
-    let done = make_destination(parts, &topic).await.with_context(|| match left.as_slice() {
+    let destination = parts.ses().make_events_to(&topic).await.map_err(anyhow::Error::msg);
+    let done = destination.with_context(|| match left.as_slice() {
         [] => "the topic lets SES publish, and SES does not take it; look at it in the SNS console, then repeat `issei setup --events`"
             .to_owned(),
         left => format!("let SES publish to the topic first: {}", left.join("; then ")),
     })?;
-    made.push(Made { what: "event destination", name: DESTINATION.to_owned(), done });
+    made.push(Made { what: "event destination", name: Ses::DESTINATION.to_owned(), done });
     Ok(left)
 }
 
@@ -121,33 +109,6 @@ async fn set_policy(parts: &Parts, name: &str, url: &str, policy: &Value) -> any
     let request = sqs.set_queue_attributes().queue_url(url).attributes(QueueAttributeName::Policy, policy.to_string());
     request.send().await.map_err(|error| anyhow::anyhow!("SQS SetQueueAttributes of `{name}`: {}", chain(&error)))?;
     Ok(done)
-}
-
-async fn make_destination(parts: &Parts, topic: &TopicArn) -> anyhow::Result<&'static str> {
-    let (ses, set) = (&parts.clients.ses, &parts.settings.configuration_set);
-    let asked = ses.get_configuration_set_event_destinations().configuration_set_name(set).send().await;
-    let answer = asked.map_err(|error| anyhow::anyhow!("SES GetConfigurationSetEventDestinations of `{set}`: {}", chain(&error)))?;
-    let is_good = |destination: &EventDestination| {
-        let has = |kind: &EventType| destination.matching_event_types.contains(kind);
-        let goes_there = destination.sns_destination.as_ref().is_some_and(|sns| sns.topic_arn == topic.as_str());
-        destination.enabled && goes_there && EVENTS.iter().all(has)
-    };
-    if answer.event_destinations.unwrap_or_default().iter().any(is_good) {
-        return Ok("was there");
-    }
-    let sns = SnsDestination::builder().topic_arn(topic.as_str()).build()?;
-    let definition =
-        EventDestinationDefinition::builder().enabled(true).set_matching_event_types(Some(EVENTS.to_vec())).sns_destination(sns);
-    let request = ses.create_configuration_set_event_destination().configuration_set_name(set).event_destination_name(DESTINATION);
-    match request.event_destination(definition.build()).send().await {
-        Ok(_) => Ok("made"),
-        Err(error) if error.as_service_error().is_some_and(CreateConfigurationSetEventDestinationError::is_already_exists_exception) => {
-            bail!(
-                "the configuration set `{set}` has an event destination `{DESTINATION}` that is off, goes elsewhere or lacks events; mend or delete it"
-            )
-        }
-        Err(error) => bail!("SES CreateConfigurationSetEventDestination of `{set}`: {}", chain(&error)),
-    }
 }
 
 #[cfg(test)]

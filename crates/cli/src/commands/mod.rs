@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod forget;
+pub(crate) mod import_events;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod operate;

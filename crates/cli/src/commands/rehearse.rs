@@ -1,5 +1,5 @@
-//! `issei rehearse`: a broadcast at production's volume, through the same binaries, queues and ledger, to the
-//! SES mailbox simulator, with faults; and a certificate of it, which expires.
+//! `issei rehearse`: a broadcast at production's volume, through the same binaries, queues and ledger, to addresses by
+//! which the provider reaches nobody, with faults; and a certificate of it, which expires.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use issei_assembly::{Parts, Settings, VERSION, say};
 use issei_certificate::{Certificate, Finding, Kind, Part, Verdict};
 use issei_ledger::{Broadcast, BroadcastState, Rehearsal, ServiceKind, Transition};
 use issei_producer::{REHEARSAL_PREFIX, count_rows};
-use issei_schema::{BroadcastCommand, BroadcastId};
+use issei_provider::Facts;
+use issei_schema::{BroadcastCommand, BroadcastId, ProviderName};
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -33,17 +34,20 @@ pub(crate) async fn run(settings: &Settings, options: &RehearseOptions, as_json:
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
     let recipients = recipients(&parts, options).await?;
+    let carrier = options.provider.clone().unwrap_or_default();
+    let facts = parts.known_providers().get(&carrier).map(|known| known.facts);
+    let facts = facts.with_context(|| format!("there is no provider `{carrier}`; add it under [providers]"))?;
     rehearsed_by_all(&parts).await?;
     let id =
         BroadcastId::try_from(format!("{REHEARSAL_PREFIX}{}", parts.clock.wall().strftime("%Y%m%d-%H%M%S"))).map_err(anyhow::Error::msg)?;
-    let body = body(&parts, options, &id, recipients).await?;
+    let body = body(&parts, options, facts, &id, recipients).await?;
     let queue = parts.commands_queue().await?;
     queue.send(&body, Duration::ZERO).await?;
     if !options.calm {
         // The first fault: the app asks twice.
         queue.send(&body, Duration::ZERO).await?;
     }
-    let rehearsing = Rehearsing { parts: &parts, options, id: &id, recipients, bar: bar(recipients, as_json), shutdown: &shutdown };
+    let rehearsing = Rehearsing { parts: &parts, options, facts, id: &id, recipients, bar: bar(recipients, as_json), shutdown: &shutdown };
     let result = rehearsing.until_over().await;
     rehearsing.bar.finish_and_clear();
     let active = result.with_context(|| format!("the rehearsal `{id}` did not end; end it with `issei stop {id} --reason …`"))?;
@@ -54,7 +58,9 @@ pub(crate) async fn run(settings: &Settings, options: &RehearseOptions, as_json:
         && let Kind::Rehearsal { version, settings, expires_at, recipients_a_second } = &certificate.kind
     {
         let (version, settings, expires) = (version.clone(), settings.clone(), *expires_at);
-        let rehearsal = Rehearsal { broadcast_id: id.clone(), version, settings, recipients, rehearsed_at: certificate.issued_at, expires };
+        let provider = options.provider.clone().filter(|name| *name != ProviderName::default());
+        let rehearsal =
+            Rehearsal { broadcast_id: id.clone(), version, settings, provider, recipients, rehearsed_at: certificate.issued_at, expires };
         parts.ledger().note_rehearsal(&rehearsal).await?;
         if !as_json {
             say(&format!(
@@ -102,10 +108,10 @@ async fn rehearsed_by_all(parts: &Parts) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn body(parts: &Parts, options: &RehearseOptions, id: &BroadcastId, recipients: u64) -> anyhow::Result<String> {
+async fn body(parts: &Parts, options: &RehearseOptions, facts: &Facts, id: &BroadcastId, recipients: u64) -> anyhow::Result<String> {
     let not_after = parts.clock.wall().saturating_add(SignedDuration::from_hours(48))?;
-    let text = "This is a rehearsal, sent to the SES mailbox simulator. ".repeat(20);
-    let body = json!({
+    let text = format!("This is a rehearsal, sent to {}. ", facts.rehearsed.by).repeat(20);
+    let mut body = json!({
         "version": 1,
         "broadcast_id": id,
         "audience": format!("{REHEARSAL_PREFIX}{recipients}"),
@@ -115,12 +121,16 @@ async fn body(parts: &Parts, options: &RehearseOptions, id: &BroadcastId, recipi
         "not_after": not_after,
         "requested_by": operator::actor(parts).await?,
     });
+    if let Some(provider) = &options.provider {
+        (body["version"], body["class"], body["provider"]) = (json!(2), json!("service"), json!(provider));
+    }
     Ok(BroadcastCommand::parse(&body.to_string())?.to_body())
 }
 
 struct Rehearsing<'a> {
     parts: &'a Parts,
     options: &'a RehearseOptions,
+    facts: &'static Facts,
     id: &'a BroadcastId,
     recipients: u64,
     bar: ProgressBar,
@@ -190,6 +200,9 @@ impl Rehearsing<'_> {
     }
 
     async fn until_events(&self) -> anyhow::Result<()> {
+        if !self.facts.rehearsed.tells {
+            return Ok(());
+        }
         let (clock, ledger) = (&self.parts.clock, self.parts.ledger());
         let (mut proven, mut moved) = (0, clock.now());
         self.bar.set_message("waiting for the events");
@@ -245,9 +258,18 @@ impl Rehearsing<'_> {
                 .found(count, count == self.recipients)
         };
         let outcomes = &certificate.outcomes;
+        let untold = || {
+            Finding::new(Part::Data, "rehearsal: delivered", "nothing: no event is told of such mail")
+                .rule("none", "the way of the events was not rehearsed, and only a real broadcast tries it")
+                .found(format!("not tried: {} tells of nothing", self.facts.rehearsed.by), true)
+        };
         let more = [
             all("accepted", "what a calm provider does not take, it will not take in production", outcomes.accepted),
-            all("delivered", "the way of the events must carry production's volume", outcomes.delivered),
+            if self.facts.rehearsed.tells {
+                all("delivered", "the way of the events must carry production's volume", outcomes.delivered)
+            } else {
+                untold()
+            },
         ];
         certificate.findings.extend(more);
         certificate.verdict = certificate.judged();

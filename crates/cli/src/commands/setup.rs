@@ -1,7 +1,6 @@
 //! `issei setup`: queues, table and configuration set, made where they are missing.
 
 use anyhow::Context;
-use aws_sdk_sesv2::types::{SuppressionListReason, SuppressionOptions};
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::{Parts, Settings, say};
@@ -115,23 +114,6 @@ async fn ensure(parts: &Parts, name: &str, attributes: &[(QueueAttributeName, St
 
 async fn make_configuration_set(parts: &Parts) -> anyhow::Result<Made> {
     let name = parts.settings.configuration_set.clone();
-    // SES heeds bounces of its own list. Of complaints issei's list decides, by the class of each broadcast: SES would keep
-    // a legal notice from whoever complained once.
-    let only_bounces = SuppressionOptions::builder().suppressed_reasons(SuppressionListReason::Bounce).build();
-    let request = parts.clients.ses.create_configuration_set().configuration_set_name(&name).suppression_options(only_bounces);
-    let done = match request.send().await {
-        Ok(_) => "made",
-        Err(error)
-            if error.as_service_error().is_some_and(
-                aws_sdk_sesv2::operation::create_configuration_set::CreateConfigurationSetError::is_already_exists_exception,
-            ) =>
-        {
-            let request = parts.clients.ses.put_configuration_set_suppression_options().configuration_set_name(&name);
-            let set = request.suppressed_reasons(SuppressionListReason::Bounce).send().await;
-            set.map_err(|error| anyhow::anyhow!("PutConfigurationSetSuppressionOptions of `{name}`: {}", chain(&error)))?;
-            "was there; suppresses bounces alone"
-        }
-        Err(error) => anyhow::bail!("CreateConfigurationSet of `{name}`: {}", chain(&error)),
-    };
+    let done = parts.ses().make_configuration_set().await.map_err(anyhow::Error::msg)?;
     Ok(Made { what: "configuration set", name, done })
 }

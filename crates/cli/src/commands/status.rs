@@ -394,14 +394,14 @@ impl Status {
             format!("accepted      {} {} ({counted})", self.accepted, bar(self.accepted, self.recipients)),
             format!("delivered     {} {}", self.delivered, bar(self.delivered, self.recipients)),
             format!("bounced       {}, {} complained, {} not rendered", self.bounced, self.complained, self.not_rendered),
-            format!("suppressed    {} by SES, {} delayed", self.suppressed, self.delayed),
+            format!("suppressed    {} by the provider's own list, {} delayed", self.suppressed, self.delayed),
             format!("rejected      {}", self.rejected),
             format!("in doubt      {}", self.in_doubt),
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ]);
         lines.extend(self.asked_again.map(|times| format!("asked again   {times} times, under the same key")));
-        lines.extend(self.provider.iter().map(|name| format!("provider      {name}")));
+        lines.push(format!("provider      {}", self.provider.clone().unwrap_or_default()));
         if self.forgotten > 0 {
             lines.insert(3, format!("forgotten     {} entries since", self.forgotten));
         }
@@ -500,13 +500,9 @@ impl Service {
 }
 
 async fn quota(parts: &Parts) -> Option<Quota> {
-    let account = parts.clients.ses.get_account().send().await;
-    let quota = account.inspect_err(|error| tracing::debug!(error = issei_aws::chain(error), "the quota can't be read")).ok()?.send_quota?;
-    Some(Quota {
-        recipients_a_second: quota.max_send_rate,
-        recipients_a_day: quota.max24_hour_send,
-        sent_in_24_hours: quota.sent_last24_hours,
-    })
+    let account = parts.ses().account().await;
+    let quota = account.inspect_err(|error| tracing::debug!(error, "the quota can't be read")).ok()?.quota?;
+    Some(Quota { recipients_a_second: quota.a_second, recipients_a_day: quota.a_day, sent_in_24_hours: quota.sent_in_24_hours })
 }
 
 /// A share as twenty marks.

@@ -201,15 +201,7 @@ pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bo
 }
 
 async fn switch_sending(parts: &Parts, on: bool) -> anyhow::Result<()> {
-    let set = &parts.settings.configuration_set;
-    let request = parts.clients.ses.put_configuration_set_sending_options().configuration_set_name(set).sending_enabled(on);
-    match request.send().await {
-        Ok(_) => Ok(()),
-        Err(error) => anyhow::bail!(
-            "the configuration set `{set}` can't be switched: {}; check its name and the permission ses:PutConfigurationSetSendingOptions",
-            issei_aws::chain(&error)
-        ),
-    }
+    parts.ses().let_send(on).await.map_err(anyhow::Error::msg)
 }
 
 /// For people; programs get one object at the end.

@@ -46,8 +46,10 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
         Some(Ok(ended)) => ended?,
     };
     let (is_sent, told) = match &ended {
-        Copied::Accepted(message_id) => (true, format!("accepted by SES as message {}", message_id.as_deref().unwrap_or("(not told)"))),
-        Copied::InDoubt => (false, "in doubt: nobody knows whether SES took it".to_owned()),
+        Copied::Accepted(message_id) => {
+            (true, format!("accepted by the provider as message {}", message_id.as_deref().unwrap_or("(not told)")))
+        }
+        Copied::InDoubt => (false, "in doubt: nobody knows whether the provider took it".to_owned()),
         Copied::Not(reason) => (false, format!("not sent: {reason}")),
     };
     if as_json {

@@ -72,6 +72,11 @@ impl Live {
         self.status.reason_code.map(|code| Told::of(code, self.words.of()))
     }
 
+    /// As commands name it.
+    fn carrier(&self) -> String {
+        self.status.provider.clone().unwrap_or_default().to_string()
+    }
+
     fn state(&self) -> &'static str {
         if self.status.waits.is_some() { self.words.waits } else { self.words.state(self.status.state) }
     }

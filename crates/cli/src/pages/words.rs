@@ -55,6 +55,8 @@ words! {
     falls_behind: "Too late:", "期日に間に合いません:";
     goes_on: "Goes on", "再開時刻:";
     held_up: "Held up:", "保留中:";
+    carrier: "Carried by", "送信事業者:";
+    asked_again: "asked again about doubt, times:", "結果不明分の再照会回数:";
     refused: "Refused", "受付拒否";
     refused_commands: "Refused commands", "受付を拒否した指示";
     refused_since: "Another command for this id was refused:", "同じIDの別の指示を拒否しました:";
@@ -66,7 +68,7 @@ words! {
     accepted: "Accepted", "受理";
     delivered: "Delivered", "配信";
     bounced: "Bounced", "不達";
-    suppressed: "Not sent by SES (its suppression list)", "SESの抑制リストにより未送信";
+    suppressed: "Not sent (the provider's suppression list)", "送信事業者の抑制リストにより未送信";
     delayed_mail: "Delivery delayed", "配信遅延";
     complained: "Complained", "苦情";
     rejected: "Rejected", "拒否";

@@ -100,7 +100,7 @@ impl Source {
         }
         let place = match (&config.copy, config.rehearsal) {
             (Some(copy), _) => Place::Copy(copy.clone()),
-            (None, Some(size)) => Place::Rehearsal(size),
+            (None, Some(size)) => Place::Rehearsal(size, config.rehearsed_at()),
             (None, None) => config.place(audience)?,
         };
         let (feed, filling) = Filling::begin(spool_dir.to_owned(), config.columns.len(), progress.clone());
@@ -209,7 +209,7 @@ fn failed(audience: &str, place: &Place, error: &ReadError) -> SourceError {
     let (audience, reason) = (audience.to_owned(), error.to_string());
     match place {
         Place::File(file) => SourceError::File { audience, file: file.clone(), reason },
-        Place::Database { .. } | Place::Rehearsal(_) | Place::Copy(_) => SourceError::Database { audience, reason },
+        Place::Database { .. } | Place::Rehearsal(..) | Place::Copy(_) => SourceError::Database { audience, reason },
     }
 }
 
@@ -235,9 +235,9 @@ async fn read(place: &Place, config: &AudienceConfig, mut feed: Feed) -> Result<
             let (file, config) = (file.clone(), config.clone());
             blocking(feed, move |feed| file::read(&file, &config, feed)).await
         }
-        Place::Rehearsal(size) => {
-            let size = *size;
-            blocking(feed, move |feed| rehearsal::read(size, feed)).await
+        Place::Rehearsal(size, at) => {
+            let (size, at) = (*size, *at);
+            blocking(feed, move |feed| rehearsal::read(size, at, feed)).await
         }
         Place::Copy(copy) => {
             let (copy, columns) = (copy.clone(), config.columns.clone());
@@ -274,7 +274,7 @@ pub async fn count_rows(audience: &str, config: &AudienceConfig) -> Result<u64, 
     }
     let place = config.place(audience)?;
     let counted = match &place {
-        Place::Rehearsal(size) => Ok(*size),
+        Place::Rehearsal(size, _) => Ok(*size),
         Place::Copy(_) => Ok(1),
         Place::Database { url, from } if is_postgres(url) => postgres::count_rows(url, from, config).await,
         Place::Database { url, from } if is_mysql(url) => mysql::count_rows(url, from, config).await,

@@ -1,5 +1,6 @@
-//! The audience of a rehearsal: so many recipients at the SES mailbox simulator, which accepts mail and
-//! tells events of it, and bothers nobody (SES developer guide, "Using the mailbox simulator").
+//! The audience of a rehearsal: so many recipients at addresses by which the provider reaches nobody.
+
+use issei_provider::Rehearsed;
 
 use super::ReadError;
 use super::feed::Feed;
@@ -14,11 +15,11 @@ pub(crate) fn size_of(name: &str) -> Option<u64> {
     name.strip_prefix(REHEARSAL_PREFIX)?.parse().ok()
 }
 
-/// Everybody. Labels make the addresses differ, as real ones do.
-pub(super) fn read(size: u64, feed: &mut Feed) -> Result<u64, ReadError> {
+/// Everybody.
+pub(super) fn read(size: u64, at: Rehearsed, feed: &mut Feed) -> Result<u64, ReadError> {
     feed.expects(size);
     for number in 1..=size {
-        let address = format!("success+{number}@simulator.amazonses.com");
+        let address = at.address(number);
         let cells = vec![Some(address.into_bytes()), Some(format!("Recipient {number}").into_bytes())];
         feed.push_blocking(RawRow { key: RawKey::Bytes(number.to_string().into_bytes()), cells })?;
     }

@@ -1,12 +1,14 @@
 //! What Resend's answer proves about each recipient.
 
+use std::time::Duration;
+
 use http::Response;
 use issei_aws::Unanswered;
 use issei_schema::without_addresses;
 use serde::Deserialize;
 
 use crate::answer::header;
-use crate::{Cause, Refusal, Said, Verdict};
+use crate::{Cause, Refusal, Said, SlowDown, Verdict};
 
 /// Words of a refusal are kept so far.
 const WORDS_BYTES_MAX: usize = 300;
@@ -64,13 +66,14 @@ fn refused(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
         // The key was used with another body. By whom, and what became of that, nobody here can tell.
         (409, "invalid_idempotent_request") => Verdict { pause: Some(text.clone()), ..all(Said::InDoubt) },
         // "It is safe to retry this request later": the first one is not finished.
-        (409, "concurrent_idempotent_requests") => Verdict { slow_down: true, ..all(Said::InDoubt) },
+        (409, "concurrent_idempotent_requests") => Verdict { slow_down: Some(SlowDown::Awhile), ..all(Said::InDoubt) },
         // A quota that is used up; the key, its rights, a domain that is not verified, a path that is none.
         (429, "daily_quota_exceeded" | "monthly_quota_exceeded") | (401 | 403..=405, _) | (400, "invalid_idempotency_key") => paused(),
         (429, _) => {
-            let wait = header(answer, "retry-after").filter(|wait| wait.bytes().all(|b| b.is_ascii_digit()));
+            let wait = SlowDown::seconds(header(answer, "retry-after"));
             let error = Some(wait.map_or_else(|| text.clone(), |wait| format!("{text}; wait {wait} s")));
-            Verdict { slow_down: true, error, ..all(Said::Retryable) }
+            let slow_down = Some(wait.map_or(SlowDown::Awhile, |wait| SlowDown::For(Duration::from_secs(wait))));
+            Verdict { slow_down, error, ..all(Said::Retryable) }
         }
         // Checked as a whole, and nothing is sent of a batch in which anything is wrong ("Batch Validation Modes").
         (400 | 422, _) => match cause(&message) {
@@ -141,7 +144,7 @@ mod tests {
     #[test]
     fn a_key_that_is_in_use_or_was_used_otherwise_leaves_everybody_in_doubt() {
         let verdict = error(409, "concurrent_idempotent_requests", "There is another request in progress with the same idempotency key.");
-        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.slow_down && verdict.pause.is_none());
+        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.slow_down.is_some() && verdict.pause.is_none());
         let verdict = error(409, "invalid_idempotent_request", "This idempotency key has been used with another body.");
         assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_some());
         assert_eq!(error(409, "resource_locked", "x").entries, vec![Said::InDoubt; 2]);
@@ -180,7 +183,11 @@ mod tests {
     #[test]
     fn too_fast_is_slowed_down_and_what_proves_nothing_leaves_everybody_in_doubt() {
         let verdict = error(429, "rate_limit_exceeded", "Too many requests.");
-        assert!(verdict.slow_down && verdict.pause.is_none() && verdict.entries == vec![Said::Retryable; 2]);
+        assert!(
+            verdict.slow_down == Some(SlowDown::For(Duration::from_secs(3)))
+                && verdict.pause.is_none()
+                && verdict.entries == vec![Said::Retryable; 2]
+        );
         assert_eq!(verdict.error.as_deref(), Some("429 rate_limit_exceeded: Too many requests.; wait 3 s"));
         for status in [500, 502, 503, 504, 302, 201, 408] {
             let verdict = error(status, "application_error", "An unexpected error occurred.");

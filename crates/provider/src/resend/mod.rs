@@ -3,6 +3,7 @@
 
 mod answer;
 mod request;
+mod standing;
 mod webhook;
 
 use std::time::Duration;
@@ -10,13 +11,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use issei_aws::Web;
-use issei_schema::EventKind;
+use issei_schema::Mailbox;
 
-use crate::{Allowance, Allowed, ApiKey, Call, Cancels, Facts, Plane, Proof, Provider, Replay, Untold, Verdict};
+use crate::event::OF_WHAT_IS_READY;
+use crate::{Allowance, Allowed, ApiKey, Call, Counted, Facts, Plane, Proof, Provider, Rehearsed, Replay, Span, Standing, Untold, Verdict};
 use request::Draft;
 
 pub use webhook::ResendSecret;
 pub(crate) use webhook::events;
+
+/// Without one Resend answers 403 ("Introduction" of the API reference).
+const USER_AGENT: &str = concat!("issei/", env!("CARGO_PKG_VERSION"));
 
 /// Letters of one call ("Send Batch Emails" of the API reference).
 const LETTERS_MAX: usize = 100;
@@ -30,24 +35,16 @@ const FACTS: Facts = Facts {
     // Its templates are in a language of their own, and can't be read once and kept.
     stores_templates: false,
     allowed: Allowed::Configured,
-    // It renders nothing of ours.
-    events: &[
-        EventKind::Sent,
-        EventKind::Delivered,
-        EventKind::Bounced,
-        EventKind::SoftBounced,
-        EventKind::Complained,
-        EventKind::Rejected,
-        EventKind::Suppressed,
-        EventKind::Delayed,
-    ],
+    events: OF_WHAT_IS_READY,
     proof: Proof::Hmac,
     replay: Replay::Key { window: Duration::from_hours(24) },
     // A request carries no moment.
     refused_after: None,
-    // What is scheduled can be cancelled, and issei schedules nothing there.
-    cancels: Cancels::Nothing,
     plane: Plane::Open,
+    // "Send Test Emails": the address takes labels, and events are told.
+    rehearsed: Rehearsed { local: "delivered", domain: "resend.dev", by: "Resend's test address for mail that is delivered", tells: true },
+    // What was sent can be listed, page by page, and nothing counts it ("List Sent Emails").
+    counts: false,
 };
 
 /// How one account of Resend is used.
@@ -98,5 +95,13 @@ impl Provider for Resend {
     fn allowance(&self) -> BoxFuture<'_, Result<Allowance, Untold>> {
         let rate = self.options.rate;
         async move { Ok(Allowance { rate, a_day: None, left_today: u64::MAX }) }.boxed()
+    }
+
+    fn standing<'a>(&'a self, from: Option<&'a Mailbox>) -> BoxFuture<'a, Standing> {
+        async move { standing::read(&self.web, &self.options, from).await }.boxed()
+    }
+
+    fn counted(&self, _: Span) -> BoxFuture<'_, Option<Counted>> {
+        async { None }.boxed()
     }
 }

@@ -9,7 +9,7 @@ use http::{Method, Request, header};
 use issei_schema::Mailbox;
 use serde::Serialize;
 
-use super::{LETTERS_MAX, ResendOptions};
+use super::{LETTERS_MAX, ResendOptions, USER_AGENT};
 use crate::words::Words;
 use crate::{Call, Entry};
 
@@ -69,8 +69,7 @@ pub(super) fn draft(options: &ResendOptions, call: &Call<'_>) -> Draft {
             .header(header::AUTHORIZATION, options.key.bearer())
             .header(header::CONTENT_TYPE, "application/json")
             .header("idempotency-key", key)
-            // Without one Resend answers 403 ("Introduction" of the API reference).
-            .header(header::USER_AGENT, concat!("issei/", env!("CARGO_PKG_VERSION")))
+            .header(header::USER_AGENT, USER_AGENT)
             .body(body)
     };
     match serde_json::to_vec(&emails).map(request) {

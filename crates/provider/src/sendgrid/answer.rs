@@ -6,10 +6,15 @@
 use http::Response;
 use issei_aws::Unanswered;
 use issei_schema::without_addresses;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::answer::header;
-use crate::{Cause, Refusal, Said, Verdict};
+use crate::{Cause, Refusal, Said, SlowDown, Verdict};
+
+/// For the id of what was looked at and not taken, which has none as far as is documented. A certificate wants to see one
+/// with each acceptance, and whoever reads this one knows what it was.
+const SANDBOX: &str = "sandbox-mode";
 
 /// Words of a refusal are kept so far.
 const WORDS_BYTES_MAX: usize = 300;
@@ -40,16 +45,19 @@ fn answered(answer: &Response<Vec<u8>>, entries: usize, sandbox: bool) -> Verdic
     let status = answer.status().as_u16();
     match status {
         // "Sandbox Mode" of the developer guide: 200 in place of 202, and nothing is delivered.
-        202 => accepted(answer, entries),
-        200 if sandbox => accepted(answer, entries),
+        202 => accepted(answer, entries, None),
+        200 if sandbox => accepted(answer, entries, Some(SANDBOX)),
         400 => refused(answer, entries),
         // 413: "Mail Send content too large response" (twilio/sendgrid-oai).
         413 => divided(entries, &Complaints::of(answer), |_| Some(Cause::Unknown)),
         429 => {
-            let reset = header(answer, "x-ratelimit-reset").filter(|at| at.bytes().all(|b| b.is_ascii_digit()));
-            let text =
-                format!("{}; the limit is reset at {}", Complaints::of(answer).text(status), reset.unwrap_or("no time that it tells"));
-            Verdict { slow_down: true, ..Verdict::all(entries, Said::Retryable, text) }
+            // In seconds of the epoch ("Rate Limits" of the v3 API).
+            let reset = SlowDown::seconds(header(answer, "x-ratelimit-reset"));
+            let reset = reset.and_then(|at| Timestamp::from_second(i64::try_from(at).ok()?).ok());
+            let told = reset.map_or_else(|| "no time that it tells".to_owned(), |at| at.to_string());
+            let text = format!("{}; the limit is reset at {told}", Complaints::of(answer).text(status));
+            let slow_down = Some(reset.map_or(SlowDown::Awhile, SlowDown::Until));
+            Verdict { slow_down, ..Verdict::all(entries, Said::Retryable, text) }
         }
         // Refused at the door, for the account's sake: the key, its rights or credits, a sender that is not verified, a
         // block for bad requests, a wrong path, or where the data lies ("Errors" of "How to use the v3 API", and the
@@ -59,9 +67,9 @@ fn answered(answer: &Response<Vec<u8>>, entries: usize, sandbox: bool) -> Verdic
     }
 }
 
-fn accepted(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
+fn accepted(answer: &Response<Vec<u8>>, entries: usize, otherwise: Option<&str>) -> Verdict {
     let id = header(answer, "x-message-id").filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic()));
-    let mut verdict = Verdict::all(entries, Said::Accepted(id.map(str::to_owned)), String::new());
+    let mut verdict = Verdict::all(entries, Said::Accepted(id.or(otherwise).map(str::to_owned)), String::new());
     verdict.error = None;
     verdict
 }
@@ -169,7 +177,7 @@ mod tests {
         assert_eq!((verdict.error, verdict.pause, verdict.split), (None, None, false));
         // Nothing of the kind is documented for a call that is meant.
         assert_eq!(classify(answer(200, &[], &json!("")), 1, false).entries, [Said::InDoubt]);
-        assert_eq!(classify(answer(200, &[], &json!("")), 1, true).entries, [Said::Accepted(None)]);
+        assert_eq!(classify(answer(200, &[], &json!("")), 1, true).entries, [Said::Accepted(Some(SANDBOX.to_owned()))]);
     }
 
     #[test]
@@ -210,9 +218,14 @@ mod tests {
     fn too_much_is_divided_and_too_fast_waits_until_the_limit_is_reset() {
         assert!(classify(answer(413, &[], &json!({})), 2, false).split);
         let verdict = classify(answer(429, &[("X-RateLimit-Reset", "1392815263")], &complaint(Value::Null, "too many requests")), 2, false);
-        assert!(verdict.slow_down && verdict.pause.is_none());
+        let reset = Timestamp::from_second(1_392_815_263).unwrap();
+        assert_eq!((verdict.slow_down, &verdict.pause), (Some(SlowDown::Until(reset)), &None));
         assert_eq!(verdict.entries, vec![Said::Retryable; 2]);
-        assert_eq!(verdict.error.as_deref(), Some("429: too many requests; the limit is reset at 1392815263"));
+        for header in ["soon", "-1", "99999999999999999999"] {
+            let verdict = classify(answer(429, &[("X-RateLimit-Reset", header)], &json!({})), 2, false);
+            assert_eq!(verdict.slow_down, Some(SlowDown::Awhile), "{header}");
+        }
+        assert_eq!(verdict.error.as_deref(), Some("429: too many requests; the limit is reset at 2014-02-19T13:07:43Z"));
     }
 
     #[test]
@@ -231,7 +244,7 @@ mod tests {
             assert_eq!(verdict.pause, None, "{told}");
         }
         let verdict = classify(Err(Unanswered::NeverLeft("refused".to_owned())), 2, false);
-        assert!(verdict.slow_down && verdict.entries == vec![Said::Retryable; 2]);
+        assert!(verdict.slow_down.is_some() && verdict.entries == vec![Said::Retryable; 2]);
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 
 mod answer;
 mod request;
+mod standing;
 mod tags;
 mod webhook;
 
@@ -11,9 +12,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use issei_aws::Web;
-use issei_schema::EventKind;
+use issei_schema::Mailbox;
 
-use crate::{Allowance, Allowed, ApiKey, Call, Cancels, Facts, Plane, Proof, Provider, Replay, Said, Untold, Verdict};
+use crate::event::OF_WHAT_IS_READY;
+use crate::{
+    Allowance, Allowed, ApiKey, Call, Counted, Facts, Plane, Proof, Provider, Rehearsed, Replay, Said, Span, Standing, Untold, Verdict,
+};
 use request::Draft;
 
 pub use webhook::SendGridKey;
@@ -31,26 +35,17 @@ const FACTS: Facts = Facts {
     // Its templates are in a language of their own, and can't be read once and kept.
     stores_templates: false,
     allowed: Allowed::Configured,
-    // It renders nothing of ours.
-    events: &[
-        EventKind::Sent,
-        EventKind::Delivered,
-        EventKind::Bounced,
-        EventKind::SoftBounced,
-        EventKind::Complained,
-        EventKind::Rejected,
-        EventKind::Suppressed,
-        EventKind::Delayed,
-    ],
+    events: OF_WHAT_IS_READY,
     proof: Proof::Ecdsa,
     // No field or header of `mail/send` is documented to make a repetition known.
     replay: Replay::None,
     // A request carries no moment.
     refused_after: None,
-    // What has a `send_at` could be called back by its `batch_id` ("Cancel scheduled sends"), and issei gives none: it keeps
-    // the hours itself, so nothing waits there that a stop would have to call back.
-    cancels: Cancels::Nothing,
     plane: Plane::Open,
+    // "Sandbox Mode": what names such an address alone is looked at and answered, and neither sent nor told of. A name
+    // below `invalid` is nobody's (RFC 6761 section 6.4), so no real letter can be taken for a rehearsal.
+    rehearsed: Rehearsed { local: "rehearsal", domain: "sandbox.invalid", by: "SendGrid's sandbox mode", tells: false },
+    counts: true,
 };
 
 /// How one account of SendGrid is used.
@@ -63,8 +58,6 @@ pub struct SendGridOptions {
     pub rate: f64,
     /// How long an answer is waited for.
     pub timeout: Duration,
-    /// Calls are looked at and answered, and nothing is sent and no event told ("Sandbox Mode").
-    pub sandbox: bool,
     /// The unsubscribe groups of classes that heed objections; none where whoever unsubscribes does so elsewhere.
     pub service_group: Option<u64>,
     pub marketing_group: Option<u64>,
@@ -93,12 +86,10 @@ impl Provider for SendGrid {
     }
 
     fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Verdict> {
-        let (drafted, entries) = (request::draft(&self.options, &call), call.entries.len());
+        let (drafted, entries, sandbox) = (request::draft(&self.options, &call), call.entries.len(), is_rehearsal(&call));
         async move {
             match drafted {
-                Draft::Ready(request) => {
-                    answer::classify(self.web.call(request, self.options.timeout).await, entries, self.options.sandbox)
-                }
+                Draft::Ready(request) => answer::classify(self.web.call(request, self.options.timeout).await, entries, sandbox),
                 Draft::Divide => {
                     Verdict { split: true, ..Verdict::all(entries, Said::Retryable, "values of more than 10,000 bytes".to_owned()) }
                 }
@@ -112,4 +103,18 @@ impl Provider for SendGrid {
         let rate = self.options.rate;
         async move { Ok(Allowance { rate, a_day: None, left_today: u64::MAX }) }.boxed()
     }
+
+    /// A key that may send need not be able to read senders, so none is asked about.
+    fn standing<'a>(&'a self, _: Option<&'a Mailbox>) -> BoxFuture<'a, Standing> {
+        async move { standing::read(&self.web, &self.options).await }.boxed()
+    }
+
+    fn counted(&self, span: Span) -> BoxFuture<'_, Option<Counted>> {
+        async move { Some(standing::count(&self.web, &self.options, span).await) }.boxed()
+    }
+}
+
+/// Whether nobody among its recipients is anybody.
+fn is_rehearsal(call: &Call<'_>) -> bool {
+    call.entries.iter().all(|entry| FACTS.rehearsed.is(&entry.to))
 }

@@ -6,7 +6,7 @@ use http::{Method, Request, header};
 use issei_schema::{Class, Mailbox};
 use serde::Serialize;
 
-use super::{PERSONALIZATIONS_MAX, SendGridOptions};
+use super::{PERSONALIZATIONS_MAX, SendGridOptions, is_rehearsal};
 use crate::sendgrid::tags::Tags;
 use crate::words::Words;
 use crate::{Call, Entry};
@@ -161,7 +161,7 @@ fn body<'a>(options: &SendGridOptions, call: &Call<'a>, personalizations: Vec<Pe
         // A link of our own is the one that counts; a group's would put a second one into the header.
         asm: options.group(call.class).filter(|_| !has_way_out).map(|group_id| Asm { group_id }),
         mail_settings: MailSettings {
-            sandbox_mode: Switch { enable: options.sandbox },
+            sandbox_mode: Switch { enable: is_rehearsal(call) },
             bypass_spam_management: is_notice.then_some(ON),
             bypass_unsubscribe_management: is_notice.then_some(ON),
             footer: OFF,
@@ -188,9 +188,14 @@ fn personalization<'a>(call: &Call<'_>, entry: &'a Entry, tags: Option<&'a Tags>
 }
 
 /// A request to SendGrid with this body.
-pub(super) fn post(options: &SendGridOptions, path: &str, body: Vec<u8>) -> Result<Request<Vec<u8>>, http::Error> {
+fn post(options: &SendGridOptions, path: &str, body: Vec<u8>) -> Result<Request<Vec<u8>>, http::Error> {
+    asked(options, Method::POST, path, body)
+}
+
+/// A request to SendGrid.
+pub(super) fn asked(options: &SendGridOptions, method: Method, path: &str, body: Vec<u8>) -> Result<Request<Vec<u8>>, http::Error> {
     Request::builder()
-        .method(Method::POST)
+        .method(method)
         .uri(format!("{}{path}", options.base_url))
         .header(header::AUTHORIZATION, options.key.bearer())
         .header(header::CONTENT_TYPE, "application/json")

@@ -7,7 +7,7 @@ use issei_aws::{chain, never_left};
 use issei_schema::without_addresses;
 
 use crate::ses::words::cause;
-use crate::{Cause, Refusal, Said, Verdict};
+use crate::{Cause, Refusal, Said, SlowDown, Verdict};
 
 /// Reads the answer to a send of `entries` entries.
 pub(crate) fn classify<R: std::fmt::Debug + 'static>(
@@ -21,7 +21,7 @@ pub(crate) fn classify<R: std::fmt::Debug + 'static>(
             match &error {
                 SdkError::ConstructionFailure(_) => Verdict::all(entries, Said::Retryable, text),
                 SdkError::DispatchFailure(_) if never_left(&error) => {
-                    Verdict { slow_down: true, ..Verdict::all(entries, Said::Retryable, text) }
+                    Verdict { slow_down: Some(SlowDown::Awhile), ..Verdict::all(entries, Said::Retryable, text) }
                 }
                 SdkError::ServiceError(service) => refused_call(service.err(), entries, text),
                 _ => Verdict::all(entries, Said::InDoubt, text),
@@ -44,7 +44,7 @@ fn accepted_call(output: &SendBulkEmailOutput, entries: usize) -> Verdict {
                 cause => (Said::Refused(Refusal { text: text.clone(), cause }), false),
             },
             Some(BulkEmailStatus::AccountThrottled) => {
-                verdict.slow_down = true;
+                verdict.slow_down = Some(SlowDown::Awhile);
                 (Said::Retryable, false)
             }
             Some(
@@ -78,7 +78,7 @@ fn accepted_call(output: &SendBulkEmailOutput, entries: usize) -> Verdict {
 fn refused_call(error: &SendBulkEmailError, entries: usize, text: String) -> Verdict {
     let refused = |said| Verdict::all(entries, said, text.clone());
     match error {
-        SendBulkEmailError::TooManyRequestsException(_) => Verdict { slow_down: true, ..refused(Said::Retryable) },
+        SendBulkEmailError::TooManyRequestsException(_) => Verdict { slow_down: Some(SlowDown::Awhile), ..refused(Said::Retryable) },
         SendBulkEmailError::BadRequestException(_) | SendBulkEmailError::MessageRejected(_) => {
             match cause(error.message().unwrap_or_default()) {
                 Cause::Sender => Verdict { pause: Some(text.clone()), ..refused(Said::Retryable) },
@@ -98,7 +98,7 @@ fn refused_call(error: &SendBulkEmailError, entries: usize, text: String) -> Ver
             {
                 Verdict { stale: true, ..refused(Said::Retryable) }
             }
-            Some("ThrottlingException" | "Throttling") => Verdict { slow_down: true, ..refused(Said::Retryable) },
+            Some("ThrottlingException" | "Throttling") => Verdict { slow_down: Some(SlowDown::Awhile), ..refused(Said::Retryable) },
             // Refused at the door, before SES saw the message (IAM user guide, "Common errors").
             Some(
                 "AccessDeniedException"

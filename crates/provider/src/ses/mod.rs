@@ -2,6 +2,8 @@
 
 mod answers;
 mod certificate;
+mod count;
+mod deployed;
 mod event;
 mod request;
 mod signatures;
@@ -15,13 +17,14 @@ use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use issei_aws::chain;
-use issei_schema::{Address, EventKind, StoredTemplate, TemplateName};
+use issei_schema::{Address, EventKind, Mailbox, StoredTemplate, TemplateName};
 
+pub use deployed::{Account, ConfigurationSet, EventsTo, Quota};
 pub use event::{EventError, parse_event};
 pub use signatures::{Opinion, Signatures, SnsTrust};
 pub use sns::unwrapped;
 
-use crate::{Allowance, Allowed, Call, Cancels, Facts, Plane, Proof, Provider, Replay, Untold, Verdict};
+use crate::{Allowance, Allowed, Call, Counted, Facts, Plane, Proof, Provider, Rehearsed, Replay, Right, Span, Standing, Untold, Verdict};
 
 /// What SES is like (API reference v2, `SendBulkEmail`; developer guide, "Service quotas").
 pub(crate) const FACTS: Facts = Facts {
@@ -37,8 +40,10 @@ pub(crate) const FACTS: Facts = Facts {
     replay: Replay::None,
     // IAM user guide, "Elements of an AWS API request signature".
     refused_after: Some(Duration::from_mins(5)),
-    cancels: Cancels::Nothing,
     plane: Plane::Shut { by: "the configuration set" },
+    // Developer guide, "Using the mailbox simulator".
+    rehearsed: Rehearsed { local: "success", domain: "simulator.amazonses.com", by: "the SES mailbox simulator", tells: true },
+    counts: true,
 };
 
 /// SES, as one configuration set of one account is used.
@@ -49,6 +54,9 @@ pub struct Ses {
 }
 
 impl Ses {
+    /// What holds for every account of it.
+    pub const FACTS: &'static Facts = &FACTS;
+
     /// By a client that repeats nothing, as `issei_aws` makes it.
     #[must_use]
     pub fn new(client: aws_sdk_sesv2::Client, configuration_set: &str) -> Self {
@@ -125,9 +133,29 @@ impl Provider for Ses {
         }
         .boxed()
     }
+
+    /// Of the account; what SES says of a sender is another question (`issei doctor --from`).
+    fn standing<'a>(&'a self, _: Option<&'a Mailbox>) -> BoxFuture<'a, Standing> {
+        async move {
+            let right = match self.client.get_account().send().await {
+                Ok(account) if account.sending_enabled => Right::MaySend("the account may send".to_owned()),
+                Ok(_) => Right::MayNot {
+                    why: "SES has paused the account".to_owned(),
+                    mend: "read the case in the SES console before you send more".to_owned(),
+                },
+                Err(error) => Right::Untold(chain(&error)),
+            };
+            Standing { asked: "SES GetAccount", right }
+        }
+        .boxed()
+    }
+
+    fn counted(&self, span: Span) -> BoxFuture<'_, Option<Counted>> {
+        async move { Some(self.count(span).await) }.boxed()
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits first")]
-fn whole(number: f64) -> u64 {
+pub(super) fn whole(number: f64) -> u64 {
     number.clamp(0.0, 1e15) as u64
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use issei_certificate::{Certifier, Wanted};
+use issei_certificate::{Carriers, Certifier, Wanted};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, RunMark, ServiceKind, Sought, Transition};
 use issei_schema::Actor;
@@ -87,6 +87,7 @@ impl Desk {
         let certifier = Certifier {
             ledger: world.ledger(),
             clients: world.clients.clone(),
+            carriers: Carriers { known: world.known.clone(), connected: world.providers.clone() },
             clock: Clock::system(),
             dice: Dice::system(),
             wanted: Wanted {

@@ -122,6 +122,29 @@ async fn resends_own_clients_find_at_its_fake_what_they_know_of_resend() {
     }
 }
 
+/// By what `issei doctor` and `issei certify` ask of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_key_may_and_what_was_sent_the_fakes_tell_as_the_providers_own_clients_ask() {
+    let Some(clients) = Clients::new(Account::default()).await else { return };
+    clients.ask("python", "sendgrid", &json!({}));
+    let day = Clock::system().wall().strftime("%Y-%m-%d").to_string();
+    let asked = json!({ "day": day });
+    let told = clients.ask("python", "sendgrid-standing", &asked);
+    assert!(told["scopes"].as_array().unwrap().contains(&json!("mail.send")), "{told}");
+    assert_eq!(told["requests"], json!([2]), "{told}");
+    assert_eq!(clients.ask("node", "resend-domains", &json!({}))["domains"], json!([["example.com", "verified"]]));
+    clients.cloud.configure(|account| account.api_scopes = Some(vec!["mail.send".to_owned()]));
+    assert_eq!(clients.ask("python", "sendgrid-standing", &asked)["status"], 403);
+    let restricted = clients.ask("node", "resend-domains", &json!({}));
+    assert_eq!((&restricted["code"], &restricted["type"]), (&json!(401), &json!("restricted_api_key")));
+    for (language, client) in [("python", "sendgrid-standing"), ("node", "resend-domains")] {
+        let mut another = asked.clone();
+        another["key"] = json!("SG.re_another");
+        let told = clients.ask(language, client, &another);
+        assert!(told["status"] == 401 || told["type"] == "validation_error", "{client}: {told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_of_the_fakes_are_signed_as_the_providers_own_clients_verify() {
     let events = Events { queue: Some("feedback".to_owned()), ..Events::default() };

@@ -6,6 +6,7 @@
 mod agreeing;
 mod answering;
 mod beginning;
+mod carriers;
 mod certifying;
 mod comparing;
 mod console;
@@ -13,6 +14,7 @@ mod events;
 mod first_errors;
 mod forgetting;
 mod game_day;
+mod importing;
 mod initializing;
 mod judging;
 mod one_notice;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_ledger::{Broadcast, BroadcastState, Chunk, Claimed, Outcome, Under};
-use issei_provider::{Allowance, Call, Facts, Provider, Providers, Ses, Untold, Verdict};
-use issei_schema::{BroadcastId, ChunkMessage, ProviderName};
+use issei_provider::{Allowance, Call, Counted, Facts, Provider, Providers, Ses, Span, Standing, Untold, Verdict};
+use issei_schema::{BroadcastId, ChunkMessage, Mailbox, ProviderName};
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, until};
 use tokio::sync::Semaphore;
@@ -121,6 +121,14 @@ impl Provider for SlowToTell {
             let _told = self.told.acquire().await.unwrap();
             self.ses.allowance().await
         })
+    }
+
+    fn standing<'a>(&'a self, from: Option<&'a Mailbox>) -> Pin<Box<dyn Future<Output = Standing> + Send + 'a>> {
+        self.ses.standing(from)
+    }
+
+    fn counted(&self, span: Span) -> Pin<Box<dyn Future<Output = Option<Counted>> + Send + '_>> {
+        self.ses.counted(span)
     }
 }
 

@@ -78,8 +78,8 @@ async fn carried_by(name: &str) -> World {
     let provider: Arc<dyn Provider> = if name == "resend" {
         Arc::new(Resend::new(web, ResendOptions { base_url, key, rate, timeout }))
     } else {
-        let (sandbox, service_group, marketing_group) = (false, None, None);
-        Arc::new(SendGrid::new(web, SendGridOptions { base_url, key, rate, timeout, sandbox, service_group, marketing_group }))
+        let (service_group, marketing_group) = (None, None);
+        Arc::new(SendGrid::new(web, SendGridOptions { base_url, key, rate, timeout, service_group, marketing_group }))
     };
     let name: ProviderName = name.parse().unwrap();
     world.known.insert(name.clone(), Known { facts: provider.facts(), rate: Some(rate) });
@@ -162,4 +162,40 @@ async fn what_an_earlier_version_of_commands_did_not_know_is_refused_in_it() {
     body.as_object_mut().unwrap().remove("class");
     let refused = BroadcastCommand::parse(&body.to_string()).unwrap_err().to_string();
     assert!(refused.contains("`provider`") && refused.contains("version 2"), "{refused}");
+}
+
+/// The finding about the provider's own count: what was asked, what it said, and whether that is enough.
+async fn counted(world: &World) -> (String, String, String) {
+    let certificate = crate::scheduled::certifier(world).glance(&"terms".parse().unwrap()).await.unwrap();
+    let about = |what: &str| what.contains("its own count") || what.starts_with("SendGrid:") || what.starts_with("SES:");
+    let found: Vec<_> = certificate.findings.iter().filter(|finding| about(&finding.what)).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    (found[0].read_from.clone(), found[0].value.clone(), format!("{:?}", found[0].judgement))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_says_what_the_provider_was_asked_and_what_its_answer_proves() {
+    let told = |read: &str, value: &str, judgement: &str| (read.to_owned(), value.to_owned(), judgement.to_owned());
+    for name in ["ses", "sendgrid", "resend"] {
+        let mut world = if name == "ses" { World::new(small()).await } else { carried_by(name).await };
+        world.post_command(&by("terms", name)).await;
+        world.run_to_the_end("terms").await;
+        let asked = match name {
+            "ses" => ("SES GetAccount SentLast24Hours", "40", "Holds"),
+            "sendgrid" => ("SendGrid GET /v3/stats, requests", "40", "Holds"),
+            _ => ("nothing is asked of it", "Resend documents no count of what it sent", "Holds"),
+        };
+        assert_eq!(counted(&world).await, told(asked.0, asked.1, asked.2), "{name}");
+        if name == "sendgrid" {
+            // A key that may not ask proves nothing, and neither does one that is not at hand; nor do fewer than were accepted.
+            world.cloud.configure(|account| account.api_scopes = Some(vec!["mail.send".to_owned()]));
+            assert_eq!(counted(&world).await, told(asked.0, "403: access forbidden", "Unreadable"));
+            world.cloud.configure(|account| account.api_scopes = None);
+            world.providers = Providers::new(world.ses());
+            assert_eq!(counted(&world).await, told("nothing was asked", "its key is not at hand here", "Unreadable"));
+        }
+        world.known = Known::ses();
+        let (_, _, judgement) = counted(&world).await;
+        assert_eq!(judgement, if name == "ses" { "Holds" } else { "Unreadable" }, "{name}: it is not configured");
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use issei_ledger::{Broadcast, BroadcastState, Outcome, Transition};
-use issei_provider::{Allowance, Call, Facts, Provider, Providers, Ses, Untold, Verdict};
-use issei_schema::ProviderName;
+use issei_provider::{Allowance, Call, Counted, Facts, Provider, Providers, Ses, Span, Standing, Untold, Verdict};
+use issei_schema::{Mailbox, ProviderName};
 use issei_sim::{Account, Cloud, EntryRule};
 use issei_test_support::{World, WorldOptions, command, judge};
 
@@ -33,6 +33,14 @@ impl Provider for Turning {
 
     fn allowance(&self) -> Pin<Box<dyn Future<Output = Result<Allowance, Untold>> + Send + '_>> {
         self.ses.allowance()
+    }
+
+    fn standing<'a>(&'a self, from: Option<&'a Mailbox>) -> Pin<Box<dyn Future<Output = Standing> + Send + 'a>> {
+        self.ses.standing(from)
+    }
+
+    fn counted(&self, span: Span) -> Pin<Box<dyn Future<Output = Option<Counted>> + Send + '_>> {
+        self.ses.counted(span)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use issei_certificate::{Certifier, Wanted};
+use issei_certificate::{Carriers, Certifier, Wanted};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{BroadcastState, Feedback, Transition};
 use issei_schema::{BroadcastCommand, EventKind};
@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-fn certifier(world: &World) -> Certifier {
+pub(crate) fn certifier(world: &World) -> Certifier {
     let wanted = Wanted {
         table: "ledger".to_owned(),
         queues: ["commands", "chunks", "feedback"].map(str::to_owned),
@@ -22,7 +22,9 @@ fn certifier(world: &World) -> Certifier {
         ledger_days: 90,
     };
     let (ledger, clients, clock) = (world.ledger(), world.clients.clone(), Clock::starting_at(world.now()));
-    Certifier { ledger, clients, clock, dice: Dice::system(), wanted, actor: "somebody".parse().unwrap(), version: "0".to_owned() }
+    let carriers = Carriers { known: world.known.clone(), connected: world.providers.clone() };
+    let (actor, version) = ("somebody".parse().unwrap(), "0".to_owned());
+    Certifier { ledger, clients, carriers, clock, dice: Dice::system(), wanted, actor, version }
 }
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);

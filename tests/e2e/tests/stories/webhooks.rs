@@ -5,44 +5,49 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use issei_ledger::BroadcastState;
-use issei_provider::{ApiKey, Known, Provider, Providers, SendGrid, SendGridOptions, Webhook, WebhookKeys};
-use issei_schema::{BroadcastCommand, ProviderName};
-use issei_sim::{EventRule, Fault, Rule};
+use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions, SendGrid, SendGridOptions, Webhook, WebhookKeys};
+use issei_schema::{BroadcastCommand, EventKind, ProviderName};
+use issei_sim::{EventRule, Fault, RESEND_WEBHOOK_SECRET, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 
 use crate::feedback::told;
 
-fn sendgrid() -> ProviderName {
-    "sendgrid".parse().unwrap()
-}
-
-fn by_sendgrid(id: &str) -> BroadcastCommand {
+fn by(id: &str, provider: &str) -> BroadcastCommand {
     command(id, |command| {
         command["version"] = 2.into();
         command["class"] = "service".into();
-        command["provider"] = "sendgrid".into();
+        command["provider"] = provider.into();
     })
+}
+
+fn by_sendgrid(id: &str) -> BroadcastCommand {
+    by(id, "sendgrid")
 }
 
 /// A world with an account of `SendGrid`'s, whose webhooks come to the feedback queue.
 async fn world_of_sendgrid(ends: &[(&str, &str)]) -> World {
+    world_of("sendgrid", ends).await
+}
+
+/// A world with an account of another provider than SES, whose webhooks come to the feedback queue.
+async fn world_of(name: &str, ends: &[(&str, &str)]) -> World {
     let rules = ends.iter().map(|(address, event)| EventRule { address: (*address).to_owned(), event: (*event).to_owned() });
     let options = told(|events| events.rules = rules.collect());
     let mut world = World::new(WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..options }).await;
-    let options = SendGridOptions {
-        base_url: "https://api.sendgrid.com".to_owned(),
-        key: ApiKey::new("SG.x").unwrap(),
-        rate: 1_000.0,
-        timeout: world.options.timing.send,
-        sandbox: false,
-        service_group: None,
-        marketing_group: None,
+    let (web, key, rate, timeout) = (world.clients.web.clone(), ApiKey::new("SG.x").unwrap(), 1_000.0, world.options.timing.send);
+    let base_url = format!("https://api.{name}.com");
+    let (provider, keys): (Arc<dyn Provider>, _) = if name == "resend" {
+        let provider = Resend::new(web, ResendOptions { base_url, key, rate, timeout });
+        (Arc::new(provider), WebhookKeys::Resend(vec![RESEND_WEBHOOK_SECRET.parse().unwrap()]))
+    } else {
+        let (service_group, marketing_group) = (None, None);
+        let provider = SendGrid::new(web, SendGridOptions { base_url, key, rate, timeout, service_group, marketing_group });
+        (Arc::new(provider), WebhookKeys::SendGrid(vec![world.cloud.sendgrid_webhook_key().parse().unwrap()]))
     };
-    let provider = SendGrid::new(world.clients.web.clone(), options);
-    world.known.insert(sendgrid(), Known { facts: provider.facts(), rate: Some(1_000.0) });
-    world.providers = Providers::new(world.ses()).with(sendgrid(), Arc::new(provider));
-    let key = world.cloud.sendgrid_webhook_key().parse().unwrap();
-    world.options.webhooks = [("sendgrid".to_owned(), WebhookKeys::SendGrid(vec![key]))].into();
+    let carrier: ProviderName = name.parse().unwrap();
+    world.known.insert(carrier.clone(), Known { facts: provider.facts(), rate: Some(rate) });
+    world.providers = Providers::new(world.ses()).with(carrier, provider);
+    world.options.webhooks = [(name.to_owned(), keys)].into();
     world
 }
 
@@ -122,4 +127,58 @@ async fn whoever_bounced_at_sendgrid_is_on_isseis_list_and_not_on_that_of_ses() 
     let listed = world.ledger().suppression_of(&bounced.parse().unwrap()).await.unwrap();
     assert!(listed.is_some(), "{bounced}");
     assert_eq!(world.cloud.suppressed(), BTreeMap::new());
+}
+
+/// The same for each: what nobody has signed, what was signed long ago, what was changed since. It lies among the dead letters
+/// with its reason, and neither the ledger nor the list of suppressed addresses knows of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_with_a_wrong_signature_an_old_moment_or_another_body_is_buried_and_changes_nothing() {
+    for name in ["sendgrid", "resend"] {
+        let world = world_of(name, &[("user000007@", "Bounce")]).await;
+        world.post_command(&by("terms", name)).await;
+        world.run_to_the_end("terms").await;
+        let events = taken_off(&world).await;
+        let read: Vec<Webhook> = events.iter().map(|line| Webhook::read(line).unwrap().unwrap()).collect();
+        let bounce = read.iter().position(|webhook| String::from_utf8_lossy(&webhook.body).contains("bounce")).unwrap();
+        let forged = |change: &dyn Fn(&mut Webhook)| {
+            let mut webhook = read[bounce].clone();
+            change(&mut webhook);
+            webhook.to_line()
+        };
+        let another = read.iter().find(|webhook| webhook.signature != read[bounce].signature).unwrap().signature.clone();
+        let forgeries = [
+            forged(&|webhook| webhook.signature.clone_from(&another)),
+            // A minute more or less is no other signature for whoever does not look at it.
+            forged(&|webhook| webhook.timestamp = (webhook.timestamp.parse::<i64>().unwrap() - 60).to_string()),
+            forged(&|webhook| webhook.timestamp = (webhook.timestamp.parse::<i64>().unwrap() - 100_000).to_string()),
+            forged(&|webhook| {
+                let body = String::from_utf8_lossy(&webhook.body).replace("user000007@", "user000008@");
+                webhook.body = body.into_bytes();
+            }),
+        ];
+        put(&world, &forgeries).await;
+        world.take_events().await;
+        let mut reasons: Vec<_> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
+        reasons.sort();
+        let begin = |reason: &str| reason.starts_with("the webhook is not its provider's: its signature is wrong: none of the 1 keys");
+        assert_eq!(reasons.len(), 4, "{name}: {reasons:?}");
+        assert!(
+            reasons[0].starts_with("the webhook is not its provider's: its signature is old: it was signed 100"),
+            "{name}: {reasons:?}"
+        );
+        assert!(reasons[1..].iter().all(|reason| begin(reason)), "{name}: {reasons:?}");
+        let outcomes = world.outcomes("terms").await;
+        assert!(outcomes.iter().all(|recipient| recipient.events.is_empty()), "{name}: a forged event counts");
+        for address in world.addresses().await {
+            assert_eq!(world.ledger().suppression_of(&address.parse().unwrap()).await.unwrap(), None, "{name}: {address}");
+        }
+        // The same as they were signed.
+        put(&world, &events).await;
+        world.take_events().await;
+        let bounced: Vec<_> =
+            world.outcomes("terms").await.into_iter().filter(|recipient| recipient.events.contains(&EventKind::Bounced)).collect();
+        assert_eq!(bounced.len(), 1, "{name}");
+        assert!(bounced[0].recipient.as_ref().unwrap().address.as_str().starts_with("user000007@"), "{name}");
+        assert_eq!(world.dead_letters("feedback").await.len(), 0, "{name}: nothing else was buried");
+    }
 }

@@ -39,7 +39,7 @@ impl DemoProvider {
         let (web, timeout, base_url) = (parts.clients.web.clone(), parts.settings.timing().send, BASE_URL.to_owned());
         let key = ApiKey::new("simulated").map_err(anyhow::Error::msg)?;
         let provider: Arc<dyn Provider> = if self == Self::Sendgrid {
-            let groups = SendGridOptions { base_url, key, rate: RATE, timeout, sandbox: false, service_group: None, marketing_group: None };
+            let groups = SendGridOptions { base_url, key, rate: RATE, timeout, service_group: None, marketing_group: None };
             Arc::new(SendGrid::new(web, groups))
         } else {
             Arc::new(Resend::new(web, ResendOptions { base_url, key, rate: RATE, timeout }))

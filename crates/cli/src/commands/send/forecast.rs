@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use issei_assembly::{Parts, VERSION, say};
-use issei_aws::chain;
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, UniqueBy};
@@ -113,16 +112,15 @@ impl Forecast {
         let settings = &parts.settings;
         let provider = command.provider();
         let quota = if provider == ProviderName::default() {
-            let account = parts.clients.ses.get_account().send().await;
-            account.map_err(|error| anyhow::anyhow!("SES GetAccount: {}", chain(&error)))?.send_quota
+            parts.ses().account().await.map_err(|error| anyhow::anyhow!("SES GetAccount: {error}"))?.quota
         } else {
             None
         };
-        let of_account = quota.as_ref().map(|quota| quota.max_send_rate).filter(|rate| *rate > 0.0);
+        let of_account = quota.map(|quota| quota.a_second).filter(|rate| *rate > 0.0);
         let rate = of_account.or_else(|| settings.known_providers().get(&provider)?.rate);
         let rate = rate.map(|rate| if settings.rate_ceiling > 0.0 { rate.min(settings.rate_ceiling) } else { rate });
         // SES gives -1 where there is no daily quota.
-        let left = quota.filter(|quota| quota.max24_hour_send >= 0.0).map(|quota| whole(quota.max24_hour_send - quota.sent_last24_hours));
+        let left = quota.filter(|quota| quota.a_day >= 0.0).map(|quota| whole(quota.a_day - quota.sent_in_24_hours));
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
         let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, trimmed_addresses, canary, samples } = survey;
@@ -222,7 +220,7 @@ impl Forecast {
         refused.extend(self.too_slow(parts.clock.wall()));
         refused.extend(self.too_late(parts.clock.wall()));
         if parts.settings.require_rehearsal
-            && let Some(why) = parts.ledger().lacks_rehearsal(VERSION, &parts.settings.digest(), *mailable).await?
+            && let Some(why) = parts.ledger().lacks_rehearsal(VERSION, &parts.settings.digest(), self.provider.as_ref(), *mailable).await?
         {
             refused.push(format!("require_rehearsal is on, and the producer would refuse this: {why}"));
         }
@@ -358,7 +356,6 @@ pub(super) struct Looked {
 
 /// Looks at all that a send needs, as `doctor` does.
 pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand) -> Looked {
-    let clients = &parts.clients;
     // Nothing that SES tells is about another provider.
     let is_by_ses = command.other_provider().is_none();
     let (mut sender, mut without) = (Vec::new(), Vec::new());
@@ -373,11 +370,11 @@ pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand) -> Looked 
     refused.extend(producers.refused);
     let mut findings = sender;
     if is_by_ses {
-        findings.extend(account(clients).await);
+        findings.extend(account(&parts.ses()).await);
     }
     findings.extend(without);
     if is_by_ses {
-        findings.push(event_destination(clients, &parts.settings.configuration_set).await);
+        findings.push(event_destination(&parts.ses(), &parts.settings.configuration_set).await);
     }
     findings.extend(checks::services(parts).await);
     findings.extend(producers.findings);

@@ -12,7 +12,6 @@ fn options() -> SendGridOptions {
         key: ApiKey::new("SG.x").unwrap(),
         rate: 100.0,
         timeout: Duration::from_secs(10),
-        sandbox: false,
         service_group: Some(11),
         marketing_group: Some(12),
     }
@@ -85,8 +84,21 @@ fn a_letter_is_what_was_shown_whatever_the_account_adds_to_others() {
     }
     assert_eq!(body["mail_settings"]["footer"]["enable"], false);
     assert_eq!(body["mail_settings"]["sandbox_mode"]["enable"], false);
-    let rehearsed = self::body(&SendGridOptions { sandbox: true, ..options() }, &Sample::new(&content(), &["Ann"]));
-    assert_eq!(rehearsed["mail_settings"]["sandbox_mode"]["enable"], true);
+}
+
+/// One real address among them, and it is no rehearsal.
+#[test]
+fn only_what_goes_to_nobody_at_all_is_sent_in_sandbox_mode() {
+    let mut sample = Sample::new(&content(), &["Ann", "Bob"]);
+    for (number, entry) in (1..).zip(&mut sample.entries) {
+        entry.to = super::super::FACTS.rehearsed.address(number).parse().unwrap();
+    }
+    let is_on = |sample: &Sample| body(&options(), sample)["mail_settings"]["sandbox_mode"]["enable"].clone();
+    assert_eq!(is_on(&sample), true);
+    for real in ["ann@example.com", "ann@sandbox.invalid.example.com", "sandbox.invalid@example.com"] {
+        sample.entries[1].to = real.parse().unwrap();
+        assert_eq!(is_on(&sample), false, "{real}");
+    }
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! What SES itself has counted.
+
+use aws_sdk_sesv2::primitives::DateTime;
+use aws_sdk_sesv2::types::{BatchGetMetricDataQuery, Metric, MetricDimensionName, MetricNamespace};
+use issei_aws::chain;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Ses, whole};
+use crate::{Counted, Span};
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+impl Ses {
+    pub(super) async fn count(&self, span: Span) -> Counted {
+        // One that waited for its time has sent nothing before.
+        if span.now.duration_since(span.begins_at) < DAY { self.of_the_last_day().await } else { self.of_days(span).await }
+    }
+
+    async fn of_the_last_day(&self) -> Counted {
+        let told = match self.client.get_account().send().await {
+            Ok(answer) => answer.send_quota.map(|quota| whole(quota.sent_last24_hours)).ok_or_else(|| "SES did not tell".to_owned()),
+            Err(error) => Err(chain(&error)),
+        };
+        let (what, asked) = ("SES: sent in the last 24 hours", "SES GetAccount SentLast24Hours");
+        Counted { what, asked, told, mend: "grant ses:GetAccount" }
+    }
+
+    async fn of_days(&self, span: Span) -> Counted {
+        let (what, asked) = ("SES: sent through the configuration set", "SES BatchGetMetricData SEND");
+        let mend = "turn on the Virtual Deliverability Manager, whose metrics reach back; without it, certify within 24 hours of the command, or of the moment from which it may be sent";
+        let counted = |told| Counted { what, asked, told, mend };
+        let at = |at: Timestamp| DateTime::from_secs(at.as_second());
+        let query = BatchGetMetricDataQuery::builder()
+            .id("sent")
+            .namespace(MetricNamespace::Vdm)
+            .metric(Metric::Send)
+            .dimensions(MetricDimensionName::ConfigurationSet, &self.configuration_set)
+            // Whole days are what these metrics are kept by (SES API reference).
+            .start_date(at(span.created_at.saturating_sub(DAY).unwrap_or(span.created_at)))
+            .end_date(at(span.ended_at.saturating_add(DAY).unwrap_or(span.ended_at)))
+            .build();
+        let query = match query {
+            Ok(query) => query,
+            Err(error) => return counted(Err(error.to_string())),
+        };
+        match self.client.batch_get_metric_data().queries(query).send().await {
+            Ok(answer) => {
+                let values = answer.results.unwrap_or_default().first().and_then(|result| result.values.clone());
+                let sum = |values: Vec<i64>| values.into_iter().filter_map(|value| u64::try_from(value).ok()).sum();
+                counted(values.map(sum).ok_or_else(|| "SES has no such metric".to_owned()))
+            }
+            Err(error) => counted(Err(chain(&error))),
+        }
+    }
+}

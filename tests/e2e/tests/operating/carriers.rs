@@ -1,0 +1,127 @@
+//! Other providers than SES, before the day: whether their keys may send, and a rehearsal that reaches nobody.
+
+use std::time::Duration;
+
+use issei_test_support::{Carrier, Process, Processes, judge};
+use serde_json::{Value, json};
+
+/// The one finding about a provider's key: its judgement, its value and what to do.
+async fn key_of(world: &Processes, carrier: Carrier) -> (String, String, String) {
+    let found = world.examined(&format!("provider {}: its key", carrier.name()), &["--from", "no-reply@example.com"]).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let text = |name: &str| found[0][name].as_str().unwrap_or_default().to_owned();
+    (text("judgement"), text("value"), text("mend"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_asks_each_provider_what_its_key_may_and_says_what_is_lacking() {
+    for (carrier, may_not, says) in [
+        (Carrier::SendGrid, "alerts.read", "the key lacks mail.send"),
+        (Carrier::Resend, "sending_access", "the key may send and nothing else"),
+    ] {
+        let mut world = Processes::simulated(5, Processes::account_with_events()).await;
+        world.carried_by(carrier, 100.0);
+        world.cloud.configure(|account| account.api_key = Some("a-key-of-a-test".to_owned()));
+        let (judgement, value, _) = key_of(&world, carrier).await;
+        assert_eq!(judgement, "holds", "{value}");
+        let webhooks = world.examined(&format!("provider {}: the keys of its webhooks", carrier.name()), &[]).await;
+        assert_eq!(webhooks[0]["judgement"], "holds", "{webhooks:?}");
+        assert_eq!(world.examined("provider ses: its key", &[]).await[0]["judgement"], "holds");
+
+        // A key with other rights.
+        world.cloud.configure(|account| account.api_scopes = Some(vec![may_not.to_owned()]));
+        let (judgement, value, mend) = key_of(&world, carrier).await;
+        assert!(value.contains(says), "{value}");
+        // Resend's may send all the same, and that is all that it says.
+        assert_eq!((judgement == "holds", mend.is_empty()), (carrier == Carrier::Resend, carrier == Carrier::Resend), "{value}: {mend}");
+        world.cloud.configure(|account| account.api_scopes = None);
+        if carrier == Carrier::Resend {
+            world.cloud.configure(|account| account.identities = Some([("example.org".to_owned(), json!({}))].into()));
+            let (judgement, value, mend) = key_of(&world, carrier).await;
+            assert_eq!((judgement.as_str(), value.contains("example.org"), mend.contains("verify example.com")), ("broken", true, true));
+            world.cloud.configure(|account| account.identities = None);
+        }
+
+        // One that is none, and none at all.
+        world.set("PROVIDER_KEY", "revoked");
+        let (judgement, value, mend) = key_of(&world, carrier).await;
+        assert!(
+            judgement == "broken" && value.contains("invalid") && mend.contains("make a key") && !value.contains("revoked-"),
+            "{value}: {mend}"
+        );
+        for (variable, what) in [("PROVIDER_KEY", "its key"), ("PROVIDER_WEBHOOK_KEY", "the keys of its webhooks")] {
+            let (code, output, _) = world.try_run_under(&[(variable, None)], &["doctor", "--json"]).await;
+            let told: Value = serde_json::from_str(&output).unwrap();
+            let name = format!("provider {}: {what}", carrier.name());
+            let finding = told["findings"].as_array().unwrap().iter().find(|finding| finding["what"] == name).unwrap();
+            assert_eq!((code, &finding["judgement"]), (Some(3), &json!("unreadable")), "{finding}");
+            assert!(finding["value"].as_str().unwrap().contains(variable), "{finding}");
+        }
+        assert_eq!(world.cloud.accepted(), 0, "nothing is sent for it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_by_another_provider_reaches_nobody_and_counts_for_that_provider_alone() {
+    for carrier in [Carrier::SendGrid, Carrier::Resend] {
+        let mut world = Processes::simulated(20, Processes::account_with_events()).await;
+        world.carried_by(carrier, 50.0);
+        world.set("ISSEI_REQUIRE_REHEARSAL", "true");
+        let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
+        for service in ["producer", "consumer", "feedback"] {
+            world.wait_for_heartbeat(service).await;
+        }
+        let command = world.write("command.json", &carrier.command("terms"));
+        let (code, _, error) = world.try_run(&["send", "--yes", &command]).await;
+        let lacks = format!("never rehearsed by {0}; run `issei rehearse --recipients 20 --provider {0}`", carrier.name());
+        assert!(code == Some(3) && error.contains(&lacks), "{error}");
+
+        let rehearsal = ["rehearse", "--recipients", "60", "--from", "no-reply@example.com", "--provider", carrier.name(), "--json"];
+        let carry = async {
+            loop {
+                world.carry_events().await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        let (code, output, errors) = tokio::select! {
+            ended = world.try_run(&rehearsal) => ended,
+            () = carry => unreachable!(),
+        };
+        assert_eq!(code, Some(0), "{output}{errors}");
+        let certificate: Value = serde_json::from_str(&output).unwrap();
+        assert_eq!((&certificate["verdict"], &certificate["outcomes"]["accepted"]), (&json!("CONVERGED"), &json!(60)), "{output}");
+        let events = certificate["findings"].as_array().unwrap().iter().find(|finding| finding["what"] == "rehearsal: delivered").unwrap();
+        let judged = judge(&world.cloud, certificate["broadcast_id"].as_str().unwrap());
+        assert_eq!(judged.duplicates(), Vec::<&str>::new());
+        match carrier {
+            // It looks at what is sent in sandbox mode, and takes none of it.
+            Carrier::SendGrid => {
+                assert_eq!((judged.total(), world.cloud.accepted()), (0, 0));
+                assert!(events["value"].as_str().unwrap().starts_with("not tried: SendGrid's sandbox mode"), "{events}");
+            }
+            Carrier::Resend => {
+                assert_eq!((judged.total(), &events["value"]), (60, &json!("60")));
+                assert!(judged.accepted.keys().all(|address| address.starts_with("delivered+") && address.ends_with("@resend.dev")));
+            }
+        }
+        // Now it may, and for real; by SES it still may not.
+        world.run(&["send", "--yes", &command]).await;
+        world.wait_for("terms", "complete").await;
+        judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+        // Whoever looks is told who carries it.
+        let status = world.run(&["status", "terms"]).await;
+        assert!(status.contains(&format!("\nprovider      {}", carrier.name())), "{status}");
+        let (console, url) = world.start_console().await;
+        let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap());
+        let head = format!("GET /b/terms HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}");
+        let page = crate::console::raw(port, &head, "").await;
+        assert!(page.contains(&format!("Carried by {}", carrier.name())), "{page}");
+        console.end().await;
+        let by_ses = world.write("by_ses.json", &issei_test_support::command_body("other", |_| {}));
+        let (code, _, error) = world.try_run(&["send", "--yes", &by_ses]).await;
+        assert!(code == Some(3) && error.contains("never rehearsed; run `issei rehearse --recipients 20`"), "{error}");
+        for service in services {
+            service.end().await;
+        }
+    }
+}
