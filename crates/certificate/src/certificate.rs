@@ -190,7 +190,11 @@ impl Certifier {
         let (now, timing) = (self.clock.wall(), &self.wanted.timing);
         let deployed = Deployed::read(&self.clients, &self.wanted).await;
         let services = services::read(&self.ledger, &broadcast, timing, now).await;
-        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, held: services.widest.request_lifetime, now };
+        // One that is not configured here is a finding of its own.
+        let carrier = self.carriers.known.get(&broadcast.provider.clone().unwrap_or_default());
+        let id_for_each = carrier.is_some_and(|known| known.facts.id_for_each);
+        let held = services.widest.request_lifetime;
+        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, id_for_each, held, now };
         let held: Data = reader.read().await;
         let mut findings = deployed.findings;
         findings.extend(services.findings);

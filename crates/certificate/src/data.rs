@@ -49,13 +49,17 @@ pub(crate) struct Data {
 /// The findings about the ledger alone, without what is deployed, the services, the queues and the provider.
 /// `held` is how long an open claim's request may still be accepted after its lease.
 pub async fn what_the_ledger_holds(ledger: &Ledger, broadcast: &Broadcast, held: Duration, now: Timestamp) -> Vec<Finding> {
-    Reader { ledger, broadcast, held, now }.read().await.findings
+    // Who carries it is known by name alone: of SES each has an id of its own.
+    let id_for_each = broadcast.provider.is_none();
+    Reader { ledger, broadcast, id_for_each, held, now }.read().await.findings
 }
 
 /// Reads everything.
 pub(crate) struct Reader<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) broadcast: &'a Broadcast,
+    /// Whether the provider's answer names each recipient's message.
+    pub(crate) id_for_each: bool,
     pub(crate) held: Duration,
     pub(crate) now: Timestamp,
 }
@@ -208,7 +212,7 @@ impl Reader<'_> {
         };
         seen.kept.look_at(|| format!("chunk {seq}"), marks.expires, created_at, self.now);
         seen.runs.note(&marks.owner, || format!("chunk {seq}"));
-        chunks::content(looked, page, recipients, &mut seen.chunks);
+        chunks::content(looked, page, recipients, self.id_for_each, &mut seen.chunks);
         seen.seals.look_at(looked, self.broadcast);
         chunks::times(looked, self.broadcast, ended, &mut seen.times);
         if let Chunk::Claimed { lease_until, .. } = looked.walked.chunk

@@ -19,6 +19,8 @@ pub struct Facts {
     /// The kinds of events that it publishes.
     pub events: &'static [EventKind],
     pub proof: Proof,
+    /// Whether its answer names each recipient's message; if not, all of a call have the same id.
+    pub id_for_each: bool,
     pub replay: Replay,
     /// How long after the moment that a request carries it is refused; nothing where a request carries none, so that
     /// whatever was on its way may be accepted however late it comes.

@@ -13,7 +13,7 @@ use super::odd::Odd;
 const LEASE_MAX: SignedDuration = SignedDuration::from_hours(2);
 
 /// The chunk has as many outcomes as recipients, names its page, and only an acceptance has a message id.
-pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, odd: &mut Odd) {
+pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, id_for_each: bool, odd: &mut Odd) {
     let (Walked { seq, chunk, feedback }, Some(marks)) = (&looked.walked, &looked.claim) else { return };
     let outcomes: Vec<Outcome> = chunk.outcomes().into_iter().flat_map(Outcomes::iter).collect();
     odd.note_if(outcomes.len() != recipients, || {
@@ -45,7 +45,8 @@ pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, odd: &mu
     });
     let real: Vec<&String> = ids.iter().filter(|id| *id != "-").collect();
     let is_twice = real.iter().collect::<BTreeSet<_>>().len() != real.len();
-    odd.note_if(is_twice, || format!("chunk {seq} has one message id for two recipients"));
+    // Where a provider names the request alone, all of it have the same.
+    odd.note_if(is_twice && id_for_each, || format!("chunk {seq} has one message id for two recipients"));
 }
 
 /// The times of a claim lie within the broadcast's, and only evidence under a policy that allows it reopens.

@@ -37,6 +37,7 @@ const FACTS: Facts = Facts {
     allowed: Allowed::Configured,
     events: OF_WHAT_IS_READY,
     proof: Proof::Hmac,
+    id_for_each: true,
     replay: Replay::Key { window: Duration::from_hours(24) },
     // A request carries no moment.
     refused_after: None,

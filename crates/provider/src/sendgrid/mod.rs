@@ -37,6 +37,8 @@ const FACTS: Facts = Facts {
     allowed: Allowed::Configured,
     events: OF_WHAT_IS_READY,
     proof: Proof::Ecdsa,
+    // `X-Message-Id` names the request.
+    id_for_each: false,
     // No field or header of `mail/send` is documented to make a repetition known.
     replay: Replay::None,
     // A request carries no moment.

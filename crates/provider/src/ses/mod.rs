@@ -36,6 +36,7 @@ pub(crate) const FACTS: Facts = Facts {
     allowed: Allowed::Asked,
     events: &EventKind::ALL,
     proof: Proof::Sns,
+    id_for_each: true,
     // No operation that sends takes a client token.
     replay: Replay::None,
     // IAM user guide, "Elements of an AWS API request signature".
