@@ -67,9 +67,7 @@ impl Survey {
             Judged::Recipient(recipient, bytes) => {
                 self.mailable += 1;
                 self.samples.take(&recipient, bytes, || recipient.clone());
-                if repeats > 0 {
-                    self.skip(SkipReason::DuplicateKey, repeats, Some(quotable(&key)));
-                }
+                self.skip(SkipReason::DuplicateKey, repeats, (repeats > 0).then(|| quotable(&key)));
             }
             Judged::Skipped(key, reason) => self.skip(reason, 1 + repeats, Some(key)),
             Judged::SkippedFor { key, .. } => self.skip(SkipReason::DuplicateAddress, 1 + repeats, Some(key)),
@@ -77,11 +75,19 @@ impl Survey {
     }
 
     fn skip(&mut self, reason: SkipReason, rows: u64, example: Option<String>) {
-        let skips = self.skipped.entry(reason).or_default();
-        skips.rows += rows;
-        if skips.examples.len() < EXAMPLES {
-            skips.examples.extend(example);
-        }
+        skip(&mut self.skipped, reason, rows, example);
+    }
+}
+
+/// Counts rows that are skipped for a reason; none of them leave no reason behind.
+pub(crate) fn skip(skipped: &mut BTreeMap<SkipReason, Skips>, reason: SkipReason, rows: u64, example: Option<String>) {
+    if rows == 0 {
+        return;
+    }
+    let skips = skipped.entry(reason).or_default();
+    skips.rows += rows;
+    if skips.examples.len() < EXAMPLES {
+        skips.examples.extend(example);
     }
 }
 
@@ -115,10 +121,8 @@ pub async fn survey(
         canary: ChosenCanary::of(command),
         ..Survey::default()
     };
-    if counts.without_key > 0 {
-        survey.skip(SkipReason::NoKey, counts.without_key, None);
-        progress.has_judged(counts.without_key);
-    }
+    survey.skip(SkipReason::NoKey, counts.without_key, None);
+    progress.has_judged(counts.without_key);
     let (mut cursor, mut list) = (source.beginning(), ledger.suppressions(counts.rows));
     list.look().await?;
     loop {

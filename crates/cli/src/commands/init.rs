@@ -19,6 +19,7 @@ use serde_json::json;
 use self::propose::{Proposal, key_candidates, propose};
 use crate::Ended;
 use crate::args::InitOptions;
+use crate::commands::send::Skipped;
 
 /// Rows whose values are looked at.
 const SAMPLE: usize = 200;
@@ -72,12 +73,12 @@ pub(crate) async fn run(options: &InitOptions, as_json: bool) -> anyhow::Result<
         ..place.audience(PAGE)
     };
     let mut mailable: u64 = 0;
-    let others = each_mailable(&trial(options.name.as_str(), &proposal)?, &audience, &std::env::temp_dir(), |_| mailable += 1).await?;
+    let skipped = each_mailable(&trial(options.name.as_str(), &proposal)?, &audience, &std::env::temp_dir(), |_| mailable += 1).await?;
     let text = text::written(options.name.as_str(), &place, &proposal);
     write(&options.output, &text, options.force)?;
     issei_assembly::Settings::load(Some(&options.output), issei_assembly::Layer::default())
         .context("the file that was written can't be read; tell the authors of issei")?;
-    tell(options, &place, &proposal, mailable, others, as_json);
+    tell(options, &place, &proposal, mailable, &Skipped::of(skipped), as_json);
     Ok(Ended::Well)
 }
 
@@ -203,12 +204,14 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     file.write_all(text.as_bytes()).with_context(|| format!("{} can't be written", path.display()))
 }
 
-fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64, others: u64, as_json: bool) {
+fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64, skipped: &[Skipped], as_json: bool) {
+    let others: u64 = skipped.iter().map(Skipped::rows).sum();
     let Proposal { key, address, columns, .. } = proposal;
     let file = options.output.display().to_string();
     if as_json {
         let told = json!({
             "file": file, "audience": options.name, "key": key, "address": address, "columns": columns, "mailable": mailable, "not_mailable": others,
+            "skipped": skipped,
         });
         say(&told.to_string());
         return;
@@ -218,6 +221,7 @@ fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64
     say(&format!("address        {address}: {}", proposal.address_reason));
     say(&format!("columns        {}", if columns.is_empty() { "none".to_owned() } else { columns.join(", ") }));
     say(&format!("tried          {} rows: {mailable} can be mailed, {others} can't", mailable + others));
+    Skipped::print(skipped);
     say(&format!("written        {file}; look it through"));
     if let Place::Database { variable: Some(variable), .. } = place {
         say(&format!("               the URL is not in it: set the variable {variable}, wherever a producer or `issei send` runs"));

@@ -15,6 +15,7 @@ use crate::Ended;
 use crate::args::PreviewOptions;
 use crate::checks::stored;
 use crate::command_file;
+use crate::commands::send::Skipped;
 use crate::letters::{letters, print, write};
 
 /// Which rows are wanted.
@@ -30,8 +31,8 @@ pub(super) struct Which<'a> {
 #[derive(Default)]
 pub(super) struct Shown {
     pub(super) recipients: Vec<(Vec<String>, Recipient)>,
-    /// Rows that are skipped, or can't be written to.
-    others: u64,
+    /// Rows that are skipped, or can't be written to, by their reason.
+    skipped: Vec<Skipped>,
 }
 
 /// The rows that are wanted.
@@ -63,12 +64,13 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
         write(file, &command, &letters)?;
     }
     if as_json {
-        say(&json!({ "broadcast_id": command.broadcast_id, "letters": letters, "others": shown.others }).to_string());
+        say(&json!({ "broadcast_id": command.broadcast_id, "letters": letters, "skipped": shown.skipped }).to_string());
         return Ok(Ended::Well);
     }
     print(&letters);
-    if shown.others > 0 {
-        say(&format!("\n{} rows are skipped, or can't be written to; `issei send --dry-run` says why", shown.others));
+    if !shown.skipped.is_empty() {
+        say("");
+        Skipped::print(&shown.skipped);
     }
     if let Some(file) = &options.output {
         say(&format!("\n{} shows all parts, wide and narrow", file.display()));
@@ -84,7 +86,7 @@ async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Wh
     let letters = Letters::of(command)?;
     let variants: Vec<Option<String>> = letters.all().map(|(name, _)| name.map(ToString::to_string)).collect();
     let (mut shown, mut seen) = (Shown::default(), BTreeSet::new());
-    shown.others = each_mailable(command, &audience, &settings.spool_directory(), |recipient| {
+    let skipped = each_mailable(command, &audience, &settings.spool_directory(), |recipient| {
         let of = if let Some(key) = which.key {
             (recipient.key.as_str() == key).then(|| "as asked for".to_owned())
         } else {
@@ -100,6 +102,7 @@ async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Wh
         shown.recipients.extend(of.map(|of| (vec![of], recipient)));
     })
     .await?;
+    shown.skipped = Skipped::of(skipped);
     Ok(shown)
 }
 

@@ -121,13 +121,14 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
         };
         let audiences = BTreeMap::from([(command.audience.to_string(), audience.clone())]);
         check_command(&command, &audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), now)?;
-        let others = each_mailable(&command, &audience, &settings.spool_directory(), |recipient| {
+        let skipped = each_mailable(&command, &audience, &settings.spool_directory(), |recipient| {
             proof.resent += 1;
             proof.overlap += u64::from(known.sent.contains(&mark(recipient.key.as_str())));
         })
         .await?;
+        let others: u64 = skipped.values().map(|skips| skips.rows).sum();
         ensure!(
-            proof.overlap == 0 && others == 0 && proof.resent == recipients.get(),
+            proof.overlap == 0 && skipped.is_empty() && proof.resent == recipients.get(),
             "the new audience does not hold what was chosen ({} of {recipients} can be mailed, {others} rows can't, {} were sent to already): nothing is kept; tell the authors of issei",
             proof.resent,
             proof.overlap

@@ -32,6 +32,8 @@ async fn a_first_configuration_is_proposed_tried_and_overwrites_nothing() {
 
     let told = world.run(&["init", world.users.url(), "--output", "first.toml"]).await;
     assert!(told.contains("the primary key") && told.contains("30 rows: 29 can be mailed, 1 can't"), "{told}");
+    // The reason is said at once: to look for it would be the next thing to do.
+    assert!(told.contains("skipped        1 bad_address, with the keys 7"), "{told}");
     let file = world.read("first.toml");
     says(&file, &["[audiences.users]", "table = \"users\"", "key = \"id\"", "address = \"email\"", "columns = [\"name\"]"]);
     says(&file, &[&format!("url = \"{}\"", world.users.url()), "# filter = \"deleted_at IS NULL\""]);

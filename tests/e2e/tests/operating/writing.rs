@@ -50,6 +50,13 @@ async fn words_in_files_are_previewed_sent_and_shown_again_as_they_were_read() {
     // A writer who can't reach the table has rows of her own.
     let rows = world.write("rows.jsonl", "{\"locale\": \"ja\", \"name\": \" \"}\n{\"locale\": \"fr\", \"name\": \"Zoë\"}\n");
     let text = world.run(&["--config", "/dev/null", "preview", &command, "--data", &rows]).await;
+    // Whoever is in no letter is said with the reason, and not sent elsewhere for it.
+    world.users.execute("UPDATE users SET email = 'broken' WHERE id = 30").await;
+    let skipped = world.run(&["preview", &command, "--rows", "1"]).await;
+    assert!(skipped.contains("skipped        1 bad_address, with the keys 30"), "{skipped}");
+    let json: Value = serde_json::from_str(&world.run(&["preview", &command, "--json"]).await).unwrap();
+    assert_eq!(json["skipped"], json!([{ "reason": "bad_address", "rows": 1, "examples": ["30"] }]), "{json}");
+    world.users.execute("UPDATE users SET email = 'user000030@example.com' WHERE id = 30").await;
     assert!(text.contains("  text         お客様") && text.contains("  text         Dear Zoë,"), "{text}");
     world.run(&["send", "--yes", &command]).await;
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));

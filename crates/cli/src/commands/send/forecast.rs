@@ -92,6 +92,10 @@ impl Skipped {
         skipped
     }
 
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     pub(crate) fn print(all: &[Self]) {
         for (at, Self { reason, rows, examples }) in all.iter().enumerate() {
             let (head, keys) = (if at == 0 { "skipped" } else { "" }, examples.join(", "));
