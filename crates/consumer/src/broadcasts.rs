@@ -8,7 +8,7 @@ use std::time::Duration;
 use issei_clock::{Clock, Deadline};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
 use issei_letter::ContentError;
-use issei_schema::{BroadcastId, ChunkMessage, MissingKey, Schedule, SendWindow, UnsubscribeKeys, WayOut};
+use issei_schema::{BroadcastId, ChunkMessage, MissingKey, Ramped, Schedule, SendWindow, UnsubscribeKeys, WayOut};
 use jiff::Timestamp;
 
 use crate::envelope::Envelope;
@@ -28,6 +28,7 @@ pub(crate) struct Known {
     not_after: Timestamp,
     not_before: Option<Timestamp>,
     window: Option<Arc<SendWindow>>,
+    pub(crate) ramped: Option<Ramped>,
     /// With the key that messages are proved under; nothing where an older build registered the broadcast.
     pub(crate) registration: Registration,
     pages: u32,
@@ -143,6 +144,7 @@ impl Broadcasts {
             not_after: broadcast.not_after,
             not_before: broadcast.not_before,
             window: broadcast.send_window.clone().map(Arc::new),
+            ramped: broadcast.ramped(),
             registration: broadcast.registration(),
             pages: broadcast.pages,
             chunks: broadcast.chunks,

@@ -94,6 +94,13 @@ impl Consumer {
                 Err(objection) => return Ok(After::Bury(objection)),
             };
             let recipients = positions.len() as u64;
+            // Whoever can have no permit takes no turn from others.
+            if let Some(until) = self.permits.later(&known.registration).filter(|_| !asks) {
+                if self.is_claimed_after_all(chunk, &mut seen).await? {
+                    continue;
+                }
+                return Ok(After::PutBack(away(until, self.clock.wall())));
+            }
             // Waiting for a turn or a permit is what a shutdown cuts short; the message goes back.
             let Some(turn) = shutdown.run_until_cancelled(carrier.rate.turn(recipients)).await else { return Ok(After::GiveBack) };
             let rate = match turn? {
@@ -113,10 +120,16 @@ impl Consumer {
                 }
                 continue;
             }
-            let asked = self.permits.take(&known.registration, known.epoch, recipients, rate, presumes);
+            let asked = self.permits.take(&known.registration, known.epoch, recipients, rate, presumes, known.ramped);
             let Some(permission) = shutdown.run_until_cancelled(asked).await else { return Ok(After::GiveBack) };
             let permit = match permission? {
                 Permission::Permit(permit) => permit,
+                Permission::Later(until) => {
+                    if self.is_claimed_after_all(chunk, &mut seen).await? {
+                        continue;
+                    }
+                    return Ok(After::PutBack(away(until, self.clock.wall())));
+                }
                 Permission::Spent => {
                     self.has_changed(chunk, &mut seen).await?;
                     presumes = false;

@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use issei_aws::Timing;
-use issei_clock::{Clock, Dice, Instant, Reading};
+use issei_clock::{Clock, Deadline, Dice, Instant, Reading};
 use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Holding, Incarnation, Ledger, LedgerError, Permit, Registration};
-use issei_schema::BroadcastId;
+use issei_schema::{BroadcastId, Ramped};
+use jiff::Timestamp;
 
 /// How long a consumer that finds the budget spent waits before it asks again, at first and at most.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(1);
+
+/// For how long it is believed that a ramp allows no more in this hour: permits may come back.
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// Before a consumer knows its own speed, it asks for permits for so many chunks.
 const FIRST: u64 = 20;
@@ -20,6 +24,8 @@ const FIRST: u64 = 20;
 /// What came of asking for a permit.
 pub(crate) enum Permission {
     Permit(Permit),
+    /// Its ramp allows no more until then.
+    Later(Timestamp),
     /// The broadcast does not run, has nothing left to grant, or is another registration.
     Denied(Broadcast),
     /// The budget is spent for now, and whoever asked was not to wait.
@@ -42,6 +48,10 @@ struct Pool {
     epoch: u64,
     /// What remained after the last grant that anybody told us of.
     remaining: u64,
+    /// When the first permit of a broadcast that has a ramp was granted, as far as this consumer knows.
+    began: Option<Timestamp>,
+    /// Until when its ramp allows no more, and for how long that is believed, since permits may come back.
+    later: Option<(Timestamp, Deadline)>,
     /// When the block was granted, and how many permits have been cut from it.
     granted: Option<Instant>,
     taken: u64,
@@ -105,6 +115,16 @@ impl Permits {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().clone()
     }
 
+    /// Until when a ramp allows no more, where that was told lately.
+    pub(crate) fn later(&self, of: &Registration) -> Option<Timestamp> {
+        let pool = self.pool(&of.id);
+        // Whoever asks the ledger just now finds out.
+        let pool = pool.pool.try_lock().ok().filter(|pool| pool.of.as_ref() == Some(of))?;
+        let (until, believed) = pool.later?;
+        let reading = self.clock.reading();
+        (reading.wall() < until && !believed.is_over(reading)).then_some(until)
+    }
+
     /// A permit for `recipients`, from the block in hand or a new one of about a second at `rate`.
     /// Waits while the budget is spent but permits may still come back; unless whoever asks only `presumes` that it needs any.
     pub(crate) async fn take(
@@ -114,6 +134,7 @@ impl Permits {
         recipients: u64,
         rate: f64,
         presumes: bool,
+        ramped: Option<Ramped>,
     ) -> Result<Permission, LedgerError> {
         let id = &of.id;
         let shared = self.pool(id);
@@ -141,9 +162,13 @@ impl Permits {
                 continue;
             }
             let most = pool.wanted(recipients, rate, now);
-            match self.ledger.grant(of, pool.epoch, recipients, most, self.timing.permit_life).await? {
+            let allowed = ramped.map(|known| Ramped { began: known.began.or(pool.began), ..known }.allowed(self.clock.wall()));
+            let most_granted = allowed.map(|(most, _)| most);
+            match self.ledger.grant(of, pool.epoch, (recipients, most), most_granted, self.timing.permit_life).await? {
                 Granted::Block(block) => {
                     shared.is_spent.store(false, Ordering::Relaxed);
+                    // Where it was the first, as good as: by one call's time late, which makes its hours late.
+                    pool.began = pool.began.or(ramped.and_then(|known| known.began)).or(ramped.map(|_| self.clock.wall()));
                     pool.remaining = block.remaining();
                     let stock = Stock { block, _held: self.run.holding(id) };
                     (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(stock), Some(now), 0, 0);
@@ -160,6 +185,15 @@ impl Permits {
                 Granted::Denied(broadcast) if broadcast.epoch != pool.epoch => pool.epoch = broadcast.epoch,
                 Granted::Denied(broadcast) => {
                     pool.remaining = broadcast.remaining;
+                    let before = std::mem::replace(&mut pool.began, broadcast.first_granted_at);
+                    if let Some((_, until)) = allowed.filter(|(most, _)| most.saturating_sub(broadcast.granted) < recipients) {
+                        if before == broadcast.first_granted_at {
+                            pool.later = Some((until, Deadline::after(self.clock.reading(), BELIEVED)));
+                            return Ok(Permission::Later(until));
+                        }
+                        // Somebody else has begun the ramp, and it may be in another hour than was thought here.
+                        continue;
+                    }
                     if broadcast.remaining >= recipients {
                         continue;
                     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{
-    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey, Opening, ProviderName, Schedule,
-    SendWindow, TemplateHash,
+    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey, Opening, ProviderName, Ramp,
+    Ramped, Schedule, SendWindow, TemplateHash,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,11 @@ pub struct Broadcast {
     /// The day from which what it announces binds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_at: Option<Timestamp>,
+    /// How slowly it begins, and when its first permit was granted, where that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<Ramp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_granted_at: Option<Timestamp>,
     pub created_at: Timestamp,
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -265,6 +270,8 @@ impl Broadcast {
             not_before: command.not_before,
             send_window: command.send_window.clone(),
             effective_at: command.effective_at,
+            ramp: command.ramp,
+            first_granted_at: None,
             created_at: now,
             held_before_send: false,
             held_audience: None,
@@ -298,6 +305,12 @@ impl Broadcast {
             Opening::Waiting { until } => until,
             Opening::Open { .. } | Opening::Over => self.created_at,
         }
+    }
+
+    /// Its ramp, as far as it has come.
+    #[must_use]
+    pub fn ramped(&self) -> Option<Ramped> {
+        self.ramp.map(|ramp| Ramped { ramp, began: self.first_granted_at })
     }
 
     /// The moment for which it waits, where it runs and may not be sent now. That is no state of its own: it follows from

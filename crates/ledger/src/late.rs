@@ -1,6 +1,6 @@
 //! A notice that is to reach everybody before the day from which it binds: whether that can still be done.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::Broadcast;
 
@@ -18,17 +18,11 @@ impl Broadcast {
             return Some(format!("effective_at ({effective_at}) has passed, and {left} of {} are not settled", self.recipients));
         }
         let rate = recipients_a_second.filter(|rate| *rate > 0.0)?;
-        let seconds = seconds(left, rate);
-        let done = self.schedule().done_at(now, SignedDuration::from_secs(seconds));
+        let done = self.schedule().done_at(now, left, rate, self.ramped().map(|ramped| (ramped, self.granted)));
         if done.is_some_and(|done| done <= effective_at) {
             return None;
         }
         let done = done.map_or("not before its not_after".to_owned(), |done| format!("at {} at the earliest", self.schedule().told(done)));
-        Some(format!("{left} are left, which takes {seconds} s at {rate:.2} a second: done {done}, and effective_at is {effective_at}"))
+        Some(format!("{left} are left, at {rate:.2} a second at most: done {done}, and effective_at is {effective_at}"))
     }
-}
-
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "clamped to what fits first")]
-fn seconds(left: u64, rate: f64) -> i64 {
-    (left as f64 / rate).ceil().clamp(0.0, 1e12) as i64
 }

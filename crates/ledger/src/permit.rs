@@ -116,11 +116,27 @@ pub enum Granted {
     Denied(Broadcast),
 }
 
+const GRANT: &str = "SET remaining = remaining - :n, granted = granted + :n, grant_count = grant_count + :one";
+/// With what a ramp needs: when its first hour began, and how many were granted before.
+const BEGIN: &str = ", first_granted_at = if_not_exists(first_granted_at, :asked)";
+const IN_RAMP: &str = "granted <= :before";
+
 impl Ledger {
-    /// Asks for `most` permits, or fewer where fewer remain, but at least `least`.
-    pub async fn grant(&self, of: &Registration, epoch: u64, least: u64, most: u64, life: Duration) -> Result<Granted, LedgerError> {
+    /// Asks for `most` permits, or fewer where fewer remain, but at least `least`. Under a ramp no more are granted than it
+    /// allows in all until the end of its hour.
+    pub async fn grant(
+        &self,
+        of: &Registration,
+        epoch: u64,
+        (least, most): (u64, u64),
+        ramped: Option<u64>,
+        life: Duration,
+    ) -> Result<Granted, LedgerError> {
         let id = &of.id;
-        let mut wanted = most.max(least);
+        // Also where an older build, which knows of no agreement, has let it run.
+        let may_grant =
+            of.condition("broadcast_state = :running AND epoch = :epoch AND remaining >= :n AND attribute_not_exists(awaits_agreement)");
+        let mut wanted = most.min(ramped.unwrap_or(u64::MAX)).max(least);
         loop {
             // Life is counted from before the request, so that no answer's delay lengthens it.
             let asked = self.clock.reading();
@@ -130,11 +146,8 @@ impl Ledger {
                 .update_item()
                 .table_name(&self.table)
                 .set_key(Some(Key::broadcast(id).into_item()))
-                .update_expression("SET remaining = remaining - :n, granted = granted + :n, grant_count = grant_count + :one")
-                // Also where an older build, which knows of no agreement, has let it run.
-                .condition_expression(of.condition(
-                    "broadcast_state = :running AND epoch = :epoch AND remaining >= :n AND attribute_not_exists(awaits_agreement)",
-                ))
+                .update_expression(if ramped.is_some() { format!("{GRANT}{BEGIN}") } else { GRANT.to_owned() })
+                .condition_expression(if ramped.is_some() { format!("{may_grant} AND {IN_RAMP}") } else { may_grant.clone() })
                 .expression_attribute_values(":n", n(wanted))
                 .expression_attribute_values(":one", n(1))
                 .expression_attribute_values(":running", s(BroadcastState::Running.as_str()))
@@ -143,6 +156,10 @@ impl Ledger {
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
             for (name, value) in of.values() {
                 request = request.expression_attribute_values(name, value);
+            }
+            if let Some(most) = ramped {
+                request = request.expression_attribute_values(":before", n(most.saturating_sub(wanted)));
+                request = request.expression_attribute_values(":asked", s(asked.wall().to_string()));
             }
             match request.customize().interceptor(answered.clone()).send().await {
                 Ok(answer) => {
@@ -161,10 +178,11 @@ impl Ledger {
                             read(now.ok_or_else(|| LedgerError::NoBroadcast { id: id.to_string(), table: self.table.clone() })?)?;
                         let is_ours = now.epoch == epoch && now.registration() == *of;
                         let open = now.broadcast_state == BroadcastState::Running && is_ours && !now.awaits_agreement;
-                        if !open || now.remaining < least || now.remaining >= wanted {
+                        let left = now.remaining.min(ramped.map_or(u64::MAX, |most| most.saturating_sub(now.granted)));
+                        if !open || left < least || left >= wanted {
                             return Ok(Granted::Denied(now));
                         }
-                        wanted = now.remaining;
+                        wanted = left;
                     }
                     _ => return Err(LedgerError::call("UpdateItem")(error)),
                 },

@@ -362,7 +362,7 @@ impl Producer {
         let may_repeat = size_of(command.audience.as_str()).is_some() || command.test_copy.is_some();
         let asked = self.options.approvals.asked(&command, senders);
         let registered =
-            match self.ledger.register(&command, self.chunk_size(&command.provider()).await, may_repeat, &asked, &self.dice).await {
+            match self.ledger.register(&command, self.chunk_size(&command).await, may_repeat, &asked, &self.dice).await {
                 Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
                 other => other?,
             };
@@ -404,8 +404,14 @@ impl Producer {
         broadcast.waits_until(self.clock.wall()).is_some()
     }
 
-    /// A chunk is never more than a second of the account's rate, or one chunk would pass it.
-    async fn chunk_size(&self, provider: &ProviderName) -> u32 {
+    /// A chunk is never more than a second of the account's rate, or one chunk would pass it, nor than the first hour of a
+    /// ramp, or none would ever be sent.
+    async fn chunk_size(&self, command: &BroadcastCommand) -> u32 {
+        let first_hour = command.ramp.map_or(u32::MAX, |ramp| u32::try_from(ramp.first_hour.get()).unwrap_or(u32::MAX));
+        self.account_chunk_size(&command.provider()).await.min(first_hour)
+    }
+
+    async fn account_chunk_size(&self, provider: &ProviderName) -> u32 {
         let Some(rate) = self.rate_of(provider).await else { return self.options.chunk_size };
         (1..=self.options.chunk_size).rev().find(|size| f64::from(*size) <= rate).unwrap_or(1)
     }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::limits::COMMAND_BYTES_MAX;
 use crate::version::parse_up_to;
 use crate::{
-    Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, ProviderName, Reason, Schedule,
+    Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, ProviderName, Ramp, Reason, Schedule,
     SendWindow, TestCopy, Unsubscribe, carries_only_text,
 };
 
@@ -62,6 +62,9 @@ pub struct BroadcastCommand {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub effective_at: Option<Timestamp>,
+    /// Sends to so many in the first hour, and to twice as many in each further one, until the account's rate is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<Ramp>,
     /// Sends to some recipients first, then holds: to this many, or from version 2 on to a share of the audience or to
     /// those who have certain keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,6 +179,7 @@ impl BroadcastCommand {
             ("not_before", command.not_before.is_some()),
             ("send_window", command.send_window.is_some()),
             ("effective_at", command.effective_at.is_some()),
+            ("ramp", command.ramp.is_some()),
         ];
         if let Some((field, _)) = new.into_iter().find(|(_, is_given)| *is_given && command.version == CommandVersion::V1) {
             return Err(ParseError::field(field, "is not of version 1; write version 2 with it"));

@@ -19,6 +19,7 @@ mod id;
 mod key;
 pub mod limits;
 mod mailbox;
+mod ramp;
 mod render;
 mod schedule;
 mod stored_template;
@@ -45,6 +46,7 @@ pub use id::{
 };
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
+pub use ramp::{Ramp, Ramped};
 pub use render::render;
 pub use schedule::{Opening, Schedule, SendWindow};
 pub use stored_template::StoredTemplate;

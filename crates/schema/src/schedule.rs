@@ -10,6 +10,8 @@ use jiff::{SignedDuration, Timestamp, ToSpan, ZonedDateTime};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::Ramped;
+
 /// How far it is looked ahead for the next time that a window opens: a week may have one, and where clocks are put
 /// forward, that one may be within the hour that there is not.
 const AHEAD: SignedDuration = SignedDuration::from_hours(15 * 24);
@@ -127,29 +129,51 @@ impl Schedule<'_> {
         }
     }
 
-    /// When work of so long is done that begins now, going on whenever it may; nothing where that is too late.
+    /// When so many are sent to, at so many a second, beginning now and going on whenever it may, and along its ramp, of which
+    /// so many are used up; nothing where that is too late.
     #[must_use]
-    pub fn done_at(&self, now: Timestamp, work: SignedDuration) -> Option<Timestamp> {
-        let (mut at, mut left) = (now, work);
+    pub fn done_at(&self, now: Timestamp, recipients: u64, rate: f64, ramped: Option<(Ramped, u64)>) -> Option<Timestamp> {
+        let (mut at, mut left, mut ramped) = (now, recipients, ramped);
         loop {
-            match self.at(at) {
+            let mut until = match self.at(at) {
                 Opening::Over => return None,
-                Opening::Waiting { until } => at = until,
-                Opening::Open { until } => {
-                    let done = at.checked_add(left).ok()?;
-                    if done <= until {
-                        return Some(done);
-                    }
-                    left -= until.duration_since(at);
-                    // At the very end of it the next one is looked for.
-                    if until >= self.not_after {
-                        return None;
-                    }
+                Opening::Waiting { until } => {
                     at = until;
+                    continue;
                 }
+                Opening::Open { until } => until,
+            };
+            let mut most = u64::MAX;
+            if let Some((ramped, used)) = &mut ramped {
+                ramped.began.get_or_insert(at);
+                let (allowed, hour_ends) = ramped.allowed(at);
+                (most, until) = (allowed.saturating_sub(*used), until.min(hour_ends));
             }
+            let some = left.min(most).min(whole(until.duration_since(at).as_secs_f64() * rate));
+            if some == left {
+                let takes = SignedDuration::try_from_secs_f64(number(left) / rate).ok()?;
+                return at.checked_add(takes).ok().filter(|done| *done <= self.not_after);
+            }
+            left -= some;
+            if let Some((_, used)) = &mut ramped {
+                *used += some;
+            }
+            if until >= self.not_after {
+                return None;
+            }
+            at = until;
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits first")]
+fn whole(number: f64) -> u64 {
+    number.clamp(0.0, 1e15) as u64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
+fn number(recipients: u64) -> f64 {
+    recipients as f64
 }
 
 impl SendWindow {
@@ -385,13 +409,21 @@ mod tests {
     #[test]
     fn work_goes_on_in_the_next_window_and_is_done_or_too_late() {
         let office = window(r#""mon","tue","wed","thu","fri""#, "09:00", "18:00", "Asia/Tokyo");
-        let done = |window, hours| schedule(window).done_at(moment("2026-11-24T08:00:00Z"), SignedDuration::from_hours(hours));
+        let began = moment("2026-11-24T08:00:00Z");
+        // One a second.
+        let done = |window, hours: u64| schedule(window).done_at(began, hours * 3_600, 1.0, None);
         assert_eq!(done(Some(&office), 1), Some(moment("2026-11-24T09:00:00Z")));
         assert_eq!(done(Some(&office), 3), Some(moment("2026-11-25T02:00:00Z")));
         assert_eq!(done(Some(&office), 30), Some(moment("2026-11-30T02:00:00Z")));
         assert_eq!(done(Some(&office), 24 * 14), None);
         assert_eq!(done(None, 24), Some(moment("2026-11-25T08:00:00Z")));
         assert_eq!(done(None, 24 * 14), None);
+        // 500, 1,000, and in the third hour the last hundred of 1,600.
+        let ramped = |used| Some((Ramped { ramp: serde_json::from_str(r#"{"first_hour":500}"#).unwrap(), began: None }, used));
+        assert_eq!(schedule(None).done_at(began, 1_600, 10.0, ramped(0)), Some(moment("2026-11-24T10:00:10Z")));
+        assert_eq!(schedule(None).done_at(began, 400, 10.0, ramped(100)), Some(moment("2026-11-24T08:00:40Z")));
+        // The hours of the night count, too, though nothing is sent in them.
+        assert_eq!(schedule(Some(&office)).done_at(began, 1_600, 10.0, ramped(0)), Some(moment("2026-11-25T00:01:50Z")));
     }
 
     #[test]

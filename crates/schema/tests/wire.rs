@@ -75,7 +75,7 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
     let schema =
         |version: u8| serde_json::from_str::<serde_json::Value>(&read(&format!("broadcast-command.v{version}.schema.json"))).unwrap();
     let (mut old, mut new) = (schema(1), schema(2));
-    let fields = vec!["class", "provider", "test_copy", "unsubscribe", "not_before", "send_window", "effective_at"];
+    let fields = vec!["class", "provider", "test_copy", "unsubscribe", "not_before", "send_window", "effective_at", "ramp"];
     let kinds = vec![
         "Address",
         "Class",
@@ -94,6 +94,7 @@ fn version_2_of_commands_is_version_1_and_what_is_named_here() {
         "TimeOfDay",
         "ZoneName",
         "TemplateHash",
+        "Ramp",
     ];
     // What it may be besides what it could in version 1, its own kind says.
     new["properties"]["canary"] = old["properties"]["canary"].clone();
@@ -223,6 +224,8 @@ fn a_command_says_when_it_may_be_sent_and_what_never_may_be_is_refused_with_its_
     assert!(parsed(2, "send_window", window("09:00", "18:00", "Asia/Tokyo")).is_ok());
     for (version, field, value, says) in [
         (1, "send_window", window("09:00", "18:00", "UTC"), "field `send_window`: is not of version 1"),
+        (1, "ramp", serde_json::json!({ "first_hour": 500 }), "field `ramp`: is not of version 1"),
+        (2, "ramp", serde_json::json!({ "first_hour": 0 }), "field `ramp.first_hour`: invalid value"),
         (1, "effective_at", "2027-01-01T00:00:00Z".into(), "field `effective_at`: is not of version 1"),
         (1, "not_before", "2026-01-01T00:00:00Z".into(), "field `not_before`: is not of version 1"),
         (2, "not_before", "2099-01-01T00:00:00Z".into(), "field `not_before`: is 2099-01-01T00:00:00Z, not before not_after"),

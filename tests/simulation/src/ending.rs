@@ -13,6 +13,8 @@ use crate::world::{World, actor};
 
 /// How long, without faults, until everything must be over.
 const PATIENCE: Duration = Duration::from_mins(30);
+/// With a ramp, whose hours it takes.
+const PATIENCE_RAMPED: Duration = Duration::from_hours(4);
 /// Doubt that evidence has not ended by then stays.
 const DOUBT_STAYS: Duration = Duration::from_mins(8);
 /// An operator who sees nothing move for so long repairs.
@@ -34,7 +36,7 @@ impl World {
             if let Ok(actor) = actor("an operator") {
                 watched.drain(&ledger, self.clock.now(), wall, &actor).await;
             }
-            watched.look(&ledger, &self.cloud, self.clock.now()).await?;
+            watched.look(&ledger, &self.cloud, self.clock.now(), self.clock.wall()).await?;
             watched.in_its_time(&self.cloud, self.clock.now(), self.clock.wall(), &self.plan)?;
         }
         Ok(())
@@ -43,7 +45,8 @@ impl World {
     /// Nothing goes wrong any more, and the operator does what operators do until it is over.
     pub(crate) async fn come_to_an_end(&mut self) -> Result<(), Broken> {
         self.until_all_are_awake().await;
-        let ends = self.clock.now() + PATIENCE;
+        let patience = if self.plan.first_hour.is_some() { PATIENCE_RAMPED } else { PATIENCE };
+        let ends = self.clock.now() + patience;
         let mut moved = self.clock.now();
         let (mut before, mut repaired) = (None, moved);
         loop {
@@ -98,7 +101,7 @@ impl World {
             }
             if now > ends {
                 let open: Vec<_> = self.watched.iter().filter(|watched| !watched.is_over()).map(|watched| &watched.last).collect();
-                return broken("I2", format!("not over {PATIENCE:?} after the last fault: {open:?}"));
+                return broken("I2", format!("not over {patience:?} after the last fault: {open:?}"));
             }
         }
         // Whatever may still be about has its chance, and every event and command is read.

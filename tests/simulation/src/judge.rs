@@ -78,6 +78,16 @@ pub(crate) fn agreed(broadcast: &Broadcast, accepted: u64, approvals: &BTreeSet<
     Ok(())
 }
 
+/// No more is granted than the ramp allows until the end of its hour.
+pub(crate) fn ramp(broadcast: &Broadcast, wall: Timestamp) -> Result<(), Broken> {
+    match broadcast.ramped().map(|ramped| ramped.allowed(wall)) {
+        Some((most, until)) if broadcast.granted > most => {
+            broken("the ramp", format!("{} permits granted, and {most} are allowed until {until}", broadcast.granted))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// While permits are withheld, nobody has been sent to but those whom the canary chooses.
 pub(crate) fn canary(id: &BroadcastId, choice: &Choice, sent: &[SentTo]) -> Result<(), Broken> {
     let user = |address: &str| address.chars().filter(char::is_ascii_digit).collect::<String>();

@@ -107,6 +107,8 @@ pub(crate) struct Plan {
     pub(crate) max_recipients: u64,
     /// When it may be sent, in seconds from the beginning; any time where it is not given.
     pub(crate) scheduled: Option<Scheduled>,
+    /// Recipients of the first hour; in each further one twice as many.
+    pub(crate) first_hour: Option<u64>,
     /// Recipients a second that the account allows; where it is not given, more than anybody sends. The clocks must
     /// agree for it to be kept.
     pub(crate) max_send_rate: Option<u32>,
@@ -235,6 +237,7 @@ impl Plan {
             canary: None,
             max_recipients: 1_000,
             scheduled: None,
+            first_hour: None,
             max_send_rate: None,
             skews: Vec::new(),
             latency_ms: 0,
@@ -389,7 +392,10 @@ impl Plan {
             approvals,
             ..Self::calm()
         };
-        let plan = plan.at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e)).with_keys(&Dice::seeded(seed ^ 0x4b65_7973));
+        let plan = plan
+            .at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e))
+            .with_keys(&Dice::seeded(seed ^ 0x4b65_7973))
+            .with_ramp(&Dice::seeded(seed ^ 0x7a3d_0001));
         Self { refuses: refusing::drawn(&Dice::seeded(seed ^ 0x4ef0_5a15), plan.keys.is_some()), ..plan }
     }
 
@@ -400,6 +406,17 @@ impl Plan {
             return self;
         }
         (self.keys, self.on_call) = (Some(WINDOW), None);
+        self.skews = Vec::new();
+        self.deeds.retain(|(_, deed)| !matches!(deed, Deed::Suspend { .. } | Deed::StepWall { .. }));
+        self
+    }
+
+    /// Now and then a broadcast has a ramp. Its hours are many calls, so few have one.
+    fn with_ramp(mut self, dice: &Dice) -> Self {
+        if self.scheduled.is_some() || !dice.chance(0.02) {
+            return self;
+        }
+        self.first_hour = Some(2 + dice.below(4));
         self.skews = Vec::new();
         self.deeds.retain(|(_, deed)| !matches!(deed, Deed::Suspend { .. } | Deed::StepWall { .. }));
         self

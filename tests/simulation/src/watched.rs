@@ -39,6 +39,7 @@ pub(crate) struct Watched {
     scheduled: Option<Scheduled>,
     /// Its command was taken up when its time was over, by the clock of whoever did.
     pub(crate) too_late: bool,
+    first_hour: Option<u64>,
     /// Every event comes, and before the wait for it is over.
     pub(crate) in_time: bool,
     pub(crate) stop: Option<Stopped>,
@@ -72,6 +73,7 @@ impl Watched {
             max_recipients: plan.max_recipients,
             scheduled: plan.scheduled,
             too_late: false,
+            first_hour: plan.first_hour,
             in_time: plan.events_lost <= 0.0 && plan.events_away <= 0.0,
             stop: None,
             draining: None,
@@ -89,7 +91,8 @@ impl Watched {
     /// Its command, or another under its id.
     pub(crate) fn command(&self, other: bool) -> anyhow::Result<BroadcastCommand> {
         let subject = if other { format!("Other {}", self.subject) } else { self.subject.clone() };
-        let is_new = self.scheduled.is_some() || self.canary.as_ref().is_some_and(|canary| canary.choice().is_some());
+        let is_new =
+            self.scheduled.is_some() || self.first_hour.is_some() || self.canary.as_ref().is_some_and(|canary| canary.choice().is_some());
         let class = is_new.then_some("service");
         let origin: Timestamp = ORIGIN.parse()?;
         let not_before =
@@ -109,6 +112,7 @@ impl Watched {
             "not_after": if self.scheduled.is_some() { "2026-11-24T00:20:00Z" } else { "2026-11-25T12:00:00Z" },
             "not_before": not_before.transpose()?,
             "send_window": window,
+            "ramp": self.first_hour.map(|first_hour| json!({ "first_hour": first_hour })),
             "canary": self.canary,
             "in_doubt": self.policy,
             "again": self.again,
@@ -132,7 +136,7 @@ impl Watched {
     }
 
     /// Looks, and checks what must hold at any moment.
-    pub(crate) async fn look(&mut self, ledger: &Ledger, cloud: &Cloud, now: Instant) -> Result<(), Broken> {
+    pub(crate) async fn look(&mut self, ledger: &Ledger, cloud: &Cloud, now: Instant, wall: Timestamp) -> Result<(), Broken> {
         // Before the ledger is read, so that whatever is accepted while its answer is under way is not held against it.
         let accepted = cloud.accepted_of(self.id.as_str());
         let choice = self.canary.as_ref().and_then(Canary::choice).filter(|_| self.forgotten_at.is_none());
@@ -157,6 +161,10 @@ impl Watched {
         if self.forgotten_at.is_none() {
             judge::during(&broadcast, accepted, self.in_time)?;
             judge::agreed(&broadcast, accepted, &self.approvals)?;
+            // Whom events prove accepted after all has a permit taken for it, whatever the hour.
+            if self.policy == InDoubtPolicy::Hold && self.forged.is_empty() {
+                judge::ramp(&broadcast, wall)?;
+            }
         }
         // The canary is read after the record, so that an approval in between is no fault.
         if let Some((choice, sent)) = sent.filter(|_| broadcast.withheld > 0) {

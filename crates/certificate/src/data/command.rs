@@ -55,6 +55,7 @@ pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, Le
     same("not_before", format!("{:?}", broadcast.not_before), format!("{:?}", command.not_before));
     same("send_window", format!("{:?}", broadcast.send_window), format!("{:?}", command.send_window));
     same("effective_at", format!("{:?}", broadcast.effective_at), format!("{:?}", command.effective_at));
+    same("ramp", format!("{:?}", broadcast.ramp), format!("{:?}", command.ramp));
     same("not_after", broadcast.not_after.to_string(), command.not_after.to_string());
     odd.into_finding(finding, hash)
 }

@@ -1,7 +1,9 @@
 //! What `issei send` says before it sends anything, and what it then does.
 
+use issei_clock::Clock;
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Processes, command_body};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 /// How many commands wait.
@@ -279,4 +281,40 @@ async fn send_asks_at_a_terminal_and_sends_nothing_without_a_yes() {
     let (code, screen) = terminal.end().await;
     assert!(code == Some(0) && screen.contains("enqueued"), "{screen}");
     assert_eq!(commands(&world).await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_says_when_a_broadcast_goes_on_and_refuses_what_cannot_be_done_in_its_time() {
+    let world = Processes::new(60, Account::default()).await;
+    let after = |hours: i64| (Clock::system().wall() + SignedDuration::from_hours(hours)).to_string();
+    let write = |said: &Value| {
+        let body = command_body("terms", |body| {
+            (body["version"], body["class"]) = (json!(2), json!("legal_notice"));
+            body.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        });
+        world.write("command.json", &body)
+    };
+    for (said, why) in [
+        (json!({ "not_before": after(10), "effective_at": after(9) }), "not everybody can be told before effective_at"),
+        (json!({ "effective_at": after(-1) }), "not everybody can be told before effective_at"),
+        (json!({ "ramp": { "first_hour": 10 }, "not_after": after(2) }), "a second, its ramp is slower, and not_after is"),
+    ] {
+        let (code, _, error) = world.try_run(&["send", "--yes", &write(&said)]).await;
+        assert!(code == Some(3) && error.contains(why), "{error}");
+    }
+    let good = json!({ "not_before": after(10), "effective_at": after(20), "ramp": { "first_hour": 40 }, "not_after": after(24 * 10) });
+    let text = world.run(&["send", "--yes", &write(&good)]).await;
+    for line in
+        ["waits          until ", "done           ", "binds from     ", "ramp           40, 20 recipients at most in its first hours"]
+    {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line}: {text}");
+    }
+    let producer = world.start("producer");
+    let status = world.wait_for("terms", "waiting").await;
+    assert!(status["waits_until"].as_str().unwrap().starts_with(&good["not_before"].as_str().unwrap()[..19]), "{status}");
+    assert!(world.run(&["status", "terms"]).await.contains("state         waiting: audience frozen: 60 recipients"));
+    let listed: Value = serde_json::from_str(&world.run(&["list", "--json"]).await).unwrap();
+    assert_eq!((&listed["state"], &listed["waits_until"]), (&json!("waiting"), &status["waits_until"]));
+    producer.end().await;
+    assert_eq!(world.cloud.accepted(), 0);
 }

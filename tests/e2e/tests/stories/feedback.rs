@@ -448,7 +448,7 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     let broadcast = world.broadcast("terms").await;
     let page = ledger.page(&broadcast.broadcast_id, 0).await.unwrap();
     let message = page.messages(&broadcast, None).next().unwrap();
-    ledger.grant(&broadcast.registration(), broadcast.epoch, 5, 5, Duration::from_secs(5)).await.unwrap();
+    ledger.grant(&broadcast.registration(), broadcast.epoch, (5, 5), None, Duration::from_secs(5)).await.unwrap();
     let claim = ledger
         .claim(&message, None, &issei_ledger::Chunk::Absent, "old".to_owned(), Duration::from_millis(1), &issei_ledger::Under::default())
         .await;

@@ -48,7 +48,7 @@ async fn first_chunk(ledger: &Ledger) -> Chunk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_in_the_midst_of_a_recount_undoes_the_recount() {
     let (world, seen) = running().await;
-    let granted = world.ledger().grant(&seen.registration(), seen.epoch, 60, 60, LIFE).await.unwrap();
+    let granted = world.ledger().grant(&seen.registration(), seen.epoch, (60, 60), None, LIFE).await.unwrap();
     assert!(matches!(granted, Granted::Block(_)), "{granted:?}");
     world.ledger().recount(&seen).await.unwrap();
     let after = world.broadcast("terms").await;
@@ -91,7 +91,7 @@ async fn whoever_knows_an_earlier_epoch_alone_gets_no_permit() {
     assert!(now.epoch > before.epoch);
     let mut granted = Vec::new();
     for epoch in [before.epoch, now.epoch] {
-        granted.push(matches!(world.ledger().grant(&now.registration(), epoch, 10, 10, LIFE).await.unwrap(), Granted::Block(_)));
+        granted.push(matches!(world.ledger().grant(&now.registration(), epoch, (10, 10), None, LIFE).await.unwrap(), Granted::Block(_)));
     }
     assert_eq!(granted, [false, true]);
 }
@@ -101,7 +101,7 @@ async fn whoever_knows_an_earlier_epoch_alone_gets_no_permit() {
 async fn a_permit_whose_answer_took_as_long_as_its_life_is_over_when_it_comes() {
     let (world, running) = running().await;
     world.cloud.inject(Rule::every("UpdateItem", Fault::AnswerMs(1_500)).holding("grant_count").times(1));
-    let granted = world.ledger().grant(&running.registration(), running.epoch, 5, 5, Duration::from_millis(1_200)).await.unwrap();
+    let granted = world.ledger().grant(&running.registration(), running.epoch, (5, 5), None, Duration::from_millis(1_200)).await.unwrap();
     let Granted::Block(block) = granted else { panic!("{granted:?}") };
     assert!(block.is_over(Clock::system().reading()));
 }
@@ -110,7 +110,7 @@ async fn a_permit_whose_answer_took_as_long_as_its_life_is_over_when_it_comes() 
 async fn a_broadcast_with_a_grant_since_it_was_counted_is_not_complete() {
     let (world, counted) = running().await;
     let (tally, actor): (_, Actor) = (world.ledger().tally(&counted).await.unwrap(), a_test());
-    world.ledger().grant(&counted.registration(), counted.epoch, 10, 10, LIFE).await.unwrap();
+    world.ledger().grant(&counted.registration(), counted.epoch, (10, 10), None, LIFE).await.unwrap();
     assert!(!world.ledger().complete(&counted, &tally, &actor).await.unwrap(), "complete, and ten may still be sent to");
 }
 
@@ -119,7 +119,7 @@ async fn a_broadcast_with_a_grant_since_it_was_counted_is_not_complete() {
 async fn evidence_opens_nothing_but_what_it_has_looked_at() {
     let (world, broadcast) = running().await;
     let ledger = world.ledger();
-    ledger.grant(&broadcast.registration(), broadcast.epoch, 10, 10, LIFE).await.unwrap();
+    ledger.grant(&broadcast.registration(), broadcast.epoch, (10, 10), None, LIFE).await.unwrap();
     let page = ledger.page(&terms(), 0).await.unwrap();
     let message = page.messages(&broadcast, None).next().unwrap();
     let mut claim = claimed(&ledger, &message, &Chunk::Absent, "slow").await;
@@ -197,7 +197,7 @@ async fn a_refused_message_that_can_be_copied_nowhere_stays() {
 async fn a_block_gives_nothing_that_it_has_not_or_when_it_is_over() {
     let (world, running) = running().await;
     let block = async |permits, life| {
-        let granted = world.ledger().grant(&running.registration(), running.epoch, permits, permits, life).await.unwrap();
+        let granted = world.ledger().grant(&running.registration(), running.epoch, (permits, permits), None, life).await.unwrap();
         let Granted::Block(block) = granted else { panic!("{granted:?}") };
         block
     };

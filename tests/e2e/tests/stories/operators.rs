@@ -301,7 +301,7 @@ async fn permits_that_died_with_a_consumer_come_back_by_a_recount() {
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
     // A consumer takes the whole budget and dies.
-    let _lost = world.ledger().grant(&broadcast.registration(), broadcast.epoch, 100, 100, Duration::from_secs(1)).await.unwrap();
+    let _lost = world.ledger().grant(&broadcast.registration(), broadcast.epoch, (100, 100), None, Duration::from_secs(1)).await.unwrap();
     assert_eq!(world.broadcast("terms").await.remaining, 0);
     world.later(SignedDuration::from_mins(1));
     let clock = Clock::system();
@@ -321,10 +321,10 @@ async fn permits_given_back_after_a_recount_do_not_count_twice() {
     let before = world.run_until("terms", 0, Broadcast::is_enqueued).await;
     let (life, of) = (Duration::from_secs(1), before.registration());
     // One consumer holds sixty permits and has used none when somebody recounts.
-    world.ledger().grant(&of, before.epoch, 60, 60, life).await.unwrap();
+    world.ledger().grant(&of, before.epoch, (60, 60), None, life).await.unwrap();
     let recounted = world.ledger().recount(&world.broadcast("terms").await).await.unwrap();
     assert_eq!(recounted.remaining, 100);
-    world.ledger().grant(&of, recounted.epoch, 80, 80, life).await.unwrap();
+    world.ledger().grant(&of, recounted.epoch, (80, 80), None, life).await.unwrap();
     world.ledger().give_back(&of, before.epoch, 60).await.unwrap();
     let after = world.broadcast("terms").await;
     assert_eq!((after.remaining, after.granted), (20, 80), "sixty permits more than there are users");
@@ -336,7 +336,7 @@ async fn nobody_gives_back_more_permits_than_are_out() {
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
     let of = broadcast.registration();
-    world.ledger().grant(&of, broadcast.epoch, 60, 60, Duration::from_secs(1)).await.unwrap();
+    world.ledger().grant(&of, broadcast.epoch, (60, 60), None, Duration::from_secs(1)).await.unwrap();
     world.ledger().give_back(&of, broadcast.epoch, 61).await.unwrap();
     let after = world.broadcast("terms").await;
     assert_eq!((after.remaining, after.granted), (40, 60), "a hundred and one permits for a hundred users");

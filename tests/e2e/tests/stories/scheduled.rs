@@ -258,7 +258,7 @@ async fn a_notice_that_falls_behind_says_so_and_its_certificate_lists_whom_it_re
     let behind = |hours: i32, rate: f64| held.falls_behind(effective_at - HOUR * hours, 50, Some(rate));
     assert_eq!((behind(1, 50.0 / 3_600.0), held.falls_behind(effective_at, 100, None)), (None, None));
     let told = behind(1, 0.01).unwrap();
-    assert!(told.starts_with("50 are left, which takes 5000 s at 0.01 a second: done at ") && told.contains("effective_at is"), "{told}");
+    assert!(told.starts_with("50 are left, at 0.01 a second at most: done at ") && told.contains("effective_at is"), "{told}");
     let told = held.falls_behind(effective_at, 50, None).unwrap();
     assert!(told.ends_with("has passed, and 50 of 100 are not settled"), "{told}");
     world.pass(HOUR * 48);
@@ -279,4 +279,36 @@ async fn a_notice_that_falls_behind_says_so_and_its_certificate_lists_whom_it_re
     world.ledger().merge_feedback(&over.broadcast_id, 0, &bounced).await.unwrap();
     let notice = certifier(&world).glance(&over.broadcast_id).await.unwrap().notice.unwrap();
     assert_eq!((notice.accepted_before, notice.others, notice.other_keys.contains(&first[0])), (49, 51, true));
+}
+
+/// Of a hundred, twenty in the first hour and forty in the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_sender_begins_with_so_many_and_doubles_them_each_hour() {
+    let mut world = at_noon().await;
+    world
+        .post_command(&scheduled(|body| {
+            (body["ramp"], body["not_after"]) = (json!({ "first_hour": 20 }), json!((world.now() + HOUR * 24).to_string()));
+        }))
+        .await;
+    for (hour, accepted) in [(0, 20), (1, 60)] {
+        let delayed = 10 - accepted / 10;
+        let stop = CancellationToken::new();
+        let (producer, consumer, token) = (world.producer().await, world.consumer().await, stop.clone());
+        let services = (tokio::spawn(async move { producer.run(token).await }), tokio::spawn(consumer.run(stop.clone())));
+        until("the rest is put away", async || {
+            let counts = world.queue("chunks").await.counts().await.unwrap().0;
+            counts.visible + counts.in_flight == 0 && counts.delayed == delayed
+        })
+        .await;
+        stop.cancel();
+        let ended = tokio::join!(services.0, services.1);
+        assert!(ended.0.is_ok() && ended.1.is_ok());
+        let broadcast = world.broadcast("terms").await;
+        assert_eq!((world.cloud.accepted(), broadcast.granted), (accepted, accepted), "in hour {hour}");
+        assert_eq!(broadcast.broadcast_state, BroadcastState::Running);
+        world.later(HOUR);
+        world.cloud.show_all_messages();
+    }
+    assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
 }

@@ -228,7 +228,7 @@ async fn a_transaction_of_somebody_else_keeps_neither_a_grant_nor_a_stop_from_be
     let world = enqueued().await;
     let broadcast = world.broadcast("terms").await;
     world.cloud.inject(Rule::every("UpdateItem", Fault::Conflict).times(3));
-    let granted = world.ledger().grant(&broadcast.registration(), broadcast.epoch, 1, 5, Duration::from_secs(1)).await.unwrap();
+    let granted = world.ledger().grant(&broadcast.registration(), broadcast.epoch, (1, 5), None, Duration::from_secs(1)).await.unwrap();
     assert!(matches!(granted, Granted::Block(_)), "{granted:?}");
     world.cloud.inject(Rule::every("UpdateItem", Fault::Conflict).times(3));
     assert_eq!(stop(&world).await.granted, 5);

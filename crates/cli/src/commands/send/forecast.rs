@@ -7,8 +7,8 @@ use issei_assembly::{Parts, VERSION, say};
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, UniqueBy};
-use issei_schema::{BroadcastCommand, Canary, Content, Opening, ProviderName, UNSUBSCRIBE_PLACEHOLDER};
-use jiff::{SignedDuration, Timestamp};
+use issei_schema::{BroadcastCommand, Canary, Content, Opening, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::producers;
@@ -56,6 +56,8 @@ pub(super) struct Forecast {
     waits_until: Option<Timestamp>,
     /// When everybody is sent to at the earliest; nothing where that is not known, or after `not_after`.
     done_at: Option<Timestamp>,
+    /// How many are sent to at most in each hour of its ramp, as long as that bounds it.
+    ramp: Vec<u64>,
     /// The same two for people.
     begins: Option<String>,
     done: Option<String>,
@@ -146,8 +148,16 @@ impl Forecast {
         let letters = letters(command, samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), content)?;
         let (now, schedule) = (parts.clock.wall(), command.schedule());
         let seconds = rate.map(|rate| whole((number(mailable) / rate).ceil()));
-        let work = seconds.and_then(|seconds| i64::try_from(seconds).ok()).map(SignedDuration::from_secs);
-        let done_at = work.and_then(|work| schedule.done_at(now, work));
+        let ramped = command.ramp.map(|ramp| (Ramped { ramp, began: None }, 0));
+        let done_at = rate.and_then(|rate| schedule.done_at(now, mailable, rate, ramped));
+        let hour = rate.map_or(u64::MAX, |rate| whole(rate * 3_600.0));
+        let mut to_come = mailable;
+        let in_hour = |at| {
+            let some = command.ramp?.in_hour(at).min(to_come);
+            to_come -= some;
+            (some > 0).then_some(some)
+        };
+        let ramp: Vec<u64> = (0..u64::BITS).map_while(in_hour).take_while(|some| *some < hour).collect();
         let waits_until = if let Opening::Waiting { until } = schedule.at(now) { Some(until) } else { None };
         let mut forecast = Self {
             broadcast_id: command.broadcast_id.to_string(),
@@ -181,6 +191,7 @@ impl Forecast {
             seconds_at_least: seconds,
             waits_until,
             done_at,
+            ramp,
             begins: waits_until.map(|until| schedule.told(until)),
             done: done_at.map(|done_at| schedule.told(done_at)),
             not_after: command.not_after,
@@ -234,9 +245,10 @@ impl Forecast {
     /// Why not everybody can be sent to before `not_after`.
     fn too_slow(&self, now: Timestamp) -> Option<String> {
         let seconds = self.seconds_at_least.filter(|_| self.done_at.is_none())?;
+        let ramp = if self.ramp.is_empty() { "" } else { ", its ramp is slower" };
         let waits = self.begins.as_ref().map_or_else(String::new, |begins| format!(", it begins {begins}"));
         Some(format!(
-            "{} recipients take {seconds} s at {} a second{waits}, and not_after is {}, in {} s; send earlier, set a later not_after or a longer send_window, or ask AWS for a higher rate",
+            "{} recipients take {seconds} s at {} a second{ramp}{waits}, and not_after is {}, in {} s; send earlier, set a later not_after or a longer send_window, or ask AWS for a higher rate",
             self.mailable,
             self.recipients_a_second.unwrap_or_default(),
             self.not_after,
@@ -305,6 +317,10 @@ impl Forecast {
         });
         if let Some(begins) = &self.begins {
             say(&format!("waits          until {begins}"));
+        }
+        if !self.ramp.is_empty() {
+            let hours: Vec<String> = self.ramp.iter().map(u64::to_string).collect();
+            say(&format!("ramp           {} recipients at most in its first hours", hours.join(", ")));
         }
         if let Some(done) = &self.done {
             say(&format!("done           {done} at the earliest"));
