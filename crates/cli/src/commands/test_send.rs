@@ -83,6 +83,7 @@ async fn copy_of(parts: &Parts, first: BroadcastCommand, copy: TestCopy) -> anyh
         not_before: None,
         send_window: None,
         effective_at: None,
+        ramp: None,
         canary: None,
         canary_approval: CanaryApproval::default(),
         hold: false,
