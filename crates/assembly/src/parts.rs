@@ -39,7 +39,8 @@ impl Parts {
     }
 
     #[must_use]
-    pub fn with(settings: Settings, clients: Clients, clock: Clock, dice: Dice) -> Self {
+    pub fn with(mut settings: Settings, clients: Clients, clock: Clock, dice: Dice) -> Self {
+        settings.audiences.values_mut().for_each(|audience| audience.read_by(&clients.dynamodb));
         Self { settings, clients, clock, dice, others: Vec::new() }
     }
 
@@ -190,6 +191,19 @@ impl Parts {
         let (settings, timing) = (self.settings.digest(), self.settings.timing());
         let run = Incarnation::new(service, actor, self.dice.token(), VERSION.to_owned(), build_digest()?, settings, &timing);
         Ok(run.telling(self.settings.told()))
+    }
+}
+
+impl Settings {
+    /// For whoever reads audiences without the rest: with those connected that are tables of DynamoDB. Where there is none,
+    /// nothing is asked of AWS.
+    #[must_use]
+    pub async fn with_tables(mut self) -> Self {
+        if self.audiences.values().any(|audience| audience.dynamodb_table.is_some()) {
+            let clients = issei_aws::connect(&self.account, &self.timing()).await;
+            self.audiences.values_mut().for_each(|audience| audience.read_by(&clients.dynamodb));
+        }
+        self
     }
 }
 

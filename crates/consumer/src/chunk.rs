@@ -6,7 +6,7 @@ use issei_aws::{Backoff, Message};
 use issei_ledger::{
     self as ledger, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, ReasonCode, Registration, Transition,
 };
-use issei_schema::{BroadcastId, ChunkMessage, Opening};
+use issei_schema::{BroadcastId, ChunkMessage, Opening, ProviderName, Schedule};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -82,13 +82,7 @@ impl Consumer {
                     continue;
                 }
             };
-            let Some(carrier) = self.carriers.get(&envelope.provider) else {
-                // Another consumer may know it. By another provider it must not go: one carries a broadcast from its beginning
-                // to its end.
-                self.incarnation.note_lack(&envelope.provider);
-                tracing::error!(broadcast.id = %id, provider = %envelope.provider, "this consumer is not configured for the broadcast's provider; add it under [providers]");
-                return Ok(After::PutBack(PUT_BACK));
-            };
+            let Some(carrier) = self.carrier_of(id, &envelope.provider) else { return Ok(After::PutBack(PUT_BACK)) };
             let ready = match Ready::of(&envelope, chunk, positions.iter().copied()) {
                 Ok(ready) => ready,
                 Err(objection) => return Ok(After::Bury(objection)),
@@ -96,10 +90,8 @@ impl Consumer {
             let recipients = positions.len() as u64;
             // Whoever can have no permit takes no turn from others.
             if let Some(until) = self.permits.later(&known.registration).filter(|_| !asks) {
-                if self.is_claimed_after_all(chunk, &mut seen).await? {
-                    continue;
-                }
-                return Ok(After::PutBack(away(until, self.clock.wall())));
+                let Some(after) = self.later_or_look(until, chunk, &mut seen).await? else { continue };
+                return Ok(after);
             }
             // Waiting for a turn or a permit is what a shutdown cuts short; the message goes back.
             let Some(turn) = shutdown.run_until_cancelled(carrier.rate.turn(recipients)).await else { return Ok(After::GiveBack) };
@@ -125,10 +117,8 @@ impl Consumer {
             let permit = match permission? {
                 Permission::Permit(permit) => permit,
                 Permission::Later(until) => {
-                    if self.is_claimed_after_all(chunk, &mut seen).await? {
-                        continue;
-                    }
-                    return Ok(After::PutBack(away(until, self.clock.wall())));
+                    let Some(after) = self.later_or_look(until, chunk, &mut seen).await? else { continue };
+                    return Ok(after);
                 }
                 Permission::Spent => {
                     self.has_changed(chunk, &mut seen).await?;
@@ -153,16 +143,12 @@ impl Consumer {
             // Waiting for a turn and a permit may have taken it past the end of its window. And this machine's clock may be
             // wrong, so that of the ledger is asked too, which has just told its time with the grant.
             let (granted_at, schedule) = (permit.granted_at(), known.schedule());
-            let until = match (schedule.at(self.clock.wall()), schedule.at(granted_at)) {
-                (Opening::Open { until }, Opening::Open { .. }) => until,
-                (Opening::Open { .. }, theirs) => {
-                    tracing::warn!(broadcast.id = %id, %granted_at, "by AWS's clock this is not to be sent now, and by this machine's it is");
+            let until = match self.open_until(id, &schedule, granted_at) {
+                Ok(until) => until,
+                Err(after) => {
                     self.permits.put_back(&known.registration, permit).await;
-                    return Ok(After::PutBack(if let Opening::Waiting { until } = theirs { away(until, granted_at) } else { PUT_BACK }));
-                }
-                _ => {
-                    self.permits.put_back(&known.registration, permit).await;
-                    continue;
+                    let Some(after) = after else { continue };
+                    return Ok(after);
                 }
             };
             let lease = self.options.timing.lease;
@@ -194,6 +180,38 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// Who carries the broadcast. Where this consumer does not know the provider, another may; by another provider it must not
+    /// go, for one carries a broadcast from its beginning to its end.
+    fn carrier_of(&self, id: &BroadcastId, provider: &ProviderName) -> Option<&Carrier> {
+        let carrier = self.carriers.get(provider);
+        if carrier.is_none() {
+            self.incarnation.note_lack(provider);
+            tracing::error!(broadcast.id = %id, %provider, "this consumer is not configured for the broadcast's provider; add it under [providers]");
+        }
+        carrier
+    }
+
+    /// Until when it may be sent, by this machine's clock and by that of the ledger. Where it may not be, what becomes of the
+    /// message; nothing where the broadcast is to be looked at afresh.
+    fn open_until(&self, id: &BroadcastId, schedule: &Schedule<'_>, granted_at: Timestamp) -> Result<Timestamp, Option<After>> {
+        match (schedule.at(self.clock.wall()), schedule.at(granted_at)) {
+            (Opening::Open { until }, Opening::Open { .. }) => Ok(until),
+            (Opening::Open { .. }, theirs) => {
+                tracing::warn!(broadcast.id = %id, %granted_at, "by AWS's clock this is not to be sent now, and by this machine's it is");
+                let away = if let Opening::Waiting { until } = theirs { away(until, granted_at) } else { PUT_BACK };
+                Err(Some(After::PutBack(away)))
+            }
+            _ => Err(None),
+        }
+    }
+
+    /// Puts the message of a chunk back until its ramp allows more. Where the chunk has turned out to be claimed, `seen` is
+    /// what it has become, and nothing is given.
+    async fn later_or_look(&self, until: Timestamp, chunk: &ChunkMessage, seen: &mut Chunk) -> Result<Option<After>, LedgerError> {
+        let is_claimed = self.is_claimed_after_all(chunk, seen).await?;
+        Ok((!is_claimed).then(|| After::PutBack(away(until, self.clock.wall()))))
     }
 
     /// Asks about those in doubt. Where that may not be, `seen` is what the chunk has become, and nothing is given.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::SourceError;
-use crate::source::size_of;
+use crate::source::{Table, size_of};
 
 /// Where an audience comes from. A command names it; SQL stands here and nowhere else.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -24,6 +24,9 @@ pub struct AudienceConfig {
     /// A file instead of a database: `.csv` with a header line, or `.jsonl` with an object a line.
     #[serde(default)]
     pub file: Option<String>,
+    /// A table of DynamoDB instead, in the account and region that issei works in. Its attributes are the columns.
+    #[serde(default)]
+    pub dynamodb_table: Option<String>,
     /// The table, `schema.table` where it needs one.
     #[serde(default)]
     pub table: Option<String>,
@@ -44,14 +47,15 @@ pub struct AudienceConfig {
     /// `skip`, or `quote`, which mails them in the quoted form that RFC 5321 has for them (section 4.1.2).
     #[serde(default)]
     pub legacy_local_parts: LegacyLocalParts,
-    /// A condition in SQL, such as `deleted_at IS NULL`.
+    /// A condition in SQL, such as `deleted_at IS NULL`; of a table of DynamoDB a filter expression without values, such as
+    /// `attribute_not_exists(deleted_at)`.
     #[serde(default)]
     pub filter: Option<String>,
     /// What a broadcast of class `marketing` needs of a database: a condition in SQL, beside `filter`, that holds for
     /// whoever wants such mail, such as `newsletter = true`. Broadcasts of other classes don't ask for it.
     #[serde(default)]
     pub marketing_filter: Option<String>,
-    /// What a broadcast of class `marketing` needs of a file: the column that holds `true`, `yes` or `1` for whoever
+    /// What a broadcast of class `marketing` needs of a file, or of a table of DynamoDB: the column that holds `true`, `yes` or `1` for whoever
     /// wants such mail. Anything else, or nothing, is a no. Broadcasts of other classes don't ask for it.
     #[serde(default)]
     pub consent_column: Option<String>,
@@ -69,7 +73,11 @@ pub struct AudienceConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub url_at_hand: Option<String>,
-    /// Of a file only those for whom this column says yes.
+    /// Who reads the table of DynamoDB.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub dynamodb: Option<aws_sdk_dynamodb::Client>,
+    /// Of a file, or a table of DynamoDB, only those for whom this column says yes.
     #[serde(skip)]
     #[schemars(skip)]
     pub consenting: Option<String>,
@@ -124,6 +132,7 @@ pub(crate) enum Place {
         url: String,
         from: From,
     },
+    DynamoDb(Table),
     /// So many recipients, by whom the provider reaches nobody.
     Rehearsal(u64, Rehearsed),
     /// The one row of a copy.
@@ -166,8 +175,8 @@ impl AudienceConfig {
         if class != Class::Marketing || self.rehearsal.is_some() || self.copy.is_some() {
             return Some(self);
         }
-        match (&self.marketing_filter, &self.consent_column, &self.file) {
-            (Some(wants), None, None) => {
+        match (&self.marketing_filter, &self.consent_column, self.is_asked_in_sql()) {
+            (Some(wants), None, true) => {
                 // A comment at the end of either must not swallow the bracket.
                 self.filter = Some(match &self.filter {
                     Some(filter) => format!("({filter}\n) AND ({wants}\n)"),
@@ -175,11 +184,22 @@ impl AudienceConfig {
                 });
                 Some(self)
             }
-            (None, Some(column), Some(_)) => {
+            (None, Some(column), false) => {
                 self.consenting = Some(column.clone());
                 Some(self)
             }
             _ => None,
+        }
+    }
+
+    fn is_asked_in_sql(&self) -> bool {
+        self.file.is_none() && self.dynamodb_table.is_none()
+    }
+
+    /// Where it is a table of DynamoDB that nobody reads yet, it is read by this client.
+    pub fn read_by(&mut self, client: &aws_sdk_dynamodb::Client) {
+        if self.dynamodb_table.is_some() {
+            self.dynamodb.get_or_insert_with(|| client.clone());
         }
     }
 
@@ -193,6 +213,22 @@ impl AudienceConfig {
     /// Checks that the configuration names one source, and looks up its URL.
     pub(crate) fn place(&self, name: &str) -> Result<Place, SourceError> {
         let wrong = |reason: &str| SourceError::Config { audience: name.to_owned(), reason: reason.to_owned() };
+        if let Some(table) = &self.dynamodb_table {
+            let others = [&self.url, &self.url_env, &self.file, &self.table, &self.query, &self.encoding];
+            if others.iter().any(|other| other.is_some()) || self.allow_broken_rows {
+                return Err(wrong(
+                    "`dynamodb_table` stands alone: take out `url`, `url_env`, `file`, `table`, `query`, `encoding` and `allow_broken_rows`",
+                ));
+            }
+            if self.marketing_filter.is_some() {
+                return Err(wrong(
+                    "`marketing_filter` is for databases with SQL; name the attribute that says who wants marketing in `consent_column`",
+                ));
+            }
+            let client =
+                self.dynamodb.clone().ok_or_else(|| wrong("nobody has connected to DynamoDB for it; tell the authors of issei"))?;
+            return Ok(Place::DynamoDb(Table { client, name: table.clone() }));
+        }
         if let Some(file) = &self.file {
             if self.url.is_some() || self.url_env.is_some() || self.table.is_some() || self.query.is_some() || self.filter.is_some() {
                 return Err(wrong("`file` stands alone: take out `url`, `url_env`, `table`, `query` and `filter`"));
@@ -208,7 +244,7 @@ impl AudienceConfig {
             return Err(wrong("`encoding` and `allow_broken_rows` are for files; take them out"));
         }
         if self.consent_column.is_some() {
-            return Err(wrong("`consent_column` is for files; say in `marketing_filter` who wants marketing"));
+            return Err(wrong("`consent_column` is for files and tables of DynamoDB; say in `marketing_filter` who wants marketing"));
         }
         let url = match (&self.url, &self.url_env) {
             (None, None) if let Some(url) = &self.url_at_hand => url.clone(),
@@ -219,7 +255,7 @@ impl AudienceConfig {
             (None, Some(variable)) => std::env::var(variable).map_err(|_| {
                 wrong(&format!("`url_env` names the environment variable {variable}, which is not set; set it to the database's URL"))
             })?,
-            _ => return Err(wrong("give one of `file`, `url` and `url_env`")),
+            _ => return Err(wrong("give one of `file`, `url`, `url_env` and `dynamodb_table`")),
         };
         match (&self.table, &self.query) {
             (Some(table), None) => Ok(Place::Database { url, from: From::Table(table.clone()) }),

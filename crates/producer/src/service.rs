@@ -361,11 +361,10 @@ impl Producer {
         // A rehearsal reaches nobody, and says the same each time; a copy says it to somebody who wants to see it.
         let may_repeat = size_of(command.audience.as_str()).is_some() || command.test_copy.is_some();
         let asked = self.options.approvals.asked(&command, senders);
-        let registered =
-            match self.ledger.register(&command, self.chunk_size(&command).await, may_repeat, &asked, &self.dice).await {
-                Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
-                other => other?,
-            };
+        let registered = match self.ledger.register(&command, self.chunk_size(&command).await, may_repeat, &asked, &self.dice).await {
+            Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
+            other => other?,
+        };
         let broadcast = match registered {
             Registered::New(broadcast) => {
                 tracing::info!(command.hash = %command.hash(), requested_by = %command.requested_by, "broadcast registered");

@@ -1,5 +1,5 @@
 //! `issei preview`: a command's letters for some of its audience, or for rows of one's own. It asks AWS for nothing but a
-//! template that SES stores, and sends nothing.
+//! template that SES stores and a table of DynamoDB that is the audience, and sends nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -48,6 +48,7 @@ pub(super) async fn rows(settings: &Settings, command: &BroadcastCommand, which:
 }
 
 pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let settings = &settings.clone().with_tables().await;
     let mut command = command_file::read(&options.file)?;
     command.audience = options.audience.clone().unwrap_or(command.audience);
     let which = Which { rows: options.rows, key: options.key.as_deref(), data: options.data.as_deref() };

@@ -76,7 +76,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             options.id
         );
     }
-    let configured = AudienceConfig::named(first.audience.as_str(), &settings.audiences);
+    let configured = AudienceConfig::named(first.audience.as_str(), &parts.settings.audiences);
     let columns = columns(&ledger, &broadcast).await?;
     let [key, address] = ["key", "address"].map(|name| own_name(name, &columns));
     let [path, command_path] = ["jsonl", "json"].map(|kind| options.output.join(format!("{}.{kind}", options.new_id)));

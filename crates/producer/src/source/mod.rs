@@ -3,6 +3,7 @@
 //! What a source says is never compared by its own rules: rows come in any order, and their keys are bytes.
 
 mod copied;
+mod dynamodb;
 mod feed;
 mod file;
 #[cfg(feature = "simulation")]
@@ -28,6 +29,7 @@ use self::feed::{Feed, Filling};
 use self::spool::{Counts, Spool, SpoolError};
 use self::words::ReadError;
 use crate::audience::{AudienceConfig, Place};
+pub(crate) use dynamodb::Table;
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
 pub use outline::{ColumnOutline, Sample, TellsApart, columns_of, sample, tables};
@@ -209,7 +211,7 @@ fn failed(audience: &str, place: &Place, error: &ReadError) -> SourceError {
     let (audience, reason) = (audience.to_owned(), error.to_string());
     match place {
         Place::File(file) => SourceError::File { audience, file: file.clone(), reason },
-        Place::Database { .. } | Place::Rehearsal(..) | Place::Copy(_) => SourceError::Database { audience, reason },
+        Place::Database { .. } | Place::DynamoDb(_) | Place::Rehearsal(..) | Place::Copy(_) => SourceError::Database { audience, reason },
     }
 }
 
@@ -231,6 +233,11 @@ async fn read(place: &Place, config: &AudienceConfig, mut feed: Feed) -> Result<
             blocking(feed, move |feed| sqlite::read(&url, &from, &config, feed)).await
         }
         Place::Database { .. } => Err(no_such_database()),
+        Place::DynamoDb(table) => {
+            let counted = dynamodb::read(table, config, &mut feed).await?;
+            feed.end().await;
+            Ok(counted)
+        }
         Place::File(file) => {
             let (file, config) = (file.clone(), config.clone());
             blocking(feed, move |feed| file::read(&file, &config, feed)).await
@@ -280,6 +287,7 @@ pub async fn count_rows(audience: &str, config: &AudienceConfig) -> Result<u64, 
         Place::Database { url, from } if is_mysql(url) => mysql::count_rows(url, from, config).await,
         Place::Database { url, from } if url.starts_with("sqlite:") => sqlite::count_rows(url, from, config),
         Place::Database { .. } => Err(no_such_database()),
+        Place::DynamoDb(table) => dynamodb::count_rows(table, config).await,
         Place::File(file) => file::count_rows(file, config),
     };
     counted.map_err(|error| failed(audience, &place, &error))

@@ -20,6 +20,7 @@ mod judging;
 mod one_notice;
 mod rehearsing;
 mod resending;
+mod scanning;
 mod senders;
 mod stopping;
 mod suppressing;

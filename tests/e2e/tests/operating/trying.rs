@@ -110,6 +110,7 @@ async fn a_try_keeps_some_of_many_letters_counts_all_of_them_and_says_what_it_pa
             command["reply_to"] = "Help <help@example.com>".into();
             command["canary"] = json!({ "share": 0.1 });
             command["hold"] = true.into();
+            command["ramp"] = json!({ "first_hour": 50 });
             command["not_before"] = (issei_clock::Clock::system().wall() + jiff::SignedDuration::from_hours(2)).to_string().into();
         }),
     );
@@ -122,7 +123,7 @@ async fn a_try_keeps_some_of_many_letters_counts_all_of_them_and_says_what_it_pa
     assert_eq!((&simulated["twice"], &simulated["missed"], &simulated["frozen"]), (&0.into(), &0.into(), &298.into()), "{told}");
     assert!(simulated["accepted"].as_u64() > Some(250), "{told}");
     let passed_over = told["passed_over"].to_string();
-    for what in ["hold: ", "canary: ", "not_before and send_window: really it begins "] {
+    for what in ["hold: ", "canary: ", "ramp: really it sends to 50 in its first hour", "not_before and send_window: really it begins "] {
         assert!(passed_over.contains(what), "{what}: {passed_over}");
     }
     assert_eq!(told["letters"].as_array().unwrap().len(), 3, "{told}");

@@ -74,7 +74,7 @@ async fn a_recount_that_was_begun_before_an_approval_takes_nothing_from_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recount_that_comes_after_a_stop_changes_nothing() {
     let (world, running) = running().await;
-    world.ledger().grant(&running.registration(), running.epoch, 60, 60, LIFE).await.unwrap();
+    world.ledger().grant(&running.registration(), running.epoch, (60, 60), None, LIFE).await.unwrap();
     let seen = world.broadcast("terms").await;
     let stopping = world.ledger().end(&terms(), &a_test(), "a test").await.unwrap();
     world.ledger().recount(&seen).await.unwrap();

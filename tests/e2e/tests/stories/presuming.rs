@@ -59,7 +59,7 @@ async fn another_confirms(world: &World, broadcast: &Broadcast, message: &ChunkM
 /// All permits are granted, and nobody has them any more.
 async fn spend_the_budget(world: &World, broadcast: &Broadcast) {
     let all = broadcast.remaining;
-    world.ledger().grant(&broadcast.registration(), broadcast.epoch, all, all, LIFE).await.unwrap();
+    world.ledger().grant(&broadcast.registration(), broadcast.epoch, (all, all), None, LIFE).await.unwrap();
     assert_eq!(world.broadcast("terms").await.remaining, 0);
 }
 

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use issei_ledger::{BroadcastState, Transition};
 use issei_producer::AudienceConfig;
 use issei_schema::{BroadcastCommand, Class, UnsubscribeKey, UnsubscribeKeys, UnsubscribeToken};
 use issei_test_support::{World, WorldOptions, command, judge, until};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+use crate::databases::server;
 
 fn small() -> WorldOptions {
     WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..WorldOptions::default() }
@@ -217,6 +220,39 @@ async fn of_a_file_an_offer_reaches_only_whoever_has_clearly_said_yes() {
         world.audiences.insert("users".to_owned(), AudienceConfig { consent_column: Some("wants".to_owned()), ..audience });
         assert_eq!(mailed(&world, "offer").await, [0, 1, 2].map(|at| format!("user{at}@example.com")), "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_table_of_dynamodb_an_offer_reaches_only_whoever_has_clearly_said_yes() {
+    let Some(url) = server("ISSEI_TEST_AWS_URL") else { return };
+    let db = issei_aws::connect_to(&url, None, &WorldOptions::default().timing).await.dynamodb;
+    let table = format!("users-{}", issei_clock::Dice::system().token());
+    let key = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::N).build().unwrap();
+    let schema = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
+    let create = db.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);
+    create.attribute_definitions(key).key_schema(schema).send().await.unwrap();
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let [yes, no] = [true, false].map(AttributeValue::Bool);
+    let [one, none] = ["1", "0"].map(|number| AttributeValue::N(number.to_owned()));
+    let answers = [yes.clone(), text("YES"), one, no, none, text("no"), AttributeValue::L(vec![yes])];
+    for (id, answer) in answers.into_iter().map(Some).chain([None]).enumerate() {
+        let put = db.put_item().table_name(&table).item("id", AttributeValue::N(id.to_string())).item("name", text("N"));
+        let put = put.item("email", text(&format!("user{id}@example.com")));
+        answer.into_iter().fold(put, |put, answer| put.item("wants", answer)).send().await.unwrap();
+    }
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    let audience = AudienceConfig {
+        url: None,
+        table: None,
+        dynamodb_table: Some(table.clone()),
+        dynamodb: Some(db.clone()),
+        consent_column: Some("wants".to_owned()),
+        ..world.users.audience()
+    };
+    world.audiences.insert("users".to_owned(), audience);
+    assert_eq!(mailed(&world, "offer").await, [0, 1, 2].map(|id| format!("user{id}@example.com")));
+    db.delete_table().table_name(&table).send().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

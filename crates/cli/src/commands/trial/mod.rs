@@ -1,7 +1,7 @@
 //! `issei try`: somebody's own table and words through the simulated AWS of the demo, into a folder of letters.
 //!
-//! What it must never do: reach AWS, or ask DNS for anything. The source of the audience is read where it is, and
-//! whatever else the services talk to is in this process.
+//! What it must never do: reach AWS but to read an audience that is a table of DynamoDB, or ask DNS for anything. The source
+//! of the audience is read where it is, and whatever else the services talk to is in this process.
 
 mod inbox;
 mod outlook;
@@ -35,6 +35,7 @@ use crate::letters::{letters, print_beside, told};
 
 pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool) -> anyhow::Result<Ended> {
     let (clock, shutdown) = (Clock::system(), on_signal()?);
+    let settings = &settings.clone().with_tables().await;
     let command = command_file::read(&options.file)?;
     check(settings, &command, &clock).with_context(|| format!("command {}", options.file.display()))?;
     let inbox = Inbox::at(options.output.as_deref())?;

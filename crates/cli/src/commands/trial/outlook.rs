@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use issei_assembly::say;
 use issei_producer::Survey;
-use issei_schema::BroadcastCommand;
-use jiff::{SignedDuration, Timestamp};
+use issei_schema::{BroadcastCommand, Ramped};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::tally::Counted;
@@ -54,7 +54,7 @@ pub(super) struct Written {
 impl Outlook {
     pub(super) fn of(command: &BroadcastCommand, survey: Survey, letters: Vec<Letter>, rate: f64, now: Timestamp) -> Self {
         let seconds = whole((number(survey.mailable) / rate).ceil());
-        let work = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let ramped = command.ramp.map(|ramp| (Ramped { ramp, began: None }, 0));
         Self {
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.to_string(),
@@ -64,7 +64,7 @@ impl Outlook {
             max_recipients: command.max_recipients.get(),
             recipients_a_second: rate,
             seconds_at_least: seconds,
-            done_at: command.schedule().done_at(now, work),
+            done_at: command.schedule().done_at(now, survey.mailable, rate, ramped),
             not_after: command.not_after,
             cost_usd: number(survey.mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
             letters,

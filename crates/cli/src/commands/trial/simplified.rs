@@ -25,6 +25,11 @@ impl Simplified {
             let ahead = SignedDuration::from_hours(limits::NOT_AFTER_HOURS_MAX) - SignedDuration::from_mins(10);
             command.not_after = own.not_after.min(now.saturating_add(ahead).unwrap_or(own.not_after));
         }
+        if let Some(ramp) = own.ramp {
+            passed_over
+                .push(format!("ramp: really it sends to {} in its first hour, and to twice as many in each further one", ramp.first_hour));
+            command.ramp = None;
+        }
         if own.hold {
             passed_over.push("hold: really it waits for `issei approve` before its first send".to_owned());
         }

@@ -128,7 +128,7 @@ fn each(
 }
 
 /// Whether somebody has agreed. What is no clear yes is none.
-fn says_yes(answer: &[u8]) -> bool {
+pub(super) fn says_yes(answer: &[u8]) -> bool {
     let answer = answer.trim_ascii();
     ["true", "yes", "1"].iter().any(|yes| answer.eq_ignore_ascii_case(yes.as_bytes()))
 }
