@@ -179,7 +179,7 @@ impl Certifier {
     pub async fn glance(&self, id: &BroadcastId) -> Result<Certificate, LedgerError> {
         let mut look = self.look(id, &Kind::Broadcast).await?;
         let window = look.visibility.max(self.wanted.timing.visibility) * 2 + Duration::from_secs(1);
-        look.findings.extend(queues::not_watched(&self.wanted.queues, window, "not watched: this is a glance"));
+        look.findings.extend(queues::not_watched(&self.wanted.queues, window, queues::GLANCE));
         Ok(self.certificate(look, Kind::Broadcast))
     }
 

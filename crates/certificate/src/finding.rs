@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::queues::GLANCE;
+
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +102,12 @@ impl Finding {
         self.value = reason.to_string();
         self.judgement = Judgement::Unreadable;
         self
+    }
+
+    /// Says whether it could not be read since a glance watches no queue.
+    #[must_use]
+    pub fn is_not_watched(&self) -> bool {
+        self.judgement == Judgement::Unreadable && self.value == GLANCE
     }
 
     /// Says whether the rule holds.

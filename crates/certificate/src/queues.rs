@@ -43,6 +43,9 @@ pub(crate) async fn watch(
     }
 }
 
+/// What stands where a glance did not watch the queues.
+pub(crate) const GLANCE: &str = "not watched: this is a glance";
+
 /// Where nobody watched.
 pub(crate) fn not_watched(names: &[String; 3], window: Duration, reason: &str) -> Vec<Finding> {
     names.iter().map(|name| finding(name, window).unreadable(reason)).collect()

@@ -1,21 +1,44 @@
-// Keeps the page up to date, and a button shut until its confirmation is typed. Without it the page still
-// works: reload to see more, and the server checks every confirmation again.
+// Keeps the page up to date, shows times by the reader's own clock, counts down to the proof of a stop, and keeps a button
+// shut until its confirmation is typed. Without it the page still works: reload to see more, and the server checks every
+// confirmation again.
 "use strict";
 
 const live = document.getElementById("live");
 const lost = document.getElementById("lost");
+const language = document.documentElement.lang;
+
+function byOwnClock(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (time.title || Number.isNaN(at.getTime())) continue;
+    time.title = time.textContent;
+    time.textContent = at.toLocaleString(language, { dateStyle: "medium", timeStyle: "medium" });
+  }
+}
+
+function countDown() {
+  const countdown = document.getElementById("countdown");
+  if (!countdown) return;
+  const seconds = Math.ceil((new Date(countdown.dataset.until) - Date.now()) / 1000);
+  countdown.textContent = seconds > 0 ? `(${countdown.dataset.words}: ${seconds})` : "";
+}
 
 async function refresh() {
   try {
     const answer = await fetch(live.dataset.from, { cache: "no-store" });
     if (!answer.ok) throw new Error(String(answer.status));
     live.innerHTML = await answer.text();
+    byOwnClock(live);
+    countDown();
     lost.hidden = true;
   } catch {
     lost.hidden = false;
   }
 }
 if (live) setInterval(refresh, 2000);
+setInterval(countDown, 1000);
+byOwnClock(document);
+countDown();
 
 for (const input of document.querySelectorAll("[data-must-be]")) {
   const button = input.form.querySelector("button");

@@ -22,8 +22,20 @@ impl Browser {
     ///
     /// # Panics
     /// Where the driver does not start, or CI has none.
-    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     pub async fn start(width: u32, height: u32) -> Option<Self> {
+        Self::start_in(width, height, false).await
+    }
+
+    /// One that says of its reader that they prefer dark pages.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_dark(width: u32, height: u32) -> Option<Self> {
+        Self::start_in(width, height, true).await
+    }
+
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    async fn start_in(width: u32, height: u32, is_dark: bool) -> Option<Self> {
         let path = std::env::var("ISSEI_TEST_CHROMEDRIVER").unwrap_or_else(|_| "/usr/bin/chromedriver".to_owned());
         if !std::path::Path::new(&path).exists() {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{path} is not there");
@@ -51,6 +63,8 @@ impl Browser {
             "--no-first-run",
             &format!("--user-data-dir={}", profile.path().display()),
             &format!("--window-size={width},{height}"),
+            // Chromium's own name of `prefers-color-scheme`: 0 is dark.
+            if is_dark { "--blink-settings=preferredColorScheme=0" } else { "--blink-settings=preferredColorScheme=1" },
         ]
         .map(str::to_owned);
         let mut capabilities = serde_json::Map::new();
@@ -95,6 +109,25 @@ impl Browser {
     pub async fn assert_fits(&self) {
         let over = self.value("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
         assert_eq!(over, json!(0), "the page is wider than the window");
+    }
+
+    /// axe-core, which looks for what keeps people out (WCAG 2: contrast, names, roles, order), finds nothing.
+    ///
+    /// # Panics
+    /// Where it finds something.
+    #[expect(clippy::print_stderr, reason = "a check that is skipped says so")]
+    pub async fn assert_accessible(&self, what: &str) {
+        let Some(installed) = std::env::var_os("ISSEI_TEST_PROVIDER_CLIENTS") else {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "axe-core is not there");
+            eprintln!("SKIPPED: ISSEI_TEST_PROVIDER_CLIENTS has no axe-core; tests/run installs it");
+            return;
+        };
+        let axe = std::fs::read_to_string(std::path::Path::new(&installed).join("node_modules/axe-core/axe.min.js")).unwrap();
+        self.page.execute(&axe, Vec::new()).await.unwrap();
+        let run = "const done = arguments[arguments.length - 1];
+            const told = (violation) => `${violation.id}: ${violation.nodes.map((node) => node.target.join(' ') + ' ' + node.failureSummary).join('; ')}`;
+            axe.run(document, { iframes: false }).then((found) => done(found.violations.map(told)), (error) => done([String(error)]));";
+        assert_eq!(self.page.execute_async(run, Vec::new()).await.unwrap(), json!([]), "{what}");
     }
 
     pub async fn end(mut self) {

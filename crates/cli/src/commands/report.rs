@@ -8,7 +8,8 @@ use issei_certificate::{PublicKey, Signed};
 use crate::Ended;
 use crate::args::ReportOptions;
 use crate::commands::status::Status;
-use crate::pages::{Live, Report, STYLE};
+use crate::operator::longest_after_stop;
+use crate::pages::{Live, Report, STYLE, said, took};
 
 pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow::Result<Ended> {
     let words = options.lang.words();
@@ -28,10 +29,24 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow:
     };
     let (status, timeline) = (Status::read(&parts, &options.id, true).await?, ledger.timeline(&options.id).await?);
     let trail = ledger.audit_trail(&ledger.broadcast(&options.id).await?).await?;
-    let live = Live::of(words, status, trail, &timeline, false);
-    let page = Report { words, style: STYLE, live, certificate, signed_by, made_at: parts.clock.wall(), version: VERSION };
+    let command = ledger.command(&options.id).await?;
+    let wait = longest_after_stop(&parts, &status).await?;
+    let page = Report {
+        words,
+        style: STYLE,
+        live: Live::of(words, status, trail, &timeline, wait, false),
+        from: command.from.to_header(),
+        said: said(words, &command),
+        took: took(words, &timeline),
+        certificate,
+        // What is folded is not printed.
+        opens: true,
+        signed_by,
+        made_at: parts.clock.wall(),
+        version: VERSION,
+    };
     let html = page.render()?;
     std::fs::write(&options.output, html).with_context(|| format!("the report can't be written to {}", options.output.display()))?;
-    say(&format!("{} written; it holds no addresses and needs no network", options.output.display()));
+    say(&format!("{} written; it holds no recipient's address and needs no network", options.output.display()));
     Ok(Ended::Well)
 }

@@ -85,7 +85,8 @@ impl Console {
         let ledger = self.parts.ledger();
         let status = crate::commands::status::Status::read(&self.parts, id, false).await?;
         let (timeline, trail) = (ledger.timeline(id).await?, ledger.audit_trail(&ledger.broadcast(id).await?).await?);
-        Ok(Live::of(language.words(), status, trail, &timeline, true))
+        let wait = crate::operator::longest_after_stop(&self.parts, &status).await?;
+        Ok(Live::of(language.words(), status, trail, &timeline, wait, true))
     }
 
     /// The part of the page that is replaced, at most a second old.

@@ -19,7 +19,7 @@ use super::{Console, person};
 use crate::commands::{inspect::news, status::is_absent, stop};
 use crate::letters;
 use crate::operator;
-use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, Told, actions, grouped};
+use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, Told, actions, grouped, subjects};
 
 pub(super) type Shared = State<Arc<Console>>;
 
@@ -166,7 +166,9 @@ async fn broadcast_page(
         Ok(message) => (StatusCode::OK, message, false),
         Err((status, message)) => (status, Some(message), true),
     };
-    let template = BroadcastPage { words, live, csrf: console.csrf.clone(), actions, leak_s, message, failed };
+    // What can't be read keeps nobody from what can be done.
+    let subject = console.parts.ledger().command(id).await.ok().as_ref().and_then(subjects);
+    let template = BroadcastPage { words, live, subject, csrf: console.csrf.clone(), actions, leak_s, message, failed };
     page(&template, language, remember, status)
 }
 
@@ -178,7 +180,9 @@ async fn live(State(console): Shared, Path(id): Path<String>, Query(asked): Quer
 async fn evidence(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
     let (language, remember) = language(&asked, &headers);
     let certificate = operator::certifier(&console.parts).await?.glance(&parse(id)?).await?;
-    page(&Evidence { words: language.words(), certificate }, language, remember, StatusCode::OK)
+    // A glance watches no queue, which speaks for nothing and against nothing.
+    let against = certificate.findings.iter().filter(|finding| !finding.holds() && !finding.is_not_watched()).count();
+    page(&Evidence { words: language.words(), certificate, against, opens: false }, language, remember, StatusCode::OK)
 }
 
 /// What the page of a letter may do: nothing but to be shown, within the console's own page.

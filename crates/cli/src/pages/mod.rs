@@ -1,19 +1,22 @@
 //! What the report and the console show, in English and Japanese. Everything that comes from outside is
 //! escaped by the templates; nothing is fetched from anywhere.
 
+mod look;
 mod plot;
 mod reasons;
 pub(crate) mod sentence;
 mod words;
 
 use askama::Template;
-use issei_certificate::{Certificate, Judgement, Verdict};
+use issei_certificate::{Certificate, Finding, Judgement, Part, Verdict};
 use issei_ledger::{AuditTrail, BroadcastState, Moment, Refused};
-use jiff::Timestamp;
+use issei_schema::{BroadcastCommand, Content};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::commands::status::Status;
 use crate::commands::who::Who;
 
+pub(crate) use look::Look;
 pub(crate) use reasons::Told;
 pub(crate) use words::{Language, Words};
 
@@ -37,13 +40,22 @@ pub(crate) struct Live {
     pub(crate) status: Status,
     pub(crate) counts: Vec<Count>,
     pub(crate) trail: AuditTrail,
-    /// Made by us of numbers alone.
-    pub(crate) plot: String,
+    pub(crate) look: Look,
+    /// Made by us of numbers alone, for a desk and for a phone.
+    pub(crate) plots: Vec<(&'static str, String)>,
     pub(crate) refreshes: bool,
 }
 
 impl Live {
-    pub(crate) fn of(words: &'static Words, status: Status, trail: AuditTrail, timeline: &[Moment], refreshes: bool) -> Self {
+    /// `wait` is how long after a stop what was under way may still be accepted, where that can be said.
+    pub(crate) fn of(
+        words: &'static Words,
+        status: Status,
+        trail: AuditTrail,
+        timeline: &[Moment],
+        wait: Option<SignedDuration>,
+        refreshes: bool,
+    ) -> Self {
         let share = |count: u64| Some(count.saturating_mul(100).checked_div(status.recipients).unwrap_or(0).min(100));
         let count =
             |name: &'static str, id: &'static str, value: u64, percent: Option<u64>| Count { name, id, value: grouped(value), percent };
@@ -63,8 +75,9 @@ impl Live {
         if status.forgotten > 0 {
             counts.insert(2, count(words.forgotten, "forgotten", status.forgotten, None));
         }
-        let plot = plot::timeline(words, timeline);
-        Self { words, status, counts, trail, plot, refreshes }
+        let look = Look::of(words, &status, &trail, timeline, wait);
+        let plots = plot::timelines(words, timeline, &trail);
+        Self { words, status, counts, trail, look, plots, refreshes }
     }
 
     /// Why it stands there, in short, where issei itself has brought it there.
@@ -89,7 +102,13 @@ pub(crate) struct Report {
     pub(crate) words: &'static Words,
     pub(crate) style: &'static str,
     pub(crate) live: Live,
+    /// From whom, and what it said, by the name of each part.
+    pub(crate) from: String,
+    pub(crate) said: Vec<(String, String)>,
+    /// From the first permit to the last thing that was told.
+    pub(crate) took: Option<String>,
     pub(crate) certificate: Option<Certificate>,
+    pub(crate) opens: bool,
     /// The key that has signed it, where it was verified.
     pub(crate) signed_by: Option<String>,
     pub(crate) made_at: Timestamp,
@@ -127,6 +146,8 @@ pub(crate) struct Listed {
 pub(crate) struct BroadcastPage {
     pub(crate) words: &'static Words,
     pub(crate) live: Live,
+    /// Of each variant, with what stands between braces; nothing where the command can't be read.
+    pub(crate) subject: Option<String>,
     pub(crate) csrf: String,
     pub(crate) actions: Vec<Action>,
     pub(crate) leak_s: u64,
@@ -160,6 +181,10 @@ pub(crate) struct Action {
 pub(crate) struct Evidence {
     pub(crate) words: &'static Words,
     pub(crate) certificate: Certificate,
+    /// What speaks against it, but for the queues, which a glance does not watch.
+    pub(crate) against: usize,
+    /// Whether what holds is unfolded.
+    pub(crate) opens: bool,
 }
 
 /// What can be done in this state; `waits` is whether others must agree to it still. The ledger judges again.
@@ -177,6 +202,55 @@ pub(crate) fn actions(words: &'static Words, state: BroadcastState, waits: bool)
         BroadcastState::Holding => vec![approve, stop],
         BroadcastState::Stopping | BroadcastState::Stopped | BroadcastState::Complete => Vec::new(),
     }
+}
+
+/// What a command says, by the name of each part. HTML is named where there is no text.
+pub(crate) fn said(words: &Words, command: &BroadcastCommand) -> Vec<(String, String)> {
+    let name = |part: &str, of: Option<&str>| {
+        let part = match part {
+            "subject" => words.subject,
+            "text" => words.text,
+            _ => "HTML",
+        };
+        of.map_or_else(|| part.to_owned(), |of| format!("{part} ({of})"))
+    };
+    if let Some(template) = command.content.frozen() {
+        return template.parts().map(|(part, text)| (name(part, None), text.to_owned())).collect();
+    }
+    let mut said = Vec::new();
+    for (place, content) in command.content.words() {
+        let of = matches!(command.content, Content::Variants(_)).then(|| place.rsplit('.').next()).flatten();
+        let parts = content.parts().filter(|(part, _)| *part != "html" || content.text.is_none());
+        said.extend(parts.map(|(part, text)| (name(part, of), text.as_str().to_owned())));
+    }
+    said
+}
+
+/// The subjects alone.
+pub(crate) fn subjects(command: &BroadcastCommand) -> Option<String> {
+    let of_template = command.content.frozen().and_then(|template| template.parts().find(|(part, _)| *part == "subject"));
+    let of_template = of_template.map(|(_, text)| text.to_owned());
+    let own = command.content.words().into_iter().map(|(_, content)| content.subject.as_str().to_owned()).collect::<Vec<_>>();
+    of_template.or_else(|| (!own.is_empty()).then(|| own.join(" / ")))
+}
+
+/// From the first that was told to the last.
+pub(crate) fn took(words: &Words, timeline: &[Moment]) -> Option<String> {
+    let (first, last) = (timeline.first()?, timeline.last()?);
+    let seconds = last.at.duration_since(first.at).as_secs() + look::MOMENT.as_secs();
+    Some(look::duration(words, u64::try_from(seconds).ok()?))
+}
+
+/// What does not hold, or can't be read: what is to be mended first.
+fn not_holding(certificate: &Certificate) -> Vec<&Finding> {
+    certificate.findings.iter().filter(|finding| !finding.holds()).collect()
+}
+
+/// What holds, by the part of the certificate.
+fn holding<'a>(words: &Words, certificate: &'a Certificate) -> Vec<(&'static str, Vec<&'a Finding>)> {
+    let parts = [(words.part_settings, Part::Settings), (words.part_source, Part::Source), (words.part_data, Part::Data)];
+    let of = |part| certificate.findings.iter().filter(|finding| finding.part == part && finding.holds()).collect::<Vec<_>>();
+    parts.into_iter().map(|(name, part)| (name, of(part))).filter(|(_, findings)| !findings.is_empty()).collect()
 }
 
 /// A number with its thousands apart.

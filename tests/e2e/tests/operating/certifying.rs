@@ -74,13 +74,18 @@ async fn report(world: &Processes, public: &str) {
         let file = format!("report-{lang}.html");
         world.run(&["report", "terms", "-o", &file, "--lang", lang, "--certificate", "terms.cert.json", "--public-key", public]).await;
         let html = world.read(&file);
-        assert!(!html.contains("@example.com"), "the report holds an address");
+        assert!(!html.replace("no-reply@example.com", "").contains("@example.com"), "the report holds a recipient's address");
         assert!(!html.contains("<script") && !html.contains("src="), "the report needs something from elsewhere");
         let Some(browser) = Browser::start(width, 900).await else { return };
         browser.page.goto(&format!("file://{}", world.path(&file))).await.unwrap();
         assert_eq!(browser.text("#state").await, state);
         assert_eq!(browser.text("#count-accepted").await.trim(), "100");
         assert_eq!(browser.text("#verdict").await, "CONVERGED");
+        // What was said, by whom, and how long it took.
+        let said = browser.text(".said").await;
+        assert!(said.contains("Example <no-reply@example.com>") && said.contains("Dear {{name}}, new terms."), "{said}");
+        assert!(!browser.text("#took").await.is_empty());
+        browser.assert_accessible(&file).await;
         assert!(browser.value("document.querySelectorAll('.plot svg polyline').length").await.as_u64().unwrap() >= 4);
         assert!(browser.value("document.querySelector('.plot').getBoundingClientRect().height").await.as_f64().unwrap() > 80.0);
         assert!(browser.value("document.querySelectorAll('#findings tbody tr').length").await.as_u64().unwrap() > 30);

@@ -87,18 +87,31 @@ async fn only_its_own_page_can_make_the_console_act() {
 async fn an_operator_follows_and_stops_a_broadcast_in_a_browser_by_keyboard_and_on_a_phone() {
     let Some(phone) = Browser::start(390, 844).await else { return };
     let Some(desk) = Browser::start(1_280, 900).await else { return };
+    let Some(night) = Browser::start_dark(390, 844).await else { return };
     let (world, services) = running_slowly().await;
     let (console, url) = world.start_console().await;
 
-    // Two people follow the same broadcast.
-    for browser in [&phone, &desk] {
+    // Three people follow the same broadcast.
+    for browser in [&phone, &desk, &night] {
         browser.page.goto(url.as_str()).await.unwrap();
         browser.wait_until("document.querySelector('#broadcasts a') !== null").await;
         assert!(!browser.page.current_url().await.unwrap().as_str().contains("token="), "the token stays in the address");
         browser.page.find(Locator::Css("#broadcasts a")).await.unwrap().click().await.unwrap();
         browser.wait_until("document.querySelector('#live svg') !== null").await;
         browser.assert_fits().await;
+        browser.assert_accessible("a broadcast that runs").await;
     }
+    assert_eq!(night.value("getComputedStyle(document.body).backgroundColor").await, json!("rgb(22, 22, 22)"));
+    night.picture("console-night").await;
+    night.end().await;
+    // What it means and what is to be done, the words that are sent, one bar, and times by the reader's own clock.
+    assert_eq!(desk.text("#next").await, "It goes on by itself. Nothing is to be done.");
+    assert_eq!(desk.text("#subject").await, "Terms for {{name}}");
+    let bar = "Array.from(document.querySelectorAll('.legend strong[id^=bar]')).map((part) => part.textContent.replace(/,/g, ''))";
+    let sum = format!("{bar}.reduce((sum, part) => sum + Number(part), 0)");
+    assert_eq!(desk.value(&sum).await, json!(6_000));
+    desk.wait_until("document.getElementById('time-left') !== null").await;
+    assert!(desk.value("document.querySelector('#audit time').title").await.as_str().unwrap().ends_with(" UTC"));
     let before: u64 = desk.text("#count-accepted").await.replace(',', "").trim().parse().unwrap();
     desk.wait_until(&format!("Number(document.getElementById('count-accepted').textContent.replace(/,/g, '')) > {before}")).await;
     assert_eq!(desk.text("#state").await, "running");
@@ -108,7 +121,17 @@ async fn an_operator_follows_and_stops_a_broadcast_in_a_browser_by_keyboard_and_
     phone.page.find(Locator::Css("a[hreflang=ja]")).await.unwrap().click().await.unwrap();
     phone.wait_until("document.documentElement.lang === 'ja' && document.getElementById('state').textContent === '送信中'").await;
     phone.assert_fits().await;
+    // A plot that can be read on a phone stands in the place of the one for a desk.
+    assert_eq!(phone.value("getComputedStyle(document.querySelector('.plot .desk')).display").await, json!("none"));
     phone.picture("console-phone").await;
+    // The sheet of an action, too.
+    phone.page.find(Locator::Css("#open-stop")).await.unwrap().click().await.unwrap();
+    phone.wait_until("document.activeElement.name === 'reason'").await;
+    phone.assert_fits().await;
+    phone.assert_accessible("the sheet of a stop").await;
+    phone.picture("console-phone-stop").await;
+    phone.page.find(Locator::Css("#do-stop .plain")).await.unwrap().click().await.unwrap();
+    phone.wait_until("!document.querySelector('#do-stop').matches(':popover-open')").await;
 
     // Pause and stop, by keyboard alone: to the summary, Enter, and on from there by Tab. A reason is text
     // from outside, and must never become part of the page.
@@ -119,15 +142,23 @@ async fn an_operator_follows_and_stops_a_broadcast_in_a_browser_by_keyboard_and_
     assert_eq!(desk.value("document.querySelector('#form-stop button').disabled").await, json!(true));
     by_keyboard(&desk, "stop", "the wrong text", "terms").await;
     desk.wait_until("document.getElementById('state').textContent.startsWith('stop')").await;
+    // It counts down, and calls nothing proved before.
+    desk.wait_until("/[0-9]/.test(document.getElementById('countdown')?.textContent ?? '')").await;
+    assert_eq!(desk.value("document.getElementById('proved')").await, json!(null));
     world.wait_for("terms", "stopped").await;
     // The other one sees it without doing anything.
     phone.wait_until("document.getElementById('state').textContent === '停止済み'").await;
     let after = world.cloud.accepted();
     assert!(after < 6_000, "{after}");
+    desk.wait_until("document.getElementById('proved') !== null").await;
+    assert!(desk.text("#next").await.starts_with("It is over: nothing of it can be sent or accepted any more."));
+    desk.picture("console-stopped").await;
 
     desk.page.find(Locator::LinkText("Evidence")).await.unwrap().click().await.unwrap();
     desk.wait_until("document.querySelector('#findings') !== null").await;
-    assert_eq!(desk.text("#verdict").await, "NOT_CONVERGED", "a glance is never a certificate");
+    assert_eq!(desk.text("#machine-verdict").await, "NOT_CONVERGED", "a glance is never a certificate");
+    desk.assert_accessible("the evidence").await;
+    desk.assert_fits().await;
     desk.picture("console-evidence").await;
     assert_eq!(world.cloud.accepted(), after);
     console.end().await;

@@ -1,0 +1,172 @@
+//! The first look at a broadcast: what its state means and what to do next, how much of it is done, how fast it goes, and
+//! after a stop from when on nothing of it can be sent or accepted any more.
+//!
+//! What it must never do: call a stop proved before the longest that anybody's request may take is over.
+
+use issei_ledger::{AuditTrail, BroadcastState, Moment};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Words, grouped};
+use crate::commands::status::Status;
+
+/// How far back the rate looks.
+const LATELY: SignedDuration = SignedDuration::from_mins(1);
+/// What a moment of the timeline covers.
+pub(super) const MOMENT: SignedDuration = SignedDuration::from_secs(10);
+/// The bar is drawn so wide.
+const WIDTH: u64 = 1_000;
+
+pub(crate) struct Look {
+    /// What it means, and what to do next.
+    pub(super) next: &'static str,
+    /// How it is to be seen: `good`, `bad`, `doubt`, or nothing of these.
+    pub(super) tone: &'static str,
+    /// Of all rows; nothing where there are none yet.
+    pub(super) bar: Vec<Part>,
+    /// Recipients a second, lately.
+    pub(super) rate: Option<String>,
+    /// How long the rest takes at that rate.
+    pub(super) left: Option<String>,
+    pub(super) proof: Option<Proof>,
+}
+
+/// A part of the bar, with its name and number.
+pub(crate) struct Part {
+    pub(super) name: &'static str,
+    /// For the style.
+    pub(super) class: &'static str,
+    pub(super) value: String,
+    pub(super) from: u64,
+    pub(super) width: u64,
+}
+
+/// From when on nothing of a stopped broadcast can be sent or accepted any more.
+pub(crate) struct Proof {
+    pub(super) at: Timestamp,
+    pub(super) is_over: bool,
+}
+
+impl Look {
+    /// `wait` is how long after a stop what was under way may still be accepted; nothing where nobody can say, as of a
+    /// provider that refuses nothing for its age.
+    pub(super) fn of(
+        words: &'static Words,
+        status: &Status,
+        trail: &AuditTrail,
+        timeline: &[Moment],
+        wait: Option<SignedDuration>,
+    ) -> Self {
+        let proof = stopped_at(status.state, trail).zip(wait).and_then(|(stopped, wait)| {
+            let at = stopped.checked_add(wait).ok()?;
+            Some(Proof { at, is_over: status.state == BroadcastState::Stopped && status.at >= at })
+        });
+        let (next, tone) = next(words, status, proof.as_ref());
+        let settled = status.accepted + status.rejected + status.in_doubt;
+        let waits_for = status.recipients.saturating_sub(settled);
+        let moves = status.state == BroadcastState::Running && status.waits.is_none();
+        let rate = rate(timeline, status.at).filter(|_| moves);
+        let seconds = rate.filter(|rate| *rate > 0).map(|rate| waits_for.div_ceil(rate));
+        Self {
+            next,
+            tone,
+            bar: bar(words, status, waits_for),
+            rate: rate.map(grouped),
+            left: seconds.filter(|_| waits_for > 0).map(|seconds| duration(words, seconds)),
+            proof,
+        }
+    }
+}
+
+/// When its stop was decided, which its last step is.
+fn stopped_at(state: BroadcastState, trail: &AuditTrail) -> Option<Timestamp> {
+    let is_stopped = matches!(state, BroadcastState::Stopping | BroadcastState::Stopped);
+    trail.entries.iter().rfind(|entry| entry.is_step()).map(|entry| entry.at).filter(|_| is_stopped)
+}
+
+fn next(words: &'static Words, status: &Status, proof: Option<&Proof>) -> (&'static str, &'static str) {
+    let must_agree = status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0);
+    match status.state {
+        _ if status.held_up.is_some() => (words.next_held_up, "bad"),
+        BroadcastState::Enumerating => (words.next_enumerating, ""),
+        BroadcastState::Running if status.waits.is_some() => (words.next_waits, ""),
+        BroadcastState::Running if status.falls_behind.is_some() => (words.next_late, "bad"),
+        BroadcastState::Running if !status.services.iter().any(|run| run.alive) => (words.next_nobody, "bad"),
+        BroadcastState::Running => (words.next_running, ""),
+        BroadcastState::Paused => (words.next_paused, "bad"),
+        BroadcastState::Holding if must_agree => (words.next_agree, "doubt"),
+        BroadcastState::Holding if status.accepted + status.in_doubt == 0 => (words.next_holding, "doubt"),
+        BroadcastState::Holding => (words.next_canary, "doubt"),
+        BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) && status.in_doubt == 0 => (words.next_stopped, "good"),
+        BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) => (words.next_stopped_in_doubt, "doubt"),
+        BroadcastState::Stopped | BroadcastState::Stopping if proof.is_none() => (words.next_unproved, "doubt"),
+        BroadcastState::Stopped | BroadcastState::Stopping => (words.next_stopping, "doubt"),
+        BroadcastState::Complete if status.in_doubt > 0 => (words.next_in_doubt, "doubt"),
+        BroadcastState::Complete => (words.next_complete, "good"),
+    }
+}
+
+fn bar(words: &'static Words, status: &Status, waits_for: u64) -> Vec<Part> {
+    let parts = [
+        (words.sent, "sent", status.accepted),
+        (words.in_doubt, "in-doubt", status.in_doubt),
+        (words.rejected, "rejected", status.rejected),
+        (words.skipped, "skipped", status.skipped),
+        (words.to_come, "left", waits_for),
+    ];
+    let whole: u64 = parts.iter().map(|(_, _, count)| count).sum();
+    let mut before = 0;
+    let mut place = |count: u64| {
+        let at = |count: u64| count.saturating_mul(WIDTH).checked_div(whole).unwrap_or(0);
+        let from = at(before);
+        before += count;
+        (from, at(before) - from)
+    };
+    parts
+        .into_iter()
+        .map(|(name, class, count)| {
+            let (from, width) = place(count);
+            Part { name, class, value: grouped(count), from, width }
+        })
+        .filter(|_| whole > 0)
+        .collect()
+}
+
+/// Accepted a second over the last minute, or since the first moment where that is less; nothing where nothing was told.
+fn rate(timeline: &[Moment], now: Timestamp) -> Option<u64> {
+    let begins = (now - LATELY).max(timeline.first()?.at);
+    let accepted: u64 = timeline.iter().filter(|moment| moment.at >= begins).map(|moment| moment.told.accepted).sum();
+    let seconds = u64::try_from(now.duration_since(begins).as_secs()).ok()?.max(u64::try_from(MOMENT.as_secs()).ok()?);
+    Some(accepted.div_ceil(seconds))
+}
+
+/// As coarse as what it was estimated from.
+pub(super) fn duration(words: &Words, seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} {}", words.unit_s),
+        120..7_200 => format!("{} {}", seconds.div_ceil(60), words.unit_min),
+        _ => format!("{} {}", seconds.div_ceil(3_600), words.unit_h),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::Language;
+    use issei_ledger::Progress;
+
+    #[test]
+    fn a_rate_is_of_the_last_minute_and_what_is_left_is_told_in_coarse_units() {
+        let now: Timestamp = "2026-11-26T10:10:00Z".parse().unwrap();
+        let moment = |seconds_ago: i64, accepted| Moment {
+            at: now - SignedDuration::from_secs(seconds_ago),
+            told: Progress { accepted, ..Progress::default() },
+        };
+        assert_eq!(rate(&[], now), None);
+        // Ten seconds at least, so that the first look at a broadcast promises nothing.
+        assert_eq!(rate(&[moment(2, 100)], now), Some(10));
+        assert_eq!(rate(&[moment(300, 100_000), moment(50, 300), moment(10, 300)], now), Some(10));
+        assert_eq!(rate(&[moment(300, 100_000)], now), Some(0));
+        let words = Language::En.words();
+        assert_eq!([119, 120, 7_199, 7_201].map(|seconds| duration(words, seconds)), ["119 s", "2 min", "120 min", "3 h"]);
+    }
+}
