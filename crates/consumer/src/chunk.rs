@@ -207,11 +207,11 @@ impl Consumer {
         }
     }
 
-    /// Puts the message of a chunk back until its ramp allows more. Where the chunk has turned out to be claimed, `seen` is
+    /// Puts the message of a chunk back until its ramp allows more. Where the chunk has changed meanwhile, `seen` is
     /// what it has become, and nothing is given.
     async fn later_or_look(&self, until: Timestamp, chunk: &ChunkMessage, seen: &mut Chunk) -> Result<Option<After>, LedgerError> {
-        let is_claimed = self.is_claimed_after_all(chunk, seen).await?;
-        Ok((!is_claimed).then(|| After::PutBack(away(until, self.clock.wall()))))
+        let has_changed = self.has_changed(chunk, seen).await?;
+        Ok((!has_changed).then(|| After::PutBack(away(until, self.clock.wall()))))
     }
 
     /// Asks about those in doubt. Where that may not be, `seen` is what the chunk has become, and nothing is given.
