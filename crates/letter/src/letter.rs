@@ -134,6 +134,13 @@ impl Letters {
         variants.of.keys().position(|known| known == name)
     }
 
+    /// The variant whose words a recipient gets; nothing where there are no variants, or no words for it.
+    #[must_use]
+    pub fn variant(&self, data: &BTreeMap<String, String>) -> Option<&VariantName> {
+        let variants = self.variants.as_ref()?;
+        Some(variants.chosen(data.get(variants.by.as_str()).map(String::as_str))?.0)
+    }
+
     #[must_use]
     pub fn letter(&self, number: usize) -> Option<&Letter> {
         self.letters.get(number)

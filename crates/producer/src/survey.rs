@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use issei_ledger::{Ledger, SkipReason};
-use issei_schema::BroadcastCommand;
+use issei_schema::{BroadcastCommand, VariantName};
 
 use crate::SourceError;
 use crate::aside::Aside;
@@ -35,6 +35,8 @@ pub struct Survey {
     pub repeated_addresses: u64,
     /// Rows whose address has invisible white space around it, which is left out.
     pub trimmed_addresses: u64,
+    /// How many get the words of each variant, nobody among them; nothing where there are none.
+    pub variants: BTreeMap<VariantName, u64>,
     /// Whom the canary chooses, where it does.
     pub canary: Option<ChosenCanary>,
     /// Recipients whose letters are worth a look.
@@ -119,6 +121,7 @@ pub async fn survey(
         repeated_keys: counts.repeated,
         trimmed_addresses: counts.trimmed,
         canary: ChosenCanary::of(command),
+        variants: needed.letters.all().filter_map(|(name, _)| Some((name?.clone(), 0))).collect(),
         ..Survey::default()
     };
     survey.skip(SkipReason::NoKey, counts.without_key, None);
@@ -140,6 +143,12 @@ pub async fn survey(
         for candidate in candidates {
             if let Some(canary) = survey.canary.as_mut().filter(|_| cursor.in_canary) {
                 canary.take(&candidate);
+            }
+            if let Judged::Recipient(recipient, _) = &candidate.judged
+                && let Some(name) = needed.letters.variant(&recipient.data)
+                && let Some(recipients) = survey.variants.get_mut(name)
+            {
+                *recipients += 1;
             }
             survey.take(candidate);
         }

@@ -58,6 +58,8 @@ async fn words_in_files_are_previewed_sent_and_shown_again_as_they_were_read() {
     assert_eq!(json["skipped"], json!([{ "reason": "bad_address", "rows": 1, "examples": ["30"] }]), "{json}");
     world.users.execute("UPDATE users SET email = 'user000030@example.com' WHERE id = 30").await;
     assert!(text.contains("  text         お客様") && text.contains("  text         Dear Zoë,"), "{text}");
+    let forecast = world.run(&["send", "--dry-run", &command]).await;
+    assert!(forecast.contains("variants       20 en, 10 ja"), "{forecast}");
     world.run(&["send", "--yes", &command]).await;
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));
     world.wait_for("terms", "complete").await;

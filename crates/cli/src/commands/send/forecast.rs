@@ -7,7 +7,7 @@ use issei_assembly::{Parts, VERSION, say};
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, UniqueBy};
-use issei_schema::{BroadcastCommand, Canary, Content, Opening, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER};
+use issei_schema::{BroadcastCommand, Canary, Content, Opening, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -28,6 +28,9 @@ pub(super) struct Forecast {
     rows: u64,
     /// Those who would be sent to.
     mailable: u64,
+    /// How many of them get the words of each variant.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    variants: BTreeMap<VariantName, u64>,
     /// The others, by their reason; the commonest first.
     skipped: Vec<Skipped>,
     /// Why the producer would hold the broadcast before its first send, where it would.
@@ -129,7 +132,7 @@ impl Forecast {
         let left = quota.filter(|quota| quota.a_day >= 0.0).map(|quota| whole(quota.a_day - quota.sent_in_24_hours));
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
-        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, trimmed_addresses, canary, samples } = survey;
+        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, trimmed_addresses, variants, canary, samples } = survey;
         let approvals = settings.approvals_wanted()?;
         let agreement = (approvals.are_for(command) && mailable >= approvals.from_recipients).then(|| {
             format!(
@@ -164,6 +167,7 @@ impl Forecast {
             audience: command.audience.as_str().to_owned(),
             rows,
             mailable,
+            variants,
             skipped,
             holds: (enough == Mailable::TooFew || canary == Some(0)).then(|| {
                 if enough != Mailable::TooFew {
@@ -278,6 +282,10 @@ impl Forecast {
         say(&format!("broadcast      {}", self.broadcast_id));
         say(&format!("audience       {} ({} rows now)", self.audience, self.rows));
         say(&format!("to be mailed   {}", self.mailable));
+        if !self.variants.is_empty() {
+            let counted: Vec<String> = self.variants.iter().map(|(name, recipients)| format!("{recipients} {name}")).collect();
+            say(&format!("variants       {}", counted.join(", ")));
+        }
         Skipped::print(&self.skipped);
         if let Some(canary) = self.canary {
             say(&format!("canary         {canary} of them first, and the others once they are approved"));
