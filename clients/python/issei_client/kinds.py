@@ -144,6 +144,15 @@ InDoubtPolicy = Literal["hold", "evidence_retry", "at_least_once"]
 # A provider of `[providers]` in the configuration; `ses` is there without. Matches ^[a-z0-9-]{1,32}$
 ProviderName = str
 
+# How a broadcast begins whose sender is new to those who receive its mail.
+Ramp = TypedDict(
+    "Ramp",
+    {
+        # Recipients in the hour from the first permit on. In each further hour it is twice as many.
+        "first_hour": int,
+    },
+)
+
 # A day of the week.
 Day = str
 
@@ -248,6 +257,9 @@ BroadcastCommand = TypedDict(
         # Who carries the broadcast, from its first mail to its last: a provider that the configuration names,
         # or `ses`, which is meant where nothing is said. New in version 2.
         "provider": NotRequired[ProviderName],
+        # Sends to so many in the first hour, and to twice as many in each further one, until the account's
+        # rate is reached.
+        "ramp": NotRequired[Ramp],
         "reply_to": NotRequired[Mailbox],
         "requested_by": Actor,
         # Sends within these hours alone, and waits outside of them. New in version 2.
@@ -282,6 +294,7 @@ Fields = TypedDict(
         "not_after": str | datetime,
         "not_before": NotRequired[str],
         "provider": NotRequired[ProviderName],
+        "ramp": NotRequired[Ramp],
         "reply_to": NotRequired[Mailbox],
         "requested_by": Actor,
         "send_window": NotRequired[SendWindow],
@@ -307,6 +320,7 @@ FIELDS = [
     "not_after",
     "not_before",
     "provider",
+    "ramp",
     "reply_to",
     "requested_by",
     "send_window",

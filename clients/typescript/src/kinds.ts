@@ -123,6 +123,12 @@ export type InDoubtPolicy = "hold" | "evidence_retry" | "at_least_once";
 /** A provider of `[providers]` in the configuration; `ses` is there without. Matches ^[a-z0-9-]{1,32}$ */
 export type ProviderName = string;
 
+/** How a broadcast begins whose sender is new to those who receive its mail. */
+export interface Ramp {
+  /** Recipients in the hour from the first permit on. In each further hour it is twice as many. */
+  first_hour: number;
+}
+
 /** A day of the week. */
 export type Day = string;
 
@@ -233,6 +239,11 @@ export interface BroadcastCommand {
    * or `ses`, which is meant where nothing is said. New in version 2.
    */
   provider?: ProviderName;
+  /**
+   * Sends to so many in the first hour, and to twice as many in each further one, until the account's
+   * rate is reached.
+   */
+  ramp?: Ramp;
   reply_to?: Mailbox;
   requested_by: Actor;
   /** Sends within these hours alone, and waits outside of them. New in version 2. */
@@ -268,6 +279,7 @@ export const FIELDS: readonly string[] = [
     "not_after",
     "not_before",
     "provider",
+    "ramp",
     "reply_to",
     "requested_by",
     "send_window",

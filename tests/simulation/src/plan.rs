@@ -392,11 +392,10 @@ impl Plan {
             approvals,
             ..Self::calm()
         };
-        let plan = plan
-            .at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e))
+        plan.at_its_time(&Dice::seeded(seed ^ 0x5c4e_d01e))
             .with_keys(&Dice::seeded(seed ^ 0x4b65_7973))
-            .with_ramp(&Dice::seeded(seed ^ 0x7a3d_0001));
-        Self { refuses: refusing::drawn(&Dice::seeded(seed ^ 0x4ef0_5a15), plan.keys.is_some()), ..plan }
+            .with_ramp(&Dice::seeded(seed ^ 0x7a3d_0001))
+            .refusing(&Dice::seeded(seed ^ 0x4ef0_5a15))
     }
 
     /// Now and then the provider remembers keys, for longer than anything takes that is drawn. The clocks are right then:
@@ -409,6 +408,10 @@ impl Plan {
         self.skews = Vec::new();
         self.deeds.retain(|(_, deed)| !matches!(deed, Deed::Suspend { .. } | Deed::StepWall { .. }));
         self
+    }
+
+    fn refusing(self, dice: &Dice) -> Self {
+        Self { refuses: refusing::drawn(dice, self.keys.is_some()), ..self }
     }
 
     /// Now and then a broadcast has a ramp. Its hours are many calls, so few have one.

@@ -93,6 +93,11 @@ module Issei
     "InDoubtPolicy" => [:one_of, [:const, "hold"], [:const, "evidence_retry"], [:const, "at_least_once"]],
     # A provider of `[providers]` in the configuration; `ses` is there without. Matches ^[a-z0-9-]{1,32}$
     "ProviderName" => [:string, 0.., /\A[a-z0-9-]{1,32}\z/],
+    # How a broadcast begins whose sender is new to those who receive its mail.
+    "Ramp" => [:object, {
+      # Recipients in the hour from the first permit on. In each further hour it is twice as many.
+      "first_hour" => [true, [:integer, 1..]],
+    }],
     # A day of the week.
     "Day" => [:string, 0.., nil],
     # Days of the week.
@@ -173,6 +178,9 @@ module Issei
       # Who carries the broadcast, from its first mail to its last: a provider that the configuration names,
       # or `ses`, which is meant where nothing is said. New in version 2.
       "provider" => [false, [:kind, "ProviderName"]],
+      # Sends to so many in the first hour, and to twice as many in each further one, until the account's
+      # rate is reached.
+      "ramp" => [false, [:kind, "Ramp"]],
       "reply_to" => [false, [:kind, "Mailbox"]],
       "requested_by" => [true, [:kind, "Actor"]],
       # Sends within these hours alone, and waits outside of them. New in version 2.

@@ -198,7 +198,7 @@ async fn permits_that_were_taken_for_a_settled_chunk_are_there_at_once_for_the_n
     let (world, broadcast, messages) = without_messages(patient()).await;
     another_confirms(&world, &broadcast, &messages[0], Outcome::Accepted).await;
     let others = broadcast.remaining - 10;
-    world.ledger().grant(&broadcast.registration(), broadcast.epoch, others, others, LIFE).await.unwrap();
+    world.ledger().grant(&broadcast.registration(), broadcast.epoch, (others, others), None, LIFE).await.unwrap();
     world.cloud.inject(Rule::every("UpdateItem", Fault::DelayMs(1_000)).holding("SET chunk_state = :claimed").times(1));
     let stop = CancellationToken::new();
     post(&world, &messages[0]).await;
