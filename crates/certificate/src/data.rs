@@ -19,7 +19,7 @@ mod trail;
 
 use std::time::Duration;
 
-use issei_ledger::{Broadcast, Chunk, Inspected, Ledger, LedgerError, Page, Tally};
+use issei_ledger::{Broadcast, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally};
 use issei_letter::Letters;
 use issei_schema::{Canary, Recipient};
 use jiff::{SignedDuration, Timestamp};
@@ -85,6 +85,7 @@ struct Seen {
     kept: Kept,
     runs: Runs,
     forgotten: Forgotten,
+    log: EventLog,
 }
 
 impl Reader<'_> {
@@ -165,6 +166,10 @@ impl Reader<'_> {
     /// Every page and every chunk of it. Gives the hash of the last page.
     async fn pages(&self, ended: Timestamp, seen: &mut Seen) -> Result<String, Unread> {
         let mut previous = String::new();
+        seen.log = self.ledger.event_log(self.broadcast).await?;
+        if let Some(expires) = seen.log.expires() {
+            seen.kept.look_at(|| "the log of events".to_owned(), expires, self.broadcast.created_at, self.now);
+        }
         for seq in 0..self.broadcast.pages {
             let kept = self.ledger.kept_page(&self.broadcast.broadcast_id, seq).await?;
             if kept.page.previous != previous {
@@ -187,7 +192,7 @@ impl Reader<'_> {
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in chunks.chunks(100) {
             let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();
-            let inspected = self.ledger.inspect(&self.broadcast.broadcast_id, &numbers).await?;
+            let inspected = self.ledger.inspect(&self.broadcast.broadcast_id, &numbers, &seen.log).await?;
             for (looked, (_, recipients)) in inspected.iter().zip(some) {
                 self.look_at(page.seq, looked, recipients.len(), ended, seen);
                 if let Some(told) = &mut seen.notice {

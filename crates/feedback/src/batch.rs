@@ -1,19 +1,22 @@
-//! A batch of events: grouped by chunk and merged with one write for each chunk.
+//! A batch of events: evidence is merged with one write for each chunk, and what only tells what became of a message that was
+//! known is logged with one write for all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
 use issei_aws::Message;
-use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Merged, NamedMessage, ReasonCode, Suppression, Tally, Transition};
+use issei_ledger::{Broadcast, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally};
 use issei_provider::ses::{self, Listed, Opinion};
 use issei_provider::{Event, Told, Unread, Webhook};
-use issei_schema::{Address, BroadcastId, EventKind, InDoubtPolicy, without_addresses};
+use issei_schema::{BroadcastId, EventKind, without_addresses};
 use jiff::Timestamp;
 
+use crate::answered::Received;
 use crate::breaker::{self, Rates};
+use crate::second::Heard;
 use crate::service::Feedback;
 
-/// Chunks whose feedback is written at once.
+/// Chunks, or addresses, that are written down at once.
 const WRITES_AT_ONCE: usize = 16;
 
 /// What is to be done with a message of the feedback queue.
@@ -27,15 +30,6 @@ pub enum Handled {
     Again,
 }
 
-/// The events of one chunk, with the messages that they came in.
-#[derive(Default)]
-struct Group {
-    feedback: issei_ledger::Feedback,
-    messages: Vec<usize>,
-    named: Vec<NamedMessage>,
-    suppress: Vec<(Address, Suppression, Source)>,
-}
-
 /// Who has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
@@ -43,42 +37,74 @@ enum Source {
     Webhook,
 }
 
+/// The events of each broadcast, as they came.
+type Events = BTreeMap<BroadcastId, Vec<(Received, Source)>>;
+
+/// The evidence about one chunk, with the messages that it came in.
+#[derive(Default)]
+struct Group {
+    feedback: issei_ledger::Feedback,
+    messages: Vec<usize>,
+    named: Vec<NamedMessage>,
+}
+
 impl Group {
-    fn add(&mut self, event: &Event, source: Source, number: usize) {
+    fn add(&mut self, Received { event, number, .. }: &Received) {
         self.feedback.add(event.at, event.kind, &event.message_id);
         if !event.message_id.is_empty() {
             self.named.push(NamedMessage::new(event.at, event.sent_at, &event.message_id));
         }
-        self.messages.push(number);
-        let why = match event.kind {
-            EventKind::Bounced => Some(Suppression::Bounced),
-            EventKind::Complained => Some(Suppression::Complained),
-            _ if event.unsubscribed => Some(Suppression::Unsubscribed),
-            _ => None,
-        };
-        self.suppress.extend(why.into_iter().flat_map(|why| event.addresses.iter().map(move |address| (address.clone(), why, source))));
+        self.messages.push(*number);
     }
 }
 
-/// What a batch told of one chunk, merged.
-struct Heard {
-    seq: u32,
-    merged: Merged,
-    named: Vec<NamedMessage>,
-}
-
 impl Feedback {
-    /// Merges a batch of messages, up to 10,000 (an SQS event source's largest batch), and tells for
+    /// Takes a batch of messages, up to 10,000 (an SQS event source's largest batch), and tells for
     /// each what is to become of it.
     pub async fn handle_batch(&self, messages: &[Message]) -> Vec<Handled> {
         let mut handled = vec![Handled::Done; messages.len()];
-        let mut groups: BTreeMap<(BroadcastId, u32), Group> = BTreeMap::new();
+        let mut events = self.read(messages, &mut handled).await;
+        let known = self.known(events.keys()).await;
+        events.retain(|id, received| {
+            let verdict = match known.get(id) {
+                Some(Ok(Some(broadcast))) => {
+                    received.retain(|(Received { event: Event { chunk, .. }, number, .. }, _)| {
+                        let is_there = *chunk < broadcast.chunks;
+                        if !is_there {
+                            let reason = format!("broadcast `{id}` has {} chunks, and the event names chunk {chunk}", broadcast.chunks);
+                            set(&mut handled, &[*number], &Handled::Bury(reason));
+                        }
+                        is_there
+                    });
+                    return !received.is_empty();
+                }
+                Some(Ok(None)) => Handled::Bury(format!("there is no broadcast `{id}` in the ledger")),
+                Some(Err(_)) | None => Handled::Again,
+            };
+            received.iter().for_each(|(received, _)| set(&mut handled, &[received.number], &verdict));
+            false
+        });
+        for (id, received) in events {
+            if let Some(Ok(Some(broadcast))) = known.get(&id) {
+                self.take_in(broadcast, received, &mut handled).await;
+            }
+        }
+        self.telling.tell().await;
+        for broadcast in known.values().filter_map(|known| known.as_ref().ok()?.as_ref()) {
+            self.break_circuit(broadcast).await;
+        }
+        handled
+    }
+
+    /// What the messages say, by broadcast. What can't be believed, can't be read or is none of ours is settled here.
+    async fn read(&self, messages: &[Message], handled: &mut [Handled]) -> Events {
+        let mut events = Events::new();
         let webhooks: Vec<_> = messages.iter().map(|message| self.read_webhook(message)).collect();
         let others = messages.iter().zip(&webhooks).filter(|(_, webhook)| webhook.is_none());
         let mut opinions = self.signatures.judge(others.map(|(message, _)| message.body.as_str())).await.into_iter();
         for (number, (message, webhook)) in messages.iter().zip(webhooks).enumerate() {
             if let Some(webhook) = webhook {
-                take_webhook(webhook, number, &mut groups, &mut handled);
+                take_webhook(webhook, number, &mut events, handled);
                 continue;
             }
             let Some(opinion) = opinions.next() else { continue };
@@ -86,7 +112,7 @@ impl Feedback {
                 Opinion::Believed(body) => ses::parse_event(&body),
                 Opinion::Refused(error) => Err(error),
                 Opinion::Unknown => {
-                    set(&mut handled, &[number], &Handled::Again);
+                    set(handled, &[number], &Handled::Again);
                     continue;
                 }
             };
@@ -96,67 +122,76 @@ impl Feedback {
                 Ok(Told::Probe(token)) => {
                     if let Err(error) = self.ledger.note_probe(&token).await {
                         tracing::warn!(%error, "a probe's event can't be noted now; it comes again");
-                        set(&mut handled, &[number], &Handled::Again);
+                        set(handled, &[number], &Handled::Again);
                     }
                 }
                 Ok(Told::Event(event)) => {
-                    groups.entry((event.broadcast.clone(), event.chunk)).or_default().add(&event, Source::Ses, number);
+                    events.entry(event.broadcast.clone()).or_default().push((Received::new(event, number), Source::Ses));
                 }
-                Err(error) => set(&mut handled, &[number], &Handled::Bury(error.to_string())),
+                Err(error) => set(handled, &[number], &Handled::Bury(error.to_string())),
             }
         }
-        let known = self.known(groups.keys().map(|(id, _)| id)).await;
-        groups.retain(|(id, chunk), group| {
-            let verdict = match known.get(id) {
-                Some(Ok(Some(broadcast))) if *chunk < broadcast.chunks => return true,
-                Some(Ok(Some(broadcast))) => {
-                    Handled::Bury(format!("broadcast `{id}` has {} chunks, and the event names chunk {chunk}", broadcast.chunks))
-                }
-                Some(Ok(None)) => Handled::Bury(format!("there is no broadcast `{id}` in the ledger")),
-                Some(Err(_)) | None => Handled::Again,
-            };
-            set(&mut handled, &group.messages, &verdict);
-            false
-        });
-        let merged: Vec<_> = stream::iter(groups)
-            .map(async |((id, chunk), group)| (id.clone(), chunk, self.merge(&id, chunk, &group).await, group))
-            .buffer_unordered(WRITES_AT_ONCE)
-            .collect()
-            .await;
-        let mut settled: BTreeMap<BroadcastId, Vec<(u32, Merged, Vec<usize>)>> = BTreeMap::new();
-        let mut heard: BTreeMap<BroadcastId, Vec<Heard>> = BTreeMap::new();
-        for (id, chunk, merged, Group { messages: numbers, named, .. }) in merged {
+        events
+    }
+
+    /// Writes down what was told of one broadcast: evidence with its chunks, and what became of messages that the ledger knows
+    /// from their answers in the log.
+    async fn take_in(&self, broadcast: &Broadcast, received: Vec<(Received, Source)>, handled: &mut [Handled]) {
+        let id = &broadcast.broadcast_id;
+        let received = self.suppress(id, received, handled).await;
+        let (answered, evidence) = if broadcast.logs_events {
+            // Where answers can't be read, everything is evidence: that costs more and proves the same.
+            if let Err(error) = self.answered.look(&self.ledger, id, &received).await {
+                tracing::warn!(%error, broadcast.id = %id, "chunks can't be read now; their events are written down as evidence");
+                self.answered.forget();
+            }
+            self.answered.split(id, received)
+        } else {
+            (Vec::new(), received)
+        };
+        let mut numbers: Vec<usize> = answered.iter().map(|received| received.number).collect();
+        match self.answered.log(&self.ledger, broadcast, &answered, &self.dice.token()).await {
+            Ok(fresh) => self.telling.note(id, |progress| progress.add_logged(&fresh)),
+            Err(error) => {
+                tracing::warn!(%error, broadcast.id = %id, "events can't be logged now; they come again");
+                self.answered.forget();
+                set(handled, &numbers, &Handled::Again);
+            }
+        }
+        let merged = self.merge(id, evidence, handled).await;
+        for (_, merged, group) in &merged {
+            self.telling.note(id, |progress| progress.add_feedback(merged));
+            numbers.extend(&group.messages);
+        }
+        if numbers.is_empty() {
+            return;
+        }
+        let heard = merged.iter().map(|(seq, merged, group)| Heard { seq: *seq, merged: merged.clone(), named: group.named.clone() });
+        self.look_for_second(broadcast, &heard.collect::<Vec<_>>()).await;
+        if let Err(error) = self.tell_of_totals(broadcast, &merged).await {
+            tracing::warn!(%error, broadcast.id = %id, "the totals can't be written anew now; these events come again");
+            set(handled, &numbers, &Handled::Again);
+        }
+    }
+
+    /// Writes evidence down, one write for each chunk.
+    async fn merge(&self, id: &BroadcastId, evidence: Vec<Received>, handled: &mut [Handled]) -> Vec<(u32, Merged, Group)> {
+        let mut groups: BTreeMap<u32, Group> = BTreeMap::new();
+        evidence.iter().for_each(|received| groups.entry(received.event.chunk).or_default().add(received));
+        let mut writes = stream::iter(groups)
+            .map(async |(seq, group)| (seq, self.ledger.merge_feedback(id, seq, &group.feedback).await, group))
+            .buffer_unordered(WRITES_AT_ONCE);
+        let mut all = Vec::new();
+        while let Some((seq, merged, group)) = writes.next().await {
             match merged {
-                Ok(merged) => {
-                    settled.entry(id.clone()).or_default().push((chunk, merged.clone(), numbers));
-                    self.telling.note(&id, |progress| progress.add_feedback(&merged));
-                    heard.entry(id).or_default().push(Heard { seq: chunk, merged, named });
-                }
+                Ok(merged) => all.push((seq, self.answered.merged(id, seq, merged), group)),
                 Err(error) => {
-                    tracing::warn!(%error, broadcast.id = %id, chunk.seq = chunk, "events can't be written down now; they come again");
-                    set(&mut handled, &numbers, &Handled::Again);
+                    tracing::warn!(%error, broadcast.id = %id, chunk.seq = seq, "events can't be written down now; they come again");
+                    set(handled, &group.messages, &Handled::Again);
                 }
             }
         }
-        for (id, heard) in heard {
-            if let Some(Ok(Some(broadcast))) = known.get(&id) {
-                self.look_for_second(broadcast, &heard).await;
-            }
-        }
-        for (id, chunks) in &settled {
-            let Some(Ok(Some(broadcast))) = known.get(id) else { continue };
-            if let Err(error) = self.tell_of_totals(broadcast, chunks).await {
-                tracing::warn!(%error, broadcast.id = %id, "the totals can't be written anew now; these events come again");
-                chunks.iter().for_each(|(_, _, numbers)| set(&mut handled, numbers, &Handled::Again));
-            }
-        }
-        self.telling.tell().await;
-        for id in settled.keys() {
-            if let Some(Ok(Some(broadcast))) = known.get(id) {
-                self.break_circuit(broadcast).await;
-            }
-        }
-        handled
+        all
     }
 
     /// Nothing where the message is no webhook. What is wrong with one is its reason to be buried.
@@ -177,8 +212,7 @@ impl Feedback {
         Some(read.map_err(|error| error.to_string()))
     }
 
-    async fn known<'a>(&self, ids: impl Iterator<Item = &'a BroadcastId>) -> BTreeMap<BroadcastId, Result<Option<Broadcast>, LedgerError>> {
-        let ids: BTreeSet<&BroadcastId> = ids.collect();
+    async fn known(&self, ids: impl Iterator<Item = &BroadcastId>) -> BTreeMap<BroadcastId, Result<Option<Broadcast>, LedgerError>> {
         let mut known = BTreeMap::new();
         for id in ids {
             let found = self.ledger.find_broadcast(id).await;
@@ -190,30 +224,49 @@ impl Feedback {
         known
     }
 
-    /// The lists first, which may be repeated: whoever is interrupted here does both again.
-    async fn merge(&self, id: &BroadcastId, chunk: u32, group: &Group) -> Result<Merged, LedgerError> {
-        for (address, why, source) in &group.suppress {
-            self.ledger.suppress(address, *why, id, self.incarnation.actor()).await?;
+    /// The lists first, which may be repeated: whoever is interrupted here does both again. Gives those whose addresses, if
+    /// they are to be on a list, are on issei's.
+    async fn suppress(&self, id: &BroadcastId, received: Vec<(Received, Source)>, handled: &mut [Handled]) -> Vec<Received> {
+        let mut listed = Vec::with_capacity(received.len());
+        let mut suppressing = stream::iter(received)
+            .map(async |(received, source)| (self.suppress_for(id, &received.event, source).await, received))
+            .buffered(WRITES_AT_ONCE);
+        while let Some((suppressed, received)) = suppressing.next().await {
+            match suppressed {
+                Ok(()) => listed.push(received),
+                Err(error) => {
+                    tracing::warn!(%error, broadcast.id = %id, chunk.seq = received.event.chunk, "an address can't be suppressed now; its event comes again");
+                    set(handled, &[received.number], &Handled::Again);
+                }
+            }
+        }
+        listed
+    }
+
+    async fn suppress_for(&self, id: &BroadcastId, event: &Event, source: Source) -> Result<(), LedgerError> {
+        let (why, reason) = match event.kind {
+            EventKind::Bounced => (Suppression::Bounced, Listed::Bounce),
+            EventKind::Complained => (Suppression::Complained, Listed::Complaint),
+            _ if event.unsubscribed => (Suppression::Unsubscribed, Listed::Complaint),
+            _ => return Ok(()),
+        };
+        for address in &event.addresses {
+            self.ledger.suppress(address, why, id, self.incarnation.actor()).await?;
             // Another provider has a list of its own, and keeps it itself.
-            if *source != Source::Ses {
+            if source != Source::Ses {
                 continue;
             }
-            let reason = match why {
-                Suppression::Bounced => Listed::Bounce,
-                // No event tells of another.
-                Suppression::Complained | Suppression::Unsubscribed | Suppression::Operator => Listed::Complaint,
-            };
             if let Err(error) = self.ses.suppress(address, reason).await {
                 tracing::warn!(error, "an address can't be put on the SES suppression list; it is on issei's own");
             }
         }
-        self.ledger.merge_feedback(id, chunk, &group.feedback).await
+        Ok(())
     }
 
     /// The totals of a broadcast that is complete lag behind its events until the next sweep. But where
     /// events have just ended somebody's doubt, they are counted again at once. All before the events
     /// are deleted: a crash here must not leave the old number standing.
-    async fn tell_of_totals(&self, broadcast: &Broadcast, merged: &[(u32, Merged, Vec<usize>)]) -> Result<(), LedgerError> {
+    async fn tell_of_totals(&self, broadcast: &Broadcast, merged: &[(u32, Merged, Group)]) -> Result<(), LedgerError> {
         // It may have ended since it was read, and been counted before these events were written down.
         let is_over =
             broadcast.broadcast_state.is_over() || self.ledger.broadcast(&broadcast.broadcast_id).await?.broadcast_state.is_over();
@@ -228,7 +281,7 @@ impl Feedback {
         for some in merged.chunks(100) {
             let keys: Vec<_> = some.iter().map(|(chunk, ..)| (id.clone(), *chunk)).collect();
             let found = self.ledger.chunks(&keys).await?;
-            let ends_doubt = |(chunk, merged, _): &(u32, Merged, Vec<usize>)| {
+            let ends_doubt = |(chunk, merged, _): &(u32, Merged, Group)| {
                 let outcomes = found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes);
                 outcomes
                     .is_some_and(|outcomes| outcomes.iter().enumerate().any(|(at, outcome)| merged.after.settle(at, outcome) != outcome))
@@ -276,109 +329,19 @@ impl Feedback {
         }
         reason.is_some()
     }
-
-    /// Looks for recipients of whom a second message was accepted, by the ids in events and by that in the
-    /// consumer's answer, and keeps what is known of both. One call for a hundred chunks.
-    async fn look_for_second(&self, broadcast: &Broadcast, heard: &[Heard]) {
-        let id = &broadcast.broadcast_id;
-        let may_be = |heard: &&Heard| heard.merged.names_new_messages() || !heard.merged.after.accepted_twice(&Chunk::Absent).is_empty();
-        let absent = Chunk::Absent;
-        let heard: Vec<&Heard> = heard.iter().filter(may_be).collect();
-        // `BatchGetItem` takes a hundred keys (API reference).
-        for some in heard.chunks(100) {
-            let keys: Vec<_> = some.iter().map(|heard| (id.clone(), heard.seq)).collect();
-            let found = self.ledger.chunks(&keys).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, broadcast.id = %id, "chunks can't be read now; a sweep compares their answers with the events");
-                HashMap::new()
-            });
-            for Heard { seq, merged, named } in some {
-                let chunk = found.get(&(id.clone(), *seq)).unwrap_or(&absent);
-                let twice = merged.after.accepted_twice(chunk);
-                let named: Vec<_> = named.iter().filter(|message| twice.contains(&place(message.at))).cloned().collect();
-                if let Err(error) = self.ledger.note_messages(id, *seq, &merged.before, &named).await {
-                    tracing::warn!(%error, broadcast.id = %id, chunk.seq = seq, messages = named.len(), "messages can't be written down");
-                }
-                self.end_if_accepted_twice(broadcast, *seq, chunk, &twice).await;
-            }
-        }
-    }
-
-    /// A recipient as a reason may name it: by its key, or where that can't be read by its place.
-    async fn name(&self, broadcast: &Broadcast, seq: u32, chunk: &Chunk, at: usize) -> String {
-        let id = &broadcast.broadcast_id;
-        let Some(page) = chunk.page() else { return format!("in place {at}") };
-        match self.ledger.page(id, page).await {
-            Ok(page) => {
-                let recipient = page.chunks().find(|(chunk, _)| *chunk == seq).and_then(|(_, recipients)| recipients.get(at)?.as_ref());
-                recipient.map_or(format!("in place {at}"), |recipient| self.options.address_hash.key(&recipient.key))
-            }
-            Err(error) => {
-                tracing::warn!(%error, broadcast.id = %id, "a page can't be read, so a recipient is named by its place");
-                format!("in place {at}")
-            }
-        }
-    }
-
-    /// A second acceptance is what issei exists to prevent, so nothing more is sent until somebody
-    /// has understood it; except where the broadcast asked for at least once.
-    pub(crate) async fn end_if_accepted_twice(&self, broadcast: &Broadcast, seq: u32, chunk: &Chunk, twice: &BTreeSet<usize>) {
-        let Some(first) = twice.first() else { return };
-        tracing::info!(target: "issei::metrics", accepted_twice = twice.len() as u64);
-        if broadcast.in_doubt == InDoubtPolicy::AtLeastOnce {
-            tracing::warn!(broadcast.id = %broadcast.broadcast_id, chunk.seq = seq, recipients = twice.len(), "accepted twice, as the policy at_least_once allows");
-            return;
-        }
-        let reason = format!(
-            "the provider accepted {} of chunk {seq} more than once, first the recipient {}; `issei why` shows the messages; find out what else sends under these tags before you send more",
-            twice.len(),
-            self.name(broadcast, seq, chunk, *first).await
-        );
-        self.end(broadcast, ReasonCode::StoppedDuplicate, &reason).await;
-    }
-
-    pub(crate) async fn end(&self, broadcast: &Broadcast, code: ReasonCode, reason: &str) {
-        self.step(broadcast, BroadcastState::Stopping, Some(code), reason).await;
-    }
-
-    pub(crate) async fn step(&self, broadcast: &Broadcast, to: BroadcastState, code: Option<ReasonCode>, reason: &str) {
-        let id = &broadcast.broadcast_id;
-        let wanted = Transition { to, actor: self.incarnation.actor(), reason };
-        let taken = match code {
-            Some(code) => self.ledger.transition_for(id, code, wanted).await,
-            None => self.ledger.transition(id, wanted).await,
-        };
-        match taken {
-            Ok(_) => tracing::error!(broadcast.id = %id, %to, reason, "the broadcast's state was changed"),
-            Err(LedgerError::Transition { from, .. }) => {
-                tracing::error!(broadcast.id = %id, state = %from, %to, reason, "the broadcast's state would be changed, and is another already");
-            }
-            Err(error) => {
-                tracing::error!(%error, broadcast.id = %id, %to, reason, "the broadcast's state should be changed and can't be; the next sweep tries again");
-            }
-        }
-    }
-}
-
-fn place(at: u32) -> usize {
-    usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 /// Events of one webhook, of which each is of a chunk of its own. Where one can't be read, the others count, and the message
 /// is buried with that reason, to be looked at: what it says comes again harmlessly.
-fn take_webhook(
-    webhook: Result<issei_provider::Events, String>,
-    number: usize,
-    groups: &mut BTreeMap<(BroadcastId, u32), Group>,
-    handled: &mut [Handled],
-) {
-    let events = match webhook {
-        Ok(events) => events,
+fn take_webhook(webhook: Result<issei_provider::Events, String>, number: usize, events: &mut Events, handled: &mut [Handled]) {
+    let told = match webhook {
+        Ok(told) => told,
         Err(reason) => return set(handled, &[number], &Handled::Bury(reason)),
     };
-    for event in events {
+    for event in told {
         match event {
             Ok(Told::Event(event)) => {
-                groups.entry((event.broadcast.clone(), event.chunk)).or_default().add(&event, Source::Webhook, number);
+                events.entry(event.broadcast.clone()).or_default().push((Received::new(event, number), Source::Webhook));
             }
             Ok(Told::NotOurs | Told::Greeting | Told::Probe(_)) => {}
             Err(error) => set(handled, &[number], &Handled::Bury(error.to_string())),

@@ -35,7 +35,9 @@ pub(crate) struct Rates {
 impl Rates {
     /// By what services tell, which may be too high and too low.
     pub(crate) fn told(progress: &Progress) -> Self {
-        let Progress { proven, suppressed, bounced, complained, .. } = *progress;
+        let Progress { proven, delivered, suppressed, bounced, complained, .. } = *progress;
+        // Not every provider tells what it sends, and what became of it says as much.
+        let proven = proven.max(delivered.saturating_add(bounced).saturating_add(suppressed));
         Self { sent: proven.saturating_sub(suppressed), bounced, complained }
     }
 

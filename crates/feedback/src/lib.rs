@@ -6,10 +6,13 @@
 //! message to a recipient, and never makes anybody sendable because time has passed alone, unless
 //! the broadcast's own policy asks for that.
 
+mod answered;
 mod batch;
 mod breaker;
 mod canary;
 mod evidence;
+mod receiving;
+mod second;
 mod service;
 mod sweep;
 

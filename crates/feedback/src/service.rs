@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use issei_aws::{Backoff, Message, Queue, Timing, Web};
+use issei_aws::{Message, Queue, Timing, Web};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Incarnation, Ledger, Telling};
 use issei_provider::ses::{Signatures, SnsTrust};
@@ -11,16 +11,10 @@ use issei_provider::{Ses, WebhookKeys};
 use issei_schema::AddressHash;
 use tokio_util::sync::CancellationToken;
 
+use crate::answered::Answered;
 use crate::batch::Handled;
 use crate::breaker::{Breaker, Limits};
 use crate::evidence::Rules;
-
-/// The longest that SQS allows.
-const POLL: Duration = Duration::from_secs(20);
-/// What one receive gives at most (SQS API reference, `ReceiveMessage`).
-const RECEIVE_MAX: usize = 10;
-/// Events merged at once, so that one write holds many of a chunk's: about 2 MB of bodies.
-const BATCH_MAX: usize = 1_000;
 
 /// How the feedback consumer works.
 #[derive(Clone, Debug)]
@@ -50,6 +44,7 @@ pub struct Feedback {
     pub(crate) incarnation: Incarnation,
     pub(crate) options: Options,
     pub(crate) breaker: Breaker,
+    pub(crate) answered: Answered,
     pub(crate) signatures: Signatures,
     pub(crate) telling: Telling,
 }
@@ -70,7 +65,8 @@ impl Feedback {
     ) -> Self {
         let telling = Telling::new(ledger.clone(), &incarnation);
         let signatures = Signatures::new(options.sns_trust.clone(), web, clock.clone());
-        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker: Breaker::default(), signatures, telling }
+        let (breaker, answered) = (Breaker::default(), Answered::default());
+        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker, answered, signatures, telling }
     }
 
     /// This run of the service.
@@ -86,69 +82,9 @@ impl Feedback {
     }
 
     async fn work(&self, shutdown: CancellationToken) {
+        // It may be another ledger, in which another epoch was opened.
+        self.answered.forget();
         tokio::join!(self.take_events(&shutdown), self.sweep_now_and_then(&shutdown));
-    }
-
-    async fn take_events(&self, shutdown: &CancellationToken) {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
-        while !shutdown.is_cancelled() {
-            let mut batch = Vec::new();
-            let mut wait = POLL;
-            // The first receive waits; then what is there already is taken along.
-            while batch.len() + RECEIVE_MAX <= BATCH_MAX {
-                match shutdown.run_until_cancelled(self.events.receive(RECEIVE_MAX, wait)).await {
-                    None => break,
-                    Some(Ok(messages)) => {
-                        backoff.reset();
-                        let is_last = messages.len() < RECEIVE_MAX;
-                        batch.extend(messages);
-                        if is_last {
-                            break;
-                        }
-                        wait = Duration::ZERO;
-                    }
-                    Some(Err(error)) => {
-                        tracing::warn!(%error, "no events can be received; trying again");
-                        shutdown.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
-                        break;
-                    }
-                }
-            }
-            if !batch.is_empty() {
-                self.take(batch).await;
-            }
-        }
-    }
-
-    async fn take(&self, messages: Vec<Message>) {
-        let handled = self.handle_batch(&messages).await;
-        let mut done = Vec::new();
-        for (message, handled) in messages.into_iter().zip(handled) {
-            match handled {
-                Handled::Done => done.push(message.receipt),
-                Handled::Again => {}
-                Handled::Bury(reason) => {
-                    if self.refuse(&message, &reason).await {
-                        done.push(message.receipt);
-                    }
-                }
-            }
-        }
-        for receipts in done.chunks(RECEIVE_MAX) {
-            if let Err(error) = self.events.delete_batch(receipts.to_vec()).await {
-                tracing::warn!(%error, "events can't be deleted; they come again, which is harmless");
-            }
-        }
-    }
-
-    /// Puts a copy on the dead-letter queue, and says whether the message may be deleted.
-    async fn refuse(&self, message: &Message, reason: &str) -> bool {
-        tracing::error!(message.id, reason, "event refused; it goes to the dead-letter queue");
-        let copied = self.events.copy_to_dead_letters(message, reason).await;
-        if let Err(error) = &copied {
-            tracing::warn!(%error, message.id, "a refused event can't be moved; it comes again");
-        }
-        copied.is_ok()
     }
 
     /// Handles events that an event source has received, and gives the ids of those that must come again;

@@ -21,6 +21,7 @@ use crate::{
 
 /// A broadcast as the ledger has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of the item")]
 pub struct Broadcast {
     pub broadcast_id: BroadcastId,
     pub command_hash: String,
@@ -129,6 +130,10 @@ pub struct Broadcast {
     pub audit_count: u64,
     #[serde(default)]
     pub audit_head: String,
+    /// What becomes of its messages may be told in the log of events, since whoever registered it reads that. An older
+    /// build's broadcast has all of its events in its chunks' feedback items.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub logs_events: bool,
     /// Recipients and skipped entries who were forgotten.
     #[serde(default, skip_serializing_if = "is_none")]
     pub forgotten: u64,
@@ -280,6 +285,7 @@ impl Broadcast {
             audit_trail: list,
             audit_count: end.count,
             audit_head: end.head,
+            logs_events: true,
             forgotten: 0,
             ending: Vec::new(),
             totals: None,

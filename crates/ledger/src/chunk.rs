@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::item::{Item, Key, n, read, s};
 use crate::seal::Sealed;
-use crate::{Broadcast, Keyed, Ledger, LedgerError, Outcome, Outcomes, Seal, Under, Written};
+use crate::{Broadcast, Keyed, Ledger, LedgerError, MessageDigest, Outcome, Outcomes, Seal, Under, Written};
 
 /// The pause after a claim call that failed with all of its SDK retries.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
@@ -196,6 +196,15 @@ impl Chunk {
             Self::Confirmed { message_ids, .. } => message_ids.split_whitespace().nth(at).filter(|id| *id != "-"),
             Self::Absent | Self::Claimed { .. } => None,
         }
+    }
+
+    /// Of a confirmed chunk, by place: the message that the provider's answer named of whoever it accepted. Nobody is sent to
+    /// again once that stands there.
+    #[must_use]
+    pub fn answers(&self) -> Vec<Option<MessageDigest>> {
+        let Self::Confirmed { outcomes, message_ids, .. } = self else { return Vec::new() };
+        let answer = |(outcome, id)| (outcome == Outcome::Accepted && id != "-").then(|| MessageDigest::of(id));
+        outcomes.iter().zip(message_ids.split_whitespace()).map(answer).collect()
     }
 
     /// Says whether this state of the broadcast's chunk `seq` is as a service of issei wrote it.

@@ -22,6 +22,8 @@ pub struct Feedback {
     message_ids: BTreeSet<(u32, String)>,
     /// Messages in full, of recipients of whom more than one was accepted.
     messages: BTreeSet<NamedMessage>,
+    /// Positions of which the log of events tells: those events named the message that the chunk's answer names.
+    answered: BTreeSet<u32>,
 }
 
 /// A message that the provider accepted for a recipient, by its full id.
@@ -65,8 +67,19 @@ impl Merged {
 }
 
 /// A message id, shortened: enough to tell two apart, and a fourth of its size in the item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageDigest([u8; 8]);
+
+impl MessageDigest {
+    #[must_use]
+    pub fn of(message_id: &str) -> Self {
+        let hash: [u8; 32] = Sha256::digest(message_id).into();
+        Self(std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default()))
+    }
+}
+
 fn digest(message_id: &str) -> String {
-    hex::encode(Sha256::digest(message_id).get(..8).unwrap_or_default())
+    hex::encode(MessageDigest::of(message_id).0)
 }
 
 impl Feedback {
@@ -85,6 +98,17 @@ impl Feedback {
         }
     }
 
+    /// Adds what the log of events says of a position.
+    pub(crate) fn add_answered(&mut self, at: u32, kind: EventKind) {
+        self.positions.entry(kind).or_default().insert(at);
+        self.answered.insert(at);
+    }
+
+    /// The positions of which the log of events tells, each of a recipient whose answer named the message.
+    pub fn answered(&self) -> impl Iterator<Item = usize> + '_ {
+        self.answered.iter().filter_map(|at| usize::try_from(*at).ok())
+    }
+
     /// The union of both.
     #[must_use]
     pub fn union(mut self, other: &Self) -> Self {
@@ -93,6 +117,7 @@ impl Feedback {
         }
         self.message_ids.extend(other.message_ids.iter().cloned());
         self.messages.extend(other.messages.iter().cloned());
+        self.answered.extend(&other.answered);
         self
     }
 
@@ -108,10 +133,10 @@ impl Feedback {
         u32::try_from(at).is_ok_and(|at| self.positions.values().any(|positions| positions.contains(&at)))
     }
 
-    /// Says whether the id of any message for this position is known from an event.
+    /// Says whether the id of any message for this position is known from an event. In the log it is that of the answer.
     #[must_use]
     pub fn names_message(&self, at: usize) -> bool {
-        self.named_positions().any(|named| named == at)
+        self.named_positions().chain(self.answered()).any(|named| named == at)
     }
 
     /// The positions for which events have named a message.
@@ -273,7 +298,8 @@ impl Ledger {
         Ok(Merged { after: before.clone().union(new), before })
     }
 
-    /// What events say of up to a hundred chunks of one broadcast, with one call.
+    /// The evidence that events give of up to a hundred chunks of one broadcast, with one call: all that whoever acts on
+    /// it, or on its absence, needs. What the log of events says besides is for counting and showing.
     pub async fn feedback(&self, id: &BroadcastId, chunks: &[u32]) -> Result<HashMap<u32, Feedback>, LedgerError> {
         let keys: Vec<(Key, u32)> = chunks.iter().map(|chunk| (Key::feedback(id, *chunk), *chunk)).collect();
         let items = self.batch_get(keys.iter().map(|(key, _)| key.clone()).collect()).await?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::item::{Item, Key, read};
-use crate::{Broadcast, Chunk, Feedback, Ledger, LedgerError, Walked};
+use crate::{Broadcast, Chunk, EventLog, Feedback, Ledger, LedgerError, Walked};
 
 /// A chunk and its events, with what else their items say.
 #[derive(Clone, Debug)]
@@ -96,14 +96,16 @@ fn marks(item: &Item) -> Result<ClaimMarks, LedgerError> {
 }
 
 impl Ledger {
-    /// Up to a hundred chunks and their events with two calls, in the order of their numbers as given.
-    pub async fn inspect(&self, id: &BroadcastId, chunks: &[u32]) -> Result<Vec<Inspected>, LedgerError> {
+    /// Up to a hundred chunks and their events with two calls, in the order of their numbers as given. `log` is what the
+    /// broadcast's log of events says.
+    pub async fn inspect(&self, id: &BroadcastId, chunks: &[u32], log: &EventLog) -> Result<Vec<Inspected>, LedgerError> {
         let keys = |key: fn(&BroadcastId, u32) -> Key| chunks.iter().map(|seq| key(id, *seq)).collect();
         let (mut found, mut events) = (self.batch_get(keys(Key::chunk)).await?, self.batch_get(keys(Key::feedback)).await?);
         let inspected = chunks.iter().map(|seq| {
             let (item, events) = (found.remove(&Key::chunk(id, *seq)), events.remove(&Key::feedback(id, *seq)));
             let claim = item.as_ref().map(marks).transpose()?;
-            let walked = Walked { seq: *seq, chunk: Chunk::read(item)?, feedback: Feedback::read(events.as_ref()) };
+            let feedback = Feedback::read(events.as_ref()).union(&log.of(*seq));
+            let walked = Walked { seq: *seq, chunk: Chunk::read(item)?, feedback };
             Ok(Inspected { walked, claim, events_expire: events.as_ref().map(expiry) })
         });
         inspected.collect()

@@ -59,6 +59,11 @@ impl Key {
         Self { pk: shard(id, seq % SHARDS), sk: format!("feedback#{seq:08}") }
     }
 
+    /// In a partition of its own, which a batch writes to once. No two batches have the same token.
+    pub(crate) fn event_log(id: &BroadcastId, token: &str) -> Self {
+        Self { pk: format!("b#{id}#events"), sk: format!("events#{token}") }
+    }
+
     pub(crate) fn open(id: &BroadcastId) -> Self {
         Self { pk: OPEN.to_owned(), sk: id.to_string() }
     }

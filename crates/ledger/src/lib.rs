@@ -10,6 +10,7 @@
 //! | page | `b#ID#SHARD` | `page#SEQ` | [`page`] |
 //! | chunk | `b#ID#SHARD` | `chunk#SEQ` | [`chunk`] |
 //! | feedback | `b#ID#SHARD` | `feedback#SEQ` | [`feedback`] |
+//! | batches of the log of events | `b#ID#events` | `events#TOKEN` | [`event_log`] |
 //! | open broadcasts | `open` | `ID` | [`broadcast`] |
 //! | all broadcasts | `known` | `ID` | [`broadcast`] |
 //! | what was said to an audience | `said#AUDIENCE` | `subject#HASH`, `template#NAME` | [`said`] |
@@ -37,6 +38,7 @@ mod commitment;
 mod configured;
 mod drained;
 mod error;
+mod event_log;
 mod feedback;
 mod fingerprint;
 mod forget;
@@ -92,7 +94,8 @@ pub use commitment::Tombstone;
 pub use configured::Configured;
 pub use drained::{Draining, InHand};
 pub use error::{LedgerError, NO_TABLE};
-pub use feedback::{Feedback, Merged, NamedMessage};
+pub use event_log::EventLog;
+pub use feedback::{Feedback, Merged, MessageDigest, NamedMessage};
 pub use fingerprint::Fingerprint;
 pub use forget::{Forgotten, Found, Sought};
 pub use freezing::{Frozen, PackedPage};

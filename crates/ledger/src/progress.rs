@@ -2,7 +2,8 @@
 //!
 //! Each run of a service has an item of its own for each broadcast and writes into it what it has done
 //! since it began, so a write may be repeated and may come late. A run that is killed loses its last
-//! second. So the sums are never too large, and may be too small; exact counts are a tally. Only the
+//! second. So the sums are never too large, and may be too small; but an event that SQS gives to two runs is told by
+//! both. Exact counts are a tally. Only the
 //! timeline is approximate both ways, since its moments are shared and added to.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Key, MOMENT, PROGRESS, n, read, s};
-use crate::{Feedback, Incarnation, Ledger, LedgerError, Merged, Outcome, Outcomes};
+use crate::{EventLog, Feedback, Incarnation, Ledger, LedgerError, Merged, Outcome, Outcomes};
 
 /// Counts since the broadcast began, as far as they have been told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +34,7 @@ pub struct Progress {
     /// Sends that were surely not accepted and went back.
     #[serde(default)]
     pub retried: u64,
-    /// Recipients of whom any event is known: the provider accepted them. From here on by events.
+    /// Recipients of whom any event is known, where the provider tells what it sends: it accepted them. From here on by events.
     #[serde(default)]
     pub proven: u64,
     #[serde(default)]
@@ -101,6 +102,18 @@ impl Progress {
         self.not_rendered += more(|feedback| feedback.count(EventKind::RenderFailed));
         self.suppressed += more(|feedback| feedback.count(EventKind::Suppressed));
         self.delayed += more(|feedback| feedback.count(EventKind::Delayed));
+    }
+
+    /// Counts what was logged anew. Of whom anything is known is told by the first kind of event alone, since the next may be
+    /// logged by another run.
+    pub fn add_logged(&mut self, fresh: &EventLog) {
+        self.proven += fresh.count(EventKind::Sent);
+        self.delivered += fresh.count(EventKind::Delivered);
+        self.bounced += fresh.count(EventKind::Bounced);
+        self.complained += fresh.count(EventKind::Complained);
+        self.not_rendered += fresh.count(EventKind::RenderFailed);
+        self.suppressed += fresh.count(EventKind::Suppressed);
+        self.delayed += fresh.count(EventKind::Delayed);
     }
 
     fn counts(&self) -> [(&'static str, u64); 15] {

@@ -1,5 +1,5 @@
 //! Reading many chunks: a walk over all of a broadcast's, exact counts, and the outcome of every
-//! recipient page by page. A walk holds one answer of DynamoDB at a time, whatever the audience.
+//! recipient page by page. A walk holds one answer of DynamoDB at a time, and of the log of events a bit for each.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -8,7 +8,7 @@ use issei_schema::{BroadcastId, EventKind, Recipient};
 use jiff::Timestamp;
 
 use crate::item::{Item, SHARDS, s, shard};
-use crate::{Broadcast, Chunk, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Totals};
+use crate::{Broadcast, Chunk, EventLog, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Totals};
 
 /// A chunk as a walk finds it, with what events say of it.
 #[derive(Clone, Debug)]
@@ -171,7 +171,11 @@ impl Cursor {
 /// A walk over every chunk of a broadcast that was claimed, or of which events tell.
 pub struct Walk<'a> {
     ledger: &'a Ledger,
-    id: &'a BroadcastId,
+    broadcast: &'a Broadcast,
+    /// Read at the beginning; a bit for each event.
+    log: Option<EventLog>,
+    /// The chunks of this shard that the log tells of, and that were not come to yet.
+    logged: BTreeSet<u32>,
     shard: u32,
     /// A small broadcast has chunks in the first of the shards only.
     shards: u32,
@@ -182,15 +186,24 @@ pub struct Walk<'a> {
 impl Walk<'_> {
     /// The next chunk; nothing at the end.
     pub async fn next(&mut self) -> Result<Option<Walked>, LedgerError> {
+        if self.log.is_none() {
+            let log = self.ledger.event_log(self.broadcast).await?;
+            self.logged = log.in_shard(self.shard);
+            self.log = Some(log);
+        }
+        let Some(log) = &self.log else { return Ok(None) };
         while self.shard < self.shards {
-            let pk = shard(self.id, self.shard);
+            let pk = shard(&self.broadcast.broadcast_id, self.shard);
             let chunk = self.chunks.peek(self.ledger, &pk).await?;
             let feedback = self.feedback.peek(self.ledger, &pk).await?;
-            if let Some(seq) = chunk.into_iter().chain(feedback).min() {
+            if let Some(seq) = chunk.into_iter().chain(feedback).chain(self.logged.first().copied()).min() {
+                self.logged.remove(&seq);
                 let chunk = Chunk::read(self.chunks.take(seq))?;
-                return Ok(Some(Walked { seq, chunk, feedback: Feedback::read(self.feedback.take(seq).as_ref()) }));
+                let feedback = Feedback::read(self.feedback.take(seq).as_ref()).union(&log.of(seq));
+                return Ok(Some(Walked { seq, chunk, feedback }));
             }
             self.shard += 1;
+            self.logged = log.in_shard(self.shard);
             (self.chunks, self.feedback) = (Cursor::new("chunk#"), Cursor::new("feedback#"));
         }
         Ok(None)
@@ -198,14 +211,16 @@ impl Walk<'_> {
 }
 
 impl Ledger {
-    /// Walks over every chunk of a broadcast: about one call for each 300 full chunks, and as many
-    /// again for what events say of them.
+    /// Walks over every chunk of a broadcast: about one call for each 300 full chunks, some for what events say of them,
+    /// and before all the log of events, of which it keeps a bit for each.
     #[must_use]
     pub fn walk<'a>(&'a self, broadcast: &'a Broadcast) -> Walk<'a> {
         let shards = broadcast.chunks.min(SHARDS);
         Walk {
             ledger: self,
-            id: &broadcast.broadcast_id,
+            broadcast,
+            log: None,
+            logged: BTreeSet::new(),
             shard: 0,
             shards,
             chunks: Cursor::new("chunk#"),
@@ -228,8 +243,8 @@ impl Ledger {
         Ok(tally)
     }
 
-    /// Every recipient of one page with their outcome, in the page's order.
-    pub async fn page_outcomes(&self, id: &BroadcastId, seq: u32) -> Result<Vec<RecipientOutcome>, LedgerError> {
+    /// Every recipient of one page with their outcome, in the page's order. `log` is what the broadcast's log of events says.
+    pub async fn page_outcomes(&self, id: &BroadcastId, seq: u32, log: &EventLog) -> Result<Vec<RecipientOutcome>, LedgerError> {
         let page = self.page(id, seq).await?;
         let chunks: Vec<_> = page.chunks().collect();
         let mut outcomes = Vec::with_capacity(page.recipients());
@@ -239,7 +254,7 @@ impl Ledger {
             let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();
             let (found, feedback) = (self.chunks(&wanted).await?, self.feedback(id, &numbers).await?);
             for (chunk, recipients) in some {
-                let feedback = feedback.get(chunk).cloned().unwrap_or_default();
+                let feedback = feedback.get(chunk).cloned().unwrap_or_default().union(&log.of(*chunk));
                 let item = found.get(&(id.clone(), *chunk)).unwrap_or(&Chunk::Absent);
                 let twice = feedback.accepted_twice(item);
                 let places = recipients.iter().enumerate();

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use issei_schema::{Address, BroadcastId, MessageKey, Recipient};
+use issei_schema::{Address, MessageKey, Recipient};
 
 use crate::commitment::Digests;
 use crate::item::Key;
@@ -107,12 +107,14 @@ impl Page {
 }
 
 impl Ledger {
-    /// What became of a recipient: the chunk's item, its events, and the outcome in their light, with one call.
-    pub async fn fate(&self, id: &BroadcastId, standing: &Standing) -> Result<Fate, LedgerError> {
+    /// What became of a recipient: the chunk's item, its events, and the outcome in their light, with one call beside those
+    /// that the log of events takes.
+    pub async fn fate(&self, broadcast: &Broadcast, standing: &Standing) -> Result<Fate, LedgerError> {
         let Standing { chunk, at, recipient, .. } = standing;
+        let (id, log) = (&broadcast.broadcast_id, self.event_log(broadcast).await?);
         let (key, told) = (Key::chunk(id, *chunk), Key::feedback(id, *chunk));
         let mut items = self.batch_get(vec![key.clone(), told.clone()]).await?;
-        let (item, feedback) = (Chunk::read(items.remove(&key))?, Feedback::read(items.get(&told)));
+        let (item, feedback) = (Chunk::read(items.remove(&key))?, Feedback::read(items.get(&told)).union(&log.of(*chunk)));
         let twice = feedback.accepted_twice(&item);
         let outcome = RecipientOutcome::of(Some(recipient.clone()), (*chunk, *at), &item, &feedback, &twice);
         Ok(Fate { chunk: item, feedback, outcome })

@@ -29,7 +29,7 @@
 //! | `Finish` | `consumer/src/chunk.rs::settle` and `after.rs::carry_out` |
 //! | `ReturnPermits` | `consumer/src/permits.rs::return_unused`, `ledger/src/permit.rs::give_back` |
 //! | `Accept`, `AcceptAndLoseAnswer`, `Reject`, `LoseRequest` | SES; `provider/src/ses/answers.rs` reads what it answers |
-//! | `Hear` | `feedback/src/batch.rs::handle_batch`, `ledger/src/feedback.rs::merge_feedback` |
+//! | `Hear` | `feedback/src/batch.rs::take_in`: `ledger/src/feedback.rs::merge_feedback`, or `answered.rs::log` |
 //! | `Reopen`, `EnqueueReopened` | `feedback/src/sweep.rs::settle_by_absence`, `ledger/src/reopen.rs::reopen` |
 //! | `ClocksHeld` | a machine that was paused with every clock; `provider/src/ses/request.rs`, by which AWS refuses what it sends |
 //! | `Approve` | `ledger/src/broadcast.rs::transition` out of `holding`, before the first permit |

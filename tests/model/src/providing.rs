@@ -87,6 +87,20 @@ impl Protocol {
         self.answer_lost(state, at, request)
     }
 
+    /// What an event says of a message that its answer has settled goes into the log, which nobody who decides reads; all
+    /// else is evidence.
+    pub(crate) fn hear(&self, state: &mut State, seq: u8, user: Users) -> Option<()> {
+        let chunk = *state.chunk(seq);
+        let events = state.events.get_mut(usize::from(seq))?;
+        (*events & user != 0).then_some(())?;
+        *events &= !user;
+        let is_confirmed = chunk.state == ChunkState::Confirmed;
+        if !(is_confirmed && (chunk.accepted & user != 0 || self.is(V::LoggedWhateverTheAnswer))) {
+            *state.heard.get_mut(usize::from(seq))? |= user;
+        }
+        Some(())
+    }
+
     /// Absence of events as evidence: every request under the claim is over, every event has arrived,
     /// and the neighbours' did arrive.
     pub(crate) fn reopen(&self, state: &mut State, seq: u8) -> Option<()> {
@@ -180,12 +194,4 @@ fn take_request(state: &mut State, place: u8) -> Option<Request> {
     let place = state.requests.get_mut(usize::from(place))?;
     let request = std::mem::take(place);
     (request.recipients != 0).then_some(request)
-}
-
-pub(crate) fn hear(state: &mut State, seq: u8, user: Users) -> Option<()> {
-    let events = state.events.get_mut(usize::from(seq))?;
-    (*events & user != 0).then_some(())?;
-    *events &= !user;
-    *state.heard.get_mut(usize::from(seq))? |= user;
-    Some(())
 }

@@ -6,7 +6,6 @@
 use crate::consuming::consumer;
 use crate::producing::{advance, producer};
 use crate::protocol::Protocol;
-use crate::providing::hear;
 use crate::state::{
     CHUNKS, CONSUMERS, ChunkState, Consumer, Control, MESSAGES, Message, PRODUCERS, Phase, Producer, REQUESTS, State, USERS,
 };
@@ -155,7 +154,7 @@ impl Protocol {
             Step::AcceptAndLoseAnswer(at) => self.accept(&mut next, at, false)?,
             Step::Reject(at) => self.reject(&mut next, at)?,
             Step::LoseRequest(at) => self.lose(&mut next, at)?,
-            Step::Hear { seq, user } => hear(&mut next, seq, 1 << user)?,
+            Step::Hear { seq, user } => self.hear(&mut next, seq, 1 << user)?,
             Step::Reopen(seq) => self.reopen(&mut next, seq)?,
             Step::EnqueueReopened(seq) => {
                 let chunk = state.chunk(seq);

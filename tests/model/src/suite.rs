@@ -114,6 +114,7 @@ pub const fn counterexample_of(variant: Variant) -> (Sizes, &'static str) {
         V::AskedAndRefused => (Sizes { keys: true, faults: 2, ..one }, "I1"),
         V::AskedInAnyState => (Sizes { keys: true, stop: true, faults: 1, ..one }, "I4"),
         V::OldClaimsLand => (Sizes { keys: true, held: true, faults: 2, ..one }, "I5"),
+        V::LoggedWhateverTheAnswer => (Sizes { evidence: true, faults: 1, ..one }, "I1"),
         V::AskedAndGivenBack => (Sizes { keys: true, faults: 1, ..one }, "I5"),
         V::RegisterOverwrites => (Sizes { faults: 0, commands: true, frozen: false, ..SMALL }, "I3"),
     }

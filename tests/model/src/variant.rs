@@ -77,4 +77,6 @@ pub enum Variant {
     OldClaimsLand,
     /// A repeat whose answer settles nobody gives permits back that it never had.
     AskedAndGivenBack,
+    /// Events go into the log whatever their recipients' answer was, and evidence with them.
+    LoggedWhateverTheAnswer,
 }

@@ -174,8 +174,12 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
     let mut places: BTreeMap<u32, usize> = BTreeMap::new();
     let mut forgotten = 0;
     let is_complete = broadcast.broadcast_state == BroadcastState::Complete;
+    let log = match ledger.event_log(broadcast).await {
+        Ok(log) => log,
+        Err(error) => return broken("I6", format!("the log of events can't be read: {error}")),
+    };
     for seq in 0..broadcast.pages {
-        let outcomes = match ledger.page_outcomes(id, seq).await {
+        let outcomes = match ledger.page_outcomes(id, seq, &log).await {
             Ok(outcomes) => outcomes,
             Err(error) => return broken("I6", format!("page {seq} can't be read: {error}")),
         };

@@ -10,6 +10,11 @@ use super::odd::Odd;
 pub(super) fn look_at(walked: &Walked, broadcast: &Broadcast, odd: &mut Odd, twice: &mut Odd) {
     let Walked { seq, chunk, feedback } = walked;
     whole(*seq, feedback, odd);
+    if let Some(at) = feedback.answered().find(|at| chunk.message_id(*at).is_none()) {
+        odd.note(|| {
+            format!("chunk {seq}, recipient {at} has an event in the log of those whose answer named a message, and no such answer")
+        });
+    }
     if *chunk == Chunk::Absent {
         odd.note_if(!feedback.is_empty(), || format!("events of chunk {seq}, which nobody has claimed"));
         return;

@@ -12,7 +12,7 @@ use anyhow::bail;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Queue, chain};
-use issei_ledger::{BroadcastState, HeldUp, Tally};
+use issei_ledger::{BroadcastState, EventLog, HeldUp, Tally};
 use issei_provider::{Told, ses};
 use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
 use jiff::Timestamp;
@@ -266,7 +266,7 @@ async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::R
 }
 
 async fn of_chunk(parts: &Parts, id: &BroadcastId, seq: u32, chunks: u32) -> anyhow::Result<String> {
-    let Some(found) = parts.ledger().inspect(id, &[seq]).await?.pop().filter(|_| seq < chunks) else {
+    let Some(found) = parts.ledger().inspect(id, &[seq], &EventLog::default()).await?.pop().filter(|_| seq < chunks) else {
         return Ok(format!("the broadcast has no chunk {seq}"));
     };
     if found.claim.is_none() {

@@ -22,8 +22,9 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions) -> anyhow:
     let own = ["key", "address", "outcome"].map(|name| own_name(name, &columns));
     let mut table = Table::new(options.format, own.into_iter().chain(columns.iter().cloned()).collect())?;
     let mut forgotten = 0;
+    let log = ledger.event_log(&broadcast).await?;
     for seq in 0..broadcast.pages {
-        for recipient in ledger.page_outcomes(&options.id, seq).await?.iter().filter(|recipient| options.outcome.is_of(recipient)) {
+        for recipient in ledger.page_outcomes(&options.id, seq, &log).await?.iter().filter(|recipient| options.outcome.is_of(recipient)) {
             let Some(who) = &recipient.recipient else {
                 forgotten += 1;
                 continue;

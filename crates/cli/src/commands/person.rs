@@ -38,10 +38,10 @@ pub(crate) struct Why {
 }
 
 impl Why {
-    /// Two items are read for it.
+    /// Two items and the log of events are read for it.
     pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, standing: &Standing) -> anyhow::Result<Self> {
         let id = &broadcast.broadcast_id;
-        let Fate { chunk, feedback, outcome: found } = ledger.fate(id, standing).await?;
+        let Fate { chunk, feedback, outcome: found } = ledger.fate(broadcast, standing).await?;
         let listed_as =
             Wanted::value_variants().iter().filter(|wanted| wanted.is_of(&found)).filter_map(|wanted| wanted.word(&found)).collect();
         let RecipientOutcome { outcome, events, .. } = found;

@@ -187,8 +187,9 @@ async fn choose(
     rows: &mut Rows,
 ) -> anyhow::Result<(Proof, Known)> {
     let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known::default());
+    let log = ledger.event_log(broadcast).await?;
     for seq in 0..broadcast.pages {
-        for found in ledger.page_outcomes(&broadcast.broadcast_id, seq).await? {
+        for found in ledger.page_outcomes(&broadcast.broadcast_id, seq, &log).await? {
             // Whoever was forgotten is counted, and is never sent to again.
             let Some(recipient) = found.recipient else {
                 proof.forgotten += 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{BroadcastState, Ledger, Outcome};
+use issei_ledger::{BroadcastState, EventLog, Ledger, Outcome};
 use issei_producer::{check_command, check_copy};
 use issei_schema::{BroadcastCommand, BroadcastId, CanaryApproval, CommandVersion, TestCopy};
 use jiff::SignedDuration;
@@ -106,7 +106,9 @@ async fn sent(ledger: &Ledger, id: &BroadcastId) -> anyhow::Result<Copied> {
             return Ok(Copied::Not(refused.reason));
         }
         if let Some(broadcast) = ledger.find_broadcast(id).await? {
-            let outcome = if broadcast.pages == 0 { None } else { ledger.page_outcomes(id, 0).await?.first().and_then(|it| it.outcome) };
+            let log = EventLog::default();
+            let outcome =
+                if broadcast.pages == 0 { None } else { ledger.page_outcomes(id, 0, &log).await?.first().and_then(|it| it.outcome) };
             match outcome {
                 Some(Outcome::Accepted) => {
                     let chunk = ledger.chunks(&[(id.clone(), 0)]).await?.into_values().next();

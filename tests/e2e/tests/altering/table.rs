@@ -37,6 +37,7 @@ pub(crate) fn table() -> Vec<Alteration> {
     chunks(&mut add);
     stripped(&mut add);
     events(&mut add);
+    log(&mut add);
     halted(&mut add);
     runs(&mut add);
     all
@@ -479,6 +480,22 @@ fn events(add: &mut Add<'_>) {
         ],
         As("accepted is 89, and 90 are counted"),
     );
+}
+
+fn bytes(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes))
+}
+
+fn log(add: &mut Add<'_>) {
+    let (b, l) = ("broadcast", "log");
+    add(Forgot, "a batch of the log gone", vec![Gone(l)], As("delivered is 99"));
+    add(Forgot, "a log that is not read", vec![Unset(b, "logs_events")], As("delivered is 99"));
+    add(Done, "a log where there is none", vec![Set(b, "logs_events", |_| AttributeValue::Bool(true))], Not("it says nothing"));
+    add(Forgot, "a bounce put into the log", vec![Set(l, "bounced", |_| bytes(&[4]))], As("bounced is 0"));
+    // Place 30 of chunk 3, whose recipients are ten.
+    add(Forgot, "an event of nobody in the log", vec![Set(l, "bounced", |_| bytes(&[0xbc, 3]))], As("whose answer named a message"));
+    add(Forgot, "a log that no build wrote", vec![Set(l, "delivered", |_| bytes(&[0xff]))], As("the log of events"));
+    add(Forgot, "a log that expires at once", vec![Set(l, "expires_at", |_| n(1))], As("the log of events may be deleted"));
 }
 
 fn halted(add: &mut Add<'_>) {

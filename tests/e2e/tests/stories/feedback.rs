@@ -93,10 +93,11 @@ async fn row_26_events_repeated_late_and_out_of_order_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_events_costs_one_write_a_chunk() {
+async fn a_batch_of_evidence_costs_one_write_a_chunk() {
     let world = World::new(told(|_| {})).await;
     world.post_command(&command("terms", |_| {})).await;
     world.run_to_the_end("terms").await;
+    world.as_an_older_build_registered("terms").await;
     let queue = world.queue("feedback").await;
     let mut messages = Vec::new();
     while messages.len() < 200 {

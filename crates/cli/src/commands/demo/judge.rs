@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use issei_assembly::Parts;
-use issei_ledger::Outcome;
+use issei_ledger::{EventLog, Outcome};
 use issei_schema::BroadcastId;
 use issei_sim::Cloud;
 
@@ -28,7 +28,7 @@ pub(super) async fn judge(parts: &Parts, cloud: &Cloud, id: &BroadcastId, url: &
     let (mut in_doubt, mut skipped) = (BTreeSet::new(), BTreeSet::new());
     for seq in 0..pages {
         skipped.extend(ledger.page(id, seq).await?.skipped().map(|skipped| skipped.key.clone()));
-        for recipient in ledger.page_outcomes(id, seq).await? {
+        for recipient in ledger.page_outcomes(id, seq, &EventLog::default()).await? {
             // A claim that was never confirmed is in doubt once its lease is over, and all are.
             if matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)) {
                 in_doubt.extend(recipient.recipient.map(|recipient| recipient.key.as_str().to_owned()));

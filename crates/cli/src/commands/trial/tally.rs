@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use issei_assembly::Parts;
-use issei_ledger::Outcome;
+use issei_ledger::{EventLog, Outcome};
 use issei_schema::BroadcastId;
 use issei_sim::Cloud;
 use serde::Serialize;
@@ -44,7 +44,7 @@ impl Tally {
         let (ledger, mut counted) = (parts.ledger(), Counted::default());
         for seq in 0..ledger.broadcast(id).await?.pages {
             let mut page: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-            for one in ledger.page_outcomes(id, seq).await? {
+            for one in ledger.page_outcomes(id, seq, &EventLog::default()).await? {
                 let Some(recipient) = one.recipient else { continue };
                 let (keys, on_record) = page.entry(recipient.address.as_str().to_owned()).or_default();
                 *keys += 1;

@@ -11,7 +11,7 @@ use issei_assembly::Parts;
 use issei_aws::Queue;
 use issei_clock::{Clock, Dice};
 use issei_consumer::Consumer;
-use issei_ledger::{BroadcastState, OnCall, Outcome};
+use issei_ledger::{BroadcastState, EventLog, OnCall, Outcome};
 use issei_schema::{BroadcastCommand, BroadcastId, ChunkMessage};
 use issei_sim::{Account, Cloud, Events, Fault, Options, Rule, StoreKind, connector};
 use tokio::task::JoinSet;
@@ -208,7 +208,7 @@ impl Pipeline {
         let (ledger, mut missed) = (self.parts.ledger(), 0);
         for seq in 0..ledger.broadcast(&self.id).await?.pages {
             let mut listed = BTreeSet::new();
-            for one in ledger.page_outcomes(&self.id, seq).await? {
+            for one in ledger.page_outcomes(&self.id, seq, &EventLog::default()).await? {
                 if matches!(one.outcome, Some(Outcome::InDoubt | Outcome::Open)) {
                     listed.extend(one.recipient.map(|recipient| recipient.address.as_str().to_owned()));
                 }
