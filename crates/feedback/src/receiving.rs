@@ -22,7 +22,7 @@ const DELETES_AT_ONCE: usize = 8;
 /// waits for a bounce to stop the rest.
 const GATHER: Duration = Duration::from_secs(1);
 /// Messages of a batch, and bytes of their bodies; while one is written down, the next is gathered.
-const BATCH_MAX: usize = 5_000;
+const BATCH_MAX: usize = 3_000;
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl Feedback {

@@ -117,6 +117,10 @@ pub fn parse_event(body: &str) -> Result<Told, EventError> {
     if body.trim() == GREETING {
         return Ok(Told::Greeting);
     }
+    // Most bodies are the event itself: EventBridge alone wraps it, and has no `eventType` beside it.
+    if let Ok(body) = serde_json::from_str(body) {
+        return of(body);
+    }
     let mut value: Value = serde_json::from_str(body).map_err(shape)?;
     if value["detail-type"].is_string() {
         value = value["detail"].take();
