@@ -66,13 +66,12 @@ pub(crate) enum Command {
     /// Tries a command on its own audience in a simulated AWS; sends nothing.
     ///
     /// With the demo's crashes and lost answers. Writes the letters into a folder, and says what it would be: who is
-    /// mailed, who is skipped and why, time, cost. Asks neither AWS nor DNS for anything. Exit code 3: refused, or
+    /// mailed, who is skipped and why, time, cost. Asks AWS for nothing but an audience that is a table of DynamoDB. Exit code 3: refused, or
     /// somebody was mailed twice or missed.
     Try(TryOptions),
     /// Writes a first `issei.toml` from a look at a table or a file.
     ///
-    /// Proposes key, address and columns, and tries them on a page of rows. Overwrites nothing, and writes no
-    /// password.
+    /// Proposes key, address and columns, tried on a page of rows. Writes no password.
     Init(InitOptions),
     /// Makes what is missing of queues, ledger table and configuration set.
     ///
@@ -162,7 +161,7 @@ pub(crate) enum Command {
     Certify(CertifyOptions),
     /// Checks a signed certificate, without any network.
     ///
-    /// Exit code as of `certify`; 1 where the signature does not fit.
+    /// Exit code as of `certify`; 3 where the signature does not fit, too.
     Verify(VerifyOptions),
     /// Shows and changes the list of addresses that are not mailed.
     #[command(subcommand)]
@@ -295,16 +294,20 @@ pub(crate) struct SetupOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitOptions {
-    /// A database's URL (`postgres://…`, `mysql://…`, `sqlite:PATH`), or a `.csv` or `.jsonl` file. Without it,
-    /// the URL in the variable that --url-env names.
+    /// A database's URL, or a `.csv` or `.jsonl` file; else the URL in the variable of --url-env
     pub(crate) source: Option<String>,
-    /// The users' table (`--table` names the ledger's). Without it, the only one there is, or it is asked for on
-    /// a terminal.
+    /// The users' table (`--table` names the ledger's), where there are several
     #[arg(long, value_name = "NAME")]
     pub(crate) users_table: Option<String>,
-    /// The variable that holds the URL: the file names it, where the URL was taken from it or has a password.
+    /// The variable with the URL; the file names it, where the URL has a password
     #[arg(long, value_name = "NAME", default_value = "DATABASE_URL")]
     pub(crate) url_env: String,
+    /// The file's encoding, a label of the Encoding Standard such as `shift_jis`
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) encoding: Option<String>,
+    /// Skip and record lines of the file that can't be read, instead of refusing it
+    #[arg(long)]
+    pub(crate) allow_broken_rows: bool,
     /// The audience's name, by which commands call it.
     #[arg(long, value_name = "NAME", default_value = "users")]
     pub(crate) name: AudienceName,

@@ -42,7 +42,7 @@ pub use skipping::Mailable;
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
 pub use source::{
-    ColumnOutline, Progress, REHEARSAL_PREFIX, Sample, SourceError, Stage, TellsApart, columns_of, count_rows, sample, tables,
+    ColumnOutline, Progress, REHEARSAL_PREFIX, Sample, SourceError, Stage, TellsApart, columns_of, count_rows, first_line, sample, tables,
 };
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;

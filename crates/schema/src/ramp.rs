@@ -36,8 +36,9 @@ impl Ramped {
     pub fn allowed(&self, now: Timestamp) -> (u64, Timestamp) {
         let began = self.began.unwrap_or(now);
         let hour = u32::try_from(now.duration_since(began).as_hours()).unwrap_or(0);
-        // All hours until now have one part less than the next one has.
-        let most = self.ramp.in_hour(hour.saturating_add(1)).saturating_sub(self.ramp.first_hour.get());
+        // All hours until now are one part less than the next one.
+        let parts = 1_u64.checked_shl(hour.saturating_add(1)).unwrap_or(0).wrapping_sub(1);
+        let most = self.ramp.first_hour.get().saturating_mul(parts);
         (most, began.saturating_add(SignedDuration::from_hours(i64::from(hour) + 1)).unwrap_or(Timestamp::MAX))
     }
 }
@@ -56,7 +57,9 @@ mod tests {
         assert_eq!([at(0), at(3_599), at(3_600), at(7_200)], [(500, hour(1)), (500, hour(1)), (1_500, hour(2)), (3_500, hour(3))]);
         // A clock that is behind is still in the first hour, and before the first permit it has not begun.
         assert_eq!((at(-5), Ramped { ramp, began: None }.allowed(began)), ((500, hour(1)), (500, hour(1))));
-        assert_eq!(at(3_600 * 24 * 14).0, u64::MAX - 500);
+        assert_eq!(at(3_600 * 24 * 14).0, u64::MAX);
+        let all = Ramped { ramp: Ramp { first_hour: NonZeroU64::MAX }, began: None };
+        assert_eq!(all.allowed(began).0, u64::MAX);
         assert!(serde_json::from_str::<Ramp>(r#"{"first_hour":0}"#).is_err());
     }
 }

@@ -7,12 +7,12 @@ mod propose;
 mod text;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use issei_assembly::{ask, say};
-use issei_producer::{AudienceConfig, ColumnOutline, TellsApart, columns_of, each_mailable, has_password, sample, tables};
+use issei_producer::{AudienceConfig, ColumnOutline, TellsApart, columns_of, each_mailable, first_line, has_password, sample, tables};
 use issei_schema::BroadcastCommand;
 use serde_json::json;
 
@@ -28,7 +28,11 @@ const PAGE: usize = 2_000;
 
 /// Where the audience is.
 enum Place {
-    File(String),
+    File {
+        file: String,
+        encoding: Option<String>,
+        allow_broken_rows: bool,
+    },
     Database {
         url: String,
         /// The variable that holds the URL, where the URL must not stand in the file.
@@ -85,9 +89,10 @@ pub(crate) async fn run(options: &InitOptions, as_json: bool) -> anyhow::Result<
 /// Finds the table or the file, and its columns.
 async fn look(options: &InitOptions) -> anyhow::Result<(Place, Vec<ColumnOutline>)> {
     if let Some(file) = options.source.as_ref().filter(|source| !source.contains("://") && !source.starts_with("sqlite:")) {
-        let columns = header(Path::new(file))?.into_iter();
+        let columns = header(Path::new(file), options.encoding.as_deref())?.into_iter();
         let column = |name| ColumnOutline { name, kind: String::new(), tells_apart: TellsApart::Unsaid };
-        return Ok((Place::File(file.clone()), columns.map(column).collect()));
+        let (encoding, allow_broken_rows) = (options.encoding.clone(), options.allow_broken_rows);
+        return Ok((Place::File { file: file.clone(), encoding, allow_broken_rows }, columns.map(column).collect()));
     }
     let of_variable = || {
         std::env::var(&options.url_env).with_context(|| {
@@ -130,12 +135,8 @@ fn chosen(tables: &[String]) -> anyhow::Result<String> {
 }
 
 /// The columns of a file, from its first line.
-fn header(file: &Path) -> anyhow::Result<Vec<String>> {
-    let opened = File::open(file).with_context(|| format!("{} can't be read", file.display()))?;
-    let mut line = String::new();
-    BufReader::new(opened).read_line(&mut line).with_context(|| {
-        format!("the first line of {} is no UTF-8; write issei.toml by hand, with `encoding` in the audience", file.display())
-    })?;
+fn header(file: &Path, encoding: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let line = first_line(file, encoding).map_err(|reason| anyhow::anyhow!("{}: {reason}", file.display()))?;
     let line = line.trim_start_matches('\u{feff}');
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("csv") => {
@@ -156,7 +157,12 @@ impl Place {
     /// Without key, address and columns, and of a database no more than `most` rows.
     fn audience(&self, most: usize) -> AudienceConfig {
         match self {
-            Self::File(file) => AudienceConfig { file: Some(file.clone()), ..AudienceConfig::default() },
+            Self::File { file, encoding, allow_broken_rows } => AudienceConfig {
+                file: Some(file.clone()),
+                encoding: encoding.clone(),
+                allow_broken_rows: *allow_broken_rows,
+                ..AudienceConfig::default()
+            },
             Self::Database { url, table, .. } => {
                 let quote = if url.starts_with("mysql:") || url.starts_with("mariadb:") { '`' } else { '"' };
                 let quoted = |name: &str| format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")));
@@ -172,7 +178,7 @@ impl Place {
 
     fn name(&self) -> String {
         match self {
-            Self::File(file) => format!("file {file}"),
+            Self::File { file, .. } => format!("file {file}"),
             Self::Database { table, .. } => format!("table `{table}`"),
         }
     }

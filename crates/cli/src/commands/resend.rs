@@ -110,8 +110,6 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             audience: AudienceName::try_from(options.new_id.to_string()).map_err(anyhow::Error::msg)?,
             max_recipients: recipients,
             not_after: options.not_after.unwrap_or(now + NOT_AFTER),
-            // Its sender is known by now.
-            ramp: None,
             not_before: first.not_before.filter(|not_before| *not_before > now),
             canary_approval: if canary.is_some() { first.canary_approval } else { CanaryApproval::default() },
             canary,

@@ -40,6 +40,9 @@ pub(crate) struct Status {
     /// When it goes on, where it waits, and the same for people: by the clocks of its window's place, and in UTC.
     pub(crate) waits_until: Option<Timestamp>,
     pub(crate) waits: Option<String>,
+    /// How far its ramp lets it go in this hour, where that is not to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ramp: Option<String>,
     /// Why some will be told after the day from which it binds, where that is so.
     pub(crate) falls_behind: Option<String>,
     /// Why it stands there, and who decided so.
@@ -223,6 +226,16 @@ pub(crate) fn shown(broadcast: &Broadcast, now: Timestamp) -> String {
     if broadcast.waits_until(now).is_some() { "waiting".to_owned() } else { broadcast.broadcast_state.to_string() }
 }
 
+/// What a ramp allows in this hour, and when there is more; nothing where it holds nobody back any more.
+fn ramp(broadcast: &Broadcast, now: Timestamp) -> Option<String> {
+    let ramped = broadcast.ramped().filter(|_| broadcast.broadcast_state == BroadcastState::Running)?;
+    let (most, until) = ramped.allowed(now);
+    (ramped.began.is_some() && most < broadcast.recipients).then(|| {
+        let more = ramped.allowed(until).0 - most;
+        format!("{} of the {most} that it allows until {until:.0} are permitted; then {more} more in an hour", broadcast.granted)
+    })
+}
+
 /// Says whether the ledger has no broadcast of that id.
 pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(LedgerError::NoBroadcast { .. }))
@@ -311,6 +324,7 @@ impl Status {
         let quota = if broadcast.provider.is_none() { quota(parts).await } else { None };
         let settled = counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt;
         let falls_behind = broadcast.falls_behind(now, settled, quota.as_ref().map(|quota| quota.recipients_a_second));
+        let ramp = ramp(&broadcast, now);
         let chunks_queue = queues.get("chunks");
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
         let agreement = Agreed::of(&broadcast);
@@ -322,6 +336,7 @@ impl Status {
             shown,
             waits_until,
             waits,
+            ramp,
             falls_behind,
             reason,
             reason_code,
@@ -383,6 +398,7 @@ impl Status {
         let mut lines = vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, self.reason)];
         lines.extend(self.reason_code.map(code_line));
         lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
+        lines.extend(self.ramp.iter().map(|ramp| format!("ramp          {ramp}")));
         lines.extend(self.falls_behind.iter().map(|why| format!("TOO LATE      {why}")));
         lines.extend(self.since.iter().map(|since| format!("since then    {since}")));
         lines.extend([

@@ -12,6 +12,7 @@ use issei_ledger::{Broadcast, Finder, Forgotten, Ledger, Suppressed, Whereabouts
 use issei_schema::{Address, AudienceName, BroadcastId};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::person::Why;
@@ -29,7 +30,7 @@ pub(crate) struct Who {
     pub(crate) broadcasts: Vec<Seen>,
     /// How many broadcasts were gone through.
     pub(crate) looked_at: usize,
-    /// False where Ctrl-C came before the last of them.
+    /// False where Ctrl-C came before the last of them, or one can't be read.
     pub(crate) complete: bool,
     pub(crate) pages_read: u64,
     /// Broadcasts whose recipients have expired, all or some, and in which nothing of them was found.
@@ -121,7 +122,7 @@ pub(crate) async fn look(
     // What was found until then is told all the same.
     let complete = shutdown.run_until_cancelled(all).await.transpose()?.is_some();
     bar.finish_and_clear();
-    let mut who = Who { complete, ..looking.who };
+    let mut who = Who { complete: complete && looking.who.unreadable.is_empty(), ..looking.who };
     who.broadcasts.sort_by_key(|seen| std::cmp::Reverse(seen.created_at));
     Ok(who)
 }
@@ -239,19 +240,26 @@ pub(crate) async fn run(settings: &Settings, options: &WhoOptions, as_json: bool
     let scope = Scope { ids, audience, since, language: options.lang };
     let who = look(&parts, scope, &options.who, &bar()?, &shutdown).await?;
     if as_json {
-        say(&serde_json::to_string(&who)?);
+        // By way of a value, in which each name stands once.
+        let mut told = serde_json::to_value(&who)?;
+        for seen in told["broadcasts"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            if !options.letter {
+                seen.remove("letter");
+            }
+        }
+        say(&told.to_string());
     } else {
         who.print(options.letter);
     }
     for Unreadable { broadcast_id, reason } in &who.unreadable {
         say_error(&format!("broadcast `{broadcast_id}` can't be read, and may have them: {reason}"));
     }
+    if let [first, ..] = who.unreadable.as_slice() {
+        anyhow::bail!("{} broadcasts can't be read, first `{}`", who.unreadable.len(), first.broadcast_id);
+    }
     if !who.complete {
         say_error(&format!("interrupted after {} broadcasts, the newest; others may have them", who.looked_at));
         return Ok(Ended::Interrupted);
-    }
-    if let [first, ..] = who.unreadable.as_slice() {
-        anyhow::bail!("{} broadcasts can't be read, first `{}`", who.unreadable.len(), first.broadcast_id);
     }
     Ok(if who.broadcasts.is_empty() { Ended::Nobody } else { Ended::Well })
 }
@@ -278,7 +286,7 @@ impl Who {
                 print(std::slice::from_ref(letter));
             }
         }
-        if self.broadcasts.is_empty() && self.complete {
+        if self.broadcasts.is_empty() && self.complete && self.unreadable.is_empty() {
             say(&format!("nobody of that name in {} broadcasts ({} pages read)", self.looked_at, self.pages_read));
         }
         if let [first, ..] = self.expired.as_slice() {

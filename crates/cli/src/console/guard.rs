@@ -1,7 +1,8 @@
 //! Who may do what: the token, the host, and the origin of a form.
 //!
 //! Any page in the operator's browser can send requests to 127.0.0.1, and any user of the machine can
-//! connect to the port. Neither knows the token.
+//! connect to the port. Neither knows the token. But a cookie knows no ports: another server at 127.0.0.1 that is opened in the
+//! same browser is sent it too, which docs/limits.md says.
 
 use std::sync::Arc;
 

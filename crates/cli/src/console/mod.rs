@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use issei_assembly::{Parts, Settings, say};
-use issei_clock::Instant;
+use issei_clock::{Dice, Instant};
 use issei_schema::BroadcastId;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -68,7 +68,9 @@ impl Opened {
             .await
             .with_context(|| format!("the console can't listen on {address}; choose another --port, or 0 for any that is free"))?;
         let port = listener.local_addr()?.port();
-        let (token, csrf) = (parts.token(), parts.token());
+        // Not by the parts' own dice, which a simulation throws alike in each run.
+        let dice = Dice::system();
+        let (token, csrf) = (dice.token(), dice.token());
         let address = format!("http://127.0.0.1:{port}/?token={token}");
         Ok(Self { address, listener, console: Arc::new(Console { parts, token, csrf, port, seen: Mutex::default() }) })
     }

@@ -71,16 +71,18 @@ impl Look {
             tone,
             bar: bar(words, status, waits_for),
             rate: rate.map(grouped),
-            left: seconds.filter(|_| waits_for > 0).map(|seconds| duration(words, seconds)),
+            // How long a ramp takes is no matter of the last minute's rate.
+            left: seconds.filter(|_| waits_for > 0 && status.ramp.is_none()).map(|seconds| duration(words, seconds)),
             proof,
         }
     }
 }
 
-/// When its stop was decided, which its last step is.
+/// When its stop was decided: nothing was granted after that. Where it was stopped at once, that is its last step.
 fn stopped_at(state: BroadcastState, trail: &AuditTrail) -> Option<Timestamp> {
     let is_stopped = matches!(state, BroadcastState::Stopping | BroadcastState::Stopped);
-    trail.entries.iter().rfind(|entry| entry.is_step()).map(|entry| entry.at).filter(|_| is_stopped)
+    let decided = trail.entries.iter().rfind(|entry| entry.step.ends_with(" -> stopping"));
+    decided.or_else(|| trail.entries.iter().rfind(|entry| entry.is_step())).map(|entry| entry.at).filter(|_| is_stopped)
 }
 
 fn next(words: &'static Words, status: &Status, proof: Option<&Proof>) -> (&'static str, &'static str) {
@@ -96,6 +98,8 @@ fn next(words: &'static Words, status: &Status, proof: Option<&Proof>) -> (&'sta
         BroadcastState::Holding if must_agree => (words.next_agree, "doubt"),
         BroadcastState::Holding if status.accepted + status.in_doubt == 0 => (words.next_holding, "doubt"),
         BroadcastState::Holding => (words.next_canary, "doubt"),
+        // A consumer that was killed has not told what it had under way.
+        BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) && !status.exact => (words.next_stopped_uncounted, "doubt"),
         BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) && status.in_doubt == 0 => (words.next_stopped, "good"),
         BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) => (words.next_stopped_in_doubt, "doubt"),
         BroadcastState::Stopped | BroadcastState::Stopping if proof.is_none() => (words.next_unproved, "doubt"),

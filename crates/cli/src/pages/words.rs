@@ -53,10 +53,12 @@ words! {
     next_stopping: "No new request begins. What was under way may still be accepted until:", "新しい送信は始まりません。送信途中のものは、次の時刻まで受理される可能性があります:";
     next_unproved: "No new request begins. How long what was under way may still be accepted can't be said by time alone; `issei stop` waits for the proof.", "新しい送信は始まりません。送信途中のものがいつまで受理されうるかは時間だけでは判断できません。`issei stop` が確認します。";
     next_stopped: "It is over: nothing of it can be sent or accepted any more. `issei certify` signs that.", "終了しました。これ以上、送信も受理もされません。`issei certify` で署名付きの証明書を発行できます。";
+    next_stopped_uncounted: "It is over: nothing of it can be sent or accepted any more. The counts are not exact yet, so some may be in doubt; `issei status --exact` counts.", "終了しました。これ以上、送信も受理もされません。件数はまだ正確ではなく、「不明」が含まれる可能性があります。`issei status --exact` で数えられます。";
     next_stopped_in_doubt: "It is over: nothing of it can be sent or accepted any more. Of those in doubt nobody knows whether their mail was taken; `issei certify` lists them.", "終了しました。これ以上、送信も受理もされません。「不明」の宛先は受理されたかどうか分かりません。`issei certify` で一覧できます。";
     next_in_doubt: "It is over. Of those in doubt nobody knows whether their mail was taken; `issei export --outcome in-doubt` lists them.", "完了しました。「不明」の宛先は受理されたかどうか分かりません。`issei export --outcome in-doubt` で一覧できます。";
     next_complete: "It is over: every recipient has an outcome. `issei certify` signs that.", "完了しました。すべての宛先の結果が確定しています。`issei certify` で署名付きの証明書を発行できます。";
-    proved_since: "Since then nothing can be sent or accepted:", "次の時刻以降、送信も受理もありません:";
+    ramp: "Ramp:", "段階送信:";
+    proved_since: "By the clocks of this machine and of whoever stopped it, nothing can be sent or accepted any more since:", "この端末と停止した端末の時計で、次の時刻以降は送信も受理もありません:";
     remaining: "seconds left", "残り秒数";
     sent: "Sent", "送信済み";
     to_come: "Left", "未送信";

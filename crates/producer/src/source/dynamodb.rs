@@ -5,9 +5,11 @@
 //! a string or a number, and the bytes of a binary value.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::scan::ScanOutput;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::scan::{ScanError, ScanOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use issei_aws::chain;
 use tokio::task::JoinSet;
@@ -16,12 +18,17 @@ use super::ReadError;
 use super::feed::Feed;
 use super::file::says_yes;
 use super::row::{RawKey, RawRow};
+use super::words::SILENCE;
 use crate::audience::AudienceConfig;
 
 /// Parts that are read at once. Each has a page of at most a megabyte in memory.
 const SEGMENTS: i32 = 4;
 /// Items in one page at most.
 const PAGE_ITEMS: i32 = 1_000;
+
+/// Between two tries of a page that is throttled.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Where a table is, and who may read it.
 #[derive(Clone, Debug)]
@@ -110,7 +117,7 @@ impl Scan {
         let Self { table: Table { client, name }, names, filter } = self;
         let counts = names.is_empty();
         let projection: Vec<&str> = names.keys().map(String::as_str).collect();
-        let request = client
+        let scan = client
             .scan()
             .table_name(&name)
             .consistent_read(true)
@@ -121,7 +128,25 @@ impl Scan {
             .set_select(counts.then_some(Select::Count))
             .set_filter_expression(filter)
             .set_exclusive_start_key(after);
-        let answer = request.set_expression_attribute_names((!counts).then_some(names)).send().await;
+        let scan = scan.set_expression_attribute_names((!counts).then_some(names));
+        let (mut pause, mut waited) = (PAUSE_MIN, Duration::ZERO);
+        let answer = loop {
+            match scan.clone().send().await {
+                // The SDK has tried a few times by then. What was read is kept, and this page is asked for again.
+                Err(error) if is_throttled(&error) && waited < SILENCE => {
+                    tokio::time::sleep(pause).await;
+                    waited += pause;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                Err(error) if is_throttled(&error) => {
+                    return Err(ReadError::Database(format!(
+                        "table {name} of DynamoDB is throttled and gave no page for {} s; give it more read capacity, or make it on-demand",
+                        waited.as_secs()
+                    )));
+                }
+                answer => break answer,
+            }
+        };
         let ScanOutput { items, count, last_evaluated_key, .. } =
             answer.map_err(|error| ReadError::Database(format!("table {name} of DynamoDB: {}", chain(&error))))?;
         Ok(ReadPage {
@@ -131,6 +156,11 @@ impl Scan {
             next: last_evaluated_key.filter(|key| !key.is_empty()),
         })
     }
+}
+
+fn is_throttled(error: &SdkError<ScanError>) -> bool {
+    let code = error.as_service_error().and_then(|error| error.meta().code());
+    matches!(code, Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded"))
 }
 
 fn key_of(value: AttributeValue) -> RawKey {

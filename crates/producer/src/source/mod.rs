@@ -30,6 +30,7 @@ use self::spool::{Counts, Spool, SpoolError};
 use self::words::ReadError;
 use crate::audience::{AudienceConfig, Place};
 pub(crate) use dynamodb::Table;
+pub use file::first_line;
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
 pub use outline::{ColumnOutline, Sample, TellsApart, columns_of, sample, tables};
@@ -112,6 +113,10 @@ impl Source {
             Ok(counted) => {
                 let spool = filling.whole().await.map_err(of_spool)?;
                 progress.is_read();
+                let repeated = spool.counts().repeated;
+                if repeated > 0 && matches!(place, Place::DynamoDb(_)) {
+                    return Err(SourceError::Config { audience: audience.to_owned(), reason: several_items(&config.key, repeated) });
+                }
                 Self::of(audience, spool, Some(counted), id)
             }
             // What closed it is the cause.
@@ -205,6 +210,13 @@ impl Source {
     fn failed(&self, error: &SpoolError) -> SourceError {
         SourceError::Spool { audience: self.audience.clone(), reason: error.to_string() }
     }
+}
+
+/// Items come in no order, so that which of several would be mailed were chance, and one that can't be might hide one that can.
+fn several_items(key: &str, repeated: u64) -> String {
+    format!(
+        "{repeated} items of the table have a value of {key:?} that another item has too, so that it does not tell users apart; name an attribute that does, or leave the other items out by `filter` (where a sort key says what an item is, by that)"
+    )
 }
 
 fn failed(audience: &str, place: &Place, error: &ReadError) -> SourceError {

@@ -83,7 +83,7 @@ async fn report(world: &Processes, public: &str) {
         assert_eq!(browser.text("#verdict").await, "CONVERGED");
         // What was said, by whom, and how long it took.
         let said = browser.text(".said").await;
-        assert!(said.contains("Example <no-reply@example.com>") && said.contains("Dear {{name}}, new terms."), "{said}");
+        assert!(said.contains("<no-reply@example.com>") && said.contains("Dear {{name}}, new terms."), "{said}");
         assert!(!browser.text("#took").await.is_empty());
         browser.assert_accessible(&file).await;
         assert!(browser.value("document.querySelectorAll('.plot svg polyline').length").await.as_u64().unwrap() >= 4);

@@ -44,6 +44,16 @@ async fn a_first_configuration_is_proposed_tried_and_overwrites_nothing() {
     world.run(&["init", world.users.url(), "--force"]).await;
     assert_eq!(world.read("issei.toml"), file);
 
+    // A file as it is at home in Japan, with a line that was cut short.
+    let csv = b"id,mail,\x8e\x81\x96\xbc\n1,ann@example.com,\x8e\x52\x93\x63\n2,bob@example.com\n";
+    std::fs::write(world.path("people.csv"), csv).unwrap();
+    let (code, _, error) = world.try_run(&["init", "people.csv", "--output", "people.toml"]).await;
+    assert!(code == Some(1) && error.contains("not in the encoding utf-8") && error.contains("--encoding shift_jis"), "{error}");
+    let people = ["init", "people.csv", "--output", "people.toml", "--encoding", "shift_jis", "--allow-broken-rows"];
+    let told = world.run(&people).await;
+    assert!(told.contains("2 rows: 1 can be mailed, 1 can't") && told.contains("1 broken_row"), "{told}");
+    says(&world.read("people.toml"), &["encoding = \"shift_jis\"", "allow_broken_rows = true"]);
+
     // Several tables: which is for people to say.
     world.users.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER)").await;
     let (code, _, error) = world.try_run(&["init", world.users.url(), "--output", "second.toml"]).await;

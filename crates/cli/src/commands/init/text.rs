@@ -12,7 +12,12 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
         format!("[audiences.{name}]"),
     ];
     match place {
-        Place::File(file) => lines.push(format!("file = {}", quoted(file))),
+        Place::File { file, encoding, allow_broken_rows } => {
+            lines.push(format!("file = {}", quoted(file)));
+            lines.extend(encoding.iter().map(|encoding| format!("encoding = {}", quoted(encoding))));
+            lines.push("# Skips lines that can't be read, and records them, instead of refusing the file:".to_owned());
+            lines.push(format!("{}allow_broken_rows = true", if *allow_broken_rows { "" } else { "# " }));
+        }
         Place::Database { url, variable, table } => {
             match variable {
                 Some(variable) => {

@@ -8,7 +8,8 @@ mod json;
 mod lines;
 
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
+use std::path::Path;
 
 use self::csv::Csv;
 use self::json::Json;
@@ -125,6 +126,23 @@ fn each(
         return Err(ReadError::Refused(format!("no line has the column {name:?}; correct the audience's configuration or the file")));
     }
     Ok(rows)
+}
+
+/// The first line of a file, in the encoding of this label; or why it can't be read.
+pub fn first_line(file: &Path, encoding: Option<&str>) -> Result<String, String> {
+    let opened = File::open(file).map_err(|error| format!("it can't be read: {error}; check the path"))?;
+    let mut line = Vec::new();
+    let most = u64::try_from(RECORD_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut reader = encoding::decoded(opened, encoding)?.take(most);
+    reader.read_until(b'\n', &mut line).map_err(|error| format!("it can't be read: {error}"))?;
+    String::from_utf8(line).map_err(|_| {
+        let guess = encoding::guessed(&file.display().to_string()).map_or("shift_jis", |(guess, perhaps)| perhaps.unwrap_or(guess));
+        format!(
+            "its first line is not in the encoding {}; name the right one, perhaps --encoding {}",
+            encoding.unwrap_or("utf-8"),
+            guess.to_lowercase()
+        )
+    })
 }
 
 /// Whether somebody has agreed. What is no clear yes is none.
