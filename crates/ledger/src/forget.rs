@@ -18,13 +18,13 @@ use crate::page::{Body, Place, SALTED_BODY, UNPACKED_BYTES_MAX, packed, read_pag
 use crate::salts::Salt;
 use crate::step::Change;
 use crate::trail::list_of;
-use crate::{AuditEntry, Broadcast, Expiry, KeptPage, Ledger, LedgerError, Seal, SkipReason, Skipped, Tombstone};
+use crate::{AuditEntry, Broadcast, Expiry, KeptPage, Ledger, LedgerError, Seal, SkipReason, Skipped, Tombstone, kept_key};
 
 /// How often a page is tried that somebody else changes meanwhile, or of which no answer comes.
 const TRIES: u32 = 10;
 /// Of 400 KB, with the names and the hashes beside it (DynamoDB developer guide, "Quotas").
 const PACKED_BYTES_MAX: usize = 390_000;
-/// A longer key is cut where it stands among the skipped.
+/// An older build cut a longer key where it stands among the skipped.
 const CUT_CHARS: usize = 64;
 const STEP: &str = "forgot ";
 
@@ -64,7 +64,8 @@ impl Sought {
     #[must_use]
     pub fn new(who: &str) -> Self {
         let address = Address::quoting_legacy(who);
-        Self { keys: [who.to_owned()].into(), address: address.as_ref().map_or(who, Address::as_str).to_owned() }
+        // As a recipient has it, and as a skipped row keeps it.
+        Self { keys: [who.to_owned(), kept_key(who)].into(), address: address.as_ref().map_or(who, Address::as_str).to_owned() }
     }
 
     /// Whether it is this one: nobody has two mailboxes whose addresses differ in case alone.

@@ -120,7 +120,7 @@ pub use register::{Asked, Registered};
 pub use rehearsal::Rehearsal;
 pub use said::Repeated;
 pub use seal::{Seal, Written};
-pub use skipped::{SkipReason, Skipped, SkippedRows};
+pub use skipped::{SkipReason, Skipped, SkippedRows, kept_key, kept_with_digest};
 pub use state::BroadcastState;
 pub use suppressed::{Cause, Suppressed, Suppression};
 pub use suppressing::{Entering, Migrated};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{Broadcast, Ledger, LedgerError};
 
@@ -81,6 +82,33 @@ pub struct SkippedRows {
     pub rows: u64,
     /// The first three keys; none where the rows have none.
     pub examples: Vec<String>,
+}
+
+/// Characters of a key that a skipped row keeps, and of these so many of its beginning where it has more.
+const KEPT_CHARS: usize = 64;
+const BEGINNING_CHARS: usize = 47;
+/// Of a longer key's SHA-256, in hexadecimal.
+const DIGEST_CHARS: usize = KEPT_CHARS - BEGINNING_CHARS - 1;
+
+/// A key as a skipped row keeps it, fit to be shown: whole where it is short, and else its beginning with a part of its digest,
+/// so that no two are taken for each other.
+#[must_use]
+pub fn kept_key(key: &str) -> String {
+    if key.chars().nth(KEPT_CHARS).is_none() {
+        return shown(key).collect();
+    }
+    kept_with_digest(key, &hex::encode(Sha256::digest(key)))
+}
+
+/// The same of a key of which no more is known than its beginning and its SHA-256 in hexadecimal.
+#[must_use]
+pub fn kept_with_digest(beginning: &str, digest: &str) -> String {
+    let digest = digest.chars().take(DIGEST_CHARS);
+    shown(beginning).take(BEGINNING_CHARS).chain(std::iter::once('~')).chain(digest).collect()
+}
+
+fn shown(key: &str) -> impl Iterator<Item = char> {
+    key.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c })
 }
 
 impl Ledger {

@@ -119,7 +119,8 @@ impl Producer {
                         continue;
                     }
                     Some(Objection::Holds(code, reason)) => {
-                        tracing::warn!(%code, reason, "the broadcast holds before its first send");
+                        // The reason can name keys, which stand in no log.
+                        tracing::warn!(%code, "the broadcast holds before its first send; `issei status` has the reason");
                         // On the heap: it is rare, and what is awaited here takes of every thread's stack.
                         let held = Box::pin(self.held_audience(&broadcast, &mut line.source, audience.unique_by)).await?;
                         let (reading, actor) = (line.source.reading(), self.incarnation.actor());

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome};
+use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome, kept_key};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_mailable};
 use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient};
 use jiff::{SignedDuration, Timestamp};
@@ -210,7 +210,7 @@ async fn choose(
     if let Some(configured) = configured.filter(|_| !skipped.is_empty()) {
         let mut corrected = Vec::new();
         each_mailable(first, configured, &parts.settings.spool_directory(), |recipient| {
-            if skipped.contains(recipient.key.as_str()) {
+            if skipped.contains(&kept_key(recipient.key.as_str())) {
                 corrected.push(recipient);
             }
         })
@@ -233,7 +233,7 @@ async fn choose(
     Ok((proof, known))
 }
 
-/// The keys of those who were skipped. One that was cut for the ledger is never equal to a row's.
+/// The keys of those who were skipped, as they are kept. One that an older build cut is never equal to a row's.
 async fn skipped(ledger: &Ledger, broadcast: &Broadcast, proof: &mut Proof) -> anyhow::Result<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
     for seq in 0..broadcast.pages {

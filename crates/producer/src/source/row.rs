@@ -4,6 +4,7 @@
 //! Two keys are the same where their bytes are, and one comes before the other where its bytes do. No
 //! rule of a database (type, collation, cast, affinity) has a say in either.
 
+use issei_ledger::{kept_key, kept_with_digest};
 use issei_schema::limits::{KEY_BYTES_MAX, RECIPIENT_BYTES_MAX};
 use sha2::{Digest, Sha256};
 
@@ -12,6 +13,8 @@ use sha2::{Digest, Sha256};
 const UNUSABLE: char = '\u{1}';
 /// How much of a key that is too long is kept for people.
 const KEPT_CHARS: usize = 63;
+/// A SHA-256 in hexadecimal.
+const DIGEST_BYTES: usize = 64;
 
 /// A row as a driver gives it: bytes, in whatever encoding they claim to be in.
 #[derive(Debug)]
@@ -112,10 +115,14 @@ fn identity(bytes: Vec<u8>) -> (String, Option<Flaw>) {
     }
 }
 
-/// A key as it may stand in a record, however long and strange it is.
+/// A key as it may stand in a record, however long and strange it is: no two are the same there.
 pub(crate) fn quotable(key: &str) -> String {
-    let key = key.strip_prefix(UNUSABLE).unwrap_or(key);
-    key.chars().take(KEPT_CHARS + 1).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let Some(identity) = key.strip_prefix(UNUSABLE) else { return kept_key(key) };
+    // Of a key that is too long its beginning is here, and its digest.
+    match identity.char_indices().nth(KEPT_CHARS).and_then(|(at, _)| identity.split_at_checked(at)) {
+        Some((beginning, digest)) if digest.len() == DIGEST_BYTES => kept_with_digest(beginning, digest),
+        _ => kept_key(identity),
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +149,17 @@ mod tests {
         let row = row(RawKey::Bytes(b"J\xfcrg".to_vec()));
         assert_eq!((row.flaw, quotable(&row.key)), (Some(Flaw::KeyNotText), "4afc7267".to_owned()));
         assert_eq!(row.values, [Cell::NotText, Cell::Null]);
+    }
+
+    #[test]
+    fn two_long_keys_are_told_apart_where_they_are_kept() {
+        let kept = |key: &str| quotable(&identity(key.as_bytes().to_vec()).0);
+        for length in [64, 65, 200, 256, 257, 1_000] {
+            let [one, two] = ["a", "b"].map(|end| kept(&format!("{}{end}", "k".repeat(length - 1))));
+            assert!(one != two && one.chars().count() == 64, "{length}: {one}, {two}");
+            // However it was found out, whoever asks for the key finds it.
+            assert_eq!(one, kept_key(&format!("{}a", "k".repeat(length - 1))), "{length}");
+        }
     }
 
     proptest! {
