@@ -11,7 +11,7 @@ mod settings;
 mod traces;
 
 pub use explained::explained;
-pub use logs::{LogFormat, ask, init as init_logs, say, say_error, say_error_as_json};
+pub use logs::{LogFormat, ask, give, init as init_logs, keep_output_free, say, say_error, say_error_as_json};
 pub use metrics::enable as enable_metrics;
 pub use parts::{Parts, VERSION, host};
 pub use settings::{Layer, Settings};

@@ -1,6 +1,7 @@
 //! Logs on standard error: for people on a terminal, JSON elsewhere. Results go to standard output.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use tracing::Subscriber;
@@ -51,14 +52,32 @@ fn subscriber(filter: EnvFilter, json: bool, otlp_endpoint: &str) -> anyhow::Res
     Ok(tracing_subscriber::registry().with(traces::layer(otlp_endpoint)?).with(log).with(metrics))
 }
 
+/// Whether standard output is for a document alone.
+static IS_GIVEN_AWAY: AtomicBool = AtomicBool::new(false);
+
+/// Keeps standard output for a document: every line that is said from now on goes to standard error.
+pub fn keep_output_free() {
+    IS_GIVEN_AWAY.store(true, Ordering::Relaxed);
+}
+
+/// A whole document on standard output. A reader that has gone away (a closed pipe) is no error.
+pub fn give(document: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", document.trim_end_matches('\n'));
+}
+
 /// A line of the result. A reader that has gone away (a closed pipe) is no error.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ =
+        if IS_GIVEN_AWAY.load(Ordering::Relaxed) { writeln!(std::io::stderr(), "{line}") } else { writeln!(std::io::stdout(), "{line}") };
 }
 
 /// A question, whose answer comes on the same line.
 pub fn ask(question: &str) {
-    let _ = write!(std::io::stdout(), "{question}");
+    let _ = if IS_GIVEN_AWAY.load(Ordering::Relaxed) {
+        write!(std::io::stderr(), "{question}")
+    } else {
+        write!(std::io::stdout(), "{question}")
+    };
 }
 
 /// Why the command failed.

@@ -233,7 +233,7 @@ pub(crate) struct DemoOptions {
     /// The same faults on a job for each user, with retries, and on issei: who is mailed how often.
     #[arg(long)]
     pub(crate) compare: bool,
-    /// Draws that as a picture (SVG).
+    /// Draws that as a picture (SVG); `-` for standard output.
     #[arg(long, short, value_name = "FILE", requires = "compare")]
     pub(crate) output: Option<PathBuf>,
     /// Who carries the broadcast.
@@ -311,7 +311,7 @@ pub(crate) struct InitOptions {
     /// The audience's name, by which commands call it.
     #[arg(long, value_name = "NAME", default_value = "users")]
     pub(crate) name: AudienceName,
-    /// The file to write.
+    /// The file to write; `-` for standard output.
     #[arg(long, short, value_name = "FILE", default_value = "issei.toml")]
     pub(crate) output: PathBuf,
     /// Overwrite the file where it is there.
@@ -356,7 +356,7 @@ pub(crate) struct RehearseOptions {
     /// The Ed25519 private key that signs, in PEM.
     #[arg(long, env = "ISSEI_SIGNING_KEY_FILE", value_name = "FILE")]
     pub(crate) signing_key: Option<PathBuf>,
-    /// Where the signed certificate goes.
+    /// Where the signed certificate goes; `-` for standard output.
     #[arg(long, short, value_name = "FILE", requires = "signing_key")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -370,7 +370,7 @@ pub(crate) struct SendOptions {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Writes three letters as a page: the first, the one with the longest data, the one with the oddest
-    /// characters. It holds what they hold.
+    /// characters. It holds what they hold. `-` for standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Send it without asking. Without a terminal and without this, it only shows.
@@ -402,7 +402,7 @@ pub(crate) struct PreviewOptions {
     /// Rows of one's own instead of the audience: an array of JSON objects, or one a line.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["audience", "key"])]
     pub(crate) data: Option<PathBuf>,
-    /// Writes a page with all parts, the HTML at two widths. It holds what the rows hold.
+    /// Writes a page with all parts, the HTML at two widths. It holds what the rows hold. `-` for standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -431,7 +431,7 @@ pub(crate) struct ShowOptions {
     /// The letter of whoever has this key in the audience, or this address.
     #[arg(long = "as", value_name = "KEY_OR_ADDRESS")]
     pub(crate) recipient: Option<String>,
-    /// Writes the letter as a page, the HTML at two widths.
+    /// Writes the letter as a page, the HTML at two widths. `-` for standard output.
     #[arg(long, short, value_name = "FILE", requires = "recipient")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -611,7 +611,7 @@ pub(crate) enum ExportFormat {
 #[derive(Debug, Args)]
 pub(crate) struct ReportOptions {
     pub(crate) id: BroadcastId,
-    /// Where the page goes.
+    /// Where the page goes; `-` for standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
     /// A signed certificate to show in it.
@@ -638,7 +638,7 @@ pub(crate) struct CertifyOptions {
     /// Without it the certificate is shown and not signed.
     #[arg(long, env = "ISSEI_SIGNING_KEY_FILE", value_name = "FILE")]
     pub(crate) signing_key: Option<PathBuf>,
-    /// Where the signed certificate goes.
+    /// Where the signed certificate goes; `-` for standard output.
     #[arg(long, short, value_name = "FILE", requires = "signing_key")]
     pub(crate) output: Option<PathBuf>,
 }

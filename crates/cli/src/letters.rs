@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use askama::Template;
 use issei_assembly::{Parts, say};
 use issei_consumer::Envelope;
@@ -13,6 +12,7 @@ use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, WayOut}
 use serde::Serialize;
 
 use crate::checks::stored;
+use crate::output;
 use crate::pages::STYLE;
 
 /// So much of a text is shown on a terminal; a page shows all of it.
@@ -102,6 +102,5 @@ pub(crate) fn page(command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Re
 }
 
 pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
-    let html = page(command, letters)?;
-    std::fs::write(file, html).with_context(|| format!("the preview can't be written to {}", file.display()))
+    output::write(file, "the preview", &page(command, letters)?)
 }

@@ -11,6 +11,7 @@ mod console;
 mod letters;
 mod manual;
 mod operator;
+mod output;
 mod pages;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use commands::{
     certify, dead_letters, demo, doctor, export, forget, import_events, init, inspect, operate, preview, rehearse, repair, report, resend,
     restored, send, serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
 };
-use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, say_error, say_error_as_json};
+use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, say_error, say_error_as_json};
 use issei_aws::Account;
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
@@ -45,11 +46,14 @@ const LAST_SPANS: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = match Cli::from_arg_matches(&manual::command_line().get_matches()) {
+    let cli = match Cli::from_arg_matches(&manual::command_line().get_matches_from(manual::meant(std::env::args_os()))) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
     let as_json = cli.json;
+    if cli.command.gives_its_document() {
+        keep_output_free();
+    }
     let ended = run(cli).await;
     flush_traces(LAST_SPANS).await;
     match ended {

@@ -3,6 +3,7 @@
 //!
 //! It must never say more than `args.rs` and the list of settings do: everything here is made from these.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::Context;
@@ -22,6 +23,15 @@ pub(crate) fn command_line() -> Command {
 
 fn with_shared(command: Command) -> Command {
     command.after_help(SHARED).mut_subcommands(with_shared)
+}
+
+/// What somebody means: to clap `issei help settings` is the help of `issei settings`, which says less than that does.
+pub(crate) fn meant(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if matches!(arguments.as_slice(), [_, help, settings] if help == "help" && settings == "settings") {
+        arguments.remove(1);
+    }
+    arguments
 }
 
 /// Prints the shared settings.

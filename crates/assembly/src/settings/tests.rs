@@ -88,3 +88,39 @@ fn a_heartbeat_tells_what_is_not_at_its_default_and_names_no_person() {
     let unchanged = Settings::defaults(|_| {}).unwrap();
     assert_eq!(Settings::approvals_told(&unchanged.told()).unwrap(), unchanged.approvals_wanted().unwrap());
 }
+
+/// The TOML of every page: configurations are read and checked, and of commands those that stand alone.
+#[test]
+fn every_sample_in_the_docs_is_one_that_is_read() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (mut pages, mut folders) = (Vec::new(), ["docs", "infra", "clients"].map(|name| root.join(name)).to_vec());
+    pages.extend(["README.md", "README.ja.md", "CONTRIBUTING.md"].map(|name| root.join(name)));
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("node_modules") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    let (mut configurations, mut commands) = (0, 0);
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for sample in text.split("\n```toml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap()) {
+            let told = |error: &dyn std::fmt::Display| format!("{}: {error}\n{sample}", page.display());
+            let table: toml::Table = toml::from_str(sample).unwrap_or_else(|error| panic!("{}", told(&error)));
+            if !table.contains_key("broadcast_id") {
+                let layer: Layer = toml::from_str(sample).unwrap_or_else(|error| panic!("{}", told(&error)));
+                Settings::of(Layer::default(), layer).checked().unwrap_or_else(|error| panic!("{}", told(&error)));
+                configurations += 1;
+            } else if !sample.contains("_file = ") {
+                let body = serde_json::to_string(&table).unwrap();
+                issei_schema::BroadcastCommand::parse(&body).unwrap_or_else(|error| panic!("{}", told(&error)));
+                commands += 1;
+            }
+        }
+    }
+    assert!(configurations >= 3 && commands >= 1, "{configurations} configurations and {commands} commands");
+}

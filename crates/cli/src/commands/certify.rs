@@ -10,7 +10,7 @@ use issei_clock::Clock;
 use crate::Ended;
 use crate::args::{CertifyOptions, VerifyOptions};
 use crate::commands::serve::on_signal;
-use crate::operator;
+use crate::{operator, output};
 
 pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_json: bool) -> anyhow::Result<Ended> {
     // The key first: nobody wants to wait for minutes and then hear that it can't be read.
@@ -42,7 +42,7 @@ pub(crate) fn give(certificate: &Certificate, signed: Option<&Signed>, output: O
         None => serde_json::to_string(certificate)?,
     };
     if let Some(path) = output {
-        std::fs::write(path, &json).with_context(|| format!("the certificate can't be written to {}", path.display()))?;
+        output::write(path, "the certificate", &json)?;
     }
     if as_json {
         say(&json);

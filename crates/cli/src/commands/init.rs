@@ -20,6 +20,7 @@ use self::propose::{Proposal, key_candidates, propose};
 use crate::Ended;
 use crate::args::InitOptions;
 use crate::commands::send::Skipped;
+use crate::output;
 
 /// Rows whose values are looked at.
 const SAMPLE: usize = 200;
@@ -79,9 +80,13 @@ pub(crate) async fn run(options: &InitOptions, as_json: bool) -> anyhow::Result<
     let mut mailable: u64 = 0;
     let skipped = each_mailable(&trial(options.name.as_str(), &proposal)?, &audience, &std::env::temp_dir(), |_| mailable += 1).await?;
     let text = text::written(options.name.as_str(), &place, &proposal);
-    write(&options.output, &text, options.force)?;
-    issei_assembly::Settings::load(Some(&options.output), issei_assembly::Layer::default())
-        .context("the file that was written can't be read; tell the authors of issei")?;
+    if output::is_standard(&options.output) {
+        output::write(&options.output, "the configuration", &text)?;
+    } else {
+        write(&options.output, &text, options.force)?;
+        issei_assembly::Settings::load(Some(&options.output), issei_assembly::Layer::default())
+            .context("the file that was written can't be read; tell the authors of issei")?;
+    }
     tell(options, &place, &proposal, mailable, &Skipped::of(skipped), as_json);
     Ok(Ended::Well)
 }

@@ -17,6 +17,7 @@ use crate::checks::stored;
 use crate::command_file;
 use crate::commands::send::Skipped;
 use crate::letters::{letters, print, write};
+use crate::output;
 
 /// Which rows are wanted.
 pub(super) struct Which<'a> {
@@ -73,7 +74,7 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
         say("");
         Skipped::print(&shown.skipped);
     }
-    if let Some(file) = &options.output {
+    if let Some(file) = options.output.as_ref().filter(|file| !output::is_standard(file)) {
         say(&format!("\n{} shows all parts, wide and narrow", file.display()));
     }
     Ok(Ended::Well)

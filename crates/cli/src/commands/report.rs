@@ -9,6 +9,7 @@ use crate::Ended;
 use crate::args::ReportOptions;
 use crate::commands::status::Status;
 use crate::operator::longest_after_stop;
+use crate::output;
 use crate::pages::{Live, Report, STYLE, said, took};
 
 pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow::Result<Ended> {
@@ -46,7 +47,9 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow:
         version: VERSION,
     };
     let html = page.render()?;
-    std::fs::write(&options.output, html).with_context(|| format!("the report can't be written to {}", options.output.display()))?;
-    say(&format!("{} written; it holds no recipient's address and needs no network", options.output.display()));
+    output::write(&options.output, "the report", &html)?;
+    if !output::is_standard(&options.output) {
+        say(&format!("{} written; it holds no recipient's address and needs no network", options.output.display()));
+    }
     Ok(Ended::Well)
 }

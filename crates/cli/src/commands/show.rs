@@ -13,6 +13,7 @@ use crate::Ended;
 use crate::args::ShowOptions;
 use crate::commands::inspect::nobody;
 use crate::letters::{Letter, letters, print, write};
+use crate::output;
 
 pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -66,7 +67,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
             }
         }
     }
-    if let Some(file) = options.output.as_deref().map(Path::display) {
+    if let Some(file) = options.output.as_deref().filter(|file| !output::is_standard(file)).map(Path::display) {
         say(&format!("\n{file} shows all parts, wide and narrow"));
     }
     Ok(Ended::Well)

@@ -80,3 +80,19 @@ async fn flags_say_where_aws_is_and_a_program_gets_the_error_as_json() {
         assert!(told.contains(who), "{told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_found_where_help_is_looked_for_and_a_document_can_go_through_a_pipe() {
+    let world = Processes::simulated(5, Account::default()).await;
+    assert_eq!(world.run(&["help", "settings"]).await, world.run(&["settings"]).await);
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    // What comes out is the document and nothing else; the rest is said beside it.
+    let (code, output, beside) = world.try_run(&["preview", &command, "-o", "-"]).await;
+    assert!(code == Some(0) && output.starts_with("<!doctype html>") && output.trim_end().ends_with("</html>"), "{output}{beside}");
+    assert!(beside.contains("subject      Terms for User 1") && !std::path::Path::new(&world.path("-")).exists(), "{beside}");
+    let users = world.write("users.csv", "id,email,name\n1,ann@example.com,Ann\n2,ben@example.com,Ben\n");
+    let (code, output, beside) = world.try_run(&["init", &users, "-o", "-"]).await;
+    assert!(code == Some(0) && output.contains("[audiences.users]") && beside.contains("tried          2 rows"), "{output}{beside}");
+    world.write("proposed.toml", &output);
+    world.run(&["--config", "proposed.toml", "preview", &command]).await;
+}

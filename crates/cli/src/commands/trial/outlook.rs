@@ -92,10 +92,12 @@ impl Outlook {
         self.simulated = Some(Simulated { counted, elapsed_s: took.as_secs_f64(), inbox });
     }
 
-    /// Nobody twice and nobody left out, and as many as were counted beforehand.
+    /// Nobody twice and nobody left out, as many as were counted beforehand, and all of them in time.
     pub(super) fn is_good(&self) -> bool {
+        let in_time = self.done_at.is_some();
         self.simulated
             .as_ref()
+            .filter(|_| in_time)
             .is_some_and(|Simulated { counted, .. }| counted.twice == 0 && counted.missed == 0 && counted.frozen == self.mailable)
     }
 

@@ -12,7 +12,7 @@ mod side;
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use issei_assembly::say;
 use issei_clock::Clock;
@@ -23,6 +23,7 @@ use self::side::Side;
 use crate::Ended;
 use crate::args::DemoOptions;
 use crate::commands::serve::on_signal;
+use crate::output;
 
 /// Fewer than the demo's, since the naive pipeline makes a request for each.
 const USERS: u64 = 10_000;
@@ -65,7 +66,7 @@ pub(super) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
 
 fn write(file: &Path, comparison: &Comparison) -> anyhow::Result<()> {
     let picture = picture::svg(comparison).map_err(|error| anyhow::anyhow!("the picture can't be drawn: {error}"))?;
-    std::fs::write(file, picture).with_context(|| format!("the picture can't be written to {}", file.display()))
+    output::write(file, "the picture", &picture)
 }
 
 impl Comparison {

@@ -1,0 +1,41 @@
+//! Where the document of a command goes: into a file, or with `-o -` to standard output. Everything else that the command
+//! says goes to standard error then, so that what comes out of the pipe is the document and nothing else.
+
+use std::path::Path;
+
+use anyhow::Context;
+use issei_assembly::give;
+
+use crate::args::Command;
+
+/// Whether it is standard output that is meant.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// `what` is the document's name in an error.
+pub(crate) fn write(path: &Path, what: &str, document: &str) -> anyhow::Result<()> {
+    if is_standard(path) {
+        give(document);
+        return Ok(());
+    }
+    std::fs::write(path, document).with_context(|| format!("{what} can't be written to {}", path.display()))
+}
+
+impl Command {
+    /// Whether its document is to go to standard output.
+    pub(crate) fn gives_its_document(&self) -> bool {
+        let output = match self {
+            Self::Demo(options) => options.output.as_deref(),
+            Self::Preview(options) => options.output.as_deref(),
+            Self::Send(options) => options.output.as_deref(),
+            Self::Show(options) => options.output.as_deref(),
+            Self::Rehearse(options) => options.output.as_deref(),
+            Self::Certify(options) => options.output.as_deref(),
+            Self::Report(options) => Some(options.output.as_path()),
+            Self::Init(options) => Some(options.output.as_path()),
+            _ => None,
+        };
+        output.is_some_and(is_standard)
+    }
+}
