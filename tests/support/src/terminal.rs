@@ -25,7 +25,8 @@ impl Processes {
     pub fn at_terminal(&self, arguments: &[&str]) -> Terminal {
         let pty = openpty(None, None).unwrap();
         let side = || Stdio::from(pty.slave.try_clone().unwrap());
-        let child = self.command(arguments).stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+        // Whoever shows progress asks what kind of terminal it is.
+        let child = self.command(arguments).env("TERM", "xterm").stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
         Terminal { child, screen: File::from_std(std::fs::File::from(pty.master)), seen: String::new() }
     }
 }

@@ -12,7 +12,6 @@ use issei_ledger::{Broadcast, Finder, Forgotten, Ledger, Suppressed, Whereabouts
 use issei_schema::{Address, AudienceName, BroadcastId};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::person::Why;
@@ -241,13 +240,7 @@ pub(crate) async fn run(settings: &Settings, options: &WhoOptions, as_json: bool
     let who = look(&parts, scope, &options.who, &bar()?, &shutdown).await?;
     if as_json {
         // By way of a value, in which each name stands once.
-        let mut told = serde_json::to_value(&who)?;
-        for seen in told["broadcasts"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-            if !options.letter {
-                seen.remove("letter");
-            }
-        }
-        say(&told.to_string());
+        say(&serde_json::to_value(&who)?.to_string());
     } else {
         who.print(options.letter);
     }

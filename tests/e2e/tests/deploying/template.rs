@@ -55,6 +55,7 @@ fn no_alarm_waits_for_a_metric_that_nobody_emits() {
         include_str!("../../../../crates/ledger/src/progress.rs"),
         include_str!("../../../../crates/feedback/src/sweep.rs"),
         include_str!("../../../../crates/feedback/src/batch.rs"),
+        include_str!("../../../../crates/feedback/src/second.rs"),
         include_str!("../../../../crates/producer/src/close.rs"),
     ]
     .iter()

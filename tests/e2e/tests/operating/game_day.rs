@@ -81,6 +81,7 @@ async fn play(language: &str) {
         let verb = arguments[0];
         if verb == "certify" {
             world.carry_events().await;
+            world.wait_until_drained("ISSEI_FEEDBACK_QUEUE").await;
         }
         let (code, output, errors) = world.try_run(&arguments).await;
         match (verb, step.refused) {

@@ -81,6 +81,7 @@ async fn a_notice_in_two_languages_to_two_kinds_of_users_goes_from_the_first_wor
         };
         if arguments[0] == "certify" {
             world.carry_events().await;
+            world.wait_until_drained("ISSEI_FEEDBACK_QUEUE").await;
         }
         let (code, output, error) = world.try_run_as(who, &arguments).await;
         assert_eq!(code, Some(0), "issei {arguments:?}: {output}{error}");
