@@ -92,7 +92,7 @@ fn a_heartbeat_tells_what_is_not_at_its_default_and_names_no_person() {
 /// The TOML of every page: configurations are read and checked, and of commands those that stand alone.
 #[test]
 fn every_sample_in_the_docs_is_one_that_is_read() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let (mut pages, mut folders) = (Vec::new(), ["docs", "infra", "clients"].map(|name| root.join(name)).to_vec());
     pages.extend(["README.md", "README.ja.md", "CONTRIBUTING.md"].map(|name| root.join(name)));
     while let Some(folder) = folders.pop() {

@@ -93,6 +93,6 @@ async fn settings_are_found_where_help_is_looked_for_and_a_document_can_go_throu
     let users = world.write("users.csv", "id,email,name\n1,ann@example.com,Ann\n2,ben@example.com,Ben\n");
     let (code, output, beside) = world.try_run(&["init", &users, "-o", "-"]).await;
     assert!(code == Some(0) && output.contains("[audiences.users]") && beside.contains("tried          2 rows"), "{output}{beside}");
-    world.write("proposed.toml", &output);
+    _ = world.write("proposed.toml", &output);
     world.run(&["--config", "proposed.toml", "preview", &command]).await;
 }
