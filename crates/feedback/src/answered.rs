@@ -103,6 +103,10 @@ impl Answered {
         fresh
     }
 
+    fn has_logged(&self, id: &BroadcastId) -> bool {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
     fn note(&self, id: &BroadcastId, fresh: &EventLog) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() >= BROADCASTS_MAX && !logged.contains_key(id) {
@@ -120,6 +124,10 @@ impl Answered {
         token: &str,
     ) -> Result<EventLog, LedgerError> {
         let id = &broadcast.broadcast_id;
+        // What another run has logged, or this one before it was restarted, is no news, and is not told of again.
+        if !told.is_empty() && !self.has_logged(id) {
+            self.note(id, &ledger.event_log(broadcast).await?);
+        }
         let fresh = self.fresh(id, told);
         ledger.append_events(id, &fresh, token).await?;
         self.note(id, &fresh);
