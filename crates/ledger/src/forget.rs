@@ -82,8 +82,9 @@ impl Sought {
 
     /// Whether a row was skipped that has this very key.
     pub(crate) fn names(&self, skipped: &Skipped) -> bool {
-        let cut = skipped.key.chars().count() >= CUT_CHARS;
-        let is_it = |key: &String| *key == skipped.key || (cut && key.starts_with(&skipped.key));
+        let name = skipped.name();
+        let cut = name.chars().count() >= CUT_CHARS;
+        let is_it = |key: &String| key == name || (cut && key.starts_with(name));
         skipped.reason != SkipReason::NoKey && self.keys.iter().any(is_it)
     }
 
@@ -155,7 +156,7 @@ impl Body {
                 |it| sought.is_skipped(it),
                 of_skipped,
                 |it, tombstone| {
-                    (tombstone.key, tombstone.rows) = (Some(digests.key(&it.key)), Some(it.rows));
+                    (tombstone.key, tombstone.rows) = (Some(digests.key(it.name())), Some(it.rows));
                 },
             )?;
         }

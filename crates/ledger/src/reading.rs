@@ -70,6 +70,10 @@ pub struct Reading {
     pub without_key: u64,
     /// Rows whose key another row had before them.
     pub repeated: u64,
+    /// Keys whose rows do not all say the same: of each the least row that can be mailed is; nothing where an older build
+    /// read, which took the row that came first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differing: Option<u64>,
     /// Rows with a key whose address had invisible white space around it, which is left out; nothing where an older
     /// build read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -67,6 +67,7 @@ impl fmt::Display for SkipReason {
 /// Somebody in the audience who can't be mailed, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
+    /// Of a line that can't be read, what is wrong with it too: a page commits to keys, in the eyes of older builds as well.
     pub key: String,
     pub reason: SkipReason,
     /// How many rows; more than one where they have no key to tell them apart.
@@ -82,6 +83,35 @@ pub struct SkippedRows {
     pub rows: u64,
     /// The first three keys; none where the rows have none.
     pub examples: Vec<String>,
+}
+
+/// Between which line it is and what is wrong with it.
+const IS_WRONG: &str = ": ";
+/// Characters that are kept of what is wrong.
+const WRONG_CHARS: usize = 300;
+
+impl Skipped {
+    /// What stands as the key of a line that can't be read.
+    #[must_use]
+    pub fn broken_line(line: &str, reason: &str) -> String {
+        line.chars().chain(IS_WRONG.chars()).chain(shown(reason).take(WRONG_CHARS)).collect()
+    }
+
+    /// The key; of a line that can't be read, which one it is.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.line().map_or(&self.key, |(line, _)| line)
+    }
+
+    /// What is wrong with a line that can't be read; nothing of other rows, and where an older build froze it.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.line().map(|(_, reason)| reason)
+    }
+
+    fn line(&self) -> Option<(&str, &str)> {
+        (self.reason == SkipReason::BrokenRow).then(|| self.key.split_once(IS_WRONG)).flatten()
+    }
 }
 
 /// Characters of a key that a skipped row keeps, and of these so many of its beginning where it has more.

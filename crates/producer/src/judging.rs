@@ -1,16 +1,17 @@
-//! Judging a part of an audience: what each of its keys comes to, by its row, by the suppression list and by
+//! Judging a part of an audience: what each of its keys comes to, by its rows, by the suppression list and by
 //! whom else is mailed. Whoever freezes an audience asks here, and so does whoever says beforehand what will
 //! be frozen, so that the two can't differ.
 
 use std::sync::Arc;
 
-use issei_ledger::{LedgerError, SkipReason, Suppression, Suppressions};
-use issei_schema::Address;
+use issei_ledger::{LedgerError, Sieve, Suppressions};
+use issei_schema::{Address, Class};
 
 use crate::SourceError;
 use crate::aside::{Aside, Ended};
-use crate::row::{Judged, Needed, judge};
-use crate::source::{Cursor, Mailed, Source, Spooled, quotable};
+use crate::row::{Judged, Needed};
+use crate::rows::Rows;
+use crate::source::{Cursor, Mailed, Source, quotable};
 
 /// What kept an audience from being judged.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +24,7 @@ pub enum JudgingError {
     Ended(#[from] Ended),
 }
 
-/// A key of the audience with what its first row comes to, and in how many more rows it stands.
+/// A key of the audience with what its rows come to, and in how many more than one it stands.
 pub(crate) struct Candidate {
     pub(crate) key: String,
     pub(crate) judged: Judged,
@@ -39,59 +40,77 @@ impl Candidate {
     }
 
     fn recipient(&self) -> Option<&Address> {
-        match &self.judged {
-            Judged::Recipient(recipient, _) => Some(&recipient.address),
-            Judged::Skipped(..) | Judged::SkippedFor { .. } => None,
-        }
+        self.judged.recipient().map(|recipient| &recipient.address)
     }
 }
 
-/// The next `limit` keys after the cursor, which is left behind them, judged by themselves and by the list as it was at its
-/// last look; none only where there is no more.
+/// The next `limit` keys after the cursor, which is left behind them, judged by themselves and by the list, where there is
+/// one, as it was at its last look; none only where there is no more.
+///
+/// Of the rows of one key the least that can be mailed is the recipient, whichever was read first, and the others are
+/// recorded as duplicates. Where none can, all have the reason of the least.
 pub(crate) async fn candidates(
-    list: &Suppressions,
+    list: Option<&Suppressions>,
     source: &Source,
     cursor: &mut Cursor,
     limit: usize,
     needed: &Arc<Needed>,
     aside: Aside,
 ) -> Result<Vec<Candidate>, JudgingError> {
-    let rows = source.page(cursor, limit).await?;
-    let (in_canary, needed, sieve) = (cursor.in_canary, needed.clone(), list.sieve());
-    let class = needed.class;
-    let judging = aside.compute(move || {
-        // Of the rows of one key the first is the recipient, and the others are recorded as duplicates.
-        let judged = |Spooled { row, repeats }: Spooled| {
-            let key = row.key.clone();
-            Candidate { key, judged: judge(row, &needed), repeats, in_canary }
-        };
-        let candidates: Vec<Candidate> = rows.into_iter().map(judged).collect();
-        let may_be_listed = |(at, candidate): (usize, &Candidate)| {
-            let address = candidate.recipient().filter(|address| sieve.may_hold(address))?;
-            Some((at, address.clone()))
-        };
-        let asked: Vec<(usize, Address)> = candidates.iter().enumerate().filter_map(may_be_listed).collect();
-        (candidates, asked)
-    });
-    let (mut candidates, asked) = judging.await?;
-    if let Some(last) = candidates.last() {
-        cursor.after = Some(last.key.clone());
+    let page = source.page(cursor, limit).await?;
+    if let Some(last) = page.last() {
+        cursor.after = Some(last.row.key.clone());
     }
-    // Whoever bounced for good is not mailed again; nor is whoever does not want to be, unless the law wants it.
+    let (in_canary, class) = (cursor.in_canary, needed.class);
+    let sieve = list.map_or(Sieve::Empty, Suppressions::sieve);
+    let (by, through) = (needed.clone(), sieve.clone());
+    let judging = aside.compute(move || {
+        let keys: Vec<Rows> = page.into_iter().map(|spooled| Rows::of(spooled, in_canary, &by)).collect();
+        let asked = may_be_listed(&keys, &through);
+        (keys, asked)
+    });
+    let (mut keys, mut asked) = judging.await?;
+    loop {
+        if let Some(list) = list {
+            strike(list, &mut keys, &asked, class).await?;
+        }
+        let mut is_done = true;
+        for rows in &mut keys {
+            is_done &= !rows.have_another(source).await?;
+        }
+        if is_done {
+            return Ok(keys.into_iter().map(Rows::ended).collect());
+        }
+        let (by, through) = (needed.clone(), sieve.clone());
+        let judging = aside.compute(move || {
+            keys.iter_mut().for_each(|rows| rows.go_on(&by));
+            let asked = may_be_listed(&keys, &through);
+            (keys, asked)
+        });
+        (keys, asked) = judging.await?;
+    }
+}
+
+/// Those who have come out mailable by themselves and may be on the list, by their places.
+fn may_be_listed(keys: &[Rows], sieve: &Sieve) -> Vec<(usize, Address)> {
+    let of = |(at, rows): (usize, &Rows)| {
+        let address = rows.unlisted().filter(|address| sieve.may_hold(address))?;
+        Some((at, address.clone()))
+    };
+    keys.iter().enumerate().filter_map(of).collect()
+}
+
+/// Whoever bounced for good is not mailed again; nor is whoever does not want to be, unless the law wants it.
+async fn strike(list: &Suppressions, keys: &mut [Rows], asked: &[(usize, Address)], class: Class) -> Result<(), LedgerError> {
     let addresses: Vec<&Address> = asked.iter().map(|(_, address)| address).collect();
     for (place, entry) in list.suppressed(&addresses).await? {
-        let Some(why) = entry.binds(class) else { continue };
-        let reason = match why {
-            Suppression::Bounced => SkipReason::Bounced,
-            Suppression::Complained => SkipReason::Complained,
-            Suppression::Unsubscribed => SkipReason::Unsubscribed,
-            Suppression::Operator => SkipReason::Suppressed,
-        };
-        if let Some(candidate) = asked.get(place).and_then(|(at, _)| candidates.get_mut(*at)) {
-            candidate.judged = Judged::Skipped(quotable(&candidate.key), reason);
+        if let Some((why, (at, _))) = entry.binds(class).zip(asked.get(place))
+            && let Some(rows) = keys.get_mut(*at)
+        {
+            rows.strike(why);
         }
     }
-    Ok(candidates)
+    Ok(())
 }
 
 /// Leaves of each address the first key that can be mailed. The spool must know whom the pages before them mail, but for

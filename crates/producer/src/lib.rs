@@ -20,6 +20,7 @@ mod mailable;
 mod repair;
 mod repeated;
 mod row;
+mod rows;
 mod samples;
 mod service;
 mod skipping;

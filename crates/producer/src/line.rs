@@ -75,7 +75,7 @@ impl<'a> Line<'a> {
         let mut cursor = self.cursor.clone();
         let reading = async {
             let Self { producer, source, list, needed, .. } = &*self;
-            if is_short { candidates(list, source, &mut cursor, limit, needed, producer.aside).await.map(Some) } else { Ok(None) }
+            if is_short { candidates(Some(list), source, &mut cursor, limit, needed, producer.aside).await.map(Some) } else { Ok(None) }
         };
         let (packed, read) = tokio::join!(self.packed(broadcast, before, some, in_canary), reading);
         let (packed, left) = packed?;
@@ -86,7 +86,7 @@ impl<'a> Line<'a> {
 
     async fn read(&mut self, limit: usize) -> Result<(), JudgingError> {
         let mut cursor = self.cursor.clone();
-        let read = candidates(&self.list, &self.source, &mut cursor, limit, &self.needed, self.producer.aside).await?;
+        let read = candidates(Some(&self.list), &self.source, &mut cursor, limit, &self.needed, self.producer.aside).await?;
         self.take(Some(read), cursor);
         Ok(())
     }

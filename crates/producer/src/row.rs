@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use issei_ledger::SkipReason;
+use issei_ledger::{SkipReason, Skipped};
 use issei_letter::{ContentError, Letters, Unwritable};
 use issei_schema::{
     Address, AddressError, BroadcastCommand, Class, Content, Recipient, RecipientError, RecipientKey, StoredTemplate,
@@ -113,17 +113,34 @@ pub(crate) enum Judged {
     },
 }
 
+impl Judged {
+    pub(crate) fn recipient(&self) -> Option<&Recipient> {
+        match self {
+            Self::Recipient(recipient, _) => Some(recipient),
+            Self::Skipped(..) | Self::SkippedFor { .. } => None,
+        }
+    }
+}
+
 /// Judges one row. Never fails: what can't be mailed has a reason.
 pub(crate) fn judge(row: Row, needed: &Needed) -> Judged {
     match recipient(&row, needed) {
         Ok((recipient, bytes)) => Judged::Recipient(recipient, bytes),
-        Err(reason) => Judged::Skipped(quotable(&row.key), reason),
+        Err(reason) => Judged::Skipped(named(&row), reason),
+    }
+}
+
+/// A row as it stands in a record.
+fn named(row: &Row) -> String {
+    match &row.flaw {
+        Some(Flaw::BrokenLine(reason)) => Skipped::broken_line(&quotable(&row.key), reason),
+        Some(Flaw::KeyNotText) | None => quotable(&row.key),
     }
 }
 
 fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReason> {
     match row.flaw {
-        Some(Flaw::BrokenLine) => return Err(SkipReason::BrokenRow),
+        Some(Flaw::BrokenLine(_)) => return Err(SkipReason::BrokenRow),
         Some(Flaw::KeyNotText) => return Err(SkipReason::NotText),
         None => {}
     }
@@ -251,7 +268,7 @@ mod tests {
             (Row { address: Cell::NotText, ..good.clone() }, Some(SkipReason::NotText)),
             (Row { values: vec![Cell::NotText, Cell::Null], ..good.clone() }, Some(SkipReason::NotText)),
             (Row { flaw: Some(Flaw::KeyNotText), ..good.clone() }, Some(SkipReason::NotText)),
-            (Row { flaw: Some(Flaw::BrokenLine), ..good.clone() }, Some(SkipReason::BrokenRow)),
+            (Row { flaw: Some(Flaw::BrokenLine("it is none".to_owned())), ..good.clone() }, Some(SkipReason::BrokenRow)),
             (Row { values: vec![Cell::Text("Ann".to_owned()), Cell::NotText], ..good }, None),
         ] {
             let skipped = if let Judged::Skipped(_, reason) = judge(row, &needed) { Some(reason) } else { None };

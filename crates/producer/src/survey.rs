@@ -31,6 +31,8 @@ pub struct Survey {
     pub skipped: BTreeMap<SkipReason, Skips>,
     /// Rows whose key another row has, too, whatever their reason.
     pub repeated_keys: u64,
+    /// Keys whose rows do not all say the same: of each the least row that can be mailed is.
+    pub differing_keys: u64,
     /// Addresses that stand under more than one key, each of which is mailed unless `unique_by` says otherwise.
     pub repeated_addresses: u64,
     /// Rows whose address has invisible white space around it, which is left out.
@@ -119,6 +121,7 @@ pub async fn survey(
     let mut survey = Survey {
         rows: counts.rows,
         repeated_keys: counts.repeated,
+        differing_keys: counts.differing,
         trimmed_addresses: counts.trimmed,
         canary: ChosenCanary::of(command),
         variants: needed.letters.all().filter_map(|(name, _)| Some((name?.clone(), 0))).collect(),
@@ -129,7 +132,7 @@ pub async fn survey(
     let (mut cursor, mut list) = (source.beginning(), ledger.suppressions(counts.rows));
     list.look().await?;
     loop {
-        let mut candidates = candidates(&list, &source, &mut cursor, PAGE, &needed, Aside::Threads).await?;
+        let mut candidates = candidates(Some(&list), &source, &mut cursor, PAGE, &needed, Aside::Threads).await?;
         if candidates.is_empty() {
             return Ok(survey);
         }
@@ -171,6 +174,6 @@ pub async fn judge_all(command: &BroadcastCommand, config: &AudienceConfig) -> R
         let Some(spooled) = page.last() else { return Ok((source.counts().rows, seen)) };
         cursor.after = Some(spooled.row.key.clone());
         seen += page.iter().map(|spooled| 1 + spooled.repeats).sum::<u64>();
-        page.into_iter().for_each(|spooled| drop(crate::row::judge(spooled.row, &needed)));
+        page.into_iter().for_each(|spooled| drop(crate::rows::Rows::of(spooled, false, &needed)));
     }
 }

@@ -136,7 +136,7 @@ impl Audience {
 impl Audience {
     /// Everybody whom the source named is frozen or skipped; nothing where the version that froze it kept no count.
     pub(super) fn as_read(&self, broadcast: &Broadcast) -> Option<Finding> {
-        let Reading { rows, counted, repeated, trimmed, readings, .. } = broadcast.reading.as_ref()?;
+        let Reading { rows, counted, repeated, differing, trimmed, readings, .. } = broadcast.reading.as_ref()?;
         let by_reason: Vec<String> = self.skipped_by_reason.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
         let forgotten = (self.forgotten_rows > 0).then(|| format!("{} forgotten", self.forgotten_rows));
         let by_reason: Vec<String> = by_reason.into_iter().chain(forgotten).collect();
@@ -149,8 +149,11 @@ impl Audience {
             "a row that was not read belongs to somebody who is never mailed",
         );
         let trimmed = trimmed.map_or(String::new(), |trimmed| format!(", {trimmed} with invisible white space around the address"));
+        let differing = differing.map_or(String::new(), |keys| {
+            format!(" ({keys} keys with rows that differ, of which the first that can be mailed is, in the order of what they say)")
+        });
         let value = format!(
-            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings",
+            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings",
             self.recipients, self.skipped
         );
         Some(finding.found(value, rows == counted && all_there))

@@ -48,14 +48,14 @@ fn tell_left_out(forgotten: u64) {
 
 /// Those who were not mailed for a reason of their own. Neither their address nor their data was frozen.
 async fn skipped(ledger: &Ledger, broadcast: &Broadcast, format: ExportFormat) -> anyhow::Result<Ended> {
-    let mut table = Table::new(format, ["key", "outcome", "reason", "rows"].map(str::to_owned).to_vec())?;
+    let mut table = Table::new(format, ["key", "outcome", "reason", "rows", "detail"].map(str::to_owned).to_vec())?;
     let mut forgotten = 0;
     for seq in 0..broadcast.pages {
         let page = ledger.page(&broadcast.broadcast_id, seq).await?;
         forgotten += page.forgotten_rows();
         for skipped in page.skipped() {
             let (reason, rows) = (skipped.reason.to_string(), skipped.rows.to_string());
-            table.row(vec![Some(&skipped.key), Some("skipped"), Some(&reason), Some(&rows)])?;
+            table.row(vec![Some(skipped.name()), Some("skipped"), Some(&reason), Some(&rows), skipped.detail()])?;
         }
         table.flush()?;
     }

@@ -123,12 +123,14 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
             why.lines().iter().for_each(|line| say(line));
         }
     }
-    for (page, Skipped { key, reason, mailed, .. }) in &found.skipped {
+    for (page, skipped) in &found.skipped {
+        let (key, detail, Skipped { reason, mailed, .. }) = (skipped.name(), skipped.detail(), skipped);
         say(&if as_json {
-            json!({ "broadcast_id": id, "key": key, "page": page, "skipped": reason, "mailed": mailed }).to_string()
+            json!({ "broadcast_id": id, "key": key, "page": page, "skipped": reason, "detail": detail, "mailed": mailed }).to_string()
         } else {
+            let detail = detail.map_or(String::new(), |detail| format!(", {detail}"));
             let instead = mailed.as_ref().map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
-            format!("{key} was skipped when page {page} was frozen: {reason}{instead}")
+            format!("{key} was skipped when page {page} was frozen: {reason}{detail}{instead}")
         });
     }
     if found.recipients.is_empty() && found.skipped.is_empty() {

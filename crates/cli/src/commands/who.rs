@@ -220,9 +220,10 @@ async fn seen_in(
         if found.recipients.iter().any(|standing| standing.recipient.key.as_str() == skipped.key) {
             continue;
         }
+        let detail = skipped.detail().map_or(String::new(), |detail| format!(", {detail}"));
         let instead = skipped.mailed.as_deref().map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
         let told = sentence::of_skipped(language, &name, skipped.reason, skipped.mailed.is_some());
-        seen.push(Seen { skipped: Some(format!("{}{instead}", skipped.reason)), ..blank(told) });
+        seen.push(Seen { skipped: Some(format!("{}{detail}{instead}", skipped.reason)), ..blank(told) });
     }
     if let Some(Forgotten { at, .. }) = found.forgotten.first() {
         let told = sentence::of_forgotten(language, &name, *at);

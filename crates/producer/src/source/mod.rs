@@ -151,8 +151,9 @@ impl Source {
 
     /// What the ledger keeps of it.
     pub(crate) fn reading(&self) -> Reading {
-        let Counts { rows, without_key, repeated, trimmed } = self.counts;
-        Reading { id: self.id.clone(), rows, counted: self.counted, without_key, repeated, trimmed: Some(trimmed), readings: 1 }
+        let Counts { rows, without_key, repeated, differing, trimmed } = self.counts;
+        let (id, counted, trimmed, differing) = (self.id.clone(), self.counted, Some(trimmed), Some(differing));
+        Reading { id, rows, counted, without_key, repeated, differing, trimmed, readings: 1 }
     }
 
     /// The next keys, of one part of the audience; none only where there is no more. The cursor is left in their part.
@@ -179,6 +180,11 @@ impl Source {
             wanted.extend(page.into_iter().filter(|spooled| is_wanted(&spooled.row.key)).take(room));
         }
         Ok(wanted)
+    }
+
+    /// The rows of a key that come after this one, in their order.
+    pub(crate) async fn rows_after(&self, row: &Row) -> Result<Vec<Row>, SourceError> {
+        self.spool.rows_after(row, SIFTED).await.map_err(|error| self.failed(&error))
     }
 
     async fn spooled(&self, after: Option<&str>, limit: usize) -> Result<Vec<Spooled>, SourceError> {
@@ -212,7 +218,7 @@ impl Source {
     }
 }
 
-/// Items come in no order, so that which of several would be mailed were chance, and one that can't be might hide one that can.
+/// Where a sort key tells what an item is, items of one key are likelier to be two things than one user.
 fn several_items(key: &str, repeated: u64) -> String {
     format!(
         "{repeated} items of the table have a value of {key:?} that another item has too, so that it does not tell users apart; name an attribute that does, or leave the other items out by `filter` (where a sort key says what an item is, by that)"

@@ -6,6 +6,7 @@
 
 use issei_ledger::{kept_key, kept_with_digest};
 use issei_schema::limits::{KEY_BYTES_MAX, RECIPIENT_BYTES_MAX};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// What the identity of a row begins with that has no key which could be mailed. No good key holds a
@@ -31,6 +32,7 @@ pub(super) enum RawKey {
     /// A line of a file that can't be read.
     Broken {
         line: u64,
+        reason: String,
     },
 }
 
@@ -48,7 +50,7 @@ impl RawKey {
 }
 
 /// A value of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Cell {
     Null,
     Text(String),
@@ -57,10 +59,11 @@ pub(crate) enum Cell {
 }
 
 /// Why a row can't be mailed, whatever the content needs of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Flaw {
     KeyNotText,
-    BrokenLine,
+    /// With what is wrong with it.
+    BrokenLine(String),
 }
 
 /// A row of the audience. Hostile until it becomes a recipient.
@@ -80,11 +83,22 @@ impl Row {
         let (key, flaw) = match raw.key {
             RawKey::Null => return None,
             RawKey::Bytes(bytes) => identity(bytes),
-            RawKey::Broken { line } => (format!("{UNUSABLE}line {line}"), Some(Flaw::BrokenLine)),
+            RawKey::Broken { line, reason } => (format!("{UNUSABLE}line {line}"), Some(Flaw::BrokenLine(reason))),
         };
         let mut cells = raw.cells.into_iter().map(Cell::of);
         let address = cells.next().unwrap_or(Cell::Null);
         Some(Self { key, flaw, address, values: cells.collect() })
+    }
+
+    /// All that it says beside its key, in a form that has an order, which no order of reading has a say in.
+    pub(super) fn said(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&(&self.flaw, &self.address, &self.values))
+    }
+
+    /// The row of this key that says that.
+    pub(super) fn saying(key: &str, said: &[u8]) -> serde_json::Result<Self> {
+        let (flaw, address, values) = serde_json::from_slice(said)?;
+        Ok(Self { key: key.to_owned(), flaw, address, values })
     }
 }
 

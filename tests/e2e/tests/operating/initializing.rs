@@ -51,7 +51,10 @@ async fn a_first_configuration_is_proposed_tried_and_overwrites_nothing() {
     assert!(code == Some(1) && error.contains("not in the encoding utf-8") && error.contains("--encoding shift_jis"), "{error}");
     let people = ["init", "people.csv", "--output", "people.toml", "--encoding", "shift_jis", "--allow-broken-rows"];
     let told = world.run(&people).await;
-    assert!(told.contains("2 rows: 1 can be mailed, 1 can't") && told.contains("1 broken_row"), "{told}");
+    assert!(
+        told.contains("2 rows: 1 can be mailed, 1 can't") && told.contains("1 broken_row\n                 line 3: it has 2 fields"),
+        "{told}"
+    );
     says(&world.read("people.toml"), &["encoding = \"shift_jis\"", "allow_broken_rows = true"]);
 
     // Several tables: which is for people to say.

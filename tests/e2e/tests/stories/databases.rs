@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use issei_ledger::BroadcastState;
+use issei_ledger::{BroadcastState, SkipReason};
 use issei_producer::AudienceConfig;
 use issei_test_support::{World, WorldOptions, command, judge};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
@@ -142,13 +142,25 @@ async fn a_json_lines_file_with_bad_lines_and_a_key_that_stands_twice() {
     for i in 1..=USERS {
         writeln!(text, "{{\"id\": {i}, \"email\": \"user{i}@example.com\", \"name\": \"N\"}}").unwrap();
     }
-    text.push_str("not JSON\n\n{\"id\": 5, \"email\": \"another@example.com\", \"name\": \"N\"}\n{\"email\": \"nokey@example.com\", \"name\": \"N\"}\n");
+    text.push_str("not JSON\n\n{\"id\": 5, \"email\": \"yet-another@example.com\", \"name\": \"N\"}\n{\"email\": \"nokey@example.com\", \"name\": \"N\"}\n");
+    text.push_str("{\"id\": 6, \"email\": \"another@example.com\", \"email\": \"a@example.com\", \"name\": \"N\"}\n");
     let (_directory, config) = file("users.jsonl", &text);
     let config = AudienceConfig { allow_broken_rows: true, ..config };
     let mut world = World::new(WorldOptions { users: 0, page_size: 2, ..WorldOptions::default() }).await;
     world.audiences.insert("users".to_owned(), config);
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_to_the_end("terms").await;
-    assert_eq!((broadcast.recipients, broadcast.skipped), (u64::from(USERS), 3));
+    assert_eq!((broadcast.recipients, broadcast.skipped), (u64::from(USERS), 4));
+    // Each line with what is wrong with it.
+    let mut broken = Vec::new();
+    for seq in 0..broadcast.pages {
+        let page = world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap();
+        let lines = page.skipped().filter(|skipped| skipped.reason == SkipReason::BrokenRow);
+        broken.extend(lines.map(|skipped| (skipped.name().to_owned(), skipped.detail().unwrap().to_owned())));
+    }
+    let (no_json, twice) = (format!("line {}", USERS + 1), format!("line {}", USERS + 5));
+    assert_eq!(broken.iter().map(|(line, _)| line).collect::<Vec<_>>(), [&no_json, &twice]);
+    assert!(broken[0].1.starts_with("it is no JSON object") && broken[1].1.contains("stands in it twice"), "{broken:?}");
+    assert!(!broken[1].1.contains("example.com"), "{broken:?}");
     judge(&world.cloud, "terms").assert_each_once(addresses(|_| true));
 }

@@ -77,10 +77,7 @@ async fn a_row_that_is_no_text_is_skipped_with_its_key_and_holds_nobody_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_stand_far_apart_in_the_source_are_found_to_be_the_same() {
     let mut world = World::new(small()).await;
-    world
-        .users
-        .execute("CREATE TABLE log AS SELECT id, email, name FROM users UNION ALL SELECT id, 'other' || email, name FROM users")
-        .await;
+    world.users.execute("CREATE TABLE log AS SELECT id, email, name FROM users UNION ALL SELECT id, 'x' || email, name FROM users").await;
     let audience = AudienceConfig { table: Some("log".to_owned()), ..world.users.audience() };
     world.audiences.insert("users".to_owned(), audience);
     world.post_command(&command("terms", |_| {})).await;
@@ -89,6 +86,52 @@ async fn keys_that_stand_far_apart_in_the_source_are_found_to_be_the_same() {
     assert_eq!((broadcast.recipients, broadcast.skipped, reading.rows, reading.repeated), (50, 50, 100, 50));
     assert!(skipped(&world).await.iter().all(|skipped| skipped.reason == SkipReason::DuplicateKey));
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// A join, a log, a file that was put together: of whom no row at all can be mailed is skipped, and nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_row_that_can_be_mailed_is_mailed_whichever_of_their_rows_comes_first() {
+    let mut mailed = Vec::new();
+    for order in ["ASC", "DESC"] {
+        let mut world = World::new(small()).await;
+        for statement in [
+            "CREATE TABLE log (place INTEGER, id INTEGER, email TEXT, name TEXT)",
+            "INSERT INTO log SELECT 2, id, email, name FROM users",
+            "INSERT INTO log SELECT 1, id, 'broken', name FROM users WHERE id % 5 = 1",
+            "INSERT INTO log SELECT 3, id, NULL, name FROM users WHERE id % 5 = 2",
+            "INSERT INTO log SELECT 3, id, 'zed' || id || '@example.com', name FROM users WHERE id % 5 = 3",
+            "INSERT INTO log SELECT 1, id, email, name FROM users WHERE id % 5 = 4",
+            // Whose addresses are many, of which the last alone can be mailed; and whose are none.
+            "INSERT INTO log SELECT id, 5, 'broken' || id, name FROM users",
+            "INSERT INTO log SELECT id, -1, 'broken' || id, name FROM users",
+        ] {
+            world.users.execute(statement).await;
+        }
+        // Of user 3 the address that would be mailed bounced for good; the other is as good as anybody's.
+        let bounced = "user000003@example.com".parse().unwrap();
+        world.ledger().suppress(&bounced, Suppression::Bounced, &"older".parse().unwrap(), &"a test".parse().unwrap()).await.unwrap();
+        let query = format!("SELECT id, email, name FROM log ORDER BY place {order}, id {order}");
+        let audience = AudienceConfig { table: None, query: Some(query), ..world.users.audience() };
+        let forecast = surveyed(&world, &audience).await.unwrap();
+        world.audiences.insert("users".to_owned(), audience);
+        world.post_command(&command("terms", |_| {})).await;
+        let broadcast = world.run_to_the_end("terms").await;
+        let (reading, skipped) = (broadcast.reading.clone().unwrap(), skipped(&world).await);
+        let unmailable: Vec<(&str, SkipReason)> = skipped
+            .iter()
+            .filter(|skipped| skipped.reason != SkipReason::DuplicateKey)
+            .map(|skipped| (skipped.key.as_str(), skipped.reason))
+            .collect();
+        assert_eq!(unmailable, [("-1", SkipReason::BadAddress)], "{order}");
+        assert_eq!((broadcast.recipients, broadcast.recipients + broadcast.skipped), (50, reading.rows), "{order}");
+        // Ten each of those whose rows are broken, empty or other addresses, user 5 and nobody's.
+        assert_eq!((reading.differing, forecast.differing_keys), (Some(32), 32), "{order}");
+        assert_eq!((forecast.mailable, forecast.skipped_rows()), (broadcast.recipients, broadcast.skipped), "{order}");
+        let everybody = world.addresses().await.into_iter().filter(|address| address != bounced.as_str());
+        judge(&world.cloud, "terms").assert_each_once(everybody.chain(["zed3@example.com".to_owned()]));
+        mailed.push(world.outcomes("terms").await.into_iter().map(|outcome| outcome.recipient.unwrap()).collect::<Vec<_>>());
+    }
+    assert_eq!(mailed[0], mailed[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,6 +43,8 @@ pub(super) struct Forecast {
     canary_told: Option<String>,
     /// Rows whose key another row has, too: they are skipped.
     repeated_keys: u64,
+    /// Keys whose rows do not all say the same.
+    differing_keys: u64,
     /// Addresses that stand under several keys.
     repeated_addresses: u64,
     /// Rows whose address has invisible white space around it, which is left out.
@@ -104,6 +106,12 @@ impl Skipped {
     pub(crate) fn print(all: &[Self]) {
         for (at, Self { reason, rows, examples }) in all.iter().enumerate() {
             let (head, keys) = (if at == 0 { "skipped" } else { "" }, examples.join(", "));
+            // What is wrong with a line has commas of its own.
+            if *reason == SkipReason::BrokenRow {
+                say(&format!("{head:<14} {rows} {reason}{}", if *rows > 3 { ", first" } else { "" }));
+                examples.iter().for_each(|line| say(&format!("{:<16} {line}", "")));
+                continue;
+            }
             let keys = if keys.is_empty() { keys } else { format!(", with the keys {keys}{}", if *rows > 3 { ", …" } else { "" }) };
             say(&format!("{head:<14} {rows} {reason}{keys}"));
         }
@@ -132,11 +140,22 @@ impl Forecast {
         let left = quota.filter(|quota| quota.a_day >= 0.0).map(|quota| whole(quota.a_day - quota.sent_in_24_hours));
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
-        let Survey { rows, mailable, skipped, repeated_keys, repeated_addresses, trimmed_addresses, variants, canary, samples } = survey;
+        let Survey {
+            rows,
+            mailable,
+            skipped,
+            repeated_keys,
+            differing_keys,
+            repeated_addresses,
+            trimmed_addresses,
+            variants,
+            canary,
+            samples,
+        } = survey;
         let approvals = settings.approvals_wanted()?;
         let agreement = (approvals.are_for(command) && mailable >= approvals.from_recipients).then(|| {
             format!(
-                "{} persons must agree, whoever sends this among them: the broadcast will hold before its first send, until the others have approved it (`issei approve {}`)",
+                "{} persons must agree, whoever sends this among them: the broadcast will hold before its first send, until the others have approved it (`issei approve {} --agreed DIGEST --reason \"…\"`, with the digest that `issei status` shows)",
                 approvals.persons, command.broadcast_id
             )
         });
@@ -172,13 +191,13 @@ impl Forecast {
             holds: (enough == Mailable::TooFew || canary == Some(0)).then(|| {
                 if enough != Mailable::TooFew {
                     return format!(
-                        "there is no canary: the broadcast will hold before its first send, until `issei approve {}`, which sends to all at once",
+                        "there is no canary: the broadcast will hold before its first send, until `issei approve {} --reason \"…\"`, which sends to all at once",
                         command.broadcast_id
                     );
                 }
                 let (share, most) = (number(skipped_rows) / number(rows) * 100.0, settings.skipped_share_max * 100.0);
                 format!(
-                    "{skipped_rows} of {rows} rows are skipped, {share:.1} % where skipped_share_max is {most:.1} %: the broadcast will hold before its first send, until `issei approve {}`",
+                    "{skipped_rows} of {rows} rows are skipped, {share:.1} % where skipped_share_max is {most:.1} %: the broadcast will hold before its first send, until `issei approve {} --reason \"…\"`",
                     command.broadcast_id
                 )
             }),
@@ -186,6 +205,7 @@ impl Forecast {
             canary,
             canary_told,
             repeated_keys,
+            differing_keys,
             repeated_addresses,
             trimmed_addresses,
             unique_addresses: config.unique_by == Some(UniqueBy::Address),
@@ -302,6 +322,10 @@ impl Forecast {
         if self.repeated_keys > 0 {
             let rows = counted(self.repeated_keys, "row has", "rows have");
             say(&format!("repeated       {rows} a key that another row has: skipped"));
+        }
+        if self.differing_keys > 0 {
+            let keys = counted(self.differing_keys, "key has rows that differ", "keys have rows that differ");
+            say(&format!("repeated       {keys}: of each the first that can be mailed, in the order of what they say"));
         }
         if self.repeated_addresses > 0 {
             let then = if self.unique_addresses {

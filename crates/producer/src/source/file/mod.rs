@@ -79,12 +79,13 @@ fn each(
     let mut records = match file.rsplit('.').next() {
         Some("csv") => {
             let csv = Csv::with_header(lines, &wanted).map_err(not_read)?;
-            Records::Csv(csv.map_err(|broken| of_encoding(broken, file, config).refused())?)
+            Records::Csv(csv.map_err(|broken| OfEncoding { file, config, reason: None }.told(broken).refused())?)
         }
         Some("jsonl" | "ndjson") => Records::Json(Json::of(lines, wanted)),
         _ => return Err(ReadError::Refused("its name ends with neither .csv nor .jsonl".to_owned())),
     };
     let (mut rows, mut broken_rows, mut left_out) = (0_u64, 0_u64, 0_u64);
+    let mut of_encoding = OfEncoding { file, config, reason: None };
     loop {
         let record = match &mut records {
             Records::Csv(csv) => csv.next(),
@@ -104,13 +105,14 @@ fn each(
             }
             Some(Record::Broken(broken)) if config.allow_broken_rows => {
                 broken_rows += 1;
+                let Broken { line, reason } = of_encoding.told(broken);
                 if broken_rows == 1 {
-                    tracing::warn!(line = broken.line, reason = broken.reason, "a broken line is skipped; so are any others, unsaid");
+                    tracing::warn!(line, reason, "a broken line is skipped; `issei export --outcome skipped` has each, and why");
                 }
-                RawRow { key: RawKey::Broken { line: broken.line }, cells: vec![None; columns - 1] }
+                RawRow { key: RawKey::Broken { line, reason }, cells: vec![None; columns - 1] }
             }
             Some(Record::Broken(broken)) => {
-                let Broken { line, reason } = of_encoding(broken, file, config);
+                let Broken { line, reason } = of_encoding.told(broken);
                 return Err(
                     Broken::new(line, format!("{reason} (or set allow_broken_rows, which skips such lines and records them)")).refused()
                 );
@@ -158,23 +160,34 @@ fn not_text(line: u64) -> Broken {
     Broken::new(line, NOT_TEXT)
 }
 
-/// Says of which encoding the file probably is. One wrong encoding is that of the whole file.
-fn of_encoding(broken: Broken, file: &str, config: &AudienceConfig) -> Broken {
-    if broken.reason != NOT_TEXT {
-        return broken;
+/// Says of which encoding the file probably is. One wrong encoding is that of the whole file, so it is asked once.
+struct OfEncoding<'a> {
+    file: &'a str,
+    config: &'a AudienceConfig,
+    reason: Option<String>,
+}
+
+impl OfEncoding<'_> {
+    fn told(&mut self, broken: Broken) -> Broken {
+        if broken.reason != NOT_TEXT {
+            return broken;
+        }
+        let Self { file, config, .. } = *self;
+        let reason = self.reason.get_or_insert_with(|| match &config.encoding {
+            Some(encoding) => format!("{NOT_TEXT} {encoding}; correct the line, or the audience's `encoding`"),
+            None => match encoding::guessed(file) {
+                Some((guess, perhaps)) => {
+                    let (label, perhaps) = (guess.to_lowercase(), perhaps.map(str::to_lowercase));
+                    let perhaps = perhaps.map_or(String::new(), |perhaps| format!(" (or {perhaps:?}, which it may be as well)"));
+                    format!(
+                        "{NOT_TEXT} UTF-8, probably {guess}; set encoding = {label:?}{perhaps} in the audience, or save the file as UTF-8"
+                    )
+                }
+                None => format!("{NOT_TEXT} UTF-8; save the file as UTF-8, or set `encoding` in the audience"),
+            },
+        });
+        Broken::new(broken.line, reason.clone())
     }
-    let reason = match &config.encoding {
-        Some(encoding) => format!("{NOT_TEXT} {encoding}; correct the line, or the audience's `encoding`"),
-        None => match encoding::guessed(file) {
-            Some((guess, perhaps)) => {
-                let (label, perhaps) = (guess.to_lowercase(), perhaps.map(str::to_lowercase));
-                let perhaps = perhaps.map_or(String::new(), |perhaps| format!(" (or {perhaps:?}, which it may be as well)"));
-                format!("{NOT_TEXT} UTF-8, probably {guess}; set encoding = {label:?}{perhaps} in the audience, or save the file as UTF-8")
-            }
-            None => format!("{NOT_TEXT} UTF-8; save the file as UTF-8, or set `encoding` in the audience"),
-        },
-    };
-    Broken::new(broken.line, reason)
 }
 
 /// A reader that the others are built on.

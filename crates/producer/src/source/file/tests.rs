@@ -10,15 +10,23 @@ fn config(name: &str) -> AudienceConfig {
 
 /// What is read of a file of this name: the rows as text, or the refusal.
 fn read_as(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<Vec<String>, String> {
+    Ok(read_with_reasons(file, bytes, config)?.0)
+}
+
+/// The same, and what is wrong with which of its lines.
+fn read_with_reasons(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<(Vec<String>, Vec<String>), String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(file);
     File::create(&path).unwrap().write_all(bytes).unwrap();
-    let mut rows = Vec::new();
+    let (mut rows, mut reasons) = (Vec::new(), Vec::new());
     let counted = each(path.to_str().unwrap(), config, &Progress::default(), |row| {
         let key = match &row.key {
             RawKey::Null => "null".to_owned(),
             RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
-            RawKey::Broken { line } => format!("broken line {line}"),
+            RawKey::Broken { line, reason } => {
+                reasons.push(format!("{line}: {reason}"));
+                format!("broken line {line}")
+            }
         };
         let cells = row.cells.into_iter().map(|cell| cell.map_or("null".to_owned(), |cell| String::from_utf8(cell).unwrap()));
         rows.push(std::iter::once(key).chain(cells).collect::<Vec<_>>().join("|"));
@@ -26,7 +34,7 @@ fn read_as(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<Vec<Stri
     });
     let counted = counted.map_err(|error| error.to_string())?;
     assert_eq!(counted, rows.len() as u64);
-    Ok(rows)
+    Ok((rows, reasons))
 }
 
 fn csv(bytes: impl AsRef<[u8]>) -> Result<Vec<String>, String> {
@@ -173,6 +181,23 @@ fn json_lines_that_are_no_objects_or_lack_a_column_are_refused() {
     }
     let refusal = read_as("users.jsonl", good.as_bytes(), &config("nmae")).unwrap_err();
     assert!(refusal.contains("no line has the column \"nmae\""), "{refusal}");
+}
+
+#[test]
+fn each_broken_line_has_its_own_reason() {
+    let text = b"id,email,name\n1,a@example.com\n2,b@example.com,\xff\n3,c@example.com,5\" C\n4,d@example.com,\"D\n";
+    let (_, reasons) = read_with_reasons("users.csv", text, &skipping()).unwrap();
+    let words = [
+        "2: it has 2 fields and the header 3",
+        "3: it holds bytes that are not UTF-8",
+        "4: a quote stands in a field",
+        "5: a quote opens and never closes",
+    ];
+    assert_eq!(reasons.len(), words.len(), "{reasons:?}");
+    assert!(reasons.iter().zip(words).all(|(reason, words)| reason.starts_with(words)), "{reasons:?}");
+    let (_, reasons) =
+        read_with_reasons("users.jsonl", b"{\"id\": 1, \"email\": \"a\", \"name\": \"A\"}\n[]\n\xff\n", &skipping()).unwrap();
+    assert!(reasons[0].starts_with("2: it is no JSON object") && reasons[1].starts_with("3: it holds bytes"), "{reasons:?}");
 }
 
 proptest! {

@@ -4,10 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
-use super::{Counts, Mailed, Spooled};
+use super::{Counts, Mailed, OTHERS, Spooled};
 use crate::source::row::{Cell, Flaw, Row};
 
 /// Pages of the database in memory: 16 MiB (sqlite.org, `PRAGMA cache_size`: negative means KiB).
@@ -53,7 +53,7 @@ impl Disk {
                 "PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
                  PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};
                  CREATE TABLE audience (key BLOB PRIMARY KEY, flaw INTEGER, address{names}) WITHOUT ROWID;
-                 CREATE TABLE repeats (key BLOB PRIMARY KEY, rows INTEGER NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE repeats (key BLOB, said BLOB, rows INTEGER NOT NULL, PRIMARY KEY (key, said)) WITHOUT ROWID;
                  CREATE TABLE mailed (address TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
                  BEGIN"
             ))
@@ -76,7 +76,7 @@ impl Disk {
     fn insert(&self, row: &Row) -> rusqlite::Result<bool> {
         let mut statement = self.connection.prepare_cached(&self.insert)?;
         statement.raw_bind_parameter(1, row.key.as_bytes())?;
-        statement.raw_bind_parameter(2, row.flaw)?;
+        statement.raw_bind_parameter(2, &row.flaw)?;
         statement.raw_bind_parameter(3, &row.address)?;
         for (value, at) in row.values.iter().zip(4..) {
             statement.raw_bind_parameter(at, value)?;
@@ -84,15 +84,29 @@ impl Disk {
         if statement.raw_execute()? > 0 {
             return Ok(true);
         }
-        let mut statement =
-            self.connection.prepare_cached("INSERT INTO repeats VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET rows = rows + 1")?;
-        statement.execute([row.key.as_bytes()])?;
+        // Which of them came first says nothing, so it is noted like the others, with no further row.
+        let mut first = self.connection.prepare_cached("SELECT * FROM audience WHERE key = ?")?;
+        let first = first.query_row([row.key.as_bytes()], |row| self.row(row))?;
+        self.note_repeat(&first, 0)?;
+        self.note_repeat(row, 1)?;
         Ok(false)
+    }
+
+    fn note_repeat(&self, row: &Row, rows: i64) -> rusqlite::Result<()> {
+        let note = "INSERT INTO repeats VALUES (?1, ?2, ?3) ON CONFLICT (key, said) DO UPDATE SET rows = rows + ?3";
+        self.connection.prepare_cached(note)?.execute((row.key.as_bytes(), said(row)?, rows)).map(drop)
     }
 
     /// The end of the reading.
     pub(in crate::source) fn finish(&mut self) -> Result<(), SpoolError> {
-        self.connection.execute_batch("COMMIT").map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+        let finish = || {
+            self.connection.execute_batch("COMMIT")?;
+            let differing = "SELECT COUNT(*) FROM (SELECT 1 FROM repeats GROUP BY key HAVING COUNT(*) > 1)";
+            self.connection.query_row(differing, [], |row| row.get::<_, i64>(0))
+        };
+        let differing = finish().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))?;
+        self.counts.differing = differing.max(0).unsigned_abs();
+        Ok(())
     }
 
     pub(in crate::source) fn counts(&self) -> Counts {
@@ -106,23 +120,49 @@ impl Disk {
     fn read_page(&self, after: Option<&str>, limit: usize) -> rusqlite::Result<Vec<Spooled>> {
         let from = if after.is_some() { "WHERE key > ?1" } else { "WHERE ?1 IS NULL" };
         let mut statement = self.connection.prepare_cached(&format!("SELECT * FROM audience {from} ORDER BY key LIMIT ?2"))?;
-        let mut repeats = self.connection.prepare_cached("SELECT rows FROM repeats WHERE key = ?")?;
+        let mut repeats = self.connection.prepare_cached("SELECT SUM(rows) FROM repeats WHERE key = ?")?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = statement.query((after.map(str::as_bytes), limit))?;
         let mut page = Vec::new();
         while let Some(row) = rows.next()? {
-            let key = row.get_ref(0)?.as_bytes()?;
+            let row = self.row(row)?;
             let repeats: Option<i64> =
-                if self.counts.repeated == 0 { None } else { repeats.query_row([key], |row| row.get(0)).optional()? };
-            let row = Row {
-                key: String::from_utf8_lossy(key).into_owned(),
-                flaw: flaw(row.get(1)?),
-                address: cell(row.get_ref(2)?),
-                values: (3..3 + self.columns).map(|at| Ok(cell(row.get_ref(at)?))).collect::<rusqlite::Result<_>>()?,
+                if self.counts.repeated == 0 { None } else { repeats.query_row([row.key.as_bytes()], |row| row.get(0))? };
+            let Some(repeats) = repeats else {
+                page.push(Spooled::of(row, Vec::new(), 0));
+                continue;
             };
-            page.push(Spooled { row, repeats: repeats.unwrap_or(0).max(0).unsigned_abs() });
+            let mut rows = self.read_rows(&row.key, &[], OTHERS + 2)?.into_iter();
+            let least = rows.next().unwrap_or(row);
+            page.push(Spooled::of(least, rows.collect(), repeats.max(0).unsigned_abs()));
         }
         Ok(page)
+    }
+
+    pub(super) fn rows_after(&mut self, row: &Row, limit: usize) -> Result<Vec<Row>, SpoolError> {
+        let read = || self.read_rows(&row.key, &said(row)?, limit);
+        read().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+    }
+
+    /// Rows of a key that has several, from the least or after one of them.
+    fn read_rows(&self, key: &str, after: &[u8], limit: usize) -> rusqlite::Result<Vec<Row>> {
+        let next = "SELECT said FROM repeats WHERE key = ?1 AND said > ?2 ORDER BY said LIMIT ?3";
+        let mut statement = self.connection.prepare_cached(next)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map((key.as_bytes(), after, limit), |row| {
+            Row::saying(key, row.get_ref(0)?.as_bytes()?)
+                .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, error.into()))
+        })?;
+        rows.collect()
+    }
+
+    fn row(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+        Ok(Row {
+            key: String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned(),
+            flaw: flaw(row.get_ref(1)?),
+            address: cell(row.get_ref(2)?),
+            values: (3..3 + self.columns).map(|at| Ok(cell(row.get_ref(at)?))).collect::<rusqlite::Result<_>>()?,
+        })
     }
 
     pub(super) fn note_mailed(&mut self, mailed: &Mailed) -> Result<(), SpoolError> {
@@ -181,19 +221,24 @@ fn cell(value: ValueRef<'_>) -> Cell {
 
 impl ToSql for Flaw {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(ValueRef::Integer(match self {
-            Self::KeyNotText => 1,
-            Self::BrokenLine => 2,
-        })))
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::KeyNotText => ValueRef::Integer(1),
+            Self::BrokenLine(reason) => ValueRef::Text(reason.as_bytes()),
+        }))
     }
 }
 
-fn flaw(stored: Option<i64>) -> Option<Flaw> {
+fn flaw(stored: ValueRef<'_>) -> Option<Flaw> {
     match stored {
-        Some(1) => Some(Flaw::KeyNotText),
-        Some(2) => Some(Flaw::BrokenLine),
-        _ => None,
+        ValueRef::Integer(_) => Some(Flaw::KeyNotText),
+        ValueRef::Text(reason) => Some(Flaw::BrokenLine(String::from_utf8_lossy(reason).into_owned())),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => None,
     }
+}
+
+/// What a row says, as it is kept beside others of its key.
+fn said(row: &Row) -> rusqlite::Result<Vec<u8>> {
+    row.said().map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 #[cfg(test)]
@@ -232,12 +277,12 @@ mod tests {
         disk.add(Some(&row("1", "a"))).unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         disk.finish().unwrap();
-        assert_eq!(disk.page(None, 5).unwrap(), [Spooled { row: row("1", "a"), repeats: 0 }]);
+        assert_eq!(disk.page(None, 5).unwrap(), [Spooled::of(row("1", "a"), Vec::new(), 0)]);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     proptest! {
-        /// Whatever the keys are and however they come: each once, by its bytes, with the row that came first.
+        /// Whatever the keys are and however they come: each once, by its bytes, with its rows in one order.
         #[test]
         fn pages_hold_each_key_once_in_the_order_of_bytes(keys in prop::collection::vec("[a-cA-C0-2äÄ\u{1}ß]{0,2}", 0..60), limit in 1_usize..7) {
             let mut disk = spooled(&keys);
@@ -253,12 +298,19 @@ mod tests {
             sorted.sort_by_key(|key| key.as_bytes());
             sorted.dedup();
             prop_assert_eq!(found.iter().map(|spooled| &spooled.row.key).collect::<Vec<_>>(), sorted);
-            for Spooled { row: found, repeats } in &found {
-                let first = keys.iter().position(|key| *key == found.key).unwrap();
-                prop_assert_eq!(found, &row(&found.key, &first.to_string()));
-                prop_assert_eq!(*repeats + 1, keys.iter().filter(|key| **key == found.key).count() as u64);
+            let mut differing = 0;
+            for Spooled { row: least, others, has_more, repeats } in &found {
+                let mut places: Vec<String> = (0..keys.len()).filter(|at| keys[*at] == least.key).map(|at| at.to_string()).collect();
+                places.sort();
+                prop_assert_eq!(*repeats + 1, places.len() as u64);
+                differing += u64::from(places.len() > 1);
+                let mut rows: Vec<Row> = std::iter::once(least).chain(others).cloned().collect();
+                while *has_more && rows.len() < places.len() {
+                    rows.extend(disk.rows_after(rows.last().unwrap(), limit).unwrap());
+                }
+                prop_assert_eq!(rows, places.iter().map(|place| row(&least.key, place)).collect::<Vec<_>>());
             }
-            prop_assert_eq!(disk.counts().repeated, (keys.len() - found.len()) as u64);
+            prop_assert_eq!((disk.counts().repeated, disk.counts().differing), ((keys.len() - found.len()) as u64, differing));
         }
     }
 }

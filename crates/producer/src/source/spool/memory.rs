@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{Counts, Mailed, Spooled};
+use super::{Counts, Mailed, OTHERS, Spooled};
 use crate::source::row::Row;
+
+/// The rows of a key by what they say, each with how often it says so.
+type Rows = BTreeMap<Vec<u8>, (Row, u64)>;
 
 #[derive(Default)]
 pub(in crate::source) struct Memory {
-    rows: BTreeMap<String, (Row, u64)>,
+    rows: BTreeMap<String, Rows>,
     counts: Counts,
     mailed: Mailed,
 }
@@ -17,21 +20,32 @@ impl Memory {
     pub(in crate::source) fn add(&mut self, row: Option<Row>) {
         self.counts.take(row.as_ref());
         let Some(row) = row else { return };
-        if let Some((_, repeats)) = self.rows.get_mut(&row.key) {
-            (*repeats, self.counts.repeated) = (*repeats + 1, self.counts.repeated + 1);
-        } else {
-            self.rows.insert(row.key.clone(), (row, 0));
-        }
+        let rows = self.rows.entry(row.key.clone()).or_default();
+        self.counts.repeated += u64::from(!rows.is_empty());
+        let said = row.said().unwrap_or_default();
+        rows.entry(said).or_insert((row, 0)).1 += 1;
     }
 
     pub(super) fn counts(&self) -> Counts {
-        self.counts
+        let differing = self.rows.values().filter(|rows| rows.len() > 1).count() as u64;
+        Counts { differing, ..self.counts }
     }
 
     pub(super) fn page(&self, after: Option<&str>, limit: usize) -> Vec<Spooled> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = self.rows.range::<str, _>((after, Bound::Unbounded)).take(limit);
-        rows.map(|(_, (row, repeats))| Spooled { row: row.clone(), repeats: *repeats }).collect()
+        let keys = self.rows.range::<str, _>((after, Bound::Unbounded)).take(limit);
+        let spooled = |rows: &Rows| {
+            let mut first = rows.values().map(|(row, _)| row.clone());
+            let times: u64 = rows.values().map(|(_, times)| times).sum();
+            Some(Spooled::of(first.next()?, first.take(OTHERS + 1).collect(), times.saturating_sub(1)))
+        };
+        keys.filter_map(|(_, rows)| spooled(rows)).collect()
+    }
+
+    pub(super) fn rows_after(&self, row: &Row, limit: usize) -> Vec<Row> {
+        let after = (Bound::Excluded(row.said().unwrap_or_default()), Bound::Unbounded);
+        let rows = self.rows.get(&row.key).into_iter().flat_map(|rows| rows.range(after.clone()));
+        rows.take(limit).map(|(_, (row, _))| row.clone()).collect()
     }
 
     pub(super) fn note_mailed(&mut self, mailed: Mailed) {

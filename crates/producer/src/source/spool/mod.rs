@@ -24,6 +24,8 @@ pub(crate) struct Counts {
     pub(crate) without_key: u64,
     /// Rows whose key another row had before them.
     pub(crate) repeated: u64,
+    /// Keys whose rows do not all say the same.
+    pub(crate) differing: u64,
     /// Rows with a key whose address had invisible white space around it, which is left out.
     pub(crate) trimmed: u64,
 }
@@ -39,11 +41,29 @@ impl Counts {
     }
 }
 
-/// A key with the first row that was read of it, and in how many more it stands.
+/// A key with its rows, in an order that is the same however they were read: by the bytes of what they say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spooled {
+    /// The least of them.
     pub(crate) row: Row,
+    /// The next ones that say something else.
+    pub(crate) others: Vec<Row>,
+    /// There are further ones.
+    pub(crate) has_more: bool,
+    /// In how many rows it stands beside the first.
     pub(crate) repeats: u64,
+}
+
+/// Rows of one key that are read at once, beside the least. More of them are rare.
+pub(super) const OTHERS: usize = 7;
+
+impl Spooled {
+    /// Of the first rows of a key, one more than there is room for where there are further ones.
+    fn of(row: Row, mut others: Vec<Row>, repeats: u64) -> Self {
+        let has_more = others.len() > OTHERS;
+        others.truncate(OTHERS);
+        Self { row, others, has_more, repeats }
+    }
 }
 
 /// Addresses that are mailed, each with its key.
@@ -74,6 +94,18 @@ impl Spool {
             }
             #[cfg(feature = "simulation")]
             Self::Memory(memory) => Ok(memory.page(after, limit)),
+        }
+    }
+
+    /// The rows of a key that come after this one, in their order.
+    pub(super) async fn rows_after(&self, row: &Row, limit: usize) -> Result<Vec<Row>, SpoolError> {
+        match self {
+            Self::Disk(disk) => {
+                let row = row.clone();
+                on_disk(disk, move |disk| disk.rows_after(&row, limit)).await
+            }
+            #[cfg(feature = "simulation")]
+            Self::Memory(memory) => Ok(memory.rows_after(row, limit)),
         }
     }
 
