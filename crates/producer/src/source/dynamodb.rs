@@ -15,6 +15,7 @@ use issei_aws::chain;
 use tokio::task::JoinSet;
 
 use super::ReadError;
+use super::dynamodb_filter::Filter;
 use super::feed::Feed;
 use super::file::says_yes;
 use super::row::{RawKey, RawRow};
@@ -42,8 +43,8 @@ pub(crate) struct Table {
 struct Scan {
     table: Table,
     /// The attributes that are wanted, each under a name that is no word of DynamoDB's; all are only counted where there is none.
-    names: HashMap<String, String>,
-    filter: Option<String>,
+    columns: HashMap<String, String>,
+    filter: Option<Filter>,
 }
 
 /// A page, of which part, and the key after which that part goes on.
@@ -54,27 +55,44 @@ struct ReadPage {
     next: Option<HashMap<String, AttributeValue>>,
 }
 
+/// The pages of all parts, as they come.
+struct Pages {
+    scan: Scan,
+    reading: JoinSet<Result<ReadPage, ReadError>>,
+}
+
+impl Pages {
+    fn of(scan: Scan) -> Self {
+        let mut reading = JoinSet::new();
+        (0..SEGMENTS).for_each(|segment| _ = reading.spawn(scan.clone().page(segment, None)));
+        Self { scan, reading }
+    }
+
+    /// The next one, and how many items DynamoDB counts in it. The one after it is on its way while it is taken.
+    async fn next(&mut self) -> Result<Option<(Vec<HashMap<String, AttributeValue>>, u64)>, ReadError> {
+        let Some(page) = self.reading.join_next().await else { return Ok(None) };
+        let ReadPage { segment, items, counted, next } = page.map_err(|_| ReadError::Closed)??;
+        if let Some(next) = next {
+            self.reading.spawn(self.scan.clone().page(segment, Some(next)));
+        }
+        Ok(Some((items, counted)))
+    }
+}
+
 /// Reads everybody, and gives how many DynamoDB says there are, but for those who were asked and have not agreed.
 pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
     let wanted: Vec<&str> =
         [&config.key, &config.address].into_iter().chain(&config.columns).chain(&config.consenting).map(String::as_str).collect();
     // DynamoDB takes each of them once.
     let distinct: BTreeSet<&str> = wanted.iter().copied().collect();
-    let names = distinct.into_iter().enumerate().map(|(at, name)| (format!("#c{at}"), name.to_owned())).collect();
-    let scan = Scan { table: table.clone(), names, filter: config.filter.clone() };
+    let columns = distinct.into_iter().enumerate().map(|(at, name)| (format!("#c{at}"), name.to_owned())).collect();
+    let mut pages = Pages::of(Scan { table: table.clone(), columns, filter: config.filter.as_deref().map(Filter::of) });
     let columns = 1 + config.columns.len();
     let mut seen = vec![false; wanted.len()];
     let (mut counted, mut items) = (0, 0_u64);
-    let mut pages = JoinSet::new();
-    (0..SEGMENTS).for_each(|segment| _ = pages.spawn(scan.clone().page(segment, None)));
-    while let Some(page) = pages.join_next().await {
-        let page = page.map_err(|_| ReadError::Closed)??;
-        counted += page.counted;
-        // The next one is on its way while this one is taken.
-        if let Some(next) = page.next {
-            pages.spawn(scan.clone().page(page.segment, Some(next)));
-        }
-        for item in page.items {
+    while let Some((page, in_page)) = pages.next().await? {
+        counted += in_page;
+        for item in page {
             items += 1;
             // Two columns may be of one attribute.
             let values: Vec<Option<AttributeValue>> = wanted.iter().map(|name| item.get(*name).cloned()).collect();
@@ -99,24 +117,20 @@ pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed
 
 /// How many there are: that costs as much as reading them.
 pub(super) async fn count_rows(table: &Table, config: &AudienceConfig) -> Result<u64, ReadError> {
-    let scan = Scan { table: table.clone(), names: HashMap::new(), filter: config.filter.clone() };
-    let (mut counted, mut pages) = (0, JoinSet::new());
-    (0..SEGMENTS).for_each(|segment| _ = pages.spawn(scan.clone().page(segment, None)));
-    while let Some(page) = pages.join_next().await {
-        let page = page.map_err(|_| ReadError::Closed)??;
-        counted += page.counted;
-        if let Some(next) = page.next {
-            pages.spawn(scan.clone().page(page.segment, Some(next)));
-        }
+    let filter = config.filter.as_deref().map(Filter::of);
+    let mut pages = Pages::of(Scan { table: table.clone(), columns: HashMap::new(), filter });
+    let mut counted = 0;
+    while let Some((_, in_page)) = pages.next().await? {
+        counted += in_page;
     }
     Ok(counted)
 }
 
 impl Scan {
     async fn page(self, segment: i32, after: Option<HashMap<String, AttributeValue>>) -> Result<ReadPage, ReadError> {
-        let Self { table: Table { client, name }, names, filter } = self;
-        let counts = names.is_empty();
-        let projection: Vec<&str> = names.keys().map(String::as_str).collect();
+        let Self { table: Table { client, name }, columns, filter } = self;
+        let counts = columns.is_empty();
+        let projection: Vec<&str> = columns.keys().map(String::as_str).collect();
         let scan = client
             .scan()
             .table_name(&name)
@@ -126,9 +140,10 @@ impl Scan {
             .limit(PAGE_ITEMS)
             .set_projection_expression((!counts).then(|| projection.join(", ")))
             .set_select(counts.then_some(Select::Count))
-            .set_filter_expression(filter)
+            .set_filter_expression(filter.as_ref().map(|filter| filter.expression.clone()))
             .set_exclusive_start_key(after);
-        let scan = scan.set_expression_attribute_names((!counts).then_some(names));
+        let names: HashMap<String, String> = columns.into_iter().chain(filter.into_iter().flat_map(|filter| filter.names)).collect();
+        let scan = scan.set_expression_attribute_names((!names.is_empty()).then_some(names));
         let (mut pause, mut waited) = (PAUSE_MIN, Duration::ZERO);
         let answer = loop {
             match scan.clone().send().await {

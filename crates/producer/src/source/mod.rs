@@ -4,6 +4,7 @@
 
 mod copied;
 mod dynamodb;
+mod dynamodb_filter;
 mod feed;
 mod file;
 #[cfg(feature = "simulation")]

@@ -2,6 +2,7 @@
 //! the old item on failure, transactions with reasons, and queries in pages of 1 MB.
 
 mod expression;
+mod pages;
 mod parser;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,6 @@ use parser::Parser;
 
 /// Limits of the service (DynamoDB developer guide, "Quotas").
 const ITEM_BYTES_MAX: usize = 400 * 1024;
-const QUERY_BYTES_MAX: usize = 1024 * 1024;
 const TRANSACTION_ITEMS_MAX: usize = 100;
 
 pub(crate) type Item = Map<String, Value>;
@@ -182,6 +182,7 @@ impl State {
             "UpdateItem" => self.update_item(body),
             "BatchGetItem" => self.batch_get(body),
             "Query" => self.query(body),
+            "Scan" => self.scan(body),
             "TransactWriteItems" => self.transact(body),
             other => Err(ApiError::not_simulated(other)),
         }
@@ -304,30 +305,6 @@ impl State {
             responses.insert(table.clone(), Value::Array(items));
         }
         Ok(json!({ "Responses": responses, "UnprocessedKeys": {} }))
-    }
-
-    fn query(&mut self, body: &Value) -> Result<Value, ApiError> {
-        self.table(body)?;
-        let (pk, from, to) = Parser::new(body["KeyConditionExpression"].as_str().unwrap_or_default(), body)?.key_condition()?;
-        if !body["FilterExpression"].is_null() {
-            return Err(ApiError::not_simulated("FilterExpression"));
-        }
-        let after = body["ExclusiveStartKey"]["sk"]["S"].as_str();
-        let rows_max = body["Limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        let backwards = body["ScanIndexForward"] == false;
-        let (rows, more) = self.store.range(table_of(body), &pk, (&from, &to), after, backwards, (rows_max, QUERY_BYTES_MAX))?;
-        self.units.read(rows.iter().map(|row| size_of(&row.item)).sum(), body["ConsistentRead"] == true);
-        tracing::trace!(rows = rows.len(), bytes = rows.iter().map(|row| row.bytes).sum::<usize>(), "query");
-        let last = rows.last().filter(|_| more || rows.len() == rows_max).map(|row| json!({ "pk": row.item["pk"], "sk": row.item["sk"] }));
-        let count = rows.len();
-        let mut answer = json!({ "Count": count, "ScannedCount": count });
-        if body["Select"] != "COUNT" {
-            answer["Items"] = rows.into_iter().map(|row| project(row.item, body)).collect();
-        }
-        if let Some(last) = last {
-            answer["LastEvaluatedKey"] = last;
-        }
-        Ok(answer)
     }
 
     fn transact(&mut self, body: &Value) -> Result<Value, ApiError> {

@@ -108,6 +108,15 @@ impl<'a> Parser<'a> {
         if self.peek().starts_with(':') { Ok(Operand::Value(self.value()?)) } else { Ok(Operand::Path(self.path()?)) }
     }
 
+    /// The paths of a projection.
+    pub(super) fn names(mut self) -> Result<Vec<String>, ApiError> {
+        let mut names = vec![self.path()?];
+        while self.takes(",") {
+            names.push(self.path()?);
+        }
+        self.end(names)
+    }
+
     pub(super) fn condition(mut self) -> Result<Condition, ApiError> {
         let condition = self.or()?;
         self.end(condition)

@@ -36,6 +36,7 @@ mod scheduled;
 mod sending;
 mod signatures;
 mod suppressing;
+mod tables;
 mod templates;
 mod trail;
 mod unsubscribing;
