@@ -29,7 +29,7 @@ impl Producer {
             let page = self.ledger.page(&broadcast.broadcast_id, seq).await?;
             for (recipient, at) in page.chunks().flat_map(|(_, recipients)| recipients).zip(0..) {
                 let Some(recipient) = recipient else { continue };
-                samples.take(recipient, recipient.checked_bytes().unwrap_or_default(), || (seq, at));
+                samples.take(recipient, page.is_in_canary(), || (seq, at));
             }
             let addresses = addresses(&page, unique_by);
             let addresses = addresses.iter().map(|(address, key)| (format!("{mark}{address}"), key.as_str())).collect();

@@ -7,12 +7,20 @@ use issei_ledger::Example;
 use issei_schema::Recipient;
 
 /// Recipients to look at, themselves or where they stand; none where nobody can be mailed. One may stand for more
-/// than one thing.
+/// than one thing. Who they are depends on who is looked at, and never on the order: whoever freezes an audience goes
+/// through it by its chunks, and whoever says beforehand what will be frozen by its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Samples<T = Recipient> {
-    first: Option<T>,
-    longest: Option<(usize, T)>,
-    oddest: Option<(u32, T)>,
+    first: Option<(Turn, T)>,
+    longest: Option<(usize, Turn, T)>,
+    oddest: Option<(u32, Turn, T)>,
+}
+
+/// Whose turn it is to be sent to, as far as keys say: those of the canary come first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    is_past_canary: bool,
+    key: String,
 }
 
 impl<T> Default for Samples<T> {
@@ -22,26 +30,30 @@ impl<T> Default for Samples<T> {
 }
 
 impl<T: PartialEq> Samples<T> {
-    /// Looks at the next recipient, whose data has so many bytes; `kept` makes what is kept of one.
-    pub(crate) fn take(&mut self, recipient: &Recipient, bytes: usize, kept: impl Fn() -> T) {
-        if self.first.is_none() {
-            self.first = Some(kept());
+    /// Looks at another recipient; `kept` makes what is kept of one.
+    pub(crate) fn take(&mut self, recipient: &Recipient, in_canary: bool, kept: impl Fn() -> T) {
+        let turn = || Turn { is_past_canary: !in_canary, key: recipient.key.as_str().to_owned() };
+        let is_before = |other: &Turn| (!in_canary, recipient.key.as_str()) < (other.is_past_canary, other.key.as_str());
+        if self.first.as_ref().is_none_or(|(first, _)| is_before(first)) {
+            self.first = Some((turn(), kept()));
         }
-        if self.longest.as_ref().is_none_or(|(most, _)| bytes > *most) {
-            self.longest = Some((bytes, kept()));
+        let bytes = recipient.checked_bytes().unwrap_or_default();
+        if self.longest.as_ref().is_none_or(|(most, its, _)| bytes > *most || bytes == *most && is_before(its)) {
+            self.longest = Some((bytes, turn(), kept()));
         }
         let oddness = recipient.data.values().map(|value| oddness(value)).sum();
-        if self.oddest.as_ref().is_none_or(|(most, _)| oddness > *most) {
-            self.oddest = Some((oddness, kept()));
+        if self.oddest.as_ref().is_none_or(|(most, its, _)| oddness > *most || oddness == *most && is_before(its)) {
+            self.oddest = Some((oddness, turn(), kept()));
         }
     }
 
     /// Each with what it is an example of, in the order of the first, the longest and the oddest.
     #[must_use]
     pub fn all(&self) -> Vec<(Vec<Example>, &T)> {
-        let (longest, oddest) = (self.longest.as_ref().map(|(_, it)| it), self.oddest.as_ref().map(|(_, it)| it));
+        let first = self.first.as_ref().map(|(_, it)| it);
+        let (longest, oddest) = (self.longest.as_ref().map(|(_, _, it)| it), self.oddest.as_ref().map(|(_, _, it)| it));
         let mut all: Vec<(Vec<Example>, &T)> = Vec::new();
-        for (of, one) in [(Example::First, self.first.as_ref()), (Example::LongestData, longest), (Example::OddestCharacters, oddest)] {
+        for (of, one) in [(Example::First, first), (Example::LongestData, longest), (Example::OddestCharacters, oddest)] {
             let Some(one) = one else { continue };
             match all.iter_mut().find(|(_, known)| *known == one) {
                 Some((ofs, _)) => ofs.push(of),
@@ -96,14 +108,28 @@ mod tests {
             ("6", "Bob"),
         ] {
             let recipient = recipient(key, name);
-            samples.take(&recipient, name.len(), || recipient.clone());
+            samples.take(&recipient, false, || recipient.clone());
         }
         let words = |of: &[Example]| of.iter().map(Example::to_string).collect::<Vec<_>>().join(", ");
         let keys =
             |samples: &Samples| samples.all().iter().map(|(of, it)| format!("{}: {}", it.key.as_str(), words(of))).collect::<Vec<_>>();
         assert_eq!(keys(&samples), ["1: the first", "2: the longest data", "5: the oddest characters"]);
         let mut one = Samples::default();
-        one.take(&recipient("1", "Ann"), 3, || recipient("1", "Ann"));
+        one.take(&recipient("1", "Ann"), false, || recipient("1", "Ann"));
         assert_eq!(keys(&one), ["1: the first, the longest data, the oddest characters"]);
+    }
+    #[test]
+    fn they_are_the_same_in_whatever_order_people_are_looked_at() {
+        let people: Vec<(Recipient, bool)> = [("1", "Ann"), ("2", "Bob"), ("3", "Zoe"), ("4", "B\u{f6}b"), ("5", "Z\u{f6}e")]
+            .map(|(key, name)| (recipient(key, name), key == "3"))
+            .to_vec();
+        let samples = |people: &mut dyn Iterator<Item = &(Recipient, bool)>| {
+            let mut samples = Samples::default();
+            people.for_each(|(recipient, in_canary)| samples.take(recipient, *in_canary, || recipient.clone()));
+            samples
+        };
+        let (one, other) = (samples(&mut people.iter()), samples(&mut people.iter().rev()));
+        assert_eq!(one, other);
+        assert_eq!(one.all().iter().map(|(_, it)| it.key.as_str()).collect::<Vec<_>>(), ["3", "4"]);
     }
 }

@@ -66,11 +66,11 @@ impl Survey {
         Mailable::of(self.mailable, self.skipped_rows(), skipped_share_max)
     }
 
-    fn take(&mut self, Candidate { key, judged, repeats, .. }: Candidate) {
+    fn take(&mut self, Candidate { key, judged, repeats, in_canary }: Candidate) {
         match judged {
-            Judged::Recipient(recipient, bytes) => {
+            Judged::Recipient(recipient, _) => {
                 self.mailable += 1;
-                self.samples.take(&recipient, bytes, || recipient.clone());
+                self.samples.take(&recipient, in_canary, || recipient.clone());
                 self.skip(SkipReason::DuplicateKey, repeats, (repeats > 0).then(|| quotable(&key)));
             }
             Judged::Skipped(key, reason) => self.skip(reason, 1 + repeats, Some(key)),
