@@ -62,7 +62,7 @@ impl Producer {
         if mailable == Mailable::Enough && !is_to_hold {
             return Ok(lacks_canary.map(|told| {
                 let reason = format!(
-                    "{told}, so there is no canary; nothing was sent; `issei approve {id}` sends to all {recipients} at once; or stop it, and send it with another canary in a new command, with a new broadcast_id"
+                    "{told}, so there is no canary; nothing was sent; `issei approve {id} --reason \"…\"` sends to all {recipients} at once; or stop it, and send it with another canary in a new command, with a new broadcast_id"
                 );
                 Objection::Holds(ReasonCode::HoldingNoCanary, reason)
             }));
@@ -89,7 +89,7 @@ impl Producer {
         } else {
             let (share, most) = (number(*skipped) / number(rows) * 100.0, most * 100.0);
             let reason = format!(
-                "{agreement}{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id}` sends to the other {recipients}{}",
+                "{agreement}{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id} --reason \"…\"` sends to the other {recipients}{}",
                 canary(chosen)
             );
             Objection::Holds(ReasonCode::HoldingSkipped, reason)
@@ -124,7 +124,7 @@ fn as_asked(broadcast: &Broadcast, skipped: &[(SkipReason, SkippedRows)]) -> Str
         ),
     };
     format!(
-        "{recipients} of {rows} rows of the audience `{audience}` are to be mailed; nothing was sent; `issei approve {id}` sends to them; {skipped}"
+        "{recipients} of {rows} rows of the audience `{audience}` are to be mailed; nothing was sent; `issei approve {id} --reason \"…\"` sends to them; {skipped}"
     )
 }
 

@@ -58,7 +58,7 @@ async fn agree(
     let (id, subject) = (&options.operate.id, broadcast.subject());
     let Some(agreed) = &options.agreed else {
         let text = format!(
-            "{id}: {agreement}\n{} recipients, {} skipped, of the command {}\nnothing was approved: look at `issei status {id}` and `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason …",
+            "{id}: {agreement}\n{} recipients, {} skipped, of the command {}\nnothing was approved: look at `issei status {id}` and `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason \"…\"",
             subject.recipients,
             subject.skipped,
             subject.command_hash,

@@ -50,7 +50,7 @@ pub(crate) async fn run(settings: &Settings, options: &RehearseOptions, as_json:
     let rehearsing = Rehearsing { parts: &parts, options, facts, id: &id, recipients, bar: bar(recipients, as_json), shutdown: &shutdown };
     let result = rehearsing.until_over().await;
     rehearsing.bar.finish_and_clear();
-    let active = result.with_context(|| format!("the rehearsal `{id}` did not end; end it with `issei stop {id} --reason …`"))?;
+    let active = result.with_context(|| format!("the rehearsal `{id}` did not end; end it with `issei stop {id} --reason \"…\"`"))?;
     let certificate = rehearsing.certify(active).await?;
     let signed = keys.as_ref().map(|keys| keys.sign(&certificate)).transpose()?;
     give(&certificate, signed.as_ref(), options.output.as_deref(), as_json)?;

@@ -131,8 +131,11 @@ impl Agreed {
 
     fn line(&self, id: &str, is_over: bool) -> String {
         let Self { agreement, missing, subject } = self;
-        let how =
-            if *missing == 0 || is_over { String::new() } else { format!(": issei approve {id} --agreed {} --reason …", short(subject)) };
+        let how = if *missing == 0 || is_over {
+            String::new()
+        } else {
+            format!(": issei approve {id} --agreed {} --reason \"…\"", short(subject))
+        };
         format!("agreement     {agreement}{how}")
     }
 }

@@ -105,7 +105,7 @@ async fn whoever_cannot_reach_the_database_sends_a_command_that_the_producer_jud
     let (code, _, error) = world.try_run(&["--config", &elsewhere, "send", "--yes", &command]).await;
     assert_eq!(code, Some(1), "{error}");
     let text = world.run(&["--config", &elsewhere, "send", "--hold", "--yes", &command]).await;
-    assert!(text.contains("users, not read from here") && text.contains("`issei approve terms` sends"), "{text}");
+    assert!(text.contains("users, not read from here") && text.contains("`issei approve terms --reason \"…\"` sends"), "{text}");
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));
     let status = world.wait_for("terms", "holding").await;
     assert_eq!((&status["recipients"], &status["skipped"]), (&json!(58), &json!(2)), "{status}");

@@ -106,7 +106,7 @@ async fn a_canary_of_nobody_holds_a_broadcast_before_its_first_send() {
         reason.starts_with("of the 2 keys that the canary names 2 are not in the audience (staff-7, …), so there is no canary"),
         "{reason}"
     );
-    assert!(reason.contains("`issei approve terms` sends to all 100 at once"), "{reason}");
+    assert!(reason.contains("`issei approve terms --reason \"…\"` sends to all 100 at once"), "{reason}");
     assert_eq!(broadcast.reason_code(world.now()), Some(ReasonCode::HoldingNoCanary));
     approve(&world).await;
     assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);

@@ -114,7 +114,7 @@ async fn too_many_skipped_rows_hold_a_broadcast_before_its_first_send_until_it_i
         assert_eq!(world.queue("chunks").await.depths().await.unwrap(), [0, 0, 0], "nothing is enqueued that can't be sent");
         let reason = &held.audit_trail.last().unwrap().reason;
         let says = "6 of 50 rows of the audience `users` were skipped, 12.0 % where skipped_share_max is 5.0 %, most often no_address (6 no_address)";
-        assert!(reason.starts_with(says) && reason.contains("`issei approve terms` sends to the other 44"), "{reason}");
+        assert!(reason.starts_with(says) && reason.contains("`issei approve terms --reason \"…\"` sends to the other 44"), "{reason}");
         assert_eq!(held.reason_code(world.now()), Some(ReasonCode::HoldingSkipped));
         approve(&world).await;
         if let Some(canary) = canary {
@@ -144,8 +144,11 @@ async fn a_command_that_is_to_hold_is_judged_by_the_producer_and_waits_for_its_a
         assert_eq!((held.recipients, held.remaining, held.withheld, world.cloud.accepted()), (48, 0, 48, 0));
         assert_eq!(held.reason_code(world.now()), Some(ReasonCode::HoldingAsked));
         let reason = &held.decided().unwrap().reason;
-        for says in ["48 of 50 rows of the audience `users` are to be mailed", "skipped: 2 no_address (keys 7, 9)", "`issei approve terms`"]
-        {
+        for says in [
+            "48 of 50 rows of the audience `users` are to be mailed",
+            "skipped: 2 no_address (keys 7, 9)",
+            "`issei approve terms --reason \"…\"`",
+        ] {
             assert!(reason.contains(says), "{says}: {reason}");
         }
         approve(&world).await;

@@ -51,7 +51,7 @@ pub(super) async fn run(
     }
     let id = &command.broadcast_id;
     let holds = format!(
-        "the producer reads, judges and freezes the audience, and holds before the first send: `issei status {id}` shows what it has come to, and `issei approve {id}` sends"
+        "the producer reads, judges and freezes the audience, and holds before the first send: `issei status {id}` shows what it has come to, and `issei approve {id} --reason \"…\"` sends"
     );
     if !as_json {
         say(&format!("broadcast      {id}"));
