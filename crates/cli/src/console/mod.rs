@@ -1,8 +1,9 @@
 //! `issei console`: a page on 127.0.0.1, with the credentials of whoever started it. Nothing is deployed.
 //!
-//! What it must never do: answer to anybody who does not have the token that it printed, or change anything
+//! What it must never do: answer to anybody who does not have the address that it printed, or change anything
 //! for a request that does not come from its own page.
 
+mod door;
 mod guard;
 mod person;
 mod routes;
@@ -23,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use crate::Ended;
 use crate::args::ConsoleOptions;
 use crate::commands::serve::on_signal;
-use crate::pages::{Language, Live};
+use crate::pages::{Frame, Language, Live};
+
+use self::door::Door;
 
 /// Several people look at the same broadcast every two seconds; AWS is asked once a second at most.
 const FRESH: Duration = Duration::from_secs(1);
@@ -34,12 +37,15 @@ type Renderings = HashMap<(BroadcastId, &'static str), (Instant, String)>;
 /// What all requests share.
 pub(crate) struct Console {
     parts: Parts,
-    /// Whoever has it may look and act.
-    token: String,
-    /// Every form carries it; no other site can know it.
-    csrf: String,
     port: u16,
     seen: Mutex<Renderings>,
+}
+
+/// The console, as whoever has come in by a door finds it.
+#[derive(Clone)]
+struct At {
+    console: Arc<Console>,
+    door: Arc<Door>,
 }
 
 pub(crate) async fn run(settings: &Settings, options: &ConsoleOptions) -> anyhow::Result<Ended> {
@@ -57,7 +63,7 @@ pub(crate) struct Opened {
     /// With the token.
     pub(crate) address: String,
     listener: TcpListener,
-    console: Arc<Console>,
+    at: At,
 }
 
 impl Opened {
@@ -69,15 +75,22 @@ impl Opened {
             .with_context(|| format!("the console can't listen on {address}; choose another --port, or 0 for any that is free"))?;
         let port = listener.local_addr()?.port();
         // Not by the parts' own dice, which a simulation throws alike in each run.
-        let dice = Dice::system();
-        let (token, csrf) = (dice.token(), dice.token());
-        let address = format!("http://127.0.0.1:{port}/?token={token}");
-        Ok(Self { address, listener, console: Arc::new(Console { parts, token, csrf, port, seen: Mutex::default() }) })
+        let door = Door::new(&Dice::system());
+        let address = format!("http://127.0.0.1:{port}{}", door.way_in());
+        let console = Console { parts, port, seen: Mutex::default() };
+        Ok(Self { address, listener, at: At { console: Arc::new(console), door: Arc::new(door) } })
     }
 
     pub(crate) async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let ended = async move { shutdown.cancelled().await };
-        Ok(axum::serve(self.listener, routes::router(self.console)).with_graceful_shutdown(ended).await?)
+        Ok(axum::serve(self.listener, routes::router(self.at)).with_graceful_shutdown(ended).await?)
+    }
+}
+
+impl At {
+    /// What every page has.
+    fn frame(&self) -> Frame {
+        Frame { base: self.door.base.clone(), csrf: self.door.csrf().to_owned() }
     }
 }
 

@@ -11,17 +11,16 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::is_same;
 use super::routes::{Asked, Failed, LETTERS_MAY, Page, Shared, language, page, parse};
 use crate::commands::show::letter_of;
 use crate::commands::who::{Scope, look};
 use crate::letters;
 use crate::pages::WhoPage;
 
-pub(super) async fn asked(State(console): Shared, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+pub(super) async fn asked(State(at): Shared, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
     let (language, remember) = language(&asked, &headers);
-    let template = WhoPage { words: language.words(), csrf: console.csrf.clone(), asked: String::new(), who: None, message: None };
-    page(&template, language, remember, StatusCode::OK)
+    let template = WhoPage { frame: at.frame(), words: language.words(), asked: String::new(), who: None, message: None };
+    page(&at, &template, (language, remember), StatusCode::OK)
 }
 
 /// Who is asked for.
@@ -32,25 +31,27 @@ pub(super) struct Sought {
 }
 
 /// Where the browser goes away meanwhile, the search ends with it.
-pub(super) async fn found(State(console): Shared, headers: HeaderMap, Form(sought): Form<Sought>) -> Page {
+pub(super) async fn found(State(at): Shared, headers: HeaderMap, Form(sought): Form<Sought>) -> Page {
     let (language, remember) = language(&Asked::default(), &headers);
-    let (words, csrf, asked) = (language.words(), console.csrf.clone(), sought.who.trim().to_owned());
-    if !is_same(&sought.csrf, &console.csrf) {
+    let (words, asked) = (language.words(), sought.who.trim().to_owned());
+    let answer = |asked, who, message| WhoPage { frame: at.frame(), words, asked, who, message };
+    if !at.door.has_made(&sought.csrf) {
         let message = Some("the form is from another run of the console; load the page again".to_owned());
-        return page(&WhoPage { words, csrf, asked, who: None, message }, language, remember, StatusCode::FORBIDDEN);
+        return page(&at, &answer(asked, None, message), (language, remember), StatusCode::FORBIDDEN);
     }
     if asked.is_empty() {
-        return page(&WhoPage { words, csrf, asked, who: None, message: None }, language, remember, StatusCode::UNPROCESSABLE_ENTITY);
+        return page(&at, &answer(asked, None, None), (language, remember), StatusCode::UNPROCESSABLE_ENTITY);
     }
-    let ids = console.parts.ledger().known_broadcasts().await?;
+    let parts = &at.console.parts;
+    let ids = parts.ledger().known_broadcasts().await?;
     let scope = Scope { ids, audience: None, since: None, language };
-    let who = look(&console.parts, scope, &asked, &ProgressBar::hidden(), &CancellationToken::new()).await?;
-    page(&WhoPage { words, csrf, asked, who: Some(who), message: None }, language, remember, StatusCode::OK)
+    let who = look(parts, scope, &asked, &ProgressBar::hidden(), &CancellationToken::new()).await?;
+    page(&at, &answer(asked, Some(who), None), (language, remember), StatusCode::OK)
 }
 
 /// The letter of whoever stands there, as it was rendered.
-pub(super) async fn letter(State(console): Shared, Path((id, seq, chunk, place)): Path<(String, u32, u32, usize)>) -> Page {
-    let ledger = console.parts.ledger();
+pub(super) async fn letter(State(at): Shared, Path((id, seq, chunk, place)): Path<(String, u32, u32, usize)>) -> Page {
+    let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&parse(id)?).await?;
     let (command, frozen) = (ledger.command_of(&broadcast).await?, ledger.page(&broadcast.broadcast_id, seq).await?);
     let nobody = || Failed(anyhow::anyhow!("nobody stands there, or they were forgotten"));

@@ -1,7 +1,5 @@
 //! The console's pages and forms.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::Router;
 use axum::extract::{Form, Path, Query, State};
@@ -14,14 +12,14 @@ use issei_ledger::{Approval, Broadcast, BroadcastState, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
-use super::guard::{guard, is_same};
-use super::{Console, person};
+use super::guard::{enter, guard, nobody};
+use super::{At, person};
 use crate::commands::{inspect::news, status::is_absent, stop};
 use crate::letters;
 use crate::operator;
 use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, Told, actions, grouped, subjects};
 
-pub(super) type Shared = State<Arc<Console>>;
+pub(super) type Shared = State<At>;
 
 /// An error as a page.
 pub(super) struct Failed(pub(super) anyhow::Error);
@@ -43,8 +41,10 @@ impl IntoResponse for Failed {
 
 pub(super) type Page = Result<Response, Failed>;
 
-pub(super) fn router(console: Arc<Console>) -> Router {
-    Router::new()
+/// Nothing but the door is found by whoever does not know it.
+pub(super) fn router(at: At) -> Router {
+    let (console, base) = (at.console.clone(), format!("{}/", at.door.base));
+    let behind = Router::new()
         .route("/", get(list))
         .route("/stop-all", post(stop_all))
         .route("/b/{id}", get(broadcast))
@@ -56,8 +56,10 @@ pub(super) fn router(console: Arc<Console>) -> Router {
         .route("/b/{id}/{verb}", post(act))
         .route("/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/console.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
-        .layer(from_fn_with_state(console.clone(), guard))
-        .with_state(console)
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there is no such page") })
+        .layer(from_fn_with_state(at.clone(), enter))
+        .with_state(at);
+    Router::new().nest(&base, behind).fallback(nobody).layer(from_fn_with_state(console, guard))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {
@@ -86,24 +88,23 @@ pub(super) fn language(asked: &Asked, headers: &HeaderMap) -> (Language, bool) {
     (chosen.or_else(preferred).unwrap_or_default(), false)
 }
 
-pub(super) fn page(template: &impl Template, language: Language, remember: bool, status: StatusCode) -> Page {
+pub(super) fn page(at: &At, template: &impl Template, (language, remember): (Language, bool), status: StatusCode) -> Page {
     let mut response = (status, Html(template.render()?)).into_response();
     if remember {
-        let cookie = format!("lang={}; SameSite=Strict; Path=/", language.words().language);
-        response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_str(&cookie)?);
+        response.headers_mut().insert(header::SET_COOKIE, at.door.cookie("lang", language.words().language, "")?);
     }
     Ok(response)
 }
 
-async fn list(State(console): Shared, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
-    list_page(&console, language(&asked, &headers), Ok(None)).await
+async fn list(State(at): Shared, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+    list_page(&at, language(&asked, &headers), Ok(None)).await
 }
 
 /// `said` is what became of a form. A broadcast that can't be read hides neither the others nor the way to
 /// stop them all.
-async fn list_page(console: &Console, (language, remember): (Language, bool), said: Result<Option<String>, (StatusCode, String)>) -> Page {
-    let (ledger, words) = (console.parts.ledger(), language.words());
-    let (mut broadcasts, mut known, now) = (Vec::new(), Vec::new(), console.parts.clock.wall());
+async fn list_page(at: &At, (language, remember): (Language, bool), said: Result<Option<String>, (StatusCode, String)>) -> Page {
+    let (ledger, words) = (at.console.parts.ledger(), language.words());
+    let (mut broadcasts, mut known, now) = (Vec::new(), Vec::new(), at.console.parts.clock.wall());
     for id in ledger.known_broadcasts().await? {
         let broadcast = ledger.broadcast(&id).await;
         let waits = |broadcast: &Broadcast| Some(format!("{} {}", words.goes_on, broadcast.schedule().told(broadcast.waits_until(now)?)));
@@ -132,24 +133,25 @@ async fn list_page(console: &Console, (language, remember): (Language, bool), sa
         Err((status, message)) => (status, Some(message), true),
     };
     let closing = ledger.closing().await?.map(|closing| format!("{} ({})", closing.reason, closing.closed_by));
-    page(&List { words, broadcasts, refused, csrf: console.csrf.clone(), closing, message, failed }, language, remember, status)
+    let template = List { frame: at.frame(), words, broadcasts, refused, closing, message, failed };
+    page(at, &template, (language, remember), status)
 }
 
-async fn broadcast(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
-    broadcast_page(&console, &parse(id)?, language(&asked, &headers), Ok(None)).await
+async fn broadcast(State(at): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+    broadcast_page(&at, &parse(id)?, language(&asked, &headers), Ok(None)).await
 }
 
 /// `said` is what became of a form.
 async fn broadcast_page(
-    console: &Console,
+    at: &At,
     id: &BroadcastId,
     (language, remember): (Language, bool),
     said: Result<Option<String>, (StatusCode, String)>,
 ) -> Page {
     let words = language.words();
-    let live = match console.live(id, language).await {
+    let live = match at.console.live(id, language).await {
         Err(error) if is_absent(&error) => {
-            let refused = console.parts.ledger().refused(id).await?;
+            let refused = at.console.parts.ledger().refused(id).await?;
             let told = refused.map(|refused| format!("{}: {} ({:.0})", words.refused, refused.reason, refused.refused_at));
             return Err(Failed(match told {
                 Some(told) => error.context(told),
@@ -161,38 +163,39 @@ async fn broadcast_page(
     let waits = live.status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0);
     let actions = actions(words, live.status.state, waits);
     // As long as the proof of a stop takes at most.
-    let leak_s = operator::widest(&console.parts).await?.timing.refused_after().as_secs();
+    let leak_s = operator::widest(&at.console.parts).await?.timing.refused_after().as_secs();
     let (status, message, failed) = match said {
         Ok(message) => (StatusCode::OK, message, false),
         Err((status, message)) => (status, Some(message), true),
     };
     // What can't be read keeps nobody from what can be done.
-    let subject = console.parts.ledger().command(id).await.ok().as_ref().and_then(subjects);
-    let template = BroadcastPage { words, live, subject, csrf: console.csrf.clone(), actions, leak_s, message, failed };
-    page(&template, language, remember, status)
+    let subject = at.console.parts.ledger().command(id).await.ok().as_ref().and_then(subjects);
+    let template = BroadcastPage { frame: at.frame(), words, live, subject, actions, leak_s, message, failed };
+    page(at, &template, (language, remember), status)
 }
 
-async fn live(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+async fn live(State(at): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
     let (language, _) = language(&asked, &headers);
-    Ok(Html(console.fragment(&parse(id)?, language).await?).into_response())
+    Ok(Html(at.console.fragment(&parse(id)?, language).await?).into_response())
 }
 
-async fn evidence(State(console): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
+async fn evidence(State(at): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
     let (language, remember) = language(&asked, &headers);
-    let certificate = operator::certifier(&console.parts).await?.glance(&parse(id)?).await?;
+    let certificate = operator::certifier(&at.console.parts).await?.glance(&parse(id)?).await?;
     // A glance watches no queue, which speaks for nothing and against nothing.
     let against = certificate.findings.iter().filter(|finding| !finding.holds() && !finding.is_not_watched()).count();
-    page(&Evidence { words: language.words(), certificate, against, opens: false }, language, remember, StatusCode::OK)
+    let template = Evidence { frame: at.frame(), words: language.words(), certificate, against, opens: false };
+    page(&at, &template, (language, remember), StatusCode::OK)
 }
 
 /// What the page of a letter may do: nothing but to be shown, within the console's own page.
 pub(super) const LETTERS_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
 
 /// The letters of whoever is to agree, as they will be read.
-async fn held_letters(State(console): Shared, Path(id): Path<String>) -> Page {
-    let ledger = console.parts.ledger();
+async fn held_letters(State(at): Shared, Path(id): Path<String>) -> Page {
+    let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&parse(id)?).await?;
-    let (command, letters) = (ledger.command(&broadcast.broadcast_id).await?, letters::of_held(&console.parts, &broadcast).await?);
+    let (command, letters) = (ledger.command(&broadcast.broadcast_id).await?, letters::of_held(&at.console.parts, &broadcast).await?);
     let mut response = Html(letters::page(&command, &letters)?).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
     Ok(response)
@@ -209,8 +212,8 @@ struct Deed {
 
 impl Deed {
     /// Says why it may not be done. Nothing is kept from being stopped for want of a reason.
-    fn check(&self, console: &Console, must_be: &str, is_stop: bool) -> Result<(), (StatusCode, String)> {
-        if !is_same(&self.csrf, &console.csrf) {
+    fn check(&self, at: &At, must_be: &str, is_stop: bool) -> Result<(), (StatusCode, String)> {
+        if !at.door.has_made(&self.csrf) {
             return Err((StatusCode::FORBIDDEN, "the form is from another run of the console; load the page again".to_owned()));
         }
         if self.confirm != must_be {
@@ -223,27 +226,27 @@ impl Deed {
     }
 }
 
-async fn act(State(console): Shared, Path((id, verb)): Path<(String, String)>, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
+async fn act(State(at): Shared, Path((id, verb)): Path<(String, String)>, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
     let (id, asked) = (parse(id)?, Asked::default());
-    let said = match deed.check(&console, id.as_str(), matches!(verb.as_str(), "stop" | "pause")) {
-        Ok(()) => carry_out(&console, &id, &verb, &deed).await,
+    let said = match deed.check(&at, id.as_str(), matches!(verb.as_str(), "stop" | "pause")) {
+        Ok(()) => carry_out(&at, &id, &verb, &deed).await,
         Err(refused) => Err(refused),
     };
-    broadcast_page(&console, &id, language(&asked, &headers), said).await
+    broadcast_page(&at, &id, language(&asked, &headers), said).await
 }
 
 /// One conditional write. A refusal names the state that the broadcast is in.
-async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, deed: &Deed) -> Result<Option<String>, (StatusCode, String)> {
+async fn carry_out(at: &At, id: &BroadcastId, verb: &str, deed: &Deed) -> Result<Option<String>, (StatusCode, String)> {
     let reason = deed.reason.as_str();
     let bad = |error: anyhow::Error| (StatusCode::BAD_GATEWAY, format!("{error:#}"));
-    let (ledger, actor) = (console.parts.ledger(), operator::actor(&console.parts).await.map_err(bad)?);
+    let (ledger, actor) = (at.console.parts.ledger(), operator::actor(&at.console.parts).await.map_err(bad)?);
     if verb == "stop" {
-        return end_one(console, id, &actor, reason).await;
+        return end_one(at, id, &actor, reason).await;
     }
     let broadcast = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?;
     if verb == "approve" && broadcast.awaited().is_some() {
         // In the name of whoever started the console, whoever has its address.
-        let (actor, by) = operator::approver(&console.parts).await.map_err(bad)?;
+        let (actor, by) = operator::approver(&at.console.parts).await.map_err(bad)?;
         let approval = Approval { by: &by, actor: &actor, reason, agreed: deed.agreed.as_deref().unwrap_or_default() };
         let after = ledger.approve(id, approval).await.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
         let waits = after.awaited().map_or(String::new(), |awaited| format!("; {awaited}"));
@@ -262,11 +265,11 @@ async fn carry_out(console: &Console, id: &BroadcastId, verb: &str, deed: &Deed)
     }
 }
 
-async fn end_one(console: &Console, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
-    let ended = stop::end(&console.parts.ledger(), id, actor, reason, |_| false).await;
+async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
+    let ended = stop::end(&at.console.parts.ledger(), id, actor, reason, |_| false).await;
     let outstanding = ended.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?.outstanding;
     // It is stopped, whether this can be read or not.
-    let bound = match operator::widest(&console.parts).await {
+    let bound = match operator::widest(&at.console.parts).await {
         Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
         Err(error) => format!("nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
     };
@@ -275,13 +278,13 @@ async fn end_one(console: &Console, id: &BroadcastId, actor: &Actor, reason: &st
     )))
 }
 
-async fn stop_all(State(console): Shared, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
+async fn stop_all(State(at): Shared, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
     let language = language(&Asked::default(), &headers);
-    if let Err((status, reason)) = deed.check(&console, language.0.words().confirm_all, true) {
-        return list_page(&console, language, Err((status, reason))).await;
+    if let Err((status, reason)) = deed.check(&at, language.0.words().confirm_all, true) {
+        return list_page(&at, language, Err((status, reason))).await;
     }
-    let actor = operator::actor(&console.parts).await?;
-    let order = stop::end_all(&console.parts.ledger(), &actor, &deed.reason).await;
+    let actor = operator::actor(&at.console.parts).await?;
+    let order = stop::end_all(&at.console.parts.ledger(), &actor, &deed.reason).await;
     let stopped = order.stopping.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().join(", ");
     let said = if order.failed.is_empty() {
         Ok(Some(format!("stop --all: {stopped}")))
@@ -296,7 +299,7 @@ async fn stop_all(State(console): Shared, headers: HeaderMap, Form(deed): Form<D
             ),
         ))
     };
-    list_page(&console, language, said).await
+    list_page(&at, language, said).await
 }
 
 pub(super) fn parse(id: String) -> Result<BroadcastId, Failed> {

@@ -115,14 +115,22 @@ pub(crate) struct Report {
     pub(crate) version: &'static str,
 }
 
+/// What every page of the console has.
+pub(crate) struct Frame {
+    /// What the paths of its pages begin with.
+    pub(crate) base: String,
+    /// What its forms carry.
+    pub(crate) csrf: String,
+}
+
 /// Every broadcast.
 #[derive(Template)]
 #[template(path = "list.html")]
 pub(crate) struct List {
+    pub(crate) frame: Frame,
     pub(crate) words: &'static Words,
     pub(crate) broadcasts: Vec<Listed>,
     pub(crate) refused: Vec<Refused>,
-    pub(crate) csrf: String,
     pub(crate) closing: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) failed: bool,
@@ -144,11 +152,11 @@ pub(crate) struct Listed {
 #[derive(Template)]
 #[template(path = "broadcast.html")]
 pub(crate) struct BroadcastPage {
+    pub(crate) frame: Frame,
     pub(crate) words: &'static Words,
     pub(crate) live: Live,
     /// Of each variant, with what stands between braces; nothing where the command can't be read.
     pub(crate) subject: Option<String>,
-    pub(crate) csrf: String,
     pub(crate) actions: Vec<Action>,
     pub(crate) leak_s: u64,
     pub(crate) message: Option<String>,
@@ -159,8 +167,8 @@ pub(crate) struct BroadcastPage {
 #[derive(Template)]
 #[template(path = "who.html")]
 pub(crate) struct WhoPage {
+    pub(crate) frame: Frame,
     pub(crate) words: &'static Words,
-    pub(crate) csrf: String,
     pub(crate) asked: String,
     /// Nothing before anybody was asked for.
     pub(crate) who: Option<Who>,
@@ -179,6 +187,7 @@ pub(crate) struct Action {
 #[derive(Template)]
 #[template(path = "evidence.html")]
 pub(crate) struct Evidence {
+    pub(crate) frame: Frame,
     pub(crate) words: &'static Words,
     pub(crate) certificate: Certificate,
     /// What speaks against it, but for the queues, which a glance does not watch.

@@ -4,11 +4,7 @@ use issei_sim::Account;
 use issei_test_support::{Processes, command_body};
 use serde_json::{Value, json};
 
-use crate::console::raw;
-
-async fn page(port: u16, token: &str, path: &str) -> String {
-    raw(port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}"), "").await
-}
+use crate::console::{Door, csrf_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_operator_sends_and_another_approves_what_they_have_read() {
@@ -50,35 +46,29 @@ async fn one_operator_sends_and_another_approves_what_they_have_read() {
     // The console of whoever asked shows what there is to read, and approves nothing in her name.
     world.set("AWS_ACCESS_KEY_ID", "ann");
     let (console, url) = world.start_console().await;
-    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
-    let shown = page(port, &token, "/b/terms").await;
+    let door = Door::at(url.as_str());
+    let shown = door.get("/b/terms").await;
     assert!(shown.contains("2 persons must agree to it") && shown.contains(&format!("name=\"agreed\" value=\"{digest}\"")), "{shown}");
-    let letters = page(port, &token, "/b/terms/letters").await;
+    let letters = door.get("/b/terms/letters").await;
     let head = letters.split("\r\n\r\n").next().unwrap();
     assert!(head.contains("frame-ancestors 'self'; sandbox") && !head.contains("script-src"), "{head}");
     assert!(letters.contains("Dear User 1") || letters.contains("the first"), "{letters}");
-    let csrf = shown.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let post = |port: u16, token: &str, csrf: &str, agreed: &str| {
-        let head = format!(
-            "POST /b/terms/approve HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}\r\nContent-Type: application/x-www-form-urlencoded"
-        );
-        let body = format!("csrf={csrf}&reason=read+and+liked&confirm=terms&agreed={agreed}");
-        async move { raw(port, &head, &body).await }
-    };
-    let own = post(port, &token, &csrf, &digest).await;
+    let csrf = csrf_of(&shown);
+    let form = |csrf: &str, agreed: &str| format!("csrf={csrf}&reason=read+and+liked&confirm=terms&agreed={agreed}");
+    let own = door.post("/b/terms/approve", &form(&csrf, &digest)).await;
     assert!(own.starts_with("HTTP/1.1 409") && own.contains("asked for it, and it needs the approval of 1 person other than you"), "{own}");
     console.end().await;
 
     // Whoever started the console approves, what it has shown and nothing else.
     world.set("AWS_ACCESS_KEY_ID", "ben");
     let (console, url) = world.start_console().await;
-    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
-    let shown = page(port, &token, "/b/terms").await;
-    let csrf = shown.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let door = Door::at(url.as_str());
+    let shown = door.get("/b/terms").await;
+    let csrf = csrf_of(&shown);
     for seen in ["", &"0".repeat(64)] {
-        assert!(post(port, &token, &csrf, seen).await.starts_with("HTTP/1.1 409"));
+        assert!(door.post("/b/terms/approve", &form(&csrf, seen)).await.starts_with("HTTP/1.1 409"));
     }
-    let approved = post(port, &token, &csrf, &digest).await;
+    let approved = door.post("/b/terms/approve", &form(&csrf, &digest)).await;
     assert!(approved.starts_with("HTTP/1.1 200") && approved.contains("approve terms: running"), "{approved}");
     world.wait_for("terms", "complete").await;
     assert_eq!(world.cloud.accepted(), 20);

@@ -6,7 +6,7 @@ use issei_sim::{Account, EventRule, Events, Fault, Rule};
 use issei_test_support::{Browser, Processes, command_body};
 use serde_json::{Value, json};
 
-use crate::console::raw;
+use crate::console::{Door, csrf_of, raw};
 
 /// Two broadcasts that are over, and what the provider told of them; in the second, user 7 has no address any more.
 async fn two_broadcasts() -> Processes {
@@ -112,32 +112,31 @@ async fn ctrl_c_ends_a_long_search_and_says_that_it_was_not_all_of_it() {
 async fn the_console_finds_a_user_without_writing_the_address_where_browsers_keep_it() {
     let world = two_broadcasts().await;
     let (console, url) = world.start_console().await;
-    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
-    let head = format!("Host: 127.0.0.1:{port}\r\nCookie: issei_console={token}");
-    let list = raw(port, &format!("GET / HTTP/1.1\r\n{head}"), "").await;
-    assert!(list.contains("href=\"/who\""), "{list}");
-    let page = raw(port, &format!("GET /who HTTP/1.1\r\n{head}"), "").await;
-    let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let form = "Content-Type: application/x-www-form-urlencoded";
-    let post = format!("POST /who HTTP/1.1\r\n{head}\r\n{form}");
-    let stranger = raw(port, &format!("POST /who HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{form}"), "who=3").await;
+    let door = Door::at(url.as_str());
+    let list = door.get("/").await;
+    assert!(list.contains(&format!("href=\"{}/who\"", door.base)), "{list}");
+    let csrf = csrf_of(&door.get("/who").await);
+    let stranger =
+        format!("POST {}/who HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/x-www-form-urlencoded", door.base, door.port);
+    let stranger = raw(door.port, &stranger, "who=3").await;
     assert!(stranger.starts_with("HTTP/1.1 401"), "{stranger}");
-    let foreign = raw(port, &post, "csrf=0&who=3").await;
+    let foreign = door.post("/who", "csrf=0&who=3").await;
     assert!(foreign.starts_with("HTTP/1.1 403") && !foreign.contains("user000003"), "{foreign}");
     // An address in the address of a page is not looked for.
-    let asked = raw(port, &format!("GET /who?who=user000003%40example.com HTTP/1.1\r\n{head}"), "").await;
+    let asked = door.get("/who?who=user000003%40example.com").await;
     assert!(asked.starts_with("HTTP/1.1 200") && !asked.contains("user000003"), "{asked}");
-    let found = raw(port, &post, &format!("csrf={csrf}&who=user000003%40example.com")).await;
+    let found = door.post("/who", &format!("csrf={csrf}&who=user000003%40example.com")).await;
     assert!(found.starts_with("HTTP/1.1 200"), "{found}");
     assert_eq!(found.matches("We sent you “New ").count(), 2, "{found}");
     // By its place, and not by the address.
-    let letter = found.split("src=\"/b").nth(1).unwrap().split('"').next().unwrap();
-    assert!(letter.starts_with("/prices/letter/") && !letter.contains("user"), "{letter}");
-    let letter = raw(port, &format!("GET /b{letter} HTTP/1.1\r\n{head}"), "").await;
+    let letter = found.split(&format!("src=\"{}/b/prices/", door.base)).nth(1).unwrap().split('"').next().unwrap();
+    assert!(letter.starts_with("letter/") && !letter.contains("user"), "{letter}");
+    let letter = door.get(&format!("/b/prices/{letter}")).await;
     assert!(letter.contains("Dear User 3") && letter.contains("sandbox"), "{letter}");
-    let japanese = raw(port, &format!("{post}\r\nAccept-Language: ja"), &format!("csrf={csrf}&who=2")).await;
+    let japanese = format!("{}\r\nAccept-Language: ja\r\nContent-Type: application/x-www-form-urlencoded", door.head("POST /who"));
+    let japanese = raw(door.port, &japanese, &format!("csrf={csrf}&who=2")).await;
     assert!(japanese.contains("お客様のメールサーバーに受け取りを拒否されました"), "{japanese}");
-    let nobody = raw(port, &post, &format!("csrf={csrf}&who=nobody%40example.com")).await;
+    let nobody = door.post("/who", &format!("csrf={csrf}&who=nobody%40example.com")).await;
     assert!(nobody.contains("<p id=\"nobody\">Nobody of that name in so many broadcasts: 2</p>"), "{nobody}");
     console.end().await;
     assert!(!world.log("console").contains("user000003"), "{}", world.log("console"));

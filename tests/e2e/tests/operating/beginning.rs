@@ -4,11 +4,7 @@ use issei_sim::Account;
 use issei_test_support::{Processes, command_body, until};
 use serde_json::{Value, json};
 
-use crate::console::raw;
-
-async fn page(port: u16, token: &str, path: &str) -> String {
-    raw(port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}"), "").await
-}
+use crate::console::Door;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_for_a_broadcast_is_told_that_it_was_refused_and_why() {
@@ -35,10 +31,10 @@ async fn whoever_waits_for_a_broadcast_is_told_that_it_was_refused_and_why() {
     assert!(list.contains("terms") && list.contains("refused") && list.contains("no audience `everybody`"), "{list}");
     assert!(!world.run(&["list", "--open"]).await.contains("refused"));
     let (console, url) = world.start_console().await;
-    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
-    let overview = page(port, &token, "/").await;
+    let door = Door::at(url.as_str());
+    let overview = door.get("/").await;
     assert!(overview.contains("Refused commands") && overview.contains("no audience `everybody`"), "{overview}");
-    let missing = page(port, &token, "/b/terms").await;
+    let missing = door.get("/b/terms").await;
     assert!(missing.starts_with("HTTP/1.1 404") && missing.contains("Refused: field `audience`"), "{missing}");
 
     // Corrected, it goes, and a watcher who came first stays until it is over.
@@ -63,9 +59,9 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
     let status = world.wait_until("terms", |status| !status["held_up"].is_null()).await;
     assert!(status["held_up"]["reason"].as_str().unwrap().contains("audience `users`"), "{status}");
     let (console, url) = world.start_console().await;
-    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
+    let door = Door::at(url.as_str());
     for path in ["/", "/b/terms", "/b/terms/live"] {
-        let shown = page(port, &token, path).await;
+        let shown = door.get(path).await;
         assert!(shown.contains("Held up: audience `users`"), "{path}: {shown}");
     }
     // The code of the reason, with the page that says what to do, and its words in the language of whoever looks.
@@ -77,7 +73,7 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
         ("/", "<code>HELD_UP_SOURCE</code> The audience can&#39;t be read."),
         ("/b/terms?lang=ja", "<code>HELD_UP_SOURCE</code> 対象者を読み取れません。"),
     ] {
-        let shown = page(port, &token, path).await;
+        let shown = door.get(path).await;
         assert!(shown.contains(told), "{path}: {shown}");
     }
 

@@ -112,9 +112,7 @@ async fn a_rehearsal_by_another_provider_reaches_nobody_and_counts_for_that_prov
         let status = world.run(&["status", "terms"]).await;
         assert!(status.contains(&format!("\nprovider      {}", carrier.name())), "{status}");
         let (console, url) = world.start_console().await;
-        let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap());
-        let head = format!("GET /b/terms HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}");
-        let page = crate::console::raw(port, &head, "").await;
+        let page = crate::console::Door::at(url.as_str()).get("/b/terms").await;
         assert!(page.contains(&format!("Carried by {}", carrier.name())), "{page}");
         console.end().await;
         let by_ses = world.write("by_ses.json", &issei_test_support::command_body("other", |_| {}));

@@ -1,12 +1,14 @@
 //! The console: who may use it, and what an operator does with it in a browser.
 
+use std::sync::{Arc, Mutex};
+
 use fantoccini::Locator;
 use fantoccini::key::Key;
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Browser, Process, Processes, command_body, judge};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 /// One request, as raw as an attacker sends it. Gives the status line and everything after.
 pub(crate) async fn raw(port: u16, head: &str, body: &str) -> String {
@@ -18,8 +20,45 @@ pub(crate) async fn raw(port: u16, head: &str, body: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn status(answer: &str) -> &str {
+pub(crate) fn status(answer: &str) -> &str {
     answer.split_whitespace().nth(1).unwrap_or(answer)
+}
+
+/// A door of a console, and whoever has come in by its address.
+pub(crate) struct Door {
+    pub(crate) port: u16,
+    pub(crate) base: String,
+    token: String,
+}
+
+impl Door {
+    pub(crate) fn at(address: &str) -> Self {
+        let (before, token) = address.split_once("/?token=").unwrap();
+        let (host, base) = before.strip_prefix("http://127.0.0.1:").unwrap().split_once('/').unwrap();
+        Self { port: host.parse().unwrap(), base: format!("/{base}"), token: token.to_owned() }
+    }
+
+    /// What every request of theirs says.
+    pub(crate) fn head(&self, request: &str) -> String {
+        let (method, path) = request.split_once(' ').unwrap();
+        let Self { port, base, token } = self;
+        format!("{method} {base}{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: issei_console={token}")
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> String {
+        raw(self.port, &self.head(&format!("GET {path}")), "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, form: &str) -> String {
+        raw(self.port, &format!("{}\r\n{FORM}", self.head(&format!("POST {path}"))), form).await
+    }
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+
+/// The word that every form of a page carries.
+pub(crate) fn csrf_of(page: &str) -> String {
+    page.split("name=\"csrf\" value=\"").nth(1).unwrap_or_else(|| panic!("{page}")).split('"').next().unwrap().to_owned()
 }
 
 async fn running_slowly() -> (Processes, Vec<Process>) {
@@ -38,49 +77,112 @@ async fn running_slowly() -> (Processes, Vec<Process>) {
 async fn only_its_own_page_can_make_the_console_act() {
     let (world, services) = running_slowly().await;
     let (console, url) = world.start_console().await;
-    let (port, token) = (url.port().unwrap(), url.query().unwrap().strip_prefix("token=").unwrap().to_owned());
+    let door = Door::at(url.as_str());
+    let (port, base, token) = (door.port, &door.base, &door.token);
     let host = format!("Host: 127.0.0.1:{port}");
-    let cookie = format!("Cookie: issei_console={token}");
-    let form = "Content-Type: application/x-www-form-urlencoded";
     let deed = |csrf: &str, confirm: &str| format!("csrf={csrf}&reason=test&confirm={confirm}");
 
-    // Neither without the token, nor with another, nor under a name that somebody points here.
+    // Neither without the token, nor with another, nor with it and without the door, nor under a name that somebody points here.
     for head in [
         format!("GET / HTTP/1.1\r\n{host}"),
-        format!("GET /?token=0 HTTP/1.1\r\n{host}"),
-        format!("GET /b/terms HTTP/1.1\r\n{host}\r\nCookie: issei_console=0"),
-        format!("POST /b/terms/stop HTTP/1.1\r\n{host}\r\n{form}"),
+        format!("GET /b/terms HTTP/1.1\r\n{host}\r\nCookie: issei_console={token}"),
+        format!("GET /s/0/b/terms HTTP/1.1\r\n{host}\r\nCookie: issei_console={token}"),
+        format!("GET /?token={token} HTTP/1.1\r\n{host}"),
+        format!("GET {base}/ HTTP/1.1\r\n{host}"),
+        format!("GET {base}/style.css HTTP/1.1\r\n{host}"),
+        format!("GET {base}/?token=0 HTTP/1.1\r\n{host}"),
+        format!("GET {base}/b/terms HTTP/1.1\r\n{host}\r\nCookie: issei_console=0"),
+        format!("POST {base}/b/terms/stop?token={token} HTTP/1.1\r\n{host}\r\n{FORM}"),
     ] {
         assert_eq!(status(&raw(port, &head, "").await), "401", "{head}");
     }
-    let rebound = format!("GET / HTTP/1.1\r\nHost: evil.example:{port}\r\n{cookie}");
+    let rebound = door.head("GET /").replace(&host, &format!("Host: evil.example:{port}"));
     assert_eq!(status(&raw(port, &rebound, "").await), "421");
 
     // A page with everything that keeps others out, and the word that every form must carry.
-    let page = raw(port, &format!("GET /b/terms HTTP/1.1\r\n{host}\r\n{cookie}"), "").await;
+    let page = door.get("/b/terms").await;
     assert_eq!(status(&page), "200", "{page}");
     assert!(page.contains("content-security-policy: default-src 'none'") && page.contains("frame-ancestors 'none'"), "{page}");
-    let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert!(page.contains("referrer-policy: same-origin"), "{page}");
+    let csrf = csrf_of(&page);
 
     // Another site's form, even with the cookie; a guessed word; a confirmation that was not typed.
-    let post = format!("POST /b/terms/stop HTTP/1.1\r\n{host}\r\n{cookie}\r\n{form}");
-    let foreign = format!("{post}\r\nOrigin: https://evil.example");
+    let foreign = format!("{}\r\n{FORM}\r\nOrigin: https://evil.example", door.head("POST /b/terms/stop"));
     assert_eq!(status(&raw(port, &foreign, &deed(&csrf, "terms")).await), "403");
-    assert_eq!(status(&raw(port, &post, &deed("0", "terms")).await), "403");
-    assert_eq!(status(&raw(port, &post, &deed(&csrf, "term")).await), "422");
-    assert_eq!(status(&raw(port, &post.replace("stop", "resume"), &format!("csrf={csrf}&reason=+&confirm=terms")).await), "422");
-    assert_eq!(status(&raw(port, &post.replace("stop", "resume"), &deed(&csrf, "terms")).await), "409");
-    assert_eq!(status(&raw(port, &format!("GET /b/terms/stop HTTP/1.1\r\n{host}\r\n{cookie}"), "").await), "405");
-    assert_eq!(status(&raw(port, &format!("GET /b/nobody HTTP/1.1\r\n{host}\r\n{cookie}"), "").await), "404");
+    let neighbour = foreign.replace("https://evil.example", "http://127.0.0.1:1");
+    assert_eq!(status(&raw(port, &neighbour, &deed(&csrf, "terms")).await), "403");
+    assert_eq!(status(&door.post("/b/terms/stop", &deed("0", "terms")).await), "403");
+    assert_eq!(status(&door.post("/b/terms/stop", &deed(&csrf, "term")).await), "422");
+    assert_eq!(status(&door.post("/b/terms/resume", &format!("csrf={csrf}&reason=+&confirm=terms")).await), "422");
+    assert_eq!(status(&door.post("/b/terms/resume", &deed(&csrf, "terms")).await), "409");
+    assert_eq!(status(&door.get("/b/terms/stop").await), "405");
+    assert_eq!(status(&door.get("/b/nobody").await), "404");
     assert!(world.run(&["status", "terms", "--json"]).await.contains("\"state\":\"running\""), "something of this stopped it");
 
     // With all of it, it stops.
-    assert_eq!(status(&raw(port, &post, &deed(&csrf, "terms")).await), "200");
+    assert_eq!(status(&door.post("/b/terms/stop", &deed(&csrf, "terms")).await), "200");
     world.wait_for("terms", "stopped").await;
     console.end().await;
     for service in services {
         service.end().await;
     }
+}
+
+/// A server of somebody else on the same machine, that keeps what browsers send to it.
+async fn neighbour() -> (u16, Arc<Mutex<String>>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let (port, heard) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(String::new())));
+    let heard_there = heard.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 16_384];
+            let length = stream.read(&mut request).await.unwrap_or_default();
+            heard_there.lock().unwrap().push_str(&String::from_utf8_lossy(&request[..length]));
+            let page = "<title>neighbour</title>";
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (port, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_tells_the_token_to_no_other_server_on_the_machine() {
+    let Some(browser) = Browser::start(1_280, 900).await else { return };
+    let world = Processes::simulated(10, Account::default()).await;
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let (port, heard) = neighbour().await;
+
+    // As from a mail or a chat: a link on a page of another site.
+    browser.page.goto(&format!("data:text/html,<a id='in' href='{url}'>in</a>")).await.unwrap();
+    browser.page.find(Locator::Css("#in")).await.unwrap().click().await.unwrap();
+    browser.wait_until("document.querySelector('h1')?.textContent === 'Broadcasts'").await;
+    browser.page.find(Locator::Css("a[hreflang=ja]")).await.unwrap().click().await.unwrap();
+    browser.wait_until("document.documentElement.lang === 'ja'").await;
+    let at = browser.page.current_url().await.unwrap();
+    assert!(at.path().starts_with(&door.base) && !at.as_str().contains(&door.token), "{at}");
+
+    // What others on this machine serve is opened in the same browser, from the address bar and by the console's own page.
+    for path in ["/", "/b/terms", "/s/"] {
+        browser.page.goto(&format!("http://127.0.0.1:{port}{path}")).await.unwrap();
+        browser.wait_until("document.title === 'neighbour'").await;
+    }
+    browser.page.goto(&format!("http://127.0.0.1:{}{}/", door.port, door.base)).await.unwrap();
+    browser.wait_until("document.querySelector('main') !== null").await;
+    browser.value(&format!("void (location.href = 'http://127.0.0.1:{port}/from-the-console')")).await;
+    browser.wait_until("document.title === 'neighbour'").await;
+    let heard = heard.lock().unwrap().clone();
+    assert!(heard.contains("/from-the-console") && heard.contains("GET /b/terms"), "{heard}");
+    let secret = door.base.strip_prefix("/s/").unwrap();
+    assert!(!heard.contains(&door.token) && !heard.contains(secret) && !heard.contains("Cookie:"), "{heard}");
+
+    // The pages that it has seen open for it alone.
+    let copied = format!("GET {}/b/terms HTTP/1.1\r\nHost: 127.0.0.1:{}", door.base, door.port);
+    assert_eq!(status(&raw(door.port, &copied, "").await), "401");
+    console.end().await;
+    browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

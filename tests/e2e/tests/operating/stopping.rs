@@ -4,7 +4,7 @@ use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Process, Processes, command_body, judge, seen, until};
 use serde_json::{Value, json};
 
-use crate::console::raw;
+use crate::console::{Door, csrf_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
@@ -123,13 +123,10 @@ async fn a_stop_does_not_wait_for_a_provider_that_does_not_answer() {
 async fn the_console_stops_everything_that_can_be_and_names_what_cannot() {
     let world = three_of_which_one_cannot_be_read().await;
     let (console, url) = world.start_console().await;
-    let token = url.query().unwrap().strip_prefix("token=").unwrap();
-    let (port, cookie) = (url.port().unwrap(), format!("Cookie: issei_console={token}"));
-    let page = raw(port, &format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{cookie}"), "").await;
+    let door = Door::at(url.as_str());
+    let page = door.get("/").await;
     assert!(page.contains("prices") && page.contains("can&#39;t be read") && page.contains("/stop-all"), "{page}");
-    let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    let post = format!("POST /stop-all HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{cookie}\r\nContent-Type: application/x-www-form-urlencoded");
-    let answer = raw(port, &post, &format!("csrf={csrf}&reason=wrong+text&confirm=STOP+ALL")).await;
+    let answer = door.post("/stop-all", &format!("csrf={}&reason=wrong+text&confirm=STOP+ALL", csrf_of(&page))).await;
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     assert!(
         answer.contains("stopped: prices, terms; NOT STOPPED: ") && answer.contains("privacy") && answer.contains("--hard"),

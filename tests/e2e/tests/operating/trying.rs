@@ -7,8 +7,9 @@ use issei_sim::Account;
 use issei_test_support::{Processes, command_body};
 use mailparse::{MailHeaderMap, ParsedMail, parse_mail};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
+
+use crate::console::Door;
 
 const PAGE: &str = include_str!("../../../../docs/try.md");
 
@@ -161,17 +162,6 @@ async fn what_can_not_be_tried_is_refused_before_anything_is_written() {
     assert!(code == Some(1) && error.contains("field `provider`") && error.contains("not `resend`; take it out"), "{error}");
 }
 
-/// What the console says to whoever has its address.
-async fn console(address: &str, path: &str) -> String {
-    let (host, token) = address.strip_prefix("http://").unwrap().split_once("/?token=").unwrap();
-    let mut stream = TcpStream::connect(host).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nCookie: issei_console={token}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_tries_at_a_terminal_has_the_console_beside_it_until_ctrl_c() {
     let world = Processes::simulated(30, Account::default()).await;
@@ -179,9 +169,10 @@ async fn whoever_tries_at_a_terminal_has_the_console_beside_it_until_ctrl_c() {
     let mut terminal = world.at_terminal(&["try", &command, "-o", "inbox", "--calm"]);
     terminal.wait_for("Ctrl-C ends it.").await;
     let address = terminal.seen().split_whitespace().find(|word| word.contains("/?token=")).unwrap().to_owned();
-    let page = console(&address, "/b/terms").await;
+    let door = Door::at(&address);
+    let page = door.get("/b/terms").await;
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("complete"), "{page}");
-    assert!(console(&address, "/b/another").await.starts_with("HTTP/1.1 404"));
+    assert!(door.get("/b/another").await.starts_with("HTTP/1.1 404"));
     terminal.interrupt();
     let (code, seen) = terminal.end().await;
     assert_eq!((code, letters(&world.path("inbox")).len()), (Some(0), 30), "{seen}");
