@@ -277,10 +277,11 @@ impl Permits {
         }
     }
 
-    /// Gives back what this consumer holds of one broadcast, for others need it more.
+    /// Gives back what this consumer holds of one broadcast, for others need it more. Whoever has locked the pool has cut what
+    /// was in it, or waits for what is given back here.
     pub(crate) async fn return_of(&self, of: &Registration) {
         let pool = self.pool(&of.id);
-        let stock = pool.pool.lock().await.block.take();
+        let stock = pool.pool.try_lock().ok().and_then(|mut pool| pool.block.take());
         if let Some(stock) = stock {
             self.return_unused(of, stock).await;
         }

@@ -191,6 +191,8 @@ pub(crate) fn needed(
 ) -> Result<(AudienceConfig, Needed), Refusal> {
     let name = command.audience.as_str();
     let copied = command.test_copy.as_ref().map(|copy| AudienceConfig::of_copy(copy, &command.content));
+    #[cfg(feature = "simulation")]
+    let copied = copied.map(|copied| AudienceConfig { memory: audiences.get(name).and_then(|whole| whole.memory.clone()), ..copied });
     let audience = copied.or_else(|| AudienceConfig::named(name, audiences)).ok_or_else(|| Refusal::UnknownAudience {
         name: name.to_owned(),
         known: if audiences.is_empty() {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use issei_ledger::{Approval, BroadcastState, Draining, LedgerError, Sought, Transition};
+use issei_ledger::{Approval, BroadcastState, Cause, Draining, LedgerError, Sought, Suppression, Transition};
 use issei_producer::Repairer;
 use serde_json::json;
 
 use crate::judge::{Broken, Stopped, broken};
+use crate::letters::Listed;
 use crate::plan::{Deed, WhenHanging};
 use crate::world::{self, PERSONS, World, actor, address};
 
@@ -65,15 +66,20 @@ impl World {
                 let id = format!("terms-{}", self.watched.len());
                 self.ask_for(&id).await
             }
+            Deed::TestCopy { user } => {
+                let (first, id) = (self.next_original(), format!("copy-{}", self.watched.len()));
+                self.ask_for_a_copy(first, &id, user).await
+            }
+            Deed::Suppress { user, why } => self.suppress(user, why).await,
             Deed::UnderAnotherId { again } => {
-                let (first, id) = (self.next(), format!("terms-{}", self.watched.len()));
+                let (first, id) = (self.next_original(), format!("terms-{}", self.watched.len()));
                 self.ask_under_another_id(first, &id, again).await
             }
             Deed::Forged { chunk, recipient } => self.forge(chunk, recipient).await,
             Deed::BackUp => self.back_up(),
             Deed::Restore { as_new } => self.restore(as_new).await,
             Deed::UserComes(user) => {
-                self.users.put(user, Some(&address(user)));
+                self.put_user(user, &address(user));
                 Ok(())
             }
             Deed::UserGoes(user) => {
@@ -81,7 +87,7 @@ impl World {
                 Ok(())
             }
             Deed::UserMoves(user) => {
-                self.users.put(user, Some(&format!("moved{user}@example.com")));
+                self.put_user(user, &format!("moved{user}@example.com"));
                 Ok(())
             }
             Deed::Forget(user) => {
@@ -105,6 +111,12 @@ impl World {
     fn next(&mut self) -> usize {
         self.turn += 1;
         (self.turn - 1) % self.watched.len().max(1)
+    }
+
+    /// The same, of those that are no copies.
+    fn next_original(&mut self) -> usize {
+        let next = self.next();
+        if self.watched.get(next).is_some_and(|watched| watched.copy_to.is_none()) { next } else { 0 }
     }
 
     async fn transition(&mut self, to: BroadcastState) -> anyhow::Result<()> {
@@ -196,6 +208,28 @@ impl World {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Once that is acknowledged, nobody who is judged mailable afterwards may be this address.
+    async fn suppress(&mut self, user: i64, why: Suppression) -> anyhow::Result<()> {
+        let (ledger, now, address) = (self.ledger(), self.clock.wall(), address(user));
+        let by = "an operator".to_owned();
+        let cause = Cause { since: now, entered_at: now, source: by.clone(), entered_by: by, reason: None };
+        ledger.enter_suppressed([(address.parse().map_err(anyhow::Error::msg)?, why, cause)]).await?;
+        // As near to that moment as can be. Whatever page is under way just then may have been judged before.
+        self.cloud.configure(|account| account.latency_ms = 0);
+        for watched in &mut self.watched {
+            let from_page = match ledger.find_broadcast(&watched.id).await {
+                Ok(None) => 0,
+                Ok(Some(broadcast)) => broadcast.pages + 1,
+                Err(_) => continue,
+            };
+            watched.listed.push(Listed { address: address.clone(), why, from_page });
+        }
+        let latency = self.plan.latency_ms;
+        self.cloud.configure(|account| account.latency_ms = latency);
+        self.listed.push(Listed { address, why, from_page: 0 });
         Ok(())
     }
 

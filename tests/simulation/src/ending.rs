@@ -7,6 +7,7 @@ use issei_schema::InDoubtPolicy;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::judge::{self, Broken, Told, broken};
+use crate::letters;
 use crate::remembering::WINDOW;
 use crate::watched::{Rival, Watched};
 use crate::world::{World, actor};
@@ -135,6 +136,10 @@ impl World {
             // At a change of slots a second may hold one chunk more.
             judge::rate(self.cloud.peak_in_a_second(), u64::from(rate) + u64::from(self.plan.chunk_size))?;
         }
+        if self.plan.keeps_mails() || self.watched.iter().any(|watched| watched.copy_to.is_some()) {
+            let mails = self.cloud.mails().map_err(|error| Broken { invariant: "letters", how: error.to_string() })?;
+            letters::say_what_they_should(&mails, &self.watched)?;
+        }
         let (mut refused, mut said) = (0, Vec::new());
         for watched in &self.watched {
             watched.ended(&self.cloud, &self.plan.timing(), self.time_is_seen)?;
@@ -150,14 +155,21 @@ impl World {
                 }
                 return broken("I2", "the command was never registered");
             };
-            said.push((ledger.command(&watched.id).await, self.cloud.accepted_of(watched.id.as_str())));
+            // A copy says the same once more.
+            if watched.copy_to.is_none() {
+                said.push((ledger.command(&watched.id).await, self.cloud.accepted_of(watched.id.as_str())));
+            }
             refused += u64::from(watched.other_sent && broadcast.broadcast_state != BroadcastState::Enumerating);
             // The provider goes on telling of those whose events are still away.
             let all = self.plan.events_lost <= 0.0 && self.cloud.events_away() == 0;
             // Of a call that was refused as a whole the halves have keys that nobody asks about.
-            let by_keys = self.plan.keys == Some(WINDOW) && self.plan.refuses.is_empty();
+            let by_keys = watched.keys == Some(WINDOW) && self.plan.refuses.is_empty();
             let told = Told { all, in_time: watched.in_time, by_keys, forged: &watched.forged, refuses: &self.plan.refuses };
-            judge::at_the_end(&ledger, &self.cloud, broadcast, told).await?;
+            let in_doubt = judge::at_the_end(&ledger, &self.cloud, broadcast, told).await?;
+            letters::heed_the_list(&ledger, &self.cloud, broadcast, watched).await?;
+            if by_keys && broadcast.broadcast_state == BroadcastState::Complete {
+                self.keyed.note(broadcast, in_doubt);
+            }
             let events_are_true = watched.forged.is_empty() && (watched.in_time || broadcast.in_doubt == InDoubtPolicy::Hold);
             judge::certified(&ledger, broadcast, later, events_are_true).await?;
         }

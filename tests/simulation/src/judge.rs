@@ -11,6 +11,7 @@ use issei_schema::{BroadcastCommand, BroadcastId, Choice, InDoubtPolicy};
 use issei_sim::{Cloud, EntryRule, SentTo};
 use jiff::Timestamp;
 
+use crate::letters::user_of;
 use crate::refusing;
 
 /// An invariant that does not hold, and how that shows.
@@ -90,7 +91,7 @@ pub(crate) fn ramp(broadcast: &Broadcast, wall: Timestamp) -> Result<(), Broken>
 
 /// While permits are withheld, nobody has been sent to but those whom the canary chooses.
 pub(crate) fn canary(id: &BroadcastId, choice: &Choice, sent: &[SentTo]) -> Result<(), Broken> {
-    let user = |address: &str| address.chars().filter(char::is_ascii_digit).collect::<String>();
+    let user = |address: &str| user_of(address).map_or_else(String::new, |user| user.to_string());
     match sent.iter().find(|sent| sent.requests > 0 && !choice.holds(id, &user(&sent.address))) {
         Some(sent) => broken("the canary", format!("user {} is not of it, and was sent to before its approval", user(&sent.address))),
         None => Ok(()),
@@ -165,7 +166,9 @@ pub(crate) struct Told<'a> {
 /// Of somebody about whom an event was made up it is not demanded that the record agrees with the provider's: events
 /// are believed. It is demanded that nobody is sent to for it. Where events are lost or late, `evidence_retry` may
 /// send again to somebody in doubt, once for each claim, and to nobody else.
-pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broadcast, told: Told<'_>) -> Result<(), Broken> {
+///
+/// Gives how many are in doubt.
+pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broadcast, told: Told<'_>) -> Result<u64, Broken> {
     let id: &BroadcastId = &broadcast.broadcast_id;
     let mut seen = BTreeSet::new();
     // Those who had their permit. A claim that arrives when its permit is long over, from a consumer that
@@ -244,7 +247,7 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
         let (remaining, budget) = (broadcast.remaining, broadcast.recipients - broadcast.withheld);
         return broken("I5", format!("{remaining} permits remain of {budget}, and {spent} recipients were sent to"));
     }
-    Ok(())
+    Ok(totals.in_doubt)
 }
 
 /// How often a chunk was claimed.

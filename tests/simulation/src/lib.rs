@@ -6,8 +6,11 @@
 
 mod deeds;
 mod directed;
+mod draws;
 mod ending;
 mod judge;
+mod kinds;
+mod letters;
 mod machines;
 mod matrix;
 mod plan;
@@ -20,7 +23,7 @@ mod world;
 pub use directed::{Aimed, DIRECTED};
 pub use judge::Broken;
 pub use matrix::{FAULTS, operations, run_with};
-pub use run::{Ran, run, run_killed_at};
+pub use run::{Keyed, Ran, has_keys, run, run_killed_at};
 
 /// The SDK's calls are small allocations, and little else.
 #[global_allocator]

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use issei_simulation::{DIRECTED, run};
+use issei_simulation::{DIRECTED, Keyed, has_keys, run};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -25,6 +25,9 @@ struct Cli {
     /// How many at once.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Of these, the schedules alone in which a provider remembers keys.
+    #[arg(long, conflicts_with = "directed")]
+    keys_only: bool,
     /// Runs the chosen schedules instead of drawn ones.
     #[arg(long)]
     directed: bool,
@@ -45,7 +48,8 @@ fn main() -> anyhow::Result<()> {
     }
     let next = AtomicU64::new(cli.from);
     let end = cli.from + cli.seeds;
-    let (calls, accepted) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (ran_all, calls, accepted) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let keyed: Mutex<Keyed> = Mutex::default();
     let failed: Mutex<Vec<String>> = Mutex::default();
     let bar = ProgressBar::new(cli.seeds).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  {eta} left")?);
     std::thread::scope(|scope| {
@@ -56,8 +60,14 @@ fn main() -> anyhow::Result<()> {
                     if seed >= end || failed.lock().unwrap_or_else(PoisonError::into_inner).len() >= cli.failures {
                         return;
                     }
+                    if cli.keys_only && !has_keys(seed) {
+                        bar.inc(1);
+                        continue;
+                    }
+                    ran_all.fetch_add(1, Ordering::Relaxed);
                     let problem = match run(seed) {
                         Ok(ran) => {
+                            keyed.lock().unwrap_or_else(PoisonError::into_inner).add(&ran.keyed);
                             calls.fetch_add(ran.calls, Ordering::Relaxed);
                             accepted.fetch_add(ran.accepted, Ordering::Relaxed);
                             ran.broken.map(|broken| broken.to_string())
@@ -80,7 +90,9 @@ fn main() -> anyhow::Result<()> {
         writeln!(out, "{problem}")?;
     }
     let (calls, accepted) = (calls.into_inner(), accepted.into_inner());
-    writeln!(out, "{} schedules, {calls} calls to AWS, {accepted} sends accepted, {} broken", cli.seeds, failed.len())?;
+    writeln!(out, "{} schedules, {calls} calls to AWS, {accepted} sends accepted, {} broken", ran_all.into_inner(), failed.len())?;
+    let Keyed { complete, asked_again, in_doubt } = keyed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    writeln!(out, "under keys: {complete} broadcasts complete, {asked_again} requests asked again, {in_doubt} recipients in doubt")?;
     if failed.is_empty() { Ok(()) } else { anyhow::bail!("an invariant was broken; replay with --from SEED --seeds 1") }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use issei_ledger::Broadcast;
 use issei_sim::{Fault, Rule};
 
 use crate::judge::Broken;
@@ -20,6 +21,30 @@ pub struct Ran {
     pub accepted: u64,
     pub state: String,
     pub broken: Option<Broken>,
+    pub keyed: Keyed,
+}
+
+/// Broadcasts that ended complete under a provider that remembers keys for longer than anything took, and of which no
+/// call was refused as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keyed {
+    pub complete: u64,
+    /// How often a request of them was repeated under its key.
+    pub asked_again: u64,
+    /// Of their recipients, so many are in doubt.
+    pub in_doubt: u64,
+}
+
+impl Keyed {
+    pub fn add(&mut self, other: &Self) {
+        let Self { complete, asked_again, in_doubt } = other;
+        (self.complete, self.asked_again, self.in_doubt) =
+            (self.complete + complete, self.asked_again + asked_again, self.in_doubt + in_doubt);
+    }
+
+    pub(crate) fn note(&mut self, broadcast: &Broadcast, in_doubt: u64) {
+        self.add(&Self { complete: 1, asked_again: broadcast.asked_again, in_doubt });
+    }
 }
 
 /// Runs one schedule in virtual time.
@@ -28,6 +53,12 @@ pub struct Ran {
 /// Fails where the simulation itself can't be set up.
 pub fn run(seed: u64) -> anyhow::Result<Ran> {
     run_plan(seed, Plan::of(seed))
+}
+
+/// Whether a broadcast of this schedule goes by a provider that remembers keys.
+#[must_use]
+pub fn has_keys(seed: u64) -> bool {
+    Plan::of(seed).keys.is_some()
 }
 
 /// Runs a schedule in which nothing goes wrong but this: one call hangs, before or after its effect,
@@ -56,6 +87,7 @@ pub(crate) fn run_plan(seed: u64, plan: Plan) -> anyhow::Result<Ran> {
             accepted: world.cloud.accepted(),
             state: world.watched.first().and_then(Watched::state).map_or_else(|| "never registered".to_owned(), |state| state.to_string()),
             broken,
+            keyed: world.keyed,
         })
     })
 }

@@ -11,7 +11,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::judge::{self, Broken, Sends, Stopped, broken};
+use crate::kinds::{Carriers, KEYED, KIND, Kinds, Wording, kind};
+use crate::letters::Listed;
 use crate::plan::{Plan, Scheduled};
+use crate::world::address;
 
 /// When every schedule begins.
 pub(crate) const ORIGIN: &str = "2026-11-24T00:00:00Z";
@@ -33,6 +36,13 @@ pub(crate) struct Watched {
     /// Why it says the same once more.
     pub(crate) again: Option<&'static str>,
     pub(crate) rival: Rival,
+    pub(crate) kinds: Kinds,
+    /// For how long the provider that carries it remembers keys.
+    pub(crate) keys: Option<Duration>,
+    /// It is a copy, and goes to this user alone.
+    pub(crate) copy_to: Option<i64>,
+    /// Who has come on the suppression list.
+    pub(crate) listed: Vec<Listed>,
     policy: InDoubtPolicy,
     canary: Option<Canary>,
     max_recipients: u64,
@@ -62,12 +72,17 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(id: &str, plan: &Plan) -> anyhow::Result<Self> {
+    /// The broadcast of this number, from 0 on.
+    pub(crate) fn new(id: &str, number: usize, plan: &Plan) -> anyhow::Result<Self> {
         Ok(Self {
             id: id.parse().map_err(anyhow::Error::msg)?,
             subject: format!("Terms of {id}"),
             again: None,
             rival: Rival::None,
+            kinds: plan.kinds,
+            keys: plan.keys.filter(|_| plan.kinds.is_keyed(number)),
+            copy_to: None,
+            listed: Vec::new(),
             policy: plan.policy,
             canary: plan.canary.clone(),
             max_recipients: plan.max_recipients,
@@ -88,12 +103,30 @@ impl Watched {
         })
     }
 
+    /// A copy of what it says, for somebody who reads at this user's address, and under an id of its own.
+    pub(crate) fn copied(&self, id: &str, user: i64, plan: &Plan) -> anyhow::Result<Self> {
+        let kinds = Kinds { hold: false, ..self.kinds };
+        let copy = Self::new(id, 0, plan)?;
+        let (subject, keys, copy_to) = (self.subject.clone(), self.keys, Some(user));
+        Ok(Self { subject, keys, copy_to, kinds, max_recipients: 1, canary: None, scheduled: None, first_hour: None, ..copy })
+    }
+
+    /// Asked for when these addresses are on the suppression list.
+    pub(crate) fn with_listed(self, listed: &[Listed]) -> Self {
+        Self { listed: listed.to_vec(), ..self }
+    }
+
     /// Its command, or another under its id.
     pub(crate) fn command(&self, other: bool) -> anyhow::Result<BroadcastCommand> {
         let subject = if other { format!("Other {}", self.subject) } else { self.subject.clone() };
-        let is_new =
-            self.scheduled.is_some() || self.first_hour.is_some() || self.canary.as_ref().is_some_and(|canary| canary.choice().is_some());
-        let class = is_new.then_some("service");
+        let is_new = self.kinds.is_new()
+            || self.copy_to.is_some()
+            || self.scheduled.is_some()
+            || self.first_hour.is_some()
+            || self.canary.as_ref().is_some_and(|canary| canary.choice().is_some());
+        let class = is_new.then(|| self.kinds.class.unwrap_or("service"));
+        let by_kind = self.kinds.wording != Wording::One;
+        let row = |user| if by_kind { json!({ KIND: kind(user) }) } else { json!({}) };
         let origin: Timestamp = ORIGIN.parse()?;
         let not_before =
             self.scheduled.and_then(|at| at.not_before_s).map(|s| origin.saturating_add(SignedDuration::from_secs(s.cast_signed())));
@@ -106,7 +139,10 @@ impl Watched {
             "class": class,
             "broadcast_id": self.id,
             "audience": "users",
-            "content": { "inline": { "subject": subject, "text": "New terms." } },
+            "content": self.kinds.content(&subject),
+            "provider": (self.kinds.carriers != Carriers::One && self.keys.is_some()).then_some(KEYED),
+            "test_copy": self.copy_to.map(|user| json!({ "to": address(user), "data": row(user) })),
+            "hold": self.kinds.hold,
             "from": "no-reply@example.com",
             "max_recipients": self.max_recipients,
             "not_after": if self.scheduled.is_some() { "2026-11-24T00:20:00Z" } else { "2026-11-25T12:00:00Z" },

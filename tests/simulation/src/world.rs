@@ -13,7 +13,7 @@ use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
 use issei_provider::ses::SnsTrust;
-use issei_provider::{Known, Providers, Ses};
+use issei_provider::{Known, Provider, Providers, Ses};
 use issei_schema::{Actor, AddressHash, ChunkVersion, Identity, ProviderName, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
@@ -21,9 +21,12 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::kinds::{Carriers, KEYED, KIND, Wording, kind};
+use crate::letters::Listed;
 use crate::machines::called;
 use crate::plan::Plan;
 use crate::remembering::Remembering;
+use crate::run::Keyed;
 use crate::watched::{ORIGIN, Rival, Watched};
 
 /// The first broadcast, to which others may come.
@@ -70,6 +73,9 @@ pub(crate) struct World {
     pub(crate) backup: Option<Backup>,
     /// A restored ledger waits for an operator to take it into use.
     pub(crate) epoch_due: bool,
+    /// Who has come on the suppression list.
+    pub(crate) listed: Vec<Listed>,
+    pub(crate) keyed: Keyed,
     /// The clock of each service's machine.
     pub(crate) clocks: BTreeMap<usize, Clock>,
     /// Those whose machine is suspended, until when.
@@ -80,6 +86,11 @@ pub(crate) struct World {
 
 pub(crate) fn actor(name: &str) -> anyhow::Result<Actor> {
     name.parse().map_err(anyhow::Error::msg)
+}
+
+/// What the audience's columns say of a user.
+fn columns_of(plan: &Plan, user: i64) -> Vec<&'static str> {
+    if plan.kinds.wording == Wording::One { Vec::new() } else { vec![kind(user)] }
 }
 
 pub(crate) fn address(user: i64) -> String {
@@ -106,6 +117,7 @@ impl World {
             redelivery: plan.redelivery,
             batch_entry_failure: plan.batch_entry_failure,
             entry_rules: plan.refuses.clone(),
+            keep_mails: plan.keeps_mails(),
             signature_lifetime_s: u32::try_from(plan.timing().request_lifetime.as_secs()).ok(),
             // Claims are signed with their permits' moments, and all else by the clock of whoever runs this.
             database_looks_at: plan.keys.map(|_| "owner_token = :owner, attempt = :attempt".to_owned()),
@@ -120,10 +132,11 @@ impl World {
             None => clients.clone(),
         };
         let users = MemoryTable::default();
-        (0..plan.users).for_each(|user| users.put(user, Some(&address(user))));
-        (0..plan.unmailable).for_each(|user| users.put(1_000 + user, None));
-        let audience =
-            AudienceConfig { key: "id".to_owned(), address: "email".to_owned(), memory: Some(users.clone()), ..AudienceConfig::default() };
+        (0..plan.users).for_each(|user| users.put(user, Some(&address(user)), &columns_of(&plan, user)));
+        (0..plan.unmailable).for_each(|user| users.put(1_000 + user, None, &columns_of(&plan, user)));
+        let columns = if plan.kinds.wording == Wording::One { Vec::new() } else { vec![KIND.to_owned()] };
+        let (key, address, memory) = ("id".to_owned(), "email".to_owned(), Some(users.clone()));
+        let audience = AudienceConfig { key, address, columns, memory, ..AudienceConfig::default() };
         let audiences = [("users".to_owned(), audience)].into();
         let services = (0..=plan.producers + plan.consumers).map(|_| None).collect();
         let dice = Dice::seeded(seed.wrapping_add(1));
@@ -144,6 +157,8 @@ impl World {
             turn: 0,
             backup: None,
             epoch_due: false,
+            listed: Vec::new(),
+            keyed: Keyed::default(),
             clocks: BTreeMap::new(),
             asleep: Vec::new(),
             time_is_seen,
@@ -188,21 +203,32 @@ impl World {
 
     /// Sends the command of another broadcast, which is watched from now on.
     pub(crate) async fn ask_for(&mut self, id: &str) -> anyhow::Result<()> {
-        self.ask(Watched::new(id, &self.plan)?).await
+        self.ask(Watched::new(id, self.watched.len(), &self.plan)?).await
     }
 
     /// Asks for what another broadcast says, too. Whichever comes first is the broadcast.
     pub(crate) async fn ask_under_another_id(&mut self, first: usize, id: &str, again: bool) -> anyhow::Result<()> {
+        let number = self.watched.len();
         let first = self.watched.get_mut(first).context("it is watched")?;
         first.rival = Rival::Asked;
-        let mut watched = Watched::new(id, &self.plan)?;
+        let mut watched = Watched::new(id, number, &self.plan)?;
         (watched.subject, watched.again, watched.rival) = (first.subject.clone(), again.then_some("a deed"), Rival::Asked);
         self.ask(watched).await
     }
 
+    pub(crate) async fn ask_for_a_copy(&mut self, first: usize, id: &str, user: i64) -> anyhow::Result<()> {
+        let copy = self.watched.get(first).context("it is watched")?.copied(id, user, &self.plan)?;
+        self.ask(copy).await
+    }
+
+    /// Adds a user, or gives one another address.
+    pub(crate) fn put_user(&self, user: i64, address: &str) {
+        self.users.put(user, Some(address), &columns_of(&self.plan, user));
+    }
+
     async fn ask(&mut self, watched: Watched) -> anyhow::Result<()> {
         let body = watched.command(false)?.to_body();
-        self.watched.push(watched);
+        self.watched.push(watched.with_listed(&self.listed));
         self.queue("commands")?.send(&body, Duration::ZERO).await?;
         Ok(())
     }
@@ -251,10 +277,15 @@ impl World {
             let feedback = Feedback::new(ledger, events, chunks, ses, web, clock, dice, incarnation, options);
             tokio::spawn(machine.awake(async move { feedback.run(never).await }))
         } else if service <= self.plan.producers {
+            let mut known = Known::ses();
+            if let (Some(window), Carriers::Both { .. }) = (self.plan.keys, self.plan.kinds.carriers) {
+                let facts = Remembering::new(ses.clone(), window).facts();
+                known.insert(KEYED.parse().map_err(anyhow::Error::msg)?, Known { facts, rate: None });
+            }
             let options = issei_producer::Options {
                 audiences: self.audiences.clone(),
                 unsubscribe_keys: BTreeSet::new(),
-                providers: Known::ses(),
+                providers: known,
                 page_size: self.plan.page_size,
                 chunk_size: self.plan.chunk_size,
                 timing: TIMING,
@@ -284,7 +315,11 @@ impl World {
             let run = self.incarnation(ServiceKind::Consumer)?;
             let providers = match self.plan.keys {
                 None => Providers::new(ses),
-                Some(window) => Providers::new(ses.clone()).with(ProviderName::default(), Arc::new(Remembering::new(ses, window))),
+                Some(window) => {
+                    let both = self.plan.kinds.carriers != Carriers::One;
+                    let name = if both { KEYED.parse().map_err(anyhow::Error::msg)? } else { ProviderName::default() };
+                    Providers::new(ses.clone()).with(name, Arc::new(Remembering::new(ses, window)))
+                }
             };
             let consumer = Consumer::new(ledger.clone(), chunks.clone(), &providers, clock, dice, run.clone(), options);
             match self.plan.on_call {

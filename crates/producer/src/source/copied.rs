@@ -11,9 +11,13 @@ use super::row::{RawKey, RawRow};
 const KEY: &str = "test-copy";
 
 pub(super) fn read(copy: &TestCopy, columns: &[String], feed: &mut Feed) -> Result<u64, ReadError> {
+    feed.push_blocking(row(copy, columns))?;
+    Ok(1)
+}
+
+/// The one row.
+pub(super) fn row(copy: &TestCopy, columns: &[String]) -> RawRow {
     let address = Some(copy.to.as_str().as_bytes().to_vec());
     let values = columns.iter().map(|column| copy.data.get(column).map(|value| value.as_bytes().to_vec()));
-    let cells = std::iter::once(address).chain(values).collect();
-    feed.push_blocking(RawRow { key: RawKey::Bytes(KEY.as_bytes().to_vec()), cells })?;
-    Ok(1)
+    RawRow { key: RawKey::Bytes(KEY.as_bytes().to_vec()), cells: std::iter::once(address).chain(values).collect() }
 }

@@ -99,7 +99,8 @@ impl Source {
         }
         #[cfg(feature = "simulation")]
         if let Some(table) = &config.memory {
-            let spool = Spool::Memory(table.spooled());
+            let copied = config.copy.as_ref().map(|copy| memory::holding(std::iter::once(copied::row(copy, &config.columns))));
+            let spool = Spool::Memory(copied.unwrap_or_else(|| table.spooled()));
             return Self::of(audience, spool, None, id);
         }
         let place = match (&config.copy, config.rehearsal) {

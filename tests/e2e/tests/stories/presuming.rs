@@ -11,6 +11,7 @@ use issei_provider::{Allowance, Call, Counted, Facts, Provider, Providers, Ses, 
 use issei_schema::{BroadcastId, ChunkMessage, Mailbox, ProviderName};
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, until};
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -210,4 +211,35 @@ async fn permits_that_were_taken_for_a_settled_chunk_are_there_at_once_for_the_n
     stop.cancel();
     consumer.await.unwrap();
     assert_eq!(after.epoch, broadcast.epoch, "it waited until the budget was recounted");
+}
+
+/// Events have proved accepted whom a chunk would send to again, and while somebody looks another chunk waits for permits.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_events_prove_accepted_is_recorded_at_once_though_another_chunk_waits_for_permits() {
+    let (world, broadcast, messages) = without_messages(patient()).await;
+    let (ledger, chunk) = (world.ledger(), &messages[0]);
+    let claimed = ledger.claim(chunk, broadcast.message_key, &Chunk::Absent, "another".to_owned(), LIFE, &Under::default()).await;
+    let Ok(Claimed::Ours(mut claim)) = claimed else { panic!("{claimed:?}") };
+    (0..10).for_each(|at| claim.settle(at, if at < 5 { Outcome::Accepted } else { Outcome::Retryable }, None));
+    ledger.confirm(&mut claim).await.unwrap();
+    for at in 5..10 {
+        let tags = json!({ "broadcast": ["terms"], "chunk": [chunk.chunk.to_string()], "recipient": [at.to_string()] });
+        let event = json!({ "eventType": "Delivery", "mail": { "messageId": format!("late-{at}"), "tags": tags } });
+        world.queue("feedback").await.send(&event.to_string(), Duration::ZERO).await.unwrap();
+    }
+    world.take_events().await;
+    let others = broadcast.remaining - 5;
+    ledger.grant(&broadcast.registration(), broadcast.epoch, (others, others), None, LIFE).await.unwrap();
+    world.cloud.inject(Rule::every("BatchGetItem", Fault::DelayMs(2_000)).holding("feedback#").times(1));
+    let stop = CancellationToken::new();
+    post(&world, chunk).await;
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    world.wait_until("terms", |broadcast| broadcast.remaining == 0).await;
+    post(&world, &messages[1]).await;
+    let accepted = async || found(&world, chunk).await.outcomes().map(|outcomes| outcomes.count(Outcome::Accepted));
+    until("all of it is accepted", async || accepted().await == Some(10)).await;
+    let after = world.broadcast("terms").await;
+    stop.cancel();
+    consumer.await.unwrap();
+    assert_eq!((after.epoch, world.cloud.accepted()), (broadcast.epoch, 0), "it waited until the budget was recounted");
 }
