@@ -1,5 +1,5 @@
 //! Why a broadcast stands where it stands, as a code beside the words: for programs, for pages in another language, and for
-//! a page of the docs with what to do ([`docs/reasons.md`](../../../docs/reasons.md)).
+//! a page of the docs with what to do ([`docs/reasons.md`](../../../docs/reasons.md) lists them).
 //!
 //! The words decide nothing and the code decides nothing either. A reason that a person gave has no code: it stays the
 //! reason. What this must never do: keep an item from being read. A code that this build does not know reads as none.
@@ -99,10 +99,10 @@ codes! {
 }
 
 impl ReasonCode {
-    /// The page of the docs, and the section in it.
+    /// The page of the docs.
     #[must_use]
     pub fn page(self) -> String {
-        format!("docs/reasons.md#{}", self.as_str().to_ascii_lowercase())
+        format!("docs/reasons/{self}.md")
     }
 
     /// For an attribute that an older build does not write, and in which a newer one may write what this one does not know.

@@ -1,4 +1,5 @@
-//! The codes of reasons in a sentence for whoever looks, in each language; `docs/reasons.md` says what to do.
+//! The codes of reasons in a sentence for whoever looks, in each language; a page of `docs/reasons`
+//! says what to do, and is written by the test here from `reasons.toml`.
 
 use issei_ledger::ReasonCode;
 
@@ -91,10 +92,34 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use serde::Deserialize;
+
     use super::*;
 
-    const PAGE: &str = include_str!("../../../../docs/reasons.md");
+    const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+    const INDEX: &str = include_str!("reasons_head.md");
     const RUNBOOK: &str = include_str!("../../../../docs/runbooks/en/incidents.md");
+    const RUNBOOK_JA: &str = include_str!("../../../../docs/runbooks/ja/incidents.md");
+    const SUMMARY: &str = include_str!("../../../../docs/SUMMARY.md");
+
+    /// What a page says beside its sentence.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Page {
+        means: String,
+        done: String,
+        now: String,
+        over: String,
+        step: String,
+    }
+
+    fn texts() -> BTreeMap<String, Page> {
+        toml::from_str(include_str!("reasons.toml")).unwrap()
+    }
 
     /// As a heading is addressed.
     fn anchor(heading: &str) -> String {
@@ -102,22 +127,70 @@ mod tests {
         heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
     }
 
+    /// The headings of the runbook in both languages, which have the same sections.
+    fn steps() -> Vec<(&'static str, &'static str)> {
+        let headings = |runbook: &'static str| runbook.lines().filter_map(|line| line.strip_prefix("## "));
+        headings(RUNBOOK).zip(headings(RUNBOOK_JA)).collect()
+    }
+
+    fn page(code: ReasonCode, page: &Page) -> String {
+        let (english, japanese) = words(code);
+        let Page { means, done, now, over, step } = page;
+        let found = steps().into_iter().find(|(heading, _)| anchor(heading) == *step);
+        let (heading, in_japanese) = found.unwrap_or_else(|| panic!("{code}: the runbook has no section {step}"));
+        format!(
+            "# {code}\n\n{english} {japanese}\n\n{means}\n\n## What issei has done\n\n{done}\n\n## What to do now\n\n{now}\n\n## How to see that it is over\n\n{over}\n\n\
+             Runbook: [{heading}](../runbooks/en/incidents.md#{step}) · [{in_japanese}](../runbooks/ja/incidents.md#{})\n",
+            anchor(in_japanese)
+        )
+    }
+
+    /// Each file below `docs` with its text.
+    fn documentation() -> BTreeMap<String, String> {
+        let (texts, mut index) = (texts(), INDEX.to_owned());
+        let mut pages = BTreeMap::new();
+        for code in ReasonCode::ALL {
+            let text = texts.get(code.as_str()).unwrap_or_else(|| panic!("reasons.toml says nothing of {code}"));
+            let (english, japanese) = words(*code);
+            writeln!(index, "| [{code}](reasons/{code}.md) | {english} | {japanese} |").unwrap();
+            pages.insert(format!("reasons/{code}.md"), page(*code, text));
+        }
+        pages.insert("reasons.md".to_owned(), index);
+        pages
+    }
+
+    /// With `ISSEI_UPDATE=1` it writes the pages instead.
     #[test]
-    fn every_code_has_its_section_with_what_it_means_what_to_do_and_a_step_of_the_runbook_and_there_is_no_other() {
-        let steps: Vec<String> = RUNBOOK.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor).collect();
-        let sections: Vec<(&str, &str)> = PAGE.split("\n## ").skip(1).map(|section| section.split_once('\n').unwrap()).collect();
-        let named: Vec<&str> = sections.iter().map(|(code, _)| *code).collect();
-        let codes: Vec<&str> = ReasonCode::ALL.iter().map(|code| code.as_str()).collect();
-        assert_eq!(named, codes);
-        for (code, (name, text)) in ReasonCode::ALL.iter().zip(sections) {
-            assert_eq!(code.page(), format!("docs/reasons.md#{}", anchor(name)));
-            for language in [Language::En, Language::Ja] {
-                assert!(text.contains(Told::of(*code, language).told), "{name}: {text}");
+    fn every_code_has_its_page_and_there_is_no_other() {
+        let docs = Path::new(DOCS);
+        for (name, text) in documentation() {
+            if std::env::var_os("ISSEI_UPDATE").is_some() {
+                std::fs::create_dir_all(docs.join("reasons")).unwrap();
+                std::fs::write(docs.join(&name), &text).unwrap();
             }
-            let step = text.split("(runbooks/en/incidents.md#").nth(1).and_then(|rest| rest.split(')').next());
-            assert!(step.is_some_and(|step| steps.iter().any(|known| known == step)), "{name}: {step:?} of {steps:?}");
-            let to_do = text.lines().filter(|line| !line.is_empty()).nth(1).unwrap_or_default();
-            assert!(to_do.len() > 40 && to_do.ends_with('.'), "{name} does not say what to do: {to_do}");
+            assert_eq!(std::fs::read_to_string(docs.join(&name)).unwrap_or_default(), text, "{name}: run the tests with ISSEI_UPDATE=1");
+        }
+        let codes: Vec<&str> = ReasonCode::ALL.iter().map(|code| code.as_str()).collect();
+        let known = |name: &str| codes.contains(&name);
+        assert!(texts().keys().all(|name| known(name)), "reasons.toml has a code that there is not");
+        for entry in std::fs::read_dir(docs.join("reasons")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(name.strip_suffix(".md").is_some_and(known), "there is no code of {name}");
+        }
+        for code in ReasonCode::ALL {
+            assert_eq!(code.page(), format!("docs/reasons/{code}.md"));
+            assert!(SUMMARY.contains(&format!("(reasons/{code}.md)")), "the book lacks {code}");
+        }
+    }
+
+    /// A page that repeats its sentence is none.
+    #[test]
+    fn every_page_says_what_it_means_what_is_done_what_to_do_and_when_it_is_over() {
+        assert_eq!(steps().len(), RUNBOOK_JA.matches("\n## ").count(), "the runbooks have other sections");
+        for (code, Page { means, done, now, over, .. }) in texts() {
+            for (what, text) in [("means", means), ("done", done), ("now", now), ("over", over)] {
+                assert!(text.len() > 40 && text.ends_with(['.', ')']), "{code} {what}: {text}");
+            }
         }
     }
 }

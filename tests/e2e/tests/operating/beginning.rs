@@ -67,11 +67,12 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
     // The code of the reason, with the page that says what to do, and its words in the language of whoever looks.
     assert_eq!((&status["reason_code"], &status["held_up"]["code"]), (&json!("HELD_UP_SOURCE"), &json!("HELD_UP_SOURCE")), "{status}");
     let text = world.run(&["status", "terms"]).await;
-    assert!(text.contains("HELD UP") && text.contains("code          HELD_UP_SOURCE: docs/reasons.md#held_up_source"), "{text}");
+    assert!(text.contains("HELD UP") && text.contains("code          HELD_UP_SOURCE: docs/reasons/HELD_UP_SOURCE.md"), "{text}");
     assert!(world.run(&["list"]).await.contains("recipients  HELD_UP_SOURCE: audience `users`"));
     for (path, told) in [
         ("/", "<code>HELD_UP_SOURCE</code> The audience can&#39;t be read."),
         ("/b/terms?lang=ja", "<code>HELD_UP_SOURCE</code> 対象者を読み取れません。"),
+        ("/b/terms", "docs/reasons/HELD_UP_SOURCE.md"),
     ] {
         let shown = door.get(path).await;
         assert!(shown.contains(told), "{path}: {shown}");
@@ -82,7 +83,7 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
     until("the closed ledger's refusal is told", async || world.try_run(&["status", "after"]).await.0 == Some(3)).await;
     let text = world.try_run(&["status", "after"]).await.1;
     assert!(text.contains("refused: closed for new broadcasts") && text.contains("CLOSED        for new broadcasts since"), "{text}");
-    assert!(text.contains("issei open") && text.contains("REFUSED_CLOSED: docs/reasons.md#refused_closed"), "{text}");
+    assert!(text.contains("issei open") && text.contains("REFUSED_CLOSED: docs/reasons/REFUSED_CLOSED.md"), "{text}");
     // What a person has said is the reason, without a code.
     let status: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
     assert_eq!((&status["state"], &status["reason_code"]), (&json!("stopped"), &Value::Null), "{status}");
