@@ -116,8 +116,30 @@ async fn events_from_a_file_end_doubt_under_the_name_of_whoever_brings_them_and_
         let trail: Value = serde_json::from_str(&world.run(&["audit", "terms", "--json"]).await).unwrap();
         assert_eq!(entries(&trail).iter().filter(|entry| entry["step"] == "events imported").count(), 2, "{trail}");
         assert_eq!(world.wait_for("terms", "complete").await["delivered"], USERS - 1);
+        // And as SendGrid's own site exports it.
+        if carrier == Carrier::SendGrid {
+            let export = world.write("activity.csv", &activity(&events));
+            let output = world.run(&["import-events", &export, "--yes"]).await;
+            assert!(output.contains(&format!("{} events are in the ledger", 2 * USERS)) && output.contains("1 events of mail"), "{output}");
+            assert_eq!(world.wait_for("terms", "complete").await["delivered"], USERS - 1);
+        }
         assert_eq!(judge(&world.cloud, "terms").total(), USERS);
     }
+}
+
+/// These events, and one of other mail, as a CSV of `SendGrid`'s activity feed.
+fn activity(events: &[Value]) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
+    let row = |event: &Value| {
+        let arguments = json!({ "broadcast": event["broadcast"], "chunk": event["chunk"], "recipient": event["recipient"] });
+        let fields = [text(event, "sg_message_id"), text(event, "event"), text(event, "email"), text(event, "reason"), text(event, "type")];
+        let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
+        format!("1764147600,{},{}\n", fields.join(","), quoted(&arguments.to_string()))
+    };
+    let rows: Vec<String> = events.iter().map(row).collect();
+    let rows = rows.concat();
+    format!("processed,message_id,event,email,reason,type,unique_args\n{rows}1764147600,x.filter1,delivered,bob@example.com,,,\n")
 }
 
 fn entries(trail: &Value) -> &[Value] {

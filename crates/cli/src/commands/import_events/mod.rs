@@ -5,6 +5,7 @@
 //! this must never do: let a row that can't be read, or is of another broadcast, keep another from being taken, or print an
 //! address.
 
+mod activity;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};

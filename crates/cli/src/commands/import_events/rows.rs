@@ -1,8 +1,10 @@
 //! The rows of a file of events: one row on each line, a JSON array, or one body of a webhook after another, each also over
-//! many lines. What can't be read takes no other row with it.
+//! many lines; or `SendGrid`'s export as CSV (`activity.rs`). What can't be read takes no other row with it.
 
 use issei_schema::without_values;
 use serde_json::Value;
+
+use super::activity;
 
 /// So many lines tell whether a file has a row on each.
 const LINES_LOOKED_AT: usize = 100;
@@ -18,6 +20,9 @@ pub(super) struct Row {
 /// swallow the next ones.
 pub(super) fn rows(text: &str) -> Box<dyn Iterator<Item = Row> + '_> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(rows) = activity::rows(text) {
+        return rows;
+    }
     let lines = || (1..).zip(text.split('\n'));
     let is_row = |(line, text)| {
         let rows: Vec<Row> = Scanner::of(text, line).collect();

@@ -1,0 +1,162 @@
+//! `SendGrid`'s export of its Email Activity Feed, a CSV that it sends a link to (`POST /v3/messages/download`): each row as
+//! an event of its webhook. Its documents name no columns; these are the ones that programs which read such files name,
+//! and they are found by their names, in any order.
+
+use csv::{ReaderBuilder, StringRecord};
+use serde_json::{Map, Value, json};
+
+use super::rows::Row;
+
+/// What an event is known by. The arguments that issei gives each message stand as JSON in the last one.
+const EVENT: &str = "event";
+const EMAIL: &str = "email";
+const MESSAGE: &str = "message_id";
+const ARGUMENTS: &str = "unique_args";
+/// Of a bounce, and why something bounced or was dropped.
+const TYPE: &str = "type";
+const REASON: &str = "reason";
+
+/// The columns of a header line, where it is one of such a file.
+fn columns(text: &str) -> Option<Vec<String>> {
+    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(text.lines().next()?.as_bytes());
+    let names: Vec<String> = reader.records().next()?.ok()?.iter().map(|name| name.trim().to_owned()).collect();
+    [EVENT, EMAIL, MESSAGE].iter().all(|wanted| names.iter().any(|name| name == wanted)).then_some(names)
+}
+
+/// The rows of such a file; nothing where it is none.
+pub(super) fn rows(text: &str) -> Option<Box<dyn Iterator<Item = Row> + '_>> {
+    let columns = columns(text)?;
+    if !columns.iter().any(|name| name == ARGUMENTS) {
+        let reason =
+            format!("the export has no column {ARGUMENTS}, by which a message is known to be issei's; ask SendGrid for all columns");
+        return Some(Box::new(std::iter::once(Row { line: 1, number: 1, value: Err(reason) })));
+    }
+    let records = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes()).into_records().skip(1);
+    let rows = records.map(move |record| match record {
+        Ok(record) => {
+            let line = record.position().map_or(0, csv::Position::line);
+            Row { line, number: 1, value: event(&columns, &record) }
+        }
+        // Its words can quote the row.
+        Err(error) => Row { line: error.position().map_or(0, csv::Position::line), number: 1, value: Err("it is no CSV".to_owned()) },
+    });
+    Some(Box::new(rows))
+}
+
+fn event(columns: &[String], record: &StringRecord) -> Result<Value, String> {
+    if let Some(swallowed) = record.iter().find(|field| holds_a_row(field, columns.len())) {
+        let lines = swallowed.lines().count();
+        return Err(format!(
+            "a quote in it is not closed: one of its fields goes over {lines} lines and holds what look like rows; close it"
+        ));
+    }
+    if record.len() != columns.len() {
+        return Err(format!("it has {} fields and the header {}", record.len(), columns.len()));
+    }
+    let field = |name: &str| columns.iter().position(|column| column == name).and_then(|at| record.get(at)).unwrap_or_default().trim();
+    let mut event = Map::new();
+    if !field(ARGUMENTS).is_empty() {
+        let arguments: Map<String, Value> =
+            serde_json::from_str(field(ARGUMENTS)).map_err(|_| format!("its {ARGUMENTS} are no JSON object"))?;
+        event.extend(arguments.into_iter().filter(|(name, _)| matches!(name.as_str(), "broadcast" | "chunk" | "recipient")));
+    }
+    event.insert(EVENT.to_owned(), json!(kind(field(EVENT))?));
+    event.insert(EMAIL.to_owned(), json!(field(EMAIL)));
+    event.insert("sg_message_id".to_owned(), json!(field(MESSAGE)));
+    event.insert(REASON.to_owned(), json!(field(REASON)));
+    // The webhook calls a bounce that is not for good a block, and the feed calls it soft.
+    let soft = matches!(field(TYPE), "blocked" | "soft");
+    event.insert(TYPE.to_owned(), json!(if soft { "blocked" } else { field(TYPE) }));
+    Ok(Value::Object(event))
+}
+
+/// The webhook's name of an event: the feed has blanks, low lines and other endings. One that is not known here could be
+/// anything, so it is refused; as an event of the webhook it would say that the message was taken.
+fn kind(name: &str) -> Result<&'static str, String> {
+    Ok(match name.to_ascii_lowercase().replace([' ', '_', '-'], "").as_str() {
+        "processed" => "processed",
+        "delivered" => "delivered",
+        "deferred" => "deferred",
+        "bounce" | "bounced" => "bounce",
+        "dropped" | "drop" => "dropped",
+        "open" | "opened" => "open",
+        "click" | "clicked" => "click",
+        "spamreport" => "spamreport",
+        "unsubscribe" | "unsubscribed" => "unsubscribe",
+        "groupunsubscribe" => "group_unsubscribe",
+        "groupresubscribe" => "group_resubscribe",
+        _ => return Err("its event is none that SendGrid's activity feed is known to have".to_owned()),
+    })
+}
+
+/// Says whether a line within a field has as many commas as a row.
+fn holds_a_row(field: &str, columns: usize) -> bool {
+    field.lines().skip(1).any(|line| line.matches(',').count() + 1 >= columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "processed,message_id,event,api_key_id,recv_message_id,credential_id,subject,from,email,asm_group_id,template_id,originating_ip,reason,outbound_ip,outbound_ip_type,mx,attempt,url,user_agent,type,is_unique,username,categories,marketing_campaign_id,marketing_campaign_name,marketing_campaign_split_id,marketing_campaign_version,unique_args";
+    const ARGS: &str = r#""{""broadcast"":""terms"",""chunk"":""0"",""recipient"":""3"",""email"":""other@example.com""}""#;
+
+    fn line(event: &str, reason: &str, kind: &str, arguments: &str) -> String {
+        format!(
+            "1588788367,abc.filterdrecv-1,{event},key,abc,1,\"Terms, new\",no-reply@example.com,ann@example.com,,,192.0.2.1,{reason},192.0.2.2,dedicated,mx.example.com,,,,{kind},,user,[],,,,,{arguments}"
+        )
+    }
+
+    fn read(lines: &[String]) -> Vec<(u64, Result<Value, String>)> {
+        let text = format!("{HEADER}\n{}\n", lines.join("\n"));
+        rows(&text).unwrap().map(|row| (row.line, row.value)).collect()
+    }
+
+    #[test]
+    fn a_row_of_the_activity_feed_is_the_event_that_the_webhook_would_have_told() {
+        let found = read(&[
+            line("bounce", "\"550 \"\"no\"\"\nsuch user, here\"", "hard", ARGS),
+            line("Spam Report", "", "", ARGS),
+            line("bounced", "", "soft", ARGS),
+            line("delivered", "", "", ""),
+        ]);
+        let lines: Vec<u64> = found.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [2, 4, 5, 6]);
+        let of = |at: usize| found[at].1.clone().unwrap();
+        assert_eq!(
+            of(0),
+            json!({
+                "broadcast": "terms", "chunk": "0", "recipient": "3", "event": "bounce", "email": "ann@example.com",
+                "sg_message_id": "abc.filterdrecv-1", "reason": "550 \"no\"\nsuch user, here", "type": "hard",
+            })
+        );
+        assert_eq!((&of(1)["event"], &of(2)["type"]), (&json!("spamreport"), &json!("blocked")));
+        // Of somebody else's mail, which is told by what is not there.
+        assert!(of(3)["broadcast"].is_null());
+    }
+
+    #[test]
+    fn what_can_not_be_read_takes_no_other_row_with_it_and_is_not_quoted() {
+        let swallowing = line("bounce", "\"550 no", "hard", ARGS);
+        for (bad, says) in [
+            (line("vanished", "", "", ARGS), "its event is none"),
+            (line("bounce", "", "", "{broadcast"), "no JSON object"),
+            (line("bounce", "", "", ARGS) + ",more", "29 fields and the header 28"),
+        ] {
+            let found = read(&[bad, line("delivered", "", "", ARGS)]);
+            let refusal = found[0].1.clone().unwrap_err();
+            assert!(refusal.contains(says) && !refusal.contains("ann@"), "{refusal}");
+            assert!(found.len() == 2 && found[1].1.is_ok(), "{says}");
+        }
+        // A quote that never closes takes its row, which is told; what it goes on into is no row by chance.
+        let found = read(&[swallowing, line("delivered", "", "", ARGS), line("delivered", "", "", ARGS)]);
+        assert!(found[0].1.is_err() && found[1..].iter().all(|(_, value)| value.is_ok()) && found.len() == 3, "{found:?}");
+        let open = line("bounce", "\"550 no", "hard", "").replace("\"Terms, new\"", "Terms");
+        let found = read(&[open, line("delivered", "", "", ARGS).replace('"', ""), line("delivered", "", "", "").replace('"', "")]);
+        assert!(found.iter().all(|(_, value)| value.as_ref().is_err_and(|why| why.contains("a quote in it is not closed"))), "{found:?}");
+        let without = "processed,message_id,event,email\n1,a,delivered,ann@example.com\n";
+        let found: Vec<Row> = rows(without).unwrap().collect();
+        assert!(found.len() == 1 && found[0].value.as_ref().is_err_and(|why| why.contains("no column unique_args")));
+        assert!(rows("{\"event\":\"delivered\"}\n").is_none());
+    }
+}
