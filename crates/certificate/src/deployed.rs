@@ -153,7 +153,15 @@ async fn event_source(clients: &Clients, name: &str, arn: &str, spare: Option<Du
     );
     let mappings = match clients.lambda.event_sources(arn).await {
         Ok(mappings) => mappings,
-        Err(error) => return finding.unreadable(error).mend("grant lambda:ListEventSourceMappings"),
+        Err(error) => {
+            // Whoever was not reached has denied nothing.
+            let mend = if error.code().is_some() {
+                "grant lambda:ListEventSourceMappings"
+            } else {
+                "see that Lambda's endpoint can be reached from here (network, DNS, AWS_ENDPOINT_URL_LAMBDA), and look again"
+            };
+            return finding.unreadable(error).mend(mend);
+        }
     };
     let mut holds = true;
     let told: Vec<String> = mappings

@@ -21,9 +21,41 @@ pub fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     // serde says `invalid type: string "VALUE", expected ...`, with the value escaped as Rust does it.
     match (text.find("string \""), text.rfind("\", expected")) {
-        (Some(from), Some(to)) if from < to => without_addresses(&format!("{}a string{}", &text[..from], &text[to + 1..])),
-        _ => without_addresses(&text),
+        (Some(from), Some(to)) if from < to => in_words(&without_addresses(&format!("{}a string{}", &text[..from], &text[to + 1..]))),
+        _ => in_words(&without_addresses(&text)),
     }
+}
+
+/// What was found and what is wanted, in the words of JSON: serde has those of Rust.
+fn in_words(text: &str) -> String {
+    let Some((before, found)) = text.split_once("invalid type: ").or_else(|| text.split_once("invalid value: ")) else {
+        return text.to_owned();
+    };
+    let Some((found, wanted)) = found.split_once(", expected ") else { return text.to_owned() };
+    let (wanted, at) = wanted.split_at(wanted.find(" at line ").unwrap_or(wanted.len()));
+    let found = match found.split_once(" `") {
+        Some(("integer" | "floating point", number)) => format!("the number {}", number.trim_end_matches('`')),
+        Some(("boolean", value)) => format!("`{value}"),
+        _ => match found {
+            "map" => "an object".to_owned(),
+            "sequence" => "a list".to_owned(),
+            other => other.to_owned(),
+        },
+    };
+    let wanted = match wanted {
+        "a map" => "an object",
+        "a sequence" => "a list",
+        "a boolean" => "`true` or `false`",
+        "variant identifier" => "a string",
+        "string or map" => "a string or an object",
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" => "a whole number",
+        other if other.starts_with("a nonzero ") => "a whole number from 1 on",
+        other if other.starts_with("struct ") || other.contains("enum ") => "an object",
+        other if other.starts_with("tuple ") => "a list",
+        other => other,
+    };
+    format!("{before}it is {found}, and {wanted} is wanted{at}")
 }
 
 /// A text of somebody else's, such as a provider's or a database's words, with every address in it taken
@@ -107,7 +139,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_without_the_value() {
         let error = serde_json::from_str::<Vec<u8>>(r#""ann \", expected \"@example.com""#).unwrap_err();
-        assert_eq!(without_values(&error), "invalid type: a string, expected a sequence at line 1 column 33");
+        assert_eq!(without_values(&error), "it is a string, and a list is wanted at line 1 column 33");
         let error = serde_json::from_str::<u8>("nul").unwrap_err();
         assert_eq!(without_values(&error), error.to_string());
     }

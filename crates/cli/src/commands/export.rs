@@ -11,16 +11,18 @@ use super::inspect::name_of;
 use crate::Ended;
 use crate::args::{ExportFormat, ExportOptions, Wanted};
 
-pub(crate) async fn run(settings: &Settings, options: &ExportOptions) -> anyhow::Result<Ended> {
+pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: bool) -> anyhow::Result<Ended> {
+    // An object on each line: the rows are more than one object could hold.
+    let format = if as_json { ExportFormat::Jsonl } else { options.format };
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
     if options.outcome == Wanted::Skipped {
-        return skipped(&ledger, &broadcast, options.format).await;
+        return skipped(&ledger, &broadcast, format).await;
     }
     let columns = columns(&ledger, &broadcast).await?;
     let own = ["key", "address", "outcome"].map(|name| own_name(name, &columns));
-    let mut table = Table::new(options.format, own.into_iter().chain(columns.iter().cloned()).collect())?;
+    let mut table = Table::new(format, own.into_iter().chain(columns.iter().cloned()).collect())?;
     let mut forgotten = 0;
     let log = ledger.event_log(&broadcast).await?;
     for seq in 0..broadcast.pages {

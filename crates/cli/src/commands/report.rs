@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use askama::Template;
 use issei_assembly::{Parts, Settings, VERSION, say};
 use issei_certificate::{PublicKey, Signed};
+use serde_json::json;
 
 use crate::Ended;
 use crate::args::ReportOptions;
@@ -12,7 +13,7 @@ use crate::operator::longest_after_stop;
 use crate::output;
 use crate::pages::{Live, Report, STYLE, said, took};
 
-pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow::Result<Ended> {
+pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: bool) -> anyhow::Result<Ended> {
     let words = options.lang.words();
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
@@ -48,7 +49,12 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions) -> anyhow:
     };
     let html = page.render()?;
     output::write(&options.output, "the report", &html)?;
-    if !output::is_standard(&options.output) {
+    if output::is_standard(&options.output) {
+        return Ok(Ended::Well);
+    }
+    if as_json {
+        say(&json!({ "broadcast_id": options.id, "written": options.output }).to_string());
+    } else {
         say(&format!("{} written; it holds no recipient's address and needs no network", options.output.display()));
     }
     Ok(Ended::Well)

@@ -22,17 +22,15 @@ pub(crate) struct Made {
 
 pub(crate) async fn run(settings: &Settings, options: &SetupOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let mut made = make(&parts).await?;
-    let left = if options.events || options.events_topic.is_some() {
-        events::make(&parts, options.events_topic.as_ref(), &mut made).await?
-    } else {
-        Vec::new()
-    };
+    let mut made = Vec::new();
+    let left = make_all(&parts, options, &mut made).await;
     if as_json {
-        say(&json!({ "setup": made, "left": left }).to_string());
-        return Ok(Ended::Well);
+        say(&json!({ "setup": made, "left": left.as_deref().unwrap_or_default(), "complete": left.is_ok() }).to_string());
+        return left.map(|_| Ended::Well);
     }
     made.iter().for_each(|made| say(&format!("{:<20} {:<28} {}", made.what, made.name, made.done)));
+    // What was made is there, whatever could not be.
+    let left = left.context("not everything was made; mend this, and the same command again makes the rest")?;
     if !left.is_empty() {
         say("\nThe topic is yours, and issei does not look at its policy and its subscription. Where they are missing:");
         left.iter().for_each(|command| say(&format!("  {command}")));
@@ -40,12 +38,27 @@ pub(crate) async fn run(settings: &Settings, options: &SetupOptions, as_json: bo
     Ok(Ended::Well)
 }
 
+/// Also the way of events, where that is wanted. Gives what is left to whoever owns the topic.
+async fn make_all(parts: &Parts, options: &SetupOptions, made: &mut Vec<Made>) -> anyhow::Result<Vec<String>> {
+    make_into(parts, made).await?;
+    if options.events || options.events_topic.is_some() {
+        events::make(parts, options.events_topic.as_ref(), made).await
+    } else {
+        Ok(Vec::new())
+    }
+}
+
 /// Makes everything. Safe to repeat, and to run beside another.
 pub(crate) async fn make(parts: &Parts) -> anyhow::Result<Vec<Made>> {
-    let settings = &parts.settings;
     let mut made = Vec::new();
+    make_into(parts, &mut made).await?;
+    Ok(made)
+}
+
+async fn make_into(parts: &Parts, made: &mut Vec<Made>) -> anyhow::Result<()> {
+    let settings = &parts.settings;
     for name in [&settings.commands_queue, &settings.chunks_queue, &settings.feedback_queue] {
-        make_queue(parts, name, &mut made).await?;
+        make_queue(parts, name, made).await?;
     }
     let table = parts.ledger().ensure_table().await?;
     let done = match (table.created, table.time_to_live_turned_on || table.recovery_turned_on) {
@@ -55,7 +68,7 @@ pub(crate) async fn make(parts: &Parts) -> anyhow::Result<Vec<Made>> {
     };
     made.push(Made { what: "table", name: settings.table.clone(), done });
     made.push(make_configuration_set(parts).await?);
-    Ok(made)
+    Ok(())
 }
 
 async fn make_queue(parts: &Parts, name: &str, made: &mut Vec<Made>) -> anyhow::Result<()> {

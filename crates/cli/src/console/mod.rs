@@ -48,10 +48,15 @@ struct At {
     door: Arc<Door>,
 }
 
-pub(crate) async fn run(settings: &Settings, options: &ConsoleOptions) -> anyhow::Result<Ended> {
+pub(crate) async fn run(settings: &Settings, options: &ConsoleOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
     let opened = Opened::at(parts, options.port).await?;
+    if as_json {
+        say(&serde_json::json!({ "address": opened.address }).to_string());
+        opened.serve(shutdown).await?;
+        return Ok(Ended::Well);
+    }
     say(&opened.address);
     say("Only whoever has this address can use the console. Ctrl-C ends it.");
     opened.serve(shutdown).await?;

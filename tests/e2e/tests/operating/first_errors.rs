@@ -2,6 +2,7 @@
 
 use issei_sim::Account;
 use issei_test_support::{Processes, command_body, free_port};
+use serde_json::Value;
 
 /// Whose surroundings name no credentials, wherever the SDK looks.
 const NOBODY: [(&str, Option<&str>); 3] = [("AWS_ACCESS_KEY_ID", None), ("AWS_SECRET_ACCESS_KEY", None), ("HOME", Some("/nonexistent"))];
@@ -65,7 +66,7 @@ async fn flags_say_where_aws_is_and_a_program_gets_the_error_as_json() {
     let arguments = ["--endpoint-url", &dead, "--region", "eu-west-1", "--json", "list"];
     let (code, output, error) = world.try_run_under(&[], &arguments).await;
     assert_eq!((code, output.as_str()), (Some(1), ""), "{error}");
-    let told: serde_json::Value = serde_json::from_str(&error).unwrap();
+    let told: Value = serde_json::from_str(&error).unwrap();
     let reason = told["error"].as_str().unwrap();
     assert!(reason.contains(&format!("{dead} (--endpoint-url)")) && reason.contains("eu-west-1 (--region)"), "{reason}");
     // A profile that is named goes before the credentials of the environment.
@@ -95,4 +96,82 @@ async fn settings_are_found_where_help_is_looked_for_and_a_document_can_go_throu
     assert!(code == Some(0) && output.contains("[audiences.users]") && beside.contains("tried          2 rows"), "{output}{beside}");
     _ = world.write("proposed.toml", &output);
     world.run(&["--config", "proposed.toml", "preview", &command]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setup_that_fails_half_way_says_what_it_made_and_the_same_again_makes_the_rest() {
+    let mut world = Processes::simulated(1, Account::default()).await;
+    let names: Vec<(String, String)> = ["ISSEI_COMMANDS_QUEUE", "ISSEI_CHUNKS_QUEUE", "ISSEI_FEEDBACK_QUEUE", "ISSEI_TABLE"]
+        .map(|name| (name.to_owned(), format!("{}-2", world.named(name))))
+        .into();
+    names.iter().for_each(|(name, value)| world.set(name, value));
+    let nowhere = [("AWS_ENDPOINT_URL_SESV2", Some("http://127.0.0.1:1"))];
+    let (code, output, error) = world.try_run_under(&nowhere, &["setup"]).await;
+    assert_eq!(code, Some(1), "{output}{error}");
+    assert!(names.iter().all(|(_, name)| output.contains(name.as_str())) && output.contains("made"), "{output}");
+    assert!(error.contains("not everything was made"), "{error}");
+    let (code, output, _) = world.try_run_under(&nowhere, &["--json", "setup"]).await;
+    let told: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((code, &told["complete"], told["setup"].as_array().map(Vec::len)), (Some(1), &Value::Bool(false), Some(7)), "{told}");
+    let output = world.run(&["setup"]).await;
+    assert!(output.contains("was there") && output.contains("configuration set"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_can_not_be_reached_has_denied_nothing() {
+    let world = Processes::simulated(1, Account::default()).await;
+    let nowhere = [("AWS_ENDPOINT_URL_LAMBDA", Some("http://nowhere.invalid"))];
+    let (_, output, _) = world.try_run_under(&nowhere, &["doctor", "--json"]).await;
+    let told: Value = serde_json::from_str(&output).unwrap();
+    let of = |finding: &&Value| finding["what"].as_str().is_some_and(|what| what.contains("event source"));
+    let found: Vec<&Value> = told["findings"].as_array().unwrap().iter().filter(of).collect();
+    assert!(!found.is_empty(), "{told}");
+    for finding in found {
+        let mend = finding["mend"].as_str().unwrap();
+        assert!(mend.contains("can be reached") && !mend.contains("grant"), "{finding}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_json_gets_it_from_reports_exports_and_settings_too() {
+    let world = Processes::simulated(3, Account::default()).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", "--yes", &command]).await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    let json = async |arguments: &[&str]| -> Vec<Value> {
+        let output = world.run(arguments).await;
+        output.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    };
+    let report = world.path("report.html");
+    let told = json(&["--json", "report", "terms", "--output", &report]).await;
+    assert_eq!((told.len(), &told[0]["broadcast_id"], &told[0]["written"]), (1, &"terms".into(), &report.clone().into()));
+    assert_eq!(json(&["--json", "export", "terms", "--outcome", "accepted"]).await.len(), 3);
+    let told = json(&["--json", "settings"]).await;
+    assert!(told[0]["file"].as_str().is_some_and(|file| file.ends_with("issei.toml")), "{told:?}");
+    assert!(told[0]["settings"].as_array().unwrap().iter().any(|setting| setting["variable"] == "ISSEI_TABLE"), "{told:?}");
+    let text = world.run(&["settings"]).await;
+    assert!(text.starts_with("Configuration file: ") && text.contains("issei.toml\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_command_is_said_in_the_words_of_json() {
+    let world = Processes::simulated(1, Account::default()).await;
+    for (field, value, says) in [
+        ("subject", serde_json::json!({}), "it is an object, and a string is wanted"),
+        ("max_recipients", serde_json::json!("ten"), "it is a string, and "),
+    ] {
+        let command = world.write(
+            "command.json",
+            &command_body("terms", |body| match field {
+                "subject" => body["content"]["inline"]["subject"] = value.clone(),
+                _ => body[field] = value.clone(),
+            }),
+        );
+        let (code, output, error) = world.try_run(&["send", "--dry-run", &command]).await;
+        let told = output + &error;
+        assert!(code != Some(0) && told.contains(says) && !told.contains("expected"), "{told}");
+    }
 }
