@@ -28,7 +28,9 @@ pub fn explained(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
         format!("; looked at {}, in {}", endpoint("SQS", settings), region(settings))
     } else if settings.file.is_none() && is_of_unknown_audience(&error) {
         let here = std::path::absolute(DEFAULT_FILE).map_or_else(|_| DEFAULT_FILE.to_owned(), |path| path.display().to_string());
-        format!("; no configuration was read: there is no {here}, and neither --config nor ISSEI_CONFIG names one")
+        format!(
+            "; no configuration was read: there is neither {here} nor one in a folder above, and neither --config nor ISSEI_CONFIG names one"
+        )
     } else {
         return error;
     };

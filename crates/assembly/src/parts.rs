@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use issei_aws::{Clients, Queue};
+use issei_aws::{Account, Clients, Queue};
 use issei_clock::{Clock, Dice};
 use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, ServiceKind};
-use issei_producer::Producer;
+use issei_producer::{AudienceConfig, Producer};
 use issei_provider::{Exported, Known, Provider, Providers, Ses, WebhookKeys};
 use issei_schema::{Actor, AddressHash, ChunkVersion, ProviderName};
 use sha2::{Digest, Sha256};
 
-use crate::settings::Settings;
+use crate::settings::{Fetched, Layer, ProviderKey, Settings};
 use crate::traces;
 
 /// Clients, clock and dice, and what is made of them.
@@ -40,7 +40,7 @@ impl Parts {
 
     #[must_use]
     pub fn with(mut settings: Settings, clients: Clients, clock: Clock, dice: Dice) -> Self {
-        settings.audiences.values_mut().for_each(|audience| audience.read_by(&clients.dynamodb));
+        settings.audiences.values_mut().for_each(|audience| audience.read_by(&clients));
         Self { settings, clients, clock, dice, others: Vec::new() }
     }
 
@@ -74,7 +74,11 @@ impl Parts {
     }
 
     pub async fn feedback(&self) -> anyhow::Result<Feedback> {
-        self.feedback_of(self.incarnation(ServiceKind::Feedback)?, self.settings.webhook_keys()?).await
+        self.feedback_of(
+            self.incarnation(ServiceKind::Feedback)?,
+            self.settings.webhook_keys(&self.fetched(|_, webhooks| webhooks.iter().collect()).await)?,
+        )
+        .await
     }
 
     /// The feedback consumer's own code, for events that somebody brings in a file and answers for; never for the queue.
@@ -149,7 +153,7 @@ impl Parts {
         };
         let incarnation = self.incarnation(ServiceKind::Consumer)?;
         let queue = self.chunks_queue().await?;
-        Ok(Consumer::new(self.ledger(), queue, &self.providers()?, self.clock.clone(), self.dice.clone(), incarnation, options))
+        Ok(Consumer::new(self.ledger(), queue, &self.providers().await?, self.clock.clone(), self.dice.clone(), incarnation, options))
     }
 
     /// SES, as the configuration set that is configured.
@@ -161,10 +165,34 @@ impl Parts {
     /// Who may carry broadcasts, and whose keys are at hand.
     ///
     /// # Errors
-    /// Names a variable whose value is no key.
-    pub fn providers(&self) -> anyhow::Result<Providers> {
-        let others = self.settings.connected_providers(&self.clients.web)?.into_iter().chain(self.others.iter().cloned());
-        Ok(others.fold(Providers::new(self.ses()), |all, (name, provider)| all.with(name, provider)))
+    /// Names a variable whose value is no key, or a secret that can't be read. A service that lacks it for a moment is
+    /// started again; one that went on without would let the provider's broadcasts wait until somebody looks.
+    pub async fn providers(&self) -> anyhow::Result<Providers> {
+        let (providers, lacking) = self.providers_at_hand().await;
+        match lacking.into_values().next() {
+            None => Ok(providers),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// The same for whoever only looks: those whose keys can't be had, with the reason.
+    pub async fn providers_at_hand(&self) -> (Providers, BTreeMap<ProviderName, anyhow::Error>) {
+        let fetched = self.fetched(|key, _| vec![key]).await;
+        let (mut providers, mut lacking) = (Providers::new(self.ses()), BTreeMap::new());
+        for (name, connected) in self.settings.connected_providers(&self.clients.web, &fetched) {
+            match connected {
+                Ok(provider) => providers = providers.with(name, provider),
+                Err(error) => _ = lacking.insert(name, error),
+            }
+        }
+        let others = self.others.iter().cloned();
+        (others.fold(providers, |all, (name, provider)| all.with(name, provider)), lacking)
+    }
+
+    /// What the secrets hold that are named as keys, of those that are wanted of each provider.
+    pub async fn fetched<'a>(&'a self, wanted: impl Fn(&'a ProviderKey, &'a [ProviderKey]) -> Vec<&'a ProviderKey>) -> Fetched {
+        let keys = self.settings.keys_of_providers().flat_map(|(_, key, webhooks)| wanted(key, webhooks));
+        Fetched::of(&self.clients.secrets, keys).await
     }
 
     /// Who may carry a broadcast, with what must be known to prepare one.
@@ -195,16 +223,21 @@ impl Parts {
 }
 
 impl Settings {
-    /// For whoever reads audiences without the rest: with those connected that are tables of DynamoDB. Where there is none,
+    /// For whoever reads audiences without the rest: with those connected that are in AWS. Where there is none,
     /// nothing is asked of AWS.
     #[must_use]
-    pub async fn with_tables(mut self) -> Self {
-        if self.audiences.values().any(|audience| audience.dynamodb_table.is_some()) {
+    pub async fn with_audiences(mut self) -> Self {
+        if self.audiences.values().any(AudienceConfig::is_in_aws) {
             let clients = issei_aws::connect(&self.account, &self.timing()).await;
-            self.audiences.values_mut().for_each(|audience| audience.read_by(&clients.dynamodb));
+            self.audiences.values_mut().for_each(|audience| audience.read_by(&clients));
         }
         self
     }
+}
+
+/// Clients for whoever has no configuration yet.
+pub async fn connected(account: &Account) -> Clients {
+    issei_aws::connect(account, &Settings::of(Layer::default(), Layer::default()).timing()).await
 }
 
 /// The version that this build belongs to.

@@ -2,11 +2,13 @@
 //! configuration file and `docs/configuration.md`. A flag goes before a variable, a variable before
 //! the file, the file before the default.
 
+mod file;
+mod keys;
 mod providers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -18,6 +20,8 @@ use issei_schema::{ProviderName, UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKe
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+pub use file::DEFAULT_FILE;
+pub use keys::{Fetched, ProviderKey};
 use providers::ProviderConfig;
 
 /// Where a key comes from: never from a file.
@@ -89,7 +93,7 @@ macro_rules! settings {
                 Configured { changed, audiences: self.audiences.keys().cloned().collect() }
             }
 
-            fn of(first: Layer, second: Layer) -> Self {
+            pub(crate) fn of(first: Layer, second: Layer) -> Self {
                 Self {
                     $($name: first.$name.or(second.$name).unwrap_or_else(|| $default),)+
                     audiences: second.audiences,
@@ -224,29 +228,7 @@ settings! {
     ledger_days, "ISSEI_LEDGER_DAYS": u64 = 90;
 }
 
-/// The configuration file where none is named: in the working directory.
-pub(crate) const DEFAULT_FILE: &str = "issei.toml";
-
 impl Settings {
-    /// Reads the file under the flags and the environment, and checks the whole.
-    pub fn load(file: Option<&Path>, over: Layer) -> anyhow::Result<Self> {
-        let default = Path::new(DEFAULT_FILE);
-        let file = file.or_else(|| default.exists().then_some(default));
-        let under = match file {
-            None => Layer::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| {
-                    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-                    format!("the configuration file {} can't be read", path.display())
-                })?;
-                toml::from_str(&text).with_context(|| {
-                    format!("the configuration file {}: correct the key, docs/configuration.md lists all", path.display())
-                })?
-            }
-        };
-        Self { file: file.map(Path::to_owned), ..Self::of(over, under) }.checked()
-    }
-
     /// The same, with AWS asked where flags say.
     #[must_use]
     pub fn in_account(self, account: Account) -> Self {

@@ -1,5 +1,6 @@
 //! Clients of SQS, DynamoDB and SES v2, of STS for the operator's name, of Lambda to read what drains the
-//! queues, and of SNS to make the topic of SES's events.
+//! queues, of SNS to make the topic of SES's events, of S3 to read audiences, and of
+//! Secrets Manager to read keys of providers.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryA
 
 use issei_schema::Identity;
 
-use crate::{Lambda, Sns, Timing, Web, chain};
+use crate::{Lambda, S3, Secrets, Sns, Timing, Web, chain};
 
 /// Long polls last 20 seconds at most (SQS API reference, `ReceiveMessage`); a receive that takes
 /// much longer has lost its answer.
@@ -38,6 +39,10 @@ pub struct Clients {
     pub lambda: Lambda,
     /// For `issei setup` alone.
     pub sns: Sns,
+    /// Only reads.
+    pub s3: S3,
+    /// Only reads.
+    pub secrets: Secrets,
     sts: aws_sdk_sts::Client,
     /// By the same HTTP client.
     pub web: Web,
@@ -75,7 +80,8 @@ pub struct Account {
 }
 
 /// Connects as the account says, and else as the standard AWS environment does: profile, region, credentials, and
-/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2`, `_STS`, `_LAMBDA` and `_SNS`.
+/// `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS`, `_DYNAMODB`, `_SESV2`, `_STS`, `_LAMBDA`, `_SNS`, `_S3` and
+/// `_SECRETS_MANAGER`.
 pub async fn connect(account: &Account, timing: &Timing) -> Clients {
     let http = over_https();
     let mut loader = loader(http.clone());
@@ -161,6 +167,8 @@ fn clients(config: &SdkConfig, http: SharedHttpClient, timing: &Timing) -> Clien
         ses: aws_sdk_sesv2::Client::from_conf(ses),
         lambda: Lambda::new(config),
         sns: Sns::new(config),
+        s3: S3::new(config),
+        secrets: Secrets::new(config),
         sts: aws_sdk_sts::Client::from_conf(sts),
         web: Web::new(http),
     }

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
-use crate::signed::{CallError, Service, Signed, text};
+use crate::signed::{CallError, Service, Signed, TRY_TIMEOUT, text};
 
-static LAMBDA: Service = Service { id: "Lambda", name: "lambda", refusal };
+static LAMBDA: Service = Service { id: "Lambda", name: "lambda", refusal, try_timeout: TRY_TIMEOUT, most: None };
 const LIST: &str = "ListEventSourceMappings";
 /// A queue has a handful; who goes on giving more has lost its place.
 const PAGES_MAX: usize = 100;
@@ -94,7 +94,7 @@ impl Lambda {
 
 /// The code stands in a header or in the body, with a namespace before it and a link behind it at times (Smithy,
 /// "AWS restJson1 protocol", operation error serialization).
-fn refusal(response: &HttpResponse) -> Option<ErrorMetadata> {
+pub(crate) fn refusal(response: &HttpResponse) -> Option<ErrorMetadata> {
     let body: Value = serde_json::from_str(&text(response)).unwrap_or_default();
     let code = response.headers().get("x-amzn-errortype").or_else(|| body["code"].as_str()).or_else(|| body["__type"].as_str())?;
     let code = code.split(':').next().unwrap_or_default().rsplit('#').next().unwrap_or_default();

@@ -18,22 +18,24 @@ use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
 use aws_smithy_runtime_api::client::auth::AuthSchemeOptionResolverParams;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError, SensitiveOutput};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_runtime_api::client::ser_de::DeserializeResponse;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 use aws_types::SigningName;
 use aws_types::region::SigningRegion;
-use aws_types::service_config::ServiceConfigKey;
 
 use crate::chain;
 use crate::clients::CONNECT_TIMEOUT;
+use crate::endpoint::endpoint;
 use crate::evidence::NO_REGION;
 
-/// For one try; all of them together may take twice that.
-const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one try, of most services; all of them together may take twice that.
+pub(crate) const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const TRIES: u32 = 3;
 
 type Refusal = fn(&HttpResponse) -> Option<ErrorMetadata>;
@@ -47,6 +49,17 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// What an answer that is no success says; nothing where it can't be read.
     pub(crate) refusal: Refusal,
+    pub(crate) try_timeout: Duration,
+    /// Bytes of an answer, where it says how many they are: what has more, or does not say, is not read.
+    pub(crate) most: Option<u64>,
+}
+
+impl Service {
+    /// S3 signs the path as it is sent and wants the body's digest (S3 API reference, "Authenticating requests"), and its
+    /// endpoints for both versions of IP have the names that are older than everybody else's.
+    pub(crate) fn is_s3(&self) -> bool {
+        self.name == "s3"
+    }
 }
 
 /// Why a call came to nothing.
@@ -74,10 +87,22 @@ impl CallError {
         self.code.as_deref().is_some_and(|code| code.starts_with("NotFound"))
     }
 
+    /// The service's own word for what went wrong; none where it has not answered.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// What went wrong, without the call's name.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
     /// The action that IAM must allow, such as `sns:Subscribe`.
     #[must_use]
     pub fn action(&self) -> String {
-        format!("{}:{}", self.service.to_ascii_lowercase(), self.operation)
+        format!("{}:{}", self.service.replace(' ', "").to_ascii_lowercase(), self.operation)
     }
 }
 
@@ -108,6 +133,16 @@ impl Signed {
     }
 
     async fn call(&self, operation: &'static str, request: http::Result<http::Request<SdkBody>>) -> Result<String, CallError> {
+        self.call_for(operation, request, |response| text(response).into_owned()).await
+    }
+
+    /// What `taken` makes of an answer that is a success.
+    pub(crate) async fn call_for<T: fmt::Debug + Send + Sync + 'static>(
+        &self,
+        operation: &'static str,
+        request: http::Result<http::Request<SdkBody>>,
+        taken: fn(&HttpResponse) -> T,
+    ) -> Result<T, CallError> {
         let wrong = |why: &dyn ToString| self.error(operation, why.to_string());
         let request = request.map_err(|error| wrong(&error))?;
         let mut request = HttpRequest::try_from(request).map_err(|error| wrong(&error))?;
@@ -115,16 +150,23 @@ impl Signed {
         let (Some(http), Some(credentials)) = (self.config.http_client(), self.config.credentials_provider()) else {
             return Err(wrong(&"the SDK has neither an HTTP client nor credentials"));
         };
-        let endpoint = self.endpoint().map_err(|why| wrong(&why))?;
+        let endpoint = endpoint(&self.config, self.service).map_err(|why| wrong(&why))?;
         let region = self.config.region().cloned().ok_or_else(|| wrong(&NO_REGION))?;
+        let mut signing_options = SigningOptions::default();
+        if self.service.is_s3() {
+            (signing_options.double_uri_encode, signing_options.normalize_uri_path) = (false, false);
+            signing_options.content_sha256_header = true;
+        }
         let signing = SigV4OperationSigningConfig {
             region: Some(SigningRegion::from(region)),
             name: Some(SigningName::from_static(self.service.name)),
-            signing_options: SigningOptions::default(),
+            signing_options,
             ..SigV4OperationSigningConfig::default()
         };
         let mut layer = Layer::new("signed");
         layer.store_put(signing);
+        // Rows of an audience, and keys: no level of logs shows an answer.
+        layer.store_put(SensitiveOutput);
         layer.store_put(AuthSchemeOptionResolverParams::new(()));
         let components = RuntimeComponentsBuilder::new("signed")
             .with_auth_scheme(SigV4AuthScheme::new())
@@ -133,7 +175,7 @@ impl Signed {
             .with_identity_resolver(SCHEME_ID, credentials)
             .with_sleep_impl(self.config.sleep_impl())
             .with_time_source(self.config.time_source());
-        let refusal = self.service.refusal;
+        let Service { refusal, try_timeout, most, .. } = *self.service;
         let operation_of = Operation::builder()
             .service_name(self.service.id)
             .operation_name(operation)
@@ -144,8 +186,8 @@ impl Signed {
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)
-                    .operation_attempt_timeout(TRY_TIMEOUT)
-                    .operation_timeout(TRY_TIMEOUT * 2)
+                    .operation_attempt_timeout(try_timeout)
+                    .operation_timeout(try_timeout * 2)
                     .build(),
             )
             .retry_classifier(HttpStatusCodeClassifier::default())
@@ -154,7 +196,7 @@ impl Signed {
             .with_connection_poisoning()
             .runtime_plugin(StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components))
             .serializer(|request: Prepared| request.0.try_clone().ok_or_else(|| "a body can't be sent again".into()))
-            .deserializer(move |response| read(response, refusal))
+            .deserializer_impl::<T, ErrorMetadata>(Reading { refusal, taken, most })
             .build();
         operation_of.invoke(Prepared(request)).await.map_err(|error| {
             let meta = error.as_service_error();
@@ -165,35 +207,6 @@ impl Signed {
             };
             CallError { service: self.service.id, operation, code: code.map(str::to_owned), why }
         })
-    }
-
-    /// Where the service is asked: as the environment and the profile say, or where its region has it.
-    fn endpoint(&self) -> Result<String, String> {
-        let (config, id) = (&self.config, self.service.id);
-        let global = config.endpoint_url().map(str::to_owned);
-        if config.get_origin("endpoint_url").is_client_config() {
-            return global.ok_or_else(|| NO_REGION.to_owned());
-        }
-        let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
-        let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
-        if let Some(url) = own.or(global) {
-            return Ok(url);
-        }
-        let region = config.region().map(AsRef::as_ref).ok_or_else(|| NO_REGION.to_owned())?;
-        let fips = if config.use_fips() == Some(true) { "-fips" } else { "" };
-        let dual = config.use_dual_stack() == Some(true);
-        // The partitions of AWS by their regions' names (its SDKs' `partitions.json`).
-        let domain = match region.split('-').next() {
-            Some("cn") if dual => "api.amazonwebservices.com.cn",
-            Some("cn") => "amazonaws.com.cn",
-            Some("eusc") if !dual => "amazonaws.eu",
-            _ if region.contains("-iso") || region.starts_with("eusc-") => {
-                return Err(format!("where it is in {region} is not known here; set AWS_ENDPOINT_URL_{id}", id = id.to_ascii_uppercase()));
-            }
-            _ if dual => "api.aws",
-            _ => "amazonaws.com",
-        };
-        Ok(format!("https://{}{fips}.{region}.{domain}", self.service.name))
     }
 }
 
@@ -206,12 +219,34 @@ impl fmt::Debug for Prepared {
     }
 }
 
-fn read(response: &HttpResponse, refusal: Refusal) -> Result<String, OrchestratorError<ErrorMetadata>> {
-    if response.status().is_success() {
-        return Ok(text(response).into_owned());
+/// How an answer is read.
+#[derive(Debug)]
+struct Reading<T> {
+    refusal: Refusal,
+    taken: fn(&HttpResponse) -> T,
+    most: Option<u64>,
+}
+
+impl<T: fmt::Debug + Send + Sync + 'static> DeserializeResponse for Reading<T> {
+    /// Nothing is read here, but what is too large is refused before it is in memory.
+    fn deserialize_streaming(&self, response: &mut HttpResponse) -> Option<Result<Output, OrchestratorError<Error>>> {
+        let most = self.most.filter(|_| response.status().is_success())?;
+        let length: Option<u64> = response.headers().get("content-length").and_then(|length| length.parse().ok());
+        if length.is_some_and(|length| length <= most) {
+            return None;
+        }
+        let length = length.map_or("an unknown number of".to_owned(), |length| length.to_string());
+        let why = format!("the answer has {length} bytes, and {most} at most were asked for");
+        Some(Err(OrchestratorError::operation(Error::erase(ErrorMetadata::builder().code("TooLarge").message(why).build()))))
     }
-    let unread = || ErrorMetadata::builder().code(format!("HTTP {}", response.status().as_u16())).build();
-    Err(OrchestratorError::operation(refusal(response).unwrap_or_else(unread)))
+
+    fn deserialize_nonstreaming(&self, response: &HttpResponse) -> Result<Output, OrchestratorError<Error>> {
+        if response.status().is_success() {
+            return Ok(Output::erase((self.taken)(response)));
+        }
+        let unread = || ErrorMetadata::builder().code(format!("HTTP {}", response.status().as_u16())).build();
+        Err(OrchestratorError::operation(Error::erase((self.refusal)(response).unwrap_or_else(unread))))
+    }
 }
 
 pub(crate) fn text(response: &HttpResponse) -> Cow<'_, str> {
@@ -316,18 +351,5 @@ mod tests {
         let asked = asked.lock().unwrap();
         assert!(asked[0].starts_with("GET /2015-03-31/event-source-mappings/?EventSourceArn=arn%3Aaws%3Asqs%3Aus-east-1%3A1%3Aq HTTP/1.1"));
         assert!(asked[1].contains("&Marker=m%261 HTTP/1.1") && asked[1].contains("/us-east-1/lambda/aws4_request"), "{}", asked[1]);
-    }
-
-    #[test]
-    fn each_service_is_found_where_its_region_has_it() {
-        let url = |region: &'static str, dual: bool| {
-            let config = aws_config::SdkConfig::builder().region(aws_config::Region::new(region)).use_dual_stack(dual).build();
-            super::Signed::new(&config, &crate::sns::SNS).endpoint()
-        };
-        assert_eq!(url("ap-northeast-1", false).unwrap(), "https://sns.ap-northeast-1.amazonaws.com");
-        assert_eq!(url("ap-northeast-1", true).unwrap(), "https://sns.ap-northeast-1.api.aws");
-        assert_eq!(url("cn-north-1", false).unwrap(), "https://sns.cn-north-1.amazonaws.com.cn");
-        assert_eq!(url("eusc-de-east-1", false).unwrap(), "https://sns.eusc-de-east-1.amazonaws.eu");
-        assert!(url("us-iso-east-1", false).unwrap_err().contains("set AWS_ENDPOINT_URL_SNS"));
     }
 }

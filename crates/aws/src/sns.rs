@@ -11,9 +11,9 @@ use aws_smithy_types::error::metadata::ErrorMetadata;
 use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
 use url::form_urlencoded::Serializer;
 
-use crate::signed::{CallError, Service, Signed, text};
+use crate::signed::{CallError, Service, Signed, TRY_TIMEOUT, text};
 
-pub(crate) static SNS: Service = Service { id: "SNS", name: "sns", refusal };
+pub(crate) static SNS: Service = Service { id: "SNS", name: "sns", refusal, try_timeout: TRY_TIMEOUT, most: None };
 const VERSION: &str = "2010-03-31";
 /// A hundred subscriptions each; who goes on giving more has lost its place.
 const PAGES_MAX: usize = 1_000;
@@ -148,7 +148,7 @@ impl Sns {
 }
 
 /// The members of each element of this name, wherever it stands.
-fn records(xml: &str, name: &str) -> Result<Vec<BTreeMap<String, String>>, XmlDecodeError> {
+pub(crate) fn records(xml: &str, name: &str) -> Result<Vec<BTreeMap<String, String>>, XmlDecodeError> {
     let mut document = Document::new(xml);
     let mut found = Vec::new();
     while let Some(start) = document.next_start_element() {
@@ -167,7 +167,7 @@ fn records(xml: &str, name: &str) -> Result<Vec<BTreeMap<String, String>>, XmlDe
 }
 
 /// The text of the first element of this name.
-fn first(xml: &str, name: &str) -> Result<Option<String>, XmlDecodeError> {
+pub(crate) fn first(xml: &str, name: &str) -> Result<Option<String>, XmlDecodeError> {
     let mut document = Document::new(xml);
     while let Some(start) = document.next_start_element() {
         if start.local() == name {
@@ -177,7 +177,7 @@ fn first(xml: &str, name: &str) -> Result<Option<String>, XmlDecodeError> {
     Ok(None)
 }
 
-fn refusal(response: &HttpResponse) -> Option<ErrorMetadata> {
+pub(crate) fn refusal(response: &HttpResponse) -> Option<ErrorMetadata> {
     let mut error = records(&text(response), "Error").ok()?.into_iter().next()?;
     let mut meta = ErrorMetadata::builder().code(error.remove("Code")?);
     if let Some(message) = error.remove("Message") {

@@ -23,7 +23,7 @@ use crate::pages::Language;
 pub(crate) struct Cli {
     /// The configuration file.
     ///
-    /// Without it, `issei.toml` in the working directory, where there is one.
+    /// Without it, the nearest `issei.toml`, from here upwards to the home directory.
     #[arg(long, env = "ISSEI_CONFIG", global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Results as JSON on standard output, for programs.
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     /// Tries a command on its own audience in a simulated AWS; sends nothing.
     ///
     /// With the demo's crashes and lost answers. Writes the letters into a folder, and says what it would be: who is
-    /// mailed, who is skipped and why, time, cost. Asks AWS for nothing but an audience that is a table of DynamoDB. Exit code 3: refused, or
+    /// mailed, who is skipped and why, time, cost. Asks AWS for nothing but an audience that is there. Exit code 3: refused, or
     /// somebody was mailed twice or missed.
     Try(TryOptions),
     /// Writes a first `issei.toml` from a look at a table or a file.
@@ -168,7 +168,8 @@ pub(crate) enum Command {
     Suppress(Suppress),
     /// Takes a provider's events from a file, for those without its webhook.
     ///
-    /// Rows as `SendGrid`'s or Resend's webhook has them: a JSON array, one on each line, or bodies one after another. Nobody
+    /// Rows as `SendGrid`'s or Resend's webhook has them: a JSON array, one on each line, or bodies one after another; or
+    /// the CSV that `SendGrid`'s activity feed exports. Nobody
     /// has signed them, so the audit trail says who brought which file. Twice is as once. Exit code 3: rows were refused, or
     /// it was not told to.
     ImportEvents(ImportEventsOptions),
@@ -210,6 +211,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsOptions {
+    /// Whose command lines are completed
     pub(crate) shell: clap_complete::Shell,
 }
 
@@ -294,7 +296,7 @@ pub(crate) struct SetupOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitOptions {
-    /// A database's URL, or a `.csv` or `.jsonl` file; else the URL in the variable of --url-env
+    /// A database's URL, a file, or `s3://BUCKET/KEY`; else the URL in the variable of --url-env
     pub(crate) source: Option<String>,
     /// The users' table (`--table` names the ledger's), where there are several
     #[arg(long, value_name = "NAME")]
@@ -427,6 +429,7 @@ pub(crate) struct TestSendOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// The letter of whoever has this key in the audience, or this address.
     #[arg(long = "as", value_name = "KEY_OR_ADDRESS")]
@@ -438,6 +441,7 @@ pub(crate) struct ShowOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// Again every second, until the broadcast is over or Ctrl-C.
     #[arg(long)]
@@ -449,6 +453,7 @@ pub(crate) struct StatusOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct OperateOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// Why. It stands in the audit trail.
     #[arg(long)]
@@ -467,6 +472,7 @@ pub(crate) struct ApproveOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct StopOptions {
+    /// The broadcast's id
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub(crate) id: Option<BroadcastId>,
     /// Every broadcast that is not over. New ones are refused until `issei open`.
@@ -497,11 +503,13 @@ pub(crate) struct ListOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct WhyOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// The recipient's key in the audience, or the address.
     pub(crate) recipient: String,
@@ -531,10 +539,12 @@ pub(crate) struct WhoOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// Which recipients.
     #[arg(long, value_enum)]
     pub(crate) outcome: Wanted,
+    /// How the rows are written; --json is `jsonl`
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ExportFormat,
 }
@@ -563,6 +573,7 @@ pub(crate) struct ForgetOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct ResendOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// The id of the new broadcast, and the name of its audience and files.
     #[arg(long = "as", value_name = "NEW_ID")]
@@ -610,6 +621,7 @@ pub(crate) enum ExportFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// Where the page goes; `-` for standard output.
     #[arg(long, short, value_name = "FILE")]
@@ -620,6 +632,7 @@ pub(crate) struct ReportOptions {
     /// The public key that must have signed it.
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub(crate) public_key: Option<PathBuf>,
+    /// The language of the page
     #[arg(long, value_enum, default_value_t)]
     pub(crate) lang: Language,
 }
@@ -633,6 +646,7 @@ pub(crate) struct ConsoleOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct CertifyOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// The Ed25519 private key that signs, in PEM (`openssl genpkey -algorithm ed25519 -out FILE`).
     /// Without it the certificate is shown and not signed.
@@ -672,6 +686,7 @@ pub(crate) struct ImportEventsOptions {
 pub(crate) enum Suppress {
     /// Puts an address on the list.
     Add {
+        /// The mail address
         address: Address,
         /// Why it is not to be mailed. Only `bounced` holds against a legal notice.
         #[arg(long, value_enum, default_value_t)]
@@ -682,6 +697,7 @@ pub(crate) enum Suppress {
     },
     /// Takes an address from the list; who did and why stays there. Exit code 3 where it was not on it.
     Remove {
+        /// The mail address
         address: Address,
         /// Why, for whoever reads the list.
         #[arg(long)]
@@ -690,11 +706,15 @@ pub(crate) enum Suppress {
     /// Shows since when, for what and by whom an address is on the list, or the whole list by digest.
     ///
     /// Exit code 3 where the address is not on it.
-    List { address: Option<Address> },
+    List {
+        /// This one alone
+        address: Option<Address>,
+    },
     /// Reads the list of another sender: an export of `SendGrid` or listmonk, or SES's own suppression list.
     ///
     /// Shows first how many it would enter. `SendGrid`'s exports don't say what they hold: --because does.
     Import {
+        /// Where the addresses are
         file: PathBuf,
         /// What a file of `SendGrid` holds.
         #[arg(long, value_enum)]
@@ -734,6 +754,7 @@ pub(crate) enum UnsubscribeToken {
 
 #[derive(Debug, Args)]
 pub(crate) struct RepairOptions {
+    /// The broadcast's id
     pub(crate) id: BroadcastId,
     /// Why. It stands in the audit trail.
     #[arg(long)]

@@ -82,13 +82,14 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
     }
     if let Command::Init(options) = &cli.command {
         init_logs(cli.log_format, true, "")?;
-        return init::run(options, cli.json).await;
+        let account = Account { region: cli.region, profile: cli.profile, endpoint_url: cli.endpoint_url };
+        return init::run(options, &account, cli.json).await;
     }
     if let Command::Verify(options) = &cli.command {
         return certify::verify(options, cli.json);
     }
     match &cli.command {
-        Command::Settings => return manual::settings(),
+        Command::Settings => return manual::settings(cli.config, cli.json),
         Command::Completions(options) => return manual::completions(options.shell),
         Command::Man(options) => return manual::pages(&options.directory),
         _ => {}
@@ -139,12 +140,12 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
         Command::Why(options) => inspect::why(settings, &options, as_json).await,
         Command::Who(options) => who::run(settings, &options, as_json).await,
         Command::Show(options) => show::run(settings, &options, as_json).await,
-        Command::Export(options) => export::run(settings, &options).await,
+        Command::Export(options) => export::run(settings, &options, as_json).await,
         Command::Resend(options) => resend::run(settings, &options, as_json).await,
         Command::Doctor(options) => doctor::run(settings, &options, as_json).await,
         Command::Rehearse(options) => rehearse::run(settings, &options, as_json).await,
-        Command::Report(options) => report::run(settings, &options).await,
-        Command::Console(options) => console::run(settings, &options).await,
+        Command::Report(options) => report::run(settings, &options, as_json).await,
+        Command::Console(options) => console::run(settings, &options, as_json).await,
         Command::Certify(options) => certify::certify(settings, &options, as_json).await,
         Command::Suppress(options) => suppress::run(settings, &options, as_json).await,
         Command::ImportEvents(options) => import_events::run(settings, &options, as_json).await,

@@ -4,11 +4,13 @@
 //! It must never say more than `args.rs` and the list of settings do: everything here is made from these.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
+use issei_assembly::{DEFAULT_FILE, Settings};
+use serde_json::json;
 
 use crate::Ended;
 use crate::args::Cli;
@@ -16,9 +18,13 @@ use crate::args::Cli;
 /// The end of every help, since the settings would be longer than what a command does.
 const SHARED: &str = "Every command takes the shared settings, such as --table and --region: see `issei settings`";
 
+/// What a command's end says to a script; `docs/commands/README.md` says more.
+const EXIT_CODES: &str = "Exit codes: 0 well, 1 failed, 2 wrong usage, 3 the answer is no, 4 over with recipients in doubt,\n\
+    5 nobody of that name (who), 130 interrupted (who)";
+
 /// The command line, which names the shared settings and does not list them.
 pub(crate) fn command_line() -> Command {
-    with_shared(Cli::command())
+    with_shared(Cli::command()).after_help(format!("{SHARED}\n\n{EXIT_CODES}"))
 }
 
 fn with_shared(command: Command) -> Command {
@@ -34,9 +40,26 @@ pub(crate) fn meant(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     arguments
 }
 
-/// Prints the shared settings.
-pub(crate) fn settings() -> anyhow::Result<Ended> {
-    print(settings_page(Cli::command()).as_bytes())
+/// Prints the shared settings, and which file gives them here.
+pub(crate) fn settings(named: Option<PathBuf>, as_json: bool) -> anyhow::Result<Ended> {
+    let file = match named {
+        Some(file) => Some(file),
+        None => Settings::nearest_file()?,
+    };
+    if as_json {
+        let flags: Vec<_> = Cli::command().get_arguments().filter_map(in_json).collect();
+        return print((json!({ "file": file, "settings": flags }).to_string() + "\n").as_bytes());
+    }
+    let file = file.map_or_else(|| format!("none: there is no {DEFAULT_FILE} here or above"), |file| file.display().to_string());
+    print(format!("Configuration file: {file}\n\n{}", settings_page(Cli::command())).as_bytes())
+}
+
+/// A shared setting for programs; nothing of what is none.
+fn in_json(argument: &clap::Arg) -> Option<serde_json::Value> {
+    argument.get_help_heading()?;
+    let help = argument.get_long_help().or_else(|| argument.get_help()).map(ToString::to_string);
+    let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+    Some(json!({ "flag": format!("--{}", argument.get_long()?), "variable": variable, "meaning": help }))
 }
 
 fn settings_page(command: Command) -> String {

@@ -66,10 +66,14 @@ pub(crate) fn wanted(settings: &Settings) -> Wanted {
 
 /// What gathers the evidence for a certificate.
 pub(crate) async fn certifier(parts: &Parts) -> anyhow::Result<Certifier> {
+    let (connected, lacking) = parts.providers_at_hand().await;
+    for (name, error) in lacking {
+        tracing::warn!(provider = %name, error = %format!("{error:#}"), "nothing is asked of a provider");
+    }
     Ok(Certifier {
         ledger: parts.ledger(),
         clients: parts.clients.clone(),
-        carriers: Carriers { known: parts.known_providers(), connected: parts.providers()? },
+        carriers: Carriers { known: parts.known_providers(), connected },
         clock: parts.clock.clone(),
         dice: parts.dice.clone(),
         wanted: wanted(&parts.settings),

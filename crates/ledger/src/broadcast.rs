@@ -15,8 +15,8 @@ use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
 use crate::step::Step;
 use crate::trail::{Appended, ChainEnd};
 use crate::{
-    Agreement, Asked, AuditEntry, BroadcastState, Fingerprint, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading, ReasonCode,
-    Tally,
+    Agreement, Asked, AuditEntry, BroadcastState, Fingerprint, FixedObjects, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading,
+    ReasonCode, Tally,
 };
 
 /// A broadcast as the ledger has it.
@@ -79,6 +79,9 @@ pub struct Broadcast {
     /// The reading of the source that the last page comes from.
     #[serde(default)]
     pub reading: Option<Reading>,
+    /// What an audience in S3 is read from, fixed before its first reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_from: Option<FixedObjects>,
     /// Why enumeration does not go on.
     #[serde(default)]
     pub held_up: Option<HeldUp>,
@@ -266,6 +269,7 @@ impl Broadcast {
             last_key: None,
             in_canary: command.canary.as_ref().is_some_and(|canary| canary.choice().is_some()),
             reading: None,
+            read_from: None,
             held_up: None,
             canary: command.canary.as_ref().and_then(Canary::first).map_or(0, std::num::NonZeroU64::get),
             canary_chunks: 0,

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use issei_aws::{Clients, S3};
+use issei_ledger::FixedObjects;
 use issei_provider::{Facts, Rehearsed, Ses};
 use issei_schema::{Class, Content, Placeholder, TestCopy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::SourceError;
-use crate::source::{Table, size_of};
+use crate::source::{Address, Objects, Table, size_of};
 
 /// Where an audience comes from. A command names it; SQL stands here and nowhere else.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -21,12 +23,17 @@ pub struct AudienceConfig {
     /// The environment variable that holds the database's URL.
     #[serde(default)]
     pub url_env: Option<String>,
-    /// A file instead of a database: `.csv` with a header line, or `.jsonl` with an object a line.
+    /// A file instead of a database: `.csv` with a header line, or `.jsonl` with an object a line; with `.gz` behind it
+    /// where it is packed.
     #[serde(default)]
     pub file: Option<String>,
     /// A table of DynamoDB instead, in the account and region that issei works in. Its attributes are the columns.
     #[serde(default)]
     pub dynamodb_table: Option<String>,
+    /// Objects of S3 instead, read as files are: `s3://BUCKET/KEY`, or all whose keys begin alike, such as
+    /// `s3://BUCKET/users/`. In the region that issei works in.
+    #[serde(default)]
+    pub s3: Option<String>,
     /// The table, `schema.table` where it needs one.
     #[serde(default)]
     pub table: Option<String>,
@@ -55,7 +62,7 @@ pub struct AudienceConfig {
     /// whoever wants such mail, such as `newsletter = true`. Broadcasts of other classes don't ask for it.
     #[serde(default)]
     pub marketing_filter: Option<String>,
-    /// What a broadcast of class `marketing` needs of a file, or of a table of DynamoDB: the column that holds `true`, `yes` or `1` for whoever
+    /// What a broadcast of class `marketing` needs of a file, of objects of S3, or of a table of DynamoDB: the column that holds `true`, `yes` or `1` for whoever
     /// wants such mail. Anything else, or nothing, is a no. Broadcasts of other classes don't ask for it.
     #[serde(default)]
     pub consent_column: Option<String>,
@@ -63,10 +70,10 @@ pub struct AudienceConfig {
     /// others are skipped as `duplicate_address`. Without it, each key is a user.
     #[serde(default)]
     pub unique_by: Option<UniqueBy>,
-    /// The encoding of the file, by a label of the Encoding Standard such as `shift_jis`. UTF-8 where none is given.
+    /// The encoding of the file, or of the objects, by a label of the Encoding Standard such as `shift_jis`. UTF-8 where none is given.
     #[serde(default)]
     pub encoding: Option<String>,
-    /// Skips lines of the file that can't be read, and records them, instead of refusing the file.
+    /// Skips lines of the file, or of the objects, that can't be read, and records them, instead of refusing the file.
     #[serde(default)]
     pub allow_broken_rows: bool,
     /// Instead of `url` and `url_env`, a URL that stands in no file, with its password.
@@ -77,7 +84,14 @@ pub struct AudienceConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub dynamodb: Option<aws_sdk_dynamodb::Client>,
-    /// Of a file, or a table of DynamoDB, only those for whom this column says yes.
+    /// Who reads the objects of S3, and which ones where that is fixed.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub s3_client: Option<S3>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub fixed: Option<FixedObjects>,
+    /// Of a file, of objects, or of a table of DynamoDB, only those for whom this column says yes.
     #[serde(skip)]
     #[schemars(skip)]
     pub consenting: Option<String>,
@@ -133,6 +147,7 @@ pub(crate) enum Place {
         from: From,
     },
     DynamoDb(Table),
+    S3(Objects),
     /// So many recipients, by whom the provider reaches nobody.
     Rehearsal(u64, Rehearsed),
     /// The one row of a copy.
@@ -193,13 +208,22 @@ impl AudienceConfig {
     }
 
     fn is_asked_in_sql(&self) -> bool {
-        self.file.is_none() && self.dynamodb_table.is_none()
+        self.file.is_none() && self.dynamodb_table.is_none() && self.s3.is_none()
     }
 
-    /// Where it is a table of DynamoDB that nobody reads yet, it is read by this client.
-    pub fn read_by(&mut self, client: &aws_sdk_dynamodb::Client) {
+    /// Whether AWS gives it.
+    #[must_use]
+    pub fn is_in_aws(&self) -> bool {
+        self.dynamodb_table.is_some() || self.s3.is_some()
+    }
+
+    /// Where it is in AWS and nobody reads it yet, it is read by these clients.
+    pub fn read_by(&mut self, clients: &Clients) {
         if self.dynamodb_table.is_some() {
-            self.dynamodb.get_or_insert_with(|| client.clone());
+            self.dynamodb.get_or_insert_with(|| clients.dynamodb.clone());
+        }
+        if self.s3.is_some() {
+            self.s3_client.get_or_insert_with(|| clients.s3.clone());
         }
     }
 
@@ -213,6 +237,15 @@ impl AudienceConfig {
     /// Checks that the configuration names one source, and looks up its URL.
     pub(crate) fn place(&self, name: &str) -> Result<Place, SourceError> {
         let wrong = |reason: &str| SourceError::Config { audience: name.to_owned(), reason: reason.to_owned() };
+        if let (Some(fixed), None) = (&self.fixed, &self.s3) {
+            return Err(wrong(&format!(
+                "this broadcast began with {}; put that back into the configuration until its audience is frozen",
+                fixed.url
+            )));
+        }
+        if let Some(url) = &self.s3 {
+            return self.objects(url).map_err(|reason| wrong(&reason));
+        }
         if let Some(table) = &self.dynamodb_table {
             let others = [&self.url, &self.url_env, &self.file, &self.table, &self.query, &self.encoding];
             if others.iter().any(|other| other.is_some()) || self.allow_broken_rows {
@@ -241,10 +274,12 @@ impl AudienceConfig {
             return Ok(Place::File(file.clone()));
         }
         if self.encoding.is_some() || self.allow_broken_rows {
-            return Err(wrong("`encoding` and `allow_broken_rows` are for files; take them out"));
+            return Err(wrong("`encoding` and `allow_broken_rows` are for files and objects of S3; take them out"));
         }
         if self.consent_column.is_some() {
-            return Err(wrong("`consent_column` is for files and tables of DynamoDB; say in `marketing_filter` who wants marketing"));
+            return Err(wrong(
+                "`consent_column` is for files, objects of S3 and tables of DynamoDB; say in `marketing_filter` who wants marketing",
+            ));
         }
         let url = match (&self.url, &self.url_env) {
             (None, None) if let Some(url) = &self.url_at_hand => url.clone(),
@@ -255,13 +290,27 @@ impl AudienceConfig {
             (None, Some(variable)) => std::env::var(variable).map_err(|_| {
                 wrong(&format!("`url_env` names the environment variable {variable}, which is not set; set it to the database's URL"))
             })?,
-            _ => return Err(wrong("give one of `file`, `url`, `url_env` and `dynamodb_table`")),
+            _ => return Err(wrong("give one of `file`, `url`, `url_env`, `dynamodb_table` and `s3`")),
         };
         match (&self.table, &self.query) {
             (Some(table), None) => Ok(Place::Database { url, from: From::Table(table.clone()) }),
             (None, Some(query)) => Ok(Place::Database { url, from: From::Query(query.clone()) }),
             _ => Err(wrong("give one of `table` and `query`")),
         }
+    }
+}
+
+impl AudienceConfig {
+    fn objects(&self, url: &str) -> Result<Place, String> {
+        let others = [&self.url, &self.url_env, &self.file, &self.dynamodb_table, &self.table, &self.query, &self.filter];
+        if others.iter().any(|other| other.is_some()) {
+            return Err("`s3` stands alone: take out `url`, `url_env`, `file`, `dynamodb_table`, `table`, `query` and `filter`".to_owned());
+        }
+        if self.marketing_filter.is_some() {
+            return Err("`marketing_filter` is for databases; name the column that says who wants marketing in `consent_column`".to_owned());
+        }
+        let client = self.s3_client.clone().ok_or("nobody has connected to S3 for it; tell the authors of issei")?;
+        Ok(Place::S3(Objects { client, address: Address::parse(url)?, fixed: self.fixed.clone() }))
     }
 }
 

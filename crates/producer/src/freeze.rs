@@ -12,7 +12,7 @@ use crate::chosen::ChosenCanary;
 use crate::line::{Built, Line};
 use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
-use crate::source::{Progress, Source, size_of};
+use crate::source::{Progress, Source, objects_of, size_of};
 
 /// Why a broadcast is not gone on with.
 const OTHER_ORDER: &str = "an earlier version has frozen a part of this audience in the order of its database, and whoever goes on in another order mails some twice and others never; nothing was sent; send it in a new command, with a new broadcast_id";
@@ -58,7 +58,7 @@ impl Producer {
             return Err(ProducerError::AudienceGone { audience: command.audience.to_string() });
         };
         let audience = audience.carried_by(self.options.providers.get(&command.provider()).map(|known| known.facts));
-        let Some(source) = self.source(command, &audience, stop).await? else {
+        let Some(source) = self.source(command, &broadcast, &audience, stop).await? else {
             return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });
         };
         let mut line = Line::new(self, &broadcast, source, Arc::new(needed), audience.unique_by);
@@ -152,16 +152,30 @@ impl Producer {
     async fn source(
         &self,
         command: &BroadcastCommand,
+        broadcast: &Broadcast,
         audience: &AudienceConfig,
         stop: &CancellationToken,
     ) -> Result<Option<Source>, ProducerError> {
         if let Some(source) = self.kept(command) {
             return Ok(Some(source));
         }
+        let audience = self.fixed(broadcast, audience).await?;
         let progress = Progress::default();
-        let reading = Source::read(command.audience.as_str(), audience, &self.options.spool_dir, self.reading_id(), &progress);
+        let reading = Source::read(command.audience.as_str(), &audience, &self.options.spool_dir, self.reading_id(), &progress);
         let source = stop.run_until_cancelled(reading).await.transpose()?;
         Ok(source.map(|source| source.for_command(command)))
+    }
+
+    /// An audience in S3 is read in the states in which the broadcast's first reader found it, whoever reads.
+    async fn fixed(&self, broadcast: &Broadcast, audience: &AudienceConfig) -> Result<AudienceConfig, ProducerError> {
+        let fixed = match &broadcast.read_from {
+            Some(fixed) => Some(fixed.clone()),
+            None => match objects_of(broadcast.audience.as_str(), audience).await? {
+                Some(found) => Some(self.ledger.fix_objects(broadcast, found).await?),
+                None => None,
+            },
+        };
+        Ok(AudienceConfig { fixed, ..audience.clone() })
     }
 
     /// Tells the spool whom the frozen pages mail, those of others and of earlier runs too: what is frozen,

@@ -96,6 +96,8 @@ impl Processes {
             ("AWS_ENDPOINT_URL_STS", &listening.url()),
             ("AWS_ENDPOINT_URL_LAMBDA", &listening.url()),
             ("AWS_ENDPOINT_URL_SNS", &other),
+            ("AWS_ENDPOINT_URL_S3", &other),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &other),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("ISSEI_DNS_RESOLVER", names.address()),
             ("ISSEI_TABLE", &format!("ledger-{name}")),

@@ -76,10 +76,21 @@ impl Emulator {
     /// Puts an object into a bucket, which is made for it.
     pub async fn put_object(&self, bucket: &str, key: &str, body: Vec<u8>) {
         for (path, body) in [(format!("/{bucket}"), Vec::new()), (format!("/{bucket}/{key}"), body)] {
-            let request = http::Request::put(format!("{}{path}", self.url)).header("authorization", authorization("s3"));
-            let (status, answer) = call(request.body(Full::new(body.into())).unwrap()).await;
-            assert_eq!(status, 200, "{path}: {answer}");
+            self.put(&path, body).await;
         }
+    }
+
+    /// Has a bucket keep versions from now on.
+    pub async fn keep_versions(&self, bucket: &str) {
+        self.put(&format!("/{bucket}"), Vec::new()).await;
+        let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        self.put(&format!("/{bucket}?versioning"), body.into()).await;
+    }
+
+    async fn put(&self, path: &str, body: Vec<u8>) {
+        let request = http::Request::put(format!("{}{path}", self.url)).header("authorization", authorization("s3"));
+        let (status, answer) = call(request.body(Full::new(body.into())).unwrap()).await;
+        assert_eq!(status, 200, "{path}: {answer}");
     }
 
     /// Keeps a secret: its ARN.

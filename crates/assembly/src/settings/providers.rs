@@ -1,5 +1,5 @@
-//! The providers beside SES, as the file names them. A key stands in a variable that the file names, and never in the
-//! file; it is shown nowhere.
+//! The providers beside SES, as the file names them. A key stands in a variable or a secret that the file names, and never
+//! in the file; it is shown nowhere.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use issei_schema::ProviderName;
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::{KeySource, Settings};
+use super::{Fetched, ProviderKey, Settings};
 
 /// One table `[providers.NAME]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
     pub(super) kind: Kind,
-    pub(super) key: KeySource,
+    pub(super) key: ProviderKey,
     /// Recipients a second: neither tells what the account may.
     pub(super) rate: f64,
     #[serde(default)]
     pub(super) base_url: Option<String>,
     /// By what its webhooks are known to be its own: more than one while a key is being replaced.
     #[serde(default)]
-    pub(super) webhook_keys: Vec<KeySource>,
+    pub(super) webhook_keys: Vec<ProviderKey>,
     /// The unsubscribe groups of `SendGrid` for the classes that heed objections.
     #[serde(default)]
     pub(super) service_group: Option<u64>,
@@ -86,14 +86,12 @@ impl ProviderConfig {
     }
 
     /// What sends by it; nothing where its key is not at hand.
-    fn connected(&self, name: &ProviderName, web: Web, timeout: Duration) -> anyhow::Result<Option<Arc<dyn Provider>>> {
-        let variable = &self.key.env;
-        let Ok(key) = std::env::var(variable) else {
-            tracing::warn!(provider = %name, variable, "the key of a provider is not at hand: its variable is not set, so nothing is sent by it here");
+    fn connected(&self, name: &ProviderName, web: Web, timeout: Duration, fetched: &Fetched) -> anyhow::Result<Option<Arc<dyn Provider>>> {
+        let Some(key) = fetched.key(&self.key).map_err(anyhow::Error::msg).with_context(|| format!("[providers.{name}]"))? else {
+            tracing::warn!(provider = %name, key = %self.key, "the key of a provider is not at hand: its variable is not set, so nothing is sent by it here");
             return Ok(None);
         };
-        let key = ApiKey::new(key.trim()).map_err(anyhow::Error::msg);
-        let key = key.with_context(|| format!("[providers.{name}]: the environment variable {variable}"))?;
+        let key = ApiKey::new(&key).map_err(anyhow::Error::msg).with_context(|| format!("[providers.{name}]: {}", self.key))?;
         let (base_url, rate) = (self.base_url(), self.rate);
         Ok(Some(match self.kind {
             Kind::SendGrid => {
@@ -112,56 +110,53 @@ impl Settings {
         known(&self.providers)
     }
 
-    /// Those beside SES, each with the variable of its key, and those of the keys of its webhooks.
-    pub fn variables_of_providers(&self) -> impl Iterator<Item = (&ProviderName, &str, Vec<&str>)> {
-        self.providers.iter().map(|(name, config)| {
-            let webhooks = config.webhook_keys.iter().map(|key| key.env.as_str());
-            (name, config.key.env.as_str(), webhooks.collect())
-        })
+    /// Those beside SES, each with where its key is, and those of its webhooks.
+    pub fn keys_of_providers(&self) -> impl Iterator<Item = (&ProviderName, &ProviderKey, &[ProviderKey])> {
+        self.providers.iter().map(|(name, config)| (name, &config.key, config.webhook_keys.as_slice()))
     }
 
-    /// Those beside SES whose keys are at hand.
-    ///
-    /// # Errors
-    /// Names a variable whose value is no key.
-    pub(crate) fn connected_providers(&self, web: &Web) -> anyhow::Result<Vec<(ProviderName, Arc<dyn Provider>)>> {
-        connected(&self.providers, web, self.timing().send)
+    /// Each of those beside SES whose key is at hand; or why it is none.
+    pub(crate) fn connected_providers(&self, web: &Web, fetched: &Fetched) -> Vec<(ProviderName, anyhow::Result<Arc<dyn Provider>>)> {
+        let timeout = self.timing().send;
+        let all =
+            self.providers.iter().map(|(name, config)| (name.clone(), config.connected(name, web.clone(), timeout, fetched).transpose()));
+        all.filter_map(|(name, connected)| Some((name, connected?))).collect()
     }
 
     /// By what the webhooks of each are known to be its own, by the names of their tables.
     ///
     /// # Errors
-    /// Names a variable whose value is no key.
-    pub(crate) fn webhook_keys(&self) -> anyhow::Result<BTreeMap<String, WebhookKeys>> {
-        webhook_keys(&self.providers)
+    /// Names a variable whose value is no key, or a secret that can't be read.
+    pub(crate) fn webhook_keys(&self, fetched: &Fetched) -> anyhow::Result<BTreeMap<String, WebhookKeys>> {
+        webhook_keys(&self.providers, fetched)
     }
 }
 
 /// By what each provider's webhooks are known to be its own, by the name that stands in them: that of its table.
-fn webhook_keys(configured: &BTreeMap<ProviderName, ProviderConfig>) -> anyhow::Result<BTreeMap<String, WebhookKeys>> {
+fn webhook_keys(configured: &BTreeMap<ProviderName, ProviderConfig>, fetched: &Fetched) -> anyhow::Result<BTreeMap<String, WebhookKeys>> {
     let mut all = BTreeMap::new();
     for (name, config) in configured.iter().filter(|(_, config)| !config.webhook_keys.is_empty()) {
         let mut texts = Vec::new();
-        for KeySource { env } in &config.webhook_keys {
-            match std::env::var(env) {
-                Ok(text) => texts.push((env, text.trim().to_owned())),
-                Err(_) => {
-                    tracing::warn!(provider = %name, variable = env, "a key of a provider's webhooks is not at hand: its variable is not set");
+        for key in &config.webhook_keys {
+            match fetched.key(key).map_err(anyhow::Error::msg).with_context(|| format!("[providers.{name}] webhook_keys"))? {
+                Some(text) => texts.push((key, text)),
+                None => {
+                    tracing::warn!(provider = %name, %key, "a key of a provider's webhooks is not at hand: its variable is not set");
                 }
             }
         }
-        let told = |env: &str| format!("[providers.{name}]: the environment variable {env}");
+        let told = |key: &ProviderKey| format!("[providers.{name}]: {key}");
         let keys = match config.kind {
             Kind::SendGrid => WebhookKeys::SendGrid(
                 texts
                     .iter()
-                    .map(|(env, text)| text.parse().map_err(anyhow::Error::msg).with_context(|| told(env)))
+                    .map(|(key, text)| text.parse().map_err(anyhow::Error::msg).with_context(|| told(key)))
                     .collect::<Result<_, _>>()?,
             ),
             Kind::Resend => WebhookKeys::Resend(
                 texts
                     .iter()
-                    .map(|(env, text)| text.parse().map_err(anyhow::Error::msg).with_context(|| told(env)))
+                    .map(|(key, text)| text.parse().map_err(anyhow::Error::msg).with_context(|| told(key)))
                     .collect::<Result<_, _>>()?,
             ),
         };
@@ -175,16 +170,6 @@ fn known(configured: &BTreeMap<ProviderName, ProviderConfig>) -> BTreeMap<Provid
     let mut known = Known::ses();
     known.extend(configured.iter().map(|(name, config)| (name.clone(), config.known())));
     known
-}
-
-/// Those whose keys are at hand.
-fn connected(
-    configured: &BTreeMap<ProviderName, ProviderConfig>,
-    web: &Web,
-    timeout: Duration,
-) -> anyhow::Result<Vec<(ProviderName, Arc<dyn Provider>)>> {
-    let all = configured.iter().map(|(name, config)| Ok(config.connected(name, web.clone(), timeout)?.map(|it| (name.clone(), it))));
-    all.filter_map(Result::transpose).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +186,10 @@ mod tests {
         let settings = loaded("[providers.second]\nkind = 'resend'\nkey = { env = 'RESEND_API_KEY' }\nrate = 200").unwrap();
         let known: Vec<_> = settings.known_providers().iter().map(|(name, known)| (name.to_string(), known.facts.title)).collect();
         assert_eq!(known, [("second".to_owned(), "Resend"), ("ses".to_owned(), "SES")]);
+        let secret = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:resend-AbCdEf:key";
+        let by_secret = format!("[providers.second]\nkind = 'resend'\nkey = {{ secret = '{secret}' }}\nrate = 200");
+        let named: Vec<_> = loaded(&by_secret).unwrap().keys_of_providers().map(|(_, key, _)| key.to_string()).collect();
+        assert_eq!(named, [format!("the secret {secret}")]);
         let with_key = "[providers.second]\nkind = 'resend'\nkey = 're_secret'\nrate = 200";
         assert!(loaded(with_key).is_err());
     }

@@ -152,8 +152,9 @@ impl Audience {
         let differing = differing.map_or(String::new(), |keys| {
             format!(" ({keys} keys with rows that differ, of which the first that can be mailed is, in the order of what they say)")
         });
+        let from = broadcast.read_from.as_ref().map_or(String::new(), |objects| format!("; read from {}", objects.told()));
         let value = format!(
-            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings",
+            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings{from}",
             self.recipients, self.skipped
         );
         Some(finding.found(value, rows == counted && all_there))

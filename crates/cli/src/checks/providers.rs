@@ -1,7 +1,7 @@
 //! Whether each provider's key is at hand and may send, by what the provider says when it is asked; and whether its webhooks
 //! would be believed. Nothing is sent for it.
 
-use issei_assembly::Parts;
+use issei_assembly::{Fetched, Parts, ProviderKey};
 use issei_certificate::Finding;
 use issei_provider::Right;
 use issei_schema::{Mailbox, ProviderName};
@@ -11,9 +11,10 @@ use super::setting;
 /// What each says of its key.
 pub(crate) async fn standings(parts: &Parts, from: Option<&Mailbox>) -> Vec<Finding> {
     let mut findings = vec![standing(parts, &ProviderName::default(), "the AWS credentials", from).await];
-    for (name, variable, webhooks) in parts.settings.variables_of_providers() {
-        findings.push(standing(parts, name, &format!("the variable {variable}"), from).await);
-        findings.push(events(name, &webhooks));
+    let fetched = parts.fetched(|_, webhooks| webhooks.iter().collect()).await;
+    for (name, key, webhooks) in parts.settings.keys_of_providers() {
+        findings.push(standing(parts, name, &key.to_string(), from).await);
+        findings.push(events(name, webhooks, &fetched));
     }
     findings
 }
@@ -23,10 +24,10 @@ async fn standing(parts: &Parts, name: &ProviderName, key: &str, from: Option<&M
         setting(&format!("provider {name}: its key"), from)
             .rule("may send", "a key that may not pauses every broadcast by it at its first send")
     };
-    let providers = match parts.providers() {
-        Ok(providers) => providers,
-        Err(error) => return finding("the environment").unreadable(format!("{error:#}")).mend("correct the variable"),
-    };
+    let (providers, mut lacking) = parts.providers_at_hand().await;
+    if let Some(error) = lacking.remove(name) {
+        return finding("where its key is").unreadable(format!("{error:#}")).mend(format!("mend {key}, here and wherever a consumer runs"));
+    }
     let Some(provider) = providers.get(name) else {
         let mend = format!("set {key}, here and wherever a consumer runs");
         return finding("the environment").unreadable(format!("{key} is not set here")).mend(mend);
@@ -41,15 +42,20 @@ async fn standing(parts: &Parts, name: &ProviderName, key: &str, from: Option<&M
 }
 
 /// A key that is not at hand here may be where the feedback consumer runs; one that nobody has named is nowhere.
-fn events(name: &ProviderName, variables: &[&str]) -> Finding {
-    let finding = setting(&format!("provider {name}: the keys of its webhooks"), "the configuration and the environment")
+fn events(name: &ProviderName, keys: &[ProviderKey], fetched: &Fetched) -> Finding {
+    let finding = setting(&format!("provider {name}: the keys of its webhooks"), "the configuration, and where it says that they are")
         .rule("one or more, each set", "a feedback consumer believes no webhook without, and then doubt does not end");
-    let missing: Vec<&str> = variables.iter().copied().filter(|variable| std::env::var_os(variable).is_none()).collect();
-    let finding = match (variables, missing.as_slice()) {
+    let missing = keys.iter().filter_map(|key| match fetched.key(key) {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(format!("{key} is not set here")),
+        Err(why) => Some(why),
+    });
+    let missing: Vec<String> = missing.collect();
+    let finding = match (keys, missing.as_slice()) {
         ([], _) => finding.found("none is configured", false),
-        (_, []) => finding.found(format!("{} at hand", variables.len()), true),
-        (_, missing) => finding.unreadable(format!("not set here: {}", missing.join(", "))),
+        (_, []) => finding.found(format!("{} at hand", keys.len()), true),
+        (_, missing) => finding.unreadable(missing.join("; ")),
     };
     finding
-        .mend(format!("turn on signatures for the webhook at the provider, and name the variable of the key in webhook_keys of [providers.{name}]; or bring events with `issei import-events`"))
+        .mend(format!("turn on signatures for the webhook at the provider, and name the variable or the secret of the key in webhook_keys of [providers.{name}]; or bring events with `issei import-events`"))
 }

@@ -20,7 +20,7 @@ const PROBE_WAIT: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let mut findings = vec![chain_of_timeouts(settings), caller(&parts).await];
+    let mut findings = vec![file(settings), chain_of_timeouts(settings), caller(&parts).await];
     findings.extend(Deployed::read(&parts.clients, &operator::wanted(&parts.settings)).await.findings);
     findings.extend(checks::standings(&parts, options.from.as_ref()).await);
     findings.push(checks::may_send(&parts).await);
@@ -49,6 +49,15 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
 
 fn setting(what: &str, from: &str) -> Finding {
     Finding::new(Part::Settings, what, from)
+}
+
+fn file(settings: &Settings) -> Finding {
+    let finding = setting("configuration file", "--config, ISSEI_CONFIG, or the nearest issei.toml upwards")
+        .rule("the one that is meant", "audiences and providers stand nowhere else");
+    match &settings.file {
+        Some(file) => finding.found(file.display(), true),
+        None => finding.found("none: everything is at its default, or in the environment", true),
+    }
 }
 
 /// Settings that break the chain are refused before anything runs, so here it only says what it is.

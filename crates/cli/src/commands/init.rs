@@ -11,8 +11,11 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use issei_assembly::{ask, say};
-use issei_producer::{AudienceConfig, ColumnOutline, TellsApart, columns_of, each_mailable, first_line, has_password, sample, tables};
+use issei_assembly::{ask, connected, say};
+use issei_aws::{Account, S3};
+use issei_producer::{
+    AudienceConfig, ColumnOutline, TellsApart, columns_of, each_mailable, first_line, first_line_in_s3, has_password, sample, tables,
+};
 use issei_schema::BroadcastCommand;
 use serde_json::json;
 
@@ -34,6 +37,12 @@ enum Place {
         encoding: Option<String>,
         allow_broken_rows: bool,
     },
+    S3 {
+        url: String,
+        encoding: Option<String>,
+        allow_broken_rows: bool,
+        client: S3,
+    },
     Database {
         url: String,
         /// The variable that holds the URL, where the URL must not stand in the file.
@@ -42,11 +51,11 @@ enum Place {
     },
 }
 
-pub(crate) async fn run(options: &InitOptions, as_json: bool) -> anyhow::Result<Ended> {
+pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool) -> anyhow::Result<Ended> {
     if options.output.exists() && !options.force {
         bail!("{} is there already; --force overwrites it, or name another with --output", options.output.display());
     }
-    let (place, columns) = look(options).await?;
+    let (place, columns) = look(options, account).await?;
     let whole = place.audience(PAGE);
     let (mut proposed, mut reasons) = (None, Vec::new());
     for key in key_candidates(&columns) {
@@ -92,12 +101,18 @@ pub(crate) async fn run(options: &InitOptions, as_json: bool) -> anyhow::Result<
 }
 
 /// Finds the table or the file, and its columns.
-async fn look(options: &InitOptions) -> anyhow::Result<(Place, Vec<ColumnOutline>)> {
+async fn look(options: &InitOptions, account: &Account) -> anyhow::Result<(Place, Vec<ColumnOutline>)> {
+    let (encoding, allow_broken_rows) = (options.encoding.clone(), options.allow_broken_rows);
+    if let Some(url) = options.source.as_ref().filter(|source| source.starts_with("s3://")) {
+        let clients = connected(account).await;
+        let (name, line) = first_line_in_s3(url, &clients, encoding.as_deref()).await?;
+        let columns = columns_in(&name, &line)?.into_iter().map(unsaid).collect();
+        return Ok((Place::S3 { url: url.clone(), encoding, allow_broken_rows, client: clients.s3 }, columns));
+    }
     if let Some(file) = options.source.as_ref().filter(|source| !source.contains("://") && !source.starts_with("sqlite:")) {
-        let columns = header(Path::new(file), options.encoding.as_deref())?.into_iter();
-        let column = |name| ColumnOutline { name, kind: String::new(), tells_apart: TellsApart::Unsaid };
-        let (encoding, allow_broken_rows) = (options.encoding.clone(), options.allow_broken_rows);
-        return Ok((Place::File { file: file.clone(), encoding, allow_broken_rows }, columns.map(column).collect()));
+        let line = first_line(Path::new(file), encoding.as_deref()).map_err(|reason| anyhow::anyhow!("{file}: {reason}"))?;
+        let columns = columns_in(file, &line)?.into_iter().map(unsaid).collect();
+        return Ok((Place::File { file: file.clone(), encoding, allow_broken_rows }, columns));
     }
     let of_variable = || {
         std::env::var(&options.url_env).with_context(|| {
@@ -139,22 +154,25 @@ fn chosen(tables: &[String]) -> anyhow::Result<String> {
     tables.iter().find(|table| *table == answer).cloned().with_context(|| format!("there is no table `{answer}`; the database has {list}"))
 }
 
+fn unsaid(name: String) -> ColumnOutline {
+    ColumnOutline { name, kind: String::new(), tells_apart: TellsApart::Unsaid }
+}
+
 /// The columns of a file, from its first line.
-fn header(file: &Path, encoding: Option<&str>) -> anyhow::Result<Vec<String>> {
-    let line = first_line(file, encoding).map_err(|reason| anyhow::anyhow!("{}: {reason}", file.display()))?;
+fn columns_in(file: &str, line: &str) -> anyhow::Result<Vec<String>> {
     let line = line.trim_start_matches('\u{feff}');
-    match file.extension().and_then(|extension| extension.to_str()) {
+    match file.strip_suffix(".gz").unwrap_or(file).rsplit('.').next() {
         Some("csv") => {
             let mut csv = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
-            let header = csv.records().next().transpose()?.with_context(|| format!("{} is empty", file.display()))?;
+            let header = csv.records().next().transpose()?.with_context(|| format!("{file} is empty"))?;
             Ok(header.iter().map(str::to_owned).collect())
         }
         Some("jsonl" | "ndjson") => {
             let first: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(line).with_context(|| format!("the first line of {} is no object", file.display()))?;
+                serde_json::from_str(line).with_context(|| format!("the first line of {file} is no object"))?;
             Ok(first.keys().cloned().collect())
         }
-        _ => bail!("{} ends with neither .csv nor .jsonl, and is no database's URL", file.display()),
+        _ => bail!("{file} ends with neither .csv nor .jsonl, and is no database's URL"),
     }
 }
 
@@ -164,6 +182,13 @@ impl Place {
         match self {
             Self::File { file, encoding, allow_broken_rows } => AudienceConfig {
                 file: Some(file.clone()),
+                encoding: encoding.clone(),
+                allow_broken_rows: *allow_broken_rows,
+                ..AudienceConfig::default()
+            },
+            Self::S3 { url, encoding, allow_broken_rows, client } => AudienceConfig {
+                s3: Some(url.clone()),
+                s3_client: Some(client.clone()),
                 encoding: encoding.clone(),
                 allow_broken_rows: *allow_broken_rows,
                 ..AudienceConfig::default()
@@ -184,6 +209,7 @@ impl Place {
     fn name(&self) -> String {
         match self {
             Self::File { file, .. } => format!("file {file}"),
+            Self::S3 { url, .. } => url.clone(),
             Self::Database { table, .. } => format!("table `{table}`"),
         }
     }

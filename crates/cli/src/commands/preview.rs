@@ -49,7 +49,7 @@ pub(super) async fn rows(settings: &Settings, command: &BroadcastCommand, which:
 }
 
 pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let settings = &settings.clone().with_tables().await;
+    let settings = &settings.clone().with_audiences().await;
     let mut command = command_file::read(&options.file)?;
     command.audience = options.audience.clone().unwrap_or(command.audience);
     let which = Which { rows: options.rows, key: options.key.as_deref(), data: options.data.as_deref() };

@@ -9,8 +9,8 @@ use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Queue, QueueError};
 use issei_clock::Instant;
 use issei_ledger::{
-    Agreement, AuditEntry, Broadcast, BroadcastState, Heartbeat, HeldAudience, HeldUp, LedgerError, Progress, ReasonCode, Refused,
-    ServiceKind, Subject, Totals,
+    Agreement, AuditEntry, Broadcast, BroadcastState, FixedObjects, Heartbeat, HeldAudience, HeldUp, LedgerError, Progress, ReasonCode,
+    Refused, ServiceKind, Subject, Totals,
 };
 use issei_schema::{BroadcastId, ProviderName};
 use jiff::{SignedDuration, Timestamp};
@@ -47,7 +47,7 @@ pub(crate) struct Status {
     pub(crate) falls_behind: Option<String>,
     /// Why it stands there, and who decided so.
     pub(crate) reason: String,
-    /// The code of a reason of issei's own; docs/reasons.md has a section for each.
+    /// The code of a reason of issei's own; docs/reasons has a page for each.
     pub(crate) reason_code: Option<ReasonCode>,
     /// What has come of it since, by itself.
     pub(crate) since: Option<String>,
@@ -72,6 +72,9 @@ pub(crate) struct Status {
     pub(crate) forgotten: u64,
     /// Rows whose address had invisible white space around it, which was left out; nothing where that was not counted.
     pub(crate) trimmed_addresses: Option<u64>,
+    /// The objects of S3 that the audience is read from, and in which states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) read_from: Option<FixedObjects>,
     pub(crate) chunks: u32,
     pub(crate) settled_chunks: u64,
     /// Recipients for whom a permit was in hand, told by the consumers.
@@ -360,6 +363,7 @@ impl Status {
             recipients,
             forgotten: broadcast.forgotten,
             trimmed_addresses: broadcast.reading.and_then(|reading| reading.trimmed),
+            read_from: broadcast.read_from,
             chunks,
             settled_chunks: counts.settled_chunks,
             permitted: progress.permitted.max(counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt),
@@ -436,6 +440,7 @@ impl Status {
             let had = if trimmed == 1 { "address had" } else { "addresses had" };
             lines.insert(3, format!("trimmed       {trimmed} {had} invisible white space around"));
         }
+        lines.extend(self.read_from.as_ref().map(|objects| format!("read from     {}", objects.told())));
         if let Some(agreed) = &self.agreement {
             lines.insert(2, agreed.line(&self.broadcast_id, self.state.is_over()));
         }
@@ -503,7 +508,7 @@ impl Depths {
     pub(crate) fn line(&self, name: &str) -> String {
         let Self { visible, in_flight, delayed, dead_letters } = self;
         let name = format!("{name} queue");
-        format!("{name:<14}{visible} waiting, {in_flight} in flight, {delayed} delayed, {dead_letters} dead letters")
+        format!("{name:<14} {visible} waiting, {in_flight} in flight, {delayed} delayed, {dead_letters} dead letters")
     }
 }
 

@@ -25,7 +25,7 @@ const GOOD_FOR: SignedDuration = SignedDuration::from_mins(15);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let settings = &settings.clone().with_tables().await;
+    let settings = &settings.clone().with_audiences().await;
     let first = command_file::read(&options.file)?;
     let which = Which { rows: 1, key: options.key.as_deref(), data: options.data.as_deref() };
     let row = rows(settings, &first, &which).await?.recipients.into_iter().next();

@@ -108,3 +108,25 @@ fn each_command_has_a_manual_page() {
         assert!(page.contains("issei settings"), "{name}");
     }
 }
+
+/// Who stands before `<ID>` is told what it is.
+#[test]
+fn every_argument_of_every_command_says_what_it_is() {
+    fn silent(command: &Command, of: &str, found: &mut Vec<String>) {
+        let unsaid = command.get_arguments().filter(|argument| argument.get_help().is_none() && !argument.is_hide_set());
+        found.extend(unsaid.map(|argument| format!("{of} {}", argument.get_id())));
+        command.get_subcommands().for_each(|subcommand| silent(subcommand, &format!("{of} {}", subcommand.get_name()), found));
+    }
+    let mut found = Vec::new();
+    silent(&command_line(), "issei", &mut found);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+/// The table of exit codes and the help name the same.
+#[test]
+fn the_help_names_every_exit_code() {
+    let in_table = include_str!("head.md").lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse::<u8>().ok());
+    for code in in_table {
+        assert!(EXIT_CODES.split(|c: char| !c.is_ascii_digit()).any(|word| word == code.to_string()), "{code}");
+    }
+}

@@ -15,6 +15,7 @@ mod postgres;
 mod progress;
 mod rehearsal;
 mod row;
+mod s3;
 mod select;
 mod spool;
 mod sqlite;
@@ -23,7 +24,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use issei_ledger::{Page, Reading};
+use issei_ledger::{FixedObjects, Page, Reading};
 use issei_schema::{BroadcastCommand, BroadcastId, Canary, Choice};
 
 use self::feed::{Feed, Filling};
@@ -34,11 +35,12 @@ pub(crate) use dynamodb::Table;
 pub use file::first_line;
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
-pub use outline::{ColumnOutline, Sample, TellsApart, columns_of, sample, tables};
+pub use outline::{ColumnOutline, Sample, TellsApart, columns_of, first_line_in_s3, sample, tables};
 pub use progress::{Progress, Stage};
 pub use rehearsal::REHEARSAL_PREFIX;
 pub(crate) use rehearsal::size_of;
 pub(crate) use row::{Cell, Flaw, Row, quotable};
+pub(crate) use s3::{Address, Objects};
 pub(crate) use spool::{Mailed, Spooled};
 
 /// What is wrong with a source of an audience. It quotes no value of a row, for it is logged and kept in
@@ -231,6 +233,7 @@ fn failed(audience: &str, place: &Place, error: &ReadError) -> SourceError {
     let (audience, reason) = (audience.to_owned(), error.to_string());
     match place {
         Place::File(file) => SourceError::File { audience, file: file.clone(), reason },
+        Place::S3(objects) => SourceError::File { audience, file: objects.address.url().to_owned(), reason },
         Place::Database { .. } | Place::DynamoDb(_) | Place::Rehearsal(..) | Place::Copy(_) => SourceError::Database { audience, reason },
     }
 }
@@ -258,6 +261,7 @@ async fn read(place: &Place, config: &AudienceConfig, mut feed: Feed) -> Result<
             feed.end().await;
             Ok(counted)
         }
+        Place::S3(objects) => objects.clone().read(config.clone(), feed).await,
         Place::File(file) => {
             let (file, config) = (file.clone(), config.clone());
             blocking(feed, move |feed| file::read(&file, &config, feed)).await
@@ -294,6 +298,17 @@ fn no_such_database() -> ReadError {
     ReadError::Refused("the URL begins with none of postgres:, mysql: and sqlite:".to_owned())
 }
 
+/// The objects of S3 that an audience is read from, in the states that they have now; nothing for every other audience.
+pub(crate) async fn objects_of(audience: &str, config: &AudienceConfig) -> Result<Option<FixedObjects>, SourceError> {
+    if config.s3.is_none() {
+        return Ok(None);
+    }
+    let place = config.place(audience)?;
+    let Place::S3(objects) = &place else { return Ok(None) };
+    let found = objects.find().await.map_err(|error| failed(audience, &place, &error))?;
+    Ok(Some(FixedObjects::of(objects.address.url().to_owned(), found)))
+}
+
 /// How many rows an audience has now, without reading those of a database.
 pub async fn count_rows(audience: &str, config: &AudienceConfig) -> Result<u64, SourceError> {
     if let Some(size) = config.rehearsal {
@@ -308,6 +323,7 @@ pub async fn count_rows(audience: &str, config: &AudienceConfig) -> Result<u64, 
         Place::Database { url, from } if url.starts_with("sqlite:") => sqlite::count_rows(url, from, config),
         Place::Database { .. } => Err(no_such_database()),
         Place::DynamoDb(table) => dynamodb::count_rows(table, config).await,
+        Place::S3(objects) => objects.clone().count_rows(config.clone()).await,
         Place::File(file) => file::count_rows(file, config),
     };
     counted.map_err(|error| failed(audience, &place, &error))

@@ -3,7 +3,11 @@
 
 use std::path::Path;
 
-use super::{Cell, Progress, ReadError, Source, SourceError, is_mysql, is_postgres, mysql, no_such_database, postgres, sqlite};
+use issei_aws::Clients;
+
+use super::{
+    Address, Cell, Objects, Progress, ReadError, Source, SourceError, is_mysql, is_postgres, mysql, no_such_database, postgres, sqlite,
+};
 use crate::audience::AudienceConfig;
 
 /// What is told of a source before it has a name.
@@ -83,6 +87,14 @@ pub async fn sample(audience: &AudienceConfig, spool_dir: &Path, most: usize) ->
     let text = |cell| if let Cell::Text(text) = cell { Some(text) } else { None };
     let values = page.into_iter().map(|spooled| spooled.row.values.into_iter().map(text).collect());
     Ok(Sample { rows: counts.rows, without_own_key: counts.without_key + counts.repeated, values: values.collect() })
+}
+
+/// The first line of the objects of S3 that `s3` names, and the name of the object that it stands in.
+pub async fn first_line_in_s3(s3: &str, clients: &Clients, encoding: Option<&str>) -> Result<(String, String), SourceError> {
+    let file = |reason: String| SourceError::File { audience: NAMELESS.to_owned(), file: s3.to_owned(), reason };
+    let address = Address::parse(s3).map_err(file)?;
+    let objects = Objects { client: clients.s3.clone(), address, fixed: None };
+    objects.first_line(encoding.map(str::to_owned)).await.map_err(|error| file(error.to_string()))
 }
 
 fn told(error: &ReadError) -> SourceError {

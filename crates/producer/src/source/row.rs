@@ -29,9 +29,10 @@ pub(super) struct RawRow {
 pub(super) enum RawKey {
     Null,
     Bytes(Vec<u8>),
-    /// A line of a file that can't be read.
+    /// A line of a file that can't be read; of several, with the number of the file.
     Broken {
         line: u64,
+        part: Option<u64>,
         reason: String,
     },
 }
@@ -83,7 +84,10 @@ impl Row {
         let (key, flaw) = match raw.key {
             RawKey::Null => return None,
             RawKey::Bytes(bytes) => identity(bytes),
-            RawKey::Broken { line, reason } => (format!("{UNUSABLE}line {line}"), Some(Flaw::BrokenLine(reason))),
+            RawKey::Broken { line, part, reason } => {
+                let part = part.map_or(String::new(), |part| format!(" of object {part}"));
+                (format!("{UNUSABLE}line {line}{part}"), Some(Flaw::BrokenLine(reason)))
+            }
         };
         let mut cells = raw.cells.into_iter().map(Cell::of);
         let address = cells.next().unwrap_or(Cell::Null);

@@ -32,6 +32,18 @@ fn policy(part: &str) -> Allowed {
             assert_eq!(statement["Fn::If"][1]["Action"], json!(["dynamodb:Scan"]));
             continue;
         }
+        // Only where audiences are objects of S3, and keys are secrets of Secrets Manager: tests of the operator's read them.
+        let only_where = [
+            ("HasAudienceObjects", "AudienceObjectArns", json!(["s3:GetObject", "s3:GetObjectVersion"])),
+            ("HasAudienceBuckets", "AudienceBucketArns", json!(["s3:ListBucket"])),
+            ("HasApiKeySecrets", "ApiKeySecretArns", json!(["secretsmanager:GetSecretValue"])),
+            ("HasWebhookKeySecrets", "WebhookKeySecretArns", json!(["secretsmanager:GetSecretValue"])),
+        ];
+        if let Some((_, arns, actions)) = only_where.iter().find(|(condition, ..)| statement["Fn::If"][0] == *condition) {
+            assert_eq!(statement["Fn::If"][1]["Resource"]["Ref"], *arns);
+            assert_eq!(statement["Fn::If"][1]["Action"], *actions);
+            continue;
+        }
         assert_eq!(statement["Effect"], "Allow");
         let resources: Vec<&Value> = match &statement["Resource"] {
             Value::Array(resources) => resources.iter().collect(),

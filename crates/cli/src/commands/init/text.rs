@@ -12,8 +12,9 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
         format!("[audiences.{name}]"),
     ];
     match place {
-        Place::File { file, encoding, allow_broken_rows } => {
-            lines.push(format!("file = {}", quoted(file)));
+        Place::File { file: at, encoding, allow_broken_rows } | Place::S3 { url: at, encoding, allow_broken_rows, .. } => {
+            let key = if let Place::S3 { .. } = place { "s3" } else { "file" };
+            lines.push(format!("{key} = {}", quoted(at)));
             lines.extend(encoding.iter().map(|encoding| format!("encoding = {}", quoted(encoding))));
             lines.push("# Skips lines that can't be read, and records them, instead of refusing the file:".to_owned());
             lines.push(format!("{}allow_broken_rows = true", if *allow_broken_rows { "" } else { "# " }));

@@ -35,7 +35,7 @@ use crate::letters::{letters, print_beside, told};
 
 pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool) -> anyhow::Result<Ended> {
     let (clock, shutdown) = (Clock::system(), on_signal()?);
-    let settings = &settings.clone().with_tables().await;
+    let settings = &settings.clone().with_audiences().await;
     let command = command_file::read(&options.file)?;
     check(settings, &command, &clock).with_context(|| format!("command {}", options.file.display()))?;
     let inbox = Inbox::at(options.output.as_deref())?;

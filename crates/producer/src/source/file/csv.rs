@@ -8,8 +8,7 @@ use super::{Broken, RECORD_BYTES_MAX, Record, not_text};
 
 pub(super) struct Csv {
     lines: Lines,
-    /// Fields of the header.
-    fields: usize,
+    header: Vec<Vec<u8>>,
     /// Where the wanted columns stand.
     places: Vec<usize>,
 }
@@ -38,18 +37,22 @@ impl Csv {
             Some(Err(broken)) => return Ok(Err(broken)),
             Some(Ok(header)) => header,
         };
-        Ok(places(&header, wanted).map(|places| Self { lines, fields: header.fields.len(), places }))
+        Ok(places(&header, wanted).map(|places| Self { lines, header: header.fields, places }))
+    }
+
+    pub(super) fn header(&self) -> &[Vec<u8>] {
+        &self.header
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
-        let (all, address) = (self.fields, self.places.get(1).copied());
+        let (all, address) = (self.header.len(), self.places.get(1).copied());
         let Fields { line, fields } = match record(&mut self.lines, |within| is_row(within, all, address))? {
             None => return Ok(None),
             Some(Err(broken)) => return Ok(Some(Record::Broken(broken))),
             Some(Ok(fields)) => fields,
         };
-        if fields.len() != self.fields {
-            let (has, header) = (fields.len(), self.fields);
+        if fields.len() != self.header.len() {
+            let (has, header) = (fields.len(), self.header.len());
             let reason = format!("it has {has} fields and the header {header}; put fields that hold a comma or a line break in quotes");
             return Ok(Some(Record::Broken(Broken::new(line, reason))));
         }

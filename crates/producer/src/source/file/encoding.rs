@@ -1,7 +1,6 @@
 //! Files in another encoding than UTF-8, by the labels of the Encoding Standard.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Decoder, DecoderResult, EUC_JP, Encoding, SHIFT_JIS, UTF_8};
@@ -9,23 +8,22 @@ use encoding_rs::{Decoder, DecoderResult, EUC_JP, Encoding, SHIFT_JIS, UTF_8};
 use super::Reader;
 
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How much of a file is looked at to guess its encoding.
-const GUESSED_BYTES: u64 = 1024 * 1024;
 /// What is put in the place of bytes that the encoding does not have: no UTF-8, so that whoever reads the
 /// line finds it out.
 const MALFORMED: u8 = 0xff;
 
 /// The file as UTF-8, without its byte order mark.
-pub(super) fn decoded(file: impl Read + Send + 'static, label: Option<&str>) -> Result<Reader, String> {
+pub(super) fn decoded(mut file: impl Read + Send + 'static, label: Option<&str>) -> Result<Reader, String> {
     let encoding = match label {
         None => UTF_8,
         Some(label) => Encoding::for_label(label.as_bytes()).ok_or_else(|| {
             format!("`encoding` is {label:?}, which is no label of the Encoding Standard; write utf-8, shift_jis, euc-jp, windows-1252 …")
         })?,
     };
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
-    let begin = reader.fill_buf().map_err(|error| format!("it can't be read: {error}"))?;
-    if let Some((found, length)) = Encoding::for_bom(begin) {
+    // As many bytes as a mark has, however few each reading gives.
+    let mut begin = Vec::new();
+    (&mut file).take(3).read_to_end(&mut begin).map_err(|error| format!("it can't be read: {error}"))?;
+    if let Some((found, length)) = Encoding::for_bom(&begin) {
         if label.is_none() && found != UTF_8 {
             let name = found.name();
             return Err(format!(
@@ -34,9 +32,10 @@ pub(super) fn decoded(file: impl Read + Send + 'static, label: Option<&str>) -> 
             ));
         }
         if found == encoding {
-            reader.consume(length);
+            begin.drain(..length);
         }
     }
+    let reader = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(begin).chain(file));
     if encoding == UTF_8 {
         return Ok(Box::new(reader));
     }
@@ -44,17 +43,15 @@ pub(super) fn decoded(file: impl Read + Send + 'static, label: Option<&str>) -> 
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoding)))
 }
 
-/// The encoding that the file looks like, and one for Japanese that it may be in as well: a few names in `Shift_JIS`
+/// The encoding that a file looks like by its beginning, and one for Japanese that it may be in as well: a few names in `Shift_JIS`
 /// are too little to tell them from letters with accents.
-pub(super) fn guessed(file: &str) -> Option<(&'static str, Option<&'static str>)> {
-    let mut bytes = Vec::new();
-    File::open(file).ok()?.take(GUESSED_BYTES).read_to_end(&mut bytes).ok()?;
+pub(super) fn guessed(bytes: &[u8]) -> (&'static str, Option<&'static str>) {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
-    detector.feed(&bytes, true);
+    detector.feed(bytes, true);
     let guess = detector.guess(None, Utf8Detection::Deny);
-    let reads_as = |encoding: &&'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(&bytes).is_some();
+    let reads_as = |encoding: &&'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some();
     let japanese = [SHIFT_JIS, EUC_JP].into_iter().filter(|_| guess.is_single_byte()).find(reads_as);
-    Some((guess.name(), japanese.map(Encoding::name)))
+    (guess.name(), japanese.map(Encoding::name))
 }
 
 struct Decoding<R> {

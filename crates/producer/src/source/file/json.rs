@@ -18,13 +18,13 @@ pub(super) struct Json {
 }
 
 impl Json {
-    pub(super) fn of(lines: Lines, wanted: Vec<String>) -> Self {
-        Self { lines, seen: vec![false; wanted.len()], wanted }
+    /// `seen` is what files before this one have had.
+    pub(super) fn of(lines: Lines, wanted: Vec<String>, seen: Vec<bool>) -> Self {
+        Self { lines, wanted, seen }
     }
 
-    /// A wanted column that no line has had.
-    pub(super) fn lacking(&self) -> Option<&str> {
-        self.wanted.iter().zip(&self.seen).find(|(_, seen)| !**seen).map(|(name, _)| name.as_str())
+    pub(super) fn seen(self) -> Vec<bool> {
+        self.seen
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {

@@ -6,6 +6,7 @@ mod csv;
 mod encoding;
 mod json;
 mod lines;
+mod packed;
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -14,6 +15,7 @@ use std::path::Path;
 use self::csv::Csv;
 use self::json::Json;
 use self::lines::Lines;
+use self::packed::Beginning;
 use super::feed::{Closed, Feed};
 use super::row::{RawKey, RawRow};
 use super::{Progress, ReadError};
@@ -69,76 +71,155 @@ fn each(
 ) -> Result<u64, ReadError> {
     let opened = File::open(file).map_err(|error| ReadError::Refused(format!("{error}; check the path")))?;
     let bytes = opened.metadata().map_or(0, |metadata| metadata.len());
-    let reader = encoding::decoded(progress.reading(opened, bytes), config.encoding.as_deref()).map_err(ReadError::Refused)?;
-    // Last of all, who wants it: a question that is answered here and goes no further.
-    let wanted: Vec<String> =
-        [&config.key, &config.address].into_iter().chain(&config.columns).chain(&config.consenting).cloned().collect();
-    let columns = 2 + config.columns.len();
-    let lines = Lines::of(reader);
-    let not_read = |error: io::Error| ReadError::Refused(format!("it can't be read to its end: {error}"));
-    let mut records = match file.rsplit('.').next() {
-        Some("csv") => {
-            let csv = Csv::with_header(lines, &wanted).map_err(not_read)?;
-            Records::Csv(csv.map_err(|broken| OfEncoding { file, config, reason: None }.told(broken).refused())?)
-        }
-        Some("jsonl" | "ndjson") => Records::Json(Json::of(lines, wanted)),
-        _ => return Err(ReadError::Refused("its name ends with neither .csv nor .jsonl".to_owned())),
-    };
-    let (mut rows, mut broken_rows, mut left_out) = (0_u64, 0_u64, 0_u64);
-    let mut of_encoding = OfEncoding { file, config, reason: None };
-    loop {
-        let record = match &mut records {
-            Records::Csv(csv) => csv.next(),
-            Records::Json(json) => json.next(),
-        };
-        let row = match record.map_err(not_read)? {
-            None => break,
-            Some(Record::Values(mut values)) => {
-                let answer = values.split_off(columns.min(values.len()));
-                if config.consenting.is_some() && !answer.iter().flatten().any(|answer| says_yes(answer)) {
-                    left_out += 1;
-                    continue;
-                }
-                let cells = values.split_off(1);
-                // A file has no null; a key of nothing is none.
-                RawRow { key: RawKey::text(values.pop().flatten().filter(|key| !key.is_empty())), cells }
-            }
-            Some(Record::Broken(broken)) if config.allow_broken_rows => {
-                broken_rows += 1;
-                let Broken { line, reason } = of_encoding.told(broken);
-                if broken_rows == 1 {
-                    tracing::warn!(line, reason, "a broken line is skipped; `issei export --outcome skipped` has each, and why");
-                }
-                RawRow { key: RawKey::Broken { line, reason }, cells: vec![None; columns - 1] }
-            }
-            Some(Record::Broken(broken)) => {
-                let Broken { line, reason } = of_encoding.told(broken);
-                return Err(
-                    Broken::new(line, format!("{reason} (or set allow_broken_rows, which skips such lines and records them)")).refused()
-                );
-            }
-        };
-        rows += 1;
-        take(row)?;
-    }
-    if let Records::Json(json) = &records
-        && rows + left_out > broken_rows
-        && let Some(name) = json.lacking()
-    {
-        return Err(ReadError::Refused(format!("no line has the column {name:?}; correct the audience's configuration or the file")));
-    }
-    Ok(rows)
+    let mut rows = Rows::of(config);
+    rows.of_file(file, progress.reading(opened, bytes), None, &mut take)?;
+    rows.end()
 }
+
+/// What a file's name says that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Csv,
+    Json,
+}
+
+impl Kind {
+    /// Nothing where it says nothing that can be read. What `.gz` stands behind is packed.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name.strip_suffix(".gz").unwrap_or(name).rsplit_once('.')?.1 {
+            "csv" => Some(Self::Csv),
+            "jsonl" | "ndjson" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// The rows of one file, or of several that are parts of one.
+pub(super) struct Rows<'a> {
+    config: &'a AudienceConfig,
+    /// Last of all, who wants it: a question that is answered here and goes no further.
+    wanted: Vec<String>,
+    /// Of the first file.
+    kind: Option<Kind>,
+    header: Option<Vec<Vec<u8>>>,
+    /// Which of the wanted columns some line of JSON has had.
+    seen: Vec<bool>,
+    rows: u64,
+    broken_rows: u64,
+    left_out: u64,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn of(config: &'a AudienceConfig) -> Self {
+        let wanted: Vec<String> =
+            [&config.key, &config.address].into_iter().chain(&config.columns).chain(&config.consenting).cloned().collect();
+        let seen = vec![false; wanted.len()];
+        Self { config, wanted, kind: None, header: None, seen, rows: 0, broken_rows: 0, left_out: 0 }
+    }
+
+    /// Takes all of a file; `part` is its number where it is one of several.
+    pub(super) fn of_file(
+        &mut self,
+        name: &str,
+        reader: impl Read + Send + 'static,
+        part: Option<u64>,
+        take: &mut impl FnMut(RawRow) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let config = self.config;
+        let kind = Kind::of(name).ok_or_else(|| ReadError::Refused(format!("its name ends with none of {ENDINGS}")))?;
+        if self.kind.replace(kind).is_some_and(|first| first != kind) {
+            return Err(ReadError::Refused("the objects before it are of another kind; keep CSV and JSON Lines apart".to_owned()));
+        }
+        let (unpacked, beginning) = packed::unpacked(name, reader).map_err(ReadError::Refused)?;
+        let reader = encoding::decoded(unpacked, config.encoding.as_deref()).map_err(ReadError::Refused)?;
+        let columns = 2 + config.columns.len();
+        let lines = Lines::of(reader);
+        let not_read = |error: io::Error| ReadError::Refused(format!("it can't be read to its end: {error}"));
+        let mut of_encoding = OfEncoding { beginning, config, reason: None };
+        let mut records = match kind {
+            Kind::Csv => {
+                let csv = Csv::with_header(lines, &self.wanted).map_err(not_read)?;
+                let csv = csv.map_err(|broken| of_encoding.told(broken).refused())?;
+                if self.header.get_or_insert_with(|| csv.header().to_vec()) != csv.header() {
+                    return Err(ReadError::Refused(
+                        "its header line is not that of the objects before it; give all of them the same, or take it away".to_owned(),
+                    ));
+                }
+                Records::Csv(csv)
+            }
+            Kind::Json => Records::Json(Json::of(lines, self.wanted.clone(), self.seen.clone())),
+        };
+        loop {
+            let record = match &mut records {
+                Records::Csv(csv) => csv.next(),
+                Records::Json(json) => json.next(),
+            };
+            let row = match record.map_err(not_read)? {
+                None => break,
+                Some(Record::Values(mut values)) => {
+                    let answer = values.split_off(columns.min(values.len()));
+                    if config.consenting.is_some() && !answer.iter().flatten().any(|answer| says_yes(answer)) {
+                        self.left_out += 1;
+                        continue;
+                    }
+                    let cells = values.split_off(1);
+                    // A file has no null; a key of nothing is none.
+                    RawRow { key: RawKey::text(values.pop().flatten().filter(|key| !key.is_empty())), cells }
+                }
+                Some(Record::Broken(broken)) if config.allow_broken_rows => {
+                    self.broken_rows += 1;
+                    let Broken { line, reason } = of_encoding.told(broken);
+                    if self.broken_rows == 1 {
+                        tracing::warn!(line, reason, "a broken line is skipped; `issei export --outcome skipped` has each, and why");
+                    }
+                    RawRow { key: RawKey::Broken { line, part, reason }, cells: vec![None; columns - 1] }
+                }
+                Some(Record::Broken(broken)) => {
+                    let Broken { line, reason } = of_encoding.told(broken);
+                    return Err(Broken::new(line, format!("{reason} (or set allow_broken_rows, which skips such lines and records them)"))
+                        .refused());
+                }
+            };
+            self.rows += 1;
+            take(row)?;
+        }
+        if let Records::Json(json) = records {
+            self.seen = json.seen();
+        }
+        Ok(())
+    }
+
+    /// How many there are.
+    pub(super) fn end(self) -> Result<u64, ReadError> {
+        let Self { kind, wanted, seen, rows, broken_rows, left_out, .. } = self;
+        let lacking = wanted.iter().zip(&seen).find(|(_, seen)| !**seen).map(|(name, _)| name);
+        match lacking {
+            Some(name) if kind == Some(Kind::Json) && rows + left_out > broken_rows => {
+                Err(ReadError::Refused(format!("no line has the column {name:?}; correct the audience's configuration or the file")))
+            }
+            _ => Ok(rows),
+        }
+    }
+}
+
+/// What the name of a file ends with, for people.
+pub(super) const ENDINGS: &str = ".csv, .jsonl and .ndjson, nor with one of these and .gz";
 
 /// The first line of a file, in the encoding of this label; or why it can't be read.
 pub fn first_line(file: &Path, encoding: Option<&str>) -> Result<String, String> {
     let opened = File::open(file).map_err(|error| format!("it can't be read: {error}; check the path"))?;
+    first_line_of(&file.display().to_string(), opened, encoding)
+}
+
+pub(super) fn first_line_of(name: &str, reader: impl Read + Send + 'static, encoding: Option<&str>) -> Result<String, String> {
+    let (unpacked, beginning) = packed::unpacked(name, reader)?;
     let mut line = Vec::new();
     let most = u64::try_from(RECORD_BYTES_MAX).unwrap_or(u64::MAX);
-    let mut reader = encoding::decoded(opened, encoding)?.take(most);
+    let mut reader = encoding::decoded(unpacked, encoding)?.take(most);
     reader.read_until(b'\n', &mut line).map_err(|error| format!("it can't be read: {error}"))?;
     String::from_utf8(line).map_err(|_| {
-        let guess = encoding::guessed(&file.display().to_string()).map_or("shift_jis", |(guess, perhaps)| perhaps.unwrap_or(guess));
+        let (guess, perhaps) = encoding::guessed(&beginning.bytes());
+        let guess = perhaps.unwrap_or(guess);
         format!(
             "its first line is not in the encoding {}; name the right one, perhaps --encoding {}",
             encoding.unwrap_or("utf-8"),
@@ -162,7 +243,7 @@ fn not_text(line: u64) -> Broken {
 
 /// Says of which encoding the file probably is. One wrong encoding is that of the whole file, so it is asked once.
 struct OfEncoding<'a> {
-    file: &'a str,
+    beginning: Beginning,
     config: &'a AudienceConfig,
     reason: Option<String>,
 }
@@ -172,21 +253,18 @@ impl OfEncoding<'_> {
         if broken.reason != NOT_TEXT {
             return broken;
         }
-        let Self { file, config, .. } = *self;
-        let reason = self.reason.get_or_insert_with(|| match &config.encoding {
-            Some(encoding) => format!("{NOT_TEXT} {encoding}; correct the line, or the audience's `encoding`"),
-            None => match encoding::guessed(file) {
-                Some((guess, perhaps)) => {
-                    let (label, perhaps) = (guess.to_lowercase(), perhaps.map(str::to_lowercase));
-                    let perhaps = perhaps.map_or(String::new(), |perhaps| format!(" (or {perhaps:?}, which it may be as well)"));
-                    format!(
-                        "{NOT_TEXT} UTF-8, probably {guess}; set encoding = {label:?}{perhaps} in the audience, or save the file as UTF-8"
-                    )
-                }
-                None => format!("{NOT_TEXT} UTF-8; save the file as UTF-8, or set `encoding` in the audience"),
-            },
-        });
-        Broken::new(broken.line, reason.clone())
+        let Self { beginning, config, .. } = &*self;
+        let told = || {
+            if let Some(encoding) = &config.encoding {
+                return format!("{NOT_TEXT} {encoding}; correct the line, or the audience's `encoding`");
+            }
+            let (guess, perhaps) = encoding::guessed(&beginning.bytes());
+            let (label, perhaps) = (guess.to_lowercase(), perhaps.map(str::to_lowercase));
+            let perhaps = perhaps.map_or(String::new(), |perhaps| format!(" (or {perhaps:?}, which it may be as well)"));
+            format!("{NOT_TEXT} UTF-8, probably {guess}; set encoding = {label:?}{perhaps} in the audience, or save the file as UTF-8")
+        };
+        let reason = self.reason.clone().unwrap_or_else(told);
+        Broken::new(broken.line, self.reason.insert(reason).clone())
     }
 }
 

@@ -1,0 +1,79 @@
+//! What stands before the reading of a file, whatever it comes from: gzip is taken off, and its beginning is kept for
+//! whoever guesses its encoding.
+
+use std::io::{self, BufReader, Cursor, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flate2::bufread::MultiGzDecoder;
+
+/// What gzip begins with (RFC 1952, section 2.3.1).
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How much of a file is looked at to guess its encoding.
+const GUESSED_BYTES: usize = 1024 * 1024;
+
+/// The first bytes of a file, as far as they have been read.
+#[derive(Clone, Default)]
+pub(super) struct Beginning(Arc<Mutex<Vec<u8>>>);
+
+impl Beginning {
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The file as it was before it was packed. What is gzip is unpacked whatever its name is, since no text begins so; and
+/// all of its members are, since whoever appends to a log packs each piece by itself.
+pub(super) fn unpacked(name: &str, mut reader: impl Read + Send + 'static) -> Result<(Box<dyn Read + Send>, Beginning), String> {
+    let mut magic = Vec::new();
+    (&mut reader).take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(|error| format!("it can't be read: {error}"))?;
+    let is_packed = magic == MAGIC;
+    if name.strip_suffix(".gz").is_some() && !is_packed {
+        return Err("its name ends with .gz, and it is no gzip; pack it, or take .gz off its name".to_owned());
+    }
+    let beginning = Beginning::default();
+    let reader = Cursor::new(magic).chain(reader);
+    let unpacked: Box<dyn Read + Send> = if is_packed {
+        let decoder = MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, reader));
+        Box::new(Keeping { reader: Whole(decoder), beginning: beginning.clone(), is_kept: false })
+    } else {
+        Box::new(Keeping { reader, beginning: beginning.clone(), is_kept: false })
+    };
+    Ok((unpacked, beginning))
+}
+
+/// Gzip that ends where it says that it ends, or is an error in words for people.
+struct Whole<R>(R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::other("the gzip breaks off before its end, or has something else behind it; pack and upload it again")
+            }
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                io::Error::other(format!("the gzip is broken ({error}); pack and upload it again"))
+            }
+            _ => error,
+        })
+    }
+}
+
+struct Keeping<R> {
+    reader: R,
+    beginning: Beginning,
+    is_kept: bool,
+}
+
+impl<R: Read> Read for Keeping<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(into)?;
+        if !self.is_kept {
+            let mut kept = self.beginning.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = GUESSED_BYTES.saturating_sub(kept.len());
+            kept.extend_from_slice(into.get(..read.min(room)).unwrap_or_default());
+            self.is_kept = kept.len() >= GUESSED_BYTES;
+        }
+        Ok(read)
+    }
+}
