@@ -179,6 +179,8 @@ pub struct Walk<'a> {
     shard: u32,
     /// A small broadcast has chunks in the first of the shards only.
     shards: u32,
+    /// The first shard in which nothing should lie: whether something does is asked once, and not for each kind.
+    unexpected: u32,
     chunks: Cursor,
     feedback: Cursor,
 }
@@ -194,13 +196,17 @@ impl Walk<'_> {
         let Some(log) = &self.log else { return Ok(None) };
         while self.shard < self.shards {
             let pk = shard(&self.broadcast.broadcast_id, self.shard);
-            let chunk = self.chunks.peek(self.ledger, &pk).await?;
-            let feedback = self.feedback.peek(self.ledger, &pk).await?;
-            if let Some(seq) = chunk.into_iter().chain(feedback).chain(self.logged.first().copied()).min() {
-                self.logged.remove(&seq);
-                let chunk = Chunk::read(self.chunks.take(seq))?;
-                let feedback = Feedback::read(self.feedback.take(seq).as_ref()).union(&log.of(seq));
-                return Ok(Some(Walked { seq, chunk, feedback }));
+            let asks = self.shard >= self.unexpected && self.logged.is_empty();
+            if !asks || self.ledger.has_chunks(&pk).await? {
+                self.unexpected = self.unexpected.max(self.shard + 1);
+                let chunk = self.chunks.peek(self.ledger, &pk).await?;
+                let feedback = self.feedback.peek(self.ledger, &pk).await?;
+                if let Some(seq) = chunk.into_iter().chain(feedback).chain(self.logged.first().copied()).min() {
+                    self.logged.remove(&seq);
+                    let chunk = Chunk::read(self.chunks.take(seq))?;
+                    let feedback = Feedback::read(self.feedback.take(seq).as_ref()).union(&log.of(seq));
+                    return Ok(Some(Walked { seq, chunk, feedback }));
+                }
             }
             self.shard += 1;
             self.logged = log.in_shard(self.shard);
@@ -223,6 +229,7 @@ impl Ledger {
             logged: BTreeSet::new(),
             shard: 0,
             shards,
+            unexpected: shards,
             chunks: Cursor::new("chunk#"),
             feedback: Cursor::new("feedback#"),
         }
@@ -232,6 +239,18 @@ impl Ledger {
     #[must_use]
     pub fn walk_everywhere<'a>(&'a self, broadcast: &'a Broadcast) -> Walk<'a> {
         Walk { shards: SHARDS, ..self.walk(broadcast) }
+    }
+
+    /// Whether there is any chunk in a shard, or anything that events say of one.
+    async fn has_chunks(&self, pk: &str) -> Result<bool, LedgerError> {
+        let query = self.db.query().table_name(&self.table).consistent_read(true).limit(1);
+        let query = query
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", s(pk))
+            .expression_attribute_values(":first", s("chunk#"))
+            .expression_attribute_values(":last", s("feedback#~"));
+        let answer = query.send().await.map_err(LedgerError::call("Query"))?;
+        Ok(answer.items.is_some_and(|items| !items.is_empty()))
     }
 
     /// Counts every chunk.

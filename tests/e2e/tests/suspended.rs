@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use issei_clock::Clock;
 use issei_sim::{Account, Fault, Rule};
-use issei_test_support::{Processes, command_body, judge};
+use issei_test_support::{Process, Processes, command_body, judge};
 use serde_json::Value;
 
 /// In the body of a claim, and of nothing else.
 const CLAIM: &str = "SET chunk_state = :claimed";
+/// How long a claim takes.
+const CLAIM_TAKES: Duration = Duration::from_millis(900);
 
 /// Takes from each clock what the file says in nanoseconds: monotonic, running on, wall.
 const SHIM: &str = r#"
@@ -68,22 +70,39 @@ async fn stop(world: &Processes) -> Value {
     stopped
 }
 
+/// Holds a consumer of one chunk at a time while it waits for the answer to a claim, and not in the midst of a send: a
+/// request that it has begun is written to its end when it wakes, and no clock of its machine keeps that back.
+async fn freeze_in_a_claim(world: &Processes, consumer: &Process) {
+    loop {
+        world.wait_for_accepted(world.cloud.accepted() + 1).await;
+        // Until the next claim is under way, which begins once this chunk is confirmed.
+        tokio::time::sleep(CLAIM_TAKES / 3).await;
+        consumer.freeze();
+        let sent = world.cloud.last_accepted_of("terms").unwrap();
+        // Nothing can have been sent since, since the next claim has not been answered.
+        if Clock::system().now().saturating_duration_since(sent) < CLAIM_TAKES {
+            return;
+        }
+        consumer.thaw();
+    }
+}
+
 /// Stopped in the midst of its sends, asleep until the stop is proved, and awake again with these clocks held.
 /// Gives how many were accepted after the proof. `age_max_s` is from what age on the provider refuses a signature.
 async fn accepted_when_it_wakes(held: [bool; 3], age_max_s: Option<u32>) -> u64 {
     let mut world = Processes::simulated(400, Account { signature_lifetime_s: age_max_s, ..Account::default() }).await;
     world.set("ISSEI_REQUEST_LIFETIME_S", "4");
-    // There are claims under way at any moment, and each has its permit.
-    world.cloud.inject(Rule::every("UpdateItem", Fault::DelayMs(400)).holding(CLAIM));
+    let claim_takes = u64::try_from(CLAIM_TAKES.as_millis()).unwrap();
+    world.cloud.inject(Rule::every("UpdateItem", Fault::DelayMs(claim_takes)).holding(CLAIM));
     let clock = Clock::system();
     write_held(&world, held, Duration::ZERO);
     let (library, file) = (shim(&world), world.path("held"));
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", "--yes", &command]).await;
     let producer = world.start("producer");
-    let consumer = world.start_in("consumer", &[("LD_PRELOAD", &library), ("HELD_CLOCKS", &file)]);
+    let consumer = world.start_in("consumer", &[("LD_PRELOAD", &library), ("HELD_CLOCKS", &file), ("ISSEI_CHUNKS_IN_FLIGHT", "1")]);
     world.wait_for_accepted(1).await;
-    consumer.freeze();
+    freeze_in_a_claim(&world, &consumer).await;
     let asleep = clock.now();
     stop(&world).await;
     let accepted = world.cloud.accepted();
