@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use issei_clock::{Clock, Dice};
+use issei_clock::Clock;
 use issei_provider::Webhook;
-use issei_sim::{Account, Events, Fault, Rule};
+use issei_sim::{Account, Events, Fault};
 use issei_test_support::{Carrier, Process, Processes, judge, until};
 use serde_json::json;
 
+use super::killing::{Killing, moods};
 use super::{exported, status};
 
 /// So many kills while there is something left to do.
@@ -20,69 +21,32 @@ const USERS: u32 = 600;
 /// Recipients a second: a broadcast of this size outlasts most kills.
 const RATE: f64 = 40.0;
 
-/// What befalls the calls of whoever carries it. No event is lost: what the provider took, it tells of.
+/// No event is lost: what the provider took, it tells of.
 async fn world_of(carrier: Carrier, events: Events) -> Processes {
     let mut world = Processes::brisk(USERS, Account { events, ..Account::default() }).await;
     world.carried_by(carrier, RATE);
-    for (fault, probability) in [
-        (Fault::HangAfter, 0.02),
-        (Fault::ResetAfter, 0.05),
-        (Fault::ResetBefore, 0.02),
-        (Fault::LateMs(700), 0.02),
-        (Fault::ErrorAfter, 0.03),
-        (Fault::Throttle, 0.03),
-        (Fault::DelayMs(120), 1.0),
-    ] {
-        world.cloud.inject(Rule::every(carrier.call(), fault).with_probability(probability));
-    }
+    let faults = [(Fault::HangAfter, 0.02), (Fault::ResetAfter, 0.05), (Fault::ResetBefore, 0.02), (Fault::ErrorAfter, 0.03)];
+    moods(&world, carrier.call(), &faults);
     world
-}
-
-async fn send(world: &Processes, carrier: Carrier, id: &str) {
-    let command = world.write("command.json", &carrier.command(id));
-    world.run(&["send", "--yes", &command]).await;
 }
 
 /// Kills at random moments while there is something left to do, and then peace until all is complete. Gives the broadcasts,
 /// and the services that still run.
 async fn killed(world: &Processes, carrier: Carrier) -> (Vec<String>, Vec<Process>) {
-    let dice = Dice::seeded(20_261_126);
-    let mut ids = vec!["terms-1".to_owned()];
-    send(world, carrier, &ids[0]).await;
-    let places = ["consumer", "consumer", "feedback", "producer"];
-    let start = |service: &str| match service {
-        "consumer" => world.start_with(service, &["--chunks-in-flight", "2"]),
-        _ => world.start(service),
-    };
-    let mut services: Vec<Process> = places.iter().map(|service| start(service)).collect();
-    let (mut kills, mut while_running) = (0, 0);
-    while while_running < KILLS {
-        tokio::time::sleep(Duration::from_millis(100 + dice.below(600))).await;
+    let places = &["consumer", "consumer", "feedback", "producer"];
+    let mut killing = Killing::begin(world, 20_261_126, places, 2, move |id| carrier.command(id)).await;
+    while killing.while_running < KILLS {
+        tokio::time::sleep(Duration::from_millis(100 + killing.dice.below(600))).await;
         // A producer that is killed while it freezes hides its command for as long as all of this takes.
-        let place = usize::try_from(dice.below(3)).unwrap();
-        std::mem::replace(&mut services[place], start(places[place])).kill_without_mercy().await;
-        kills += 1;
-        if kills % LOOK_EVERY != 0 {
-            continue;
-        }
-        let id = ids.last().unwrap().clone();
-        let Some(status) = status(world, &id).await else { continue };
-        match status["state"].as_str().unwrap() {
-            "running" => while_running += LOOK_EVERY,
-            "enumerating" => {}
-            "complete" => {
-                ids.push(format!("terms-{}", ids.len() + 1));
-                send(world, carrier, ids.last().unwrap()).await;
-            }
-            other => panic!("it is {other}: {status}"),
+        let place = killing.dice.below(3);
+        killing.kill(place).await;
+        if killing.kills.is_multiple_of(LOOK_EVERY) {
+            killing.look(LOOK_EVERY).await;
         }
     }
-    world.cloud.heal();
-    for id in &ids {
-        world.wait_for(id, "complete").await;
-    }
-    println!("{}: {kills} kills, {} broadcasts", carrier.name(), ids.len());
-    (ids, services)
+    killing.end().await;
+    println!("{}: {} kills, {} broadcasts", carrier.name(), killing.kills, killing.ids.len());
+    (killing.ids, killing.services)
 }
 
 /// By the provider's record: nobody twice. Gives whom it took.
@@ -96,7 +60,8 @@ async fn reached_once(world: &Processes, id: &str) -> BTreeSet<String> {
 }
 
 /// I1 and I2 where requests have keys: whoever is killed whenever and whatever answer is lost, the answer comes in the end.
-/// No event is told, so nothing else can have ended the doubt.
+/// No event is told, so nothing else can have ended the doubt. Over a provider that forgets its keys (`replay_window_s` of the
+/// account 0, or the mutant `provider-forgets-keys`) the same kills mail somebody twice, and this fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn under_resends_keys_kills_and_lost_answers_leave_nobody_twice_nobody_missing_and_nobody_in_doubt() {
     let world = world_of(Carrier::Resend, Events::default()).await;

@@ -8,14 +8,16 @@
 )]
 
 mod carriers;
+mod killing;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use issei_clock::Dice;
 use issei_sim::{Account, Events, Fault, Rule};
 use issei_test_support::{Process, Processes, command_body, judge, seen};
 use serde_json::{Value, json};
+
+use killing::{Killing, moods};
 
 /// So many kills while there is something left to do.
 const KILLS: u64 = 200;
@@ -33,20 +35,6 @@ fn moody() -> Account {
     Account { max_send_rate: 50.0, events, ..Account::default() }
 }
 
-fn moods(world: &Processes) {
-    for (fault, probability) in [
-        (Fault::HangAfter, 0.01),
-        (Fault::ResetAfter, 0.02),
-        (Fault::ResetBefore, 0.01),
-        (Fault::LateMs(700), 0.02),
-        (Fault::ErrorAfter, 0.01),
-        (Fault::Throttle, 0.03),
-        (Fault::DelayMs(120), 1.0),
-    ] {
-        world.cloud.inject(Rule::every("SendBulkEmail", fault).with_probability(probability));
-    }
-}
-
 async fn status(world: &Processes, id: &str) -> Option<Value> {
     let (code, output, _) = world.try_run(&["status", id, "--json"]).await;
     (code == Some(0)).then(|| serde_json::from_str(&output).unwrap())
@@ -58,78 +46,45 @@ async fn exported(world: &Processes, id: &str, outcome: &str) -> BTreeSet<String
     rows.lines().skip(1).filter_map(|row| row.split(',').nth(1)).map(str::to_owned).collect()
 }
 
-async fn send(world: &Processes, id: &str) {
-    let command = world.write("command.json", &command_body(id, |_| {}));
-    world.run(&["send", "--yes", &command]).await;
-}
-
 /// I1, I2, I5, I6: whoever is killed whenever, nobody is mailed twice and nobody is lost.
-///
-/// What counts is kills while a broadcast runs. On a quiet machine one broadcast outlasts them; on a busy one, on
-/// which each look takes longer than it takes to send, the next is sent as soon as one is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_kills_at_random_moments_mail_nobody_twice_and_lose_nobody() {
     let world = Processes::brisk(USERS, moody()).await;
-    moods(&world);
-    let dice = Dice::seeded(20_261_124);
-    let mut ids = vec!["terms-1".to_owned()];
-    send(&world, &ids[0]).await;
-    let in_flight = IN_FLIGHT.to_string();
-    let start = |service: &str| match service {
-        "consumer" => world.start_with(service, &["--chunks-in-flight", &in_flight]),
-        _ => world.start(service),
-    };
+    let faults = [(Fault::HangAfter, 0.01), (Fault::ResetAfter, 0.02), (Fault::ResetBefore, 0.01), (Fault::ErrorAfter, 0.01)];
+    moods(&world, "SendBulkEmail", &faults);
     // Two producers freeze at once while rows come and go before them and behind them.
-    let places = ["producer", "producer", "consumer", "consumer", "feedback"];
-    let mut services: Vec<Process> = places.iter().map(|service| start(service)).collect();
-    let (mut kills, mut while_running, mut consumers_killed, mut is_frozen) = (0, 0, 0, false);
-    while while_running < KILLS {
-        tokio::time::sleep(Duration::from_millis(50 + dice.below(400))).await;
+    let places = &["producer", "producer", "consumer", "consumer", "feedback"];
+    let mut killing = Killing::begin(&world, 20_261_124, places, IN_FLIGHT, |id| command_body(id, |_| {})).await;
+    let mut consumers_killed = 0;
+    while killing.while_running < KILLS {
+        tokio::time::sleep(Duration::from_millis(50 + killing.dice.below(400))).await;
         // The first kills fall while the audience is being frozen. On a busy machine it would never be, were the
         // producers not spared then: the command of a killed one stays hidden for as long as all the kills take.
-        let place = match kills {
-            0..6 => kills % 2,
-            _ if is_frozen => dice.below(places.len() as u64),
-            _ => 2 + dice.below(places.len() as u64 - 2),
+        let place = match killing.kills {
+            0..6 => killing.kills % 2,
+            _ if killing.is_frozen => killing.dice.below(places.len() as u64),
+            _ => 2 + killing.dice.below(places.len() as u64 - 2),
         };
-        let place = usize::try_from(place).unwrap();
-        let service = places[place];
-        let victim = std::mem::replace(&mut services[place], start(service));
-        victim.kill_without_mercy().await;
-        consumers_killed += u64::from(service == "consumer");
-        if kills < 3 {
+        let before = killing.kills;
+        consumers_killed += u64::from(killing.kill(place).await == "consumer");
+        if before < 3 {
             world
                 .users
-                .execute(&format!("INSERT INTO users VALUES ({}, 'late{kills}@example.com', 'Late')", i64::try_from(kills).unwrap() - 5))
+                .execute(&format!("INSERT INTO users VALUES ({}, 'late{before}@example.com', 'Late')", i64::try_from(before).unwrap() - 5))
                 .await;
         }
-        kills += 1;
-        if kills % LOOK_EVERY != 0 {
+        if !killing.kills.is_multiple_of(LOOK_EVERY) {
             continue;
         }
         world.carry_events().await;
-        let id = ids.last().unwrap().clone();
-        let Some(status) = status(&world, &id).await else { continue };
+        let Some((id, status)) = killing.look(LOOK_EVERY).await else { continue };
         let number = |name: &str| status[name].as_u64().unwrap();
         assert!(number("permits_granted") + number("permits_left") <= number("recipients"), "{status}");
         assert!(judge(&world.cloud, &id).total() <= number("recipients").max(1), "{status}");
-        is_frozen = status["state"] != "enumerating";
-        match status["state"].as_str().unwrap() {
-            "running" => while_running += LOOK_EVERY,
-            "enumerating" => {}
-            "complete" => {
-                let next = format!("terms-{}", ids.len() + 1);
-                send(&world, &next).await;
-                (ids, is_frozen) = ([ids, vec![next]].concat(), false);
-            }
-            other => panic!("it is {other}: {status}"),
-        }
     }
-    world.cloud.heal();
     world.cloud.configure(|account| account.max_send_rate = 10_000.0);
-    for id in &ids {
-        world.wait_for(id, "complete").await;
-    }
+    killing.end().await;
+    let Killing { ids, services, kills, .. } = killing;
     // Events end the doubt about everybody whom the provider took; one in four hundred has lost both.
     world.carry_all_events().await;
     for service in services {
