@@ -15,6 +15,9 @@ use crate::item::Key;
 use crate::page::read_page;
 use crate::{Broadcast, Chunk, Feedback, Forgotten, Ledger, LedgerError, Page, RecipientOutcome, Skipped, Sought};
 
+/// What the key of a row begins with, in the order of a page, that has none which could be mailed: no good key holds a control
+/// character. The producer gives it.
+const NO_KEY: char = '\u{1}';
 /// Pages that are read at once. One takes a megabyte at most once it is unpacked.
 const SIDE_BY_SIDE: usize = 8;
 
@@ -167,7 +170,7 @@ impl Finder {
         let canary = if broadcast.canary_chunks > 0 || broadcast.in_canary { self.canary_pages(broadcast).await? } else { Some(0) };
         let Some(canary) = canary else { return Ok(false) };
         for part in [0..canary, canary..pages] {
-            if !self.halve_part(broadcast, part, found).await? {
+            if !self.halve_part(broadcast, part.clone(), found).await? || !self.walk_without_key(broadcast, part, found).await? {
                 return Ok(false);
             }
             if !found.is_nobody() {
@@ -206,6 +209,23 @@ impl Finder {
                 Some(Ordering::Greater) => part.start = seq + 1,
                 Some(Ordering::Equal) => break,
                 None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rows without a key that could be mailed, such as lines that can't be read, stand before all others, whatever they are
+    /// called where they are told of.
+    async fn walk_without_key(&self, broadcast: &Broadcast, part: Range<u32>, found: &mut Whereabouts) -> Result<bool, LedgerError> {
+        for seq in part {
+            if !found.is_nobody() {
+                break;
+            }
+            let Some(page) = self.page(broadcast, seq).await? else { return Ok(false) };
+            found.note(&page, &self.sought, self.secret.as_ref());
+            // Where the key that it ends with was forgotten, nobody knows.
+            if page.last_key.as_deref().is_some_and(|last| !last.starts_with(NO_KEY)) {
+                break;
             }
         }
         Ok(true)

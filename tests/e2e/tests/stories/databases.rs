@@ -151,7 +151,7 @@ async fn a_json_lines_file_with_bad_lines_and_a_key_that_stands_twice() {
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!((broadcast.recipients, broadcast.skipped), (u64::from(USERS), 4));
-    // Each line with what is wrong with it.
+    // Each line with what is wrong with it, whoever asks: by its number too.
     let mut broken = Vec::new();
     for seq in 0..broadcast.pages {
         let page = world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap();
@@ -162,5 +162,7 @@ async fn a_json_lines_file_with_bad_lines_and_a_key_that_stands_twice() {
     assert_eq!(broken.iter().map(|(line, _)| line).collect::<Vec<_>>(), [&no_json, &twice]);
     assert!(broken[0].1.starts_with("it is no JSON object") && broken[1].1.contains("stands in it twice"), "{broken:?}");
     assert!(!broken[1].1.contains("example.com"), "{broken:?}");
+    let found = world.ledger().finder(&twice).await.unwrap().look(&broadcast, |_| ()).await.unwrap();
+    assert_eq!(found.skipped.len(), 1);
     judge(&world.cloud, "terms").assert_each_once(addresses(|_| true));
 }

@@ -35,7 +35,8 @@ async fn a_key_is_found_in_a_few_of_many_pages_and_an_address_in_all_of_them() {
     }
     for nobody in ["0", "201", "1000", "42x", "~"] {
         let found = look(&ledger, &world, nobody).await;
-        assert!(found.is_nobody() && found.read <= 6, "{nobody}: {found:?}");
+        // One more, for rows without a key that could be mailed stand first.
+        assert!(found.is_nobody() && found.read <= 7, "{nobody}: {found:?}");
     }
     let found = look(&ledger, &world, " User000042@EXAMPLE.com ").await;
     assert_eq!((found.recipients.len(), found.read), (1, pages));
