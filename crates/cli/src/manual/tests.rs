@@ -130,3 +130,79 @@ fn the_help_names_every_exit_code() {
         assert!(EXIT_CODES.split(|c: char| !c.is_ascii_digit()).any(|word| word == code.to_string()), "{code}");
     }
 }
+
+/// Every command in backticks that names a broadcast, in what is said to people and in the docs.
+fn hints() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut files = vec![root.join("README.md"), root.join("README.ja.md")];
+    let mut directories = vec![root.join("crates"), root.join("docs")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "md") {
+                files.push(path);
+            }
+        }
+    }
+    let mut hints = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for line in text.lines() {
+            let quoted = line.split('`').skip(1).step_by(2).filter(|hint| hint.starts_with("issei "));
+            // The words of a hint that stands alone end with the text that it stands in.
+            let bare = line.split("agree: ").nth(1).or_else(|| line.split("format!(\": ").nth(1)).filter(|hint| hint.starts_with("issei "));
+            let bare = bare.map(|hint| hint.rsplit_once('"').map_or(hint, |(hint, _)| hint));
+            hints.extend(quoted.chain(bare).map(|hint| (file.display().to_string(), hint.replace("\\\"", "\""))));
+        }
+    }
+    hints
+}
+
+/// A shell's words, as far as hints go.
+fn words(hint: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for c in hint.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Whoever copies a hint must not be told that it lacks something.
+#[test]
+fn every_hint_that_names_a_broadcast_is_a_command_as_it_is_printed() {
+    let mut tried = BTreeMap::new();
+    let mut refused = Vec::new();
+    for (file, hint) in hints() {
+        let words = words(&hint);
+        let names_one = |word: &String| matches!(word.as_str(), "ID" | "{}" | "{id}" | "{broadcast_id}");
+        let is_approval = words.get(1).is_some_and(|word| word == "approve") && words.get(2).is_some_and(|word| !word.starts_with('-'));
+        // Where the command itself is filled in, nobody knows which it is.
+        if words.len() < 2 || words[1].starts_with('{') || !words.iter().any(names_one) && !is_approval {
+            continue;
+        }
+        *tried.entry(words[1].clone()).or_insert(0) += 1;
+        // What stands for something is something.
+        let filled = words.iter().map(|word| match word.as_str() {
+            "QUEUE" => "chunks",
+            "DATE" => "2026-11-26",
+            "ID" => "terms-2026-11",
+            word if word.starts_with('{') => "terms-2026-11",
+            word => word,
+        });
+        if let Err(error) = Cli::command().try_get_matches_from(filled) {
+            refused.push(format!("{file}: {hint}: {error}"));
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+    // Where none is found, nothing was looked at.
+    assert!(["approve", "status", "stop", "export"].iter().all(|command| tried.contains_key(*command)), "{tried:?}");
+    assert!(tried["approve"] > 10, "{tried:?}");
+}

@@ -1,4 +1,4 @@
-//! `issei dead-letters QUEUE --discard ID`: deletes dead letters that nobody needs any more, one by one, with a reason.
+//! `issei dead-letters QUEUE --discard ID --reason …`: deletes dead letters that nobody needs any more, one by one, with a reason.
 //!
 //! It never deletes a chunk's message while its broadcast may still send: that is work, and `redrive` is for it.
 
