@@ -1,15 +1,15 @@
 //! `issei preview`: a command's letters for some of its audience, or for rows of one's own. It asks AWS for nothing but a
 //! template that SES stores and a table of DynamoDB that is the audience, and sends nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use issei_assembly::{Parts, Settings, say};
 use issei_letter::Letters;
-use issei_producer::{AudienceConfig, each_mailable};
+use issei_producer::{AudienceConfig, each_mailable, mailable_data};
 use issei_schema::{BroadcastCommand, Content, Recipient};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::Ended;
 use crate::args::PreviewOptions;
@@ -108,35 +108,14 @@ async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Wh
     Ok(shown)
 }
 
-/// The rows of a file: an array of JSON objects, or one object a line.
+/// The rows of a file, judged as those of an audience.
 fn of_data(command: &BroadcastCommand, file: &Path, rows: usize) -> anyhow::Result<Shown> {
-    let named = || format!("data {}", file.display());
-    let text = std::fs::read_to_string(file).with_context(named)?;
-    let objects: Vec<Map<String, Value>> = match serde_json::from_str(&text) {
-        Ok(objects) => objects,
-        Err(_) => text
-            .lines()
-            .zip(1..)
-            .filter(|(line, _)| !line.trim().is_empty())
-            .map(|(line, number)| serde_json::from_str(line).with_context(|| format!("line {number} is no object of columns and values")))
-            .collect::<Result<_, _>>()
-            .with_context(named)?,
-    };
-    let letters = Letters::of(command)?;
-    let mut shown = Shown::default();
-    for (object, number) in objects.into_iter().zip(1_u64..) {
-        let value = |value: Value| match value {
-            Value::Null => None,
-            Value::String(text) => Some(text),
-            other => Some(other.to_string()),
-        };
-        let data: BTreeMap<String, String> = object.into_iter().filter_map(|(column, cell)| Some((column, value(cell)?))).collect();
-        letters.judge(&data).with_context(|| format!("row {number} of {}", file.display()))?;
-        let key = number.to_string().parse().map_err(anyhow::Error::msg)?;
-        let recipient = Recipient { key, address: "nobody@example.com".parse()?, data };
-        if shown.recipients.len() < rows {
-            shown.recipients.push((vec![format!("row {number}")], recipient));
-        }
+    let (recipients, skipped) = mailable_data(command, file)?;
+    let recipients: Vec<(Vec<String>, Recipient)> =
+        recipients.into_iter().take(rows).map(|recipient| (vec![format!("row {}", recipient.key)], recipient)).collect();
+    if recipients.is_empty() && !skipped.is_empty() {
+        let reasons: Vec<String> = skipped.iter().map(|(reason, skips)| format!("{} {reason}", skips.rows)).collect();
+        bail!("nobody of the rows of {} can be written to: {}", file.display(), reasons.join(", "));
     }
-    Ok(shown)
+    Ok(Shown { recipients, skipped: Skipped::of(skipped) })
 }

@@ -32,6 +32,7 @@ use self::spool::{Counts, Spool, SpoolError};
 use self::words::ReadError;
 use crate::audience::{AudienceConfig, Place};
 pub(crate) use dynamodb::Table;
+pub(crate) use file::Data;
 pub use file::first_line;
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;

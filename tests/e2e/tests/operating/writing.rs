@@ -50,6 +50,27 @@ async fn words_in_files_are_previewed_sent_and_shown_again_as_they_were_read() {
     // A writer who can't reach the table has rows of her own.
     let rows = world.write("rows.jsonl", "{\"locale\": \"ja\", \"name\": \" \"}\n{\"locale\": \"fr\", \"name\": \"Zoë\"}\n");
     let text = world.run(&["--config", "/dev/null", "preview", &command, "--data", &rows]).await;
+    // Rows of one's own are judged as those of an audience: the mark, the digits, what is no text and what may not be sent.
+    let mine = "\u{feff}{N1}\n{N2}\n{N3}\n{N4}\n"
+        .replace("{N1}", "{\"id\": 1, \"email\": \"a@example.com\", \"name\": 12345678901234567890123}")
+        .replace("{N2}", "{\"id\": 2, \"email\": \"b@example.com\", \"name\": 1.50}")
+        .replace("{N3}", "{\"id\": 3, \"email\": \"c@example.com\", \"name\": \"A\\u0000n\"}")
+        .replace("{N4}", "{\"id\": 4, \"email\": \"d@example.com\", \"name\": [\"D\"]}");
+    let mine = world.write("mine.jsonl", &mine);
+    let plain = command_body("plain", |body| body["content"] = json!({ "inline": { "subject": "Hi", "text": "Dear {{name}}" } }));
+    let plain = world.write("plain.json", &plain);
+    let audience = format!("[audiences.users]\nfile = {}\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\"]\n", json!(mine));
+    let of_file = world.write("mine.toml", &audience);
+    let seen = async |arguments: &[&str]| {
+        let seen: Value = serde_json::from_str(&world.run(arguments).await).unwrap();
+        let letters: Vec<String> =
+            seen["letters"].as_array().unwrap().iter().map(|letter| letter["rendered"]["text"].to_string()).collect();
+        (letters, seen["skipped"].clone())
+    };
+    let given = seen(&["--config", "/dev/null", "preview", &plain, "--data", &mine, "--json"]).await;
+    assert_eq!(given, seen(&["--config", &of_file, "preview", &plain, "--json"]).await);
+    assert_eq!(given.0, ["\"Dear 12345678901234567890123\"", "\"Dear 1.50\""]);
+    assert_eq!(given.1.as_array().map(Vec::len), Some(2), "{}", given.1);
     // Whoever is in no letter is said with the reason, and not sent elsewhere for it.
     world.users.execute("UPDATE users SET email = 'broken' WHERE id = 30").await;
     let skipped = world.run(&["preview", &command, "--rows", "1"]).await;

@@ -39,28 +39,32 @@ impl Json {
             if text.is_empty() {
                 continue;
             }
-            let mut deserializer = serde_json::Deserializer::from_str(text);
-            let read = Wanted(&self.wanted).deserialize(&mut deserializer).and_then(|values| deserializer.end().map(|()| values));
-            return match read {
+            return match values(text, &self.wanted) {
                 Ok(values) => {
                     for (seen, value) in self.seen.iter_mut().zip(&values) {
                         *seen |= value.is_some();
                     }
                     Ok(Some(Record::Values(values.into_iter().map(|value| value.and_then(as_text)).collect())))
                 }
-                Err(error) => {
-                    // Its own count of lines is that of this one line.
-                    let reason = without_values(&error);
-                    let reason = reason.split(" at line ").next().unwrap_or_default();
-                    broken(format!("it is no JSON object that can be read ({reason}); write one object a line"))
-                }
+                Err(reason) => broken(format!("{reason}; write one object a line")),
             };
         }
     }
 }
 
+/// The wanted members of an object, or why it is none.
+pub(super) fn values<'a>(text: &'a str, wanted: &[String]) -> Result<Vec<Option<&'a RawValue>>, String> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = Wanted(wanted).deserialize(&mut deserializer).and_then(|values| deserializer.end().map(|()| values));
+    read.map_err(|error| {
+        // Its own count of lines is that of this one object.
+        let reason = without_values(&error);
+        format!("it is no JSON object that can be read ({})", reason.split(" at line ").next().unwrap_or_default())
+    })
+}
+
 /// The text of a value; nothing for what has none.
-fn as_text(value: &RawValue) -> Option<Vec<u8>> {
+pub(super) fn as_text(value: &RawValue) -> Option<Vec<u8>> {
     let text = value.get();
     match text.as_bytes().first()? {
         b'"' => serde_json::from_str::<String>(text).ok().map(String::into_bytes),

@@ -3,6 +3,7 @@
 //! `allow_broken_rows`, such lines are recorded as skipped instead.
 
 mod csv;
+mod data;
 mod encoding;
 mod json;
 mod lines;
@@ -13,6 +14,7 @@ use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use self::csv::Csv;
+pub(crate) use self::data::Data;
 use self::json::Json;
 use self::lines::Lines;
 use self::packed::Beginning;
