@@ -16,10 +16,10 @@ use issei_aws::{Account, S3};
 use issei_producer::{
     AudienceConfig, ColumnOutline, TellsApart, columns_of, each_mailable, first_line, first_line_in_s3, has_password, sample, tables,
 };
-use issei_schema::BroadcastCommand;
+use issei_schema::{Address, BroadcastCommand};
 use serde_json::json;
 
-use self::propose::{Proposal, key_candidates, propose};
+use self::propose::{Proposal, addresses, key_candidates, propose};
 use crate::Ended;
 use crate::args::InitOptions;
 use crate::commands::send::Skipped;
@@ -72,6 +72,10 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
             Err(error) => reasons.push(format!("{}: {error}", key.name)),
         }
     }
+    // Without an id the address has to do.
+    if proposed.is_none() && reasons.is_empty() {
+        proposed = by_address(&whole, &columns).await;
+    }
     let Some(proposal) = proposed else {
         let tried = if reasons.is_empty() { "no column holds addresses, or is called so".to_owned() } else { reasons.join("; ") };
         bail!(
@@ -98,6 +102,19 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
     }
     tell(options, &place, &proposal, mailable, &Skipped::of(skipped), as_json);
     Ok(Ended::Well)
+}
+
+/// With the address as the key, where a column holds addresses.
+async fn by_address(whole: &AudienceConfig, columns: &[ColumnOutline]) -> Option<Proposal> {
+    let reading = |key: &str| AudienceConfig { key: key.to_owned(), address: key.to_owned(), columns: names(columns), ..whole.clone() };
+    for any in columns {
+        // One whose type can't be a key is refused, and another will do to look at values.
+        let Ok(looked) = sample(&reading(&any.name), &std::env::temp_dir(), SAMPLE).await else { continue };
+        let key = columns.get(addresses(columns, &looked)?.at)?;
+        let sample = sample(&reading(&key.name), &std::env::temp_dir(), SAMPLE).await.ok()?;
+        return propose(key, columns, &sample);
+    }
+    None
 }
 
 /// Finds the table or the file, and its columns.
@@ -165,6 +182,12 @@ fn columns_in(file: &str, line: &str) -> anyhow::Result<Vec<String>> {
         Some("csv") => {
             let mut csv = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
             let header = csv.records().next().transpose()?.with_context(|| format!("{file} is empty"))?;
+            // Somebody's row, of which nothing is shown.
+            if header.iter().any(|name| Address::quoting_legacy(name).is_ok()) {
+                bail!(
+                    "{file}: its first line holds an address, so it is no header line; put one with the columns' names before it, such as id,email,name"
+                );
+            }
             Ok(header.iter().map(str::to_owned).collect())
         }
         Some("jsonl" | "ndjson") => {

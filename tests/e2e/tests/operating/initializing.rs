@@ -76,6 +76,18 @@ async fn a_first_configuration_comes_from_a_file_too() {
         .write("people.jsonl", "{\"id\": \"a\", \"contact\": \"ann@example.com\"}\n{\"id\": \"b\", \"contact\": \"bob@example.com\"}\n");
     world.run(&["init", &lines, "--output", "jsonl.toml"]).await;
     says(&world.read("jsonl.toml"), &["file = \"people.jsonl\"", "key = \"id\"", "address = \"contact\"", "columns = []"]);
+    // As spreadsheets have it: no id, and a name for the address that is not English. The address is the key.
+    let without =
+        world.write("without.csv", "お名前,メールアドレス\nAnn,ann@example.com\nBob,bob@example.com\nAnn 2,Ann@example.com\nC,\n");
+    let told = world.run(&["init", &without, "--output", "without.toml"]).await;
+    assert!(told.contains("the address, since no column tells users apart; 1 of 4 rows"), "{told}");
+    says(&world.read("without.toml"), &["key = \"メールアドレス\"", "address = \"メールアドレス\"", "unique_by = \"address\""]);
+    assert!(world.read("without.toml").contains("# An address is a weak key."));
+    // Somebody's row is no header, and nobody's business.
+    let bare = world.write("bare.csv", "1,ann@example.com,Ann\n2,bob@example.com,Bob\n");
+    let (code, output, error) = world.try_run(&["init", &bare, "--output", "bare.toml"]).await;
+    assert!(code == Some(1) && error.contains("it is no header line; put one"), "{error}");
+    assert!(!format!("{output}{error}").to_lowercase().contains("ann"), "{output}{error}");
     // A key that two rows have is none.
     let twice = world.write("twice.csv", "id,email\n1,ann@example.com\n1,bob@example.com\n");
     let (code, _, error) = world.try_run(&["init", &twice, "--output", "twice.toml"]).await;

@@ -4,7 +4,13 @@ use issei_producer::{ColumnOutline, Sample, TellsApart};
 use issei_schema::{Address, Template};
 
 /// Names of keys, the likeliest first, for a source that says nothing of its columns.
-const KEY_NAMES: [&str; 6] = ["id", "uuid", "user_id", "userid", "key", "customer_id"];
+const KEY_NAMES: [&str; 5] = ["id", "uuid", "userid", "key", "customerid"];
+/// How others end, as they are written.
+const KEY_ENDINGS: [&str; 8] = ["_id", "-id", " id", "Id", "ID", "番号", "编号", "編號"];
+/// Names of addresses, without blanks and signs, the likeliest first; then what is in others.
+const ADDRESS_NAMES: [&str; 10] =
+    ["email", "mail", "emailaddress", "mailaddress", "メールアドレス", "メール", "eメール", "电子邮件", "電子郵件", "邮箱"];
+const ADDRESS_PARTS: [&str; 6] = ["mail", "メール", "ﾒｰﾙ", "邮件", "郵件", "邮箱"];
 /// Parts of names by which people are spoken to.
 const SPOKEN_TO: [&str; 8] = ["name", "title", "salutation", "company", "lang", "locale", "plan", "nick"];
 /// Parts of names of what belongs in no mail.
@@ -14,7 +20,7 @@ const SECRET: [&str; 8] = ["pass", "secret", "token", "hash", "salt", "digest", 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Proposal {
     pub(super) key: String,
-    pub(super) key_reason: &'static str,
+    pub(super) key_reason: String,
     pub(super) address: String,
     pub(super) address_reason: String,
     pub(super) columns: Vec<String>,
@@ -27,32 +33,44 @@ pub(super) struct Proposal {
 /// The columns that may be the key, the likeliest first.
 pub(super) fn key_candidates(columns: &[ColumnOutline]) -> Vec<&ColumnOutline> {
     let by_name = |column: &ColumnOutline| {
-        let name = column.name.to_ascii_lowercase();
-        KEY_NAMES.iter().position(|known| name == *known).unwrap_or(KEY_NAMES.len())
+        let (name, ends) = (plain(&column.name), KEY_ENDINGS.iter().any(|end| column.name.trim().ends_with(end)));
+        KEY_NAMES.iter().position(|known| name == *known).or(ends.then_some(KEY_NAMES.len())).unwrap_or(usize::MAX)
     };
     let mut candidates: Vec<&ColumnOutline> =
-        columns.iter().filter(|column| column.tells_apart != TellsApart::Unsaid || by_name(column) < KEY_NAMES.len()).collect();
+        columns.iter().filter(|column| column.tells_apart != TellsApart::Unsaid || by_name(column) < usize::MAX).collect();
     // An address changes, and a key must not.
     candidates.sort_by_key(|column| (is_called_mail(&column.name), column.tells_apart, by_name(column)));
     candidates
 }
 
-/// Nothing where no column holds addresses, nor is called so.
+/// Where addresses stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addresses {
+    /// The column.
+    pub(super) at: usize,
+    /// Of its values that were looked at.
+    addresses: usize,
+    values: usize,
+}
+
+/// The column that holds the most addresses; of several that hold as many the one that is called so. Nothing where none
+/// holds any, nor is called so.
+pub(super) fn addresses(columns: &[ColumnOutline], sample: &Sample) -> Option<Addresses> {
+    let name = |at: usize| columns.get(at).map_or("", |column| column.name.as_str());
+    let of = |at: usize| {
+        let values = || sample.values.iter().filter_map(|row| row.get(at)?.as_deref()).filter(|value| !value.trim().is_empty());
+        Addresses { at, addresses: values().filter(|value| Address::quoting_legacy(value).is_ok()).count(), values: values().count() }
+    };
+    let holds = |found: &Addresses| found.addresses * 2 > found.values || (found.values == 0 && is_called_mail(name(found.at)));
+    let called = |at| ADDRESS_NAMES.iter().position(|known| plain(name(at)) == *known).unwrap_or(ADDRESS_NAMES.len());
+    (0..columns.len()).map(of).filter(holds).max_by_key(|found| {
+        (found.addresses, is_called_mail(name(found.at)), std::cmp::Reverse(called(found.at)), std::cmp::Reverse(found.at))
+    })
+}
+
+/// Nothing where no column holds addresses, nor is called so. The key may be the address.
 pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &Sample) -> Option<Proposal> {
-    let (at, addresses, values) = columns
-        .iter()
-        .enumerate()
-        .filter(|(_, column)| column.name != key.name || columns.len() == 1)
-        .map(|(at, _)| {
-            let values = || sample.values.iter().filter_map(|row| row.get(at)?.as_deref()).filter(|value| !value.trim().is_empty());
-            (at, values().filter(|value| Address::quoting_legacy(value).is_ok()).count(), values().count())
-        })
-        .filter(|(at, addresses, values)| {
-            addresses * 2 > *values || (*values == 0 && columns.get(*at).is_some_and(|column| is_called_mail(&column.name)))
-        })
-        .max_by_key(|(at, addresses, _)| {
-            (columns.get(*at).is_some_and(|column| is_called_mail(&column.name)), *addresses, std::cmp::Reverse(*at))
-        })?;
+    let Addresses { at, addresses, values } = addresses(columns, sample)?;
     let address = columns.get(at)?.name.clone();
     let address_reason = if values == 0 {
         "by its name; no row has a value".to_owned()
@@ -66,9 +84,13 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
     Some(Proposal {
         key: key.name.clone(),
         key_reason: match key.tells_apart {
-            TellsApart::PrimaryKey => "the primary key",
-            TellsApart::Unique => "unique, and never null",
-            TellsApart::Unsaid => "by its name; every row that was read has its own value",
+            TellsApart::PrimaryKey => "the primary key".to_owned(),
+            TellsApart::Unique => "unique, and never null".to_owned(),
+            TellsApart::Unsaid if key.name == address => match sample.without_own_key {
+                0 => "the address, since no column tells users apart".to_owned(),
+                some => format!("the address, since no column tells users apart; {some} of {} rows have none, or another's", sample.rows),
+            },
+            TellsApart::Unsaid => "by its name; every row that was read has its own value".to_owned(),
         },
         address,
         address_reason,
@@ -85,8 +107,13 @@ fn sample_filter(others: &[String]) -> Option<String> {
 }
 
 fn is_called_mail(name: &str) -> bool {
-    let name = name.to_lowercase();
-    name.contains("mail") || name.contains("メール") || name == "address"
+    let name = plain(name);
+    name == "address" || ADDRESS_PARTS.iter().any(|part| name.contains(part))
+}
+
+/// Without blanks, signs and capitals.
+fn plain(name: &str) -> String {
+    name.to_lowercase().chars().filter(|c| c.is_alphanumeric() || *c == 'ー').collect()
 }
 
 fn is_any(name: &str, parts: &[&str]) -> bool {
@@ -133,7 +160,7 @@ mod tests {
             &["f", "a..b@docomo.ne.jp", "2", "u2", "b@example.com", "Bob", "x", "", "y"],
         ];
         let proposal = propose(&columns[3], &columns, &sample(&rows)).unwrap();
-        assert_eq!((proposal.key.as_str(), proposal.address.as_str(), proposal.key_reason), ("uuid", "email", "the primary key"));
+        assert_eq!((proposal.key.as_str(), proposal.address.as_str(), proposal.key_reason.as_str()), ("uuid", "email", "the primary key"));
         assert_eq!(proposal.columns, ["first_name"]);
         assert_eq!(proposal.others, ["email_verified", "id", "contact", "deleted_at"]);
         assert_eq!(proposal.filter.as_deref(), Some("deleted_at IS NULL"));
@@ -146,5 +173,23 @@ mod tests {
         assert_eq!(found.address, "contact");
         assert_eq!(propose(&columns[0], &columns, &sample(&[&["1", "x", "y"], &["2", "z", ""]])), None);
         assert_eq!(propose(&columns[0], &columns, &sample(&[])), None);
+    }
+    #[test]
+    fn an_address_is_found_by_its_values_whatever_it_is_called_and_by_its_name_only_where_two_hold_as_many() {
+        use TellsApart::Unsaid;
+        for name in ["E-Mail", "e-mail address", "Mail", "メールアドレス", "メール", "电子邮件", "Ansprechpartner"] {
+            let columns = [column("name", Unsaid), column(name, Unsaid), column("other", Unsaid)];
+            let rows: [&[&str]; 2] = [&["Ann", "a@example.com", ""], &["Bob", "b@example.com", "c@example.com"]];
+            let proposal = propose(&columns[1], &columns, &sample(&rows)).unwrap();
+            assert_eq!((proposal.key.as_str(), proposal.address.as_str()), (name, name));
+            assert!(proposal.key_reason.starts_with("the address, since"), "{}", proposal.key_reason);
+        }
+        // Called so, and holding none.
+        let columns = [column("email_sent", Unsaid), column("contact", Unsaid), column("E-Mail", Unsaid)];
+        let rows: [&[&str]; 2] = [&["yes", "a@example.com", "a@example.com"], &["no", "b@example.com", "b@example.com"]];
+        assert_eq!(columns[addresses(&columns, &sample(&rows)).unwrap().at].name, "E-Mail");
+        let ids = ["Kunden-ID", "会員番号", "userId"].map(|name| column(name, Unsaid));
+        assert_eq!(key_candidates(&ids).len(), 3);
+        assert!(key_candidates(&[column("paid", Unsaid), column("Mail", Unsaid)]).is_empty());
     }
 }

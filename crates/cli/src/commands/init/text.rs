@@ -3,6 +3,14 @@
 use super::Place;
 use super::propose::Proposal;
 
+/// What follows where an address is the key.
+const BY_ADDRESS: [&str; 4] = [
+    "# An address is a weak key. Whoever changes theirs is another user, and is mailed again by a resend or a repeated command.",
+    "# Rows of one address are one user, who gets one mail. Capitals count in a key, and not in unique_by, so both are set.",
+    "# Keys stand in `issei status`, in exports and in the ledger, where addresses of skipped rows else do not.",
+    "# Where your application has an id, export it, and name it here.",
+];
+
 /// The file. A URL with a password is named by its variable alone.
 pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String {
     let Proposal { key, key_reason, address, address_reason, columns, others, filter } = proposal;
@@ -31,6 +39,9 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
         }
     }
     lines.push(format!("# What tells one user from another, and never changes: {key_reason}."));
+    if key == address {
+        lines.extend(BY_ADDRESS.map(str::to_owned));
+    }
     lines.push(format!("key = {}", quoted(key)));
     lines.push(format!("# {address_reason}."));
     lines.push(format!("address = {}", quoted(address)));
@@ -44,7 +55,7 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
         lines.push(format!("# filter = {}", quoted(filter)));
     }
     lines.push("# Mails each address once, where several users have it:".to_owned());
-    lines.push("# unique_by = \"address\"".to_owned());
+    lines.push(format!("{}unique_by = \"address\"", if key == address { "" } else { "# " }));
     lines.join("\n") + "\n"
 }
 

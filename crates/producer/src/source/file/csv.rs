@@ -71,8 +71,11 @@ fn places(header: &Fields, wanted: &[String]) -> Result<Vec<usize>, Broken> {
                 format!("its header line has the column {name:?} twice; rename one, so that it is clear which is meant"),
             )),
             (None, _) => {
-                // Without a header line these are somebody's row.
-                let names: Vec<&String> = names.iter().filter(|header| !header.contains('@')).collect();
+                // These are somebody's row, and stand in no reason.
+                if names.iter().any(|header| header.contains('@')) {
+                    let reason = "it holds an address, so it is no header line; put one with the columns' names before it";
+                    return Err(Broken::new(header.line, reason));
+                }
                 Err(Broken::new(header.line, format!("its header line has no column {name:?}; separated by commas it has {names:?}")))
             }
         }

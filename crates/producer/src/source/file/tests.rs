@@ -92,11 +92,11 @@ fn a_header_that_does_not_tell_the_columns_apart_is_refused() {
     for (header, words) in [
         ("id,email,name,email", "the column \"email\" twice"),
         ("id;email;name", "no column \"id\"; separated by commas it has [\"id;email;name\"]"),
-        ("1,a@example.com,Ann", "no column \"id\"; separated by commas it has [\"1\", \"Ann\"]"),
+        ("1,a@example.com,Ann", "it holds an address, so it is no header line"),
         ("", "the file is empty"),
     ] {
         let refusal = csv(header).unwrap_err();
-        assert!(refusal.contains(words), "{refusal}");
+        assert!(refusal.contains(words) && !refusal.contains("Ann"), "{refusal}");
     }
     // Twice, and not wanted.
     assert_eq!(csv("id,email,name,note,note\n1,a@example.com,Ann,x,y").unwrap(), ["1|a@example.com|Ann"]);
