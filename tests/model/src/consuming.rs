@@ -32,6 +32,7 @@ impl Protocol {
     fn readiness(&self, state: &State, message: Message) -> Option<(Users, Option<bool>)> {
         let chunk = state.chunk(message.seq);
         (self.runs(state) || (self.is(V::V8StopIsPurge) && state.control != Control::Complete)).then_some(())?;
+        (!state.beside.shut).then_some(())?;
         let send = |users| Some((users, None));
         match chunk.state {
             ChunkState::Absent => send(message.recipients),
@@ -53,7 +54,8 @@ impl Protocol {
     fn let_go(&self, state: &mut State, message: Message, stale: bool) -> bool {
         let chunk = *state.chunk(message.seq);
         let has_nothing_to_do = chunk.is_accounted_for() && self.askable(&chunk) == 0;
-        if !stale && (state.control.lets_go() || has_nothing_to_do) {
+        let is_taken_for_over = state.beside.shut && self.is(V::ShutIsOver);
+        if !stale && (state.control.lets_go() || has_nothing_to_do || is_taken_for_over) {
             state.dequeue(message);
             return true;
         }
@@ -67,7 +69,7 @@ impl Protocol {
         (me.permits == 0 && !state.restored).then_some(())?;
         let granted = self.sizes.block.max(count(want)).min(state.remaining);
         let runs = self.runs(state) || self.is(V::V7StopAtReceive) || self.is(V::V8StopIsPurge);
-        (runs && granted >= count(want)).then_some(())?;
+        (runs && granted >= count(want) && self.is_agreed(state)).then_some(())?;
         if !answered {
             fault(state)?;
         }
@@ -87,7 +89,7 @@ impl Protocol {
         (state.control == Control::Running && state.remaining < count(want) && !state.restored).then_some(())?;
         state.consumers.iter().all(|consumer| !consumer.valid).then_some(())?;
         let spent: u8 = state.chunks.iter().map(|chunk| count(chunk.open | chunk.accepted | chunk.doubt)).sum();
-        let remaining = state.budget.saturating_sub(spent);
+        let remaining = state.budget.saturating_sub(spent + self.withheld(state));
         (remaining != state.remaining).then_some(())?;
         state.remaining = remaining;
         for consumer in &mut state.consumers {
@@ -114,6 +116,7 @@ impl Protocol {
         let Phase::Holding { message, want, fresh, asks: None } = me.phase else { return None };
         let permits = count(want);
         (me.believes_to_be_permitted() && me.permits >= permits && !state.restored).then_some(())?;
+        self.heeds_evidence(state, message.seq, want).then_some(())?;
         if !answered {
             fault(state)?;
         }
@@ -158,7 +161,7 @@ impl Protocol {
     }
 
     /// Refused: what stands there is looked at as if it had just been read.
-    fn look_again(&self, state: &mut State, at: u8, message: Message) -> Option<()> {
+    pub(crate) fn look_again(&self, state: &mut State, at: u8, message: Message) -> Option<()> {
         if let Some((want, asks)) = self.readiness(state, message) {
             consumer(state, at)?.phase = Phase::Holding { message, want, fresh: true, asks };
         } else {
@@ -195,7 +198,7 @@ impl Protocol {
     pub(crate) fn send(&self, state: &mut State, at: u8) -> Option<()> {
         let me = state.consumer(at);
         let Phase::Claimed { message, want } = me.phase else { return None };
-        if me.believes_to_be_permitted() || self.is(V::NoDeadline) {
+        if (me.believes_to_be_permitted() || self.is(V::NoDeadline)) && self.is_open(state) {
             let owner = Owner::Consumer(at);
             let content = if me.asks.is_some() && self.is(V::AskedWithOtherContent) { 2 } else { state.content };
             let key = match me.asks {
@@ -203,7 +206,7 @@ impl Protocol {
                 None if self.sizes.keys => Some(state.chunk(message.seq).key),
                 asked => asked,
             };
-            begin_send(state, Request { recipients: want, seq: message.seq, content, key, owner, old: me.deceived })?;
+            begin_send(self, state, Request { recipients: want, seq: message.seq, content, key, owner, old: me.deceived })?;
             let me = consumer(state, at)?;
             me.phase = Phase::Waiting { message, want };
             me.deceived &= me.permits > 0;
@@ -229,7 +232,7 @@ impl Protocol {
     pub(crate) fn answer_lost(&self, state: &mut State, at: u8, request: Request) -> Option<()> {
         let Phase::Waiting { message, want } = state.consumer(at).phase else { return Some(()) };
         if self.is(V::V9SendRetry) {
-            return begin_send(state, Request { owner: Owner::Consumer(at), ..request });
+            return begin_send(self, state, Request { owner: Owner::Consumer(at), ..request });
         }
         consumer(state, at)?.phase = Phase::Settled { message, accepted: 0, retryable: 0, doubt: want };
         Some(())

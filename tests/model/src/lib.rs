@@ -33,6 +33,11 @@
 //! | `Reopen`, `EnqueueReopened` | `feedback/src/sweep.rs::settle_by_absence`, `ledger/src/reopen.rs::reopen` |
 //! | `ClocksHeld` | a machine that was paused with every clock; `provider/src/ses/request.rs`, by which AWS refuses what it sends |
 //! | `Approve` | `ledger/src/broadcast.rs::transition` out of `holding`, before the first permit |
+//! | `ApproveCanary` | the same, with what was withheld; `Broadcast::may_enqueue` keeps the rest off the queue until then |
+//! | `Agree` | `ledger/src/agreement.rs::approve`, on the condition of what was agreed to; `grant` waits for it |
+//! | `HourTurns` | `schema/src/schedule.rs`; `consumer/src/send.rs::send` looks before each send |
+//! | `Acknowledge` | `consumer/src/chunk.rs::proven_since` before a further claim, `ledger/src/acknowledge.rs` |
+//! | `Forget` | `ledger/src/forget.rs::forget`, of a broadcast that is over |
 //! | `PermitsExpire`, `LeaseEnds` | `Permit::is_valid`, `Claim::lease_ends`; the order is `Timing::checked`'s |
 //! | `Stop`, `Stopped`, `Pause`, `Resume` | `ledger/src/state.rs`, `producer/src/close.rs`, `cli/src/commands/operate.rs` |
 //! | `ProveStop` | fact 6: what a certificate may call proved; nothing in issei calls it so yet |
@@ -44,10 +49,12 @@
 //!
 //! A consumer of the model handles one chunk at a time with a block of its own; a real one with twenty is
 //! twenty of these. A page is one chunk. Nobody is rejected for good, since that differs from accepted in
-//! nothing that is checked here. There are no hours in which alone it is sent, for outside of
-//! them a consumer takes no step that it could not as well take later. There is no canary: it is a budget that grows later, and the simulation checks it. There is no rate, and no progress that must come: that a broadcast ends
-//! is checked by the simulation. Events are all lost or all arrive: under `evidence_retry` one that is
-//! lost by itself, while its neighbours' arrive, leads to a second mail, here as in the code. At most two
+//! nothing that is checked here. Nobody comes on the suppression list, since that is looked at before a page is frozen, and
+//! there are neither variants nor copies: a copy is a broadcast of one. A canary is the first chunks; a chosen one is frozen
+//! first. Hours open and close for everybody at once; that a clock may be wrong the simulation draws. There is no rate, and no progress that must come: that a broadcast ends
+//! is checked by the simulation. Events are all lost or all arrive, and in time but where evidence is late: there a second mail is
+//! possible, here as in the code, and so it would be where one is lost by itself. That no event comes between the look at the
+//! evidence and the claim is so here alone: in the code a call lies between. At most two
 //! copies of a message are about. A key is remembered from the first request that is accepted under it, and a
 //! machine that is paused with a permission to ask wakes within the margin, or is refused for the age of what it
 //! sends: where it is neither, a repeat can be a second send, here as in the code.
@@ -60,7 +67,13 @@
 )]
 #![allow(clippy::indexing_slicing, reason = "a place outside of a state is a bug of the model, and shows as one")]
 
+mod agreement;
+mod beside;
+mod canary;
 mod consuming;
+mod forgetting;
+mod hours;
+mod late;
 mod operating;
 mod producing;
 mod protocol;

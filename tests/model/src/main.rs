@@ -45,7 +45,8 @@ fn main() -> anyhow::Result<()> {
         let began = clock.now();
         let checker = Protocol { sizes: *sizes, variant: None }.checker().threads(cli.threads).spawn_bfs().join();
         writeln!(out, "{name}: {} states, {} steps deep ({:.0?})", checker.unique_state_count(), checker.max_depth(), clock.now() - began)?;
-        for (name, path) in checker.discoveries().into_iter().filter(|(name, _)| name.starts_with('I')) {
+        let invariants = checker.model().invariants();
+        for (name, path) in checker.discoveries().into_iter().filter(|(name, _)| invariants.contains(name)) {
             broken = true;
             writeln!(out, "  {name}: broken by {:?}", path.into_actions())?;
         }

@@ -50,7 +50,8 @@ impl Protocol {
         for seq in 0..state.frozen {
             let chunk = state.chunk(seq);
             let waits = chunk.retryable != 0 && chunk.state == ChunkState::Confirmed || self.askable(chunk) != 0;
-            if chunk.state == ChunkState::Absent || waits {
+            let may = self.may_enqueue(state, seq) || self.is(V::RepairedPastCanary);
+            if may && (chunk.state == ChunkState::Absent || waits) {
                 let _ = state.enqueue(seq, state.page(seq));
             }
         }

@@ -74,6 +74,7 @@ impl Protocol {
         (*producer(state, at)? == Producer::Idle && self.runs(state) && state.enqueued < state.frozen).then_some(())?;
         (!state.restored && !self.is(V::ChunksFromTheTable)).then_some(())?;
         let (seq, recipients) = (state.enqueued, state.page(state.enqueued));
+        (self.may_enqueue(state, seq) || self.is(V::EnqueuedPastCanary)).then_some(())?;
         state.enqueue(seq, recipients)?;
         *producer(state, at)? = Producer::Enqueued { seq, recipients };
         Some(())

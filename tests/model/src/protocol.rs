@@ -1,6 +1,6 @@
 //! The protocol for certain sizes, as `stateright` checks it, and the invariants.
 
-use stateright::{Model, Property};
+use stateright::{Expectation, Model, Property};
 
 use crate::state::{Broken, ChunkState, Control, Phase, State, USERS, Users, count};
 use crate::step::Step;
@@ -39,8 +39,18 @@ pub struct Sizes {
     pub restore: bool,
     /// Events come, and doubt ends by evidence (`evidence_retry`). Without it, doubt is held.
     pub evidence: bool,
+    /// Events may come when the wait for them is over.
+    pub late: bool,
     /// The provider remembers the key of a request for a window.
     pub keys: bool,
+    /// So many chunks are a canary, and the rest waits for its approval.
+    pub canary: u8,
+    /// How often the hour to send opens or closes.
+    pub hours: u8,
+    /// Others must agree before the first send.
+    pub agreement: bool,
+    /// Users ask to be forgotten.
+    pub forgetting: bool,
 }
 
 /// A model to be checked.
@@ -77,14 +87,18 @@ impl Model for Protocol {
                     left &= left.wrapping_sub(1);
                 }
                 start.pages[usize::from(start.frozen)] = page;
-                let _ = start.enqueue(start.frozen, page);
+                if sizes.canary == 0 || start.frozen < sizes.canary {
+                    let _ = start.enqueue(start.frozen, page);
+                    start.enqueued += 1;
+                }
                 start.frozen += 1;
             }
-            start.enqueued = start.frozen;
             (start.control, start.content, start.commands) = (Control::Running, 1, [0, 0]);
             start.budget = sizes.budget.unwrap_or(count(start.rows));
             start.remaining = start.budget;
+            self.withhold(&mut start);
         }
+        start.beside.turns_left = sizes.hours;
         if sizes.hold {
             (start.control, start.enqueued, start.queue) = (Control::Holding, 0, State::default().queue);
             start.remaining = if self.variant == Some(Variant::HoldIsAWord) { start.budget } else { 0 };
@@ -106,12 +120,12 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("I1 nobody is accepted twice", |_, state: &State| state.accepted.iter().all(|times| *times <= 1)),
+            Property::always("I1 nobody is accepted twice", |model: &Self, state: &State| model.once(state)),
             Property::always("I2 nobody is lost", |model: &Self, state: &State| nobody_is_lost(model, state)),
             Property::always("I3 one id is one content", |_, state: &State| state.broken != Some(Broken::I3)),
             Property::always("I4 a stop holds", |_, state: &State| state.broken != Some(Broken::I4)),
             Property::always("I5 permits never pass the budget", |_, state: &State| {
-                state.remaining + state.permitted() + count(state.asked_for) <= state.budget || state.budget == 0
+                state.remaining + state.beside.withheld + state.permitted() + count(state.asked_for) <= state.budget || state.budget == 0
             }),
             Property::always("I6 pages partition the audience", |_, state: &State| {
                 let mut before: Users = 0;
@@ -124,6 +138,11 @@ impl Model for Protocol {
                 })
             }),
             Property::always("I7 complete is the end", |_, state: &State| state.broken != Some(Broken::I7)),
+            Property::always("canary first", |_, state: &State| state.broken != Some(Broken::Canary)),
+            Property::always("hours kept", |_, state: &State| state.broken != Some(Broken::Hours)),
+            Property::always("agreement first", |_, state: &State| state.broken != Some(Broken::Agreement)),
+            Property::always("forgotten for good", |_, state: &State| state.broken != Some(Broken::Forgotten)),
+            Property::always("late evidence heeded", |_, state: &State| state.broken != Some(Broken::Late)),
             // What a model never reaches it does not check.
             Property::sometimes("a broadcast completes", |_, state: &State| state.control == Control::Complete),
             Property::sometimes("somebody is in doubt", |_, state: &State| state.chunks.iter().any(|chunk| chunk.doubt != 0)),
@@ -131,11 +150,27 @@ impl Model for Protocol {
                 let is_answered = |phase| matches!(phase, Phase::Settled { accepted: 1.., .. });
                 state.consumers.iter().any(|consumer| consumer.asks.is_some() && is_answered(consumer.phase))
             }),
+            Property::sometimes("somebody is accepted after the hour has turned", |model: &Self, state: &State| {
+                state.beside.turns_left < model.sizes.hours && state.was_accepted() != 0
+            }),
+            Property::sometimes("somebody is forgotten", |_, state: &State| state.beside.forgotten != 0),
+            Property::sometimes("evidence comes late", |_, state: &State| {
+                state.chunks.iter().zip(state.heard).any(|(chunk, heard)| chunk.reopened && chunk.accepted & heard != 0)
+            }),
             Property::sometimes("what was asked is answered before what was sent", |_, state: &State| {
                 let is_known = |seq: u8, key: bool| state.remembers[usize::from(seq)][usize::from(key)] != 0;
                 state.requests.iter().any(|late| late.recipients != 0 && late.key.is_some_and(|key| is_known(late.seq, key)))
             }),
         ]
+    }
+}
+
+impl Protocol {
+    /// The names of what must hold in every state.
+    #[must_use]
+    pub fn invariants(&self) -> Vec<&'static str> {
+        let properties = self.properties().into_iter();
+        properties.filter(|property| property.expectation == Expectation::Always).map(|property| property.name).collect()
     }
 }
 

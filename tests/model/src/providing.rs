@@ -62,7 +62,7 @@ impl Protocol {
             fault(state)?;
             // One that is repeated may be on its way still.
             if !state.has_requests_of(request.seq) {
-                state.asked_for &= !request.recipients | state.was_accepted();
+                self.not_asked_for(state, request.recipients);
             }
         }
         let Owner::Consumer(at) = request.owner else { return request.old.then_some(()) };
@@ -112,7 +112,7 @@ impl Protocol {
         let heard = state.heard.get(usize::from(seq)).copied().unwrap_or_default();
         let unheard = (chunk.open | chunk.doubt) & !heard;
         (unheard != 0 && !state.has_requests_of(seq)).then_some(())?;
-        let vouched = !state.outage && state.events.iter().all(|events| *events == 0);
+        let vouched = !state.outage && (self.sizes.late || state.events.iter().all(|events| *events == 0));
         (vouched || timed).then_some(())?;
         state.change(seq, |chunk| {
             chunk.state = ChunkState::Confirmed;
@@ -122,7 +122,7 @@ impl Protocol {
             (chunk.open, chunk.reopened, chunk.keyed) = (0, true, 0);
         });
         state.remaining += count(unheard);
-        state.asked_for &= !unheard | state.was_accepted();
+        self.not_asked_for(state, unheard);
         Some(())
     }
 
@@ -168,7 +168,7 @@ fn remembered(state: &State, request: Request) -> Option<u8> {
     Some(request.key.map_or(0, |key| keys[usize::from(key)]))
 }
 
-pub(crate) fn begin_send(state: &mut State, request: Request) -> Option<()> {
+fn begin(state: &mut State, request: Request) -> Option<()> {
     *state.requests.iter_mut().find(|place| place.recipients == 0)? = request;
     // What the provider refuses is no send.
     if request.old {
@@ -187,6 +187,18 @@ pub(crate) fn begin_send(state: &mut State, request: Request) -> Option<()> {
         state.broken = state.broken.or(Some(Broken::I4));
     }
     state.asked_for |= request.recipients;
+    Some(())
+}
+
+/// What must hold of it beside, in the moment in which it begins.
+pub(crate) fn begin_send(protocol: &Protocol, state: &mut State, request: Request) -> Option<()> {
+    begin(state, request)?;
+    if !request.old {
+        protocol.goes_first(state, request);
+        Protocol::keeps_hours(state);
+        protocol.follows_agreement(state);
+        Protocol::leaves_alone(state, request);
+    }
     Some(())
 }
 

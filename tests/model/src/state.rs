@@ -3,6 +3,8 @@
 //! Time has no number here. That a permit, a lease or a request is over is a step that may come at any
 //! moment that the chain of timeouts allows.
 
+use crate::beside::Beside;
+
 /// The most users, chunks, consumers, producers, messages and requests that a state has room for.
 pub(crate) const USERS: usize = 4;
 pub(crate) const CHUNKS: usize = 3;
@@ -243,6 +245,11 @@ pub(crate) enum Broken {
     I3,
     I4,
     I7,
+    Canary,
+    Hours,
+    Agreement,
+    Forgotten,
+    Late,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -282,6 +289,7 @@ pub struct State {
     pub(crate) repairs_left: u8,
     pub(crate) purged: bool,
     pub(crate) restored: bool,
+    pub(crate) beside: Beside,
     pub(crate) broken: Option<Broken>,
 }
 

@@ -29,6 +29,7 @@ pub enum Step {
     PutDown(u8),
     Claim(u8),
     AskAgain(u8),
+    Acknowledge(u8),
     ClaimAnswerLost(u8),
     Send(u8),
     TimeOut(u8),
@@ -51,8 +52,12 @@ pub enum Step {
     LeaseEnds(u8),
     WindowCloses(u8),
     KeyForgotten(u8),
+    HourTurns,
     // The operator.
     Approve,
+    ApproveCanary,
+    Agree { person: u8, content: u8 },
+    Forget(u8),
     Stop,
     Stopped,
     ProveStop,
@@ -89,6 +94,7 @@ impl Protocol {
                     Step::PutDown,
                     Step::Claim,
                     Step::AskAgain,
+                    Step::Acknowledge,
                     Step::ClaimAnswerLost,
                     Step::Send,
                     Step::TimeOut,
@@ -111,7 +117,13 @@ impl Protocol {
             steps.extend(users.clone().map(|user| Step::Hear { seq, user }));
         }
         steps.extend([Step::Complete, Step::Approve, Step::Stop, Step::Stopped, Step::ProveStop, Step::Pause, Step::Resume]);
-        steps.extend([Step::Repair, Step::AcceptRestored, Step::Purge]);
+        steps.extend([Step::Repair, Step::AcceptRestored, Step::Purge, Step::ApproveCanary, Step::HourTurns]);
+        if self.sizes.agreement {
+            steps.extend([0, 1].into_iter().flat_map(|person| [1, 2].map(|content| Step::Agree { person, content })));
+        }
+        if self.sizes.forgetting {
+            steps.extend(users.clone().map(Step::Forget));
+        }
         steps.extend(users.clone().map(Step::RowComes).chain(users.map(Step::RowGoes)));
     }
 
@@ -137,6 +149,7 @@ impl Protocol {
             Step::PutDown(at) => self.put_down(&mut next, at)?,
             Step::Claim(at) => self.claim(&mut next, at, true)?,
             Step::AskAgain(at) => self.ask_again(&mut next, at)?,
+            Step::Acknowledge(at) => self.acknowledge(&mut next, at)?,
             Step::ClaimAnswerLost(at) => self.claim(&mut next, at, false)?,
             Step::Send(at) => self.send(&mut next, at)?,
             Step::TimeOut(at) => self.time_out(&mut next, at)?,
@@ -175,7 +188,11 @@ impl Protocol {
             Step::LeaseEnds(seq) => self.lease_ends(&mut next, seq)?,
             Step::WindowCloses(seq) => self.window_closes(&mut next, seq)?,
             Step::KeyForgotten(seq) => self.key_forgotten(&mut next, seq)?,
+            Step::HourTurns => self.hour_turns(&mut next)?,
             Step::Approve => self.approve(&mut next)?,
+            Step::ApproveCanary => self.approve_canary(&mut next)?,
+            Step::Agree { person, content } => self.agree(&mut next, person, content)?,
+            Step::Forget(user) => self.forget_user(&mut next, user)?,
             Step::Stop => self.stop(&mut next)?,
             Step::Stopped => {
                 let drained = next.outstanding() == 0 || self.is(V::V13EarlyReap) || self.is(V::V15UnspentPermit);

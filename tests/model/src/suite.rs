@@ -30,7 +30,12 @@ const SMALL: Sizes = Sizes {
     redeliveries: false,
     restore: false,
     evidence: false,
+    late: false,
     keys: false,
+    canary: 0,
+    hours: 0,
+    agreement: false,
+    forgetting: false,
 };
 
 const fn suite(name: &'static str, sizes: Sizes) -> Suite {
@@ -58,6 +63,11 @@ pub const SUITES: &[Suite] = &[
     suite("keys, and evidence", Sizes { users: 1, keys: true, evidence: true, ..SMALL }),
     suite("keys, and a machine that is paused", Sizes { users: 1, faults: 2, keys: true, held: true, stop: true, ..SMALL }),
     suite("keys, purge, repair, restore", Sizes { users: 1, keys: true, repairs: 1, purge: true, restore: true, ..SMALL }),
+    suite("a canary of one", Sizes { canary: 1, ..SMALL }),
+    suite("hours that open and close", Sizes { hours: 2, ..SMALL }),
+    suite("others must agree", Sizes { agreement: true, hold: true, users: 1, stop: true, ..SMALL }),
+    suite("somebody is forgotten", Sizes { forgetting: true, stop: true, redeliveries: true, ..SMALL }),
+    suite("evidence comes late", Sizes { users: 1, evidence: true, late: true, stop: true, ..SMALL }),
 ];
 
 /// What is checked by hand, since it takes minutes.
@@ -77,6 +87,8 @@ pub const LARGE: &[Suite] = &[
     suite("three faults, and keys", Sizes { users: 1, faults: 3, keys: true, stop: true, pauses: 1, ..SMALL }),
     suite("two chunks, and keys", Sizes { keys: true, stop: true, ..SMALL }),
     suite("keys, evidence, and a stop", Sizes { users: 1, keys: true, evidence: true, stop: true, ..SMALL }),
+    suite("a canary of one, a repair, and a stop", Sizes { canary: 1, repairs: 1, stop: true, ..SMALL }),
+    suite("late evidence, two faults", Sizes { users: 1, faults: 2, evidence: true, late: true, stop: true, ..SMALL }),
     suite("keys, evidence, two faults", Sizes { users: 1, faults: 2, keys: true, evidence: true, ..SMALL }),
     suite("three consumers, and keys", Sizes { users: 1, consumers: 3, faults: 2, keys: true, stop: true, ..SMALL }),
 ];
@@ -115,6 +127,15 @@ pub const fn counterexample_of(variant: Variant) -> (Sizes, &'static str) {
         V::AskedInAnyState => (Sizes { keys: true, stop: true, faults: 1, ..one }, "I4"),
         V::OldClaimsLand => (Sizes { keys: true, held: true, faults: 2, ..one }, "I5"),
         V::LoggedWhateverTheAnswer => (Sizes { evidence: true, faults: 1, ..one }, "I1"),
+        V::EnqueuedPastCanary => (Sizes { canary: 1, faults: 0, ..SMALL }, "canary"),
+        V::RepairedPastCanary => (Sizes { canary: 1, faults: 0, repairs: 1, ..SMALL }, "canary"),
+        V::RecountedWithTheRest => (Sizes { canary: 1, ..SMALL }, "I5"),
+        V::HoursAtReceive => (Sizes { hours: 1, ..one }, "hours"),
+        V::ShutIsOver => (Sizes { hours: 1, ..one }, "I2"),
+        V::AgreedToAnything | V::AskerAgrees | V::GrantWithoutAgreement => (Sizes { agreement: true, hold: true, ..one }, "agreement"),
+        V::ForgottenWhileSending => (Sizes { forgetting: true, ..one }, "forgotten"),
+        V::ForgottenWithoutTrace => (Sizes { forgetting: true, ..one }, "I2"),
+        V::EvidenceUnread => (Sizes { evidence: true, late: true, faults: 1, ..one }, "late"),
         V::AskedAndGivenBack => (Sizes { keys: true, faults: 1, ..one }, "I5"),
         V::RegisterOverwrites => (Sizes { faults: 0, commands: true, frozen: false, ..SMALL }, "I3"),
     }

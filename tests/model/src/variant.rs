@@ -77,6 +77,28 @@ pub enum Variant {
     OldClaimsLand,
     /// A repeat whose answer settles nobody gives permits back that it never had.
     AskedAndGivenBack,
+    /// The rest is enqueued before the canary is approved.
+    EnqueuedPastCanary,
+    /// A repair enqueues whatever nobody has claimed, the rest behind a canary too.
+    RepairedPastCanary,
+    /// A recount counts what is kept back behind a canary as lost.
+    RecountedWithTheRest,
+    /// The hour is looked at when the message is received, and by nothing after that.
+    HoursAtReceive,
+    /// What can't be sent in its hours is taken for over.
+    ShutIsOver,
+    /// An approval counts whatever was read by whoever gave it.
+    AgreedToAnything,
+    /// Whoever asked counts as another.
+    AskerAgrees,
+    /// Permits are granted though others must agree still.
+    GrantWithoutAgreement,
+    /// Somebody is forgotten in a broadcast that may still send to them.
+    ForgottenWhileSending,
+    /// Of somebody forgotten nothing stays, not even that there was somebody.
+    ForgottenWithoutTrace,
+    /// A chunk is claimed again without a look at the evidence.
+    EvidenceUnread,
     /// Events go into the log whatever their recipients' answer was, and evidence with them.
     LoggedWhateverTheAnswer,
 }
