@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +9,7 @@ use issei_certificate::NotBefore;
 use issei_schema::{Address, AudienceName, BroadcastId, Mailbox, ProviderName, Reason, TopicArn};
 use jiff::Timestamp;
 
+use crate::console::{PublicUrl, Right};
 use crate::pages::Language;
 
 /// Sends one message to every user, once, and can prove it.
@@ -640,8 +642,19 @@ pub(crate) struct ReportOptions {
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleOptions {
     /// The port on 127.0.0.1; 0 for any that is free.
-    #[arg(long, default_value_t = 8_474)]
+    #[arg(long, default_value_t = 8_474, conflicts_with = "listen")]
     pub(crate) port: u16,
+    /// Another address to listen on, such as 0.0.0.0:8474 in a container. It speaks plain HTTP: what others than this machine
+    /// reach needs a proxy with TLS before it, and `--public-url`.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The address under which browsers reach it, such as `https://issei.example.com`, or `http://localhost:9000` through a
+    /// forwarded port. No other name is answered.
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<PublicUrl>,
+    /// For whom an address is printed: whoever has it may do this and no more. Several with commas between them.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "RIGHT", default_value = "everything")]
+    pub(crate) right: Vec<Right>,
 }
 
 #[derive(Debug, Args)]

@@ -356,14 +356,27 @@ impl Processes {
 
     /// Starts the console, and gives the address that it prints.
     pub async fn start_console(&self) -> (Process, Url) {
+        let (console, addresses) = self.start_console_with(&["--port", "0"], &[], 1).await;
+        (console, addresses.first().unwrap().parse().unwrap())
+    }
+
+    /// The console with these flags and variables, and the first lines that it prints.
+    ///
+    /// # Panics
+    /// As [`start_console`](Self::start_console).
+    pub async fn start_console_with(&self, flags: &[&str], variables: &[(&str, &str)], lines_wanted: usize) -> (Process, Vec<String>) {
         let log = std::fs::File::options().create(true).append(true).open(self.directory.path().join("console.log")).unwrap();
-        let mut command = self.command(&["console", "--port", "0"]);
+        let mut command = self.command(&[&["console"], flags].concat());
+        command.envs(variables.iter().copied());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.next_line().await.unwrap().unwrap_or_else(|| panic!("no address: {}", self.log("console")));
+        let mut addresses = Vec::new();
+        while addresses.len() < lines_wanted {
+            addresses.push(lines.next_line().await.unwrap().unwrap_or_else(|| panic!("no address: {}", self.log("console"))));
+        }
         // What it prints afterwards nobody reads, and the pipe must not be shut on it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        (Process(child), address.parse().unwrap())
+        (Process(child), addresses)
     }
 
     fn spawn(&self, command: &mut Command, service: &str) -> Process {

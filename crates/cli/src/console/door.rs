@@ -4,12 +4,42 @@
 //! whatever its port, but to those pages alone that lie under the cookie's path; and this path is known to nobody
 //! (decision 15).
 
+use anyhow::bail;
+use hmac::{Hmac, KeyInit, Mac};
 use http::header::{self, HeaderMap, HeaderValue, InvalidHeaderValue};
 use issei_clock::Dice;
+use sha2::Sha256;
+
+use super::right::Right;
 
 const COOKIE: &str = "issei_console";
+/// The variable that holds a key from which the addresses follow, so that they are the same in each run.
+pub(super) const KEY: &str = "ISSEI_CONSOLE_KEY";
+const KEY_BYTES_MIN: usize = 32;
+
+/// Whoever has it can make every address.
+pub(super) struct Key(Hmac<Sha256>);
+
+impl Key {
+    pub(super) fn new(text: &str) -> anyhow::Result<Self> {
+        if text.len() < KEY_BYTES_MIN {
+            bail!("{KEY} has {} bytes; {KEY_BYTES_MIN} or more are needed (`openssl rand -base64 32`)", text.len());
+        }
+        Hmac::new_from_slice(text.as_bytes()).map(Self).map_err(|_| anyhow::anyhow!("{KEY} is no key"))
+    }
+
+    /// 128 bits that follow from the key and from what they are for.
+    fn derive(&self, what: &str, right: Right) -> String {
+        let mut mac = self.0.clone();
+        mac.update(format!("issei console {what} {}", right.as_str()).as_bytes());
+        let bytes = mac.finalize().into_bytes();
+        hex::encode(bytes.get(..16).unwrap_or_default())
+    }
+}
 
 pub(super) struct Door {
+    /// What whoever comes by it may do.
+    pub(super) right: Right,
     /// What every page's path begins with, without a slash at its end.
     pub(super) base: String,
     /// Whoever has it may come in.
@@ -19,8 +49,10 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(dice: &Dice) -> Self {
-        Self { base: format!("/s/{}", dice.token()), token: dice.token(), csrf: dice.token() }
+    /// New in each run, where no key says otherwise.
+    pub(super) fn new(right: Right, key: Option<&Key>, dice: &Dice) -> Self {
+        let secret = |what| key.map_or_else(|| dice.token(), |key| key.derive(what, right));
+        Self { right, base: format!("/s/{}", secret("path")), token: secret("token"), csrf: dice.token() }
     }
 
     /// The path and query that open it.
@@ -51,8 +83,8 @@ impl Door {
 
     /// By which they are known from now on. `Strict` would keep it back from whoever follows a link in a mail or a chat, all
     /// along the redirect; what changes anything asks for more than a cookie.
-    pub(super) fn pass(&self) -> Result<HeaderValue, InvalidHeaderValue> {
-        self.cookie(COOKIE, &self.token, "; HttpOnly")
+    pub(super) fn pass(&self, is_secure: bool) -> Result<HeaderValue, InvalidHeaderValue> {
+        self.cookie(COOKIE, &self.token, if is_secure { "; HttpOnly; Secure" } else { "; HttpOnly" })
     }
 
     /// A cookie for the pages behind this door alone.
@@ -74,5 +106,26 @@ mod tests {
     fn a_token_is_the_same_only_as_itself() {
         assert!(is_same("abc", "abc"));
         assert!(!is_same("abc", "abd") && !is_same("abc", "ab") && !is_same("", "a"));
+    }
+
+    #[test]
+    fn a_key_makes_the_same_addresses_again_and_no_two_alike() {
+        let (dice, key) = (Dice::system(), Key::new("0123456789abcdef0123456789abcdef").unwrap());
+        let of = |right| Door::new(right, Some(&key), &dice);
+        assert_eq!(of(Right::Stop).way_in(), of(Right::Stop).way_in());
+        assert_ne!(of(Right::Stop).csrf(), of(Right::Stop).csrf());
+        let other = Key::new("1123456789abcdef0123456789abcdef").unwrap();
+        let ways = [
+            of(Right::Stop),
+            of(Right::Look),
+            of(Right::Everything),
+            Door::new(Right::Stop, Some(&other), &dice),
+            Door::new(Right::Stop, None, &dice),
+            Door::new(Right::Stop, None, &dice),
+        ];
+        let secrets: std::collections::BTreeSet<_> =
+            ways.iter().flat_map(|door| [door.base.clone(), format!("/s/{}", door.token)]).collect();
+        assert_eq!(secrets.len(), 12);
+        assert!(Key::new("0123456789abcdef0123456789abcde").is_err());
     }
 }

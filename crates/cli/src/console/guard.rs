@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
+use super::right::{Needs, Right};
 use super::{At, Console};
 
 /// Says to the browser what a page may do, and refuses what is asked of another host or comes from another site.
@@ -38,13 +39,11 @@ pub(super) async fn guard(State(console): State<Arc<Console>>, request: Request,
 
 fn judge(console: &Console, headers: &HeaderMap, method: &Method) -> Result<(), (StatusCode, &'static str)> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let hosts = [format!("127.0.0.1:{}", console.port), format!("localhost:{}", console.port)];
     // A name that somebody else points here is not ours (DNS rebinding).
-    if !text(header::HOST).is_some_and(|host| hosts.iter().any(|ours| ours == host)) {
-        return Err((StatusCode::MISDIRECTED_REQUEST, "this console is at 127.0.0.1 only"));
+    if !text(header::HOST).is_some_and(|host| console.names.has_host(host)) {
+        return Err((StatusCode::MISDIRECTED_REQUEST, "this console is not known by this name; --public-url says by which it is"));
     }
-    let origins = hosts.map(|host| format!("http://{host}"));
-    if *method != Method::GET && text(header::ORIGIN).is_some_and(|origin| !origins.iter().any(|ours| ours == origin)) {
+    if *method != Method::GET && text(header::ORIGIN).is_some_and(|origin| !console.names.has_origin(origin)) {
         return Err((StatusCode::FORBIDDEN, "this form comes from another site"));
     }
     Ok(())
@@ -58,10 +57,24 @@ pub(super) async fn nobody() -> (StatusCode, &'static str) {
 /// Lets in whoever has the door's token: in the address at the first visit, and from then on in a cookie.
 pub(super) async fn enter(State(at): State<At>, request: Request, next: Next) -> Response {
     if request.method() == Method::GET && at.door.is_opened_by(request.uri().query()) {
-        let Ok(pass) = at.door.pass() else { return (StatusCode::INTERNAL_SERVER_ERROR, "no cookie").into_response() };
+        let Ok(pass) = at.door.pass(at.console.names.is_secure) else {
+            return (StatusCode::INTERNAL_SERVER_ERROR, "no cookie").into_response();
+        };
         let mut response = Redirect::to(&format!("{}/", at.door.base)).into_response();
         response.headers_mut().insert(header::SET_COOKIE, pass);
         return response;
     }
     if at.door.knows(request.headers()) { next.run(request).await } else { nobody().await.into_response() }
+}
+
+/// Lets through what the address may that somebody has come by.
+pub(super) async fn allow(State((right, needs)): State<(Right, Needs)>, request: Request, next: Next) -> Response {
+    if right.may(needs) {
+        return next.run(request).await;
+    }
+    let told = match right {
+        Right::Stop => "this address may only stop",
+        Right::Look | Right::Everything => "this address may only look",
+    };
+    (StatusCode::FORBIDDEN, told).into_response()
 }

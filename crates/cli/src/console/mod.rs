@@ -1,19 +1,22 @@
-//! `issei console`: a page on 127.0.0.1, with the credentials of whoever started it. Nothing is deployed.
+//! `issei console`: pages for a browser, with the credentials of whoever started it. Nothing is deployed.
 //!
 //! What it must never do: answer to anybody who does not have the address that it printed, or change anything
-//! for a request that does not come from its own page.
+//! for a request that does not come from its own page, or that is more than its address may.
 
+mod deeds;
 mod door;
 mod guard;
 mod person;
+mod place;
+mod right;
 mod routes;
 
-use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use askama::Template;
 use issei_assembly::{Parts, Settings, say};
 use issei_clock::{Dice, Instant};
 use issei_schema::BroadcastId;
@@ -24,20 +27,27 @@ use tokio_util::sync::CancellationToken;
 use crate::Ended;
 use crate::args::ConsoleOptions;
 use crate::commands::serve::on_signal;
-use crate::pages::{Frame, Language, Live};
+use crate::pages::{Bare, Frame, Language, Live};
 
-use self::door::Door;
+use self::door::{Door, Key};
+use self::place::Names;
+use self::right::Needs;
+
+pub(crate) use self::place::{Place, PublicUrl};
+pub(crate) use self::right::Right;
 
 /// Several people look at the same broadcast every two seconds; AWS is asked once a second at most.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The last rendering of each broadcast, by language, and when it was made.
-type Renderings = HashMap<(BroadcastId, &'static str), (Instant, String)>;
+/// The last rendering of each broadcast, by language and by whether it is bare, and when it was made.
+type Renderings = HashMap<(BroadcastId, &'static str, bool), (Instant, String)>;
 
 /// What all requests share.
 pub(crate) struct Console {
     parts: Parts,
-    port: u16,
+    names: Names,
+    /// All that it shows is simulated.
+    is_simulated: bool,
     seen: Mutex<Renderings>,
 }
 
@@ -49,53 +59,82 @@ struct At {
 }
 
 pub(crate) async fn run(settings: &Settings, options: &ConsoleOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let place = Place::of(options.listen, options.port, options.public_url.clone())?;
+    let key = std::env::var(door::KEY).ok().map(|key| Key::new(&key)).transpose()?;
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
-    let opened = Opened::at(parts, options.port).await?;
+    let opened = Opened::at(parts, &place, &options.right, key.as_ref(), false).await?;
     if as_json {
-        say(&serde_json::json!({ "address": opened.address }).to_string());
+        let addresses: BTreeMap<_, _> = opened.addresses.iter().map(|(right, address)| (right.as_str(), address)).collect();
+        say(&serde_json::json!({ "addresses": addresses }).to_string());
         opened.serve(shutdown).await?;
         return Ok(Ended::Well);
     }
-    say(&opened.address);
-    say("Only whoever has this address can use the console. Ctrl-C ends it.");
+    match opened.addresses.as_slice() {
+        [(_, address)] => say(address),
+        addresses => addresses.iter().for_each(|(right, address)| say(&format!("{:<10}  {address}", right.as_str()))),
+    }
+    say("Only whoever has an address can use the console, for what it may. Ctrl-C ends it.");
     opened.serve(shutdown).await?;
     Ok(Ended::Well)
 }
 
 /// A console that listens, and answers once it is served.
 pub(crate) struct Opened {
-    /// With the token.
-    pub(crate) address: String,
+    /// Each with its token, and with what whoever comes by it may do.
+    pub(crate) addresses: Vec<(Right, String)>,
     listener: TcpListener,
-    at: At,
+    console: Arc<Console>,
+    doors: Vec<At>,
 }
 
 impl Opened {
-    /// At a port of 127.0.0.1; 0 for any that is free.
-    pub(crate) async fn at(parts: Parts, port: u16) -> anyhow::Result<Self> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = TcpListener::bind(address)
+    /// Of what is simulated in this process, for whoever sees this process's output.
+    pub(crate) async fn simulated(parts: Parts) -> anyhow::Result<Self> {
+        Self::at(parts, &Place::here(0), &[Right::Everything], None, true).await
+    }
+
+    async fn at(parts: Parts, place: &Place, rights: &[Right], key: Option<&Key>, is_simulated: bool) -> anyhow::Result<Self> {
+        let Place { listen, .. } = place;
+        let listener = TcpListener::bind(listen)
             .await
-            .with_context(|| format!("the console can't listen on {address}; choose another --port, or 0 for any that is free"))?;
-        let port = listener.local_addr()?.port();
-        // Not by the parts' own dice, which a simulation throws alike in each run.
-        let door = Door::new(&Dice::system());
-        let address = format!("http://127.0.0.1:{port}{}", door.way_in());
-        let console = Console { parts, port, seen: Mutex::default() };
-        Ok(Self { address, listener, at: At { console: Arc::new(console), door: Arc::new(door) } })
+            .with_context(|| format!("the console can't listen on {listen}; choose another --port, or 0 for any that is free"))?;
+        let names = place.names(listener.local_addr()?);
+        let origin = names.origin();
+        let console = Arc::new(Console { parts, names, is_simulated, seen: Mutex::default() });
+        let mut opened = Self { addresses: Vec::new(), listener, console: console.clone(), doors: Vec::new() };
+        for right in rights {
+            if opened.addresses.iter().any(|(known, _)| known == right) {
+                continue;
+            }
+            // Not by the parts' own dice, which a simulation throws alike in each run.
+            let door = Door::new(*right, key, &Dice::system());
+            opened.addresses.push((*right, format!("{origin}{}", door.way_in())));
+            opened.doors.push(At { console: console.clone(), door: Arc::new(door) });
+        }
+        Ok(opened)
     }
 
     pub(crate) async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let ended = async move { shutdown.cancelled().await };
-        Ok(axum::serve(self.listener, routes::router(self.at)).with_graceful_shutdown(ended).await?)
+        Ok(axum::serve(self.listener, routes::router(&self.console, &self.doors)).with_graceful_shutdown(ended).await?)
     }
 }
 
 impl At {
+    fn may(&self, needs: Needs) -> bool {
+        self.door.right.may(needs)
+    }
+
     /// What every page has.
     fn frame(&self) -> Frame {
-        Frame { base: self.door.base.clone(), csrf: self.door.csrf().to_owned() }
+        Frame {
+            base: self.door.base.clone(),
+            csrf: self.door.csrf().to_owned(),
+            is_simulated: self.console.is_simulated,
+            may_look: self.may(Needs::Look),
+            may_stop: self.may(Needs::Stop),
+        }
     }
 }
 
@@ -110,16 +149,17 @@ impl Console {
     }
 
     /// The part of the page that is replaced, at most a second old.
-    async fn fragment(&self, id: &BroadcastId, language: Language) -> anyhow::Result<String> {
+    async fn fragment(&self, id: &BroadcastId, language: Language, is_bare: bool) -> anyhow::Result<String> {
         let now = self.parts.clock.now();
-        let key = (id.clone(), language.words().language);
+        let key = (id.clone(), language.words().language, is_bare);
         // Held while it is read, so that those who come meanwhile wait for this reading.
         let mut seen = self.seen.lock().await;
         seen.retain(|_, (at, _)| now.saturating_duration_since(*at) < FRESH);
         if let Some((_, html)) = seen.get(&key) {
             return Ok(html.clone());
         }
-        let html = askama::Template::render(&self.live(id, language).await?)?;
+        let live = self.live(id, language).await?;
+        let html = if is_bare { Bare::of(live).render()? } else { live.render()? };
         seen.insert(key, (self.parts.clock.now(), html.clone()));
         Ok(html)
     }

@@ -1,23 +1,26 @@
-//! The console's pages and forms.
+//! The console's pages, and every way to them.
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode};
-use issei_ledger::{Approval, Broadcast, BroadcastState, Transition};
-use issei_schema::{Actor, BroadcastId};
+use issei_ledger::Broadcast;
+use issei_schema::BroadcastId;
 use serde::Deserialize;
 
-use super::guard::{enter, guard, nobody};
-use super::{At, person};
-use crate::commands::{inspect::news, status::is_absent, stop};
+use super::guard::{allow, enter, guard, nobody};
+use super::right::Needs;
+use super::{At, Console, deeds, person};
+use crate::commands::{inspect::news, status::is_absent};
 use crate::letters;
 use crate::operator;
-use crate::pages::{BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, Told, actions, grouped, subjects};
+use crate::pages::{Bare, BroadcastPage, Evidence, Language, List, Listed, SCRIPT, STYLE, StopPage, Told, actions, grouped, subjects};
 
 pub(super) type Shared = State<At>;
 
@@ -41,25 +44,38 @@ impl IntoResponse for Failed {
 
 pub(super) type Page = Result<Response, Failed>;
 
-/// Nothing but the door is found by whoever does not know it.
-pub(super) fn router(at: At) -> Router {
-    let (console, base) = (at.console.clone(), format!("{}/", at.door.base));
-    let behind = Router::new()
-        .route("/", get(list))
-        .route("/stop-all", post(stop_all))
-        .route("/b/{id}", get(broadcast))
-        .route("/b/{id}/live", get(live))
-        .route("/b/{id}/evidence", get(evidence))
-        .route("/b/{id}/letters", get(held_letters))
-        .route("/b/{id}/letter/{page}/{chunk}/{place}", get(person::letter))
-        .route("/who", get(person::asked).post(person::found))
-        .route("/b/{id}/{verb}", post(act))
-        .route("/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
-        .route("/console.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there is no such page") })
-        .layer(from_fn_with_state(at.clone(), enter))
-        .with_state(at);
-    Router::new().nest(&base, behind).fallback(nobody).layer(from_fn_with_state(console, guard))
+/// Every page and form, with what it needs. There is no other way in.
+fn ways() -> Vec<(&'static str, Needs, MethodRouter<At>)> {
+    vec![
+        ("/", Needs::Entry, get(list)),
+        ("/style.css", Needs::Entry, get(|| async { asset("text/css; charset=utf-8", STYLE) })),
+        ("/console.js", Needs::Entry, get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) })),
+        ("/b/{id}", Needs::Entry, get(broadcast)),
+        ("/b/{id}/live", Needs::Entry, get(live)),
+        ("/b/{id}/evidence", Needs::Look, get(evidence)),
+        ("/b/{id}/letters", Needs::Look, get(held_letters)),
+        ("/b/{id}/letter/{page}/{chunk}/{place}", Needs::Look, get(person::letter)),
+        ("/who", Needs::Look, get(person::asked).post(person::found)),
+        ("/stop-all", Needs::Stop, post(deeds::stop_all)),
+        ("/b/{id}/stop", Needs::Stop, post(deeds::stop)),
+        ("/b/{id}/pause", Needs::Steer, post(deeds::pause)),
+        ("/b/{id}/resume", Needs::Steer, post(deeds::resume)),
+        ("/b/{id}/approve", Needs::Steer, post(deeds::approve)),
+    ]
+}
+
+/// Nothing but the doors is found by whoever does not know one.
+pub(super) fn router(console: &Arc<Console>, doors: &[At]) -> Router {
+    let mut router = Router::new().fallback(nobody);
+    for at in doors {
+        let mut behind = Router::new().fallback(|| async { (StatusCode::NOT_FOUND, "there is no such page") });
+        for (path, needs, answers) in ways() {
+            behind = behind.route(path, answers.route_layer(from_fn_with_state((at.door.right, needs), allow)));
+        }
+        let behind = behind.layer(from_fn_with_state(at.clone(), enter)).with_state(at.clone());
+        router = router.nest(&format!("{}/", at.door.base), behind);
+    }
+    router.layer(from_fn_with_state(console.clone(), guard))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {
@@ -101,8 +117,8 @@ async fn list(State(at): Shared, Query(asked): Query<Asked>, headers: HeaderMap)
 }
 
 /// `said` is what became of a form. A broadcast that can't be read hides neither the others nor the way to
-/// stop them all.
-async fn list_page(at: &At, (language, remember): (Language, bool), said: Result<Option<String>, (StatusCode, String)>) -> Page {
+/// stop them all. Whoever may not look is told no reasons.
+pub(super) async fn list_page(at: &At, (language, remember): (Language, bool), said: Result<Option<String>, (StatusCode, String)>) -> Page {
     let (ledger, words) = (at.console.parts.ledger(), language.words());
     let (mut broadcasts, mut known, now) = (Vec::new(), Vec::new(), at.console.parts.clock.wall());
     for id in ledger.known_broadcasts().await? {
@@ -111,7 +127,13 @@ async fn list_page(at: &At, (language, remember): (Language, bool), said: Result
         let held_up =
             |broadcast: &Broadcast| waits(broadcast).or_else(|| Some(format!("{} {}", words.held_up, broadcast.held_up.as_ref()?.reason)));
         let note = broadcast.as_ref().map_or_else(|unreadable| Some(unreadable.to_string()), held_up);
-        let code = broadcast.as_ref().ok().and_then(|broadcast| broadcast.reason_code(now)).map(|code| Told::of(code, language));
+        let note = note.filter(|_| at.may(Needs::Look));
+        let code = broadcast
+            .as_ref()
+            .ok()
+            .filter(|_| at.may(Needs::Look))
+            .and_then(|broadcast| broadcast.reason_code(now))
+            .map(|code| Told::of(code, language));
         let broadcast = broadcast.ok();
         broadcasts.push(Listed {
             id: id.to_string(),
@@ -126,13 +148,14 @@ async fn list_page(at: &At, (language, remember): (Language, bool), said: Result
         });
         known.extend(broadcast);
     }
-    let refused = news(ledger.all_refused().await?, &known);
+    let refused = if at.may(Needs::Look) { news(ledger.all_refused().await?, &known) } else { Vec::new() };
     broadcasts.sort_by_key(|one| (one.is_over, one.created_at.is_some(), std::cmp::Reverse(one.created_at)));
     let (status, message, failed) = match said {
         Ok(message) => (StatusCode::OK, message, false),
         Err((status, message)) => (status, Some(message), true),
     };
     let closing = ledger.closing().await?.map(|closing| format!("{} ({})", closing.reason, closing.closed_by));
+    let closing = closing.map(|told| if at.may(Needs::Look) { told } else { String::new() });
     let template = List { frame: at.frame(), words, broadcasts, refused, closing, message, failed };
     page(at, &template, (language, remember), status)
 }
@@ -142,13 +165,16 @@ async fn broadcast(State(at): Shared, Path(id): Path<String>, Query(asked): Quer
 }
 
 /// `said` is what became of a form.
-async fn broadcast_page(
+pub(super) async fn broadcast_page(
     at: &At,
     id: &BroadcastId,
     (language, remember): (Language, bool),
     said: Result<Option<String>, (StatusCode, String)>,
 ) -> Page {
     let words = language.words();
+    if !at.may(Needs::Look) {
+        return bare_page(at, id, (language, remember), said).await;
+    }
     let live = match at.console.live(id, language).await {
         Err(error) if is_absent(&error) => {
             let refused = at.console.parts.ledger().refused(id).await?;
@@ -161,7 +187,8 @@ async fn broadcast_page(
         live => live?,
     };
     let waits = live.status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0);
-    let actions = actions(words, live.status.state, waits);
+    let mut actions = actions(words, live.status.state, waits);
+    actions.retain(|action| at.may(if action.verb == "stop" { Needs::Stop } else { Needs::Steer }));
     // As long as the proof of a stop takes at most.
     let leak_s = operator::widest(&at.console.parts).await?.timing.refused_after().as_secs();
     let (status, message, failed) = match said {
@@ -174,9 +201,33 @@ async fn broadcast_page(
     page(at, &template, (language, remember), status)
 }
 
+/// What it takes to stop it, and no more. What can't be read is no reason not to.
+async fn bare_page(
+    at: &At,
+    id: &BroadcastId,
+    (language, remember): (Language, bool),
+    said: Result<Option<String>, (StatusCode, String)>,
+) -> Page {
+    let words = language.words();
+    let bare = match at.console.live(id, language).await {
+        Ok(live) => Some(Bare::of(live)),
+        Err(error) if is_absent(&error) => return Err(Failed(error)),
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), broadcast.id = %id, "a broadcast can't be read for whoever may only stop it");
+            None
+        }
+    };
+    let (status, message, failed) = match said {
+        Ok(message) => (StatusCode::OK, message, false),
+        Err((status, message)) => (status, Some(message), true),
+    };
+    let template = StopPage { frame: at.frame(), words, id: id.to_string(), bare, message, failed };
+    page(at, &template, (language, remember), status)
+}
+
 async fn live(State(at): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
     let (language, _) = language(&asked, &headers);
-    Ok(Html(at.console.fragment(&parse(id)?, language).await?).into_response())
+    Ok(Html(at.console.fragment(&parse(id)?, language, !at.may(Needs::Look)).await?).into_response())
 }
 
 async fn evidence(State(at): Shared, Path(id): Path<String>, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
@@ -201,107 +252,35 @@ async fn held_letters(State(at): Shared, Path(id): Path<String>) -> Page {
     Ok(response)
 }
 
-#[derive(Deserialize)]
-struct Deed {
-    csrf: String,
-    reason: String,
-    confirm: String,
-    /// The digest of what the page has shown to whoever agrees to it.
-    agreed: Option<String>,
-}
-
-impl Deed {
-    /// Says why it may not be done. Nothing is kept from being stopped for want of a reason.
-    fn check(&self, at: &At, must_be: &str, is_stop: bool) -> Result<(), (StatusCode, String)> {
-        if !at.door.has_made(&self.csrf) {
-            return Err((StatusCode::FORBIDDEN, "the form is from another run of the console; load the page again".to_owned()));
-        }
-        if self.confirm != must_be {
-            return Err((StatusCode::UNPROCESSABLE_ENTITY, format!("nothing was done: type `{must_be}` to confirm")));
-        }
-        if !is_stop && self.reason.trim().is_empty() {
-            return Err((StatusCode::UNPROCESSABLE_ENTITY, "nothing was done: give a reason for the audit trail".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-async fn act(State(at): Shared, Path((id, verb)): Path<(String, String)>, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
-    let (id, asked) = (parse(id)?, Asked::default());
-    let said = match deed.check(&at, id.as_str(), matches!(verb.as_str(), "stop" | "pause")) {
-        Ok(()) => carry_out(&at, &id, &verb, &deed).await,
-        Err(refused) => Err(refused),
-    };
-    broadcast_page(&at, &id, language(&asked, &headers), said).await
-}
-
-/// One conditional write. A refusal names the state that the broadcast is in.
-async fn carry_out(at: &At, id: &BroadcastId, verb: &str, deed: &Deed) -> Result<Option<String>, (StatusCode, String)> {
-    let reason = deed.reason.as_str();
-    let bad = |error: anyhow::Error| (StatusCode::BAD_GATEWAY, format!("{error:#}"));
-    let (ledger, actor) = (at.console.parts.ledger(), operator::actor(&at.console.parts).await.map_err(bad)?);
-    if verb == "stop" {
-        return end_one(at, id, &actor, reason).await;
-    }
-    let broadcast = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?;
-    if verb == "approve" && broadcast.awaited().is_some() {
-        // In the name of whoever started the console, whoever has its address.
-        let (actor, by) = operator::approver(&at.console.parts).await.map_err(bad)?;
-        let approval = Approval { by: &by, actor: &actor, reason, agreed: deed.agreed.as_deref().unwrap_or_default() };
-        let after = ledger.approve(id, approval).await.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
-        let waits = after.awaited().map_or(String::new(), |awaited| format!("; {awaited}"));
-        return Ok(Some(format!("approve {id}: {}{waits}", after.broadcast_state)));
-    }
-    let from = broadcast.broadcast_state;
-    let to = match (verb, from) {
-        ("pause", _) => BroadcastState::Paused,
-        ("resume", BroadcastState::Paused) | ("approve", BroadcastState::Holding) => BroadcastState::Running,
-        ("resume" | "approve", _) => return Err((StatusCode::CONFLICT, format!("broadcast `{id}` is {from}; {verb} is not for that"))),
-        _ => return Err((StatusCode::NOT_FOUND, format!("there is no such action: {verb}"))),
-    };
-    match ledger.transition(id, Transition { to, actor: &actor, reason }).await {
-        Ok(broadcast) => Ok(Some(format!("{verb} {id}: {}", broadcast.broadcast_state))),
-        Err(error) => Err((StatusCode::CONFLICT, error.to_string())),
-    }
-}
-
-async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
-    let ended = stop::end(&at.console.parts.ledger(), id, actor, reason, |_| false).await;
-    let outstanding = ended.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?.outstanding;
-    // It is stopped, whether this can be read or not.
-    let bound = match operator::widest(&at.console.parts).await {
-        Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
-        Err(error) => format!("nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
-    };
-    Ok(Some(format!(
-        "stop {id}: at most {outstanding} recipients may still be sent to, {bound}; `issei stop {id}` waits for the proof, `issei certify {id}` signs it"
-    )))
-}
-
-async fn stop_all(State(at): Shared, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
-    let language = language(&Asked::default(), &headers);
-    if let Err((status, reason)) = deed.check(&at, language.0.words().confirm_all, true) {
-        return list_page(&at, language, Err((status, reason))).await;
-    }
-    let actor = operator::actor(&at.console.parts).await?;
-    let order = stop::end_all(&at.console.parts.ledger(), &actor, &deed.reason).await;
-    let stopped = order.stopping.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().join(", ");
-    let said = if order.failed.is_empty() {
-        Ok(Some(format!("stop --all: {stopped}")))
-    } else {
-        let failed: Vec<String> = order.failed.iter().map(|(what, error)| format!("{what}: {error}")).collect();
-        let closed = if order.closed { "new broadcasts are refused" } else { "NEW BROADCASTS ARE NOT REFUSED" };
-        Err((
-            StatusCode::BAD_GATEWAY,
-            format!(
-                "stop --all: {closed}; stopped: {stopped}; NOT STOPPED: {}; `issei stop --all --hard` forbids SES to send, whatever the ledger says",
-                failed.join("; ")
-            ),
-        ))
-    };
-    list_page(&at, language, said).await
-}
-
 pub(super) fn parse(id: String) -> Result<BroadcastId, Failed> {
     BroadcastId::try_from(id).map_err(|reason| Failed(anyhow::anyhow!("the broadcast's id {reason}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A way that is added here is to be walked, too, in `tests/e2e/tests/operating/rights.rs`.
+    #[test]
+    fn every_way_in_says_what_it_needs() {
+        let ways: Vec<(&str, Needs)> = ways().into_iter().map(|(path, needs, _)| (path, needs)).collect();
+        let (entry, look, stop, steer) = (Needs::Entry, Needs::Look, Needs::Stop, Needs::Steer);
+        let expected = [
+            ("/", entry),
+            ("/style.css", entry),
+            ("/console.js", entry),
+            ("/b/{id}", entry),
+            ("/b/{id}/live", entry),
+            ("/b/{id}/evidence", look),
+            ("/b/{id}/letters", look),
+            ("/b/{id}/letter/{page}/{chunk}/{place}", look),
+            ("/who", look),
+            ("/stop-all", stop),
+            ("/b/{id}/stop", stop),
+            ("/b/{id}/pause", steer),
+            ("/b/{id}/resume", steer),
+            ("/b/{id}/approve", steer),
+        ];
+        assert_eq!(ways, expected);
+    }
 }

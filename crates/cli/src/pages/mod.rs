@@ -121,6 +121,10 @@ pub(crate) struct Frame {
     pub(crate) base: String,
     /// What its forms carry.
     pub(crate) csrf: String,
+    /// All that it shows is simulated.
+    pub(crate) is_simulated: bool,
+    pub(crate) may_look: bool,
+    pub(crate) may_stop: bool,
 }
 
 /// Every broadcast.
@@ -161,6 +165,44 @@ pub(crate) struct BroadcastPage {
     pub(crate) leak_s: u64,
     pub(crate) message: Option<String>,
     pub(crate) failed: bool,
+}
+
+/// What whoever may only stop is shown of a broadcast: numbers and our own words, and nothing that somebody has written.
+#[derive(Template)]
+#[template(path = "bare.html")]
+pub(crate) struct Bare {
+    words: &'static Words,
+    state: &'static str,
+    is_over: bool,
+    look: Look,
+    at: Timestamp,
+}
+
+impl Bare {
+    pub(crate) fn of(live: Live) -> Self {
+        let is_over = actions(live.words, live.status.state, false).is_empty();
+        Self { words: live.words, state: live.state(), is_over, at: live.status.at, look: live.look }
+    }
+}
+
+/// One broadcast, with the way to stop it.
+#[derive(Template)]
+#[template(path = "stop.html")]
+pub(crate) struct StopPage {
+    pub(crate) frame: Frame,
+    pub(crate) words: &'static Words,
+    pub(crate) id: String,
+    /// Nothing where it can't be read.
+    pub(crate) bare: Option<Bare>,
+    pub(crate) message: Option<String>,
+    pub(crate) failed: bool,
+}
+
+impl StopPage {
+    /// What can't be read may not be over.
+    fn may_be_stopped(&self) -> bool {
+        self.bare.as_ref().is_none_or(|bare| !bare.is_over)
+    }
 }
 
 /// One person in all broadcasts.

@@ -87,6 +87,9 @@ words! {
     part_source: "Services", "サービス";
     part_data: "Ledger, queues and provider", "台帳・キュー・送信事業者";
     as_a_certificate: "As a certificate this would be", "証明書としての判定";
+    simulated: "A try: everything here is simulated in one process. Nothing leaves the machine, and nobody is mailed.", "お試し: ここに表示されるものはすべて1つのプロセス内の模擬です。外部へは何も送信せず、誰にもメールは届きません。";
+    may_only_look: "This address may look, and change nothing.", "このアドレスは閲覧専用です。何も変更できません。";
+    may_only_stop: "This address may stop, and nothing else.", "このアドレスでできるのは停止だけです。";
     broadcasts: "Broadcasts", "一斉送信の一覧";
     broadcast: "Broadcast", "一斉送信";
     state: "State", "状態";

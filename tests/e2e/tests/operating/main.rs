@@ -21,6 +21,7 @@ mod objects;
 mod one_notice;
 mod rehearsing;
 mod resending;
+mod rights;
 mod scanning;
 mod secrets;
 mod senders;

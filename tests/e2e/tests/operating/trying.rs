@@ -172,8 +172,21 @@ async fn whoever_tries_at_a_terminal_has_the_console_beside_it_until_ctrl_c() {
     let door = Door::at(&address);
     let page = door.get("/b/terms").await;
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("complete"), "{page}");
+    for path in ["/", "/b/terms", "/b/terms/evidence", "/who"] {
+        let page = door.get(path).await;
+        assert!(page.contains("id=\"simulated\"") && page.contains("Nothing leaves the machine"), "{path}: {page}");
+    }
     assert!(door.get("/b/another").await.starts_with("HTTP/1.1 404"));
     terminal.interrupt();
     let (code, seen) = terminal.end().await;
     assert_eq!((code, letters(&world.path("inbox")).len()), (Some(0), 30), "{seen}");
+    // The same seed throws the same dice, and none of them makes a token.
+    let mut again = world.at_terminal(&["try", &command, "-o", "again", "--calm"]);
+    again.wait_for("Ctrl-C ends it.").await;
+    let next = again.seen().split_whitespace().find(|word| word.contains("/?token=")).unwrap().to_owned();
+    let (first, second) = (address.split_once("/s/").unwrap().1, next.split_once("/s/").unwrap().1);
+    let ((path, token), (other_path, other_token)) = (first.split_once("/?token=").unwrap(), second.split_once("/?token=").unwrap());
+    assert!(path != other_path && token != other_token && path != token, "{address} {next}");
+    again.interrupt();
+    assert_eq!(again.end().await.0, Some(0));
 }

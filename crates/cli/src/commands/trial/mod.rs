@@ -73,10 +73,12 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
         inbox.discard();
         return Ok(Ended::Refused);
     }
-    let console = if is_attended { Some(Opened::at(parts.clone(), 0).await?) } else { None };
+    let console = if is_attended { Some(Opened::simulated(parts.clone()).await?) } else { None };
     let ended = CancellationToken::new();
     let served = console.map(|console| {
-        say(&format!("The console of what is simulated, for you alone: {}", console.address));
+        for (_, address) in &console.addresses {
+            say(&format!("The console of what is simulated, for you alone: {address}"));
+        }
         tokio::spawn(console.serve(ended.clone()))
     });
     if !options.calm {
