@@ -64,7 +64,7 @@ async fn an_address_that_may_look_or_stop_can_do_nothing_else_by_any_page_or_met
                     Some((.., needs)) if !may(right, needs) => assert_eq!(got, "403", "{right} {method} {path}: {answer}"),
                     // Whoever may is refused for the word alone.
                     Some(_) if method == "POST" => {
-                        assert!(got == "403" && answer.contains("another run of the console"), "{right} {path}: {answer}")
+                        assert!(got == "403" && answer.contains("another run of the console"), "{right} {path}: {answer}");
                     }
                     Some(_) => assert!(!["401", "403", "405"].contains(&got), "{right} {method} {path}: {answer}"),
                 }
