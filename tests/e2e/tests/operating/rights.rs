@@ -2,7 +2,7 @@
 
 use fantoccini::Locator;
 use issei_sim::Account;
-use issei_test_support::{Browser, Processes, command_body};
+use issei_test_support::{Browser, Process, Processes, command_body};
 use serde_json::{Value, json};
 
 use crate::console::{Door, csrf_of, raw, status};
@@ -34,19 +34,19 @@ fn may(right: &str, needs: &str) -> bool {
     }
 }
 
-async fn holding() -> Processes {
+/// A broadcast that waits before its first send, and the producer that ends it once somebody stops it.
+async fn holding() -> (Processes, Process) {
     let world = Processes::simulated(20, Account::default()).await;
     let producer = world.start("producer");
     let command = world.write("command.json", &command_body("terms", |_| {}));
     world.run(&["send", "--yes", "--hold", &command]).await;
     world.wait_for("terms", "holding").await;
-    producer.end().await;
-    world
+    (world, producer)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_may_look_or_stop_can_do_nothing_else_by_any_page_or_method() {
-    let world = holding().await;
+    let (world, producer) = holding().await;
     let (console, addresses) = world.start_console_with(&["--port", "0", "--right", "everything,look,stop"], &[], 3).await;
     let doors: Vec<(&str, Door)> =
         addresses.iter().map(|line| line.split_once(' ').unwrap()).map(|(right, at)| (right, Door::at(at.trim()))).collect();
@@ -103,12 +103,13 @@ async fn an_address_that_may_look_or_stop_can_do_nothing_else_by_any_page_or_met
     assert!(status(&stopped) == "200" && stopped.contains("stop terms: at most"), "{stopped}");
     world.wait_for("terms", "stopped").await;
     console.end().await;
+    producer.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_on_call_stops_a_broadcast_by_the_link_of_an_alarm_on_a_phone() {
     let Some(phone) = Browser::start(390, 844).await else { return };
-    let world = holding().await;
+    let (world, producer) = holding().await;
     let key = [("ISSEI_CONSOLE_KEY", "0123456789abcdef0123456789abcdef")];
     let (first, before) = world.start_console_with(&["--port", "0", "--right", "stop"], &key, 1).await;
     first.end().await;
@@ -133,6 +134,7 @@ async fn who_is_on_call_stops_a_broadcast_by_the_link_of_an_alarm_on_a_phone() {
     assert_eq!(phone.value("document.getElementById('audit')").await, json!(null));
     world.wait_for("terms", "stopped").await;
     console.end().await;
+    producer.end().await;
     phone.end().await;
 }
 
