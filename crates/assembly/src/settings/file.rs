@@ -63,8 +63,9 @@ fn read(file: &Path) -> anyhow::Result<Layer> {
         let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         format!("the configuration file {} can't be read", path.display())
     })?;
-    let mut layer: Layer = toml::from_str(&text)
-        .with_context(|| format!("the configuration file {}: correct the key, docs/configuration.md lists all", file.display()))?;
+    let mut layer: Layer = toml::from_str(&text).map_err(|error| {
+        anyhow::anyhow!("the configuration file {}: {}; docs/configuration.md lists all keys", file.display(), wrong(&text, &error))
+    })?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder
         && std::env::current_dir().ok().as_deref() != Some(folder)
@@ -72,6 +73,20 @@ fn read(file: &Path) -> anyhow::Result<Layer> {
         layer.within(folder);
     }
     Ok(layer)
+}
+
+/// What is wrong, and in which line, without the value that stands there: it may be a secret that somebody has written into
+/// the file by mistake, and errors end up in logs.
+fn wrong(text: &str, error: &toml::de::Error) -> String {
+    let Some(span) = error.span() else { return error.message().to_owned() };
+    let before = text.get(..span.start).unwrap_or_default();
+    let number = before.matches('\n').count() + 1;
+    let Some((name, _)) = before.rsplit('\n').next().and_then(|line| line.split_once('=')) else {
+        return format!("line {number}: {}", error.message());
+    };
+    let value = text.get(span).unwrap_or_default().trim_matches(['"', '\'']);
+    let message = if value.is_empty() { error.message().to_owned() } else { error.message().replace(value, "…") };
+    format!("line {number}, `{}`: {message}", name.trim())
 }
 
 impl Layer {
@@ -151,5 +166,19 @@ mod tests {
         assert_eq!(of("c").url.unwrap(), "sqlite:///var/users.db");
         assert_eq!((of("d").file.unwrap(), of("e").url.unwrap()), ("/var/users.csv".to_owned(), "postgres://db/users".to_owned()));
         assert_eq!(settings.file, Some(file));
+    }
+
+    #[test]
+    fn a_secret_that_is_written_into_the_file_is_in_no_error() {
+        for (text, told) in [
+            ("[providers.resend]\nkey = \"re_SECRET\"\n", "line 2, `key`: "),
+            ("[providers.resend]\nkey = re_SECRET\n", "line 2, `key`: "),
+            ("[audiences.users]\nurl = postgres://u:re_SECRET@h/db\n", "line 2, `url`: "),
+            ("chunk_size = 're_SECRET'\n", "line 1, `chunk_size`: "),
+            ("table = \"t\"\nchunk_sice = 10\n", "line 2: unknown field `chunk_sice`"),
+        ] {
+            let error = toml::from_str::<Layer>(text).err().map(|error| wrong(text, &error)).unwrap();
+            assert!(error.starts_with(told) && !error.contains("re_SECRET"), "{error}");
+        }
     }
 }
