@@ -191,7 +191,7 @@ impl Producer {
     async fn over_budget(&self, broadcast: &Broadcast, source: &Source) -> Result<Broadcast, ProducerError> {
         let rows = source.counts().rows;
         let reason = format!(
-            "the audience `{}` has {rows} rows, more than max_recipients ({}); nothing was sent; raise max_recipients in a new command, with a new broadcast_id, if all of them are meant",
+            "of the {rows} rows of the audience `{}` more can be mailed than max_recipients ({}); nothing was sent; raise max_recipients in a new command, with a new broadcast_id, if all of them are meant",
             broadcast.audience, broadcast.max_recipients
         );
         self.refuse(broadcast, ReasonCode::StoppedOverBudget, &reason).await

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Conditions within each other.
 const DEPTH_MAX: usize = 8;
 
-/// The name in `{{name}}`: a letter or `_`, then letters, digits and `_`.
+/// The name in `{{name}}`: a letter of ASCII or `_`, then such letters, digits and `_`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Placeholder(String);
@@ -27,7 +27,11 @@ impl TryFrom<String> for Placeholder {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        if is_name(&name) { Ok(Self(name)) } else { Err("is no column's name; letters, digits and `_` are allowed, 64 at most".to_owned()) }
+        if is_name(&name) {
+            Ok(Self(name))
+        } else {
+            Err("is no column's name; the letters A to Z and a to z, digits and `_` are allowed, 64 at most".to_owned())
+        }
     }
 }
 
@@ -79,7 +83,7 @@ pub enum TemplateError {
     #[error("`{{{{` at byte {at} has no `}}}}`; close it")]
     Open { at: usize },
     #[error(
-        "`{{{{{found}}}}}` at byte {at} is no placeholder; write {{{{name}}}} with letters, digits and `_`, {{{{name | \"default\"}}}}, or {{{{#if name}}}}…{{{{else}}}}…{{{{/if}}}}"
+        "`{{{{{found}}}}}` at byte {at} is no placeholder; write {{{{name}}}} with the letters A to Z and a to z, digits and `_`, {{{{name | \"default\"}}}}, or {{{{#if name}}}}…{{{{else}}}}…{{{{/if}}}}"
     )]
     NotAName { found: String, at: usize },
     #[error("`{{{{#if {column}}}}}` at byte {at} has no `{{{{/if}}}}`; close it")]

@@ -42,8 +42,10 @@ impl Settings {
 fn nearest(here: &Path, home: Option<&Path>, me: u32) -> anyhow::Result<Option<PathBuf>> {
     for folder in here.ancestors() {
         let file = folder.join(DEFAULT_FILE);
-        if let Some(metadata) = file.metadata().ok().filter(std::fs::Metadata::is_file) {
-            if folder != here && metadata.uid() != me && metadata.uid() != 0 {
+        if let (Some(metadata), Ok(link)) = (file.metadata().ok().filter(std::fs::Metadata::is_file), file.symlink_metadata()) {
+            // Whoever has made a link decides what it names.
+            let is_anothers = |uid| uid != me && uid != 0;
+            if folder != here && (is_anothers(metadata.uid()) || is_anothers(link.uid())) {
                 bail!(
                     "{} stands in a folder above this one and belongs to another user, so it is not read unasked; name it with --config, or take it away",
                     file.display()
@@ -84,8 +86,9 @@ fn wrong(text: &str, error: &toml::de::Error) -> String {
     let Some((name, _)) = before.rsplit('\n').next().and_then(|line| line.split_once('=')) else {
         return format!("line {number}: {}", error.message());
     };
-    let value = text.get(span).unwrap_or_default().trim_matches(['"', '\'']);
-    let message = if value.is_empty() { error.message().to_owned() } else { error.message().replace(value, "…") };
+    // Of a table or a list each text that is in it.
+    let values = text.get(span).unwrap_or_default().split(['"', '\'']).map(str::trim).filter(|value| value.len() > 2);
+    let message = values.fold(error.message().to_owned(), |message, value| message.replace(value, "…"));
     format!("line {number}, `{}`: {message}", name.trim())
 }
 
@@ -174,6 +177,10 @@ mod tests {
             ("[providers.resend]\nkey = \"re_SECRET\"\n", "line 2, `key`: "),
             ("[providers.resend]\nkey = re_SECRET\n", "line 2, `key`: "),
             ("[audiences.users]\nurl = postgres://u:re_SECRET@h/db\n", "line 2, `url`: "),
+            ("[providers.resend]\nkey = { secret = \"re_SECRET\" }\n", "line 2, `key`: "),
+            ("[providers.resend]\nkey = { env = \"re_SECRET.2\" }\n", "line 2, `key`: "),
+            ("[providers.resend]\nwebhook_keys = [\"re_SECRET\"]\n", "line 2, `webhook_keys`: "),
+            ("[unsubscribe_keys]\n\"2026\" = \"re_SECRET\"\n", "line 2, `\"2026\"`: "),
             ("chunk_size = 're_SECRET'\n", "line 1, `chunk_size`: "),
             ("table = \"t\"\nchunk_sice = 10\n", "line 2: unknown field `chunk_sice`"),
         ] {

@@ -4,16 +4,27 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use issei_aws::{SecretName, SecretValue, Secrets};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 /// Where a key of a provider is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProviderKey {
     /// In an environment variable of this name.
-    Env(String),
+    Env(#[serde(deserialize_with = "variable")] String),
     /// In Secrets Manager.
     Secret(SecretName),
+}
+
+/// A name that a variable can have. What has other characters is likely the key itself, and is shown nowhere.
+fn variable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return Err(D::Error::custom("it is the name of an environment variable, such as RESEND_KEY: letters, digits and low lines"));
+    }
+    Ok(name)
 }
 
 impl fmt::Display for ProviderKey {

@@ -31,6 +31,7 @@ const SAMPLE: usize = 200;
 const PAGE: usize = 2_000;
 
 /// Where the audience is.
+#[derive(Clone)]
 enum Place {
     File {
         file: String,
@@ -92,7 +93,7 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
     };
     let mut mailable: u64 = 0;
     let skipped = each_mailable(&trial(options.name.as_str(), &proposal)?, &audience, &std::env::temp_dir(), |_| mailable += 1).await?;
-    let text = text::written(options.name.as_str(), &place, &proposal);
+    let text = text::written(options.name.as_str(), &place.seen_from(&options.output)?, &proposal);
     if output::is_standard(&options.output) {
         output::write(&options.output, "the configuration", &text)?;
     } else {
@@ -182,13 +183,17 @@ fn columns_in(file: &str, line: &str) -> anyhow::Result<Vec<String>> {
         Some("csv") => {
             let mut csv = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
             let header = csv.records().next().transpose()?.with_context(|| format!("{file} is empty"))?;
+            if let (1, Some(other)) = (header.len(), [';', '\t', '|'].into_iter().find(|other| line.contains(*other))) {
+                bail!("{file}: its columns are separated by {other:?} and not by commas; save it as a CSV with commas");
+            }
             // Somebody's row, of which nothing is shown.
             if header.iter().any(|name| Address::quoting_legacy(name).is_ok()) {
                 bail!(
                     "{file}: its first line holds an address, so it is no header line; put one with the columns' names before it, such as id,email,name"
                 );
             }
-            Ok(header.iter().map(str::to_owned).collect())
+            // As whoever reads it finds them.
+            Ok(header.iter().map(|name| name.trim().to_owned()).collect())
         }
         Some("jsonl" | "ndjson") => {
             let first: serde_json::Map<String, serde_json::Value> =
@@ -229,6 +234,27 @@ impl Place {
         }
     }
 
+    /// As a file at `output` must name it: what it names by a relative path stands in its own folder.
+    fn seen_from(&self, output: &Path) -> anyhow::Result<Self> {
+        let is_here = output::is_standard(output) || output.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+        let absolute = |path: &str| anyhow::Ok(std::path::absolute(path)?.display().to_string());
+        Ok(match self {
+            Self::File { file, encoding, allow_broken_rows } if !is_here => {
+                Self::File { file: absolute(file)?, encoding: encoding.clone(), allow_broken_rows: *allow_broken_rows }
+            }
+            Self::Database { url, variable, table } if !is_here => {
+                let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+                let url = match path {
+                    // A folder's name could end the path of a URL.
+                    Some(path) if !path.starts_with([':', '/', '?']) => format!("sqlite://{}/{path}", escaped(&absolute(".")?)),
+                    _ => url.clone(),
+                };
+                Self::Database { url, variable: variable.clone(), table: table.clone() }
+            }
+            other => other.clone(),
+        })
+    }
+
     fn name(&self) -> String {
         match self {
             Self::File { file, .. } => format!("file {file}"),
@@ -236,6 +262,10 @@ impl Place {
             Self::Database { table, .. } => format!("table `{table}`"),
         }
     }
+}
+
+fn escaped(folder: &str) -> String {
+    folder.replace('%', "%25").replace('?', "%3F")
 }
 
 fn names(columns: &[ColumnOutline]) -> Vec<String> {
@@ -279,7 +309,8 @@ fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64
     say(&format!("audience       {}: {}", options.name, place.name()));
     say(&format!("key            {key}: {}", proposal.key_reason));
     say(&format!("address        {address}: {}", proposal.address_reason));
-    say(&format!("columns        {}", if columns.is_empty() { "none".to_owned() } else { columns.join(", ") }));
+    let none = "none that is sure to belong in a letter; those that a content may name have the letters A to Z, digits and `_`";
+    say(&format!("columns        {}", if columns.is_empty() { none.to_owned() } else { columns.join(", ") }));
     say(&format!("tried          {} rows: {mailable} can be mailed, {others} can't", mailable + others));
     Skipped::print(skipped);
     say(&format!("written        {file}; look it through"));

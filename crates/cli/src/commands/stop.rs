@@ -62,6 +62,10 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
         None => end_all(&ledger, &actor, &options.reason).await,
         Some(id) => end_one(&ledger, id, &actor, &options.reason).await,
     };
+    if options.id.is_some() && !options.hard && !as_json && order.failed.iter().any(|(_, error)| has_nothing_under_way(error)) {
+        let told = order.failed.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; ");
+        anyhow::bail!("{told}: there is nothing of it to stop; `issei list` shows what is under way");
+    }
     let mut failures = Failures::default();
     for (what, error) in &order.failed {
         failures.note(what, error);
@@ -198,6 +202,15 @@ pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bo
         )
     });
     Ok(Ended::Well)
+}
+
+/// Whether what was to be stopped is over, or was never there: no cause to shut SES for everybody.
+fn has_nothing_under_way(error: &LedgerError) -> bool {
+    match error {
+        LedgerError::Transition { from, .. } => from.is_over(),
+        LedgerError::NoBroadcast { .. } => true,
+        _ => false,
+    }
 }
 
 async fn switch_sending(parts: &Parts, on: bool) -> anyhow::Result<()> {

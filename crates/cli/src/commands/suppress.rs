@@ -52,7 +52,7 @@ async fn add(parts: &Parts, address: &Address, because: Because, reason: &Reason
     say(&if as_json {
         json!({ "added": why }).to_string()
     } else {
-        format!("{} is on the list: {}; broadcasts that are frozen from now on skip it", address.as_str(), words(why))
+        format!("{} is on the list: {}; whatever else is frozen from now on skips it", address.as_str(), words(why))
     });
     Ok(Ended::Well)
 }
@@ -119,7 +119,7 @@ fn show(entry: &Suppressed) {
 
 fn words(why: Suppression) -> &'static str {
     match why {
-        Suppression::Bounced => "it bounced for good, and nothing is sent to it",
+        Suppression::Bounced => "it bounced for good, and gets nothing, legal notices neither",
         Suppression::Complained => "its owner complained, and gets nothing but legal notices",
         Suppression::Unsubscribed => "its owner unsubscribed, and gets nothing but legal notices",
         Suppression::Operator => "it gets nothing but legal notices",

@@ -44,7 +44,7 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
         "skipped        4 bad_address, with the keys 10, 7, 8, …",
         "               1 no_address, with the keys 11",
         "repeated       1 address stands under several keys: each key is mailed; unique_by",
-        "trimmed        2 addresses have invisible white space around: it is left out",
+        "trimmed        2 addresses have invisible white space around: that is left out, and they are mailed without it",
         "warning        5 of 60 rows are skipped, 8.3 % where skipped_share_max is 5.0 %: the broadcast will hold",
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line}: {text}");

@@ -11,6 +11,28 @@ const KEY_ENDINGS: [&str; 8] = ["_id", "-id", " id", "Id", "ID", "番号", "编�
 const ADDRESS_NAMES: [&str; 10] =
     ["email", "mail", "emailaddress", "mailaddress", "メールアドレス", "メール", "eメール", "电子邮件", "電子郵件", "邮箱"];
 const ADDRESS_PARTS: [&str; 6] = ["mail", "メール", "ﾒｰﾙ", "邮件", "郵件", "邮箱"];
+/// Parts of names of addresses that are not a user's first one.
+const SECOND: [&str; 19] = [
+    "recover",
+    "backup",
+    "manager",
+    "work",
+    "billing",
+    "emergency",
+    "alt",
+    "second",
+    "old",
+    "prev",
+    "parent",
+    "guardian",
+    "cc",
+    "上司",
+    "予備",
+    "緊急",
+    "勤務先",
+    "保護者",
+    "旧",
+];
 /// Parts of names by which people are spoken to.
 const SPOKEN_TO: [&str; 8] = ["name", "title", "salutation", "company", "lang", "locale", "plan", "nick"];
 /// Parts of names of what belongs in no mail.
@@ -51,31 +73,46 @@ pub(super) struct Addresses {
     /// Of its values that were looked at.
     addresses: usize,
     values: usize,
+    /// So many columns more hold addresses.
+    others: usize,
 }
 
-/// The column that holds the most addresses; of several that hold as many the one that is called so. Nothing where none
-/// holds any, nor is called so.
+/// Of the columns that hold addresses the one that is called so. Only where none is, the one with the most: a recovery
+/// address that everybody had to give is not the one that users are mailed at, though a few of those are missing. Nothing
+/// where no column holds any, nor is called so.
 pub(super) fn addresses(columns: &[ColumnOutline], sample: &Sample) -> Option<Addresses> {
     let name = |at: usize| columns.get(at).map_or("", |column| column.name.as_str());
     let of = |at: usize| {
         let values = || sample.values.iter().filter_map(|row| row.get(at)?.as_deref()).filter(|value| !value.trim().is_empty());
-        Addresses { at, addresses: values().filter(|value| Address::quoting_legacy(value).is_ok()).count(), values: values().count() }
+        let addresses = values().filter(|value| Address::quoting_legacy(value).is_ok()).count();
+        Addresses { at, addresses, values: values().count(), others: 0 }
     };
     let holds = |found: &Addresses| found.addresses * 2 > found.values || (found.values == 0 && is_called_mail(name(found.at)));
     let called = |at| ADDRESS_NAMES.iter().position(|known| plain(name(at)) == *known).unwrap_or(ADDRESS_NAMES.len());
-    (0..columns.len()).map(of).filter(holds).max_by_key(|found| {
-        (found.addresses, is_called_mail(name(found.at)), std::cmp::Reverse(called(found.at)), std::cmp::Reverse(found.at))
-    })
+    let found: Vec<Addresses> = (0..columns.len()).map(of).filter(holds).collect();
+    let first = found.iter().filter(|found| found.addresses > 0 || found.values == 0).min_by_key(|found| {
+        let (name, is_empty) = (name(found.at), found.values == 0);
+        let is_second = !is_called_mail(name) || is_any(name, &SECOND);
+        // Of those that are not called so, the number decides.
+        let fewer = if is_called_mail(name) { 0 } else { usize::MAX - found.addresses };
+        (is_empty, called(found.at), is_second, !is_called_mail(name), fewer, found.at)
+    })?;
+    Some(Addresses { others: found.len() - 1, ..*first })
 }
 
 /// Nothing where no column holds addresses, nor is called so. The key may be the address.
 pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &Sample) -> Option<Proposal> {
-    let Addresses { at, addresses, values } = addresses(columns, sample)?;
+    let Addresses { at, addresses, values, others } = addresses(columns, sample)?;
     let address = columns.get(at)?.name.clone();
     let address_reason = if values == 0 {
         "by its name; no row has a value".to_owned()
     } else {
-        format!("{addresses} of {values} values that were looked at are addresses")
+        let some = format!("{addresses} of {values} values that were looked at are addresses");
+        match others {
+            0 => some,
+            1 => format!("{some}; one more column holds addresses, so look whether this is the one that users are mailed at"),
+            others => format!("{some}; {others} more columns hold addresses, so look whether this is the one that users are mailed at"),
+        }
     };
     let rest = columns.iter().map(|column| column.name.clone()).filter(|name| *name != key.name && *name != address);
     let (columns, others): (Vec<String>, Vec<String>) =
@@ -188,6 +225,20 @@ mod tests {
         let columns = [column("email_sent", Unsaid), column("contact", Unsaid), column("E-Mail", Unsaid)];
         let rows: [&[&str]; 2] = [&["yes", "a@example.com", "a@example.com"], &["no", "b@example.com", "b@example.com"]];
         assert_eq!(columns[addresses(&columns, &sample(&rows)).unwrap().at].name, "E-Mail");
+        // One that is missing, or is none, does not make another column the users'.
+        for (names, second) in [
+            (["id", "email", "recovery_email"], "r@old.example"),
+            (["会員番号", "メールアドレス", "緊急連絡先"], "k@example.com"),
+            (["id", "work_email", "user_email"], "w@example.com"),
+        ] {
+            let columns = names.map(|name| column(name, Unsaid));
+            let own = usize::from(names[1] == "work_email") + 1;
+            let row = |first: &'static str| if own == 1 { ["1", first, second] } else { ["1", second, first] };
+            let rows = [row("a@example.com"), row("b@example.com"), row("none")];
+            let looked = sample(&rows.each_ref().map(|row| row.as_slice()));
+            let found = addresses(&columns, &looked).unwrap();
+            assert_eq!((columns[found.at].name.as_str(), found.others), (names[own], 1));
+        }
         let ids = ["Kunden-ID", "会員番号", "userId"].map(|name| column(name, Unsaid));
         assert_eq!(key_candidates(&ids).len(), 3);
         assert!(key_candidates(&[column("paid", Unsaid), column("Mail", Unsaid)]).is_empty());

@@ -6,7 +6,7 @@ use super::propose::Proposal;
 /// What follows where an address is the key.
 const BY_ADDRESS: [&str; 4] = [
     "# An address is a weak key. Whoever changes theirs is another user, and is mailed again by a resend or a repeated command.",
-    "# Rows of one address are one user, who gets one mail. Capitals count in a key, and not in unique_by, so both are set.",
+    "# Rows of one address are one user, who gets one mail. Capitals before the @ count: A@example.com and a@example.com are two.",
     "# Keys stand in `issei status`, in exports and in the ledger, where addresses of skipped rows else do not.",
     "# Where your application has an id, export it, and name it here.",
 ];

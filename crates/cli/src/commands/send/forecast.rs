@@ -338,7 +338,7 @@ impl Forecast {
         }
         if self.trimmed_addresses > 0 {
             let addresses = counted(self.trimmed_addresses, "address has", "addresses have");
-            say(&format!("trimmed        {addresses} invisible white space around: it is left out"));
+            say(&format!("trimmed        {addresses} invisible white space around: that is left out, and they are mailed without it"));
         }
         say(&format!("budget         {} recipients at most", self.max_recipients));
         say(&match self.seconds_at_least.zip(self.recipients_a_second) {

@@ -90,8 +90,8 @@ impl Objects {
         Ok(piece.map(|piece| FixedObject { key: key.to_owned(), version: piece.version, etag: piece.etag, size: piece.size }))
     }
 
-    /// All objects below the prefix, but for folders and what Hadoop, Spark and Athena leave beside their data: names
-    /// that begin with a low line or a dot.
+    /// All objects below the prefix, but for folders and what Hadoop, Spark and Athena leave beside their data: files and
+    /// folders whose names begin with a low line or a dot. `_temporary/` has rows that were never meant for anybody.
     async fn list(&self) -> Result<Vec<FixedObject>, ReadError> {
         let Address { url, bucket, key: prefix } = &self.address;
         let (mut found, mut token) = (Vec::new(), None);
@@ -99,8 +99,11 @@ impl Objects {
             let (listed, next) = self.client.list(bucket, prefix, token.as_deref()).await.map_err(|error| self.refused(&error, None))?;
             for object in listed {
                 let name = object.key.rsplit('/').next().unwrap_or_default();
-                if name.is_empty() || name.starts_with(['_', '.']) {
+                if name.is_empty() || is_hidden(prefix, &object.key) {
                     continue;
+                }
+                if Kind::of(name).is_some() && object.size == 0 {
+                    return Err(ReadError::Refused(format!("{}: it is empty; upload it again, or take it away", object.key)));
                 }
                 if Kind::of(name).is_none() {
                     let key = object.key;
@@ -202,6 +205,14 @@ impl Objects {
     }
 }
 
+/// Whether a file, or a folder in which it is, is hidden by its name, as far as the prefix has not named it.
+fn is_hidden(prefix: &str, key: &str) -> bool {
+    let named = prefix.rfind('/').map_or(0, |at| at + 1);
+    let parts = key.get(named..).unwrap_or_default().split('/');
+    let own = usize::from(named < prefix.len());
+    parts.skip(own).any(|part| part.starts_with(['_', '.']) && !matches!(part, "." | ".."))
+}
+
 /// What to do where what a broadcast began with is no more.
 const ANEW: &str = "nothing more of it is frozen; put back what was there, or stop this broadcast and send it in a new command, with a new broadcast_id (a bucket that keeps versions needs neither)";
 
@@ -230,6 +241,28 @@ fn words(error: &CallError, bucket: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_job_has_left_beside_its_data_is_nobody() {
+        for (prefix, key) in [
+            ("users/", "users/_SUCCESS"),
+            ("users/", "users/_temporary/0/task_1/part-0.csv"),
+            ("users/", "users/a/.hidden/x.csv"),
+            ("users/part-", "users/part-1/_old/x.csv"),
+            ("", ".git/x.csv"),
+        ] {
+            assert!(is_hidden(prefix, key), "{prefix} {key}");
+        }
+        for (prefix, key) in [
+            ("users/", "users/part_1/x.csv"),
+            ("_exports/", "_exports/x.csv"),
+            ("users/_p", "users/_part.csv"),
+            ("users/2026", "users/2026_new/x.csv"),
+            ("users/", "users/../x.csv"),
+        ] {
+            assert!(!is_hidden(prefix, key), "{prefix} {key}");
+        }
+    }
 
     #[test]
     fn an_address_is_one_object_or_a_prefix_or_is_refused() {
