@@ -235,7 +235,7 @@ mod tests {
             let own = usize::from(names[1] == "work_email") + 1;
             let row = |first: &'static str| if own == 1 { ["1", first, second] } else { ["1", second, first] };
             let rows = [row("a@example.com"), row("b@example.com"), row("none")];
-            let looked = sample(&rows.each_ref().map(|row| row.as_slice()));
+            let looked = sample(&rows.each_ref().map(<[&str; 3]>::as_slice));
             let found = addresses(&columns, &looked).unwrap();
             assert_eq!((columns[found.at].name.as_str(), found.others), (names[own], 1));
         }
