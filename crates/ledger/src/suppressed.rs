@@ -83,6 +83,13 @@ impl Suppressed {
         self.causes.keys().copied().find(|cause| cause.binds(class))
     }
 
+    /// The first wish that keeps a broadcast of this class from whoever has the address, at whatever other address too. A
+    /// bounce is none.
+    #[must_use]
+    pub fn wish(&self, class: Class) -> Option<Suppression> {
+        self.causes.keys().copied().find(|cause| *cause != Suppression::Bounced && cause.binds(class))
+    }
+
     pub(crate) fn of(key: &Key, item: &Item) -> Self {
         let keyed = key.sk.strip_prefix(KEYED);
         let mut causes: BTreeMap<Suppression, Cause> =

@@ -12,6 +12,7 @@ use crate::aside::{Aside, Ended};
 use crate::row::{Judged, Needed};
 use crate::rows::Rows;
 use crate::source::{Cursor, Mailed, Source, quotable};
+use crate::wishes;
 
 /// What kept an audience from being judged.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,8 @@ impl Candidate {
 /// one, as it was at its last look; none only where there is no more.
 ///
 /// Of the rows of one key the least that can be mailed is the recipient, whichever was read first, and the others are
-/// recorded as duplicates. Where none can, all have the reason of the least.
+/// recorded as duplicates. Where none can, all have the reason of the least; where somebody has said by any of them that
+/// they don't want such mail, all have that.
 pub(crate) async fn candidates(
     list: Option<&Suppressions>,
     source: &Source,
@@ -79,6 +81,9 @@ pub(crate) async fn candidates(
             is_done &= !rows.have_another(source).await?;
         }
         if is_done {
+            if let Some(list) = list {
+                wishes::heed(list, &sieve, source, &mut keys, class).await?;
+            }
             return Ok(keys.into_iter().map(Rows::ended).collect());
         }
         let (by, through) = (needed.clone(), sieve.clone());
@@ -100,14 +105,12 @@ fn may_be_listed(keys: &[Rows], sieve: &Sieve) -> Vec<(usize, Address)> {
     keys.iter().enumerate().filter_map(of).collect()
 }
 
-/// Whoever bounced for good is not mailed again; nor is whoever does not want to be, unless the law wants it.
+/// An address that bounced for good is not mailed again; nor is whoever does not want to be, unless the law wants it.
 async fn strike(list: &Suppressions, keys: &mut [Rows], asked: &[(usize, Address)], class: Class) -> Result<(), LedgerError> {
     let addresses: Vec<&Address> = asked.iter().map(|(_, address)| address).collect();
     for (place, entry) in list.suppressed(&addresses).await? {
-        if let Some((why, (at, _))) = entry.binds(class).zip(asked.get(place))
-            && let Some(rows) = keys.get_mut(*at)
-        {
-            rows.strike(why);
+        if let Some(rows) = asked.get(place).and_then(|(at, _)| keys.get_mut(*at)) {
+            rows.strike(&entry, class);
         }
     }
     Ok(())

@@ -29,6 +29,7 @@ mod slices;
 mod source;
 mod survey;
 mod template;
+mod wishes;
 
 pub use agreement::Approvals;
 pub use aside::Ended;

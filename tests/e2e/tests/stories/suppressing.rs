@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_ledger::{Cause, Migrated, SkipReason, Suppression};
+use issei_producer::{AudienceConfig, Progress, UniqueBy, survey};
 use issei_schema::Address;
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command};
@@ -144,6 +145,70 @@ async fn a_wish_holds_against_all_but_a_legal_notice_and_a_dead_address_against_
     assert_eq!(skipped(&world, "more", "legal_notice").await, map([]));
     enter(&world, 8, Suppression::Bounced).await;
     assert_eq!(skipped(&world, "last", "legal_notice").await, map([("8", "bounced")]));
+}
+
+/// A wish is somebody's, and a bounce an address's alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_said_a_wish_by_one_of_their_addresses_is_mailed_by_none_of_them() {
+    let address = |name: &str| format!("{name}@example.com");
+    let mut lines: Vec<String> = [
+        // Of each the row that would be mailed is the first in the order of bytes.
+        ("1", "a1 plain"),
+        ("1", "b1 unsubscribed"),
+        ("2", "a2 unsubscribed"),
+        ("2", "b2 plain"),
+        ("3", "a3 plain"),
+        ("3", "b3 complained"),
+        ("4", "a4 plain"),
+        ("4", "b4 operator"),
+        ("5", "a5 bounced"),
+        ("5", "b5 plain"),
+        ("6", "a6 plain"),
+        ("6", "b6 bounced"),
+        ("7", "a7 bounced"),
+        ("7", "b7 plain"),
+        ("7", "c7 unsubscribed"),
+    ]
+    .map(|(key, row)| format!("{key},{},N", address(row.split(' ').next().unwrap())))
+    .into();
+    // Its wish stands behind more rows than are read at once, all but one of which differ in their column alone.
+    lines.extend((0..2_500).map(|row| format!("8,{},{row}", address("a8"))));
+    lines.push(format!("8,{},N", address("b8")));
+    // The same address under another key is another user's: of that nobody has said anything.
+    lines.push(format!("9,{},N", address("a1")));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users.csv");
+    for (number, unique_by) in [None, Some(UniqueBy::Address), None].into_iter().enumerate() {
+        lines.reverse();
+        std::fs::write(&file, format!("id,email,name\n{}\n", lines.join("\n"))).unwrap();
+        let mut world = of_twenty().await;
+        // The third time it is said of so many others, too, that the list is larger than the audience, and is not read.
+        let others = (0..if number == 2 { 3_000 } else { 0 }).map(|other| (format!("o{other}"), Suppression::Bounced));
+        let said = [("b1", Suppression::Unsubscribed), ("a2", Suppression::Unsubscribed), ("b3", Suppression::Complained)].into_iter();
+        let said = said.chain([("b4", Suppression::Operator), ("a5", Suppression::Bounced), ("b6", Suppression::Bounced)]);
+        let said = said.chain([("a7", Suppression::Bounced), ("c7", Suppression::Unsubscribed), ("b8", Suppression::Unsubscribed)]);
+        let entries = said.map(|(name, why)| (name.to_owned(), why)).chain(others).map(|(name, why)| {
+            let (since, source, entered_by) = (world.now(), "an operator".to_owned(), "Kim".to_owned());
+            (address(&name).parse().unwrap(), why, Cause { since, entered_at: since, source, entered_by, reason: None })
+        });
+        world.ledger().enter_suppressed(entries.collect::<Vec<_>>()).await.unwrap();
+        let file = Some(file.display().to_string());
+        let audience = AudienceConfig { file, url: None, table: None, unique_by, ..world.users.audience() };
+        let of_service = command("news", |_| {});
+        let forecast = survey(&of_service, &audience, &world.ledger(), &std::env::temp_dir(), &Progress::default()).await.unwrap();
+        world.audiences.insert("users".to_owned(), audience);
+        let wishes = [("3", "complained"), ("1 2 7", "unsubscribed"), ("4", "suppressed"), ("5 6", "duplicate_key")];
+        assert_eq!(skipped(&world, "news", "service").await, map(wishes), "{unique_by:?}");
+        assert_eq!((forecast.mailable, forecast.rows), (3, 2_517), "{unique_by:?}");
+        assert_eq!(forecast.skipped[&SkipReason::Unsubscribed].rows, 2 + 2 + 3 + 2_501, "{unique_by:?}");
+        let mailed: Vec<String> =
+            world.outcomes("news").await.into_iter().map(|outcome| outcome.recipient.unwrap().address.as_str().to_owned()).collect();
+        assert_eq!(mailed, ["b5", "a6", "a1"].map(address), "{unique_by:?}");
+        // The law wants it told to everybody; where each address is mailed once, the ninth is the first.
+        let told = skipped(&world, "terms", "legal_notice").await;
+        let twice = if unique_by.is_some() { Some("duplicate_address".to_owned()) } else { None };
+        assert_eq!((told.get("1 2 3"), told.get("9").cloned()), (Some(&"duplicate_key".to_owned()), twice));
+    }
 }
 
 /// So many that the list is read once, and not asked about each.
