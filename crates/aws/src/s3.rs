@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::metadata::ErrorMetadata;
 use aws_smithy_xml::decode::XmlDecodeError;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::form_urlencoded::Serializer;
 
 use crate::signed::{CallError, Service, Signed, text};
@@ -108,16 +108,21 @@ impl S3 {
     /// # Errors
     /// Says why S3 did not tell.
     pub async fn list(&self, bucket: &str, prefix: &str, token: Option<&str>) -> Result<(Vec<Listed>, Option<String>), CallError> {
-        // In the order in which they are signed.
-        let pairs = token.map(|token| ("continuation-token", token)).into_iter().chain([("list-type", "2"), ("prefix", prefix)]);
+        // In the order in which they are signed. XML has no way to write most control characters, so names come encoded.
+        let pairs = [("encoding-type", "url"), ("list-type", "2"), ("prefix", prefix)];
+        let pairs = token.map(|token| ("continuation-token", token)).into_iter().chain(pairs);
         let query: Vec<String> = pairs.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, QUERY))).collect();
         let request = http::Request::get(format!("/{bucket}?{}", query.join("&"))).body(SdkBody::empty());
         let answer = self.lists.call_for(LIST, request, |response| text(response).into_owned()).await?;
         let unread = |error: XmlDecodeError| self.lists.error(LIST, error);
+        // Who does not know the question gives names as they are.
+        let is_encoded = sns::first(&answer, "EncodingType").map_err(unread)?.as_deref() == Some("url");
         let listed = sns::records(&answer, "Contents").map_err(unread)?.into_iter().map(|mut object| {
             let mut member = |name| object.remove(name).ok_or_else(|| self.lists.error(LIST, format!("an object without {name}")));
             let size = member("Size")?.parse().map_err(|_| self.lists.error(LIST, "a size that is no number"))?;
-            Ok(Listed { key: member("Key")?, etag: member("ETag")?, size })
+            let (name, etag) = (member("Key")?, member("ETag")?);
+            let key = if is_encoded { decoded(&name) } else { Some(name) };
+            Ok(Listed { key: key.ok_or_else(|| self.lists.error(LIST, "an object whose name is no UTF-8"))?, etag, size })
         });
         let listed = listed.collect::<Result<Vec<_>, CallError>>()?;
         let goes_on = sns::first(&answer, "IsTruncated").map_err(unread)?.as_deref() == Some("true");
@@ -127,6 +132,12 @@ impl S3 {
             token => Ok((listed, token.filter(|_| goes_on))),
         }
     }
+}
+
+/// A name as it is, from what a list makes of it: of a form, in which a blank is a plus.
+fn decoded(name: &str) -> Option<String> {
+    let blanks = name.replace('+', " ");
+    percent_decode_str(&blanks).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 /// A value in a query: there a slash is no separator.
@@ -161,4 +172,17 @@ fn refusal(response: &HttpResponse) -> Option<ErrorMetadata> {
 fn is_of_region(response: &HttpResponse, said: Option<&ErrorMetadata>) -> bool {
     let code = said.and_then(ErrorMetadata::code);
     matches!(response.status().as_u16(), 301 | 307) || code == Some("AuthorizationHeaderMalformed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_list_is_read_as_it_is() {
+        for (listed, name) in [("users/a+b%2Bc.csv", "users/a b+c.csv"), ("%01%0D/%E4%BC%9A.csv", "\u{1}\r/会.csv"), ("a/b", "a/b")] {
+            assert_eq!(decoded(listed).as_deref(), Some(name));
+        }
+        assert_eq!(decoded("%FF"), None);
+    }
 }

@@ -84,6 +84,10 @@ pub struct AudienceConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub dynamodb: Option<aws_sdk_dynamodb::Client>,
+    /// Of it no more than one page of so many items, for a first look.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub dynamodb_most: Option<i32>,
     /// Who reads the objects of S3, and which ones where that is fixed.
     #[serde(skip)]
     #[schemars(skip)]
@@ -260,7 +264,7 @@ impl AudienceConfig {
             }
             let client =
                 self.dynamodb.clone().ok_or_else(|| wrong("nobody has connected to DynamoDB for it; tell the authors of issei"))?;
-            return Ok(Place::DynamoDb(Table { client, name: table.clone() }));
+            return Ok(Place::DynamoDb(Table { client, name: table.clone(), most: self.dynamodb_most }));
         }
         if let Some(file) = &self.file {
             if self.url.is_some() || self.url_env.is_some() || self.table.is_some() || self.query.is_some() || self.filter.is_some() {

@@ -12,9 +12,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use issei_assembly::{ask, connected, say};
-use issei_aws::{Account, S3};
+use issei_aws::{Account, Clients, S3};
 use issei_producer::{
-    AudienceConfig, ColumnOutline, TellsApart, columns_of, each_mailable, first_line, first_line_in_s3, has_password, sample, tables,
+    AudienceConfig, ColumnOutline, ReadAs, Sample, SourceError, TellsApart, attributes_of, columns_of, each_mailable, first_line,
+    first_line_in_s3, has_password, sample, tables,
 };
 use issei_schema::{Address, BroadcastCommand};
 use serde_json::json;
@@ -29,6 +30,11 @@ use crate::output;
 const SAMPLE: usize = 200;
 /// Rows that are read of a database to try what is proposed: a page.
 const PAGE: usize = 2_000;
+/// Items that are read of a table of DynamoDB, each time, since reading all of it costs money.
+const ITEMS: i32 = 500;
+
+/// A column is no key where more than one row of so many has none of its own in it.
+const BAD_OF: u64 = 10;
 
 /// Where the audience is.
 #[derive(Clone)]
@@ -44,6 +50,10 @@ enum Place {
         allow_broken_rows: bool,
         client: S3,
     },
+    DynamoDb {
+        table: String,
+        clients: Clients,
+    },
     Database {
         url: String,
         /// The variable that holds the URL, where the URL must not stand in the file.
@@ -57,26 +67,7 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
         bail!("{} is there already; --force overwrites it, or name another with --output", options.output.display());
     }
     let (place, columns) = look(options, account).await?;
-    let whole = place.audience(PAGE);
-    let (mut proposed, mut reasons) = (None, Vec::new());
-    for key in key_candidates(&columns) {
-        // A key that can't be one is refused by whoever reads it, in words of its own.
-        let read = AudienceConfig { key: key.name.clone(), address: key.name.clone(), columns: names(&columns), ..whole.clone() };
-        match sample(&read, &std::env::temp_dir(), SAMPLE).await {
-            Ok(sample) if sample.without_own_key > 0 && key.tells_apart == TellsApart::Unsaid => {
-                reasons.push(format!("{}: {} of {} rows have no value, or another's", key.name, sample.without_own_key, sample.rows));
-            }
-            Ok(sample) => {
-                proposed = propose(key, &columns, &sample);
-                break;
-            }
-            Err(error) => reasons.push(format!("{}: {error}", key.name)),
-        }
-    }
-    // Without an id the address has to do.
-    if proposed.is_none() && reasons.is_empty() {
-        proposed = by_address(&whole, &columns).await;
-    }
+    let (proposed, reasons) = proposed(&place.audience(PAGE), &columns).await;
     let Some(proposal) = proposed else {
         let tried = if reasons.is_empty() { "no column holds addresses, or is called so".to_owned() } else { reasons.join("; ") };
         bail!(
@@ -105,37 +96,87 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
     Ok(Ended::Well)
 }
 
-/// With the address as the key, where a column holds addresses.
-async fn by_address(whole: &AudienceConfig, columns: &[ColumnOutline]) -> Option<Proposal> {
-    let reading = |key: &str| AudienceConfig { key: key.to_owned(), address: key.to_owned(), columns: names(columns), ..whole.clone() };
-    for any in columns {
-        // One whose type can't be a key is refused, and another will do to look at values.
-        let Ok(looked) = sample(&reading(&any.name), &std::env::temp_dir(), SAMPLE).await else { continue };
-        let key = columns.get(addresses(columns, &looked)?.at)?;
-        let sample = sample(&reading(&key.name), &std::env::temp_dir(), SAMPLE).await.ok()?;
-        return propose(key, columns, &sample);
+/// Key, address and columns; or, where none can be proposed, what is wrong with each key that was tried.
+async fn proposed(whole: &AudienceConfig, columns: &[ColumnOutline]) -> (Option<Proposal>, Vec<String>) {
+    let (mut with_few, mut reasons) = (None, Vec::new());
+    for key in key_candidates(columns) {
+        // A key that can't be one is refused by whoever reads it, in words of its own.
+        match looked(whole, columns, &key.name).await {
+            Ok(sample) if sample.without_own_key() > 0 && key.tells_apart == TellsApart::Unsaid => {
+                let (bad, rows) = (sample.without_own_key(), sample.rows);
+                // Some rows are bad in most tables. Where many are, the column says something else.
+                if bad <= rows / BAD_OF {
+                    with_few = with_few.or_else(|| propose(key, columns, &sample));
+                }
+                reasons.push(format!("{}: {bad} of {rows} rows have no value, or another's", key.name));
+            }
+            Ok(sample) => return (propose(key, columns, &sample), reasons),
+            Err(error) => reasons.push(format!("{}: {error}", key.name)),
+        }
     }
-    None
+    // Without an id the address has to do.
+    if with_few.is_none() && reasons.is_empty() {
+        return by_address(whole, columns).await;
+    }
+    (with_few, reasons)
+}
+
+/// With the address as the key, where a column holds addresses.
+async fn by_address(whole: &AudienceConfig, columns: &[ColumnOutline]) -> (Option<Proposal>, Vec<String>) {
+    let mut refused = None;
+    for any in columns {
+        let sample = match looked(whole, columns, &any.name).await {
+            Ok(sample) => sample,
+            // One whose type can't be a key is refused, and another will do to look at values. What is wrong with a file is
+            // wrong with each column.
+            Err(error) => {
+                refused.get_or_insert(error.to_string());
+                continue;
+            }
+        };
+        let key = addresses(columns, &sample).and_then(|found| columns.get(found.at));
+        let Some(key) = key else { return (None, Vec::new()) };
+        return match looked(whole, columns, &key.name).await {
+            Ok(sample) => (propose(key, columns, &sample), Vec::new()),
+            Err(error) => (None, vec![format!("{}: {error}", key.name)]),
+        };
+    }
+    (None, refused.into_iter().collect())
+}
+
+/// The first rows, with this column as the key.
+async fn looked(whole: &AudienceConfig, columns: &[ColumnOutline], key: &str) -> Result<Sample, SourceError> {
+    let read = AudienceConfig { key: key.to_owned(), address: key.to_owned(), columns: names(columns), ..whole.clone() };
+    sample(&read, &std::env::temp_dir(), SAMPLE).await
 }
 
 /// Finds the table or the file, and its columns.
 async fn look(options: &InitOptions, account: &Account) -> anyhow::Result<(Place, Vec<ColumnOutline>)> {
     let (encoding, allow_broken_rows) = (options.encoding.clone(), options.allow_broken_rows);
+    let read_as = ReadAs { encoding: encoding.clone(), allow_broken_rows };
+    if let Some(table) = options.source.as_ref().and_then(|source| source.strip_prefix("dynamodb://")) {
+        let clients = connected(account).await;
+        let columns = attributes_of(&clients, table, ITEMS).await?;
+        if columns.is_empty() {
+            bail!("the table `{table}` of DynamoDB has no item with an attribute that has a text; it may be empty, or another table");
+        }
+        return Ok((Place::DynamoDb { table: table.to_owned(), clients }, columns));
+    }
     if let Some(url) = options.source.as_ref().filter(|source| source.starts_with("s3://")) {
         let clients = connected(account).await;
-        let (name, line) = first_line_in_s3(url, &clients, encoding.as_deref()).await?;
+        let (name, line) = first_line_in_s3(url, &clients, read_as).await?;
         let columns = columns_in(&name, &line)?.into_iter().map(unsaid).collect();
         return Ok((Place::S3 { url: url.clone(), encoding, allow_broken_rows, client: clients.s3 }, columns));
     }
     if let Some(file) = options.source.as_ref().filter(|source| !source.contains("://") && !source.starts_with("sqlite:")) {
-        let line = first_line(Path::new(file), encoding.as_deref()).map_err(|reason| anyhow::anyhow!("{file}: {reason}"))?;
+        let line = first_line(Path::new(file), &read_as).map_err(|reason| anyhow::anyhow!("{file}: {reason}"))?;
         let columns = columns_in(file, &line)?.into_iter().map(unsaid).collect();
         return Ok((Place::File { file: file.clone(), encoding, allow_broken_rows }, columns));
     }
     let of_variable = || {
         std::env::var(&options.url_env).with_context(|| {
             format!(
-                "no source is given, and the variable {} is not set; give a URL (postgres://…, mysql://…, sqlite:…) or a file",
+                "no source is given, and the variable {} is not set; give a URL (postgres://…, mysql://…, sqlite:…, dynamodb://TABLE, s3://…) or a file",
                 options.url_env
             )
         })
@@ -221,6 +262,12 @@ impl Place {
                 allow_broken_rows: *allow_broken_rows,
                 ..AudienceConfig::default()
             },
+            Self::DynamoDb { table, clients } => {
+                let mut audience =
+                    AudienceConfig { dynamodb_table: Some(table.clone()), dynamodb_most: Some(ITEMS), ..AudienceConfig::default() };
+                audience.read_by(clients);
+                audience
+            }
             Self::Database { url, table, .. } => {
                 let quote = if url.starts_with("mysql:") || url.starts_with("mariadb:") { '`' } else { '"' };
                 let quoted = |name: &str| format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")));
@@ -259,6 +306,7 @@ impl Place {
         match self {
             Self::File { file, .. } => format!("file {file}"),
             Self::S3 { url, .. } => url.clone(),
+            Self::DynamoDb { table, .. } => format!("table `{table}` of DynamoDB"),
             Self::Database { table, .. } => format!("table `{table}`"),
         }
     }
@@ -301,7 +349,7 @@ fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64
     if as_json {
         let told = json!({
             "file": file, "audience": options.name, "key": key, "address": address, "columns": columns, "mailable": mailable, "not_mailable": others,
-            "skipped": skipped,
+            "skipped": skipped, "items_at_most": matches!(place, Place::DynamoDb { .. }).then_some(ITEMS),
         });
         say(&told.to_string());
         return;
@@ -312,6 +360,9 @@ fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64
     let none = "none that is sure to belong in a letter; those that a content may name have the letters A to Z, digits and `_`";
     say(&format!("columns        {}", if columns.is_empty() { none.to_owned() } else { columns.join(", ") }));
     say(&format!("tried          {} rows: {mailable} can be mailed, {others} can't", mailable + others));
+    if let Place::DynamoDb { .. } = place {
+        say(&format!("               of one page of the table, {ITEMS} items at most: `issei send --dry-run` reads all of it"));
+    }
     Skipped::print(skipped);
     say(&format!("written        {file}; look it through"));
     if let Place::Database { variable: Some(variable), .. } = place {

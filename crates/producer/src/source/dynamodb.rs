@@ -10,16 +10,16 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::scan::{ScanError, ScanOutput};
-use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use aws_sdk_dynamodb::types::{AttributeValue, Select, TableDescription};
 use issei_aws::chain;
 use tokio::task::JoinSet;
 
-use super::ReadError;
 use super::dynamodb_filter::Filter;
 use super::feed::Feed;
 use super::file::says_yes;
 use super::row::{RawKey, RawRow};
 use super::words::SILENCE;
+use super::{ColumnOutline, ReadError, TellsApart};
 use crate::audience::AudienceConfig;
 
 /// Parts that are read at once. Each has a page of at most a megabyte in memory.
@@ -36,6 +36,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Table {
     pub(crate) client: Client,
     pub(crate) name: String,
+    /// Its first page of so many items alone, for a look at it; nothing of more is ever sent to.
+    pub(crate) most: Option<i32>,
 }
 
 /// What is asked of every page.
@@ -64,7 +66,7 @@ struct Pages {
 impl Pages {
     fn of(scan: Scan) -> Self {
         let mut reading = JoinSet::new();
-        (0..SEGMENTS).for_each(|segment| _ = reading.spawn(scan.clone().page(segment, None)));
+        (0..scan.segments()).for_each(|segment| _ = reading.spawn(scan.clone().page(segment, None)));
         Self { scan, reading }
     }
 
@@ -72,7 +74,7 @@ impl Pages {
     async fn next(&mut self) -> Result<Option<(Vec<HashMap<String, AttributeValue>>, u64)>, ReadError> {
         let Some(page) = self.reading.join_next().await else { return Ok(None) };
         let ReadPage { segment, items, counted, next } = page.map_err(|_| ReadError::Closed)??;
-        if let Some(next) = next {
+        if let Some(next) = next.filter(|_| self.scan.table.most.is_none()) {
             self.reading.spawn(self.scan.clone().page(segment, Some(next)));
         }
         Ok(Some((items, counted)))
@@ -126,20 +128,51 @@ pub(super) async fn count_rows(table: &Table, config: &AudienceConfig) -> Result
     Ok(counted)
 }
 
+/// The attributes of a table's first items that have a text, each with what the table says of it, and the key first.
+pub(super) async fn columns_of(table: &Table) -> Result<Vec<ColumnOutline>, ReadError> {
+    // Who may read it need not be allowed to ask how it is made.
+    let described = table.client.describe_table().table_name(&table.name).send().await.ok().and_then(|answer| answer.table);
+    let keys: Vec<String> = described.iter().flat_map(TableDescription::key_schema).map(|key| key.attribute_name.clone()).collect();
+    let scan = Scan { table: table.clone(), columns: HashMap::new(), filter: None };
+    let ReadPage { items, .. } = scan.read(0, None, Wanted::Everything).await?;
+    let with_text = items.into_iter().flatten().filter_map(|(name, value)| text(value).map(|_| name));
+    let mut names: Vec<String> = with_text.collect::<BTreeSet<_>>().into_iter().collect();
+    names.sort_by_key(|name| keys.iter().position(|key| key == name).unwrap_or(usize::MAX));
+    let tells_apart = |name: &String| if keys.len() == 1 && keys.contains(name) { TellsApart::PrimaryKey } else { TellsApart::Unsaid };
+    Ok(names.into_iter().map(|name| ColumnOutline { tells_apart: tells_apart(&name), kind: String::new(), name }).collect())
+}
+
+/// What a page gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Columns,
+    Count,
+    Everything,
+}
+
 impl Scan {
+    fn segments(&self) -> i32 {
+        if self.table.most.is_some() { 1 } else { SEGMENTS }
+    }
+
     async fn page(self, segment: i32, after: Option<HashMap<String, AttributeValue>>) -> Result<ReadPage, ReadError> {
-        let Self { table: Table { client, name }, columns, filter } = self;
-        let counts = columns.is_empty();
+        let wanted = if self.columns.is_empty() { Wanted::Count } else { Wanted::Columns };
+        self.read(segment, after, wanted).await
+    }
+
+    async fn read(self, segment: i32, after: Option<HashMap<String, AttributeValue>>, wanted: Wanted) -> Result<ReadPage, ReadError> {
+        let segments = self.segments();
+        let Self { table: Table { client, name, most }, columns, filter } = self;
         let projection: Vec<&str> = columns.keys().map(String::as_str).collect();
         let scan = client
             .scan()
             .table_name(&name)
             .consistent_read(true)
             .segment(segment)
-            .total_segments(SEGMENTS)
-            .limit(PAGE_ITEMS)
-            .set_projection_expression((!counts).then(|| projection.join(", ")))
-            .set_select(counts.then_some(Select::Count))
+            .total_segments(segments)
+            .limit(most.unwrap_or(PAGE_ITEMS))
+            .set_projection_expression((wanted == Wanted::Columns).then(|| projection.join(", ")))
+            .set_select((wanted == Wanted::Count).then_some(Select::Count))
             .set_filter_expression(filter.as_ref().map(|filter| filter.expression.clone()))
             .set_exclusive_start_key(after);
         let names: HashMap<String, String> = columns.into_iter().chain(filter.into_iter().flat_map(|filter| filter.names)).collect();

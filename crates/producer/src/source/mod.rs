@@ -33,10 +33,10 @@ use self::words::ReadError;
 use crate::audience::{AudienceConfig, Place};
 pub(crate) use dynamodb::Table;
 pub(crate) use file::Data;
-pub use file::first_line;
+pub use file::{ReadAs, first_line};
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
-pub use outline::{ColumnOutline, Sample, TellsApart, columns_of, first_line_in_s3, sample, tables};
+pub use outline::{ColumnOutline, Sample, TellsApart, attributes_of, columns_of, first_line_in_s3, sample, tables};
 pub use progress::{Progress, Stage};
 pub use rehearsal::REHEARSAL_PREFIX;
 pub(crate) use rehearsal::size_of;

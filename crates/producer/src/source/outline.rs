@@ -5,13 +5,20 @@ use std::path::Path;
 
 use issei_aws::Clients;
 
+use super::spool::Counts;
 use super::{
-    Address, Cell, Objects, Progress, ReadError, Source, SourceError, is_mysql, is_postgres, mysql, no_such_database, postgres, sqlite,
+    Address, Cell, Objects, Progress, ReadAs, ReadError, Source, SourceError, Table, dynamodb, is_mysql, is_postgres, mysql,
+    no_such_database, postgres, quotable, sqlite,
 };
 use crate::audience::AudienceConfig;
 
 /// What is told of a source before it has a name.
 const NAMELESS: &str = "proposed";
+
+/// Keys that several rows have, and that are named.
+const EXAMPLES: usize = 3;
+/// Keys that are looked at at once.
+const PAGE: usize = 2_000;
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +51,23 @@ impl TellsApart {
 #[derive(Debug)]
 pub struct Sample {
     pub rows: u64,
-    /// Rows whose key is null, or another row's, too.
-    pub without_own_key: u64,
+    /// Rows whose key is null, or empty in a file.
+    pub without_key: u64,
+    /// Rows whose key another row had before them.
+    pub repeated: u64,
+    /// Some keys that several rows have, and how many.
+    pub repeats: Vec<(String, u64)>,
     /// Of the first rows in the order of their keys the values of the audience's columns; nothing for what is null
     /// or no text.
     pub values: Vec<Vec<Option<String>>>,
+}
+
+impl Sample {
+    /// Rows whose key does not tell them from others.
+    #[must_use]
+    pub fn without_own_key(&self) -> u64 {
+        self.without_key + self.repeated
+    }
 }
 
 /// The tables and views that a database shows to whoever the URL names.
@@ -82,19 +101,33 @@ pub async fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, So
 /// Reads an audience as the producer would, and gives up to `most` of its rows.
 pub async fn sample(audience: &AudienceConfig, spool_dir: &Path, most: usize) -> Result<Sample, SourceError> {
     let source = Source::read(NAMELESS, audience, spool_dir, String::new(), &Progress::default()).await?;
-    let counts = source.counts();
+    let Counts { rows, without_key, repeated, .. } = source.counts();
     let page = source.page(&mut source.beginning(), most).await?;
     let text = |cell| if let Cell::Text(text) = cell { Some(text) } else { None };
-    let values = page.into_iter().map(|spooled| spooled.row.values.into_iter().map(text).collect());
-    Ok(Sample { rows: counts.rows, without_own_key: counts.without_key + counts.repeated, values: values.collect() })
+    let values = page.into_iter().map(|spooled| spooled.row.values.into_iter().map(text).collect()).collect();
+    let (mut repeats, mut cursor) = (Vec::new(), source.beginning());
+    while repeated > 0 && repeats.len() < EXAMPLES {
+        let page = source.page(&mut cursor, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        cursor.after = Some(last.row.key.clone());
+        repeats.extend(page.iter().filter(|spooled| spooled.repeats > 0).map(|spooled| (quotable(&spooled.row.key), spooled.repeats + 1)));
+    }
+    repeats.truncate(EXAMPLES);
+    Ok(Sample { rows, without_key, repeated, repeats, values })
+}
+
+/// The attributes of a table of DynamoDB that its first `most` items have; of those that have a text.
+pub async fn attributes_of(clients: &Clients, table: &str, most: i32) -> Result<Vec<ColumnOutline>, SourceError> {
+    let table = Table { client: clients.dynamodb.clone(), name: table.to_owned(), most: Some(most) };
+    dynamodb::columns_of(&table).await.map_err(|error| told(&error))
 }
 
 /// The first line of the objects of S3 that `s3` names, and the name of the object that it stands in.
-pub async fn first_line_in_s3(s3: &str, clients: &Clients, encoding: Option<&str>) -> Result<(String, String), SourceError> {
+pub async fn first_line_in_s3(s3: &str, clients: &Clients, read_as: ReadAs) -> Result<(String, String), SourceError> {
     let file = |reason: String| SourceError::File { audience: NAMELESS.to_owned(), file: s3.to_owned(), reason };
     let address = Address::parse(s3).map_err(file)?;
     let objects = Objects { client: clients.s3.clone(), address, fixed: None };
-    objects.first_line(encoding.map(str::to_owned)).await.map_err(|error| file(error.to_string()))
+    objects.first_line(read_as).await.map_err(|error| file(error.to_string()))
 }
 
 fn told(error: &ReadError) -> SourceError {

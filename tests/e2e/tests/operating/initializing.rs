@@ -57,6 +57,24 @@ async fn a_first_configuration_is_proposed_tried_and_overwrites_nothing() {
     );
     says(&world.read("people.toml"), &["encoding = \"shift_jis\"", "allow_broken_rows = true"]);
 
+    // Its first line says nothing of the encoding; nor does UTF-16 without a mark, whose letters are ASCII beside zeros.
+    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let names = "\u{5c71}\u{7530}\u{592a}\u{90ce}\u{69d8}";
+    let (shift_jis, euc_jp) = (b"\x8e\x52\x93\x63\x91\xbe\x98\x59\x97\x6c", b"\xbb\xb3\xc5\xc4\xc2\xc0\xcf\xba\xcd\xcd");
+    for (name, encoded, label) in [
+        ("sjis.csv", [b"mail,name\nann@example.com,", &shift_jis[..], b"\n"].concat(), "shift_jis"),
+        ("euc.csv", [b"id,mail,name\n1,ann@example.com,", &euc_jp[..], b"\n"].concat(), "euc-jp"),
+        ("mark.csv", utf_16(&format!("\u{feff}id,mail,name\n1,ann@example.com,{names}\n")), "utf-16le"),
+        ("none.csv", utf_16(&format!("id,mail,name\n1,ann@example.com,{names}\n")), "utf-16le"),
+    ] {
+        std::fs::write(world.path(name), encoded).unwrap();
+        let (code, _, error) = world.try_run(&["init", name, "--output", "encoded.toml", "--force"]).await;
+        assert!(code == Some(1) && error.contains(&format!("--encoding {label}")) && !error.contains("no column"), "{name}: {error}");
+        let told = world.run(&["init", name, "--output", "encoded.toml", "--encoding", label, "--force"]).await;
+        assert!(told.contains("1 rows: 1 can be mailed"), "{name}: {told}");
+        says(&world.read("encoded.toml"), &[&format!("encoding = \"{label}\""), "columns = [\"name\"]"]);
+    }
+
     // Several tables: which is for people to say.
     world.users.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER)").await;
     let (code, _, error) = world.try_run(&["init", world.users.url(), "--output", "second.toml"]).await;
@@ -88,6 +106,14 @@ async fn a_first_configuration_comes_from_a_file_too() {
     let (code, output, error) = world.try_run(&["init", &bare, "--output", "bare.toml"]).await;
     assert!(code == Some(1) && error.contains("it is no header line; put one"), "{error}");
     assert!(!format!("{output}{error}").to_lowercase().contains("ann"), "{output}{error}");
+    // A few rows without a key of their own are bad rows, and many are another column.
+    let key = |user: u32| if user == 9 { 7 } else { user };
+    let rows = (1..=30).map(|user| format!("{},user{user}@example.com,team{}\n", key(user), user % 3)).collect::<Vec<_>>().concat();
+    let bad = world.write("bad.csv", &format!("member_id,email,team_id\n{rows},nobody@example.com,team1\n7,third@example.com,team1\n"));
+    let told = world.run(&["init", &bad, "--output", "bad.toml"]).await;
+    let reason = "by its name, but 1 of 32 rows have none, and are skipped; 2 of 32 rows have another's (\"7\" in 3), and of each key one row is mailed";
+    assert!(told.contains(&format!("key            member_id: {reason}")) && told.contains("29 can be mailed, 3 can't"), "{told}");
+    says(&world.read("bad.toml"), &["key = \"member_id\"", &format!("# What tells one user from another, and never changes: {reason}.")]);
     // A key that two rows have is none.
     let twice = world.write("twice.csv", "id,email\n1,ann@example.com\n1,bob@example.com\n");
     let (code, _, error) = world.try_run(&["init", &twice, "--output", "twice.toml"]).await;

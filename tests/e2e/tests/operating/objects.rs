@@ -121,6 +121,10 @@ async fn all_objects_below_a_prefix_are_one_audience_or_none_is_read() {
         ("parts/part-2.csv.gz", packed_twice(&csv(21..=40, "example.com"))),
         // Without a name that says so.
         ("parts/part-3.csv", packed(&csv(41..=50, "example.com"))),
+        // Names may hold anything, which XML may not; this path is encoded.
+        ("parts/part%01%0D%20+.csv", csv(51..=60, "example.com")),
+        // What a console makes of a folder.
+        ("parts/", Vec::new()),
         ("parts/_SUCCESS", Vec::new()),
     ] {
         put(key, body).await;
@@ -129,11 +133,18 @@ async fn all_objects_below_a_prefix_are_one_audience_or_none_is_read() {
     _ = config(&world, "objects.toml", &prefix);
     let told = world.run(&["--config", "objects.toml", "--json", "send", "--dry-run", &command]).await;
     let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((&told["forecast"]["rows"], &told["forecast"]["mailable"]), (&50.into(), &50.into()), "{told}");
+    assert_eq!((&told["forecast"]["rows"], &told["forecast"]["mailable"]), (&60.into(), &60.into()), "{told}");
     // And whoever has no configuration yet is proposed one.
     let made = world.run(&["init", &prefix, "--output", &world.path("made.toml")]).await;
-    assert!(made.contains("50 can be mailed") && world.read("made.toml").contains(&format!("s3 = \"{prefix}\"")), "{made}");
+    assert!(made.contains("60 can be mailed") && world.read("made.toml").contains(&format!("s3 = \"{prefix}\"")), "{made}");
 
+    // Somebody's rows under the name of a folder were meant for something.
+    put("parts/more/", csv(61..=70, "example.com")).await;
+    preview(&prefix, &["parts/more/ stands there, too, is called like a folder and holds", "ends with .csv"]).await;
+    put("parts/more/", Vec::new()).await;
+    put("parts/part%01%0D%20+.csv", b"id,email,name\n51\n".to_vec()).await;
+    preview(&prefix, &["parts/part\\u{1}\\r +.csv: line 2: it has 1 fields"]).await;
+    put("parts/part%01%0D%20+.csv", csv(51..=60, "example.com")).await;
     put("parts/part-4.csv", b"id,name,email\n51,N,user51@example.com\n".to_vec()).await;
     preview(&prefix, &["parts/part-4.csv: its header line is not that of the objects before it"]).await;
     put("parts/part-4.csv", b"id,email,name\n51,user51@example.com\n".to_vec()).await;

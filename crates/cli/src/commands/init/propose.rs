@@ -48,7 +48,7 @@ pub(super) struct Proposal {
     pub(super) columns: Vec<String>,
     /// Columns that a content could name, and that are not proposed.
     pub(super) others: Vec<String>,
-    /// A condition that the names suggest.
+    /// A column that, by its name, has a value for whoever is not to be mailed.
     pub(super) filter: Option<String>,
 }
 
@@ -123,10 +123,11 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
         key_reason: match key.tells_apart {
             TellsApart::PrimaryKey => "the primary key".to_owned(),
             TellsApart::Unique => "unique, and never null".to_owned(),
-            TellsApart::Unsaid if key.name == address => match sample.without_own_key {
+            TellsApart::Unsaid if key.name == address => match sample.without_own_key() {
                 0 => "the address, since no column tells users apart".to_owned(),
                 some => format!("the address, since no column tells users apart; {some} of {} rows have none, or another's", sample.rows),
             },
+            TellsApart::Unsaid if sample.without_own_key() > 0 => format!("by its name, but {}", bad(sample)),
             TellsApart::Unsaid => "by its name; every row that was read has its own value".to_owned(),
         },
         address,
@@ -137,10 +138,21 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
     })
 }
 
+/// Which rows have no key of their own, and what becomes of them.
+fn bad(Sample { rows, without_key, repeated, repeats, .. }: &Sample) -> String {
+    let none = (*without_key > 0).then(|| format!("{without_key} of {rows} rows have none, and are skipped"));
+    // A key that is a mail address belongs in no file.
+    let keys: Vec<String> =
+        repeats.iter().filter(|(key, _)| !key.contains('@')).map(|(key, times)| format!("{key:?} in {times}")).collect();
+    let keys = if keys.is_empty() { String::new() } else { format!(" ({})", keys.join(", ")) };
+    let another = (*repeated > 0).then(|| format!("{repeated} of {rows} rows have another's{keys}, and of each key one row is mailed"));
+    none.into_iter().chain(another).collect::<Vec<_>>().join("; ")
+}
+
 fn sample_filter(others: &[String]) -> Option<String> {
     let is =
         |name: &&String| matches!(name.to_ascii_lowercase().as_str(), "deleted_at" | "deletedat" | "unsubscribed_at" | "deactivated_at");
-    others.iter().find(is).map(|name| format!("{name} IS NULL"))
+    others.iter().find(is).cloned()
 }
 
 fn is_called_mail(name: &str) -> bool {
@@ -173,7 +185,7 @@ mod tests {
 
     fn sample(rows: &[&[&str]]) -> Sample {
         let values = rows.iter().map(|row| row.iter().map(|value| (!value.is_empty()).then(|| (*value).to_owned())).collect()).collect();
-        Sample { rows: rows.len() as u64, without_own_key: 0, values }
+        Sample { rows: rows.len() as u64, without_key: 0, repeated: 0, repeats: Vec::new(), values }
     }
 
     #[test]
@@ -200,7 +212,7 @@ mod tests {
         assert_eq!((proposal.key.as_str(), proposal.address.as_str(), proposal.key_reason.as_str()), ("uuid", "email", "the primary key"));
         assert_eq!(proposal.columns, ["first_name"]);
         assert_eq!(proposal.others, ["email_verified", "id", "contact", "deleted_at"]);
-        assert_eq!(proposal.filter.as_deref(), Some("deleted_at IS NULL"));
+        assert_eq!(proposal.filter.as_deref(), Some("deleted_at"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The configuration file as it is written, with what else could stand there.
 
-use super::Place;
 use super::propose::Proposal;
+use super::{ITEMS, Place};
 
 /// What follows where an address is the key.
 const BY_ADDRESS: [&str; 4] = [
@@ -27,6 +27,10 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
             lines.push("# Skips lines that can't be read, and records them, instead of refusing the file:".to_owned());
             lines.push(format!("{}allow_broken_rows = true", if *allow_broken_rows { "" } else { "# " }));
         }
+        Place::DynamoDb { table, .. } => {
+            lines.push(format!("# Looked at by one page, of {ITEMS} items at most."));
+            lines.push(format!("dynamodb_table = {}", quoted(table)));
+        }
         Place::Database { url, variable, table } => {
             match variable {
                 Some(variable) => {
@@ -50,9 +54,14 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
         lines.push(format!("# Also there: {}", list(others)));
     }
     lines.push(format!("columns = [{}]", list(columns)));
-    if let (Place::Database { .. }, Some(filter)) = (place, filter) {
+    let filter = filter.as_ref().and_then(|column| match place {
+        Place::Database { .. } => Some(format!("{column} IS NULL")),
+        Place::DynamoDb { .. } => Some(format!("attribute_not_exists({column})")),
+        Place::File { .. } | Place::S3 { .. } => None,
+    });
+    if let Some(filter) = filter {
         lines.push("# Whom to leave out:".to_owned());
-        lines.push(format!("# filter = {}", quoted(filter)));
+        lines.push(format!("# filter = {}", quoted(&filter)));
     }
     lines.push("# Mails each address once, where several users have it:".to_owned());
     lines.push(format!("{}unique_by = \"address\"", if key == address { "" } else { "# " }));

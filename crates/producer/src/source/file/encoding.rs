@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Decoder, DecoderResult, EUC_JP, Encoding, SHIFT_JIS, UTF_8};
+use encoding_rs::{Decoder, DecoderResult, EUC_JP, Encoding, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::Reader;
 
@@ -27,7 +27,7 @@ pub(super) fn decoded(mut file: impl Read + Send + 'static, label: Option<&str>)
         if label.is_none() && found != UTF_8 {
             let name = found.name();
             return Err(format!(
-                "its byte order mark is that of {name}; set encoding = {:?} in the audience, or save the file as UTF-8",
+                "its byte order mark is that of {name}; set encoding = {0:?} in the audience (`issei init --encoding {0}` does), or save the file as UTF-8",
                 name.to_lowercase()
             ));
         }
@@ -43,15 +43,59 @@ pub(super) fn decoded(mut file: impl Read + Send + 'static, label: Option<&str>)
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoding)))
 }
 
-/// The encoding that a file looks like by its beginning, and one for Japanese that it may be in as well: a few names in `Shift_JIS`
-/// are too little to tell them from letters with accents.
-pub(super) fn guessed(bytes: &[u8]) -> (&'static str, Option<&'static str>) {
+/// What a file looks like by its beginning.
+pub(super) struct Guess {
+    pub(super) name: &'static str,
+    /// One for Japanese that it may be in as well: a few names in `Shift_JIS` are too little to tell them from letters with
+    /// accents.
+    perhaps: Option<&'static str>,
+}
+
+impl Guess {
+    /// As it is written in a configuration.
+    pub(super) fn label(&self) -> String {
+        self.name.to_lowercase()
+    }
+
+    pub(super) fn perhaps(&self) -> Option<String> {
+        self.perhaps.map(str::to_lowercase)
+    }
+}
+
+pub(super) fn guessed(bytes: &[u8]) -> Guess {
+    if let Some(utf_16) = utf_16(bytes) {
+        return Guess { name: utf_16.name(), perhaps: None };
+    }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
     let guess = detector.guess(None, Utf8Detection::Deny);
     let reads_as = |encoding: &&'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some();
     let japanese = [SHIFT_JIS, EUC_JP].into_iter().filter(|_| guess.is_single_byte()).find(reads_as);
-    (guess.name(), japanese.map(Encoding::name))
+    Guess { name: guess.name(), perhaps: japanese.map(Encoding::name) }
+}
+
+/// The encoding of a beginning that is hardly UTF-8; nothing where it is, or where some lines may be broken and it may be
+/// those alone.
+pub(super) fn other(bytes: &[u8], allow_broken_rows: bool) -> Option<Guess> {
+    let is_utf_8 = match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        // Its last character may be cut off.
+        Err(error) => error.error_len().is_none() || allow_broken_rows,
+    };
+    (!is_utf_8 || utf_16(bytes).is_some()).then(|| guessed(bytes))
+}
+
+/// Which UTF-16 it is, where it has neither a mark nor many letters but those of ASCII: every other byte of these is 0, which
+/// no text of another encoding has.
+fn utf_16(bytes: &[u8]) -> Option<&'static Encoding> {
+    let zeros = |from: usize| bytes.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let (first, second) = (zeros(0), zeros(1));
+    match first.max(second) {
+        // One in twenty at least: a zero by itself is a mistake in a text.
+        most if most * 20 < bytes.len() || most == 0 => None,
+        _ if second > first => Some(UTF_16LE),
+        _ => Some(UTF_16BE),
+    }
 }
 
 struct Decoding<R> {

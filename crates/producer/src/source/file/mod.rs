@@ -207,26 +207,49 @@ impl<'a> Rows<'a> {
 /// What the name of a file ends with, for people.
 pub(super) const ENDINGS: &str = ".csv, .jsonl and .ndjson, nor with one of these and .gz";
 
-/// The first line of a file, in the encoding of this label; or why it can't be read.
-pub fn first_line(file: &Path, encoding: Option<&str>) -> Result<String, String> {
-    let opened = File::open(file).map_err(|error| format!("it can't be read: {error}; check the path"))?;
-    first_line_of(&file.display().to_string(), opened, encoding)
+/// How whoever looks at a file first reads it.
+#[derive(Clone, Debug, Default)]
+pub struct ReadAs {
+    /// A label of the Encoding Standard; UTF-8 where there is none.
+    pub encoding: Option<String>,
+    /// Lines that can't be read are passed over, so that one of them says nothing of the file.
+    pub allow_broken_rows: bool,
 }
 
-pub(super) fn first_line_of(name: &str, reader: impl Read + Send + 'static, encoding: Option<&str>) -> Result<String, String> {
+/// The first line of a file; or why it can't be read, or is hardly in that encoding.
+pub fn first_line(file: &Path, read_as: &ReadAs) -> Result<String, String> {
+    let opened = File::open(file).map_err(|error| format!("it can't be read: {error}; check the path"))?;
+    first_line_of(&file.display().to_string(), opened, read_as)
+}
+
+pub(super) fn first_line_of(name: &str, reader: impl Read + Send + 'static, read_as: &ReadAs) -> Result<String, String> {
+    let ReadAs { encoding, allow_broken_rows } = read_as;
     let (unpacked, beginning) = packed::unpacked(name, reader)?;
     let mut line = Vec::new();
     let most = u64::try_from(RECORD_BYTES_MAX).unwrap_or(u64::MAX);
-    let mut reader = encoding::decoded(unpacked, encoding)?.take(most);
-    reader.read_until(b'\n', &mut line).map_err(|error| format!("it can't be read: {error}"))?;
+    let mut reader = encoding::decoded(unpacked, encoding.as_deref())?;
+    let not_read = |error: io::Error| format!("it can't be read: {error}");
+    (&mut reader).take(most).read_until(b'\n', &mut line).map_err(not_read)?;
+    if encoding.is_none() {
+        // A header line of ASCII says nothing of the names below it.
+        io::copy(&mut reader.take(most), &mut io::sink()).map_err(not_read)?;
+        if let Some(other) = encoding::other(&beginning.bytes(), *allow_broken_rows) {
+            return Err(format!(
+                "it is not in the encoding utf-8, but probably in {}; {}",
+                other.name,
+                match other.perhaps() {
+                    None => format!("repeat it with --encoding {}, which proposes `encoding` for the audience", other.label()),
+                    Some(perhaps) => format!(
+                        "repeat it with --encoding {}, or with --encoding {perhaps}, which it may be as well; either proposes `encoding` for the audience",
+                        other.label()
+                    ),
+                }
+            ));
+        }
+    }
     String::from_utf8(line).map_err(|_| {
-        let (guess, perhaps) = encoding::guessed(&beginning.bytes());
-        let guess = perhaps.unwrap_or(guess);
-        format!(
-            "its first line is not in the encoding {}; name the right one, perhaps --encoding {}",
-            encoding.unwrap_or("utf-8"),
-            guess.to_lowercase()
-        )
+        let label = encoding.as_deref().unwrap_or("utf-8");
+        format!("its first line is not in the encoding {label}; name the right one by --encoding")
     })
 }
 
@@ -260,10 +283,13 @@ impl OfEncoding<'_> {
             if let Some(encoding) = &config.encoding {
                 return format!("{NOT_TEXT} {encoding}; correct the line, or the audience's `encoding`");
             }
-            let (guess, perhaps) = encoding::guessed(&beginning.bytes());
-            let (label, perhaps) = (guess.to_lowercase(), perhaps.map(str::to_lowercase));
-            let perhaps = perhaps.map_or(String::new(), |perhaps| format!(" (or {perhaps:?}, which it may be as well)"));
-            format!("{NOT_TEXT} UTF-8, probably {guess}; set encoding = {label:?}{perhaps} in the audience, or save the file as UTF-8")
+            let guess = encoding::guessed(&beginning.bytes());
+            let perhaps = guess.perhaps().map_or(String::new(), |perhaps| format!(" (or {perhaps:?}, which it may be as well)"));
+            format!(
+                "{NOT_TEXT} UTF-8, probably {}; set encoding = {:?}{perhaps} in the audience, or save the file as UTF-8",
+                guess.name,
+                guess.label()
+            )
         };
         let reason = self.reason.clone().unwrap_or_else(told);
         Broken::new(broken.line, self.reason.insert(reason).clone())

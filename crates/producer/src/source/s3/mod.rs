@@ -10,7 +10,7 @@ use issei_ledger::{FixedObject, FixedObjects};
 use self::body::Body;
 use super::ReadError;
 use super::feed::{Closed, Feed};
-use super::file::{ENDINGS, Kind, Rows, first_line_of};
+use super::file::{ENDINGS, Kind, ReadAs, Rows, first_line_of};
 use super::row::RawRow;
 use crate::audience::AudienceConfig;
 
@@ -77,8 +77,9 @@ impl Objects {
         if found.len() <= ASKED_ONE_BY_ONE {
             for object in found.iter_mut().filter(|object| object.size > 0) {
                 let now = self.look(&object.key).await.map_err(|error| self.refused(&error, Some(&object.key)))?;
-                *object =
-                    now.ok_or_else(|| ReadError::Refused(format!("{}: it has changed while {url} was listed; try again", object.key)))?;
+                *object = now.ok_or_else(|| {
+                    ReadError::Refused(format!("{}: it has changed while {url} was listed; try again", shown(&object.key)))
+                })?;
             }
         }
         Ok(found)
@@ -99,14 +100,22 @@ impl Objects {
             let (listed, next) = self.client.list(bucket, prefix, token.as_deref()).await.map_err(|error| self.refused(&error, None))?;
             for object in listed {
                 let name = object.key.rsplit('/').next().unwrap_or_default();
-                if name.is_empty() || is_hidden(prefix, &object.key) {
+                if is_hidden(prefix, &object.key) || (name.is_empty() && object.size == 0) {
                     continue;
                 }
+                // A console's marker of a folder is empty. One that is not may be somebody's rows under a name that was cut off.
+                if name.is_empty() {
+                    return Err(ReadError::Refused(format!(
+                        "{} stands there, too, is called like a folder and holds {} bytes; give it a name that ends with .csv, .jsonl or .ndjson, or take it away",
+                        shown(&object.key),
+                        object.size
+                    )));
+                }
                 if Kind::of(name).is_some() && object.size == 0 {
-                    return Err(ReadError::Refused(format!("{}: it is empty; upload it again, or take it away", object.key)));
+                    return Err(ReadError::Refused(format!("{}: it is empty; upload it again, or take it away", shown(&object.key))));
                 }
                 if Kind::of(name).is_none() {
-                    let key = object.key;
+                    let key = shown(&object.key);
                     return Err(ReadError::Refused(format!(
                         "{key} stands there, too, and ends with none of {ENDINGS}; take it away, or name a longer prefix"
                     )));
@@ -180,27 +189,27 @@ impl Objects {
             // An object of no bytes has no row, and where it should have a header line it is told so.
             let body = Body::of(self, object);
             rows.of_file(&key, watched(body), (!is_one).then_some(part), take).map_err(|error| match error {
-                ReadError::Refused(reason) if !is_one => ReadError::Refused(format!("{key}: {reason}")),
+                ReadError::Refused(reason) if !is_one => ReadError::Refused(format!("{}: {reason}", shown(&key))),
                 error => error,
             })?;
         }
         rows.end()
     }
 
-    /// The first line of the first object, in the encoding of this label; and the object's name.
-    pub(super) async fn first_line(self, encoding: Option<String>) -> Result<(String, String), ReadError> {
+    /// The first line of the first object, and the object's name.
+    pub(super) async fn first_line(self, read_as: ReadAs) -> Result<(String, String), ReadError> {
         let object = self.states().await?.into_iter().find(|object| object.size > 0);
         let object = object.ok_or_else(|| ReadError::Refused("all objects below it are empty".to_owned()))?;
         let key = object.key.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let line = first_line_of(&object.key.clone(), Body::of(&self, object), encoding.as_deref());
+            let line = first_line_of(&object.key.clone(), Body::of(&self, object), &read_as);
             line.map_err(ReadError::Refused)
         });
         Ok((key, reading.await.map_err(|_| ReadError::Closed)??))
     }
 
     fn refused(&self, error: &CallError, key: Option<&str>) -> ReadError {
-        let at = key.map_or(String::new(), |key| format!("{key}: "));
+        let at = key.map_or(String::new(), |key| format!("{}: ", shown(key)));
         ReadError::Refused(format!("{at}{}", words(error, &self.address.bucket)))
     }
 }
@@ -211,6 +220,11 @@ fn is_hidden(prefix: &str, key: &str) -> bool {
     let parts = key.get(named..).unwrap_or_default().split('/');
     let own = usize::from(named < prefix.len());
     parts.skip(own).any(|part| part.starts_with(['_', '.']) && !matches!(part, "." | ".."))
+}
+
+/// A name for people, to whom control characters say nothing.
+fn shown(key: &str) -> String {
+    key.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// What to do where what a broadcast began with is no more.
