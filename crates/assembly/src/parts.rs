@@ -17,7 +17,7 @@ use issei_provider::{Exported, Known, Provider, Providers, Ses, WebhookKeys};
 use issei_schema::{Actor, AddressHash, ChunkVersion, ProviderName};
 use sha2::{Digest, Sha256};
 
-use crate::settings::{Fetched, Layer, ProviderKey, Settings};
+use crate::settings::{Fetched, KeySource, Layer, Settings};
 use crate::traces;
 
 /// Clients, clock and dice, and what is made of them.
@@ -141,13 +141,14 @@ impl Parts {
     }
 
     pub async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {
+        let kept = Fetched::of(&self.clients.secrets, self.settings.unsubscribe_keys.values()).await;
         let options = issei_consumer::Options {
             chunks_in_flight: self.settings.chunks_in_flight,
             rate_ceiling: (self.settings.rate_ceiling > 0.0).then_some(self.settings.rate_ceiling),
             max_failures_in_a_row: self.settings.max_failures_in_a_row,
             timing: self.settings.timing(),
             address_hash: self.address_hash(),
-            unsubscribe_keys: self.settings.unsubscribe_keys()?,
+            unsubscribe_keys: self.settings.unsubscribe_keys(&kept)?,
             reads: ChunkVersion::NEWEST,
             traces: traces::HOOKS,
         };
@@ -190,7 +191,7 @@ impl Parts {
     }
 
     /// What the secrets hold that are named as keys, of those that are wanted of each provider.
-    pub async fn fetched<'a>(&'a self, wanted: impl Fn(&'a ProviderKey, &'a [ProviderKey]) -> Vec<&'a ProviderKey>) -> Fetched {
+    pub async fn fetched<'a>(&'a self, wanted: impl Fn(&'a KeySource, &'a [KeySource]) -> Vec<&'a KeySource>) -> Fetched {
         let keys = self.settings.keys_of_providers().flat_map(|(_, key, webhooks)| wanted(key, webhooks));
         Fetched::of(&self.clients.secrets, keys).await
     }

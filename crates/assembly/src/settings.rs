@@ -21,16 +21,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 pub use file::DEFAULT_FILE;
-pub use keys::{Fetched, ProviderKey};
+pub use keys::{Fetched, KeySource};
 use providers::ProviderConfig;
-
-/// Where a key comes from: never from a file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeySource {
-    /// The environment variable that holds it.
-    pub(crate) env: String,
-}
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident, $env:literal: $kind:ty = $default:expr;)+) => {
@@ -336,18 +328,35 @@ impl Settings {
     /// The keys that sign links to unsubscribe, as far as their variables are set; what needs another says so.
     ///
     /// # Errors
-    /// Names a variable whose value is no key.
-    pub fn unsubscribe_keys(&self) -> anyhow::Result<UnsubscribeKeys> {
+    /// Names a variable or a secret whose value is no key, or a secret that can't be read.
+    pub fn unsubscribe_keys(&self, fetched: &Fetched) -> anyhow::Result<UnsubscribeKeys> {
         let mut keys = UnsubscribeKeys::new();
-        for (id, KeySource { env }) in &self.unsubscribe_keys {
-            let Ok(secret) = std::env::var(env) else {
-                tracing::warn!(key = %id, variable = env, "a key of [unsubscribe_keys] is not at hand: its variable is not set");
+        for (id, source) in &self.unsubscribe_keys {
+            let named = || format!("[unsubscribe_keys] `{id}`");
+            // Byte for byte: whoever checks a token has it so.
+            let Some(secret) = fetched.value(source).map_err(anyhow::Error::msg).with_context(named)? else {
+                tracing::warn!(key = %id, %source, "a key of [unsubscribe_keys] is not at hand: its variable is not set");
                 continue;
             };
             let key = UnsubscribeKey::try_from(secret).map_err(anyhow::Error::msg);
-            keys.insert(id.clone(), key.with_context(|| format!("[unsubscribe_keys] `{id}`: the environment variable {env}"))?);
+            keys.insert(id.clone(), key.with_context(|| format!("{}: {source}", named()))?);
         }
         Ok(keys)
+    }
+
+    /// The same where nothing else is asked of AWS: only secrets are, and only where one is named.
+    ///
+    /// # Errors
+    /// As `unsubscribe_keys`.
+    pub async fn own_unsubscribe_keys(&self) -> anyhow::Result<UnsubscribeKeys> {
+        let is_kept = |source: &KeySource| matches!(source, KeySource::Secret(_));
+        let fetched = if self.unsubscribe_keys.values().any(is_kept) {
+            let clients = issei_aws::connect(&self.account, &self.timing()).await;
+            Fetched::of(&clients.secrets, self.unsubscribe_keys.values()).await
+        } else {
+            Fetched::default()
+        };
+        self.unsubscribe_keys(&fetched)
     }
 
     /// The DNS resolver that is named; nothing for the system's.

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use issei_assembly::{Layer, LogFormat};
 use issei_certificate::NotBefore;
 use issei_schema::{Address, AudienceName, BroadcastId, Mailbox, ProviderName, Reason, TopicArn};
@@ -26,7 +27,8 @@ pub(crate) struct Cli {
     /// The configuration file.
     ///
     /// Without it, the nearest `issei.toml`, from here upwards to the home directory.
-    #[arg(long, env = "ISSEI_CONFIG", global = true, value_name = "FILE")]
+    #[arg(long, env = "ISSEI_CONFIG", global = true, value_name = "FILE", value_hint = ValueHint::FilePath,
+        value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) config: Option<PathBuf>,
     /// Results as JSON on standard output, for programs.
     #[arg(long, global = true)]
@@ -175,7 +177,7 @@ pub(crate) enum Command {
     /// has signed them, so the audit trail says who brought which file. Twice is as once. Exit code 3: rows were refused, or
     /// it was not told to.
     ImportEvents(ImportEventsOptions),
-    /// Checks a token of a link to unsubscribe, without any network.
+    /// Checks a token of a link to unsubscribe.
     #[command(subcommand)]
     UnsubscribeToken(UnsubscribeToken),
     /// Removes a person from frozen audiences and dead letters.
@@ -298,7 +300,7 @@ pub(crate) struct SetupOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitOptions {
-    /// A database's URL, a file, or `s3://BUCKET/KEY`; else the URL in the variable of --url-env
+    /// A database's URL, a file, `s3://…` or `dynamodb://TABLE`; or what --url-env names
     pub(crate) source: Option<String>,
     /// The users' table (`--table` names the ledger's), where there are several
     #[arg(long, value_name = "NAME")]
@@ -758,7 +760,7 @@ pub(crate) enum Because {
 pub(crate) enum UnsubscribeToken {
     /// Says what a token says, or why it says nothing (exit code 3).
     ///
-    /// The keys are those of `[unsubscribe_keys]` in the configuration.
+    /// The keys are those of `[unsubscribe_keys]` in the configuration. Without any network, unless one is a secret.
     Verify {
         /// The token, as the link has it.
         token: String,

@@ -102,5 +102,5 @@ pub(crate) fn page(command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Re
 }
 
 pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
-    output::write(file, "the preview", &page(command, letters)?)
+    output::write_for_oneself(file, "the preview", &page(command, letters)?)
 }

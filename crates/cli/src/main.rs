@@ -13,12 +13,15 @@ mod manual;
 mod operator;
 mod output;
 mod pages;
+mod shortened;
 
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::FromArgMatches as _;
 
+use anyhow::bail;
 use args::{Cli, Command};
 use commands::{
     certify, dead_letters, demo, doctor, export, forget, import_events, init, inspect, operate, preview, rehearse, repair, report, resend,
@@ -26,6 +29,8 @@ use commands::{
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, say_error, say_error_as_json};
 use issei_aws::Account;
+use issei_producer::Refusal;
+use issei_schema::ParseError;
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,24 @@ enum Ended {
     Nobody,
     /// By Ctrl-C, before everything was looked through.
     Interrupted,
+}
+
+/// A reason for which the answer is no.
+#[derive(Debug)]
+struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Says whether a command was looked at and refused, by a rule that the producer has too, or by one of our own. Everything
+/// else that went wrong has failed.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    error.is::<Refused>() || error.is::<Refusal>() || error.is::<ParseError>()
 }
 
 /// How long the end of the process waits for a collector of traces.
@@ -70,12 +93,19 @@ async fn main() -> ExitCode {
             } else {
                 say_error(&reason);
             }
-            ExitCode::FAILURE
+            if is_refusal(&error) { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<Ended> {
+async fn run(mut cli: Cli) -> anyhow::Result<Ended> {
+    // A variable that is empty is one that is not set. An empty flag is a mistake.
+    if cli.config.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+        if std::env::var_os("ISSEI_CONFIG").is_none_or(|file| !file.is_empty()) {
+            bail!("--config is empty; name the file, or leave it out");
+        }
+        cli.config = None;
+    }
     if let Command::Demo(options) = cli.command {
         init_logs(cli.log_format, true, "")?;
         return demo::run(&options, cli.json).await;
@@ -98,7 +128,7 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
     let settings = Settings::load(cli.config.as_deref(), cli.settings)?.in_account(account);
     if let Command::UnsubscribeToken(options) = &cli.command {
         init_logs(cli.log_format, true, "")?;
-        return unsubscribe::run(&settings, options, cli.json);
+        return unsubscribe::run(&settings, options, cli.json).await;
     }
     if let Command::Try(options) = &cli.command {
         // Nor are spans sent anywhere.
@@ -109,7 +139,11 @@ async fn run(cli: Cli) -> anyhow::Result<Ended> {
     if settings.metrics {
         enable_metrics(&settings.metrics_prefix);
     }
-    carry_out(cli.command, &settings, cli.json).await.map_err(|error| explained(error, &settings))
+    carry_out(cli.command, &settings, cli.json).await.map_err(|error| {
+        let (is_refused, explained) = (is_refusal(&error), explained(error, &settings));
+        // In words alone it would be a failure.
+        if is_refused { Refused(format!("{explained:#}")).into() } else { explained }
+    })
 }
 
 async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyhow::Result<Ended> {

@@ -1,6 +1,9 @@
 //! Where the document of a command goes: into a file, or with `-o -` to standard output. Everything else that the command
 //! says goes to standard error then, so that what comes out of the pipe is the document and nothing else.
 
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
@@ -20,6 +23,22 @@ pub(crate) fn write(path: &Path, what: &str, document: &str) -> anyhow::Result<(
         return Ok(());
     }
     std::fs::write(path, document).with_context(|| format!("{what} can't be written to {}", path.display()))
+}
+
+/// The same of a document that names people: a file of it is for whoever wrote it alone.
+pub(crate) fn write_for_oneself(path: &Path, what: &str, document: &str) -> anyhow::Result<()> {
+    if is_standard(path) {
+        return write(path, what, document);
+    }
+    let written = || {
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        // One that was there keeps its mode; a pipe or a terminal has none that matters.
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        file.write_all(document.as_bytes())
+    };
+    written().with_context(|| format!("{what} can't be written to {}", path.display()))
 }
 
 impl Command {

@@ -74,10 +74,11 @@ impl Producer {
         }
         let mut counts: Vec<_> = self.ledger.skipped_by_reason(broadcast).await?.into_iter().collect();
         counts.sort_by_key(|(_, skipped)| Reverse(skipped.rows));
+        let approving = approving(broadcast, awaited.is_some());
         if mailable == Mailable::Enough {
             let why = if is_asked_to_hold { "the command is to hold: " } else { "" };
             let code = if awaited.is_some() { ReasonCode::HoldingAgreement } else { ReasonCode::HoldingAsked };
-            return Ok(Some(Objection::Holds(code, agreement + why + &as_asked(broadcast, &counts) + &canary(chosen))));
+            return Ok(Some(Objection::Holds(code, agreement + why + &as_asked(broadcast, &counts, &approving) + &canary(chosen))));
         }
         let commonest = counts.first().map(|(reason, _)| reason.to_string()).unwrap_or_default();
         let counts = counts.iter().map(|(reason, skipped)| format!("{} {reason}", skipped.rows)).collect::<Vec<_>>().join(", ");
@@ -88,12 +89,24 @@ impl Producer {
             ))
         } else {
             let (share, most) = (number(*skipped) / number(rows) * 100.0, most * 100.0);
+            let asked = if is_asked_to_hold { "the command is to hold; " } else { "" };
             let reason = format!(
-                "{agreement}{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; `issei approve {id} --reason \"…\"` sends to the other {recipients}{}",
+                "{agreement}{asked}{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; {approving} sends to the other {recipients}{}",
                 canary(chosen)
             );
             Objection::Holds(ReasonCode::HoldingSkipped, reason)
         }))
+    }
+}
+
+/// What lets it go on: where others must agree, nobody's word alone does.
+fn approving(Broadcast { broadcast_id: id, .. }: &Broadcast, is_awaited: bool) -> String {
+    if is_awaited {
+        format!(
+            "`issei approve {id} --agreed DIGEST --reason \"…\"` by each who must agree, with the digest that `issei status {id}` shows,"
+        )
+    } else {
+        format!("`issei approve {id} --reason \"…\"`")
     }
 }
 
@@ -103,7 +116,7 @@ fn canary(chosen: Option<&ChosenCanary>) -> String {
 }
 
 /// What a broadcast that is to hold has come to, for whoever approves it.
-fn as_asked(broadcast: &Broadcast, skipped: &[(SkipReason, SkippedRows)]) -> String {
+fn as_asked(broadcast: &Broadcast, skipped: &[(SkipReason, SkippedRows)], approving: &str) -> String {
     let Broadcast { broadcast_id: id, audience, recipients, .. } = broadcast;
     let rows = broadcast.audience_size();
     let of_reason = |(reason, skipped): &(SkipReason, SkippedRows)| {
@@ -124,7 +137,7 @@ fn as_asked(broadcast: &Broadcast, skipped: &[(SkipReason, SkippedRows)]) -> Str
         ),
     };
     format!(
-        "{recipients} of {rows} rows of the audience `{audience}` are to be mailed; nothing was sent; `issei approve {id} --reason \"…\"` sends to them; {skipped}"
+        "{recipients} of {rows} rows of the audience `{audience}` are to be mailed; nothing was sent; {approving} sends to them; {skipped}"
     )
 }
 

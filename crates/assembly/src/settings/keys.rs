@@ -1,4 +1,5 @@
-//! Where keys of providers come from, and what they are: values that no configuration file holds and that are shown nowhere.
+//! Where keys come from, of providers and of links to unsubscribe, and what they are: values that no configuration file
+//! holds and that are shown nowhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,14 +8,17 @@ use issei_aws::{SecretName, SecretValue, Secrets};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// Where a key of a provider is.
+/// Where a key is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ProviderKey {
+pub enum KeySource {
     /// In an environment variable of this name.
     Env(#[serde(deserialize_with = "variable")] String),
     /// In Secrets Manager.
     Secret(SecretName),
+    /// Nowhere: it was made up, for whoever simulates.
+    #[serde(skip)]
+    MadeUp(String),
 }
 
 /// A name that a variable can have. What has other characters is likely the key itself, and is shown nowhere.
@@ -27,11 +31,12 @@ fn variable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(name)
 }
 
-impl fmt::Display for ProviderKey {
+impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Env(variable) => write!(f, "the environment variable {variable}"),
             Self::Secret(secret) => write!(f, "the secret {secret}"),
+            Self::MadeUp(_) => f.write_str("a key that was made up"),
         }
     }
 }
@@ -42,10 +47,10 @@ pub struct Fetched(BTreeMap<SecretName, Result<SecretValue, String>>);
 
 impl Fetched {
     /// Each of them once; nothing is asked where there is none.
-    pub(crate) async fn of(secrets: &Secrets, keys: impl Iterator<Item = &ProviderKey>) -> Self {
+    pub(crate) async fn of(secrets: &Secrets, keys: impl Iterator<Item = &KeySource>) -> Self {
         let mut all = BTreeMap::new();
         for key in keys {
-            if let ProviderKey::Secret(name) = key
+            if let KeySource::Secret(name) = key
                 && !all.contains_key(name)
             {
                 all.insert(name.clone(), secrets.value(name).await);
@@ -54,15 +59,24 @@ impl Fetched {
         Self(all)
     }
 
-    /// The key; nothing where its variable is not set.
+    /// The key, without blanks around; nothing where its variable is not set.
     ///
     /// # Errors
     /// Names a secret that can't be read, and why.
-    pub fn key(&self, key: &ProviderKey) -> Result<Option<String>, String> {
+    pub fn key(&self, key: &KeySource) -> Result<Option<String>, String> {
+        Ok(self.value(key)?.map(|value| value.trim().to_owned()))
+    }
+
+    /// The same as it is kept.
+    ///
+    /// # Errors
+    /// Names a secret that can't be read, and why.
+    pub fn value(&self, key: &KeySource) -> Result<Option<String>, String> {
         match key {
-            ProviderKey::Env(variable) => Ok(std::env::var(variable).ok().map(|value| value.trim().to_owned())),
-            ProviderKey::Secret(name) => match self.0.get(name) {
-                Some(Ok(value)) => Ok(Some(value.as_str().trim().to_owned())),
+            KeySource::Env(variable) => Ok(std::env::var(variable).ok()),
+            KeySource::MadeUp(value) => Ok(Some(value.clone())),
+            KeySource::Secret(name) => match self.0.get(name) {
+                Some(Ok(value)) => Ok(Some(value.as_str().to_owned())),
                 Some(Err(why)) => Err(why.clone()),
                 None => Err(format!("the secret {name} was not asked for")),
             },

@@ -12,21 +12,21 @@ use issei_schema::ProviderName;
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::{Fetched, ProviderKey, Settings};
+use super::{Fetched, KeySource, Settings};
 
 /// One table `[providers.NAME]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
     pub(super) kind: Kind,
-    pub(super) key: ProviderKey,
+    pub(super) key: KeySource,
     /// Recipients a second: neither tells what the account may.
     pub(super) rate: f64,
     #[serde(default)]
     pub(super) base_url: Option<String>,
     /// By what its webhooks are known to be its own: more than one while a key is being replaced.
     #[serde(default)]
-    pub(super) webhook_keys: Vec<ProviderKey>,
+    pub(super) webhook_keys: Vec<KeySource>,
     /// The unsubscribe groups of `SendGrid` for the classes that heed objections.
     #[serde(default)]
     pub(super) service_group: Option<u64>,
@@ -111,7 +111,7 @@ impl Settings {
     }
 
     /// Those beside SES, each with where its key is, and those of its webhooks.
-    pub fn keys_of_providers(&self) -> impl Iterator<Item = (&ProviderName, &ProviderKey, &[ProviderKey])> {
+    pub fn keys_of_providers(&self) -> impl Iterator<Item = (&ProviderName, &KeySource, &[KeySource])> {
         self.providers.iter().map(|(name, config)| (name, &config.key, config.webhook_keys.as_slice()))
     }
 
@@ -145,7 +145,7 @@ fn webhook_keys(configured: &BTreeMap<ProviderName, ProviderConfig>, fetched: &F
                 }
             }
         }
-        let told = |key: &ProviderKey| format!("[providers.{name}]: {key}");
+        let told = |key: &KeySource| format!("[providers.{name}]: {key}");
         let keys = match config.kind {
             Kind::SendGrid => WebhookKeys::SendGrid(
                 texts

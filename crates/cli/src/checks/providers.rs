@@ -1,7 +1,7 @@
 //! Whether each provider's key is at hand and may send, by what the provider says when it is asked; and whether its webhooks
 //! would be believed. Nothing is sent for it.
 
-use issei_assembly::{Fetched, Parts, ProviderKey};
+use issei_assembly::{Fetched, KeySource, Parts};
 use issei_certificate::Finding;
 use issei_provider::Right;
 use issei_schema::{Mailbox, ProviderName};
@@ -42,7 +42,7 @@ async fn standing(parts: &Parts, name: &ProviderName, key: &str, from: Option<&M
 }
 
 /// A key that is not at hand here may be where the feedback consumer runs; one that nobody has named is nowhere.
-fn events(name: &ProviderName, keys: &[ProviderKey], fetched: &Fetched) -> Finding {
+fn events(name: &ProviderName, keys: &[KeySource], fetched: &Fetched) -> Finding {
     let finding = setting(&format!("provider {name}: the keys of its webhooks"), "the configuration, and where it says that they are")
         .rule("one or more, each set", "a feedback consumer believes no webhook without, and then doubt does not end");
     let missing = keys.iter().filter_map(|key| match fetched.key(key) {

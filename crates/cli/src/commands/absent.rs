@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::status::{Depths, code_line};
+use crate::shortened::shortened;
 
 /// A refusal that is older may be of another try than the one that somebody waits for.
 const FRESH: SignedDuration = SignedDuration::from_mins(1);
@@ -64,14 +65,17 @@ impl Absent {
         let mut lines = vec![format!("broadcast     {}", self.broadcast_id)];
         match &self.refused {
             Some(Refused { refused_at, refused_by, reason, code, .. }) => {
-                lines.push(format!("state         refused: {reason}"));
+                lines.push(format!("state         refused: {}", shortened(reason)));
                 lines.extend(code.map(code_line));
                 lines.push(format!("refused       at {refused_at:.0} by {refused_by}; its command lies in {}", self.dead_letter_queue));
             }
             None => lines.push("state         not there: its command has not been taken yet, or was never sent".to_owned()),
         }
         if let Some(Closing { closed_at, closed_by, reason }) = &self.closed {
-            lines.push(format!("CLOSED        for new broadcasts since {closed_at:.0} by {closed_by}: {reason}; `issei open` opens it"));
+            lines.push(format!(
+                "CLOSED        for new broadcasts since {closed_at:.0} by {closed_by}: {}; `issei open` opens it",
+                shortened(reason)
+            ));
         }
         lines.push(self.commands.line("commands"));
         if !self.producer_alive && self.commands.visible > 0 {

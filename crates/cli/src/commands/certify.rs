@@ -1,6 +1,8 @@
 //! `issei certify` and `issei verify`: saying with evidence that it is over, and checking who said so.
 
+use std::io::IsTerminal;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use issei_assembly::{Parts, Settings, say, say_error};
@@ -12,6 +14,9 @@ use crate::args::{CertifyOptions, VerifyOptions};
 use crate::commands::serve::on_signal;
 use crate::{operator, output};
 
+/// Where no terminal shows how far it is, so often a line does.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
 pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_json: bool) -> anyhow::Result<Ended> {
     // The key first: nobody wants to wait for minutes and then hear that it can't be read.
     let keys = options.signing_key.as_deref().map(read_keys).transpose()?;
@@ -19,9 +24,17 @@ pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_js
     let shutdown = on_signal()?;
     let bar = indicatif::ProgressBar::new_spinner();
     let certifier = operator::certifier(&parts).await?;
-    let tell = |left: std::time::Duration| {
-        bar.set_message(format!("watching the queues for {} s more; Ctrl-C gives the certificate as it is", left.as_secs()));
-        bar.tick();
+    let (is_shown, mut told) = (std::io::stderr().is_terminal(), None);
+    let tell = |left: Duration| {
+        let watching = format!("watching the queues for {} s more; Ctrl-C gives the certificate as it is", left.as_secs());
+        if is_shown {
+            bar.set_message(watching);
+            bar.tick();
+        } else if told.is_none_or(|told: Duration| told.saturating_sub(left) >= TELL_EVERY) {
+            // Who reads a log wants to know that something goes on, and no more.
+            told = Some(left);
+            say_error(&format!("{}: {watching}", options.id));
+        }
     };
     let certificate = certifier.certify(&options.id, Kind::Broadcast, &shutdown, tell).await?;
     bar.finish_and_clear();

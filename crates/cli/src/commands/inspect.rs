@@ -12,6 +12,7 @@ use crate::Ended;
 use crate::args::{AuditOptions, ListOptions, WhyOptions};
 use crate::commands::person::Why;
 use crate::commands::status::shown;
+use crate::shortened::shortened;
 
 /// Whether it is known, by the counts that services tell, that some will be told too late. One call, for a broadcast
 /// that has a day from which it binds.
@@ -37,7 +38,7 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
     }
     broadcasts.sort_by_key(|broadcast| (broadcast.broadcast_state.is_over(), std::cmp::Reverse(broadcast.created_at)));
     if let Some(closing) = ledger.closing().await?.filter(|_| !as_json) {
-        say(&format!("Closed for new broadcasts since {} by {}: {}", closing.closed_at, closing.closed_by, closing.reason));
+        say(&format!("Closed for new broadcasts since {} by {}: {}", closing.closed_at, closing.closed_by, shortened(&closing.reason)));
     }
     let now = parts.clock.wall();
     for broadcast in &broadcasts {
@@ -55,7 +56,7 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
             let late = falls_behind.map(|why| format!("TOO LATE: {why}; ")).unwrap_or_default();
             let waits = waits_until.map(|until| format!("goes on {}; ", broadcast.schedule().told(until))).unwrap_or_default();
             let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
-            format!("{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {late}{waits}{code}{reason}")
+            format!("{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {late}{waits}{code}{}", shortened(reason))
         });
     }
     let refused = if options.open { Vec::new() } else { news(ledger.all_refused().await?, &broadcasts) };
@@ -65,7 +66,7 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
                 .to_string()
         } else {
             let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
-            format!("{broadcast_id:<32} {:<12} {refused_at:.0}  {:>9} recipients  {code}{reason}", "refused", "no")
+            format!("{broadcast_id:<32} {:<12} {refused_at:.0}  {:>9} recipients  {code}{}", "refused", "no", shortened(reason))
         });
     }
     if ids.is_empty() && refused.is_empty() && !as_json {
@@ -100,7 +101,7 @@ pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: 
     for entry in &trail.entries {
         say(&format!("{}  {}", entry.at, entry.step));
         let code = entry.code.map(|code| format!("{code}: ")).unwrap_or_default();
-        say(&format!("    by {}: {code}{}", entry.actor, entry.reason));
+        say(&format!("    by {}: {code}{}", entry.actor, shortened(&entry.reason)));
     }
     match (trail.holds(), broadcast.audit_count) {
         (true, 0) => say("No step was taken since a build that chains the entries, so they vouch for nothing."),

@@ -3,10 +3,12 @@
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Agreement, Approval, Broadcast, BroadcastState, Subject, Transition};
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::Ended;
 use crate::args::{ApproveOptions, OperateOptions};
+use crate::commands::status::shown;
 use crate::operator;
 
 pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -25,7 +27,7 @@ pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json
     } else {
         overtaken(&broadcast, "pause")
     };
-    say(&told(&broadcast, &text, as_json));
+    say(&told(&broadcast, &text, parts.clock.wall(), as_json));
     Ok(Ended::Well)
 }
 
@@ -57,14 +59,18 @@ async fn agree(
 ) -> anyhow::Result<Ended> {
     let (id, subject) = (&options.operate.id, broadcast.subject());
     let Some(agreed) = &options.agreed else {
+        // Whatever else holds it is approved with it, so whoever agrees must have read that, too.
+        let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
         let text = format!(
-            "{id}: {agreement}\n{} recipients, {} skipped, of the command {}\nnothing was approved: look at `issei status {id}` and `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason \"…\"",
+            "{id}: {agreement}\nit is {}: {reason}\n{} recipients, {} skipped, of the command {}\nnothing was approved: look at `issei status {id}` and `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason \"…\"",
+            broadcast.broadcast_state,
             subject.recipients,
             subject.skipped,
             subject.command_hash,
             short(&subject)
         );
-        say(&if as_json { json!({ "broadcast_id": id, "agreement": agreement, "subject": subject }).to_string() } else { text });
+        let json = || json!({ "broadcast_id": id, "agreement": agreement, "subject": subject, "reason": reason });
+        say(&if as_json { json().to_string() } else { text });
         return Ok(Ended::Refused);
     };
     if agreed.len() < SHORT || !subject.digest.starts_with(agreed.as_str()) {
@@ -75,9 +81,9 @@ async fn agree(
     let broadcast = parts.ledger().approve(id, approval).await?;
     let text = match broadcast.awaited() {
         Some(awaited) => format!("{id}: you ({by}) have approved it; {awaited}. Nothing is sent before."),
-        None => went_on(&broadcast, "approve"),
+        None => went_on(&broadcast, "approve", parts.clock.wall()),
     };
-    say(&told(&broadcast, &text, as_json));
+    say(&told(&broadcast, &text, parts.clock.wall(), as_json));
     Ok(Ended::Well)
 }
 
@@ -96,19 +102,29 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
     if now != from {
         bail!("broadcast `{}` is {now}; `issei {verb}` is for one that is {from}", options.id);
     }
-    let broadcast = step(&parts, options, BroadcastState::Running).await?;
-    say(&told(&broadcast, &went_on(&broadcast, verb), as_json));
+    let (broadcast, now) = (step(&parts, options, BroadcastState::Running).await?, parts.clock.wall());
+    say(&told(&broadcast, &went_on(&broadcast, verb, now), now, as_json));
     Ok(Ended::Well)
 }
 
-fn went_on(broadcast: &Broadcast, verb: &str) -> String {
-    if broadcast.broadcast_state != BroadcastState::Running {
+/// What it does from now on, or waits for: whoever let it go on need not look for that.
+fn went_on(broadcast: &Broadcast, verb: &str, now: Timestamp) -> String {
+    let Broadcast { broadcast_id: id, broadcast_state, remaining, withheld, .. } = broadcast;
+    if *broadcast_state != BroadcastState::Running {
         return overtaken(broadcast, verb);
     }
-    format!(
-        "{} is running, with {} permits left to grant. Messages put back come again within a minute.",
-        broadcast.broadcast_id, broadcast.remaining
-    )
+    let then = if *withheld > 0 { format!(" Then it holds before the other {withheld}, until they are approved.") } else { String::new() };
+    // An older build lets a broadcast run that others must agree to; it gets no permit.
+    if let Some(awaited) = broadcast.awaited() {
+        return format!("{id} is running, and gets no permit yet: {awaited}. `issei status {id}` shows what there is to agree to.");
+    }
+    match broadcast.waits_until(now) {
+        Some(until) => format!(
+            "{id} is waiting: nothing is sent before {}, and from then on it has {remaining} permits left to grant.{then}",
+            broadcast.schedule().told(until)
+        ),
+        None => format!("{id} is running, with {remaining} permits left to grant. Messages put back come again within a minute.{then}"),
+    }
 }
 
 /// The step was taken, its answer came late, and somebody has taken another since.
@@ -122,8 +138,14 @@ async fn step(parts: &Parts, options: &OperateOptions, to: BroadcastState) -> an
     Ok(parts.ledger().transition(&options.id, Transition { to, actor: &actor, reason: &options.reason }).await?)
 }
 
-fn told(broadcast: &Broadcast, text: &str, as_json: bool) -> String {
-    let Broadcast { broadcast_id, broadcast_state, remaining, .. } = broadcast;
-    let json = json!({ "broadcast_id": broadcast_id, "state": broadcast_state, "permits_left": remaining });
+fn told(broadcast: &Broadcast, text: &str, now: Timestamp, as_json: bool) -> String {
+    let Broadcast { broadcast_id, remaining, .. } = broadcast;
+    // By the word that `issei status` has for it.
+    let (state, until) = (shown(broadcast, now), broadcast.waits_until(now));
+    let waits = until.map(|until| broadcast.schedule().told(until));
+    let awaited = broadcast.awaited();
+    let json = json!({
+        "broadcast_id": broadcast_id, "state": state, "permits_left": remaining, "waits_until": until, "waits": waits, "agreement": awaited,
+    });
     if as_json { json.to_string() } else { text.to_owned() }
 }

@@ -18,14 +18,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::forecast::Forecast;
-pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, whole};
+pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, share, whole};
 use self::progress::Bar;
-use crate::Ended;
 use crate::args::SendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
 use crate::operator;
+use crate::{Ended, Refused};
 
 /// Between two looks at how far the reading is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -123,11 +123,10 @@ async fn judge(parts: &Parts, options: &SendOptions, command: &BroadcastCommand)
 async fn known(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<Option<Broadcast>> {
     let known = parts.ledger().find_broadcast(&command.broadcast_id).await?;
     if let Some(known) = known.as_ref().filter(|known| known.command_hash != command.hash().as_str()) {
-        bail!(
+        bail!(Refused(format!(
             "`broadcast_id` {} belongs to another command, which is {}; choose a new id for new content",
-            command.broadcast_id,
-            known.broadcast_state
-        );
+            command.broadcast_id, known.broadcast_state
+        )));
     }
     Ok(known)
 }

@@ -22,9 +22,10 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
     let command = ledger.command_of(&broadcast).await?;
     let shown = match &options.recipient {
         None => Vec::new(),
+        // An address may stand under several keys, each with data of its own.
         Some(who) => {
             let found = found(&ledger, &broadcast, who).await?;
-            letter_of(&command, &found)?.into_iter().collect()
+            letters(&command, found.iter().map(|recipient| (vec!["as frozen".to_owned()], recipient)), None)?
         }
     };
     if let Some(file) = &options.output {
@@ -78,11 +79,11 @@ pub(crate) fn letter_of(command: &BroadcastCommand, recipient: &Recipient) -> an
     Ok(letters(command, vec![(vec!["as frozen".to_owned()], recipient)], None)?.pop())
 }
 
-/// Whoever has this key, or this address, in the frozen audience.
-async fn found(ledger: &Ledger, broadcast: &Broadcast, who: &str) -> anyhow::Result<Recipient> {
+/// All who have this key, or this address, in the frozen audience.
+async fn found(ledger: &Ledger, broadcast: &Broadcast, who: &str) -> anyhow::Result<Vec<Recipient>> {
     let found = ledger.finder(who).await?.look(broadcast, |_| ()).await?;
-    if let Some(standing) = found.recipients.first() {
-        return Ok(standing.recipient.clone());
+    if !found.recipients.is_empty() {
+        return Ok(found.recipients.into_iter().map(|standing| standing.recipient).collect());
     }
     if let Some(Forgotten { at, .. }) = found.forgotten.first() {
         bail!("whoever has that key or address was forgotten at {at:.0}, and with them what they were written");

@@ -22,6 +22,7 @@ use crate::commands::absent::Absent;
 use crate::commands::operate::short;
 use crate::commands::serve::on_signal;
 use crate::letters::{self, Letter};
+use crate::shortened::shortened;
 
 /// How long a watcher waits from one look to the next.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
@@ -406,12 +407,13 @@ impl Status {
     /// Everything on a screen, for people.
     fn lines(&self, speed: Option<u64>) -> Vec<String> {
         let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
-        let mut lines = vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, self.reason)];
+        let mut lines =
+            vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, shortened(&self.reason))];
         lines.extend(self.reason_code.map(code_line));
         lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
         lines.extend(self.ramp.iter().map(|ramp| format!("ramp          {ramp}")));
         lines.extend(self.falls_behind.iter().map(|why| format!("TOO LATE      {why}")));
-        lines.extend(self.since.iter().map(|since| format!("since then    {since}")));
+        lines.extend(self.since.iter().map(|since| format!("since then    {}", shortened(since))));
         lines.extend([
             format!("audience      {} ({} recipients, {} skipped{})", self.audience, self.recipients, self.skipped, self.reasons()),
             format!(
@@ -445,10 +447,10 @@ impl Status {
             lines.insert(2, agreed.line(&self.broadcast_id, self.state.is_over()));
         }
         if let Some(HeldUp { since, reason, .. }) = &self.held_up {
-            lines.insert(2, format!("HELD UP       since {since:.0}: {reason}"));
+            lines.insert(2, format!("HELD UP       since {since:.0}: {}", shortened(reason)));
         }
         if let Some(Refused { refused_at, reason, .. }) = &self.refused {
-            lines.push(format!("refused       at {refused_at:.0}, another command for this id: {reason}"));
+            lines.push(format!("refused       at {refused_at:.0}, another command for this id: {}", shortened(reason)));
         }
         for (name, depths) in &self.queues {
             let oldest =

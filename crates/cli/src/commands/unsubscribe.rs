@@ -1,4 +1,5 @@
-//! `issei unsubscribe-token`: what a token of a link to unsubscribe says. Reads nothing but the configuration's keys.
+//! `issei unsubscribe-token`: what a token of a link to unsubscribe says. Reads nothing but the configuration's keys, which may
+//! be secrets.
 
 use issei_assembly::{Settings, say};
 use issei_schema::{TokenError, UnsubscribeToken as Token};
@@ -7,9 +8,9 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::UnsubscribeToken;
 
-pub(crate) fn run(settings: &Settings, options: &UnsubscribeToken, as_json: bool) -> anyhow::Result<Ended> {
+pub(crate) async fn run(settings: &Settings, options: &UnsubscribeToken, as_json: bool) -> anyhow::Result<Ended> {
     let UnsubscribeToken::Verify { token } = options;
-    let read = Token::read(token, &settings.unsubscribe_keys()?).map_err(|error| reason(settings, &error));
+    let read = Token::read(token, &settings.own_unsubscribe_keys().await?).map_err(|error| reason(settings, &error));
     match &read {
         Ok(Token { key, broadcast_id, class, recipient }) if as_json => {
             say(&json!({ "valid": true, "broadcast_id": broadcast_id, "class": class, "recipient": recipient, "key": key }).to_string());

@@ -38,7 +38,11 @@ async fn a_second_person_verifies_offline_that_it_is_over() {
     let (world, services) = complete("terms").await;
     let (private, public) = write_keys(&world, "ours", 1);
     let (_, other) = write_keys(&world, "others", 2);
-    let text = world.run(&["certify", "terms", "--signing-key", &private, "-o", "terms.cert.json"]).await;
+    let (code, text, beside) = world.try_run(&["certify", "terms", "--signing-key", &private, "-o", "terms.cert.json"]).await;
+    assert_eq!(code, Some(0), "{text}{beside}");
+    // Whoever reads a log is told that it goes on, and not at every look.
+    let watching: Vec<&str> = beside.lines().filter(|line| line.contains("terms: watching the queues for")).collect();
+    assert!((1..4).contains(&watching.len()), "{beside}");
     assert!(text.starts_with("CONVERGED  terms\n") && text.contains("100 accepted") && text.contains("100 delivered"), "{text}");
     report(&world, &public).await;
     for service in services {

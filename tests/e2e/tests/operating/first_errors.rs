@@ -52,7 +52,8 @@ async fn the_first_errors_name_the_thing_the_cause_and_the_next_step() {
     assert!(error.contains(&world.path("nowhere.toml")) && error.contains("No such file"), "{error}");
     let command = world.write("command.json", &command_body("terms", |_| {}));
     std::fs::remove_file(world.path("issei.toml")).unwrap();
-    let error = fails(&world, &[], &["send", &command]).await;
+    let (code, output, error) = world.try_run(&["send", &command]).await;
+    assert_eq!((code, output.as_str()), (Some(3), ""), "{error}");
     for word in ["no audience `users`", &world.path("issei.toml"), "--config", "ISSEI_CONFIG"] {
         assert!(error.contains(word), "{word}: {error}");
     }

@@ -5,6 +5,7 @@
 
 mod agreeing;
 mod answering;
+mod answers;
 mod beginning;
 mod carriers;
 mod certifying;

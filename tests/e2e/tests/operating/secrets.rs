@@ -1,6 +1,9 @@
 //! Keys of providers that stand in Secrets Manager, read by the real binary from an emulator that others have written.
 
-use issei_test_support::{Carrier, Emulator, Processes, judge};
+use issei_schema::{UnsubscribeKey, UnsubscribeToken};
+use issei_sim::Account;
+use issei_test_support::{Carrier, Emulator, Processes, command_body, judge};
+use serde_json::json;
 
 use crate::objects::saying;
 
@@ -71,6 +74,51 @@ async fn a_secret_that_is_missing_or_denied_ends_the_start_with_its_arn_and_the_
         assert!(output.contains(secret) && output.contains(cause), "{output}");
         world.run(&["stop", "--all", "--reason", "a test"]).await;
     }
+}
+
+/// Whoever signs a link and whoever checks it have the same bytes, blanks and all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_links_to_unsubscribe_may_be_a_secret_and_a_try_needs_none() {
+    let Some(emulator) = Emulator::at_hand() else { return };
+    let kept = "a key of a test, 32 bytes or more ";
+    let secret = emulator.secret(&json!({ "unsubscribe": kept }).to_string()).await;
+    let world = Processes::new(5, Account { keep_mails: true, ..Account::default() }).await;
+    let keys = |secret: &str| format!("\n[unsubscribe_keys]\n\"2026-11\" = {{ secret = \"{secret}\" }}\n");
+    let config = world.read("issei.toml");
+    _ = world.write("issei.toml", &(config.clone() + &keys(&format!("{secret}:unsubscribe"))));
+    let body = command_body("terms", |command| {
+        (command["version"], command["class"]) = (2.into(), "service".into());
+        command["unsubscribe"] = json!({ "url": "https://app.example.com/u?t={{token}}", "key": "2026-11" });
+    });
+    let command = world.write("command.json", &body);
+    world.run(&["send", "--yes", &command]).await;
+    let (producer, consumer) = (world.start("producer"), world.start_in("consumer", &[("RUST_LOG", "trace")]));
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    assert!(!world.log("consumer").contains(kept), "the log shows the key");
+    let mails = world.cloud.mails().unwrap();
+    let tokens = mails.iter().map(|mail| {
+        let (_, url) = mail.headers.iter().find(|(name, _)| name == "List-Unsubscribe").unwrap();
+        url.split_once("u?t=").unwrap().1.trim_end_matches('>').to_owned()
+    });
+    let (tokens, own) = (tokens.collect::<Vec<_>>(), UnsubscribeKey::try_from(kept.to_owned()).unwrap());
+    assert_eq!(tokens.len(), 5);
+    for token in &tokens {
+        UnsubscribeToken::read(token, &[("2026-11".parse().unwrap(), own.clone())].into()).unwrap();
+        world.run(&["unsubscribe-token", "verify", token]).await;
+    }
+
+    let none = "arn:aws:secretsmanager:us-east-1:000000000000:secret:none-AbCdEf";
+    _ = world.write("issei.toml", &(config + &keys(none)));
+    for arguments in [&["consumer"][..], &["unsubscribe-token", "verify", &tokens[0]]] {
+        let (code, output, error) = world.try_run(arguments).await;
+        let told = output + &error;
+        assert!(code == Some(1) && told.contains("[unsubscribe_keys] `2026-11`") && told.contains(none), "{arguments:?}: {told}");
+    }
+    // Nobody checks the links of what is simulated, so nobody asks for the key.
+    let tried = world.run(&["try", &command, "--yes", "-o", "inbox"]).await;
+    assert!(tried.contains("letters        5 accepted"), "{tried}");
 }
 
 const DENIED: &str = r#"{"__type":"AccessDeniedException","Message":"no identity-based policy allows it"}"#;

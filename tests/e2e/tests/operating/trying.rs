@@ -153,13 +153,13 @@ async fn what_can_not_be_tried_is_refused_before_anything_is_written() {
     let stored = command_body("terms", |command| command["content"] = json!({ "template": { "name": "terms" } }));
     _ = world.write("command.json", &stored);
     let (code, _, error) = world.try_run(&["try", &command, "-o", "inbox"]).await;
-    assert!(code == Some(1) && error.contains("field `content.template`: what `terms` says is stored in SES"), "{error}");
+    assert!(code == Some(3) && error.contains("field `content.template`: what `terms` says is stored in SES"), "{error}");
     let by_another = command_body("terms", |command| {
         (command["version"], command["class"], command["provider"]) = (2.into(), "service".into(), "resend".into());
     });
     _ = world.write("command.json", &by_another);
     let (code, _, error) = world.try_run(&["try", &command, "-o", "inbox"]).await;
-    assert!(code == Some(1) && error.contains("field `provider`") && error.contains("not `resend`; take it out"), "{error}");
+    assert!(code == Some(3) && error.contains("field `provider`") && error.contains("not `resend`; take it out"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

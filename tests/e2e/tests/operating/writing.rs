@@ -142,7 +142,7 @@ async fn a_copy_goes_to_whoever_asked_marked_as_one_and_the_broadcast_is_still_t
     let command = world.write("command.json", &command_body("terms", |_| {}));
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));
     let (code, _, error) = world.try_run(&["test-send", &command, "--to", "stranger@elsewhere.example.net", "--as", "7"]).await;
-    assert!(code == Some(1) && error.contains("field `test_copy.to`: the address is neither in the sender's domain"), "{error}");
+    assert!(code == Some(3) && error.contains("field `test_copy.to`: the address is neither in the sender's domain"), "{error}");
     let told: Value =
         serde_json::from_str(&world.run(&["--json", "test-send", &command, "--to", "me@example.com", "--as", "7"]).await).unwrap();
     assert_eq!(told["sent"], true, "{told}");

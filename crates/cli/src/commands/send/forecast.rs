@@ -77,7 +77,7 @@ pub(super) struct Forecast {
     known_already: bool,
     pub(super) letters: Vec<Letter>,
     /// What was looked at. What could not be read is no reason to refuse, and is not called fine.
-    findings: Vec<Finding>,
+    findings: Vec<Seen>,
     /// Why it is not sent, each with what to do.
     pub(super) refused: Vec<String>,
 }
@@ -189,15 +189,12 @@ impl Forecast {
             variants,
             skipped,
             holds: (enough == Mailable::TooFew || canary == Some(0)).then(|| {
-                if enough != Mailable::TooFew {
-                    return format!(
-                        "there is no canary: the broadcast will hold before its first send, until `issei approve {} --reason \"…\"`, which sends to all at once",
-                        command.broadcast_id
-                    );
-                }
-                let (share, most) = (number(skipped_rows) / number(rows) * 100.0, settings.skipped_share_max * 100.0);
+                let share = (enough == Mailable::TooFew).then(|| share(skipped_rows, rows, settings.skipped_share_max));
+                let lacks_canary = (canary == Some(0)).then(|| "there is no canary".to_owned());
+                let then = if canary == Some(0) { ", which sends to all at once" } else { "" };
                 format!(
-                    "{skipped_rows} of {rows} rows are skipped, {share:.1} % where skipped_share_max is {most:.1} %: the broadcast will hold before its first send, until `issei approve {} --reason \"…\"`",
+                    "{}: the broadcast will hold before its first send, until `issei approve {} --reason \"…\"`{then}",
+                    share.into_iter().chain(lacks_canary).collect::<Vec<_>>().join(", and "),
                     command.broadcast_id
                 )
             }),
@@ -224,10 +221,10 @@ impl Forecast {
             provider: command.other_provider().cloned(),
             known_already,
             letters,
-            findings: stored.into_iter().map(|stored| stored.finding).collect(),
+            findings: stored.into_iter().map(|stored| Seen::of(stored.finding, !known_already)).collect(),
             refused: Vec::new(),
         };
-        let looked = looked(parts, command).await;
+        let looked = looked(parts, command, known_already).await;
         forecast.findings.extend(looked.findings);
         // What has been sent before is the same broadcast, and sending it again changes nothing.
         if !known_already {
@@ -255,7 +252,7 @@ impl Forecast {
             ));
         }
         // Nothing of a mail whose template is not there, or lacks data, comes to anybody.
-        refused.extend(self.findings.iter().filter(|finding| finding.what.starts_with("template ")).filter_map(against));
+        refused.extend(self.findings.iter().filter_map(Seen::against));
         refused.extend(self.too_slow(parts.clock.wall()));
         refused.extend(self.too_late(parts.clock.wall()));
         if parts.settings.require_rehearsal
@@ -379,7 +376,7 @@ impl Forecast {
             say("warning        today's quota is less than those to be mailed: the broadcast will pause when it is used up");
         }
         say("");
-        self.findings.iter().for_each(show);
+        self.findings.iter().for_each(Seen::show);
         print(&self.letters);
     }
 }
@@ -394,43 +391,75 @@ pub(super) fn names(command: &BroadcastCommand, config: &AudienceConfig) -> Vec<
     config.columns.iter().cloned().chain(url).collect()
 }
 
-/// A broken rule as a reason to refuse. What can't be read is none.
-pub(super) fn against(finding: &Finding) -> Option<String> {
-    let is_broken = finding.judgement == Judgement::Broken;
-    is_broken.then(|| format!("{}: {}; {}", finding.what, finding.value, finding.mend.as_deref().unwrap_or_default()))
+/// How large a share is skipped, where it is larger than it may be.
+pub(crate) fn share(skipped: u64, rows: u64, most: f64) -> String {
+    let (share, most) = (number(skipped) / number(rows) * 100.0, most * 100.0);
+    format!("{skipped} of {rows} rows are skipped, {share:.1} % where skipped_share_max is {most:.1} %")
+}
+
+/// What was looked at, and whether it keeps the command from being sent.
+#[derive(Debug, Serialize)]
+pub(super) struct Seen {
+    #[serde(flatten)]
+    finding: Finding,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forbids_send: bool,
+}
+
+impl Seen {
+    /// What decides forbids the send where it is broken. What can't be read forbids nothing.
+    pub(super) fn of(finding: Finding, decides: bool) -> Self {
+        Self { forbids_send: decides && finding.judgement == Judgement::Broken, finding }
+    }
+
+    /// A broken rule as a reason to refuse.
+    pub(super) fn against(&self) -> Option<String> {
+        let Finding { what, value, mend, .. } = &self.finding;
+        self.forbids_send.then(|| format!("{what}: {value}; {}", mend.as_deref().unwrap_or_default()))
+    }
+
+    pub(super) fn show(&self) {
+        show(&self.finding);
+        if self.finding.judgement == Judgement::Broken {
+            say(&format!("              send: {}", if self.forbids_send { "refused for this" } else { "not refused for this" }));
+        }
+    }
 }
 
 /// What was looked at, and what speaks against the send.
 pub(super) struct Looked {
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<Seen>,
     pub(super) refused: Vec<String>,
 }
 
-/// Looks at all that a send needs, as `doctor` does.
-pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand) -> Looked {
+/// Looks at all that a send needs, as `doctor` does. Nothing forbids what has been sent before.
+pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand, known_already: bool) -> Looked {
+    let (decides, tells) = (|finding| Seen::of(finding, !known_already), |finding| Seen::of(finding, false));
     // Nothing that SES tells is about another provider.
     let is_by_ses = command.other_provider().is_none();
-    let (mut sender, mut without) = (Vec::new(), Vec::new());
+    let (mut findings, mut without) = (Vec::new(), Vec::new());
     if is_by_ses {
-        sender = checks::sender(parts, &command.from).await;
-        without.push(checks::may_send(parts).await);
+        // Of the sender the first is whether SES lets it send at all.
+        let mut sender = checks::sender(parts, &command.from).await.into_iter();
+        findings.extend(sender.next().map(decides));
+        findings.extend(sender.map(tells));
+        without.push(decides(checks::may_send(parts).await));
     }
-    without.push(checks::is_open(parts).await);
+    without.push(decides(checks::is_open(parts).await));
     // With one of these nobody would be sent to: SES, or the producer, refuses every letter.
-    let mut refused: Vec<String> = sender.first().into_iter().chain(&without).filter_map(against).collect();
+    let mut refused: Vec<String> = findings.iter().chain(&without).filter_map(Seen::against).collect();
     let producers = producers::look(parts, command).await;
     refused.extend(producers.refused);
-    let mut findings = sender;
     if is_by_ses {
-        findings.extend(account(&parts.ses()).await);
+        findings.extend(account(&parts.ses()).await.into_iter().map(tells));
     }
     findings.extend(without);
     if is_by_ses {
-        findings.push(event_destination(&parts.ses(), &parts.settings.configuration_set).await);
+        findings.push(tells(event_destination(&parts.ses(), &parts.settings.configuration_set).await));
     }
-    findings.extend(checks::services(parts).await);
-    findings.extend(producers.findings);
-    findings.extend(checks::dead_letters(parts).await);
+    findings.extend(checks::services(parts).await.into_iter().map(tells));
+    findings.extend(producers.findings.into_iter().map(decides));
+    findings.extend(checks::dead_letters(parts).await.into_iter().map(tells));
     Looked { findings, refused }
 }
 

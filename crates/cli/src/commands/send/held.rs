@@ -3,17 +3,16 @@
 
 use anyhow::Context;
 use issei_assembly::{Parts, say};
-use issei_certificate::Finding;
 use issei_producer::{AudienceConfig, check_command};
 use issei_schema::{BroadcastCommand, Content};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::forecast::Seen;
 use super::{Asked, forecast, known};
 use crate::Ended;
 use crate::args::SendOptions;
 use crate::checks::stored;
-use crate::commands::certify::show;
 
 pub(super) async fn run(
     parts: &Parts,
@@ -36,12 +35,12 @@ pub(super) async fn run(
     }
     let known = known(parts, command).await?;
     let is_known = known.is_some();
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings: Vec<Seen> = Vec::new();
     if let (Content::Template { name, sha256, .. }, Some(config)) = (&command.content, &config) {
-        findings.push(stored(parts, name, sha256.as_ref(), &forecast::names(command, config)).await.finding);
+        findings.push(Seen::of(stored(parts, name, sha256.as_ref(), &forecast::names(command, config)).await.finding, !is_known));
     }
-    let mut refused: Vec<String> = findings.iter().filter_map(forecast::against).collect();
-    let looked = forecast::looked(parts, command).await;
+    let mut refused: Vec<String> = findings.iter().filter_map(Seen::against).collect();
+    let looked = forecast::looked(parts, command, is_known).await;
     findings.extend(looked.findings);
     if is_known {
         refused.clear();
@@ -62,7 +61,7 @@ pub(super) async fn run(
             say("note           this command has been sent before: sending it again changes nothing");
         }
         say("");
-        findings.iter().for_each(show);
+        findings.iter().for_each(Seen::show);
     }
     let asked = Asked { parts, options, command, known, as_json, shutdown };
     let told = |reason: Option<&str>| json!({ "broadcast_id": id, "holds": holds, "findings": findings, "refused": refused, "enqueued": reason.is_none(), "reason": reason });

@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Fetched, KeySource, Parts, Settings, say, say_error};
 use issei_clock::{Clock, Dice};
 use issei_producer::{AudienceConfig, check_command};
 use issei_schema::{BroadcastCommand, Content, WayOut};
@@ -23,7 +23,6 @@ use self::inbox::Inbox;
 use self::outlook::Outlook;
 use self::simplified::Simplified;
 use self::tally::Tally;
-use crate::Ended;
 use crate::args::TryOptions;
 use crate::command_file;
 use crate::commands::demo::{Work, hasten, misbehave};
@@ -32,10 +31,13 @@ use crate::commands::serve::on_signal;
 use crate::commands::setup;
 use crate::console::Opened;
 use crate::letters::{letters, print_beside, told};
+use crate::{Ended, Refused};
 
 pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool) -> anyhow::Result<Ended> {
     let (clock, shutdown) = (Clock::system(), on_signal()?);
-    let settings = &settings.clone().with_audiences().await;
+    let mut settings = settings.clone().with_audiences().await;
+    make_keys_up(&mut settings, &Dice::system());
+    let settings = &settings;
     let command = command_file::read(&options.file)?;
     check(settings, &command, &clock).with_context(|| format!("command {}", options.file.display()))?;
     let inbox = Inbox::at(options.output.as_deref())?;
@@ -65,8 +67,9 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
         bail!("interrupted; nothing was written")
     };
     let letters = letters(&command, survey.samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), None)?;
+    let holds = simplified::holds(&survey, settings.skipped_share_max);
     let mut outlook = Outlook::of(&command, survey, letters, options.rate, parts.clock.wall());
-    outlook.passed_over = simplified.passed_over;
+    outlook.passed_over = holds.into_iter().chain(simplified.passed_over).collect();
     if let Some(why) = outlook.refused() {
         outlook.print(as_json);
         say_error(&format!("refused: {why}"));
@@ -111,21 +114,33 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
 /// What is refused before anything is read: by the rules of the producer, and what can't be simulated.
 fn check(settings: &Settings, command: &BroadcastCommand, clock: &Clock) -> anyhow::Result<()> {
     if command.test_copy.is_some() {
-        bail!("field `test_copy`: a copy is no broadcast; take it out to try the broadcast itself");
+        bail!(Refused("field `test_copy`: a copy is no broadcast; take it out to try the broadcast itself".to_owned()));
     }
     if let Content::Template { name, .. } = &command.content {
-        bail!(
+        bail!(Refused(format!(
             "field `content.template`: what `{}` says is stored in SES, and nothing here asks AWS for it; try the same words as `content.inline`, or look at it by `issei preview`, which reads it from SES",
             name.as_str()
-        );
+        )));
     }
     if let Some(name) = command.other_provider() {
-        bail!("field `provider`: the only one that is simulated here is SES, and not `{name}`; take it out to try audience and words");
+        bail!(Refused(format!(
+            "field `provider`: the only one that is simulated here is SES, and not `{name}`; take it out to try audience and words"
+        )));
     }
     check_command(command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), clock.wall())?;
     // A consumer without the key would leave everybody waiting.
-    WayOut::of(command, &settings.unsubscribe_keys()?).context("set its variable; for a try any key of your own will do")?;
+    WayOut::of(command, &settings.unsubscribe_keys(&Fetched::default())?)
+        .context("set its variable; for a try any key of your own will do")?;
     Ok(())
+}
+
+/// A key that is kept in AWS is not asked for: of what is simulated nobody checks the links.
+fn make_keys_up(settings: &mut Settings, dice: &Dice) {
+    for source in settings.unsubscribe_keys.values_mut() {
+        if let KeySource::Secret(_) = source {
+            *source = KeySource::MadeUp(dice.token() + &dice.token());
+        }
+    }
 }
 
 /// The settings with what is one's own in them: the audiences, the sizes, the keys. Time runs faster, and nobody is asked.

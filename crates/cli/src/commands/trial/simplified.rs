@@ -2,8 +2,11 @@
 //! said.
 
 use issei_assembly::Settings;
+use issei_producer::{ChosenCanary, Mailable, Survey};
 use issei_schema::{BroadcastCommand, CanaryApproval, InDoubtPolicy, Opening, limits};
 use jiff::{SignedDuration, Timestamp};
+
+use crate::commands::send::share;
 
 pub(super) struct Simplified {
     pub(super) command: BroadcastCommand,
@@ -37,8 +40,15 @@ impl Simplified {
             passed_over.push("canary: really the others wait until it is approved".to_owned());
             command.canary_approval = CanaryApproval::Operator;
         }
-        if settings.approvals > 1 {
-            passed_over.push(format!("approvals: really {} persons must agree to it", settings.approvals));
+        if let Ok(approvals) = settings.approvals_wanted()
+            && approvals.are_for(own)
+        {
+            let from = if approvals.from_recipients > 0 {
+                format!(", where it has {} recipients or more", approvals.from_recipients)
+            } else {
+                String::new()
+            };
+            passed_over.push(format!("approvals: really {} persons must agree to it{from}", approvals.persons));
         }
         if settings.require_rehearsal {
             passed_over.push("require_rehearsal: really it is refused without one".to_owned());
@@ -52,4 +62,15 @@ impl Simplified {
         );
         Self { command, passed_over }
     }
+}
+
+/// Why its audience would hold it before its first send.
+pub(super) fn holds(survey: &Survey, skipped_share_max: f64) -> Vec<String> {
+    let (rows, skipped) = (survey.rows, survey.skipped_rows());
+    let too_few = (survey.enough(skipped_share_max) == Mailable::TooFew).then(|| {
+        format!("skipped rows: {}, so really it waits for `issei approve` before its first send", share(skipped, rows, skipped_share_max))
+    });
+    let lacks_canary = survey.canary.as_ref().filter(|canary| canary.recipients == 0).and_then(ChosenCanary::told);
+    let lacks_canary = lacks_canary.map(|told| format!("canary: {told}, so really it waits for `issei approve` before its first send"));
+    too_few.into_iter().chain(lacks_canary).collect()
 }
