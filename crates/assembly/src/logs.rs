@@ -23,12 +23,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// What the SDK has tried in vain on its way to region and credentials is told by the error, where it has found none.
+const DEFAULT: &str = "info,aws_config=warn,aws_config::imds=off,aws_config::meta=off";
+
 /// The demo provokes every warning there is, so it shows none unless it is asked to.
 ///
 /// # Errors
 /// Says what is wrong with the endpoint for traces.
 pub fn init(format: LogFormat, is_demo: bool, otlp_endpoint: &str) -> anyhow::Result<()> {
-    let default = if is_demo { "off" } else { "info,aws_config=warn" };
+    let default = if is_demo { "off" } else { DEFAULT };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn what_nobody_will_see_is_not_built() {
         let finest = |directives| subscriber(EnvFilter::new(directives), true, "").unwrap().max_level_hint();
-        assert_eq!(finest("info,aws_config=warn"), Some(LevelFilter::INFO));
+        assert_eq!(finest(DEFAULT), Some(LevelFilter::INFO));
         // Metrics are told whatever the log is.
         assert_eq!(finest("off"), Some(LevelFilter::INFO));
         assert_eq!(finest("info,issei=debug"), Some(LevelFilter::DEBUG));

@@ -25,7 +25,12 @@ pub const NOT_CONNECTED: &str = "no connection could be made";
 /// An error with its causes, for a log line or a reason, on one line: the SDK's own text hides them.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let is_not_loaded = |error: &CredentialsError| matches!(error, CredentialsError::CredentialsNotLoaded(_));
+    // The instance's role is asked for last, so where its service refuses to answer nothing else had any.
+    let is_not_loaded = |error: &CredentialsError| match error {
+        CredentialsError::CredentialsNotLoaded(_) => true,
+        CredentialsError::ProviderError(_) => causes(error).any(|cause| cause.to_string().contains("IMDS")),
+        _ => false,
+    };
     if causes(error).any(|error| error.downcast_ref().is_some_and(is_not_loaded)) {
         return NO_CREDENTIALS.to_owned();
     }

@@ -4,7 +4,8 @@
 //! developer guide, "Scanning tables"). Whoever stood there before and stays there is read, and once. Keys are the text of
 //! a string or a number, and the bytes of a binary value.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -26,6 +27,10 @@ use crate::audience::AudienceConfig;
 const SEGMENTS: i32 = 4;
 /// Items in one page at most.
 const PAGE_ITEMS: i32 = 1_000;
+
+/// Attributes that are looked at, those that most items have: an expression may have 4 KB, and a table with an attribute for each
+/// order has thousands.
+const COLUMNS_MAX: usize = 200;
 
 /// Between two tries of a page that is throttled.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -135,9 +140,16 @@ pub(super) async fn columns_of(table: &Table) -> Result<Vec<ColumnOutline>, Read
     let keys: Vec<String> = described.iter().flat_map(TableDescription::key_schema).map(|key| key.attribute_name.clone()).collect();
     let scan = Scan { table: table.clone(), columns: HashMap::new(), filter: None };
     let ReadPage { items, .. } = scan.read(0, None, Wanted::Everything).await?;
-    let with_text = items.into_iter().flatten().filter_map(|(name, value)| text(value).map(|_| name));
-    let mut names: Vec<String> = with_text.collect::<BTreeSet<_>>().into_iter().collect();
-    names.sort_by_key(|name| keys.iter().position(|key| key == name).unwrap_or(usize::MAX));
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, value) in items.into_iter().flatten() {
+        let count = times.entry(name).or_default();
+        *count += usize::from(text(value).is_some());
+    }
+    let mut counted: Vec<(String, usize)> = times.into_iter().filter(|(_, count)| *count > 0).collect();
+    counted.sort_by_key(|(_, count)| Reverse(*count));
+    counted.truncate(COLUMNS_MAX);
+    let mut names: Vec<String> = counted.into_iter().map(|(name, _)| name).collect();
+    names.sort_by_key(|name| (keys.iter().position(|key| key == name).unwrap_or(usize::MAX), name.clone()));
     let tells_apart = |name: &String| if keys.len() == 1 && keys.contains(name) { TellsApart::PrimaryKey } else { TellsApart::Unsaid };
     Ok(names.into_iter().map(|name| ColumnOutline { tells_apart: tells_apart(&name), kind: String::new(), name }).collect())
 }

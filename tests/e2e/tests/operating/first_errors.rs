@@ -4,6 +4,8 @@ use issei_sim::Account;
 use issei_test_support::{Processes, command_body, free_port};
 use serde_json::Value;
 
+use crate::objects::saying;
+
 /// Whose surroundings name no credentials, wherever the SDK looks.
 const NOBODY: [(&str, Option<&str>); 3] = [("AWS_ACCESS_KEY_ID", None), ("AWS_SECRET_ACCESS_KEY", None), ("HOME", Some("/nonexistent"))];
 
@@ -26,6 +28,11 @@ async fn the_first_errors_name_the_thing_the_cause_and_the_next_step() {
         assert!(error.contains("no AWS credentials were found") && error.contains("set AWS_PROFILE"), "{error}");
         assert!(!error.contains("Attempted") && !error.contains("provider"), "{error}");
     }
+    // So it is on a machine whose service for instances' roles refuses to answer.
+    let denied = saying("403 Forbidden", 2, "no").await;
+    let on_instance = [("AWS_EC2_METADATA_DISABLED", None), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", Some(denied.as_str()))];
+    let error = fails(&world, &[&NOBODY[..], &on_instance].concat(), &["status", "terms"]).await;
+    assert!(error.contains("no AWS credentials were found") && !error.contains("IMDS"), "{error}");
     let error = fails(&world, &[("AWS_REGION", None), ("HOME", Some("/nonexistent"))], &["status", "terms"]).await;
     assert!(error.contains("no AWS region is set; set AWS_REGION"), "{error}");
 
