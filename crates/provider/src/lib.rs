@@ -17,6 +17,7 @@ mod providers;
 mod resend;
 #[cfg(test)]
 mod sample;
+mod sender;
 mod sendgrid;
 pub mod ses;
 mod standing;
@@ -36,6 +37,7 @@ pub use exported::Exported;
 pub use facts::{Allowed, Facts, Plane, Proof, Rehearsed, Replay};
 pub use providers::{Known, Providers};
 pub use resend::{Resend, ResendOptions, ResendSecret};
+pub use sender::{Identity, ReturnPath, Sender, Signs, above};
 pub use sendgrid::{SendGrid, SendGridKey, SendGridOptions};
 pub use ses::Ses;
 pub use standing::{Counted, Right, Span, Standing};
@@ -55,6 +57,12 @@ pub trait Provider: Send + Sync {
 
     /// Whether the key may send, from this sender where one is given. Nothing is sent for it.
     fn standing<'a>(&'a self, from: Option<&'a Mailbox>) -> BoxFuture<'a, Standing>;
+
+    /// What the provider says of a sender, and of what proves to receivers that a mail is theirs; nothing where none is
+    /// asked.
+    fn sender<'a>(&'a self, _: &'a Mailbox) -> BoxFuture<'a, Option<Sender>> {
+        Box::pin(async { None })
+    }
 
     /// What the provider itself has counted in the time of a broadcast; nothing where none is documented to count.
     fn counted(&self, span: Span) -> BoxFuture<'_, Option<Counted>>;

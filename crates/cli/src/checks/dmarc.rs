@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 use issei_certificate::Finding;
+use issei_provider::above;
 
 use super::dns::Dns;
-use super::sender::above;
 use super::setting;
 
 /// Whether what proves a mail's origin speaks for the domain of `From`.

@@ -32,7 +32,7 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
         findings.push(quota(&parts, audience).await);
     }
     if let Some(from) = &options.from {
-        findings.extend(checks::sender(&parts, from).await);
+        findings.extend(checks::sender(&parts, &parts.ses(), from).await);
         if options.probe {
             findings.push(probe(&parts, from).await);
         }

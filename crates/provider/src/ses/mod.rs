@@ -6,6 +6,7 @@ mod count;
 mod deployed;
 mod event;
 mod request;
+mod sender;
 mod signatures;
 mod sns;
 mod words;
@@ -24,7 +25,9 @@ pub use event::{EventError, parse_event};
 pub use signatures::{Opinion, Signatures, SnsTrust};
 pub use sns::unwrapped;
 
-use crate::{Allowance, Allowed, Call, Counted, Facts, Plane, Proof, Provider, Rehearsed, Replay, Right, Span, Standing, Untold, Verdict};
+use crate::{
+    Allowance, Allowed, Call, Counted, Facts, Plane, Proof, Provider, Rehearsed, Replay, Right, Sender, Span, Standing, Untold, Verdict,
+};
 
 /// What SES is like (API reference v2, `SendBulkEmail`; developer guide, "Service quotas").
 pub(crate) const FACTS: Facts = Facts {
@@ -135,7 +138,7 @@ impl Provider for Ses {
         .boxed()
     }
 
-    /// Of the account; what SES says of a sender is another question (`issei doctor --from`).
+    /// Of the account; what SES says of a sender is another question.
     fn standing<'a>(&'a self, _: Option<&'a Mailbox>) -> BoxFuture<'a, Standing> {
         async move {
             let right = match self.client.get_account().send().await {
@@ -149,6 +152,10 @@ impl Provider for Ses {
             Standing { asked: "SES GetAccount", right }
         }
         .boxed()
+    }
+
+    fn sender<'a>(&'a self, from: &'a Mailbox) -> BoxFuture<'a, Option<Sender>> {
+        async move { Some(self.known(from).await) }.boxed()
     }
 
     fn counted(&self, span: Span) -> BoxFuture<'_, Option<Counted>> {

@@ -440,7 +440,7 @@ pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand, known_alre
     let (mut findings, mut without) = (Vec::new(), Vec::new());
     if is_by_ses {
         // Of the sender the first is whether SES lets it send at all.
-        let mut sender = checks::sender(parts, &command.from).await.into_iter();
+        let mut sender = checks::sender(parts, &parts.ses(), &command.from).await.into_iter();
         findings.extend(sender.next().map(decides));
         findings.extend(sender.map(tells));
         without.push(decides(checks::may_send(parts).await));
