@@ -171,7 +171,7 @@ impl Reader<'_> {
             seen.kept.look_at(|| "the log of events".to_owned(), expires, self.broadcast.created_at, self.now);
         }
         for seq in 0..self.broadcast.pages {
-            let kept = self.ledger.kept_page(&self.broadcast.broadcast_id, seq).await?;
+            let kept = self.ledger.kept_page(&self.broadcast.placed(), seq).await?;
             if kept.page.previous != previous {
                 return Err(Unread::Broken(format!("page {seq} does not follow from page {}", seq.saturating_sub(1))));
             }
@@ -192,7 +192,7 @@ impl Reader<'_> {
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in chunks.chunks(100) {
             let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();
-            let inspected = self.ledger.inspect(&self.broadcast.broadcast_id, &numbers, &seen.log).await?;
+            let inspected = self.ledger.inspect(&self.broadcast.placed(), &numbers, &seen.log).await?;
             for (looked, (_, recipients)) in inspected.iter().zip(some) {
                 self.look_at(page.seq, looked, recipients.len(), ended, seen);
                 if let Some(told) = &mut seen.notice {

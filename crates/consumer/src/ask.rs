@@ -37,7 +37,7 @@ impl Consumer {
     ) -> Result<Option<After>, LedgerError> {
         let Some(request) = seen.request() else { return Ok(None) };
         let (id, seq) = (&message.broadcast_id, message.chunk);
-        let heard = self.ledger.feedback(id, &[seq]).await?.remove(&seq).unwrap_or_default();
+        let heard = self.ledger.feedback(&known.registration.placed(), &[seq]).await?.remove(&seq).unwrap_or_default();
         let is_open = |outcome| matches!(outcome, Outcome::Open | Outcome::InDoubt);
         let outcomes: Vec<Outcome> = seen.outcomes().into_iter().flat_map(issei_ledger::Outcomes::iter).collect();
         if !request.positions().any(|at| outcomes.get(at).is_some_and(|outcome| is_open(heard.settle(at, *outcome)))) {

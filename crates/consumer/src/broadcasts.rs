@@ -129,7 +129,7 @@ impl Broadcasts {
         if known.registration.key.is_some() {
             return Ok(None);
         }
-        let page = self.ledger.page(&message.broadcast_id, message.page).await?;
+        let page = self.ledger.page(&known.registration.placed(), message.page).await?;
         let is_frozen = page.chunks().any(|(chunk, recipients)| {
             chunk == message.chunk && recipients.iter().map(Option::as_ref).eq(message.recipients.iter().map(Some))
         });

@@ -76,7 +76,7 @@ impl Consumer {
                 Ok(envelope) => envelope.clone(),
                 // Another consumer may have it; but whoever watches must hear of it, and nobody gets a mail without.
                 Err(missing) => {
-                    if !self.has_changed(chunk, &mut seen).await? {
+                    if !self.has_changed(&known, chunk, &mut seen).await? {
                         self.pause(id, ReasonCode::PausedKeyMissing, &missing.to_string()).await?;
                     }
                     continue;
@@ -90,7 +90,7 @@ impl Consumer {
             let recipients = positions.len() as u64;
             // Whoever can have no permit takes no turn from others.
             if let Some(until) = self.permits.later(&known.registration).filter(|_| !asks) {
-                let Some(after) = self.later_or_look(until, chunk, &mut seen).await? else { continue };
+                let Some(after) = self.later_or_look(until, &known, chunk, &mut seen).await? else { continue };
                 return Ok(after);
             }
             // Waiting for a turn or a permit is what a shutdown cuts short; the message goes back.
@@ -98,7 +98,7 @@ impl Consumer {
             let rate = match turn? {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
-                    if !self.has_changed(chunk, &mut seen).await? {
+                    if !self.has_changed(&known, chunk, &mut seen).await? {
                         self.pause(id, ReasonCode::PausedQuota, &quota_is_spent(quota)).await?;
                     }
                     continue;
@@ -117,11 +117,11 @@ impl Consumer {
             let permit = match permission? {
                 Permission::Permit(permit) => permit,
                 Permission::Later(until) => {
-                    let Some(after) = self.later_or_look(until, chunk, &mut seen).await? else { continue };
+                    let Some(after) = self.later_or_look(until, &known, chunk, &mut seen).await? else { continue };
                     return Ok(after);
                 }
                 Permission::Spent => {
-                    self.has_changed(chunk, &mut seen).await?;
+                    self.has_changed(&known, chunk, &mut seen).await?;
                     presumes = false;
                     continue;
                 }
@@ -152,7 +152,7 @@ impl Consumer {
                 }
             };
             let lease = self.options.timing.lease;
-            let proven = self.proven_since(chunk, &seen).await?;
+            let proven = self.proven_since(&known, chunk, &seen).await?;
             if !proven.is_empty() {
                 // Their own permits may be among those that were just granted here.
                 self.permits.put_back(&known.registration, permit).await;
@@ -209,8 +209,14 @@ impl Consumer {
 
     /// Puts the message of a chunk back until its ramp allows more. Where the chunk has changed meanwhile, `seen` is
     /// what it has become, and nothing is given.
-    async fn later_or_look(&self, until: Timestamp, chunk: &ChunkMessage, seen: &mut Chunk) -> Result<Option<After>, LedgerError> {
-        let has_changed = self.has_changed(chunk, seen).await?;
+    async fn later_or_look(
+        &self,
+        until: Timestamp,
+        known: &Known,
+        chunk: &ChunkMessage,
+        seen: &mut Chunk,
+    ) -> Result<Option<After>, LedgerError> {
+        let has_changed = self.has_changed(known, chunk, seen).await?;
         Ok((!has_changed).then(|| After::PutBack(away(until, self.clock.wall()))))
     }
 
@@ -226,7 +232,7 @@ impl Consumer {
         if let Some(after) = self.ask(carrier, known, chunk, seen, ready).await? {
             return Ok(Some(after));
         }
-        if self.has_changed(chunk, seen).await? {
+        if self.has_changed(known, chunk, seen).await? {
             return Ok(None);
         }
         // It is the broadcast that has changed: it is looked at afresh.
@@ -235,8 +241,8 @@ impl Consumer {
 
     /// Looks whether a chunk is still as it was seen, or presumed to be, before anything is concluded from what it would
     /// need: a copy of the message of a chunk that is settled needs neither permits nor quota, and waiting for a turn takes time.
-    async fn has_changed(&self, chunk: &ChunkMessage, seen: &mut Chunk) -> Result<bool, LedgerError> {
-        let found = self.ledger.chunks(&[(chunk.broadcast_id.clone(), chunk.chunk)]).await?.into_values().next();
+    async fn has_changed(&self, known: &Known, chunk: &ChunkMessage, seen: &mut Chunk) -> Result<bool, LedgerError> {
+        let found = self.ledger.chunks(&known.registration.placed(), &[chunk.chunk]).await?.into_values().next();
         let Some(found) = found.filter(|found| *found != Chunk::Absent && found != seen) else { return Ok(false) };
         if *seen == Chunk::Absent {
             self.presumption.was_wrong();
@@ -247,16 +253,16 @@ impl Consumer {
 
     async fn claim(&self, chunk: &ChunkMessage, known: &Known, seen: &Chunk, under: ledger::Under) -> Result<Claimed, LedgerError> {
         let (owner, lease) = (self.incarnation.mark(&self.dice.token()), self.options.timing.lease);
-        self.ledger.claim(chunk, known.registration.key, seen, owner, lease, &under).await
+        self.ledger.claim(chunk, &known.registration, seen, owner, lease, &under).await
     }
 
     /// Before a claim that is not the chunk's first, whoever acts on the absence of evidence looks whether it is
     /// still absent: these are to be sent to again, and there are events of them.
-    async fn proven_since(&self, message: &ChunkMessage, seen: &Chunk) -> Result<Vec<usize>, LedgerError> {
+    async fn proven_since(&self, known: &Known, message: &ChunkMessage, seen: &Chunk) -> Result<Vec<usize>, LedgerError> {
         if *seen == Chunk::Absent {
             return Ok(Vec::new());
         }
-        let heard = self.ledger.feedback(&message.broadcast_id, &[message.chunk]).await?;
+        let heard = self.ledger.feedback(&known.registration.placed(), &[message.chunk]).await?;
         Ok(heard.values().flat_map(|heard| heard.proven_since(seen)).collect())
     }
 
@@ -267,7 +273,7 @@ impl Consumer {
         let broadcast = self.ledger.broadcast(id).await?;
         let is_recorded = self.ledger.acknowledge(&broadcast, seq, seen, proven, &self.dice.token()).await?;
         tracing::warn!(recipients = proven.len(), is_recorded, "accepted after all, by events that came since");
-        Ok(self.ledger.chunks(&[(id.clone(), seq)]).await?.into_values().find(|found| found != seen))
+        Ok(self.ledger.chunks(&broadcast.placed(), &[seq]).await?.into_values().find(|found| found != seen))
     }
 
     /// What to do with a message of a broadcast that does not run; nothing where it does.

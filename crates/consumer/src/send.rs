@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use issei_clock::Reading;
-use issei_ledger::{Chunk, Claim, Outcome, Permit};
+use issei_ledger::{Chunk, Claim, Outcome, Permit, Placed};
 use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, SlowDown, Verdict};
-use issei_schema::{BroadcastId, ChunkMessage};
+use issei_schema::ChunkMessage;
 use jiff::Timestamp;
 use tracing::Instrument;
 
@@ -125,7 +125,7 @@ impl Consumer {
         let Allowed { permit, until } = allowed;
         let mut sent = Sent { in_vain: true, ..Sent::default() };
         let mut refused: Vec<Refused> = Vec::new();
-        let (id, all) = (&message.broadcast_id, ready.entries.len());
+        let (of, all) = (claim.placed().clone(), ready.entries.len());
         let (mut accepts_anybody, mut once_more) = (false, Vec::new());
         let mut waiting = vec![ready.entries.clone()];
         let mut key = claim.request().map(|request| ReplayKey(request.key().to_owned()));
@@ -188,13 +188,13 @@ impl Consumer {
             sent.pause = sent.pause.or(verdict.pause);
         }
         if accepts_anybody {
-            self.refusals.accepted(id);
+            self.refusals.accepted(&of.id);
         }
         let refuses_all = all > 1 && refused.len() == all;
         let is_last_alone = refused.iter().filter(|one| !one.accepted_after).count() == 1;
         for one in refused {
             let charge =
-                if one.is_charged(is_last_alone) { Charge::Rejected } else { self.charge(id, message.chunk, &one, refuses_all).await };
+                if one.is_charged(is_last_alone) { Charge::Rejected } else { self.charge(&of, message.chunk, &one, refuses_all).await };
             let Refused { at, refusal, .. } = one;
             let outcome = if charge == Charge::Rejected { Outcome::Rejected } else { Outcome::Retryable };
             claim.settle(at, outcome, None);
@@ -216,23 +216,23 @@ impl Consumer {
     }
 
     /// Decides about a recipient whom the provider refused where no answer shows that the sender was not to blame.
-    async fn charge(&self, id: &BroadcastId, chunk: u32, refused: &Refused, refuses_all: bool) -> Charge {
+    async fn charge(&self, of: &Placed, chunk: u32, refused: &Refused, refuses_all: bool) -> Charge {
         if refuses_all {
             return Charge::Pause;
         }
         // From and Reply-To are the same for the whole broadcast, so once anybody was accepted, an
         // address that the provider can't read is the recipient's.
-        if refused.refusal.cause == Cause::Address && (self.refusals.has_accepted(id) || self.was_anybody_accepted(id).await) {
+        if refused.refusal.cause == Cause::Address && (self.refusals.has_accepted(&of.id) || self.was_anybody_accepted(of).await) {
             return Charge::Rejected;
         }
-        self.refusals.refused(id, chunk, refused.at)
+        self.refusals.refused(&of.id, chunk, refused.at)
     }
 
     /// Looks in the ledger, at the first chunks, for what this run of the consumer has not seen itself.
-    async fn was_anybody_accepted(&self, id: &BroadcastId) -> bool {
+    async fn was_anybody_accepted(&self, of: &Placed) -> bool {
         // `BatchGetItem` takes a hundred keys (API reference).
-        let keys: Vec<_> = (0..100).map(|chunk| (id.clone(), chunk)).collect();
-        match self.ledger.chunks(&keys).await {
+        let first: Vec<u32> = (0..100).collect();
+        match self.ledger.chunks(of, &first).await {
             Ok(found) => found.values().filter_map(Chunk::outcomes).any(|outcomes| outcomes.count(Outcome::Accepted) > 0),
             Err(error) => {
                 tracing::warn!(%error, "chunks can't be read; the recipient is charged with nothing");

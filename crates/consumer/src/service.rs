@@ -1,6 +1,6 @@
 //! The consumer as a long-running service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Chunk, Incarnation, Ledger, LedgerError, Telling};
 use issei_provider::{Provider, Providers};
-use issei_schema::{AddressHash, ChunkMessage, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
+use issei_schema::{AddressHash, BroadcastId, ChunkMessage, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -322,21 +322,33 @@ impl Consumer {
         if again.is_empty() {
             return (deliveries, decided);
         }
-        let keys: Vec<_> = again.iter().map(|(_, chunk)| (chunk.broadcast_id.clone(), chunk.chunk)).collect();
-        match self.ledger.chunks(&keys).await {
-            Ok(found) => deliveries.extend(again.into_iter().filter_map(|(message, chunk)| {
-                let seen = found.get(&(chunk.broadcast_id.clone(), chunk.chunk))?.clone();
-                Some(Delivery { message, chunk, seen })
-            })),
-            Err(error) => {
-                tracing::warn!(%error, "chunks can't be read; their messages come again");
-                decided.extend(again.into_iter().map(|(message, _)| {
-                    let after = self.later(&message);
-                    (message, after)
-                }));
+        let mut by_broadcast: BTreeMap<BroadcastId, Vec<(Message, ChunkMessage)>> = BTreeMap::new();
+        again.into_iter().for_each(|one| by_broadcast.entry(one.1.broadcast_id.clone()).or_default().push(one));
+        for (id, again) in by_broadcast {
+            let numbers: Vec<u32> = again.iter().map(|(_, chunk)| chunk.chunk).collect();
+            match self.look_at(&id, &numbers).await {
+                Ok(mut found) => deliveries.extend(again.into_iter().map(|(message, chunk)| {
+                    let seen = found.remove(&chunk.chunk).unwrap_or(Chunk::Absent);
+                    Delivery { message, chunk, seen }
+                })),
+                Err(error) => {
+                    tracing::warn!(%error, "chunks can't be read; their messages come again");
+                    decided.extend(again.into_iter().map(|(message, _)| {
+                        let after = self.later(&message);
+                        (message, after)
+                    }));
+                }
             }
         }
         (deliveries, decided)
+    }
+
+    /// Chunks as they are; none where there is no such broadcast, of whose messages nothing is believed.
+    async fn look_at(&self, id: &BroadcastId, chunks: &[u32]) -> Result<HashMap<u32, Chunk>, LedgerError> {
+        match self.broadcasts.get(id).await? {
+            Some(known) => self.ledger.chunks(&known.registration.placed(), chunks).await,
+            None => Ok(HashMap::new()),
+        }
     }
 
     /// Waits for the handling of a delivery, and has its message kept hidden meanwhile.

@@ -69,16 +69,16 @@ impl Answered {
     }
 
     /// Reads the answers of the chunks of which an event names a message that no remembered answer does.
-    pub(crate) async fn look(&self, ledger: &Ledger, id: &BroadcastId, told: &[Received]) -> Result<(), LedgerError> {
+    pub(crate) async fn look(&self, ledger: &Ledger, broadcast: &Broadcast, told: &[Received]) -> Result<(), LedgerError> {
+        let (id, placed) = (&broadcast.broadcast_id, &broadcast.placed());
         let mut unknown: Vec<u32> = told.iter().filter(|told| !self.answers(id, told)).map(|told| told.event.chunk).collect();
         unknown.sort_unstable();
         unknown.dedup();
         // `BatchGetItem` takes a hundred keys (API reference).
-        let reads: Vec<Vec<(BroadcastId, u32)>> =
-            unknown.chunks(100).map(|some| some.iter().map(|chunk| (id.clone(), *chunk)).collect()).collect();
-        let mut found = stream::iter(reads).map(async |keys| ledger.chunks(&keys).await).buffer_unordered(READS_AT_ONCE);
+        let reads: Vec<Vec<u32>> = unknown.chunks(100).map(<[u32]>::to_vec).collect();
+        let mut found = stream::iter(reads).map(async |some| ledger.chunks(placed, &some).await).buffer_unordered(READS_AT_ONCE);
         while let Some(chunks) = found.next().await {
-            for ((_, seq), chunk) in chunks? {
+            for (seq, chunk) in chunks? {
                 self.remember(id, seq, chunk.answers());
             }
         }

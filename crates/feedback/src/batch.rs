@@ -141,7 +141,7 @@ impl Feedback {
         let received = self.suppress(id, received, handled).await;
         let (answered, evidence) = if broadcast.logs_events {
             // Where answers can't be read, everything is evidence: that costs more and proves the same.
-            if let Err(error) = self.answered.look(&self.ledger, id, &received).await {
+            if let Err(error) = self.answered.look(&self.ledger, broadcast, &received).await {
                 tracing::warn!(%error, broadcast.id = %id, "chunks can't be read now; their events are written down as evidence");
                 self.answered.forget();
             }
@@ -158,7 +158,7 @@ impl Feedback {
                 set(handled, &numbers, &Handled::Again);
             }
         }
-        let merged = self.merge(id, evidence, handled).await;
+        let merged = self.merge(broadcast, evidence, handled).await;
         for (_, merged, group) in &merged {
             self.telling.note(id, |progress| progress.add_feedback(merged));
             numbers.extend(&group.messages);
@@ -175,11 +175,12 @@ impl Feedback {
     }
 
     /// Writes evidence down, one write for each chunk.
-    async fn merge(&self, id: &BroadcastId, evidence: Vec<Received>, handled: &mut [Handled]) -> Vec<(u32, Merged, Group)> {
+    async fn merge(&self, broadcast: &Broadcast, evidence: Vec<Received>, handled: &mut [Handled]) -> Vec<(u32, Merged, Group)> {
+        let (id, placed) = (&broadcast.broadcast_id, &broadcast.placed());
         let mut groups: BTreeMap<u32, Group> = BTreeMap::new();
         evidence.iter().for_each(|received| groups.entry(received.event.chunk).or_default().add(received));
         let mut writes = stream::iter(groups)
-            .map(async |(seq, group)| (seq, self.ledger.merge_feedback(id, seq, &group.feedback).await, group))
+            .map(async |(seq, group)| (seq, self.ledger.merge_feedback(placed, seq, &group.feedback).await, group))
             .buffer_unordered(WRITES_AT_ONCE);
         let mut all = Vec::new();
         while let Some((seq, merged, group)) = writes.next().await {
@@ -279,10 +280,10 @@ impl Feedback {
         let id = &broadcast.broadcast_id;
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in merged.chunks(100) {
-            let keys: Vec<_> = some.iter().map(|(chunk, ..)| (id.clone(), *chunk)).collect();
-            let found = self.ledger.chunks(&keys).await?;
+            let numbers: Vec<_> = some.iter().map(|(chunk, ..)| *chunk).collect();
+            let found = self.ledger.chunks(&broadcast.placed(), &numbers).await?;
             let ends_doubt = |(chunk, merged, _): &(u32, Merged, Group)| {
-                let outcomes = found.get(&(id.clone(), *chunk)).and_then(Chunk::outcomes);
+                let outcomes = found.get(chunk).and_then(Chunk::outcomes);
                 outcomes
                     .is_some_and(|outcomes| outcomes.iter().enumerate().any(|(at, outcome)| merged.after.settle(at, outcome) != outcome))
             };

@@ -18,22 +18,22 @@ impl Feedback {
     /// Looks for recipients of whom a second message was accepted, by the ids in events and by that in the
     /// consumer's answer, and keeps what is known of both. One call for a hundred chunks.
     pub(crate) async fn look_for_second(&self, broadcast: &Broadcast, heard: &[Heard]) {
-        let id = &broadcast.broadcast_id;
+        let (id, placed) = (&broadcast.broadcast_id, broadcast.placed());
         let may_be = |heard: &&Heard| heard.merged.names_new_messages() || !heard.merged.after.accepted_twice(&Chunk::Absent).is_empty();
         let absent = Chunk::Absent;
         let heard: Vec<&Heard> = heard.iter().filter(may_be).collect();
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in heard.chunks(100) {
-            let keys: Vec<_> = some.iter().map(|heard| (id.clone(), heard.seq)).collect();
-            let found = self.ledger.chunks(&keys).await.unwrap_or_else(|error| {
+            let numbers: Vec<_> = some.iter().map(|heard| heard.seq).collect();
+            let found = self.ledger.chunks(&placed, &numbers).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, broadcast.id = %id, "chunks can't be read now; a sweep compares their answers with the events");
                 HashMap::new()
             });
             for Heard { seq, merged, named } in some {
-                let chunk = found.get(&(id.clone(), *seq)).unwrap_or(&absent);
+                let chunk = found.get(seq).unwrap_or(&absent);
                 let twice = merged.after.accepted_twice(chunk);
                 let named: Vec<_> = named.iter().filter(|message| twice.contains(&place(message.at))).cloned().collect();
-                if let Err(error) = self.ledger.note_messages(id, *seq, &merged.before, &named).await {
+                if let Err(error) = self.ledger.note_messages(&placed, *seq, &merged.before, &named).await {
                     tracing::warn!(%error, broadcast.id = %id, chunk.seq = seq, messages = named.len(), "messages can't be written down");
                 }
                 self.end_if_accepted_twice(broadcast, *seq, chunk, &twice).await;
@@ -45,7 +45,7 @@ impl Feedback {
     async fn name(&self, broadcast: &Broadcast, seq: u32, chunk: &Chunk, at: usize) -> String {
         let id = &broadcast.broadcast_id;
         let Some(page) = chunk.page() else { return format!("in place {at}") };
-        match self.ledger.page(id, page).await {
+        match self.ledger.page(&broadcast.placed(), page).await {
             Ok(page) => {
                 let recipient = page.chunks().find(|(chunk, _)| *chunk == seq).and_then(|(_, recipients)| recipients.get(at)?.as_ref());
                 recipient.map_or(format!("in place {at}"), |recipient| self.options.address_hash.key(&recipient.key))

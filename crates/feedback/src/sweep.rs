@@ -132,9 +132,8 @@ impl Feedback {
     /// An event about a chunk that the ledger has no claim of: claims come before sends, so the
     /// ledger has gone back in time.
     async fn end_if_forgotten(&self, broadcast: &Broadcast, seq: u32) -> Result<(), LedgerError> {
-        let id = &broadcast.broadcast_id;
         // The walk reads chunks and events one after the other, and a claim may fall in between.
-        let found = self.ledger.chunks(&[(id.clone(), seq)]).await?;
+        let found = self.ledger.chunks(&broadcast.placed(), &[seq]).await?;
         if found.values().all(|chunk| *chunk == Chunk::Absent) {
             let reason = format!("there are events about chunk {seq}, which the ledger knows no claim of: it was restored");
             self.end(broadcast, ReasonCode::StoppedRestored, &reason).await;
@@ -186,7 +185,7 @@ impl Feedback {
     async fn enqueue(&self, broadcast: &Broadcast, walked: &Walked) -> Result<(), LedgerError> {
         let id = &broadcast.broadcast_id;
         let Some(page) = walked.chunk.page() else { return Ok(()) };
-        let page = self.ledger.page(id, page).await?;
+        let page = self.ledger.page(&broadcast.placed(), page).await?;
         let message = page.messages(broadcast, None).find(|message| message.chunk == walked.seq);
         let Some(message) = message else { return Err(LedgerError::corrupt_chunk(id, walked.seq, page.seq)) };
         if let Err(error) = self.chunks.send(&message.to_body(), Duration::ZERO).await {

@@ -29,7 +29,7 @@ impl Ledger {
         let (page, attempt, owner, request) = (*page, *attempt, &written.owner, request.as_ref());
         let sealed = Sealed { id, seq, page, attempt, owner, state: "confirmed", outcomes: &after, message_ids, request };
         let mut chunk = Update::builder()
-            .set_key(Some(Key::chunk(id, seq).into_item()))
+            .set_key(Some(Key::chunk(&broadcast.placed(), seq).into_item()))
             .condition_expression("chunk_state = :confirmed AND attempt = :attempt AND outcomes = :before")
             .expression_attribute_values(":confirmed", s("confirmed"))
             .expression_attribute_values(":attempt", n(attempt))

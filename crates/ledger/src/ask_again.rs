@@ -60,7 +60,7 @@ impl Ledger {
         let outcomes = before.asked_about(&request.positions().collect::<Vec<_>>());
         let asked = self.clock.reading();
         let (deadline, expires, answered) = (Deadline::after(asked, lease), Deadline::after(asked, life), AnsweredAt::default());
-        let key = Key::chunk(id, seq);
+        let key = Key::chunk(&of.placed(), seq);
         let sealed =
             Sealed { id, seq, page, attempt, owner: &owner, state: "claimed", outcomes: &outcomes, message_ids, request: Some(&request) };
         let set = "SET chunk_state = :claimed, owner_token = :owner, claimed_at = :at, lease_until = :until, outcomes = :outcomes, keyed_request = :request";
@@ -101,7 +101,7 @@ impl Ledger {
         }
         let granted_at = answered.get().unwrap_or_else(|| asked.wall());
         let is_too_late = granted_at >= request.until();
-        let claim = Claim::asking(message, of.key, owner, outcomes, message_ids, (deadline, lease, answered.get()), request);
+        let claim = Claim::asking(message, of, owner, outcomes, message_ids, (deadline, lease, answered.get()), request);
         if is_too_late {
             return Ok(AskedAgain::TooLate(claim));
         }

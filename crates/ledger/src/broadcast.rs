@@ -15,8 +15,8 @@ use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
 use crate::step::Step;
 use crate::trail::{Appended, ChainEnd};
 use crate::{
-    Agreement, Asked, AuditEntry, BroadcastState, Fingerprint, FixedObjects, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading,
-    ReasonCode, Tally,
+    Agreement, Asked, AuditEntry, BroadcastState, Fingerprint, FixedObjects, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Placed,
+    Reading, ReasonCode, Shards, Tally,
 };
 
 /// A broadcast as the ledger has it.
@@ -57,7 +57,13 @@ pub struct Broadcast {
     /// How often a request was repeated under its key, to learn what became of the first.
     #[serde(default, skip_serializing_if = "is_none")]
     pub asked_again: u64,
+    /// Written under the other name with the number of partitions: a build that knows one number of them alone can't read
+    /// the item then, and so looks for no chunk where it is not.
+    #[serde(alias = "chunk_recipients")]
     pub chunk_size: u32,
+    /// Over how many partitions its pages and chunks are spread, from the first page on; as ever where nothing stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Shards>,
     pub pages: u32,
     /// Pages whose chunks have been enqueued.
     pub enqueued_pages: u32,
@@ -159,6 +165,7 @@ pub struct Registration {
     pub id: BroadcastId,
     pub command_hash: String,
     pub key: Option<MessageKey>,
+    pub shards: Option<Shards>,
 }
 
 impl Registration {
@@ -166,12 +173,21 @@ impl Registration {
     pub(crate) fn condition(&self, and: &str) -> String {
         // An older build registers without a key.
         let key = if self.key.is_some() { "message_key = :message_key" } else { "attribute_not_exists(message_key)" };
-        format!("{and} AND command_hash = :command_hash AND {key}")
+        // Whoever looks for its chunks elsewhere finds none that was claimed.
+        let shards = if self.shards.is_some() { "shards = :shards" } else { "attribute_not_exists(shards)" };
+        format!("{and} AND command_hash = :command_hash AND {key} AND {shards}")
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, AttributeValue)> {
         let key = self.key.map(|key| (":message_key", b(key.as_bytes())));
-        std::iter::once((":command_hash", s(&self.command_hash))).chain(key)
+        let shards = self.shards.map(|shards| (":shards", n(shards.get())));
+        std::iter::once((":command_hash", s(&self.command_hash))).chain(key).chain(shards)
+    }
+
+    /// Where its items lie.
+    #[must_use]
+    pub fn placed(&self) -> Placed {
+        Placed { id: self.id.clone(), shards: self.shards.unwrap_or_default() }
     }
 }
 
@@ -259,6 +275,7 @@ impl Broadcast {
             reopenings: 0,
             asked_again: 0,
             chunk_size,
+            shards: None,
             pages: 0,
             enqueued_pages: 0,
             chunks: 0,
@@ -299,7 +316,13 @@ impl Broadcast {
     /// Which registration of its id it is.
     #[must_use]
     pub fn registration(&self) -> Registration {
-        Registration { id: self.broadcast_id.clone(), command_hash: self.command_hash.clone(), key: self.message_key }
+        Registration { id: self.broadcast_id.clone(), command_hash: self.command_hash.clone(), key: self.message_key, shards: self.shards }
+    }
+
+    /// Where its pages and chunks lie.
+    #[must_use]
+    pub fn placed(&self) -> Placed {
+        Placed { id: self.broadcast_id.clone(), shards: self.shards.unwrap_or_default() }
     }
 
     /// When it may be sent.

@@ -10,13 +10,13 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use issei_aws::{AnsweredAt, written_at};
 use issei_clock::Deadline;
-use issei_schema::{BroadcastId, ChunkMessage, MessageKey};
+use issei_schema::{ChunkMessage, MessageKey};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::item::{Item, Key, n, read, s};
 use crate::seal::Sealed;
-use crate::{Broadcast, Keyed, Ledger, LedgerError, MessageDigest, Outcome, Outcomes, Seal, Under, Written};
+use crate::{Broadcast, Keyed, Ledger, LedgerError, MessageDigest, Outcome, Outcomes, Placed, Registration, Seal, Under, Written};
 
 /// The pause after a claim call that failed with all of its SDK retries.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
@@ -56,7 +56,7 @@ pub enum Chunk {
 #[must_use = "a claim that is not confirmed reads as in doubt"]
 #[derive(Debug)]
 pub struct Claim {
-    id: BroadcastId,
+    of: Placed,
     seq: u32,
     page: u32,
     attempt: u32,
@@ -249,17 +249,23 @@ impl Claim {
     /// One that asks again about what `message` names. `lease` is when it ends, how long it lasts, and when AWS answered.
     pub(crate) fn asking(
         message: &ChunkMessage,
-        key: Option<MessageKey>,
+        of: &Registration,
         owner: String,
         outcomes: Outcomes,
         message_ids: &str,
         lease: (Deadline, Duration, Option<Timestamp>),
         request: Keyed,
     ) -> Self {
-        let (id, seq, page, message_ids) =
-            (message.broadcast_id.clone(), message.chunk, message.page, by_place(message_ids, outcomes.len()));
+        let (of, key, message_ids) = (of.placed(), of.key, by_place(message_ids, outcomes.len()));
+        let (seq, page) = (message.chunk, message.page);
         let (attempt, (lease, life, answered_at)) = (request.attempt(), lease);
-        Self { id, seq, page, attempt, key, owner, outcomes, message_ids, lease, life, answered_at, request: Some(request) }
+        Self { of, seq, page, attempt, key, owner, outcomes, message_ids, lease, life, answered_at, request: Some(request) }
+    }
+
+    /// The broadcast that it is of, and where that lies.
+    #[must_use]
+    pub fn placed(&self) -> &Placed {
+        &self.of
     }
 
     /// Its request, where the provider knows it by a key.
@@ -294,8 +300,8 @@ impl Claim {
     }
 
     fn sealed<'a>(&'a self, state: &'static str, message_ids: &'a str) -> Sealed<'a> {
-        let Self { id, seq, page, attempt, owner, outcomes, request, .. } = self;
-        Sealed { id, seq: *seq, page: *page, attempt: *attempt, owner, state, outcomes, message_ids, request: request.as_ref() }
+        let Self { of, seq, page, attempt, owner, outcomes, request, .. } = self;
+        Sealed { id: &of.id, seq: *seq, page: *page, attempt: *attempt, owner, state, outcomes, message_ids, request: request.as_ref() }
     }
 
     /// A rejection that comes too late may meet somebody who has already read the claim as in doubt
@@ -329,30 +335,24 @@ fn with_seal(sealed: &Sealed<'_>, key: Option<&MessageKey>) -> (&'static str, Op
 
 impl Ledger {
     /// Reads up to a hundred chunks with one call, strongly consistent.
-    pub async fn chunks(&self, wanted: &[(BroadcastId, u32)]) -> Result<HashMap<(BroadcastId, u32), Chunk>, LedgerError> {
-        let distinct: BTreeSet<_> = wanted.iter().cloned().collect();
-        let mut items = self.batch_get(distinct.iter().map(|(id, seq)| Key::chunk(id, *seq)).collect()).await?;
-        distinct
-            .into_iter()
-            .map(|(id, seq)| {
-                let chunk = Chunk::read(items.remove(&Key::chunk(&id, seq)))?;
-                Ok(((id, seq), chunk))
-            })
-            .collect()
+    pub async fn chunks(&self, of: &Placed, wanted: &[u32]) -> Result<HashMap<u32, Chunk>, LedgerError> {
+        let distinct: BTreeSet<u32> = wanted.iter().copied().collect();
+        let mut items = self.batch_get(distinct.iter().map(|seq| Key::chunk(of, *seq)).collect()).await?;
+        distinct.into_iter().map(|seq| Ok((seq, Chunk::read(items.remove(&Key::chunk(of, seq)))?))).collect()
     }
 
-    /// Claims the chunk of a message, which was read as `seen`, under a fresh owner token and a permit. `key` is the
-    /// broadcast's, which seals it.
+    /// Claims the chunk of a message, which was read as `seen`, under a fresh owner token and a permit. `of` is the
+    /// registration that the permit was granted for, whose key seals it.
     pub async fn claim(
         &self,
         message: &ChunkMessage,
-        key: Option<MessageKey>,
+        of: &Registration,
         seen: &Chunk,
         owner: String,
         lease: Duration,
         under: &Under,
     ) -> Result<Claimed, LedgerError> {
-        let (id, seq, recipients) = (&message.broadcast_id, message.chunk, message.recipients.len());
+        let (id, seq, recipients, key, placed) = (&of.id, message.chunk, message.recipients.len(), of.key, of.placed());
         let (attempt, outcomes, message_ids, condition) = match seen {
             Chunk::Absent => (1, Outcomes::open(recipients), String::new(), "attribute_not_exists(pk)"),
             Chunk::Confirmed { attempt, outcomes, message_ids, .. } if outcomes.count(Outcome::Retryable) > 0 => (
@@ -367,7 +367,7 @@ impl Ledger {
         let asked = self.clock.reading();
         let (deadline, answered) = (Deadline::after(asked, lease), AnsweredAt::default());
         let (claimed_at, lease_until) = (asked.wall(), deadline.wall());
-        let item_key = Key::chunk(id, seq);
+        let item_key = Key::chunk(&placed, seq);
         let keyed = Keyed::new(id, seq, attempt, &outcomes, key.as_ref(), under);
         let sealed = Sealed {
             id,
@@ -415,10 +415,23 @@ impl Ledger {
         }
         let ours = |owner: String| {
             let message_ids = by_place(&message_ids, outcomes.len());
-            let (id, page, outcomes) = (id.clone(), message.page, outcomes.clone());
+            let (page, outcomes) = (message.page, outcomes.clone());
             let (answered_at, request) = (answered.get(), keyed.clone());
             let (lease, life) = (deadline, lease);
-            Claimed::Ours(Claim { id, seq, page, attempt, key, owner, outcomes, message_ids, lease, life, answered_at, request })
+            Claimed::Ours(Claim {
+                of: placed.clone(),
+                seq,
+                page,
+                attempt,
+                key,
+                owner,
+                outcomes,
+                message_ids,
+                lease,
+                life,
+                answered_at,
+                request,
+            })
         };
         // A claim whose answer is lost may stand, and would read as in doubt though nothing was sent.
         // Whoever asked knows that nothing was, so it asks again under the same token while the
@@ -452,7 +465,7 @@ impl Ledger {
             .db
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(Key::chunk(&claim.id, claim.seq).into_item()))
+            .set_key(Some(Key::chunk(&claim.of, claim.seq).into_item()))
             .update_expression(format!("SET message_ids = :ids{set_seal} REMOVE keyed_request"))
             .expression_attribute_values(":ids", s(&message_ids))
             .condition_expression("owner_token = :owner AND chunk_state = :claimed")
@@ -488,7 +501,7 @@ impl Ledger {
 
     /// The confirmation, of a chunk that stands in this state under the claim's token.
     async fn write_confirmation(&self, claim: &Claim, state: &str, answered: &AnsweredAt) -> Result<Confirmed, LedgerError> {
-        let key = Key::chunk(&claim.id, claim.seq);
+        let key = Key::chunk(&claim.of, claim.seq);
         let message_ids = claim.message_ids.join(" ");
         let (set_seal, seal) = with_seal(&claim.sealed("confirmed", &message_ids), claim.key.as_ref());
         let unset_request = if claim.request.is_some() { "" } else { " REMOVE keyed_request" };

@@ -15,8 +15,8 @@ use issei_schema::limits::CHUNK_RECIPIENTS_MAX;
 use issei_schema::{BroadcastId, EventKind};
 
 use crate::inspect::{Expiry, expiry};
-use crate::item::{Item, Key, SHARDS, n, s};
-use crate::{Broadcast, Feedback, Ledger, LedgerError};
+use crate::item::{Item, Key, n, s};
+use crate::{Broadcast, Feedback, Ledger, LedgerError, Shards};
 
 /// A chunk's places in the log, of which those of its recipients are used.
 const PLACES: u64 = 64;
@@ -95,8 +95,8 @@ impl EventLog {
     }
 
     /// The chunks of one shard that it says anything of.
-    pub(crate) fn in_shard(&self, shard: u32) -> BTreeSet<u32> {
-        self.masks.values().flat_map(BTreeMap::keys).copied().filter(|chunk| chunk % SHARDS == shard).collect()
+    pub(crate) fn in_shard(&self, shard: u32, shards: Shards) -> BTreeSet<u32> {
+        self.masks.values().flat_map(BTreeMap::keys).copied().filter(|chunk| shards.of(*chunk) == shard).collect()
     }
 
     /// As attributes, for as many items as it takes.

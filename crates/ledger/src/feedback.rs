@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use issei_schema::{BroadcastId, EventKind, limits};
+use issei_schema::{EventKind, limits};
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::item::{Item, Key, n};
-use crate::{Chunk, Ledger, LedgerError, Outcome};
+use crate::{Chunk, Ledger, LedgerError, Outcome, Placed};
 
 /// What is known of one chunk from events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -252,7 +252,7 @@ impl Feedback {
 impl Ledger {
     /// Keeps messages in full, so that whoever asks about a second acceptance sees both. `before` is what
     /// was kept of the chunk.
-    pub async fn note_messages(&self, id: &BroadcastId, chunk: u32, before: &Feedback, new: &[NamedMessage]) -> Result<(), LedgerError> {
+    pub async fn note_messages(&self, of: &Placed, chunk: u32, before: &Feedback, new: &[NamedMessage]) -> Result<(), LedgerError> {
         let new: Vec<String> = new
             .iter()
             .filter(|message| !before.messages.contains(message))
@@ -268,7 +268,7 @@ impl Ledger {
             .db
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(Key::feedback(id, chunk).into_item()))
+            .set_key(Some(Key::feedback(of, chunk).into_item()))
             .update_expression("SET expires_at = :expires ADD messages :messages")
             .expression_attribute_values(":expires", n(self.expires_at()))
             .expression_attribute_values(":messages", AttributeValue::Ss(new));
@@ -276,7 +276,7 @@ impl Ledger {
     }
 
     /// Adds what events say of one chunk: one write, however many events, safe to repeat.
-    pub async fn merge_feedback(&self, id: &BroadcastId, chunk: u32, new: &Feedback) -> Result<Merged, LedgerError> {
+    pub async fn merge_feedback(&self, of: &Placed, chunk: u32, new: &Feedback) -> Result<Merged, LedgerError> {
         if new.is_empty() {
             return Ok(Merged { before: Feedback::default(), after: Feedback::default() });
         }
@@ -286,7 +286,7 @@ impl Ledger {
             .db
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(Key::feedback(id, chunk).into_item()))
+            .set_key(Some(Key::feedback(of, chunk).into_item()))
             .update_expression(format!("SET expires_at = :expires ADD {}", adds.join(", ")))
             .expression_attribute_values(":expires", n(self.expires_at()))
             .return_values(ReturnValue::AllOld);
@@ -300,8 +300,8 @@ impl Ledger {
 
     /// The evidence that events give of up to a hundred chunks of one broadcast, with one call: all that whoever acts on
     /// it, or on its absence, needs. What the log of events says besides is for counting and showing.
-    pub async fn feedback(&self, id: &BroadcastId, chunks: &[u32]) -> Result<HashMap<u32, Feedback>, LedgerError> {
-        let keys: Vec<(Key, u32)> = chunks.iter().map(|chunk| (Key::feedback(id, *chunk), *chunk)).collect();
+    pub async fn feedback(&self, of: &Placed, chunks: &[u32]) -> Result<HashMap<u32, Feedback>, LedgerError> {
+        let keys: Vec<(Key, u32)> = chunks.iter().map(|chunk| (Key::feedback(of, *chunk), *chunk)).collect();
         let items = self.batch_get(keys.iter().map(|(key, _)| key.clone()).collect()).await?;
         Ok(keys.into_iter().map(|(key, chunk)| (chunk, Feedback::read(items.get(&key)))).collect())
     }

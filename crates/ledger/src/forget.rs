@@ -203,7 +203,7 @@ impl Ledger {
     pub async fn look_for(&self, broadcast: &Broadcast, sought: &Sought) -> Result<(Sought, Found), LedgerError> {
         let (mut all, mut found) = (sought.clone(), self.look(broadcast, sought).await?);
         for seq in found.pages.clone() {
-            let page = self.page(&broadcast.broadcast_id, seq).await?;
+            let page = self.page(&broadcast.placed(), seq).await?;
             all.keys.extend(page.known_recipients().filter(|it| sought.is(it)).map(|it| it.key.as_str().to_owned()));
         }
         if all != *sought {
@@ -215,7 +215,7 @@ impl Ledger {
     async fn look(&self, broadcast: &Broadcast, sought: &Sought) -> Result<Found, LedgerError> {
         let (key, mut found) = (self.digest_key().await?, Found::default());
         for seq in 0..broadcast.pages {
-            let page = Key::page(&broadcast.broadcast_id, seq);
+            let page = Key::page(&broadcast.placed(), seq);
             let kept = match self.get(page.clone()).await? {
                 Some(item) => read_page(&page.name(), seq, &item)?,
                 // It has expired, and nobody is in it any more.
@@ -249,7 +249,7 @@ impl Ledger {
     /// were forgotten already. Done once, however often it is asked for on the way.
     pub async fn forget(&self, id: &BroadcastId, seq: u32, sought: &Sought, actor: &Actor, reason: &str) -> Result<u64, LedgerError> {
         let (secret, token) = (self.digest_key_or_new().await?, self.dice.token());
-        let (key, mut failed) = (Key::page(id, seq), None);
+        let (key, mut failed) = (Key::page(&self.broadcast(id).await?.placed(), seq), None);
         let name = key.name();
         let corrupt = |reason: &str| LedgerError::corrupt(&name, reason);
         for _ in 0..TRIES {

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 
 use crate::item::{Item, Key, n, s};
 use crate::page::{Page, SALTED_BODY, packed};
-use crate::{Broadcast, BroadcastState, LastKey, Ledger, LedgerError, Reading};
+use crate::{Broadcast, BroadcastState, LastKey, Ledger, LedgerError, Reading, Shards};
 
 /// What became of a try at freezing a page.
 #[derive(Debug)]
@@ -48,13 +48,17 @@ impl PackedPage {
 }
 
 impl Broadcast {
-    /// The broadcast as it is once this page of `reading` is written.
+    /// The broadcast as it is once this page of `reading` is written, which says over how many partitions it is spread
+    /// where it is the first.
     #[must_use]
-    pub fn with_page(&self, packed: &PackedPage, reading: &Reading) -> Self {
+    pub fn with_page(&self, packed: &PackedPage, reading: &Reading, shards: Shards) -> Self {
         let page = &packed.page;
         let chosen = page.chosen();
         let mut after = self.clone();
         after.pages = page.seq + 1;
+        if self.pages == 0 {
+            after.shards = Some(shards);
+        }
         after.chain.clone_from(&packed.hash);
         after.chunks += u32::try_from(page.body.chunks.len()).unwrap_or(u32::MAX);
         after.canary += chosen;
@@ -75,10 +79,10 @@ impl Broadcast {
 impl Ledger {
     /// Writes a page that was built after `broadcast` from `reading`, unless that is no longer the state of things.
     pub async fn freeze_page(&self, broadcast: &Broadcast, packed: &PackedPage, reading: &Reading) -> Result<Frozen, LedgerError> {
-        let (after, read_value) = (broadcast.with_page(packed, reading), reading.last_of(broadcast)?);
+        let (after, read_value) = (broadcast.with_page(packed, reading, self.shards_for(reading.rows)), reading.last_of(broadcast)?);
         let PackedPage { page, body, hash } = packed;
         let (id, chosen) = (&broadcast.broadcast_id, page.chosen());
-        let key = Key::page(id, page.seq);
+        let key = Key::page(&after.placed(), page.seq);
         let mut item: Item = key.clone().into_item();
         item.extend([
             (SALTED_BODY.to_owned(), body.clone()),
@@ -113,11 +117,20 @@ impl Ledger {
             set.push_str(", skipped_by = :skipped_by");
             update = update.expression_attribute_values(":skipped_by", value);
         }
+        if let Some(shards) = after.shards.filter(|_| broadcast.shards.is_none()) {
+            set.push_str(", shards = :shards, chunk_recipients = :chunk_recipients");
+            update = update.expression_attribute_values(":shards", n(shards.get()));
+            update = update.expression_attribute_values(":chunk_recipients", n(broadcast.chunk_size));
+        }
         if page.is_in_canary() {
             set.push_str(", canary = canary + :chosen REMOVE held_up");
             update = update.expression_attribute_values(":chosen", n(chosen));
         } else {
             set.push_str(" REMOVE held_up, in_canary");
+        }
+        // Under its old name an older build would read it, and look for chunks where they are not.
+        if after.shards != broadcast.shards {
+            set.push_str(", chunk_size");
         }
         let built = put.build().and_then(|put| Ok((put, update.update_expression(set).build()?)));
         let (put, update) = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;

@@ -51,7 +51,7 @@ impl Ledger {
     pub async fn examples(&self, broadcast: &Broadcast) -> Result<Vec<(Vec<Example>, Recipient)>, LedgerError> {
         let mut examples = Vec::new();
         for Place { of, page, at } in broadcast.held_audience.iter().flat_map(|held| &held.letters) {
-            let page = self.page(&broadcast.broadcast_id, *page).await?;
+            let page = self.page(&broadcast.placed(), *page).await?;
             let recipient = page.chunks().flat_map(|(_, recipients)| recipients).nth(usize::try_from(*at).unwrap_or(usize::MAX));
             examples.extend(recipient.and_then(Option::as_ref).map(|recipient| (of.clone(), recipient.clone())));
         }

@@ -1,12 +1,11 @@
 //! Items as a certificate looks at them: with what stands in them beside their content, so that what was
 //! altered by hand shows. Nothing on the way of a send is decided by any of it.
 
-use issei_schema::BroadcastId;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::item::{Item, Key, read};
-use crate::{Broadcast, Chunk, EventLog, Feedback, Ledger, LedgerError, Walked};
+use crate::{Broadcast, Chunk, EventLog, Feedback, Ledger, LedgerError, Placed, Walked};
 
 /// A chunk and its events, with what else their items say.
 #[derive(Clone, Debug)]
@@ -98,11 +97,11 @@ fn marks(item: &Item) -> Result<ClaimMarks, LedgerError> {
 impl Ledger {
     /// Up to a hundred chunks and their events with two calls, in the order of their numbers as given. `log` is what the
     /// broadcast's log of events says.
-    pub async fn inspect(&self, id: &BroadcastId, chunks: &[u32], log: &EventLog) -> Result<Vec<Inspected>, LedgerError> {
-        let keys = |key: fn(&BroadcastId, u32) -> Key| chunks.iter().map(|seq| key(id, *seq)).collect();
+    pub async fn inspect(&self, of: &Placed, chunks: &[u32], log: &EventLog) -> Result<Vec<Inspected>, LedgerError> {
+        let keys = |key: fn(&Placed, u32) -> Key| chunks.iter().map(|seq| key(of, *seq)).collect();
         let (mut found, mut events) = (self.batch_get(keys(Key::chunk)).await?, self.batch_get(keys(Key::feedback)).await?);
         let inspected = chunks.iter().map(|seq| {
-            let (item, events) = (found.remove(&Key::chunk(id, *seq)), events.remove(&Key::feedback(id, *seq)));
+            let (item, events) = (found.remove(&Key::chunk(of, *seq)), events.remove(&Key::feedback(of, *seq)));
             let claim = item.as_ref().map(marks).transpose()?;
             let feedback = Feedback::read(events.as_ref()).union(&log.of(*seq));
             let walked = Walked { seq: *seq, chunk: Chunk::read(item)?, feedback };
@@ -114,7 +113,7 @@ impl Ledger {
     /// What stands around a broadcast, with one call.
     pub async fn surroundings(&self, broadcast: &Broadcast) -> Result<Surroundings, LedgerError> {
         let id = &broadcast.broadcast_id;
-        let page = Key::page(id, broadcast.pages);
+        let page = Key::page(&broadcast.placed(), broadcast.pages);
         let keys = [Key::broadcast(id), Key::command(id), Key::known(id), Key::open(id), Key::told(id), page.clone()];
         let mut found = self.batch_get(keys.to_vec()).await?;
         let told = found.remove(&Key::told(id)).map(read::<ToldItem>).transpose()?;

@@ -8,13 +8,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use issei_schema::{AudienceName, BroadcastId, ProviderName};
 use serde::de::DeserializeOwned;
 
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, Placed};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
-
-/// Pages and chunks of a broadcast are spread over this many partitions, so that none is hot:
-/// one DynamoDB partition takes 1,000 writes a second (developer guide, "Partitions").
-pub(crate) const SHARDS: u32 = 16;
 
 /// Where an item lies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,16 +43,16 @@ impl Key {
         Self { pk: format!("b#{id}"), sk: format!("{AUDIT}{seq:08}") }
     }
 
-    pub(crate) fn page(id: &BroadcastId, seq: u32) -> Self {
-        Self { pk: shard(id, seq % SHARDS), sk: format!("page#{seq:08}") }
+    pub(crate) fn page(of: &Placed, seq: u32) -> Self {
+        Self { pk: shard(&of.id, of.shards.of(seq)), sk: format!("page#{seq:08}") }
     }
 
-    pub(crate) fn chunk(id: &BroadcastId, seq: u32) -> Self {
-        Self { pk: shard(id, seq % SHARDS), sk: format!("chunk#{seq:08}") }
+    pub(crate) fn chunk(of: &Placed, seq: u32) -> Self {
+        Self { pk: shard(&of.id, of.shards.of(seq)), sk: format!("chunk#{seq:08}") }
     }
 
-    pub(crate) fn feedback(id: &BroadcastId, seq: u32) -> Self {
-        Self { pk: shard(id, seq % SHARDS), sk: format!("feedback#{seq:08}") }
+    pub(crate) fn feedback(of: &Placed, seq: u32) -> Self {
+        Self { pk: shard(&of.id, of.shards.of(seq)), sk: format!("feedback#{seq:08}") }
     }
 
     /// In a partition of its own, which a batch writes to once. No two batches have the same token.

@@ -72,6 +72,7 @@ mod reopen;
 mod said;
 mod salts;
 mod seal;
+mod shards;
 mod skipped;
 mod state;
 mod step;
@@ -122,12 +123,13 @@ pub use register::{Asked, Registered};
 pub use rehearsal::Rehearsal;
 pub use said::Repeated;
 pub use seal::{Seal, Written};
+pub use shards::{Placed, Shards};
 pub use skipped::{SkipReason, Skipped, SkippedRows, kept_key, kept_with_digest};
 pub use state::BroadcastState;
 pub use suppressed::{Cause, Suppressed, Suppression};
 pub use suppressing::{Entering, Migrated};
 pub use suppressions::{Sieve, Suppressions};
-pub use table::TableReport;
+pub use table::{TableReport, Throughput};
 pub use timings::{Timings, Widest, widest};
 pub use told::Told;
 pub use trail::{AuditEntry, AuditTrail};
@@ -149,6 +151,8 @@ pub struct Ledger {
     /// For the tokens of steps.
     dice: Dice,
     keep: Duration,
+    /// Rows of an audience for each of its partitions.
+    rows_a_shard: u64,
     /// The epoch in which this process found that the ledger had gone back; 0 where it has not.
     restored_in: Arc<AtomicU64>,
 }
@@ -158,7 +162,7 @@ impl Ledger {
     /// every queue and backup that could bring a message back. Broadcast items stay for ever.
     #[must_use]
     pub fn new(db: aws_sdk_dynamodb::Client, table: String, clock: Clock, dice: Dice, keep: Duration) -> Self {
-        Self { db, table, clock, dice, keep, restored_in: Arc::default() }
+        Self { db, table, clock, dice, keep, rows_a_shard: shards::ROWS_EACH, restored_in: Arc::default() }
     }
 
     fn expires_at(&self) -> i64 {

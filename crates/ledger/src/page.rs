@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::commitment::{Commitment, Salted, of_last_key, of_recipient, of_skipped};
 use crate::inspect::{Expiry, expiry};
 use crate::item::{Item, Key, n, read};
-use crate::{Broadcast, Ledger, LedgerError, Skipped, Tombstone};
+use crate::{Broadcast, Ledger, LedgerError, Placed, Skipped, Tombstone};
 
 /// What a page can unpack to: its own limit and what is around it.
 pub(crate) const UNPACKED_BYTES_MAX: u64 = 1_000_000;
@@ -323,18 +323,18 @@ pub(crate) fn read_page(name: &str, seq: u32, item: &Item) -> Result<KeptPage, L
 
 impl Ledger {
     /// Reads a frozen page and checks its hash.
-    pub async fn page(&self, id: &BroadcastId, seq: u32) -> Result<Page, LedgerError> {
-        Ok(self.kept_page(id, seq).await?.page)
+    pub async fn page(&self, of: &Placed, seq: u32) -> Result<Page, LedgerError> {
+        Ok(self.kept_page(of, seq).await?.page)
     }
 
     /// Reads a frozen page, checks its hash, and gives that too, with what else its item says.
-    pub async fn kept_page(&self, id: &BroadcastId, seq: u32) -> Result<KeptPage, LedgerError> {
-        self.unread_page(id, seq).await?.read()
+    pub async fn kept_page(&self, of: &Placed, seq: u32) -> Result<KeptPage, LedgerError> {
+        self.unread_page(of, seq).await?.read()
     }
 
     /// A frozen page as it lies in the ledger, for whoever reads it on another thread.
-    pub async fn unread_page(&self, id: &BroadcastId, seq: u32) -> Result<UnreadPage, LedgerError> {
-        let key = Key::page(id, seq);
+    pub async fn unread_page(&self, of: &Placed, seq: u32) -> Result<UnreadPage, LedgerError> {
+        let key = Key::page(of, seq);
         let name = key.name();
         let item = self.get(key).await?.ok_or_else(|| LedgerError::corrupt(&name, "it is not there"))?;
         Ok(UnreadPage { name, seq, item })

@@ -24,7 +24,7 @@ impl Ledger {
     /// The caller has waited until no request under the old claim can still be accepted. The old
     /// owner's token goes, so that its confirmation, should it come at last, changes nothing.
     pub async fn reopen(&self, broadcast: &Broadcast, seq: u32, seen: &Chunk, unsent: &[usize], token: &str) -> Result<bool, LedgerError> {
-        let (id, key) = (&broadcast.broadcast_id, Key::chunk(&broadcast.broadcast_id, seq));
+        let (id, key) = (&broadcast.broadcast_id, Key::chunk(&broadcast.placed(), seq));
         let (state, page, attempt, before, message_ids) = match seen {
             Chunk::Absent => return Ok(false),
             Chunk::Claimed { page, attempt, outcomes, message_ids, .. } => ("claimed", *page, *attempt, outcomes, message_ids),

@@ -146,7 +146,7 @@ impl Ledger {
     pub async fn skipped_by_reason(&self, broadcast: &Broadcast) -> Result<BTreeMap<SkipReason, SkippedRows>, LedgerError> {
         let mut found: BTreeMap<SkipReason, SkippedRows> = BTreeMap::new();
         for seq in 0..broadcast.pages {
-            for skipped in self.page(&broadcast.broadcast_id, seq).await?.skipped() {
+            for skipped in self.page(&broadcast.placed(), seq).await?.skipped() {
                 let of_reason = found.entry(skipped.reason).or_default();
                 of_reason.rows += skipped.rows;
                 if of_reason.examples.len() < EXAMPLES && skipped.reason != SkipReason::NoKey {

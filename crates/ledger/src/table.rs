@@ -18,7 +18,30 @@ pub struct TableReport {
     pub recovery_turned_on: bool,
 }
 
+/// What the table takes in a second, as far as DynamoDB tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Throughput {
+    /// As much as comes, and at once as much as it was warmed for.
+    OnDemand {
+        warm_writes: Option<u64>,
+    },
+    Provisioned {
+        writes: u64,
+    },
+}
+
 impl Ledger {
+    /// What the table takes.
+    pub async fn throughput(&self) -> Result<Throughput, LedgerError> {
+        let answer = self.db.describe_table().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTable"))?;
+        let table = answer.table.ok_or_else(|| LedgerError::corrupt(&self.table, "DescribeTable tells nothing of it"))?;
+        let whole = |units: i64| u64::try_from(units).unwrap_or_default();
+        let is_on_demand = table.billing_mode_summary.and_then(|summary| summary.billing_mode) == Some(BillingMode::PayPerRequest);
+        let warm_writes = table.warm_throughput.and_then(|warm| warm.write_units_per_second).map(whole);
+        let writes = table.provisioned_throughput.and_then(|told| told.write_capacity_units).map_or(0, whole);
+        Ok(if is_on_demand { Throughput::OnDemand { warm_writes } } else { Throughput::Provisioned { writes } })
+    }
+
     /// Makes the table where it is missing and turns on what is off. Safe to repeat.
     pub async fn ensure_table(&self) -> Result<TableReport, LedgerError> {
         let created = self.create_table().await?;

@@ -4,11 +4,11 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_schema::{BroadcastId, EventKind, Recipient};
+use issei_schema::{EventKind, Recipient};
 use jiff::Timestamp;
 
-use crate::item::{Item, SHARDS, s, shard};
-use crate::{Broadcast, Chunk, EventLog, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Totals};
+use crate::item::{Item, s, shard};
+use crate::{Broadcast, Chunk, EventLog, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Placed, Totals};
 
 /// A chunk as a walk finds it, with what events say of it.
 #[derive(Clone, Debug)]
@@ -188,9 +188,10 @@ pub struct Walk<'a> {
 impl Walk<'_> {
     /// The next chunk; nothing at the end.
     pub async fn next(&mut self) -> Result<Option<Walked>, LedgerError> {
+        let of = self.broadcast.placed().shards;
         if self.log.is_none() {
             let log = self.ledger.event_log(self.broadcast).await?;
-            self.logged = log.in_shard(self.shard);
+            self.logged = log.in_shard(self.shard, of);
             self.log = Some(log);
         }
         let Some(log) = &self.log else { return Ok(None) };
@@ -209,7 +210,7 @@ impl Walk<'_> {
                 }
             }
             self.shard += 1;
-            self.logged = log.in_shard(self.shard);
+            self.logged = log.in_shard(self.shard, of);
             (self.chunks, self.feedback) = (Cursor::new("chunk#"), Cursor::new("feedback#"));
         }
         Ok(None)
@@ -221,7 +222,7 @@ impl Ledger {
     /// and before all the log of events, of which it keeps a bit for each.
     #[must_use]
     pub fn walk<'a>(&'a self, broadcast: &'a Broadcast) -> Walk<'a> {
-        let shards = broadcast.chunks.min(SHARDS);
+        let shards = broadcast.chunks.min(broadcast.placed().shards.get());
         Walk {
             ledger: self,
             broadcast,
@@ -238,7 +239,7 @@ impl Ledger {
     /// The same, in every place where a chunk of this broadcast could lie, also beyond those that it has.
     #[must_use]
     pub fn walk_everywhere<'a>(&'a self, broadcast: &'a Broadcast) -> Walk<'a> {
-        Walk { shards: SHARDS, ..self.walk(broadcast) }
+        Walk { shards: broadcast.placed().shards.get(), ..self.walk(broadcast) }
     }
 
     /// Whether there is any chunk in a shard, or anything that events say of one.
@@ -263,18 +264,17 @@ impl Ledger {
     }
 
     /// Every recipient of one page with their outcome, in the page's order. `log` is what the broadcast's log of events says.
-    pub async fn page_outcomes(&self, id: &BroadcastId, seq: u32, log: &EventLog) -> Result<Vec<RecipientOutcome>, LedgerError> {
-        let page = self.page(id, seq).await?;
+    pub async fn page_outcomes(&self, of: &Placed, seq: u32, log: &EventLog) -> Result<Vec<RecipientOutcome>, LedgerError> {
+        let page = self.page(of, seq).await?;
         let chunks: Vec<_> = page.chunks().collect();
         let mut outcomes = Vec::with_capacity(page.recipients());
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in chunks.chunks(100) {
-            let wanted: Vec<_> = some.iter().map(|(chunk, _)| (id.clone(), *chunk)).collect();
             let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();
-            let (found, feedback) = (self.chunks(&wanted).await?, self.feedback(id, &numbers).await?);
+            let (found, feedback) = (self.chunks(of, &numbers).await?, self.feedback(of, &numbers).await?);
             for (chunk, recipients) in some {
                 let feedback = feedback.get(chunk).cloned().unwrap_or_default().union(&log.of(*chunk));
-                let item = found.get(&(id.clone(), *chunk)).unwrap_or(&Chunk::Absent);
+                let item = found.get(chunk).unwrap_or(&Chunk::Absent);
                 let twice = feedback.accepted_twice(item);
                 let places = recipients.iter().enumerate();
                 outcomes

@@ -114,8 +114,8 @@ impl Ledger {
     /// that the log of events takes.
     pub async fn fate(&self, broadcast: &Broadcast, standing: &Standing) -> Result<Fate, LedgerError> {
         let Standing { chunk, at, recipient, .. } = standing;
-        let (id, log) = (&broadcast.broadcast_id, self.event_log(broadcast).await?);
-        let (key, told) = (Key::chunk(id, *chunk), Key::feedback(id, *chunk));
+        let (of, log) = (&broadcast.placed(), self.event_log(broadcast).await?);
+        let (key, told) = (Key::chunk(of, *chunk), Key::feedback(of, *chunk));
         let mut items = self.batch_get(vec![key.clone(), told.clone()]).await?;
         let (item, feedback) = (Chunk::read(items.remove(&key))?, Feedback::read(items.get(&told)).union(&log.of(*chunk)));
         let twice = feedback.accepted_twice(&item);
@@ -233,7 +233,7 @@ impl Finder {
 
     /// A page; nothing where it has expired.
     async fn page(&self, broadcast: &Broadcast, seq: u32) -> Result<Option<Page>, LedgerError> {
-        let key = Key::page(&broadcast.broadcast_id, seq);
+        let key = Key::page(&broadcast.placed(), seq);
         match self.ledger.get(key.clone()).await? {
             Some(item) => Ok(Some(read_page(&key.name(), seq, &item)?.page)),
             None if broadcast.broadcast_state.is_over() => Ok(None),

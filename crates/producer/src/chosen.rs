@@ -93,7 +93,7 @@ impl Producer {
     pub(crate) async fn chosen(&self, command: &BroadcastCommand, broadcast: &Broadcast) -> Result<Option<ChosenCanary>, LedgerError> {
         let Some(mut chosen) = ChosenCanary::of(command) else { return Ok(None) };
         for seq in 0..broadcast.pages {
-            let page = self.ledger.page(&broadcast.broadcast_id, seq).await?;
+            let page = self.ledger.page(&broadcast.placed(), seq).await?;
             if !page.is_in_canary() {
                 break;
             }

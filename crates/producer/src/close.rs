@@ -261,8 +261,7 @@ impl Producer {
         let chunks: Vec<u32> = (0..broadcast.canary_chunks).collect();
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in chunks.chunks(100) {
-            let keys: Vec<_> = some.iter().map(|chunk| (broadcast.broadcast_id.clone(), *chunk)).collect();
-            let found = self.ledger.chunks(&keys).await?;
+            let found = self.ledger.chunks(&broadcast.placed(), some).await?;
             if !found.values().all(|chunk| chunk.is_settled(open_are_over)) {
                 return Ok(false);
             }

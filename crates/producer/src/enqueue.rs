@@ -48,7 +48,7 @@ impl Producer {
 
     /// Enqueues those chunks of a page that may be; says whether those are all.
     async fn enqueue_page(&self, broadcast: &Arc<Broadcast>, seq: u32) -> Result<(u32, bool), ProducerError> {
-        let unread = self.ledger.unread_page(&broadcast.broadcast_id, seq).await?;
+        let unread = self.ledger.unread_page(&broadcast.placed(), seq).await?;
         // Whoever handles a chunk of the page goes on with this.
         let span = tracing::info_span!("page", page.seq = seq);
         let (trace, broadcast) = (span.in_scope(self.options.traces.current), broadcast.clone());

@@ -86,7 +86,7 @@ impl Producer {
             }
             if !page.is_empty() {
                 let reading = line.source.reading();
-                let after = broadcast.with_page(&built.packed, &reading);
+                let after = broadcast.with_page(&built.packed, &reading, self.ledger.shards_for(reading.rows));
                 let writing = self.ledger.freeze_page(&broadcast, &built.packed, &reading);
                 let next = async { if built.is_last { Ok(None) } else { line.next(&after, Some(page)).await.map(Some) } };
                 let (frozen, next) = tokio::join!(writing, next);
@@ -182,7 +182,7 @@ impl Producer {
     /// and not what this reading has, decides whether an address has had its mail.
     async fn know_frozen(&self, broadcast: &Broadcast, source: &mut Source) -> Result<(), ProducerError> {
         while source.known_pages < broadcast.pages {
-            let page = self.ledger.page(&broadcast.broadcast_id, source.known_pages).await?;
+            let page = self.ledger.page(&broadcast.placed(), source.known_pages).await?;
             source.note_mailed(&page).await?;
         }
         Ok(())

@@ -26,7 +26,7 @@ impl Producer {
         let mark = format!("{FROZEN}{}{FROZEN}", source.looks);
         let (mut samples, mut repeated_addresses) = (Samples::default(), 0);
         for seq in 0..broadcast.pages {
-            let page = self.ledger.page(&broadcast.broadcast_id, seq).await?;
+            let page = self.ledger.page(&broadcast.placed(), seq).await?;
             for (recipient, at) in page.chunks().flat_map(|(_, recipients)| recipients).zip(0..) {
                 let Some(recipient) = recipient else { continue };
                 samples.take(recipient, page.is_in_canary(), || (seq, at));

@@ -111,16 +111,16 @@ impl Repairer {
         now: Timestamp,
         repair: &mut Repair,
     ) -> Result<Vec<ChunkMessage>, RepairError> {
-        let id = &broadcast.broadcast_id;
-        let page = self.ledger.page(id, seq).await?;
+        let placed = broadcast.placed();
+        let page = self.ledger.page(&placed, seq).await?;
         let messages: Vec<ChunkMessage> = page.messages(broadcast, None).filter(|message| broadcast.may_enqueue(message.chunk)).collect();
         let mut lacking = Vec::new();
         // `BatchGetItem` takes a hundred keys (API reference).
         for some in messages.chunks(100) {
-            let keys: Vec<_> = some.iter().map(|message| (id.clone(), message.chunk)).collect();
-            let found = self.ledger.chunks(&keys).await?;
+            let numbers: Vec<_> = some.iter().map(|message| message.chunk).collect();
+            let found = self.ledger.chunks(&placed, &numbers).await?;
             for message in some {
-                let chunk = found.get(&(id.clone(), message.chunk)).unwrap_or(&Chunk::Absent);
+                let chunk = found.get(&message.chunk).unwrap_or(&Chunk::Absent);
                 let count = |outcome| chunk.outcomes().map_or(0, |outcomes| outcomes.count(outcome)) as u64;
                 if chunk.askable(now).is_some() {
                     repair.askable_chunks += 1;
@@ -140,7 +140,7 @@ impl Repairer {
                         repair.in_doubt += count(Outcome::InDoubt);
                         let mut retryable = count(Outcome::Retryable);
                         if retryable > 0 {
-                            let heard = self.ledger.feedback(id, &[message.chunk]).await?;
+                            let heard = self.ledger.feedback(&placed, &[message.chunk]).await?;
                             retryable -= heard.values().map(|heard| heard.proven_since(chunk).len() as u64).sum::<u64>();
                         }
                         // Whoever has an event was accepted after all; the feedback consumer records that.

@@ -24,6 +24,8 @@ pub struct Account {
     /// A send under a key (the header [`crate::KEY_HEADER`] of its mails) that was accepted is remembered for so many
     /// seconds: the same again is answered as the first was, and another body under the key is refused. No SES does this.
     pub remembers_keys_s: Option<u32>,
+    /// Write units a second that its tables are warm for; none means that DynamoDB does not tell.
+    pub warm_writes: Option<u64>,
     /// SES takes verified addresses only.
     pub sandbox: bool,
     /// Verified identities by their name, as `GetEmailIdentity` tells of them; none means that every one is
@@ -67,6 +69,7 @@ impl Default for Account {
             signature_lifetime_s: None,
             database_looks_at: None,
             remembers_keys_s: None,
+            warm_writes: None,
             sandbox: false,
             identities: None,
             templates: BTreeMap::new(),

@@ -184,7 +184,7 @@ impl World {
         let broadcast = ledger.broadcast(&watched.id).await?;
         let (sought, found) = ledger.look_for(&broadcast, &Sought::new(&user.to_string())).await?;
         for seq in found.pages {
-            let page = ledger.page(&watched.id, seq).await?;
+            let page = ledger.page(&broadcast.placed(), seq).await?;
             let addresses = page.known_recipients().filter(|it| sought.is(it)).map(|it| it.address.as_str().to_owned());
             let accepted = |address: &str| cloud.sent_for(watched.id.as_str(), address).map_or(0, |sent| sent.accepted);
             let before: Vec<(String, u64)> = addresses.map(|address| (address.clone(), accepted(&address))).collect();

@@ -182,7 +182,7 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
         Err(error) => return broken("I6", format!("the log of events can't be read: {error}")),
     };
     for seq in 0..broadcast.pages {
-        let outcomes = match ledger.page_outcomes(id, seq, &log).await {
+        let outcomes = match ledger.page_outcomes(&broadcast.placed(), seq, &log).await {
             Ok(outcomes) => outcomes,
             Err(error) => return broken("I6", format!("page {seq} can't be read: {error}")),
         };
@@ -203,7 +203,7 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
                 return broken("I6", format!("user {key} stands in two chunks"));
             }
             let may_be_again = !told.in_time && broadcast.in_doubt == InDoubtPolicy::EvidenceRetry;
-            if accepted > 1 && !(may_be_again && accepted <= claims_of(ledger, id, recipient.chunk).await) {
+            if accepted > 1 && !(may_be_again && accepted <= claims_of(ledger, broadcast, recipient.chunk).await) {
                 return broken("I1", format!("user {key} was accepted {accepted} times, chunk {}", recipient.chunk));
             }
             if recipient.outcome == Some(Outcome::Rejected) && !is_forged && !refusing::may_be_charged(told.refuses, address) {
@@ -251,8 +251,8 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
 }
 
 /// How often a chunk was claimed.
-async fn claims_of(ledger: &Ledger, id: &BroadcastId, chunk: u32) -> u64 {
-    let found = ledger.chunks(&[(id.clone(), chunk)]).await.unwrap_or_default();
+async fn claims_of(ledger: &Ledger, broadcast: &Broadcast, chunk: u32) -> u64 {
+    let found = ledger.chunks(&broadcast.placed(), &[chunk]).await.unwrap_or_default();
     found.values().map(|chunk| u64::from(chunk.attempts())).sum()
 }
 

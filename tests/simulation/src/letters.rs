@@ -64,7 +64,7 @@ pub(crate) async fn heed_the_list(ledger: &Ledger, cloud: &Cloud, broadcast: &Br
         return Ok(());
     }
     for seq in 0..broadcast.pages {
-        let page = match ledger.page(id, seq).await {
+        let page = match ledger.page(&broadcast.placed(), seq).await {
             Ok(page) => page,
             Err(error) => return broken("I6", format!("page {seq} can't be read: {error}")),
         };

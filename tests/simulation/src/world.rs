@@ -42,6 +42,9 @@ pub(crate) const TIMING: Timing = Timing {
     request_lifetime: Duration::from_secs(5),
 };
 
+/// Few enough that also a small audience lies in several partitions.
+const ROWS_A_SHARD: u64 = 7;
+
 /// Persons who may approve: whoever asks for everything here, by the number 0, and three others.
 pub(crate) const PERSONS: usize = 4;
 
@@ -234,7 +237,8 @@ impl World {
     }
 
     fn ledger_of(&self, clients: &Clients, clock: Clock) -> Ledger {
-        Ledger::new(clients.dynamodb.clone(), "ledger".to_owned(), clock, self.dice.clone(), Duration::from_hours(2160))
+        let ledger = Ledger::new(clients.dynamodb.clone(), "ledger".to_owned(), clock, self.dice.clone(), Duration::from_hours(2160));
+        ledger.with_rows_a_shard(ROWS_A_SHARD)
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

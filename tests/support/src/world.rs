@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::patience::{seen, until};
 use crate::users::Users;
 
+/// Few enough that also a small audience lies in several partitions.
+const ROWS_A_SHARD: u64 = 30;
+
 /// How a world is made.
 #[derive(Clone)]
 pub struct WorldOptions {
@@ -91,6 +94,8 @@ pub struct World {
     /// What its producers know of.
     pub known: BTreeMap<ProviderName, Known>,
     pub options: WorldOptions,
+    /// Rows of an audience for each of the ledger's partitions.
+    pub rows_a_shard: u64,
     clock: Clock,
     /// By which AWS dates its answers.
     aws: Clock,
@@ -114,6 +119,7 @@ impl World {
             audiences,
             unsubscribe_keys: UnsubscribeKeys::new(),
             options,
+            rows_a_shard: ROWS_A_SHARD,
             clock: Clock::system(),
             aws,
         };
@@ -167,7 +173,9 @@ impl World {
 
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Dice::system(), Duration::from_hours(2160))
+        let ledger =
+            Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Dice::system(), Duration::from_hours(2160));
+        ledger.with_rows_a_shard(self.rows_a_shard)
     }
 
     pub async fn queue(&self, name: &str) -> Queue {
@@ -369,7 +377,7 @@ impl World {
         let broadcast = self.broadcast(id).await;
         let (mut outcomes, log) = (Vec::new(), self.ledger().event_log(&broadcast).await.unwrap());
         for seq in 0..broadcast.pages {
-            outcomes.extend(self.ledger().page_outcomes(&broadcast.broadcast_id, seq, &log).await.unwrap());
+            outcomes.extend(self.ledger().page_outcomes(&broadcast.placed(), seq, &log).await.unwrap());
         }
         outcomes
     }

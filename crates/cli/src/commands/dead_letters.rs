@@ -12,7 +12,7 @@ use anyhow::bail;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Queue, chain};
-use issei_ledger::{BroadcastState, EventLog, HeldUp, Tally};
+use issei_ledger::{Broadcast, BroadcastState, EventLog, HeldUp, Tally};
 use issei_provider::{Told, ses};
 use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
 use jiff::Timestamp;
@@ -254,7 +254,7 @@ async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::R
         known.push(format!("held up since {since:.0}: {reason}"));
     }
     if let Some(seq) = chunk {
-        known.push(of_chunk(parts, id, seq, broadcast.chunks).await?);
+        known.push(of_chunk(parts, &broadcast, seq).await?);
     }
     known.push(match state {
         BroadcastState::Complete | BroadcastState::Stopped => {
@@ -265,8 +265,10 @@ async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::R
     Ok(known)
 }
 
-async fn of_chunk(parts: &Parts, id: &BroadcastId, seq: u32, chunks: u32) -> anyhow::Result<String> {
-    let Some(found) = parts.ledger().inspect(id, &[seq], &EventLog::default()).await?.pop().filter(|_| seq < chunks) else {
+async fn of_chunk(parts: &Parts, broadcast: &Broadcast, seq: u32) -> anyhow::Result<String> {
+    let Some(found) =
+        parts.ledger().inspect(&broadcast.placed(), &[seq], &EventLog::default()).await?.pop().filter(|_| seq < broadcast.chunks)
+    else {
         return Ok(format!("the broadcast has no chunk {seq}"));
     };
     if found.claim.is_none() {

@@ -26,7 +26,9 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
     let mut forgotten = 0;
     let log = ledger.event_log(&broadcast).await?;
     for seq in 0..broadcast.pages {
-        for recipient in ledger.page_outcomes(&options.id, seq, &log).await?.iter().filter(|recipient| options.outcome.is_of(recipient)) {
+        for recipient in
+            ledger.page_outcomes(&broadcast.placed(), seq, &log).await?.iter().filter(|recipient| options.outcome.is_of(recipient))
+        {
             let Some(who) = &recipient.recipient else {
                 forgotten += 1;
                 continue;
@@ -53,7 +55,7 @@ async fn skipped(ledger: &Ledger, broadcast: &Broadcast, format: ExportFormat) -
     let mut table = Table::new(format, ["key", "outcome", "reason", "rows", "detail"].map(str::to_owned).to_vec())?;
     let mut forgotten = 0;
     for seq in 0..broadcast.pages {
-        let page = ledger.page(&broadcast.broadcast_id, seq).await?;
+        let page = ledger.page(&broadcast.placed(), seq).await?;
         forgotten += page.forgotten_rows();
         for skipped in page.skipped() {
             let (reason, rows) = (skipped.reason.to_string(), skipped.rows.to_string());
@@ -73,7 +75,7 @@ pub(super) async fn columns(ledger: &Ledger, broadcast: &Broadcast) -> Result<Ve
         return Ok(content.placeholders().into_iter().map(|name| name.as_str().to_owned()).collect());
     }
     for seq in 0..broadcast.pages {
-        let page = ledger.page(&broadcast.broadcast_id, seq).await?;
+        let page = ledger.page(&broadcast.placed(), seq).await?;
         if let Some(first) = page.known_recipients().next() {
             return Ok(first.data.keys().cloned().collect());
         }

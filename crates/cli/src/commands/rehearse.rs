@@ -183,7 +183,8 @@ impl Rehearsing<'_> {
     async fn disturb(&self, broadcast: &Broadcast) -> anyhow::Result<Duration> {
         let (ledger, queue) = (self.parts.ledger(), self.parts.chunks_queue().await?);
         for seq in 0..broadcast.enqueued_pages.min(PAGES_AGAIN) {
-            let bodies: Vec<String> = ledger.page(self.id, seq).await?.messages(broadcast, None).map(|message| message.to_body()).collect();
+            let bodies: Vec<String> =
+                ledger.page(&broadcast.placed(), seq).await?.messages(broadcast, None).map(|message| message.to_body()).collect();
             for some in bodies.chunks(10) {
                 queue.send_batch(some, Duration::ZERO).await?;
             }

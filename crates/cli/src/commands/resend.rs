@@ -187,7 +187,7 @@ async fn choose(
     let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known::default());
     let log = ledger.event_log(broadcast).await?;
     for seq in 0..broadcast.pages {
-        for found in ledger.page_outcomes(&broadcast.broadcast_id, seq, &log).await? {
+        for found in ledger.page_outcomes(&broadcast.placed(), seq, &log).await? {
             // Whoever was forgotten is counted, and is never sent to again.
             let Some(recipient) = found.recipient else {
                 proof.forgotten += 1;
@@ -237,7 +237,7 @@ async fn choose(
 async fn skipped(ledger: &Ledger, broadcast: &Broadcast, proof: &mut Proof) -> anyhow::Result<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
     for seq in 0..broadcast.pages {
-        let page = ledger.page(&broadcast.broadcast_id, seq).await?;
+        let page = ledger.page(&broadcast.placed(), seq).await?;
         proof.skipped += page.forgotten_rows();
         for skipped in page.skipped() {
             proof.skipped += skipped.rows;

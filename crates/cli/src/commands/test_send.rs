@@ -108,11 +108,14 @@ async fn sent(ledger: &Ledger, id: &BroadcastId) -> anyhow::Result<Copied> {
         }
         if let Some(broadcast) = ledger.find_broadcast(id).await? {
             let log = EventLog::default();
-            let outcome =
-                if broadcast.pages == 0 { None } else { ledger.page_outcomes(id, 0, &log).await?.first().and_then(|it| it.outcome) };
+            let outcome = if broadcast.pages == 0 {
+                None
+            } else {
+                ledger.page_outcomes(&broadcast.placed(), 0, &log).await?.first().and_then(|it| it.outcome)
+            };
             match outcome {
                 Some(Outcome::Accepted) => {
-                    let chunk = ledger.chunks(&[(id.clone(), 0)]).await?.into_values().next();
+                    let chunk = ledger.chunks(&broadcast.placed(), &[0]).await?.into_values().next();
                     return Ok(Copied::Accepted(chunk.and_then(|chunk| chunk.message_id(0).map(str::to_owned))));
                 }
                 Some(Outcome::InDoubt) => return Ok(Copied::InDoubt),

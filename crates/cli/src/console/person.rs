@@ -53,7 +53,7 @@ pub(super) async fn found(State(at): Shared, headers: HeaderMap, Form(sought): F
 pub(super) async fn letter(State(at): Shared, Path((id, seq, chunk, place)): Path<(String, u32, u32, usize)>) -> Page {
     let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&parse(id)?).await?;
-    let (command, frozen) = (ledger.command_of(&broadcast).await?, ledger.page(&broadcast.broadcast_id, seq).await?);
+    let (command, frozen) = (ledger.command_of(&broadcast).await?, ledger.page(&broadcast.placed(), seq).await?);
     let nobody = || Failed(anyhow::anyhow!("nobody stands there, or they were forgotten"));
     let recipient = frozen.chunks().find(|(number, _)| *number == chunk).and_then(|(_, recipients)| recipients.get(place)?.clone());
     let letter = letter_of(&command, &recipient.ok_or_else(nobody)?)?;

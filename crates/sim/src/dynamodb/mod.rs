@@ -124,9 +124,14 @@ impl State {
             "DescribeTable" => {
                 let table = self.table(body)?;
                 let (id, protected, billing) = (table.id, table.deletion_protection, table.billing.clone());
+                let warm = self
+                    .account
+                    .warm_writes
+                    .map(|writes| json!({ "WriteUnitsPerSecond": writes, "ReadUnitsPerSecond": 12_000, "Status": "ACTIVE" }));
                 Ok(json!({ "Table": {
                     "TableName": table_of(body),
                     "TableStatus": "ACTIVE",
+                    "WarmThroughput": warm,
                     "DeletionProtectionEnabled": protected,
                     "BillingModeSummary": { "BillingMode": billing },
                     "TableId": format!("00000000-0000-4000-8000-{id:012x}"),

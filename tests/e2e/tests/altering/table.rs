@@ -94,8 +94,13 @@ fn numbers(add: &mut Add<'_>) {
         vec![Set(b, "grant_count", |v| plus(v, 7))],
         Not("how many blocks the permits came in follows from nothing; once it is over nothing goes by it"),
     );
-    add(Done, "a smaller chunk size", vec![Set(b, "chunk_size", |_| n(5))], As("chunk_size is 5"));
-    add(Done, "a larger chunk size", vec![Set(b, "chunk_size", |_| n(20))], As("chunk_size is 20"));
+    add(Done, "a smaller chunk size", vec![Set(b, "chunk_recipients", |_| n(5))], As("chunk_size is 5"));
+    add(Done, "a larger chunk size", vec![Set(b, "chunk_recipients", |_| n(20))], As("chunk_size is 20"));
+    add(Done, "the chunk size under its old name too", vec![Set(b, "chunk_size", |_| n(10))], As("duplicate field"));
+    add(Done, "no number of partitions", vec![Unset(b, "shards")], As("accepted is 99, and 40 are counted"));
+    add(Done, "more partitions", vec![Set(b, "shards", |v| plus(v, 1))], As("accepted is 99, and 40 are counted"));
+    add(Done, "fewer partitions", vec![Set(b, "shards", |v| plus(v, -1))], As("page#00000003 can't be read: it is not there"));
+    add(Done, "a number of partitions that no build writes", vec![Set(b, "shards", |_| n(0))], As("1 to 100 are possible"));
     add(Done, "a page fewer", vec![Set(b, "pages", |v| plus(v, -1))], As("chain"));
     add(Done, "a page more", vec![Set(b, "pages", |v| plus(v, 1))], As("page#00000004 can't be read: it is not there"));
     add(Done, "nothing enqueued", vec![Set(b, "enqueued_pages", |_| n(0))], As("enqueued_pages is 0 of 4"));

@@ -177,7 +177,6 @@ enum Change {
 }
 
 fn key_of(broadcast: &str, item: &str) -> HashMap<String, AttributeValue> {
-    let seq: u32 = item.rsplit('#').next().unwrap().parse().unwrap();
     let text = |text: String| AttributeValue::S(text);
-    [("pk".to_owned(), text(format!("b#{broadcast}#{:02}", seq % 16))), ("sk".to_owned(), text(item.to_owned()))].into()
+    [("pk".to_owned(), text(format!("b#{broadcast}#00"))), ("sk".to_owned(), text(item.to_owned()))].into()
 }

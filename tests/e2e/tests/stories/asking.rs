@@ -14,7 +14,8 @@ fn terms() -> BroadcastId {
 }
 
 async fn found(world: &World) -> Chunk {
-    world.ledger().chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap()
+    let placed = world.broadcast("terms").await.placed();
+    world.ledger().chunks(&placed, &[0]).await.unwrap().remove(&0).unwrap()
 }
 
 /// A chunk whose answer was lost: confirmed, and all of it in doubt, under a key that is remembered for ten minutes from
@@ -24,10 +25,10 @@ async fn in_doubt(ago: Duration) -> (World, Broadcast, ChunkMessage) {
     world.post_command(&command("terms", |_| {})).await;
     let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
     let ledger = world.ledger();
-    let message = ledger.page(&terms(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
+    let message = ledger.page(&broadcast.placed(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
     let repeatable = Some(Repeatable { lasting: LIFE, body: "digest".to_owned() });
     let under = Under { granted_at: Some(Clock::system().wall() - ago), repeatable };
-    let claimed = ledger.claim(&message, broadcast.message_key, &Chunk::Absent, "first".to_owned(), LIFE, &under).await;
+    let claimed = ledger.claim(&message, &broadcast.registration(), &Chunk::Absent, "first".to_owned(), LIFE, &under).await;
     let Ok(Claimed::Ours(mut claim)) = claimed else { panic!("{claimed:?}") };
     (0..10).for_each(|at| claim.settle(at, Outcome::InDoubt, None));
     ledger.confirm(&mut claim).await.unwrap();

@@ -154,7 +154,7 @@ async fn a_json_lines_file_with_bad_lines_and_a_key_that_stands_twice() {
     // Each line with what is wrong with it, whoever asks: by its number too.
     let mut broken = Vec::new();
     for seq in 0..broadcast.pages {
-        let page = world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap();
+        let page = world.ledger().page(&broadcast.placed(), seq).await.unwrap();
         let lines = page.skipped().filter(|skipped| skipped.reason == SkipReason::BrokenRow);
         broken.extend(lines.map(|skipped| (skipped.name().to_owned(), skipped.detail().unwrap().to_owned())));
     }

@@ -62,7 +62,7 @@ async fn evidence_goes_to_its_chunk_and_what_only_tells_of_a_known_message_to_th
     let doubt = world.outcomes("terms").await.into_iter().find(|recipient| recipient.outcome == Some(Outcome::InDoubt)).unwrap().chunk;
     // One that names another message than the answer, one that names none, and one that bounced.
     let sure = (doubt + 1) % 10;
-    let chunk = world.ledger().chunks(&[("terms".parse().unwrap(), sure)]).await.unwrap().into_values().next().unwrap();
+    let chunk = world.ledger().chunks(&world.broadcast("terms").await.placed(), &[sure]).await.unwrap().into_values().next().unwrap();
     let queue = world.queue("feedback").await;
     for (kind, message, at) in [("Delivery", "another", 1), ("Delivery", "", 2), ("Bounce", chunk.message_id(3).unwrap(), 3)] {
         let tags = json!({ "broadcast": ["terms"], "chunk": [sure.to_string()], "recipient": [at.to_string()] });
@@ -71,7 +71,7 @@ async fn evidence_goes_to_its_chunk_and_what_only_tells_of_a_known_message_to_th
     }
     world.take_events().await;
     let broadcast = world.broadcast("terms").await;
-    let evidence = world.ledger().feedback(&broadcast.broadcast_id, &(0..10).collect::<Vec<_>>()).await.unwrap();
+    let evidence = world.ledger().feedback(&broadcast.placed(), &(0..10).collect::<Vec<_>>()).await.unwrap();
     let proven = |chunk: u32| (0..10).filter(|at| evidence[&chunk].proves(*at)).collect::<Vec<_>>();
     for chunk in 0..10 {
         let expected: Vec<usize> = if chunk == doubt {
@@ -131,6 +131,6 @@ async fn the_events_of_a_broadcast_that_an_older_build_registered_stand_with_the
     world.as_an_older_build_registered("terms").await;
     world.take_events().await;
     let broadcast = world.broadcast("terms").await;
-    let evidence = world.ledger().feedback(&broadcast.broadcast_id, &(0..10).collect::<Vec<_>>()).await.unwrap();
+    let evidence = world.ledger().feedback(&broadcast.placed(), &(0..10).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(evidence.values().map(|feedback| feedback.count(EventKind::Delivered)).sum::<u64>(), 100);
 }

@@ -152,9 +152,8 @@ async fn a_second_accepted_message_for_one_recipient_stops_the_broadcast_and_say
     let reason = &broadcast.audit_trail.last().unwrap().reason;
     assert!(reason.contains("chunk 0 more than once, first the recipient with the key 11"), "{reason}");
     // Both messages are known in full: one by the answer, and the other by its event, with its time.
-    let id = &broadcast.broadcast_id;
-    let chunk = world.ledger().chunks(&[(id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
-    let feedback = world.ledger().feedback(id, &[0]).await.unwrap().remove(&0).unwrap();
+    let chunk = world.ledger().chunks(&broadcast.placed(), &[0]).await.unwrap().into_values().next().unwrap();
+    let feedback = world.ledger().feedback(&broadcast.placed(), &[0]).await.unwrap().remove(&0).unwrap();
     let messages: BTreeMap<String, String> = feedback.messages(3).map(|told| (told.message_id.clone(), told.sent_at.clone())).collect();
     assert!(chunk.message_id(3).is_some_and(|id| id != "another"));
     assert!(messages.get("another").is_some_and(|at| at == "2026-11-25T21:00:01Z"), "{messages:?}");
@@ -171,7 +170,7 @@ async fn an_event_that_names_another_message_than_the_answer_stops_the_broadcast
     world.take_events().await;
     let broadcast = world.broadcast("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping);
-    let feedback = world.ledger().feedback(&broadcast.broadcast_id, &[0]).await.unwrap().remove(&0).unwrap();
+    let feedback = world.ledger().feedback(&broadcast.placed(), &[0]).await.unwrap().remove(&0).unwrap();
     assert_eq!(feedback.messages(3).map(|told| told.message_id.as_str()).collect::<Vec<_>>(), ["another"]);
 }
 
@@ -244,7 +243,6 @@ async fn counts_that_were_told_twice_end_nothing_and_true_ones_do_at_once() {
     let world = World::new(options).await;
     world.post_command(&command("terms", |body| body["canary"] = json!(60))).await;
     world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    let id: issei_schema::BroadcastId = "terms".parse().unwrap();
     // As an older build does, whose writes are repeated.
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let put = world.clients.dynamodb.put_item().table_name("ledger").item("pk", text("b#terms")).item("sk", text("progress#00"));
@@ -253,7 +251,7 @@ async fn counts_that_were_told_twice_end_nothing_and_true_ones_do_at_once() {
     // One bounced of sixty, and two are the limit's.
     let broadcast = world.broadcast("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Holding, "{:?}", broadcast.audit_trail);
-    let chunk = world.ledger().chunks(&[(id, 0)]).await.unwrap().into_values().next().unwrap();
+    let chunk = world.ledger().chunks(&broadcast.placed(), &[0]).await.unwrap().into_values().next().unwrap();
     let bounce = json!({ "eventType": "Bounce", "bounce": { "bounceType": "Permanent" },
         "mail": { "messageId": chunk.message_id(5).unwrap(), "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["5"] } } });
     world.queue("feedback").await.send(&bounce.to_string(), Duration::ZERO).await.unwrap();
@@ -292,7 +290,7 @@ async fn who_bounced_or_complained_is_skipped_by_later_broadcasts_with_the_reaso
     assert_eq!((second.recipients, second.skipped), (97, 3));
     let mut skipped = Vec::new();
     for page in 0..second.pages {
-        let page = world.ledger().page(&second.broadcast_id, page).await.unwrap();
+        let page = world.ledger().page(&second.placed(), page).await.unwrap();
         skipped.extend(page.skipped().map(|skipped| (skipped.key.clone(), skipped.reason)));
     }
     let expected = [("3", SkipReason::Bounced), ("4", SkipReason::Complained), ("90", SkipReason::Bounced)];
@@ -349,17 +347,10 @@ async fn a_reopened_chunk_whose_messages_are_lost_gets_another() {
     let ledger = world.ledger();
     let messages = world.queue("chunks").await.receive(1, Duration::ZERO).await.unwrap();
     let message = ChunkMessage::parse(&messages[0].body).unwrap();
-    let key = (message.broadcast_id.clone(), message.chunk);
-    let seen = ledger.chunks(std::slice::from_ref(&key)).await.unwrap().remove(&key).unwrap();
+    let of = world.broadcast("terms").await.registration();
+    let seen = ledger.chunks(&of.placed(), &[message.chunk]).await.unwrap().remove(&message.chunk).unwrap();
     let claim = ledger
-        .claim(
-            &message,
-            world.broadcast("terms").await.message_key,
-            &seen,
-            "an old copy".to_owned(),
-            Duration::from_mins(10),
-            &issei_ledger::Under::default(),
-        )
+        .claim(&message, &of, &seen, "an old copy".to_owned(), Duration::from_mins(10), &issei_ledger::Under::default())
         .await
         .unwrap();
     let issei_ledger::Claimed::Ours(mut claim) = claim else { panic!("{claim:?}") };
@@ -381,7 +372,8 @@ async fn a_sweep_that_ends_a_broadcast_opens_no_doubt_in_it() {
     // The ledger forgets a chunk of which there are events, and does not notice by itself.
     let sure = world.outcomes("terms").await.into_iter().find(|recipient| recipient.outcome == Some(Outcome::Accepted)).unwrap();
     let key = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
-    let (partition, item) = (format!("b#terms#{:02}", sure.chunk % 16), format!("chunk#{:08}", sure.chunk));
+    let (partition, item) =
+        (format!("b#terms#{:02}", sure.chunk % world.broadcast("terms").await.placed().shards.get()), format!("chunk#{:08}", sure.chunk));
     let delete = world.clients.dynamodb.delete_item().table_name("ledger").key("pk", key(partition)).key("sk", key(item));
     delete.send().await.unwrap();
     assert_eq!(world.outcomes("terms").await.iter().filter(|recipient| recipient.outcome.is_none()).count(), 10);
@@ -447,15 +439,22 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
     let ledger = world.ledger();
     let broadcast = world.broadcast("terms").await;
-    let page = ledger.page(&broadcast.broadcast_id, 0).await.unwrap();
+    let page = ledger.page(&broadcast.placed(), 0).await.unwrap();
     let message = page.messages(&broadcast, None).next().unwrap();
     ledger.grant(&broadcast.registration(), broadcast.epoch, (5, 5), None, Duration::from_secs(5)).await.unwrap();
     let claim = ledger
-        .claim(&message, None, &issei_ledger::Chunk::Absent, "old".to_owned(), Duration::from_millis(1), &issei_ledger::Under::default())
+        .claim(
+            &message,
+            &broadcast.registration(),
+            &issei_ledger::Chunk::Absent,
+            "old".to_owned(),
+            Duration::from_millis(1),
+            &issei_ledger::Under::default(),
+        )
         .await;
     let Ok(issei_ledger::Claimed::Ours(mut claim)) = claim else { panic!("{claim:?}") };
     world.later(SignedDuration::from_hours(2));
-    let seen = ledger.chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
+    let seen = ledger.chunks(&broadcast.placed(), &[0]).await.unwrap().into_values().next().unwrap();
     assert!(world.ledger().reopen(&broadcast, 0, &seen, &[0, 1, 2], "new").await.unwrap());
     (0..5).for_each(|at| claim.settle(at, Outcome::Retryable, None));
     assert!(matches!(ledger.confirm(&mut claim).await.unwrap(), issei_ledger::Confirmed::NotOurs(_)));
@@ -463,10 +462,10 @@ async fn v16_a_late_answer_of_the_old_owner_changes_nothing() {
     let (again, doubt) = (Some(Outcome::Retryable), Some(Outcome::InDoubt));
     assert_eq!(outcomes, [again, again, again, doubt, doubt]);
     // Somebody else has the chunk now, and is about to send.
-    let seen = world.ledger().chunks(&[(message.broadcast_id.clone(), 0)]).await.unwrap().into_values().next().unwrap();
+    let seen = world.ledger().chunks(&broadcast.placed(), &[0]).await.unwrap().into_values().next().unwrap();
     let theirs = world
         .ledger()
-        .claim(&message, None, &seen, "theirs".to_owned(), Duration::from_mins(10), &issei_ledger::Under::default())
+        .claim(&message, &broadcast.registration(), &seen, "theirs".to_owned(), Duration::from_mins(10), &issei_ledger::Under::default())
         .await
         .unwrap();
     assert!(matches!(theirs, issei_ledger::Claimed::Ours(_)), "{theirs:?}");

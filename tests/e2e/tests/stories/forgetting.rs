@@ -59,7 +59,7 @@ async fn pages(world: &World, broadcast: &Broadcast) -> Vec<(Vec<(String, Attrib
 }
 
 fn page_key(broadcast: &Broadcast, seq: u32) -> [(String, AttributeValue); 2] {
-    let (pk, sk) = (format!("b#{}#{:02}", broadcast.broadcast_id, seq % 16), format!("page#{seq:08}"));
+    let (pk, sk) = (format!("b#{}#{:02}", broadcast.broadcast_id, seq % broadcast.placed().shards.get()), format!("page#{seq:08}"));
     [("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))]
 }
 
@@ -125,7 +125,7 @@ async fn messages_and_repairs_that_come_after_somebody_was_forgotten_mail_nobody
     world.later(jiff::SignedDuration::from_mins(10));
     ledger.transition(&id, Transition { to: BroadcastState::Stopped, actor: &somebody(), reason: "a test" }).await.unwrap();
     let broadcast = world.broadcast("terms").await;
-    let page = ledger.page(&id, 1).await.unwrap();
+    let page = ledger.page(&broadcast.placed(), 1).await.unwrap();
     let late: Vec<String> = page.messages(&broadcast, None).map(|message| message.to_body()).collect();
     let who = page.known_recipients().next().unwrap().key.as_str().to_owned();
     assert_eq!(forget(&ledger, "terms", &who).await.unwrap(), 1);
@@ -133,7 +133,7 @@ async fn messages_and_repairs_that_come_after_somebody_was_forgotten_mail_nobody
         world.queue("chunks").await.send(body, Duration::ZERO).await.unwrap();
     }
     // The page itself makes no message of the chunk any more.
-    assert_eq!(ledger.page(&id, 1).await.unwrap().messages(&broadcast, None).count(), late.len() - 1);
+    assert_eq!(ledger.page(&broadcast.placed(), 1).await.unwrap().messages(&broadcast, None).count(), late.len() - 1);
     let plan = world.repairer().await.plan(&id, world.now()).await;
     assert!(matches!(plan, Err(RepairError::Over { .. })), "{plan:?}");
     let stop = CancellationToken::new();

@@ -61,7 +61,7 @@ async fn rows_that_cannot_be_mailed_are_recorded_with_their_reason() {
     assert_eq!((broadcast.recipients, broadcast.skipped, broadcast.audience_size()), (50, 9, 59));
     let mut skipped = Vec::new();
     for seq in 0..broadcast.pages {
-        let page = world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap();
+        let page = world.ledger().page(&broadcast.placed(), seq).await.unwrap();
         skipped.extend(page.skipped().map(|skipped| (skipped.key.parse::<u32>().unwrap(), skipped.reason)));
     }
     assert_eq!(

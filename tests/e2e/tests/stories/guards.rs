@@ -35,13 +35,15 @@ async fn running() -> (World, Broadcast) {
 }
 
 async fn claimed(ledger: &Ledger, message: &ChunkMessage, seen: &Chunk, owner: &str) -> Claim {
-    let claimed = ledger.claim(message, None, seen, owner.to_owned(), LIFE, &Under::default()).await;
+    let of = ledger.broadcast(&terms()).await.unwrap().registration();
+    let claimed = ledger.claim(message, &of, seen, owner.to_owned(), LIFE, &Under::default()).await;
     let Ok(Claimed::Ours(claim)) = claimed else { panic!("{claimed:?}") };
     claim
 }
 
 async fn first_chunk(ledger: &Ledger) -> Chunk {
-    ledger.chunks(&[(terms(), 0)]).await.unwrap().remove(&(terms(), 0)).unwrap()
+    let placed = ledger.broadcast(&terms()).await.unwrap().placed();
+    ledger.chunks(&placed, &[0]).await.unwrap().remove(&0).unwrap()
 }
 
 /// Whoever recounts has seen the budget stand still. A grant that comes all the same must not be counted away.
@@ -120,7 +122,7 @@ async fn evidence_opens_nothing_but_what_it_has_looked_at() {
     let (world, broadcast) = running().await;
     let ledger = world.ledger();
     ledger.grant(&broadcast.registration(), broadcast.epoch, (10, 10), None, LIFE).await.unwrap();
-    let page = ledger.page(&terms(), 0).await.unwrap();
+    let page = ledger.page(&broadcast.placed(), 0).await.unwrap();
     let message = page.messages(&broadcast, None).next().unwrap();
     let mut claim = claimed(&ledger, &message, &Chunk::Absent, "slow").await;
     let seen = first_chunk(&ledger).await;
@@ -136,7 +138,7 @@ async fn evidence_opens_nothing_but_what_it_has_looked_at() {
 async fn late_evidence_is_written_over_nothing_but_what_it_has_looked_at() {
     let (world, broadcast) = running().await;
     let ledger = world.ledger();
-    let message = ledger.page(&terms(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
+    let message = ledger.page(&broadcast.placed(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
     let mut claim = claimed(&ledger, &message, &Chunk::Absent, "owner").await;
     (0..10).for_each(|at| claim.settle(at, Outcome::Retryable, None));
     ledger.confirm(&mut claim).await.unwrap();
@@ -152,7 +154,7 @@ async fn late_evidence_is_written_over_nothing_but_what_it_has_looked_at() {
 async fn a_claim_on_an_old_look_is_refused_though_all_letters_are_the_same() {
     let (world, broadcast) = running().await;
     let ledger = world.ledger();
-    let message = ledger.page(&terms(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
+    let message = ledger.page(&broadcast.placed(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
     let (mut seen, mut looks) = (Chunk::Absent, Vec::new());
     for owner in ["first", "second"] {
         let mut claim = claimed(&ledger, &message, &seen, owner).await;
@@ -163,7 +165,7 @@ async fn a_claim_on_an_old_look_is_refused_though_all_letters_are_the_same() {
     }
     let (old, new) = (&looks[0], &looks[1]);
     assert_eq!(old.outcomes(), new.outcomes());
-    let late = ledger.claim(&message, None, old, "late".to_owned(), LIFE, &Under::default()).await.unwrap();
+    let late = ledger.claim(&message, &broadcast.registration(), old, "late".to_owned(), LIFE, &Under::default()).await.unwrap();
     assert!(matches!(late, Claimed::Refused(_)), "the second try would count as never made");
     let _third = claimed(&ledger, &message, new, "third").await;
 }

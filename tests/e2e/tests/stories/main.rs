@@ -34,6 +34,7 @@ mod repair;
 mod restored;
 mod scheduled;
 mod sending;
+mod shards;
 mod signatures;
 mod suppressing;
 mod tables;

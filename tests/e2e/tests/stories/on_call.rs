@@ -142,8 +142,9 @@ async fn a_call_that_nears_its_end_claims_nothing_and_gives_everything_back() {
     assert_eq!(again, [""; 0]);
     delete_but(&queue, messages, &again).await;
     assert_eq!(world.cloud.accepted(), 0);
-    let keys: Vec<_> = (0..world.broadcast("terms").await.chunks).map(|chunk| ("terms".parse().unwrap(), chunk)).collect();
-    assert!(world.ledger().chunks(&keys).await.unwrap().values().all(|chunk| *chunk == Chunk::Absent));
+    let broadcast = world.broadcast("terms").await;
+    let numbers: Vec<u32> = (0..broadcast.chunks).collect();
+    assert!(world.ledger().chunks(&broadcast.placed(), &numbers).await.unwrap().values().all(|chunk| *chunk == Chunk::Absent));
     world.cloud.show_all_messages();
     let copies = receive_all(&queue).await;
     assert_eq!(copies.len(), all);

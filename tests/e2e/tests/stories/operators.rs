@@ -110,7 +110,7 @@ async fn restored_messages_do_not_bring_a_stopped_broadcast_back() {
     world.cloud.show_all_messages();
     let broadcast = world.broadcast("terms").await;
     for seq in 0..broadcast.pages {
-        for message in world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap().messages(&broadcast, None) {
+        for message in world.ledger().page(&broadcast.placed(), seq).await.unwrap().messages(&broadcast, None) {
             world.queue("chunks").await.send(&message.to_body(), Duration::ZERO).await.unwrap();
         }
     }
@@ -183,7 +183,7 @@ async fn a_stopped_broadcast_never_comes_back() {
     for _ in 0..5 {
         world.post_command(&command).await;
     }
-    let page = world.ledger().page(&broadcast.broadcast_id, 0).await.unwrap();
+    let page = world.ledger().page(&broadcast.placed(), 0).await.unwrap();
     for message in page.messages(&broadcast, None) {
         world.queue("chunks").await.send(&message.to_body(), Duration::ZERO).await.unwrap();
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use issei_aws::Timing;
 use issei_ledger::{Broadcast, BroadcastState, Chunk, Claimed, Outcome, Under};
 use issei_provider::{Allowance, Call, Counted, Facts, Provider, Providers, Ses, Span, Standing, Untold, Verdict};
-use issei_schema::{BroadcastId, ChunkMessage, Mailbox, ProviderName};
+use issei_schema::{ChunkMessage, Mailbox, ProviderName};
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, until};
 use serde_json::json;
@@ -16,10 +16,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 const LIFE: Duration = Duration::from_mins(10);
-
-fn terms() -> BroadcastId {
-    "terms".parse().unwrap()
-}
 
 /// A broadcast that runs and whose messages are all lost, so that the test alone says which come.
 async fn without_messages(options: WorldOptions) -> (World, Broadcast, Vec<ChunkMessage>) {
@@ -34,7 +30,7 @@ async fn without_messages(options: WorldOptions) -> (World, Broadcast, Vec<Chunk
         }
         queue.delete_batch(received.into_iter().map(|message| message.receipt).collect()).await.unwrap();
     }
-    let messages = world.ledger().page(&terms(), 0).await.unwrap().messages(&broadcast, None).collect();
+    let messages = world.ledger().page(&broadcast.placed(), 0).await.unwrap().messages(&broadcast, None).collect();
     (world, broadcast, messages)
 }
 
@@ -43,15 +39,15 @@ async fn post(world: &World, message: &ChunkMessage) {
 }
 
 async fn found(world: &World, message: &ChunkMessage) -> Chunk {
-    let key = (terms(), message.chunk);
-    world.ledger().chunks(std::slice::from_ref(&key)).await.unwrap().remove(&key).unwrap()
+    let placed = world.broadcast("terms").await.placed();
+    world.ledger().chunks(&placed, &[message.chunk]).await.unwrap().remove(&message.chunk).unwrap()
 }
 
 /// Another consumer claims a chunk and confirms it, all of it with this outcome.
 async fn another_confirms(world: &World, broadcast: &Broadcast, message: &ChunkMessage, outcome: Outcome) {
     let (ledger, seen) = (world.ledger(), found(world, message).await);
     let owner = format!("another-{}", seen.attempts());
-    let claimed = ledger.claim(message, broadcast.message_key, &seen, owner, LIFE, &Under::default()).await;
+    let claimed = ledger.claim(message, &broadcast.registration(), &seen, owner, LIFE, &Under::default()).await;
     let Ok(Claimed::Ours(mut claim)) = claimed else { panic!("{claimed:?}") };
     (0..message.recipients.len()).for_each(|at| claim.settle(at, outcome, None));
     ledger.confirm(&mut claim).await.unwrap();
@@ -218,7 +214,7 @@ async fn permits_that_were_taken_for_a_settled_chunk_are_there_at_once_for_the_n
 async fn whom_events_prove_accepted_is_recorded_at_once_though_another_chunk_waits_for_permits() {
     let (world, broadcast, messages) = without_messages(patient()).await;
     let (ledger, chunk) = (world.ledger(), &messages[0]);
-    let claimed = ledger.claim(chunk, broadcast.message_key, &Chunk::Absent, "another".to_owned(), LIFE, &Under::default()).await;
+    let claimed = ledger.claim(chunk, &broadcast.registration(), &Chunk::Absent, "another".to_owned(), LIFE, &Under::default()).await;
     let Ok(Claimed::Ours(mut claim)) = claimed else { panic!("{claimed:?}") };
     (0..10).for_each(|at| claim.settle(at, if at < 5 { Outcome::Accepted } else { Outcome::Retryable }, None));
     ledger.confirm(&mut claim).await.unwrap();

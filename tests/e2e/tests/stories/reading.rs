@@ -20,7 +20,7 @@ async fn skipped(world: &World) -> Vec<Skipped> {
     let broadcast = world.broadcast("terms").await;
     let mut skipped = Vec::new();
     for seq in 0..broadcast.pages {
-        skipped.extend(world.ledger().page(&broadcast.broadcast_id, seq).await.unwrap().skipped().cloned());
+        skipped.extend(world.ledger().page(&broadcast.placed(), seq).await.unwrap().skipped().cloned());
     }
     skipped
 }

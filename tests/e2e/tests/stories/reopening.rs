@@ -117,7 +117,7 @@ async fn a_chunk_that_was_changed_by_hand_shows_it() {
     assert_eq!(seals(&world).await, [Seal::Holds; 10]);
     let broadcast = world.broadcast("terms").await;
     let number = 3;
-    let key = [("pk", format!("b#terms#{number:02}")), ("sk", format!("chunk#{number:08}"))];
+    let key = [("pk", format!("b#terms#{:02}", number % broadcast.placed().shards.get())), ("sk", format!("chunk#{number:08}"))];
     let key: HashMap<_, _> = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))).into();
     let table = || world.clients.dynamodb.put_item().table_name("ledger");
     let whole = world.clients.dynamodb.get_item().table_name("ledger").set_key(Some(key)).send().await.unwrap().item.unwrap();
@@ -135,7 +135,7 @@ async fn a_chunk_that_was_changed_by_hand_shows_it() {
         let mut changed = whole.clone();
         changed.insert(name.to_owned(), value);
         table().set_item(Some(changed)).send().await.unwrap();
-        let chunk = world.ledger().chunks(&[(broadcast.broadcast_id.clone(), number)]).await.unwrap().into_values().next().unwrap();
+        let chunk = world.ledger().chunks(&broadcast.placed(), &[number]).await.unwrap().into_values().next().unwrap();
         assert_eq!(chunk.seal(&broadcast, number), Seal::Broken, "{name}");
         // Nor does the seal of one chunk hold for another, or under another registration's key.
         assert_eq!(chunk.seal(&broadcast, number + 1), Seal::Broken);

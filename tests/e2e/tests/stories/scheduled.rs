@@ -276,7 +276,7 @@ async fn a_notice_that_falls_behind_says_so_and_its_certificate_lists_whom_it_re
     // One of the first it did not reach after all.
     let mut bounced = Feedback::default();
     bounced.add(0, EventKind::Bounced, "a message");
-    world.ledger().merge_feedback(&over.broadcast_id, 0, &bounced).await.unwrap();
+    world.ledger().merge_feedback(&over.placed(), 0, &bounced).await.unwrap();
     let notice = certifier(&world).glance(&over.broadcast_id).await.unwrap().notice.unwrap();
     assert_eq!((notice.accepted_before, notice.others, notice.other_keys.contains(&first[0])), (49, 51, true));
 }

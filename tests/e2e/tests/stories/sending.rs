@@ -110,18 +110,33 @@ async fn the_ledger_may_be_throttled_and_lose_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_whose_every_answer_is_lost_is_still_ours() {
     let world = frozen(small()).await;
-    let page = world.ledger().page(&"terms".parse().unwrap(), 0).await.unwrap();
-    let message = page.messages(&world.broadcast("terms").await, None).next().unwrap();
+    let broadcast = world.broadcast("terms").await;
+    let page = world.ledger().page(&broadcast.placed(), 0).await.unwrap();
+    let message = page.messages(&broadcast, None).next().unwrap();
     world.cloud.inject(Rule::every("UpdateItem", Fault::ResetAfter).times(6));
     let claimed = world
         .ledger()
-        .claim(&message, None, &Chunk::Absent, "mine".to_owned(), world.options.timing.lease, &issei_ledger::Under::default())
+        .claim(
+            &message,
+            &broadcast.registration(),
+            &Chunk::Absent,
+            "mine".to_owned(),
+            world.options.timing.lease,
+            &issei_ledger::Under::default(),
+        )
         .await
         .unwrap();
     assert!(matches!(claimed, Claimed::Ours(_)), "{claimed:?}");
     let claimed = world
         .ledger()
-        .claim(&message, None, &Chunk::Absent, "theirs".to_owned(), world.options.timing.lease, &issei_ledger::Under::default())
+        .claim(
+            &message,
+            &broadcast.registration(),
+            &Chunk::Absent,
+            "theirs".to_owned(),
+            world.options.timing.lease,
+            &issei_ledger::Under::default(),
+        )
         .await
         .unwrap();
     assert!(matches!(claimed, Claimed::Refused(Chunk::Claimed { .. })), "{claimed:?}");

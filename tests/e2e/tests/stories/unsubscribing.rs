@@ -110,7 +110,7 @@ async fn a_copy_of_a_settled_chunk_pauses_nothing_at_a_consumer_without_the_key(
     world.unsubscribe_keys = keys();
     world.post_command(&with("terms", &link())).await;
     let broadcast = world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
-    let (id, queue) = ("terms".parse().unwrap(), world.queue("chunks").await);
+    let queue = world.queue("chunks").await;
     // Nobody looks whether it is complete.
     let sends = async |world: &World| {
         let stop = CancellationToken::new();
@@ -125,7 +125,7 @@ async fn a_copy_of_a_settled_chunk_pauses_nothing_at_a_consumer_without_the_key(
     sends(&world).await;
     assert_eq!(world.cloud.accepted(), 5);
     world.unsubscribe_keys = UnsubscribeKeys::new();
-    let copy = world.ledger().page(&id, 0).await.unwrap().messages(&broadcast, None).next().unwrap();
+    let copy = world.ledger().page(&broadcast.placed(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
     queue.send(&copy.to_body(), Duration::ZERO).await.unwrap();
     sends(&world).await;
     assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Running, "its chunk needs no letter");

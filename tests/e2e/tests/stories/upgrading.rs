@@ -32,7 +32,7 @@ async fn registered_by_an_old_build() -> World {
     let (queue, broadcast) = (world.queue("chunks").await, world.broadcast("terms").await);
     take_all(&world).await;
     for page in 0..broadcast.pages {
-        let page = world.ledger().page(&broadcast.broadcast_id, page).await.unwrap();
+        let page = world.ledger().page(&broadcast.placed(), page).await.unwrap();
         for message in page.messages(&broadcast, None) {
             queue.send(&message.to_body(), Duration::ZERO).await.unwrap();
         }

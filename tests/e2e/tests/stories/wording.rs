@@ -102,7 +102,7 @@ async fn a_chunk_has_one_kind_of_recipients_and_the_canary_is_the_first_of_the_a
     assert_eq!(sent, first, "in the order of the bytes of their keys");
     let mut chunks = 0;
     for seq in 0..holding.pages {
-        for (_, recipients) in world.ledger().page(&holding.broadcast_id, seq).await.unwrap().chunks() {
+        for (_, recipients) in world.ledger().page(&holding.placed(), seq).await.unwrap().chunks() {
             let kinds: BTreeMap<&str, usize> = recipients.iter().flatten().map(|recipient| (recipient.data["kind"].as_str(), 0)).collect();
             assert_eq!(kinds.len(), 1, "{kinds:?}");
             chunks += 1;

@@ -24,11 +24,12 @@ pub(super) struct Judged {
 
 pub(super) async fn judge(parts: &Parts, cloud: &Cloud, id: &BroadcastId, url: &str) -> anyhow::Result<Judged> {
     let ledger = parts.ledger();
-    let pages = ledger.broadcast(id).await?.pages;
+    let broadcast = ledger.broadcast(id).await?;
+    let placed = broadcast.placed();
     let (mut in_doubt, mut skipped) = (BTreeSet::new(), BTreeSet::new());
-    for seq in 0..pages {
-        skipped.extend(ledger.page(id, seq).await?.skipped().map(|skipped| skipped.key.clone()));
-        for recipient in ledger.page_outcomes(id, seq, &EventLog::default()).await? {
+    for seq in 0..broadcast.pages {
+        skipped.extend(ledger.page(&placed, seq).await?.skipped().map(|skipped| skipped.key.clone()));
+        for recipient in ledger.page_outcomes(&placed, seq, &EventLog::default()).await? {
             // A claim that was never confirmed is in doubt once its lease is over, and all are.
             if matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)) {
                 in_doubt.extend(recipient.recipient.map(|recipient| recipient.key.as_str().to_owned()));

@@ -42,9 +42,10 @@ impl Tally {
         sqlx::query("CREATE TABLE user (address TEXT PRIMARY KEY, keys INTEGER, on_record INTEGER) WITHOUT ROWID").execute(&pool).await?;
         let tally = Self { pool };
         let (ledger, mut counted) = (parts.ledger(), Counted::default());
-        for seq in 0..ledger.broadcast(id).await?.pages {
+        let broadcast = ledger.broadcast(id).await?;
+        for seq in 0..broadcast.pages {
             let mut page: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-            for one in ledger.page_outcomes(id, seq, &EventLog::default()).await? {
+            for one in ledger.page_outcomes(&broadcast.placed(), seq, &EventLog::default()).await? {
                 let Some(recipient) = one.recipient else { continue };
                 let (keys, on_record) = page.entry(recipient.address.as_str().to_owned()).or_default();
                 *keys += 1;

@@ -195,7 +195,7 @@ impl Pipeline {
     /// Whether the chunk is claimed and, where it matters, taken by the provider.
     async fn is_there(&self, chunk: &ChunkMessage, taken: bool) -> anyhow::Result<bool> {
         let ledger = self.parts.ledger();
-        let found = ledger.chunks(&[(self.id.clone(), chunk.chunk)]).await?;
+        let found = ledger.chunks(&ledger.broadcast(&self.id).await?.placed(), &[chunk.chunk]).await?;
         if !found.into_values().any(|found| found.claimed_at().is_some()) {
             return Ok(false);
         }
@@ -206,9 +206,10 @@ impl Pipeline {
     /// How many were not mailed of those whom the ledger lists as in doubt.
     async fn missed_and_listed(&self) -> anyhow::Result<u64> {
         let (ledger, mut missed) = (self.parts.ledger(), 0);
-        for seq in 0..ledger.broadcast(&self.id).await?.pages {
+        let broadcast = ledger.broadcast(&self.id).await?;
+        for seq in 0..broadcast.pages {
             let mut listed = BTreeSet::new();
-            for one in ledger.page_outcomes(&self.id, seq, &EventLog::default()).await? {
+            for one in ledger.page_outcomes(&broadcast.placed(), seq, &EventLog::default()).await? {
                 if matches!(one.outcome, Some(Outcome::InDoubt | Outcome::Open)) {
                     listed.extend(one.recipient.map(|recipient| recipient.address.as_str().to_owned()));
                 }
