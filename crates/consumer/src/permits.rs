@@ -1,7 +1,7 @@
 //! The permits that a consumer holds, one block for each broadcast.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use issei_clock::{Clock, Deadline, Dice, Instant, Reading};
 use issei_ledger::{Block, Broadcast, BroadcastState, Granted, Holding, Incarnation, Ledger, LedgerError, Permit, Registration};
 use issei_schema::{BroadcastId, Ramped};
 use jiff::Timestamp;
+
+use crate::rate::Waiting;
 
 /// How long a consumer that finds the budget spent waits before it asks again, at first and at most.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -37,6 +39,8 @@ pub(crate) enum Permission {
 struct Shared {
     pool: tokio::sync::Mutex<Pool>,
     is_spent: AtomicBool,
+    /// Recipients of the chunks that wait for a permit.
+    waiting: AtomicU64,
 }
 
 #[derive(Default)]
@@ -85,14 +89,15 @@ impl Pool {
         Some(permit)
     }
 
-    /// How many to ask for: what this consumer uses in a second, never more than the rate allows,
-    /// nor than a quarter of what is left, so that near the end nobody sits on permits that
-    /// another needs.
-    fn wanted(&self, recipients: u64, rate: f64, now: Instant) -> u64 {
+    /// How many to ask for: what this consumer uses in a second, and at least for those who wait, never more than the
+    /// rate allows, nor than a quarter of what is left, so that near the end nobody sits on permits that
+    /// another needs. Where grants are slow, since many consumers ask the one item, little is used in a second: whoever
+    /// asked for no more than that would ask the oftener the slower it is.
+    fn wanted(&self, recipients: u64, waiting: u64, rate: f64, now: Instant) -> u64 {
         let elapsed = self.granted.map(|granted| now.saturating_duration_since(granted)).unwrap_or_default();
         let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let second = if self.taken == 0 { recipients * FIRST } else { self.taken.saturating_mul(1000) / ms };
-        second.min(whole(rate)).min(self.remaining / 4).max(recipients)
+        second.max(waiting).min(whole(rate)).min(self.remaining / 4).max(recipients)
     }
 }
 
@@ -141,6 +146,7 @@ impl Permits {
         if presumes && shared.is_spent.load(Ordering::Relaxed) {
             return Ok(Permission::Spent);
         }
+        let _waiting = Waiting::enter(&shared.waiting, recipients);
         let mut pool = shared.pool.lock().await;
         if pool.of.as_ref() != Some(of) {
             *pool = Pool { of: Some(of.clone()), ..Pool::default() };
@@ -161,7 +167,7 @@ impl Permits {
                 pause = (pause * 2).min(ASK_AGAIN_MAX);
                 continue;
             }
-            let most = pool.wanted(recipients, rate, now);
+            let most = pool.wanted(recipients, shared.waiting.load(Ordering::Relaxed), rate, now);
             let allowed = ramped.map(|known| Ramped { began: known.began.or(pool.began), ..known }.allowed(self.clock.wall()));
             let most_granted = allowed.map(|(most, _)| most);
             match self.ledger.grant(of, pool.epoch, (recipients, most), most_granted, self.timing.permit_life).await? {
@@ -303,4 +309,22 @@ impl Permits {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits first")]
 fn whole(rate: f64) -> u64 {
     rate.clamp(1.0, 1e9) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twenty chunks have waited for two seconds for a grant to one of them, since a thousand consumers ask the one item.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_long_for_a_grant_asks_for_all_who_wait() {
+        let clock = Clock::starting_at("2026-11-26T00:00:00Z".parse().unwrap());
+        let pool = Pool { granted: Some(clock.now()), taken: 50, remaining: 1_000_000, ..Pool::default() };
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(pool.wanted(50, 50, 1e5, clock.now()), 50);
+        assert_eq!(pool.wanted(50, 1_000, 1e5, clock.now()), 1_000);
+        assert_eq!(pool.wanted(50, 1_000, 500.0, clock.now()), 500, "no more than the rate");
+        let ending = Pool { remaining: 400, ..pool };
+        assert_eq!(ending.wanted(50, 1_000, 1e5, clock.now()), 100, "nor than a quarter of what is left");
+    }
 }

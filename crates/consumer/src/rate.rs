@@ -190,10 +190,10 @@ impl Rate {
 }
 
 /// Counts recipients as waiting for as long as it lives, however the wait ends.
-struct Waiting<'a>(&'a AtomicU64, u64);
+pub(crate) struct Waiting<'a>(&'a AtomicU64, u64);
 
 impl<'a> Waiting<'a> {
-    fn enter(waiting: &'a AtomicU64, recipients: u64) -> Self {
+    pub(crate) fn enter(waiting: &'a AtomicU64, recipients: u64) -> Self {
         waiting.fetch_add(recipients, Ordering::Relaxed);
         Self(waiting, recipients)
     }
