@@ -52,8 +52,8 @@ struct Pool {
     epoch: u64,
     /// What remained after the last grant that anybody told us of.
     remaining: u64,
-    /// When the first permit of a broadcast that has a ramp was granted, as far as this consumer knows.
-    began: Option<Timestamp>,
+    /// How far the ramp of a broadcast that has one has come, as the last grant or its refusal said.
+    ramped: Option<Ramped>,
     /// Until when its ramp allows no more, and for how long that is believed, since permits may come back.
     later: Option<(Timestamp, Deadline)>,
     /// When the block was granted, and how many permits have been cut from it.
@@ -168,13 +168,11 @@ impl Permits {
                 continue;
             }
             let most = pool.wanted(recipients, shared.waiting.load(Ordering::Relaxed), rate, now);
-            let allowed = ramped.map(|known| Ramped { began: known.began.or(pool.began), ..known }.allowed(self.clock.wall()));
-            let most_granted = allowed.map(|(most, _)| most);
-            match self.ledger.grant(of, pool.epoch, (recipients, most), most_granted, self.timing.permit_life).await? {
+            let ramped = ramped.map(|known| pool.ramped.unwrap_or(known));
+            match self.ledger.grant(of, pool.epoch, (recipients, most), ramped, self.timing.permit_life).await? {
                 Granted::Block(block) => {
                     shared.is_spent.store(false, Ordering::Relaxed);
-                    // Where it was the first, as good as: by one call's time late, which makes its hours late.
-                    pool.began = pool.began.or(ramped.and_then(|known| known.began)).or(ramped.map(|_| self.clock.wall()));
+                    pool.ramped = block.ramped();
                     pool.remaining = block.remaining();
                     let stock = Stock { block, _held: self.run.holding(id) };
                     (pool.block, pool.granted, pool.taken, pool.taken_before) = (Some(stock), Some(now), 0, 0);
@@ -191,14 +189,11 @@ impl Permits {
                 Granted::Denied(broadcast) if broadcast.epoch != pool.epoch => pool.epoch = broadcast.epoch,
                 Granted::Denied(broadcast) => {
                     pool.remaining = broadcast.remaining;
-                    let before = std::mem::replace(&mut pool.began, broadcast.first_granted_at);
-                    if let Some((_, until)) = allowed.filter(|(most, _)| most.saturating_sub(broadcast.granted) < recipients) {
-                        if before == broadcast.first_granted_at {
-                            pool.later = Some((until, Deadline::after(self.clock.reading(), BELIEVED)));
-                            return Ok(Permission::Later(until));
-                        }
-                        // Somebody else has begun the ramp, and it may be in another hour than was thought here.
-                        continue;
+                    pool.ramped = broadcast.ramped();
+                    let left = pool.ramped.and_then(|ramped| ramped.left_at(self.clock.wall()));
+                    if let Some((_, until)) = left.filter(|(left, _)| *left < recipients) {
+                        pool.later = Some((until, Deadline::after(self.clock.reading(), BELIEVED)));
+                        return Ok(Permission::Later(until));
                     }
                     if broadcast.remaining >= recipients {
                         continue;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{
     Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey, Opening, ProviderName, Ramp,
-    Ramped, Schedule, SendWindow, TemplateHash,
+    RampHour, Ramped, Schedule, SendWindow, TemplateHash,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -112,11 +112,17 @@ pub struct Broadcast {
     /// The day from which what it announces binds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_at: Option<Timestamp>,
-    /// How slowly it begins, and when its first permit was granted, where that matters.
+    /// How slowly it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<Ramp>,
+    /// The ramp's last hour: when its first permit was granted, how many had been before, and how often what the first hour
+    /// allows is doubled in it. Written together with that permit (`permit.rs`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_granted_at: Option<Timestamp>,
+    pub ramp_hour_began: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp_hour_before: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp_doublings: Option<u32>,
     pub created_at: Timestamp,
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -297,7 +303,9 @@ impl Broadcast {
             send_window: command.send_window.clone(),
             effective_at: command.effective_at,
             ramp: command.ramp,
-            first_granted_at: None,
+            ramp_hour_began: None,
+            ramp_hour_before: None,
+            ramp_doublings: None,
             created_at: now,
             held_before_send: false,
             held_audience: None,
@@ -343,7 +351,12 @@ impl Broadcast {
     /// Its ramp, as far as it has come.
     #[must_use]
     pub fn ramped(&self) -> Option<Ramped> {
-        self.ramp.map(|ramp| Ramped { ramp, began: self.first_granted_at })
+        let hour = self.ramp_hour_began.map(|began| RampHour {
+            began,
+            before: self.ramp_hour_before.unwrap_or(0),
+            doublings: self.ramp_doublings.unwrap_or(0),
+        });
+        self.ramp.map(|ramp| Ramped { ramp, hour, granted: self.granted })
     }
 
     /// The moment for which it waits, where it runs and may not be sent now. That is no state of its own: it follows from

@@ -18,7 +18,7 @@ impl Broadcast {
             return Some(format!("effective_at ({effective_at}) has passed, and {left} of {} are not settled", self.recipients));
         }
         let rate = recipients_a_second.filter(|rate| *rate > 0.0)?;
-        let done = self.schedule().done_at(now, left, rate, self.ramped().map(|ramped| (ramped, self.granted)));
+        let done = self.schedule().done_at(now, left, rate, self.ramped());
         if done.is_some_and(|done| done <= effective_at) {
             return None;
         }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use issei_aws::AnsweredAt;
 use issei_clock::{Deadline, Reading};
+use issei_schema::{RampHour, Ramped};
 use jiff::Timestamp;
 
 use crate::item::{Key, n, read, s};
@@ -67,6 +68,8 @@ pub struct Block {
     granted_at: Timestamp,
     /// What the broadcast had left after this grant, as the ledger said.
     remaining: u64,
+    /// How far its ramp had come with this grant, where it has one.
+    ramped: Option<Ramped>,
 }
 
 impl Block {
@@ -100,6 +103,12 @@ impl Block {
         self.remaining
     }
 
+    /// How far the broadcast's ramp had come with this grant.
+    #[must_use]
+    pub fn ramped(&self) -> Option<Ramped> {
+        self.ramped
+    }
+
     /// Says whether the block has expired.
     #[must_use]
     pub fn is_over(&self, now: Reading) -> bool {
@@ -117,37 +126,85 @@ pub enum Granted {
 }
 
 const GRANT: &str = "SET remaining = remaining - :n, granted = granted + :n, grant_count = grant_count + :one";
-/// With what a ramp needs: when its first hour began, and how many were granted before.
-const BEGIN: &str = ", first_granted_at = if_not_exists(first_granted_at, :asked)";
+/// With the first permit of a ramp's hour: it begins, and what stands there of `granted` is what was granted before it.
+const BEGIN: &str = ", ramp_hour_began = :asked, ramp_hour_before = granted, ramp_doublings = :doublings";
+/// Of a ramp's hour it must still be the last one, and enough of it must be left.
+const SAME_HOUR: &str = "ramp_hour_began = :last";
+const NO_HOUR: &str = "attribute_not_exists(ramp_hour_began)";
 const IN_RAMP: &str = "granted <= :before";
+/// Where the next hour allows more than the one before, that must have been used.
+const USED: &str = "granted >= :enough";
+
+/// What a grant adds to the request of the ramp's hour that it is made in.
+struct InRamp {
+    ramped: Ramped,
+    hour: RampHour,
+}
+
+impl InRamp {
+    fn at(ramped: Ramped, now: Timestamp) -> Self {
+        Self { ramped, hour: ramped.hour_at(now) }
+    }
+
+    fn begins(&self) -> bool {
+        self.ramped.hour != Some(self.hour)
+    }
+
+    /// How many it leaves.
+    fn leaves(&self) -> u64 {
+        self.ramped.ramp.most_in(self.hour).saturating_sub(self.ramped.granted)
+    }
+
+    /// What stands in the condition, and the values that it and the update name.
+    fn asks(&self, wanted: u64) -> (String, Vec<(&'static str, AttributeValue)>) {
+        let Ramped { ramp, hour: last, .. } = self.ramped;
+        let mut values = last.map(|last| (":last", s(last.began.to_string()))).into_iter().collect::<Vec<_>>();
+        let mut condition = if last.is_some() { SAME_HOUR } else { NO_HOUR }.to_owned();
+        if self.begins() {
+            values.extend([(":asked", s(self.hour.began.to_string())), (":doublings", n(u64::from(self.hour.doublings)))]);
+            if let Some(last) = last.filter(|last| self.hour.doublings > last.doublings) {
+                condition = format!("{condition} AND {USED}");
+                values.push((":enough", n(ramp.enough_in(last))));
+            }
+        } else {
+            condition = format!("{condition} AND {IN_RAMP}");
+            values.push((":before", n(ramp.most_in(self.hour).saturating_sub(wanted))));
+        }
+        (condition, values)
+    }
+}
 
 impl Ledger {
-    /// Asks for `most` permits, or fewer where fewer remain, but at least `least`. Under a ramp no more are granted than it
-    /// allows in all until the end of its hour.
+    /// Asks for `most` permits, or fewer where fewer remain, but at least `least`. Under a ramp, as far as it is known to have
+    /// come, no more are granted than its hour allows.
     pub async fn grant(
         &self,
         of: &Registration,
         epoch: u64,
         (least, most): (u64, u64),
-        ramped: Option<u64>,
+        ramped: Option<Ramped>,
         life: Duration,
     ) -> Result<Granted, LedgerError> {
         let id = &of.id;
         // Also where an older build, which knows of no agreement, has let it run.
         let may_grant =
             of.condition("broadcast_state = :running AND epoch = :epoch AND remaining >= :n AND attribute_not_exists(awaits_agreement)");
-        let mut wanted = most.min(ramped.unwrap_or(u64::MAX)).max(least);
+        let (mut most, mut ramped) = (most, ramped);
         loop {
             // Life is counted from before the request, so that no answer's delay lengthens it.
             let asked = self.clock.reading();
             let answered = AnsweredAt::default();
+            let in_ramp = ramped.map(|ramped| InRamp::at(ramped, asked.wall()));
+            let wanted = in_ramp.as_ref().map_or(most, |in_ramp| most.min(in_ramp.leaves())).max(least);
+            let (ramp_allows, values) = in_ramp.as_ref().map(|in_ramp| in_ramp.asks(wanted)).unzip();
+            let begins = in_ramp.as_ref().is_some_and(InRamp::begins);
             let mut request = self
                 .db
                 .update_item()
                 .table_name(&self.table)
                 .set_key(Some(Key::broadcast(id).into_item()))
-                .update_expression(if ramped.is_some() { format!("{GRANT}{BEGIN}") } else { GRANT.to_owned() })
-                .condition_expression(if ramped.is_some() { format!("{may_grant} AND {IN_RAMP}") } else { may_grant.clone() })
+                .update_expression(if begins { format!("{GRANT}{BEGIN}") } else { GRANT.to_owned() })
+                .condition_expression(ramp_allows.map_or_else(|| may_grant.clone(), |allows| format!("{may_grant} AND {allows}")))
                 .expression_attribute_values(":n", n(wanted))
                 .expression_attribute_values(":one", n(1))
                 .expression_attribute_values(":running", s(BroadcastState::Running.as_str()))
@@ -157,19 +214,23 @@ impl Ledger {
             for (name, value) in of.values() {
                 request = request.expression_attribute_values(name, value);
             }
-            if let Some(most) = ramped {
-                request = request.expression_attribute_values(":before", n(most.saturating_sub(wanted)));
-                request = request.expression_attribute_values(":asked", s(asked.wall().to_string()));
+            for (name, value) in values.unwrap_or_default() {
+                request = request.expression_attribute_values(name, value);
             }
             match request.customize().interceptor(answered.clone()).send().await {
                 Ok(answer) => {
-                    let remaining =
-                        answer.attributes.as_ref().and_then(|item| item.get("remaining")?.as_n().ok()?.parse().ok()).unwrap_or(0);
+                    let told = |name: &str| answer.attributes.as_ref().and_then(|item| item.get(name)?.as_n().ok()?.parse::<u64>().ok());
                     // By the local clock where the answer has no date. Then a wrong clock can make the signature
                     // look younger, by no more than AWS lets clocks differ.
                     let granted_at = answered.get().unwrap_or_else(|| asked.wall());
                     let expires = Deadline::after(asked, life);
-                    return Ok(Granted::Block(Block { epoch, left: wanted, expires, granted_at, remaining }));
+                    let ramped = in_ramp.map(|InRamp { ramped, hour }| Ramped {
+                        hour: Some(RampHour { before: told("ramp_hour_before").unwrap_or(hour.before), ..hour }),
+                        granted: told("granted").unwrap_or(ramped.granted),
+                        ..ramped
+                    });
+                    let remaining = told("remaining").unwrap_or(0);
+                    return Ok(Granted::Block(Block { epoch, left: wanted, expires, granted_at, remaining, ramped }));
                 }
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
@@ -178,11 +239,13 @@ impl Ledger {
                             read(now.ok_or_else(|| LedgerError::NoBroadcast { id: id.to_string(), table: self.table.clone() })?)?;
                         let is_ours = now.epoch == epoch && now.registration() == *of;
                         let open = now.broadcast_state == BroadcastState::Running && is_ours && !now.awaits_agreement;
-                        let left = now.remaining.min(ramped.map_or(u64::MAX, |most| most.saturating_sub(now.granted)));
+                        let known = ramped.and(now.ramped());
+                        let leaves = known.map_or(u64::MAX, |known| InRamp::at(known, self.clock.wall()).leaves());
+                        let left = now.remaining.min(leaves);
                         if !open || left < least || left >= wanted {
                             return Ok(Granted::Denied(now));
                         }
-                        wanted = left;
+                        (most, ramped) = (left, known);
                     }
                     _ => return Err(LedgerError::call("UpdateItem")(error)),
                 },

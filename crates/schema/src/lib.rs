@@ -46,7 +46,7 @@ pub use id::{
 };
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
-pub use ramp::{Ramp, Ramped};
+pub use ramp::{Ramp, RampHour, Ramped};
 pub use render::render;
 pub use schedule::{Opening, Schedule, SendWindow};
 pub use stored_template::StoredTemplate;

@@ -1,5 +1,8 @@
-//! A sender who is new begins slowly: so many in the first hour, and in each further one twice as many as in the one
-//! before, until the account's rate is what bounds it.
+//! A sender who is new begins slowly: so many in the first hour in which it sends, and in each further one twice as many as
+//! in the one before, until the account's rate is what bounds it.
+//!
+//! An hour begins with its first permit. A night, a hold or a closed window is none, so nothing is made up for after it: it
+//! is what receivers get in an hour that they judge a new sender by.
 
 use std::num::NonZeroU64;
 
@@ -7,39 +10,84 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
 /// How a broadcast begins whose sender is new to those who receive its mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ramp {
-    /// Recipients in the hour from the first permit on. In each further hour it is twice as many.
+    /// Recipients in the hour from the first permit on. In each further hour in which it is sent it is twice as many.
     pub first_hour: NonZeroU64,
 }
 
-/// A ramp, and when its first hour began; nothing where nothing was granted yet.
+/// An hour of a ramp, which its first permit began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RampHour {
+    pub began: Timestamp,
+    /// How many permits had been granted before it.
+    pub before: u64,
+    /// How often what the first hour allows is doubled in it.
+    pub doublings: u32,
+}
+
+/// A ramp, as far as it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ramped {
     pub ramp: Ramp,
-    pub began: Option<Timestamp>,
+    /// Its last hour; nothing where nothing was granted yet.
+    pub hour: Option<RampHour>,
+    /// How many permits were granted in all.
+    pub granted: u64,
 }
 
 impl Ramp {
-    /// How many may be sent to in an hour, the first being 0.
+    /// How many may be sent to in an hour in which the first one is doubled so often.
     #[must_use]
-    pub fn in_hour(self, hour: u32) -> u64 {
-        1_u64.checked_shl(hour).map_or(u64::MAX, |times| self.first_hour.get().saturating_mul(times))
+    pub fn in_hour(self, doublings: u32) -> u64 {
+        1_u64.checked_shl(doublings).map_or(u64::MAX, |times| self.first_hour.get().saturating_mul(times))
+    }
+
+    /// How many may have been granted in all by the end of an hour.
+    #[must_use]
+    pub fn most_in(self, hour: RampHour) -> u64 {
+        hour.before.saturating_add(self.in_hour(hour.doublings))
+    }
+
+    /// How many must have been granted in all by the end of an hour, so that the next one allows more: half of what it
+    /// allows, since a chunk is not cut for what is left of an hour.
+    #[must_use]
+    pub fn enough_in(self, hour: RampHour) -> u64 {
+        hour.before.saturating_add(self.in_hour(hour.doublings).div_ceil(2))
+    }
+}
+
+impl RampHour {
+    /// When it is over.
+    #[must_use]
+    pub fn ends(&self) -> Timestamp {
+        self.began.saturating_add(HOUR).unwrap_or(Timestamp::MAX)
     }
 }
 
 impl Ramped {
-    /// How many may be sent to in all until the end of the hour of this moment, and when that is.
+    /// The hour that a permit of this moment belongs to: the last one, or, where that is over, one that it begins.
     #[must_use]
-    pub fn allowed(&self, now: Timestamp) -> (u64, Timestamp) {
-        let began = self.began.unwrap_or(now);
-        let hour = u32::try_from(now.duration_since(began).as_hours()).unwrap_or(0);
-        // All hours until now are one part less than the next one.
-        let parts = 1_u64.checked_shl(hour.saturating_add(1)).unwrap_or(0).wrapping_sub(1);
-        let most = self.ramp.first_hour.get().saturating_mul(parts);
-        (most, began.saturating_add(SignedDuration::from_hours(i64::from(hour) + 1)).unwrap_or(Timestamp::MAX))
+    pub fn hour_at(&self, now: Timestamp) -> RampHour {
+        match self.hour {
+            Some(hour) if now < hour.ends() => hour,
+            last => {
+                let doublings = last.map_or(0, |hour| hour.doublings + u32::from(self.granted >= self.ramp.enough_in(hour)));
+                RampHour { began: now, before: self.granted, doublings: doublings.min(u64::BITS) }
+            }
+        }
+    }
+
+    /// How many may be granted still until the end of its last hour, and when that is; nothing where that is over, and the
+    /// next permit begins another.
+    #[must_use]
+    pub fn left_at(&self, now: Timestamp) -> Option<(u64, Timestamp)> {
+        let hour = self.hour.filter(|hour| now < hour.ends())?;
+        Some((self.ramp.most_in(hour).saturating_sub(self.granted), hour.ends()))
     }
 }
 
@@ -48,18 +96,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_hour_has_twice_as_many_as_the_one_before() {
+    fn each_hour_in_which_it_is_sent_has_twice_as_many_as_the_one_before() {
         let ramp: Ramp = serde_json::from_str(r#"{"first_hour":500}"#).unwrap();
         assert_eq!([0, 1, 2, 10, 63, 64, 1_000].map(|hour| ramp.in_hour(hour)), [500, 1_000, 2_000, 512_000, u64::MAX, u64::MAX, u64::MAX]);
         let began: Timestamp = "2026-11-24T00:10:00Z".parse().unwrap();
-        let at = |seconds: i64| Ramped { ramp, began: Some(began) }.allowed(began + SignedDuration::from_secs(seconds));
-        let hour = |hours: i64| began + SignedDuration::from_hours(hours);
-        assert_eq!([at(0), at(3_599), at(3_600), at(7_200)], [(500, hour(1)), (500, hour(1)), (1_500, hour(2)), (3_500, hour(3))]);
-        // A clock that is behind is still in the first hour, and before the first permit it has not begun.
-        assert_eq!((at(-5), Ramped { ramp, began: None }.allowed(began)), ((500, hour(1)), (500, hour(1))));
-        assert_eq!(at(3_600 * 24 * 14).0, u64::MAX);
-        let all = Ramped { ramp: Ramp { first_hour: NonZeroU64::MAX }, began: None };
-        assert_eq!(all.allowed(began).0, u64::MAX);
+        let at = |seconds: i64| began + SignedDuration::from_secs(seconds);
+        let first = RampHour { began, before: 0, doublings: 0 };
+        let after = |granted| Ramped { ramp, hour: Some(first), granted };
+        // A clock that is behind is still in the first hour.
+        assert_eq!([-5, 0, 3_599].map(|seconds| after(100).left_at(at(seconds))), [Some((400, at(3_600))); 3]);
+        assert_eq!((after(500).left_at(at(3_599)), after(500).left_at(at(3_600))), (Some((0, at(3_600))), None));
+        // The next one begins with its first permit, an hour later or after a night.
+        let next = |granted, seconds| after(granted).hour_at(at(seconds));
+        let hour = |seconds, before, doublings| RampHour { began: at(seconds), before, doublings };
+        assert_eq!([next(500, 3_600), next(500, 43_200)], [hour(3_600, 500, 1), hour(43_200, 500, 1)]);
+        assert_eq!(ramp.most_in(next(500, 3_600)), 1_500);
+        // Of an hour that was hardly used nobody has learned to know the sender.
+        assert_eq!([next(250, 3_600), next(249, 3_600)], [hour(3_600, 250, 1), hour(3_600, 249, 0)]);
+        assert_eq!(Ramped { ramp, hour: None, granted: 0 }.hour_at(began), first);
+        let late = Ramped { ramp, hour: Some(hour(0, 7, u64::BITS)), granted: u64::MAX };
+        assert_eq!(late.hour_at(at(3_600)).doublings, u64::BITS);
         assert!(serde_json::from_str::<Ramp>(r#"{"first_hour":0}"#).is_err());
     }
 }

@@ -129,10 +129,10 @@ impl Schedule<'_> {
         }
     }
 
-    /// When so many are sent to, at so many a second, beginning now and going on whenever it may, and along its ramp, of which
-    /// so many are used up; nothing where that is too late.
+    /// When so many are sent to, at so many a second, beginning now and going on whenever it may, and along its ramp, as far
+    /// as that has come; nothing where that is too late.
     #[must_use]
-    pub fn done_at(&self, now: Timestamp, recipients: u64, rate: f64, ramped: Option<(Ramped, u64)>) -> Option<Timestamp> {
+    pub fn done_at(&self, now: Timestamp, recipients: u64, rate: f64, ramped: Option<Ramped>) -> Option<Timestamp> {
         let (mut at, mut left, mut ramped) = (now, recipients, ramped);
         loop {
             let mut until = match self.at(at) {
@@ -144,10 +144,10 @@ impl Schedule<'_> {
                 Opening::Open { until } => until,
             };
             let mut most = u64::MAX;
-            if let Some((ramped, used)) = &mut ramped {
-                ramped.began.get_or_insert(at);
-                let (allowed, hour_ends) = ramped.allowed(at);
-                (most, until) = (allowed.saturating_sub(*used), until.min(hour_ends));
+            if let Some(ramped) = &mut ramped {
+                let hour = ramped.hour_at(at);
+                ramped.hour = Some(hour);
+                (most, until) = (ramped.ramp.most_in(hour).saturating_sub(ramped.granted), until.min(hour.ends()));
             }
             let some = left.min(most).min(whole(until.duration_since(at).as_secs_f64() * rate));
             if some == left {
@@ -155,8 +155,8 @@ impl Schedule<'_> {
                 return at.checked_add(takes).ok().filter(|done| *done <= self.not_after);
             }
             left -= some;
-            if let Some((_, used)) = &mut ramped {
-                *used += some;
+            if let Some(ramped) = &mut ramped {
+                ramped.granted += some;
             }
             if until >= self.not_after {
                 return None;
@@ -340,6 +340,7 @@ impl JsonSchema for ZoneName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Ramp, RampHour};
     use proptest::prelude::*;
 
     fn window(days: &str, from: &str, to: &str, zone: &str) -> SendWindow {
@@ -419,11 +420,17 @@ mod tests {
         assert_eq!(done(None, 24), Some(moment("2026-11-25T08:00:00Z")));
         assert_eq!(done(None, 24 * 14), None);
         // 500, 1,000, and in the third hour the last hundred of 1,600.
-        let ramped = |used| Some((Ramped { ramp: serde_json::from_str(r#"{"first_hour":500}"#).unwrap(), began: None }, used));
-        assert_eq!(schedule(None).done_at(began, 1_600, 10.0, ramped(0)), Some(moment("2026-11-24T10:00:10Z")));
-        assert_eq!(schedule(None).done_at(began, 400, 10.0, ramped(100)), Some(moment("2026-11-24T08:00:40Z")));
-        // The hours of the night count, too, though nothing is sent in them.
-        assert_eq!(schedule(Some(&office)).done_at(began, 1_600, 10.0, ramped(0)), Some(moment("2026-11-25T00:01:50Z")));
+        let ramp: Ramp = serde_json::from_str(r#"{"first_hour":500}"#).unwrap();
+        let ramped = |hour, granted| Some(Ramped { ramp, hour, granted });
+        assert_eq!(schedule(None).done_at(began, 1_600, 10.0, ramped(None, 0)), Some(moment("2026-11-24T10:00:10Z")));
+        // Of 500 in an hour that began half an hour ago 100 are used.
+        let hour = RampHour { began: moment("2026-11-24T07:30:00Z"), before: 0, doublings: 0 };
+        assert_eq!(schedule(None).done_at(began, 400, 10.0, ramped(Some(hour), 100)), Some(moment("2026-11-24T08:00:40Z")));
+        assert_eq!(schedule(None).done_at(began, 410, 10.0, ramped(Some(hour), 100)), Some(moment("2026-11-24T08:30:01Z")));
+        // The hours of a night in which nothing is sent don't count: the second begins in the morning.
+        assert_eq!(schedule(Some(&office)).done_at(began, 1_600, 10.0, ramped(None, 0)), Some(moment("2026-11-25T01:00:10Z")));
+        // A rate that uses less than half of an hour's never needs more of it.
+        assert_eq!(schedule(None).done_at(began, 720, 0.05, ramped(None, 0)), Some(moment("2026-11-24T12:00:00Z")));
     }
 
     #[test]

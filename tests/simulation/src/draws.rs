@@ -96,8 +96,6 @@ impl Plan {
             return self;
         }
         self.first_hour = Some(2 + dice.below(4));
-        self.skews = Vec::new();
-        self.deeds.retain(|(_, deed)| !matches!(deed, Deed::Suspend { .. } | Deed::StepWall { .. }));
         self
     }
 

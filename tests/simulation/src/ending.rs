@@ -37,7 +37,7 @@ impl World {
             if let Ok(actor) = actor("an operator") {
                 watched.drain(&ledger, self.clock.now(), wall, &actor).await;
             }
-            watched.look(&ledger, &self.cloud, self.clock.now(), self.clock.wall()).await?;
+            watched.look(&ledger, &self.cloud, self.clock.now()).await?;
             watched.in_its_time(&self.cloud, self.clock.now(), self.clock.wall(), &self.plan)?;
         }
         Ok(())

@@ -79,14 +79,24 @@ pub(crate) fn agreed(broadcast: &Broadcast, accepted: u64, approvals: &BTreeSet<
     Ok(())
 }
 
-/// No more is granted than the ramp allows until the end of its hour.
-pub(crate) fn ramp(broadcast: &Broadcast, wall: Timestamp) -> Result<(), Broken> {
-    match broadcast.ramped().map(|ramped| ramped.allowed(wall)) {
-        Some((most, until)) if broadcast.granted > most => {
-            broken("the ramp", format!("{} permits granted, and {most} are allowed until {until}", broadcast.granted))
-        }
-        _ => Ok(()),
+/// No more is granted than the hour of its ramp allows; an hour begins when the one before is over, and
+/// allows twice as many where half of that one's was used. `last` is how it was when it was looked at before.
+pub(crate) fn ramp(broadcast: &Broadcast, last: Option<&Broadcast>) -> Result<(), Broken> {
+    let Some((ramped, hour)) = broadcast.ramped().and_then(|ramped| Some((ramped, ramped.hour?))) else { return Ok(()) };
+    let most = ramped.ramp.most_in(hour);
+    if broadcast.granted > most {
+        return broken("the ramp", format!("{} permits granted, and {most} are allowed until {}", broadcast.granted, hour.ends()));
     }
+    // A ledger that was restored is another one.
+    let Some(before) =
+        last.filter(|last| last.epoch == broadcast.epoch).and_then(|last| last.ramped()?.hour).filter(|before| *before != hour)
+    else {
+        return Ok(());
+    };
+    if hour.began < before.ends() || (hour.doublings > before.doublings && hour.before < ramped.ramp.enough_in(before)) {
+        return broken("the ramp", format!("{hour:?} came after {before:?}"));
+    }
+    Ok(())
 }
 
 /// While permits are withheld, nobody has been sent to but those whom the canary chooses.

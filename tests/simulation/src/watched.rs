@@ -172,7 +172,7 @@ impl Watched {
     }
 
     /// Looks, and checks what must hold at any moment.
-    pub(crate) async fn look(&mut self, ledger: &Ledger, cloud: &Cloud, now: Instant, wall: Timestamp) -> Result<(), Broken> {
+    pub(crate) async fn look(&mut self, ledger: &Ledger, cloud: &Cloud, now: Instant) -> Result<(), Broken> {
         // Before the ledger is read, so that whatever is accepted while its answer is under way is not held against it.
         let accepted = cloud.accepted_of(self.id.as_str());
         let choice = self.canary.as_ref().and_then(Canary::choice).filter(|_| self.forgotten_at.is_none());
@@ -199,7 +199,7 @@ impl Watched {
             judge::agreed(&broadcast, accepted, &self.approvals)?;
             // Whom events prove accepted after all has a permit taken for it, whatever the hour.
             if self.policy == InDoubtPolicy::Hold && self.forged.is_empty() {
-                judge::ramp(&broadcast, wall)?;
+                judge::ramp(&broadcast, self.last.as_ref())?;
             }
         }
         // The canary is read after the record, so that an approval in between is no fault.

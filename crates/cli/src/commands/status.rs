@@ -236,10 +236,22 @@ pub(crate) fn shown(broadcast: &Broadcast, now: Timestamp) -> String {
 /// What a ramp allows in this hour, and when there is more; nothing where it holds nobody back any more.
 fn ramp(broadcast: &Broadcast, now: Timestamp) -> Option<String> {
     let ramped = broadcast.ramped().filter(|_| broadcast.broadcast_state == BroadcastState::Running)?;
-    let (most, until) = ramped.allowed(now);
-    (ramped.began.is_some() && most < broadcast.recipients).then(|| {
-        let more = ramped.allowed(until).0 - most;
-        format!("{} of the {most} that it allows until {until:.0} are permitted; then {more} more in an hour", broadcast.granted)
+    let (last, next) = (ramped.hour?, ramped.hour_at(now));
+    let more = |hour| ramped.ramp.in_hour(hour);
+    if next != last {
+        let until = last.ends();
+        return (ramped.ramp.most_in(next) < broadcast.recipients).then(|| {
+            format!(
+                "{} are permitted; its last hour was over at {until:.0}, and {} more are in the one that the next permit begins",
+                broadcast.granted,
+                more(next.doublings)
+            )
+        });
+    }
+    let (most, until) = (ramped.ramp.most_in(last), last.ends());
+    (most < broadcast.recipients).then(|| {
+        let then = more(ramped.hour_at(until).doublings);
+        format!("{} of the {most} that it allows until {until:.0} are permitted; then {then} more in an hour", broadcast.granted)
     })
 }
 

@@ -194,6 +194,36 @@ async fn a_refused_message_that_can_be_copied_nowhere_stays() {
     assert_eq!(letter.unwrap().0, "no chunk");
 }
 
+/// Two consumers begin the same hour, and one of them has heard of it before the other's permits came back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permit_on_an_old_look_at_a_ramp_is_none_of_the_hour_that_is_thought_of() {
+    let mut world = World::new(WorldOptions::default()).await;
+    let ramped = command("terms", |body| {
+        (body["version"], body["class"], body["ramp"]) = (json!(2), json!("service"), json!({ "first_hour": 20 }));
+    });
+    world.post_command(&ramped).await;
+    let before = world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let grant = async |world: &World, look: &Broadcast| {
+        world.ledger().grant(&look.registration(), look.epoch, (10, 90), look.ramped(), LIFE).await.unwrap()
+    };
+    assert!(matches!(grant(&world, &before).await, Granted::Block(_)));
+    let twice = grant(&world, &before).await;
+    let full = world.broadcast("terms").await;
+    assert_eq!((full.granted, matches!(twice, Granted::Denied(_))), (20, true), "an hour has begun twice");
+    let within = grant(&world, &full).await;
+    assert_eq!(
+        (world.broadcast("terms").await.granted, matches!(within, Granted::Denied(_))),
+        (20, true),
+        "an hour is full, and more are granted"
+    );
+    // Of the twenty fifteen were not used after all, so the next hour is as the first.
+    world.ledger().give_back(&full.registration(), full.epoch, 15).await.unwrap();
+    world.later(SignedDuration::from_hours(1));
+    assert!(matches!(grant(&world, &full).await, Granted::Block(_)));
+    let next = world.broadcast("terms").await;
+    assert_eq!((next.granted, next.ramp_hour_before, next.ramp_doublings), (25, Some(5), Some(0)));
+}
+
 /// A block is a consumer's own; nothing but itself says what may still be cut from it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_gives_nothing_that_it_has_not_or_when_it_is_over() {

@@ -284,31 +284,51 @@ async fn a_notice_that_falls_behind_says_so_and_its_certificate_lists_whom_it_re
 /// Of a hundred, twenty in the first hour and forty in the second.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_sender_begins_with_so_many_and_doubles_them_each_hour() {
-    let mut world = at_noon().await;
-    world
-        .post_command(&scheduled(|body| {
-            (body["ramp"], body["not_after"]) = (json!({ "first_hour": 20 }), json!((world.now() + HOUR * 24).to_string()));
-        }))
-        .await;
-    for (hour, accepted) in [(0, 20), (1, 60)] {
-        let delayed = 10 - accepted / 10;
-        let stop = CancellationToken::new();
-        let (producer, consumer, token) = (world.producer().await, world.consumer().await, stop.clone());
-        let services = (tokio::spawn(async move { producer.run(token).await }), tokio::spawn(consumer.run(stop.clone())));
-        until("the rest is put away", async || {
-            let counts = world.queue("chunks").await.counts().await.unwrap().0;
-            counts.visible + counts.in_flight == 0 && counts.delayed == delayed
-        })
-        .await;
-        stop.cancel();
-        let ended = tokio::join!(services.0, services.1);
-        assert!(ended.0.is_ok() && ended.1.is_ok());
-        let broadcast = world.broadcast("terms").await;
-        assert_eq!((world.cloud.accepted(), broadcast.granted), (accepted, accepted), "in hour {hour}");
-        assert_eq!(broadcast.broadcast_state, BroadcastState::Running);
-        world.later(HOUR);
-        world.cloud.show_all_messages();
-    }
+    let mut world = ramped(20).await;
+    assert_eq!([accepted_in_an_hour(&mut world).await, accepted_in_an_hour(&mut world).await], [20, 60]);
     assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// A night after the first hour gives nobody who receives mail time to know its sender: the next hour is the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_in_which_nothing_is_sent_is_no_hour_of_a_ramp() {
+    let mut world = ramped(20).await;
+    assert_eq!(accepted_in_an_hour(&mut world).await, 20);
+    world.later(HOUR * 9);
+    world.cloud.show_all_messages();
+    assert_eq!(accepted_in_an_hour(&mut world).await, 60);
+    assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// A hundred in chunks of ten.
+async fn ramped(first_hour: u64) -> World {
+    let world = at_noon().await;
+    world
+        .post_command(&scheduled(|body| {
+            (body["ramp"], body["not_after"]) = (json!({ "first_hour": first_hour }), json!((world.now() + HOUR * 48).to_string()));
+        }))
+        .await;
+    world
+}
+
+/// How many are accepted in all once the services have sent what this hour allows. The next one is there afterwards.
+async fn accepted_in_an_hour(world: &mut World) -> u64 {
+    let stop = CancellationToken::new();
+    let (producer, consumer, token) = (world.producer().await, world.consumer().await, stop.clone());
+    let services = (tokio::spawn(async move { producer.run(token).await }), tokio::spawn(consumer.run(stop.clone())));
+    until("the rest is put away", async || {
+        let counts = world.queue("chunks").await.counts().await.unwrap().0;
+        counts.visible + counts.in_flight == 0 && counts.delayed > 0 && counts.delayed == 10 - world.cloud.accepted() / 10
+    })
+    .await;
+    stop.cancel();
+    let ended = tokio::join!(services.0, services.1);
+    assert!(ended.0.is_ok() && ended.1.is_ok());
+    let broadcast = world.broadcast("terms").await;
+    assert_eq!((broadcast.broadcast_state, broadcast.granted), (BroadcastState::Running, world.cloud.accepted()));
+    world.later(HOUR);
+    world.cloud.show_all_messages();
+    world.cloud.accepted()
 }

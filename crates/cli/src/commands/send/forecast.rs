@@ -170,7 +170,7 @@ impl Forecast {
         let letters = letters(command, samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), content)?;
         let (now, schedule) = (parts.clock.wall(), command.schedule());
         let seconds = rate.map(|rate| whole((number(mailable) / rate).ceil()));
-        let ramped = command.ramp.map(|ramp| (Ramped { ramp, began: None }, 0));
+        let ramped = command.ramp.map(|ramp| Ramped { ramp, hour: None, granted: 0 });
         let done_at = rate.and_then(|rate| schedule.done_at(now, mailable, rate, ramped));
         let hour = rate.map_or(u64::MAX, |rate| whole(rate * 3_600.0));
         let mut to_come = mailable;

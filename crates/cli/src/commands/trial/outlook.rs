@@ -54,7 +54,7 @@ pub(super) struct Written {
 impl Outlook {
     pub(super) fn of(command: &BroadcastCommand, survey: Survey, letters: Vec<Letter>, rate: f64, now: Timestamp) -> Self {
         let seconds = whole((number(survey.mailable) / rate).ceil());
-        let ramped = command.ramp.map(|ramp| (Ramped { ramp, began: None }, 0));
+        let ramped = command.ramp.map(|ramp| Ramped { ramp, hour: None, granted: 0 });
         Self {
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.to_string(),
