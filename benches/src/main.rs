@@ -12,6 +12,7 @@ mod events;
 mod process;
 mod report;
 mod run;
+mod scale;
 mod server;
 mod usual;
 mod world;
@@ -46,6 +47,8 @@ enum Part {
     /// The usual way.
     #[command(hide = true)]
     Usual(usual::Work),
+    /// Recipients a second by consumers, by a model in virtual time: no process is started, and nothing is measured.
+    Scale(scale::Scale),
 }
 
 #[derive(clap::Args)]
@@ -119,6 +122,7 @@ async fn main() -> anyhow::Result<()> {
         Some(Part::Server(setup)) => server::serve(setup).await,
         Some(Part::Bare(work)) => bare::work(work).await,
         Some(Part::Usual(work)) => usual::work(work).await,
+        Some(Part::Scale(scale)) => scale::tell(&scale),
         None => run::all(&cli.options).await,
     }
 }

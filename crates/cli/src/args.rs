@@ -330,6 +330,12 @@ pub(crate) struct DoctorOptions {
     /// An audience that SES's quota must be enough for. Counts its rows.
     #[arg(long, value_name = "NAME")]
     pub(crate) audience: Option<String>,
+    /// How long so many recipients take with what is there now, what holds them up, what to turn, and what it costs.
+    ///
+    /// By a model of the services and of AWS's limits: the account's rate and quota, the table, the consumers that are alive and
+    /// how long calls take from here are asked for. Nothing is sent.
+    #[arg(long = "for", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) recipients: Option<u64>,
     /// The sender, whose identity must be verified, and whose DKIM, SPF and DMARC must hold.
     #[arg(long, value_name = "MAILBOX")]
     pub(crate) from: Option<Mailbox>,

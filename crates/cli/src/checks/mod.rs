@@ -4,6 +4,7 @@
 mod dmarc;
 mod dns;
 mod providers;
+mod scale;
 mod sender;
 mod template;
 
@@ -12,6 +13,7 @@ use issei_certificate::{Finding, Part, timeouts};
 use issei_ledger::{Configured, Heartbeat, ServiceKind, Timings};
 
 pub(crate) use providers::standings;
+pub(crate) use scale::duration;
 pub(crate) use sender::sender;
 pub(crate) use template::stored;
 

@@ -31,6 +31,12 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     if let Some(audience) = &options.audience {
         findings.push(quota(&parts, audience).await);
     }
+    let mut forecast = None;
+    if let Some(recipients) = options.recipients {
+        let (found, told) = checks::duration(&parts, recipients).await;
+        findings.extend(found);
+        forecast = told;
+    }
     if let Some(from) = &options.from {
         findings.extend(checks::sender(&parts, &parts.ses(), from).await);
         if options.probe {
@@ -39,7 +45,11 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     }
     let bad = findings.iter().filter(|finding| !finding.holds()).count();
     if as_json {
-        say(&json!({ "sound": bad == 0, "findings": findings }).to_string());
+        let mut told = json!({ "sound": bad == 0, "findings": findings });
+        if let Some(forecast) = forecast {
+            told["for"] = json!(forecast);
+        }
+        say(&told.to_string());
     } else {
         findings.iter().for_each(show);
         say(&if bad == 0 { format!("\nall {} sound", findings.len()) } else { format!("\n{bad} of {} to be mended", findings.len()) });

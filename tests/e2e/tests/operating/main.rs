@@ -13,6 +13,7 @@ mod comparing;
 mod console;
 mod events;
 mod first_errors;
+mod forecasting;
 mod forgetting;
 mod game_day;
 mod importing;
