@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
-use issei_ledger::{Broadcast, EventLog, Feedback as Evidence, Ledger, LedgerError, Merged, MessageDigest};
+use issei_ledger::{Broadcast, EventBatch, EventDetail, EventLog, Feedback as Evidence, Ledger, LedgerError, Merged, MessageDigest};
 use issei_provider::Event;
-use issei_schema::BroadcastId;
+use issei_schema::{BroadcastId, EventKind};
 
 /// Chunks whose answers are remembered: 20 MB at 50 recipients each, which is two million of them. Beyond that some are
 /// read again.
@@ -90,15 +90,20 @@ impl Answered {
         told.into_iter().partition(|told| self.answers(id, told))
     }
 
-    /// Those of them that this run has not logged yet.
-    fn fresh(&self, id: &BroadcastId, told: &[Received]) -> EventLog {
+    /// Those of them that this run has not logged yet, with their details; of evidence the details alone.
+    fn fresh(&self, id: &BroadcastId, told: &[Received], evidence: &[Received]) -> EventBatch {
         let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let known = logged.get(id);
-        let mut fresh = EventLog::default();
+        let mut fresh = EventBatch::default();
         for Received { event, .. } in told {
             if !known.is_some_and(|known| known.contains(event.chunk, event.at, event.kind)) {
-                fresh.add(event.chunk, event.at, event.kind);
+                fresh.answered.add(event.chunk, event.at, event.kind);
+                detail(&mut fresh, event);
             }
+        }
+        for Received { event, .. } in evidence.iter().filter(|told| told.event.happened_at.is_some() || told.event.reason.is_some()) {
+            fresh.evidence.add(event.chunk, event.at, event.kind);
+            detail(&mut fresh, event);
         }
         fresh
     }
@@ -115,12 +120,14 @@ impl Answered {
         logged.entry(id.clone()).or_default().extend(fresh);
     }
 
-    /// Appends to the log what this run has not logged yet, and gives that.
+    /// Appends to the log what this run has not logged yet, and gives that. What `evidence` tells stands with its chunks: here
+    /// it is noted when it was, and why.
     pub(crate) async fn log(
         &self,
         ledger: &Ledger,
         broadcast: &Broadcast,
         told: &[Received],
+        evidence: &[Received],
         token: &str,
     ) -> Result<EventLog, LedgerError> {
         let id = &broadcast.broadcast_id;
@@ -128,10 +135,10 @@ impl Answered {
         if !told.is_empty() && !self.has_logged(id) {
             self.note(id, &ledger.event_log(broadcast).await?);
         }
-        let fresh = self.fresh(id, told);
+        let fresh = self.fresh(id, told, evidence);
         ledger.append_events(id, &fresh, token).await?;
-        self.note(id, &fresh);
-        Ok(fresh)
+        self.note(id, &fresh.answered);
+        Ok(fresh.answered)
     }
 
     /// What a write of evidence changed, in the light of what this run has logged of the chunk: nobody is counted twice.
@@ -139,5 +146,14 @@ impl Answered {
         let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let known = logged.get(id).map_or_else(Evidence::default, |logged| logged.of(chunk));
         Merged { before: merged.before.union(&known), after: merged.after.union(&known) }
+    }
+}
+
+/// When an event was, and why. One of what is not taken, or not taken yet, tells when it was accepted, too.
+fn detail(batch: &mut EventBatch, event: &Event) {
+    let Event { chunk, at, kind, happened_at, .. } = *event;
+    batch.details.add((kind, chunk, at), EventDetail { at: happened_at, reason: event.reason.clone() });
+    if matches!(kind, EventKind::Suppressed | EventKind::Delayed) {
+        batch.details.add((EventKind::Sent, chunk, at), EventDetail { at: event.sent_at, reason: None });
     }
 }

@@ -149,13 +149,18 @@ impl Feedback {
         } else {
             (Vec::new(), received)
         };
-        let mut numbers: Vec<usize> = answered.iter().map(|received| received.number).collect();
-        match self.answered.log(&self.ledger, broadcast, &answered, &self.dice.token()).await {
+        let numbers_of = |received: &[Received]| received.iter().map(|received| received.number).collect::<Vec<_>>();
+        let mut numbers = numbers_of(&answered);
+        // Where an older build registered it, nobody reads a log.
+        let noted: &[Received] = if broadcast.logs_events { &evidence } else { &[] };
+        match self.answered.log(&self.ledger, broadcast, &answered, noted, &self.dice.token()).await {
             Ok(fresh) => self.telling.note(id, |progress| progress.add_logged(&fresh)),
             Err(error) => {
                 tracing::warn!(%error, broadcast.id = %id, "events can't be logged now; they come again");
                 self.answered.forget();
                 set(handled, &numbers, &Handled::Again);
+                // Evidence is written down all the same, and comes again for its details.
+                set(handled, &numbers_of(noted), &Handled::Again);
             }
         }
         let merged = self.merge(broadcast, evidence, handled).await;

@@ -18,7 +18,7 @@ use crate::page::{Body, Place, SALTED_BODY, UNPACKED_BYTES_MAX, packed, read_pag
 use crate::salts::Salt;
 use crate::step::Change;
 use crate::trail::list_of;
-use crate::{AuditEntry, Broadcast, Expiry, KeptPage, Ledger, LedgerError, Seal, SkipReason, Skipped, Tombstone, kept_key};
+use crate::{AuditEntry, Broadcast, Expiry, KeptPage, Ledger, LedgerError, Page, Seal, SkipReason, Skipped, Tombstone, kept_key};
 
 /// How often a page is tried that somebody else changes meanwhile, or of which no answer comes.
 const TRIES: u32 = 10;
@@ -123,6 +123,15 @@ impl AuditEntry {
 struct Count {
     recipients: u64,
     skipped: u64,
+}
+
+impl Page {
+    /// Where they stand whom a mail went to: the chunk, and the place in it.
+    fn places_of(&self, sought: &Sought) -> impl Iterator<Item = (u32, u32)> {
+        let is_it = |recipient: &Option<Recipient>| recipient.as_ref().is_some_and(|recipient| sought.is(recipient));
+        self.chunks()
+            .flat_map(move |(chunk, recipients)| (0..).zip(recipients).filter(move |(_, it)| is_it(it)).map(move |(at, _)| (chunk, at)))
+    }
 }
 
 impl Body {
@@ -259,6 +268,7 @@ impl Ledger {
             }
             let item = self.get(key.clone()).await?.ok_or_else(|| corrupt("it is not there"))?;
             let kept = read_page(&name, seq, &item)?;
+            let places: BTreeSet<(u32, u32)> = kept.page.places_of(sought).collect();
             let (mut body, before) = (kept.page.body, kept.hash);
             let count = body.count(sought);
             let entries = count.recipients + count.skipped;
@@ -272,6 +282,7 @@ impl Ledger {
                     .map_or(0, |(count, _)| count));
             }
             let tombstones = body.salted.as_ref().map_or(0, |salted| salted.forgotten.len());
+            self.forget_reasons(&broadcast, &places).await?;
             let digests = Digests(&secret);
             body.forget(sought, &digests, self.clock.wall()).map_err(corrupt)?;
             // What stays must still be what the chain goes by.

@@ -47,6 +47,8 @@ pub struct RecipientOutcome {
     /// Nobody where they were forgotten.
     pub recipient: Option<Recipient>,
     pub chunk: u32,
+    /// The place in the chunk.
+    pub at: usize,
     pub outcome: Option<Outcome>,
     /// What the provider's events say.
     pub events: Vec<EventKind>,
@@ -117,7 +119,7 @@ impl RecipientOutcome {
     ) -> Self {
         let known = item.outcomes().and_then(|outcomes| outcomes.iter().nth(at));
         let outcome = known.map(|outcome| feedback.settle(at, outcome));
-        Self { recipient, chunk, outcome, events: feedback.kinds(at).collect(), accepted_twice: twice.contains(&at) }
+        Self { recipient, chunk, at, outcome, events: feedback.kinds(at).collect(), accepted_twice: twice.contains(&at) }
     }
 }
 

@@ -8,12 +8,12 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use issei_schema::{Address, MessageKey, Recipient};
+use issei_schema::{Address, EventKind, MessageKey, Recipient};
 
 use crate::commitment::Digests;
 use crate::item::Key;
 use crate::page::read_page;
-use crate::{Broadcast, Chunk, Feedback, Forgotten, Ledger, LedgerError, Page, RecipientOutcome, Skipped, Sought};
+use crate::{Broadcast, Chunk, EventDetail, EventOf, Feedback, Forgotten, Ledger, LedgerError, Page, RecipientOutcome, Skipped, Sought};
 
 /// What the key of a row begins with, in the order of a page, that has none which could be mailed: no good key holds a control
 /// character. The producer gives it.
@@ -51,6 +51,8 @@ pub struct Fate {
     pub chunk: Chunk,
     pub feedback: Feedback,
     pub outcome: RecipientOutcome,
+    /// When their events were, and why, as far as that was told, in the order in which the events are.
+    pub details: Vec<(EventKind, EventDetail)>,
 }
 
 /// Looks for one person in one broadcast after the other.
@@ -114,13 +116,15 @@ impl Ledger {
     /// that the log of events takes.
     pub async fn fate(&self, broadcast: &Broadcast, standing: &Standing) -> Result<Fate, LedgerError> {
         let Standing { chunk, at, recipient, .. } = standing;
-        let (of, log) = (&broadcast.placed(), self.event_log(broadcast).await?);
+        let is_theirs = |(_, seq, place): EventOf| seq == *chunk && usize::try_from(place).is_ok_and(|place| place == *at);
+        let (of, (log, details)) = (&broadcast.placed(), self.event_log_with(broadcast, is_theirs).await?);
         let (key, told) = (Key::chunk(of, *chunk), Key::feedback(of, *chunk));
         let mut items = self.batch_get(vec![key.clone(), told.clone()]).await?;
         let (item, feedback) = (Chunk::read(items.remove(&key))?, Feedback::read(items.get(&told)).union(&log.of(*chunk)));
         let twice = feedback.accepted_twice(&item);
         let outcome = RecipientOutcome::of(Some(recipient.clone()), (*chunk, *at), &item, &feedback, &twice);
-        Ok(Fate { chunk: item, feedback, outcome })
+        let details = details.iter().map(|((kind, ..), detail)| (*kind, detail.clone())).filter(|(kind, _)| outcome.events.contains(kind));
+        Ok(Fate { details: details.collect(), chunk: item, feedback, outcome })
     }
 
     /// For whoever has this key, or this address.

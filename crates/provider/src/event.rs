@@ -1,6 +1,6 @@
 //! What a provider tells of a message that it accepted, whoever the provider is. It is evidence, and never an order.
 
-use issei_schema::{Address, BroadcastId, EventKind, ProbeToken};
+use issei_schema::{Address, BroadcastId, EventKind, EventReason, ProbeToken};
 use jiff::Timestamp;
 
 /// The kinds that are told by a provider that renders nothing of ours.
@@ -27,6 +27,11 @@ pub struct Event {
     pub message_id: String,
     /// When the provider accepted the message.
     pub sent_at: Option<Timestamp>,
+    /// When it came about what the event tells, as the provider says; of one that only proves that the message was accepted
+    /// (an open, a click) when that was, where it says so.
+    pub happened_at: Option<Timestamp>,
+    /// Why it bounced, was reported, was not sent or is late.
+    pub reason: Option<EventReason>,
     /// The addresses that bounced, complained or unsubscribed.
     pub addresses: Vec<Address>,
     /// Whoever has these addresses wants no more such mail. No kind of event of its own: it proves no more than that the

@@ -15,6 +15,7 @@ mod command;
 mod content;
 mod error;
 mod event;
+mod event_reason;
 mod id;
 mod key;
 pub mod limits;
@@ -40,6 +41,7 @@ pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};
 pub use content::{Content, Variants, Words};
 pub use error::ParseError;
 pub use event::{EventKind, PROBE_TAG, ProbeToken};
+pub use event_reason::EventReason;
 pub use id::{
     Actor, AudienceName, BroadcastId, Identity, ProviderName, Reason, RecipientKey, TemplateHash, TemplateName, UnsubscribeKeyId,
     VariantName,

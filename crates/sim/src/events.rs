@@ -89,6 +89,10 @@ impl State {
     fn event(&self, kind: &str, accepted: &Accepted<'_>) -> Value {
         let now = self.clock.wall().to_string();
         let recipients: Vec<Value> = accepted.destination.iter().map(|address| json!({ "emailAddress": address })).collect();
+        let bounced = |address: &String| {
+            let said = format!("smtp; 550 5.1.1 <{address}>: Recipient address rejected: User unknown in local recipient table");
+            json!({ "emailAddress": address, "action": "failed", "status": "5.1.1", "diagnosticCode": said })
+        };
         let (kind, sub_type) = match kind.split_once(' ') {
             Some((kind @ ("Bounce" | "Complaint"), sub_type)) => (kind, Some(sub_type)),
             _ => (kind, None),
@@ -96,7 +100,7 @@ impl State {
         let (name, details) = match kind {
             "Bounce" => (
                 "bounce",
-                json!({ "bounceType": "Permanent", "bounceSubType": sub_type.unwrap_or("General"), "bouncedRecipients": recipients, "timestamp": now, "feedbackId": accepted.message_id }),
+                json!({ "bounceType": "Permanent", "bounceSubType": sub_type.unwrap_or("General"), "bouncedRecipients": accepted.destination.iter().map(bounced).collect::<Vec<_>>(), "timestamp": now, "feedbackId": accepted.message_id }),
             ),
             "Complaint" => (
                 "complaint",

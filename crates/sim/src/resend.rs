@@ -191,7 +191,7 @@ impl State {
             .filter_map(|tag| Some((tag["name"].as_str()?, tag["value"].as_str()?)))
             .collect();
         for (number, ending) in self.endings(&address).iter().enumerate() {
-            let (kind, details) = ended(ending);
+            let (kind, details) = ended(ending, &address);
             let mut data = json!({
                 "created_at": now.to_string(), "email_id": id, "from": email["from"], "to": [address], "subject": email["subject"], "tags": tags,
             });
@@ -215,8 +215,10 @@ fn sign(id: &str, timestamp: &str, body: &str) -> String {
 }
 
 /// In Resend's words ("Event Types").
-fn ended(ending: &str) -> (&'static str, Value) {
-    let bounce = |kind: &str, sub: &str| json!({ "bounce": { "type": kind, "subType": sub, "message": "simulated" } });
+fn ended(ending: &str, address: &str) -> (&'static str, Value) {
+    let said = format!("smtp; 550 5.1.1 <{address}>: Recipient address rejected: User unknown in local recipient table");
+    let bounce =
+        |kind: &str, sub: &str| json!({ "bounce": { "type": kind, "subType": sub, "message": "simulated", "diagnosticCode": [said] } });
     match ending {
         "Delivery" => ("email.delivered", json!({})),
         "Bounce" => ("email.bounced", bounce("Permanent", "General")),

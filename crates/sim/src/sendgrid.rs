@@ -204,7 +204,7 @@ impl State {
                     ("sg_event_id".to_owned(), json!(format!("{id}-{at}-{number}"))),
                     ("sg_message_id".to_owned(), json!(format!("{id}.recvd-sim-1-{at}.0"))),
                 ]));
-                event.extend(ended(ending).as_object().cloned().unwrap_or_default());
+                event.extend(ended(ending, address).as_object().cloned().unwrap_or_default());
                 events.push(Value::Object(event));
             }
         }
@@ -215,10 +215,13 @@ impl State {
 }
 
 /// In SendGrid's words ("Event Webhook Reference").
-fn ended(ending: &str) -> Value {
+fn ended(ending: &str, address: &str) -> Value {
     match ending {
         "Delivery" => json!({ "event": "delivered", "response": "250 OK" }),
-        "Bounce" => json!({ "event": "bounce", "type": "bounce", "reason": "550 unknown user", "status": "5.1.1" }),
+        "Bounce" => {
+            let said = format!("550 5.1.1 <{address}>: Recipient address rejected: User unknown in local recipient table");
+            json!({ "event": "bounce", "type": "bounce", "reason": said, "status": "5.1.1" })
+        }
         "Bounce OnAccountSuppressionList" => json!({ "event": "dropped", "reason": "Bounced Address" }),
         "Complaint" => json!({ "event": "spamreport" }),
         "Reject" => json!({ "event": "dropped", "reason": "Invalid" }),

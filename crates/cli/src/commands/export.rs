@@ -21,10 +21,13 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
         return skipped(&ledger, &broadcast, format).await;
     }
     let columns = columns(&ledger, &broadcast).await?;
-    let own = ["key", "address", "outcome"].map(|name| own_name(name, &columns));
-    let mut table = Table::new(format, own.into_iter().chain(columns.iter().cloned()).collect())?;
+    let kind = options.outcome.kind();
+    // When it was and why is known of what an event has told.
+    let details_told: &[&str] = if kind.is_some() { &["event_at", "event_reason"] } else { &[] };
+    let own = ["key", "address", "outcome"].iter().chain(details_told).map(|name| own_name(name, &columns));
+    let mut table = Table::new(format, own.chain(columns.iter().cloned()).collect())?;
     let mut forgotten = 0;
-    let log = ledger.event_log(&broadcast).await?;
+    let (log, details) = ledger.event_log_with(&broadcast, |(told, ..)| Some(told) == kind).await?;
     for seq in 0..broadcast.pages {
         for recipient in
             ledger.page_outcomes(&broadcast.placed(), seq, &log).await?.iter().filter(|recipient| options.outcome.is_of(recipient))
@@ -34,6 +37,10 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
                 continue;
             };
             let mut row = vec![Some(who.key.as_str()), Some(who.address.as_str()), options.outcome.word(recipient)];
+            let detail = kind.and_then(|kind| details.of((kind, recipient.chunk, u32::try_from(recipient.at).ok()?)));
+            let at = detail.and_then(|detail| detail.at).map(|at| at.to_string());
+            let reason = detail.and_then(|detail| detail.reason.as_ref()).map(ToString::to_string);
+            row.extend([at.as_deref(), reason.as_deref()].into_iter().take(details_told.len()));
             row.extend(columns.iter().map(|column| who.data.get(column).map(String::as_str)));
             table.row(row)?;
         }
@@ -131,6 +138,19 @@ impl Table {
 }
 
 impl Wanted {
+    /// The kind of event that tells of it.
+    fn kind(self) -> Option<EventKind> {
+        match self {
+            Self::Delivered => Some(EventKind::Delivered),
+            Self::Bounced => Some(EventKind::Bounced),
+            Self::Complained => Some(EventKind::Complained),
+            Self::RenderFailed => Some(EventKind::RenderFailed),
+            Self::Suppressed => Some(EventKind::Suppressed),
+            Self::Delayed => Some(EventKind::Delayed),
+            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing | Self::AcceptedTwice | Self::Skipped => None,
+        }
+    }
+
     /// What stands in the column `outcome`: the word that was asked for, or how the claim of the chunk ended.
     pub(super) fn word(self, recipient: &RecipientOutcome) -> Option<&'static str> {
         match self {

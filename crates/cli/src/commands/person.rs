@@ -2,11 +2,23 @@
 //! nothing.
 
 use clap::ValueEnum;
-use issei_ledger::{Broadcast, Chunk, Fate, Keyed, Ledger, NamedMessage, Outcome, RecipientOutcome, Standing};
-use issei_schema::{BroadcastId, EventKind};
+use issei_ledger::{Broadcast, Chunk, EventDetail, Fate, Keyed, Ledger, NamedMessage, Outcome, RecipientOutcome, Standing};
+use issei_schema::{BroadcastId, EventKind, EventReason};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::Wanted;
+
+/// An event of theirs, as its provider told it.
+#[derive(Serialize)]
+pub(crate) struct ToldEvent {
+    pub(crate) event: EventKind,
+    /// By the provider's clock, to the second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<EventReason>,
+}
 
 /// Everything known of one recipient.
 #[derive(Serialize)]
@@ -30,6 +42,8 @@ pub(crate) struct Why {
     /// Where more than one message was accepted: those that events told of, in full.
     pub(crate) messages: Vec<NamedMessage>,
     pub(crate) events: Vec<EventKind>,
+    /// When these were and why, in the order in which they were; an event of which neither was told has no entry.
+    pub(crate) told: Vec<ToldEvent>,
     /// The words of `issei export --outcome` that list this recipient.
     pub(crate) listed_as: Vec<&'static str>,
     /// Who carries it, as people call them.
@@ -41,10 +55,13 @@ impl Why {
     /// Two items and the log of events are read for it.
     pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, standing: &Standing) -> anyhow::Result<Self> {
         let id = &broadcast.broadcast_id;
-        let Fate { chunk, feedback, outcome: found } = ledger.fate(broadcast, standing).await?;
+        let Fate { chunk, feedback, outcome: found, details } = ledger.fate(broadcast, standing).await?;
         let listed_as =
             Wanted::value_variants().iter().filter(|wanted| wanted.is_of(&found)).filter_map(|wanted| wanted.word(&found)).collect();
         let RecipientOutcome { outcome, events, .. } = found;
+        let mut told: Vec<_> = details.into_iter().map(|(event, EventDetail { at, reason })| ToldEvent { event, at, reason }).collect();
+        // Of those that are of the same second the one that comes first by its nature, as a sending before a delivery.
+        told.sort_by_key(|told| (told.at.is_none(), told.at));
         let Standing { page, chunk: number, at, recipient } = standing;
         Ok(Self {
             broadcast_id: id.clone(),
@@ -61,6 +78,7 @@ impl Why {
             message_id: chunk.message_id(*at).map(str::to_owned),
             messages: feedback.messages(*at).cloned().collect(),
             events,
+            told,
             listed_as,
             carrier: broadcast.provider.as_ref().map_or_else(|| "SES".to_owned(), ToString::to_string),
         })
@@ -91,7 +109,22 @@ impl Why {
             lines.push(format!("accepted  by {carrier} as message {message_id} at {at}, told by an event"));
         }
         lines.push(format!("events    {}", self.events_told()));
+        for ToldEvent { event, at, reason } in &self.told {
+            let at = at.map_or_else(|| "a time that is not told".to_owned(), |at| format!("{at:.0}"));
+            let reason = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+            lines.push(format!("  {} at {at}{reason}", event.as_str()));
+        }
         lines
+    }
+
+    /// When it was accepted, by the event that tells so.
+    pub(crate) fn accepted_at(&self) -> Option<Timestamp> {
+        self.told_of(EventKind::Sent)?.at
+    }
+
+    /// When an event of this kind was, and why.
+    pub(crate) fn told_of(&self, kind: EventKind) -> Option<&ToldEvent> {
+        self.told.iter().find(|told| told.event == kind)
     }
 
     pub(crate) fn outcome_told(&self) -> String {

@@ -11,7 +11,7 @@ use crate::args::ReportOptions;
 use crate::commands::status::Status;
 use crate::operator::longest_after_stop;
 use crate::output;
-use crate::pages::{Live, Report, STYLE, said, took};
+use crate::pages::{Bounces, Live, Report, STYLE, bounces, said, took};
 
 pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: bool) -> anyhow::Result<Ended> {
     let words = options.lang.words();
@@ -30,7 +30,9 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
         _ => (None, None),
     };
     let (status, timeline) = (Status::read(&parts, &options.id, true).await?, ledger.timeline(&options.id).await?);
-    let trail = ledger.audit_trail(&ledger.broadcast(&options.id).await?).await?;
+    let broadcast = ledger.broadcast(&options.id).await?;
+    let trail = ledger.audit_trail(&broadcast).await?;
+    let (_, details) = ledger.event_log_with(&broadcast, |(kind, ..)| bounces::is_told(kind)).await?;
     let command = ledger.command(&options.id).await?;
     let wait = longest_after_stop(&parts, &status).await?;
     let page = Report {
@@ -40,6 +42,7 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
         from: command.from.to_header(),
         said: said(words, &command),
         took: took(words, &timeline),
+        bounces: Bounces::of(words, &details),
         certificate,
         // What is folded is not printed.
         opens: true,

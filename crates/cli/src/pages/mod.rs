@@ -1,6 +1,8 @@
 //! What the report and the console show, in English and Japanese. Everything that comes from outside is
 //! escaped by the templates; nothing is fetched from anywhere.
 
+pub(crate) mod bounces;
+mod cause;
 mod look;
 mod plot;
 mod reasons;
@@ -13,9 +15,11 @@ use issei_ledger::{AuditTrail, BroadcastState, Moment, Refused};
 use issei_schema::{BroadcastCommand, Content};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::commands::person::Why;
 use crate::commands::status::Status;
 use crate::commands::who::Who;
 
+pub(crate) use bounces::Bounces;
 pub(crate) use look::Look;
 pub(crate) use reasons::Told;
 pub(crate) use words::{Language, Words};
@@ -107,6 +111,7 @@ pub(crate) struct Report {
     pub(crate) said: Vec<(String, String)>,
     /// From the first permit to the last thing that was told.
     pub(crate) took: Option<String>,
+    pub(crate) bounces: Bounces,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) opens: bool,
     /// The key that has signed it, where it was verified.
@@ -290,6 +295,12 @@ pub(crate) fn took(words: &Words, timeline: &[Moment]) -> Option<String> {
     let (first, last) = (timeline.first()?, timeline.last()?);
     let seconds = last.at.duration_since(first.at).as_secs() + look::MOMENT.as_secs();
     Some(look::duration(words, u64::try_from(seconds).ok()?))
+}
+
+/// What became of somebody's mail: each event in words, when it was, and why.
+fn events_of(words: &Words, why: &Why) -> Vec<(&'static str, Option<Timestamp>, Option<String>)> {
+    let told = |kind| why.told_of(kind).map(|told| (told.at, told.reason.as_ref().map(ToString::to_string))).unwrap_or_default();
+    why.events.iter().map(|kind| (words.event(*kind), told(*kind))).map(|(event, (at, reason))| (event, at, reason)).collect()
 }
 
 /// What does not hold, or can't be read: what is to be mended first.

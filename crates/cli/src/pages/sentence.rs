@@ -5,6 +5,7 @@ use issei_schema::{BroadcastCommand, EventKind};
 use jiff::Timestamp;
 
 use super::Language;
+use super::cause::Cause;
 use crate::commands::person::Why;
 
 /// What became of a letter, as far as it is known.
@@ -47,26 +48,70 @@ impl Told {
     }
 }
 
+/// What a sentence is made of, beside what became of the letter.
+#[derive(Default)]
+struct Facts<'a> {
+    mail: &'a str,
+    /// When it was accepted, or where that is not told, when it was claimed for them.
+    sent: Option<Timestamp>,
+    /// When the event was that tells how it ended.
+    ended: Option<Timestamp>,
+    /// Why, as far as it is known in plain words.
+    cause: Option<&'static str>,
+}
+
 /// Of somebody who stands in the frozen audience; `mail` is its subject, where it could be rendered.
 pub(crate) fn of_recipient(language: Language, why: &Why, mail: Option<&str>, is_over: bool) -> String {
+    let told = Told::of(why, is_over);
     let named = why.messages.first().map(|message| message.sent_at.as_str());
-    let at: Option<Timestamp> = named.into_iter().chain(why.claimed_at.as_deref()).find_map(|at| at.parse().ok());
-    let (mail, told) = (mail.unwrap_or(why.broadcast_id.as_str()), Told::of(why, is_over));
+    let claimed = || named.into_iter().chain(why.claimed_at.as_deref()).find_map(|at| at.parse().ok());
+    let event = told.kinds().iter().find_map(|kind| why.told_of(*kind));
+    let cause = event.and_then(|event| Cause::of(event.event, event.reason.as_ref()?));
+    let facts = Facts {
+        mail: mail.unwrap_or(why.broadcast_id.as_str()),
+        sent: why.accepted_at().or_else(claimed),
+        ended: event.and_then(|event| event.at),
+        cause: cause.map(|cause| cause.told(language)),
+    };
     match language {
-        Language::En => english(mail, at, told),
-        Language::Ja => japanese(mail, at, told),
+        Language::En => english(&facts, told),
+        Language::Ja => japanese(&facts, told),
     }
 }
 
-fn english(mail: &str, at: Option<Timestamp>, told: Told) -> String {
-    let at = at.map_or(String::new(), |at| at.strftime(" on %-d %B %Y at %H:%M UTC").to_string());
+impl Told {
+    /// The events that tell of it, the one that counts first.
+    fn kinds(self) -> &'static [EventKind] {
+        match self {
+            Self::Delivered => &[EventKind::Delivered],
+            Self::Complained => &[EventKind::Complained],
+            Self::Bounced => &[EventKind::Bounced, EventKind::SoftBounced],
+            Self::Delayed => &[EventKind::Delayed],
+            _ => &[],
+        }
+    }
+}
+
+/// A later moment in the same message: its day only where that is another.
+fn is_same_day(facts: &Facts<'_>, at: Timestamp) -> bool {
+    let day = |at: Timestamp| at.strftime("%F").to_string();
+    facts.sent.is_some_and(|sent| day(sent) == day(at))
+}
+
+fn english(facts: &Facts<'_>, told: Told) -> String {
+    let mail = facts.mail;
+    let at = facts.sent.map_or(String::new(), |at| at.strftime(" on %-d %B %Y at %H:%M UTC").to_string());
+    let then = facts.ended.map_or(String::new(), |at| {
+        at.strftime(if is_same_day(facts, at) { " at %H:%M UTC" } else { " on %-d %B %Y at %H:%M UTC" }).to_string()
+    });
+    let why = facts.cause.map_or(String::new(), |cause| format!(": {cause}"));
     let sent = format!("We sent you “{mail}”{at}");
     match told {
         Told::Several(times) => format!("{sent}, and our mail provider accepted it {times} times; we are sorry for that."),
-        Told::Delivered => format!("{sent}, and your mail server took it; please look in the folder for spam, too."),
-        Told::Complained => format!("{sent}, your mail server took it, and it was reported to us as spam from your mailbox."),
-        Told::Bounced => format!("{sent}, and your mail server refused it."),
-        Told::Delayed => format!("{sent}; your mail server did not take it at once, and whether it has since we don't know."),
+        Told::Delivered => format!("{sent}, and your mail server took it{then}; please look in the folder for spam, too."),
+        Told::Complained => format!("{sent}, your mail server took it, and it was reported to us as spam from your mailbox{then}."),
+        Told::Bounced => format!("{sent}, and your mail server refused it{then}{why}."),
+        Told::Delayed => format!("{sent}; your mail server did not take it at once{why}. Whether it has since we don't know."),
         Told::Suppressed => {
             format!(
                 "We had “{mail}” for you{at}, and our mail provider did not send it, since mail to this address had been refused before."
@@ -83,21 +128,28 @@ fn english(mail: &str, at: Option<Timestamp>, told: Told) -> String {
     }
 }
 
-fn japanese(mail: &str, at: Option<Timestamp>, told: Told) -> String {
-    let at = at.map_or(String::new(), |at| at.strftime("%Y年%-m月%-d日%H時%M分(協定世界時)に、").to_string());
+fn japanese(facts: &Facts<'_>, told: Told) -> String {
+    let mail = facts.mail;
+    let at = facts.sent.map_or(String::new(), |at| at.strftime("%Y年%-m月%-d日%H時%M分(協定世界時)に、").to_string());
+    let then = facts.ended.map_or(String::new(), |at| {
+        at.strftime(if is_same_day(facts, at) { "%H時%M分に" } else { "%Y年%-m月%-d日%H時%M分(協定世界時)に" }).to_string()
+    });
+    let why = facts.cause.map_or(String::new(), |cause| format!("(理由: {cause})"));
     match told {
         Told::Several(times) => {
             format!("{at}「{mail}」をお送りしましたが、配信事業者が{times}通受け付けておりました。重複してお送りし、申し訳ございません。")
         }
         Told::Delivered => {
-            format!("{at}「{mail}」をお送りし、お客様のメールサーバーが受け取っています。迷惑メールフォルダーもご確認ください。")
+            format!("{at}「{mail}」をお送りし、お客様のメールサーバーが{then}受け取っています。迷惑メールフォルダーもご確認ください。")
         }
         Told::Complained => {
-            format!("{at}「{mail}」をお送りし、お客様のメールサーバーが受け取りましたが、その後、迷惑メールとして報告されています。")
+            format!("{at}「{mail}」をお送りし、お客様のメールサーバーが受け取りましたが、その後、{then}迷惑メールとして報告されています。")
         }
-        Told::Bounced => format!("{at}「{mail}」をお送りしましたが、お客様のメールサーバーに受け取りを拒否されました。"),
+        Told::Bounced => format!("{at}「{mail}」をお送りしましたが、{then}お客様のメールサーバーに受け取りを拒否されました{why}。"),
         Told::Delayed => {
-            format!("{at}「{mail}」をお送りしましたが、お客様のメールサーバーがすぐには受け取らず、その後届いたかは確認できていません。")
+            format!(
+                "{at}「{mail}」をお送りしましたが、お客様のメールサーバーがすぐには受け取らず{why}、その後届いたかは確認できていません。"
+            )
         }
         Told::Suppressed => {
             format!("{at}「{mail}」をお送りする予定でしたが、以前この宛先で不達があったため、配信事業者が送信しませんでした。")
@@ -193,16 +245,30 @@ mod tests {
             Told::NotYet,
             Told::Never,
         ];
-        let at = Some("2026-11-26T09:05:00Z".parse().unwrap());
+        let at = |text: &str| Some(text.parse().unwrap());
+        let facts = |mail| Facts { mail, sent: at("2026-11-26T09:05:00Z"), ..Facts::default() };
         for write in [english, japanese] {
-            let sentences: std::collections::BTreeSet<String> = all.iter().map(|told| write("Terms", at, *told)).collect();
+            let sentences: std::collections::BTreeSet<String> = all.iter().map(|told| write(&facts("Terms"), *told)).collect();
             assert_eq!(sentences.len(), all.len());
             assert!(sentences.iter().all(|sentence| sentence.contains("Terms")), "{sentences:?}");
         }
         assert_eq!(
-            english("Terms", at, Told::Delivered),
+            english(&facts("Terms"), Told::Delivered),
             "We sent you “Terms” on 26 November 2026 at 09:05 UTC, and your mail server took it; please look in the folder for spam, too."
         );
-        assert!(japanese("規約", at, Told::Accepted).starts_with("2026年11月26日09時05分(協定世界時)に、「規約」をお送りし"));
+        assert!(japanese(&facts("規約"), Told::Accepted).starts_with("2026年11月26日09時05分(協定世界時)に、「規約」をお送りし"));
+        // When it ended, with the day where that is another, and why.
+        let delivered = Facts { ended: at("2026-11-26T09:06:59Z"), ..facts("Terms") };
+        assert!(english(&delivered, Told::Delivered).contains(", and your mail server took it at 09:06 UTC; please"));
+        assert!(japanese(&delivered, Told::Delivered).contains("メールサーバーが09時06分に受け取っています。"));
+        let bounced =
+            |language| Facts { ended: at("2026-11-27T00:00:01Z"), cause: Some(Cause::NoMailbox.told(language)), ..facts("Terms") };
+        assert!(
+            english(&bounced(Language::En), Told::Bounced)
+                .ends_with(", and your mail server refused it on 27 November 2026 at 00:00 UTC: there is no such mailbox.")
+        );
+        assert!(japanese(&bounced(Language::Ja), Told::Bounced).ends_with(
+            "お送りしましたが、2026年11月27日00時00分(協定世界時)にお客様のメールサーバーに受け取りを拒否されました(理由: この宛先のメールボックスは存在しません)。"
+        ));
     }
 }

@@ -3,6 +3,7 @@
 
 use clap::ValueEnum;
 use issei_ledger::BroadcastState;
+use issei_schema::EventKind;
 
 /// The language of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -188,7 +189,15 @@ words! {
     outcome: "Outcome", "結果";
     claimed: "Claimed", "送信処理の開始";
     messages: "Messages", "メッセージID";
-    events: "Events", "イベント";
+    events: "What became of it", "その後";
+    soft_bounced: "Bounced, for a reason that may pass", "一時的な不達";
+    provider_rejected: "Not sent: refused by the provider after it was accepted", "受理後に事業者が送信を中止";
+    not_rendered: "Not sent: the template could not be rendered", "テンプレートの描画に失敗し未送信";
+    bounces: "Why mails bounced or were not sent", "不達・未送信の理由";
+    mails: "Mails", "通数";
+    first_and_last: "First and last", "最初と最後";
+    not_told: "not told", "理由は通知されていません";
+    rarer: "Rarer ones", "その他";
     sentence: "To write to them", "ご本人への返信文";
     letter: "The letter, as it was rendered", "実際の文面";
     back: "All broadcasts", "一覧へ戻る";
@@ -203,6 +212,21 @@ impl Words {
     /// Whose words they are.
     pub(crate) fn of(&self) -> Language {
         if self.language == JAPANESE.language { Language::Ja } else { Language::En }
+    }
+
+    /// What an event says of a mail.
+    pub(crate) fn event(&self, kind: EventKind) -> &'static str {
+        match kind {
+            EventKind::Sent => self.accepted,
+            EventKind::Delivered => self.delivered,
+            EventKind::Bounced => self.bounced,
+            EventKind::SoftBounced => self.soft_bounced,
+            EventKind::Complained => self.complained,
+            EventKind::Rejected => self.provider_rejected,
+            EventKind::RenderFailed => self.not_rendered,
+            EventKind::Suppressed => self.suppressed,
+            EventKind::Delayed => self.delayed_mail,
+        }
     }
 
     pub(crate) fn state(&self, state: BroadcastState) -> &'static str {

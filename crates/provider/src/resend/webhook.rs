@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use issei_schema::{Address, EventKind, without_values};
+use issei_schema::{Address, EventKind, EventReason, without_values};
 use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
 use serde::Deserialize;
@@ -72,6 +72,9 @@ impl ResendSecret {
 struct Body {
     #[serde(rename = "type")]
     kind: String,
+    /// When the event was.
+    #[serde(default)]
+    created_at: Option<String>,
     #[serde(default)]
     data: Value,
 }
@@ -88,7 +91,7 @@ pub(crate) fn events(body: &[u8]) -> Result<Events, NoEvent> {
 
 /// Contacts, domains and mail that came in have events too; they carry no tags of ours. Tags are an object by name ("Webhooks",
 /// each event's page), and the list that was sent in other places.
-fn event(Body { kind, data }: &Body) -> Result<Told, NoEvent> {
+fn event(Body { kind, created_at, data }: &Body) -> Result<Told, NoEvent> {
     let tag = |name: &str| match &data["tags"] {
         Value::Array(tags) => tags.iter().find(|tag| tag["name"] == name).and_then(|tag| as_text(&tag["value"])),
         tags => as_text(&tags[name]),
@@ -106,16 +109,35 @@ fn event(Body { kind, data }: &Body) -> Result<Told, NoEvent> {
         _ => EventKind::Sent,
     };
     let addresses = data["to"].as_array().into_iter().flatten().filter_map(|address| Address::quoting_legacy(address.as_str()?).ok());
+    let sent_at: Option<Timestamp> = data["created_at"].as_str().and_then(|at| at.parse().ok());
     Ok(Told::Event(Event {
         broadcast: whose.broadcast,
         chunk: whose.chunk,
         at: whose.at,
         kind,
         message_id: data["email_id"].as_str().unwrap_or_default().to_owned(),
-        sent_at: data["created_at"].as_str().and_then(|at| at.parse().ok()),
+        sent_at,
+        // An open or a click tells no more than that it was taken.
+        happened_at: if kind == EventKind::Sent { sent_at } else { created_at.as_deref().and_then(|at| at.parse().ok()) },
+        reason: reason(data, kind),
         addresses: if matches!(kind, EventKind::Bounced | EventKind::Complained) { addresses.collect() } else { Vec::new() },
         unsubscribed: false,
     }))
+}
+
+/// What `data` says of it, and in the field of which name ("Event Types", each event's page).
+fn reason(data: &Value, kind: EventKind) -> Option<EventReason> {
+    let of = match kind {
+        EventKind::Suppressed if data["suppressed"].is_object() => &data["suppressed"],
+        EventKind::Bounced | EventKind::SoftBounced | EventKind::Suppressed => &data["bounce"],
+        EventKind::Rejected => &data["failed"],
+        _ => return None,
+    };
+    let text = |name: &str| of[name].as_str().filter(|text| !text.is_empty());
+    let word = [text("type"), text("subType"), text("reason")].into_iter().flatten().collect::<Vec<_>>().join("/");
+    // What the mail server said stands in a list, where it stands at all.
+    let said = of["diagnosticCode"][0].as_str().or_else(|| text("diagnosticCode")).or_else(|| text("message"));
+    EventReason::told(&word, "", said.unwrap_or_default(), data["to"].as_array().into_iter().flatten().filter_map(Value::as_str))
 }
 
 /// `Permanent`, `Transient` or `Undetermined` ("Email Bounces"); one for the suppression list's sake is no bounce.
@@ -260,6 +282,37 @@ mod tests {
         }
         let body = json!({ "type": "email.sent", "data": { "tags": { "broadcast": "terms", "chunk": "x" } } });
         assert!(matches!(events(body.to_string().as_bytes()).unwrap().as_slice(), [Err(NoEvent::Tag { tag: "chunk", .. })]));
+    }
+
+    #[test]
+    fn when_an_event_was_and_why_is_read() {
+        let read = |kind: &str, change: &Value| {
+            let mut data = json!({
+                "created_at": "2026-11-22T23:41:11Z", "email_id": "x", "to": ["ann@example.com"], "tags": { "broadcast": "terms", "chunk": "7", "recipient": "3" },
+            });
+            data.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let body = json!({ "type": kind, "created_at": "2026-11-22T23:41:12.126Z", "data": data });
+            match events(body.to_string().as_bytes()).unwrap().as_slice() {
+                [Ok(Told::Event(event))] => (event.happened_at.map(|at| at.to_string()), event.reason.as_ref().map(ToString::to_string)),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (at, told) = (Some("2026-11-22T23:41:12.126Z".to_owned()), |text: &str| Some(text.to_owned()));
+        let bounce = |said: &Value| json!({ "bounce": { "type": "Permanent", "subType": "General", "message": "it bounced", "diagnosticCode": said } });
+        assert_eq!(read("email.delivered", &json!({})), (at.clone(), None));
+        assert_eq!(read("email.opened", &json!({})), (told("2026-11-22T23:41:11Z"), None), "when it was taken");
+        assert_eq!(
+            read("email.bounced", &bounce(&json!(["smtp; 550 5.1.1 <ann@example.com> unknown"]))),
+            (at.clone(), told("Permanent/General: 550 5.1.1 <(an address)> unknown"))
+        );
+        assert_eq!(read("email.bounced", &bounce(&Value::Null)), (at.clone(), told("Permanent/General: it bounced")));
+        let suppressed = json!({ "suppressed": { "type": "OnAccountSuppressionList", "message": "ann is on the list" } });
+        assert_eq!(read("email.suppressed", &suppressed), (at.clone(), told("OnAccountSuppressionList: … is on the list")));
+        assert_eq!(
+            read("email.failed", &json!({ "failed": { "reason": "reached_daily_quota" } })),
+            (at.clone(), told("reached_daily_quota"))
+        );
+        assert_eq!(read("email.complained", &json!({})), (at, None));
     }
 
     proptest! {

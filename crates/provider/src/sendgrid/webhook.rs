@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use issei_schema::{Address, EventKind, without_values};
+use issei_schema::{Address, EventKind, EventReason, without_values};
 use jiff::{SignedDuration, Timestamp};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde_json::Value;
@@ -92,6 +92,9 @@ fn event(event: &Value) -> Result<Told, NoEvent> {
         // `processed`, opens, clicks, and what SendGrid learns to tell later: each is about a message that it took.
         _ => EventKind::Sent,
     };
+    let at = as_text(&event["timestamp"]).and_then(|second| Timestamp::from_second(second.parse().ok()?).ok());
+    // What `processed` tells is when it was taken; what an open or a click tells is not.
+    let happened_at = at.filter(|_| kind != EventKind::Sent || text("event") == "processed");
     let unsubscribed = matches!(text("event"), "unsubscribe" | "group_unsubscribe");
     let is_of_address = unsubscribed || matches!(kind, EventKind::Bounced | EventKind::Complained);
     Ok(Told::Event(Event {
@@ -102,9 +105,24 @@ fn event(event: &Value) -> Result<Told, NoEvent> {
         message_id: request_id(text("sg_message_id")).to_owned(),
         // It tells when the event was, and not when the message was taken.
         sent_at: None,
+        happened_at,
+        reason: reason(event, kind),
         addresses: if is_of_address { Address::quoting_legacy(text("email")).into_iter().collect() } else { Vec::new() },
         unsubscribed,
     }))
+}
+
+/// Of a bounce its type, the status and what the mail server said; of a drop SendGrid's own word; of a deferral the mail
+/// server's answer ("Event Webhook Reference", delivery events).
+fn reason(event: &Value, kind: EventKind) -> Option<EventReason> {
+    let text = |name: &str| event[name].as_str().unwrap_or_default();
+    let (word, said) = match kind {
+        EventKind::Bounced | EventKind::SoftBounced => (text("type"), text("reason")),
+        EventKind::Suppressed | EventKind::Rejected => (text("reason"), ""),
+        EventKind::Delayed => ("", text("response")),
+        EventKind::Sent | EventKind::Delivered | EventKind::Complained | EventKind::RenderFailed => return None,
+    };
+    EventReason::told(word, text("status"), said, [text("email")])
 }
 
 /// The id of the request that a message came by, which is all that its answer tells (`X-Message-Id`): the id of a message
@@ -273,6 +291,37 @@ mod tests {
         ));
         for body in ["", "{}", "null", "[", "[{}"] {
             assert!(matches!(events(body.as_bytes()), Err(NoEvent::Shape { .. })), "{body}");
+        }
+    }
+
+    #[test]
+    fn when_an_event_was_and_why_is_read() {
+        let read = |change: &Value| {
+            let mut event =
+                json!({ "email": "ann@example.com", "timestamp": 1_795_000_000, "broadcast": "terms", "chunk": "7", "recipient": "3" });
+            event.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            match events(json!([event]).to_string().as_bytes()).unwrap().as_slice() {
+                [Ok(Told::Event(event))] => (event.happened_at.map(Timestamp::as_second), event.reason.as_ref().map(ToString::to_string)),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (at, told) = (Some(1_795_000_000), |text: &str| Some(text.to_owned()));
+        for (change, expected) in [
+            (json!({ "event": "delivered", "response": "250 OK" }), (at, None)),
+            (json!({ "event": "processed" }), (at, None)),
+            (json!({ "event": "open" }), (None, None)),
+            (json!({ "event": "delivered", "timestamp": "1795000000" }), (at, None)),
+            (json!({ "event": "delivered", "timestamp": [] }), (None, None)),
+            (
+                json!({ "event": "bounce", "type": "bounce", "status": "5.1.1", "reason": "550 5.1.1 <ann@example.com> unknown" }),
+                (at, told("bounce: 550 5.1.1 <(an address)> unknown")),
+            ),
+            (json!({ "event": "bounce", "type": "blocked", "reason": "421 busy" }), (at, told("blocked: 421 busy"))),
+            (json!({ "event": "dropped", "reason": "Bounced Address" }), (at, told("Bounced Address"))),
+            (json!({ "event": "deferred", "response": "452 4.2.2 full", "attempt": "1" }), (at, told("452 4.2.2 full"))),
+            (json!({ "event": "spamreport" }), (at, None)),
+        ] {
+            assert_eq!(read(&change), expected, "{change}");
         }
     }
 

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use issei_schema::{Address, EventKind, PROBE_TAG, limits, without_values};
+use issei_schema::{Address, EventKind, EventReason, PROBE_TAG, limits, without_values};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,6 +39,14 @@ struct Body {
     bounce: Option<Bounce>,
     #[serde(default)]
     complaint: Option<Complaint>,
+    #[serde(default)]
+    delivery: Value,
+    #[serde(default)]
+    delivery_delay: Value,
+    #[serde(default)]
+    reject: Value,
+    #[serde(default)]
+    failure: Value,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +55,9 @@ struct Mail {
     message_id: String,
     #[serde(default)]
     timestamp: String,
+    /// From here on what is only shown may be of any shape: no event is lost for it.
+    #[serde(default)]
+    destination: Value,
     #[serde(default)]
     tags: BTreeMap<String, Vec<String>>,
 }
@@ -59,6 +71,8 @@ struct Bounce {
     bounce_sub_type: Option<String>,
     #[serde(default)]
     bounced_recipients: Vec<Recipient>,
+    #[serde(default)]
+    timestamp: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -70,6 +84,8 @@ struct Complaint {
     complaint_feedback_type: Option<String>,
     #[serde(default)]
     complained_recipients: Vec<Recipient>,
+    #[serde(default)]
+    timestamp: Value,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +93,20 @@ struct Complaint {
 struct Recipient {
     #[serde(default)]
     email_address: String,
+    /// What the mail server said: a status (RFC 3463) and its words.
+    #[serde(default)]
+    status: Value,
+    #[serde(default)]
+    diagnostic_code: Value,
+}
+
+/// What an event says beside whom it is about.
+struct Details {
+    kind: EventKind,
+    /// Whose address bounced or complained.
+    named: Vec<Recipient>,
+    happened_at: Option<Timestamp>,
+    reason: Option<EventReason>,
 }
 
 /// Not sent, for the address is on the account's list, or on that of all accounts (SES developer guide,
@@ -85,25 +115,85 @@ fn is_suppressed(sub_type: Option<&str>) -> bool {
     matches!(sub_type, Some("OnAccountSuppressionList" | "Suppressed"))
 }
 
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    text(value).parse().ok()
+}
+
+/// Texts of SES's with a stroke between, as far as there are any.
+fn joined(one: &str, other: Option<&str>) -> String {
+    [Some(one), other].into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("/")
+}
+
 impl Bounce {
-    fn kind(self) -> (EventKind, Vec<Recipient>) {
-        match self.bounce_type.as_str() {
-            _ if is_suppressed(self.bounce_sub_type.as_deref()) => (EventKind::Suppressed, Vec::new()),
-            "Permanent" => (EventKind::Bounced, self.bounced_recipients),
-            _ => (EventKind::SoftBounced, self.bounced_recipients),
-        }
+    fn details(self, mail: &Mail) -> Details {
+        let kind = match self.bounce_type.as_str() {
+            _ if is_suppressed(self.bounce_sub_type.as_deref()) => EventKind::Suppressed,
+            "Permanent" => EventKind::Bounced,
+            _ => EventKind::SoftBounced,
+        };
+        let told = joined(&self.bounce_type, self.bounce_sub_type.as_deref());
+        let first = self.bounced_recipients.first();
+        let said = |of: fn(&Recipient) -> &Value| first.map_or("", |first| text(of(first)));
+        let reason = mail.reason(&told, said(|it| &it.status), said(|it| &it.diagnostic_code));
+        let named = if kind == EventKind::Suppressed { Vec::new() } else { self.bounced_recipients };
+        Details { kind, named, happened_at: time(&self.timestamp), reason }
     }
 }
 
 impl Complaint {
-    fn kind(self) -> (EventKind, Vec<Recipient>) {
+    fn details(self, mail: &Mail) -> Details {
+        let reason =
+            mail.reason(&joined(self.complaint_feedback_type.as_deref().unwrap_or_default(), self.complaint_sub_type.as_deref()), "", "");
+        let happened_at = time(&self.timestamp);
         if is_suppressed(self.complaint_sub_type.as_deref()) {
-            (EventKind::Suppressed, Vec::new())
+            Details { kind: EventKind::Suppressed, named: Vec::new(), happened_at, reason }
         } else if self.complaint_feedback_type.as_deref() == Some("not-spam") {
             // The owner says that it is no spam (RFC 6430): it proves that it was taken.
-            (EventKind::Sent, Vec::new())
+            mail.sent()
         } else {
-            (EventKind::Complained, self.complained_recipients)
+            Details { kind: EventKind::Complained, named: self.complained_recipients, happened_at, reason }
+        }
+    }
+}
+
+impl Mail {
+    fn sent_at(&self) -> Option<Timestamp> {
+        self.timestamp.parse().ok()
+    }
+
+    fn reason(&self, kind: &str, status: &str, diagnostic: &str) -> Option<EventReason> {
+        EventReason::told(kind, status, diagnostic, self.destination.as_array().into_iter().flatten().map(text))
+    }
+
+    /// That it was accepted, and nothing more.
+    fn sent(&self) -> Details {
+        Details { kind: EventKind::Sent, named: Vec::new(), happened_at: self.sent_at(), reason: None }
+    }
+}
+
+impl Body {
+    fn details(&mut self) -> Details {
+        let mail = &self.mail;
+        let about = |kind, happened_at, reason| Details { kind, named: Vec::new(), happened_at, reason };
+        match self.event_type.as_str() {
+            "Delivery" => about(EventKind::Delivered, time(&self.delivery["timestamp"]), None),
+            "Bounce" => self.bounce.take().unwrap_or_default().details(mail),
+            "Complaint" => self.complaint.take().unwrap_or_default().details(mail),
+            "DeliveryDelay" => {
+                let (delay, who) = (&self.delivery_delay, &self.delivery_delay["delayedRecipients"][0]);
+                let reason = mail.reason(text(&delay["delayType"]), text(&who["status"]), text(&who["diagnosticCode"]));
+                about(EventKind::Delayed, time(&delay["timestamp"]), reason)
+            }
+            // Of these two SES does not say when they were; it is when it took the message, or soon after.
+            "Reject" => about(EventKind::Rejected, None, mail.reason(text(&self.reject["reason"]), "", "")),
+            "Rendering Failure" => about(EventKind::RenderFailed, None, mail.reason("", "", text(&self.failure["errorMessage"]))),
+            // Send, Open, Click, Subscription, and what SES learns to tell later: each
+            // is about a message that it took.
+            _ => mail.sent(),
         }
     }
 }
@@ -128,7 +218,7 @@ pub fn parse_event(body: &str) -> Result<Told, EventError> {
     of(Body::deserialize(value).map_err(shape)?)
 }
 
-fn of(body: Body) -> Result<Told, EventError> {
+fn of(mut body: Body) -> Result<Told, EventError> {
     let tag = |name: &str| body.mail.tags.get(name).and_then(|values| values.first()).map(String::as_str);
     if let Some(token) = tag(PROBE_TAG) {
         let token = token.to_owned().try_into().map_err(|reason| EventError::Tag { tag: PROBE_TAG, reason })?;
@@ -147,25 +237,17 @@ fn of(body: Body) -> Result<Told, EventError> {
             reason: format!("{at}, and a chunk has {} at most", limits::CHUNK_RECIPIENTS_MAX),
         });
     }
-    let (kind, named) = match body.event_type.as_str() {
-        "Delivery" => (EventKind::Delivered, Vec::new()),
-        "Bounce" => body.bounce.unwrap_or_default().kind(),
-        "Complaint" => body.complaint.unwrap_or_default().kind(),
-        "DeliveryDelay" => (EventKind::Delayed, Vec::new()),
-        "Reject" => (EventKind::Rejected, Vec::new()),
-        "Rendering Failure" => (EventKind::RenderFailed, Vec::new()),
-        // Send, Open, Click, Subscription, and what SES learns to tell later: each
-        // is about a message that it took.
-        _ => (EventKind::Sent, Vec::new()),
-    };
+    let Details { kind, named, happened_at, reason } = body.details();
     let addresses = named.iter().filter_map(|recipient| Address::quoting_legacy(&recipient.email_address).ok()).collect();
     Ok(Told::Event(Event {
         broadcast,
         chunk,
         at,
         kind,
+        sent_at: body.mail.sent_at(),
+        happened_at,
+        reason,
         message_id: body.mail.message_id,
-        sent_at: body.mail.timestamp.parse().ok(),
         addresses,
         unsubscribed: false,
     }))
@@ -259,6 +341,41 @@ mod tests {
         assert_eq!(complaint(Value::Null, json!("abuse")), (EventKind::Complained, 1));
         assert_eq!(complaint(Value::Null, Value::Null), (EventKind::Complained, 1));
         assert_eq!(kind("DeliveryDelay", "deliveryDelay", &json!({ "delayType": "MailboxFull" })), (EventKind::Delayed, 0));
+    }
+
+    #[test]
+    fn when_an_event_was_and_why_is_read_and_whatever_shape_that_has_no_event_is_lost_for_it() {
+        let read = |kind: &str, of: &str, details: &Value| {
+            let mut event = event(kind, &tags());
+            event[of] = details.clone();
+            let Ok(Told::Event(event)) = parse_event(&event.to_string()) else { panic!("{event}") };
+            (event.happened_at.map(|at| at.to_string()), event.reason.map(|reason| reason.to_string()))
+        };
+        let (at, told) = ("2026-11-24T00:00:07Z", |text: &str| Some(text.to_owned()));
+        let said = "smtp; 550 5.1.1 <a@example.com>: no such user";
+        let who = json!([{ "emailAddress": "a@example.com", "status": "5.1.1", "diagnosticCode": said }]);
+        let bounce = json!({ "bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": who, "timestamp": at });
+        assert_eq!(read("Bounce", "bounce", &bounce), (told(at), told("Permanent/General: 550 5.1.1 <(an address)>: no such user")));
+        assert_eq!(read("Delivery", "delivery", &json!({ "timestamp": at, "smtpResponse": "250 ok" })), (told(at), None));
+        let complaint = json!({ "complaintFeedbackType": "abuse", "timestamp": at });
+        assert_eq!(read("Complaint", "complaint", &complaint), (told(at), told("abuse")));
+        let delayed = json!([{ "emailAddress": "a@example.com", "status": "4.2.2", "diagnosticCode": "smtp; 452 4.2.2 full" }]);
+        let delay = json!({ "delayType": "MailboxFull", "delayedRecipients": delayed, "timestamp": at });
+        assert_eq!(read("DeliveryDelay", "deliveryDelay", &delay), (told(at), told("MailboxFull: 452 4.2.2 full")));
+        assert_eq!(read("Reject", "reject", &json!({ "reason": "Bad content" })), (None, told("Bad content")));
+        let failure = json!({ "errorMessage": "Attribute 'name' is not present", "templateName": "t" });
+        assert_eq!(read("Rendering Failure", "failure", &failure), (None, told("Attribute 'name' is not present")));
+        // What only proves that it was accepted tells when that was.
+        assert_eq!(read("Open", "open", &json!({ "timestamp": at })), (told("2026-11-24T00:00:00Z"), None));
+        for odd in [json!(null), json!(7), json!("x"), json!([1]), json!({ "timestamp": 7, "delayedRecipients": 7, "reason": [] })] {
+            for (kind, of) in
+                [("Delivery", "delivery"), ("DeliveryDelay", "deliveryDelay"), ("Reject", "reject"), ("Rendering Failure", "failure")]
+            {
+                assert_eq!(read(kind, of, &odd), (None, None), "{kind} {odd}");
+            }
+        }
+        let odd = json!({ "bounceType": "Permanent", "bouncedRecipients": [{ "status": 7, "diagnosticCode": null }], "timestamp": 7 });
+        assert_eq!(read("Bounce", "bounce", &odd), (None, told("Permanent")));
     }
 
     #[test]

@@ -500,6 +500,10 @@ fn log(add: &mut Add<'_>) {
     // Place 30 of chunk 3, whose recipients are ten.
     add(Forgot, "an event of nobody in the log", vec![Set(l, "bounced", |_| bytes(&[0xbc, 3]))], As("whose answer named a message"));
     add(Forgot, "a log that no build wrote", vec![Set(l, "delivered", |_| bytes(&[0xff]))], As("the log of events"));
+    let shown = "when an event was, and why, is shown and certified by nobody";
+    add(Forgot, "when it was delivered", vec![Set(l, "delivered_at", |_| bytes(&[1, 4]))], Not(shown));
+    add(Forgot, "why it bounced", vec![Set(l, "reasons", |_| bytes(&[0xff]))], Not(shown));
+    add(Forgot, "an event for the sake of its time", vec![Set(l, "evidence_bounced", |_| bytes(&[4]))], Not(shown));
     add(Forgot, "a log that expires at once", vec![Set(l, "expires_at", |_| n(1))], As("the log of events may be deleted"));
 }
 

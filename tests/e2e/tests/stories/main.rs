@@ -16,6 +16,7 @@ mod audiences;
 mod canaries;
 mod commands;
 mod databases;
+mod event_details;
 mod event_log;
 mod feedback;
 mod finding;

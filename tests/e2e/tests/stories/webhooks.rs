@@ -10,6 +10,7 @@ use issei_schema::{BroadcastCommand, EventKind, ProviderName};
 use issei_sim::{EventRule, Fault, RESEND_WEBHOOK_SECRET, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 
+use crate::event_details::assert_delivered_and_bounced;
 use crate::feedback::told;
 
 fn by(id: &str, provider: &str) -> BroadcastCommand {
@@ -180,5 +181,18 @@ async fn a_webhook_with_a_wrong_signature_an_old_moment_or_another_body_is_burie
         assert_eq!(bounced.len(), 1, "{name}");
         assert!(bounced[0].recipient.as_ref().unwrap().address.as_str().starts_with("user000007@"), "{name}");
         assert_eq!(world.dead_letters("feedback").await.len(), 0, "{name}: nothing else was buried");
+    }
+}
+
+/// Whoever answers them reads when it was delivered, or when it bounced and why, and the mail server's words name nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_tells_when_it_was_delivered_and_why_it_bounced() {
+    for (name, word) in [("sendgrid", "bounce"), ("resend", "Permanent/General")] {
+        let world = world_of(name, &[("user000007@", "Bounce")]).await;
+        let began = world.now();
+        world.post_command(&by("terms", name)).await;
+        world.run_to_the_end("terms").await;
+        world.take_events().await;
+        assert_delivered_and_bounced(&world, began, word).await;
     }
 }
