@@ -9,10 +9,12 @@ mod metrics;
 mod parts;
 mod settings;
 mod traces;
+mod visible;
 
 pub use explained::explained;
-pub use logs::{LogFormat, ask, give, init as init_logs, keep_output_free, say, say_error, say_error_as_json};
+pub use logs::{LogFormat, ask, clear_screen, give, init as init_logs, keep_output_free, say, say_error, say_error_as_json};
 pub use metrics::enable as enable_metrics;
 pub use parts::{Parts, VERSION, connected, host};
 pub use settings::{DEFAULT_FILE, Fetched, KeySource, Layer, Settings};
 pub use traces::flush as flush_traces;
+pub use visible::visible;

@@ -11,7 +11,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::{metrics, traces};
+use crate::{metrics, traces, visible};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -68,14 +68,23 @@ pub fn give(document: &str) {
     let _ = writeln!(std::io::stdout(), "{}", document.trim_end_matches('\n'));
 }
 
-/// A line of the result. A reader that has gone away (a closed pipe) is no error.
+/// A line of the result, or several. A reader that has gone away (a closed pipe) is no error. What somebody else has written
+/// steers no terminal.
 pub fn say(line: &str) {
+    let line = visible(line);
     let _ =
         if IS_GIVEN_AWAY.load(Ordering::Relaxed) { writeln!(std::io::stderr(), "{line}") } else { writeln!(std::io::stdout(), "{line}") };
 }
 
+/// Clears the terminal for what is said next.
+pub fn clear_screen() {
+    // Home, and clear what is below (ECMA-48, CUP and ED).
+    let _ = write!(std::io::stdout(), "\x1b[H\x1b[2J");
+}
+
 /// A question, whose answer comes on the same line.
 pub fn ask(question: &str) {
+    let question = visible(question);
     let _ = if IS_GIVEN_AWAY.load(Ordering::Relaxed) {
         write!(std::io::stderr(), "{question}")
     } else {
@@ -85,7 +94,7 @@ pub fn ask(question: &str) {
 
 /// Why the command failed.
 pub fn say_error(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "issei: {reason}");
+    let _ = writeln!(std::io::stderr(), "issei: {}", visible(reason));
 }
 
 /// The same for a program that asked for JSON.

@@ -88,7 +88,7 @@ pub(crate) fn print_beside(letters: &[Letter], page: &str) {
 
 /// The letters as a page of their own. What a letter holds is shown and never run.
 #[derive(Template)]
-#[template(path = "preview.html")]
+#[template(path = "preview.html", escape = "letter")]
 struct Preview<'a> {
     broadcast_id: &'a str,
     from: String,

@@ -13,6 +13,7 @@ mod manual;
 mod operator;
 mod output;
 mod pages;
+mod proof;
 mod shortened;
 
 use std::fmt;

@@ -4,11 +4,8 @@ use anyhow::Context;
 use issei_assembly::{Parts, Settings, VERSION, host};
 use issei_aws::Caller;
 use issei_certificate::{Carriers, Certifier, Wanted};
-use issei_ledger::{BroadcastState, LedgerError, Widest};
+use issei_ledger::{LedgerError, Widest};
 use issei_schema::{Actor, Identity};
-use jiff::SignedDuration;
-
-use crate::commands::status::Status;
 
 /// Who runs this command, for the audit trail: whom the credentials belong to. Where STS does not
 /// tell, whom the machine takes them for.
@@ -40,17 +37,6 @@ fn named(name: String) -> anyhow::Result<Actor> {
 /// granted before this was asked.
 pub(crate) async fn widest(parts: &Parts) -> Result<Widest, LedgerError> {
     parts.ledger().widest(&parts.settings.timing()).await
-}
-
-/// How long after a stop what was under way may still be accepted, by the widest timeouts; nothing where that can't be said:
-/// of a provider that refuses nothing for its age, and where somebody sends who does not tell with which timeouts.
-pub(crate) async fn longest_after_stop(parts: &Parts, status: &Status) -> anyhow::Result<Option<SignedDuration>> {
-    if status.provider.is_some() || !matches!(status.state, BroadcastState::Stopping | BroadcastState::Stopped) {
-        return Ok(None);
-    }
-    let Widest { timing, untold } = widest(parts).await?;
-    let longest = timing.refused_after().max(timing.claims_over_after());
-    Ok(SignedDuration::try_from(longest).ok().filter(|_| untold.is_empty()))
 }
 
 /// What the deployment is judged by.

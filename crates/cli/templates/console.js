@@ -16,18 +16,30 @@ function byOwnClock(root) {
   }
 }
 
+// From what the server says that is left, by how long the page has been there since: the reader's clock may be wrong.
+let cameAt = performance.now();
+
 function countDown() {
   const countdown = document.getElementById("countdown");
   if (!countdown) return;
-  const seconds = Math.ceil((new Date(countdown.dataset.until) - Date.now()) / 1000);
+  const seconds = Math.ceil(Number(countdown.dataset.left) - (performance.now() - cameAt) / 1000);
   countdown.textContent = seconds > 0 ? `(${countdown.dataset.words}: ${seconds})` : "";
+}
+
+// What somebody has unfolded stays so, by what it begins with.
+function unfolded(root) {
+  return new Set(Array.from(root.querySelectorAll("details.folded[open] > summary"), (summary) => summary.textContent));
 }
 
 async function refresh() {
   try {
     const answer = await fetch(live.dataset.from, { cache: "no-store" });
     if (!answer.ok) throw new Error(String(answer.status));
-    live.innerHTML = await answer.text();
+    const text = await answer.text();
+    const open = unfolded(live);
+    live.innerHTML = text;
+    cameAt = performance.now();
+    for (const summary of live.querySelectorAll("details.folded > summary")) summary.parentElement.open = open.has(summary.textContent);
     byOwnClock(live);
     countDown();
     lost.hidden = true;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stop::{Failures, Stopping, tell};
 use crate::commands::serve::on_signal;
+use crate::proof::{SAID, UnderWay};
 
 /// How often people are told what is still waited for.
 const SAY_EVERY: Duration = Duration::from_secs(30);
@@ -135,7 +136,11 @@ pub(super) async fn prove(
         Some(_) => until.until_nobody_sends(parts, &stopping, &shutdown, as_json).await,
     };
     let mut is_over = waited != Waited::Short;
-    let reason = "every permit granted before the stop has expired, or is in nobody's hands any more";
+    let reason = match waited {
+        Waited::Said => SAID,
+        _ if until.sending_off => "SES may not send until `issei open`, and every permit granted before the stop has expired",
+        _ => "every permit granted before the stop has expired",
+    };
     if is_over {
         for Stopping { id, .. } in &stopping {
             match ledger.transition(id, Transition { to: BroadcastState::Stopped, actor, reason }).await {
@@ -148,8 +153,9 @@ pub(super) async fn prove(
     // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too
     // old for AWS; a configuration set that may not send refuses it.
     let unsettled = unsettled(&ledger, &stopping, failures).await;
-    if is_over && unsettled.is_none_or(|unsettled| unsettled > 0) && !until.sending_off {
-        let left = until.timing.claims_over_after().saturating_sub(parts.clock.now().saturating_duration_since(until.since));
+    let longest = UnderWay::of(is_over, unsettled).over_after(&until.timing);
+    let left = longest.saturating_sub(parts.clock.now().saturating_duration_since(until.since));
+    if is_over && !left.is_zero() && !until.sending_off {
         let seconds = left.as_secs();
         let who = unsettled.map_or("An unknown number of".to_owned(), |unsettled| unsettled.to_string());
         tell(

@@ -9,7 +9,6 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::ReportOptions;
 use crate::commands::status::Status;
-use crate::operator::longest_after_stop;
 use crate::output;
 use crate::pages::{Bounces, Live, Report, STYLE, bounces, said, took};
 
@@ -34,11 +33,11 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
     let trail = ledger.audit_trail(&broadcast).await?;
     let (_, details) = ledger.event_log_with(&broadcast, |(kind, ..)| bounces::is_told(kind)).await?;
     let command = ledger.command(&options.id).await?;
-    let wait = longest_after_stop(&parts, &status).await?;
+    let proof = status.proof(&parts, &trail).await?;
     let page = Report {
         words,
         style: STYLE,
-        live: Live::of(words, status, trail, &timeline, wait, false),
+        live: Live::of(words, status, trail, &timeline, proof, false),
         from: command.from.to_header(),
         said: said(words, &command),
         took: took(words, &timeline),

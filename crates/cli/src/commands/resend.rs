@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::export::{columns, own_name};
 use crate::Ended;
 use crate::args::ResendOptions;
-use crate::operator::widest;
+use crate::proof::{StopProof, Stopped};
 
 const NOT_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
@@ -162,18 +162,23 @@ async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) 
             "the audience of `{id}` was never frozen to its end, and nobody was sent to: send its command again under a new broadcast_id"
         );
     }
-    let timing = widest(parts).await?.timing;
-    let wait = SignedDuration::try_from(timing.refused_after().max(timing.claims_over_after()))?;
-    let ended = trail.entries.iter().rfind(|entry| entry.is_step()).map_or(broadcast.created_at, |entry| entry.at);
-    let left = wait - now.duration_since(ended);
-    if state == BroadcastState::Stopped && left.is_positive() {
-        bail!(
-            "broadcast `{id}` was stopped {} s ago, and what was under way then may still be accepted; repeat this in {} s",
-            now.duration_since(ended).as_secs(),
-            left.as_secs() + 1
-        );
+    if state != BroadcastState::Stopped {
+        return Ok(());
     }
-    Ok(())
+    let in_doubt = parts.ledger().tally(broadcast).await?.totals().in_doubt;
+    // A provider that refuses nothing for its age never proves it, and this waits for no longer than for SES's sake.
+    let stopped = Stopped { state, provider: None, trail: &trail, in_doubt: Some(in_doubt) };
+    let at = match stopped.proof(parts, now).await? {
+        StopProof::Since(_) => return Ok(()),
+        StopProof::NotBefore(at) => at,
+        StopProof::Unsaid => bail!(
+            "nobody knows for how long what was under way of `{id}` may still be accepted, since a consumer's build is too old to tell its timeouts: end it, and repeat this; one that was killed counts for six hours"
+        ),
+    };
+    let left = at.duration_since(now).as_secs() + 1;
+    bail!(
+        "broadcast `{id}` was stopped, and what was under way then may still be accepted; repeat this in {left} s, or `issei stop {id}` waits for it"
+    )
 }
 
 /// Writes who was missed, and counts everybody.

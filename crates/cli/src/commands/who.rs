@@ -116,10 +116,10 @@ pub(crate) async fn look(
         for broadcast in &broadcasts {
             looking.look(&finder, broadcast, bar).await;
         }
-        looking.look_by_keys().await
+        looking.look_by_keys().await;
     };
     // What was found until then is told all the same.
-    let complete = shutdown.run_until_cancelled(all).await.transpose()?.is_some();
+    let complete = shutdown.run_until_cancelled(all).await.is_some();
     bar.finish_and_clear();
     let mut who = Who { complete: complete && looking.who.unreadable.is_empty(), ..looking.who };
     who.broadcasts.sort_by_key(|seen| std::cmp::Reverse(seen.created_at));
@@ -170,16 +170,22 @@ impl<'a> Looking<'a> {
 
     /// Of a row that was skipped nothing but the key is kept. Whoever has the address in one broadcast has the key in the
     /// others to the same audience.
-    async fn look_by_keys(&mut self) -> anyhow::Result<()> {
+    async fn look_by_keys(&mut self) {
         for broadcast in std::mem::take(&mut self.absent) {
             for key in self.keys.get(&broadcast.audience).cloned().unwrap_or_default() {
-                let finder = self.ledger.finder_by_key(&key).await?;
-                let found = finder.look(broadcast, |_| ()).await?;
-                self.who.expired.retain(|id| found.is_nobody() || *id != broadcast.broadcast_id);
-                self.tell(broadcast, found, false, Some(&key)).await?;
+                if let Err(error) = self.look_by_key(broadcast, &key).await {
+                    self.who.unreadable.push(Unreadable { broadcast_id: broadcast.broadcast_id.clone(), reason: format!("{error:#}") });
+                    break;
+                }
             }
         }
-        Ok(())
+    }
+
+    async fn look_by_key(&mut self, broadcast: &'a Broadcast, key: &str) -> anyhow::Result<()> {
+        let finder = self.ledger.finder_by_key(key).await?;
+        let found = finder.look(broadcast, |_| ()).await?;
+        self.who.expired.retain(|id| found.is_nobody() || *id != broadcast.broadcast_id);
+        self.tell(broadcast, found, false, Some(key)).await
     }
 }
 

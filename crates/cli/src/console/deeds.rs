@@ -3,15 +3,15 @@
 //! What it must never do: act for a form that is not from a page of the same door. What the door may is judged before
 //! (`routes::ways`).
 
-use axum::extract::{Form, Path, State};
+use axum::extract::State;
 use http::StatusCode;
-use http::header::HeaderMap;
-use issei_ledger::{Approval, BroadcastState, Transition};
+use issei_ledger::{Approval, BroadcastState, LedgerError, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
 use super::At;
-use super::routes::{Asked, Page, Shared, broadcast_page, language, list_page, parse};
+use super::asking::{Filled, Named, Said, Tongue};
+use super::routes::{Page, Shared, broadcast_page, list_page};
 use crate::{commands, operator};
 
 /// What can be done to one broadcast.
@@ -34,7 +34,9 @@ impl Verb {
     }
 }
 
-#[derive(Deserialize)]
+/// What is not there is empty, and refused for what it is.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Deed {
     csrf: String,
     reason: String,
@@ -45,49 +47,49 @@ pub(super) struct Deed {
 
 impl Deed {
     /// Says why it may not be done. Nothing is kept from being stopped for want of a reason.
-    fn check(&self, at: &At, must_be: &str, is_stop: bool) -> Result<(), (StatusCode, String)> {
+    fn check(&self, at: &At, must_be: &str, is_stop: bool) -> Result<(), Said> {
         if !at.door.has_made(&self.csrf) {
-            return Err((StatusCode::FORBIDDEN, "the form is from another run of the console; load the page again".to_owned()));
+            return Err(Said::refused(StatusCode::FORBIDDEN, "the form is from another run of the console; load the page again"));
         }
         if self.confirm != must_be {
-            return Err((StatusCode::UNPROCESSABLE_ENTITY, format!("nothing was done: type `{must_be}` to confirm")));
+            return Err(Said::refused(StatusCode::UNPROCESSABLE_ENTITY, format!("nothing was done: type `{must_be}` to confirm")));
         }
         if !is_stop && self.reason.trim().is_empty() {
-            return Err((StatusCode::UNPROCESSABLE_ENTITY, "nothing was done: give a reason for the audit trail".to_owned()));
+            return Err(Said::refused(StatusCode::UNPROCESSABLE_ENTITY, "nothing was done: give a reason for the audit trail"));
         }
         Ok(())
     }
 }
 
-pub(super) async fn stop(at: Shared, id: Path<String>, headers: HeaderMap, deed: Form<Deed>) -> Page {
-    act(at, id, headers, deed, Verb::Stop).await
+pub(super) async fn stop(at: Shared, id: Named, tongue: Tongue, deed: Filled<Deed>) -> Page {
+    act(at, id, tongue, deed, Verb::Stop).await
 }
 
-pub(super) async fn pause(at: Shared, id: Path<String>, headers: HeaderMap, deed: Form<Deed>) -> Page {
-    act(at, id, headers, deed, Verb::Pause).await
+pub(super) async fn pause(at: Shared, id: Named, tongue: Tongue, deed: Filled<Deed>) -> Page {
+    act(at, id, tongue, deed, Verb::Pause).await
 }
 
-pub(super) async fn resume(at: Shared, id: Path<String>, headers: HeaderMap, deed: Form<Deed>) -> Page {
-    act(at, id, headers, deed, Verb::Resume).await
+pub(super) async fn resume(at: Shared, id: Named, tongue: Tongue, deed: Filled<Deed>) -> Page {
+    act(at, id, tongue, deed, Verb::Resume).await
 }
 
-pub(super) async fn approve(at: Shared, id: Path<String>, headers: HeaderMap, deed: Form<Deed>) -> Page {
-    act(at, id, headers, deed, Verb::Approve).await
+pub(super) async fn approve(at: Shared, id: Named, tongue: Tongue, deed: Filled<Deed>) -> Page {
+    act(at, id, tongue, deed, Verb::Approve).await
 }
 
-async fn act(State(at): Shared, Path(id): Path<String>, headers: HeaderMap, Form(deed): Form<Deed>, verb: Verb) -> Page {
-    let (id, asked) = (parse(id)?, Asked::default());
+async fn act(State(at): Shared, Named(id): Named, tongue: Tongue, Filled(deed): Filled<Deed>, verb: Verb) -> Page {
     let said = match deed.check(&at, id.as_str(), matches!(verb, Verb::Stop | Verb::Pause)) {
-        Ok(()) => carry_out(&at, &id, verb, &deed).await,
-        Err(refused) => Err(refused),
+        Ok(()) => carry_out(&at, &id, verb, &deed).await.unwrap_or_else(|refused| refused),
+        Err(refused) => refused,
     };
-    broadcast_page(&at, &id, language(&asked, &headers), said).await
+    broadcast_page(&at, &id, tongue, said).await
 }
 
 /// One conditional write. A refusal names the state that the broadcast is in.
-async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result<Option<String>, (StatusCode, String)> {
+async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result<Said, Said> {
     let reason = deed.reason.as_str();
-    let bad = |error: anyhow::Error| (StatusCode::BAD_GATEWAY, format!("{error:#}"));
+    let bad = |error: anyhow::Error| Said::refused(StatusCode::BAD_GATEWAY, format!("{error:#}"));
+    let conflict = |error: LedgerError| Said::refused(StatusCode::CONFLICT, error.to_string());
     let (ledger, actor) = (at.console.parts.ledger(), operator::actor(&at.console.parts).await.map_err(bad)?);
     if verb == Verb::Stop {
         return end_one(at, id, &actor, reason).await;
@@ -97,55 +99,52 @@ async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result
         // In the name of whoever started the console, whoever has its address.
         let (actor, by) = operator::approver(&at.console.parts).await.map_err(bad)?;
         let approval = Approval { by: &by, actor: &actor, reason, agreed: deed.agreed.as_deref().unwrap_or_default() };
-        let after = ledger.approve(id, approval).await.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
+        let after = ledger.approve(id, approval).await.map_err(conflict)?;
         let waits = after.awaited().map_or(String::new(), |awaited| format!("; {awaited}"));
-        return Ok(Some(format!("approve {id}: {}{waits}", after.broadcast_state)));
+        return Ok(Said::done(format!("approve {id}: {}{waits}", after.broadcast_state)));
     }
     let from = broadcast.broadcast_state;
     let to = match (verb, from) {
         (Verb::Pause, _) => BroadcastState::Paused,
         (Verb::Resume, BroadcastState::Paused) | (Verb::Approve, BroadcastState::Holding) => BroadcastState::Running,
-        _ => return Err((StatusCode::CONFLICT, format!("broadcast `{id}` is {from}; {} is not for that", verb.as_str()))),
+        _ => return Err(Said::refused(StatusCode::CONFLICT, format!("broadcast `{id}` is {from}; {} is not for that", verb.as_str()))),
     };
-    match ledger.transition(id, Transition { to, actor: &actor, reason }).await {
-        Ok(broadcast) => Ok(Some(format!("{} {id}: {}", verb.as_str(), broadcast.broadcast_state))),
-        Err(error) => Err((StatusCode::CONFLICT, error.to_string())),
-    }
+    let after = ledger.transition(id, Transition { to, actor: &actor, reason }).await.map_err(conflict)?;
+    Ok(Said::done(format!("{} {id}: {}", verb.as_str(), after.broadcast_state)))
 }
 
-async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Option<String>, (StatusCode, String)> {
+async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Said, Said> {
     let ended = commands::stop::end(&at.console.parts.ledger(), id, actor, reason, |_| false).await;
-    let outstanding = ended.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?.outstanding;
+    let outstanding = ended.map_err(|error| Said::refused(StatusCode::CONFLICT, error.to_string()))?.outstanding;
     // It is stopped, whether this can be read or not.
     let bound = match operator::widest(&at.console.parts).await {
         Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
         Err(error) => format!("nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
     };
-    Ok(Some(format!(
+    Ok(Said::done(format!(
         "stop {id}: at most {outstanding} recipients may still be sent to, {bound}; `issei stop {id}` waits for the proof, `issei certify {id}` signs it"
     )))
 }
 
-pub(super) async fn stop_all(State(at): Shared, headers: HeaderMap, Form(deed): Form<Deed>) -> Page {
-    let language = language(&Asked::default(), &headers);
-    if let Err((status, reason)) = deed.check(&at, language.0.words().confirm_all, true) {
-        return list_page(&at, language, Err((status, reason))).await;
+pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Filled<Deed>) -> Page {
+    if let Err(refused) = deed.check(&at, tongue.language.words().confirm_all, true) {
+        return list_page(&at, tongue, refused).await;
     }
     let actor = operator::actor(&at.console.parts).await?;
     let order = commands::stop::end_all(&at.console.parts.ledger(), &actor, &deed.reason).await;
     let stopped = order.stopping.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().join(", ");
     let said = if order.failed.is_empty() {
-        Ok(Some(format!("stop --all: {stopped}")))
+        Said::done(format!("stop --all: {stopped}"))
     } else {
         let failed: Vec<String> = order.failed.iter().map(|(what, error)| format!("{what}: {error}")).collect();
         let closed = if order.closed { "new broadcasts are refused" } else { "NEW BROADCASTS ARE NOT REFUSED" };
-        Err((
+        Said::refused(
             StatusCode::BAD_GATEWAY,
             format!(
                 "stop --all: {closed}; stopped: {stopped}; NOT STOPPED: {}; `issei stop --all --hard` forbids SES to send, whatever the ledger says",
                 failed.join("; ")
             ),
-        ))
+        )
     };
-    list_page(&at, language, said).await
+    list_page(&at, tongue, said).await
 }

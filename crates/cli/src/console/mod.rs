@@ -3,6 +3,7 @@
 //! What it must never do: answer to anybody who does not have the address that it printed, or change anything
 //! for a request that does not come from its own page, or that is more than its address may.
 
+mod asking;
 mod deeds;
 mod door;
 mod guard;
@@ -144,8 +145,8 @@ impl Console {
         let ledger = self.parts.ledger();
         let status = crate::commands::status::Status::read(&self.parts, id, false).await?;
         let (timeline, trail) = (ledger.timeline(id).await?, ledger.audit_trail(&ledger.broadcast(id).await?).await?);
-        let wait = crate::operator::longest_after_stop(&self.parts, &status).await?;
-        Ok(Live::of(language.words(), status, trail, &timeline, wait, true))
+        let proof = status.proof(&self.parts, &trail).await?;
+        Ok(Live::of(language.words(), status, trail, &timeline, proof, true))
     }
 
     /// The part of the page that is replaced, at most a second old.

@@ -3,60 +3,64 @@
 //! What it must never do: let an address or a key come into the address of a page or a log, where histories keep it. Who is
 //! asked for comes as a form, and a letter is named by its place.
 
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::State;
 use axum::response::{Html, IntoResponse};
-use http::header::{self, HeaderMap};
+use http::header;
 use http::{HeaderValue, StatusCode};
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::routes::{Asked, Failed, LETTERS_MAY, Page, Shared, language, page, parse};
+use super::asking::{Failed, Filled, LetterAt, Tongue};
+use super::routes::{LETTERS_MAY, Page, Shared, page};
 use crate::commands::show::letter_of;
 use crate::commands::who::{Scope, look};
 use crate::letters;
 use crate::pages::WhoPage;
 
-pub(super) async fn asked(State(at): Shared, Query(asked): Query<Asked>, headers: HeaderMap) -> Page {
-    let (language, remember) = language(&asked, &headers);
-    let template = WhoPage { frame: at.frame(), words: language.words(), asked: String::new(), who: None, message: None };
-    page(&at, &template, (language, remember), StatusCode::OK)
+pub(super) async fn asked(State(at): Shared, tongue: Tongue) -> Page {
+    let template = WhoPage { frame: at.frame(), words: tongue.language.words(), asked: String::new(), who: None, message: None };
+    page(&at, &template, tongue, StatusCode::OK)
 }
 
+const NOBODY: Failed = Failed::Asked(StatusCode::NOT_FOUND, "nobody stands there, or they were forgotten");
+
 /// Who is asked for.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Sought {
     csrf: String,
     who: String,
 }
 
 /// Where the browser goes away meanwhile, the search ends with it.
-pub(super) async fn found(State(at): Shared, headers: HeaderMap, Form(sought): Form<Sought>) -> Page {
-    let (language, remember) = language(&Asked::default(), &headers);
-    let (words, asked) = (language.words(), sought.who.trim().to_owned());
+pub(super) async fn found(State(at): Shared, tongue: Tongue, Filled(sought): Filled<Sought>) -> Page {
+    let (words, asked) = (tongue.language.words(), sought.who.trim().to_owned());
     let answer = |asked, who, message| WhoPage { frame: at.frame(), words, asked, who, message };
     if !at.door.has_made(&sought.csrf) {
         let message = Some("the form is from another run of the console; load the page again".to_owned());
-        return page(&at, &answer(asked, None, message), (language, remember), StatusCode::FORBIDDEN);
+        return page(&at, &answer(asked, None, message), tongue, StatusCode::FORBIDDEN);
     }
     if asked.is_empty() {
-        return page(&at, &answer(asked, None, None), (language, remember), StatusCode::UNPROCESSABLE_ENTITY);
+        return page(&at, &answer(asked, None, None), tongue, StatusCode::UNPROCESSABLE_ENTITY);
     }
     let parts = &at.console.parts;
     let ids = parts.ledger().known_broadcasts().await?;
-    let scope = Scope { ids, audience: None, since: None, language };
+    let scope = Scope { ids, audience: None, since: None, language: tongue.language };
     let who = look(parts, scope, &asked, &ProgressBar::hidden(), &CancellationToken::new()).await?;
-    page(&at, &answer(asked, Some(who), None), (language, remember), StatusCode::OK)
+    page(&at, &answer(asked, Some(who), None), tongue, StatusCode::OK)
 }
 
 /// The letter of whoever stands there, as it was rendered.
-pub(super) async fn letter(State(at): Shared, Path((id, seq, chunk, place)): Path<(String, u32, u32, usize)>) -> Page {
+pub(super) async fn letter(State(at): Shared, LetterAt(id, seq, chunk, place): LetterAt) -> Page {
     let ledger = at.console.parts.ledger();
-    let broadcast = ledger.broadcast(&parse(id)?).await?;
+    let broadcast = ledger.broadcast(&id).await?;
+    if seq >= broadcast.pages {
+        return Err(NOBODY);
+    }
     let (command, frozen) = (ledger.command_of(&broadcast).await?, ledger.page(&broadcast.placed(), seq).await?);
-    let nobody = || Failed(anyhow::anyhow!("nobody stands there, or they were forgotten"));
     let recipient = frozen.chunks().find(|(number, _)| *number == chunk).and_then(|(_, recipients)| recipients.get(place)?.clone());
-    let letter = letter_of(&command, &recipient.ok_or_else(nobody)?)?;
+    let letter = letter_of(&command, &recipient.ok_or(NOBODY)?)?;
     let mut response = Html(letters::page(&command, letter.as_slice())?).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
     Ok(response)

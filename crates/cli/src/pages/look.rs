@@ -1,13 +1,14 @@
 //! The first look at a broadcast: what its state means and what to do next, how much of it is done, how fast it goes, and
 //! after a stop from when on nothing of it can be sent or accepted any more.
 //!
-//! What it must never do: call a stop proved before the longest that anybody's request may take is over.
+//! What it must never do: call a stop proved that `proof.rs` does not.
 
-use issei_ledger::{AuditTrail, BroadcastState, Moment};
+use issei_ledger::{BroadcastState, Moment};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Words, grouped};
 use crate::commands::status::Status;
+use crate::proof::StopProof;
 
 /// How far back the rate looks.
 const LATELY: SignedDuration = SignedDuration::from_mins(1);
@@ -27,7 +28,7 @@ pub(crate) struct Look {
     pub(super) rate: Option<String>,
     /// How long the rest takes at that rate.
     pub(super) left: Option<String>,
-    pub(super) proof: Option<Proof>,
+    pub(super) proof: Option<ProvedAt>,
 }
 
 /// A part of the bar, with its name and number.
@@ -41,25 +42,27 @@ pub(crate) struct Part {
 }
 
 /// From when on nothing of a stopped broadcast can be sent or accepted any more.
-pub(crate) struct Proof {
+pub(crate) struct ProvedAt {
     pub(super) at: Timestamp,
     pub(super) is_over: bool,
+    /// Counted here, and not by the clock of whoever reads it.
+    pub(super) seconds_left: i64,
+}
+
+impl ProvedAt {
+    fn of(proof: StopProof, now: Timestamp) -> Option<Self> {
+        let (at, is_over) = match proof {
+            StopProof::Since(at) => (at, true),
+            StopProof::NotBefore(at) => (at, false),
+            StopProof::Unsaid => return None,
+        };
+        Some(Self { at, is_over, seconds_left: at.duration_since(now).as_secs().max(0) })
+    }
 }
 
 impl Look {
-    /// `wait` is how long after a stop what was under way may still be accepted; nothing where nobody can say, as of a
-    /// provider that refuses nothing for its age.
-    pub(super) fn of(
-        words: &'static Words,
-        status: &Status,
-        trail: &AuditTrail,
-        timeline: &[Moment],
-        wait: Option<SignedDuration>,
-    ) -> Self {
-        let proof = stopped_at(status.state, trail).zip(wait).and_then(|(stopped, wait)| {
-            let at = stopped.checked_add(wait).ok()?;
-            Some(Proof { at, is_over: status.state == BroadcastState::Stopped && status.at >= at })
-        });
+    pub(super) fn of(words: &'static Words, status: &Status, timeline: &[Moment], proof: StopProof) -> Self {
+        let proof = ProvedAt::of(proof, status.at);
         let (next, tone) = next(words, status, proof.as_ref());
         let settled = status.accepted + status.rejected + status.in_doubt;
         let waits_for = status.recipients.saturating_sub(settled);
@@ -78,14 +81,7 @@ impl Look {
     }
 }
 
-/// When its stop was decided: nothing was granted after that. Where it was stopped at once, that is its last step.
-fn stopped_at(state: BroadcastState, trail: &AuditTrail) -> Option<Timestamp> {
-    let is_stopped = matches!(state, BroadcastState::Stopping | BroadcastState::Stopped);
-    let decided = trail.entries.iter().rfind(|entry| entry.step.ends_with(" -> stopping"));
-    decided.or_else(|| trail.entries.iter().rfind(|entry| entry.is_step())).map(|entry| entry.at).filter(|_| is_stopped)
-}
-
-fn next(words: &'static Words, status: &Status, proof: Option<&Proof>) -> (&'static str, &'static str) {
+fn next(words: &'static Words, status: &Status, proof: Option<&ProvedAt>) -> (&'static str, &'static str) {
     let must_agree = status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0);
     match status.state {
         _ if status.held_up.is_some() => (words.next_held_up, "bad"),

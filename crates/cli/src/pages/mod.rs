@@ -4,6 +4,7 @@
 pub(crate) mod bounces;
 mod cause;
 mod look;
+mod outside;
 mod plot;
 mod reasons;
 pub(crate) mod sentence;
@@ -13,14 +14,17 @@ use askama::Template;
 use issei_certificate::{Certificate, Finding, Judgement, Part, Verdict};
 use issei_ledger::{AuditTrail, BroadcastState, Moment, Refused};
 use issei_schema::{BroadcastCommand, Content};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::commands::person::Why;
 use crate::commands::status::Status;
 use crate::commands::who::Who;
+use crate::proof::StopProof;
 
 pub(crate) use bounces::Bounces;
 pub(crate) use look::Look;
+pub(crate) use outside::Page;
+use outside::{folded, outside};
 pub(crate) use reasons::Told;
 pub(crate) use words::{Language, Words};
 
@@ -51,13 +55,13 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// `wait` is how long after a stop what was under way may still be accepted, where that can be said.
+    /// `proof` is how it stands with the proof of its stop.
     pub(crate) fn of(
         words: &'static Words,
         status: Status,
         trail: AuditTrail,
         timeline: &[Moment],
-        wait: Option<SignedDuration>,
+        proof: StopProof,
         refreshes: bool,
     ) -> Self {
         let share = |count: u64| Some(count.saturating_mul(100).checked_div(status.recipients).unwrap_or(0).min(100));
@@ -79,7 +83,7 @@ impl Live {
         if status.forgotten > 0 {
             counts.insert(2, count(words.forgotten, "forgotten", status.forgotten, None));
         }
-        let look = Look::of(words, &status, &trail, timeline, wait);
+        let look = Look::of(words, &status, timeline, proof);
         let plots = plot::timelines(words, timeline, &trail);
         Self { words, status, counts, trail, look, plots, refreshes }
     }

@@ -45,7 +45,8 @@ async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() 
         "  outcome   accepted, delivered",
         "accepted  by SES as message 0100",
         "to them   We sent you “New terms for User 3” on ",
-        ", and your mail server took it",
+        ", and your mail server took it at ",
+        "  delivered at 20",
         "text         Dear User 3, new terms.",
     ] {
         assert!(told.contains(words), "{words}: {told}");
@@ -57,10 +58,27 @@ async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() 
     assert_eq!((&seen["outcome"], &seen["key"]), (&"accepted".into(), &"2".into()), "{seen}");
     assert!(seen["events"].to_string().contains("bounced"), "{seen}");
     let sentence = seen["sentence"].as_str().unwrap();
-    assert!(
-        sentence.ends_with("「New terms for User 2」をお送りしましたが、お客様のメールサーバーに受け取りを拒否されました。"),
-        "{sentence}"
-    );
+    assert!(sentence.contains("「New terms for User 2」をお送りしましたが、"), "{sentence}");
+    let why = "お客様のメールサーバーに受け取りを拒否されました(理由: この宛先のメールボックスは存在しません)。";
+    assert!(sentence.ends_with(why), "{sentence}");
+    // When it bounced and why, in the words of the mail server without the address.
+    let bounced = seen["told"].as_array().unwrap().iter().find(|told| told["event"] == "bounced").unwrap();
+    assert_eq!((&bounced["reason"]["kind"], &bounced["reason"]["status"]), (&"Permanent/General".into(), &"5.1.1".into()), "{bounced}");
+    let said = "550 5.1.1 <(an address)>: Recipient address rejected: User unknown in local recipient table";
+    assert_eq!(bounced["reason"]["diagnostic"], said);
+    assert!(bounced["at"].as_str().unwrap().ends_with('Z'), "{bounced}");
+    let told = world.run(&["why", "terms", "2"]).await;
+    assert!(told.contains("  bounced at 20") && told.contains(&format!(": Permanent/General: {said}")), "{told}");
+    let told = world.run(&["who", "2", "--broadcast", "terms"]).await;
+    assert!(told.contains(", and your mail server refused it at ") && told.contains(": there is no such mailbox."), "{told}");
+    // The same as a table, and how many for which reason, without naming anybody.
+    let rows = world.run(&["export", "terms", "--outcome", "bounced"]).await;
+    let (head, row) = rows.trim().split_once('\n').unwrap();
+    assert_eq!(head, "key,address,outcome,event_at,event_reason,name");
+    assert!(row.starts_with("2,user000002@example.com,bounced,20") && row.contains(said), "{row}");
+    let report = world.run(&["report", "terms", "--lang", "ja", "-o", "-"]).await;
+    assert!(report.contains("この宛先のメールボックスは存在しません (5.1.1 Permanent/General)"), "{report}");
+    assert!(!report.contains("user000002"), "{report}");
     assert_eq!(seen["letter"]["rendered"]["text"], "Dear User 2, new terms.");
     // Whoever bounced is not mailed any more, which is what support has to know.
     let told = world.run(&["who", "user000002@example.com"]).await;
@@ -87,12 +105,50 @@ async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() 
         let told = world.run(&["who", who]).await;
         assert!(told.contains("forgotten at ") && told.contains("Your data was deleted on "), "{told}");
     }
+}
+
+/// One of which the item is broken, and one of which a frozen page is: neither hides the others, and each is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_that_can_not_be_read_is_named_and_all_others_answer() {
+    let world = two_broadcasts().await;
+    let command = world.write("command.json", &command_body("hello", |_| {}));
+    let producer = world.start("producer");
+    world.run(&["send", "--yes", "--hold", &command]).await;
+    world.wait_for("hello", "holding").await;
+    producer.end().await;
     world.break_broadcast("prices").await;
-    let (code, output, error) = world.try_run(&["who", "3"]).await;
-    assert!(
-        code == Some(1) && output.contains("terms  complete") && error.contains("`prices` can't be read, and may have them"),
-        "{output}{error}"
-    );
+    let (db, table) = world.table().await;
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let page = db.update_item().table_name(table).key("pk", text("b#hello#00")).key("sk", text("page#00000000"));
+    page.update_expression("SET page_hash = :hash").expression_attribute_values(":hash", text("0")).send().await.unwrap();
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let csrf = csrf_of(&door.get("/who").await);
+    for who in ["3", "user000003@example.com"] {
+        let (code, output, error) = world.try_run(&["who", who]).await;
+        assert_eq!(code, Some(1), "{error}");
+        assert!(output.contains("terms  complete") && output.contains("We sent you “New terms for User 3”"), "{output}");
+        for broken in ["prices", "hello"] {
+            assert!(error.contains(&format!("broadcast `{broken}` can't be read, and may have them: ")), "{broken}: {error}");
+        }
+        let (code, output, _) = world.try_run(&["--json", "who", who]).await;
+        let told: Value = serde_json::from_str(&output).unwrap();
+        let mut unreadable: Vec<_> =
+            told["unreadable"].as_array().unwrap().iter().map(|one| one["broadcast_id"].as_str().unwrap()).collect();
+        unreadable.sort_unstable();
+        assert_eq!((code, &told["complete"], &told["looked_at"], unreadable), (Some(1), &false.into(), &1.into(), vec!["hello", "prices"]));
+        let found = door.post("/who", &format!("csrf={csrf}&who={}", who.replace('@', "%40"))).await;
+        assert!(found.starts_with("HTTP/1.1 200") && found.contains("We sent you “New terms for User 3”"), "{found}");
+        for broken in ["prices", "hello"] {
+            assert!(found.contains(&format!("<div class=\"bad unreadable\">{broken}: can&#39;t be read: ")), "{broken}: {found}");
+        }
+    }
+    // Nobody is said to be in none of them, as long as some can't be read.
+    let (code, output, error) = world.try_run(&["who", "nobody@example.com"]).await;
+    assert!(code == Some(1) && !output.contains("nobody of that name") && error.contains("`hello`"), "{output}{error}");
+    let found = door.post("/who", &format!("csrf={csrf}&who=nobody%40example.com")).await;
+    assert!(found.contains("unreadable") && !found.contains("id=\"nobody\""), "{found}");
+    console.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

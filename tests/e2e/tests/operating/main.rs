@@ -21,6 +21,7 @@ mod initializing;
 mod judging;
 mod objects;
 mod one_notice;
+mod outside;
 mod rehearsing;
 mod resending;
 mod rights;

@@ -100,17 +100,32 @@ async fn whoever_bounced_or_complained_is_called_so() {
     }
 }
 
-/// Whoever asks has a shorter timeout than those who send. What may still be accepted goes by theirs.
+/// Whoever asks has a shorter timeout than those who send. What may still be accepted goes by theirs, where one was killed that
+/// can't say any more what it holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resend_waits_for_as_long_as_those_who_sent_may_still_be_heard() {
     let world = Processes::new(30, Account::default()).await;
     let (producer, consumer) = (world.start("producer"), world.start_with("consumer", &["--request-lifetime-s", "300"]));
     world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["canary"] = json!(10))).await;
     world.wait_for("terms", "holding").await;
+    consumer.kill_without_mercy().await;
     world.run(&["stop", "terms", "--hard", "--reason", "a test"]).await;
     let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
     let seconds = error.rsplit_once("repeat this in ").and_then(|(_, rest)| rest.split_once(" s")?.0.parse::<u64>().ok());
-    assert!(code == Some(1) && seconds.is_some_and(|seconds| seconds > 300), "{error}");
+    assert!(code == Some(1) && seconds.is_some_and(|seconds| seconds > 270), "{error}");
+    producer.end().await;
+}
+
+/// Every consumer has said that it holds nothing, and every request has its answer: there is nothing to wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stop_has_proved_can_be_sent_again_at_once() {
+    let world = Processes::new(30, Account::default()).await;
+    let (producer, consumer) = (world.start("producer"), world.start_with("consumer", &["--request-lifetime-s", "300"]));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["canary"] = json!(10))).await;
+    world.wait_for("terms", "holding").await;
+    let told = world.run(&["stop", "terms", "--reason", "a test"]).await;
+    assert!(told.contains("nothing of it can be sent or accepted any more"), "{told}");
+    world.run(&["resend", "terms", "--as", "rest"]).await;
     producer.end().await;
     consumer.end().await;
 }

@@ -21,7 +21,7 @@ pub(super) struct Inbox(PathBuf);
 
 /// The letters as a page. What a letter holds is shown and never run.
 #[derive(Template)]
-#[template(path = "inbox.html")]
+#[template(path = "inbox.html", escape = "letter")]
 struct Page<'a> {
     broadcast_id: &'a str,
     style: &'static str,

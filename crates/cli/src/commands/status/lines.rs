@@ -1,0 +1,157 @@
+//! A status on a screen, for people.
+
+use std::time::Duration;
+
+use issei_ledger::{HeldAudience, HeldUp, ReasonCode, Refused, ServiceKind};
+
+use super::{Agreed, Status};
+use crate::commands::operate::short;
+use crate::shortened::shortened;
+use issei_ledger::BroadcastState;
+
+impl Agreed {
+    fn line(&self, id: &str, is_over: bool) -> String {
+        let Self { agreement, missing, subject } = self;
+        let how = if *missing == 0 || is_over {
+            String::new()
+        } else {
+            format!(": issei approve {id} --agreed {} --reason \"…\"", short(subject))
+        };
+        format!("agreement     {agreement}{how}")
+    }
+}
+
+impl Status {
+    /// Why so many are skipped.
+    fn reasons(&self) -> String {
+        let reasons: Vec<String> = self.skipped_by.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+        if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }
+    }
+
+    /// Everything on a screen, for people.
+    pub(super) fn lines(&self, speed: Option<u64>) -> Vec<String> {
+        let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
+        let mut lines =
+            vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, shortened(&self.reason))];
+        lines.extend(self.reason_code.map(code_line));
+        lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
+        lines.extend(self.ramp.iter().map(|ramp| format!("ramp          {ramp}")));
+        lines.extend(self.falls_behind.iter().map(|why| format!("TOO LATE      {why}")));
+        lines.extend(self.since.iter().map(|since| format!("since then    {}", shortened(since))));
+        lines.extend([
+            format!("audience      {} ({} recipients, {} skipped{})", self.audience, self.recipients, self.skipped, self.reasons()),
+            format!(
+                "permitted     {} ({} permits granted, {} left, {} withheld)",
+                self.permitted, self.permits_granted, self.permits_left, self.permits_withheld
+            ),
+            format!("accepted      {} {} ({counted})", self.accepted, bar(self.accepted, self.recipients)),
+            format!("delivered     {} {}", self.delivered, bar(self.delivered, self.recipients)),
+            format!("bounced       {}, {} complained, {} not rendered", self.bounced, self.complained, self.not_rendered),
+            format!("suppressed    {} by the provider's own list, {} delayed", self.suppressed, self.delayed),
+            format!("rejected      {}", self.rejected),
+            format!("in doubt      {}", self.in_doubt),
+            format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
+            format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
+        ]);
+        lines.extend(self.asked_again.map(|times| format!("asked again   {times} times, under the same key")));
+        lines.push(format!("provider      {}", self.provider.clone().unwrap_or_default()));
+        if self.forgotten > 0 {
+            lines.insert(3, format!("forgotten     {} entries since", self.forgotten));
+        }
+        if let Some(HeldAudience { repeated_addresses, .. }) = &self.held_audience {
+            let stand = if *repeated_addresses == 1 { "address stands" } else { "addresses stand" };
+            lines.insert(3, format!("repeated      {repeated_addresses} {stand} under several keys"));
+        }
+        if let Some(trimmed) = self.trimmed_addresses.filter(|trimmed| *trimmed > 0) {
+            let had = if trimmed == 1 { "address had" } else { "addresses had" };
+            lines.insert(3, format!("trimmed       {trimmed} {had} invisible white space around"));
+        }
+        lines.extend(self.read_from.as_ref().map(|objects| format!("read from     {}", objects.told())));
+        if let Some(agreed) = &self.agreement {
+            lines.insert(2, agreed.line(&self.broadcast_id, self.state.is_over()));
+        }
+        if let Some(HeldUp { since, reason, .. }) = &self.held_up {
+            lines.insert(2, format!("HELD UP       since {since:.0}: {}", shortened(reason)));
+        }
+        if let Some(Refused { refused_at, reason, .. }) = &self.refused {
+            lines.push(format!("refused       at {refused_at:.0}, another command for this id: {}", shortened(reason)));
+        }
+        for (name, depths) in &self.queues {
+            let oldest =
+                self.oldest_message_s.filter(|_| *name == "chunks").map_or(String::new(), |age| format!("; oldest received {age} s old"));
+            lines.push(depths.line(name) + &oldest);
+        }
+        lines.extend(self.services.iter().map(|run| {
+            let state = if run.alive { "alive" } else { "SILENT" };
+            let lacks = run.lacks.iter().map(|name| format!("; NOT CONFIGURED for the provider {name}, so it sends nothing of it"));
+            format!("{:<14}{state}, seen {} s ago: {}{}", run.service.as_str(), run.seen_s_ago, run.actor, lacks.collect::<String>())
+        }));
+        if self.queues.values().any(|depths| depths.dead_letters > 0) {
+            lines.push("dead letters  `issei dead-letters` shows who moved each, and why".to_owned());
+        }
+        // One that is called only when there are messages is not to be seen while there are none.
+        let waits = self.waits.is_none() && self.queues.get("chunks").is_none_or(|depths| depths.visible > 0);
+        if waits && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer) && !self.state.is_over() {
+            lines.push("consumer      NONE IS ALIVE: nothing is sent until one is started".to_owned());
+        }
+        let commands_wait = self.queues.get("commands").is_some_and(|depths| depths.visible > 0);
+        let is_frozen = self.state != BroadcastState::Enumerating;
+        if commands_wait && !is_frozen && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Producer) {
+            lines.push("producer      NONE IS ALIVE: the audience is not frozen until one is started".to_owned());
+        }
+        let allowed = self.quota.as_ref().map_or(String::new(), |quota| {
+            format!(
+                " of {} that the account allows; {} of {} used in 24 hours",
+                quota.recipients_a_second, quota.sent_in_24_hours, quota.recipients_a_day
+            )
+        });
+        match speed.filter(|speed| *speed > 0) {
+            Some(speed) => {
+                let left = self.recipients.saturating_sub(self.accepted + self.rejected + self.in_doubt);
+                lines.push(format!("rate          {speed} a second{allowed}"));
+                lines.push(format!("time left     {}", in_words(left / speed)));
+            }
+            None if !self.state.is_over() => lines.push(format!("rate          watch to see it{allowed}")),
+            None => {}
+        }
+        lines
+    }
+}
+
+/// A code, and where to read what to do.
+pub(crate) fn code_line(code: ReasonCode) -> String {
+    format!("code          {code}: {}", code.page())
+}
+
+/// A share as twenty marks.
+fn bar(part: u64, whole: u64) -> String {
+    const WIDTH: u64 = 20;
+    let full = part.min(whole).saturating_mul(WIDTH).checked_div(whole).unwrap_or_default();
+    let marks = |mark: &str, count: u64| mark.repeat(usize::try_from(count).unwrap_or_default());
+    format!("[{}{}]", marks("#", full), marks(".", WIDTH - full))
+}
+
+fn in_words(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+pub(super) fn per_second(recipients: u64, elapsed: Duration) -> u64 {
+    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    recipients.saturating_mul(1000) / ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_drawn_and_a_time_is_said() {
+        assert_eq!(bar(50, 100), "[##########..........]");
+        assert_eq!((bar(0, 0), bar(7, 5)), (format!("[{}]", ".".repeat(20)), format!("[{}]", "#".repeat(20))));
+        assert_eq!([59, 61, 7_260].map(in_words), ["59 s", "1 min 1 s", "2 h 1 min"]);
+    }
+}

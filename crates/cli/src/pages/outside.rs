@@ -1,0 +1,58 @@
+//! What others have written, on a page: subjects, reasons, names, addresses, the words of mail servers.
+//!
+//! What it must never do: let such a text become part of the page, turn round or hide what stands beside it, or push everything
+//! else off the screen.
+
+use std::fmt::{self, Display, Write};
+
+use askama::filters::{Escaper, Html};
+use issei_assembly::visible;
+
+/// Longer texts are folded: so many characters are to be seen before.
+const SEEN_CHARS: usize = 300;
+
+/// Escapes as HTML wants it, with every character as its own escape that would steer what stands beside it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Page;
+
+impl Escaper for Page {
+    fn write_escaped_str<W: Write>(&self, page: W, text: &str) -> fmt::Result {
+        Html.write_escaped_str(page, &visible(text))
+    }
+}
+
+/// As HTML: a text by itself, whatever direction it is written in.
+pub(super) fn outside(text: &(impl Display + ?Sized)) -> String {
+    format!("<bdi>{}</bdi>", escaped(&text.to_string()))
+}
+
+/// The same, folded where it is long.
+pub(super) fn folded(text: &(impl Display + ?Sized)) -> String {
+    let text = text.to_string();
+    if text.chars().count() <= SEEN_CHARS {
+        return outside(&text);
+    }
+    let begin: String = text.chars().take(SEEN_CHARS).collect();
+    format!("<details class=\"folded\"><summary><bdi>{}…</bdi></summary>{}</details>", escaped(&begin), outside(&text))
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    // Into a string nothing fails.
+    let _ = Page.write_escaped_str(&mut escaped, text);
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_written_stands_by_itself_and_a_long_text_is_folded() {
+        assert_eq!(outside("a <b> \u{202e}c"), "<bdi>a &#60;b&#62; \\u202ec</bdi>");
+        assert_eq!(folded("short"), "<bdi>short</bdi>");
+        let (long, page) = ("<script>".repeat(500), folded(&"<script>".repeat(500)));
+        assert!(page.starts_with("<details class=\"folded\"><summary><bdi>&#60;script&#62;") && !page.contains("<script>"), "{page}");
+        assert!(page.contains(&long.replace('<', "&#60;").replace('>', "&#62;")), "all of it is there");
+    }
+}

@@ -1,0 +1,195 @@
+//! When a stop is proved: one rule for `issei stop`, the console, the report and `issei resend`.
+//!
+//! Two things must be over. Nobody may begin to send: so it is once every consumer has said that it holds nothing, or once AWS
+//! refuses whatever was granted before. And what had begun must have its answer, or be too old to be accepted; where nobody is in
+//! doubt, everything has its answer.
+//!
+//! What it must never do: call a stop proved by the time alone where the provider refuses nothing for its age, or where somebody
+//! sends with timeouts that nobody knows.
+
+use std::time::Duration;
+
+use issei_assembly::Parts;
+use issei_aws::Timing;
+use issei_ledger::{AuditTrail, BroadcastState, LedgerError, Widest};
+use issei_schema::ProviderName;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::operator::widest;
+
+/// What may still be under way of a broadcast that was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnderWay {
+    /// Permits may be in somebody's hands.
+    Permits,
+    /// Nobody begins to send any more. Requests may have no answer yet, or nobody has counted whether any has none.
+    Requests,
+    /// Everything that began has its answer.
+    Nothing,
+}
+
+impl UnderWay {
+    /// `in_doubt` as it was counted; nothing where it was not.
+    pub(crate) fn of(nobody_sends: bool, in_doubt: Option<u64>) -> Self {
+        match (nobody_sends, in_doubt) {
+            (true, Some(0)) => Self::Nothing,
+            (true, _) => Self::Requests,
+            (false, _) => Self::Permits,
+        }
+    }
+
+    /// How long after its stop was decided nothing of it can be accepted any more, whatever befell whoever sends. It may be
+    /// known sooner.
+    pub(crate) fn over_after(self, timing: &Timing) -> Duration {
+        match self {
+            Self::Permits => timing.refused_after().max(timing.claims_over_after()),
+            Self::Requests => timing.claims_over_after(),
+            Self::Nothing => Duration::ZERO,
+        }
+    }
+}
+
+/// The reason of the step to `stopped` where every consumer has said it. Nothing else is proved by it: with `--hard` the step is
+/// taken sooner, and `issei open` lets SES send again.
+pub(crate) const SAID: &str = "every consumer has said that it holds nothing of it any more";
+
+/// How it stands with the proof of a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopProof {
+    /// Nothing can be sent or accepted any more, since this moment.
+    Since(Timestamp),
+    /// Not before this moment, unless it is known sooner.
+    NotBefore(Timestamp),
+    /// It can't be said by the time.
+    Unsaid,
+}
+
+/// What a proof is judged by.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopped<'a> {
+    pub(crate) state: BroadcastState,
+    /// Who carries it, where that is not SES.
+    pub(crate) provider: Option<&'a ProviderName>,
+    pub(crate) trail: &'a AuditTrail,
+    /// As it was counted; nothing where it was not.
+    pub(crate) in_doubt: Option<u64>,
+}
+
+impl Stopped<'_> {
+    /// By the widest timeouts of those who could send.
+    pub(crate) async fn proof(&self, parts: &Parts, now: Timestamp) -> Result<StopProof, LedgerError> {
+        Ok(self.judged(&widest(parts).await?, now))
+    }
+
+    fn judged(&self, Widest { timing, untold }: &Widest, now: Timestamp) -> StopProof {
+        let Some(Moments { decided, stopped, is_said }) = Moments::of(self.state, self.trail) else { return StopProof::Unsaid };
+        let is_stopped = self.state == BroadcastState::Stopped;
+        // Whatever the provider, and whoever sends: each has said it, and no request is without its answer.
+        if is_stopped && is_said && self.in_doubt == Some(0) {
+            return StopProof::Since(stopped);
+        }
+        if self.provider.is_some() || !untold.is_empty() {
+            return StopProof::Unsaid;
+        }
+        let after = |wait: Duration| SignedDuration::try_from(wait).ok().and_then(|wait| decided.checked_add(wait).ok());
+        let is_refused = after(timing.refused_after()).is_some_and(|at| stopped >= at);
+        let under_way = UnderWay::of(is_stopped && (is_said || is_refused), self.in_doubt);
+        match after(under_way.over_after(timing)) {
+            Some(_) if under_way == UnderWay::Nothing => StopProof::Since(stopped),
+            Some(at) if is_stopped && now >= at => StopProof::Since(at),
+            Some(at) => StopProof::NotBefore(at),
+            None => StopProof::Unsaid,
+        }
+    }
+}
+
+struct Moments {
+    /// When its stop was decided, after which nothing was granted.
+    decided: Timestamp,
+    /// When it was stopped, as far as it is.
+    stopped: Timestamp,
+    /// Every consumer had said by then that it holds nothing, or nothing had ever been granted.
+    is_said: bool,
+}
+
+impl Moments {
+    fn of(state: BroadcastState, trail: &AuditTrail) -> Option<Self> {
+        if !matches!(state, BroadcastState::Stopping | BroadcastState::Stopped) {
+            return None;
+        }
+        let last = trail.entries.iter().rfind(|entry| entry.is_step())?;
+        let decided = trail.entries.iter().rfind(|entry| entry.step.ends_with(" -> stopping")).map_or(last.at, |entry| entry.at);
+        let never_sent = last.step == format!("{} -> {}", BroadcastState::Enumerating, BroadcastState::Stopped);
+        Some(Self { decided, stopped: last.at, is_said: never_sent || last.reason == SAID })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use issei_ledger::AuditEntry;
+
+    const TIMING: Timing = Timing {
+        send: Duration::from_secs(5),
+        permit_life: Duration::from_secs(8),
+        lease: Duration::from_secs(20),
+        handler: Duration::from_secs(30),
+        visibility: Duration::from_mins(3),
+        ledger: Duration::from_secs(5),
+        request_lifetime: Duration::from_mins(5),
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn trail(steps: &[(i64, &str, &str)]) -> AuditTrail {
+        let entry = |(second, step, reason): &(i64, &str, &str)| -> AuditEntry {
+            serde_json::from_value(serde_json::json!({ "at": at(*second), "actor": "a test", "step": step, "reason": reason })).unwrap()
+        };
+        AuditTrail { entries: steps.iter().map(entry).collect(), broken: Vec::new() }
+    }
+
+    fn stopped(second: i64, reason: &str) -> AuditTrail {
+        let stop = [(0, "enumerating -> running", "frozen"), (100, "running -> stopping", "a wrong text")];
+        trail(&[&stop[..], &[(second, "stopping -> stopped", reason), (second + 1, "forgot 1 of page 0", "ticket 1")]].concat())
+    }
+
+    #[test]
+    fn a_stop_is_proved_at_once_where_everything_has_its_answer_and_by_the_time_where_not() {
+        use BroadcastState::{Stopped as Over, Stopping};
+        let known = Widest { timing: TIMING, untold: Vec::new() };
+        let (refused, longest) = (305, 333);
+        assert_eq!([TIMING.refused_after(), TIMING.claims_over_after()].map(|wait| wait.as_secs()), [refused, longest]);
+        let (refused, longest) = (100 + 305, 100 + 333);
+        let judged =
+            |trail: &AuditTrail, state, in_doubt, second| Stopped { state, provider: None, trail, in_doubt }.judged(&known, at(second));
+        let said = stopped(120, SAID);
+        assert_eq!(judged(&said, Over, Some(0), 121), StopProof::Since(at(120)));
+        assert_eq!(judged(&said, Over, Some(1), 121), StopProof::NotBefore(at(longest)));
+        assert_eq!(judged(&said, Over, None, 121), StopProof::NotBefore(at(longest)), "nobody has counted");
+        assert_eq!(judged(&said, Over, Some(1), longest), StopProof::Since(at(longest)));
+        // With --hard it is stopped sooner than AWS refuses what is held, and SES may be let send again.
+        let hard = stopped(120, "SES may not send");
+        assert_eq!(judged(&hard, Over, Some(0), 121), StopProof::NotBefore(at(longest)));
+        assert_eq!(judged(&hard, Over, Some(0), longest), StopProof::Since(at(longest)));
+        let lapsed = stopped(refused, "every permit granted before the stop has expired");
+        assert_eq!(judged(&lapsed, Over, Some(0), refused), StopProof::Since(at(refused)));
+        // As long as permits may be in somebody's hands nothing is proved, however long that is and whatever is counted.
+        let stopping = trail(&[(0, "enumerating -> running", "frozen"), (100, "running -> stopping", "a wrong text")]);
+        for (in_doubt, second) in [(Some(0), 101), (Some(0), 10_000), (None, 10_000)] {
+            assert_eq!(judged(&stopping, Stopping, in_doubt, second), StopProof::NotBefore(at(longest)));
+        }
+        let at_once = trail(&[(0, "enumerating", "registered"), (5, "enumerating -> stopped", "a wrong text")]);
+        assert_eq!(judged(&at_once, Over, Some(0), 6), StopProof::Since(at(5)));
+        assert_eq!(judged(&said, BroadcastState::Complete, Some(0), 10_000), StopProof::Unsaid);
+        // Nobody but SES refuses a request for its age, and of an older build nobody knows for how long it sends.
+        let provider = "sendgrid".parse().unwrap();
+        let others = Stopped { state: Over, provider: Some(&provider), trail: &said, in_doubt: Some(0) };
+        assert_eq!(others.judged(&known, at(121)), StopProof::Since(at(120)), "it is said, and everything has its answer");
+        assert_eq!(Stopped { in_doubt: Some(1), ..others }.judged(&known, at(10_000)), StopProof::Unsaid);
+        assert_eq!(Stopped { trail: &lapsed, ..others }.judged(&known, at(10_000)), StopProof::Unsaid);
+        let untold = Widest { timing: TIMING, untold: vec!["an older build".to_owned()] };
+        assert_eq!(Stopped { provider: None, trail: &lapsed, ..others }.judged(&untold, at(10_000)), StopProof::Unsaid);
+    }
+}
