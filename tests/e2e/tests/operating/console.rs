@@ -93,17 +93,24 @@ async fn only_its_own_page_can_make_the_console_act() {
         format!("GET {base}/?token=0 HTTP/1.1\r\n{host}"),
         format!("GET {base}/b/terms HTTP/1.1\r\n{host}\r\nCookie: issei_console=0"),
         format!("POST {base}/b/terms/stop?token={token} HTTP/1.1\r\n{host}\r\n{FORM}"),
+        format!("GET {base}/b/terms HTTP/1.1\r\n{host}\r\nCookie: lang={token}; issei={token}"),
     ] {
         assert_eq!(status(&raw(port, &head, "").await), "401", "{head}");
     }
     let rebound = door.head("GET /").replace(&host, &format!("Host: evil.example:{port}"));
     assert_eq!(status(&raw(port, &rebound, "").await), "421");
 
+    // What a browser may do with the cookie, whoever asks it.
+    let welcome = raw(port, &format!("GET {base}/?token={token} HTTP/1.1\r\n{host}"), "").await;
+    assert!(welcome.contains(&format!("\r\nset-cookie: issei_console={token}; SameSite=Lax; Path={base}/; HttpOnly\r\n")), "{welcome}");
+
     // A page with everything that keeps others out, and the word that every form must carry.
     let page = door.get("/b/terms").await;
     assert_eq!(status(&page), "200", "{page}");
     assert!(page.contains("content-security-policy: default-src 'none'") && page.contains("frame-ancestors 'none'"), "{page}");
-    assert!(page.contains("referrer-policy: same-origin"), "{page}");
+    for header in ["referrer-policy: same-origin", "x-content-type-options: nosniff", "cache-control: no-store"] {
+        assert!(page.contains(&format!("\r\n{header}\r\n")), "{header}: {page}");
+    }
     let csrf = csrf_of(&page);
 
     // Another site's form, even with the cookie; a guessed word; a confirmation that was not typed.

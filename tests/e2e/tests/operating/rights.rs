@@ -97,11 +97,42 @@ async fn an_address_that_may_look_or_stop_can_do_nothing_else_by_any_page_or_met
         }
     }
     assert!(stop.get("/").await.contains("terms"));
+    // Nor what somebody has been shown a moment ago who may see it.
+    for _ in 0..3 {
+        assert!(everything.get("/b/terms/live").await.contains("id=\"audit\""));
+        assert!(!stop.get("/b/terms/live").await.contains("id=\"audit\""));
+    }
     let before: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
     assert_eq!(before["state"], "holding", "something of this changed it");
     let stopped = stop.post("/b/terms/stop", &format!("csrf={csrf}&reason=wrong+text&confirm=terms")).await;
     assert!(status(&stopped) == "200" && stopped.contains("stop terms: at most"), "{stopped}");
     world.wait_for("terms", "stopped").await;
+    console.end().await;
+    producer.end().await;
+}
+
+/// Why something stands where it does is words of somebody's, in every place where the list has them.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_only_stop_is_told_no_reason_in_the_list_either() {
+    let (world, producer) = holding().await;
+    let (console, addresses) = world.start_console_with(&["--port", "0", "--right", "look,stop"], &[], 2).await;
+    let door = |at: usize| Door::at(addresses[at].split_once(' ').unwrap().1.trim());
+    let (look, stop) = (door(0), door(1));
+    let shown = async |words: &str| {
+        let (seen, hidden) = (look.get("/").await, stop.get("/").await);
+        assert!(seen.contains(words), "{words}: {seen}");
+        assert!(status(&hidden) == "200" && !hidden.contains(words), "{words}: {hidden}");
+    };
+    shown("HOLDING_").await;
+    world.run(&["stop", "--all", "--reason", "Mallory wrote it"]).await;
+    // That it is closed is told, and not why.
+    shown("Mallory wrote it").await;
+    assert!(stop.get("/").await.contains("Closed for new broadcasts."));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("prices", |_| {})).await;
+    issei_test_support::until("the command is refused", async || look.get("/").await.contains("id=\"refused\"")).await;
+    shown("id=\"refused\"").await;
+    world.break_broadcast("terms").await;
+    shown("nonsense").await;
     console.end().await;
     producer.end().await;
 }
