@@ -149,6 +149,9 @@ async fn all_objects_below_a_prefix_are_one_audience_or_none_is_read() {
     preview(&prefix, &["parts/part-4.csv: its header line is not that of the objects before it"]).await;
     put("parts/part-4.csv", b"id,email,name\n51,user51@example.com\n".to_vec()).await;
     preview(&prefix, &["parts/part-4.csv: line 2: it has 2 fields and the header 3"]).await;
+    put("parts/part-0.csv", Vec::new()).await;
+    preview(&prefix, &["parts/part-0.csv: it is empty; upload it again, or take it away"]).await;
+    put("parts/part-0.csv", b"id,email,name\n".to_vec()).await;
     put("parts/notes.txt", b"x".to_vec()).await;
     preview(&prefix, &["parts/notes.txt stands there, too"]).await;
     preview(&format!("s3://{bucket}/nothing/"), &["no object begins so"]).await;
