@@ -33,6 +33,7 @@ mod refusing;
 mod reopening;
 mod repair;
 mod restored;
+mod scaling;
 mod scheduled;
 mod sending;
 mod shards;

@@ -1,8 +1,6 @@
 //! The model of `issei-scale` held against the real services under virtual time: what their calls cost, and how long they take
 //! where nothing but the calls takes any time. Where the services change, this says that the model has not.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that can't go on fails, and says what it has done")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
