@@ -5,7 +5,7 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use issei_ledger::{Approval, BroadcastState, LedgerError, Transition};
+use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
@@ -101,7 +101,7 @@ async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result
         let approval = Approval { by: &by, actor: &actor, reason, agreed: deed.agreed.as_deref().unwrap_or_default() };
         let after = ledger.approve(id, approval).await.map_err(conflict)?;
         let waits = after.awaited().map_or(String::new(), |awaited| format!("; {awaited}"));
-        return Ok(Said::done(format!("approve {id}: {}{waits}", after.broadcast_state)));
+        return Ok(Said::done(format!("approve {id}: {}{waits}", stands(at, &after))));
     }
     let from = broadcast.broadcast_state;
     let to = match (verb, from) {
@@ -110,7 +110,14 @@ async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result
         _ => return Err(Said::refused(StatusCode::CONFLICT, format!("broadcast `{id}` is {from}; {} is not for that", verb.as_str()))),
     };
     let after = ledger.transition(id, Transition { to, actor: &actor, reason }).await.map_err(conflict)?;
-    Ok(Said::done(format!("{} {id}: {}", verb.as_str(), after.broadcast_state)))
+    Ok(Said::done(format!("{} {id}: {}", verb.as_str(), stands(at, &after))))
+}
+
+/// The state that it has now, by the word of the page, and until when it waits.
+fn stands(at: &At, broadcast: &Broadcast) -> String {
+    let now = at.console.parts.clock.wall();
+    let waits = broadcast.waits_until(now).map(|until| format!(" until {}", broadcast.schedule().told(until))).unwrap_or_default();
+    format!("{}{waits}", commands::status::shown(broadcast, now))
 }
 
 async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Said, Said> {
