@@ -124,6 +124,9 @@ pub struct Broadcast {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp_doublings: Option<u32>,
     pub created_at: Timestamp,
+    /// Which one is for those whom it has missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resent_as: Option<BroadcastId>,
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held_before_send: bool,
@@ -307,6 +310,7 @@ impl Broadcast {
             ramp_hour_before: None,
             ramp_doublings: None,
             created_at: now,
+            resent_as: None,
             held_before_send: false,
             held_audience: None,
             agreement: asked.agreement.clone(),

@@ -70,6 +70,7 @@ mod refused;
 mod register;
 mod rehearsal;
 mod reopen;
+mod resent;
 mod said;
 mod salts;
 mod seal;

@@ -1,11 +1,11 @@
-//! Reading a whole audience for those of it who can be mailed, with no ledger: judged as they are when they are
-//! frozen, each key once.
+//! Reading a whole audience for those of it who can be mailed: judged as they are when they are frozen, each key once; without
+//! any ledger, or by its list of suppressed addresses too.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use issei_ledger::SkipReason;
+use issei_ledger::{Ledger, SkipReason};
 use issei_schema::{BroadcastCommand, Recipient};
 
 use crate::SourceError;
@@ -20,31 +20,60 @@ use crate::survey::{Skips, skip};
 const PAGE: usize = 2_000;
 
 /// Gives each recipient of the command's audience to `each`, in the order of the bytes of their keys, and the rows that
-/// are none, by their reason. Whether an address stands under several keys is for whoever asks.
+/// are none, by their reason. Whether an address stands under several keys is for whoever asks; who is on the list is not
+/// asked.
 pub async fn each_mailable(
     command: &BroadcastCommand,
     audience: &AudienceConfig,
     spool_dir: &Path,
     mut each: impl FnMut(Recipient),
 ) -> Result<BTreeMap<SkipReason, Skips>, JudgingError> {
+    judge_all(command, audience, spool_dir, None, |judged| _ = judged.map(&mut each)).await
+}
+
+/// The same by the ledger's list of suppressed addresses, with the key and the reason of whoever is not mailed.
+pub async fn each_by_the_list(
+    command: &BroadcastCommand,
+    audience: &AudienceConfig,
+    spool_dir: &Path,
+    ledger: &Ledger,
+    each: impl FnMut(Result<Recipient, (String, SkipReason)>),
+) -> Result<BTreeMap<SkipReason, Skips>, JudgingError> {
+    judge_all(command, audience, spool_dir, Some(ledger), each).await
+}
+
+async fn judge_all(
+    command: &BroadcastCommand,
+    audience: &AudienceConfig,
+    spool_dir: &Path,
+    ledger: Option<&Ledger>,
+    mut each: impl FnMut(Result<Recipient, (String, SkipReason)>),
+) -> Result<BTreeMap<SkipReason, Skips>, JudgingError> {
     let name = command.audience.as_str();
     let (audience, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]))
         .map_err(|refusal| SourceError::Config { audience: name.to_owned(), reason: refusal.to_string() })?;
     let source = Source::read(name, &audience, spool_dir, String::new(), &Progress::default()).await?;
+    let mut list = ledger.map(|ledger| ledger.suppressions(source.counts().rows));
+    if let Some(list) = &mut list {
+        list.look().await?;
+    }
     let (mut skipped, mut cursor, needed) = (BTreeMap::new(), source.beginning(), Arc::new(needed));
     skip(&mut skipped, SkipReason::NoKey, source.counts().without_key, None);
     loop {
-        let page = candidates(None, &source, &mut cursor, PAGE, &needed, Aside::Threads).await?;
+        let page = candidates(list.as_ref(), &source, &mut cursor, PAGE, &needed, Aside::Threads).await?;
         if page.is_empty() {
             return Ok(skipped);
         }
         for Candidate { key, judged, repeats, .. } in page {
             match judged {
                 Judged::Recipient(recipient, _) => {
-                    each(recipient);
+                    each(Ok(recipient));
                     skip(&mut skipped, SkipReason::DuplicateKey, repeats, (repeats > 0).then(|| quotable(&key)));
                 }
-                Judged::Skipped(key, reason) => skip(&mut skipped, reason, 1 + repeats, Some(key)),
+                Judged::Skipped(quoted, reason) => {
+                    each(Err((key, reason)));
+                    skip(&mut skipped, reason, 1 + repeats, Some(quoted));
+                }
                 Judged::SkippedFor { key, .. } => skip(&mut skipped, SkipReason::DuplicateAddress, 1 + repeats, Some(key)),
             }
         }

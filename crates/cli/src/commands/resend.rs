@@ -12,18 +12,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome, kept_key};
-use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_mailable};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient};
+use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome, SkipReason, kept_key};
+use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_by_the_list, each_mailable};
+use issei_schema::{
+    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::export::{columns, own_name};
-use crate::Ended;
 use crate::args::ResendOptions;
 use crate::proof::{StopProof, Stopped};
+use crate::{Ended, Refused};
 
 const NOT_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
@@ -41,6 +43,8 @@ struct Proof {
     skipped: u64,
     /// Recipients who were forgotten, whatever became of them.
     forgotten: u64,
+    /// Whom it has missed, and who does not want such mail any more, by the address of any row of their key.
+    unwanted: u64,
     /// Skipped, and mailable since.
     corrected: u64,
     /// In the new audience, read back as a producer reads it.
@@ -83,6 +87,9 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
     // Both or neither: an audience without its command is a list of addresses that nobody asked for.
     let (rows_made, rows_file) = Made::make(&path)?;
     let (command_made, mut command_file) = Made::make(&command_path)?;
+    if let Some(other) = ledger.resent_by_another(&broadcast, &options.new_id).await? {
+        bail!(taken(&broadcast, &other));
+    }
     let mut file = Rows { file: BufWriter::new(rows_file), key: key.clone(), address: address.clone() };
     let written = choose(&parts, &broadcast, &first, configured.as_ref(), &mut file).await;
     let outcome: anyhow::Result<(Proof, Option<(AudienceConfig, BroadcastCommand)>)> = async {
@@ -111,6 +118,8 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             max_recipients: recipients,
             not_after: options.not_after.unwrap_or(now + NOT_AFTER),
             not_before: first.not_before.filter(|not_before| *not_before > now),
+            // Whoever is told after that day is told all the same.
+            effective_at: first.effective_at.filter(|effective_at| *effective_at > now),
             canary_approval: if canary.is_some() { first.canary_approval } else { CanaryApproval::default() },
             canary,
             again: Some(Reason::try_from(format!("for those whom {} has missed", options.id)).map_err(anyhow::Error::msg)?),
@@ -141,11 +150,24 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
         tell_none(&broadcast, &proof, as_json);
         return Ok(Ended::Refused);
     };
+    // Whoever else asks for the same from now on hears of this one.
+    if !ledger.note_resend(&broadcast, &options.new_id).await? {
+        let other = ledger.broadcast(&options.id).await?.resent_as;
+        bail!(taken(&broadcast, other.as_ref().unwrap_or(&options.new_id)));
+    }
     let json = serde_json::to_string_pretty(&command)?;
     command_file.write_all(json.as_bytes()).with_context(|| format!("{} can't be written", command_path.display()))?;
     [rows_made, command_made].into_iter().for_each(Made::keep);
     tell(&broadcast, &proof, &section(&command.audience, &audience), &command_path, as_json);
     Ok(Ended::Well)
+}
+
+/// Of two broadcasts for the same people each would mail them.
+fn taken(broadcast: &Broadcast, other: &BroadcastId) -> Refused {
+    let id = &broadcast.broadcast_id;
+    Refused(format!(
+        "`{other}` was made for those whom `{id}` has missed, and would mail them, too: send that one (`issei resend {id} --as {other}` makes its files again); once it is over, `issei resend {other} --as …` is for whomever it has missed"
+    ))
 }
 
 /// Nothing of it may be sent any more, and nothing that was sent may still be accepted.
@@ -190,6 +212,11 @@ async fn choose(
     rows: &mut Rows,
 ) -> anyhow::Result<(Proof, Known)> {
     let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known::default());
+    let skipped = skipped(&ledger, broadcast, &mut proof).await?;
+    let Judged { corrected, unwanted } = match configured {
+        Some(configured) => judged(parts, first, configured, &skipped).await?,
+        None => Judged::default(),
+    };
     let log = ledger.event_log(broadcast).await?;
     for seq in 0..broadcast.pages {
         for found in ledger.page_outcomes(&broadcast.placed(), seq, &log).await? {
@@ -204,6 +231,7 @@ async fn choose(
                 Some(Outcome::Accepted) => proof.accepted += u64::from(known.sent.insert(key)),
                 Some(Outcome::InDoubt | Outcome::Open) => proof.in_doubt += u64::from(known.sent.insert(key)),
                 Some(Outcome::Rejected) => proof.rejected += u64::from(known.done.insert(key)),
+                None | Some(Outcome::Retryable) if unwanted.contains(&key) => proof.unwanted += u64::from(known.done.insert(key)),
                 None | Some(Outcome::Retryable) => {
                     proof.missing += u64::from(known.done.insert(key));
                     rows.write(&recipient)?;
@@ -211,31 +239,49 @@ async fn choose(
             }
         }
     }
-    let skipped = skipped(&ledger, broadcast, &mut proof).await?;
-    if let Some(configured) = configured.filter(|_| !skipped.is_empty()) {
-        let mut corrected = Vec::new();
-        each_mailable(first, configured, &parts.settings.spool_directory(), |recipient| {
-            if skipped.contains(&kept_key(recipient.key.as_str())) {
-                corrected.push(recipient);
-            }
-        })
-        .await?;
-        // Who was skipped for a bounce or a complaint, or has one since, would only be skipped again, as far as it binds.
-        let suppressed = ledger.suppressed(&corrected.iter().map(|recipient| &recipient.address).collect::<Vec<_>>()).await?;
-        for (at, recipient) in corrected.into_iter().enumerate() {
-            if suppressed.get(&at).is_some_and(|entry| entry.binds(first.class()).is_some()) {
-                continue;
-            }
-            let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
-            let is_mailed_elsewhere = configured.unique_by == Some(UniqueBy::Address) && known.addresses.contains(&address);
-            if !known.sent.contains(&key) && !is_mailed_elsewhere && known.done.insert(key) {
-                known.addresses.insert(address);
-                proof.corrected += 1;
-                rows.write(&recipient)?;
-            }
+    let unique = configured.is_some_and(|configured| configured.unique_by == Some(UniqueBy::Address));
+    for recipient in corrected {
+        let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
+        let is_mailed_elsewhere = unique && known.addresses.contains(&address);
+        if !known.sent.contains(&key) && !is_mailed_elsewhere && known.done.insert(key) {
+            known.addresses.insert(address);
+            proof.corrected += 1;
+            rows.write(&recipient)?;
         }
     }
     Ok((proof, known))
+}
+
+/// What the configured audience says now, and the list.
+#[derive(Default)]
+struct Judged {
+    /// Who was skipped and can be mailed.
+    corrected: Vec<Recipient>,
+    /// Keys of those who don't want such mail, by the address of any of their rows: a frozen page knows one of them alone.
+    unwanted: HashSet<Mark>,
+}
+
+async fn judged(
+    parts: &Parts,
+    first: &BroadcastCommand,
+    configured: &AudienceConfig,
+    skipped: &BTreeSet<String>,
+) -> anyhow::Result<Judged> {
+    let (ledger, mut all) = (parts.ledger(), Judged::default());
+    let read = each_by_the_list(first, configured, &parts.settings.spool_directory(), &ledger, |judged| match judged {
+        Ok(recipient) if skipped.contains(&kept_key(recipient.key.as_str())) => all.corrected.push(recipient),
+        Err((key, SkipReason::Complained | SkipReason::Unsubscribed | SkipReason::Suppressed)) => {
+            all.unwanted.insert(mark(&key));
+        }
+        Ok(_) | Err(_) => {}
+    });
+    read.await.with_context(|| {
+        format!(
+            "the audience `{}`, in which it is looked for who was skipped and can be mailed since, and for who does not want such mail any more",
+            first.audience
+        )
+    })?;
+    Ok(all)
 }
 
 /// The keys of those who were skipped, as they are kept. One that an older build cut is never equal to a row's.
@@ -337,11 +383,14 @@ fn tell_none(broadcast: &Broadcast, proof: &Proof, as_json: bool) {
 }
 
 fn counts(broadcast: &Broadcast, proof: &Proof) {
-    let Proof { accepted, rejected, in_doubt, missing, skipped, forgotten, .. } = proof;
+    let Proof { accepted, rejected, in_doubt, missing, skipped, forgotten, unwanted, .. } = proof;
     say(&format!("broadcast      {} ({})", broadcast.broadcast_id, broadcast.broadcast_state));
     say(&format!("recipients     {accepted} accepted, {in_doubt} in doubt, {rejected} rejected, {missing} missing"));
     say(&format!("skipped        {skipped} rows"));
     if *forgotten > 0 {
         say(&format!("forgotten      {forgotten} recipients, who are sent nothing"));
+    }
+    if *unwanted > 0 {
+        say(&format!("unwanted       {unwanted} missing recipients, who don't want such mail any more and are sent nothing"));
     }
 }
