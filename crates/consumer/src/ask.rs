@@ -37,6 +37,16 @@ impl Consumer {
     ) -> Result<Option<After>, LedgerError> {
         let Some(request) = seen.request() else { return Ok(None) };
         let (id, seq) = (&message.broadcast_id, message.chunk);
+        // Under the name of the one that carried it another may be configured by now, to which a repeat is a second mail.
+        if !matches!(carrier.provider.facts().replay, Replay::Key { .. }) {
+            let title = carrier.provider.facts().title;
+            tracing::error!(
+                chunk = seq,
+                title,
+                "its provider remembers no keys, and the one that was asked first did; whoever is in doubt is not asked about"
+            );
+            return Ok(Some(After::PutBack(OTHER_BODY)));
+        }
         let heard = self.ledger.feedback(&known.registration.placed(), &[seq]).await?.remove(&seq).unwrap_or_default();
         let is_open = |outcome| matches!(outcome, Outcome::Open | Outcome::InDoubt);
         let outcomes: Vec<Outcome> = seen.outcomes().into_iter().flat_map(issei_ledger::Outcomes::iter).collect();

@@ -31,10 +31,11 @@ pub enum Handled {
 }
 
 /// Who has told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     Ses,
-    Webhook,
+    /// The provider of this name, which has signed it.
+    Webhook(String),
 }
 
 /// The events of each broadcast, as they came.
@@ -68,13 +69,11 @@ impl Feedback {
         events.retain(|id, received| {
             let verdict = match known.get(id) {
                 Some(Ok(Some(broadcast))) => {
-                    received.retain(|(Received { event: Event { chunk, .. }, number, .. }, _)| {
-                        let is_there = *chunk < broadcast.chunks;
-                        if !is_there {
-                            let reason = format!("broadcast `{id}` has {} chunks, and the event names chunk {chunk}", broadcast.chunks);
-                            set(&mut handled, &[*number], &Handled::Bury(reason));
-                        }
-                        is_there
+                    received.retain(|(Received { event: Event { chunk, .. }, number, .. }, source)| {
+                        let objection = objection(broadcast, *chunk, source);
+                        let is_its_own = objection.is_none();
+                        objection.into_iter().for_each(|reason| set(&mut handled, &[*number], &Handled::Bury(reason)));
+                        is_its_own
                     });
                     return !received.is_empty();
                 }
@@ -201,7 +200,7 @@ impl Feedback {
     }
 
     /// Nothing where the message is no webhook. What is wrong with one is its reason to be buried.
-    fn read_webhook(&self, message: &Message) -> Option<Result<issei_provider::Events, String>> {
+    fn read_webhook(&self, message: &Message) -> Option<Result<(String, issei_provider::Events), String>> {
         let webhook = match Webhook::read(&message.body)? {
             Ok(webhook) => webhook,
             Err(error) => return Some(Err(error.to_string())),
@@ -215,7 +214,7 @@ impl Feedback {
         if matches!(read, Err(Unread::Unsigned(_))) {
             tracing::info!(target: "issei::metrics", events_unproven = 1_u64, events_unverified = 0_u64);
         }
-        Some(read.map_err(|error| error.to_string()))
+        Some(read.map(|told| (webhook.provider.clone(), told)).map_err(|error| error.to_string()))
     }
 
     async fn known(&self, ids: impl Iterator<Item = &BroadcastId>) -> BTreeMap<BroadcastId, Result<Option<Broadcast>, LedgerError>> {
@@ -337,17 +336,29 @@ impl Feedback {
     }
 }
 
+/// Why an event is none of this broadcast's. Of another provider's, whose account may carry other broadcasts of the same id,
+/// nothing is believed: it would end doubt about messages that it has never seen.
+fn objection(broadcast: &Broadcast, chunk: u32, source: &Source) -> Option<String> {
+    let (id, carrier) = (&broadcast.broadcast_id, broadcast.provider.clone().unwrap_or_default());
+    if let Source::Webhook(teller) = source
+        && *teller != carrier.as_str()
+    {
+        return Some(format!("`{id}` is carried by `{carrier}`, and the event is told by `{}`", without_addresses(teller)));
+    }
+    (chunk >= broadcast.chunks).then(|| format!("broadcast `{id}` has {} chunks, and the event names chunk {chunk}", broadcast.chunks))
+}
+
 /// Events of one webhook, of which each is of a chunk of its own. Where one can't be read, the others count, and the message
 /// is buried with that reason, to be looked at: what it says comes again harmlessly.
-fn take_webhook(webhook: Result<issei_provider::Events, String>, number: usize, events: &mut Events, handled: &mut [Handled]) {
-    let told = match webhook {
+fn take_webhook(webhook: Result<(String, issei_provider::Events), String>, number: usize, events: &mut Events, handled: &mut [Handled]) {
+    let (teller, told) = match webhook {
         Ok(told) => told,
         Err(reason) => return set(handled, &[number], &Handled::Bury(reason)),
     };
     for event in told {
         match event {
             Ok(Told::Event(event)) => {
-                events.entry(event.broadcast.clone()).or_default().push((Received::new(event, number), Source::Webhook));
+                events.entry(event.broadcast.clone()).or_default().push((Received::new(event, number), Source::Webhook(teller.clone())));
             }
             Ok(Told::NotOurs | Told::Greeting | Told::Probe(_)) => {}
             Err(error) => set(handled, &[number], &Handled::Bury(error.to_string())),
