@@ -25,8 +25,13 @@ pub enum KeySource {
 fn variable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let name = String::deserialize(from)?;
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if name.is_empty() || !name.bytes().all(is_name) {
-        return Err(D::Error::custom("it is the name of an environment variable, such as RESEND_KEY: letters, digits and low lines"));
+    // Resend's keys have such characters alone. They begin like this, and no variable has letters of both kinds.
+    let is_mixed = name.bytes().any(|byte| byte.is_ascii_lowercase()) && name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let is_key = is_mixed || ["re_", "whsec_"].iter().any(|begin| name.starts_with(begin));
+    if name.is_empty() || is_key || !name.bytes().all(is_name) {
+        return Err(D::Error::custom(
+            "it is the name of an environment variable, such as RESEND_KEY: capital letters, digits and low lines; a key itself never stands here",
+        ));
     }
     Ok(name)
 }
