@@ -175,6 +175,12 @@ fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &
         } else if LINKS.contains(&name) {
             let before = marks.without(&value[..begins]);
             let context = match before.trim_start() {
+                // A browser decodes what is percent-encoded in a link that runs, before it runs it.
+                before if has_other_scheme(before) => {
+                    places.insert(number, Place::Refused("in a link of a scheme that is none of https:, http:, mailto: and tel:"));
+                    is_first = false;
+                    continue;
+                }
                 before if before.contains(['?', '#']) => Some(Context::LinkQuery),
                 "" if is_first => Some(Context::Link),
                 // After one that has begun with a scheme, or after the author's own.
@@ -191,6 +197,13 @@ fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &
         is_first = false;
         places.insert(number, place);
     }
+}
+
+/// Whether a link begins with a scheme that may run something. Browsers leave out white space and control characters in one.
+fn has_other_scheme(link: &str) -> bool {
+    let link: String = link.chars().filter(|letter| *letter > ' ').collect();
+    let ends = link.find([':', '/', '?', '#']).filter(|at| *at > 0 && link[*at..].starts_with(':'));
+    ends.is_some_and(|at| !SCHEMES.iter().any(|scheme| link[..=at].eq_ignore_ascii_case(scheme)))
 }
 
 /// How a value is made safe for its place.

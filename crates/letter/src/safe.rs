@@ -29,7 +29,7 @@ const PATH: &AsciiSet = &COMPONENT
     .remove(b'%');
 
 /// Schemes of which none runs anything.
-const SCHEMES: [&str; 4] = ["https:", "http:", "mailto:", "tel:"];
+pub(crate) const SCHEMES: [&str; 4] = ["https:", "http:", "mailto:", "tel:"];
 
 /// Where a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
