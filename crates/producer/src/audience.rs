@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use issei_aws::{Clients, S3};
 use issei_ledger::FixedObjects;
 use issei_provider::{Facts, Rehearsed, Ses};
-use issei_schema::{Class, Content, Placeholder, TestCopy};
+use issei_schema::{BroadcastCommand, Class, Placeholder, TestCopy, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -231,10 +231,14 @@ impl AudienceConfig {
         }
     }
 
-    /// The audience of a copy: one row with every column that the content names.
-    pub(crate) fn of_copy(copy: &TestCopy, content: &Content) -> Self {
-        let names = content.placeholders().into_iter().map(Placeholder::as_str).chain(copy.data.keys().map(String::as_str));
-        let columns: BTreeSet<String> = names.map(str::to_owned).collect();
+    /// The audience of a copy: one row with every column that the command names.
+    pub(crate) fn of_copy(copy: &TestCopy, command: &BroadcastCommand) -> Self {
+        let way_out = command.unsubscribe.as_ref();
+        let column = way_out.and_then(Unsubscribe::column);
+        // Every mail has the URL to unsubscribe by that name, whatever the columns are.
+        let is_given = |name: &str| way_out.is_some() && name == UNSUBSCRIBE_PLACEHOLDER && column != Some(name);
+        let asked = command.content.placeholders().into_iter().map(Placeholder::as_str).filter(|name| !is_given(name)).chain(column);
+        let columns: BTreeSet<String> = asked.chain(copy.data.keys().map(String::as_str)).map(str::to_owned).collect();
         Self { copy: Some(copy.clone()), columns: columns.into_iter().collect(), ..Self::default() }
     }
 

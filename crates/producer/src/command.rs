@@ -190,7 +190,7 @@ pub(crate) fn needed(
     audiences: &BTreeMap<String, AudienceConfig>,
 ) -> Result<(AudienceConfig, Needed), Refusal> {
     let name = command.audience.as_str();
-    let copied = command.test_copy.as_ref().map(|copy| AudienceConfig::of_copy(copy, &command.content));
+    let copied = command.test_copy.as_ref().map(|copy| AudienceConfig::of_copy(copy, command));
     #[cfg(feature = "simulation")]
     let copied = copied.map(|copied| AudienceConfig { memory: audiences.get(name).and_then(|whole| whole.memory.clone()), ..copied });
     let audience = copied.or_else(|| AudienceConfig::named(name, audiences)).ok_or_else(|| Refusal::UnknownAudience {

@@ -104,6 +104,33 @@ async fn a_consumer_without_the_key_sends_nothing_without_the_way_out_and_pauses
     assert!(world.cloud.mails().unwrap().iter().all(|mail| mail.headers.len() == 2));
 }
 
+/// Whoever writes a letter with a way out wants to see it as it will be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_has_the_way_out_of_its_letter() {
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    for (id, unsubscribe, data) in [
+        ("by-url", link(), json!({ "name": "Ann" })),
+        ("by-column", json!({ "column": "way_out" }), json!({ "name": "Ann", "way_out": "https://app.example.com/u/ann" })),
+        (
+            "by-its-name",
+            json!({ "column": "unsubscribe_url" }),
+            json!({ "name": "Ann", "unsubscribe_url": "https://app.example.com/u/ann" }),
+        ),
+    ] {
+        let mut copy = serde_json::to_value(with(id, &unsubscribe)).unwrap();
+        (copy["max_recipients"], copy["test_copy"]) = (1.into(), json!({ "to": "ann@example.com", "data": data }));
+        world.post_command(&BroadcastCommand::parse(&copy.to_string()).unwrap()).await;
+        assert_eq!(world.run_to_the_end(id).await.broadcast_state, BroadcastState::Complete, "{id}");
+        let mail = world.cloud.mails().unwrap().pop().unwrap();
+        let url = mail.headers[0].1.trim_matches(['<', '>']).to_owned();
+        assert!(
+            url.starts_with("https://app.example.com/u") && mail.text.ends_with(&format!("{id}: dear Ann, unsubscribe at {url}")),
+            "{mail:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_a_settled_chunk_pauses_nothing_at_a_consumer_without_the_key() {
     let mut world = World::new(WorldOptions { users: 5, ..small() }).await;
