@@ -132,8 +132,9 @@ const BEGIN: &str = ", ramp_hour_began = :asked, ramp_hour_before = granted, ram
 const SAME_HOUR: &str = "ramp_hour_began = :last";
 const NO_HOUR: &str = "attribute_not_exists(ramp_hour_began)";
 const IN_RAMP: &str = "granted <= :before";
-/// Where the next hour allows more than the one before, that must have been used.
+/// Where the next hour allows more than the one before, that must have been used; and where it does not, not.
 const USED: &str = "granted >= :enough";
+const UNUSED: &str = "granted < :enough";
 
 /// What a grant adds to the request of the ramp's hour that it is made in.
 struct InRamp {
@@ -162,8 +163,9 @@ impl InRamp {
         let mut condition = if last.is_some() { SAME_HOUR } else { NO_HOUR }.to_owned();
         if self.begins() {
             values.extend([(":asked", s(self.hour.began.to_string())), (":doublings", n(u64::from(self.hour.doublings)))]);
-            if let Some(last) = last.filter(|last| self.hour.doublings > last.doublings) {
-                condition = format!("{condition} AND {USED}");
+            if let Some(last) = last.filter(|last| last.doublings < u64::BITS) {
+                let is_used = if self.hour.doublings > last.doublings { USED } else { UNUSED };
+                condition = format!("{condition} AND {is_used}");
                 values.push((":enough", n(ramp.enough_in(last))));
             }
         } else {
@@ -242,10 +244,10 @@ impl Ledger {
                         let known = ramped.and(now.ramped());
                         let leaves = known.map_or(u64::MAX, |known| InRamp::at(known, self.clock.wall()).leaves());
                         let left = now.remaining.min(leaves);
-                        if !open || left < least || left >= wanted {
+                        if !open || left < least || (left >= wanted && known == ramped) {
                             return Ok(Granted::Denied(now));
                         }
-                        (most, ramped) = (left, known);
+                        (most, ramped) = (most.min(left), known);
                     }
                     _ => return Err(LedgerError::call("UpdateItem")(error)),
                 },

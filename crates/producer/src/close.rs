@@ -107,8 +107,11 @@ impl Producer {
         let progress = self.ledger.progress(id).await?;
         let settled = progress.accepted + progress.rejected + progress.in_doubt;
         let account = self.rate_of(&broadcast.provider.clone().unwrap_or_default()).await;
-        let goes_on =
-            broadcast.grant_count > 0 && broadcast.broadcast_state == BroadcastState::Running && broadcast.waits_until(wall).is_none();
+        // Of an hour of its ramp that is used up what was sent since the last look tells no speed.
+        let is_used_up =
+            broadcast.ramped().and_then(|ramped| ramped.left_at(wall)).is_some_and(|(left, _)| left < u64::from(broadcast.chunk_size));
+        let is_on = broadcast.broadcast_state == BroadcastState::Running && broadcast.waits_until(wall).is_none();
+        let goes_on = is_on && broadcast.grant_count > 0 && !is_used_up;
         let before = if goes_on { closer.settled.insert(id.clone(), (settled, now)) } else { closer.settled.remove(id).and(None) };
         let speed = before.map(|(before, at)| speed(settled.saturating_sub(before), now.saturating_duration_since(at)));
         let rate = match (account, speed) {

@@ -80,7 +80,7 @@ pub(crate) fn agreed(broadcast: &Broadcast, accepted: u64, approvals: &BTreeSet<
 }
 
 /// No more is granted than the hour of its ramp allows; an hour begins when the one before is over, and
-/// allows twice as many where half of that one's was used. `last` is how it was when it was looked at before.
+/// allows twice as many where half of that one's was used, and only there. `last` is how it was when it was looked at before.
 pub(crate) fn ramp(broadcast: &Broadcast, last: Option<&Broadcast>) -> Result<(), Broken> {
     let Some((ramped, hour)) = broadcast.ramped().and_then(|ramped| Some((ramped, ramped.hour?))) else { return Ok(()) };
     let most = ramped.ramp.most_in(hour);
@@ -93,7 +93,8 @@ pub(crate) fn ramp(broadcast: &Broadcast, last: Option<&Broadcast>) -> Result<()
     else {
         return Ok(());
     };
-    if hour.began < before.ends() || (hour.doublings > before.doublings && hour.before < ramped.ramp.enough_in(before)) {
+    let is_doubled = hour.doublings > before.doublings;
+    if hour.began < before.ends() || is_doubled != (hour.before >= ramped.ramp.enough_in(before)) {
         return broken("the ramp", format!("{hour:?} came after {before:?}"));
     }
     Ok(())

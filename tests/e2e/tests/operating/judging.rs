@@ -309,7 +309,9 @@ async fn send_says_when_a_broadcast_goes_on_and_refuses_what_cannot_be_done_in_i
     }
     let good = json!({ "not_before": after(10), "effective_at": after(20), "ramp": { "first_hour": 40 }, "not_after": after(24 * 10) });
     let text = world.run(&["send", "--yes", &write(&good)]).await;
-    for line in ["waits          until ", "done           ", "binds from     ", "ramp           40, 20 recipients in its first hours"] {
+    for line in
+        ["waits          until ", "done           ", "binds from     ", "ramp           40, 20 recipients at most in its first hours"]
+    {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line}: {text}");
     }
     let producer = world.start("producer");

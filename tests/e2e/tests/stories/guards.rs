@@ -222,6 +222,12 @@ async fn a_permit_on_an_old_look_at_a_ramp_is_none_of_the_hour_that_is_thought_o
     assert!(matches!(grant(&world, &full).await, Granted::Block(_)));
     let next = world.broadcast("terms").await;
     assert_eq!((next.granted, next.ramp_hour_before, next.ramp_doublings), (25, Some(5), Some(0)));
+    // Whoever has slept since its first permits does not know that others have used the rest.
+    let slept = Broadcast { granted: 10, ..next.clone() };
+    world.later(SignedDuration::from_hours(1));
+    assert!(matches!(grant(&world, &slept).await, Granted::Block(_)));
+    let doubled = world.broadcast("terms").await;
+    assert_eq!((doubled.granted, doubled.ramp_hour_before, doubled.ramp_doublings), (65, Some(25), Some(1)));
 }
 
 /// A block is a consumer's own; nothing but itself says what may still be cut from it.

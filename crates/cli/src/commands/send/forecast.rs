@@ -349,7 +349,7 @@ impl Forecast {
         }
         if !self.ramp.is_empty() {
             let hours: Vec<String> = self.ramp.iter().map(u64::to_string).collect();
-            say(&format!("ramp           {} recipients in its first hours, and what one leaves over in the next", hours.join(", ")));
+            say(&format!("ramp           {} recipients at most in its first hours of sending", hours.join(", ")));
         }
         if let Some(done) = &self.done {
             say(&format!("done           {done} at the earliest"));
