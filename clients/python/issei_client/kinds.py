@@ -148,7 +148,8 @@ ProviderName = str
 Ramp = TypedDict(
     "Ramp",
     {
-        # Recipients in the hour from the first permit on. In each further hour it is twice as many.
+        # Recipients in the hour from the first permit on. In each further hour in which it is sent it is
+        # twice as many.
         "first_hour": int,
     },
 )

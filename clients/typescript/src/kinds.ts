@@ -125,7 +125,10 @@ export type ProviderName = string;
 
 /** How a broadcast begins whose sender is new to those who receive its mail. */
 export interface Ramp {
-  /** Recipients in the hour from the first permit on. In each further hour it is twice as many. */
+  /**
+   * Recipients in the hour from the first permit on. In each further hour in which it is sent it is
+   * twice as many.
+   */
   first_hour: number;
 }
 

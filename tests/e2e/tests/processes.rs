@@ -80,7 +80,7 @@ async fn send_says_what_will_happen_and_a_dry_run_stops_there() {
     assert!(code == Some(3) && error.contains("60 rows that can be mailed, more than max_recipients (59)"), "{error}");
     let bad = world.write("bad.json", &command_body("terms", |body| body["from"] = json!("nobody")));
     let (code, _, error) = world.try_run(&["send", "--yes", &bad]).await;
-    assert!(code == Some(1) && error.contains("bad.json") && error.contains("`from`"), "{error}");
+    assert!(code == Some(3) && error.contains("bad.json") && error.contains("`from`"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,9 +145,9 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     let status = world.wait_for("terms", "stopped").await;
     // What a person said stays the reason; what followed by itself stands beside it.
     assert!(status["reason"].as_str().unwrap().starts_with("wrong text (arn:"), "{status}");
-    assert!(status["since"].as_str().unwrap().starts_with("every permit granted before the stop has expired"), "{status}");
+    assert!(status["since"].as_str().unwrap().starts_with("every consumer has said that it holds nothing"), "{status}");
     let screen = world.run(&["status", "terms"]).await;
-    assert!(screen.contains("stopped: wrong text") && screen.contains("\nsince then    every permit"), "{screen}");
+    assert!(screen.contains("stopped: wrong text") && screen.contains("\nsince then    every consumer"), "{screen}");
     assert!(world.run(&["list"]).await.trim_end().ends_with("wrong text"));
     assert!(world.run(&["audit", "terms"]).await.contains("The chain of its entries holds, 4 of 4."));
     let (code, output, _) = world.try_run(&["send", "--yes", &command]).await;

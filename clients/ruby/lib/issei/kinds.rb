@@ -95,7 +95,8 @@ module Issei
     "ProviderName" => [:string, 0.., /\A[a-z0-9-]{1,32}\z/],
     # How a broadcast begins whose sender is new to those who receive its mail.
     "Ramp" => [:object, {
-      # Recipients in the hour from the first permit on. In each further hour it is twice as many.
+      # Recipients in the hour from the first permit on. In each further hour in which it is sent it is
+      # twice as many.
       "first_hour" => [true, [:integer, 1..]],
     }],
     # A day of the week.
