@@ -7,7 +7,7 @@ use html5gum::{Token, Tokenizer};
 use issei_schema::{Piece, Template};
 
 use crate::part::Node;
-use crate::safe::Context;
+use crate::safe::{Context, SCHEMES};
 
 /// Attributes that hold a link (HTML, "Attributes").
 const LINKS: [&str; 15] = [
