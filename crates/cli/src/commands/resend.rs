@@ -267,8 +267,8 @@ async fn judged(
     configured: &AudienceConfig,
     skipped: &BTreeSet<String>,
 ) -> anyhow::Result<Judged> {
-    let (ledger, mut all) = (parts.ledger(), Judged::default());
-    let read = each_by_the_list(first, configured, &parts.settings.spool_directory(), &ledger, |judged| match judged {
+    let (ledger, spool, mut all) = (parts.ledger(), parts.settings.spool_directory(), Judged::default());
+    let read = each_by_the_list(first, configured, &spool, &ledger, |judged| match judged {
         Ok(recipient) if skipped.contains(&kept_key(recipient.key.as_str())) => all.corrected.push(recipient),
         Err((key, SkipReason::Complained | SkipReason::Unsubscribed | SkipReason::Suppressed)) => {
             all.unwanted.insert(mark(&key));
