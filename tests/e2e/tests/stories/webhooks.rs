@@ -8,7 +8,8 @@ use issei_ledger::BroadcastState;
 use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions, SendGrid, SendGridOptions, Webhook, WebhookKeys};
 use issei_schema::{BroadcastCommand, EventKind, ProviderName};
 use issei_sim::{EventRule, Fault, RESEND_WEBHOOK_SECRET, Rule};
-use issei_test_support::{World, WorldOptions, command, judge};
+use issei_test_support::{World, WorldOptions, command, judge, until};
+use tokio_util::sync::CancellationToken;
 
 use crate::event_details::assert_delivered_and_bounced;
 use crate::feedback::told;
@@ -116,6 +117,66 @@ async fn a_lost_answer_of_sendgrids_leaves_doubt_that_only_what_it_has_signed_ca
     assert_eq!(world.in_doubt("terms").await, Vec::<String>::new());
     assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Complete, "nothing was taken for a second acceptance");
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Staging and production share an account of a provider, or two providers are configured: what one has signed says nothing of
+/// what the other carries.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_provider_has_signed_ends_no_doubt() {
+    let mut world = world_of_sendgrid(&[]).await;
+    let keys = world.options.webhooks.values().next().unwrap().clone();
+    world.options.webhooks.insert("staging".to_owned(), keys);
+    world.cloud.inject(Rule::every("MailSend", Fault::ResetAfter).after(2).times(1));
+    world.post_command(&by_sendgrid("terms")).await;
+    world.run_to_the_end("terms").await;
+    let told = taken_off(&world).await;
+    let as_staging = |event: &String| {
+        let mut webhook = Webhook::read(event).unwrap().unwrap();
+        webhook.provider = "staging".to_owned();
+        webhook.to_line()
+    };
+    put(&world, &told.iter().map(as_staging).collect::<Vec<_>>()).await;
+    world.take_events().await;
+    assert_eq!(world.in_doubt("terms").await.len(), 5);
+    let reasons: Vec<_> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
+    assert!(
+        reasons.len() == told.len()
+            && reasons.iter().all(|reason| reason == "`terms` is carried by `sendgrid`, and the event is told by `staging`"),
+        "{reasons:?}"
+    );
+}
+
+/// The provider has an outage, and somebody quickly configures another one under its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_about_at_a_provider_that_remembers_no_keys() {
+    let mut world = world_of("resend", &[]).await;
+    world.cloud.inject(Rule::every("SendBatchEmails", Fault::ResetAfter).times(8));
+    world.post_command(&by("terms", "resend")).await;
+    world.run_until("terms", 1, |_| world.cloud.accepted() == 40).await;
+    let in_doubt = world.in_doubt("terms").await.len();
+    assert!(in_doubt > 0, "asked about before anybody could");
+    let (web, timeout) = (world.clients.web.clone(), world.options.timing.send);
+    let other = SendGridOptions {
+        base_url: "https://api.sendgrid.com".to_owned(),
+        key: ApiKey::new("SG.x").unwrap(),
+        rate: 1_000.0,
+        timeout,
+        service_group: None,
+        marketing_group: None,
+    };
+    world.providers = Providers::new(world.ses()).with("resend".parse().unwrap(), Arc::new(SendGrid::new(web, other)));
+    world.cloud.show_all_messages();
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    until("each is looked at and put away", async || {
+        let counts = world.queue("chunks").await.counts().await.unwrap().0;
+        counts.visible + counts.in_flight == 0 && counts.delayed > 0
+    })
+    .await;
+    stop.cancel();
+    consumer.await.unwrap();
+    assert_eq!(judge(&world.cloud, "terms").duplicates(), Vec::<&str>::new(), "mailed by both");
+    assert_eq!((world.cloud.accepted(), world.in_doubt("terms").await.len()), (40, in_doubt));
 }
 
 #[tokio::test(flavor = "multi_thread")]
