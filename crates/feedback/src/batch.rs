@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use issei_aws::Message;
 use issei_ledger::{Broadcast, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally};
 use issei_provider::ses::{self, Listed, Opinion};
-use issei_provider::{Event, Told, Unread, Webhook};
+use issei_provider::{Event, Told, Unread, Webhook, WebhookKeys};
 use issei_schema::{BroadcastId, EventKind, without_addresses};
 use jiff::Timestamp;
 
@@ -34,8 +34,8 @@ pub enum Handled {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     Ses,
-    /// The provider of this name, which has signed it.
-    Webhook(String),
+    /// The provider of this name, which has signed it; without one, whoever brought it in a file, and has looked whose it is.
+    Webhook(Option<String>),
 }
 
 /// The events of each broadcast, as they came.
@@ -200,7 +200,7 @@ impl Feedback {
     }
 
     /// Nothing where the message is no webhook. What is wrong with one is its reason to be buried.
-    fn read_webhook(&self, message: &Message) -> Option<Result<(String, issei_provider::Events), String>> {
+    fn read_webhook(&self, message: &Message) -> Option<Result<(Option<String>, issei_provider::Events), String>> {
         let webhook = match Webhook::read(&message.body)? {
             Ok(webhook) => webhook,
             Err(error) => return Some(Err(error.to_string())),
@@ -214,7 +214,8 @@ impl Feedback {
         if matches!(read, Err(Unread::Unsigned(_))) {
             tracing::info!(target: "issei::metrics", events_unproven = 1_u64, events_unverified = 0_u64);
         }
-        Some(read.map(|told| (webhook.provider.clone(), told)).map_err(|error| error.to_string()))
+        let teller = (!matches!(keys, WebhookKeys::Brought(_))).then(|| webhook.provider.clone());
+        Some(read.map(|told| (teller, told)).map_err(|error| error.to_string()))
     }
 
     async fn known(&self, ids: impl Iterator<Item = &BroadcastId>) -> BTreeMap<BroadcastId, Result<Option<Broadcast>, LedgerError>> {
@@ -340,8 +341,8 @@ impl Feedback {
 /// nothing is believed: it would end doubt about messages that it has never seen.
 fn objection(broadcast: &Broadcast, chunk: u32, source: &Source) -> Option<String> {
     let (id, carrier) = (&broadcast.broadcast_id, broadcast.provider.clone().unwrap_or_default());
-    if let Source::Webhook(teller) = source
-        && *teller != carrier.as_str()
+    if let Source::Webhook(Some(teller)) = source
+        && teller != carrier.as_str()
     {
         return Some(format!("`{id}` is carried by `{carrier}`, and the event is told by `{}`", without_addresses(teller)));
     }
@@ -350,7 +351,12 @@ fn objection(broadcast: &Broadcast, chunk: u32, source: &Source) -> Option<Strin
 
 /// Events of one webhook, of which each is of a chunk of its own. Where one can't be read, the others count, and the message
 /// is buried with that reason, to be looked at: what it says comes again harmlessly.
-fn take_webhook(webhook: Result<(String, issei_provider::Events), String>, number: usize, events: &mut Events, handled: &mut [Handled]) {
+fn take_webhook(
+    webhook: Result<(Option<String>, issei_provider::Events), String>,
+    number: usize,
+    events: &mut Events,
+    handled: &mut [Handled],
+) {
     let (teller, told) = match webhook {
         Ok(told) => told,
         Err(reason) => return set(handled, &[number], &Handled::Bury(reason)),
