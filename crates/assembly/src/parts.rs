@@ -200,7 +200,11 @@ impl Parts {
     #[must_use]
     pub fn known_providers(&self) -> BTreeMap<ProviderName, Known> {
         let mut known = self.settings.known_providers();
-        known.extend(self.others.iter().map(|(name, provider)| (name.clone(), Known { facts: provider.facts(), rate: None })));
+        known.extend(
+            self.others
+                .iter()
+                .map(|(name, provider)| (name.clone(), Known { facts: provider.facts(), rate: None, carried_by: provider.carried_by() })),
+        );
         known
     }
 

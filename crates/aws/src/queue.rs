@@ -204,6 +204,13 @@ impl Queue {
         format!("{name}-dead")
     }
 
+    /// The AWS account that it is in, by its URL (`https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`); nothing where that tells none.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        let account = self.url.rsplit('/').nth(1)?;
+        (account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())).then_some(account)
+    }
+
     async fn url_of(client: &aws_sdk_sqs::Client, name: &str) -> Result<String, QueueError> {
         let answer = client.get_queue_url().queue_name(name).send().await.map_err(|error| {
             let reason = if is_no_queue(error.code()) {

@@ -7,23 +7,24 @@ use std::time::Duration;
 
 use issei_aws::Backoff;
 use issei_ledger::{AskAgain, AskedAgain, Chunk, Claim, LedgerError, Outcome, Permit, ReasonCode, Repeatable};
-use issei_provider::{Facts, Replay, ReplayKey, Said};
+use issei_provider::{Replay, ReplayKey, Said};
 use issei_schema::{ChunkMessage, Opening};
 
 use crate::after::After;
 use crate::broadcasts::Known;
+use crate::carrier::Carrier;
 use crate::send::Ready;
-use crate::service::{Carrier, Consumer};
+use crate::service::Consumer;
 
 /// How long a message stays away whose request this build would write otherwise. Another may still ask.
 const OTHER_BODY: Duration = Duration::from_mins(15);
 
 impl Consumer {
     /// How the request of a claim may be repeated; nothing where its provider remembers none for long enough.
-    pub(crate) fn repeatable(&self, facts: &Facts, ready: &Ready<'_>, message: &ChunkMessage) -> Option<Repeatable> {
-        let Replay::Key { window } = facts.replay else { return None };
+    pub(crate) fn repeatable(&self, carrier: &Carrier, known: &Known, ready: &Ready<'_>, message: &ChunkMessage) -> Option<Repeatable> {
+        let Replay::Key { window } = carrier.provider.facts().replay else { return None };
         let lasting = self.options.timing.askable_for(window)?;
-        Some(Repeatable { lasting, body: ready.digest(message) })
+        Some(Repeatable { lasting, body: ready.digest(message, carrier.key_mark(known)) })
     }
 
     /// Asks about those of a chunk who are in doubt. Gives nothing where it is to be looked at again.
@@ -53,8 +54,11 @@ impl Consumer {
         if !request.positions().any(|at| outcomes.get(at).is_some_and(|outcome| is_open(heard.settle(at, *outcome)))) {
             return Ok(Some(After::Delete));
         }
-        if ready.digest(message) != request.body() {
-            tracing::error!(chunk = seq, "this build would repeat the request with another body; whoever is in doubt is not asked about");
+        if ready.digest(message, carrier.key_mark(known)) != request.body() {
+            tracing::error!(
+                chunk = seq,
+                "this build would repeat the request with another body, or with another key, whose account knows nothing of the first; whoever is in doubt is not asked about: give it the key that the provider was first asked with"
+            );
             return Ok(Some(After::PutBack(OTHER_BODY)));
         }
         let wanted = AskAgain {
@@ -91,7 +95,8 @@ impl Consumer {
                 if let Some(reason) = pause {
                     self.pause(id, ReasonCode::PausedProvider, &reason).await?;
                 }
-                let is_over = !asked.iter().any(|at| outcomes.iter().nth(*at) == Some(Outcome::InDoubt));
+                // Nobody is asked about any more whose request was forgotten.
+                let is_over = claim.request().is_none() || !asked.iter().any(|at| outcomes.iter().nth(*at) == Some(Outcome::InDoubt));
                 Ok(Some(if is_over { After::Delete } else { After::PutBack(self.before_asking(again)) }))
             }
         }
@@ -125,6 +130,16 @@ impl Consumer {
         self.log(&verdict, ready.entries());
         if let Some(slow_down) = verdict.slow_down {
             carrier.rate.slow_down(self.peace(slow_down));
+        }
+        if verdict.unlike {
+            // Asked again it would say the same, after each resume. What it refuses so is no repetition of the first, and of the
+            // first it says nothing: whoever is in doubt stays so, and the broadcast goes on.
+            tracing::error!(
+                chunk = message.chunk,
+                "the provider knows the key with another body; whoever is in doubt is not asked about any more"
+            );
+            claim.forget_request();
+            return None;
         }
         for (entry, said) in ready.entries().iter().zip(verdict.entries) {
             if let Said::Accepted(message_id) = said {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use issei_clock::{Clock, Deadline};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
 use issei_letter::ContentError;
-use issei_schema::{BroadcastId, ChunkMessage, MissingKey, Ramped, Schedule, SendWindow, UnsubscribeKeys, WayOut};
+use issei_schema::{BroadcastId, CarriedBy, ChunkMessage, MissingKey, Ramped, Schedule, SendWindow, UnsubscribeKeys, WayOut};
 use jiff::Timestamp;
 
 use crate::envelope::Envelope;
@@ -23,6 +23,8 @@ const REMEMBERED_MAX: usize = 64;
 pub(crate) struct Known {
     /// Or the key without which nothing of it may be sent.
     pub(crate) envelope: Result<Arc<Envelope>, MissingKey>,
+    /// Which account it was registered for; nothing where an older build registered it.
+    pub(crate) carried_by: Option<Arc<CarriedBy>>,
     pub(crate) state: BroadcastState,
     pub(crate) epoch: u64,
     not_after: Timestamp,
@@ -139,6 +141,7 @@ impl Broadcasts {
     fn remember(&self, broadcast: &Broadcast, envelope: Result<Arc<Envelope>, MissingKey>) -> Known {
         let known = Known {
             envelope,
+            carried_by: broadcast.carried_by.clone().map(Arc::new),
             state: broadcast.broadcast_state,
             epoch: broadcast.epoch,
             not_after: broadcast.not_after,

@@ -6,16 +6,17 @@ use issei_aws::{Backoff, Message};
 use issei_ledger::{
     self as ledger, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, ReasonCode, Registration, Transition,
 };
-use issei_schema::{BroadcastId, ChunkMessage, Opening, ProviderName, Schedule};
+use issei_schema::{BroadcastId, ChunkMessage, Opening, Schedule};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::after::After;
 use crate::broadcasts::Known;
+use crate::carrier::{Carrier, Carrying};
 use crate::permits::Permission;
 use crate::rate::Turn;
 use crate::send::{Allowed, Ready, Sent};
-use crate::service::{Carrier, Consumer};
+use crate::service::Consumer;
 
 /// How long a message of a broadcast that does not run stays away, until it is looked at again.
 const PUT_BACK: Duration = Duration::from_mins(1);
@@ -72,17 +73,17 @@ impl Consumer {
             if let Some(objection) = self.broadcasts.unlike_its_page(&known, chunk).await? {
                 return Ok(After::Bury(objection));
             }
-            let envelope = match &known.envelope {
-                Ok(envelope) => envelope.clone(),
-                // Another consumer may have it; but whoever watches must hear of it, and nobody gets a mail without.
-                Err(missing) => {
+            let (envelope, carrier) = match self.carrying(id, &known) {
+                Carrying::By(envelope, carrier) => (envelope, carrier),
+                Carrying::Elsewhere => return Ok(After::PutBack(PUT_BACK)),
+                // Another consumer may have what this one lacks; but whoever watches must hear of it, and nobody gets a mail so.
+                Carrying::Not(code, reason) => {
                     if !self.has_changed(&known, chunk, &mut seen).await? {
-                        self.pause(id, ReasonCode::PausedKeyMissing, &missing.to_string()).await?;
+                        self.pause(id, code, &reason).await?;
                     }
                     continue;
                 }
             };
-            let Some(carrier) = self.carrier_of(id, &envelope.provider) else { return Ok(After::PutBack(PUT_BACK)) };
             let ready = match Ready::of(&envelope, chunk, positions.iter().copied()) {
                 Ok(ready) => ready,
                 Err(objection) => return Ok(After::Bury(objection)),
@@ -99,7 +100,7 @@ impl Consumer {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
                     if !self.has_changed(&known, chunk, &mut seen).await? {
-                        self.pause(id, ReasonCode::PausedQuota, &quota_is_spent(quota)).await?;
+                        self.pause(id, ReasonCode::PausedQuota, &quota_is_spent(carrier.provider.facts().title, quota)).await?;
                     }
                     continue;
                 }
@@ -163,7 +164,7 @@ impl Consumer {
                 }
                 continue;
             }
-            let repeatable = self.repeatable(carrier.provider.facts(), &ready, chunk);
+            let repeatable = self.repeatable(carrier, &known, &ready, chunk);
             match self.claim(chunk, &known, &seen, ledger::Under { granted_at: Some(granted_at), repeatable }).await? {
                 Claimed::Refused(found) => {
                     self.permits.put_back(&known.registration, permit).await;
@@ -180,17 +181,6 @@ impl Consumer {
                 }
             }
         }
-    }
-
-    /// Who carries the broadcast. Where this consumer does not know the provider, another may; by another provider it must not
-    /// go, for one carries a broadcast from its beginning to its end.
-    fn carrier_of(&self, id: &BroadcastId, provider: &ProviderName) -> Option<&Carrier> {
-        let carrier = self.carriers.get(provider);
-        if carrier.is_none() {
-            self.incarnation.note_lack(provider);
-            tracing::error!(broadcast.id = %id, %provider, "this consumer is not configured for the broadcast's provider; add it under [providers]");
-        }
-        carrier
     }
 
     /// Until when it may be sent, by this machine's clock and by that of the ledger. Where it may not be, what becomes of the
@@ -388,8 +378,8 @@ impl Consumer {
     }
 }
 
-fn quota_is_spent(quota: u64) -> String {
-    format!("the account's quota of {quota} recipients in 24 hours is used up; resume when SES shows room again")
+fn quota_is_spent(title: &str, quota: u64) -> String {
+    format!("{title}'s quota of {quota} recipients in 24 hours is used up; resume when it shows room again")
 }
 
 /// How long a message stays away that may not be sent before a moment.

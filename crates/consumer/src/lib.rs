@@ -8,6 +8,7 @@
 mod after;
 mod ask;
 mod broadcasts;
+mod carrier;
 mod chunk;
 mod envelope;
 mod permits;

@@ -9,9 +9,10 @@ use issei_schema::ChunkMessage;
 use jiff::Timestamp;
 use tracing::Instrument;
 
+use crate::carrier::Carrier;
 use crate::envelope::{Enclosed, Envelope};
 use crate::refusal::Charge;
-use crate::service::{Carrier, Consumer};
+use crate::service::Consumer;
 
 /// What a send is allowed by.
 pub(crate) struct Allowed {
@@ -101,9 +102,9 @@ impl<'a> Ready<'a> {
         }
     }
 
-    /// What tells whether two requests have the same body.
-    pub(crate) fn digest(&self, message: &ChunkMessage) -> String {
-        self.call(message, Timestamp::UNIX_EPOCH, None).digest()
+    /// What tells whether two requests are the same to whoever gets them: their bodies, and the keys that they are made with.
+    pub(crate) fn digest(&self, message: &ChunkMessage, key_mark: Option<&str>) -> String {
+        self.call(message, Timestamp::UNIX_EPOCH, None).digest(key_mark)
     }
 }
 
@@ -184,6 +185,10 @@ impl Consumer {
                     Said::Accepted(message_id) => claim.settle(*at, Outcome::Accepted, message_id.as_deref()),
                     Said::Retryable | Said::InDoubt => claim.settle(*at, outcome(&said), None),
                 }
+            }
+            if verdict.unlike {
+                // Whoever used the key for something else will be told of that.
+                claim.forget_request();
             }
             sent.pause = sent.pause.or(verdict.pause);
         }

@@ -19,6 +19,7 @@ use tracing::Instrument;
 
 use crate::after::{self, After};
 use crate::broadcasts::Broadcasts;
+use crate::carrier::Carrier;
 use crate::chunk::Delivery;
 use crate::permits::Permits;
 use crate::rate::Rate;
@@ -115,28 +116,6 @@ struct Receiving<'a> {
     is_busy: watch::Sender<bool>,
 }
 
-/// A provider, and what this consumer has met with at its hands.
-pub(crate) struct Carrier {
-    pub(crate) provider: Arc<dyn Provider>,
-    pub(crate) rate: Rate,
-    pub(crate) failures: Failures,
-}
-
-/// How many chunks in a row were sent in vain.
-#[derive(Default)]
-pub(crate) struct Failures(AtomicU32);
-
-impl Failures {
-    pub(crate) fn count(&self, in_vain: bool) -> u32 {
-        if in_vain {
-            self.0.fetch_add(1, Ordering::Relaxed) + 1
-        } else {
-            self.0.store(0, Ordering::Relaxed);
-            0
-        }
-    }
-}
-
 impl Consumer {
     #[must_use]
     pub fn new(
@@ -148,10 +127,9 @@ impl Consumer {
         incarnation: Incarnation,
         options: Options,
     ) -> Arc<Self> {
-        let carrier = |name: &ProviderName, provider: &Arc<dyn Provider>| Carrier {
-            rate: Rate::new(ledger.clone(), name.clone(), provider.clone(), clock.clone(), dice.clone(), options.rate_ceiling),
-            provider: provider.clone(),
-            failures: Failures::default(),
+        let carrier = |name: &ProviderName, provider: &Arc<dyn Provider>| {
+            let rate = Rate::new(ledger.clone(), name.clone(), provider.clone(), clock.clone(), dice.clone(), options.rate_ceiling);
+            Carrier::new(provider.clone(), rate, queue.account())
         };
         Arc::new(Self {
             carriers: providers.iter().map(|(name, provider)| (name.clone(), carrier(name, provider))).collect(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{
-    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, InDoubtPolicy, MessageKey, Opening, ProviderName, Ramp,
-    RampHour, Ramped, Schedule, SendWindow, TemplateHash,
+    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, CarriedBy, InDoubtPolicy, MessageKey, Opening,
+    ProviderName, Ramp, RampHour, Ramped, Schedule, SendWindow, TemplateHash,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,10 @@ pub struct Broadcast {
     /// Who carries it; SES where nothing stands there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderName>,
+    /// Which account that name meant when it was registered; nothing where an older build registered it. Nobody else carries
+    /// it, for nobody else knows what that one has accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_by: Option<CarriedBy>,
     pub broadcast_state: BroadcastState,
     /// Grows with each resume, approval and recount; a permit is granted, and given back, within one.
     pub epoch: u64,
@@ -263,7 +267,8 @@ impl Broadcast {
         let again = command.again.as_ref().map_or_else(String::new, |why| format!(", again: {why}"));
         let template = command.content.frozen().and_then(|template| template.hash().ok());
         let template = template.map_or_else(String::new, |hash| format!(", its template read: {hash}"));
-        let carrier = command.other_provider().map_or_else(String::new, |name| format!(", to be carried by {name}"));
+        let account = asked.carried_by.as_ref().map_or_else(String::new, |account| format!(", which is {account}"));
+        let carrier = command.other_provider().map_or_else(String::new, |name| format!(", to be carried by {name}{account}"));
         let reason = format!("command received{from}{carrier}{template}{again}");
         let entry = AuditEntry::new(now, &command.requested_by, step, &reason);
         let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
@@ -274,6 +279,7 @@ impl Broadcast {
             template_hash: command.content.frozen().and_then(|template| template.hash().ok()),
             audience: command.audience.clone(),
             provider: command.other_provider().cloned(),
+            carried_by: asked.carried_by.clone(),
             broadcast_state: BroadcastState::Enumerating,
             epoch: 1,
             max_recipients: command.max_recipients.get(),

@@ -40,6 +40,8 @@ codes! {
     PausedNobodyAccepted = "PAUSED_NOBODY_ACCEPTED";
     /// A consumer lacks the key that signs links to unsubscribe.
     PausedKeyMissing = "PAUSED_KEY_MISSING";
+    /// A consumer's configuration names another account than the broadcast was registered for.
+    PausedOtherAccount = "PAUSED_OTHER_ACCOUNT";
     /// The canary is sent.
     HoldingCanary = "HOLDING_CANARY";
     /// The canary chooses nobody.

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use issei_clock::Dice;
-use issei_schema::{BroadcastCommand, BroadcastId, MessageKey};
+use issei_schema::{BroadcastCommand, BroadcastId, CarriedBy, MessageKey};
 
 use crate::item::{Item, Key, b, s};
 use crate::page::{packed, unpacked};
@@ -26,13 +26,15 @@ pub enum Registered {
     Repeated(Repeated),
 }
 
-/// Who asked for a broadcast, and how many must agree to it.
+/// Who asked for a broadcast, how many must agree to it, and who is to carry it.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// As SQS says of whoever put the command on the queue; in words, for the audit trail.
     pub by: Option<String>,
     /// Nothing where one person is enough.
     pub agreement: Option<Agreement>,
+    /// Nothing where nothing is known of its account.
+    pub carried_by: Option<CarriedBy>,
 }
 
 impl Ledger {

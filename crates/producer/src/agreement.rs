@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use issei_aws::Senders;
 use issei_ledger::{Agreement, Asked};
-use issei_schema::{BroadcastCommand, Class, Identity};
+use issei_schema::{BroadcastCommand, CarriedBy, Class, Identity};
 
 use crate::source::size_of;
 
@@ -43,14 +43,15 @@ impl Approvals {
         is_real && self.persons > 1 && (self.classes.is_empty() || self.classes.contains(&command.class()))
     }
 
-    /// Who asked for it, and who else must agree.
-    pub(crate) fn asked(&self, command: &BroadcastCommand, senders: &Senders) -> Asked {
+    /// Who asked for it, who else must agree, and who is to carry it.
+    pub(crate) fn asked(&self, command: &BroadcastCommand, senders: &Senders, carried_by: Option<CarriedBy>) -> Asked {
         let Senders { known, unknown } = senders;
         let mut by: Vec<&str> = known.iter().map(Identity::as_str).collect();
         by.extend(unknown.then_some("somebody unknown"));
         Asked {
             by: (!by.is_empty()).then(|| by.join(" and ")),
             agreement: self.are_for(command).then(|| Agreement::of(self.persons, self.from_recipients, known.clone(), *unknown)),
+            carried_by,
         }
     }
 }

@@ -10,7 +10,7 @@ use issei_aws::{Backoff, Message, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
 use issei_provider::{Known, Provider, Ses};
-use issei_schema::{BroadcastCommand, BroadcastId, Content, ProviderName, Traces, UnsubscribeKeyId, broadcast_id_in};
+use issei_schema::{BroadcastCommand, BroadcastId, CarriedBy, Content, ProviderName, Traces, UnsubscribeKeyId, broadcast_id_in};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -360,7 +360,7 @@ impl Producer {
         }
         // A rehearsal reaches nobody, and says the same each time; a copy says it to somebody who wants to see it.
         let may_repeat = size_of(command.audience.as_str()).is_some() || command.test_copy.is_some();
-        let asked = self.options.approvals.asked(&command, senders);
+        let asked = self.options.approvals.asked(&command, senders, self.carried_by(&command.provider()));
         let registered = match self.ledger.register(&command, self.chunk_size(&command).await, may_repeat, &asked, &self.dice).await {
             Err(error @ LedgerError::Closed(_)) => return Ok(Done::Bury(Refusal::Closed(error.to_string()))),
             other => other?,
@@ -401,6 +401,12 @@ impl Producer {
     /// Whether it runs and may not be sent now: its message has nothing left to do, and it is gone on with from the ledger.
     fn waits(&self, broadcast: &Broadcast) -> bool {
         broadcast.waits_until(self.clock.wall()).is_some()
+    }
+
+    /// Which account a name means here. Consumers take chunks from a queue of this account, and send by SES as the same.
+    fn carried_by(&self, provider: &ProviderName) -> Option<CarriedBy> {
+        let carried_by = self.options.providers.get(provider)?.carried_by.clone()?;
+        Some(carried_by.or_in(self.commands.account()))
     }
 
     /// A chunk is never more than a second of the account's rate, or one chunk would pass it, nor than the first hour of a

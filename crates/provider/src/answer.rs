@@ -82,6 +82,9 @@ pub struct Verdict {
     /// The permit is so old that the provider refuses what carries its moment: this machine was paused, and did not
     /// see it.
     pub stale: bool,
+    /// Its key was used with another body, so to the provider it is no repetition of anything: whoever asks under that key
+    /// will never hear of the first.
+    pub unlike: bool,
     /// For the log.
     pub error: Option<String>,
 }
@@ -90,7 +93,7 @@ impl Verdict {
     /// The same of all entries, for this reason.
     #[must_use]
     pub fn all(entries: usize, said: Said, error: String) -> Self {
-        Self { entries: vec![said; entries], slow_down: None, pause: None, split: false, stale: false, error: Some(error) }
+        Self { entries: vec![said; entries], slow_down: None, pause: None, split: false, stale: false, unlike: false, error: Some(error) }
     }
 
     /// What it proves that a call over HTTP has no answer.

@@ -49,12 +49,14 @@ pub struct ReplayKey(pub String);
 
 impl Call<'_> {
     /// The SHA-256 of whatever its body is made from, in base64. Another build may write the same otherwise; then this
-    /// differs too soon rather than too late, and the provider is the last to compare.
+    /// differs too soon rather than too late, and the provider is the last to compare. With the mark of the key that it is
+    /// made with: to another account the same body is another request.
     #[must_use]
-    pub fn digest(&self) -> String {
+    pub fn digest(&self, key_mark: Option<&str>) -> String {
         let Self { broadcast, chunk, class, from, reply_to, letter, entries, .. } = self;
         let entries: Vec<_> = entries.iter().map(|entry| (entry.at, entry.to.as_str(), &entry.values, &entry.headers)).collect();
         let text = format!("{:?}", (broadcast, chunk, class, from.to_string(), reply_to.map(ToString::to_string), letter, entries));
+        let text = key_mark.map_or(text.clone(), |mark| format!("{text} {mark}"));
         BASE64.encode(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()))
     }
 

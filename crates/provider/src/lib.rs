@@ -27,7 +27,7 @@ mod webhook;
 mod words;
 
 use futures_util::future::BoxFuture;
-use issei_schema::Mailbox;
+use issei_schema::{CarriedBy, Mailbox};
 
 pub use answer::{Allowance, Cause, Refusal, Said, SlowDown, Untold, Verdict};
 pub use api_key::ApiKey;
@@ -47,6 +47,16 @@ pub use webhook::{Events, NoEvent, NoWebhook, Unread, Unsigned, Webhook, Webhook
 pub trait Provider: Send + Sync {
     /// What holds for every account of it.
     fn facts(&self) -> &'static Facts;
+
+    /// Which account it is, as far as that can be said without its key; nothing where nothing is known of it.
+    fn carried_by(&self) -> Option<CarriedBy> {
+        None
+    }
+
+    /// What tells its account's key from every other, and the key to nobody; nothing where there is none.
+    fn key_mark(&self) -> Option<&str> {
+        None
+    }
 
     /// Makes one request, or none, and says what its answer proves. It is never repeated in here, and waits for nothing
     /// but the answer.

@@ -3,24 +3,26 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use issei_schema::ProviderName;
+use issei_schema::{CarriedBy, ProviderName};
 
-use crate::ses::FACTS as SES;
+use crate::ses::{self, FACTS as SES};
 use crate::{Facts, Provider, Ses};
 
 /// What whoever only prepares a broadcast has to know of a provider: no key of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Known {
     pub facts: &'static Facts,
     /// Recipients a second, where the provider does not tell.
     pub rate: Option<f64>,
+    /// Which account of it is configured; nothing where nothing is known of that.
+    pub carried_by: Option<CarriedBy>,
 }
 
 impl Known {
     /// SES, which is known without configuration.
     #[must_use]
     pub fn ses() -> BTreeMap<ProviderName, Self> {
-        BTreeMap::from([(ProviderName::default(), Self { facts: &SES, rate: None })])
+        BTreeMap::from([(ProviderName::default(), Self { facts: &SES, rate: None, carried_by: Some(ses::carried_by()) })])
     }
 }
 

@@ -9,6 +9,7 @@
 mod address;
 mod address_hash;
 mod canary;
+mod carried_by;
 mod chunk;
 mod class;
 mod command;
@@ -35,6 +36,7 @@ mod version;
 pub use address::{Address, AddressError};
 pub use address_hash::AddressHash;
 pub use canary::{Canary, CanaryKeys, Choice, Share};
+pub use carried_by::CarriedBy;
 pub use chunk::{ChunkMessage, ChunkVersion, Recipient, RecipientError};
 pub use class::Class;
 pub use command::{BroadcastCommand, CanaryApproval, CommandHash, InDoubtPolicy};

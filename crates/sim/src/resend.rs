@@ -30,7 +30,8 @@ pub const RESEND_WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLXNlY3JldC1vZi1yZXNlb
 #[derive(Default)]
 pub(crate) struct Resend {
     sent: u64,
-    keys: BTreeMap<String, Remembered>,
+    /// By the API key that was shown, each of which opens an account of its own here, and by the request's.
+    keys: BTreeMap<(String, String), Remembered>,
 }
 
 /// What a key was used for.
@@ -83,7 +84,8 @@ pub(crate) fn broadcast_of(body: &Value) -> &str {
 impl State {
     pub(crate) fn send_by_resend(&mut self, asked: &Asked<'_>) -> Result<Response<Bytes>, ApiError> {
         let letters: Vec<Letter> = emails(asked.body).iter().map(letter).collect();
-        let key = asked.header("idempotency-key").map(str::to_owned);
+        let account = asked.bearer().unwrap_or_default().to_owned();
+        let key = asked.header("idempotency-key").map(|key| (account, key.to_owned()));
         let refusal = match self.refuses_by_resend(asked) {
             Some(refusal) => Some(refusal.response()),
             None if self.over_rate() => Some(throttled()),

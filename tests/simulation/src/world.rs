@@ -284,7 +284,7 @@ impl World {
             let mut known = Known::ses();
             if let (Some(window), Carriers::Both { .. }) = (self.plan.keys, self.plan.kinds.carriers) {
                 let facts = Remembering::new(ses.clone(), window).facts();
-                known.insert(KEYED.parse().map_err(anyhow::Error::msg)?, Known { facts, rate: None });
+                known.insert(KEYED.parse().map_err(anyhow::Error::msg)?, Known { facts, rate: None, carried_by: None });
             }
             let options = issei_producer::Options {
                 audiences: self.audiences.clone(),

@@ -2,13 +2,14 @@
 //! in the file; it is shown nowhere.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use issei_aws::Web;
 use issei_provider::{ApiKey, Known, Provider, Resend, ResendOptions, SendGrid, SendGridOptions, WebhookKeys};
-use issei_schema::ProviderName;
+use issei_schema::{CarriedBy, ProviderName};
 use serde::Deserialize;
 use url::{Host, Url};
 
@@ -40,6 +41,20 @@ pub struct ProviderConfig {
 pub(super) enum Kind {
     SendGrid,
     Resend,
+}
+
+impl Kind {
+    /// What its webhooks are known by, of what stands in these places.
+    fn webhook_keys(self, texts: &[(&KeySource, String)]) -> anyhow::Result<WebhookKeys> {
+        fn read<K: FromStr<Err = String>>(texts: &[(&KeySource, String)]) -> anyhow::Result<Vec<K>> {
+            let read = |(key, text): &(&KeySource, String)| text.parse().map_err(anyhow::Error::msg).with_context(|| key.to_string());
+            texts.iter().map(read).collect()
+        }
+        Ok(match self {
+            Self::SendGrid => WebhookKeys::SendGrid(read(texts)?),
+            Self::Resend => WebhookKeys::Resend(read(texts)?),
+        })
+    }
 }
 
 impl ProviderConfig {
@@ -82,16 +97,21 @@ impl ProviderConfig {
             Kind::SendGrid => SendGrid::FACTS,
             Kind::Resend => Resend::FACTS,
         };
-        Known { facts, rate: Some(self.rate) }
+        let (base_url, account) = (Some(self.base_url()), Some(self.key.to_string()));
+        let carried_by = CarriedBy { provider: facts.title.to_owned(), base_url, account };
+        Known { facts, rate: Some(self.rate), carried_by: Some(carried_by) }
     }
 
     /// What sends by it; nothing where its key is not at hand.
     fn connected(&self, name: &ProviderName, web: Web, timeout: Duration, fetched: &Fetched) -> anyhow::Result<Option<Arc<dyn Provider>>> {
         let Some(key) = fetched.key(&self.key).map_err(anyhow::Error::msg).with_context(|| format!("[providers.{name}]"))? else {
-            tracing::warn!(provider = %name, key = %self.key, "the key of a provider is not at hand: its variable is not set, so nothing is sent by it here");
+            tracing::warn!(provider = %name, key = %self.key, "the key of a provider is not at hand: its variable is not set where this runs, so nothing is sent by it here; set it and start this again");
             return Ok(None);
         };
-        let key = ApiKey::new(&key).map_err(anyhow::Error::msg).with_context(|| format!("[providers.{name}]: {}", self.key))?;
+        let key = ApiKey::new(&key)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("[providers.{name}]: {}", self.key))?
+            .kept_in(self.key.to_string());
         let (base_url, rate) = (self.base_url(), self.rate);
         Ok(Some(match self.kind {
             Kind::SendGrid => {
@@ -123,6 +143,16 @@ impl Settings {
         all.filter_map(|(name, connected)| Some((name, connected?))).collect()
     }
 
+    /// Whether a key of a provider's webhooks is at hand, as the feedback consumer takes it.
+    ///
+    /// # Errors
+    /// Names the variable whose value is no key, or the secret that can't be read.
+    pub fn has_webhook_key(&self, name: &ProviderName, key: &KeySource, fetched: &Fetched) -> anyhow::Result<bool> {
+        let Some(config) = self.providers.get(name) else { return Ok(false) };
+        let Some(text) = fetched.key(key).map_err(anyhow::Error::msg)? else { return Ok(false) };
+        config.kind.webhook_keys(&[(key, text)]).map(|_| true)
+    }
+
     /// By what the webhooks of each are known to be its own, by the names of their tables.
     ///
     /// # Errors
@@ -145,22 +175,7 @@ fn webhook_keys(configured: &BTreeMap<ProviderName, ProviderConfig>, fetched: &F
                 }
             }
         }
-        let told = |key: &KeySource| format!("[providers.{name}]: {key}");
-        let keys = match config.kind {
-            Kind::SendGrid => WebhookKeys::SendGrid(
-                texts
-                    .iter()
-                    .map(|(key, text)| text.parse().map_err(anyhow::Error::msg).with_context(|| told(key)))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Kind::Resend => WebhookKeys::Resend(
-                texts
-                    .iter()
-                    .map(|(key, text)| text.parse().map_err(anyhow::Error::msg).with_context(|| told(key)))
-                    .collect::<Result<_, _>>()?,
-            ),
-        };
-        all.insert(name.to_string(), keys);
+        all.insert(name.to_string(), config.kind.webhook_keys(&texts).with_context(|| format!("[providers.{name}] webhook_keys"))?);
     }
     Ok(all)
 }

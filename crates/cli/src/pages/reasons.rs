@@ -33,6 +33,10 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
         ReasonCode::PausedKeyMissing => {
             ("A consumer lacks the key that signs links to unsubscribe.", "配信停止リンクに署名する鍵がコンシューマーにありません。")
         }
+        ReasonCode::PausedOtherAccount => (
+            "A consumer would send it by another account of the provider than it was registered for.",
+            "登録時とは別の配信事業者アカウントがコンシューマーに設定されています。",
+        ),
         ReasonCode::HoldingCanary => ("The canary is sent, and the rest waits for an approval.", "先行送信が終わり、残りは承認待ちです。"),
         ReasonCode::HoldingNoCanary => {
             ("The canary chooses nobody, so nothing was sent.", "先行送信の対象者がいないため、まだ何も送信していません。")

@@ -64,7 +64,7 @@ fn refused(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
     let paused = || Verdict { pause: Some(text.clone()), ..all(Said::Retryable) };
     match (status, name.as_str()) {
         // The key was used with another body. By whom, and what became of that, nobody here can tell.
-        (409, "invalid_idempotent_request") => Verdict { pause: Some(text.clone()), ..all(Said::InDoubt) },
+        (409, "invalid_idempotent_request") => Verdict { pause: Some(text.clone()), unlike: true, ..all(Said::InDoubt) },
         // "It is safe to retry this request later": the first one is not finished.
         (409, "concurrent_idempotent_requests") => Verdict { slow_down: Some(SlowDown::Awhile), ..all(Said::InDoubt) },
         // A quota that is used up; the key, its rights, a domain that is not verified, a path that is none.
@@ -145,8 +145,9 @@ mod tests {
     fn a_key_that_is_in_use_or_was_used_otherwise_leaves_everybody_in_doubt() {
         let verdict = error(409, "concurrent_idempotent_requests", "There is another request in progress with the same idempotency key.");
         assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.slow_down.is_some() && verdict.pause.is_none());
+        assert!(!verdict.unlike, "the first one may be heard of later");
         let verdict = error(409, "invalid_idempotent_request", "This idempotency key has been used with another body.");
-        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_some());
+        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_some() && verdict.unlike);
         assert_eq!(error(409, "resource_locked", "x").entries, vec![Said::InDoubt; 2]);
     }
 

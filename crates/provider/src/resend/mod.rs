@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use issei_aws::Web;
-use issei_schema::Mailbox;
+use issei_schema::{CarriedBy, Mailbox};
 
 use crate::event::OF_WHAT_IS_READY;
 use crate::{Allowance, Allowed, ApiKey, Call, Counted, Facts, Plane, Proof, Provider, Rehearsed, Replay, Span, Standing, Untold, Verdict};
@@ -80,6 +80,15 @@ impl Resend {
 impl Provider for Resend {
     fn facts(&self) -> &'static Facts {
         &FACTS
+    }
+
+    fn carried_by(&self) -> Option<CarriedBy> {
+        let (base_url, key) = (&self.options.base_url, &self.options.key);
+        Some(key.carried_by(&FACTS, base_url))
+    }
+
+    fn key_mark(&self) -> Option<&str> {
+        self.options.key.mark()
     }
 
     fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Verdict> {

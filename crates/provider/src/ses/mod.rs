@@ -18,7 +18,7 @@ use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use issei_aws::chain;
-use issei_schema::{Address, EventKind, Mailbox, StoredTemplate, TemplateName};
+use issei_schema::{Address, CarriedBy, EventKind, Mailbox, StoredTemplate, TemplateName};
 
 pub use deployed::{Account, ConfigurationSet, EventsTo, Quota};
 pub use event::{EventError, parse_event};
@@ -49,6 +49,11 @@ pub(crate) const FACTS: Facts = Facts {
     rehearsed: Rehearsed { local: "success", domain: "simulator.amazonses.com", by: "the SES mailbox simulator", tells: true },
     counts: true,
 };
+
+/// Of its account whoever has a queue in it knows more.
+pub(crate) fn carried_by() -> CarriedBy {
+    CarriedBy { provider: FACTS.title.to_owned(), base_url: None, account: None }
+}
 
 /// SES, as one configuration set of one account is used.
 #[derive(Clone, Debug)]
@@ -107,6 +112,10 @@ pub enum Listed {
 impl Provider for Ses {
     fn facts(&self) -> &'static Facts {
         &FACTS
+    }
+
+    fn carried_by(&self) -> Option<CarriedBy> {
+        Some(carried_by())
     }
 
     /// It is signed with the moment of the permit, so that AWS refuses what is sent long after it, though this process

@@ -1,11 +1,16 @@
 //! Asking again under a request's key: who may, and what comes between.
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use issei_clock::Clock;
-use issei_ledger::{AskAgain, AskedAgain, Broadcast, Chunk, Claimed, Outcome, Repeatable, Seal, Under};
-use issei_schema::{Actor, BroadcastId, ChunkMessage};
-use issei_test_support::{World, WorldOptions, command};
+use issei_ledger::{AskAgain, AskedAgain, Broadcast, BroadcastState, Chunk, Claimed, Outcome, Repeatable, Seal, Under};
+use issei_provider::{Allowance, Call, Counted, Facts, Provider, Providers, Span, Standing, Untold, Verdict};
+use issei_schema::{Actor, BroadcastId, CarriedBy, ChunkMessage, Mailbox};
+use issei_test_support::{World, WorldOptions, command, judge};
+
+use crate::accounts::{KEY, PLACE, URL, every_answer_lost, name, resend};
 
 const LIFE: Duration = Duration::from_mins(10);
 
@@ -87,4 +92,51 @@ async fn a_broadcast_in_which_an_answer_may_still_end_doubt_is_neither_complete_
     let AskedAgain::Ours(..) = ask(&world, &counted, &message, &seen, "one").await else { panic!("refused") };
     let actor: Actor = "a test".parse().unwrap();
     assert!(!world.ledger().complete(&counted, &tally, &actor).await.unwrap(), "complete, and somebody asks");
+}
+
+/// Resend as another build writes to it: the same call, and other bytes.
+struct Rewording(Arc<dyn Provider>, Mailbox);
+
+impl Provider for Rewording {
+    fn facts(&self) -> &'static Facts {
+        self.0.facts()
+    }
+
+    fn carried_by(&self) -> Option<CarriedBy> {
+        self.0.carried_by()
+    }
+
+    fn key_mark(&self) -> Option<&str> {
+        self.0.key_mark()
+    }
+
+    fn send<'a>(&'a self, call: Call<'a>) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+        self.0.send(Call { reply_to: Some(&self.1), ..call })
+    }
+
+    fn allowance(&self) -> Pin<Box<dyn Future<Output = Result<Allowance, Untold>> + Send + '_>> {
+        self.0.allowance()
+    }
+
+    fn standing<'a>(&'a self, from: Option<&'a Mailbox>) -> Pin<Box<dyn Future<Output = Standing> + Send + 'a>> {
+        self.0.standing(from)
+    }
+
+    fn counted(&self, span: Span) -> Pin<Box<dyn Future<Output = Option<Counted>> + Send + '_>> {
+        self.0.counted(span)
+    }
+}
+
+/// A build is rolled back in the midst. What the provider calls another request it will call so after each resume, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_request_the_provider_remembers_otherwise_stays_in_doubt_and_the_broadcast_goes_on_to_its_end() {
+    let mut world = every_answer_lost(KEY, false).await;
+    let rewording = Rewording(resend(&world, URL, KEY, PLACE), "answers@example.com".parse().unwrap());
+    world.providers = Providers::new(world.ses()).with(name(), Arc::new(rewording));
+    let last = world
+        .run_until("terms", 2, |broadcast| broadcast.broadcast_state.is_over() || broadcast.broadcast_state == BroadcastState::Paused)
+        .await;
+    assert_eq!((last.broadcast_state, last.totals.map(|totals| totals.in_doubt)), (BroadcastState::Complete, Some(40)));
+    assert!(last.asked_again > 0, "nobody was asked about");
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
 }

@@ -8,6 +8,7 @@
     reason = "a test that can't go on fails, and one that is skipped says so"
 )]
 
+mod accounts;
 mod again;
 mod agreeing;
 mod arbitrary_keys;

@@ -82,7 +82,7 @@ async fn carried_by(name: &str) -> World {
         Arc::new(SendGrid::new(web, SendGridOptions { base_url, key, rate, timeout, service_group, marketing_group }))
     };
     let name: ProviderName = name.parse().unwrap();
-    world.known.insert(name.clone(), Known { facts: provider.facts(), rate: Some(rate) });
+    world.known.insert(name.clone(), Known { facts: provider.facts(), rate: Some(rate), carried_by: provider.carried_by() });
     world.providers = Providers::new(world.ses()).with(name, provider);
     world
 }

@@ -1,0 +1,93 @@
+//! Who carries broadcasts here: a provider of the configuration, and what this consumer has met with at its hands.
+//!
+//! What this must never do: let a broadcast be carried by another account than it was registered for. What one has accepted
+//! no other knows, so to ask another again is to mail everybody a second time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use issei_ledger::ReasonCode;
+use issei_provider::Provider;
+use issei_schema::{BroadcastId, CarriedBy, ProviderName};
+
+use crate::broadcasts::Known;
+use crate::envelope::Envelope;
+use crate::rate::Rate;
+use crate::service::Consumer;
+
+/// A provider, and what this consumer has met with at its hands.
+pub(crate) struct Carrier {
+    pub(crate) provider: Arc<dyn Provider>,
+    /// Which account it is, as far as that can be said.
+    carried_by: Option<CarriedBy>,
+    pub(crate) rate: Rate,
+    pub(crate) failures: Failures,
+}
+
+/// How many chunks in a row were sent in vain.
+#[derive(Default)]
+pub(crate) struct Failures(AtomicU32);
+
+impl Failures {
+    pub(crate) fn count(&self, in_vain: bool) -> u32 {
+        if in_vain {
+            self.0.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            self.0.store(0, Ordering::Relaxed);
+            0
+        }
+    }
+}
+
+impl Carrier {
+    /// `aws_account` is the one of the queue that chunks come from: by SES a consumer sends as the same.
+    pub(crate) fn new(provider: Arc<dyn Provider>, rate: Rate, aws_account: Option<&str>) -> Self {
+        let carried_by = provider.carried_by().map(|carried_by| carried_by.or_in(aws_account));
+        Self { provider, carried_by, rate, failures: Failures::default() }
+    }
+
+    /// Why it is not the one that a broadcast was registered for; nothing where it is, as far as both tell.
+    fn objection(&self, name: &ProviderName, registered: Option<&CarriedBy>) -> Option<String> {
+        let (here, registered) = (self.carried_by.as_ref()?, registered?);
+        let reason = format!(
+            "`{name}` is {here} in a consumer's configuration, and the broadcast was registered for {registered}: what one account has accepted no other knows, so nothing is sent or asked; configure the consumers as the producer was and resume, or stop it and send the rest with `issei resend`"
+        );
+        here.is_another_than(registered).then_some(reason)
+    }
+
+    /// What tells its key from another in what a request is known by. Of a broadcast that an older build registered none is
+    /// told apart, as that build does.
+    pub(crate) fn key_mark(&self, known: &Known) -> Option<&str> {
+        known.carried_by.as_ref().and_then(|_| self.provider.key_mark())
+    }
+}
+
+/// What this consumer would send of a broadcast, and by whom.
+pub(crate) enum Carrying<'a> {
+    By(Arc<Envelope>, &'a Carrier),
+    /// By nobody whom it knows; another consumer may.
+    Elsewhere,
+    /// Nothing. The broadcast should be paused, for this reason.
+    Not(ReasonCode, String),
+}
+
+impl Consumer {
+    /// What is to be sent of the broadcast, and who carries it. Where this consumer does not know the provider, another may; by
+    /// another provider it must not go, for one carries a broadcast from its beginning to its end.
+    pub(crate) fn carrying(&self, id: &BroadcastId, known: &Known) -> Carrying<'_> {
+        let envelope = match &known.envelope {
+            Ok(envelope) => envelope.clone(),
+            Err(missing) => return Carrying::Not(ReasonCode::PausedKeyMissing, missing.to_string()),
+        };
+        let provider = &envelope.provider;
+        let Some(carrier) = self.carriers.get(provider) else {
+            self.incarnation.note_lack(provider);
+            tracing::error!(broadcast.id = %id, %provider, "this consumer is not configured for the broadcast's provider, or lacks its key: add it under [providers], and set the key that it names");
+            return Carrying::Elsewhere;
+        };
+        match carrier.objection(provider, known.carried_by.as_deref()) {
+            Some(objection) => Carrying::Not(ReasonCode::PausedOtherAccount, objection),
+            None => Carrying::By(envelope, carrier),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Which account carries a broadcast: the one that it was registered for, and no other that comes to stand under its name.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use issei_ledger::{Broadcast, BroadcastState, ReasonCode};
+use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions};
+use issei_schema::{Actor, ProviderName};
+use issei_sim::{Fault, Rule};
+use issei_test_support::{World, WorldOptions, command, judge, until};
+use tokio_util::sync::CancellationToken;
+
+/// As long as Resend's keys are. To the simulator each opens an account of its own.
+pub(crate) const KEY: &str = "re_Production_0123456789abcdefghijkl";
+const OTHER_KEY: &str = "re_Staging00_0123456789abcdefghijkl";
+pub(crate) const PLACE: &str = "the environment variable RESEND_KEY";
+
+pub(crate) fn name() -> ProviderName {
+    "resend".parse().unwrap()
+}
+
+pub(crate) fn resend(world: &World, base_url: &str, key: &str, place: &str) -> Arc<dyn Provider> {
+    let key = ApiKey::new(key).unwrap().kept_in(place.to_owned());
+    let (base_url, rate, timeout) = (base_url.to_owned(), 1_000.0, world.options.timing.send);
+    Arc::new(Resend::new(world.clients.web.clone(), ResendOptions { base_url, key, rate, timeout }))
+}
+
+/// What its consumers send by from now on.
+pub(crate) fn configure(world: &mut World, base_url: &str, key: &str, place: &str) {
+    world.providers = Providers::new(world.ses()).with(name(), resend(world, base_url, key, place));
+}
+
+pub(crate) const URL: &str = "https://api.resend.com";
+
+/// A broadcast by Resend of which every request was accepted, and every answer lost.
+pub(crate) async fn every_answer_lost(key: &str, is_of_an_older_build: bool) -> World {
+    let options = WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..WorldOptions::default() };
+    let mut world = World::new(options).await;
+    let provider = resend(&world, URL, key, PLACE);
+    let carried_by = provider.carried_by().filter(|_| !is_of_an_older_build);
+    world.known.insert(name(), Known { facts: provider.facts(), rate: Some(1_000.0), carried_by });
+    configure(&mut world, URL, key, PLACE);
+    // Also those who ask again at once hear nothing, for as long as this consumer lives.
+    world.cloud.inject(Rule::every("SendBatchEmails", Fault::ResetAfter));
+    let by_resend = command("terms", |command| {
+        command["version"] = 2.into();
+        command["class"] = "service".into();
+        command["provider"] = "resend".into();
+    });
+    world.post_command(&by_resend).await;
+    world.run_until("terms", 1, |_| world.cloud.accepted() == 40).await;
+    world.cloud.heal();
+    assert_eq!(world.in_doubt("terms").await.len(), 40);
+    world.cloud.show_all_messages();
+    world
+}
+
+/// Runs a consumer until it has looked at every message.
+async fn looked_at(world: &World) {
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    until("each is looked at and put away", async || {
+        let counts = world.queue("chunks").await.counts().await.unwrap().0;
+        counts.visible + counts.in_flight == 0
+    })
+    .await;
+    stop.cancel();
+    consumer.await.unwrap();
+}
+
+async fn resume(world: &World) {
+    let (id, actor): (_, Actor) = ("terms".parse().unwrap(), "an operator".parse().unwrap());
+    let wanted = issei_ledger::Transition { to: BroadcastState::Running, actor: &actor, reason: "mended" };
+    world.ledger().transition(&id, wanted).await.unwrap();
+    world.cloud.show_all_messages();
+}
+
+fn assert_nobody_twice(world: &World) {
+    assert_eq!(judge(&world.cloud, "terms").duplicates(), Vec::<&str>::new(), "mailed by both");
+}
+
+/// Everybody is asked about where they were sent, and the broadcast ends.
+async fn assert_ends_well(world: &World) {
+    let over = world.run_to_the_end("terms").await;
+    assert_eq!((over.broadcast_state, over.totals.unwrap().accepted), (BroadcastState::Complete, 40));
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Somebody gives the name to another account, of staging say: in each way in which a configuration can. Here by keys that have
+/// no mark, so that nothing but the place and the URL tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_account_under_the_same_name_pauses_the_broadcast_and_mails_nobody_a_second_time() {
+    for (base_url, place) in [(URL, "the environment variable STAGING_KEY"), ("https://proxy.example.com", PLACE)] {
+        let mut world = every_answer_lost("a-short-key", false).await;
+        let asked = world.calls_of("SendBatchEmails");
+        configure(&mut world, base_url, "another-short-key", place);
+        // Whoever resumes it without mending anything finds it paused again.
+        for _ in 0..2 {
+            let is_asked = || world.calls_of("SendBatchEmails") > asked;
+            let paused = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused || is_asked()).await;
+            assert_nobody_twice(&world);
+            assert_eq!(paused.reason_code(world.now()), Some(ReasonCode::PausedOtherAccount));
+            let reason = &paused.last_step().unwrap().reason;
+            assert!(
+                reason.starts_with(&format!("`resend` is Resend at {base_url} by {place} in a consumer's configuration"))
+                    && reason.contains(&format!("registered for Resend at {URL} by {PLACE}"))
+                    && reason.contains("issei resend"),
+                "{reason}"
+            );
+            resume(&world).await;
+        }
+        world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+        assert_nobody_twice(&world);
+        assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "somebody was asked");
+        configure(&mut world, URL, "a-short-key", PLACE);
+        resume(&world).await;
+        assert_ends_well(&world).await;
+    }
+}
+
+/// The variable is the same, and what stands in it is not: a key that was replaced, or one of another account. Nobody can tell
+/// which, so whoever is in doubt under the first is not asked about with the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_in_the_same_variable_asks_about_nobody_whom_the_first_was_asked_with() {
+    let mut world = every_answer_lost(KEY, false).await;
+    let asked = world.calls_of("SendBatchEmails");
+    configure(&mut world, URL, OTHER_KEY, PLACE);
+    looked_at(&world).await;
+    assert_nobody_twice(&world);
+    assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "somebody was asked");
+    configure(&mut world, URL, KEY, PLACE);
+    world.cloud.show_all_messages();
+    assert_ends_well(&world).await;
+}
+
+/// It is the same account, and nobody has heard of it: an older build registered the broadcast, or one reads it that knows
+/// nothing of accounts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_that_an_older_build_registered_is_carried_and_asked_about_as_ever() {
+    let world = every_answer_lost(KEY, true).await;
+    assert_eq!(world.broadcast("terms").await.carried_by, None);
+    assert_ends_well(&world).await;
+}
+
+/// As an older build reads what this one registers, this one reads what a later one may: past what it does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_build_knows_of_the_account_keeps_nobody_from_reading_the_broadcast() {
+    let world = every_answer_lost(KEY, false).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let get = world.clients.dynamodb.get_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
+    let mut item = get.send().await.unwrap().item.unwrap();
+    let Some(AttributeValue::M(carried_by)) = item.get_mut("carried_by") else { panic!("{item:?}") };
+    carried_by.insert("later".to_owned(), text("x"));
+    item.insert("later".to_owned(), text("x"));
+    world.clients.dynamodb.put_item().table_name("ledger").set_item(Some(item)).send().await.unwrap();
+    assert!(world.broadcast("terms").await.carried_by.is_some());
+    assert_ends_well(&world).await;
+}
+
+/// By SES a consumer sends as the account of the queue that it takes chunks from, which stands there too.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_broadcast_by_ses_the_ledger_has_the_aws_account() {
+    let world = World::new(WorldOptions { users: 3, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast: Broadcast = world.run_to_the_end("terms").await;
+    assert_eq!(broadcast.carried_by.unwrap().to_string(), "SES by the AWS account 000000000000");
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
