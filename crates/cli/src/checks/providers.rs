@@ -14,7 +14,7 @@ pub(crate) async fn standings(parts: &Parts, from: Option<&Mailbox>) -> Vec<Find
     let fetched = parts.fetched(|_, webhooks| webhooks.iter().collect()).await;
     for (name, key, webhooks) in parts.settings.keys_of_providers() {
         findings.push(standing(parts, name, &key.to_string(), from).await);
-        findings.push(events(name, webhooks, &fetched));
+        findings.push(events(parts, name, webhooks, &fetched));
     }
     findings
 }
@@ -42,15 +42,26 @@ async fn standing(parts: &Parts, name: &ProviderName, key: &str, from: Option<&M
 }
 
 /// A key that is not at hand here may be where the feedback consumer runs; one that nobody has named is nowhere.
-fn events(name: &ProviderName, keys: &[KeySource], fetched: &Fetched) -> Finding {
+fn events(parts: &Parts, name: &ProviderName, keys: &[KeySource], fetched: &Fetched) -> Finding {
     let finding = setting(&format!("provider {name}: the keys of its webhooks"), "the configuration, and where it says that they are")
-        .rule("one or more, each set", "a feedback consumer believes no webhook without, and then doubt does not end");
-    let missing = keys.iter().filter_map(|key| match fetched.key(key) {
-        Ok(Some(_)) => None,
-        Ok(None) => Some(format!("{key} is not set here")),
-        Err(why) => Some(why),
-    });
-    let missing: Vec<String> = missing.collect();
+        .rule(
+            "one or more, each set and a key",
+            "a feedback consumer believes no webhook without, and then doubt does not end; with one that is no key it does not start",
+        );
+    let (mut missing, mut wrong) = (Vec::new(), Vec::new());
+    for key in keys {
+        // As the feedback consumer takes it.
+        match (fetched.key(key), parts.settings.has_webhook_key(name, key, fetched)) {
+            (Ok(Some(_)), Err(why)) => wrong.push(format!("{why:#}")),
+            (Err(why), _) => missing.push(why),
+            (Ok(None), _) => missing.push(format!("{key} is not set here")),
+            (Ok(Some(_)), Ok(_)) => {}
+        }
+    }
+    if !wrong.is_empty() {
+        let mend = "copy the key of the webhook once more from the provider's dashboard (SendGrid: the verification key of the event webhook's security settings; Resend: the signing secret of the webhook), whole and without quotes, and set it wherever a feedback consumer runs";
+        return finding.found(wrong.join("; "), false).mend(mend);
+    }
     let finding = match (keys, missing.as_slice()) {
         ([], _) => finding.found("none is configured", false),
         (_, []) => finding.found(format!("{} at hand", keys.len()), true),

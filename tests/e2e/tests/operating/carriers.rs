@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use issei_sim::RESEND_WEBHOOK_SECRET;
 use issei_test_support::{Carrier, Process, Processes, judge};
 use serde_json::{Value, json};
 
@@ -57,6 +58,22 @@ async fn a_doctor_asks_each_provider_what_its_key_may_and_says_what_is_lacking()
             assert_eq!((code, &finding["judgement"]), (Some(3), &json!("unreadable")), "{finding}");
             assert!(finding["value"].as_str().unwrap().contains(variable), "{finding}");
         }
+
+        // A webhook's key that was cut when it was copied: the feedback consumer does not start with it, and says why.
+        let whole = match carrier {
+            Carrier::SendGrid => world.cloud.sendgrid_webhook_key(),
+            Carrier::Resend => RESEND_WEBHOOK_SECRET.to_owned(),
+        };
+        let (code, output, errors) = world.try_run_under(&[("PROVIDER_WEBHOOK_KEY", Some(&whole[..12]))], &["doctor", "--json"]).await;
+        let told: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {errors}"));
+        let name = format!("provider {}: the keys of its webhooks", carrier.name());
+        let finding = told["findings"].as_array().unwrap().iter().find(|finding| finding["what"] == name).unwrap();
+        assert_eq!((code, &finding["judgement"]), (Some(3), &json!("broken")), "{finding}");
+        let (value, mend) = (finding["value"].as_str().unwrap(), finding["mend"].as_str().unwrap());
+        assert!(value.starts_with("the environment variable PROVIDER_WEBHOOK_KEY: is no ") && mend.contains("once more"), "{finding}");
+        let (code, _, errors) = world.try_run_under(&[("PROVIDER_WEBHOOK_KEY", Some(&whole[..12]))], &["feedback"]).await;
+        assert!(code == Some(1) && errors.contains(value), "{errors}");
+        assert!(!output.contains(&whole[..12]) && !errors.contains(&whole[..12]), "{errors}");
         assert_eq!(world.cloud.accepted(), 0, "nothing is sent for it");
     }
 }
