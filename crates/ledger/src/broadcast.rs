@@ -379,6 +379,13 @@ impl Broadcast {
         }
     }
 
+    /// Until when nothing of it moves, since the hour of its ramp is used up.
+    #[must_use]
+    pub fn rests_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let ramped = self.ramped().filter(|_| self.broadcast_state == BroadcastState::Running)?;
+        ramped.rests_until(now, self.recipients, self.chunk_size)
+    }
+
     /// Why it stands where it stands, where issei itself has brought it there, or waits.
     #[must_use]
     pub fn reason_code(&self, now: Timestamp) -> Option<ReasonCode> {

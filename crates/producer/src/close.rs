@@ -108,8 +108,7 @@ impl Producer {
         let settled = progress.accepted + progress.rejected + progress.in_doubt;
         let account = self.rate_of(&broadcast.provider.clone().unwrap_or_default()).await;
         // Of an hour of its ramp that is used up what was sent since the last look tells no speed.
-        let is_used_up =
-            broadcast.ramped().and_then(|ramped| ramped.left_at(wall)).is_some_and(|(left, _)| left < u64::from(broadcast.chunk_size));
+        let is_used_up = broadcast.rests_until(wall).is_some();
         let is_on = broadcast.broadcast_state == BroadcastState::Running && broadcast.waits_until(wall).is_none();
         let goes_on = is_on && broadcast.grant_count > 0 && !is_used_up;
         let before = if goes_on { closer.settled.insert(id.clone(), (settled, now)) } else { closer.settled.remove(id).and(None) };
@@ -219,8 +218,9 @@ impl Producer {
                 // consumer may have died with the last of it, so count then and now too.
                 let looks_done = seen.sight.3 >= u64::from(broadcast.chunks);
                 let due = seen.counted_at.is_none_or(|at| now.saturating_duration_since(at) > timing.lease);
-                // While it waits nothing moves, which is no reason to count.
-                if (looks_done || still_for > timing.lease && !waits) && due {
+                // While it waits, or its ramp allows no more, nothing moves, which is no reason to count.
+                let rests = broadcast.rests_until(wall).is_some();
+                if (looks_done || still_for > timing.lease && !waits && !rests) && due {
                     seen.counted_at = Some(now);
                     self.complete(&broadcast, open_are_over).await?;
                 }

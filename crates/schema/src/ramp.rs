@@ -89,6 +89,15 @@ impl Ramped {
         let hour = self.hour.filter(|hour| now < hour.ends())?;
         Some((self.ramp.most_in(hour).saturating_sub(self.granted), hour.ends()))
     }
+
+    /// Until when nothing moves of a broadcast to so many recipients, since no further chunk fits into its hour; nothing where
+    /// everybody has a permit.
+    #[must_use]
+    pub fn rests_until(&self, now: Timestamp, recipients: u64, chunk_size: u32) -> Option<Timestamp> {
+        let without_permit = recipients.saturating_sub(self.granted);
+        let (left, until) = self.left_at(now)?;
+        (left < without_permit.min(chunk_size.into())).then_some(until)
+    }
 }
 
 #[cfg(test)]
@@ -117,5 +126,18 @@ mod tests {
         let late = Ramped { ramp, hour: Some(hour(0, 7, u64::BITS)), granted: u64::MAX };
         assert_eq!(late.hour_at(at(3_600)).doublings, u64::BITS);
         assert!(serde_json::from_str::<Ramp>(r#"{"first_hour":0}"#).is_err());
+    }
+
+    #[test]
+    fn it_rests_where_no_chunk_fits_into_its_hour_and_somebody_still_has_no_permit() {
+        let ramp: Ramp = serde_json::from_str(r#"{"first_hour":20}"#).unwrap();
+        let began: Timestamp = "2026-11-24T00:10:00Z".parse().unwrap();
+        let (now, ends) = (began + SignedDuration::from_mins(10), began + HOUR);
+        let rests = |granted, recipients| {
+            Ramped { ramp, hour: Some(RampHour { began, before: 0, doublings: 0 }), granted }.rests_until(now, recipients, 10)
+        };
+        assert_eq!([rests(20, 100), rests(15, 100), rests(18, 21)], [Some(ends); 3]);
+        assert_eq!([rests(10, 100), rests(15, 19), rests(20, 20), rests(25, 20)], [None; 4], "one fits, or everybody has one");
+        assert_eq!(Ramped { ramp, hour: None, granted: 0 }.rests_until(now, 100, 10), None, "its first hour has not begun");
     }
 }
