@@ -92,10 +92,12 @@ impl Plan {
 
     /// Now and then a broadcast has a ramp. Its hours are many calls, so few have one.
     pub(crate) fn with_ramp(mut self, dice: &Dice) -> Self {
-        if self.scheduled.is_some() || !dice.chance(0.02) {
+        if self.scheduled.is_some() || !dice.chance(0.01) {
             return self;
         }
         self.first_hour = Some(2 + dice.below(4));
+        self.close_every = Duration::from_secs(15);
+        self.on_call = self.on_call.map(called_in_time);
         self
     }
 
@@ -114,12 +116,17 @@ impl Plan {
         self.scheduled = Some(Scheduled { not_before_s, window });
         // No further off than such a window is long, or nobody would ever agree that it is open.
         self.skews = if dice.chance(0.5) { Vec::new() } else { self.skews.into_iter().map(|skew| skew / 40).collect() };
-        // A function's wall clock is right again when it is called. What a machine asks for that is suspended in the midst
-        // of a send is judged elsewhere (I4).
-        self.on_call = self.on_call.map(|held| if held == Held::Everything { Held::AllButWall } else { held });
+        // What a machine asks for that is suspended in the midst of a send is judged elsewhere (I4).
+        self.on_call = self.on_call.map(called_in_time);
         self.deeds.retain(|(_, deed)| !matches!(deed, Deed::Suspend { .. } | Deed::StepWall { .. }));
         self
     }
+}
+
+/// A function's wall clock is right again when it is called: with one that stood still AWS refuses whatever it signs, and with
+/// every clock held no hour would ever be over for it.
+fn called_in_time(held: Held) -> Held {
+    if held == Held::Everything { Held::AllButWall } else { held }
 }
 
 /// Users who ask to be forgotten: when that is tried meanwhile, and who is forgotten once all is over.

@@ -21,7 +21,19 @@ const DOUBT_STAYS: Duration = Duration::from_mins(8);
 /// An operator who sees nothing move for so long repairs.
 const STUCK_AFTER: Duration = Duration::from_secs(90);
 
+/// How often it is looked whether it is over.
+const LOOK: Duration = Duration::from_secs(10);
+/// And where nothing can come of it before the hour of a ramp is over.
+const LOOK_AT_RESTING: Duration = Duration::from_mins(2);
+
 impl World {
+    /// Whether all that is left waits for the next hour of a ramp, which no operator repairs.
+    fn rests(&self) -> bool {
+        let wall = self.clock.wall();
+        let mut open = self.watched.iter().filter(|watched| !watched.is_over()).peekable();
+        open.peek().is_some() && open.all(|watched| watched.last.as_ref().is_some_and(|broadcast| broadcast.rests_until(wall).is_some()))
+    }
+
     /// Starts what is due, and checks what must hold at any moment.
     pub(crate) async fn look(&mut self) -> Result<(), Broken> {
         let now = self.clock.now();
@@ -52,7 +64,8 @@ impl World {
         let (mut before, mut repaired) = (None, moved);
         loop {
             // Seldom enough for the looks to be few of the calls, since most of this time is waiting.
-            tokio::time::sleep(Duration::from_secs(10)).await;
+            let rests = self.rests();
+            tokio::time::sleep(if rests { LOOK_AT_RESTING } else { LOOK }).await;
             if self.epoch_due {
                 self.accept_restored().await;
             }
@@ -63,7 +76,7 @@ impl World {
                 (before, moved, repaired) = (Some(sight), now, now);
             }
             let is_still_for = |long| now.saturating_duration_since(moved) > long;
-            let is_to_repair = !self.plan.unattended && now.saturating_duration_since(repaired) > STUCK_AFTER;
+            let is_to_repair = !self.plan.unattended && !rests && now.saturating_duration_since(repaired) > STUCK_AFTER;
             let mut is_over = !self.epoch_due;
             for at in 0..self.watched.len() {
                 let Some(watched) = self.watched.get(at) else { continue };
