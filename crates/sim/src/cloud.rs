@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub struct Cloud {
     digest: Mutex<DefaultHasher>,
     /// When a send of each broadcast was asked for last, whatever became of it.
     last_send: Mutex<BTreeMap<String, Instant>>,
+    /// How often a table was restored.
+    restores: AtomicU64,
     started: Instant,
     arrivals: Arc<Notify>,
     clock: Clock,
@@ -181,6 +184,7 @@ impl Cloud {
             calls: Mutex::default(),
             digest: Mutex::default(),
             last_send: Mutex::default(),
+            restores: AtomicU64::new(0),
             started: options.clock.now(),
             arrivals,
             clock: options.clock,
@@ -294,6 +298,7 @@ impl Cloud {
     /// # Errors
     /// Fails where the store can't be written.
     pub fn restore(&self, table: &str, backup: &Backup, as_new: bool) -> Result<(), StoreError> {
+        self.restores.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
         if as_new {
             state.tables.renew(table);
@@ -379,11 +384,14 @@ impl Cloud {
             }
             Some(Fault::DelayMs(delay)) => tokio::time::sleep(Duration::from_millis(delay)).await,
             Some(Fault::LateMs(delay)) => {
-                let cloud = self.clone();
+                let (cloud, restores) = (self.clone(), self.restores.load(Ordering::Relaxed));
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(delay)).await;
-                    // Nobody waits for the answer any more.
-                    let _ = cloud.respond(&call, None).await;
+                    // A restore takes longer than any request: none comes to what was put in its table's place.
+                    if call.service != "dynamodb" || restores == cloud.restores.load(Ordering::Relaxed) {
+                        // Nobody waits for the answer any more.
+                        let _ = cloud.respond(&call, None).await;
+                    }
                 });
                 return self.hang();
             }
