@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::data::{Data, Reader, data};
 use crate::deployed::{Deployed, Wanted};
 use crate::finding::{Finding, Part};
-use crate::provider::{Carriers, provider_count};
+use crate::provider::{Carriers, carrier, provider_count};
 use crate::{queues, services};
 
 /// What follows from the findings.
@@ -191,12 +191,13 @@ impl Certifier {
         let deployed = Deployed::read(&self.clients, &self.wanted).await;
         let services = services::read(&self.ledger, &broadcast, timing, now).await;
         // One that is not configured here is a finding of its own.
-        let carrier = self.carriers.known.get(&broadcast.provider.clone().unwrap_or_default());
-        let id_for_each = carrier.is_some_and(|known| known.facts.id_for_each);
+        let known = self.carriers.known.get(&broadcast.provider.clone().unwrap_or_default());
+        let id_for_each = known.is_some_and(|known| known.facts.id_for_each);
         let held = services.widest.request_lifetime;
         let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, id_for_each, held, now };
         let held: Data = reader.read().await;
         let mut findings = deployed.findings;
+        findings.extend(carrier(&self.carriers, &broadcast, &self.clients, &self.wanted).await);
         findings.extend(services.findings);
         findings.push(self.lineage().await);
         findings.push(

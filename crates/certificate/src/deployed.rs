@@ -35,7 +35,7 @@ pub struct Deployed {
     pub visibility_s: Option<u64>,
 }
 
-/// Reads everything that is deployed. What can't be read is a finding, too.
+/// Reads everything that is deployed for whichever provider carries. What can't be read is a finding, too.
 impl Deployed {
     pub async fn read(clients: &Clients, wanted: &Wanted) -> Self {
         let (mut findings, mut visibility_s) = (Vec::new(), None);
@@ -45,14 +45,19 @@ impl Deployed {
             visibility_s = visibility_s.max(visibility);
         }
         findings.extend(table(clients, wanted).await);
-        let ses = Ses::new(clients.ses.clone(), &wanted.configuration_set);
-        findings.extend(configuration_set(&ses, &wanted.configuration_set).await);
-        findings.extend(account(&ses).await);
         Self { findings, visibility_s }
+    }
+
+    /// What is deployed at SES: for whom it carries.
+    pub async fn at_ses(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
+        let ses = Ses::new(clients.ses.clone(), &wanted.configuration_set);
+        let mut findings = configuration_set(&ses, &wanted.configuration_set).await;
+        findings.extend(account(&ses).await);
+        findings
     }
 }
 
-fn setting(what: impl Into<String>, from: impl Into<String>) -> Finding {
+pub(crate) fn setting(what: impl Into<String>, from: impl Into<String>) -> Finding {
     Finding::new(Part::Settings, what, from)
 }
 
@@ -67,14 +72,14 @@ async fn attributes(clients: &Clients, name: &str) -> Result<Attributes, String>
 async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>, Option<u64>) {
     let dead_name = Queue::dead_letter_name(name);
     let from = |name: &str| format!("SQS GetQueueAttributes of {name}");
+    let unreadable = |name: &str, error: String| {
+        let finding = setting(format!("queue {name}"), from(name)).rule("there", "commands, chunks and events come by queues alone");
+        (vec![finding.unreadable(error).mend("issei setup")], None)
+    };
     let (live, dead) = match (attributes(clients, name).await, attributes(clients, &dead_name).await) {
         (Ok(live), Ok(dead)) => (live, dead),
-        (Err(error), _) => {
-            return (vec![setting(format!("queue {name}"), from(name)).unreadable(error).mend("issei setup")], None);
-        }
-        (_, Err(error)) => {
-            return (vec![setting(format!("queue {dead_name}"), from(&dead_name)).unreadable(error).mend("issei setup")], None);
-        }
+        (Err(error), _) => return unreadable(name, error),
+        (_, Err(error)) => return unreadable(&dead_name, error),
     };
     let number = |of: &Attributes, attribute: QueueAttributeName| of.get(&attribute).and_then(|value| value.parse::<u64>().ok());
     let or_none = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
@@ -201,7 +206,12 @@ async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
                     .mend(format!("aws dynamodb update-table --table-name {name} --billing-mode PAY_PER_REQUEST")),
             );
         }
-        Err(error) => findings.push(setting(format!("table {name}"), from("DescribeTable")).unreadable(chain(&error)).mend("issei setup")),
+        Err(error) => findings.push(
+            setting(format!("table {name}"), from("DescribeTable"))
+                .rule("there", "what may be sent is decided in it alone")
+                .unreadable(chain(&error))
+                .mend("issei setup"),
+        ),
     }
     let finding = setting(format!("table {name}: time to live"), from("DescribeTimeToLive"))
         .rule("on, by expires_at", "pages and chunks hold mail addresses, and go when nothing can bring a message back");
@@ -269,7 +279,10 @@ pub async fn account(ses: &Ses) -> Vec<Finding> {
     let from = "SES GetAccount";
     let account = match ses.account().await {
         Ok(account) => account,
-        Err(error) => return vec![setting("SES account", from).unreadable(error).mend("grant ses:GetAccount")],
+        Err(error) => {
+            let finding = setting("SES account", from).rule("told", "an account that may not send carries nothing");
+            return vec![finding.unreadable(error).mend("grant ses:GetAccount")];
+        }
     };
     let status = account.standing.unwrap_or_else(|| "not told".to_owned());
     vec![

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use issei_aws::mend_first;
 use serde::{Deserialize, Serialize};
 
 use crate::queues::GLANCE;
@@ -81,10 +82,12 @@ impl Finding {
         self
     }
 
-    /// What mends it. Kept only where there is something to mend.
+    /// What mends it. Kept only where there is something to mend, and nothing else that comes first.
     #[must_use]
     pub fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = (self.judgement != Judgement::Holds).then(|| mend.into());
+        if !self.holds() && self.mend.is_none() {
+            self.mend = Some(mend.into());
+        }
         self
     }
 
@@ -101,6 +104,8 @@ impl Finding {
     pub fn unreadable(mut self, reason: impl ToString) -> Self {
         self.value = reason.to_string();
         self.judgement = Judgement::Unreadable;
+        // Who asks nobody lacks none of what would have been asked for.
+        self.mend = mend_first(&self.value).map(str::to_owned);
         self
     }
 

@@ -21,7 +21,9 @@ const PROBE_WAIT: Duration = Duration::from_mins(1);
 pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let mut findings = vec![file(settings), chain_of_timeouts(settings), caller(&parts).await];
-    findings.extend(Deployed::read(&parts.clients, &operator::wanted(&parts.settings)).await.findings);
+    let wanted = operator::wanted(&parts.settings);
+    findings.extend(Deployed::read(&parts.clients, &wanted).await.findings);
+    findings.extend(Deployed::at_ses(&parts.clients, &wanted).await);
     findings.extend(checks::standings(&parts, options.from.as_ref()).await);
     findings.push(checks::may_send(&parts).await);
     findings.push(checks::suppressed_reasons(&parts).await);

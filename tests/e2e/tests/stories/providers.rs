@@ -176,6 +176,30 @@ async fn counted(world: &World) -> (String, String, String) {
     (found[0].read_from.clone(), found[0].value.clone(), format!("{:?}", found[0].judgement))
 }
 
+/// An account of SES that is in the sandbox, and has no events, is held against what SES carried, and against nothing else.
+async fn assert_judged_by_whoever_carried_it(world: &World, name: &str) {
+    world.cloud.configure(|account| account.sandbox = true);
+    let certificate = crate::scheduled::certifier(world).glance(&"terms".parse().unwrap()).await.unwrap();
+    world.cloud.configure(|account| account.sandbox = false);
+    let about = |what: &str| certificate.findings.iter().filter(|finding| finding.what.starts_with(what)).collect::<Vec<_>>();
+    let (of_ses, of_key) = ([about("SES account"), about("configuration set")].concat(), about(&format!("provider {name}: its key")));
+    if name == "ses" {
+        assert!(of_ses.iter().any(|finding| finding.value == "false" && !finding.holds()) && of_ses.len() == 4, "{of_ses:?}");
+        return;
+    }
+    assert!(of_ses.is_empty(), "{name}: {of_ses:?}");
+    let (asked, says) = if name == "sendgrid" {
+        ("SendGrid GET /v3/scopes", "may send: the key has mail.send")
+    } else {
+        ("Resend GET /domains", "may send: the key has full access")
+    };
+    assert!(of_key.len() == 1 && of_key[0].holds() && of_key[0].read_from == asked && of_key[0].value.starts_with(says), "{of_key:?}");
+    for what in ["its account", "its events"] {
+        let found = about(&format!("provider {name}: {what}"));
+        assert!(found.len() == 1 && found[0].holds(), "{name}: {found:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_says_what_the_provider_was_asked_and_what_its_answer_proves() {
     let told = |read: &str, value: &str, judgement: &str| (read.to_owned(), value.to_owned(), judgement.to_owned());
@@ -189,6 +213,7 @@ async fn a_certificate_says_what_the_provider_was_asked_and_what_its_answer_prov
             _ => ("nothing is asked of it", "Resend documents no count of what it sent", "Holds"),
         };
         assert_eq!(counted(&world).await, told(asked.0, asked.1, asked.2), "{name}");
+        assert_judged_by_whoever_carried_it(&world, name).await;
         if name == "sendgrid" {
             // A key that may not ask proves nothing, and neither does one that is not at hand; nor do fewer than were accepted.
             world.cloud.configure(|account| account.api_scopes = Some(vec!["mail.send".to_owned()]));
