@@ -91,7 +91,7 @@ impl Wait {
                 said = Some(passed);
                 let actors: Vec<&str> = waits_for.iter().map(|run| run.actor.as_str()).collect();
                 let actors = if actors.is_empty() { "a ledger that was not restored".to_owned() } else { actors.join("; ") };
-                tell(as_json, &format!("{} s more at most, or until nothing is held by: {actors}", left.as_secs()));
+                tell(as_json, &format!("Waiting for {} s more at most, or until nothing is held by: {actors}", left.as_secs()));
             }
             if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY.min(left))).await.is_none() {
                 return Waited::Short;
@@ -151,8 +151,8 @@ pub(super) async fn prove(
         }
     }
     // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too
-    // old for AWS; a configuration set that may not send refuses it.
-    let unsettled = unsettled(&ledger, &stopping, failures).await;
+    // old for AWS; a configuration set that may not send refuses it. No time ends what another provider may accept.
+    let unsettled = unsettled(&ledger, stopping.iter().filter(|stopping| stopping.provider.is_none()), failures).await;
     let longest = UnderWay::of(is_over, unsettled).over_after(&until.timing);
     let left = longest.saturating_sub(parts.clock.now().saturating_duration_since(until.since));
     if is_over && !left.is_zero() && !until.sending_off {
@@ -217,8 +217,8 @@ async fn any_stopping(ledger: &Ledger, stopping: &[Stopping]) -> bool {
     false
 }
 
-/// How many are in doubt; nothing where that can't be counted.
-async fn unsettled(ledger: &Ledger, stopping: &[Stopping], failures: &mut Failures) -> Option<u64> {
+/// How many of these are in doubt; nothing where that can't be counted.
+async fn unsettled(ledger: &Ledger, stopping: impl Iterator<Item = &Stopping>, failures: &mut Failures) -> Option<u64> {
     let mut unsettled = Some(0);
     for Stopping { id, .. } in stopping {
         let counted: Result<u64, LedgerError> = async { Ok(ledger.tally(&ledger.broadcast(id).await?).await?.totals().in_doubt) }.await;

@@ -25,6 +25,20 @@ pub(crate) struct Stopping {
     pub(crate) provider: Option<ProviderName>,
 }
 
+impl Stopping {
+    /// What may still come of it. `bound` says for how long by SES, which refuses what is older.
+    pub(crate) fn told(&self, bound: &str) -> String {
+        let Self { id, outstanding, provider } = self;
+        let why = "their permits are out, or their requests without an answer";
+        match provider {
+            None => format!("{id}: at most {outstanding} recipients may still be sent to, {bound}: {why}"),
+            Some(provider) => format!(
+                "{id}: at most {outstanding} recipients may still be sent to: {why}. For how long no time tells, since {provider} refuses no request for its age: it is over once every consumer has said that it holds nothing of it and nobody is in doubt"
+            ),
+        }
+    }
+}
+
 /// What could not be done, and why.
 #[derive(Serialize)]
 pub(crate) struct Failure {
@@ -91,15 +105,8 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     }
     let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
     let wait = Wait::after_stop(&parts, sending_off && all_by_ses, &mut failures).await;
-    let seconds = wait.longest().as_secs();
-    for Stopping { id, outstanding, .. } in &order.stopping {
-        tell(
-            as_json,
-            &format!(
-                "{id}: at most {outstanding} recipients may still be sent to, for {seconds} s at most: their permits are out, or their requests without an answer."
-            ),
-        );
-    }
+    let bound = format!("for {} s at most", wait.longest().as_secs());
+    order.stopping.iter().for_each(|stopping| tell(as_json, &format!("{}.", stopping.told(&bound))));
     for actor in wait.untold() {
         tell(as_json, &format!("{actor} does not say with which timeouts it sends, since its build is older: end it."));
     }

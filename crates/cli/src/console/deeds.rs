@@ -122,15 +122,13 @@ fn stands(at: &At, broadcast: &Broadcast) -> String {
 
 async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Said, Said> {
     let ended = commands::stop::end(&at.console.parts.ledger(), id, actor, reason, |_| false).await;
-    let outstanding = ended.map_err(|error| Said::refused(StatusCode::CONFLICT, error.to_string()))?.outstanding;
+    let stopping = ended.map_err(|error| Said::refused(StatusCode::CONFLICT, error.to_string()))?;
     // It is stopped, whether this can be read or not.
     let bound = match operator::widest(&at.console.parts).await {
         Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
         Err(error) => format!("nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
     };
-    Ok(Said::done(format!(
-        "stop {id}: at most {outstanding} recipients may still be sent to, {bound}; `issei stop {id}` waits for the proof, `issei certify {id}` signs it"
-    )))
+    Ok(Said::done(format!("stop {}; `issei stop {id}` waits for the proof, `issei certify {id}` signs it", stopping.told(&bound))))
 }
 
 pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Filled<Deed>) -> Page {

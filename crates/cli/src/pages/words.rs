@@ -164,6 +164,7 @@ words! {
     confirm: "To confirm, type", "確認のため、次を入力してください:";
     confirm_all: "STOP ALL", "STOP ALL";
     leak: "Recipients whose permits are out may still be sent to for this many seconds at most:", "発行済みの許可により、最長で次の秒数、送信が続くことがあります:";
+    leak_without_end: "Recipients whose permits are out may still be sent to. Its provider refuses no request for its age, so no number of seconds ends that: it is over once every consumer has said that it holds nothing of it and nobody is in doubt.", "発行済みの許可により、送信が続くことがあります。この配信事業者は古い要求を拒否しないため、秒数では区切れません。すべてのコンシューマーが手元に何も残っていないと報告し、結果不明が0になった時点で終わりです。";
     closed: "Closed for new broadcasts.", "新規の一斉送信は受け付けていません。";
     no_broadcasts: "There is no broadcast yet.", "一斉送信はまだありません。";
     evidence: "Evidence", "証拠";
