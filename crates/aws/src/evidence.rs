@@ -22,6 +22,20 @@ pub(crate) const NO_REGION: &str = "no AWS region is set; set AWS_REGION, or `re
 /// What a reason begins with where no connection was made, and so nothing was asked of anybody.
 pub const NOT_CONNECTED: &str = "no connection could be made";
 
+/// What must be mended before anything else, where a reason says that nobody at AWS was asked.
+#[must_use]
+pub fn mend_first(reason: &str) -> Option<&'static str> {
+    let mends = [
+        (NO_CREDENTIALS, "log in to AWS (`aws sso login`), or set AWS_PROFILE, and look again"),
+        (NO_REGION, "set AWS_REGION, and look again"),
+        (
+            NOT_CONNECTED,
+            "see that AWS can be reached from here (network, DNS, AWS_ENDPOINT_URL and those of single services), and look again",
+        ),
+    ];
+    mends.into_iter().find(|(found, _)| reason.contains(found)).map(|(_, mend)| mend)
+}
+
 /// An error with its causes, for a log line or a reason, on one line: the SDK's own text hides them.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {

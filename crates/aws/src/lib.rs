@@ -21,7 +21,7 @@ mod web;
 
 pub use backoff::Backoff;
 pub use clients::{Account, Caller, Clients, connect, connect_to};
-pub use evidence::{NOT_CONNECTED, chain, never_left};
+pub use evidence::{NOT_CONNECTED, chain, mend_first, never_left};
 pub use lambda::{EventSource, Lambda};
 pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENDERS, SENT_AT, Senders, is_no_queue};
 pub use s3::{Listed, Only, PIECE_BYTES, Piece, S3};

@@ -75,7 +75,7 @@ pub(crate) async fn dead_letters(parts: &Parts) -> Vec<Finding> {
         );
         let counts = match queue {
             Ok(queue) => queue.counts().await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(format!("{error:#}")),
         };
         findings.push(match counts {
             Ok((_, dead)) => finding
@@ -92,7 +92,10 @@ pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
     let from = "ledger items `services#DAY`";
     let runs = match parts.ledger().heartbeats(now).await {
         Ok(runs) => runs,
-        Err(error) => return vec![setting("services", from).unreadable(error).mend("issei setup")],
+        Err(error) => {
+            let finding = setting("services", from).rule("told", "nothing happens without them, and each says in the ledger that it lives");
+            return vec![finding.unreadable(error).mend("issei setup")];
+        }
     };
     let alive: Vec<_> = runs.iter().filter(|run| run.is_alive(now)).collect();
     let mut findings = Vec::new();

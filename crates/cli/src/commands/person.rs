@@ -89,7 +89,7 @@ impl Why {
         let mut lines = vec![
             format!("{key} <{address}>"),
             format!(
-                "frozen    in page {page}, chunk {chunk}, place {recipient} (SES tags broadcast={broadcast_id}, chunk={chunk}, recipient={recipient})"
+                "frozen    in page {page}, chunk {chunk}, place {recipient} (tags at {carrier}: broadcast={broadcast_id}, chunk={chunk}, recipient={recipient})"
             ),
             match &self.claimed_at {
                 None => "claimed   never: nothing was sent".to_owned(),

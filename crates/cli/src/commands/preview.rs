@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use issei_assembly::{Parts, Settings, say};
 use issei_letter::Letters;
-use issei_producer::{AudienceConfig, each_mailable, mailable_data};
+use issei_producer::{AudienceConfig, Refusal, each_mailable, mailable_data};
 use issei_schema::{BroadcastCommand, Content, Recipient};
 use serde_json::json;
 
@@ -52,6 +52,12 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
     let settings = &settings.clone().with_audiences().await;
     let mut command = command_file::read(&options.file)?;
     command.audience = options.audience.clone().unwrap_or(command.audience);
+    // Nobody is shown a letter that no producer would take.
+    if let (Content::Template { .. }, Some(known)) = (&command.content, settings.known_providers().get(&command.provider()))
+        && !known.facts.stores_templates
+    {
+        bail!(Refusal::NoTemplates { provider: known.facts.title });
+    }
     let which = Which { rows: options.rows, key: options.key.as_deref(), data: options.data.as_deref() };
     let shown = rows(settings, &command, &which).await?;
     let content = match &command.content {

@@ -119,7 +119,7 @@ async fn sent(ledger: &Ledger, id: &BroadcastId) -> anyhow::Result<Copied> {
                     return Ok(Copied::Accepted(chunk.and_then(|chunk| chunk.message_id(0).map(str::to_owned))));
                 }
                 Some(Outcome::InDoubt) => return Ok(Copied::InDoubt),
-                Some(Outcome::Rejected) => return Ok(Copied::Not("SES refused the address".to_owned())),
+                Some(Outcome::Rejected) => return Ok(Copied::Not("the provider refused the address".to_owned())),
                 Some(Outcome::Open | Outcome::Retryable) | None => {}
             }
             if broadcast.broadcast_state.is_over() || broadcast.broadcast_state == BroadcastState::Paused {

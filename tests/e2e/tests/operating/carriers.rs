@@ -140,3 +140,48 @@ async fn a_rehearsal_by_another_provider_reaches_nobody_and_counts_for_that_prov
         }
     }
 }
+
+/// SES refuses what is too old, so a stop there has a bound in seconds. Nobody else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_at_another_provider_prints_no_bound_that_nobody_can_prove() {
+    for carrier in [Carrier::SendGrid, Carrier::Resend] {
+        let mut world = Processes::simulated(300, Processes::account_with_events()).await;
+        world.carried_by(carrier, 10.0);
+        let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
+        let command = world.write("command.json", &carrier.command("terms"));
+        world.run(&["send", "--yes", &command]).await;
+        world.wait_for_accepted(10).await;
+        let (console, url) = world.start_console().await;
+        let page = crate::console::Door::at(url.as_str()).get("/b/terms").await;
+        assert!(page.contains("no number of seconds ends that") && !page.contains("for this many seconds at most"), "{page}");
+        console.end().await;
+        let (code, stopped, _) = world.try_run(&["stop", "terms", "--reason", "wrong text"]).await;
+        let after = world.cloud.accepted();
+        let says = format!("For how long no time tells, since {} refuses no request for its age", carrier.name());
+        assert!(stopped.contains(&says) && !stopped.contains(" s at most:"), "{stopped}");
+        // With the short timeouts of a test it is waited for no longer than a consumer takes to say it twice, or it is.
+        let proof =
+            if code == Some(0) { "nothing of it can be sent or accepted any more" } else { "not proved: its provider refuses no request" };
+        assert!(stopped.contains(proof) && matches!(code, Some(0 | 3)), "{code:?} {stopped}");
+        assert!((10..300).contains(&after), "{after}");
+        let why = world.run(&["why", "terms", "user000001@example.com"]).await;
+        assert!(why.contains(&format!("(tags at {}: broadcast=terms, chunk=0, recipient=0)", carrier.name())), "{why}");
+        for service in services {
+            service.end().await;
+        }
+        assert_eq!(world.cloud.accepted(), after, "sent after the stop was proved");
+    }
+}
+
+/// A producer would refuse it, so nobody is shown how it would read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_of_sess_is_not_shown_as_a_letter_of_another_provider() {
+    let mut world = Processes::simulated(5, Processes::account_with_events()).await;
+    world.carried_by(Carrier::Resend, 10.0);
+    let mut command: Value = serde_json::from_str(&Carrier::Resend.command("terms")).unwrap();
+    command["content"] = json!({ "template": { "name": "terms" } });
+    let command = world.write("command.json", &command.to_string());
+    let (code, output, error) = world.try_run(&["preview", &command]).await;
+    assert_eq!((code, output.as_str()), (Some(3), ""), "{error}");
+    assert!(error.contains("field `content.template`: Resend stores no templates that issei could send; write the content"), "{error}");
+}

@@ -28,6 +28,11 @@ async fn the_first_errors_name_the_thing_the_cause_and_the_next_step() {
         assert!(error.contains("no AWS credentials were found") && error.contains("set AWS_PROFILE"), "{error}");
         assert!(!error.contains("Attempted") && !error.contains("provider"), "{error}");
     }
+    // And whoever asks what is lacking is sent to log in first, and not to make what may be there.
+    let (code, told, _) = world.try_run_under(&NOBODY, &["doctor"]).await;
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("do:   log in to AWS") && !told.contains("issei setup") && !told.contains("grant "), "{told}");
+    assert!(told.lines().all(|line| !line.trim_start().starts_with("rule: ;")), "{told}");
     // So it is on a machine whose service for instances' roles refuses to answer.
     let denied = saying("403 Forbidden", 2, "no").await;
     let on_instance = [("AWS_EC2_METADATA_DISABLED", None), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", Some(denied.as_str()))];

@@ -16,19 +16,26 @@ const ARGUMENTS: &str = "unique_args";
 const TYPE: &str = "type";
 const REASON: &str = "reason";
 
-/// The columns of a header line, where it is one of such a file.
+/// Without these nothing can be made of a row.
+const NEEDED: [&str; 4] = [EVENT, EMAIL, MESSAGE, ARGUMENTS];
+
+/// The columns of a header line, where it is one of such a file: it has several, and two at least of those that are needed.
 fn columns(text: &str) -> Option<Vec<String>> {
-    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(text.lines().next()?.as_bytes());
+    let header = text.lines().next().filter(|line| !line.starts_with(['{', '[']))?;
+    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(header.as_bytes());
     let names: Vec<String> = reader.records().next()?.ok()?.iter().map(|name| name.trim().to_owned()).collect();
-    [EVENT, EMAIL, MESSAGE].iter().all(|wanted| names.iter().any(|name| name == wanted)).then_some(names)
+    (NEEDED.iter().filter(|needed| names.iter().any(|name| name == *needed)).count() > 1).then_some(names)
 }
 
 /// The rows of such a file; nothing where it is none.
 pub(super) fn rows(text: &str) -> Option<Box<dyn Iterator<Item = Row> + '_>> {
     let columns = columns(text)?;
-    if !columns.iter().any(|name| name == ARGUMENTS) {
-        let reason =
-            format!("the export has no column {ARGUMENTS}, by which a message is known to be issei's; ask SendGrid for all columns");
+    let missing: Vec<&str> = NEEDED.into_iter().filter(|needed| !columns.iter().any(|name| name == needed)).collect();
+    if !missing.is_empty() {
+        let reason = format!(
+            "the export has no column {}, without which nothing is known of a message; export it once more with all columns, and change none of their names",
+            missing.join(", ")
+        );
         return Some(Box::new(std::iter::once(Row { line: 1, number: 1, value: Err(reason) })));
     }
     let records = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes()).into_records().skip(1);
@@ -157,6 +164,12 @@ mod tests {
         let without = "processed,message_id,event,email\n1,a,delivered,ann@example.com\n";
         let found: Vec<Row> = rows(without).unwrap().collect();
         assert!(found.len() == 1 && found[0].value.as_ref().is_err_and(|why| why.contains("no column unique_args")));
+        let renamed = "processed,Message Id,event,email,args\n1,a,delivered,ann@example.com,{}\n";
+        let found: Vec<Row> = rows(renamed).unwrap().collect();
+        assert!(
+            found.len() == 1 && found[0].value.as_ref().is_err_and(|why| why.contains("no column message_id, unique_args")),
+            "each row of it would be called no JSON"
+        );
         assert!(rows("{\"event\":\"delivered\"}\n").is_none());
     }
 }

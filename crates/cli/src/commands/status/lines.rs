@@ -83,7 +83,7 @@ impl Status {
         }
         lines.extend(self.services.iter().map(|run| {
             let state = if run.alive { "alive" } else { "SILENT" };
-            let lacks = run.lacks.iter().map(|name| format!("; NOT CONFIGURED for the provider {name}, so it sends nothing of it"));
+            let lacks = run.lacks.iter().map(|name| format!("; NOT CONFIGURED for the provider {name}, or without its key, so it sends nothing of it: add [providers.{name}] there, set the variable that its `key` names, and start it again"));
             format!("{:<14}{state}, seen {} s ago: {}{}", run.service.as_str(), run.seen_s_ago, run.actor, lacks.collect::<String>())
         }));
         if self.queues.values().any(|depths| depths.dead_letters > 0) {
