@@ -54,7 +54,8 @@ pub struct ResendOptions {
     /// `https://api.resend.com`.
     pub base_url: String,
     pub key: ApiKey,
-    /// Recipients a second: a hundred for each of the requests a second that the account is allowed ("Usage Limits").
+    /// Recipients a second: as many as a chunk has, which is 50 at most, for each of the requests a second that the account is
+    /// allowed ("Usage Limits"). One call carries one chunk, however many more letters it may take.
     pub rate: f64,
     /// How long an answer is waited for.
     pub timeout: Duration,
