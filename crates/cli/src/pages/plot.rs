@@ -104,7 +104,8 @@ fn draw(
     for (at, state) in marks.iter().filter(|(at, _)| (begins..=ends).contains(&as_f64(at.as_second()))) {
         let at = as_f64(at.as_second());
         chart.draw_series(DashedLineSeries::new([(at, 0), (at, top)], 4, 4, INK.mix(0.6).stroke_width(1)))?;
-        chart.draw_series(std::iter::once(Text::new(*state, (at, top), ink(13).transform(FontTransform::Rotate90))))?;
+        let label = Text::new(*state, (0, 4), ink(13).transform(FontTransform::Rotate90));
+        chart.draw_series(std::iter::once(EmptyElement::at((at, top)) + label))?;
     }
     for (label, colour, of) in lines {
         let (style, key) = (colour.stroke_width(2), *colour);
@@ -113,7 +114,8 @@ fn draw(
             .label(*label)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], key.stroke_width(2)));
     }
-    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).label_font(ink(14)).draw()?;
+    // Sums rise to the upper right, and what a mark says hangs from above.
+    chart.configure_series_labels().position(SeriesLabelPosition::MiddleRight).label_font(ink(14)).draw()?;
     area.present()?;
     Ok(())
 }

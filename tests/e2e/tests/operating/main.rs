@@ -22,6 +22,7 @@ mod judging;
 mod objects;
 mod one_notice;
 mod outside;
+mod picturing;
 mod reading;
 mod rehearsing;
 mod resending;
