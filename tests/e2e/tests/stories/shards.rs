@@ -138,10 +138,12 @@ async fn a_later_reading_of_more_rows_leaves_the_partitions_as_they_are() {
     let registered = ledger.register(&command("terms", |_| {}), 10, false, &Asked::default(), &Dice::system()).await.unwrap();
     let Registered::New(broadcast) = registered else { panic!("{registered:?}") };
     let first = write(&ledger, &broadcast, &[1], &reading("one", 60)).await;
-    write(&ledger, &first, &[2, 3], &reading("other", 600)).await;
+    let second = write(&ledger, &first, &[2, 3], &reading("other", 600)).await;
+    // Where the third lies, the numbers of partitions of the two readings differ.
+    write(&ledger, &second, &[4, 5, 6], &reading("other", 600)).await;
     let after = world.broadcast("terms").await;
-    assert_eq!((after.placed().shards.get(), after.pages, first.placed()), (2, 2, after.placed()));
-    for seq in 0..2 {
+    assert_eq!((after.placed().shards.get(), after.pages, first.placed()), (2, 3, after.placed()));
+    for seq in 0..3 {
         assert_eq!(ledger.page(&after.placed(), seq).await.unwrap().recipients(), 1 + usize::try_from(seq).unwrap());
     }
 }
