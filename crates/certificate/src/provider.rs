@@ -26,9 +26,6 @@ pub struct Carriers {
 pub(crate) async fn carrier(carriers: &Carriers, broadcast: &Broadcast, clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
     let name = broadcast.provider.clone().unwrap_or_default();
     let Some(Known { facts, carried_by, .. }) = carriers.known.get(&name) else { return Vec::new() };
-    if let Plane::Shut { .. } = facts.plane {
-        return Deployed::at_ses(clients, wanted).await;
-    }
     let account = setting(format!("provider {name}: its account"), "ledger item `broadcast`, and the configuration here");
     let account = match (&broadcast.carried_by, carried_by) {
         (Some(registered), Some(here)) => account
@@ -39,7 +36,13 @@ pub(crate) async fn carrier(carriers: &Carriers, broadcast: &Broadcast, clients:
             .rule("none", "an older build registers none")
             .found("none is registered: who carried it is known by its name alone", true),
     };
-    vec![account, key(&name, facts, carriers.connected.get(&name)).await, events(&name, facts)]
+    let mut findings = vec![account];
+    if let Plane::Shut { .. } = facts.plane {
+        findings.extend(Deployed::at_ses(clients, wanted).await);
+    } else {
+        findings.extend([key(&name, facts, carriers.connected.get(&name)).await, events(&name, facts)]);
+    }
+    findings
 }
 
 /// Whether the key may send is what its provider can be asked, and proves nothing of what was sent.

@@ -50,6 +50,9 @@ fn broadcast(add: &mut Add<'_>) {
     add(Done, "the broadcast is gone", vec![Gone(b)], As("no certificate"));
     add(Done, "another id in the broadcast", vec![Set(b, "broadcast_id", |_| s("doubt"))], As("its id: doubt"));
     add(Done, "another broadcast under its key", vec![Set(b, "command_hash", |_| s(&"0".repeat(64)))], As("command_hash 0000"));
+    let resend = |_: Option<&AttributeValue>| AttributeValue::M([("provider".to_owned(), s("Resend"))].into());
+    add(Done, "another provider that carried it", vec![Set(b, "carried_by", resend)], As("provider ses: its account"));
+    add(Done, "nobody who carried it", vec![Unset(b, "carried_by")], Not("an older build registers nobody"));
     add(Done, "another audience", vec![Set(b, "audience", |_| s("staff"))], As("audience is staff"));
     add(Done, "a larger budget", vec![Set(b, "max_recipients", |v| plus(v, 1))], As("max_recipients is"));
     add(Done, "a canary that never was", vec![Set(b, "canary", |_| n(10))], As("canary is 10"));
