@@ -55,6 +55,8 @@ pub enum SkipReason {
     Unsubscribed,
     /// An operator put the address on the list of those that are not mailed.
     Suppressed,
+    /// Another row of the key says of its owner that they have not agreed to such mail.
+    NoConsent,
 }
 
 impl fmt::Display for SkipReason {

@@ -1,6 +1,6 @@
 //! The rows of one key, judged one after the other until one can be mailed. Which of them that is must never depend on the
 //! order in which they were read, nor may one that can't be mailed hide one that can; unless somebody said by its address
-//! that they don't want such mail (`wishes.rs`).
+//! that they don't want such mail (`wishes.rs`), or by a row of theirs that they have not agreed to it.
 
 use std::collections::VecDeque;
 
@@ -36,13 +36,23 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// With the least of them judged.
-    pub(crate) fn of(Spooled { row, others, has_more, repeats }: Spooled, in_canary: bool, needed: &Needed) -> Self {
+    pub(crate) fn of(Spooled { row, others, has_more, repeats, is_refused }: Spooled, in_canary: bool, needed: &Needed) -> Self {
+        if is_refused {
+            return Self::refused(row.key, in_canary, repeats);
+        }
         let (key, further) = (row.key.clone(), others.last().filter(|_| has_more).cloned());
         let may_wish = !others.is_empty() && needed.class.heeds_objections();
         let wishing = may_wish.then(|| Others::of(std::iter::once(&row).chain(&others), further.clone()));
         let judged = judge(row, needed);
         let is_unlisted = judged.recipient().is_some();
         Self { key, in_canary, repeats, judged, least: None, is_unlisted, others: others.into(), further, wishing, wish: None }
+    }
+
+    /// Of somebody who has agreed by one row and not by another: who is not sure to want it gets none.
+    fn refused(key: String, in_canary: bool, repeats: u64) -> Self {
+        let judged = Judged::Skipped(quotable(&key), SkipReason::NoConsent);
+        let (others, is_unlisted) = (VecDeque::new(), false);
+        Self { key, in_canary, repeats, judged, least: None, is_unlisted, others, further: None, wishing: None, wish: None }
     }
 
     /// The address of whoever can be mailed unless the list says otherwise, which was not asked yet.
@@ -147,7 +157,7 @@ mod tests {
         let mut read = addresses.iter().map(row);
         let (row, others) = (read.next().unwrap(), read.collect::<Vec<_>>());
         let repeats = others.len() as u64;
-        let mut rows = Rows::of(Spooled { row, others, has_more: false, repeats }, false, &needed);
+        let mut rows = Rows::of(Spooled { row, others, has_more: false, repeats, is_refused: false }, false, &needed);
         assert!(rows.unlisted().is_some());
         rows.strike(&listed(causes), command.class());
         rows.go_on(&needed);

@@ -150,7 +150,9 @@ impl Audience {
         );
         let trimmed = trimmed.map_or(String::new(), |trimmed| format!(", {trimmed} with invisible white space around the address"));
         let differing = differing.map_or(String::new(), |keys| {
-            format!(" ({keys} keys with rows that differ, of which the first that can be mailed is, in the order of what they say)")
+            format!(
+                " ({keys} keys with rows that differ: of each the first that can be mailed, in the order of what they say, or nobody where a wish not to be mailed binds the key)"
+            )
         });
         let from = broadcast.read_from.as_ref().map_or(String::new(), |objects| format!("; read from {}", objects.told()));
         let value = format!(

@@ -195,6 +195,7 @@ fn why(reason: SkipReason) -> (&'static str, &'static str) {
             ("mail of ours to your address had been reported as spam", "以前のメールが迷惑メールとして報告されていたため")
         }
         SkipReason::Unsubscribed => ("you had unsubscribed", "配信停止のお申し出をいただいていたため"),
+        SkipReason::NoConsent => ("you had not agreed to mail of this kind", "この種のメールの受信に同意をいただいていなかったため"),
         SkipReason::Suppressed => ("your address is on our list of those that we do not mail", "送信を控える宛先として登録されているため"),
         SkipReason::DuplicateAddress => ("your address is mailed under another account", "同じ宛先の別のアカウントにお送りするため"),
         SkipReason::NoKey

@@ -105,13 +105,16 @@ pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed
             let values: Vec<Option<AttributeValue>> = wanted.iter().map(|name| item.get(*name).cloned()).collect();
             seen.iter_mut().zip(&values).for_each(|(seen, value)| *seen |= value.is_some());
             let mut values = values.into_iter();
-            let key = values.next().flatten();
+            let key = values.next().flatten().map_or(RawKey::Null, key_of);
             let cells: Vec<Option<Vec<u8>>> = values.by_ref().take(columns).map(|value| value.and_then(text)).collect();
             if config.consenting.is_some() && !values.next().flatten().and_then(text).is_some_and(|answer| says_yes(&answer)) {
                 counted -= 1;
+                if let Some(key) = key.refusal() {
+                    feed.push(RawRow { key, cells: Vec::new() }).await?;
+                }
                 continue;
             }
-            feed.push(RawRow { key: key.map_or(RawKey::Null, key_of), cells }).await?;
+            feed.push(RawRow { key, cells }).await?;
         }
     }
     match wanted.iter().zip(&seen).find(|(_, seen)| items > 0 && !**seen) {

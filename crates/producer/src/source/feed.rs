@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Progress;
-use super::row::{RawRow, Row};
+use super::row::{RawKey, RawRow, Row, identity};
 use super::spool::{Disk, Spool, SpoolError};
 
 /// Rows in a batch, and bytes of them: enough to make the handing over cheap, whatever a row's size.
@@ -97,9 +97,12 @@ impl Filling {
         let writer = tokio::task::spawn_blocking(move || {
             let mut disk = Disk::create(&directory, columns)?;
             while let Some(batch) = receiver.blocking_recv() {
-                read.has_read(batch.len());
+                read.has_read(batch.iter().filter(|row| !matches!(row.key, RawKey::Refusal(_))).count());
                 for row in batch {
-                    disk.add(Row::of(row).as_ref())?;
+                    match row.key {
+                        RawKey::Refusal(key) => disk.refuse(&identity(key).0)?,
+                        RawKey::Null | RawKey::Bytes(_) | RawKey::Broken { .. } => disk.add(Row::of(row).as_ref())?,
+                    }
                 }
                 if token.is_cancelled() {
                     return Err(SpoolError::Ended);

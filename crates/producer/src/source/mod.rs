@@ -118,7 +118,8 @@ impl Source {
             Ok(counted) => {
                 let spool = filling.whole().await.map_err(of_spool)?;
                 progress.is_read();
-                let repeated = spool.counts().repeated;
+                let Counts { repeated, refused, .. } = spool.counts();
+                let repeated = repeated + refused;
                 if repeated > 0 && matches!(place, Place::DynamoDb(_)) {
                     return Err(SourceError::Config { audience: audience.to_owned(), reason: several_items(&config.key, repeated) });
                 }
@@ -156,7 +157,7 @@ impl Source {
 
     /// What the ledger keeps of it.
     pub(crate) fn reading(&self) -> Reading {
-        let Counts { rows, without_key, repeated, differing, trimmed } = self.counts;
+        let Counts { rows, without_key, repeated, differing, trimmed, .. } = self.counts;
         let (id, counted, trimmed, differing) = (self.id.clone(), self.counted, Some(trimmed), Some(differing));
         Reading { id, rows, counted, without_key, repeated, differing, trimmed, readings: 1 }
     }

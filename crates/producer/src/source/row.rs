@@ -29,6 +29,8 @@ pub(super) struct RawRow {
 pub(super) enum RawKey {
     Null,
     Bytes(Vec<u8>),
+    /// Of somebody who has not agreed: no row of the audience, and none of that key is mailed.
+    Refusal(Vec<u8>),
     /// A line of a file that can't be read; of several, with the number of the file.
     Broken {
         line: u64,
@@ -41,6 +43,14 @@ impl RawKey {
     /// A key of a type whose text is its value.
     pub(super) fn text(bytes: Option<Vec<u8>>) -> Self {
         bytes.map_or(Self::Null, Self::Bytes)
+    }
+
+    /// The same key, of somebody who has not agreed; nothing where it tells nobody from others.
+    pub(super) fn refusal(self) -> Option<Self> {
+        match self {
+            Self::Bytes(key) | Self::Refusal(key) => Some(Self::Refusal(key)),
+            Self::Null | Self::Broken { .. } => None,
+        }
     }
 
     /// A key of a binary type: 16 bytes in the form of a UUID, any other number in hexadecimal.
@@ -79,10 +89,10 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Nothing where the key is null: such rows can only be counted.
+    /// Nothing where the key is null: such rows can only be counted; a refusal is no row at all.
     pub(super) fn of(raw: RawRow) -> Option<Self> {
         let (key, flaw) = match raw.key {
-            RawKey::Null => return None,
+            RawKey::Null | RawKey::Refusal(_) => return None,
             RawKey::Bytes(bytes) => identity(bytes),
             RawKey::Broken { line, part, reason } => {
                 let part = part.map_or(String::new(), |part| format!(" of object {part}"));
@@ -118,7 +128,8 @@ impl Cell {
     }
 }
 
-fn identity(bytes: Vec<u8>) -> (String, Option<Flaw>) {
+/// What a key is compared by, and what is wrong with it.
+pub(super) fn identity(bytes: Vec<u8>) -> (String, Option<Flaw>) {
     let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     match String::from_utf8(bytes) {
         Ok(key) if key.len() <= KEY_BYTES_MAX => (key, None),

@@ -250,6 +250,39 @@ async fn of_a_file_an_offer_reaches_only_whoever_has_clearly_said_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_not_agreed_by_one_of_their_rows_gets_no_offer_by_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users.csv");
+    let rows = [
+        ("1", "a1", "yes"),
+        ("1", "b1", "no"),
+        ("2", "a2", "yes"),
+        ("2", "b2", "yes"),
+        ("3", "a3", ""),
+        ("3", "b3", "yes"),
+        ("4", "a4", "no"),
+    ];
+    let rows = rows.map(|(key, address, wants)| format!("{key},{address}@example.com,N,{wants}\n"));
+    std::fs::write(&file, format!("id,email,name,wants\n{}", rows.concat())).unwrap();
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    let audience = AudienceConfig { file: Some(file.display().to_string()), url: None, table: None, ..world.users.audience() };
+    world.audiences.insert("users".to_owned(), AudienceConfig { consent_column: Some("wants".to_owned()), ..audience });
+    world.options.skipped_share_max = 1.0;
+    world.post_command(&offer("offer")).await;
+    let broadcast = world.run_to_the_end("offer").await;
+    let mailed: Vec<String> = world.cloud.mails().unwrap().into_iter().map(|mail| mail.address).collect();
+    assert_eq!((mailed, broadcast.recipients), (vec!["a2@example.com".to_owned()], 1));
+    // Who has agreed by no row is no part of it; who has by one, and not by another, is listed.
+    let reading = broadcast.reading.as_ref().unwrap();
+    assert_eq!((reading.rows, reading.counted), (4, 4));
+    assert_eq!(broadcast.skipped_by, [("no_consent".to_owned(), 2), ("duplicate_key".to_owned(), 1)].into());
+    // Of what is no offer nobody was asked.
+    world.post_command(&with("terms", &link())).await;
+    assert_eq!(world.run_to_the_end("terms").await.recipients, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_a_table_of_dynamodb_an_offer_reaches_only_whoever_has_clearly_said_yes() {
     let Some(url) = server("ISSEI_TEST_AWS_URL") else { return };
     let db = issei_aws::connect_to(&url, None, &WorldOptions::default().timing).await.dynamodb;

@@ -322,7 +322,9 @@ impl Forecast {
         }
         if self.differing_keys > 0 {
             let keys = counted(self.differing_keys, "key has rows that differ", "keys have rows that differ");
-            say(&format!("repeated       {keys}: of each the first that can be mailed, in the order of what they say"));
+            say(&format!(
+                "repeated       {keys}: of each the first that can be mailed, in the order of what they say, or nobody where a wish not to be mailed binds the key"
+            ));
         }
         if self.repeated_addresses > 0 {
             let then = if self.unique_addresses {

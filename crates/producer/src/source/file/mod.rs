@@ -165,9 +165,10 @@ impl<'a> Rows<'a> {
                         continue;
                     }
                     let cells = values.split_off(1);
-                    // A file has no null; a key of nothing is none.
-                    RawRow { key: RawKey::text(values.pop().flatten().filter(|key| !key.is_empty())), cells }
+                    RawRow { key: key_of(values), cells }
                 }
+                        let key = key_of(values);
+                        key.refusal().map_or(Ok(()), |key| take(RawRow { key, cells: Vec::new() }))?;
                 Some(Record::Broken(broken)) if config.allow_broken_rows => {
                     self.broken_rows += 1;
                     let Broken { line, reason } = of_encoding.told(broken);
@@ -210,6 +211,11 @@ pub(super) const ENDINGS: &str = ".csv, .jsonl and .ndjson, nor with one of thes
 /// How whoever looks at a file first reads it.
 #[derive(Clone, Debug, Default)]
 pub struct ReadAs {
+/// The key of a record, which is its first value. A file has no null; a key of nothing is none.
+fn key_of(values: Vec<Option<Vec<u8>>>) -> RawKey {
+    RawKey::text(values.into_iter().next().flatten().filter(|key| !key.is_empty()))
+}
+
     /// A label of the Encoding Standard; UTF-8 where there is none.
     pub encoding: Option<String>,
     /// Lines that can't be read are passed over, so that one of them says nothing of the file.

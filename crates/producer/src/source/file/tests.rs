@@ -23,6 +23,7 @@ fn read_with_reasons(file: &str, bytes: &[u8], config: &AudienceConfig) -> Resul
         let key = match &row.key {
             RawKey::Null => "null".to_owned(),
             RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
+            RawKey::Refusal(_) => return Ok(()),
             RawKey::Broken { line, reason, .. } => {
                 reasons.push(format!("{line}: {reason}"));
                 format!("broken line {line}")

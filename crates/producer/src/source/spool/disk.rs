@@ -54,6 +54,7 @@ impl Disk {
                  PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};
                  CREATE TABLE audience (key BLOB PRIMARY KEY, flaw INTEGER, address{names}) WITHOUT ROWID;
                  CREATE TABLE repeats (key BLOB, said BLOB, rows INTEGER NOT NULL, PRIMARY KEY (key, said)) WITHOUT ROWID;
+                 CREATE TABLE refused (key BLOB PRIMARY KEY) WITHOUT ROWID;
                  CREATE TABLE mailed (address TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
                  BEGIN"
             ))
@@ -71,6 +72,12 @@ impl Disk {
         let is_new = self.insert(row).map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))?;
         self.counts.repeated += u64::from(!is_new);
         Ok(())
+    }
+
+    /// Takes down that a row of this key, which is none of the audience's, is of somebody who has not agreed.
+    pub(in crate::source) fn refuse(&mut self, key: &str) -> Result<(), SpoolError> {
+        let note = || self.connection.prepare_cached("INSERT OR IGNORE INTO refused VALUES (?)")?.execute([key.as_bytes()]);
+        note().map(drop).map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
     }
 
     fn insert(&self, row: &Row) -> rusqlite::Result<bool> {
@@ -102,10 +109,12 @@ impl Disk {
         let finish = || {
             self.connection.execute_batch("COMMIT")?;
             let differing = "SELECT COUNT(*) FROM (SELECT 1 FROM repeats GROUP BY key HAVING COUNT(*) > 1)";
-            self.connection.query_row(differing, [], |row| row.get::<_, i64>(0))
+            let refused = "SELECT COUNT(*) FROM refused JOIN audience USING (key)";
+            let count = |query| self.connection.query_row(query, [], |row| row.get::<_, i64>(0));
+            Ok([count(differing)?, count(refused)?])
         };
-        let differing = finish().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))?;
-        self.counts.differing = differing.max(0).unsigned_abs();
+        let counted = finish().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))?;
+        [self.counts.differing, self.counts.refused] = counted.map(|keys| keys.max(0).unsigned_abs());
         Ok(())
     }
 
@@ -121,20 +130,23 @@ impl Disk {
         let from = if after.is_some() { "WHERE key > ?1" } else { "WHERE ?1 IS NULL" };
         let mut statement = self.connection.prepare_cached(&format!("SELECT * FROM audience {from} ORDER BY key LIMIT ?2"))?;
         let mut repeats = self.connection.prepare_cached("SELECT SUM(rows) FROM repeats WHERE key = ?")?;
+        let mut refused = self.connection.prepare_cached("SELECT 1 FROM refused WHERE key = ?")?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = statement.query((after.map(str::as_bytes), limit))?;
         let mut page = Vec::new();
         while let Some(row) = rows.next()? {
             let row = self.row(row)?;
+            let is_refused = self.counts.refused > 0 && refused.exists([row.key.as_bytes()])?;
             let repeats: Option<i64> =
                 if self.counts.repeated == 0 { None } else { repeats.query_row([row.key.as_bytes()], |row| row.get(0))? };
             let Some(repeats) = repeats else {
-                page.push(Spooled::of(row, Vec::new(), 0));
+                page.push(Spooled { is_refused, ..Spooled::of(row, Vec::new(), 0) });
                 continue;
             };
             let mut rows = self.read_rows(&row.key, &[], OTHERS + 2)?.into_iter();
             let least = rows.next().unwrap_or(row);
-            page.push(Spooled::of(least, rows.collect(), repeats.max(0).unsigned_abs()));
+            let spooled = Spooled::of(least, rows.collect(), repeats.max(0).unsigned_abs());
+            page.push(Spooled { is_refused, ..spooled });
         }
         Ok(page)
     }
@@ -281,6 +293,24 @@ mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
+    #[test]
+    fn a_refusal_is_no_row_and_binds_its_key_whichever_was_read_first() {
+        let mut disk = Disk::create(&std::env::temp_dir(), 2).unwrap();
+        disk.refuse("1").unwrap();
+        for (key, address) in [("1", "a"), ("2", "b"), ("3", "c"), ("3", "d"), ("4", "e")] {
+            disk.add(Some(&row(key, address))).unwrap();
+        }
+        // The last has no row that agrees.
+        for key in ["3", "3", "5"] {
+            disk.refuse(key).unwrap();
+        }
+        disk.finish().unwrap();
+        let page = disk.page(None, 10).unwrap();
+        let told: Vec<(&str, bool)> = page.iter().map(|spooled| (spooled.row.key.as_str(), spooled.is_refused)).collect();
+        assert_eq!(told, [("1", true), ("2", false), ("3", true), ("4", false)]);
+        assert_eq!((disk.counts().rows, disk.counts().repeated, disk.counts().refused), (5, 1, 2));
+    }
+
     proptest! {
         /// Whatever the keys are and however they come: each once, by its bytes, with its rows in one order.
         #[test]
@@ -299,7 +329,7 @@ mod tests {
             sorted.dedup();
             prop_assert_eq!(found.iter().map(|spooled| &spooled.row.key).collect::<Vec<_>>(), sorted);
             let mut differing = 0;
-            for Spooled { row: least, others, has_more, repeats } in &found {
+            for Spooled { row: least, others, has_more, repeats, .. } in &found {
                 let mut places: Vec<String> = (0..keys.len()).filter(|at| keys[*at] == least.key).map(|at| at.to_string()).collect();
                 places.sort();
                 prop_assert_eq!(*repeats + 1, places.len() as u64);

@@ -26,6 +26,8 @@ pub(crate) struct Counts {
     pub(crate) repeated: u64,
     /// Keys whose rows do not all say the same.
     pub(crate) differing: u64,
+    /// Keys of which one row agrees, and another does not.
+    pub(crate) refused: u64,
     /// Rows with a key whose address had invisible white space around it, which is left out.
     pub(crate) trimmed: u64,
 }
@@ -52,6 +54,8 @@ pub(crate) struct Spooled {
     pub(crate) has_more: bool,
     /// In how many rows it stands beside the first.
     pub(crate) repeats: u64,
+    /// Somebody has not agreed by another row, which is none of the audience's.
+    pub(crate) is_refused: bool,
 }
 
 /// Rows of one key that are read at once, beside the least. More of them are rare.
@@ -62,7 +66,7 @@ impl Spooled {
     fn of(row: Row, mut others: Vec<Row>, repeats: u64) -> Self {
         let has_more = others.len() > OTHERS;
         others.truncate(OTHERS);
-        Self { row, others, has_more, repeats }
+        Self { row, others, has_more, repeats, is_refused: false }
     }
 }
 
