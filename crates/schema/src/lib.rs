@@ -52,7 +52,7 @@ pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
 pub use ramp::{Ramp, RampHour, Ramped};
 pub use render::render;
-pub use schedule::{Opening, Schedule, SendWindow};
+pub use schedule::{Course, Opening, Pace, Schedule, SendWindow};
 pub use stored_template::StoredTemplate;
 pub use template::{Piece, Placeholder, Template, TemplateError};
 pub use test_copy::TestCopy;

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan, ZonedDateTime};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::Ramped;
+use crate::{RampHour, Ramped};
 
 /// How far it is looked ahead for the next time that a window opens: a week may have one, and where clocks are put
 /// forward, that one may be within the hour that there is not.
@@ -73,6 +73,23 @@ pub struct Schedule<'a> {
     pub not_after: Timestamp,
 }
 
+/// How fast it is sent where nothing else bounds it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    pub recipients_a_second: f64,
+    /// Recipients who are sent to together or not at all.
+    pub chunk: u32,
+}
+
+/// How a broadcast is sent at best.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// When everybody has been sent to; nothing where that is too late.
+    pub done_at: Option<Timestamp>,
+    /// How many in each hour of its ramp, as long as that bounds it.
+    pub hours: Vec<u64>,
+}
+
 /// What holds at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
@@ -129,10 +146,25 @@ impl Schedule<'_> {
         }
     }
 
-    /// When so many are sent to, at so many a second, beginning now and going on whenever it may, and along its ramp, as far
-    /// as that has come; nothing where that is too late.
+    /// How so many are sent to at best, beginning now and going on whenever it may, and along its ramp, as far as that has
+    /// come.
     #[must_use]
-    pub fn done_at(&self, now: Timestamp, recipients: u64, rate: f64, ramped: Option<Ramped>) -> Option<Timestamp> {
+    pub fn course(&self, now: Timestamp, recipients: u64, pace: Pace, ramped: Option<Ramped>) -> Course {
+        let mut hours = Vec::new();
+        let done_at = self.done_at(now, recipients, pace, ramped, &mut hours);
+        let a_second = pace.recipients_a_second;
+        let is_bound = |(hour, _): &(RampHour, u64)| ramped.is_some_and(|it| number(it.ramp.in_hour(hour.doublings)) < a_second * 3_600.0);
+        Course { done_at, hours: hours.into_iter().take_while(is_bound).map(|(_, sent)| sent).collect() }
+    }
+
+    fn done_at(
+        &self,
+        now: Timestamp,
+        recipients: u64,
+        Pace { recipients_a_second: rate, chunk }: Pace,
+        ramped: Option<Ramped>,
+        hours: &mut Vec<(RampHour, u64)>,
+    ) -> Option<Timestamp> {
         let (mut at, mut left, mut ramped) = (now, recipients, ramped);
         loop {
             let mut until = match self.at(at) {
@@ -146,10 +178,18 @@ impl Schedule<'_> {
             let mut most = u64::MAX;
             if let Some(ramped) = &mut ramped {
                 let hour = ramped.hour_at(at);
+                if hours.last().is_none_or(|(last, _)| *last != hour) {
+                    hours.push((hour, 0));
+                }
                 ramped.hour = Some(hour);
                 (most, until) = (ramped.ramp.most_in(hour).saturating_sub(ramped.granted), until.min(hour.ends()));
+                // No chunk is cut for what is left of an hour.
+                most = if most < left { most - most % u64::from(chunk.max(1)) } else { most };
             }
             let some = left.min(most).min(whole(until.duration_since(at).as_secs_f64() * rate));
+            if let Some((_, sent)) = hours.last_mut() {
+                *sent += some;
+            }
             if some == left {
                 let takes = SignedDuration::try_from_secs_f64(number(left) / rate).ok()?;
                 return at.checked_add(takes).ok().filter(|done| *done <= self.not_after);
@@ -220,7 +260,27 @@ impl SendWindow {
     }
 }
 
+impl fmt::Display for SendWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { days, from, to, time_zone } = self;
+        let days: Vec<&str> = days.0.iter().copied().map(Day::word).collect();
+        write!(f, "{} {from}–{to} {}", days.join(", "), time_zone.name)
+    }
+}
+
 impl Day {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Mon => "mon",
+            Self::Tue => "tue",
+            Self::Wed => "wed",
+            Self::Thu => "thu",
+            Self::Fri => "fri",
+            Self::Sat => "sat",
+            Self::Sun => "sun",
+        }
+    }
+
     fn of(weekday: Weekday) -> Self {
         match weekday {
             Weekday::Monday => Self::Mon,
@@ -412,7 +472,11 @@ mod tests {
         let office = window(r#""mon","tue","wed","thu","fri""#, "09:00", "18:00", "Asia/Tokyo");
         let began = moment("2026-11-24T08:00:00Z");
         // One a second.
-        let done = |window, hours: u64| schedule(window).done_at(began, hours * 3_600, 1.0, None);
+        let sent = |window, recipients, recipients_a_second, ramped| {
+            schedule(window).course(began, recipients, Pace { recipients_a_second, chunk: 50 }, ramped)
+        };
+        let done_at = |window, recipients, rate, ramped| sent(window, recipients, rate, ramped).done_at;
+        let done = |window, hours: u64| done_at(window, hours * 3_600, 1.0, None);
         assert_eq!(done(Some(&office), 1), Some(moment("2026-11-24T09:00:00Z")));
         assert_eq!(done(Some(&office), 3), Some(moment("2026-11-25T02:00:00Z")));
         assert_eq!(done(Some(&office), 30), Some(moment("2026-11-30T02:00:00Z")));
@@ -422,15 +486,25 @@ mod tests {
         // 500, 1,000, and in the third hour the last hundred of 1,600.
         let ramp: Ramp = serde_json::from_str(r#"{"first_hour":500}"#).unwrap();
         let ramped = |hour, granted| Some(Ramped { ramp, hour, granted });
-        assert_eq!(schedule(None).done_at(began, 1_600, 10.0, ramped(None, 0)), Some(moment("2026-11-24T10:00:10Z")));
+        assert_eq!(done_at(None, 1_600, 10.0, ramped(None, 0)), Some(moment("2026-11-24T10:00:10Z")));
         // Of 500 in an hour that began half an hour ago 100 are used.
         let hour = RampHour { began: moment("2026-11-24T07:30:00Z"), before: 0, doublings: 0 };
-        assert_eq!(schedule(None).done_at(began, 400, 10.0, ramped(Some(hour), 100)), Some(moment("2026-11-24T08:00:40Z")));
-        assert_eq!(schedule(None).done_at(began, 410, 10.0, ramped(Some(hour), 100)), Some(moment("2026-11-24T08:30:01Z")));
+        assert_eq!(done_at(None, 400, 10.0, ramped(Some(hour), 100)), Some(moment("2026-11-24T08:00:40Z")));
+        assert_eq!(done_at(None, 410, 10.0, ramped(Some(hour), 100)), Some(moment("2026-11-24T08:30:01Z")));
         // The hours of a night in which nothing is sent don't count: the second begins in the morning.
-        assert_eq!(schedule(Some(&office)).done_at(began, 1_600, 10.0, ramped(None, 0)), Some(moment("2026-11-25T01:00:10Z")));
+        assert_eq!(done_at(Some(&office), 1_600, 10.0, ramped(None, 0)), Some(moment("2026-11-25T01:00:10Z")));
         // A rate that uses less than half of an hour's never needs more of it.
-        assert_eq!(schedule(None).done_at(began, 720, 0.05, ramped(None, 0)), Some(moment("2026-11-24T12:00:00Z")));
+        assert_eq!(done_at(None, 720, 0.05, ramped(None, 0)), Some(moment("2026-11-24T12:00:00Z")));
+        // What it sends in each hour of its ramp, the first of which the window cuts short in the evening.
+        assert_eq!(sent(None, 5_000, 1.0, ramped(None, 0)).hours, [500, 1_000, 2_000]);
+        let evening = moment("2026-11-24T08:58:20Z");
+        let pace = Pace { recipients_a_second: 1.0, chunk: 50 };
+        let course = schedule(Some(&office)).course(evening, 1_100, pace, ramped(None, 0));
+        assert_eq!((course.hours, course.done_at), (vec![100, 500, 500], Some(moment("2026-11-25T01:08:20Z"))));
+        // Of 70 in an hour there are 50 in one chunk, and the other 20 are none.
+        let ramp: Ramp = serde_json::from_str(r#"{"first_hour":70}"#).unwrap();
+        let course = sent(None, 200, 10.0, Some(Ramped { ramp, hour: None, granted: 0 }));
+        assert_eq!((course.hours, course.done_at), (vec![50, 100, 50], Some(moment("2026-11-24T10:00:05Z"))));
     }
 
     #[test]

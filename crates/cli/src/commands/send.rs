@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::forecast::Forecast;
-pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, share, whole};
+pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, pace, share, whole};
 use self::progress::Bar;
 use crate::args::SendOptions;
 use crate::command_file;

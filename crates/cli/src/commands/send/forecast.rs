@@ -7,7 +7,7 @@ use issei_assembly::{Parts, VERSION, say};
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, UniqueBy};
-use issei_schema::{BroadcastCommand, Canary, Content, Opening, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName};
+use issei_schema::{BroadcastCommand, Canary, Content, Course, Opening, Pace, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -61,7 +61,7 @@ pub(super) struct Forecast {
     waits_until: Option<Timestamp>,
     /// When everybody is sent to at the earliest; nothing where that is not known, or after `not_after`.
     done_at: Option<Timestamp>,
-    /// How many are sent to at most in each hour of its ramp, as long as that bounds it.
+    /// How many are sent to at most in each hour of its ramp in which it may be sent, as long as that bounds it.
     ramp: Vec<u64>,
     /// The same two for people.
     begins: Option<String>,
@@ -171,15 +171,8 @@ impl Forecast {
         let (now, schedule) = (parts.clock.wall(), command.schedule());
         let seconds = rate.map(|rate| whole((number(mailable) / rate).ceil()));
         let ramped = command.ramp.map(|ramp| Ramped { ramp, hour: None, granted: 0 });
-        let done_at = rate.and_then(|rate| schedule.done_at(now, mailable, rate, ramped));
-        let hour = rate.map_or(u64::MAX, |rate| whole(rate * 3_600.0));
-        let mut to_come = mailable;
-        let in_hour = |at| {
-            let some = command.ramp?.in_hour(at).min(to_come);
-            to_come -= some;
-            (some > 0).then_some(some)
-        };
-        let ramp: Vec<u64> = (0..u64::BITS).map_while(in_hour).take_while(|some| *some < hour).collect();
+        let course = rate.map(|rate| schedule.course(now, mailable, pace(command, rate, settings.chunk_size), ramped));
+        let Course { done_at, hours: ramp } = course.unwrap_or(Course { done_at: None, hours: Vec::new() });
         let waits_until = if let Opening::Waiting { until } = schedule.at(now) { Some(until) } else { None };
         let mut forecast = Self {
             broadcast_id: command.broadcast_id.to_string(),
@@ -385,6 +378,13 @@ impl Forecast {
 
 fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// How fast a command is sent at so many a second, in chunks as its producer cuts them.
+pub(crate) fn pace(command: &BroadcastCommand, recipients_a_second: f64, chunk_size: u32) -> Pace {
+    let a_second = u32::try_from(whole(recipients_a_second).max(1)).unwrap_or(u32::MAX);
+    let first_hour = command.ramp.map_or(u32::MAX, |ramp| u32::try_from(ramp.first_hour.get()).unwrap_or(u32::MAX));
+    Pace { recipients_a_second, chunk: chunk_size.min(a_second).min(first_hour) }
 }
 
 /// What a stored template may name: the audience's columns, and the URL to unsubscribe where there is one.

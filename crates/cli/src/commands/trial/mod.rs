@@ -26,7 +26,7 @@ use self::tally::Tally;
 use crate::args::TryOptions;
 use crate::command_file;
 use crate::commands::demo::{Work, hasten, misbehave};
-use crate::commands::send::surveyed;
+use crate::commands::send::{pace, surveyed};
 use crate::commands::serve::on_signal;
 use crate::commands::setup;
 use crate::console::Opened;
@@ -68,7 +68,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     };
     let letters = letters(&command, survey.samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), None)?;
     let holds = simplified::holds(&survey, settings.skipped_share_max);
-    let mut outlook = Outlook::of(&command, survey, letters, options.rate, parts.clock.wall());
+    let mut outlook = Outlook::of(&command, survey, letters, pace(&command, options.rate, settings.chunk_size), parts.clock.wall());
     outlook.passed_over = holds.into_iter().chain(simplified.passed_over).collect();
     if let Some(why) = outlook.refused() {
         outlook.print(as_json);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use issei_assembly::say;
 use issei_producer::Survey;
-use issei_schema::{BroadcastCommand, Ramped};
+use issei_schema::{BroadcastCommand, Pace, Ramped};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -52,7 +52,8 @@ pub(super) struct Written {
 }
 
 impl Outlook {
-    pub(super) fn of(command: &BroadcastCommand, survey: Survey, letters: Vec<Letter>, rate: f64, now: Timestamp) -> Self {
+    pub(super) fn of(command: &BroadcastCommand, survey: Survey, letters: Vec<Letter>, pace: Pace, now: Timestamp) -> Self {
+        let rate = pace.recipients_a_second;
         let seconds = whole((number(survey.mailable) / rate).ceil());
         let ramped = command.ramp.map(|ramp| Ramped { ramp, hour: None, granted: 0 });
         Self {
@@ -64,7 +65,7 @@ impl Outlook {
             max_recipients: command.max_recipients.get(),
             recipients_a_second: rate,
             seconds_at_least: seconds,
-            done_at: command.schedule().done_at(now, survey.mailable, rate, ramped),
+            done_at: command.schedule().course(now, survey.mailable, pace, ramped).done_at,
             not_after: command.not_after,
             cost_usd: number(survey.mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
             letters,
