@@ -7,7 +7,7 @@
 use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_schema::{Actor, BroadcastId, Identity, TemplateHash};
+use issei_schema::{Actor, BroadcastId, Identity, InDoubtPolicy, TemplateHash};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -91,15 +91,19 @@ pub struct Subject {
     pub command_hash: String,
     pub recipients: u64,
     pub skipped: u64,
-    /// SHA-256 over these, the hash of the template, the head of the chain of frozen pages, the skipped rows by reason and the addresses that stand
-    /// under several keys, in hexadecimal.
+    /// SHA-256 in hexadecimal over these, the hash of the template, the head of the chain of frozen pages, the skipped rows
+    /// by reason, the addresses that stand under several keys, the forecast, and all that decides when, how fast and to how
+    /// many it is sent, as the broadcast itself has it.
     pub digest: String,
+    /// The same as builds made it that covered the last by the command's hash alone.
+    #[serde(skip)]
+    earlier: String,
 }
 
 impl Subject {
     /// How an entry of the audit trail begins in which somebody agrees to it.
-    fn agreed_by(&self, by: &Identity) -> String {
-        let Self { command_hash, recipients, skipped, digest } = self;
+    fn agreed_by(&self, by: &Identity, digest: &str) -> String {
+        let Self { command_hash, recipients, skipped, .. } = self;
         format!("{by} agrees to {digest}: command {command_hash}, {recipients} recipients, {skipped} skipped")
     }
 
@@ -108,7 +112,9 @@ impl Subject {
     pub fn approver(&self, entry: &AuditEntry) -> Option<Identity> {
         let (by, _) = entry.reason.split_once(" agrees to ")?;
         let by = by.parse::<Identity>().ok()?;
-        entry.reason.strip_prefix(&self.agreed_by(&by))?.starts_with("; ").then_some(by)
+        // An approval that an earlier build took down is one of the same: its digest covers the command.
+        let is_of = |digest| entry.reason.strip_prefix(&self.agreed_by(&by, digest)).is_some_and(|rest| rest.starts_with("; "));
+        [&self.digest, &self.earlier].into_iter().any(|digest| is_of(digest)).then_some(by)
     }
 }
 
@@ -127,19 +133,50 @@ impl Broadcast {
     /// What whoever approves it agrees to.
     #[must_use]
     pub fn subject(&self) -> Subject {
-        let mut digest = Sha256::new();
         let (recipients, skipped) = (self.recipients.to_string(), self.skipped.to_string());
         let repeated = self.held_audience.as_ref().map_or(String::new(), |held| held.repeated_addresses.to_string());
         let by = self.skipped_by.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect::<Vec<_>>().join(",");
         let template = self.template_hash.as_ref().map_or("", TemplateHash::as_str);
         let audience = [&recipients, &skipped, &by, &repeated, &self.chain].map(String::as_str);
-        for part in [self.broadcast_id.as_str(), &self.command_hash, template].into_iter().chain(audience) {
-            // With its length, so that no two read the same.
-            digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
-        }
-        let (command_hash, digest) = (self.command_hash.clone(), hex::encode(digest.finalize()));
-        Subject { command_hash, recipients: self.recipients, skipped: self.skipped, digest }
+        let parts: Vec<&str> = [self.broadcast_id.as_str(), &self.command_hash, template].into_iter().chain(audience).collect();
+        let (earlier, bounds) = (digest_of(&parts), self.bounds());
+        let digest = digest_of(&[parts, vec![bounds.as_str()]].concat());
+        Subject { command_hash: self.command_hash.clone(), recipients: self.recipients, skipped: self.skipped, digest, earlier }
+    }
+
+    /// Who carries it to whom, when, how fast, and to how many at most: what consumers and producers go by, and the forecast
+    /// that was made of it. None of it changes once it is frozen.
+    fn bounds(&self) -> String {
+        let Self {
+            audience, provider, max_recipients, canary, canary_chunks, canary_approval, in_doubt, chunk_size, chunks, pages, ..
+        } = self;
+        let Self { not_before, send_window, not_after, effective_at, ramp, carried_by, held_audience, .. } = self;
+        let forecast = held_audience.as_ref().and_then(|held| held.forecast);
+        let bounds = (
+            (audience, provider, carried_by, max_recipients, canary, canary_chunks, canary_approval, in_doubt),
+            (chunk_size, chunks, pages, not_before, send_window, not_after, effective_at, ramp, forecast),
+        );
+        // Only maps with keys that are no strings can fail here, and there are none.
+        serde_json::to_string(&bounds).unwrap_or_default()
+    }
+
+    /// The same in words, as far as a command says it.
+    #[must_use]
+    pub fn terms(&self) -> String {
+        let Self { not_before, send_window, not_after, effective_at, ramp, canary, in_doubt, .. } = self;
+        let carrier = self.provider.as_ref().map(|name| format!("carried by {name}"));
+        let first = (*canary > 0).then(|| format!("to {canary} first, and to the others once these are approved"));
+        let begins = not_before.map(|not_before| format!("not before {not_before}"));
+        let window = send_window.as_ref().map(|window| format!("within {window}"));
+        let slowly = ramp.map(|ramp| format!("to {} in its first hour, and to twice as many in each further one", ramp.first_hour));
+        let binds = effective_at.map(|effective_at| format!("it binds from {effective_at}"));
+        let doubt = (*in_doubt != InDoubtPolicy::default()).then(|| match in_doubt {
+            InDoubtPolicy::Hold => "who is in doubt is sent to no more".to_owned(),
+            InDoubtPolicy::EvidenceRetry => "who is in doubt is sent to again where events prove that it may be".to_owned(),
+            InDoubtPolicy::AtLeastOnce => "who is in doubt is sent to again".to_owned(),
+        });
+        let ends = Some(format!("not after {not_after}"));
+        [carrier, first, begins, window, slowly, ends, binds, doubt].into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 
     /// The agreement that it waits for, and without which no permit is granted.
@@ -153,6 +190,16 @@ impl Broadcast {
     pub fn is_below_agreement(&self) -> bool {
         self.agreement.as_ref().is_some_and(|agreement| self.recipients < agreement.from_recipients)
     }
+}
+
+fn digest_of(parts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        // With its length, so that no two read the same.
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    hex::encode(digest.finalize())
 }
 
 impl Ledger {
@@ -186,7 +233,7 @@ impl Ledger {
             }
             let mut agreement = agreement.clone();
             agreement.approved_by.push(by.clone());
-            let reason = format!("{}; {reason}", subject.agreed_by(by));
+            let reason = format!("{}; {reason}", subject.agreed_by(by, &subject.digest));
             let item = serde_dynamo::to_attribute_value(&agreement).map_err(|error| LedgerError::corrupt("agreement", error))?;
             let mut values = vec![
                 (":agreement", item),
@@ -226,47 +273,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn identity(name: &str) -> Identity {
-        format!("AROADBQP57FF2AEXAMPLE:{name}").parse().unwrap()
-    }
-
-    #[test]
-    fn of_n_persons_whoever_asked_is_one_at_most_and_nobody_counts_twice() {
-        let mut two = Agreement::of(2, 0, vec![identity("ann")], false);
-        assert_eq!((two.others, two.missing()), (1, 1));
-        assert!(two.objection(&identity("ann")).unwrap().contains("you (AROADBQP57FF2AEXAMPLE:ann) asked for it"));
-        assert_eq!(two.objection(&identity("ben")), None);
-        two.approved_by.push(identity("ben"));
-        assert_eq!(two.missing(), 0);
-        // Whoever is not known may be one of those who approve.
-        for unknown in [
-            Agreement::of(2, 0, Vec::new(), true),
-            Agreement::of(2, 0, Vec::new(), false),
-            Agreement::of(2, 0, vec![identity("ann")], true),
-        ] {
-            assert_eq!(unknown.others, 2, "{unknown}");
-        }
-        let mut three = Agreement::of(3, 0, vec![identity("ann"), identity("producer")], false);
-        three.approved_by.push(identity("ben"));
-        assert_eq!(three.missing(), 1);
-        for nobody_else in ["ann", "producer", "ben"] {
-            assert!(three.objection(&identity(nobody_else)).is_some(), "{nobody_else}");
-        }
-    }
-
-    #[test]
-    fn an_entry_is_an_approval_of_the_very_same_alone() {
-        let subject = |recipients| Subject { command_hash: "c0".repeat(32), recipients, skipped: 1, digest: format!("{recipients:064}") };
-        let (by, actor) = (identity("ben"), "ben".parse().unwrap());
-        let entry = |reason: &str| AuditEntry::new(jiff::Timestamp::UNIX_EPOCH, &actor, APPROVAL.to_owned(), reason);
-        let agreed = subject(10).agreed_by(&by);
-        assert_eq!(subject(10).approver(&entry(&format!("{agreed}; read and liked"))), Some(by));
-        for other in [format!("{agreed}0; read"), agreed.replace("ben", "b n") + "; read", "read and liked".to_owned(), agreed.clone()] {
-            assert_eq!(subject(10).approver(&entry(&other)), None, "{other}");
-        }
-        assert_eq!(subject(11).approver(&entry(&format!("{agreed}; read"))), None);
-    }
-}
+mod tests;

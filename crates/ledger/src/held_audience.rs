@@ -4,18 +4,32 @@
 
 use std::fmt;
 
-use issei_schema::Recipient;
+use issei_schema::{Course, Pace, Recipient};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Broadcast, Ledger, LedgerError};
 
 /// What is not in the counts of the pages.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HeldAudience {
     /// Addresses that stand under several keys.
     pub repeated_addresses: u64,
     #[serde(default)]
     pub letters: Vec<Place>,
+    /// How it would be sent; nothing where the provider does not tell its rate, or an older build froze it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<HeldForecast>,
+}
+
+/// How a broadcast would be sent if it were approved as soon as it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldForecast {
+    /// At most, as the provider's account allowed then.
+    pub recipients_a_second: f64,
+    /// When everybody would have been sent to; nothing where that is after `not_after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Timestamp>,
 }
 
 /// A recipient of the frozen audience.
@@ -43,6 +57,36 @@ impl fmt::Display for Example {
             Self::LongestData => "the longest data",
             Self::OddestCharacters => "the oddest characters",
         })
+    }
+}
+
+impl Broadcast {
+    /// How it would be sent, beginning now, at a rate; its canary is approved as soon as it is over.
+    #[must_use]
+    pub fn forecast(&self, now: Timestamp, recipients_a_second: f64) -> HeldForecast {
+        let pace = Pace { recipients_a_second, chunk: self.chunk_size };
+        let Course { done_at, .. } = self.schedule().course(now, self.recipients, pace, self.ramped());
+        HeldForecast { recipients_a_second, done_at }
+    }
+
+    /// What it means to let it go on now, before its first send, for people; nothing where no forecast was kept.
+    #[must_use]
+    pub fn done_if_approved(&self, now: Timestamp) -> Option<String> {
+        let kept = self.held_audience.as_ref()?.forecast.as_ref()?;
+        let rate = kept.recipients_a_second;
+        let told = match self.forecast(now, rate).done_at {
+            None => format!("NOT IN TIME: approved now, it is not done before its not_after ({})", self.not_after),
+            Some(done) => match self.effective_at.filter(|effective_at| done > *effective_at) {
+                Some(effective_at) => {
+                    format!(
+                        "NOT IN TIME: approved now, it is done {} at the earliest, and binds from {effective_at}",
+                        self.schedule().told(done)
+                    )
+                }
+                None => format!("approved now, it is done {} at the earliest", self.schedule().told(done)),
+            },
+        };
+        Some(format!("{told}, at {rate} recipients a second"))
     }
 }
 

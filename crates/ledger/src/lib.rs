@@ -105,7 +105,7 @@ pub use fingerprint::Fingerprint;
 pub use forget::{Forgotten, Found, Sought};
 pub use freezing::{Frozen, PackedPage};
 pub use heartbeat::{Heartbeat, Incarnation, ServiceKind};
-pub use held_audience::{Example, HeldAudience, Place};
+pub use held_audience::{Example, HeldAudience, HeldForecast, Place};
 pub use holding::Holding;
 pub use inspect::{ClaimMarks, Entry, Expiry, Inspected, Surroundings};
 pub use keyed::{Keyed, Repeatable, Under};

@@ -36,7 +36,9 @@ impl Producer {
             repeated_addresses += note_addresses(source, addresses).await?;
         }
         let letters = samples.all().into_iter().map(|(of, (page, at))| Place { of, page: *page, at: *at }).collect();
-        Ok(HeldAudience { repeated_addresses, letters })
+        let rate = self.rate_of(&broadcast.provider.clone().unwrap_or_default()).await.filter(|rate| *rate > 0.0);
+        let forecast = rate.map(|rate| broadcast.forecast(self.clock.wall(), rate));
+        Ok(HeldAudience { repeated_addresses, letters, forecast })
     }
 }
 

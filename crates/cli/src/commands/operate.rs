@@ -6,10 +6,11 @@ use issei_ledger::{Agreement, Approval, Broadcast, BroadcastState, Subject, Tran
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::Ended;
 use crate::args::{ApproveOptions, OperateOptions};
 use crate::commands::status::shown;
+use crate::letters::{of_held, print_beside};
 use crate::operator;
+use crate::{Ended, Refused};
 
 pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -43,7 +44,7 @@ pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_js
         None if options.agreed.is_some() => {
             let (id, state) = (&options.operate.id, broadcast.broadcast_state);
             let next = if state == BroadcastState::Holding { "leave --agreed out" } else { "there is nothing to approve" };
-            bail!("broadcast `{id}` is {state} and waits for no agreement: {next}")
+            bail!(Refused(format!("broadcast `{id}` is {state} and waits for no agreement: {next}")))
         }
         None => from(settings, &options.operate, BroadcastState::Holding, "approve", as_json).await,
     }
@@ -61,20 +62,30 @@ async fn agree(
     let Some(agreed) = &options.agreed else {
         // Whatever else holds it is approved with it, so whoever agrees must have read that, too.
         let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
-        let text = format!(
-            "{id}: {agreement}\nit is {}: {reason}\n{} recipients, {} skipped, of the command {}\nnothing was approved: look at `issei status {id}` and `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason \"…\"",
-            broadcast.broadcast_state,
-            subject.recipients,
-            subject.skipped,
-            subject.command_hash,
+        let (terms, forecast) = (broadcast.terms(), broadcast.done_if_approved(parts.clock.wall()));
+        let letters = of_held(parts, broadcast).await?;
+        if as_json {
+            let seen = json!({
+                "broadcast_id": id, "agreement": agreement, "subject": subject, "reason": reason, "terms": terms, "forecast": forecast,
+                "letters": letters,
+            });
+            say(&seen.to_string());
+            return Ok(Ended::Refused);
+        }
+        say(&format!("{id}: {agreement}\nit is {}: {reason}", broadcast.broadcast_state));
+        say(&format!("{} recipients, {} skipped, of the command {}", subject.recipients, subject.skipped, subject.command_hash));
+        say(&terms);
+        forecast.iter().for_each(|forecast| say(forecast));
+        print_beside(&letters, &format!("issei show {id} -o letters.html"));
+        say(&format!(
+            "\nnothing was approved: look at `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason \"…\"",
             short(&subject)
-        );
-        let json = || json!({ "broadcast_id": id, "agreement": agreement, "subject": subject, "reason": reason });
-        say(&if as_json { json().to_string() } else { text });
+        ));
         return Ok(Ended::Refused);
     };
     if agreed.len() < SHORT || !subject.digest.starts_with(agreed.as_str()) {
-        bail!("what you agree to is {agreed}, and broadcast `{id}` is {}: look again at what it says and to whom", short(&subject));
+        let is = short(&subject);
+        bail!(Refused(format!("what you agree to is {agreed}, and broadcast `{id}` is {is}: look again at what it says and to whom")));
     }
     let (actor, by) = operator::approver(parts).await?;
     let approval = Approval { by: &by, actor: &actor, reason: &options.operate.reason, agreed: &subject.digest };
@@ -98,12 +109,14 @@ pub(crate) fn short(subject: &Subject) -> &str {
 /// `resume` is for paused broadcasts and `approve` for held ones, so that neither is done by mistake.
 async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastState, verb: &str, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let now = parts.ledger().broadcast(&options.id).await?.broadcast_state;
-    if now != from {
-        bail!("broadcast `{}` is {now}; `issei {verb}` is for one that is {from}", options.id);
+    let before = parts.ledger().broadcast(&options.id).await?;
+    if before.broadcast_state != from {
+        bail!(Refused(format!("broadcast `{}` is {}; `issei {verb}` is for one that is {from}", options.id, before.broadcast_state)));
     }
     let (broadcast, now) = (step(&parts, options, BroadcastState::Running).await?, parts.clock.wall());
-    say(&told(&broadcast, &went_on(&broadcast, verb, now), now, as_json));
+    let forecast = before.done_if_approved(now).filter(|_| before.holds_before_first_send());
+    let forecast = forecast.map_or_else(String::new, |forecast| format!(" {forecast}."));
+    say(&told(&broadcast, &format!("{}{forecast}", went_on(&broadcast, verb, now)), now, as_json));
     Ok(Ended::Well)
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::ShowOptions;
 use crate::commands::inspect::nobody;
-use crate::letters::{Letter, letters, print, write};
+use crate::letters::{Letter, letters, of_held, print, write};
 use crate::output;
 
 pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -21,6 +21,8 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
     let broadcast = ledger.broadcast(&options.id).await?;
     let command = ledger.command_of(&broadcast).await?;
     let shown = match &options.recipient {
+        // Whoever is to approve it looks here, too.
+        None if broadcast.holds_before_first_send() => of_held(&parts, &broadcast).await?,
         None => Vec::new(),
         // An address may stand under several keys, each with data of its own.
         Some(who) => {
@@ -49,7 +51,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
     if let Some(hash) = &broadcast.template_hash {
         say(&format!("template hash  {hash}"));
     }
-    if !shown.is_empty() {
+    if options.recipient.is_some() {
         print(&shown);
     } else if let Content::Template { name, frozen, .. } = &command.content {
         match frozen {
@@ -67,6 +69,9 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
                 say(&format!("\n{place}.{part}\n{}", text.as_str()));
             }
         }
+    }
+    if options.recipient.is_none() {
+        print(&shown);
     }
     if let Some(file) = options.output.as_deref().filter(|file| !output::is_standard(file)).map(Path::display) {
         say(&format!("\n{file} shows all parts, wide and narrow"));

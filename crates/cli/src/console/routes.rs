@@ -181,7 +181,7 @@ async fn evidence(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
 /// What the page of a letter may do: nothing but to be shown, within the console's own page.
 pub(super) const LETTERS_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
 
-/// The letters of whoever is to agree, as they will be read.
+/// The letters of a broadcast that holds before its first send, as they will be read.
 async fn held_letters(State(at): Shared, Named(id): Named) -> Page {
     let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&id).await?;

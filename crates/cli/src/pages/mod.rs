@@ -176,6 +176,14 @@ pub(crate) struct BroadcastPage {
     pub(crate) failed: bool,
 }
 
+impl BroadcastPage {
+    /// Whether it holds before its first send for another reason than that others must agree, who are shown them anyhow.
+    fn shows_letters(&self) -> bool {
+        let agreed = self.live.status.agreement.as_ref();
+        self.live.status.held_audience.is_some() && agreed.is_none_or(|agreed| agreed.missing == 0)
+    }
+}
+
 /// What whoever may only stop is shown of a broadcast: numbers and our own words, and nothing that somebody has written.
 #[derive(Template)]
 #[template(path = "bare.html")]

@@ -37,10 +37,15 @@ async fn one_operator_sends_and_another_approves_what_they_have_read() {
     };
     let (code, told, _) = approve("ben", "").await;
     assert!(code == Some(3) && told.contains("nothing was approved") && told.contains("20 recipients, 0 skipped"), "{told}");
+    // With when, how fast and to whom first, when that is done, and the letters.
+    for words in ["\nnot after 20", "\napproved now, it is done 20", "recipients a second", "letter         the first", "Terms for User 1"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
     let (code, _, error) = approve("ben", "0000000000000000").await;
-    assert!(code == Some(1) && error.contains("what you agree to is 0000000000000000"), "{error}");
+    assert!(code == Some(3) && error.contains("what you agree to is 0000000000000000"), "{error}");
     let (code, _, error) = approve("ann", &digest[..16]).await;
-    assert!(code == Some(1) && error.contains("you (AROA0000000000000000:ann) asked for it"), "{error}");
+    assert!(code == Some(3) && error.contains("you (AROA0000000000000000:ann) asked for it"), "{error}");
     assert_eq!(world.cloud.accepted(), 0);
 
     // The console of whoever asked shows what there is to read, and approves nothing in her name.

@@ -6,6 +6,8 @@ use issei_test_support::{Processes, command_body};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::console::Door;
+
 /// How many commands wait.
 async fn commands(world: &Processes) -> String {
     let (sqs, url) = world.queue_url("ISSEI_COMMANDS_QUEUE", "").await;
@@ -125,7 +127,19 @@ async fn whoever_cannot_reach_the_database_sends_a_command_that_the_producer_jud
     assert_eq!(told["held_audience"]["letters"][0], json!({ "of": ["first", "oddest_characters"], "page": 0, "at": 0 }), "{told}");
     assert_eq!(told["letters"][1]["key"], "12", "{told}");
     assert_eq!(world.cloud.accepted(), 0);
-    world.run(&["approve", "terms", "--reason", "58 are all who are meant"]).await;
+    // Whoever is to approve it looks at these, too, wherever that is: each has the same three letters.
+    let shown = world.run(&["show", "terms"]).await;
+    assert!(shown.contains("letter         the longest data: key 12\n  subject      Terms for Hubert Blaine"), "{shown}");
+    assert!(text.contains("forecast      approved now, it is done 20") && text.contains("recipients a second"), "{text}");
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let page = door.get("/b/terms").await;
+    assert!(page.contains("id=\"letters\"") && page.contains("id=\"if-approved\""), "{page}");
+    let letters = door.get("/b/terms/letters").await;
+    assert!(letters.contains("Terms for Hubert Blaine"), "{letters}");
+    console.end().await;
+    let approved = world.run(&["approve", "terms", "--reason", "58 are all who are meant"]).await;
+    assert!(approved.contains("terms is running") && approved.contains("approved now, it is done 20"), "{approved}");
     world.wait_for("terms", "complete").await;
     assert!(!world.run(&["status", "terms"]).await.contains("letter "));
     producer.end().await;

@@ -210,6 +210,32 @@ async fn what_is_stopped_while_it_waits_can_be_approved_by_nobody() {
     assert_eq!((world.cloud.accepted(), of_trail(&world, "terms").await.0), (0, true));
 }
 
+/// What it is sent by stands in the ledger beside its command, and somebody may write there between a look and an approval.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_agrees_agrees_to_the_times_and_the_pace_that_it_is_sent_by_too() {
+    let world = World::new(options(2)).await;
+    ask(&world, "ann", &command("terms", |_| {})).await;
+    let seen = held(&world, "terms").await;
+    let forecast = seen.held_audience.as_ref().unwrap().forecast.unwrap();
+    assert!(forecast.recipients_a_second > 0.0 && forecast.done_at.is_some_and(|done| done > seen.created_at), "{forecast:?}");
+    let s = |s: &str| AttributeValue::S(s.to_owned());
+    let write = |attribute: &str, value: AttributeValue| {
+        let write = world.clients.dynamodb.update_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
+        write.update_expression("SET #it = :it").expression_attribute_names("#it", attribute).expression_attribute_values(":it", value)
+    };
+    let ramp = AttributeValue::M([("first_hour".to_owned(), AttributeValue::N("1000000".to_owned()))].into());
+    let earlier = world.now().to_string();
+    for (attribute, value) in
+        [("not_before", s(&earlier)), ("ramp", ramp), ("in_doubt", s("at_least_once")), ("canary", AttributeValue::N("7".to_owned()))]
+    {
+        let before = world.broadcast("terms").await.subject().digest;
+        write(attribute, value).send().await.unwrap();
+        let refused = approve(&world, "terms", "ben", &before).await.unwrap_err().to_string();
+        assert!(refused.contains("look again at what it says"), "{attribute}: {refused}");
+    }
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Holding);
+}
+
 /// An older build knows nothing of agreements: it lets whatever holds run, as one conditional write.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_older_build_lets_run_gets_no_permit_before_others_have_approved_it() {

@@ -62,6 +62,9 @@ impl Status {
             let stand = if *repeated_addresses == 1 { "address stands" } else { "addresses stand" };
             lines.insert(3, format!("repeated      {repeated_addresses} {stand} under several keys"));
         }
+        if let Some(forecast) = &self.if_approved {
+            lines.insert(3, format!("forecast      {forecast}"));
+        }
         if let Some(trimmed) = self.trimmed_addresses.filter(|trimmed| *trimmed > 0) {
             let had = if trimmed == 1 { "address had" } else { "addresses had" };
             lines.insert(3, format!("trimmed       {trimmed} {had} invisible white space around"));

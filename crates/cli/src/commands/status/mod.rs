@@ -52,6 +52,9 @@ pub(crate) struct Status {
     pub(crate) held_up: Option<HeldUp>,
     /// What its audience was found to be, where it holds before its first send.
     pub(crate) held_audience: Option<HeldAudience>,
+    /// When it would be done if it were approved now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) if_approved: Option<String>,
     /// Who must agree to it before its first send, who has, and to what.
     pub(crate) agreement: Option<Agreed>,
     /// Another command that asked for this id since.
@@ -198,6 +201,7 @@ impl Status {
         let chunks_queue = queues.get("chunks");
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
         let agreement = Agreed::of(&broadcast);
+        let if_approved = broadcast.done_if_approved(now).filter(|_| broadcast.holds_before_first_send());
         let held_audience = broadcast.held_audience.filter(|_| holds && broadcast.grant_count == 0);
         let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, held_up, .. } = broadcast;
         Ok(Self {
@@ -213,6 +217,7 @@ impl Status {
             since,
             held_up,
             held_audience,
+            if_approved,
             agreement,
             refused,
             at: now,
