@@ -87,6 +87,9 @@ pub struct Notice {
     pub others: u64,
     /// Keys of the others, as many as a certificate takes, and none that may be an address.
     pub other_keys: Vec<String>,
+    /// The command that lists all of them, where these are not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_listed_by: Option<String>,
 }
 
 /// The certificate.

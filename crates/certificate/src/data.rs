@@ -19,6 +19,8 @@ mod trail;
 
 use std::time::Duration;
 
+pub use self::notice::told_in_time;
+
 use issei_ledger::{Broadcast, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally};
 use issei_letter::Letters;
 use issei_schema::{Canary, Recipient};
@@ -282,7 +284,8 @@ impl Reader<'_> {
             .rule("nobody, unless the policy is at_least_once", "this is what issei exists to prevent");
         findings.push(seen.twice.into_finding(finding, "nobody"));
         findings.push(seen.kept.into_finding());
-        Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: seen.notice, findings }
+        let notice = seen.notice.map(|notice| notice::listed(notice, &self.broadcast.broadcast_id));
+        Data { tally: seen.tally, never_claimed: seen.never_claimed, notice, findings }
     }
 }
 

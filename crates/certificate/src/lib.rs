@@ -15,7 +15,7 @@ mod services;
 mod signed;
 
 pub use certificate::{Certificate, Certifier, Kind, Notice, Outcomes, Verdict};
-pub use data::what_the_ledger_holds;
+pub use data::{told_in_time, what_the_ledger_holds};
 pub use deployed::{Deployed, Wanted, account, event_destination};
 pub use expected::{Expected, NotBefore};
 pub use finding::{Finding, Judgement, Part};

@@ -30,15 +30,18 @@ pub(crate) fn write_for_oneself(path: &Path, what: &str, document: &str) -> anyh
     if is_standard(path) {
         return write(path, what, document);
     }
-    let written = || {
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        // One that was there keeps its mode; a pipe or a terminal has none that matters.
-        if file.metadata()?.is_file() {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-        }
-        file.write_all(document.as_bytes())
-    };
+    let written = || file_for_oneself(path)?.write_all(document.as_bytes());
     written().with_context(|| format!("{what} can't be written to {}", path.display()))
+}
+
+/// A file that nobody else may read, emptied where it was there.
+pub(crate) fn file_for_oneself(path: &Path) -> std::io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One that was there keeps its mode; a pipe or a terminal has none that matters.
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 impl Command {
@@ -49,6 +52,7 @@ impl Command {
             Self::Preview(options) => options.output.as_deref(),
             Self::Send(options) => options.output.as_deref(),
             Self::Show(options) => options.output.as_deref(),
+            Self::Export(options) => options.output.as_deref(),
             Self::Rehearse(options) => options.output.as_deref(),
             Self::Certify(options) => options.output.as_deref(),
             Self::Report(options) => Some(options.output.as_path()),

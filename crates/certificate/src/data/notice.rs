@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use issei_ledger::{Inspected, Outcome};
-use issei_schema::{EventKind, Recipient};
+use issei_schema::{BroadcastId, EventKind, Recipient};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Notice;
@@ -16,17 +16,25 @@ const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 const NOT_REACHED: [EventKind; 5] =
     [EventKind::Bounced, EventKind::SoftBounced, EventKind::Rejected, EventKind::RenderFailed, EventKind::Suppressed];
 
-/// Nobody yet.
-pub(super) fn of(effective_at: Timestamp) -> Notice {
-    Notice { effective_at, accepted_before: 0, others: 0, other_keys: Vec::new() }
+/// With where all of them stand, where the certificate names some of them alone.
+pub(super) fn listed(notice: Notice, id: &BroadcastId) -> Notice {
+    let is_whole = notice.other_keys.len() as u64 == notice.others;
+    Notice { all_listed_by: (!is_whole).then(|| format!("issei export {id} --outcome not-in-time")), ..notice }
 }
 
-/// Those of a chunk. A request that is still about may be accepted until `held` after the lease.
-pub(super) fn look_at(looked: &Inspected, recipients: &[Option<Recipient>], held: Duration, told: &mut Notice) {
+/// Nobody yet.
+pub(super) fn of(effective_at: Timestamp) -> Notice {
+    Notice { effective_at, accepted_before: 0, others: 0, other_keys: Vec::new(), all_listed_by: None }
+}
+
+/// Whether each recipient of a chunk was told before that day, for sure. A request that is still about may be accepted
+/// until `held` after the lease.
+#[must_use]
+pub fn told_in_time(looked: &Inspected, recipients: usize, held: Duration, effective_at: Timestamp) -> Vec<bool> {
     let over = looked.claim.as_ref().map(|claim| claim.lease_until.saturating_add(CLOCKS).unwrap_or(Timestamp::MAX));
     let feedback = &looked.walked.feedback;
     let outcomes: Vec<Outcome> = looked.walked.chunk.outcomes().map(|outcomes| outcomes.iter().collect()).unwrap_or_default();
-    for (at, recipient) in recipients.iter().enumerate() {
+    let is_told = |at: usize| {
         let by = match (over, outcomes.get(at)) {
             (Some(over), Some(Outcome::Accepted)) => Some(over),
             (Some(over), Some(outcome)) if feedback.settle(at, *outcome) == Outcome::Accepted => {
@@ -35,7 +43,16 @@ pub(super) fn look_at(looked: &Inspected, recipients: &[Option<Recipient>], held
             _ => None,
         };
         let is_reached = !feedback.kinds(at).any(|kind| NOT_REACHED.contains(&kind));
-        if is_reached && by.is_some_and(|by| by <= told.effective_at) {
+        is_reached && by.is_some_and(|by| by <= effective_at)
+    };
+    (0..recipients).map(is_told).collect()
+}
+
+/// Those of a chunk.
+pub(super) fn look_at(looked: &Inspected, recipients: &[Option<Recipient>], held: Duration, told: &mut Notice) {
+    let in_time = told_in_time(looked, recipients.len(), held, told.effective_at);
+    for (recipient, is_told) in recipients.iter().zip(in_time) {
+        if is_told {
             told.accepted_before += 1;
             continue;
         }

@@ -45,9 +45,12 @@ pub(crate) struct ExportOptions {
     /// Which recipients.
     #[arg(long, value_enum)]
     pub(crate) outcome: Wanted,
-    /// How the rows are written; --json is `jsonl`
+    /// How the rows are written; --json is `jsonl`, and so is a file that ends so
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ExportFormat,
+    /// A file for the rows instead of standard output, which nobody else may read.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +114,8 @@ pub(crate) enum Wanted {
     Suppressed,
     /// The recipient's mail server did not take it at once.
     Delayed,
+    /// Not surely told before the command's `effective_at`, as a certificate counts them.
+    NotInTime,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

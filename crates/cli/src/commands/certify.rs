@@ -137,7 +137,7 @@ fn print(certificate: &Certificate) {
         outcomes.delayed,
         outcomes.complained
     ));
-    if let Some(Notice { effective_at, accepted_before, others, other_keys }) = &certificate.notice {
+    if let Some(Notice { effective_at, accepted_before, others, other_keys, all_listed_by }) = &certificate.notice {
         say(&format!(
             "binds from {effective_at}: {accepted_before} were accepted before that for sure, {others} of the recipients were not"
         ));
@@ -145,6 +145,9 @@ fn print(certificate: &Certificate) {
         let more = if *others > other_keys.iter().take(KEYS_SHOWN).count() as u64 { ", …" } else { "" };
         if *others > 0 {
             say(&format!("  keys of these: {shown}{more}"));
+        }
+        if let Some(command) = all_listed_by {
+            say(&format!("  the certificate has {} of these keys; all are listed by: {command}", other_keys.len()));
         }
     }
     say(&format!("issued at {} by {} with issei {}", certificate.issued_at, certificate.issued_by, certificate.issued_with));

@@ -2,52 +2,142 @@
 //!
 //! It prints addresses, since that is what it is asked for, and goes page by page, so that memory stays flat.
 
-use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, Ledger, LedgerError, Outcome, RecipientOutcome};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Context;
+use issei_assembly::{Parts, Settings, say_error};
+use issei_certificate::told_in_time;
+use issei_ledger::{Broadcast, EventLog, Ledger, LedgerError, Outcome, RecipientOutcome};
+use issei_producer::AudienceConfig;
 use issei_schema::{Content, EventKind};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::inspect::name_of;
-use crate::Ended;
 use crate::args::{ExportFormat, ExportOptions, Wanted};
+use crate::output::{file_for_oneself, is_standard};
+use crate::{Ended, Refused, operator};
 
 pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: bool) -> anyhow::Result<Ended> {
     // An object on each line: the rows are more than one object could hold.
-    let format = if as_json { ExportFormat::Jsonl } else { options.format };
+    let is_jsonl = as_json || options.output.as_ref().is_some_and(|file| file.extension().is_some_and(|end| end == "jsonl"));
+    let format = if is_jsonl { ExportFormat::Jsonl } else { options.format };
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
-    if options.outcome == Wanted::Skipped {
-        return skipped(&ledger, &broadcast, format).await;
+    if options.outcome == Wanted::NotInTime && broadcast.effective_at.is_none() {
+        let why = format!("the command of `{}` has no `effective_at`, so nobody was to be told before any day", options.id);
+        return Err(Refused(why).into());
     }
-    let columns = columns(&ledger, &broadcast).await?;
+    let mut table = Table::new(format, options)?;
+    if options.outcome == Wanted::Skipped {
+        return skipped(&ledger, &broadcast, table).await;
+    }
+    let columns = Columns::of(parts.settings.audiences.get(broadcast.audience.as_str()), columns(&ledger, &broadcast).await?);
     let kind = options.outcome.kind();
     // When it was and why is known of what an event has told.
     let details_told: &[&str] = if kind.is_some() { &["event_at", "event_reason"] } else { &[] };
-    let own = ["key", "address", "outcome"].iter().chain(details_told).map(|name| own_name(name, &columns));
-    let mut table = Table::new(format, own.chain(columns.iter().cloned()).collect())?;
+    table.head(columns.head(details_told))?;
     let mut forgotten = 0;
+    let bound = match broadcast.effective_at.filter(|_| options.outcome == Wanted::NotInTime) {
+        Some(effective_at) => Some((operator::widest(&parts).await?.timing.refused_after(), effective_at)),
+        None => None,
+    };
     let (log, details) = ledger.event_log_with(&broadcast, |(told, ..)| Some(told) == kind).await?;
     for seq in 0..broadcast.pages {
-        for recipient in
-            ledger.page_outcomes(&broadcast.placed(), seq, &log).await?.iter().filter(|recipient| options.outcome.is_of(recipient))
-        {
+        let late = match bound {
+            Some(bound) => Some(not_in_time(&ledger, &broadcast, bound, seq, &log).await?),
+            None => None,
+        };
+        let is_wanted = |recipient: &&RecipientOutcome| match &late {
+            Some(late) => late.contains(&(recipient.chunk, recipient.at)),
+            None => options.outcome.is_of(recipient),
+        };
+        for recipient in ledger.page_outcomes(&broadcast.placed(), seq, &log).await?.iter().filter(is_wanted) {
             let Some(who) = &recipient.recipient else {
                 forgotten += 1;
                 continue;
             };
-            let mut row = vec![Some(who.key.as_str()), Some(who.address.as_str()), options.outcome.word(recipient)];
+            let mut row: Vec<Option<&str>> = columns.identity(who.key.as_str(), who.address.as_str());
+            row.push(options.outcome.word(recipient));
             let detail = kind.and_then(|kind| details.of((kind, recipient.chunk, u32::try_from(recipient.at).ok()?)));
             let at = detail.and_then(|detail| detail.at).map(|at| at.to_string());
             let reason = detail.and_then(|detail| detail.reason.as_ref()).map(ToString::to_string);
             row.extend([at.as_deref(), reason.as_deref()].into_iter().take(details_told.len()));
-            row.extend(columns.iter().map(|column| who.data.get(column).map(String::as_str)));
+            row.extend(columns.data.iter().map(|column| who.data.get(column).map(String::as_str)));
             table.row(row)?;
         }
         table.flush()?;
     }
     tell_left_out(forgotten);
+    if !columns.not_frozen.is_empty() {
+        say_error(&format!(
+            "the content names no {}, so nothing of it was frozen: the column stands there, and is empty",
+            columns.not_frozen.join(", ")
+        ));
+    }
     Ok(Ended::Well)
+}
+
+/// Whoever of a page was not surely told before the day from which it binds, by chunk and place.
+async fn not_in_time(
+    ledger: &Ledger,
+    broadcast: &Broadcast,
+    (held, effective_at): (Duration, Timestamp),
+    seq: u32,
+    log: &EventLog,
+) -> anyhow::Result<BTreeSet<(u32, usize)>> {
+    let page = ledger.page(&broadcast.placed(), seq).await?;
+    let chunks: Vec<(u32, usize)> = page.chunks().map(|(chunk, recipients)| (chunk, recipients.len())).collect();
+    let mut late = BTreeSet::new();
+    // `BatchGetItem` takes a hundred keys (API reference).
+    for some in chunks.chunks(100) {
+        let numbers: Vec<u32> = some.iter().map(|(chunk, _)| *chunk).collect();
+        let inspected = ledger.inspect(&broadcast.placed(), &numbers, log).await?;
+        for (looked, (chunk, recipients)) in inspected.iter().zip(some) {
+            let told = told_in_time(looked, *recipients, held, effective_at);
+            late.extend(told.into_iter().enumerate().filter(|(_, is_told)| !is_told).map(|(at, _)| (*chunk, at)));
+        }
+    }
+    Ok(late)
+}
+
+/// What the columns are called, so that the file is the same audience again under its own configuration.
+struct Columns {
+    key: String,
+    /// Nothing where the address is the key.
+    address: Option<String>,
+    /// Of the audience, beside these two.
+    data: Vec<String>,
+    /// Those of them that the content does not name.
+    not_frozen: Vec<String>,
+}
+
+impl Columns {
+    /// As the audience's configuration has them; `key` and `address` where it is not at hand.
+    fn of(configured: Option<&AudienceConfig>, frozen: Vec<String>) -> Self {
+        let Some(AudienceConfig { key, address, columns, .. }) = configured else {
+            let [key, address] = ["key", "address"].map(|name| own_name(name, &frozen));
+            return Self { key, address: Some(address), data: frozen, not_frozen: Vec::new() };
+        };
+        let is_other = |name: &&String| *name != key && *name != address;
+        let mut data: Vec<String> = frozen.iter().filter(is_other).cloned().collect();
+        let not_frozen: Vec<String> = columns.iter().filter(is_other).filter(|name| !data.contains(name)).cloned().collect();
+        data.extend(not_frozen.iter().cloned());
+        Self { key: key.clone(), address: (address != key).then(|| address.clone()), data, not_frozen }
+    }
+
+    fn head(&self, details: &[&str]) -> Vec<String> {
+        let taken: Vec<String> = std::iter::once(&self.key).chain(&self.address).chain(&self.data).cloned().collect();
+        let own = std::iter::once(&"outcome").chain(details).map(|name| own_name(name, &taken));
+        std::iter::once(self.key.clone()).chain(self.address.clone()).chain(own).chain(self.data.iter().cloned()).collect()
+    }
+
+    fn identity<'a>(&self, key: &'a str, address: &'a str) -> Vec<Option<&'a str>> {
+        if self.address.is_some() { vec![Some(key), Some(address)] } else { vec![Some(key)] }
+    }
 }
 
 /// Whoever was forgotten has no row, and the count would be wrong without a word.
@@ -58,8 +148,8 @@ fn tell_left_out(forgotten: u64) {
 }
 
 /// Those who were not mailed for a reason of their own. Neither their address nor their data was frozen.
-async fn skipped(ledger: &Ledger, broadcast: &Broadcast, format: ExportFormat) -> anyhow::Result<Ended> {
-    let mut table = Table::new(format, ["key", "outcome", "reason", "rows", "detail"].map(str::to_owned).to_vec())?;
+async fn skipped(ledger: &Ledger, broadcast: &Broadcast, mut table: Table) -> anyhow::Result<Ended> {
+    table.head(["key", "outcome", "reason", "rows", "detail"].map(str::to_owned).to_vec())?;
     let mut forgotten = 0;
     for seq in 0..broadcast.pages {
         let page = ledger.page(&broadcast.placed(), seq).await?;
@@ -99,41 +189,52 @@ pub(super) fn own_name(name: &str, columns: &[String]) -> String {
     name
 }
 
-/// Rows on standard output.
-enum Table {
-    Csv(Box<csv::Writer<std::io::Stdout>>),
-    Jsonl(Vec<String>),
+/// Rows on their way to a file, or to standard output.
+struct Table {
+    out: Box<dyn Write>,
+    format: ExportFormat,
+    names: Vec<String>,
 }
 
 impl Table {
-    fn new(format: ExportFormat, names: Vec<String>) -> anyhow::Result<Self> {
-        Ok(match format {
-            ExportFormat::Jsonl => Self::Jsonl(names),
-            ExportFormat::Csv => {
-                let mut csv = csv::Writer::from_writer(std::io::stdout());
-                csv.write_record(names)?;
-                Self::Csv(Box::new(csv))
+    fn new(format: ExportFormat, options: &ExportOptions) -> anyhow::Result<Self> {
+        let out: Box<dyn Write> = match options.output.as_deref().filter(|file| !is_standard(file)) {
+            None => Box::new(std::io::stdout()),
+            Some(file) => {
+                let named = || format!("the rows can't be written to {}", file.display());
+                Box::new(std::io::BufWriter::new(file_for_oneself(file).with_context(named)?))
             }
-        })
+        };
+        Ok(Self { out, format, names: Vec::new() })
+    }
+
+    fn head(&mut self, names: Vec<String>) -> anyhow::Result<()> {
+        if self.format == ExportFormat::Csv {
+            self.record(names.iter().map(String::as_str).collect())?;
+        }
+        self.names = names;
+        Ok(())
     }
 
     fn row(&mut self, values: Vec<Option<&str>>) -> anyhow::Result<()> {
-        match self {
-            Self::Csv(csv) => csv.write_record(values.iter().map(|value| value.unwrap_or_default()))?,
-            Self::Jsonl(names) => {
+        match self.format {
+            ExportFormat::Csv => self.record(values.into_iter().map(Option::unwrap_or_default).collect()),
+            ExportFormat::Jsonl => {
                 let value = |value: Option<&str>| value.map_or(Value::Null, |value| Value::String(value.to_owned()));
-                let row: Map<String, Value> = names.iter().cloned().zip(values.into_iter().map(value)).collect();
-                say(&Value::Object(row).to_string());
+                let row: Map<String, Value> = self.names.iter().cloned().zip(values.into_iter().map(value)).collect();
+                Ok(writeln!(self.out, "{}", Value::Object(row))?)
             }
         }
-        Ok(())
+    }
+
+    fn record(&mut self, fields: Vec<&str>) -> anyhow::Result<()> {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(fields)?;
+        Ok(self.out.write_all(&csv.into_inner().map_err(csv::IntoInnerError::into_error)?)?)
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
-        if let Self::Csv(csv) = self {
-            csv.flush()?;
-        }
-        Ok(())
+        Ok(self.out.flush()?)
     }
 }
 
@@ -147,7 +248,7 @@ impl Wanted {
             Self::RenderFailed => Some(EventKind::RenderFailed),
             Self::Suppressed => Some(EventKind::Suppressed),
             Self::Delayed => Some(EventKind::Delayed),
-            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing | Self::AcceptedTwice | Self::Skipped => None,
+            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing | Self::AcceptedTwice | Self::Skipped | Self::NotInTime => None,
         }
     }
 
@@ -162,7 +263,7 @@ impl Wanted {
             Self::Delayed => Some("delayed"),
             Self::AcceptedTwice => Some("accepted-twice"),
             Self::Skipped => Some("skipped"),
-            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing => recipient.outcome.map(name_of),
+            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing | Self::NotInTime => recipient.outcome.map(name_of),
         }
     }
 
@@ -180,8 +281,8 @@ impl Wanted {
             Self::Suppressed => has(EventKind::Suppressed),
             Self::Delayed => has(EventKind::Delayed),
             Self::AcceptedTwice => recipient.accepted_twice,
-            // Nobody who was frozen as a recipient.
-            Self::Skipped => false,
+            // Nobody who was frozen as a recipient; and what the chunk's lease tells, and not the outcome.
+            Self::Skipped | Self::NotInTime => false,
         }
     }
 }
@@ -195,5 +296,25 @@ mod tests {
         let columns = ["address", "issei_address", "name"].map(str::to_owned);
         assert_eq!(own_name("address", &columns), "issei_issei_address");
         assert_eq!(own_name("key", &columns), "key");
+    }
+
+    #[test]
+    fn the_columns_are_those_of_the_audience_each_once() {
+        let config = |key: &str, address: &str, columns: &[&str]| AudienceConfig {
+            key: key.to_owned(),
+            address: address.to_owned(),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            ..AudienceConfig::default()
+        };
+        let head = |config: Option<&AudienceConfig>, frozen: &[&str]| {
+            let columns = Columns::of(config, frozen.iter().map(|name| (*name).to_owned()).collect());
+            (columns.head(&["event_at"]).join(","), columns.not_frozen.join(","))
+        };
+        assert_eq!(head(None, &["name"]), ("key,address,outcome,event_at,name".to_owned(), String::new()));
+        let of = config("id", "email", &["name", "outcome"]);
+        assert_eq!(head(Some(&of), &["name"]), ("id,email,issei_outcome,event_at,name,outcome".to_owned(), "outcome".to_owned()));
+        // One column may be two things.
+        let of = config("email", "email", &["email", "name"]);
+        assert_eq!(head(Some(&of), &["email", "name"]), ("email,outcome,event_at,name".to_owned(), String::new()));
     }
 }

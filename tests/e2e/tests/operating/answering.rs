@@ -74,7 +74,7 @@ async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() 
     // The same as a table, and how many for which reason, without naming anybody.
     let rows = world.run(&["export", "terms", "--outcome", "bounced"]).await;
     let (head, row) = rows.trim().split_once('\n').unwrap();
-    assert_eq!(head, "key,address,outcome,event_at,event_reason,name");
+    assert_eq!(head, "id,email,outcome,event_at,event_reason,name");
     assert!(row.starts_with("2,user000002@example.com,bounced,20") && row.contains(said), "{row}");
     let report = world.run(&["report", "terms", "--lang", "ja", "-o", "-"]).await;
     assert!(report.contains("この宛先のメールボックスは存在しません (5.1.1 Permanent/General)"), "{report}");

@@ -153,7 +153,7 @@ async fn an_operator_learns_what_happened_to_everybody() {
     until("everybody's events are in", async || world.run(&delivered).await.lines().count() == 50).await;
     let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let delivered = lines(world.run(&["export", "terms", "--outcome", "delivered"]).await);
-    assert_eq!((delivered[0].as_str(), delivered.len()), ("key,address,outcome,event_at,event_reason,name", 50), "{delivered:?}");
+    assert_eq!((delivered[0].as_str(), delivered.len()), ("id,email,outcome,event_at,event_reason,name", 50), "{delivered:?}");
     let doubt = lines(world.run(&["export", "terms", "--outcome", "in-doubt", "--format", "jsonl"]).await);
     let doubt: Vec<Value> = doubt.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(doubt.len() == 10 && doubt.iter().all(|row| row["outcome"] == "in_doubt"), "{doubt:?}");
@@ -168,7 +168,7 @@ async fn an_operator_learns_what_happened_to_everybody() {
         "{why}"
     );
     assert!(why["message_id"].as_str().is_some_and(|id| id.starts_with("0100")), "{why}");
-    let key = doubt[0]["key"].as_str().unwrap();
+    let key = doubt[0]["id"].as_str().unwrap();
     let text = world.run(&["why", "terms", key]).await;
     assert!(text.contains("in_doubt") && text.contains("claimed   1 times") && text.contains("events    none"), "{text}");
     let text = world.run(&["why", "terms", "7"]).await;
