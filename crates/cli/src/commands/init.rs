@@ -3,6 +3,7 @@
 //! What it proposes was tried: the first rows are read and judged as a producer reads and judges them. It writes
 //! one file, overwrites none unasked, and no password ever stands in it.
 
+mod looking;
 mod propose;
 mod text;
 
@@ -14,27 +15,23 @@ use anyhow::{Context, bail};
 use issei_assembly::{ask, connected, say};
 use issei_aws::{Account, Clients, S3};
 use issei_producer::{
-    AudienceConfig, ColumnOutline, ReadAs, Sample, SourceError, TellsApart, attributes_of, columns_of, each_mailable, first_line,
-    first_line_in_s3, has_password, sample, tables,
+    AudienceConfig, ColumnOutline, ReadAs, TellsApart, attributes_of, columns_of, each_mailable, first_line, first_line_in_s3,
+    has_password, tables,
 };
 use issei_schema::{Address, BroadcastCommand};
 use serde_json::json;
 
-use self::propose::{Proposal, addresses, key_candidates, propose};
+use self::looking::Looking;
+use self::propose::Proposal;
 use crate::Ended;
 use crate::args::InitOptions;
 use crate::commands::send::Skipped;
 use crate::output;
 
-/// Rows whose values are looked at.
-const SAMPLE: usize = 200;
 /// Rows that are read of a database to try what is proposed: a page.
 const PAGE: usize = 2_000;
 /// Items that are read of a table of DynamoDB, each time, since reading all of it costs money.
 const ITEMS: i32 = 500;
-
-/// A column is no key where more than one row of so many has none of its own in it.
-const BAD_OF: u64 = 10;
 
 /// Where the audience is.
 #[derive(Clone)]
@@ -67,7 +64,9 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
         bail!("{} is there already; --force overwrites it, or name another with --output", options.output.display());
     }
     let (place, columns) = look(options, account).await?;
-    let (proposed, reasons) = proposed(&place.audience(PAGE), &columns).await;
+    let whole = place.audience(PAGE);
+    let looking = Looking { name: options.name.as_str(), whole: &whole, columns: &columns };
+    let (proposed, reasons) = looking.proposed().await;
     let Some(proposal) = proposed else {
         let tried = if reasons.is_empty() { "no column holds addresses, or is called so".to_owned() } else { reasons.join("; ") };
         bail!(
@@ -80,7 +79,8 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
         key: proposal.key.clone(),
         address: proposal.address.clone(),
         columns: proposal.columns.clone(),
-        ..place.audience(PAGE)
+        filter: proposal.only_with.as_deref().map(attribute_exists),
+        ..whole
     };
     let mut mailable: u64 = 0;
     let skipped = each_mailable(&trial(options.name.as_str(), &proposal)?, &audience, &std::env::temp_dir(), |_| mailable += 1).await?;
@@ -96,67 +96,18 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
     Ok(Ended::Well)
 }
 
-/// Key, address and columns; or, where none can be proposed, what is wrong with each key that was tried.
-async fn proposed(whole: &AudienceConfig, columns: &[ColumnOutline]) -> (Option<Proposal>, Vec<String>) {
-    let (mut with_few, mut reasons) = (None, Vec::new());
-    for key in key_candidates(columns) {
-        // A key that can't be one is refused by whoever reads it, in words of its own.
-        match looked(whole, columns, &key.name).await {
-            Ok(sample) if sample.without_own_key() > 0 && key.tells_apart == TellsApart::Unsaid => {
-                let (bad, rows) = (sample.without_own_key(), sample.rows);
-                // Some rows are bad in most tables. Where many are, the column says something else.
-                if bad <= rows / BAD_OF {
-                    with_few = with_few.or_else(|| propose(key, columns, &sample));
-                }
-                reasons.push(format!("{}: {bad} of {rows} rows have no value, or another's", key.name));
-            }
-            Ok(sample) => return (propose(key, columns, &sample), reasons),
-            Err(error) => reasons.push(format!("{}: {error}", key.name)),
-        }
-    }
-    // Without an id the address has to do.
-    if with_few.is_none() && reasons.is_empty() {
-        return by_address(whole, columns).await;
-    }
-    (with_few, reasons)
-}
-
-/// With the address as the key, where a column holds addresses.
-async fn by_address(whole: &AudienceConfig, columns: &[ColumnOutline]) -> (Option<Proposal>, Vec<String>) {
-    let mut refused = None;
-    for any in columns {
-        let sample = match looked(whole, columns, &any.name).await {
-            Ok(sample) => sample,
-            // One whose type can't be a key is refused, and another will do to look at values. What is wrong with a file is
-            // wrong with each column.
-            Err(error) => {
-                refused.get_or_insert(error.to_string());
-                continue;
-            }
-        };
-        let key = addresses(columns, &sample).and_then(|found| columns.get(found.at));
-        let Some(key) = key else { return (None, Vec::new()) };
-        return match looked(whole, columns, &key.name).await {
-            Ok(sample) => (propose(key, columns, &sample), Vec::new()),
-            Err(error) => (None, vec![format!("{}: {error}", key.name)]),
-        };
-    }
-    (None, refused.into_iter().collect())
-}
-
-/// The first rows, with this column as the key.
-async fn looked(whole: &AudienceConfig, columns: &[ColumnOutline], key: &str) -> Result<Sample, SourceError> {
-    let read = AudienceConfig { key: key.to_owned(), address: key.to_owned(), columns: names(columns), ..whole.clone() };
-    sample(&read, &std::env::temp_dir(), SAMPLE).await
-}
-
 /// Finds the table or the file, and its columns.
 async fn look(options: &InitOptions, account: &Account) -> anyhow::Result<(Place, Vec<ColumnOutline>)> {
     let (encoding, allow_broken_rows) = (options.encoding.clone(), options.allow_broken_rows);
     let read_as = ReadAs { encoding: encoding.clone(), allow_broken_rows };
     if let Some(table) = options.source.as_ref().and_then(|source| source.strip_prefix("dynamodb://")) {
         let clients = connected(account).await;
-        let columns = attributes_of(&clients, table, ITEMS).await?;
+        let columns = attributes_of(&clients, table, ITEMS).await.map_err(|error| {
+            let region = clients.dynamodb.config().region().map_or("no region", |region| region.as_ref());
+            let endpoint = account.endpoint_url.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
+            let region = format!("looked in {region}{endpoint}; another is named by --region, another account by --profile");
+            anyhow::anyhow!("{error}; {region}")
+        })?;
         if columns.is_empty() {
             bail!("the table `{table}` of DynamoDB has no item with an attribute that has a text; it may be empty, or another table");
         }
@@ -310,6 +261,11 @@ impl Place {
             Self::Database { table, .. } => format!("table `{table}`"),
         }
     }
+}
+
+/// The items that have this attribute.
+fn attribute_exists(name: &str) -> String {
+    format!("attribute_exists({name})")
 }
 
 fn escaped(folder: &str) -> String {

@@ -153,7 +153,11 @@ pub(super) async fn columns_of(table: &Table) -> Result<Vec<ColumnOutline>, Read
     counted.truncate(COLUMNS_MAX);
     let mut names: Vec<String> = counted.into_iter().map(|(name, _)| name).collect();
     names.sort_by_key(|name| (keys.iter().position(|key| key == name).unwrap_or(usize::MAX), name.clone()));
-    let tells_apart = |name: &String| if keys.len() == 1 && keys.contains(name) { TellsApart::PrimaryKey } else { TellsApart::Unsaid };
+    let tells_apart = |name: &String| match keys.as_slice() {
+        [only] if only == name => TellsApart::PrimaryKey,
+        [partition, _] if partition == name => TellsApart::WithAnother,
+        _ => TellsApart::Unsaid,
+    };
     Ok(names.into_iter().map(|name| ColumnOutline { tells_apart: tells_apart(&name), kind: String::new(), name }).collect())
 }
 

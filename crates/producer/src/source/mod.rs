@@ -60,6 +60,9 @@ pub enum SourceError {
     Differs { audience: String, read: u64, counted: u64 },
     #[error("audience `{audience}`: {reason}")]
     Spool { audience: String, reason: String },
+    /// Of a first look, before there is an audience.
+    #[error("{0}")]
+    Outline(String),
 }
 
 /// How far an audience has been gone through: those whom a canary chooses first, in the order of their keys, and then

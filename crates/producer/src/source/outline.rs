@@ -12,9 +12,6 @@ use super::{
 };
 use crate::audience::AudienceConfig;
 
-/// What is told of a source before it has a name.
-const NAMELESS: &str = "proposed";
-
 /// Keys that several rows have, and that are named.
 const EXAMPLES: usize = 3;
 /// Keys that are looked at at once.
@@ -34,6 +31,8 @@ pub struct ColumnOutline {
 pub enum TellsApart {
     PrimaryKey,
     Unique,
+    /// Together with another alone: the partition key of a table that has a sort key.
+    WithAnother,
     Unsaid,
 }
 
@@ -99,8 +98,8 @@ pub async fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, So
 }
 
 /// Reads an audience as the producer would, and gives up to `most` of its rows.
-pub async fn sample(audience: &AudienceConfig, spool_dir: &Path, most: usize) -> Result<Sample, SourceError> {
-    let source = Source::read(NAMELESS, audience, spool_dir, String::new(), &Progress::default()).await?;
+pub async fn sample(name: &str, audience: &AudienceConfig, spool_dir: &Path, most: usize) -> Result<Sample, SourceError> {
+    let source = Source::read(name, audience, spool_dir, String::new(), &Progress::default()).await?;
     let Counts { rows, without_key, repeated, .. } = source.counts();
     let page = source.page(&mut source.beginning(), most).await?;
     let text = |cell| if let Cell::Text(text) = cell { Some(text) } else { None };
@@ -124,14 +123,14 @@ pub async fn attributes_of(clients: &Clients, table: &str, most: i32) -> Result<
 
 /// The first line of the objects of S3 that `s3` names, and the name of the object that it stands in.
 pub async fn first_line_in_s3(s3: &str, clients: &Clients, read_as: ReadAs) -> Result<(String, String), SourceError> {
-    let file = |reason: String| SourceError::File { audience: NAMELESS.to_owned(), file: s3.to_owned(), reason };
+    let file = |reason: String| SourceError::Outline(format!("{s3}: {reason}"));
     let address = Address::parse(s3).map_err(file)?;
     let objects = Objects { client: clients.s3.clone(), address, fixed: None };
     objects.first_line(read_as).await.map_err(|error| file(error.to_string()))
 }
 
 fn told(error: &ReadError) -> SourceError {
-    SourceError::Database { audience: NAMELESS.to_owned(), reason: error.to_string() }
+    SourceError::Outline(error.to_string())
 }
 
 /// A text as a literal of SQL, where backslashes are characters like any other.

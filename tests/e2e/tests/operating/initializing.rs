@@ -114,6 +114,11 @@ async fn a_first_configuration_comes_from_a_file_too() {
     let reason = "by its name, but 1 of 32 rows have none, and are skipped; 2 of 32 rows have another's (\"7\" in 3), and of each key one row is mailed";
     assert!(told.contains(&format!("key            member_id: {reason}")) && told.contains("29 can be mailed, 3 can't"), "{told}");
     says(&world.read("bad.toml"), &["key = \"member_id\"", &format!("# What tells one user from another, and never changes: {reason}.")]);
+    // What colleagues share is nobody's own, however few of them are in the table.
+    let rows = (1..=32).map(|user| format!("{},user{user}@example.com\n", if user == 9 { 7 } else { user })).collect::<Vec<_>>().concat();
+    let companies = world.write("companies.csv", &format!("company_id,email\n{rows}"));
+    let told = world.run(&["init", &companies, "--output", "companies.toml"]).await;
+    assert!(told.contains("key            email: the address, since no column tells users apart"), "{told}");
     // A key that two rows have is none.
     let twice = world.write("twice.csv", "id,email\n1,ann@example.com\n1,bob@example.com\n");
     let (code, _, error) = world.try_run(&["init", &twice, "--output", "twice.toml"]).await;

@@ -102,6 +102,7 @@ async fn whoever_stands_in_a_table_of_dynamodb_is_sent_to_once() {
     assert_eq!(told["forecast"]["mailable"], ITEMS / 50 + 2, "{told}");
     let (code, _, error) = world.try_run(&["init", "dynamodb://nowhere", "--output", "none.toml"]).await;
     assert!(code == Some(1) && error.contains("table nowhere of DynamoDB") && error.contains("ResourceNotFound"), "{error}");
+    assert!(error.contains("looked in us-east-1") && error.contains("--region") && !error.contains("audience"), "{error}");
 
     world.run(&["send", "--yes", &command]).await;
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));
@@ -143,5 +144,14 @@ async fn of_a_table_with_a_sort_key_no_key_is_proposed_that_several_items_have()
     let (code, _, error) = world.try_run(&["init", &format!("dynamodb://{table}"), "--output", "things.toml"]).await;
     assert!(code == Some(1) && error.contains("20 items of the table have a value of \"user_id\" that another item has too"), "{error}");
     assert!(error.contains("by `filter`") && error.contains("the columns are user_id, kind, email"), "{error}");
+    // Where the address stands in one item of each user alone, that one is the user's.
+    for user in 1..=20 {
+        let take = db.update_item().table_name(&table).key("user_id", text(user.to_string())).key("kind", text("order"));
+        take.update_expression("REMOVE email").send().await.unwrap();
+    }
+    let told = world.run(&["init", &format!("dynamodb://{table}"), "--output", "things.toml"]).await;
+    assert!(told.contains("key            user_id: the partition key") && told.contains("20 can be mailed, 0 can't"), "{told}");
+    let written = world.read("things.toml");
+    assert!(written.lines().any(|line| line == "filter = \"attribute_exists(email)\""), "{written}");
     db.delete_table().table_name(&table).send().await.unwrap();
 }

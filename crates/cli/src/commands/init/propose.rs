@@ -33,6 +33,35 @@ const SECOND: [&str; 19] = [
     "保護者",
     "旧",
 ];
+/// Parts of names of what several users have in common.
+const GROUPS: [&str; 26] = [
+    "company",
+    "compania",
+    "firm",
+    "org",
+    "tenant",
+    "workspace",
+    "team",
+    "group",
+    "account",
+    "plan",
+    "shop",
+    "store",
+    "dealer",
+    "branch",
+    "office",
+    "department",
+    "dept",
+    "region",
+    "country",
+    "city",
+    "role",
+    "会社",
+    "組織",
+    "店舗",
+    "支店",
+    "部署",
+];
 /// Parts of names by which people are spoken to.
 const SPOKEN_TO: [&str; 8] = ["name", "title", "salutation", "company", "lang", "locale", "plan", "nick"];
 /// Parts of names of what belongs in no mail.
@@ -50,6 +79,8 @@ pub(super) struct Proposal {
     pub(super) others: Vec<String>,
     /// A column that, by its name, has a value for whoever is not to be mailed.
     pub(super) filter: Option<String>,
+    /// Only rows that have this column are users.
+    pub(super) only_with: Option<String>,
 }
 
 /// The columns that may be the key, the likeliest first.
@@ -63,6 +94,11 @@ pub(super) fn key_candidates(columns: &[ColumnOutline]) -> Vec<&ColumnOutline> {
     // An address changes, and a key must not.
     candidates.sort_by_key(|column| (is_called_mail(&column.name), column.tells_apart, by_name(column)));
     candidates
+}
+
+/// Says whether a column is, by its name, of something that several users have in common.
+pub(super) fn is_of_a_group(name: &str) -> bool {
+    is_any(name, &GROUPS)
 }
 
 /// Where addresses stand.
@@ -123,6 +159,7 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
         key_reason: match key.tells_apart {
             TellsApart::PrimaryKey => "the primary key".to_owned(),
             TellsApart::Unique => "unique, and never null".to_owned(),
+            TellsApart::WithAnother => "the partition key, which one item with an address has each".to_owned(),
             TellsApart::Unsaid if key.name == address => match sample.without_own_key() {
                 0 => "the address, since no column tells users apart".to_owned(),
                 some => format!("the address, since no column tells users apart; {some} of {} rows have none, or another's", sample.rows),
@@ -135,6 +172,7 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
         columns,
         others,
         filter,
+        only_with: None,
     })
 }
 

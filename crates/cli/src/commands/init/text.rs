@@ -1,7 +1,7 @@
 //! The configuration file as it is written, with what else could stand there.
 
 use super::propose::Proposal;
-use super::{ITEMS, Place};
+use super::{ITEMS, Place, attribute_exists};
 
 /// What follows where an address is the key.
 const BY_ADDRESS: [&str; 4] = [
@@ -13,7 +13,7 @@ const BY_ADDRESS: [&str; 4] = [
 
 /// The file. A URL with a password is named by its variable alone.
 pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String {
-    let Proposal { key, key_reason, address, address_reason, columns, others, filter } = proposal;
+    let Proposal { key, key_reason, address, address_reason, columns, others, filter, only_with } = proposal;
     let mut lines = vec![
         "# Written by `issei init`. docs/configuration.md lists every key; flags and variables go before this file.".to_owned(),
         String::new(),
@@ -59,7 +59,10 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
         Place::DynamoDb { .. } => Some(format!("attribute_not_exists({column})")),
         Place::File { .. } | Place::S3 { .. } => None,
     });
-    if let Some(filter) = filter {
+    if let Some(column) = only_with {
+        lines.push("# Users have several items each; theirs is the one that has this:".to_owned());
+        lines.push(format!("filter = {}", quoted(&attribute_exists(column))));
+    } else if let Some(filter) = filter {
         lines.push("# Whom to leave out:".to_owned());
         lines.push(format!("# filter = {}", quoted(&filter)));
     }

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Decoder, DecoderResult, EUC_JP, Encoding, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Decoder, DecoderResult, EUC_JP, Encoding, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::Reader;
 
@@ -46,8 +46,7 @@ pub(super) fn decoded(mut file: impl Read + Send + 'static, label: Option<&str>)
 /// What a file looks like by its beginning.
 pub(super) struct Guess {
     pub(super) name: &'static str,
-    /// One for Japanese that it may be in as well: a few names in `Shift_JIS` are too little to tell them from letters with
-    /// accents.
+    /// Another that it may be in as well: a few names in `Shift_JIS` are too little to tell them from letters with accents.
     perhaps: Option<&'static str>,
 }
 
@@ -66,12 +65,74 @@ pub(super) fn guessed(bytes: &[u8]) -> Guess {
     if let Some(utf_16) = utf_16(bytes) {
         return Guess { name: utf_16.name(), perhaps: None };
     }
+    if is_iso_2022_jp(bytes) {
+        return Guess { name: ISO_2022_JP.name(), perhaps: None };
+    }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
     let guess = detector.guess(None, Utf8Detection::Deny);
-    let reads_as = |encoding: &&'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some();
-    let japanese = [SHIFT_JIS, EUC_JP].into_iter().filter(|_| guess.is_single_byte()).find(reads_as);
-    Guess { name: guess.name(), perhaps: japanese.map(Encoding::name) }
+    let read_as = |encoding: &'static Encoding| Some((encoding, encoding.decode_without_bom_handling_and_without_replacement(bytes)?));
+    let mut japanese = [EUC_JP, SHIFT_JIS].into_iter().filter(|_| guess.is_single_byte()).filter_map(read_as);
+    // The detector takes little of it for letters with accents.
+    if ACCENTS.contains(&guess.name())
+        && let Some((likely, _)) = japanese.clone().find(|(_, text)| is_japanese(text))
+    {
+        return Guess { name: likely.name(), perhaps: Some(guess.name()) };
+    }
+    Guess { name: guess.name(), perhaps: japanese.next().map(|(encoding, _)| encoding.name()) }
+}
+
+/// Encodings of letters with accents, each of which stands alone among letters of ASCII.
+const ACCENTS: [&str; 12] = [
+    "windows-1250",
+    "windows-1252",
+    "windows-1254",
+    "windows-1257",
+    "windows-1258",
+    "ISO-8859-2",
+    "ISO-8859-3",
+    "ISO-8859-4",
+    "ISO-8859-10",
+    "ISO-8859-13",
+    "ISO-8859-14",
+    "ISO-8859-16",
+];
+
+/// Whether a text reads like Japanese, and not like something else that was taken for it: words of kana and kanji. What was a
+/// letter with an accent is a sign by itself, beside letters.
+fn is_japanese(text: &str) -> bool {
+    let (mut words, mut strays) = (0_usize, 0_usize);
+    let mut before = ' ';
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| !c.is_ascii()) {
+        before = rest.get(..at).and_then(|ascii| ascii.chars().next_back()).unwrap_or(before);
+        rest = rest.get(at..).unwrap_or_default();
+        let (word, after) = rest.split_at(rest.find(|c: char| c.is_ascii()).unwrap_or(rest.len()));
+        let next = after.chars().next().unwrap_or(' ');
+        let is_word = word.chars().all(is_of_japanese);
+        let is_alone = word.chars().nth(1).is_none();
+        let is_kana_of_one_byte = word.chars().all(|c| matches!(c, '\u{ff61}'..='\u{ff9f}'));
+        let beside_letters = before.is_ascii_alphabetic() || next.is_ascii_alphabetic();
+        // Two accents after each other are rare, and three more so.
+        let is_stray = !is_word || (is_alone && (beside_letters || is_kana_of_one_byte)) || (is_kana_of_one_byte && beside_letters);
+        if is_stray {
+            strays += 1;
+        } else {
+            words += 1;
+        }
+        (before, rest) = (' ', after);
+    }
+    words > 0 && words >= strays * 3
+}
+
+/// Kana, kanji, their signs, and what has their width.
+fn is_of_japanese(c: char) -> bool {
+    matches!(c, '\u{3000}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ff01}'..='\u{ff9f}')
+}
+
+/// A text of seven bits that is Japanese all the same, between escapes (RFC 1468).
+pub(super) fn is_iso_2022_jp(bytes: &[u8]) -> bool {
+    bytes.is_ascii() && bytes.windows(3).any(|some| matches!(some, b"\x1b$@" | b"\x1b$B" | b"\x1b(J" | b"\x1b(I"))
 }
 
 /// The encoding of a beginning that is hardly UTF-8; nothing where it is, or where some lines may be broken and it may be
@@ -82,7 +143,7 @@ pub(super) fn other(bytes: &[u8], allow_broken_rows: bool) -> Option<Guess> {
         // Its last character may be cut off.
         Err(error) => error.error_len().is_none() || allow_broken_rows,
     };
-    (!is_utf_8 || utf_16(bytes).is_some()).then(|| guessed(bytes))
+    (!is_utf_8 || utf_16(bytes).is_some() || is_iso_2022_jp(bytes)).then(|| guessed(bytes))
 }
 
 /// Which UTF-16 it is, where it has neither a mark nor many letters but those of ASCII: every other byte of these is 0, which

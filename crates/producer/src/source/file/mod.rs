@@ -157,18 +157,24 @@ impl<'a> Rows<'a> {
                 Records::Json(json) => json.next(),
             };
             let row = match record.map_err(not_read)? {
+                None if config.encoding.is_none() && encoding::is_iso_2022_jp(&of_encoding.beginning.bytes()) => {
+                    return Err(ReadError::Refused(
+                        "it is in the encoding ISO-2022-JP, and no UTF-8; set encoding = \"iso-2022-jp\" in the audience, or save the file as UTF-8"
+                            .to_owned(),
+                    ));
+                }
                 None => break,
                 Some(Record::Values(mut values)) => {
                     let answer = values.split_off(columns.min(values.len()));
                     if config.consenting.is_some() && !answer.iter().flatten().any(|answer| says_yes(answer)) {
                         self.left_out += 1;
+                        let key = key_of(values);
+                        key.refusal().map_or(Ok(()), |key| take(RawRow { key, cells: Vec::new() }))?;
                         continue;
                     }
                     let cells = values.split_off(1);
                     RawRow { key: key_of(values), cells }
                 }
-                        let key = key_of(values);
-                        key.refusal().map_or(Ok(()), |key| take(RawRow { key, cells: Vec::new() }))?;
                 Some(Record::Broken(broken)) if config.allow_broken_rows => {
                     self.broken_rows += 1;
                     let Broken { line, reason } = of_encoding.told(broken);
@@ -205,17 +211,17 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// The key of a record, which is its first value. A file has no null; a key of nothing is none.
+fn key_of(values: Vec<Option<Vec<u8>>>) -> RawKey {
+    RawKey::text(values.into_iter().next().flatten().filter(|key| !key.is_empty()))
+}
+
 /// What the name of a file ends with, for people.
 pub(super) const ENDINGS: &str = ".csv, .jsonl and .ndjson, nor with one of these and .gz";
 
 /// How whoever looks at a file first reads it.
 #[derive(Clone, Debug, Default)]
 pub struct ReadAs {
-/// The key of a record, which is its first value. A file has no null; a key of nothing is none.
-fn key_of(values: Vec<Option<Vec<u8>>>) -> RawKey {
-    RawKey::text(values.into_iter().next().flatten().filter(|key| !key.is_empty()))
-}
-
     /// A label of the Encoding Standard; UTF-8 where there is none.
     pub encoding: Option<String>,
     /// Lines that can't be read are passed over, so that one of them says nothing of the file.

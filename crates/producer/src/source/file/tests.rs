@@ -135,18 +135,40 @@ fn another_encoding_is_named_and_read_where_it_is_named() {
             assert!(refusal.contains(&guess), "{refusal}");
         }
     }
-    // Two names are too little to tell, so the reader is told of it, too.
-    let (short, _, _) = encoding_rs::SHIFT_JIS.encode("id,email,name\n1,u1@example.com,山田\n2,u2@example.com,表示\n");
-    let refusal = csv(&short).unwrap_err();
-    assert!(refusal.contains("\"shift_jis\""), "{refusal}");
-    let latin = b"id,email,name\n1,a@example.com,Andr\xe9s Jos\xe9 Garc\xeda\n".as_slice();
-    let refusal = csv(latin).unwrap_err();
-    assert!(refusal.contains("probably windows-1252") && !refusal.contains("shift_jis"), "{refusal}");
+    // It is all of seven bits, and so would pass for UTF-8.
+    let (bytes, _, _) = encoding_rs::ISO_2022_JP.encode(text);
+    let refusal = csv(&bytes).unwrap_err();
+    assert!(refusal.contains("set encoding = \"iso-2022-jp\""), "{refusal}");
     let utf_16: Vec<u8> = std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
     let refusal = csv(&utf_16).unwrap_err();
     assert!(refusal.contains("UTF-16LE"), "{refusal}");
     let config = AudienceConfig { encoding: Some("utf-16le".to_owned()), ..config("name") };
     assert_eq!(read_as("users.csv", &utf_16, &config).unwrap().len(), 2);
+}
+
+/// A detector takes little Japanese for letters with accents, and whoever reads of windows-1250 has nothing to do with it.
+#[test]
+fn a_few_japanese_names_are_not_taken_for_accents_nor_accents_for_japanese() {
+    let japanese = ["山田\n2,b@example.com,表示", "鈴木 一郎", "林\n2,b@example.com,佐藤花子", "高橋\n2,b@example.com,渡辺"];
+    for (encoding, other) in [(encoding_rs::SHIFT_JIS, "Shift_JIS"), (encoding_rs::EUC_JP, "EUC-JP")] {
+        for names in japanese {
+            let (bytes, _, _) = encoding.encode(names);
+            let guess = encoding::guessed(&[b"id,email,name\n1,a@example.com,".as_slice(), &bytes, b"\n"].concat());
+            assert_eq!(guess.name, other, "{names}");
+        }
+    }
+    let accents = [
+        (encoding_rs::WINDOWS_1252, "Andrés José García"),
+        (encoding_rs::WINDOWS_1252, "Jörg Müller\n2,b@example.com,Renée Façade"),
+        (encoding_rs::WINDOWS_1252, "Ångström\n2,b@example.com,Élodie"),
+        (encoding_rs::WINDOWS_1250, "Łukasz Świętosławski\n2,b@example.com,Dvořák"),
+        (encoding_rs::WINDOWS_1254, "Çağrı Şahin\n2,b@example.com,Gökçe"),
+    ];
+    for (encoding, names) in accents {
+        let (bytes, _, _) = encoding.encode(names);
+        let guess = encoding::guessed(&[b"id,email,name\n1,a@example.com,".as_slice(), &bytes, b"\n"].concat());
+        assert!(guess.name.starts_with("windows-125") || guess.name.starts_with("ISO-8859"), "{names}: {}", guess.name);
+    }
 }
 
 #[test]
