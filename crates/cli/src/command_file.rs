@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use issei_schema::BroadcastCommand;
-use mrml::prelude::render::RenderOptions;
 use serde_json::{Map, Value};
+
+use crate::{Refused, mjml};
 
 /// Fields whose text a file may hold, by the field `NAME_file`.
 const PARTS: [&str; 3] = ["subject", "text", "html"];
@@ -28,10 +29,39 @@ fn body(file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file).with_context(|| format!("command {} can't be read", file.display()))?;
     let text = without_mark(text);
     if file.extension().is_some_and(|extension| extension == "toml") {
-        let value: Value = toml::from_str(&text).with_context(|| format!("command {}", file.display()))?;
-        return Ok(value.to_string());
+        let named = || format!("command {}", file.display());
+        let table: toml::Table = toml::from_str(&text).with_context(named)?;
+        return Ok(json(toml::Value::Table(table), "").with_context(named)?.to_string());
     }
     Ok(text)
+}
+
+/// The same in JSON, which has no moments but as text.
+fn json(value: toml::Value, place: &str) -> anyhow::Result<Value> {
+    let within = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+    Ok(match value {
+        toml::Value::Table(table) => {
+            let field = |(name, value): (String, toml::Value)| {
+                let value = json(value, &within(&name))?;
+                anyhow::Ok((name, value))
+            };
+            Value::Object(table.into_iter().map(field).collect::<anyhow::Result<_>>()?)
+        }
+        toml::Value::Array(items) => Value::Array(items.into_iter().map(|item| json(item, place)).collect::<anyhow::Result<_>>()?),
+        toml::Value::Datetime(moment) if moment.date.is_some() && moment.time.is_some() && moment.offset.is_some() => {
+            Value::String(moment.to_string())
+        }
+        toml::Value::Datetime(moment) if moment.date.is_none() => {
+            bail!(Refused(format!("field `{place}`: is {moment}; write a time of day in quotes, with hours and minutes, as in \"09:00\"")))
+        }
+        toml::Value::Datetime(moment) => bail!(Refused(format!(
+            "field `{place}`: is {moment}, which is no moment without an offset from UTC; write one as in 2026-11-27T09:00:00Z or 2026-11-27T18:00:00+09:00"
+        ))),
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(value) => value.into(),
+    })
 }
 
 /// Editors put a byte order mark before a text, which is no part of it (RFC 8259 section 8.1).
@@ -87,14 +117,29 @@ fn text_of(path: &PathBuf, part: &str) -> anyhow::Result<String> {
         // An editor ends a file with a line's end, which no subject has.
         "subject" => text.trim_end_matches(['\r', '\n']).to_owned(),
         "html" if path.extension().is_some_and(|extension| extension == "mjml") => {
-            html_of(&text).with_context(|| path.display().to_string())?
+            mjml::html_of(&text).with_context(|| path.display().to_string())?
         }
         _ => text,
     })
 }
 
-/// The HTML that an MJML text stands for.
-fn html_of(mjml: &str) -> anyhow::Result<String> {
-    let parsed = mrml::parse(mjml).map_err(|error| anyhow::anyhow!("it is no MJML: {error}; correct it there"))?;
-    parsed.element.render(&RenderOptions::default()).map_err(|error| anyhow::anyhow!("its MJML can't be rendered: {error}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_of_toml_is_one_with_and_without_quotes_and_what_is_none_is_said_to_be() {
+        let read = |text: &str| json(toml::Value::Table(toml::from_str(text).unwrap()), "").map_err(|error| error.to_string());
+        let quoted = read("not_after = \"2026-11-27T09:00:00Z\"\nmax_recipients = 7\n[ramp]\nfirst_hour = 500");
+        assert_eq!(read("not_after = 2026-11-27T09:00:00Z\nmax_recipients = 7\nramp = { first_hour = 500 }"), quoted);
+        assert_eq!(read("at = 2026-11-27 18:00:00+09:00").unwrap()["at"], "2026-11-27T18:00:00+09:00");
+        for (text, says) in [
+            ("not_after = 2026-11-27T09:00:00", "field `not_after`: is 2026-11-27T09:00:00, which is no moment without an offset"),
+            ("not_before = 2026-11-27", "field `not_before`: is 2026-11-27, which is no moment without an offset"),
+            ("[send_window]\nfrom = 09:00:00", "field `send_window.from`: is 09:00:00; write a time of day in quotes"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with(says), "{error}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod confirm;
 mod console;
 mod letters;
 mod manual;
+mod mjml;
 mod operator;
 mod output;
 mod pages;
@@ -30,6 +31,7 @@ use commands::{
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, say_error, say_error_as_json};
 use issei_aws::Account;
+use issei_ledger::LedgerError;
 use issei_producer::Refusal;
 use issei_schema::ParseError;
 
@@ -62,7 +64,8 @@ impl std::error::Error for Refused {}
 /// Says whether a command was looked at and refused, by a rule that the producer has too, or by one of our own. Everything
 /// else that went wrong has failed.
 fn is_refusal(error: &anyhow::Error) -> bool {
-    error.is::<Refused>() || error.is::<Refusal>() || error.is::<ParseError>()
+    let by_state = matches!(error.downcast_ref(), Some(LedgerError::Transition { .. } | LedgerError::NotAgreed { .. }));
+    by_state || error.is::<Refused>() || error.is::<Refusal>() || error.is::<ParseError>()
 }
 
 /// How long the end of the process waits for a collector of traces.
@@ -131,20 +134,21 @@ async fn run(mut cli: Cli) -> anyhow::Result<Ended> {
         init_logs(cli.log_format, true, "")?;
         return unsubscribe::run(&settings, options, cli.json).await;
     }
+    let told = |error: anyhow::Error| {
+        let (is_refused, explained) = (is_refusal(&error), explained(error, &settings));
+        // In words alone it would be a failure.
+        if is_refused { Refused(format!("{explained:#}")).into() } else { explained }
+    };
     if let Command::Try(options) = &cli.command {
         // Nor are spans sent anywhere.
         init_logs(cli.log_format, true, "")?;
-        return trial::run(&settings, options, cli.json).await;
+        return trial::run(&settings, options, cli.json).await.map_err(told);
     }
     init_logs(cli.log_format, false, &settings.otlp_endpoint)?;
     if settings.metrics {
         enable_metrics(&settings.metrics_prefix);
     }
-    carry_out(cli.command, &settings, cli.json).await.map_err(|error| {
-        let (is_refused, explained) = (is_refusal(&error), explained(error, &settings));
-        // In words alone it would be a failure.
-        if is_refused { Refused(format!("{explained:#}")).into() } else { explained }
-    })
+    carry_out(cli.command, &settings, cli.json).await.map_err(told)
 }
 
 async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyhow::Result<Ended> {

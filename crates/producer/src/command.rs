@@ -25,6 +25,10 @@ pub enum Refusal {
         "field `content`: the placeholder {{{{{placeholder}}}}} is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
     )]
     UnknownPlaceholder { placeholder: String, audience: String },
+    #[error(
+        "field `content.variants.by`: `{column}`, whose value chooses the words, is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
+    )]
+    UnknownVariantColumn { column: String, audience: String },
     #[error(transparent)]
     Content(#[from] ContentError),
     #[error(
@@ -98,7 +102,9 @@ impl Refusal {
             | Self::NobodyAsked { .. }
             | Self::UnknownUnsubscribeColumn { .. }
             | Self::ReservedColumn { .. } => ReasonCode::RefusedAudience,
-            Self::UnknownPlaceholder { .. } | Self::Content(_) | Self::Template { .. } => ReasonCode::RefusedContent,
+            Self::UnknownPlaceholder { .. } | Self::UnknownVariantColumn { .. } | Self::Content(_) | Self::Template { .. } => {
+                ReasonCode::RefusedContent
+            }
             Self::UnknownProvider { .. } | Self::NoTemplates { .. } | Self::NothingProved { .. } => ReasonCode::RefusedProvider,
             Self::UnknownUnsubscribeKey { .. } => ReasonCode::RefusedKeyMissing,
             Self::ForeignCopy => ReasonCode::RefusedCopy,
@@ -206,6 +212,7 @@ pub(crate) fn needed(
         let audience = name.to_owned();
         match lack {
             Lack::Placeholder(placeholder) => Refusal::UnknownPlaceholder { placeholder, audience },
+            Lack::VariantColumn(column) => Refusal::UnknownVariantColumn { column, audience },
             Lack::UnsubscribeColumn(column) => Refusal::UnknownUnsubscribeColumn { column, audience },
             Lack::ReservedColumn => Refusal::ReservedColumn { audience },
             Lack::Content(error) => Refusal::Content(error),

@@ -33,6 +33,8 @@ pub(crate) struct Needed {
 pub(crate) enum Lack {
     #[error("it has no column {0}")]
     Placeholder(String),
+    #[error("it has no column {0}, whose value chooses the words")]
+    VariantColumn(String),
     #[error("it has no column {0} with URLs to unsubscribe")]
     UnsubscribeColumn(String),
     #[error("its column {UNSUBSCRIBE_PLACEHOLDER} has the name of the URL to unsubscribe")]
@@ -49,6 +51,11 @@ impl Needed {
         let way_out = command.unsubscribe.as_ref();
         let column = way_out.and_then(Unsubscribe::column);
         let unsubscribe = column.map(|name| place(name).ok_or_else(|| Lack::UnsubscribeColumn(name.to_owned()))).transpose()?;
+        if let Content::Variants(variants) = &command.content
+            && place(variants.by.as_str()).is_none()
+        {
+            return Err(Lack::VariantColumn(variants.by.as_str().to_owned()));
+        }
         let is_reserved = |name: &str| way_out.is_some() && name == UNSUBSCRIBE_PLACEHOLDER && column != Some(name);
         let placeholders = command.content.placeholders();
         let mut asked: Vec<&str> = placeholders.into_iter().map(issei_schema::Placeholder::as_str).collect();

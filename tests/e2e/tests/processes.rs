@@ -155,7 +155,7 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     // The app sends it once more all the same.
     world.post("ISSEI_COMMANDS_QUEUE", &world.read("command.json")).await;
     let (code, _, error) = world.try_run(&["resume", "terms", "--reason", "sorry"]).await;
-    assert!(code == Some(1) && error.contains("is stopped"), "{error}");
+    assert!(code == Some(3) && error.contains("is stopped"), "{error}");
     world.wait_until_drained("ISSEI_CHUNKS_QUEUE").await;
     consumer.end().await;
     producer.end().await;

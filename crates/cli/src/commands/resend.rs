@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, Outcome, SkipReason, kept_key};
+use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Ledger, Outcome, ReasonCode, SkipReason, kept_key};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_by_the_list, each_mailable};
 use issei_schema::{
     Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient,
@@ -70,15 +70,14 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
     let broadcast = ledger.broadcast(&options.id).await?;
     is_over_for_good(&parts, &broadcast, now).await?;
     if ledger.find_broadcast(&options.new_id).await?.is_some() {
-        bail!("there is a broadcast `{}` already; choose another id with --as", options.new_id);
+        bail!(Refused(format!("there is a broadcast `{}` already; choose another id with --as", options.new_id)));
     }
     let first = ledger.command(&options.id).await?;
     if first.class() == Class::Marketing {
-        bail!(
+        bail!(Refused(format!(
             "broadcast `{}` is marketing: who has withdrawn their consent since does not stand in what was frozen, so nobody is sent to on the strength of it; `issei export {} --outcome missing` lists those whom it has missed, to be compared with your own data",
-            options.id,
-            options.id
-        );
+            options.id, options.id
+        )));
     }
     let configured = AudienceConfig::named(first.audience.as_str(), &parts.settings.audiences);
     let columns = columns(&ledger, &broadcast).await?;
@@ -174,17 +173,22 @@ fn taken(broadcast: &Broadcast, other: &BroadcastId) -> Refused {
 async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) -> anyhow::Result<()> {
     let (id, state) = (&broadcast.broadcast_id, broadcast.broadcast_state);
     if !state.is_over() {
-        bail!("broadcast `{id}` is {state}: whoever it has missed it may still send to; stop it first, or wait until it is complete");
+        bail!(Refused(format!(
+            "broadcast `{id}` is {state}: whoever it has missed it may still send to; stop it first, or wait until it is complete"
+        )));
     }
     let trail = parts.ledger().audit_trail(broadcast).await?;
     let frozen = [BroadcastState::Running, BroadcastState::Holding].map(|to| format!("{} -> {to}", BroadcastState::Enumerating));
-    let was_frozen = trail.entries.iter().any(|entry| frozen.contains(&entry.step));
+    // Of one that nobody could be mailed of all rows were frozen as skipped, and some may have been corrected since.
+    let had_nobody = |entry: &AuditEntry| entry.code == Some(ReasonCode::StoppedNobody);
+    let was_frozen = trail.entries.iter().any(|entry| frozen.contains(&entry.step) || had_nobody(entry));
     if !was_frozen {
-        bail!(
+        bail!(Refused(format!(
             "the audience of `{id}` was never frozen to its end, and nobody was sent to: send its command again under a new broadcast_id"
-        );
+        )));
     }
-    if state != BroadcastState::Stopped {
+    // Without a permit nobody was ever sent to, so nothing is under way.
+    if state != BroadcastState::Stopped || broadcast.grant_count == 0 {
         return Ok(());
     }
     let in_doubt = parts.ledger().tally(broadcast).await?.totals().in_doubt;
@@ -193,14 +197,14 @@ async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) 
     let at = match stopped.proof(parts, now).await? {
         StopProof::Since(_) => return Ok(()),
         StopProof::NotBefore(at) => at,
-        StopProof::Unsaid => bail!(
+        StopProof::Unsaid => bail!(Refused(format!(
             "nobody knows for how long what was under way of `{id}` may still be accepted, since a consumer's build is too old to tell its timeouts: end it, and repeat this; one that was killed counts for six hours"
-        ),
+        ))),
     };
     let left = at.duration_since(now).as_secs() + 1;
-    bail!(
+    bail!(Refused(format!(
         "broadcast `{id}` was stopped, and what was under way then may still be accepted; repeat this in {left} s, or `issei stop {id}` waits for it"
-    )
+    )))
 }
 
 /// Writes who was missed, and counts everybody.

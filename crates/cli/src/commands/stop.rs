@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::prove::{Wait, prove};
-use crate::Ended;
 use crate::args::{OpenOptions, StopOptions};
 use crate::operator;
+use crate::{Ended, Refused};
 
 /// A broadcast of which nothing more is granted.
 pub(crate) struct Stopping {
@@ -76,9 +76,12 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
         None => end_all(&ledger, &actor, &options.reason).await,
         Some(id) => end_one(&ledger, id, &actor, &options.reason).await,
     };
-    if options.id.is_some() && !options.hard && !as_json && order.failed.iter().any(|(_, error)| has_nothing_under_way(error)) {
+    if options.id.is_some() && !options.hard && order.failed.iter().any(|(_, error)| has_nothing_under_way(error)) {
         let told = order.failed.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; ");
-        anyhow::bail!("{told}: there is nothing of it to stop; `issei list` shows what is under way");
+        let told = format!("{told}: there is nothing of it to stop; `issei list` shows what is under way");
+        // One that is over was looked at, and the answer is no; one that is not there is a mistake.
+        let is_over = order.failed.iter().all(|(_, error)| matches!(error, LedgerError::Transition { .. }));
+        return Err(if is_over { Refused(told).into() } else { anyhow::anyhow!(told) });
     }
     let mut failures = Failures::default();
     for (what, error) in &order.failed {

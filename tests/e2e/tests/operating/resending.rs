@@ -16,7 +16,7 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
 
     // What goes on is nobody's to send again.
     let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
-    assert!(code == Some(1) && error.contains("holding") && error.contains("may still send to"), "{error}");
+    assert!(code == Some(3) && error.contains("holding") && error.contains("may still send to"), "{error}");
     world.run(&["stop", "terms", "--reason", "a test"]).await;
     world.users.execute("UPDATE users SET email = 'user000007@example.com' WHERE id = 7").await;
     // Somebody whom it has missed does not want such mail any more, and says so by the address that they have now.
@@ -120,7 +120,7 @@ async fn a_resend_waits_for_as_long_as_those_who_sent_may_still_be_heard() {
     world.run(&["stop", "terms", "--hard", "--reason", "a test"]).await;
     let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
     let seconds = error.rsplit_once("repeat this in ").and_then(|(_, rest)| rest.split_once(" s")?.0.parse::<u64>().ok());
-    assert!(code == Some(1) && seconds.is_some_and(|seconds| seconds > 270), "{error}");
+    assert!(code == Some(3) && seconds.is_some_and(|seconds| seconds > 270), "{error}");
     producer.end().await;
 }
 
@@ -134,6 +134,85 @@ async fn what_a_stop_has_proved_can_be_sent_again_at_once() {
     let told = world.run(&["stop", "terms", "--reason", "a test"]).await;
     assert!(told.contains("nothing of it can be sent or accepted any more"), "{told}");
     world.run(&["resend", "terms", "--as", "rest"]).await;
+    producer.end().await;
+    consumer.end().await;
+}
+
+/// All rows of it were frozen as skipped: those that were corrected since can be mailed, and a day that has passed binds nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_nothing_could_be_mailed_to_are_mailed_once_they_are_corrected_and_a_day_that_is_past_is_left_out() {
+    let world = Processes::new(5, Account::default()).await;
+    world.users.execute("UPDATE users SET email = NULL").await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let command = command_body("terms", |body| {
+        (body["version"], body["class"], body["effective_at"]) = (2.into(), "legal_notice".into(), "2020-01-01T00:00:00Z".into());
+    });
+    world.post("ISSEI_COMMANDS_QUEUE", &command).await;
+    let status = world.wait_for("terms", "stopped").await;
+    assert_eq!(status["reason_code"], "STOPPED_NOBODY", "{status}");
+    let (code, output, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(code == Some(3) && output.contains("resent         nobody"), "{output}{error}");
+    world.users.execute("UPDATE users SET email = 'user' || id || '@example.com' WHERE id < 4").await;
+    let told = world.run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(told.contains("resent         3 in the new audience, read back: 0 missing, 3 corrected"), "{told}");
+    let rest: Value = serde_json::from_str(&world.read("rest.json")).unwrap();
+    assert_eq!((rest.get("effective_at"), &rest["broadcast_id"]), (None, &json!("rest")), "{rest}");
+    // What is over can't be steered, and that is an answer and no failure.
+    for verb in ["pause", "resume", "approve"] {
+        let (code, _, error) = world.try_run(&[verb, "terms", "--reason", "a test"]).await;
+        assert!(code == Some(3) && error.contains("stopped"), "{verb}: {error}");
+    }
+    producer.end().await;
+    consumer.end().await;
+}
+
+/// Under the names that the audience's own configuration has for them, so that nothing need be edited.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_the_same_audience_again_under_its_own_configuration() {
+    let world = Processes::new(12, Account::default()).await;
+    world.users.execute("UPDATE users SET name = 'Ann, \"the\n3rd\"' WHERE id = 3").await;
+    world.users.execute("ALTER TABLE users ADD COLUMN plan TEXT").await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let notice = |id: &str| {
+        command_body(id, |body| {
+            (body["version"], body["class"], body["effective_at"]) = (2.into(), "legal_notice".into(), "2020-01-01T00:00:00Z".into());
+        })
+    };
+    world.post("ISSEI_COMMANDS_QUEUE", &notice("terms")).await;
+    world.wait_for("terms", "complete").await;
+    // None was told before a day long past.
+    let late = world.run(&["export", "terms", "--outcome", "not-in-time"]).await;
+    assert!(late.starts_with("id,email,outcome,name\n1,user000001@example.com,accepted,") && late.contains("12,user000012"), "{late}");
+    let out = world.run(&["export", "terms", "--outcome", "accepted", "-o", "x.csv"]).await;
+    assert!(out.is_empty() && world.read("x.csv").starts_with("id,email,outcome,name\n"), "{out}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(world.path("x.csv")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // The same section, with the file in the place of the table.
+    let own = world.read("issei.toml");
+    let section = |file: &str| {
+        let lines = own.lines().filter(|line| !line.starts_with("table = "));
+        let line = |line: &str| if line.starts_with("url = ") { format!("file = \"{file}\"\n") } else { format!("{line}\n") };
+        lines.map(line).collect::<String>()
+    };
+    _ = world.write("again.toml", &section("x.csv"));
+    let again: Value = serde_json::from_str(&notice("again")).unwrap();
+    _ = world.write("again.json", &again.to_string());
+    let run = ["--config", "again.toml", "--json", "send", "--dry-run", "--again", "a test", "again.json"];
+    let (code, told, error) = world.try_run(&run).await;
+    let told: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{code:?} {error}"));
+    assert_eq!((&told["forecast"]["rows"], &told["forecast"]["mailable"]), (&json!(12), &json!(12)), "{told}");
+    let third = world.run(&["--config", "again.toml", "preview", "again.json", "--as", "3"]).await;
+    assert!(third.contains("Ann, \"the"), "{third}");
+    // A column that the content does not name was not frozen: it is there, empty, and that is said.
+    _ = world.write("more.toml", &own.replace("columns = [\"name\"]", "columns = [\"name\", \"plan\"]"));
+    let (code, rows, told) = world.try_run(&["--config", "more.toml", "export", "terms", "--outcome", "accepted"]).await;
+    assert!(
+        code == Some(0) && rows.starts_with("id,email,outcome,name,plan\n") && told.contains("the content names no plan"),
+        "{rows}{told}"
+    );
+    // Where the configuration is not at hand.
+    let bare = world.run(&["--config", "/dev/null", "export", "terms", "--outcome", "accepted"]).await;
+    assert!(bare.starts_with("key,address,outcome,name\n"), "{bare}");
     producer.end().await;
     consumer.end().await;
 }

@@ -145,6 +145,19 @@ async fn what_can_not_be_tried_is_refused_before_anything_is_written() {
     assert!(code == Some(3) && error.contains("30 rows can be mailed, more than max_recipients (10)"), "{output}{error}");
     assert!(!Path::new(&world.path("inbox")).exists(), "an empty folder stays");
 
+    // Nor where its audience can't be read; one that was there before stays.
+    let nowhere =
+        world.write("nowhere.toml", "[audiences.users]\nfile = \"nowhere.csv\"\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\"]\n");
+    std::fs::create_dir(world.path("mine")).unwrap();
+    for folder in ["inbox", "mine"] {
+        let (code, _, error) = world.try_run(&["--config", &nowhere, "try", &command, "-o", folder]).await;
+        assert!(code == Some(1) && error.contains("nowhere.csv"), "{error}");
+    }
+    assert!(!Path::new(&world.path("inbox")).exists() && Path::new(&world.path("mine")).exists());
+    // What is missing is told with where it was looked for, as everywhere.
+    let (code, _, error) = world.try_run(&["--config", "/dev/null", "try", &command, "-o", "inbox"]).await;
+    assert!(code == Some(3) && error.contains("has no audience `users`"), "{error}");
+
     std::fs::create_dir(world.path("full")).unwrap();
     _ = world.write("full/kept.txt", "mine");
     let (code, _, error) = world.try_run(&["try", &command, "-o", "full"]).await;

@@ -17,7 +17,11 @@ use crate::pages::STYLE;
 
 const PAGE: &str = "index.html";
 
-pub(super) struct Inbox(PathBuf);
+pub(super) struct Inbox {
+    directory: PathBuf,
+    /// It was not there before.
+    is_made: bool,
+}
 
 /// The letters as a page. What a letter holds is shown and never run.
 #[derive(Template)]
@@ -31,21 +35,17 @@ struct Page<'a> {
 
 impl Inbox {
     pub(super) fn at(wanted: Option<&Path>) -> anyhow::Result<Self> {
-        let directory = folder(wanted)?;
+        let is_made = wanted.is_none_or(|directory| !directory.exists());
+        let inbox = Self { directory: folder(wanted)?, is_made };
+        let directory = &inbox.directory;
         // Addresses and what is written to them are nobody else's.
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
             .with_context(|| format!("the folder {} can't be kept from others", directory.display()))?;
-        Ok(Self(directory))
+        Ok(inbox)
     }
 
     pub(super) fn directory(&self) -> &Path {
-        &self.0
-    }
-
-    /// Nothing is going to be in it.
-    pub(super) fn discard(self) {
-        // An empty folder that stays harms nobody.
-        let _ = fs::remove_dir(self.0);
+        &self.directory
     }
 
     pub(super) fn write(&self, cloud: &Cloud, command: &BroadcastCommand) -> anyhow::Result<Written> {
@@ -53,15 +53,24 @@ impl Inbox {
         let mut letters = Vec::with_capacity(mails.len());
         for (mail, number) in mails.iter().zip(1..) {
             let name = format!("{number:04}.eml");
-            let path = self.0.join(&name);
+            let path = self.directory.join(&name);
             fs::write(&path, letter(mail)?).with_context(|| format!("the letter {} can't be written", path.display()))?;
             letters.push((name, mail));
         }
-        let (count, page) = (letters.len(), self.0.join(PAGE));
+        let (count, page) = (letters.len(), self.directory.join(PAGE));
         let broadcast_id = command.broadcast_id.as_str();
         let html = Page { broadcast_id, style: STYLE, letters, accepted: cloud.accepted_of(broadcast_id) }.render()?;
         fs::write(&page, html).with_context(|| format!("the page {} can't be written", page.display()))?;
-        Ok(Written { directory: self.0.clone(), page, letters: count })
+        Ok(Written { directory: self.directory.clone(), page, letters: count })
+    }
+}
+
+impl Drop for Inbox {
+    /// Whatever kept letters from being written, an empty folder says nothing. One with letters is not removed.
+    fn drop(&mut self) {
+        if self.is_made {
+            let _ = fs::remove_dir(&self.directory);
+        }
     }
 }
 

@@ -73,7 +73,6 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     if let Some(why) = outlook.refused() {
         outlook.print(as_json);
         say_error(&format!("refused: {why}"));
-        inbox.discard();
         return Ok(Ended::Refused);
     }
     let console = if is_attended { Some(Opened::simulated(parts.clone()).await?) } else { None };

@@ -1,0 +1,189 @@
+//! MJML as HTML, before a command is enqueued.
+//!
+//! What it must never do: let an element pass whose name MJML does not have: it would be missing from the letter.
+
+use anyhow::{anyhow, bail};
+use mrml::prelude::parser::Error;
+use mrml::prelude::render::RenderOptions;
+
+/// Every element of MJML (mjml.io, documentation, "Components"; those that this renderer has).
+const ELEMENTS: [&str; 34] = [
+    "mj-accordion",
+    "mj-accordion-element",
+    "mj-accordion-text",
+    "mj-accordion-title",
+    "mj-all",
+    "mj-attributes",
+    "mj-body",
+    "mj-breakpoint",
+    "mj-button",
+    "mj-carousel",
+    "mj-carousel-image",
+    "mj-class",
+    "mj-column",
+    "mj-divider",
+    "mj-element",
+    "mj-font",
+    "mj-group",
+    "mj-head",
+    "mj-hero",
+    "mj-image",
+    "mj-include",
+    "mj-navbar",
+    "mj-navbar-link",
+    "mj-preview",
+    "mj-raw",
+    "mj-section",
+    "mj-social",
+    "mj-social-element",
+    "mj-spacer",
+    "mj-style",
+    "mj-table",
+    "mj-text",
+    "mj-title",
+    "mj-wrapper",
+];
+
+/// The HTML that an MJML text stands for.
+pub(crate) fn html_of(mjml: &str) -> anyhow::Result<String> {
+    if let Some((at, why)) = flaw(mjml) {
+        bail!("line {}: {why}", line(mjml, at));
+    }
+    let parsed = mrml::parse(mjml).map_err(|error| anyhow!("{}it is no MJML: {}; correct it there", place(mjml, &error), told(&error)))?;
+    parsed.element.render(&RenderOptions::default()).map_err(|error| anyhow!("its MJML can't be rendered: {error}"))
+}
+
+/// What the parser lets pass of MJML's own elements, outside of comments: a name that there is not, and an end of another
+/// element than the one that is open.
+fn flaw(mjml: &str) -> Option<(usize, String)> {
+    let (mut from, mut open): (usize, Vec<(&str, usize)>) = (0, Vec::new());
+    while let Some(at) = mjml.get(from..)?.find('<').map(|at| from + at) {
+        let rest = mjml.get(at + 1..)?;
+        from = at + 1;
+        if rest.starts_with("!--") {
+            from = at + rest.find("-->")?;
+            continue;
+        }
+        let ends = rest.starts_with('/');
+        let rest = rest.strip_prefix('/').unwrap_or(rest);
+        let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').next().unwrap_or_default();
+        if !name.to_ascii_lowercase().starts_with("mj-") {
+            continue;
+        }
+        if !ELEMENTS.contains(&name) {
+            let like = nearest(name).map_or_else(String::new, |like| format!("; is it <{like}>?"));
+            return Some((at, format!("MJML has no element <{name}>{like}")));
+        }
+        if ends {
+            match open.pop() {
+                Some((begun, _)) if begun == name => {}
+                Some((begun, there)) => {
+                    let why = format!("</{name}> stands where <{begun}> of line {} is still open; close that first", line(mjml, there));
+                    return Some((at, why));
+                }
+                None => return Some((at, format!("</{name}> closes nothing; take it out"))),
+            }
+        } else if !is_empty_element(rest) {
+            open.push((name, at));
+        }
+    }
+    None
+}
+
+/// Says whether a tag ends itself, wherever its attributes have a `>`.
+fn is_empty_element(tag: &str) -> bool {
+    let (mut quote, mut last) = (None, ' ');
+    for c in tag.chars() {
+        match quote {
+            Some(open) if open == c => quote = None,
+            None if c == '>' => return last == '/',
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            Some(_) | None => {}
+        }
+        last = c;
+    }
+    false
+}
+
+/// What was probably meant.
+fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    ELEMENTS.into_iter().map(|known| (distance(&name, known), known)).min().filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
+}
+
+/// In how many letters two names differ (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, a) in one.bytes().enumerate() {
+        let mut before = at;
+        let mut next = vec![at + 1];
+        for (b, above) in other.bytes().zip(row.iter().skip(1)) {
+            let left = next.last().copied().unwrap_or_default();
+            next.push((before + usize::from(a != b)).min(left + 1).min(above + 1));
+            before = *above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Where it is wrong, where that is known.
+fn place(mjml: &str, error: &Error) -> String {
+    let at = match error {
+        Error::UnexpectedElement { position, .. }
+        | Error::UnexpectedToken { position, .. }
+        | Error::MissingAttribute { position, .. }
+        | Error::InvalidAttribute { position, .. }
+        | Error::InvalidFormat { position, .. }
+        | Error::IncludeLoaderError { position, .. } => position.start,
+        Error::ParserError { source, .. } => return format!("line {}: ", source.pos().row),
+        Error::EndOfStream { .. } | Error::SizeLimit { .. } | Error::NoRootNode => mjml.trim_end().len(),
+    };
+    format!("line {}: ", line(mjml, at))
+}
+
+fn told(error: &Error) -> String {
+    match error {
+        Error::UnexpectedElement { .. } => "an element stands or closes where it may not".to_owned(),
+        Error::UnexpectedToken { .. } => "something stands where it may not".to_owned(),
+        Error::MissingAttribute { name, .. } => format!("the attribute `{name}` is missing"),
+        Error::InvalidAttribute { .. } => "an attribute has a value that it may not have".to_owned(),
+        Error::InvalidFormat { .. } => "a value is not of the form that it should be".to_owned(),
+        Error::EndOfStream { .. } => "it ends before its elements are closed".to_owned(),
+        Error::NoRootNode => "it has no element <mjml>".to_owned(),
+        Error::IncludeLoaderError { .. } => "mj-include is not read; put what it names into the file".to_owned(),
+        Error::SizeLimit { .. } => "it is too large".to_owned(),
+        Error::ParserError { source, .. } => source.to_string(),
+    }
+}
+
+fn line(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line_and_a_misspelt_element_with_what_was_meant() {
+        let within = |text: &str| format!("<mjml>\n<mj-body>\n<mj-section><mj-column>\n{text}\n</mj-column></mj-section></mj-body></mjml>");
+        assert!(html_of(&within("<!-- <mj-txet> --><mj-text>Hi</mj-text><mj-raw><b>x</b></mj-raw><mj-image alt=\"a > b\" src=\"https://example.com/a.png\" />"))
+            .unwrap()
+            .contains("Hi"));
+        for (text, says) in [
+            (within("<mj-txt>Hi</mj-txt>"), "line 4: MJML has no element <mj-txt>; is it <mj-text>?"),
+            (within("<mj-buton href=\"https://example.com\">Hi</mj-buton>"), "line 4: MJML has no element <mj-buton>; is it <mj-button>?"),
+            (within("<mj-Text>Hi</mj-Text>"), "line 4: MJML has no element <mj-Text>; is it <mj-text>?"),
+            (within("<mj-something-else />"), "line 4: MJML has no element <mj-something-else>"),
+            (within("<mj-text>Hi</mj-column>"), "line 4: </mj-column> stands where <mj-text> of line 4 is still open"),
+            (within("<mj-text>Hi</mj-txet>"), "line 4: MJML has no element <mj-txet>; is it <mj-text>?"),
+            (within("<mj-text>Hi</mj-text></mj-column>"), "line 5: </mj-column> stands where <mj-section> of line 3 is still open"),
+            ("<mjml>\n<mj-body>\n".to_owned(), "line 2: it is no MJML: it ends before its elements are closed"),
+            ("Hi".to_owned(), "line 1: it is no MJML"),
+        ] {
+            let error = html_of(&text).unwrap_err().to_string();
+            assert!(error.starts_with(says), "{says}: {error}");
+        }
+    }
+}
