@@ -259,7 +259,7 @@ BroadcastCommand = TypedDict(
         # or `ses`, which is meant where nothing is said. New in version 2.
         "provider": NotRequired[ProviderName],
         # Sends to so many in the first hour, and to twice as many in each further one, until the account's
-        # rate is reached.
+        # rate is reached. New in version 2.
         "ramp": NotRequired[Ramp],
         "reply_to": NotRequired[Mailbox],
         "requested_by": Actor,

@@ -244,7 +244,7 @@ export interface BroadcastCommand {
   provider?: ProviderName;
   /**
    * Sends to so many in the first hour, and to twice as many in each further one, until the account's
-   * rate is reached.
+   * rate is reached. New in version 2.
    */
   ramp?: Ramp;
   reply_to?: Mailbox;

@@ -63,6 +63,7 @@ pub struct BroadcastCommand {
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub effective_at: Option<Timestamp>,
     /// Sends to so many in the first hour, and to twice as many in each further one, until the account's rate is reached.
+    /// New in version 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<Ramp>,
     /// Sends to some recipients first, then holds: to this many, or from version 2 on to a share of the audience or to

@@ -180,7 +180,7 @@ module Issei
       # or `ses`, which is meant where nothing is said. New in version 2.
       "provider" => [false, [:kind, "ProviderName"]],
       # Sends to so many in the first hour, and to twice as many in each further one, until the account's
-      # rate is reached.
+      # rate is reached. New in version 2.
       "ramp" => [false, [:kind, "Ramp"]],
       "reply_to" => [false, [:kind, "Mailbox"]],
       "requested_by" => [true, [:kind, "Actor"]],
