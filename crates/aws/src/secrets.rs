@@ -28,6 +28,14 @@ pub struct SecretName {
     version: Option<String>,
 }
 
+impl SecretName {
+    /// Its ARN and the member of it that is meant, whichever of its versions.
+    #[must_use]
+    pub fn of_any_version(&self) -> String {
+        self.key.as_ref().map_or(self.arn.clone(), |key| format!("{}:{key}", self.arn))
+    }
+}
+
 impl TryFrom<String> for SecretName {
     type Error = String;
 

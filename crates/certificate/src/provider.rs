@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use issei_aws::Clients;
 use issei_ledger::Broadcast;
 use issei_provider::{Facts, Known, Plane, Proof, Provider, Providers, Right, Span};
-use issei_schema::ProviderName;
+use issei_schema::{CarriedBy, ProviderName};
 use jiff::Timestamp;
 
 use crate::data::data;
@@ -92,7 +92,7 @@ pub(crate) async fn provider_count(carriers: &Carriers, broadcast: &Broadcast, a
     }
     let rule = format!("{accepted} (accepted) or more");
     let Some(provider) = carriers.connected.get(&name) else {
-        let place = carried_by.as_ref().and_then(|carried_by| carried_by.account.as_deref()).unwrap_or("its key");
+        let place = carried_by.as_ref().and_then(CarriedBy::account_in_words).unwrap_or_else(|| "its key".to_owned());
         let mend = format!("set {place} here, as a consumer has it, and certify again");
         return own("nothing was asked").rule(rule, why).unreadable("its key is not at hand here").mend(mend);
     };

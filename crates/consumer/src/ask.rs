@@ -21,10 +21,10 @@ const OTHER_BODY: Duration = Duration::from_mins(15);
 
 impl Consumer {
     /// How the request of a claim may be repeated; nothing where its provider remembers none for long enough.
-    pub(crate) fn repeatable(&self, carrier: &Carrier, known: &Known, ready: &Ready<'_>, message: &ChunkMessage) -> Option<Repeatable> {
+    pub(crate) fn repeatable(&self, carrier: &Carrier, ready: &Ready<'_>, message: &ChunkMessage) -> Option<Repeatable> {
         let Replay::Key { window } = carrier.provider.facts().replay else { return None };
         let lasting = self.options.timing.askable_for(window)?;
-        Some(Repeatable { lasting, body: ready.digest(message, carrier.key_mark(known)) })
+        Some(Repeatable { lasting, body: ready.digest(message, carrier.key_mark()) })
     }
 
     /// Asks about those of a chunk who are in doubt. Gives nothing where it is to be looked at again.
@@ -54,7 +54,7 @@ impl Consumer {
         if !request.positions().any(|at| outcomes.get(at).is_some_and(|outcome| is_open(heard.settle(at, *outcome)))) {
             return Ok(Some(After::Delete));
         }
-        if ready.digest(message, carrier.key_mark(known)) != request.body() {
+        if !carrier.made(known, request.body(), |mark| ready.digest(message, mark)) {
             tracing::error!(
                 chunk = seq,
                 "this build would repeat the request with another body, or with another key, whose account knows nothing of the first; whoever is in doubt is not asked about: give it the key that the provider was first asked with"

@@ -55,10 +55,16 @@ impl Carrier {
         here.is_another_than(registered).then_some(reason)
     }
 
-    /// What tells its key from another in what a request is known by. Of a broadcast that an older build registered none is
-    /// told apart, as that build does.
-    pub(crate) fn key_mark(&self, known: &Known) -> Option<&str> {
-        known.carried_by.as_ref().and_then(|_| self.provider.key_mark())
+    /// What tells its key from another in what a request is known by, whoever registered the broadcast.
+    pub(crate) fn key_mark(&self) -> Option<&str> {
+        self.provider.key_mark()
+    }
+
+    /// Whether it would make the request of this digest once more, and with the key that it was first made with. An older
+    /// consumer claims without a mark: such a request counts where an older producer registered no account either, so that
+    /// nothing was ever told apart.
+    pub(crate) fn made(&self, known: &Known, request: &str, digest: impl Fn(Option<&str>) -> String) -> bool {
+        digest(self.key_mark()) == request || (known.carried_by.is_none() && digest(None) == request)
     }
 }
 

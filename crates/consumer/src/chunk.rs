@@ -164,7 +164,7 @@ impl Consumer {
                 }
                 continue;
             }
-            let repeatable = self.repeatable(carrier, &known, &ready, chunk);
+            let repeatable = self.repeatable(carrier, &ready, chunk);
             match self.claim(chunk, &known, &seen, ledger::Under { granted_at: Some(granted_at), repeatable }).await? {
                 Claimed::Refused(found) => {
                     self.permits.put_back(&known.registration, permit).await;

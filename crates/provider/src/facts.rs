@@ -9,6 +9,8 @@ use issei_schema::{Address, EventKind};
 pub struct Facts {
     /// As people call it.
     pub title: &'static str,
+    /// As the configuration and the ledger call it.
+    pub kind: &'static str,
     /// Recipients in one call at most.
     pub recipients_max: usize,
     /// Bytes of one call at most.
@@ -133,6 +135,14 @@ mod tests {
         let page = include_str!("../../../docs/providers.md");
         for facts in [&ses::FACTS, SendGrid::FACTS, Resend::FACTS] {
             assert!(page.contains(&row(facts)), "docs/providers.md lacks this row:\n{}", row(facts));
+        }
+    }
+
+    /// The ledger has it in the one form, and whoever reads it in the other.
+    #[test]
+    fn what_the_ledger_calls_a_provider_is_shown_as_people_call_it() {
+        for facts in [&ses::FACTS, SendGrid::FACTS, Resend::FACTS] {
+            assert_eq!(issei_schema::CarriedBy::new(facts.kind, None, None).to_string(), facts.title);
         }
     }
 

@@ -36,6 +36,17 @@ fn variable<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(name)
 }
 
+impl KeySource {
+    /// As a broadcast has it that is carried with the key from here; nothing where it is nowhere.
+    pub(super) fn place(&self) -> Option<String> {
+        match self {
+            Self::Env(variable) => Some(format!("env:{variable}")),
+            Self::Secret(secret) => Some(format!("secret:{}", secret.of_any_version())),
+            Self::MadeUp(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -97,8 +97,7 @@ impl ProviderConfig {
             Kind::SendGrid => SendGrid::FACTS,
             Kind::Resend => Resend::FACTS,
         };
-        let (base_url, account) = (Some(self.base_url()), Some(self.key.to_string()));
-        let carried_by = CarriedBy { provider: facts.title.to_owned(), base_url, account };
+        let carried_by = CarriedBy::new(facts.kind, Some(&self.base_url()), self.key.place().as_deref());
         Known { facts, rate: Some(self.rate), carried_by: Some(carried_by) }
     }
 
@@ -111,7 +110,7 @@ impl ProviderConfig {
         let key = ApiKey::new(&key)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("[providers.{name}]: {}", self.key))?
-            .kept_in(self.key.to_string());
+            .kept_in(self.key.place());
         let (base_url, rate) = (self.base_url(), self.rate);
         Ok(Some(match self.kind {
             Kind::SendGrid => {
@@ -207,6 +206,23 @@ mod tests {
         assert_eq!(named, [format!("the secret {secret}")]);
         let with_key = "[providers.second]\nkind = 'resend'\nkey = 're_secret'\nrate = 200";
         assert!(loaded(with_key).is_err());
+    }
+
+    /// Another spelling, or another version of the same secret, is no other account.
+    #[test]
+    fn what_a_table_means_is_registered_in_one_spelling_and_without_the_version_of_a_secret() {
+        let registered = |more: &str| {
+            let settings = loaded(&format!("[providers.a]\nkind = 'resend'\nrate = 1\n{more}")).unwrap();
+            serde_json::to_value(settings.known_providers()[&"a".parse().unwrap()].carried_by.as_ref()).unwrap()
+        };
+        let by = |account: &str| serde_json::json!({ "kind": "resend", "base_url": "https://api.resend.com", "account": account });
+        for spelling in ["https://API.resend.com:443", "https://api.resend.com/"] {
+            assert_eq!(registered(&format!("key = {{ env = 'KEY' }}\nbase_url = '{spelling}'")), by("env:KEY"));
+        }
+        let arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:resend-AbCdEf";
+        for (secret, account) in [("", ""), (":api_key", ":api_key"), (":api_key:AWSPREVIOUS", ":api_key"), ("::AWSPREVIOUS:", "")] {
+            assert_eq!(registered(&format!("key = {{ secret = '{arn}{secret}' }}")), by(&format!("secret:{arn}{account}")));
+        }
     }
 
     #[test]

@@ -155,7 +155,7 @@ fn what_a_broadcast_is_sent_by_is_agreed_to_and_not_only_what_its_command_says()
         ("in_doubt", json!("at_least_once")),
         ("max_recipients", json!(11)),
         ("provider", json!("resend")),
-        ("carried_by", json!({ "provider": "SendGrid" })),
+        ("carried_by", json!({ "kind": "sendgrid" })),
         ("audience", json!("others")),
         ("chunks", json!(7)),
         ("pages", json!(7)),

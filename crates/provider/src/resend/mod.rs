@@ -29,6 +29,7 @@ const LETTERS_MAX: usize = 100;
 /// What Resend is like (API reference, "Send Batch Emails" and "Errors"; "Idempotency Keys").
 const FACTS: Facts = Facts {
     title: "Resend",
+    kind: "resend",
     recipients_max: LETTERS_MAX,
     // Of one letter, attachments included; no bound of a whole batch is documented.
     bytes_max: 40_000_000,
@@ -89,7 +90,7 @@ impl Provider for Resend {
     }
 
     fn key_mark(&self) -> Option<&str> {
-        self.options.key.mark()
+        Some(self.options.key.mark())
     }
 
     fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Verdict> {

@@ -30,6 +30,7 @@ const PERSONALIZATIONS_MAX: usize = 1_000;
 /// What SendGrid is like ("Mail Send API overview" and the reference of `mail/send`).
 const FACTS: Facts = Facts {
     title: "SendGrid",
+    kind: "sendgrid",
     recipients_max: PERSONALIZATIONS_MAX,
     bytes_max: 30_000_000,
     // Its templates are in a language of their own, and can't be read once and kept.
@@ -93,7 +94,7 @@ impl Provider for SendGrid {
     }
 
     fn key_mark(&self) -> Option<&str> {
-        self.options.key.mark()
+        Some(self.options.key.mark())
     }
 
     fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Verdict> {

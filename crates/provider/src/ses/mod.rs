@@ -32,6 +32,7 @@ use crate::{
 /// What SES is like (API reference v2, `SendBulkEmail`; developer guide, "Service quotas").
 pub(crate) const FACTS: Facts = Facts {
     title: "SES",
+    kind: "ses",
     recipients_max: 50,
     // A message has 40 MB at most, and a template with its data far less.
     bytes_max: 40_000_000,
@@ -52,7 +53,7 @@ pub(crate) const FACTS: Facts = Facts {
 
 /// Of its account whoever has a queue in it knows more.
 pub(crate) fn carried_by() -> CarriedBy {
-    CarriedBy { provider: FACTS.title.to_owned(), base_url: None, account: None }
+    CarriedBy::new(FACTS.kind, None, None)
 }
 
 /// SES, as one configuration set of one account is used.

@@ -10,17 +10,21 @@ use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge, until};
 use tokio_util::sync::CancellationToken;
 
-/// As long as Resend's keys are. To the simulator each opens an account of its own.
+use crate::asking::OtherBuild;
+
+/// As long as Resend's keys are, and as short as a proxy's may be. To the simulator each opens an account of its own.
 pub(crate) const KEY: &str = "re_Production_0123456789abcdefghijkl";
 const OTHER_KEY: &str = "re_Staging00_0123456789abcdefghijkl";
-pub(crate) const PLACE: &str = "the environment variable RESEND_KEY";
+const SHORT_KEY: &str = "a-short-key";
+const OTHER_SHORT_KEY: &str = "another-short-key";
+pub(crate) const PLACE: &str = "env:RESEND_KEY";
 
 pub(crate) fn name() -> ProviderName {
     "resend".parse().unwrap()
 }
 
 pub(crate) fn resend(world: &World, base_url: &str, key: &str, place: &str) -> Arc<dyn Provider> {
-    let key = ApiKey::new(key).unwrap().kept_in(place.to_owned());
+    let key = ApiKey::new(key).unwrap().kept_in(Some(place.to_owned()));
     let (base_url, rate, timeout) = (base_url.to_owned(), 1_000.0, world.options.timing.send);
     Arc::new(Resend::new(world.clients.web.clone(), ResendOptions { base_url, key, rate, timeout }))
 }
@@ -32,14 +36,26 @@ pub(crate) fn configure(world: &mut World, base_url: &str, key: &str, place: &st
 
 pub(crate) const URL: &str = "https://api.resend.com";
 
+/// Who registers a broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Producer {
+    Ours,
+    /// One that knows nothing of accounts.
+    Older,
+}
+
 /// A broadcast by Resend of which every request was accepted, and every answer lost.
-pub(crate) async fn every_answer_lost(key: &str, is_of_an_older_build: bool) -> World {
+pub(crate) async fn every_answer_lost(key: &str, producer: Producer) -> World {
+    every_answer_lost_to(|world| resend(world, URL, key, PLACE), producer).await
+}
+
+async fn every_answer_lost_to(consumer: impl Fn(&World) -> Arc<dyn Provider>, producer: Producer) -> World {
     let options = WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..WorldOptions::default() };
     let mut world = World::new(options).await;
-    let provider = resend(&world, URL, key, PLACE);
-    let carried_by = provider.carried_by().filter(|_| !is_of_an_older_build);
+    let provider = consumer(&world);
+    let carried_by = provider.carried_by().filter(|_| producer == Producer::Ours);
     world.known.insert(name(), Known { facts: provider.facts(), rate: Some(1_000.0), carried_by });
-    configure(&mut world, URL, key, PLACE);
+    world.providers = Providers::new(world.ses()).with(name(), provider);
     // Also those who ask again at once hear nothing, for as long as this consumer lives.
     world.cloud.inject(Rule::every("SendBatchEmails", Fault::ResetAfter));
     let by_resend = command("terms", |command| {
@@ -86,14 +102,14 @@ async fn assert_ends_well(world: &World) {
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
 }
 
-/// Somebody gives the name to another account, of staging say: in each way in which a configuration can. Here by keys that have
-/// no mark, so that nothing but the place and the URL tells.
+/// Somebody gives the name to another account, of staging say: in each way in which a configuration can. Here by the same key,
+/// so that nothing but the place and the URL tells.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_account_under_the_same_name_pauses_the_broadcast_and_mails_nobody_a_second_time() {
-    for (base_url, place) in [(URL, "the environment variable STAGING_KEY"), ("https://proxy.example.com", PLACE)] {
-        let mut world = every_answer_lost("a-short-key", false).await;
+    for (base_url, place, variable) in [(URL, "env:STAGING_KEY", "STAGING_KEY"), ("https://proxy.example.com", PLACE, "RESEND_KEY")] {
+        let mut world = every_answer_lost(KEY, Producer::Ours).await;
         let asked = world.calls_of("SendBatchEmails");
-        configure(&mut world, base_url, "another-short-key", place);
+        configure(&mut world, base_url, KEY, place);
         // Whoever resumes it without mending anything finds it paused again.
         for _ in 0..2 {
             let is_asked = || world.calls_of("SendBatchEmails") > asked;
@@ -102,8 +118,9 @@ async fn another_account_under_the_same_name_pauses_the_broadcast_and_mails_nobo
             assert_eq!(paused.reason_code(world.now()), Some(ReasonCode::PausedOtherAccount));
             let reason = &paused.last_step().unwrap().reason;
             assert!(
-                reason.starts_with(&format!("`resend` is Resend at {base_url} by {place} in a consumer's configuration"))
-                    && reason.contains(&format!("registered for Resend at {URL} by {PLACE}"))
+                reason.starts_with(&format!(
+                    "`resend` is Resend at {base_url} by the environment variable {variable} in a consumer's configuration"
+                )) && reason.contains(&format!("registered for Resend at {URL} by the environment variable RESEND_KEY:"))
                     && reason.contains("issei resend"),
                 "{reason}"
             );
@@ -112,40 +129,67 @@ async fn another_account_under_the_same_name_pauses_the_broadcast_and_mails_nobo
         world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
         assert_nobody_twice(&world);
         assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "somebody was asked");
-        configure(&mut world, URL, "a-short-key", PLACE);
+        configure(&mut world, URL, KEY, PLACE);
         resume(&world).await;
         assert_ends_well(&world).await;
     }
 }
 
 /// The variable is the same, and what stands in it is not: a key that was replaced, or one of another account. Nobody can tell
-/// which, so whoever is in doubt under the first is not asked about with the second.
+/// which, so whoever is in doubt under the first is not asked about with the second: however short the keys are, and whichever
+/// build's producer registered the broadcast, as in the midst of an upgrade.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_in_the_same_variable_asks_about_nobody_whom_the_first_was_asked_with() {
-    let mut world = every_answer_lost(KEY, false).await;
-    let asked = world.calls_of("SendBatchEmails");
-    configure(&mut world, URL, OTHER_KEY, PLACE);
-    looked_at(&world).await;
-    assert_nobody_twice(&world);
-    assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "somebody was asked");
-    configure(&mut world, URL, KEY, PLACE);
-    world.cloud.show_all_messages();
-    assert_ends_well(&world).await;
+    for (key, other, producer) in [
+        (KEY, OTHER_KEY, Producer::Ours),
+        (KEY, OTHER_KEY, Producer::Older),
+        (SHORT_KEY, OTHER_SHORT_KEY, Producer::Ours),
+        (SHORT_KEY, OTHER_SHORT_KEY, Producer::Older),
+    ] {
+        let mut world = every_answer_lost(key, producer).await;
+        let asked = world.calls_of("SendBatchEmails");
+        configure(&mut world, URL, other, PLACE);
+        looked_at(&world).await;
+        assert_nobody_twice(&world);
+        assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "asked: {key}, {producer:?}");
+        configure(&mut world, URL, key, PLACE);
+        world.cloud.show_all_messages();
+        assert_ends_well(&world).await;
+    }
 }
 
 /// It is the same account, and nobody has heard of it: an older build registered the broadcast, or one reads it that knows
 /// nothing of accounts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broadcast_that_an_older_build_registered_is_carried_and_asked_about_as_ever() {
-    let world = every_answer_lost(KEY, true).await;
+    let world = every_answer_lost(KEY, Producer::Older).await;
     assert_eq!(world.broadcast("terms").await.carried_by, None);
     assert_ends_well(&world).await;
+}
+
+/// An older consumer's claims tell no key from another. Where nothing is registered either, that is all that was ever known of
+/// the account; where it is, it was told apart, and these claims say too little.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_an_older_consumer_has_sent_to_is_asked_about_where_an_older_producer_registered_the_broadcast_alone() {
+    let older = |world: &World| {
+        let (provider, reply_to, is_marked) = (resend(world, URL, KEY, PLACE), None, false);
+        Arc::new(OtherBuild { provider, reply_to, is_marked }) as Arc<dyn Provider>
+    };
+    let mut world = every_answer_lost_to(older, Producer::Older).await;
+    configure(&mut world, URL, KEY, PLACE);
+    assert_ends_well(&world).await;
+    let mut world = every_answer_lost_to(older, Producer::Ours).await;
+    let asked = world.calls_of("SendBatchEmails");
+    configure(&mut world, URL, OTHER_KEY, PLACE);
+    looked_at(&world).await;
+    assert_nobody_twice(&world);
+    assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "somebody was asked");
 }
 
 /// As an older build reads what this one registers, this one reads what a later one may: past what it does not know.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_build_knows_of_the_account_keeps_nobody_from_reading_the_broadcast() {
-    let world = every_answer_lost(KEY, false).await;
+    let world = every_answer_lost(KEY, Producer::Ours).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let get = world.clients.dynamodb.get_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
     let mut item = get.send().await.unwrap().item.unwrap();

@@ -10,7 +10,7 @@ use issei_provider::{Allowance, Call, Counted, Facts, Provider, Providers, Span,
 use issei_schema::{Actor, BroadcastId, CarriedBy, ChunkMessage, Mailbox};
 use issei_test_support::{World, WorldOptions, command, judge};
 
-use crate::accounts::{KEY, PLACE, URL, every_answer_lost, name, resend};
+use crate::accounts::{KEY, PLACE, Producer, URL, every_answer_lost, name, resend};
 
 const LIFE: Duration = Duration::from_mins(10);
 
@@ -94,44 +94,49 @@ async fn a_broadcast_in_which_an_answer_may_still_end_doubt_is_neither_complete_
     assert!(!world.ledger().complete(&counted, &tally, &actor).await.unwrap(), "complete, and somebody asks");
 }
 
-/// Resend as another build writes to it: the same call, and other bytes.
-struct Rewording(Arc<dyn Provider>, Mailbox);
+/// A provider as another build writes to it: the same call with other bytes, or known by no mark of its key.
+pub(crate) struct OtherBuild {
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) reply_to: Option<Mailbox>,
+    pub(crate) is_marked: bool,
+}
 
-impl Provider for Rewording {
+impl Provider for OtherBuild {
     fn facts(&self) -> &'static Facts {
-        self.0.facts()
+        self.provider.facts()
     }
 
     fn carried_by(&self) -> Option<CarriedBy> {
-        self.0.carried_by()
+        self.provider.carried_by()
     }
 
     fn key_mark(&self) -> Option<&str> {
-        self.0.key_mark()
+        self.provider.key_mark().filter(|_| self.is_marked)
     }
 
     fn send<'a>(&'a self, call: Call<'a>) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
-        self.0.send(Call { reply_to: Some(&self.1), ..call })
+        self.provider.send(Call { reply_to: self.reply_to.as_ref().or(call.reply_to), ..call })
     }
 
     fn allowance(&self) -> Pin<Box<dyn Future<Output = Result<Allowance, Untold>> + Send + '_>> {
-        self.0.allowance()
+        self.provider.allowance()
     }
 
     fn standing<'a>(&'a self, from: Option<&'a Mailbox>) -> Pin<Box<dyn Future<Output = Standing> + Send + 'a>> {
-        self.0.standing(from)
+        self.provider.standing(from)
     }
 
     fn counted(&self, span: Span) -> Pin<Box<dyn Future<Output = Option<Counted>> + Send + '_>> {
-        self.0.counted(span)
+        self.provider.counted(span)
     }
 }
 
 /// A build is rolled back in the midst. What the provider calls another request it will call so after each resume, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn whose_request_the_provider_remembers_otherwise_stays_in_doubt_and_the_broadcast_goes_on_to_its_end() {
-    let mut world = every_answer_lost(KEY, false).await;
-    let rewording = Rewording(resend(&world, URL, KEY, PLACE), "answers@example.com".parse().unwrap());
+    let mut world = every_answer_lost(KEY, Producer::Ours).await;
+    let (provider, reply_to) = (resend(&world, URL, KEY, PLACE), "answers@example.com".parse().ok());
+    let rewording = OtherBuild { provider, reply_to, is_marked: true };
     world.providers = Providers::new(world.ses()).with(name(), Arc::new(rewording));
     let last = world
         .run_until("terms", 2, |broadcast| broadcast.broadcast_state.is_over() || broadcast.broadcast_state == BroadcastState::Paused)
