@@ -8,7 +8,7 @@ mod propose;
 mod text;
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -32,6 +32,11 @@ use crate::output;
 const PAGE: usize = 2_000;
 /// Items that are read of a table of DynamoDB, each time, since reading all of it costs money.
 const ITEMS: i32 = 500;
+
+/// What an audience can be read from.
+const SOURCES: &str = "a URL (postgres://…, mysql://…, sqlite:…, dynamodb://TABLE, s3://…) or a file (.csv, .jsonl)";
+/// How every database of `SQLite` begins.
+const SQLITE: &[u8] = b"SQLite format 3\0";
 
 /// Where the audience is.
 #[derive(Clone)]
@@ -100,6 +105,9 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
 async fn look(options: &InitOptions, account: &Account) -> anyhow::Result<(Place, Vec<ColumnOutline>)> {
     let (encoding, allow_broken_rows) = (options.encoding.clone(), options.allow_broken_rows);
     let read_as = ReadAs { encoding: encoding.clone(), allow_broken_rows };
+    if options.source.as_ref().is_some_and(|source| source.trim().is_empty()) {
+        bail!("the source is empty, as a variable of the shell is that is not set; give {SOURCES}");
+    }
     if let Some(table) = options.source.as_ref().and_then(|source| source.strip_prefix("dynamodb://")) {
         let clients = connected(account).await;
         let columns = attributes_of(&clients, table, ITEMS).await.map_err(|error| {
@@ -120,17 +128,16 @@ async fn look(options: &InitOptions, account: &Account) -> anyhow::Result<(Place
         return Ok((Place::S3 { url: url.clone(), encoding, allow_broken_rows, client: clients.s3 }, columns));
     }
     if let Some(file) = options.source.as_ref().filter(|source| !source.contains("://") && !source.starts_with("sqlite:")) {
+        if is_sqlite(Path::new(file)) {
+            bail!("{file} is a database of SQLite; say so: issei init sqlite:{file}");
+        }
         let line = first_line(Path::new(file), &read_as).map_err(|reason| anyhow::anyhow!("{file}: {reason}"))?;
         let columns = columns_in(file, &line)?.into_iter().map(unsaid).collect();
         return Ok((Place::File { file: file.clone(), encoding, allow_broken_rows }, columns));
     }
     let of_variable = || {
-        std::env::var(&options.url_env).with_context(|| {
-            format!(
-                "no source is given, and the variable {} is not set; give a URL (postgres://…, mysql://…, sqlite:…, dynamodb://TABLE, s3://…) or a file",
-                options.url_env
-            )
-        })
+        let url = std::env::var(&options.url_env).ok().filter(|url| !url.trim().is_empty());
+        url.with_context(|| format!("no source is given, and the variable {} is not set; give {SOURCES}", options.url_env))
     };
     let (url, variable) = match &options.source {
         Some(url) => (url.clone(), has_password(url).then(|| options.url_env.clone())),
@@ -145,6 +152,12 @@ async fn look(options: &InitOptions, account: &Account) -> anyhow::Result<(Place
         bail!("there is no table `{table}`, or it has no columns; the database has {}", tables(&url).await?.join(", "));
     }
     Ok((Place::Database { url, variable, table }, columns))
+}
+
+fn is_sqlite(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SQLITE.len() as u64).read_to_end(&mut begin));
+    read.is_ok() && begin == SQLITE
 }
 
 /// The only table, or the one that is chosen on a terminal.

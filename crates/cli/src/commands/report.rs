@@ -57,7 +57,10 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
     if as_json {
         say(&json!({ "broadcast_id": options.id, "written": options.output }).to_string());
     } else {
-        say(&format!("{} written; it holds no recipient's address and needs no network", options.output.display()));
+        say(&format!(
+            "{} written; it needs no network, and lists no recipients. Reasons stand in it as people wrote them: look for addresses there before you pass it on",
+            options.output.display()
+        ));
     }
     Ok(Ended::Well)
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing is sent to the queue before the answer, and nothing stays of what was read.
 
+mod alike;
 mod forecast;
 mod held;
 mod producers;
@@ -17,6 +18,7 @@ use issei_schema::BroadcastCommand;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::alike::{Repeats, too_late};
 use self::forecast::Forecast;
 pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, pace, share, whole};
 use self::progress::Bar;

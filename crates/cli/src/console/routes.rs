@@ -6,7 +6,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use http::header;
 use http::{HeaderValue, StatusCode};
@@ -38,11 +38,11 @@ fn ways() -> Vec<(&'static str, Needs, MethodRouter<At>)> {
         ("/b/{id}/letters", Needs::Look, get(held_letters)),
         ("/b/{id}/letter/{page}/{chunk}/{place}", Needs::Look, get(person::letter)),
         ("/who", Needs::Look, get(person::asked).post(person::found)),
-        ("/stop-all", Needs::Stop, post(deeds::stop_all)),
-        ("/b/{id}/stop", Needs::Stop, post(deeds::stop)),
-        ("/b/{id}/pause", Needs::Steer, post(deeds::pause)),
-        ("/b/{id}/resume", Needs::Steer, post(deeds::resume)),
-        ("/b/{id}/approve", Needs::Steer, post(deeds::approve)),
+        ("/stop-all", Needs::Stop, post(deeds::stop_all).get(to_list)),
+        ("/b/{id}/stop", Needs::Stop, post(deeds::stop).get(to_broadcast)),
+        ("/b/{id}/pause", Needs::Steer, post(deeds::pause).get(to_broadcast)),
+        ("/b/{id}/resume", Needs::Steer, post(deeds::resume).get(to_broadcast)),
+        ("/b/{id}/approve", Needs::Steer, post(deeds::approve).get(to_broadcast)),
     ]
 }
 
@@ -115,6 +115,21 @@ pub(super) async fn list_page(at: &At, tongue: Tongue, said: Said) -> Page {
     let Said { status, message, failed } = said;
     let template = List { frame: at.frame(), words, broadcasts, refused, closing, message, failed };
     page(at, &template, tongue, status)
+}
+
+/// The answer to a form stands at the form's own address. Whoever asks for that again, such as by the link to the other
+/// language, is shown the page that has the form.
+async fn to_list(State(at): Shared, tongue: Tongue) -> Redirect {
+    to_page(&at, "/", tongue)
+}
+
+async fn to_broadcast(State(at): Shared, Named(id): Named, tongue: Tongue) -> Redirect {
+    to_page(&at, &format!("/b/{id}"), tongue)
+}
+
+fn to_page(at: &At, path: &str, tongue: Tongue) -> Redirect {
+    let asked = if tongue.remember { format!("?lang={}", tongue.language.words().language) } else { String::new() };
+    Redirect::to(&format!("{}{path}{asked}", at.door.base))
 }
 
 async fn broadcast(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {

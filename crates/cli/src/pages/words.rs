@@ -80,7 +80,9 @@ words! {
     close: "Close", "閉じる";
     nothing_against: "Nothing speaks against it so far. The queues are not watched yet: `issei certify` does that, and signs.", "これまでのところ矛盾はありません。キューはまだ監視していません。監視と署名は `issei certify` が行います。";
     not_over_yet: "It is not over yet.", "まだ終了していません。";
+    one_not_yet: "finding does not hold yet:", "件がまだ確認できていません:";
     not_yet: "findings do not hold yet:", "件がまだ確認できていません:";
+    one_speaks_against: "finding speaks against it:", "件の矛盾があります:";
     speaks_against: "findings speak against it:", "件の矛盾があります:";
     what_holds: "What holds", "確認できた項目";
     what_does_not: "What does not hold, or can't be read", "確認できない項目・矛盾";
@@ -125,6 +127,7 @@ words! {
     rejected: "Rejected", "拒否";
     in_doubt: "In doubt", "不明";
     timeline: "Timeline", "時間の経過";
+    untold: "No service has told when it sent. What the ledger counts holds all the same.", "送信時刻の報告がありません。台帳の集計はそのまま有効です。";
     no_timeline: "Nothing has been sent yet.", "まだ何も送信されていません。";
     queues: "Queues", "キュー";
     queue: "Queue", "キュー";

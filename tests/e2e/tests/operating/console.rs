@@ -122,7 +122,11 @@ async fn only_its_own_page_can_make_the_console_act() {
     assert_eq!(status(&door.post("/b/terms/stop", &deed(&csrf, "term")).await), "422");
     assert_eq!(status(&door.post("/b/terms/resume", &format!("csrf={csrf}&reason=+&confirm=terms")).await), "422");
     assert_eq!(status(&door.post("/b/terms/resume", &deed(&csrf, "terms")).await), "409");
-    assert_eq!(status(&door.get("/b/terms/stop").await), "405");
+    // The answer to a form has links to the other language: they lead back to the page, and do nothing.
+    for (form, page) in [("/b/terms/stop", "/b/terms"), ("/b/terms/pause", "/b/terms"), ("/stop-all", "/")] {
+        let back = door.get(&format!("{form}?lang=ja")).await;
+        assert!(status(&back) == "303" && back.contains(&format!("\r\nlocation: {base}{page}?lang=ja\r\n")), "{form}: {back}");
+    }
     assert_eq!(status(&door.get("/b/nobody").await), "404");
     assert!(world.run(&["status", "terms", "--json"]).await.contains("\"state\":\"running\""), "something of this stopped it");
 

@@ -119,6 +119,12 @@ async fn a_first_configuration_comes_from_a_file_too() {
     let companies = world.write("companies.csv", &format!("company_id,email\n{rows}"));
     let told = world.run(&["init", &companies, "--output", "companies.toml"]).await;
     assert!(told.contains("key            email: the address, since no column tells users apart"), "{told}");
+    // A variable of the shell that is not set, and a database that is named as a file.
+    let (code, _, error) = world.try_run(&["init", "", "--output", "none.toml"]).await;
+    assert!(code == Some(1) && error.contains("the source is empty, as a variable of the shell is that is not set; give a URL"), "{error}");
+    let database = world.write("u.db", "SQLite format 3\0\u{10}\0\u{1}\u{1}\0@  \0\0");
+    let (code, _, error) = world.try_run(&["init", &database, "--output", "none.toml"]).await;
+    assert!(code == Some(1) && error.contains("is a database of SQLite; say so: issei init sqlite:"), "{error}");
     // A key that two rows have is none.
     let twice = world.write("twice.csv", "id,email\n1,ann@example.com\n1,bob@example.com\n");
     let (code, _, error) = world.try_run(&["init", &twice, "--output", "twice.toml"]).await;

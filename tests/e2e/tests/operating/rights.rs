@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::console::{Door, csrf_of, raw, status};
 
 /// Every way in, by what it needs. `crates/cli/src/console/routes.rs` has the list that this must be.
-const WAYS: [(&str, &str, &str); 15] = [
+const WAYS: [(&str, &str, &str); 20] = [
     ("GET", "/", "entry"),
     ("GET", "/style.css", "entry"),
     ("GET", "/console.js", "entry"),
@@ -19,6 +19,11 @@ const WAYS: [(&str, &str, &str); 15] = [
     ("GET", "/b/terms/letter/0/0/0", "look"),
     ("GET", "/who", "look"),
     ("POST", "/who", "look"),
+    ("GET", "/stop-all", "stop"),
+    ("GET", "/b/terms/stop", "stop"),
+    ("GET", "/b/terms/pause", "steer"),
+    ("GET", "/b/terms/resume", "steer"),
+    ("GET", "/b/terms/approve", "steer"),
     ("POST", "/stop-all", "stop"),
     ("POST", "/b/terms/stop", "stop"),
     ("POST", "/b/terms/pause", "steer"),

@@ -112,12 +112,16 @@ async fn a_try_keeps_some_of_many_letters_counts_all_of_them_and_says_what_it_pa
             command["canary"] = json!({ "share": 0.1 });
             command["hold"] = true.into();
             command["ramp"] = json!({ "first_hour": 50 });
+            command["effective_at"] = (issei_clock::Clock::system().wall() + jiff::SignedDuration::from_hours(9)).to_string().into();
             command["not_before"] = (issei_clock::Clock::system().wall() + jiff::SignedDuration::from_hours(2)).to_string().into();
         }),
     );
+    world.users.execute("UPDATE users SET email = ' user000012@example.com' WHERE id = 12").await;
+    // The first hours of its ramp allow 50, 100 and 200, so that the last are told four hours from now.
     let (code, output, error) = world.try_run(&["--json", "try", &command, "--letters", "20", "--rate", "100"]).await;
     assert_eq!(code, Some(0), "{output}{error}");
     let told: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((&told["repeated_addresses"], &told["trimmed_addresses"], &told["refused"]), (&1.into(), &1.into(), &json!([])), "{told}");
     assert_eq!((&told["rows"], &told["mailable"], &told["seconds_at_least"]), (&300.into(), &298.into(), &3.into()), "{told}");
     assert_eq!(told["skipped"], json!([{ "reason": "bad_address", "rows": 2, "examples": ["5", "6"] }]));
     let simulated = &told["simulated"];
@@ -135,6 +139,30 @@ async fn a_try_keeps_some_of_many_letters_counts_all_of_them_and_says_what_it_pa
     let first = parse_mail(&bodies[0]).unwrap();
     assert_eq!(first.headers.get_first_value("Reply-To").as_deref(), Some("\"Help\" <help@example.com>"));
     std::fs::remove_dir_all(inbox).unwrap();
+
+    // What `send` would refuse is not called fine: it binds before the last are told.
+    let earlier = world.write(
+        "earlier.json",
+        &command_body("terms", |command| {
+            (command["version"], command["class"]) = (2.into(), "legal_notice".into());
+            command["max_recipients"] = 300.into();
+            command["ramp"] = json!({ "first_hour": 50 });
+            command["effective_at"] = (issei_clock::Clock::system().wall() + jiff::SignedDuration::from_mins(90)).to_string().into();
+        }),
+    );
+    let (_, forecast, _) = world.try_run(&["--json", "send", "--dry-run", &earlier]).await;
+    let (code, text, error) = world.try_run(&["try", &earlier, "-o", "late", "--letters", "1"]).await;
+    assert_eq!(code, Some(3), "{text}{error}");
+    let forecast: Value = serde_json::from_str(&forecast).unwrap();
+    for name in ["repeated_keys", "differing_keys", "repeated_addresses", "trimmed_addresses", "unique_addresses"] {
+        assert!(!forecast[name].is_null() && told[name] == forecast[name], "{name}: {told}{forecast}");
+    }
+    let refused = forecast["refused"].to_string();
+    for says in ["not everybody can be told before effective_at (", "the last of them is told "] {
+        assert!(error.contains(says) && refused.contains(says), "{says}: {error}{refused}");
+    }
+    assert!(text.contains("\nrepeated       1 address stands under several keys: each key is mailed"), "{text}");
+    assert!(text.contains("\ntrimmed        1 address has invisible white space around"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

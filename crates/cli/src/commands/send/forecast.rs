@@ -6,11 +6,12 @@ use std::num::NonZeroU64;
 use issei_assembly::{Parts, VERSION, say};
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
-use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, UniqueBy};
+use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey};
 use issei_schema::{BroadcastCommand, Canary, Content, Course, Opening, Pace, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::alike::{Repeats, too_late};
 use super::producers;
 use crate::checks::{self, stored};
 use crate::commands::certify::show;
@@ -41,16 +42,8 @@ pub(super) struct Forecast {
     canary: Option<u64>,
     /// Of a canary that chooses: that it chooses nobody, or who was named and is not mailed.
     canary_told: Option<String>,
-    /// Rows whose key another row has, too: they are skipped.
-    repeated_keys: u64,
-    /// Keys whose rows do not all say the same.
-    differing_keys: u64,
-    /// Addresses that stand under several keys.
-    repeated_addresses: u64,
-    /// Rows whose address has invisible white space around it, which is left out.
-    trimmed_addresses: u64,
-    /// Each of them is mailed once, and not under each of its keys.
-    unique_addresses: bool,
+    #[serde(flatten)]
+    repeats: Repeats,
     max_recipients: u64,
     /// Nothing where SES does not tell.
     recipients_a_second: Option<f64>,
@@ -140,18 +133,8 @@ impl Forecast {
         let left = quota.filter(|quota| quota.a_day >= 0.0).map(|quota| whole(quota.a_day - quota.sent_in_24_hours));
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
-        let Survey {
-            rows,
-            mailable,
-            skipped,
-            repeated_keys,
-            differing_keys,
-            repeated_addresses,
-            trimmed_addresses,
-            variants,
-            canary,
-            samples,
-        } = survey;
+        let repeats = Repeats::of(&survey, config);
+        let Survey { rows, mailable, skipped, variants, canary, samples, .. } = survey;
         let approvals = settings.approvals_wanted()?;
         let agreement = (approvals.are_for(command) && mailable >= approvals.from_recipients).then(|| {
             format!(
@@ -194,11 +177,7 @@ impl Forecast {
             agreement,
             canary,
             canary_told,
-            repeated_keys,
-            differing_keys,
-            repeated_addresses,
-            trimmed_addresses,
-            unique_addresses: config.unique_by == Some(UniqueBy::Address),
+            repeats,
             max_recipients: command.max_recipients.get(),
             recipients_a_second: rate,
             quota_left_today: left,
@@ -221,7 +200,7 @@ impl Forecast {
         forecast.findings.extend(looked.findings);
         // What has been sent before is the same broadcast, and sending it again changes nothing.
         if !known_already {
-            forecast.refused = forecast.objections(parts, enough).await?;
+            forecast.refused = forecast.objections(parts, command, enough).await?;
             forecast.refused.extend(looked.refused);
             forecast.refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
         }
@@ -229,7 +208,7 @@ impl Forecast {
     }
 
     /// What the producer would refuse, and what can't come to a good end.
-    async fn objections(&self, parts: &Parts, enough: Mailable) -> anyhow::Result<Vec<String>> {
+    async fn objections(&self, parts: &Parts, command: &BroadcastCommand, enough: Mailable) -> anyhow::Result<Vec<String>> {
         let Self { audience, rows, mailable, max_recipients, .. } = self;
         let mut refused = Vec::new();
         if enough == Mailable::Nobody {
@@ -247,7 +226,7 @@ impl Forecast {
         // Nothing of a mail whose template is not there, or lacks data, comes to anybody.
         refused.extend(self.findings.iter().filter_map(Seen::against));
         refused.extend(self.too_slow(parts.clock.wall()));
-        refused.extend(self.too_late(parts.clock.wall()));
+        refused.extend(too_late(command, parts.clock.wall(), self.waits_until, self.done_at));
         if parts.settings.require_rehearsal
             && let Some(why) = parts.ledger().lacks_rehearsal(VERSION, &parts.settings.digest(), self.provider.as_ref(), *mailable).await?
         {
@@ -267,24 +246,6 @@ impl Forecast {
             self.recipients_a_second.unwrap_or_default(),
             self.not_after,
             self.not_after.duration_since(now).as_secs()
-        ))
-    }
-
-    /// Why not everybody can be told before the day from which it binds.
-    fn too_late(&self, now: Timestamp) -> Option<String> {
-        let effective_at = self.effective_at?;
-        let at = match self.done_at {
-            Some(done_at) if done_at > effective_at => {
-                format!("the last of them is told {} at the earliest", self.done.as_deref().unwrap_or_default())
-            }
-            _ if effective_at <= now => format!("now it is {now:.0}"),
-            _ if self.waits_until.is_some_and(|begins| begins >= effective_at) => {
-                format!("it begins {}", self.begins.as_deref().unwrap_or_default())
-            }
-            _ => return None,
-        };
-        Some(format!(
-            "not everybody can be told before effective_at ({effective_at}): {at}; send earlier or in a longer send_window, announce a later day, or ask AWS for a higher rate"
         ))
     }
 
@@ -309,29 +270,7 @@ impl Forecast {
         if let Some(why) = &self.holds {
             say(&format!("warning        {why}"));
         }
-        if self.repeated_keys > 0 {
-            let rows = counted(self.repeated_keys, "row has", "rows have");
-            say(&format!("repeated       {rows} a key that another row has: skipped"));
-        }
-        if self.differing_keys > 0 {
-            let keys = counted(self.differing_keys, "key has rows that differ", "keys have rows that differ");
-            say(&format!(
-                "repeated       {keys}: of each the first that can be mailed, in the order of what they say, or nobody where a wish not to be mailed binds the key"
-            ));
-        }
-        if self.repeated_addresses > 0 {
-            let then = if self.unique_addresses {
-                "each is mailed once"
-            } else {
-                "each key is mailed; unique_by = \"address\" in the audience mails each address once"
-            };
-            let addresses = counted(self.repeated_addresses, "address stands", "addresses stand");
-            say(&format!("repeated       {addresses} under several keys: {then}"));
-        }
-        if self.trimmed_addresses > 0 {
-            let addresses = counted(self.trimmed_addresses, "address has", "addresses have");
-            say(&format!("trimmed        {addresses} invisible white space around: that is left out, and they are mailed without it"));
-        }
+        self.repeats.print();
         say(&format!("budget         {} recipients at most", self.max_recipients));
         say(&match self.seconds_at_least.zip(self.recipients_a_second) {
             Some((seconds, rate)) => {
@@ -374,10 +313,6 @@ impl Forecast {
         self.findings.iter().for_each(Seen::show);
         print(&self.letters);
     }
-}
-
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// How fast a command is sent at so many a second, in chunks as its producer cuts them.

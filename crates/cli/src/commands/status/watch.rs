@@ -56,7 +56,7 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
             say(&told.to_string());
         } else {
             status.lines(speed).iter().for_each(|line| say(line));
-            letters::print(&letters);
+            letters::print_beside(&letters, &format!("`issei show {} --as KEY -o letter.html`", options.id));
         }
         let watching = options.watch && !status.state.is_over();
         if !watching || shutdown.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_none() {

@@ -68,9 +68,11 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     };
     let letters = letters(&command, survey.samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), None)?;
     let holds = simplified::holds(&survey, settings.skipped_share_max);
-    let mut outlook = Outlook::of(&command, survey, letters, pace(&command, options.rate, settings.chunk_size), parts.clock.wall());
+    let pace = pace(&command, options.rate, settings.chunk_size);
+    let mut outlook = Outlook::of(&command, &config, survey, letters, pace, parts.clock.wall());
     outlook.passed_over = holds.into_iter().chain(simplified.passed_over).collect();
-    if let Some(why) = outlook.refused() {
+    if let Some(why) = outlook.ends_at_once() {
+        outlook.refused.insert(0, why.clone());
         outlook.print(as_json);
         say_error(&format!("refused: {why}"));
         return Ok(Ended::Refused);
@@ -101,6 +103,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
         print_beside(&outlook.letters, "the page");
         say(&outlook.ending());
     }
+    outlook.refused.iter().for_each(|why| say_error(&format!("`issei send` would refuse it: {why}")));
     if let Some(served) = served {
         say("The console stays open. Ctrl-C ends it.");
         shutdown.cancelled().await;

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use issei_assembly::say;
-use issei_producer::Survey;
-use issei_schema::{BroadcastCommand, Pace, Ramped};
+use issei_producer::{AudienceConfig, Survey};
+use issei_schema::{BroadcastCommand, Opening, Pace, Ramped};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::tally::Counted;
-use crate::commands::send::{DOLLARS_PER_THOUSAND, Skipped, number, whole};
+use crate::commands::send::{DOLLARS_PER_THOUSAND, Repeats, Skipped, number, too_late, whole};
 use crate::letters::Letter;
 
 #[derive(Debug, Serialize)]
@@ -20,17 +20,23 @@ pub(super) struct Outlook {
     rows: u64,
     mailable: u64,
     skipped: Vec<Skipped>,
+    #[serde(flatten)]
+    repeats: Repeats,
     max_recipients: u64,
     recipients_a_second: f64,
     seconds_at_least: u64,
     /// When everybody would be sent to at the earliest, if it were sent now; nothing where that is after `not_after`.
     done_at: Option<Timestamp>,
     not_after: Timestamp,
+    /// The day from which what is announced binds.
+    effective_at: Option<Timestamp>,
     cost_usd: f64,
     pub(super) letters: Vec<Letter>,
     /// What a real broadcast would heed, and this one did not.
     pub(super) passed_over: Vec<String>,
-    /// Nothing where it was refused.
+    /// Why `issei send` would refuse it.
+    pub(super) refused: Vec<String>,
+    /// Nothing where it was not simulated, since nobody or too many would be mailed.
     simulated: Option<Simulated>,
 }
 
@@ -52,11 +58,21 @@ pub(super) struct Written {
 }
 
 impl Outlook {
-    pub(super) fn of(command: &BroadcastCommand, survey: Survey, letters: Vec<Letter>, pace: Pace, now: Timestamp) -> Self {
+    pub(super) fn of(
+        command: &BroadcastCommand,
+        config: &AudienceConfig,
+        survey: Survey,
+        letters: Vec<Letter>,
+        pace: Pace,
+        now: Timestamp,
+    ) -> Self {
         let rate = pace.recipients_a_second;
         let seconds = whole((number(survey.mailable) / rate).ceil());
-        let ramped = command.ramp.map(|ramp| Ramped { ramp, hour: None, granted: 0 });
+        let (schedule, ramped) = (command.schedule(), command.ramp.map(|ramp| Ramped { ramp, hour: None, granted: 0 }));
+        let done_at = schedule.course(now, survey.mailable, pace, ramped).done_at;
+        let begins = if let Opening::Waiting { until } = schedule.at(now) { Some(until) } else { None };
         Self {
+            repeats: Repeats::of(&survey, config),
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.to_string(),
             rows: survey.rows,
@@ -65,7 +81,9 @@ impl Outlook {
             max_recipients: command.max_recipients.get(),
             recipients_a_second: rate,
             seconds_at_least: seconds,
-            done_at: command.schedule().course(now, survey.mailable, pace, ramped).done_at,
+            done_at,
+            effective_at: command.effective_at,
+            refused: too_late(command, now, begins, done_at).into_iter().collect(),
             not_after: command.not_after,
             cost_usd: number(survey.mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
             letters,
@@ -79,7 +97,7 @@ impl Outlook {
     }
 
     /// Why the producer would send to nobody.
-    pub(super) fn refused(&self) -> Option<String> {
+    pub(super) fn ends_at_once(&self) -> Option<String> {
         let Self { audience, rows, mailable, max_recipients, .. } = self;
         if *mailable == 0 {
             return Some(format!("nobody of the {rows} rows of the audience `{audience}` can be mailed; correct the rows or the audience"));
@@ -93,9 +111,9 @@ impl Outlook {
         self.simulated = Some(Simulated { counted, elapsed_s: took.as_secs_f64(), inbox });
     }
 
-    /// Nobody twice and nobody left out, as many as were counted beforehand, and all of them in time.
+    /// Nobody twice and nobody left out, as many as were counted beforehand, all of them in time, and `send` would take it.
     pub(super) fn is_good(&self) -> bool {
-        let in_time = self.done_at.is_some();
+        let in_time = self.done_at.is_some() && self.refused.is_empty();
         self.simulated
             .as_ref()
             .filter(|_| in_time)
@@ -112,11 +130,15 @@ impl Outlook {
         say(&format!("audience       {} ({} rows)", self.audience, self.rows));
         say(&format!("to be mailed   {} ({} at most, by max_recipients)", self.mailable, self.max_recipients));
         Skipped::print(&self.skipped);
+        self.repeats.print();
         let done = self.done_at.map_or_else(
             || format!("NOT IN TIME: not_after is {}", self.not_after),
             |done| format!("done at {done:.0} at the earliest, if it were sent now"),
         );
         say(&format!("time           {} s at least, at {} recipients a second; {done}", self.seconds_at_least, self.recipients_a_second));
+        if let Some(effective_at) = self.effective_at {
+            say(&format!("binds from     {effective_at}"));
+        }
         say(&format!("cost           about {:.2} USD", self.cost_usd));
         for (at, what) in self.passed_over.iter().enumerate() {
             say(&format!("{:<14} {what}", if at == 0 { "passed over" } else { "" }));
