@@ -125,7 +125,7 @@ pub(crate) enum Command {
     Feedback,
     /// Shows how a broadcast stands, from the ledger.
     Status(StatusOptions),
-    /// Grants no more permits until `resume`; what is out expires in seconds.
+    /// Grants no more permits until `resume`; what is out may still be sent.
     Pause(OperateOptions),
     /// Lets a paused broadcast go on.
     Resume(OperateOptions),
@@ -137,7 +137,7 @@ pub(crate) enum Command {
     /// Ends a broadcast for ever, and proves that nothing more can be sent.
     ///
     /// What can't be stopped is named, and the rest is stopped all the same: exit code 1. Exit code 3: stopped,
-    /// and not proved yet.
+    /// and not proved yet, or with `--hard` and an id by another provider than SES, which that can't shut.
     Stop(StopOptions),
     /// Takes new broadcasts and sends again, after `stop --all` and `--hard`.
     Open(OpenOptions),

@@ -86,6 +86,7 @@ mod table;
 mod timings;
 mod told;
 mod trail;
+mod unread;
 mod walk;
 mod whereabouts;
 
@@ -136,6 +137,7 @@ pub use table::{TableReport, Throughput};
 pub use timings::{Timings, Widest, widest};
 pub use told::Told;
 pub use trail::{AuditEntry, AuditTrail};
+pub use unread::Unread;
 pub use walk::{RecipientOutcome, Tally, Walk, Walked};
 pub use whereabouts::{Fate, Finder, Standing, Whereabouts};
 

@@ -137,7 +137,7 @@ async fn look(options: &InitOptions, account: &Account) -> anyhow::Result<(Place
     }
     let of_variable = || {
         let url = std::env::var(&options.url_env).ok().filter(|url| !url.trim().is_empty());
-        url.with_context(|| format!("no source is given, and the variable {} is not set; give {SOURCES}", options.url_env))
+        url.with_context(|| format!("no source is given, and the variable {} is not set, or is empty; give {SOURCES}", options.url_env))
     };
     let (url, variable) = match &options.source {
         Some(url) => (url.clone(), has_password(url).then(|| options.url_env.clone())),

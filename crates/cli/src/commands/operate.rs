@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::args::{ApproveOptions, OperateOptions};
 use crate::commands::status::shown;
+use crate::commands::stop::how_long_by;
 use crate::letters::{of_held, print_beside};
 use crate::operator;
 use crate::{Ended, Refused};
@@ -17,9 +18,10 @@ pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json
     let broadcast = step(&parts, options, BroadcastState::Paused).await?;
     let text = if broadcast.broadcast_state == BroadcastState::Paused {
         // It is paused, whether this can be read or not.
-        let bound = match operator::widest(&parts).await {
-            Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
-            Err(error) => format!("and nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
+        let bound = match (&broadcast.provider, operator::widest(&parts).await) {
+            (Some(provider), _) => format!("for {}", how_long_by(provider)),
+            (None, Ok(widest)) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
+            (None, Err(error)) => format!("and nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
         };
         format!(
             "{} is paused. What consumers hold permits for may still be sent, {bound}; then nothing is until `issei resume`.",

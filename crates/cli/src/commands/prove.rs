@@ -11,7 +11,7 @@ use issei_schema::{Actor, BroadcastId};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::stop::{Failures, Stopping, tell};
+use super::stop::{Failures, Stopping, named, tell};
 use crate::commands::serve::on_signal;
 use crate::proof::{SAID, UnderWay};
 
@@ -231,10 +231,6 @@ async fn unsettled(ledger: &Ledger, stopping: impl Iterator<Item = &Stopping>, f
         }
     }
     unsettled
-}
-
-fn named(id: &BroadcastId) -> String {
-    format!("broadcast `{id}`")
 }
 
 /// Waits, and says now and then for how long still. False where it was cut short.

@@ -5,8 +5,10 @@
 //! wants something stopped must be kept from it by something else that is broken. What may still be sent
 //! afterwards is told next, and [`prove`](super::prove) waits until it can't be.
 
+use std::collections::BTreeSet;
+
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{BroadcastState, Ledger, LedgerError};
+use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Unread};
 use issei_schema::{Actor, BroadcastId, ProviderName};
 use serde::Serialize;
 use serde_json::json;
@@ -33,9 +35,48 @@ impl Stopping {
         match provider {
             None => format!("{id}: at most {outstanding} recipients may still be sent to, {bound}: {why}"),
             Some(provider) => format!(
-                "{id}: at most {outstanding} recipients may still be sent to: {why}. For how long no time tells, since {provider} refuses no request for its age: it is over once every consumer has said that it holds nothing of it and nobody is in doubt"
+                "{id}: at most {outstanding} recipients may still be sent to: {why}. For {}: it is over once every consumer has said that it holds nothing of it and nobody is in doubt",
+                how_long_by(provider)
             ),
         }
+    }
+}
+
+/// What is said of another provider than SES in the place of a bound, which nobody could prove.
+pub(crate) fn how_long_by(provider: &ProviderName) -> String {
+    format!("how long no time tells, since {provider} refuses no request for its age")
+}
+
+/// What could not be stopped.
+pub(crate) struct Unstopped {
+    /// As the ledger calls it.
+    pub(crate) what: String,
+    /// Why, and what was done all the same.
+    pub(crate) reason: String,
+    error: LedgerError,
+    /// Who carries it; nothing where that is not known.
+    provider: Option<ProviderName>,
+}
+
+impl Unstopped {
+    fn of(what: impl Into<String>, error: LedgerError) -> Self {
+        Self { what: what.into(), reason: error.to_string(), error, provider: None }
+    }
+
+    /// A broadcast whose item can't be read: what became of the write that needs none of it but its state.
+    fn unread(id: &BroadcastId, error: LedgerError, ended: Result<Unread, LedgerError>) -> Self {
+        let (then, provider) = match ended {
+            Ok(unread) if unread.is_ending() => (
+                "all the same it is `stopping` now, so that nothing more of it is granted; when that is over nobody can prove".to_owned(),
+                unread.provider,
+            ),
+            Ok(Unread { state, provider }) => {
+                let state = state.map_or("none".to_owned(), |state| format!("`{state}`"));
+                (format!("its state there is {state}, from which nothing is granted; it was left so"), provider)
+            }
+            Err(failed) => (format!("nor can its state be written: {failed}"), None),
+        };
+        Self { reason: format!("{error}; {then}"), provider, ..Self::of(named(id), error) }
     }
 }
 
@@ -65,8 +106,20 @@ pub(crate) struct Order {
     /// New broadcasts are refused.
     pub(crate) closed: bool,
     pub(crate) stopping: Vec<Stopping>,
-    /// Broadcasts that could not be stopped, by what the ledger calls them.
-    pub(crate) failed: Vec<(String, LedgerError)>,
+    pub(crate) failed: Vec<Unstopped>,
+}
+
+impl Order {
+    /// Who carries the one broadcast that this is about, where that is not SES.
+    async fn elsewhere(&self, ledger: &Ledger, id: &BroadcastId) -> Option<ProviderName> {
+        let known = self.stopping.iter().find_map(|stopping| stopping.provider.clone());
+        let known = known.or_else(|| self.failed.iter().find_map(|failed| failed.provider.clone()));
+        let known = match known {
+            None => ledger.broadcast(id).await.ok().and_then(|broadcast| broadcast.provider),
+            known => known,
+        };
+        known.filter(|provider| *provider != ProviderName::default())
+    }
 }
 
 pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -76,22 +129,28 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
         None => end_all(&ledger, &actor, &options.reason).await,
         Some(id) => end_one(&ledger, id, &actor, &options.reason).await,
     };
-    if options.id.is_some() && !options.hard && order.failed.iter().any(|(_, error)| has_nothing_under_way(error)) {
-        let told = order.failed.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; ");
+    // SES carries other broadcasts, and not this one.
+    let elsewhere = match &options.id {
+        Some(id) if options.hard => order.elsewhere(&ledger, id).await,
+        _ => None,
+    };
+    let shuts_ses = options.hard && elsewhere.is_none();
+    if options.id.is_some() && !shuts_ses && order.failed.iter().any(|failed| has_nothing_under_way(&failed.error)) {
+        let told = order.failed.iter().map(|failed| failed.reason.as_str()).collect::<Vec<_>>().join("; ");
         let told = format!("{told}: there is nothing of it to stop; `issei list` shows what is under way");
         // One that is over was looked at, and the answer is no; one that is not there is a mistake.
-        let is_over = order.failed.iter().all(|(_, error)| matches!(error, LedgerError::Transition { .. }));
+        let is_over = order.failed.iter().all(|failed| matches!(failed.error, LedgerError::Transition { .. }));
         return Err(if is_over { Refused(told).into() } else { anyhow::anyhow!(told) });
     }
     let mut failures = Failures::default();
-    for (what, error) in &order.failed {
-        failures.note(what, error);
+    for Unstopped { what, reason, .. } in &order.failed {
+        failures.note(what, reason);
     }
     if order.closed {
         tell(as_json, "New broadcasts are refused until `issei open`.");
     }
     let mut sending_off = false;
-    if options.hard {
+    if shuts_ses {
         let set = &settings.configuration_set;
         match switch_sending(&parts, false).await {
             Ok(()) => {
@@ -101,8 +160,16 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
             Err(error) => failures.note("the provider", error),
         }
     }
+    if let Some(provider) = &elsewhere {
+        tell(
+            as_json,
+            &format!(
+                "--hard shuts SES, which does not carry this: SES was left as it is. Revoke the key of {provider} to have this refused."
+            ),
+        );
+    }
     for Stopping { id, provider, .. } in &order.stopping {
-        if let Some(provider) = provider.as_ref().filter(|_| options.hard) {
+        if let Some(provider) = provider.as_ref().filter(|_| shuts_ses) {
             tell(as_json, &format!("{id} is carried by {provider}, which --hard does not shut: revoke its key to have it refused."));
         }
     }
@@ -116,26 +183,51 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let stopped = prove(&parts, &actor, order.stopping, &wait, &mut failures, as_json).await?;
     let Failures(failed) = failures;
     if as_json {
-        say(&json!({ "stopped": stopped, "closed": order.closed, "sending_off": sending_off, "failed": failed }).to_string());
+        let told = json!({
+            "stopped": stopped, "closed": order.closed, "sending_off": sending_off, "revoke_key_of": elsewhere, "failed": failed,
+        });
+        say(&told.to_string());
     }
     if !failed.is_empty() {
         let all = failed.iter().map(|failure| failure.what.as_str()).collect::<Vec<_>>().join(", ");
-        let hint = if sending_off {
-            "SES refuses what is not stopped, as long as the configuration set may not send"
-        } else {
-            "what is not stopped may go on sending: --hard makes SES refuse it, whatever the ledger says"
-        };
-        anyhow::bail!("not everything was done: {all} ({hint})");
+        anyhow::bail!("not everything was done: {all} ({})", hint(&order.failed, sending_off));
     }
-    Ok(if stopped.iter().all(|stopped| stopped.proved) { Ended::Well } else { Ended::Refused })
+    // What --hard was asked for was not done where another than SES carries it.
+    Ok(if elsewhere.is_none() && stopped.iter().all(|stopped| stopped.proved) { Ended::Well } else { Ended::Refused })
 }
+
+/// What keeps from being sent what was not stopped, by who carries it.
+fn hint(failed: &[Unstopped], sending_off: bool) -> String {
+    let others: BTreeSet<&str> = failed
+        .iter()
+        .filter_map(|failed| failed.provider.as_ref())
+        .filter(|provider| **provider != ProviderName::default())
+        .map(ProviderName::as_str)
+        .collect();
+    let is_known = !failed.is_empty() && failed.iter().all(|failed| failed.provider.is_some());
+    let all_elsewhere = is_known && failed.iter().all(|failed| failed.provider != Some(ProviderName::default()));
+    let by_ses = (!all_elsewhere).then(|| {
+        let by_ses = if sending_off {
+            "what SES carries of it is refused, as long as the configuration set may not send"
+        } else {
+            "what is not stopped may go on sending: --hard makes SES refuse what it carries of it, whatever the ledger says"
+        };
+        by_ses.to_owned()
+    });
+    let revoke = others.into_iter().map(|name| format!("what {name} carries nothing here stops: revoke its key"));
+    let unknown = (!is_known).then(|| NOT_BY_SES.to_owned());
+    by_ses.into_iter().chain(revoke).chain(unknown).collect::<Vec<_>>().join("; ")
+}
+
+/// What is said where nobody knows who carries it.
+pub(crate) const NOT_BY_SES: &str = "what another provider than SES carries nothing here stops: revoke that provider's key";
 
 /// Ends one broadcast. One that is ending already is waited for again.
 async fn end_one(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str) -> Order {
     let mut order = Order { closed: false, stopping: Vec::new(), failed: Vec::new() };
     match end(ledger, id, actor, reason, |from| matches!(from, BroadcastState::Stopping | BroadcastState::Stopped)).await {
         Ok(stopping) => order.stopping.push(stopping),
-        Err(error) => order.failed.push((format!("broadcast `{id}`"), error)),
+        Err(unstopped) => order.failed.push(unstopped),
     }
     order
 }
@@ -146,49 +238,60 @@ pub(crate) async fn end_all(ledger: &Ledger, actor: &Actor, reason: &str) -> Ord
     // Closed first: whatever is registered before is among the open ones.
     match ledger.close(actor, reason).await {
         Ok(_) => order.closed = true,
-        Err(error) => order.failed.push(("closing for new broadcasts".to_owned(), error)),
+        Err(error) => order.failed.push(Unstopped::of("closing for new broadcasts", error)),
     }
     let entries = ledger.open_entries().await.unwrap_or_else(|error| {
-        order.failed.push(("the list of open broadcasts".to_owned(), error));
+        order.failed.push(Unstopped::of("the list of open broadcasts", error));
         Vec::new()
     });
     for entry in entries {
         let id = match entry {
             Ok(id) => id,
             Err(error) => {
-                order.failed.push(("an entry of the list of open broadcasts".to_owned(), error));
+                order.failed.push(Unstopped::of("an entry of the list of open broadcasts", error));
                 continue;
             }
         };
         // One that has just ended by itself is no failure.
         match end(ledger, &id, actor, reason, |_| true).await {
             Ok(stopping) => order.stopping.push(stopping),
-            Err(error) => order.failed.push((format!("broadcast `{id}`"), error)),
+            Err(unstopped) => order.failed.push(unstopped),
         }
     }
     order
 }
 
 /// The one write, and what may still come after it. Where the step is refused, `is_well` says of the
-/// state whether that is as good.
+/// state whether that is as good. One that can't be read is ended as far as that goes, and named all the same.
 pub(crate) async fn end(
     ledger: &Ledger,
     id: &BroadcastId,
     actor: &Actor,
     reason: &str,
     is_well: impl Fn(BroadcastState) -> bool,
-) -> Result<Stopping, LedgerError> {
+) -> Result<Stopping, Unstopped> {
     // Read before the write and compared with what was granted by then: whatever is granted in between
     // counts. Where it can't be read, nobody counts as settled, and the bound is larger.
     let settled = ledger.surely_settled(id).await.unwrap_or_else(|error| {
         tracing::warn!(%error, broadcast.id = %id, "progress can't be read; everybody who has a permit counts as not sent to");
         0
     });
-    let broadcast = match ledger.end(id, actor, reason).await {
+    let ended = match ledger.end(id, actor, reason).await {
         Err(LedgerError::Transition { from, .. }) if is_well(from) => ledger.broadcast(id).await,
         other => other,
-    }?;
-    Ok(Stopping { id: id.clone(), outstanding: broadcast.granted.saturating_sub(settled), provider: broadcast.provider })
+    };
+    match ended {
+        Ok(Broadcast { granted, provider, .. }) => Ok(Stopping { id: id.clone(), outstanding: granted.saturating_sub(settled), provider }),
+        Err(error @ LedgerError::Corrupt { .. }) => {
+            let ended = ledger.end_unread(id, actor, reason).await;
+            Err(Unstopped::unread(id, error, ended))
+        }
+        Err(error) => Err(Unstopped::of(named(id), error)),
+    }
+}
+
+pub(super) fn named(id: &BroadcastId) -> String {
+    format!("broadcast `{id}`")
 }
 
 pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bool) -> anyhow::Result<Ended> {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::At;
 use super::asking::{Filled, Named, Said, Tongue};
 use super::routes::{Page, Shared, broadcast_page, list_page};
+use crate::commands::stop::NOT_BY_SES;
 use crate::{commands, operator};
 
 /// What can be done to one broadcast.
@@ -122,7 +123,7 @@ fn stands(at: &At, broadcast: &Broadcast) -> String {
 
 async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Said, Said> {
     let ended = commands::stop::end(&at.console.parts.ledger(), id, actor, reason, |_| false).await;
-    let stopping = ended.map_err(|error| Said::refused(StatusCode::CONFLICT, error.to_string()))?;
+    let stopping = ended.map_err(|unstopped| Said::refused(StatusCode::CONFLICT, unstopped.reason))?;
     // It is stopped, whether this can be read or not.
     let bound = match operator::widest(&at.console.parts).await {
         Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
@@ -141,12 +142,12 @@ pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Fi
     let said = if order.failed.is_empty() {
         Said::done(format!("stop --all: {stopped}"))
     } else {
-        let failed: Vec<String> = order.failed.iter().map(|(what, error)| format!("{what}: {error}")).collect();
+        let failed: Vec<String> = order.failed.iter().map(|failed| format!("{}: {}", failed.what, failed.reason)).collect();
         let closed = if order.closed { "new broadcasts are refused" } else { "NEW BROADCASTS ARE NOT REFUSED" };
         Said::refused(
             StatusCode::BAD_GATEWAY,
             format!(
-                "stop --all: {closed}; stopped: {stopped}; NOT STOPPED: {}; `issei stop --all --hard` forbids SES to send, whatever the ledger says",
+                "stop --all: {closed}; stopped: {stopped}; NOT STOPPED: {}; `issei stop --all --hard` forbids SES to send, whatever the ledger says; {NOT_BY_SES}",
                 failed.join("; ")
             ),
         )

@@ -155,6 +155,9 @@ async fn a_stop_at_another_provider_prints_no_bound_that_nobody_can_prove() {
         let page = crate::console::Door::at(url.as_str()).get("/b/terms").await;
         assert!(page.contains("no number of seconds ends that") && !page.contains("for this many seconds at most"), "{page}");
         console.end().await;
+        let paused = world.run(&["pause", "terms", "--reason", "a look"]).await;
+        let says = format!("may still be sent, for how long no time tells, since {} refuses no request for its age;", carrier.name());
+        assert!(paused.contains(&says) && !paused.contains(" s at most"), "{paused}");
         let (code, stopped, _) = world.try_run(&["stop", "terms", "--reason", "wrong text"]).await;
         let after = world.cloud.accepted();
         let says = format!("For how long no time tells, since {} refuses no request for its age", carrier.name());
@@ -164,12 +167,16 @@ async fn a_stop_at_another_provider_prints_no_bound_that_nobody_can_prove() {
             if code == Some(0) { "nothing of it can be sent or accepted any more" } else { "not proved: its provider refuses no request" };
         assert!(stopped.contains(proof) && matches!(code, Some(0 | 3)), "{code:?} {stopped}");
         assert!((10..300).contains(&after), "{after}");
+        // What SES is told keeps others from sending, and not this.
+        let (code, hard, errors) = world.try_run(&["stop", "terms", "--hard", "--reason", "wrong text"]).await;
+        assert!(code == Some(3) && hard.contains(&format!("Revoke the key of {}", carrier.name())), "{code:?} {hard}{errors}");
         let why = world.run(&["why", "terms", "user000001@example.com"]).await;
         assert!(why.contains(&format!("(tags at {}: broadcast=terms, chunk=0, recipient=0)", carrier.name())), "{why}");
         for service in services {
             service.end().await;
         }
         assert_eq!(world.cloud.accepted(), after, "sent after the stop was proved");
+        assert_eq!(world.forgotten_sender().await, "SUCCESS", "SES was shut for everybody");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stopping everything, and asking what happened.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Process, Processes, command_body, judge, seen, until};
 use serde_json::{Value, json};
@@ -83,7 +84,7 @@ async fn stop_all_goes_on_after_a_broadcast_that_cannot_be_read_and_names_it() {
     let failed: Vec<&str> = told["failed"].as_array().unwrap().iter().filter_map(|one| one["what"].as_str()).collect();
     assert_eq!(failed, ["an entry of the list of open broadcasts", "broadcast `privacy`"], "{told}");
     // What to do about the one that may go on.
-    assert!(error.contains("privacy") && error.contains("--hard"), "{error}");
+    assert!(error.contains("privacy") && error.contains("--hard") && error.contains("revoke that provider's key"), "{error}");
     for id in ["prices", "terms"] {
         world.wait_for(id, "stopped").await;
     }
@@ -93,6 +94,35 @@ async fn stop_all_goes_on_after_a_broadcast_that_cannot_be_read_and_names_it() {
     let (code, output, error) = world.try_run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
     assert!(code == Some(1) && error.contains("privacy"), "{output}{error}");
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+}
+
+/// Whose item is broken is kept from being sent all the same, and SES is not shut for what another carries.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_that_cannot_be_read_is_granted_nothing_any_more_once_somebody_stops_it() {
+    let world = Processes::new(30, Account::default()).await;
+    let producer = world.start("producer");
+    let command = world.write("terms.json", &command_body("terms", |_| {}));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "running").await;
+    producer.end().await;
+    let (db, table) = world.table().await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let update = db.update_item().table_name(&table).key("pk", text("b#terms")).key("sk", text("broadcast"));
+    let update = update.update_expression("SET recipients = :broken, provider = :resend");
+    update
+        .expression_attribute_values(":broken", text("many"))
+        .expression_attribute_values(":resend", text("resend"))
+        .send()
+        .await
+        .unwrap();
+    let (code, output, error) = world.try_run(&["stop", "terms", "--hard", "--reason", "wrong text"]).await;
+    assert!(code == Some(1) && output.contains("Revoke the key of resend"), "{output}{error}");
+    assert!(error.contains("all the same it is `stopping` now") && error.contains("what resend carries nothing here stops"), "{error}");
+    assert!(!error.contains("SES"), "{error}");
+    assert_ne!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED", "SES was shut for everybody");
+    let item = db.get_item().table_name(&table).key("pk", text("b#terms")).key("sk", text("broadcast")).send().await.unwrap().item.unwrap();
+    assert_eq!(item["broadcast_state"], text("stopping"));
+    assert!(item["stopped_unread"].as_s().unwrap().ends_with(": wrong text"), "{item:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,6 +224,17 @@ async fn an_operator_learns_what_happened_to_everybody() {
     ] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
+    // Consumers that were killed have told of no moment: nobody takes that for a broadcast of which nothing was sent.
+    let (db, table) = world.table().await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let query = db.query().table_name(&table).key_condition_expression("pk = :pk AND begins_with(sk, :moment)");
+    let query = query.expression_attribute_values(":pk", text("b#terms")).expression_attribute_values(":moment", text("timeline#"));
+    for moment in query.send().await.unwrap().items.unwrap() {
+        let delete = db.delete_item().table_name(&table).key("pk", moment["pk"].clone()).key("sk", moment["sk"].clone());
+        delete.send().await.unwrap();
+    }
+    let report = world.run(&["report", "terms", "-o", "-"]).await;
+    assert!(report.contains("No service has told when it sent.") && !report.contains("Nothing has been sent yet."), "{report}");
     for service in services {
         service.end().await;
     }

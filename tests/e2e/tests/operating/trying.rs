@@ -153,7 +153,7 @@ async fn a_try_keeps_some_of_many_letters_counts_all_of_them_and_says_what_it_pa
     let (_, forecast, _) = world.try_run(&["--json", "send", "--dry-run", &earlier]).await;
     let (code, text, error) = world.try_run(&["try", &earlier, "-o", "late", "--letters", "1"]).await;
     assert_eq!(code, Some(3), "{text}{error}");
-    let forecast: Value = serde_json::from_str(&forecast).unwrap();
+    let forecast = &serde_json::from_str::<Value>(&forecast).unwrap()["forecast"];
     for name in ["repeated_keys", "differing_keys", "repeated_addresses", "trimmed_addresses", "unique_addresses"] {
         assert!(!forecast[name].is_null() && told[name] == forecast[name], "{name}: {told}{forecast}");
     }

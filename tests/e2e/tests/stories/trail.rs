@@ -56,6 +56,21 @@ async fn listed(world: &World) -> Vec<AttributeValue> {
     get.send().await.unwrap().item.unwrap().remove("audit_trail").unwrap().as_l().unwrap().clone()
 }
 
+/// The one write by which a broadcast is ended whose item can't be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_not_stopped_unread() {
+    let (world, id, actor) = (enqueued().await, id(), actor("an operator"));
+    change(&world, "SET broadcast_state = :value, recipients = :value", Some(text("complete"))).await;
+    assert!(world.ledger().broadcast(&id).await.is_err());
+    let unread = world.ledger().end_unread(&id, &actor, "wrong text").await.unwrap();
+    assert_eq!((unread.state.as_deref(), unread.is_ending()), (Some("complete"), false));
+    for state in ["running", "paused", "holding"] {
+        change(&world, "SET broadcast_state = :value", Some(text(state))).await;
+        let unread = world.ledger().end_unread(&id, &actor, "wrong text").await.unwrap();
+        assert!(unread.is_ending() && unread.provider.is_some_and(|provider| provider.as_str() == "ses"), "{state}");
+    }
+}
+
 fn without(entry: &AttributeValue, name: &str) -> AttributeValue {
     let mut entry = entry.as_m().unwrap().clone();
     entry.remove(name);
