@@ -270,7 +270,7 @@ impl Reader<'_> {
         let mend = "wait until that time, and certify again";
         findings.push(seen.claims.into_finding(finding, format!("{} claims, all over", seen.tally.open_claims)).mend(mend));
         findings.push(totals::everybody(broadcast, totals, totals.retryable + seen.never_claimed));
-        findings.extend(totals::own(broadcast, totals, steps.ran, totals_are_due, older));
+        findings.extend(totals::own(broadcast, &seen.tally, steps.ran, totals_are_due, older));
         // Who is accepted by events alone, when they were to be sent to again, has no permit until that is recorded.
         let sent = totals.accepted + totals.rejected + totals.in_doubt - seen.tally.unacknowledged;
         findings.push(permits::judge(broadcast, steps, sent));

@@ -205,14 +205,26 @@ impl Feedback {
         retryable.filter(|at| self.proves(*at)).collect()
     }
 
-    /// All of it as one text, the same for the same events.
-    pub(crate) fn as_text(&self, chunk: u32) -> String {
+    /// All of it as one text, the same for the same events, by whichever way they came: of a message that the chunk's answer
+    /// names the log keeps no id, and a request that hung may write one here long after its event was put into the log.
+    pub(crate) fn as_text(&self, seq: u32, chunk: &Chunk) -> String {
+        let answers: Vec<_> = if self.message_ids.is_empty() { Vec::new() } else { chunk.answers() };
+        let answer = |at: u32| answers.get(usize::try_from(at).ok()?).copied()?.map(|digest| hex::encode(digest.0));
+        self.text_of(seq, |at, id| answer(at).as_deref() != Some(id))
+    }
+
+    /// As a build before had it: with every id that is kept.
+    pub(crate) fn as_older_text(&self, seq: u32) -> String {
+        self.text_of(seq, |_, _| true)
+    }
+
+    fn text_of(&self, seq: u32, tells: impl Fn(u32, &str) -> bool) -> String {
         let kinds = self.positions.iter().map(|(kind, positions)| {
             let positions: Vec<String> = positions.iter().map(ToString::to_string).collect();
             format!("{} {}", kind.as_str(), positions.join(" "))
         });
-        let ids = self.message_ids.iter().map(|(at, id)| format!("{at} {id}"));
-        std::iter::once(chunk.to_string()).chain(kinds).chain(ids).collect::<Vec<_>>().join("|")
+        let ids = self.message_ids.iter().filter(|(at, id)| tells(*at, id)).map(|(at, id)| format!("{at} {id}"));
+        std::iter::once(seq.to_string()).chain(kinds).chain(ids).collect::<Vec<_>>().join("|")
     }
 
     fn values(&self) -> Vec<(&'static str, AttributeValue)> {
@@ -359,9 +371,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn two_message_ids_for_one_position_are_seen_wherever_they_stand() {
-        let confirmed = |ids: &str| Chunk::Confirmed {
+    /// Of two who were accepted.
+    fn confirmed(ids: &str) -> Chunk {
+        Chunk::Confirmed {
             page: 0,
             attempt: 1,
             claimed_at: Timestamp::UNIX_EPOCH,
@@ -370,7 +382,24 @@ mod tests {
             message_ids: ids.to_owned(),
             request: None,
             written: crate::Written::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_write_that_lands_long_after_its_event_was_logged_changes_no_fingerprint() {
+        let chunk = confirmed("id-1 id-2");
+        let mut logged = Feedback::default();
+        logged.add_answered(0, EventKind::Delivered);
+        let late = logged.clone().union(&collected(&[(0, EventKind::Delivered, 1)]));
+        assert_eq!(late.as_text(7, &chunk), logged.as_text(7, &chunk));
+        // What names another message than the answer does is another event.
+        let other = logged.clone().union(&collected(&[(0, EventKind::Delivered, 3)]));
+        assert_ne!(other.as_text(7, &chunk), logged.as_text(7, &chunk));
+        assert_ne!(late.as_older_text(7), logged.as_older_text(7));
+    }
+
+    #[test]
+    fn two_message_ids_for_one_position_are_seen_wherever_they_stand() {
         let one = collected(&[(0, EventKind::Sent, 1), (0, EventKind::Delivered, 1), (1, EventKind::Sent, 2)]);
         assert!(one.accepted_twice(&confirmed("id-1 id-2")).is_empty());
         assert_eq!(one.accepted_twice(&confirmed("id-1 id-9")), BTreeSet::from([1]));

@@ -38,6 +38,8 @@ pub struct Tally {
     pub askable_until: Option<Timestamp>,
     confirmed: Totals,
     events: Fingerprint,
+    /// The same as a build before has counted it.
+    older_events: Fingerprint,
     fingerprint: Fingerprint,
 }
 
@@ -66,6 +68,12 @@ impl Tally {
         Totals { in_doubt: self.confirmed.in_doubt + self.open, events_fingerprint, chunks_fingerprint, ..self.confirmed }
     }
 
+    /// Says whether `own` is the fingerprint of these very events, as this build counts it or one before.
+    #[must_use]
+    pub fn has_events(&self, own: Fingerprint) -> bool {
+        own == self.events || own == self.older_events
+    }
+
     /// Says whether nothing is left to do in a broadcast of `chunks`: each claimed, none retryable
     /// nor unacknowledged, and no claim open, unless `open_are_over`: the caller knows that their leases are over, and
     /// that no request that their owners may still have out can be accepted.
@@ -92,7 +100,8 @@ impl Tally {
             }
         }
         if !feedback.is_empty() {
-            self.events.add(&feedback.as_text(*seq));
+            self.events.add(&feedback.as_text(*seq, chunk));
+            self.older_events.add(&feedback.as_older_text(*seq));
         }
         if let Some(text) = chunk.as_text(*seq) {
             self.fingerprint.add(&text);

@@ -207,7 +207,9 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
             };
             let (key, address) = (who.key.as_str().to_owned(), who.address.as_str());
             let (asked, accepted) = cloud.sent_for(id.as_str(), address).map_or((0, 0), |sent| (sent.requests, sent.accepted));
-            if asked > 0 && !matches!(recipient.outcome, Some(Outcome::Retryable) | None) {
+            // The permit of whoever was refused came back, whatever was made up about them afterwards.
+            let is_made_up = is_forged && accepted == 0;
+            if asked > 0 && !is_made_up && !matches!(recipient.outcome, Some(Outcome::Retryable) | None) {
                 spent += 1;
             }
             if !seen.insert(key.clone()) {
