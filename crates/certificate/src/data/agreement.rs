@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use issei_ledger::{AuditEntry, Broadcast};
+use issei_ledger::{AuditEntry, Broadcast, BroadcastState};
 use issei_schema::Identity;
 
 use super::data;
@@ -27,7 +27,9 @@ pub(super) fn told(broadcast: &Broadcast) -> Finding {
 pub(super) fn judge(broadcast: &Broadcast, trail: &[AuditEntry], odd: &mut Odd) {
     let subject = broadcast.subject();
     let approvers: Vec<Identity> = trail.iter().filter_map(|entry| subject.approver(entry)).collect();
-    let tells = |entry: &AuditEntry| entry.step == "approval" || entry.reason.contains(" persons must agree to it: ");
+    // In what a person wrote anything may stand. That it holds for others' sake the producer writes.
+    let holds = |entry: &AuditEntry| entry.step.ends_with(&format!("-> {}", BroadcastState::Holding));
+    let tells = |entry: &AuditEntry| entry.step == "approval" || holds(entry) && entry.reason.contains(" persons must agree to it: ");
     let Some(agreement) = &broadcast.agreement else {
         let is_told = trail.iter().any(tells) || !approvers.is_empty() || broadcast.awaits_agreement;
         odd.note_if(is_told, || "its steps tell of an agreement, and the broadcast needs none".to_owned());
