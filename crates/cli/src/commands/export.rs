@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use issei_assembly::{Parts, Settings, say_error};
 use issei_certificate::told_in_time;
 use issei_ledger::{Broadcast, EventLog, Ledger, LedgerError, Outcome, RecipientOutcome};
@@ -31,6 +31,7 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
         let why = format!("the command of `{}` has no `effective_at`, so nobody was to be told before any day", options.id);
         return Err(Refused(why).into());
     }
+    may_still_be_sent_to(&broadcast, options.outcome)?;
     let mut table = Table::new(format, options)?;
     if options.outcome == Wanted::Skipped {
         return skipped(&ledger, &broadcast, table).await;
@@ -74,11 +75,28 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
     tell_left_out(forgotten);
     if !columns.not_frozen.is_empty() {
         say_error(&format!(
-            "the content names no {}, so nothing of it was frozen: the column stands there, and is empty",
+            "the content names no {}, so nothing of it was frozen, and the rows have no such column: as an audience they are refused until it stands there",
             columns.not_frozen.join(", ")
         ));
     }
     Ok(Ended::Well)
+}
+
+/// Whoever is missed by a broadcast that is not over may get it yet, and would get it twice if the rows were an audience.
+fn may_still_be_sent_to(broadcast: &Broadcast, wanted: Wanted) -> anyhow::Result<()> {
+    let (id, state) = (&broadcast.broadcast_id, broadcast.broadcast_state);
+    match wanted {
+        Wanted::Missing if !state.is_over() => bail!(Refused(format!(
+            "broadcast `{id}` is {state}: whoever it has missed it may still send to, and `issei status {id}` counts them; once it is over, this lists them, and `issei resend {id}` makes a broadcast for them"
+        ))),
+        Wanted::InDoubt if !state.is_over() => {
+            say_error(&format!(
+                "broadcast `{id}` is {state}: some of these may still get it; once it is over, `issei resend {id}` is for them"
+            ));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whoever of a page was not surely told before the day from which it binds, by chunk and place.
@@ -111,7 +129,7 @@ struct Columns {
     address: Option<String>,
     /// Of the audience, beside these two.
     data: Vec<String>,
-    /// Those of them that the content does not name.
+    /// Those of its configuration that the content does not name. They have no column here.
     not_frozen: Vec<String>,
 }
 
@@ -123,9 +141,9 @@ impl Columns {
             return Self { key, address: Some(address), data: frozen, not_frozen: Vec::new() };
         };
         let is_other = |name: &&String| *name != key && *name != address;
-        let mut data: Vec<String> = frozen.iter().filter(is_other).cloned().collect();
+        let data: Vec<String> = frozen.iter().filter(is_other).cloned().collect();
+        // Empty cells would be read as values that are missing, and letters would go out without them.
         let not_frozen: Vec<String> = columns.iter().filter(is_other).filter(|name| !data.contains(name)).cloned().collect();
-        data.extend(not_frozen.iter().cloned());
         Self { key: key.clone(), address: (address != key).then(|| address.clone()), data, not_frozen }
     }
 
@@ -202,6 +220,12 @@ impl Table {
             None => Box::new(std::io::stdout()),
             Some(file) => {
                 let named = || format!("the rows can't be written to {}", file.display());
+                if std::fs::metadata(file).is_ok_and(|there| there.is_file() && there.len() > 0) {
+                    bail!(Refused(format!(
+                        "{} is there and not empty, and may be somebody's audience: give another name, or remove it",
+                        file.display()
+                    )));
+                }
                 Box::new(std::io::BufWriter::new(file_for_oneself(file).with_context(named)?))
             }
         };

@@ -203,13 +203,14 @@ async fn an_export_is_the_same_audience_again_under_its_own_configuration() {
     assert_eq!((&told["forecast"]["rows"], &told["forecast"]["mailable"]), (&json!(12), &json!(12)), "{told}");
     let third = world.run(&["--config", "again.toml", "preview", "again.json", "--as", "3"]).await;
     assert!(third.contains("Ann, \"the"), "{third}");
-    // A column that the content does not name was not frozen: it is there, empty, and that is said.
+    // Nothing is written over: it may be the audience's own file.
+    let (code, _, error) = world.try_run(&["export", "terms", "--outcome", "accepted", "-o", "x.csv"]).await;
+    assert!(code == Some(3) && error.contains("x.csv is there and not empty"), "{error}");
+    assert!(world.read("x.csv").contains("user000012"));
+    // A column that the content does not name was not frozen: it is not there, and that is said.
     _ = world.write("more.toml", &own.replace("columns = [\"name\"]", "columns = [\"name\", \"plan\"]"));
     let (code, rows, told) = world.try_run(&["--config", "more.toml", "export", "terms", "--outcome", "accepted"]).await;
-    assert!(
-        code == Some(0) && rows.starts_with("id,email,outcome,name,plan\n") && told.contains("the content names no plan"),
-        "{rows}{told}"
-    );
+    assert!(code == Some(0) && rows.starts_with("id,email,outcome,name\n") && told.contains("the content names no plan"), "{rows}{told}");
     // Where the configuration is not at hand.
     let bare = world.run(&["--config", "/dev/null", "export", "terms", "--outcome", "accepted"]).await;
     assert!(bare.starts_with("key,address,outcome,name\n"), "{bare}");
