@@ -87,11 +87,11 @@ fn may_still_be_sent_to(broadcast: &Broadcast, wanted: Wanted) -> anyhow::Result
     let (id, state) = (&broadcast.broadcast_id, broadcast.broadcast_state);
     match wanted {
         Wanted::Missing if !state.is_over() => bail!(Refused(format!(
-            "broadcast `{id}` is {state}: whoever it has missed it may still send to, and `issei status {id}` counts them; once it is over, this lists them, and `issei resend {id}` makes a broadcast for them"
+            "broadcast `{id}` is {state}: whoever it has missed it may still send to, and `issei status {id}` counts them; once it is over, this lists them, and `issei resend {id} --as NEW_ID` makes a broadcast for them"
         ))),
         Wanted::InDoubt if !state.is_over() => {
             say_error(&format!(
-                "broadcast `{id}` is {state}: some of these may still get it; once it is over, `issei resend {id}` is for them"
+                "broadcast `{id}` is {state}: some of these may still get it; once it is over, `issei resend {id} --as NEW_ID` is for them"
             ));
             Ok(())
         }
@@ -148,7 +148,9 @@ impl Columns {
     }
 
     fn head(&self, details: &[&str]) -> Vec<String> {
-        let taken: Vec<String> = std::iter::once(&self.key).chain(&self.address).chain(&self.data).cloned().collect();
+        // One of the audience's that is not there must not be found in one of ours either.
+        let taken: Vec<String> =
+            std::iter::once(&self.key).chain(&self.address).chain(&self.data).chain(&self.not_frozen).cloned().collect();
         let own = std::iter::once(&"outcome").chain(details).map(|name| own_name(name, &taken));
         std::iter::once(self.key.clone()).chain(self.address.clone()).chain(own).chain(self.data.iter().cloned()).collect()
     }
@@ -336,7 +338,7 @@ mod tests {
         };
         assert_eq!(head(None, &["name"]), ("key,address,outcome,event_at,name".to_owned(), String::new()));
         let of = config("id", "email", &["name", "outcome"]);
-        assert_eq!(head(Some(&of), &["name"]), ("id,email,issei_outcome,event_at,name,outcome".to_owned(), "outcome".to_owned()));
+        assert_eq!(head(Some(&of), &["name"]), ("id,email,issei_outcome,event_at,name".to_owned(), "outcome".to_owned()));
         // One column may be two things.
         let of = config("email", "email", &["email", "name"]);
         assert_eq!(head(Some(&of), &["email", "name"]), ("email,outcome,event_at,name".to_owned(), String::new()));
