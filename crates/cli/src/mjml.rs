@@ -108,23 +108,12 @@ fn is_empty_element(tag: &str) -> bool {
 /// What was probably meant.
 fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
-    ELEMENTS.into_iter().map(|known| (distance(&name, known), known)).min().filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
-}
-
-/// In how many letters two names differ (Levenshtein's distance).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, a) in one.bytes().enumerate() {
-        let mut before = at;
-        let mut next = vec![at + 1];
-        for (b, above) in other.bytes().zip(row.iter().skip(1)) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((before + usize::from(a != b)).min(left + 1).min(above + 1));
-            before = *above;
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    ELEMENTS
+        .into_iter()
+        .map(|known| (strsim::levenshtein(&name, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 2)
+        .map(|(_, known)| known)
 }
 
 /// Where it is wrong, where that is known.

@@ -72,7 +72,7 @@ async fn every_answer_lost_to(consumer: impl Fn(&World) -> Arc<dyn Provider>, pr
 }
 
 /// Runs a consumer until it has looked at every message.
-async fn looked_at(world: &World) {
+pub(crate) async fn looked_at(world: &World) {
     let stop = CancellationToken::new();
     let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
     until("each is looked at and put away", async || {

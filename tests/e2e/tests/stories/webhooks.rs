@@ -8,9 +8,9 @@ use issei_ledger::BroadcastState;
 use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions, SendGrid, SendGridOptions, Webhook, WebhookKeys};
 use issei_schema::{BroadcastCommand, EventKind, ProviderName};
 use issei_sim::{EventRule, Fault, RESEND_WEBHOOK_SECRET, Rule};
-use issei_test_support::{World, WorldOptions, command, judge, until};
-use tokio_util::sync::CancellationToken;
+use issei_test_support::{World, WorldOptions, command, judge};
 
+use crate::accounts::looked_at;
 use crate::event_details::assert_delivered_and_bounced;
 use crate::feedback::told;
 
@@ -168,15 +168,7 @@ async fn nobody_is_asked_about_at_a_provider_that_remembers_no_keys() {
     };
     world.providers = Providers::new(world.ses()).with("resend".parse().unwrap(), Arc::new(SendGrid::new(web, other)));
     world.cloud.show_all_messages();
-    let stop = CancellationToken::new();
-    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
-    until("each is looked at and put away", async || {
-        let counts = world.queue("chunks").await.counts().await.unwrap().0;
-        counts.visible + counts.in_flight == 0
-    })
-    .await;
-    stop.cancel();
-    consumer.await.unwrap();
+    looked_at(&world).await;
     assert_eq!(judge(&world.cloud, "terms").duplicates(), Vec::<&str>::new(), "mailed by both");
     assert_eq!((world.cloud.accepted(), world.in_doubt("terms").await.len()), (40, in_doubt));
 }
