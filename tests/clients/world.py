@@ -38,7 +38,7 @@ lease_ms = 20000
 handler_timeout_ms = 25000
 visibility_timeout_s = 150
 request_lifetime_s = 1
-close_every_ms = 300
+close_every_ms = 1500
 
 [audiences.users]
 file = "users.csv"
