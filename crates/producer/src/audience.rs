@@ -88,6 +88,10 @@ pub struct AudienceConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub dynamodb_most: Option<i32>,
+    /// Whoever reads it looks for a key: nothing of a table is refused for items that are of several kinds.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub is_first_look: bool,
     /// Who reads the objects of S3, and which ones where that is fixed.
     #[serde(skip)]
     #[schemars(skip)]

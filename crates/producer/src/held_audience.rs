@@ -33,7 +33,7 @@ impl Producer {
             }
             let addresses = addresses(&page, unique_by);
             let addresses = addresses.iter().map(|(address, key)| (format!("{mark}{address}"), key.as_str())).collect();
-            repeated_addresses += note_addresses(source, addresses).await?;
+            repeated_addresses += note_addresses(source, addresses).await?.repeated;
         }
         let letters = samples.all().into_iter().map(|(of, (page, at))| Place { of, page: *page, at: *at }).collect();
         let rate = self.rate_of(&broadcast.provider.clone().unwrap_or_default()).await.filter(|rate| *rate > 0.0);

@@ -141,7 +141,7 @@ pub async fn survey(
         }
         // With `unique_by` the spool must know whom this part mails.
         let addresses = candidates.iter().filter_map(|c| Some((address(&c.judged)?, c.key.as_str()))).collect();
-        survey.repeated_addresses += note_addresses(&mut source, addresses).await?;
+        survey.repeated_addresses += note_addresses(&mut source, addresses).await?.repeated;
         progress.has_judged(candidates.iter().map(|candidate| 1 + candidate.repeats).sum());
         for candidate in candidates {
             if let Some(canary) = survey.canary.as_mut().filter(|_| cursor.in_canary) {

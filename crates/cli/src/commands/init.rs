@@ -7,6 +7,7 @@ mod looking;
 mod propose;
 mod text;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
@@ -14,12 +15,14 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use issei_assembly::{ask, connected, say};
 use issei_aws::{Account, Clients, S3};
+use issei_ledger::SkipReason;
 use issei_producer::{
     AudienceConfig, ColumnOutline, ReadAs, TellsApart, attributes_of, columns_of, each_mailable, first_line, first_line_in_s3,
     has_password, tables,
 };
-use issei_schema::{Address, BroadcastCommand};
+use issei_schema::{Address, BroadcastCommand, Recipient};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use self::looking::Looking;
 use self::propose::Proposal;
@@ -87,8 +90,16 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
         filter: proposal.only_with.as_deref().map(attribute_exists),
         ..whole
     };
-    let mut mailable: u64 = 0;
-    let skipped = each_mailable(&trial(options.name.as_str(), &proposal)?, &audience, &std::env::temp_dir(), |_| mailable += 1).await?;
+    let (mut mailable, mut again, mut addresses) = (0_u64, 0_u64, HashSet::new());
+    let each = |recipient: Recipient| {
+        // Less room than an address.
+        let is_new = addresses.insert(<[u8; 32]>::from(Sha256::digest(recipient.address.identity())));
+        *if is_new || !proposal.is_unique_by_address() { &mut mailable } else { &mut again } += 1;
+    };
+    let mut skipped = each_mailable(&trial(options.name.as_str(), &proposal)?, &audience, &std::env::temp_dir(), each).await?;
+    if again > 0 {
+        skipped.entry(SkipReason::DuplicateAddress).or_default().rows += again;
+    }
     let text = text::written(options.name.as_str(), &place.seen_from(&options.output)?, &proposal);
     if output::is_standard(&options.output) {
         output::write(&options.output, "the configuration", &text)?;
@@ -313,11 +324,14 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
 
 fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64, skipped: &[Skipped], as_json: bool) {
     let others: u64 = skipped.iter().map(Skipped::rows).sum();
-    let Proposal { key, address, columns, .. } = proposal;
+    let Proposal { key, address, columns, addressed, not_keys, .. } = proposal;
+    let is_unique = proposal.is_unique_by_address();
     let file = options.output.display().to_string();
     if as_json {
         let told = json!({
-            "file": file, "audience": options.name, "key": key, "address": address, "columns": columns, "mailable": mailable, "not_mailable": others,
+            "file": file, "audience": options.name, "key": key, "address": address, "columns": columns,
+            "different_addresses": addressed.counts.different, "unique_by": is_unique.then_some("address"), "not_keys": not_keys,
+            "mailable": mailable, "not_mailable": others,
             "skipped": skipped, "items_at_most": matches!(place, Place::DynamoDb { .. }).then_some(ITEMS),
         });
         say(&told.to_string());
@@ -325,7 +339,10 @@ fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64
     }
     say(&format!("audience       {}: {}", options.name, place.name()));
     say(&format!("key            {key}: {}", proposal.key_reason));
+    not_keys.iter().for_each(|why| say(&format!("no key         {why}")));
     say(&format!("address        {address}: {}", proposal.address_reason));
+    let unique = if is_unique && key != address { "; each is mailed once (unique_by), which is for you to change" } else { "" };
+    say(&format!("addresses      {}{unique}", addressed.told()));
     let none = "none that is sure to belong in a letter; those that a content may name have the letters A to Z, digits and `_`";
     say(&format!("columns        {}", if columns.is_empty() { none.to_owned() } else { columns.join(", ") }));
     say(&format!("tried          {} rows: {mailable} can be mailed, {others} can't", mailable + others));

@@ -117,7 +117,9 @@ pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed
             feed.push(RawRow { key, cells }).await?;
         }
     }
-    match wanted.iter().zip(&seen).find(|(_, seen)| items > 0 && !**seen) {
+    // What another kind of item has is looked for by whoever looks for the kinds.
+    let may_lack = items == 0 || config.is_first_look;
+    match wanted.iter().zip(&seen).find(|(_, seen)| !may_lack && !**seen) {
         Some((name, _)) => {
             Err(ReadError::Refused(format!("no item of the table has the attribute {name:?}; correct the audience's configuration")))
         }
@@ -156,6 +158,7 @@ pub(super) async fn columns_of(table: &Table) -> Result<Vec<ColumnOutline>, Read
     let tells_apart = |name: &String| match keys.as_slice() {
         [only] if only == name => TellsApart::PrimaryKey,
         [partition, _] if partition == name => TellsApart::WithAnother,
+        [_, sort] if sort == name => TellsApart::Sorts,
         _ => TellsApart::Unsaid,
     };
     Ok(names.into_iter().map(|name| ColumnOutline { tells_apart: tells_apart(&name), kind: String::new(), name }).collect())

@@ -36,7 +36,7 @@ pub(crate) use file::Data;
 pub use file::{ReadAs, first_line};
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
-pub use outline::{ColumnOutline, Sample, TellsApart, attributes_of, columns_of, first_line_in_s3, sample, tables};
+pub use outline::{AddressCounts, ColumnOutline, FirstLook, Sample, TellsApart, attributes_of, columns_of, first_line_in_s3, tables};
 pub use progress::{Progress, Stage};
 pub use rehearsal::REHEARSAL_PREFIX;
 pub(crate) use rehearsal::size_of;
@@ -123,7 +123,7 @@ impl Source {
                 progress.is_read();
                 let Counts { repeated, refused, .. } = spool.counts();
                 let repeated = repeated + refused;
-                if repeated > 0 && matches!(place, Place::DynamoDb(_)) {
+                if repeated > 0 && matches!(place, Place::DynamoDb(_)) && !config.is_first_look {
                     return Err(SourceError::Config { audience: audience.to_owned(), reason: several_items(&config.key, repeated) });
                 }
                 Self::of(audience, spool, Some(counted), id)
@@ -228,7 +228,8 @@ impl Source {
 }
 
 /// Where a sort key tells what an item is, items of one key are likelier to be two things than one user.
-fn several_items(key: &str, repeated: u64) -> String {
+#[must_use]
+pub fn several_items(key: &str, repeated: u64) -> String {
     format!(
         "{repeated} items of the table have a value of {key:?} that another item has too, so that it does not tell users apart; name an attribute that does, or leave the other items out by `filter` (where a sort key says what an item is, by that)"
     )

@@ -1,16 +1,19 @@
 //! What a source looks like, for whoever has no configuration yet: its tables, their columns, and some values.
 //! It only reads, and nothing of it is logged.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use issei_aws::Clients;
+use issei_schema::Address;
 
-use super::spool::Counts;
+use super::spool::{Counts, Spooled};
 use super::{
-    Address, Cell, Objects, Progress, ReadAs, ReadError, Source, SourceError, Table, dynamodb, is_mysql, is_postgres, mysql,
-    no_such_database, postgres, quotable, sqlite,
+    Cell, Cursor, Objects, Progress, ReadAs, ReadError, Row, Source, SourceError, Table, dynamodb, is_mysql, is_postgres, mysql,
+    no_such_database, postgres, quotable, s3, sqlite,
 };
 use crate::audience::AudienceConfig;
+use crate::repeated::{Noted, note_addresses};
 
 /// Keys that several rows have, and that are named.
 const EXAMPLES: usize = 3;
@@ -34,6 +37,8 @@ pub enum TellsApart {
     /// Together with another alone: the partition key of a table that has a sort key.
     WithAnother,
     Unsaid,
+    /// That other one: the sort key, which often says of which kind an item is.
+    Sorts,
 }
 
 impl TellsApart {
@@ -97,22 +102,97 @@ pub async fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, So
     columns.map_err(|error| told(&error))
 }
 
-/// Reads an audience as the producer would, and gives up to `most` of its rows.
-pub async fn sample(name: &str, audience: &AudienceConfig, spool_dir: &Path, most: usize) -> Result<Sample, SourceError> {
-    let source = Source::read(name, audience, spool_dir, String::new(), &Progress::default()).await?;
-    let Counts { rows, without_key, repeated, .. } = source.counts();
-    let page = source.page(&mut source.beginning(), most).await?;
-    let text = |cell| if let Cell::Text(text) = cell { Some(text) } else { None };
-    let values = page.into_iter().map(|spooled| spooled.row.values.into_iter().map(text).collect()).collect();
-    let (mut repeats, mut cursor) = (Vec::new(), source.beginning());
-    while repeated > 0 && repeats.len() < EXAMPLES {
-        let page = source.page(&mut cursor, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        cursor.after = Some(last.row.key.clone());
-        repeats.extend(page.iter().filter(|spooled| spooled.repeats > 0).map(|spooled| (quotable(&spooled.row.key), spooled.repeats + 1)));
+/// An audience that was read as the producer would read it, for whoever has no key for it yet: nothing is refused that another
+/// key would mend.
+pub struct FirstLook(Source);
+
+/// How many addresses stand in what was looked at, and whether a key and an address are the same people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressCounts {
+    /// Those that are not the same, each counted once.
+    pub different: u64,
+    /// Addresses that stand under several keys.
+    pub under_several_keys: u64,
+    /// Keys with more than one address.
+    pub keys_with_several: u64,
+}
+
+impl FirstLook {
+    pub async fn at(name: &str, audience: &AudienceConfig, spool_dir: &Path) -> Result<Self, SourceError> {
+        let lenient = AudienceConfig { is_first_look: true, ..audience.clone() };
+        Ok(Self(Source::read(name, &lenient, spool_dir, String::new(), &Progress::default()).await?))
     }
-    repeats.truncate(EXAMPLES);
-    Ok(Sample { rows, without_key, repeated, repeats, values })
+
+    /// Up to `most` of its rows, in the order of their keys.
+    pub async fn sample(&self, most: usize) -> Result<Sample, SourceError> {
+        let Counts { rows, without_key, repeated, .. } = self.0.counts();
+        let text = |cell| if let Cell::Text(text) = cell { Some(text) } else { None };
+        let (mut values, mut repeats, mut cursor) = (Vec::new(), Vec::new(), self.0.beginning());
+        while values.len() < most || (repeated > 0 && repeats.len() < EXAMPLES) {
+            let page = self.page(&mut cursor).await?;
+            if page.is_empty() {
+                break;
+            }
+            for Keyed { key, rows, times } in page {
+                if times > 1 {
+                    repeats.push((quotable(&key), times));
+                }
+                let room = most.saturating_sub(values.len());
+                values.extend(rows.into_iter().take(room).map(|row| row.values.into_iter().map(text).collect()));
+            }
+        }
+        repeats.truncate(EXAMPLES);
+        Ok(Sample { rows, without_key, repeated, repeats, values })
+    }
+
+    /// Counts the addresses in the column at this place, over everything that was read; once, for what was counted is noted.
+    pub async fn count_addresses(&mut self, column: usize) -> Result<AddressCounts, SourceError> {
+        let identity = |row: &Row| match row.values.get(column)? {
+            Cell::Text(text) => Some(Address::quoting_legacy(text).ok()?.identity()),
+            Cell::Null | Cell::NotText => None,
+        };
+        let (mut counts, mut cursor) = (AddressCounts::default(), self.0.beginning());
+        loop {
+            let page = self.page(&mut cursor).await?;
+            if page.is_empty() {
+                return Ok(counts);
+            }
+            let mut addresses = Vec::new();
+            for Keyed { key, rows, .. } in &page {
+                let different: BTreeSet<String> = rows.iter().filter_map(identity).collect();
+                counts.keys_with_several += u64::from(different.len() > 1);
+                addresses.extend(different.into_iter().map(|address| (address, key.as_str())));
+            }
+            let Noted { new, repeated } = note_addresses(&mut self.0, addresses).await?;
+            counts.different += new;
+            counts.under_several_keys += repeated;
+        }
+    }
+
+    /// The next keys, each with its rows that differ.
+    async fn page(&self, cursor: &mut Cursor) -> Result<Vec<Keyed>, SourceError> {
+        let page = self.0.page(cursor, PAGE).await?;
+        let mut keyed = Vec::with_capacity(page.len());
+        for Spooled { row, others, mut has_more, repeats, .. } in page {
+            cursor.after = Some(row.key.clone());
+            let (key, mut rows) = (row.key.clone(), vec![row]);
+            rows.extend(others);
+            while has_more && let Some(last) = rows.last() {
+                let further = self.0.rows_after(last).await?;
+                has_more = !further.is_empty();
+                rows.extend(further);
+            }
+            keyed.push(Keyed { key, rows, times: repeats + 1 });
+        }
+        Ok(keyed)
+    }
+}
+
+/// A key and what its rows say.
+struct Keyed {
+    key: String,
+    rows: Vec<Row>,
+    times: u64,
 }
 
 /// The attributes of a table of DynamoDB that its first `most` items have; of those that have a text.
@@ -121,10 +201,10 @@ pub async fn attributes_of(clients: &Clients, table: &str, most: i32) -> Result<
     dynamodb::columns_of(&table).await.map_err(|error| told(&error))
 }
 
-/// The first line of the objects of S3 that `s3` names, and the name of the object that it stands in.
-pub async fn first_line_in_s3(s3: &str, clients: &Clients, read_as: ReadAs) -> Result<(String, String), SourceError> {
-    let file = |reason: String| SourceError::Outline(format!("{s3}: {reason}"));
-    let address = Address::parse(s3).map_err(file)?;
+/// The first line of the objects of S3 that `url` names, and the name of the object that it stands in.
+pub async fn first_line_in_s3(url: &str, clients: &Clients, read_as: ReadAs) -> Result<(String, String), SourceError> {
+    let file = |reason: String| SourceError::Outline(format!("{url}: {reason}"));
+    let address = s3::Address::parse(url).map_err(file)?;
     let objects = Objects { client: clients.s3.clone(), address, fixed: None };
     objects.first_line(read_as).await.map_err(|error| file(error.to_string()))
 }

@@ -106,14 +106,19 @@ async fn a_first_configuration_comes_from_a_file_too() {
     let (code, output, error) = world.try_run(&["init", &bare, "--output", "bare.toml"]).await;
     assert!(code == Some(1) && error.contains("it is no header line; put one"), "{error}");
     assert!(!format!("{output}{error}").to_lowercase().contains("ann"), "{output}{error}");
-    // A few rows without a key of their own are bad rows, and many are another column.
-    let key = |user: u32| if user == 9 { 7 } else { user };
-    let rows = (1..=30).map(|user| format!("{},user{user}@example.com,team{}\n", key(user), user % 3)).collect::<Vec<_>>().concat();
-    let bad = world.write("bad.csv", &format!("member_id,email,team_id\n{rows},nobody@example.com,team1\n7,third@example.com,team1\n"));
+    // A few rows without a key are bad rows.
+    let rows = (1..=30).map(|user| format!("{user},user{user}@example.com,team{}\n", user % 3)).collect::<Vec<_>>().concat();
+    let bad = world.write("bad.csv", &format!("member_id,email,team_id\n{rows},nobody@example.com,team1\n"));
     let told = world.run(&["init", &bad, "--output", "bad.toml"]).await;
-    let reason = "by its name, but 1 of 32 rows have none, and are skipped; 2 of 32 rows have another's (\"7\" in 3), and of each key one row is mailed";
-    assert!(told.contains(&format!("key            member_id: {reason}")) && told.contains("29 can be mailed, 3 can't"), "{told}");
+    let reason = "by its name, but 1 of 31 rows have none, and are skipped";
+    assert!(told.contains(&format!("key            member_id: {reason}")) && told.contains("30 can be mailed, 1 can't"), "{told}");
     says(&world.read("bad.toml"), &["key = \"member_id\"", &format!("# What tells one user from another, and never changes: {reason}.")]);
+    // One that rows of two addresses have in common would leave one of them without a mail.
+    let shared = world.write("shared.csv", &format!("member_id,email,team_id\n{rows}7,third@example.com,team1\n"));
+    let told = world.run(&["init", &shared, "--output", "shared.toml"]).await;
+    let why = "member_id: 1 of 31 rows have another's (\"7\" in 2), and of the rows of one key one alone is mailed";
+    assert!(told.contains(&format!("no key         {why}")) && told.contains("31 can be mailed, 0 can't"), "{told}");
+    says(&world.read("shared.toml"), &["key = \"email\"", &format!("# No key: {why}.")]);
     // What colleagues share is nobody's own, however few of them are in the table.
     let rows = (1..=32).map(|user| format!("{},user{user}@example.com\n", if user == 9 { 7 } else { user })).collect::<Vec<_>>().concat();
     let companies = world.write("companies.csv", &format!("company_id,email\n{rows}"));
@@ -125,10 +130,25 @@ async fn a_first_configuration_comes_from_a_file_too() {
     let database = world.write("u.db", "SQLite format 3\0\u{10}\0\u{1}\u{1}\0@  \0\0");
     let (code, _, error) = world.try_run(&["init", &database, "--output", "none.toml"]).await;
     assert!(code == Some(1) && error.contains("is a database of SQLite; say so: issei init sqlite:"), "{error}");
-    // A key that two rows have is none.
-    let twice = world.write("twice.csv", "id,email\n1,ann@example.com\n1,bob@example.com\n");
-    let (code, _, error) = world.try_run(&["init", &twice, "--output", "twice.toml"]).await;
-    assert!(code == Some(1) && error.contains("id: 1 of 2 rows have no value, or another's"), "{error}");
+    // Orders are no persons: whoever ordered five times gets one mail, by a column that knows whose they are, or by the address.
+    let order = |order: u32, user: u32| format!("{order},{user},user{user}@example.com\n");
+    let rows: String = (1..=200).map(|id| order(id, id % 40)).collect();
+    let orders = world.write("orders.csv", &format!("order_id,buyer,email\n{rows}"));
+    let told = world.run(&["init", &orders, "--output", "orders.toml"]).await;
+    assert!(told.contains("addresses      40 different ones in 200 rows, 40 of them under several keys; each is mailed once"), "{told}");
+    assert!(told.contains("200 rows: 40 can be mailed, 160 can't") && told.contains("160 duplicate_address"), "{told}");
+    says(
+        &world.read("orders.toml"),
+        &["key = \"order_id\"", "unique_by = \"address\"", "# 40 different ones in 200 rows, 40 of them under several keys."],
+    );
+    let orders = world.write("owned.csv", &format!("order_id,user_id,email\n{rows}"));
+    let told = world.run(&["init", &orders, "--output", "owned.toml"]).await;
+    assert!(
+        told.contains("key            user_id: by its name; 160 of 200 rows have another's, and each stands with one address"),
+        "{told}"
+    );
+    assert!(told.contains("addresses      40 different ones in 200 rows\n") && told.contains("40 can be mailed"), "{told}");
+    says(&world.read("owned.toml"), &["key = \"user_id\"", "# unique_by = \"address\""]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

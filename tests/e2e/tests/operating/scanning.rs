@@ -144,14 +144,31 @@ async fn of_a_table_with_a_sort_key_no_key_is_proposed_that_several_items_have()
     let (code, _, error) = world.try_run(&["init", &format!("dynamodb://{table}"), "--output", "things.toml"]).await;
     assert!(code == Some(1) && error.contains("20 items of the table have a value of \"user_id\" that another item has too"), "{error}");
     assert!(error.contains("by `filter`") && error.contains("the columns are user_id, kind, email"), "{error}");
-    // Where the address stands in one item of each user alone, that one is the user's.
+    // Where the address stands in one item of each user alone, that one is the user's; whatever else the others have, and be it the
+    // address of somebody else.
     for user in 1..=20 {
-        let take = db.update_item().table_name(&table).key("user_id", text(user.to_string())).key("kind", text("order"));
-        take.update_expression("REMOVE email").send().await.unwrap();
+        let put = db.put_item().table_name(&table).item("user_id", text(user.to_string())).item("kind", text("order"));
+        let put = put.item("order_id", text(format!("o{user}"))).item("title", text("A hat"));
+        let put = if user % 3 == 0 { put.item("gift_email", text(format!("friend{user}@example.com"))) } else { put };
+        put.send().await.unwrap();
+        let name = db.update_item().table_name(&table).key("user_id", text(user.to_string())).key("kind", text("profile"));
+        let name = name.update_expression("SET first_name = :n").expression_attribute_values(":n", text("N"));
+        // Not everybody has told it.
+        if user % 4 != 0 {
+            name.send().await.unwrap();
+        }
     }
     let told = world.run(&["init", &format!("dynamodb://{table}"), "--output", "things.toml"]).await;
-    assert!(told.contains("key            user_id: the partition key") && told.contains("20 can be mailed, 0 can't"), "{told}");
+    assert!(told.contains("key            user_id: the partition key") && told.contains("15 can be mailed, 5 can't"), "{told}");
     let written = world.read("things.toml");
-    assert!(written.lines().any(|line| line == "filter = \"attribute_exists(email)\""), "{written}");
+    for line in ["key = \"user_id\"", "address = \"email\"", "columns = [\"first_name\"]", "filter = \"attribute_exists(email)\""] {
+        assert!(written.lines().any(|found| found == line), "{line}: {written}");
+    }
+    // An order of somebody who is no user has an address now and then, and the user's own key.
+    let guest = db.put_item().table_name(&table).item("user_id", text("900")).item("kind", text("order"));
+    guest.item("email", text("guest@example.com")).send().await.unwrap();
+    let (code, _, error) = world.try_run(&["init", &format!("dynamodb://{table}"), "--output", "guests.toml"]).await;
+    let says = "the items that have \"email\" are of several kinds (1 of \"order\", 20 of \"profile\")";
+    assert!(code == Some(1) && error.contains(says), "{error}");
     db.delete_table().table_name(&table).send().await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! Which columns are proposed, by what the table says of them, by their values and by their names.
 
-use issei_producer::{ColumnOutline, Sample, TellsApart};
+use issei_producer::{AddressCounts, ColumnOutline, Sample, TellsApart};
 use issei_schema::{Address, Template};
 
 /// Names of keys, the likeliest first, for a source that says nothing of its columns.
@@ -34,7 +34,13 @@ const SECOND: [&str; 19] = [
     "旧",
 ];
 /// Parts of names of what several users have in common.
-const GROUPS: [&str; 26] = [
+const GROUPS: [&str; 32] = [
+    "family",
+    "familia",
+    "household",
+    "client",
+    "家族",
+    "世帯",
     "company",
     "compania",
     "firm",
@@ -81,6 +87,50 @@ pub(super) struct Proposal {
     pub(super) filter: Option<String>,
     /// Only rows that have this column are users.
     pub(super) only_with: Option<String>,
+    pub(super) addressed: Addressed,
+    /// Columns that are called like a key and are none, each with what is wrong with it.
+    pub(super) not_keys: Vec<String>,
+}
+
+impl Proposal {
+    pub(super) fn without(self, not_keys: Vec<String>) -> Self {
+        Self { not_keys, ..self }
+    }
+
+    /// Whether each address is to be mailed once, whoever has it.
+    pub(super) fn is_unique_by_address(&self) -> bool {
+        self.key == self.address || self.addressed.stand_several_times()
+    }
+}
+
+/// How many addresses the rows have that were looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Addressed {
+    pub(super) rows: u64,
+    pub(super) counts: AddressCounts,
+}
+
+impl Addressed {
+    /// Some address stands under several keys, each of which would be mailed.
+    pub(super) fn stand_several_times(&self) -> bool {
+        self.counts.under_several_keys > 0
+    }
+
+    pub(super) fn are_the_same_as_keys(&self) -> bool {
+        let AddressCounts { different, under_several_keys, keys_with_several } = self.counts;
+        different > 0 && under_several_keys == 0 && keys_with_several == 0
+    }
+
+    /// For people.
+    pub(super) fn told(&self) -> String {
+        let AddressCounts { different, under_several_keys, .. } = self.counts;
+        let several = match under_several_keys {
+            0 => String::new(),
+            1 => ", one of them under several keys".to_owned(),
+            some => format!(", {some} of them under several keys"),
+        };
+        format!("{different} different ones in {} rows{several}", self.rows)
+    }
 }
 
 /// The columns that may be the key, the likeliest first.
@@ -89,11 +139,19 @@ pub(super) fn key_candidates(columns: &[ColumnOutline]) -> Vec<&ColumnOutline> {
         let (name, ends) = (plain(&column.name), KEY_ENDINGS.iter().any(|end| column.name.trim().ends_with(end)));
         KEY_NAMES.iter().position(|known| name == *known).or(ends.then_some(KEY_NAMES.len())).unwrap_or(usize::MAX)
     };
-    let mut candidates: Vec<&ColumnOutline> =
-        columns.iter().filter(|column| column.tells_apart != TellsApart::Unsaid || by_name(column) < usize::MAX).collect();
+    let is_said = |column: &ColumnOutline| !matches!(column.tells_apart, TellsApart::Unsaid | TellsApart::Sorts);
+    let mut candidates: Vec<&ColumnOutline> = columns.iter().filter(|column| is_said(column) || by_name(column) < usize::MAX).collect();
     // An address changes, and a key must not.
     candidates.sort_by_key(|column| (is_called_mail(&column.name), column.tells_apart, by_name(column)));
     candidates
+}
+
+/// Of which kind an item is by a value of its key: what stands before the first sign that ends such a word, or the whole of a word.
+/// A number, a date or an identifier says nothing of that.
+pub(super) fn kind_of(value: &str) -> &str {
+    let is_word = |text: &str| text.chars().all(|c| c.is_alphabetic() || c == '_' || c == '-');
+    let word = value.split(['#', '|', ':', '/']).next().unwrap_or_default();
+    if is_word(word) { word } else { "" }
 }
 
 /// Says whether a column is, by its name, of something that several users have in common.
@@ -160,12 +218,14 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
             TellsApart::PrimaryKey => "the primary key".to_owned(),
             TellsApart::Unique => "unique, and never null".to_owned(),
             TellsApart::WithAnother => "the partition key, which one item with an address has each".to_owned(),
-            TellsApart::Unsaid if key.name == address => match sample.without_own_key() {
+            TellsApart::Unsaid | TellsApart::Sorts if key.name == address => match sample.without_own_key() {
                 0 => "the address, since no column tells users apart".to_owned(),
                 some => format!("the address, since no column tells users apart; {some} of {} rows have none, or another's", sample.rows),
             },
-            TellsApart::Unsaid if sample.without_own_key() > 0 => format!("by its name, but {}", bad(sample)),
-            TellsApart::Unsaid => "by its name; every row that was read has its own value".to_owned(),
+            TellsApart::Unsaid | TellsApart::Sorts if sample.without_key > 0 => {
+                format!("by its name, but {} of {} rows have none, and are skipped", sample.without_key, sample.rows)
+            }
+            TellsApart::Unsaid | TellsApart::Sorts => "by its name; every row that was read has its own value".to_owned(),
         },
         address,
         address_reason,
@@ -173,18 +233,18 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
         others,
         filter,
         only_with: None,
+        addressed: Addressed::default(),
+        not_keys: Vec::new(),
     })
 }
 
-/// Which rows have no key of their own, and what becomes of them.
-fn bad(Sample { rows, without_key, repeated, repeats, .. }: &Sample) -> String {
-    let none = (*without_key > 0).then(|| format!("{without_key} of {rows} rows have none, and are skipped"));
+/// In how many rows a key stands that another has, too, with some of them.
+pub(super) fn repeats(Sample { rows, repeated, repeats, .. }: &Sample) -> String {
     // A key that is a mail address belongs in no file.
     let keys: Vec<String> =
         repeats.iter().filter(|(key, _)| !key.contains('@')).map(|(key, times)| format!("{key:?} in {times}")).collect();
     let keys = if keys.is_empty() { String::new() } else { format!(" ({})", keys.join(", ")) };
-    let another = (*repeated > 0).then(|| format!("{repeated} of {rows} rows have another's{keys}, and of each key one row is mailed"));
-    none.into_iter().chain(another).collect::<Vec<_>>().join("; ")
+    format!("{repeated} of {rows} rows have another's{keys}")
 }
 
 fn sample_filter(others: &[String]) -> Option<String> {
@@ -292,5 +352,22 @@ mod tests {
         let ids = ["Kunden-ID", "会員番号", "userId"].map(|name| column(name, Unsaid));
         assert_eq!(key_candidates(&ids).len(), 3);
         assert!(key_candidates(&[column("paid", Unsaid), column("Mail", Unsaid)]).is_empty());
+    }
+
+    #[test]
+    fn a_kind_is_a_word_of_a_key_and_never_its_number() {
+        for (value, kind) in [
+            ("USER#17", "USER"),
+            ("PROFILE", "PROFILE"),
+            ("user:17", "user"),
+            ("ORDER|2026-11-27|3", "ORDER"),
+            ("#META", ""),
+            ("17", ""),
+            ("2026-11-27T09:00:00Z", ""),
+            ("01JDB7Z4", ""),
+            ("", ""),
+        ] {
+            assert_eq!(kind_of(value), kind, "{value}");
+        }
     }
 }

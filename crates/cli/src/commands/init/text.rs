@@ -13,7 +13,7 @@ const BY_ADDRESS: [&str; 4] = [
 
 /// The file. A URL with a password is named by its variable alone.
 pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String {
-    let Proposal { key, key_reason, address, address_reason, columns, others, filter, only_with } = proposal;
+    let Proposal { key, key_reason, address, address_reason, columns, others, filter, only_with, addressed, not_keys } = proposal;
     let mut lines = vec![
         "# Written by `issei init`. docs/configuration.md lists every key; flags and variables go before this file.".to_owned(),
         String::new(),
@@ -46,6 +46,7 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
     if key == address {
         lines.extend(BY_ADDRESS.map(str::to_owned));
     }
+    lines.extend(not_keys.iter().map(|why| format!("# No key: {}.", one_line(why))));
     lines.push(format!("key = {}", quoted(key)));
     lines.push(format!("# {address_reason}."));
     lines.push(format!("address = {}", quoted(address)));
@@ -66,13 +67,23 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
         lines.push("# Whom to leave out:".to_owned());
         lines.push(format!("# filter = {}", quoted(&filter)));
     }
-    lines.push("# Mails each address once, where several users have it:".to_owned());
-    lines.push(format!("{}unique_by = \"address\"", if key == address { "" } else { "# " }));
+    lines.push(format!("# {}.", addressed.told()));
+    lines.push(if addressed.stand_several_times() {
+        "# So each address is mailed once. Take this out where each of its rows is a user who is to get a letter of their own.".to_owned()
+    } else {
+        "# Mails each address once, where several users have it:".to_owned()
+    });
+    lines.push(format!("{}unique_by = \"address\"", if proposal.is_unique_by_address() { "" } else { "# " }));
     lines.join("\n") + "\n"
 }
 
 fn list(names: &[String]) -> String {
     names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// What is told by a database may have several lines, and a comment has one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(text: &str) -> String {
