@@ -45,10 +45,11 @@ pub(crate) struct ExportOptions {
     /// Which recipients.
     #[arg(long, value_enum)]
     pub(crate) outcome: Wanted,
-    /// How the rows are written; --json is `jsonl`, and so is a file that ends so
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: ExportFormat,
-    /// A file for the rows instead of standard output, which nobody else may read.
+    /// How the rows are written, where no file's name says it; --json is `jsonl`
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ExportFormat>,
+    /// A file for the rows instead of standard output, which nobody else may read: `.csv`, `.jsonl` or `.ndjson`, packed where
+    /// `.gz` stands behind it.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

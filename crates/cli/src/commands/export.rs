@@ -2,28 +2,28 @@
 //!
 //! It prints addresses, since that is what it is asked for, and goes page by page, so that memory stays flat.
 
+mod rows;
+
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use issei_assembly::{Parts, Settings, say_error};
 use issei_certificate::told_in_time;
 use issei_ledger::{Broadcast, EventLog, Ledger, LedgerError, Outcome, RecipientOutcome};
 use issei_producer::AudienceConfig;
-use issei_schema::{Content, EventKind};
+use issei_schema::{AudienceName, Content, EventKind};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
+use self::rows::Table;
 use super::inspect::name_of;
-use crate::args::{ExportFormat, ExportOptions, Wanted};
-use crate::output::{file_for_oneself, is_standard};
+use super::resend::section;
+use crate::args::{ExportOptions, Wanted};
+use crate::output::is_standard;
 use crate::{Ended, Refused, operator};
 
 pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: bool) -> anyhow::Result<Ended> {
-    // An object on each line: the rows are more than one object could hold.
-    let is_jsonl = as_json || options.output.as_ref().is_some_and(|file| file.extension().is_some_and(|end| end == "jsonl"));
-    let format = if is_jsonl { ExportFormat::Jsonl } else { options.format };
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
@@ -32,11 +32,12 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
         return Err(Refused(why).into());
     }
     may_still_be_sent_to(&broadcast, options.outcome)?;
-    let mut table = Table::new(format, options)?;
+    let mut table = Table::new(options, as_json)?;
     if options.outcome == Wanted::Skipped {
         return skipped(&ledger, &broadcast, table).await;
     }
-    let columns = Columns::of(parts.settings.audiences.get(broadcast.audience.as_str()), columns(&ledger, &broadcast).await?);
+    let configured = parts.settings.audiences.get(broadcast.audience.as_str());
+    let columns = Columns::of(configured, columns(&ledger, &broadcast).await?);
     let kind = options.outcome.kind();
     // When it was and why is known of what an event has told.
     let details_told: &[&str] = if kind.is_some() { &["event_at", "event_reason"] } else { &[] };
@@ -72,7 +73,14 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
         }
         table.flush()?;
     }
+    let name = table.name();
+    table.end()?;
     tell_left_out(forgotten);
+    if let Some(told) =
+        configured.and_then(|configured| other_encoding(&broadcast.audience, configured, &columns, options.output.as_deref(), name))
+    {
+        say_error(&told);
+    }
     if !columns.not_frozen.is_empty() {
         say_error(&format!(
             "the content names no {}, so nothing of it was frozen, and the rows have no such column: as an audience they are refused until it stands there",
@@ -180,8 +188,34 @@ async fn skipped(ledger: &Ledger, broadcast: &Broadcast, mut table: Table) -> an
         }
         table.flush()?;
     }
+    table.end()?;
     tell_left_out(forgotten);
     Ok(Ended::Well)
+}
+
+/// How the rows are read where the audience's own section would read them in another encoding than they are in.
+fn other_encoding(
+    audience: &AudienceName,
+    configured: &AudienceConfig,
+    columns: &Columns,
+    output: Option<&Path>,
+    name: &str,
+) -> Option<String> {
+    let encoding = configured.encoding.as_ref().filter(|label| !["utf-8", "utf8"].contains(&label.trim().to_lowercase().as_str()))?;
+    let file = output.filter(|file| !is_standard(file)).unwrap_or(Path::new(name));
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let read = AudienceConfig {
+        file: Some(file.display().to_string()),
+        key: columns.key.clone(),
+        address: columns.address.clone().unwrap_or_else(|| columns.key.clone()),
+        columns: columns.data.clone(),
+        unique_by: configured.unique_by,
+        ..AudienceConfig::default()
+    };
+    Some(format!(
+        "the rows are UTF-8, and the section of the audience `{audience}` says encoding = {encoding:?}, by which they can't be read; this section reads them:\n\n{}",
+        section(&format!("{audience}-export"), &read)
+    ))
 }
 
 /// The columns of the audience that were frozen: those that the content names, or for a template stored in SES
@@ -207,61 +241,6 @@ pub(super) fn own_name(name: &str, columns: &[String]) -> String {
         name.insert_str(0, "issei_");
     }
     name
-}
-
-/// Rows on their way to a file, or to standard output.
-struct Table {
-    out: Box<dyn Write>,
-    format: ExportFormat,
-    names: Vec<String>,
-}
-
-impl Table {
-    fn new(format: ExportFormat, options: &ExportOptions) -> anyhow::Result<Self> {
-        let out: Box<dyn Write> = match options.output.as_deref().filter(|file| !is_standard(file)) {
-            None => Box::new(std::io::stdout()),
-            Some(file) => {
-                let named = || format!("the rows can't be written to {}", file.display());
-                if std::fs::metadata(file).is_ok_and(|there| there.is_file() && there.len() > 0) {
-                    bail!(Refused(format!(
-                        "{} is there and not empty, and may be somebody's audience: give another name, or remove it",
-                        file.display()
-                    )));
-                }
-                Box::new(std::io::BufWriter::new(file_for_oneself(file).with_context(named)?))
-            }
-        };
-        Ok(Self { out, format, names: Vec::new() })
-    }
-
-    fn head(&mut self, names: Vec<String>) -> anyhow::Result<()> {
-        if self.format == ExportFormat::Csv {
-            self.record(names.iter().map(String::as_str).collect())?;
-        }
-        self.names = names;
-        Ok(())
-    }
-
-    fn row(&mut self, values: Vec<Option<&str>>) -> anyhow::Result<()> {
-        match self.format {
-            ExportFormat::Csv => self.record(values.into_iter().map(Option::unwrap_or_default).collect()),
-            ExportFormat::Jsonl => {
-                let value = |value: Option<&str>| value.map_or(Value::Null, |value| Value::String(value.to_owned()));
-                let row: Map<String, Value> = self.names.iter().cloned().zip(values.into_iter().map(value)).collect();
-                Ok(writeln!(self.out, "{}", Value::Object(row))?)
-            }
-        }
-    }
-
-    fn record(&mut self, fields: Vec<&str>) -> anyhow::Result<()> {
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(fields)?;
-        Ok(self.out.write_all(&csv.into_inner().map_err(csv::IntoInnerError::into_error)?)?)
-    }
-
-    fn flush(&mut self) -> anyhow::Result<()> {
-        Ok(self.out.flush()?)
-    }
 }
 
 impl Wanted {
@@ -342,5 +321,29 @@ mod tests {
         // One column may be two things.
         let of = config("email", "email", &["email", "name"]);
         assert_eq!(head(Some(&of), &["email", "name"]), ("email,outcome,event_at,name".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn what_the_audiences_own_section_could_not_read_is_told_with_one_that_can() {
+        let own = |encoding: Option<&str>| AudienceConfig {
+            file: Some("members.csv".to_owned()),
+            encoding: encoding.map(str::to_owned),
+            key: "id".to_owned(),
+            address: "email".to_owned(),
+            columns: vec!["name".to_owned(), "plan".to_owned()],
+            ..AudienceConfig::default()
+        };
+        let told = |encoding: Option<&str>, output: Option<&str>| {
+            let own = own(encoding);
+            let columns = Columns::of(Some(&own), vec!["name".to_owned()]);
+            other_encoding(&"users".parse().unwrap(), &own, &columns, output.map(Path::new), "export.csv")
+        };
+        assert_eq!([told(None, None), told(Some("UTF-8"), None), told(Some("utf8"), Some("x.csv"))], [None, None, None]);
+        let told = told(Some("shift_jis"), Some("/data/x.csv")).unwrap();
+        assert!(told.contains("the rows are UTF-8") && told.contains("encoding = \"shift_jis\""), "{told}");
+        let section: toml::Table = told.split_once("\n\n").unwrap().1.parse().unwrap();
+        let read: AudienceConfig = section["audiences"]["users-export"].clone().try_into().unwrap();
+        assert_eq!((read.file.as_deref(), read.encoding.as_deref()), (Some("/data/x.csv"), None));
+        assert_eq!((read.key.as_str(), read.address.as_str(), read.columns), ("id", "email", vec!["name".to_owned()]));
     }
 }

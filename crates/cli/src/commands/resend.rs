@@ -157,7 +157,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
     let json = serde_json::to_string_pretty(&command)?;
     command_file.write_all(json.as_bytes()).with_context(|| format!("{} can't be written", command_path.display()))?;
     [rows_made, command_made].into_iter().for_each(Made::keep);
-    tell(&broadcast, &proof, &section(&command.audience, &audience), &command_path, as_json);
+    tell(&broadcast, &proof, &section(command.audience.as_str(), &audience), &command_path, as_json);
     Ok(Ended::Well)
 }
 
@@ -350,7 +350,7 @@ impl Rows {
 }
 
 /// The new audience as the configuration has it.
-fn section(name: &AudienceName, audience: &AudienceConfig) -> String {
+pub(super) fn section(name: &str, audience: &AudienceConfig) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let columns = audience.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
     let unique = if audience.unique_by.is_some() { "unique_by = \"address\"\n" } else { "" };
