@@ -282,6 +282,40 @@ async fn whoever_has_not_agreed_by_one_of_their_rows_gets_no_offer_by_another() 
     assert_eq!(world.run_to_the_end("terms").await.recipients, 4);
 }
 
+/// Nobody knows what it answers. Whoever it is of may have said no there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_is_a_no_for_every_other_row_of_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users.csv");
+    let rows = [
+        "1,a1@example.com,N,yes",
+        // A comma that is not in quotes.
+        "1,b1@example.com,N, the other,no",
+        "2,a2@example.com,N,yes",
+        "3,a3@example.com,N,yes",
+        "3,b3@example.com",
+        // Whose this is nobody can say.
+        "\"4,b4@example.com,N,no",
+        "4,a4@example.com,N,yes",
+    ];
+    std::fs::write(&file, format!("id,email,name,wants\n{}\n", rows.join("\n"))).unwrap();
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    let audience = AudienceConfig { file: Some(file.display().to_string()), url: None, table: None, ..world.users.audience() };
+    let audience = AudienceConfig { consent_column: Some("wants".to_owned()), allow_broken_rows: true, ..audience };
+    world.audiences.insert("users".to_owned(), audience);
+    world.options.skipped_share_max = 1.0;
+    world.post_command(&offer("offer")).await;
+    let broadcast = world.run_to_the_end("offer").await;
+    let mut mailed: Vec<String> = world.cloud.mails().unwrap().into_iter().map(|mail| mail.address).collect();
+    mailed.sort();
+    assert_eq!(mailed, ["a2@example.com", "a4@example.com"]);
+    assert_eq!(broadcast.skipped_by, [("broken_row".to_owned(), 3), ("no_consent".to_owned(), 2)].into());
+    // What is no offer goes to whoever can be read.
+    world.post_command(&with("terms", &link())).await;
+    assert_eq!(world.run_to_the_end("terms").await.recipients, 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_table_of_dynamodb_an_offer_reaches_only_whoever_has_clearly_said_yes() {
     let Some(url) = server("ISSEI_TEST_AWS_URL") else { return };

@@ -6,6 +6,12 @@ use std::io;
 use super::lines::{Line, Lines};
 use super::{Broken, RECORD_BYTES_MAX, Record, not_text};
 
+/// A record that is none, with its fields before what is wrong with it.
+struct Unread {
+    broken: Broken,
+    fields: Vec<Vec<u8>>,
+}
+
 pub(super) struct Csv {
     lines: Lines,
     header: Vec<Vec<u8>>,
@@ -34,7 +40,7 @@ impl Csv {
     pub(super) fn with_header(mut lines: Lines, wanted: &[String]) -> io::Result<Result<Self, Broken>> {
         let header = match record(&mut lines, |_| false)? {
             None => return Ok(Err(Broken::new(1, "the file is empty; it needs a header line"))),
-            Some(Err(broken)) => return Ok(Err(broken)),
+            Some(Err(unread)) => return Ok(Err(unread.broken)),
             Some(Ok(header)) => header,
         };
         Ok(places(&header, wanted).map(|places| Self { lines, header: header.fields, places }))
@@ -44,17 +50,33 @@ impl Csv {
         &self.header
     }
 
+    pub(super) fn lines(&mut self) -> &mut Lines {
+        &mut self.lines
+    }
+
+    /// The key, where it stands among these.
+    fn keys(&self, fields: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        self.places.first().and_then(|place| fields.get(*place)).into_iter().cloned().collect()
+    }
+
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
         let (all, address) = (self.header.len(), self.places.get(1).copied());
         let Fields { line, fields } = match record(&mut self.lines, |within| is_row(within, all, address))? {
             None => return Ok(None),
-            Some(Err(broken)) => return Ok(Some(Record::Broken(broken))),
+            Some(Err(Unread { broken, fields })) => {
+                let keys = self.keys(&fields);
+                return Ok(Some(Record::Broken(broken.of_keys(keys))));
+            }
             Some(Ok(fields)) => fields,
         };
         if fields.len() != self.header.len() {
             let (has, header) = (fields.len(), self.header.len());
             let reason = format!("it has {has} fields and the header {header}; put fields that hold a comma or a line break in quotes");
-            return Ok(Some(Record::Broken(Broken::new(line, reason))));
+            // One comma too many or too few stands before the key or behind it.
+            let mut keys = self.keys(&fields);
+            let from_the_end = self.places.first().and_then(|place| (fields.len() + place).checked_sub(header));
+            keys.extend(from_the_end.and_then(|at| fields.get(at)).filter(|key| !keys.contains(key)).cloned());
+            return Ok(Some(Record::Broken(Broken::new(line, reason).of_keys(keys))));
         }
         Ok(Some(Record::Values(self.places.iter().map(|place| fields.get(*place).cloned()).collect())))
     }
@@ -93,7 +115,7 @@ fn is_row(within: &[u8], all: usize, address: Option<usize>) -> bool {
 
 /// The next record that is not an empty line. One that is broken ends with its first line, so that what
 /// comes after it is read for what it is.
-fn record(lines: &mut Lines, is_row: impl Fn(&[u8]) -> bool) -> io::Result<Option<Result<Fields, Broken>>> {
+fn record(lines: &mut Lines, is_row: impl Fn(&[u8]) -> bool) -> io::Result<Option<Result<Fields, Unread>>> {
     let first = loop {
         let Some(line) = lines.next()? else { return Ok(None) };
         if !matches!(line.bytes.as_slice(), b"\n" | b"\r\n") {
@@ -103,7 +125,7 @@ fn record(lines: &mut Lines, is_row: impl Fn(&[u8]) -> bool) -> io::Result<Optio
     let begins = first.number;
     let mut reading = Reading { at: At::Start, field: Vec::new(), fields: Vec::new(), bytes: 0, quote: begins };
     if let Err(reason) = reading.line(&first) {
-        return Ok(Some(Err(Broken::new(reading.broken_on(begins), reason))));
+        return Ok(Some(Err(Unread { broken: Broken::new(reading.broken_on(begins), reason), fields: reading.fields })));
     }
     let mut further: Vec<Line> = Vec::new();
     while let At::Quoted = reading.at {
@@ -125,12 +147,13 @@ fn record(lines: &mut Lines, is_row: impl Fn(&[u8]) -> bool) -> io::Result<Optio
         };
         if let Err(reason) = read {
             lines.give_back(further);
-            return Ok(Some(Err(Broken::new(reading.quote, reason))));
+            return Ok(Some(Err(Unread { broken: Broken::new(reading.quote, reason), fields: reading.fields })));
         }
     }
     reading.end_field();
     let is_text = reading.fields.iter().all(|field| std::str::from_utf8(field).is_ok());
-    Ok(Some(if is_text { Ok(Fields { line: begins, fields: reading.fields }) } else { Err(not_text(begins)) }))
+    let fields = reading.fields;
+    Ok(Some(if is_text { Ok(Fields { line: begins, fields }) } else { Err(Unread { broken: not_text(begins), fields }) }))
 }
 
 struct Reading {

@@ -27,15 +27,22 @@ impl Json {
         self.seen
     }
 
+    pub(super) fn lines(&mut self) -> &mut Lines {
+        &mut self.lines
+    }
+
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
         loop {
             let Some(line) = self.lines.next()? else { return Ok(None) };
             let number = line.number;
-            let broken = |reason: String| Ok(Some(Record::Broken(Broken::new(number, reason))));
+            let key = self.wanted.first();
+            let broken = |reason: String, bytes: &[u8]| Ok(Some(Record::Broken(Broken::new(number, reason).of_keys(keys(bytes, key)))));
             if line.is_too_long {
-                return broken(format!("it is larger than {RECORD_BYTES_MAX} bytes; make it smaller"));
+                return broken(format!("it is larger than {RECORD_BYTES_MAX} bytes; make it smaller"), &line.bytes);
             }
-            let Ok(text) = std::str::from_utf8(line.bytes.trim_ascii()) else { return Ok(Some(Record::Broken(not_text(number)))) };
+            let Ok(text) = std::str::from_utf8(line.bytes.trim_ascii()) else {
+                return Ok(Some(Record::Broken(not_text(number).of_keys(keys(&line.bytes, key)))));
+            };
             if text.is_empty() {
                 continue;
             }
@@ -46,7 +53,7 @@ impl Json {
                     }
                     Ok(Some(Record::Values(values.into_iter().map(|value| value.and_then(as_text)).collect())))
                 }
-                Err(reason) => broken(format!("{reason}; write one object a line")),
+                Err(reason) => broken(format!("{reason}; write one object a line"), &line.bytes),
             };
         }
     }
@@ -61,6 +68,46 @@ pub(super) fn values<'a>(text: &'a str, wanted: &[String]) -> Result<Vec<Option<
         let reason = without_values(&error);
         format!("it is no JSON object that can be read ({})", reason.split(" at line ").next().unwrap_or_default())
     })
+}
+
+/// Every value that a line has under the name of the key, up to where it can't be read.
+fn keys(line: &[u8], name: Option<&String>) -> Vec<Vec<u8>> {
+    let (text, mut found) = (String::from_utf8_lossy(line), Vec::new());
+    if let Some(name) = name {
+        // That it can't be read to its end is known.
+        let _ = Named(name, &mut found).deserialize(&mut serde_json::Deserializer::from_str(&text));
+    }
+    found
+}
+
+/// Takes the values of one name, each as it comes.
+struct Named<'a>(&'a str, &'a mut Vec<Vec<u8>>);
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            if name == self.0 {
+                self.1.extend(as_text(map.next_value::<&RawValue>()?));
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The text of a value; nothing for what has none.

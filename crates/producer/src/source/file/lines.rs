@@ -43,6 +43,11 @@ impl Lines {
         Ok(Some(Line { number: self.read, bytes, is_too_long }))
     }
 
+    /// What no line was made of yet.
+    pub(super) fn reader(&mut self) -> &mut Reader {
+        &mut self.reader
+    }
+
     /// Gives lines back, in their order.
     pub(super) fn give_back(&mut self, lines: Vec<Line>) {
         for line in lines.into_iter().rev() {

@@ -2,9 +2,11 @@
 //! what to do, since one missing quote can hide everybody after it. Where the audience says
 //! `allow_broken_rows`, such lines are recorded as skipped instead.
 
+mod beginning;
 mod csv;
 mod data;
 mod encoding;
+mod guess;
 mod json;
 mod lines;
 mod packed;
@@ -13,11 +15,11 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
+use self::beginning::Beginning;
 use self::csv::Csv;
 pub(crate) use self::data::Data;
 use self::json::Json;
 use self::lines::Lines;
-use self::packed::Beginning;
 use super::feed::{Closed, Feed};
 use super::row::{RawKey, RawRow};
 use super::{Progress, ReadError};
@@ -38,11 +40,17 @@ enum Record {
 struct Broken {
     line: u64,
     reason: String,
+    /// What may be its key, as far as that can be read: whoever it is of may have said something that can't.
+    keys: Vec<Vec<u8>>,
 }
 
 impl Broken {
     fn new(line: u64, reason: impl Into<String>) -> Self {
-        Self { line, reason: reason.into() }
+        Self { line, reason: reason.into(), keys: Vec::new() }
+    }
+
+    fn of_keys(self, keys: Vec<Vec<u8>>) -> Self {
+        Self { keys, ..self }
     }
 
     fn refused(&self) -> ReadError {
@@ -53,6 +61,27 @@ impl Broken {
 enum Records {
     Csv(Csv),
     Json(Json),
+}
+
+impl Records {
+    fn reader(&mut self) -> &mut Reader {
+        match self {
+            Self::Csv(csv) => csv.lines().reader(),
+            Self::Json(json) => json.lines().reader(),
+        }
+    }
+}
+
+/// Reads until enough is known of the encoding, or to the end.
+fn read_on(reader: &mut impl BufRead, beginning: &Beginning) -> io::Result<()> {
+    while !beginning.is_enough() {
+        let bytes = reader.fill_buf()?.len();
+        if bytes == 0 {
+            break;
+        }
+        reader.consume(bytes);
+    }
+    Ok(())
 }
 
 /// Reads the file, and gives how many rows it has.
@@ -157,7 +186,7 @@ impl<'a> Rows<'a> {
                 Records::Json(json) => json.next(),
             };
             let row = match record.map_err(not_read)? {
-                None if config.encoding.is_none() && encoding::is_iso_2022_jp(&of_encoding.beginning.bytes()) => {
+                None if config.encoding.is_none() && guess::is_iso_2022_jp(&of_encoding.beginning.bytes()) => {
                     return Err(ReadError::Refused(
                         "it is in the encoding ISO-2022-JP, and no UTF-8; set encoding = \"iso-2022-jp\" in the audience, or save the file as UTF-8"
                             .to_owned(),
@@ -175,16 +204,24 @@ impl<'a> Rows<'a> {
                     let cells = values.split_off(1);
                     RawRow { key: key_of(values), cells }
                 }
-                Some(Record::Broken(broken)) if config.allow_broken_rows => {
+                Some(Record::Broken(mut broken)) if config.allow_broken_rows => {
                     self.broken_rows += 1;
-                    let Broken { line, reason } = of_encoding.told(broken);
+                    // Its answer can't be read, and what is no clear yes is a no.
+                    for key in std::mem::take(&mut broken.keys).into_iter().filter(|key| config.consenting.is_some() && !key.is_empty()) {
+                        take(RawRow { key: RawKey::Refusal(key), cells: Vec::new() })?;
+                    }
+                    let Broken { line, reason, .. } = of_encoding.told(broken);
                     if self.broken_rows == 1 {
                         tracing::warn!(line, reason, "a broken line is skipped; `issei export --outcome skipped` has each, and why");
                     }
                     RawRow { key: RawKey::Broken { line, part, reason }, cells: vec![None; columns - 1] }
                 }
                 Some(Record::Broken(broken)) => {
-                    let Broken { line, reason } = of_encoding.told(broken);
+                    if broken.reason == NOT_TEXT && config.encoding.is_none() {
+                        // What it can't be read by says nothing of the encoding.
+                        let _ = read_on(records.reader(), &of_encoding.beginning);
+                    }
+                    let Broken { line, reason, .. } = of_encoding.told(broken);
                     return Err(Broken::new(line, format!("{reason} (or set allow_broken_rows, which skips such lines and records them)"))
                         .refused());
                 }
@@ -244,8 +281,9 @@ pub(super) fn first_line_of(name: &str, reader: impl Read + Send + 'static, read
     (&mut reader).take(most).read_until(b'\n', &mut line).map_err(not_read)?;
     if encoding.is_none() {
         // A header line of ASCII says nothing of the names below it.
-        io::copy(&mut reader.take(most), &mut io::sink()).map_err(not_read)?;
-        if let Some(other) = encoding::other(&beginning.bytes(), *allow_broken_rows) {
+        io::copy(&mut (&mut reader).take(most), &mut io::sink()).map_err(not_read)?;
+        read_on(&mut reader, &beginning).map_err(not_read)?;
+        if let Some(other) = guess::other(&beginning.bytes(), *allow_broken_rows) {
             return Err(format!(
                 "it is not in the encoding utf-8, but probably in {}; {}",
                 other.name,
@@ -278,7 +316,8 @@ fn not_text(line: u64) -> Broken {
     Broken::new(line, NOT_TEXT)
 }
 
-/// Says of which encoding the file probably is. One wrong encoding is that of the whole file, so it is asked once.
+/// Says of which encoding the file probably is. One wrong encoding is that of the whole file, so it is asked until enough of it was
+/// seen.
 struct OfEncoding<'a> {
     beginning: Beginning,
     config: &'a AudienceConfig,
@@ -295,7 +334,7 @@ impl OfEncoding<'_> {
             if let Some(encoding) = &config.encoding {
                 return format!("{NOT_TEXT} {encoding}; correct the line, or the audience's `encoding`");
             }
-            let guess = encoding::guessed(&beginning.bytes());
+            let guess = guess::guessed(&beginning.bytes());
             let perhaps = guess.perhaps().map_or(String::new(), |perhaps| format!(" (or {perhaps:?}, which it may be as well)"));
             format!(
                 "{NOT_TEXT} UTF-8, probably {}; set encoding = {:?}{perhaps} in the audience, or save the file as UTF-8",
@@ -304,7 +343,10 @@ impl OfEncoding<'_> {
             )
         };
         let reason = self.reason.clone().unwrap_or_else(told);
-        Broken::new(broken.line, self.reason.insert(reason).clone())
+        if self.beginning.is_enough() {
+            self.reason.get_or_insert_with(|| reason.clone());
+        }
+        Broken::new(broken.line, reason)
     }
 }
 

@@ -2,26 +2,14 @@
 //! whoever guesses its encoding.
 
 use std::io::{self, BufReader, Cursor, Read};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::bufread::MultiGzDecoder;
+
+use super::beginning::Beginning;
 
 /// What gzip begins with (RFC 1952, section 2.3.1).
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How much of a file is looked at to guess its encoding.
-const GUESSED_BYTES: usize = 1024 * 1024;
-
-/// The first bytes of a file, as far as they have been read.
-#[derive(Clone, Default)]
-pub(super) struct Beginning(Arc<Mutex<Vec<u8>>>);
-
-impl Beginning {
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 /// The file as it was before it was packed. What is gzip is unpacked whatever its name is, since no text begins so; and
 /// all of its members are, since whoever appends to a log packs each piece by itself.
 pub(super) fn unpacked(name: &str, mut reader: impl Read + Send + 'static) -> Result<(Box<dyn Read + Send>, Beginning), String> {
@@ -35,9 +23,9 @@ pub(super) fn unpacked(name: &str, mut reader: impl Read + Send + 'static) -> Re
     let reader = Cursor::new(magic).chain(reader);
     let unpacked: Box<dyn Read + Send> = if is_packed {
         let decoder = MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, reader));
-        Box::new(Keeping { reader: Whole(decoder), beginning: beginning.clone(), is_kept: false })
+        Box::new(Keeping { reader: Whole(decoder), beginning: beginning.clone() })
     } else {
-        Box::new(Keeping { reader, beginning: beginning.clone(), is_kept: false })
+        Box::new(Keeping { reader, beginning: beginning.clone() })
     };
     Ok((unpacked, beginning))
 }
@@ -62,18 +50,12 @@ impl<R: Read> Read for Whole<R> {
 struct Keeping<R> {
     reader: R,
     beginning: Beginning,
-    is_kept: bool,
 }
 
 impl<R: Read> Read for Keeping<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(into)?;
-        if !self.is_kept {
-            let mut kept = self.beginning.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = GUESSED_BYTES.saturating_sub(kept.len());
-            kept.extend_from_slice(into.get(..read.min(room)).unwrap_or_default());
-            self.is_kept = kept.len() >= GUESSED_BYTES;
-        }
+        self.beginning.take(into.get(..read).unwrap_or_default());
         Ok(read)
     }
 }

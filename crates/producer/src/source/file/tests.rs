@@ -15,15 +15,24 @@ fn read_as(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<Vec<Stri
 
 /// The same, and what is wrong with which of its lines.
 fn read_with_reasons(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<(Vec<String>, Vec<String>), String> {
+    let [rows, reasons, _] = read_whole(file, bytes, config)?;
+    Ok((rows, reasons))
+}
+
+/// The same, and the keys of those who have not agreed, or of whom nobody knows.
+fn read_whole(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<[Vec<String>; 3], String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(file);
     File::create(&path).unwrap().write_all(bytes).unwrap();
-    let (mut rows, mut reasons) = (Vec::new(), Vec::new());
+    let (mut rows, mut reasons, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
     let counted = each(path.to_str().unwrap(), config, &Progress::default(), |row| {
         let key = match &row.key {
             RawKey::Null => "null".to_owned(),
             RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
-            RawKey::Refusal(_) => return Ok(()),
+            RawKey::Refusal(bytes) => {
+                refusals.push(String::from_utf8_lossy(bytes).into_owned());
+                return Ok(());
+            }
             RawKey::Broken { line, reason, .. } => {
                 reasons.push(format!("{line}: {reason}"));
                 format!("broken line {line}")
@@ -35,7 +44,7 @@ fn read_with_reasons(file: &str, bytes: &[u8], config: &AudienceConfig) -> Resul
     });
     let counted = counted.map_err(|error| error.to_string())?;
     assert_eq!(counted, rows.len() as u64);
-    Ok((rows, reasons))
+    Ok([rows, reasons, refusals])
 }
 
 fn csv(bytes: impl AsRef<[u8]>) -> Result<Vec<String>, String> {
@@ -118,6 +127,24 @@ fn broken_lines_are_recorded_where_the_audience_says_so_and_take_nobody_along() 
     );
 }
 
+/// What can't be read may have been a no. So nobody is mailed marketing by another row of its key, as far as the key can be read.
+#[test]
+fn a_broken_row_is_a_no_for_its_key_where_somebody_is_asked() {
+    let asked = AudienceConfig { consenting: Some("news".to_owned()), ..skipping() };
+    let csv = b"email,id,name,news\na@example.com,1,Ann,yes\nb@example.com,2,Bob, the,no\n, c@example.com,3,C,no\nd@example.com,4,\"D,no\ne@example.com,5,\xff,no\nf@example.com,6\n7\n";
+    let [rows, _, refusals] = read_whole("users.csv", csv, &asked).unwrap();
+    assert_eq!(rows[0], "1|a@example.com|Ann");
+    assert_eq!(rows[1..], [3, 4, 5, 6, 7, 8].map(|line| format!("broken line {line}|null|null")));
+    // Of one with a comma too many both places where its key can stand; of the last nobody knows whose it is.
+    assert_eq!(refusals, ["2", "Bob", " c@example.com", "3", "4", "5", "6"]);
+    let json = b"{\"id\": 1, \"email\": \"a@example.com\", \"name\": \"A\", \"news\": true}\n{\"id\": 2, \"news\": tru\n{\"id\": \"3\", \"email\": \"c\", \"email\": \"d\", \"id\": 33}\n{\"name\": \"\xff\", \"id\": 4}\n[5]\n{\"name\": \"id\", \"id";
+    let [rows, _, refusals] = read_whole("users.jsonl", json, &asked).unwrap();
+    assert_eq!((rows.len(), refusals.join(",").as_str()), (6, "2,3,33,4"));
+    // Whoever is not asked says nothing by it.
+    let [_, _, refusals] = read_whole("users.csv", csv, &skipping()).unwrap();
+    assert_eq!(refusals, [""; 0]);
+}
+
 #[test]
 fn another_encoding_is_named_and_read_where_it_is_named() {
     let text = "id,email,name\n1,a@example.com,山田太郎は東京都に住んでいる\n2,b@example.com,ゃゅょ表示ソ能\n";
@@ -153,7 +180,7 @@ fn a_few_japanese_names_are_not_taken_for_accents_nor_accents_for_japanese() {
     for (encoding, other) in [(encoding_rs::SHIFT_JIS, "Shift_JIS"), (encoding_rs::EUC_JP, "EUC-JP")] {
         for names in japanese {
             let (bytes, _, _) = encoding.encode(names);
-            let guess = encoding::guessed(&[b"id,email,name\n1,a@example.com,".as_slice(), &bytes, b"\n"].concat());
+            let guess = guess::guessed(&[b"id,email,name\n1,a@example.com,".as_slice(), &bytes, b"\n"].concat());
             assert_eq!(guess.name, other, "{names}");
         }
     }
@@ -166,9 +193,69 @@ fn a_few_japanese_names_are_not_taken_for_accents_nor_accents_for_japanese() {
     ];
     for (encoding, names) in accents {
         let (bytes, _, _) = encoding.encode(names);
-        let guess = encoding::guessed(&[b"id,email,name\n1,a@example.com,".as_slice(), &bytes, b"\n"].concat());
+        let guess = guess::guessed(&[b"id,email,name\n1,a@example.com,".as_slice(), &bytes, b"\n"].concat());
         assert!(guess.name.starts_with("windows-125") || guess.name.starts_with("ISO-8859"), "{names}: {}", guess.name);
     }
+}
+
+/// Names for machines, as banks have them. To a detector they are Cyrillic, Thai or Chinese.
+#[test]
+fn kana_of_one_byte_is_taken_for_japanese_and_nothing_else_for_it() {
+    for names in [
+        "ﾔﾏﾀﾞ ﾀﾛｳ",
+        "ﾔﾏﾀﾞ",
+        "ﾊｼﾓﾄ ﾕｷ\n2,b@example.com,ｷﾑﾗ ﾀｸﾔ",
+        "ｶﾌﾞｼｷｶﾞｲｼｬ ｱｲｳｴｵ",
+        "ｻﾄｳ ﾊﾅｺ\n2,b@example.com,ﾀｶﾊｼ ｹﾝ\n3,c@example.com,ﾜﾀﾅﾍﾞ ﾘｮｳ",
+        "山田太郎 ﾔﾏﾀﾞ ﾀﾛｳ\n2,b@example.com,鈴木一郎 ｽｽﾞｷ ｲﾁﾛｳ",
+    ] {
+        let (bytes, _, _) = encoding_rs::SHIFT_JIS.encode(names);
+        let guess = guess::guessed(&[b"id,email,name\n1,a@example.com,".as_slice(), &bytes, b"\n"].concat());
+        assert_eq!(guess.name, "Shift_JIS", "{names}");
+    }
+    for (encoding, names) in [
+        (encoding_rs::EUC_JP, "山田太郎\n2,b@example.com,鈴木一郎\n3,c@example.com,佐藤花子\n4,d@example.com,高橋健"),
+        (encoding_rs::EUC_JP, "山田\n2,b@example.com,表示"),
+        (encoding_rs::EUC_JP, "かなこ\n2,b@example.com,カナダ タロウ"),
+        (encoding_rs::GBK, "王小明\n2,b@example.com,李娜\n3,c@example.com,张伟"),
+        (encoding_rs::EUC_KR, "김철수\n2,b@example.com,이영희"),
+        (encoding_rs::KOI8_U, "иван петров\n2,b@example.com,мария чичикова"),
+        (encoding_rs::WINDOWS_874, "สมชาย ใจดี\n2,b@example.com,มาลี"),
+        (encoding_rs::WINDOWS_1252, "ÉLODIE ÅNGSTRÖM\n2,b@example.com,ÀÉÈ"),
+    ] {
+        let (bytes, _, _) = encoding.encode(names);
+        let guess = guess::guessed(&[b"id,email,name\n1,a@example.com,".as_slice(), &bytes, b"\n"].concat());
+        assert_eq!(guess.name, encoding.name(), "{names}");
+    }
+}
+
+/// Whoever joined last has the first name that is not ASCII.
+#[test]
+fn an_encoding_is_told_by_names_that_come_after_a_megabyte_of_ascii() {
+    let ascii = (0..80_000).map(|row| format!("{row},user{row}@example.com,Name\n")).collect::<Vec<_>>().concat();
+    assert!(ascii.len() > 2 * 1024 * 1024);
+    // The first of them by itself looks like letters with accents.
+    let names = ["林", "山田太郎は東京都に住んでいる", "ゃゅょ表示ソ能"];
+    let rows = names.iter().cycle().take(300).enumerate();
+    let rows = rows.map(|(row, name)| format!("{row}x,x{row}@example.com,{name}\n")).collect::<Vec<_>>().concat();
+    for encoding in [encoding_rs::SHIFT_JIS, encoding_rs::EUC_JP] {
+        let (bytes, _, _) = encoding.encode(&rows);
+        let file = [b"id,email,name\n", ascii.as_bytes(), &bytes].concat();
+        let probably = format!("probably {}; set encoding", encoding.name());
+        let refusal = csv(&file).unwrap_err();
+        assert!(refusal.contains("line 80002: ") && refusal.contains(&probably), "{refusal}");
+        let (_, reasons) = read_with_reasons("users.csv", &file, &skipping()).unwrap();
+        assert!(reasons.last().unwrap().contains(&probably), "{reasons:?}");
+        // Whoever has no configuration yet is told the same.
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.csv");
+        std::fs::write(&path, &file).unwrap();
+        let refusal = first_line(&path, &ReadAs::default()).unwrap_err();
+        assert!(refusal.contains(&format!("--encoding {}", encoding.name().to_lowercase())), "{refusal}");
+    }
+    // What is all UTF-8 is read, however late it says so.
+    let file = [b"id,email,name\n", ascii.as_bytes(), rows.as_bytes()].concat();
+    assert_eq!(csv(&file).unwrap().len(), 80_300);
 }
 
 #[test]
