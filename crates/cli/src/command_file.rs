@@ -1,8 +1,11 @@
 //! A command as people keep it: a `.json` or `.toml` file, whose words may stand in files beside it. What is enqueued has
 //! everything in itself.
+//!
+//! What is wrong with what it says, or with what it names, is a refusal like the producer's own; that it is not there itself has
+//! failed.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use issei_schema::BroadcastCommand;
@@ -23,17 +26,25 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<BroadcastCommand> {
 fn body(file: &Path) -> anyhow::Result<String> {
     if file == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("standard input can't be read")?;
+        io::stdin().read_to_string(&mut text).map_err(no_text).context("standard input can't be read")?;
         return Ok(without_mark(text));
     }
-    let text = std::fs::read_to_string(file).with_context(|| format!("command {} can't be read", file.display()))?;
+    let text = std::fs::read_to_string(file).map_err(no_text).with_context(|| format!("command {} can't be read", file.display()))?;
     let text = without_mark(text);
     if file.extension().is_some_and(|extension| extension == "toml") {
         let named = || format!("command {}", file.display());
-        let table: toml::Table = toml::from_str(&text).with_context(named)?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| Refused(format!("it is no TOML: {error}"))).with_context(named)?;
         return Ok(json(toml::Value::Table(table), "").with_context(named)?.to_string());
     }
     Ok(text)
+}
+
+/// What was read and is no UTF-8 is refused for what it holds.
+fn no_text(error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::InvalidData {
+        return Refused("it holds bytes that are not UTF-8; save it as UTF-8".to_owned()).into();
+    }
+    error.into()
 }
 
 /// The same in JSON, which has no moments but as text.
@@ -59,6 +70,10 @@ fn json(value: toml::Value, place: &str) -> anyhow::Result<Value> {
         ))),
         toml::Value::String(text) => Value::String(text),
         toml::Value::Integer(number) => number.into(),
+        // JSON has no such number, and would have nothing in its place.
+        toml::Value::Float(number) if !number.is_finite() => {
+            bail!(Refused(format!("field `{place}`: is {number}, which is no number that can be meant; write one, or take it out")))
+        }
         toml::Value::Float(number) => number.into(),
         toml::Value::Boolean(value) => value.into(),
     })
@@ -80,12 +95,12 @@ fn whole(body: &str, beside: &Path) -> anyhow::Result<String> {
         for part in PARTS {
             let field = format!("{part}_file");
             let Some(name) = words.remove(&field) else { continue };
-            let Some(name) = name.as_str() else { bail!("field `{place}.{field}`: is no text; name a file") };
+            let Some(name) = name.as_str() else { bail!(Refused(format!("field `{place}.{field}`: is no text; name a file"))) };
             if words.contains_key(part) {
-                bail!("field `{place}.{field}`: `{part}` is given, too; take one of them out");
+                bail!(Refused(format!("field `{place}.{field}`: `{part}` is given, too; take one of them out")));
             }
             let path = beside.join(name);
-            let text = text_of(&path, part).with_context(|| format!("field `{place}.{field}`"))?;
+            let text = text_of(&path, part).map_err(|why| Refused(format!("field `{place}.{field}`: {}: {why:#}", path.display())))?;
             words.insert(part.to_owned(), text.into());
             has_files = true;
         }
@@ -110,15 +125,14 @@ fn words(command: &mut Value) -> Vec<(String, &mut Map<String, Value>)> {
     found
 }
 
-fn text_of(path: &PathBuf, part: &str) -> anyhow::Result<String> {
-    let named = || format!("{} can't be read", path.display());
-    let text = without_mark(String::from_utf8(std::fs::read(path).with_context(named)?).with_context(named)?);
+fn text_of(path: &Path, part: &str) -> anyhow::Result<String> {
+    let bytes = std::fs::read(path).context("it can't be read; correct the name, which is beside the command's file, or its rights")?;
+    let text = String::from_utf8(bytes).context("it holds bytes that are not UTF-8; save it as UTF-8")?;
+    let text = without_mark(text);
     Ok(match part {
         // An editor ends a file with a line's end, which no subject has.
         "subject" => text.trim_end_matches(['\r', '\n']).to_owned(),
-        "html" if path.extension().is_some_and(|extension| extension == "mjml") => {
-            mjml::html_of(&text).with_context(|| path.display().to_string())?
-        }
+        "html" if path.extension().is_some_and(|extension| extension == "mjml") => mjml::html_of(&text)?,
         _ => text,
     })
 }
@@ -141,5 +155,73 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.starts_with(says), "{error}");
         }
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused_by_its_field_and_never_left_out() {
+        let file = |canary: &str| {
+            format!(
+                "version = 2\nbroadcast_id = \"terms\"\naudience = \"users\"\nclass = \"service\"\nfrom = \"a@example.com\"\nmax_recipients = 10\nrequested_by = \"me\"\nnot_after = 2026-12-01T00:00:00Z\ncanary = {canary}\n[content.inline]\nsubject = \"s\"\ntext = \"t\"\n"
+            )
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("command.toml");
+        for (canary, field) in [
+            ("nan", "canary"),
+            ("-nan", "canary"),
+            ("inf", "canary"),
+            ("-inf", "canary"),
+            ("-1", "canary"),
+            ("0", "canary"),
+            ("1.5", "canary"),
+            ("-0.1", "canary"),
+            ("{ share = nan }", "canary.share"),
+            ("{ share = inf }", "canary.share"),
+            ("{ share = -0.1 }", "canary"),
+            ("{ share = 1.01 }", "canary"),
+            ("{ share = 2 }", "canary"),
+        ] {
+            std::fs::write(&path, file(canary)).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(crate::is_refusal(&error) && format!("{error:#}").contains(&format!("field `{field}")), "{canary}: {error:#}");
+        }
+        std::fs::write(&path, file("{ share = 0.1 }")).unwrap();
+        assert!(read(&path).unwrap().canary.is_some());
+    }
+
+    /// Exit code 3, as whatever else a command is refused for; 1 only where there is none.
+    #[test]
+    fn whatever_is_wrong_with_what_a_command_says_or_names_is_a_refusal() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes).unwrap();
+        write("no.mjml", b"<mjml>\n<mj-txt>Hi</mj-txt></mjml>");
+        write("sjis.html", b"\x8e\x52\x93\x63");
+        write("text.txt", b"Hi");
+        for (words, says) in [
+            (r#"{ "subject": "s", "html_file": "no.mjml" }"#, "field `content.inline.html_file`: "),
+            (r#"{ "subject": "s", "html_file": "no.mjml" }"#, "no.mjml: line 2: MJML has no element <mj-txt>"),
+            (r#"{ "subject": "s", "html_file": "nowhere.html" }"#, "nowhere.html: it can't be read; correct the name"),
+            (r#"{ "subject": "s", "text_file": "nowhere.txt" }"#, "field `content.inline.text_file`: "),
+            (r#"{ "subject": "s", "html_file": "sjis.html" }"#, "sjis.html: it holds bytes that are not UTF-8"),
+            (r#"{ "subject": "s", "html_file": 7 }"#, "is no text; name a file"),
+            (r#"{ "subject": "s", "text": "t", "text_file": "text.txt" }"#, "`text` is given, too"),
+            (r#"{ "subject_file": "nowhere.txt", "text": "t" }"#, "field `content.inline.subject_file`: "),
+        ] {
+            write("command.json", format!(r#"{{ "content": {{ "inline": {words} }} }}"#).as_bytes());
+            let error = read(&directory.path().join("command.json")).unwrap_err();
+            assert!(crate::is_refusal(&error) && format!("{error:#}").contains(says), "{words}: {error:#}");
+        }
+        write("command.toml", b"version = = 2");
+        write("bytes.toml", b"version = \"\xff\"");
+        write("command.json", b"{");
+        for file in ["command.toml", "bytes.toml", "command.json"] {
+            let error = read(&directory.path().join(file)).unwrap_err();
+            assert!(crate::is_refusal(&error), "{file}: {error:#}");
+        }
+        assert!(!crate::is_refusal(&read(&directory.path().join("nowhere.json")).unwrap_err()));
+        // A version in quotes is told for what it is.
+        write("command.json", br#"{ "version": "2" }"#);
+        let error = format!("{:#}", read(&directory.path().join("command.json")).unwrap_err());
+        assert!(error.contains("field `version`: is a text in quotes and must be a number; write 2 without quotes"), "{error}");
     }
 }

@@ -32,7 +32,8 @@ use commands::{
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, say_error, say_error_as_json};
 use issei_aws::Account;
 use issei_ledger::LedgerError;
-use issei_producer::Refusal;
+use issei_letter::ContentError;
+use issei_producer::{MailableError, Refusal};
 use issei_schema::ParseError;
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
@@ -65,7 +66,8 @@ impl std::error::Error for Refused {}
 /// else that went wrong has failed.
 fn is_refusal(error: &anyhow::Error) -> bool {
     let by_state = matches!(error.downcast_ref(), Some(LedgerError::Transition { .. } | LedgerError::NotAgreed { .. }));
-    by_state || error.is::<Refused>() || error.is::<Refusal>() || error.is::<ParseError>()
+    let by_audience = matches!(error.downcast_ref(), Some(MailableError::Refused(_)));
+    by_state || by_audience || error.is::<Refused>() || error.is::<Refusal>() || error.is::<ParseError>() || error.is::<ContentError>()
 }
 
 /// How long the end of the process waits for a collector of traces.

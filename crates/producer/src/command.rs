@@ -208,17 +208,20 @@ pub(crate) fn needed(
         },
     })?;
     let audience = audience.for_class(command.class()).ok_or_else(|| Refusal::NobodyAsked { audience: name.to_owned() })?;
-    let needed = Needed::of(command, &audience).map_err(|lack| {
-        let audience = name.to_owned();
-        match lack {
-            Lack::Placeholder(placeholder) => Refusal::UnknownPlaceholder { placeholder, audience },
-            Lack::VariantColumn(column) => Refusal::UnknownVariantColumn { column, audience },
-            Lack::UnsubscribeColumn(column) => Refusal::UnknownUnsubscribeColumn { column, audience },
-            Lack::ReservedColumn => Refusal::ReservedColumn { audience },
-            Lack::Content(error) => Refusal::Content(error),
-        }
-    })?;
+    let needed = Needed::of(command, &audience).map_err(|lack| lacking(lack, command))?;
     Ok((audience, needed))
+}
+
+/// Why a command is refused for what its audience lacks.
+pub(crate) fn lacking(lack: Lack, command: &BroadcastCommand) -> Refusal {
+    let audience = command.audience.to_string();
+    match lack {
+        Lack::Placeholder(placeholder) => Refusal::UnknownPlaceholder { placeholder, audience },
+        Lack::VariantColumn(column) => Refusal::UnknownVariantColumn { column, audience },
+        Lack::UnsubscribeColumn(column) => Refusal::UnknownUnsubscribeColumn { column, audience },
+        Lack::ReservedColumn => Refusal::ReservedColumn { audience },
+        Lack::Content(error) => Refusal::Content(error),
+    }
 }
 
 #[cfg(test)]

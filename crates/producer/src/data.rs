@@ -9,13 +9,15 @@ use issei_schema::{BroadcastCommand, Placeholder, Recipient, UNSUBSCRIBE_PLACEHO
 
 use crate::SourceError;
 use crate::audience::AudienceConfig;
+use crate::command::lacking;
+use crate::mailable::MailableError;
 use crate::row::{Judged, Needed, judge};
 use crate::source::Data;
 use crate::survey::{Skips, skip};
 
 /// Gives those of a file (an array of JSON objects, or an object a line) whom the command can be written to, and the others
 /// by their reason. Their keys are their numbers.
-pub fn mailable_data(command: &BroadcastCommand, file: &Path) -> Result<(Vec<Recipient>, BTreeMap<SkipReason, Skips>), SourceError> {
+pub fn mailable_data(command: &BroadcastCommand, file: &Path) -> Result<(Vec<Recipient>, BTreeMap<SkipReason, Skips>), MailableError> {
     let wrong = |reason: String| SourceError::File { audience: command.audience.to_string(), file: file.display().to_string(), reason };
     let data = Data::read(file).map_err(wrong)?;
     let way_out = command.unsubscribe.as_ref();
@@ -27,7 +29,7 @@ pub fn mailable_data(command: &BroadcastCommand, file: &Path) -> Result<(Vec<Rec
         columns.remove(UNSUBSCRIBE_PLACEHOLDER);
     }
     let audience = AudienceConfig { columns: columns.into_iter().collect(), ..AudienceConfig::default() };
-    let needed = Needed::of(command, &audience).map_err(|lack| wrong(lack.to_string()))?;
+    let needed = Needed::of(command, &audience).map_err(|lack| lacking(lack, command))?;
     let (mut recipients, mut skipped) = (Vec::new(), BTreeMap::new());
     for row in data.rows(&audience.columns).map_err(wrong)? {
         match judge(row, &needed) {

@@ -38,7 +38,7 @@ pub use chosen::ChosenCanary;
 pub use command::{Refusal, check_command, check_copy};
 pub use data::mailable_data;
 pub use judging::JudgingError;
-pub use mailable::{each_by_the_list, each_mailable};
+pub use mailable::{MailableError, each_by_the_list, each_judged, each_mailable};
 pub use repair::{Repair, RepairError, Repairer};
 pub use samples::Samples;
 pub use service::{Options, Producer, ProducerError};

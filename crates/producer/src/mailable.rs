@@ -11,13 +11,29 @@ use issei_schema::{BroadcastCommand, Recipient};
 use crate::SourceError;
 use crate::aside::Aside;
 use crate::audience::AudienceConfig;
-use crate::command::needed;
+use crate::command::{Refusal, needed};
 use crate::judging::{Candidate, JudgingError, candidates};
 use crate::row::Judged;
 use crate::source::{Progress, Source, quotable};
 use crate::survey::{Skips, skip};
 
 const PAGE: usize = 2_000;
+
+/// What kept an audience from being looked through.
+#[derive(Debug, thiserror::Error)]
+pub enum MailableError {
+    #[error(transparent)]
+    Judging(#[from] JudgingError),
+    /// The command can't be carried out by this audience, whoever is in it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl From<SourceError> for MailableError {
+    fn from(error: SourceError) -> Self {
+        Self::Judging(error.into())
+    }
+}
 
 /// Gives each recipient of the command's audience to `each`, in the order of the bytes of their keys, and the rows that
 /// are none, by their reason. Whether an address stands under several keys is for whoever asks; who is on the list is not
@@ -27,8 +43,18 @@ pub async fn each_mailable(
     audience: &AudienceConfig,
     spool_dir: &Path,
     mut each: impl FnMut(Recipient),
-) -> Result<BTreeMap<SkipReason, Skips>, JudgingError> {
+) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
     judge_all(command, audience, spool_dir, None, |judged| _ = judged.map(&mut each)).await
+}
+
+/// The same with the key and the reason of whoever is not mailed.
+pub async fn each_judged(
+    command: &BroadcastCommand,
+    audience: &AudienceConfig,
+    spool_dir: &Path,
+    each: impl FnMut(Result<Recipient, (String, SkipReason)>),
+) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
+    judge_all(command, audience, spool_dir, None, each).await
 }
 
 /// The same by the ledger's list of suppressed addresses, with the key and the reason of whoever is not mailed.
@@ -38,7 +64,7 @@ pub async fn each_by_the_list(
     spool_dir: &Path,
     ledger: &Ledger,
     each: impl FnMut(Result<Recipient, (String, SkipReason)>),
-) -> Result<BTreeMap<SkipReason, Skips>, JudgingError> {
+) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
     judge_all(command, audience, spool_dir, Some(ledger), each).await
 }
 
@@ -48,14 +74,13 @@ async fn judge_all(
     spool_dir: &Path,
     ledger: Option<&Ledger>,
     mut each: impl FnMut(Result<Recipient, (String, SkipReason)>),
-) -> Result<BTreeMap<SkipReason, Skips>, JudgingError> {
+) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
     let name = command.audience.as_str();
-    let (audience, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]))
-        .map_err(|refusal| SourceError::Config { audience: name.to_owned(), reason: refusal.to_string() })?;
+    let (audience, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]))?;
     let source = Source::read(name, &audience, spool_dir, String::new(), &Progress::default()).await?;
     let mut list = ledger.map(|ledger| ledger.suppressions(source.counts().rows));
     if let Some(list) = &mut list {
-        list.look().await?;
+        list.look().await.map_err(JudgingError::from)?;
     }
     let (mut skipped, mut cursor, needed) = (BTreeMap::new(), source.beginning(), Arc::new(needed));
     skip(&mut skipped, SkipReason::NoKey, source.counts().without_key, None);

@@ -99,6 +99,10 @@ fn explained<'a, T: Deserialize<'a>>(newest: u16, body: &'a str) -> Result<T, Pa
     match probe.version {
         None => return Err(ParseError::NoVersion { newest }),
         Some(version) if (1..=newest).any(|known| version == known) => {}
+        Some(serde_json::Value::String(text)) => {
+            let meant = (1..=newest).find(|known| text.trim() == known.to_string()).unwrap_or(newest);
+            return Err(ParseError::field("version", format!("is a text in quotes and must be a number; write {meant} without quotes")));
+        }
         Some(version) => return Err(ParseError::UnknownVersion { version: shortened(&version), newest }),
     }
     let mut deserializer = serde_json::Deserializer::from_str(body);

@@ -4,20 +4,21 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
+use issei_ledger::{SkipReason, kept_key};
 use issei_letter::Letters;
-use issei_producer::{AudienceConfig, Refusal, each_mailable, mailable_data};
+use issei_producer::{AudienceConfig, Refusal, each_judged, mailable_data};
 use issei_schema::{BroadcastCommand, Content, Recipient};
 use serde_json::json;
 
-use crate::Ended;
 use crate::args::PreviewOptions;
 use crate::checks::stored;
 use crate::command_file;
 use crate::commands::send::Skipped;
 use crate::letters::{letters, print, write};
 use crate::output;
+use crate::{Ended, Refused};
 
 /// Which rows are wanted.
 pub(super) struct Which<'a> {
@@ -34,6 +35,8 @@ pub(super) struct Shown {
     pub(super) recipients: Vec<(Vec<String>, Recipient)>,
     /// Rows that are skipped, or can't be written to, by their reason.
     skipped: Vec<Skipped>,
+    /// Why the one that is asked for is.
+    why: Option<SkipReason>,
 }
 
 /// The rows that are wanted.
@@ -43,7 +46,16 @@ pub(super) async fn rows(settings: &Settings, command: &BroadcastCommand, which:
         None => of_audience(settings, command, which).await?,
     };
     if let Some(key) = which.key.filter(|_| shown.recipients.is_empty()) {
-        bail!("nobody with the key {key} can be mailed in the audience `{}`", command.audience);
+        let (audience, key) = (&command.audience, kept_key(key));
+        bail!(Refused(match shown.why {
+            Some(reason) => format!(
+                "the row with the key {key} of the audience `{audience}` is skipped as {reason}, so it gets no letter: correct the row where it comes from, or look at another (docs/promises.md says when a row is skipped)"
+            ),
+            None => format!(
+                "the audience `{audience}` has no row with the key {key}: a key is compared sign by sign, as the column `{}` has it; without --as the first rows are shown",
+                settings.audiences.get(audience.as_str()).map_or("key", |audience| audience.key.as_str())
+            ),
+        }));
     }
     Ok(shown)
 }
@@ -90,11 +102,18 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
 async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Which<'_>) -> anyhow::Result<Shown> {
     let name = command.audience.as_str();
     let audience = AudienceConfig::named(name, &settings.audiences)
-        .with_context(|| format!("the configuration has no audience `{name}`; add it, or show rows of your own with --data FILE"))?;
+        .ok_or_else(|| Refused(format!("the configuration has no audience `{name}`; add it, or show rows of your own with --data FILE")))?;
     let letters = Letters::of(command)?;
     let variants: Vec<Option<String>> = letters.all().map(|(name, _)| name.map(ToString::to_string)).collect();
     let (mut shown, mut seen) = (Shown::default(), BTreeSet::new());
-    let skipped = each_mailable(command, &audience, &settings.spool_directory(), |recipient| {
+    let skipped = each_judged(command, &audience, &settings.spool_directory(), |judged| {
+        let recipient = match judged {
+            Ok(recipient) => recipient,
+            Err((key, reason)) => {
+                shown.why = shown.why.or((which.key == Some(key.as_str())).then_some(reason));
+                return;
+            }
+        };
         let of = if let Some(key) = which.key {
             (recipient.key.as_str() == key).then(|| "as asked for".to_owned())
         } else {
@@ -121,7 +140,13 @@ fn of_data(command: &BroadcastCommand, file: &Path, rows: usize) -> anyhow::Resu
         recipients.into_iter().take(rows).map(|recipient| (vec![format!("row {}", recipient.key)], recipient)).collect();
     if recipients.is_empty() && !skipped.is_empty() {
         let reasons: Vec<String> = skipped.iter().map(|(reason, skips)| format!("{} {reason}", skips.rows)).collect();
-        bail!("nobody of the rows of {} can be written to: {}", file.display(), reasons.join(", "));
+        bail!(Refused(format!("nobody of the rows of {} can be written to: {}", file.display(), reasons.join(", "))));
     }
-    Ok(Shown { recipients, skipped: Skipped::of(skipped) })
+    if recipients.is_empty() && rows > 0 {
+        bail!(Refused(format!(
+            "{} holds no row, so there is no letter to show; write one object a line, such as {{\"name\": \"Ann\"}}, or an array of them",
+            file.display()
+        )));
+    }
+    Ok(Shown { recipients, skipped: Skipped::of(skipped), why: None })
 }

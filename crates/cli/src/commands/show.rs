@@ -9,11 +9,11 @@ use issei_ledger::{Broadcast, Forgotten, Ledger};
 use issei_schema::{BroadcastCommand, Content, Recipient};
 use serde_json::json;
 
-use crate::Ended;
 use crate::args::ShowOptions;
 use crate::commands::inspect::nobody;
 use crate::letters::{Letter, letters, of_held, print, write};
 use crate::output;
+use crate::{Ended, Refused};
 
 pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -89,6 +89,15 @@ async fn found(ledger: &Ledger, broadcast: &Broadcast, who: &str) -> anyhow::Res
     let found = ledger.finder(who).await?.look(broadcast, |_| ()).await?;
     if !found.recipients.is_empty() {
         return Ok(found.recipients.into_iter().map(|standing| standing.recipient).collect());
+    }
+    if let Some((page, skipped)) = found.skipped.first() {
+        let detail = skipped.detail().map_or(String::new(), |detail| format!(", {detail}"));
+        bail!(Refused(format!(
+            "{} was skipped as {}{detail} when page {page} was frozen, so there is no letter; `issei why {} KEY` says what is known, and whoever is mailable since is sent to by a new broadcast or by `issei resend`",
+            skipped.name(),
+            skipped.reason,
+            broadcast.broadcast_id
+        )));
     }
     if let Some(Forgotten { at, .. }) = found.forgotten.first() {
         bail!("whoever has that key or address was forgotten at {at:.0}, and with them what they were written");

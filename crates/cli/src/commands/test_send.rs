@@ -13,11 +13,11 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::preview::{Which, rows};
-use crate::Ended;
 use crate::args::TestSendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::operator::actor;
+use crate::{Ended, Refused};
 
 /// For so long the copy may be sent.
 const GOOD_FOR: SignedDuration = SignedDuration::from_mins(15);
@@ -29,7 +29,9 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
     let first = command_file::read(&options.file)?;
     let which = Which { rows: 1, key: options.key.as_deref(), data: options.data.as_deref() };
     let row = rows(settings, &first, &which).await?.recipients.into_iter().next();
-    let Some((_, row)) = row else { bail!("nobody in the audience `{}` can be written to, so there is no letter", first.audience) };
+    let Some((_, row)) = row else {
+        bail!(Refused(format!("nobody in the audience `{}` can be written to, so there is no letter", first.audience)))
+    };
     let (shutdown, parts) = (on_signal()?, Parts::connect(settings).await);
     let command = copy_of(&parts, first, TestCopy { to: options.to.clone(), data: row.data }).await?;
     check_copy(&command, &settings.test_recipients)?;

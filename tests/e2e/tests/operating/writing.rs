@@ -77,6 +77,19 @@ async fn words_in_files_are_previewed_sent_and_shown_again_as_they_were_read() {
     assert!(skipped.contains("skipped        1 bad_address, with the keys 30"), "{skipped}");
     let json: Value = serde_json::from_str(&world.run(&["preview", &command, "--json"]).await).unwrap();
     assert_eq!(json["skipped"], json!([{ "reason": "bad_address", "rows": 1, "examples": ["30"] }]), "{json}");
+    let empty = world.write("empty.jsonl", "\n");
+    for (arguments, says) in [
+        (
+            ["--as", "30"],
+            "the row with the key 30 of the audience `users` is skipped as bad_address, so it gets no letter: correct the row",
+        ),
+        (["--as", "0030"], "the audience `users` has no row with the key 0030: a key is compared sign by sign, as the column `id` has it"),
+        (["--data", empty.as_str()], "empty.jsonl holds no row, so there is no letter to show; write one object a line"),
+        (["--audience", "members"], "the configuration has no audience `members`"),
+    ] {
+        let (code, output, error) = world.try_run(&[&["preview", command.as_str()][..], &arguments].concat()).await;
+        assert!(code == Some(3) && output.is_empty() && error.contains(says), "{arguments:?}: {output}{error}");
+    }
     world.users.execute("UPDATE users SET email = 'user000030@example.com' WHERE id = 30").await;
     assert!(text.contains("  text         お客様") && text.contains("  text         Dear Zoë,"), "{text}");
     let forecast = world.run(&["send", "--dry-run", &command]).await;
@@ -118,7 +131,11 @@ async fn a_file_that_is_missing_or_no_mjml_is_named_with_its_field() {
             "{ \"content\": { \"inline\": { \"text\": \"x\", \"text_file\": \"y\" } } }",
             "field `content.inline.text_file`: `text` is given, too",
         ),
-        ("command.json", "{ \"content\": { \"inline\": { \"text_file\": \"nowhere.txt\" } } }", "nowhere.txt can't be read"),
+        (
+            "command.json",
+            "{ \"content\": { \"inline\": { \"text_file\": \"nowhere.txt\" } } }",
+            "nowhere.txt: it can't be read; correct the name",
+        ),
         (
             "command.json",
             "{ \"content\": { \"inline\": { \"text_file\": 1 } } }",
@@ -129,7 +146,7 @@ async fn a_file_that_is_missing_or_no_mjml_is_named_with_its_field() {
         _ = world.write(file, content);
         let (code, _, error) = world.try_run(&["send", "--dry-run", &command]).await;
         _ = world.write(file, &kept);
-        assert_eq!(code, Some(1), "{error}");
+        assert_eq!(code, Some(3), "{error}");
         assert!(error.contains(says) && error.contains("command.json"), "{says}: {error}");
     }
 }
