@@ -49,6 +49,12 @@ impl UnderWay {
     }
 }
 
+/// The one number of seconds that whoever stops or pauses is told: after them nothing that was granted before can be sent or
+/// accepted any more, whatever befell whoever sends. A stop may be proved sooner, and is never proved by the time later.
+pub(crate) fn at_most(timing: &Timing) -> Duration {
+    UnderWay::Permits.over_after(timing)
+}
+
 /// The reason of the step to `stopped` where every consumer has said it. Nothing else is proved by it: with `--hard` the step is
 /// taken sooner, and `issei open` lets SES send again.
 pub(crate) const SAID: &str = "every consumer has said that it holds nothing of it any more";
@@ -180,6 +186,9 @@ mod tests {
         for (in_doubt, second) in [(Some(0), 101), (Some(0), 10_000), (None, 10_000)] {
             assert_eq!(judged(&stopping, Stopping, in_doubt, second), StopProof::NotBefore(at(longest)));
         }
+        // What is said beforehand is what is counted down to.
+        assert_eq!(at_most(&TIMING).as_secs(), 333);
+        assert_eq!(100 + i64::try_from(at_most(&TIMING).as_secs()).unwrap(), longest);
         let at_once = trail(&[(0, "enumerating", "registered"), (5, "enumerating -> stopped", "a wrong text")]);
         assert_eq!(judged(&at_once, Over, Some(0), 6), StopProof::Since(at(5)));
         assert_eq!(judged(&said, BroadcastState::Complete, Some(0), 10_000), StopProof::Unsaid);

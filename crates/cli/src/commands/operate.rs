@@ -11,6 +11,7 @@ use crate::commands::status::shown;
 use crate::commands::stop::how_long_by;
 use crate::letters::{of_held, print_beside};
 use crate::operator;
+use crate::proof::at_most;
 use crate::{Ended, Refused};
 
 pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -20,7 +21,7 @@ pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json
         // It is paused, whether this can be read or not.
         let bound = match (&broadcast.provider, operator::widest(&parts).await) {
             (Some(provider), _) => format!("for {}", how_long_by(provider)),
-            (None, Ok(widest)) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
+            (None, Ok(widest)) => format!("for {} s at most", at_most(&widest.timing).as_secs()),
             (None, Err(error)) => format!("and nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
         };
         format!(

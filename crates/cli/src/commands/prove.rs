@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stop::{Failures, Stopping, named, tell};
 use crate::commands::serve::on_signal;
-use crate::proof::{SAID, UnderWay};
+use crate::proof::{SAID, UnderWay, at_most};
 
 /// How often people are told what is still waited for.
 const SAY_EVERY: Duration = Duration::from_secs(30);
@@ -101,8 +101,13 @@ impl Wait {
 
     /// Until nothing that was granted before the stop can be sent any more. A machine may be paused, and know
     /// nothing of the time between: then AWS refuses what it sends, once its permits are too old.
-    pub(super) fn longest(&self) -> Duration {
+    fn longest(&self) -> Duration {
         if self.sending_off { self.timing.longest_leak() } else { self.timing.refused_after() }
+    }
+
+    /// What whoever stops is told: the longest until nothing of it can be accepted any more, either.
+    pub(super) fn at_most(&self) -> Duration {
+        if self.sending_off { self.longest() } else { at_most(&self.timing) }
     }
 
     /// Those who send with timeouts that nobody knows.

@@ -175,7 +175,7 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     }
     let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
     let wait = Wait::after_stop(&parts, sending_off && all_by_ses, &mut failures).await;
-    let bound = format!("for {} s at most", wait.longest().as_secs());
+    let bound = format!("for {} s at most", wait.at_most().as_secs());
     order.stopping.iter().for_each(|stopping| tell(as_json, &format!("{}.", stopping.told(&bound))));
     for actor in wait.untold() {
         tell(as_json, &format!("{actor} does not say with which timeouts it sends, since its build is older: end it."));

@@ -13,6 +13,7 @@ use super::At;
 use super::asking::{Filled, Named, Said, Tongue};
 use super::routes::{Page, Shared, broadcast_page, list_page};
 use crate::commands::stop::NOT_BY_SES;
+use crate::proof::at_most;
 use crate::{commands, operator};
 
 /// What can be done to one broadcast.
@@ -126,7 +127,7 @@ async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Resu
     let stopping = ended.map_err(|unstopped| Said::refused(StatusCode::CONFLICT, unstopped.reason))?;
     // It is stopped, whether this can be read or not.
     let bound = match operator::widest(&at.console.parts).await {
-        Ok(widest) => format!("for {} s at most", widest.timing.refused_after().as_secs()),
+        Ok(widest) => format!("for {} s at most", at_most(&widest.timing).as_secs()),
         Err(error) => format!("nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
     };
     Ok(Said::done(format!("stop {}; `issei stop {id}` waits for the proof, `issei certify {id}` signs it", stopping.told(&bound))))

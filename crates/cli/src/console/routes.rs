@@ -21,6 +21,7 @@ use crate::commands::{inspect::news, status::is_absent};
 use crate::letters;
 use crate::operator;
 use crate::pages::{Bare, BroadcastPage, Evidence, List, Listed, SCRIPT, STYLE, StopPage, Told, actions, grouped, subjects};
+use crate::proof::at_most;
 
 pub(super) type Shared = State<At>;
 
@@ -156,8 +157,8 @@ pub(super) async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, sa
     let waits = live.status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0);
     let mut actions = actions(words, live.status.state, waits);
     actions.retain(|action| at.may(if action.verb == "stop" { Needs::Stop } else { Needs::Steer }));
-    // As long as the proof of a stop takes at most.
-    let leak_s = operator::widest(&at.console.parts).await?.timing.refused_after().as_secs();
+    // The page counts down to the same.
+    let leak_s = at_most(&operator::widest(&at.console.parts).await?.timing).as_secs();
     // What can't be read keeps nobody from what can be done.
     let subject = at.console.parts.ledger().command(id).await.ok().as_ref().and_then(subjects);
     let Said { status, message, failed } = said;

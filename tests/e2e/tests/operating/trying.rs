@@ -9,7 +9,7 @@ use mailparse::{MailHeaderMap, ParsedMail, parse_mail};
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 
-use crate::console::Door;
+use crate::console::{Door, csrf_of};
 
 const PAGE: &str = include_str!("../../../../docs/try.md");
 
@@ -204,6 +204,21 @@ async fn what_can_not_be_tried_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_try_without_its_key_of_links_names_the_key_and_where_it_looked() {
+    let world = Processes::simulated(3, Account::default()).await;
+    let config = world.read("issei.toml") + "\n[unsubscribe_keys]\n\"2026-11\" = { env = \"LINKS_KEY\" }\n";
+    _ = world.write("issei.toml", &config);
+    let body = command_body("terms", |command| {
+        (command["version"], command["class"]) = (2.into(), "service".into());
+        command["unsubscribe"] = json!({ "url": "https://app.example.com/u?t={{token}}", "key": "2026-11" });
+    });
+    let command = world.write("command.json", &body);
+    let (code, output, error) = world.try_run(&["try", &command, "-o", "inbox"]).await;
+    let says = "[unsubscribe_keys] looks for the key `2026-11` in the environment variable LINKS_KEY, which is not set";
+    assert!(code == Some(3) && error.contains(says), "{output}{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_tries_at_a_terminal_has_the_console_beside_it_until_ctrl_c() {
     let world = Processes::simulated(30, Account::default()).await;
     let command = world.write("command.json", &command_body("terms", |_| {}));
@@ -218,6 +233,9 @@ async fn whoever_tries_at_a_terminal_has_the_console_beside_it_until_ctrl_c() {
         assert!(page.contains("id=\"simulated\"") && page.contains("Nothing leaves the machine"), "{path}: {page}");
     }
     assert!(door.get("/b/another").await.starts_with("HTTP/1.1 404"));
+    // Nothing is held against a good one that only an account could have.
+    let evidence = door.get("/b/terms/evidence").await;
+    assert!(evidence.contains("Nothing speaks against it so far."), "{evidence}");
     terminal.interrupt();
     let (code, seen) = terminal.end().await;
     assert_eq!((code, letters(&world.path("inbox")).len()), (Some(0), 30), "{seen}");
@@ -230,4 +248,38 @@ async fn whoever_tries_at_a_terminal_has_the_console_beside_it_until_ctrl_c() {
     assert!(path != other_path && token != other_token && path != token, "{address} {next}");
     again.interrupt();
     assert_eq!(again.end().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_it_in_its_console_ends_the_broadcast_and_not_the_try() {
+    let world = Processes::simulated(20_000, Account::default()).await;
+    let command = world.write("command.json", &command_body("terms", |command| command["max_recipients"] = 20_000.into()));
+    // A folder of one's own stays as it was, and what is written into it is for oneself.
+    std::fs::create_dir(world.path("inbox")).unwrap();
+    let mode = |name: &str| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(world.path(name)).unwrap().permissions()) & 0o777;
+    std::fs::set_permissions(world.path("inbox"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut terminal = world.at_terminal(&["try", &command, "-o", "inbox", "--calm"]);
+    terminal.wait_for("/?token=").await;
+    terminal.wait_for("accepted").await;
+    let address = terminal.seen().split_whitespace().find(|word| word.contains("/?token=")).unwrap().to_owned();
+    let door = Door::at(&address);
+    let page = loop {
+        let page = door.get("/b/terms").await;
+        if page.starts_with("HTTP/1.1 200") {
+            break page;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let stopped = door.post("/b/terms/stop", &format!("csrf={}&reason=a+wrong+word&confirm=terms", csrf_of(&page))).await;
+    assert!(stopped.starts_with("HTTP/1.1 200"), "{stopped}");
+    terminal.wait_for("Ctrl-C ends it.").await;
+    // The console is there still, and so are the letters of those who were sent to.
+    assert!(door.get("/b/terms").await.contains("stopped"));
+    terminal.interrupt();
+    let (code, seen) = terminal.end().await;
+    assert_eq!(code, Some(3), "{seen}");
+    for words in ["stopped        by ", "a wrong word", ", since it was stopped", "twice          0"] {
+        assert!(seen.contains(words), "{words}: {seen}");
+    }
+    assert_eq!((mode("inbox"), mode("inbox/index.html")), (0o755, 0o600));
 }

@@ -25,7 +25,7 @@ use crate::args::{DemoOptions, DemoProvider};
 use crate::commands::serve::on_signal;
 use crate::commands::setup;
 use report::Report;
-pub(super) use work::{Work, hasten, misbehave};
+pub(super) use work::{Ending, Work, hasten, misbehave};
 
 const BROADCAST: &str = "terms-2026";
 const USERS: u64 = 100_000;
@@ -56,7 +56,7 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     let command = command(&clock, recipients, options.provider)?;
     let calm = options.calm;
     let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: false, shutdown: &shutdown, command: &command };
-    work.until_complete(as_json).await?;
+    work.until_over(as_json).await?;
     if shutdown.is_cancelled() {
         bail!("interrupted before the end");
     }

@@ -35,12 +35,19 @@ pub(in crate::commands) fn misbehave(cloud: &Cloud, send: &str) {
     });
 }
 
+/// How a broadcast has ended.
+pub(in crate::commands) enum Ending {
+    Complete,
+    /// By whoever looks on: who, and why.
+    Stopped(String),
+}
+
 /// Where a broadcast is.
 enum Stands {
     Going,
     /// By whoever looks on, for this reason.
     Paused(String),
-    Over,
+    Over(Ending),
 }
 
 /// The services at work.
@@ -51,15 +58,15 @@ pub(in crate::commands) struct Work<'a> {
     pub(in crate::commands) recipients: u64,
     /// Nobody is killed.
     pub(in crate::commands) calm: bool,
-    /// Somebody looks on, who may pause it and let it go on.
+    /// Somebody looks on, who may pause it, let it go on and stop it.
     pub(in crate::commands) attended: bool,
     pub(in crate::commands) shutdown: &'a CancellationToken,
     pub(in crate::commands) command: &'a BroadcastCommand,
 }
 
 impl Work<'_> {
-    /// Asks for the broadcast and carries it out. Where nobody but a person would let it go on, it goes on.
-    pub(in crate::commands) async fn until_complete(&self, as_json: bool) -> anyhow::Result<()> {
+    /// Asks for the broadcast and carries it out to its end. Where nobody but a person would let it go on, it goes on.
+    pub(in crate::commands) async fn until_over(&self, as_json: bool) -> anyhow::Result<Ending> {
         let (ledger, id) = (self.parts.ledger(), &self.command.broadcast_id);
         let commands = self.parts.commands_queue().await?;
         for _ in 0..COMMANDS {
@@ -79,7 +86,7 @@ impl Work<'_> {
         let bar = bar(self.recipients, as_json);
         let clock = &self.parts.clock;
         let (mut last, mut moved): (u64, Instant) = (0, clock.now());
-        let mut looked = clock.now();
+        let (mut looked, mut ending) = (clock.now(), Ending::Complete);
         while self.shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await.is_some() {
             let accepted = self.cloud.accepted();
             bar.set_position(accepted);
@@ -103,7 +110,10 @@ impl Work<'_> {
                 let note = if waits { ", waiting for the messages of the killed consumer to come back" } else { "" };
                 bar.set_message(format!("{in_doubt} in doubt{note}"));
                 match self.stands().await? {
-                    Stands::Over => break,
+                    Stands::Over(how) => {
+                        ending = how;
+                        break;
+                    }
                     Stands::Paused(why) => {
                         moved = clock.now();
                         bar.set_message(format!("paused: {why}"));
@@ -120,7 +130,7 @@ impl Work<'_> {
         bar.finish_and_clear();
         stop.cancel();
         while services.join_next().await.is_some() {}
-        Ok(())
+        Ok(ending)
     }
 
     async fn stands(&self) -> anyhow::Result<Stands> {
@@ -134,7 +144,7 @@ impl Work<'_> {
         let state = broadcast.broadcast_state;
         let why = broadcast.decided().map_or("nobody said why", |entry| entry.reason.as_str());
         match state {
-            BroadcastState::Complete => Ok(Stands::Over),
+            BroadcastState::Complete => Ok(Stands::Over(Ending::Complete)),
             BroadcastState::Holding => {
                 let (actor, reason) = (&self.command.requested_by, "approved at once, since nobody is mailed");
                 // It holds again after its canary.
@@ -142,6 +152,10 @@ impl Work<'_> {
                 Ok(Stands::Going)
             }
             BroadcastState::Paused if self.attended => Ok(Stands::Paused(why.to_owned())),
+            BroadcastState::Stopped if self.attended => {
+                let who = broadcast.decided().map_or_else(String::new, |entry| format!("by {}: ", entry.actor));
+                Ok(Stands::Over(Ending::Stopped(format!("{who}{why}"))))
+            }
             BroadcastState::Paused | BroadcastState::Stopped => bail!("the broadcast is {state}: {why}"),
             BroadcastState::Enumerating | BroadcastState::Running | BroadcastState::Stopping => Ok(Stands::Going),
         }

@@ -1,6 +1,7 @@
 //! The local inbox: a folder of letters as `.eml` files (RFC 5322), and a page that shows them.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use mail_builder::headers::raw::Raw;
 
 use super::folder;
 use super::outlook::Written;
+use crate::output::file_for_oneself;
 use crate::pages::STYLE;
 
 const PAGE: &str = "index.html";
@@ -38,9 +40,12 @@ impl Inbox {
         let is_made = wanted.is_none_or(|directory| !directory.exists());
         let inbox = Self { directory: folder(wanted)?, is_made };
         let directory = &inbox.directory;
-        // Addresses and what is written to them are nobody else's.
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("the folder {} can't be kept from others", directory.display()))?;
+        // Addresses and what is written to them are nobody else's. Whose folder was there decides who looks into it, and each letter
+        // is kept from others by itself.
+        if is_made {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
+                .with_context(|| format!("the folder {} can't be kept from others", directory.display()))?;
+        }
         Ok(inbox)
     }
 
@@ -54,13 +59,16 @@ impl Inbox {
         for (mail, number) in mails.iter().zip(1..) {
             let name = format!("{number:04}.eml");
             let path = self.directory.join(&name);
-            fs::write(&path, letter(mail)?).with_context(|| format!("the letter {} can't be written", path.display()))?;
+            let bytes = letter(mail)?;
+            let written = || file_for_oneself(&path)?.write_all(&bytes);
+            written().with_context(|| format!("the letter {} can't be written", path.display()))?;
             letters.push((name, mail));
         }
         let (count, page) = (letters.len(), self.directory.join(PAGE));
         let broadcast_id = command.broadcast_id.as_str();
         let html = Page { broadcast_id, style: STYLE, letters, accepted: cloud.accepted_of(broadcast_id) }.render()?;
-        fs::write(&page, html).with_context(|| format!("the page {} can't be written", page.display()))?;
+        let written = || file_for_oneself(&page)?.write_all(html.as_bytes());
+        written().with_context(|| format!("the page {} can't be written", page.display()))?;
         Ok(Written { directory: self.directory.clone(), page, letters: count })
     }
 }
@@ -96,4 +104,26 @@ fn letter(mail: &Mail) -> anyhow::Result<Vec<u8>> {
         message = message.html_body(mail.html.as_str());
     }
     Ok(message.write_to_vec()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_folder_that_was_there_keeps_its_mode_and_one_that_was_made_is_ones_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let (there, made) = (directory.path().join("there"), directory.path().join("made"));
+        fs::create_dir(&there).unwrap();
+        fs::set_permissions(&there, fs::Permissions::from_mode(0o755)).unwrap();
+        let inboxes = [&there, &made].map(|folder| Inbox::at(Some(folder)).unwrap());
+        assert_eq!((mode(&there), mode(&made)), (0o755, 0o700));
+        // What was made goes again where nothing was written.
+        drop(inboxes);
+        assert!(there.exists() && !made.exists());
+    }
 }

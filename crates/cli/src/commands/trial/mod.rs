@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use issei_assembly::{Fetched, KeySource, Parts, Settings, say, say_error};
 use issei_clock::{Clock, Dice};
 use issei_producer::{AudienceConfig, check_command};
-use issei_schema::{BroadcastCommand, Content, WayOut};
+use issei_schema::{BroadcastCommand, Content, MissingKey, UnsubscribeKeyId, WayOut};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use tokio_util::sync::CancellationToken;
 
@@ -25,13 +25,16 @@ use self::simplified::Simplified;
 use self::tally::Tally;
 use crate::args::TryOptions;
 use crate::command_file;
-use crate::commands::demo::{Work, hasten, misbehave};
+use crate::commands::demo::{Ending, Work, hasten, misbehave};
 use crate::commands::send::{pace, surveyed};
 use crate::commands::serve::on_signal;
 use crate::commands::setup;
 use crate::console::Opened;
 use crate::letters::{letters, print_beside, told};
 use crate::{Ended, Refused};
+
+/// Where the simulated SES tells its events to.
+const EVENTS: &str = "arn:aws:sns:us-east-1:000000000000:issei-try";
 
 pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool) -> anyhow::Result<Ended> {
     let (clock, shutdown) = (Clock::system(), on_signal()?);
@@ -59,6 +62,8 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &own.timing()).await;
     let parts = Parts::with(own, clients, clock, Dice::seeded(options.seed));
     setup::make(&parts).await?;
+    // Nothing comes by it, and evidence is held against what would be there.
+    parts.ses().make_events_to(&EVENTS.parse().map_err(anyhow::Error::msg)?).await.map_err(anyhow::Error::msg)?;
     if !as_json {
         say("Nothing leaves this machine but the reading of your table, where that is elsewhere: AWS is simulated in this process.");
     }
@@ -91,13 +96,14 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     let (began, recipients) = (parts.clock.now(), outlook.mailable());
     let (calm, command) = (options.calm, &simplified.command);
     let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: is_attended, shutdown: &shutdown, command };
-    work.until_complete(as_json).await?;
+    let ending = work.until_over(as_json).await?;
     if shutdown.is_cancelled() {
         bail!("interrupted before the end; nothing was written to {}", inbox.directory().display());
     }
     let took = parts.clock.now().saturating_duration_since(began);
     let counted = Tally::of(&parts, &cloud, &command.broadcast_id).await?;
-    outlook.happened(counted, took, inbox.write(&cloud, command)?);
+    let stopped = if let Ending::Stopped(how) = ending { Some(how) } else { None };
+    outlook.happened(counted, took, inbox.write(&cloud, command)?, stopped);
     outlook.print(as_json);
     if !as_json {
         print_beside(&outlook.letters, "the page");
@@ -131,9 +137,16 @@ fn check(settings: &Settings, command: &BroadcastCommand, clock: &Clock) -> anyh
     }
     check_command(command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), clock.wall())?;
     // A consumer without the key would leave everybody waiting.
-    WayOut::of(command, &settings.unsubscribe_keys(&Fetched::default())?)
-        .context("set its variable; for a try any key of your own will do")?;
+    WayOut::of(command, &settings.unsubscribe_keys(&Fetched::default())?).map_err(|MissingKey(id)| lacking(settings, &id))?;
     Ok(())
+}
+
+/// Which key it is, and where it was looked for.
+fn lacking(settings: &Settings, id: &UnsubscribeKeyId) -> Refused {
+    let place = settings.unsubscribe_keys.get(id).map_or_else(|| "nowhere".to_owned(), ToString::to_string);
+    Refused(format!(
+        "field `unsubscribe.key`: [unsubscribe_keys] looks for the key `{id}` in {place}, which is not set: set it; for a try any 32 signs of your own will do, since nobody checks its links"
+    ))
 }
 
 /// A key that is kept in AWS is not asked for: of what is simulated nobody checks the links.

@@ -47,6 +47,8 @@ struct Simulated {
     counted: Counted,
     elapsed_s: f64,
     inbox: Written,
+    /// By whom and why, where somebody has ended it.
+    stopped: Option<String>,
 }
 
 /// The folder, and how many letters there are in it.
@@ -107,11 +109,12 @@ impl Outlook {
         })
     }
 
-    pub(super) fn happened(&mut self, counted: Counted, took: Duration, inbox: Written) {
-        self.simulated = Some(Simulated { counted, elapsed_s: took.as_secs_f64(), inbox });
+    pub(super) fn happened(&mut self, counted: Counted, took: Duration, inbox: Written, stopped: Option<String>) {
+        self.simulated = Some(Simulated { counted, elapsed_s: took.as_secs_f64(), inbox, stopped });
     }
 
-    /// Nobody twice and nobody left out, as many as were counted beforehand, all of them in time, and `send` would take it.
+    /// Nobody twice and nobody left out, as many as were counted beforehand, all of them in time, and `send` would take it. One
+    /// that was stopped shows nothing of those who were left.
     pub(super) fn is_good(&self) -> bool {
         let in_time = self.done_at.is_some() && self.refused.is_empty();
         self.simulated
@@ -143,13 +146,17 @@ impl Outlook {
         for (at, what) in self.passed_over.iter().enumerate() {
             say(&format!("{:<14} {what}", if at == 0 { "passed over" } else { "" }));
         }
-        let Some(Simulated { counted, elapsed_s, .. }) = &self.simulated else { return };
+        let Some(Simulated { counted, elapsed_s, stopped, .. }) = &self.simulated else { return };
         say(&format!("\nAs the simulated provider counted, in {elapsed_s:.1} s:\n"));
+        if let Some(how) = stopped {
+            say(&format!("stopped        {how}"));
+        }
         say(&format!("letters        {} accepted", counted.accepted));
         say(&format!("twice          {}", counted.twice));
-        say(&format!("missed         {}", counted.missed));
+        let left = if stopped.is_some() { ", since it was stopped" } else { "" };
+        say(&format!("missed         {}{left}", counted.missed));
         say(&format!("in doubt       {}: the answer was lost, and nobody is sent to twice for that", counted.in_doubt));
-        if counted.frozen != self.mailable {
+        if counted.frozen != self.mailable && stopped.is_none() {
             say(&format!(
                 "CHANGED        {} users were frozen, where {} were counted before: the table has changed meanwhile",
                 counted.frozen, self.mailable
