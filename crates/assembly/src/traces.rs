@@ -14,6 +14,7 @@ pub(crate) use without::{HOOKS, layer};
 #[cfg(feature = "otel")]
 mod with_otel {
     use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use anyhow::Context as _;
@@ -22,7 +23,8 @@ mod with_otel {
     use opentelemetry::{Context, KeyValue};
     use opentelemetry_otlp::{SpanExporter, WithExportConfig};
     use opentelemetry_sdk::Resource;
-    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter as Export};
     use tracing::{Span, Subscriber};
     use tracing_opentelemetry::OpenTelemetrySpanExt;
     use tracing_subscriber::Layer;
@@ -32,6 +34,39 @@ mod with_otel {
     use crate::parts::VERSION;
 
     pub(crate) const HOOKS: Traces = Traces { current, follow };
+
+    /// Spans go out every few seconds, and what is lost then is told then: whoever flushes in the end finds nothing left.
+    #[derive(Debug)]
+    struct Telling {
+        exporter: SpanExporter,
+        /// Since the last time that it was told.
+        is_losing: AtomicBool,
+    }
+
+    impl Export for Telling {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            let taken = self.exporter.export(batch).await;
+            let was_losing = self.is_losing.swap(taken.is_err(), Ordering::Relaxed);
+            match &taken {
+                Err(error) if !was_losing => tracing::warn!(%error, "spans are lost: the collector does not take them"),
+                Ok(()) if was_losing => tracing::info!("the collector takes spans again"),
+                _ => {}
+            }
+            taken
+        }
+
+        fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+            self.exporter.shutdown_with_timeout(timeout)
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            self.exporter.force_flush()
+        }
+
+        fn set_resource(&mut self, resource: &Resource) {
+            self.exporter.set_resource(resource);
+        }
+    }
 
     static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
@@ -50,6 +85,7 @@ mod with_otel {
             .with_context(|| format!("otlp_endpoint is {endpoint}; give the address of a collector, such as http://127.0.0.1:4318"))?;
         let name = std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "issei".to_owned());
         let resource = Resource::builder().with_service_name(name).with_attribute(KeyValue::new("service.version", VERSION)).build();
+        let exporter = Telling { exporter, is_losing: AtomicBool::new(false) };
         let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
         let traced = tracing_opentelemetry::layer().with_tracer(provider.tracer("issei")).with_location(false).with_threads(false);
         // Spans hold ids and counts; a log line could hold anything.
@@ -63,8 +99,8 @@ mod with_otel {
     pub async fn flush(at_most: Duration) {
         let Some(provider) = PROVIDER.get() else { return };
         match tokio::time::timeout(at_most, tokio::task::spawn_blocking(|| provider.force_flush())).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "spans are lost: the collector did not take them"),
+            // Whether the collector took them was told when it was asked.
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "spans are lost"),
             Err(_) => tracing::warn!("spans come late or are lost: the collector does not answer"),
         }

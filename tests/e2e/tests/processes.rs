@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use issei_sim::{Account, Fault, Rule};
-use issei_test_support::{Collector, Process, Processes, Span, command_body, judge};
+use issei_test_support::{Collector, Process, Processes, Span, command_body, judge, until};
 use serde_json::{Value, json};
 
 async fn world(users: u32) -> Processes {
@@ -267,10 +267,16 @@ async fn one_trace_leads_from_the_command_to_every_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_away_holds_up_nothing() {
+async fn a_collector_that_is_away_holds_up_nothing_and_is_told_of_while_it_is() {
     let mut world = Processes::new(20, Account::default()).await;
     world.set("ISSEI_OTLP_ENDPOINT", "http://127.0.0.1:9");
-    broadcast(&world).await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "complete").await;
     judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
-    assert!(world.log("consumer").contains("spans are lost"), "{}", world.log("consumer"));
+    // Nothing is left for whoever ends to find.
+    until("it is told that spans are lost", async || world.log("consumer").contains("spans are lost")).await;
+    producer.end().await;
+    consumer.end().await;
 }
