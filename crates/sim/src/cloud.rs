@@ -7,24 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use issei_clock::{Clock, Dice, Instant};
-use jiff::Timestamp;
-use jiff::civil::DateTime;
 use jiff::fmt::rfc2822::DateTimePrinter;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use crate::account::Account;
 use crate::answer::{Answer, ApiError, ok};
+use crate::call::{Call, access_key};
 use crate::dynamodb::{self, Tables};
 use crate::faults::{Fault, Faults, Rule};
-use crate::lambda;
-use crate::letter_by_web::{self, Asked};
+use crate::letter_by_web::Asked;
 use crate::resend::{self, Resend};
 use crate::sendgrid::{self, SendGrid};
-use crate::ses::{self, Ses};
+use crate::ses::Ses;
 use crate::sqs::{Queues, Received};
 use crate::store::{Mail, SentTo, Store, StoreError};
 use crate::sts;
@@ -94,63 +91,6 @@ pub(crate) struct State {
     /// Events that are on their way, when they arrive, and where.
     pub(crate) away: Vec<(Instant, String, String)>,
     pub(crate) arrivals: Arc<Notify>,
-}
-
-struct Call {
-    service: &'static str,
-    operation: String,
-    path: String,
-    base: String,
-    body: Value,
-    /// The same as it came.
-    raw: Bytes,
-    /// Behind the question mark of its path.
-    query: String,
-    headers: HeaderMap,
-    /// When it was signed, as its caller says.
-    signed_at: Option<Timestamp>,
-    /// The access key that signed it.
-    caller: String,
-}
-
-impl Call {
-    fn read(request: &Request<Bytes>) -> Result<Self, ApiError> {
-        let unknown = || ApiError::new("UnknownOperationException", format!("{} {}", request.method(), request.uri().path()));
-        let host = request
-            .headers()
-            .get(http::header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
-        let (service, operation) = match request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()) {
-            Some(target) => match target.split_once('.') {
-                Some(("AmazonSQS", operation)) => ("sqs", operation.to_owned()),
-                Some(("DynamoDB_20120810", operation)) => ("dynamodb", operation.to_owned()),
-                _ => return Err(unknown()),
-            },
-            None => match (letter_by_web::operation(request), lambda::operation(request.method(), request.uri().path())) {
-                (Some((service, operation)), _) => (service, operation.to_owned()),
-                (None, Some(operation)) => ("lambda", operation.to_owned()),
-                (None, None) => ("ses", ses::operation(request.method(), request.uri().path()).ok_or_else(unknown)?.to_owned()),
-            },
-        };
-        let body = if request.body().is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(request.body()).map_err(|error| ApiError::new("SerializationException", error.to_string()))?
-        };
-        Ok(Self {
-            service,
-            operation,
-            path: request.uri().path().to_owned(),
-            base: format!("http://{}", host.unwrap_or("localhost")),
-            body,
-            raw: request.body().clone(),
-            query: request.uri().query().unwrap_or_default().to_owned(),
-            headers: request.headers().clone(),
-            signed_at: signed_at(request),
-            caller: access_key(request),
-        })
-    }
 }
 
 impl Cloud {
@@ -346,9 +286,11 @@ impl Cloud {
 
     /// Every answer tells when it was made, by AWS's own clock; not when it came.
     fn dated(&self, mut response: Response<Bytes>) -> Response<Bytes> {
-        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock.wall()).ok();
-        if let Some(date) = date.and_then(|date| date.parse().ok()) {
-            response.headers_mut().entry(http::header::DATE).or_insert(date);
+        if !response.headers().contains_key(http::header::DATE)
+            && let Some(date) =
+                DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock.wall()).ok().and_then(|date| date.parse().ok())
+        {
+            response.headers_mut().insert(http::header::DATE, date);
         }
         response
     }
@@ -362,10 +304,10 @@ impl Cloud {
             Err(error) => return Answer::Response(error.into_response()),
         };
         self.note_usage(&call.caller, |usage| *usage.calls.entry((call.service, call.operation.clone())).or_default() += 1);
-        self.record(call.caller.clone(), &call);
+        self.record(&call);
         let fault = self.faults.draw(&call.operation, &call.body);
         let now = self.clock.now();
-        if let Some(broadcast) = sends_for(&call) {
+        if let Some(broadcast) = call.sends_for() {
             self.last_send.lock().unwrap_or_else(PoisonError::into_inner).insert(broadcast.to_owned(), now);
         }
         let elapsed = now.saturating_duration_since(self.started);
@@ -418,37 +360,10 @@ impl Cloud {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn record(&self, caller: String, call: &Call) {
+    fn record(&self, call: &Call) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls = calls.entry(caller).or_default();
-        let mut note = |operation: &str, resource: &str| {
-            let entry = (call.service, operation.to_owned(), resource.to_owned());
-            if !calls.contains(&entry) {
-                calls.insert(entry);
-            }
-        };
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        match call.operation.as_str() {
-            // Allowed action by action (DynamoDB developer guide, "IAM and transactions").
-            "TransactWriteItems" => {
-                for (kind, inner) in call.body["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten() {
-                    let operation = if kind == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{kind}Item") };
-                    note(&operation, &text(&inner["TableName"]));
-                }
-            }
-            "BatchGetItem" => {
-                for (table, _) in call.body["RequestItems"].as_object().into_iter().flatten() {
-                    note("BatchGetItem", table);
-                }
-            }
-            "StartMessageMoveTask" => note("StartMessageMoveTask", text(&call.body["SourceArn"]).rsplit(':').next().unwrap_or_default()),
-            operation => {
-                let named = [&call.body["TableName"], &call.body["QueueName"], &call.body["ConfigurationSetName"]];
-                let url = text(&call.body["QueueUrl"]);
-                let resource = named.into_iter().find_map(Value::as_str).or_else(|| url.rsplit('/').next().filter(|name| !name.is_empty()));
-                note(operation, resource.unwrap_or_default());
-            }
-        }
+        let calls = calls.entry(call.caller.clone()).or_default();
+        calls.extend(call.rights().into_iter().map(|(action, resource)| (call.service, action, resource)));
     }
 
     async fn respond(&self, call: &Call, fault: Option<Fault>) -> Response<Bytes> {
@@ -563,35 +478,6 @@ impl Cloud {
             }
         }
     }
-}
-
-/// The broadcast that a call sends for; nothing where it sends nothing.
-fn sends_for(call: &Call) -> Option<&str> {
-    match (call.service, call.operation.as_str()) {
-        ("ses", "SendBulkEmail") => Some(tagged(&call.body)),
-        ("sendgrid", "MailSend") => Some(sendgrid::broadcast_of(&call.body)),
-        ("resend", "SendEmail" | "SendBatchEmails") => Some(resend::broadcast_of(&call.body)),
-        _ => None,
-    }
-}
-
-/// The broadcast that a bulk send is tagged with.
-fn tagged(body: &Value) -> &str {
-    let tags = body["BulkEmailEntries"][0]["ReplacementTags"].as_array().into_iter().flatten();
-    tags.filter(|tag| tag["Name"] == "broadcast").find_map(|tag| tag["Value"].as_str()).unwrap_or_default()
-}
-
-/// The access key of a signed request (AWS general reference, "Signature Version 4").
-fn access_key(request: &Request<Bytes>) -> String {
-    let header = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    header.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default().to_owned()
-}
-
-/// When a request was signed (AWS general reference, "Signature Version 4").
-fn signed_at(request: &Request<Bytes>) -> Option<Timestamp> {
-    let date = request.headers().get("x-amz-date")?.to_str().ok()?;
-    let date = DateTime::strptime("%Y%m%dT%H%M%SZ", date).ok()?;
-    TimeZone::UTC.to_timestamp(date).ok()
 }
 
 fn injected_error(service: &str) -> Response<Bytes> {

@@ -13,6 +13,7 @@
 
 mod account;
 mod answer;
+mod call;
 mod cloud;
 mod connector;
 mod dynamodb;
