@@ -152,6 +152,9 @@ async fn whom_nothing_could_be_mailed_to_are_mailed_once_they_are_corrected_and_
     assert_eq!(status["reason_code"], "STOPPED_NOBODY", "{status}");
     let (code, output, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
     assert!(code == Some(3) && output.contains("resent         nobody"), "{output}{error}");
+    let (code, output, error) = world.try_run(&["show", "terms", "--as", "2"]).await;
+    let says = "2 was skipped as no_address when page 0 was frozen, so there is no letter";
+    assert!(code == Some(3) && error.contains(says), "{output}{error}");
     world.users.execute("UPDATE users SET email = 'user' || id || '@example.com' WHERE id < 4").await;
     let told = world.run(&["resend", "terms", "--as", "rest"]).await;
     assert!(told.contains("resent         3 in the new audience, read back: 0 missing, 3 corrected"), "{told}");
