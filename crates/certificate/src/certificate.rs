@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use issei_aws::{Clients, Queue};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Broadcast, BroadcastState, Heartbeat, Ledger, LedgerError};
+use issei_ledger::{Broadcast, BroadcastState, Heartbeat, Ledger, LedgerError, NotAsked};
 use issei_schema::{Actor, BroadcastId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::data::{Data, Reader, data};
 use crate::deployed::{Deployed, Wanted};
 use crate::finding::{Finding, Part};
 use crate::provider::{Carriers, carrier, provider_count};
-use crate::{queues, services};
+use crate::{accounts, queues, services, unasked};
 
 /// What follows from the findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +202,14 @@ impl Certifier {
         let mut findings = deployed.findings;
         findings.extend(carrier(&self.carriers, &broadcast, &self.clients, &self.wanted).await);
         findings.extend(services.findings);
+        let is_over = broadcast.broadcast_state.is_over();
+        // Whoever began after its end has nothing to do with it, and may send as another for all that.
+        let ended = broadcast.last_step().filter(|_| is_over).map_or(now, |entry| entry.at);
+        let has_claim = |run: &Heartbeat| held.runs.contains(&run.token);
+        let of_its_time: Vec<Heartbeat> =
+            services.relevant.iter().filter(|run| run.started_at <= ended || has_claim(run)).cloned().collect();
+        let may_send = |run: &Heartbeat| !is_over && run.over_at(services::held(run, timing, &services.widest)) > now;
+        findings.push(accounts::judge(&broadcast, &of_its_time, |run| has_claim(run) || may_send(run)));
         findings.push(self.lineage().await);
         findings.push(
             data("broadcast: its id", "ledger item `broadcast`")
@@ -209,6 +217,8 @@ impl Certifier {
                 .found(&names, names == *id),
         );
         findings.extend(held.findings);
+        let met = NotAsked::of(&broadcast, &services.relevant, now);
+        findings.push(unasked::judge(&broadcast, met, held.tally.askable_until, now));
         if *kind == Kind::Broadcast {
             let accepted = held.tally.totals().accepted;
             findings.push(provider_count(&self.carriers, &broadcast, accepted, now).await);

@@ -17,6 +17,7 @@ mod surroundings;
 mod totals;
 mod trail;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use self::notice::told_in_time;
@@ -46,6 +47,8 @@ pub(crate) struct Data {
     pub(crate) never_claimed: u64,
     pub(crate) notice: Option<Notice>,
     pub(crate) findings: Vec<Finding>,
+    /// The tokens of the runs that have claimed its chunks, or frozen its pages.
+    pub(crate) runs: BTreeSet<String>,
 }
 
 /// The findings about the ledger alone, without what is deployed, the services, the queues and the provider.
@@ -125,11 +128,11 @@ impl Reader<'_> {
             Ok(head) => head,
             Err(Unread::Broken(reason)) => {
                 findings.push(chain.found(reason, false));
-                return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings };
+                return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings, runs: seen.runs.tokens() };
             }
             Err(Unread::Unreadable(reason)) => {
                 findings.push(chain.unreadable(reason));
-                return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings };
+                return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings, runs: seen.runs.tokens() };
             }
         };
         seen.audience.compare(broadcast);
@@ -147,10 +150,11 @@ impl Reader<'_> {
         findings.push(self.no_other_chunks(&seen).await);
         let totals_are_due = surroundings.is_ok_and(|around| around.totals_are_due);
         let heartbeats = self.ledger.heartbeats(broadcast.created_at).await;
+        let runs = seen.runs.tokens();
         findings.push(std::mem::take(&mut seen.runs).into_finding(&heartbeats));
         // Where they can't be read that counts against it already, and nobody is taken for older.
         let older = Older::of(heartbeats.as_deref().unwrap_or_default());
-        self.judge(seen, &steps, totals_are_due, &older, findings)
+        Data { runs, ..self.judge(seen, &steps, totals_are_due, &older, findings) }
     }
 
     fn state(&self) -> Finding {
@@ -285,7 +289,7 @@ impl Reader<'_> {
         findings.push(seen.twice.into_finding(finding, "nobody"));
         findings.push(seen.kept.into_finding());
         let notice = seen.notice.map(|notice| notice::listed(notice, &self.broadcast.broadcast_id));
-        Data { tally: seen.tally, never_claimed: seen.never_claimed, notice, findings }
+        Data { tally: seen.tally, never_claimed: seen.never_claimed, notice, findings, runs: BTreeSet::new() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! It fails closed. What this crate must never do: call a broadcast converged while anything could not
 //! be read, or while any message, claim or event could still cause a send.
 
+mod accounts;
 mod certificate;
 mod data;
 mod deployed;
@@ -13,7 +14,9 @@ mod provider;
 mod queues;
 mod services;
 mod signed;
+mod unasked;
 
+pub use accounts::accounts_of_senders;
 pub use certificate::{Certificate, Certifier, Kind, Notice, Outcomes, Verdict};
 pub use data::{told_in_time, what_the_ledger_holds};
 pub use deployed::{Deployed, Wanted, account, event_destination};
@@ -22,3 +25,4 @@ pub use finding::{Finding, Judgement, Part};
 pub use provider::Carriers;
 pub use services::timeouts;
 pub use signed::{Keys, PublicKey, SignatureError, Signed};
+pub use unasked::requests_not_asked;

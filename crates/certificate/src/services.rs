@@ -31,9 +31,10 @@ pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, own: &Timing, n
             return Services { relevant: Vec::new(), findings, widest: *own };
         }
     };
-    let ended = broadcast.last_step().map_or(now, |entry| entry.at);
+    // One that is not over goes on, whenever its last step was.
+    let ended = broadcast.last_step().filter(|_| broadcast.broadcast_state.is_over()).map_or(now, |entry| entry.at);
     let widest = widest(&found, own, now).timing;
-    let held = |run: &Heartbeat| run.timings.map_or(widest, |timings| own.widest(&timings.into())).claims_over_after();
+    let held = |run: &Heartbeat| held(run, own, &widest);
     let took_part = |run: &Heartbeat| run.started_at <= ended && run.over_at(held(run)) >= broadcast.created_at;
     // Whoever is not over could still send, whenever it began.
     let relevant: Vec<Heartbeat> = found.into_iter().filter(|run| took_part(run) || run.over_at(held(run)) > now).collect();
@@ -50,6 +51,11 @@ pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, own: &Timing, n
     findings.extend(relevant.iter().map(|run| judge(run, number, held(run), now)));
     findings.push(timeouts(&relevant, None, now));
     Services { relevant, findings, widest }
+}
+
+/// How long after it was last heard of a run may have anything under way.
+pub(crate) fn held(run: &Heartbeat, own: &Timing, widest: &Timing) -> Duration {
+    run.timings.map_or(*widest, |timings| own.widest(&timings.into())).claims_over_after()
 }
 
 /// Waits are counted with the widest timeouts of those who send, wherever they are known. That those alive differ,
@@ -146,8 +152,10 @@ mod tests {
             oldest_message_at: None,
             timings: None,
             configured: None,
+            carries: None,
             in_hand: None,
             lacks: std::collections::BTreeSet::new(),
+            unasked: Vec::new(),
         }
     }
 

@@ -46,12 +46,14 @@ impl Consumer {
                 title,
                 "its provider remembers no keys, and the one that was asked first did; whoever is in doubt is not asked about"
             );
+            self.incarnation.note_unasked(id, seq, request.until());
             return Ok(Some(After::PutBack(OTHER_BODY)));
         }
         let heard = self.ledger.feedback(&known.registration.placed(), &[seq]).await?.remove(&seq).unwrap_or_default();
         let is_open = |outcome| matches!(outcome, Outcome::Open | Outcome::InDoubt);
         let outcomes: Vec<Outcome> = seen.outcomes().into_iter().flat_map(issei_ledger::Outcomes::iter).collect();
         if !request.positions().any(|at| outcomes.get(at).is_some_and(|outcome| is_open(heard.settle(at, *outcome)))) {
+            self.incarnation.note_settled(id, seq);
             return Ok(Some(After::Delete));
         }
         if !carrier.made(known, request.body(), |mark| ready.digest(message, mark)) {
@@ -59,6 +61,7 @@ impl Consumer {
                 chunk = seq,
                 "this build would repeat the request with another body, or with another key, whose account knows nothing of the first; whoever is in doubt is not asked about: give it the key that the provider was first asked with"
             );
+            self.incarnation.note_unasked(id, seq, request.until());
             return Ok(Some(After::PutBack(OTHER_BODY)));
         }
         let wanted = AskAgain {

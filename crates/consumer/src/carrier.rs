@@ -46,6 +46,11 @@ impl Carrier {
         Self { provider, carried_by, rate, failures: Failures::default() }
     }
 
+    /// Which account it is, for whoever asks who sent: what kind of provider at least.
+    pub(crate) fn account(&self) -> CarriedBy {
+        self.carried_by.clone().unwrap_or_else(|| CarriedBy::new(self.provider.facts().kind, None, None))
+    }
+
     /// Why it is not the one that a broadcast was registered for; nothing where it is, as far as both tell.
     fn objection(&self, name: &ProviderName, registered: Option<&CarriedBy>) -> Option<String> {
         let (here, registered) = (self.carried_by.as_ref()?, registered?);

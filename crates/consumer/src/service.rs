@@ -131,8 +131,11 @@ impl Consumer {
             let rate = Rate::new(ledger.clone(), name.clone(), provider.clone(), clock.clone(), dice.clone(), options.rate_ceiling);
             Carrier::new(provider.clone(), rate, queue.account())
         };
+        let carriers: BTreeMap<ProviderName, Carrier> =
+            providers.iter().map(|(name, provider)| (name.clone(), carrier(name, provider))).collect();
+        let incarnation = incarnation.carrying(carriers.iter().map(|(name, carrier)| (name.clone(), carrier.account())).collect());
         Arc::new(Self {
-            carriers: providers.iter().map(|(name, provider)| (name.clone(), carrier(name, provider))).collect(),
+            carriers,
             broadcasts: Broadcasts::new(ledger.clone(), clock.clone(), options.unsubscribe_keys.clone()),
             permits: Permits::new(ledger.clone(), clock.clone(), dice.clone(), options.timing, incarnation.clone()),
             telling: Telling::new(ledger.clone(), &incarnation),

@@ -83,8 +83,10 @@ mod tests {
             oldest_message_at: None,
             timings: None,
             configured: None,
+            carries: None,
             in_hand: Some(InHand { beat, acknowledged, broadcasts }),
             lacks: std::collections::BTreeSet::new(),
+            unasked: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@
 //! restored under it; and one of which the ledger has heard nothing lately asks for no permits, so that whoever
 //! reads the heartbeats knows of everybody who may hold any.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,13 +14,14 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use issei_aws::Timing;
 use issei_clock::{Deadline, Reading};
-use issei_schema::{Actor, BroadcastId, ProviderName};
+use issei_schema::{Actor, BroadcastId, CarriedBy, ProviderName};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::configured::Configured;
 use crate::holding::{Held, Holding};
 use crate::item::{Item, Key, n, read, s};
+use crate::unasked::{MetWith, Unasked};
 use crate::{InHand, Ledger, LedgerError, RunMark, Timings};
 
 /// How often a service writes that it lives.
@@ -63,6 +64,7 @@ pub struct Incarnation {
     build: String,
     settings: String,
     configured: Option<Configured>,
+    carries: Option<BTreeMap<ProviderName, CarriedBy>>,
     timings: Timings,
     /// When the oldest message received since the last beat was sent, in milliseconds of the epoch.
     oldest_message: Arc<AtomicI64>,
@@ -73,6 +75,7 @@ pub struct Incarnation {
     held: Held,
     /// The providers that broadcasts asked for, and that this run is not configured for.
     lacks: Arc<Mutex<BTreeSet<ProviderName>>>,
+    unasked: MetWith,
     /// Until when the ledger knows of this run.
     known: Arc<Mutex<Option<Deadline>>>,
 }
@@ -98,12 +101,14 @@ impl Incarnation {
             build,
             settings,
             configured: None,
+            carries: None,
             timings: Timings::from(timing),
             oldest_message: Arc::new(AtomicI64::new(NOTHING)),
             beats: Arc::default(),
             taken: Arc::default(),
             held: Held::default(),
             lacks: Arc::default(),
+            unasked: MetWith::default(),
             known: Arc::default(),
         }
     }
@@ -112,6 +117,12 @@ impl Incarnation {
     #[must_use]
     pub fn telling(self, configured: Configured) -> Self {
         Self { configured: Some(configured), ..self }
+    }
+
+    /// The same run, which tells as which accounts it sends.
+    #[must_use]
+    pub fn carrying(self, carries: BTreeMap<ProviderName, CarriedBy>) -> Self {
+        Self { carries: Some(carries), ..self }
     }
 
     /// Who this is, for the audit trail.
@@ -156,6 +167,17 @@ impl Incarnation {
         self.lacks.lock().unwrap_or_else(PoisonError::into_inner).insert(provider.clone());
     }
 
+    /// Says with every beat, as long as its provider may be asked, that somebody of this chunk is in doubt under a request that
+    /// this run does not make again.
+    pub fn note_unasked(&self, id: &BroadcastId, chunk: u32, until: Timestamp) {
+        self.unasked.note(id, chunk, until);
+    }
+
+    /// Nobody of this chunk is in doubt any more.
+    pub fn note_settled(&self, id: &BroadcastId, chunk: u32) {
+        self.unasked.settle(id, chunk);
+    }
+
     /// Notes a message that was received.
     pub fn note_message(&self, sent_at_ms: i64) {
         self.oldest_message.fetch_min(sent_at_ms, Ordering::Relaxed);
@@ -190,12 +212,19 @@ pub struct Heartbeat {
     /// What it is configured with; nothing where an older build wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configured: Option<Configured>,
+    /// As which account it sends what is carried by each of these; nothing where an older build wrote this, or where it
+    /// sends nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carries: Option<BTreeMap<ProviderName, CarriedBy>>,
     /// What it holds; nothing where an older build wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,
     /// The providers that broadcasts asked for, and that it is not configured for: it sends nothing of these.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lacks: BTreeSet<ProviderName>,
+    /// The requests that it has met with and does not make again, though somebody is in doubt under them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<Unasked>,
 }
 
 impl Heartbeat {
@@ -242,8 +271,10 @@ impl Ledger {
             oldest_message_at: None,
             timings: Some(run.timings),
             configured: run.configured.clone(),
+            carries: run.carries.clone(),
             in_hand: None,
             lacks: BTreeSet::new(),
+            unasked: Vec::new(),
         };
         // In another epoch of the ledger nothing is as it was.
         *run.taken.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -282,6 +313,7 @@ impl Ledger {
         let acknowledged = taken.map_or(0, |(_, number)| number);
         heartbeat.in_hand = Some(InHand { beat: number, acknowledged, broadcasts: run.held.broadcasts() });
         heartbeat.lacks.clone_from(&run.lacks.lock().unwrap_or_else(PoisonError::into_inner));
+        heartbeat.unasked = run.unasked.told(made.wall());
         let heartbeat = &*heartbeat;
         let key = Key::service(day, heartbeat.service.as_str(), &heartbeat.token);
         let mut item: Item = serde_dynamo::to_item(heartbeat).map_err(|error| LedgerError::corrupt(key.name(), error))?;

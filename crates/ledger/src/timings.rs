@@ -142,8 +142,10 @@ mod tests {
             oldest_message_at: None,
             timings: timing.as_ref().map(Timings::from),
             configured: None,
+            carries: None,
             in_hand: None,
             lacks: std::collections::BTreeSet::new(),
+            unasked: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Who froze and who claimed: each by the mark of a run, whose heartbeat must be there and say what it said then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use issei_ledger::{Heartbeat, LedgerError, RunMark};
 
@@ -24,6 +24,11 @@ impl Runs {
             }
             None => self.unmarked += 1,
         }
+    }
+
+    /// Which runs they are.
+    pub(super) fn tokens(&self) -> BTreeSet<String> {
+        self.seen.keys().map(|mark| mark.token.clone()).collect()
     }
 
     pub(super) fn into_finding(self, heartbeats: &Result<Vec<Heartbeat>, LedgerError>) -> Finding {

@@ -9,8 +9,8 @@ mod sender;
 mod template;
 
 use issei_assembly::Parts;
-use issei_certificate::{Finding, Part, timeouts};
-use issei_ledger::{Configured, Heartbeat, ServiceKind, Timings};
+use issei_certificate::{Finding, Part, accounts_of_senders, requests_not_asked, timeouts};
+use issei_ledger::{Configured, Heartbeat, LedgerError, ServiceKind, Timings};
 
 pub(crate) use providers::standings;
 pub(crate) use scale::duration;
@@ -119,6 +119,31 @@ pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
             .mend("start them with the same configuration"),
     );
     findings.push(timeouts(&runs, Some(Timings::from(&parts.settings.timing())), now));
+    findings
+}
+
+/// Of each broadcast that is not over: as which accounts those send who may send of it, against the one that was registered; and
+/// whether anybody is in doubt of whom nobody asks.
+pub(crate) async fn open_broadcasts(parts: &Parts) -> Vec<Finding> {
+    let (ledger, timing, now) = (parts.ledger(), parts.settings.timing(), parts.clock.wall());
+    let unreadable = |what: &str| {
+        setting(what, "ledger items `open`, `broadcast` and `services#DAY`").rule("told", "what is not over may still be sent")
+    };
+    let open = match ledger.open_broadcasts().await {
+        Ok(open) => open,
+        Err(error) => return vec![unreadable("broadcasts that are not over").unreadable(error).mend("issei setup")],
+    };
+    let mut findings = Vec::new();
+    for id in open {
+        let read = async { Ok::<_, LedgerError>((ledger.broadcast(&id).await?, ledger.heartbeats(now).await?)) };
+        match read.await {
+            Ok((broadcast, runs)) => {
+                findings.push(accounts_of_senders(&ledger, &broadcast, &timing, now).await);
+                findings.push(requests_not_asked(&ledger, &broadcast, &runs, now).await);
+            }
+            Err(error) => findings.push(unreadable(&format!("broadcast {id}")).unreadable(error).mend(format!("issei status {id}"))),
+        }
+    }
     findings
 }
 

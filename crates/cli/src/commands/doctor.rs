@@ -30,6 +30,7 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     findings.push(checks::is_open(&parts).await);
     findings.extend(checks::dead_letters(&parts).await);
     findings.extend(checks::services(&parts).await);
+    findings.extend(checks::open_broadcasts(&parts).await);
     if let Some(audience) = &options.audience {
         findings.push(quota(&parts, audience).await);
     }

@@ -88,6 +88,7 @@ fn next(words: &'static Words, status: &Status, proof: Option<&ProvedAt>) -> (&'
         BroadcastState::Enumerating => (words.next_enumerating, ""),
         BroadcastState::Running if status.waits.is_some() => (words.next_waits, ""),
         BroadcastState::Running if status.falls_behind.is_some() => (words.next_late, "bad"),
+        BroadcastState::Running if status.not_asked.is_some() => (words.next_not_asked, "bad"),
         BroadcastState::Running if !status.services.iter().any(|run| run.alive) => (words.next_nobody, "bad"),
         BroadcastState::Running => (words.next_running, ""),
         BroadcastState::Paused => (words.next_paused, "bad"),

@@ -45,6 +45,7 @@ words! {
     next_enumerating: "The audience is being read and frozen. Nothing is sent before that is done.", "宛先を読み取り、確定しています。確定するまで何も送信しません。";
     next_waits: "It goes on by itself at the time below. Nothing is to be done.", "下の時刻に自動で再開します。操作は不要です。";
     next_late: "It goes on, but not everybody will be told in time: see below.", "送信は続いていますが、期日までに全員には届きません。下をご覧ください。";
+    next_not_asked: "It goes on, but nobody asks the provider about some who are in doubt: see below.", "送信は続いていますが、結果不明の一部について配信事業者への照会が行われていません。下をご覧ください。";
     next_nobody: "Nobody sends: start producer, consumer and feedback.", "送信するサービスが動いていません。producer、consumer、feedbackを起動してください。";
     next_running: "It goes on by itself. Nothing is to be done.", "自動で進みます。操作は不要です。";
     next_paused: "Nobody is sent to. Mend what the reason says, then resume it; or stop it for ever.", "送信していません。理由の原因を取り除いてから再開するか、完全に停止してください。";
@@ -109,6 +110,9 @@ words! {
     goes_on: "Goes on", "再開時刻:";
     held_up: "Held up:", "保留中:";
     carrier: "Carried by", "送信事業者:";
+    not_asked: "Start a consumer with the provider's key that was replaced: under it, and under no other, the provider tells what became of requests whose answer was lost. Such requests:", "配信事業者のAPIキーが差し替えられているため、応答が失われたリクエストの結果を照会できません。元のキーを設定したコンシューマーを起動してください。該当するリクエスト数:";
+    not_asked_until: "They stay in doubt (`issei export --outcome in-doubt`) unless that is done before", "次の時刻までに行わないと、結果は不明のままになります(`issei export --outcome in-doubt` で一覧できます):";
+    met_by: "Met with by", "確認したコンシューマー:";
     asked_again: "asked again about doubt, times:", "結果不明分の再照会回数:";
     refused: "Refused", "受付拒否";
     refused_commands: "Refused commands", "受付を拒否した指示";

@@ -541,6 +541,11 @@ fn runs(add: &mut Add<'_>) {
         vec![Set("chunk#00000003", "owner_token", |_| s("0.0.0"))],
         As("chunk 3 names the run 0"),
     );
+    let resend = |_: Option<&AttributeValue>| {
+        AttributeValue::M([("ses".to_owned(), AttributeValue::M([("kind".to_owned(), s("resend"))].into()))].into())
+    };
+    add(Done, "as whom it sent", vec![Set("run of chunk", "carries", resend)], As("ANOTHER ACCOUNT: "));
+    add(Done, "that it told as whom", vec![Unset("run of chunk", "carries")], Not("an older build tells nobody as whom it sends"));
     add(
         Done,
         "when it ended",

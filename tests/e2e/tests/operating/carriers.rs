@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use issei_sim::RESEND_WEBHOOK_SECRET;
-use issei_test_support::{Carrier, Process, Processes, judge};
+use issei_sim::{Fault, RESEND_WEBHOOK_SECRET, Rule};
+use issei_test_support::{Carrier, Process, Processes, judge, until};
 use serde_json::{Value, json};
 
 /// The one finding about a provider's key: its judgement, its value and what to do.
@@ -178,6 +178,64 @@ async fn a_stop_at_another_provider_prints_no_bound_that_nobody_can_prove() {
         assert_eq!(world.cloud.accepted(), after, "sent after the stop was proved");
         assert_eq!(world.forgotten_sender().await, "SUCCESS", "SES was shut for everybody");
     }
+}
+
+/// Somebody replaces the key of a provider while requests are without an answer, as the provider's dashboard advises. Nobody but
+/// whoever has the first key can ask what became of them, and each who looks is told so while it can be done.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_replaces_a_providers_key_is_told_who_stays_in_doubt_and_what_to_do_in_time() {
+    let mut world = Processes::simulated(20, Processes::account_with_events()).await;
+    world.carried_by(Carrier::Resend, 200.0);
+    world.cloud.inject(Rule::every("SendBatchEmails", Fault::ResetAfter));
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let command = world.write("command.json", &Carrier::Resend.command("terms"));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for_accepted(20).await;
+    world.wait_until("terms", |status| status["in_doubt"] == 20).await;
+    consumer.end().await;
+    world.cloud.heal();
+    let finding = "broadcast terms: requests in doubt";
+    assert_eq!(world.examined(finding, &[]).await[0]["judgement"], "holds", "nobody has met with them yet");
+
+    world.set("PROVIDER_KEY", "another-key-of-a-test");
+    let consumer = world.start("consumer");
+    world.cloud.show_all_messages();
+    let status = world.wait_until("terms", |status| status["not_asked"]["requests"] == 2).await;
+    assert_eq!((&status["state"], &status["in_doubt"]), (&json!("running"), &json!(20)), "{status}");
+    let screen = world.run(&["status", "terms"]).await;
+    let says = "NOT ASKED     2 requests whose answer was lost were made with another key of resend than is configured now";
+    let until_when = status["not_asked"]["until"].as_str().unwrap().split('.').next().unwrap().trim_end_matches('Z').to_owned();
+    assert!(screen.contains(says) && screen.contains(&format!("resend can be asked until {until_when}")), "{screen}");
+    assert!(screen.contains("next step     start a consumer with the key that they were made with"), "{screen}");
+    assert!(screen.contains("`issei export terms --outcome in-doubt` lists them"), "{screen}");
+    let found = world.examined(finding, &[]).await;
+    assert!(found[0]["judgement"] == "broken" && found[0]["value"].as_str().unwrap().starts_with("2 requests"), "{found:?}");
+    assert!(found[0]["mend"].as_str().unwrap().contains("[providers.resend]"), "{found:?}");
+    let (console, url) = world.start_console().await;
+    let door = crate::console::Door::at(url.as_str());
+    for (language, says) in [("en", "was replaced"), ("ja", "差し替えられている")] {
+        let page = door.get(&format!("/b/terms?lang={language}")).await;
+        assert!(page.contains("id=\"not-asked\"") && page.contains(says), "{page}");
+    }
+    let evidence = door.get("/b/terms/evidence").await;
+    assert!(evidence.contains("claims: in doubt, and asked about") && evidence.contains("2 requests whose answer was lost"), "{evidence}");
+    console.end().await;
+    consumer.end().await;
+
+    // It is still said when whoever met with them has ended, and no more once somebody with the first key has asked.
+    assert!(world.run(&["status", "terms"]).await.contains(says));
+    world.set("PROVIDER_KEY", "a-key-of-a-test");
+    let consumer = world.start("consumer");
+    world.cloud.show_all_messages();
+    until("the doubt has its end", async || {
+        world.cloud.show_all_messages();
+        world.run(&["status", "terms"]).await.contains("state         complete")
+    })
+    .await;
+    assert!(!world.run(&["status", "terms"]).await.contains("NOT ASKED"));
+    judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
+    consumer.end().await;
+    producer.end().await;
 }
 
 /// A producer would refuse it, so nobody is shown how it would read.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_ledger::{Broadcast, BroadcastState, ReasonCode};
+use issei_ledger::{Broadcast, BroadcastState, NotAsked, ReasonCode};
 use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions};
 use issei_schema::{Actor, ProviderName};
 use issei_sim::{Fault, Rule};
@@ -158,6 +158,35 @@ async fn another_key_in_the_same_variable_asks_about_nobody_whom_the_first_was_a
     }
 }
 
+/// The log of a consumer is no place where anybody looks who asks how a broadcast stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stays_in_doubt_since_a_key_was_replaced_is_told_of_as_long_as_somebody_may_ask() {
+    let mut world = every_answer_lost(KEY, Producer::Ours).await;
+    let met = async |world: &World| {
+        let runs = world.ledger().heartbeats(world.now()).await.unwrap();
+        NotAsked::of(&world.broadcast("terms").await, &runs, world.now())
+    };
+    let certified = async |world: &World| {
+        let certificate = crate::scheduled::certifier(world).glance(&"terms".parse().unwrap()).await.unwrap();
+        certificate.findings.into_iter().find(|finding| finding.what == "claims: in doubt, and asked about").unwrap()
+    };
+    assert!(met(&world).await.is_none() && certified(&world).await.holds(), "whoever has the key asks about them");
+    configure(&mut world, URL, OTHER_KEY, PLACE);
+    looked_at(&world).await;
+    let told = met(&world).await.unwrap();
+    assert!(told.requests == 8 && told.until > world.now() && told.met_by.len() == 1, "{told:?}");
+    let finding = certified(&world).await;
+    assert!(
+        !finding.holds() && finding.value.starts_with("8 requests whose answer was lost were made with another key of resend"),
+        "{finding:?}"
+    );
+    assert!(finding.mend.is_some_and(|mend| mend.contains("issei export terms --outcome in-doubt")));
+    configure(&mut world, URL, KEY, PLACE);
+    world.cloud.show_all_messages();
+    assert_ends_well(&world).await;
+    assert!(met(&world).await.is_none() && certified(&world).await.holds());
+}
+
 /// It is the same account, and nobody has heard of it: an older build registered the broadcast, or one reads it that knows
 /// nothing of accounts.
 #[tokio::test(flavor = "multi_thread")]
@@ -184,6 +213,56 @@ async fn whom_an_older_consumer_has_sent_to_is_asked_about_where_an_older_produc
     looked_at(&world).await;
     assert_nobody_twice(&world);
     assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "somebody was asked");
+}
+
+/// What a certificate says of the account of those who sent.
+async fn those_who_sent(world: &World) -> (bool, String) {
+    let certificate = crate::scheduled::certifier(world).glance(&"terms".parse().unwrap()).await.unwrap();
+    let own = certificate.findings.iter().find(|finding| finding.what == "provider resend: its account").unwrap();
+    assert!(own.holds(), "whoever certifies has the right account throughout: {own:?}");
+    let found = certificate.findings.iter().find(|finding| finding.what == "provider resend: the account of those who sent").unwrap();
+    (found.holds(), found.value.clone())
+}
+
+/// Whoever certifies has sent nothing. What its own configuration says is right, and a consumer's is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_holds_those_who_sent_against_the_registered_account_and_not_whoever_certifies() {
+    let mut world = every_answer_lost(KEY, Producer::Ours).await;
+    let ours = format!("Resend at {URL} by the environment variable RESEND_KEY");
+    assert_eq!(those_who_sent(&world).await, (true, ours.clone()));
+    configure(&mut world, URL, KEY, "env:STAGING_KEY");
+    let stop = CancellationToken::new();
+    let consumer = tokio::spawn(world.consumer().await.run(stop.clone()));
+    world.wait_until("terms", |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+    // It has sent nothing, and could as soon as somebody resumes.
+    let theirs = format!("Resend at {URL} by the environment variable STAGING_KEY");
+    let (holds, value) = those_who_sent(&world).await;
+    assert!(!holds && value.starts_with("ANOTHER ACCOUNT: ") && value.ends_with(&format!(": {theirs}; {ours}")), "{value}");
+    stop.cancel();
+    consumer.await.unwrap();
+    // Nor has it now that it has ended: who had sent is held against what was registered, and it is named.
+    let (holds, value) = those_who_sent(&world).await;
+    let named = format!("{ours}; another, of which there is no claim: ");
+    assert!(holds && value.starts_with(&named) && value.ends_with(&theirs), "{value}");
+
+    // Nobody was kept from anything where an older producer has registered none: two of them have had it in hand.
+    let mut world = every_answer_lost(KEY, Producer::Older).await;
+    assert_eq!(those_who_sent(&world).await, (true, ours.clone()));
+    configure(&mut world, URL, KEY, "env:STAGING_KEY");
+    assert_ends_well(&world).await;
+    let (holds, value) = those_who_sent(&world).await;
+    assert!(!holds && value.contains(&ours) && value.contains(&theirs), "{value}");
+
+    // An older consumer tells nothing, and that is said.
+    let world = every_answer_lost(KEY, Producer::Ours).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    for run in world.ledger().heartbeats(world.now()).await.unwrap().into_iter().filter(|run| run.carries.is_some()) {
+        let day = run.seen_at.as_second().div_euclid(86_400);
+        let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text(&format!("services#{day}")));
+        update.key("sk", text(&format!("consumer#{}", run.token))).update_expression("REMOVE carries").send().await.unwrap();
+    }
+    let (holds, value) = those_who_sent(&world).await;
+    assert!(holds && value.starts_with("not known, since their build is older: "), "{value}");
 }
 
 /// As an older build reads what this one registers, this one reads what a later one may: past what it does not know.

@@ -54,6 +54,10 @@ impl Status {
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ]);
         lines.extend(self.asked_again.map(|times| format!("asked again   {times} times, under the same key")));
+        if let Some(not_asked) = &self.not_asked {
+            lines.push(format!("NOT ASKED     {}", not_asked.told()));
+            lines.push(format!("next step     {}", not_asked.next_step(&self.broadcast_id)));
+        }
         lines.push(format!("provider      {}", self.provider.clone().unwrap_or_default()));
         if self.forgotten > 0 {
             lines.insert(3, format!("forgotten     {} entries since", self.forgotten));

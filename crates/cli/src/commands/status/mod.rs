@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use issei_assembly::Parts;
 use issei_ledger::{
-    Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, FixedObjects, HeldAudience, HeldUp, LedgerError, ReasonCode, Refused,
-    Subject,
+    Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, FixedObjects, HeldAudience, HeldUp, LedgerError, NotAsked, ReasonCode,
+    Refused, Subject,
 };
 use issei_schema::{BroadcastId, ProviderName};
 use jiff::Timestamp;
@@ -87,6 +87,9 @@ pub(crate) struct Status {
     /// How often a request was made again under its key, to learn what became of those in doubt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) asked_again: Option<u64>,
+    /// The requests in doubt that no consumer asks about which has met with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_asked: Option<NotAsked>,
     /// From here on by the provider's events, as far as they have come.
     pub(crate) delivered: u64,
     pub(crate) bounced: u64,
@@ -178,6 +181,13 @@ impl Status {
         ] {
             queues.insert(name, Depths::of(&queue).await?);
         }
+        let now = parts.clock.wall();
+        let runs = ledger.heartbeats(now).await?;
+        // What consumers tell may be settled since, and those who were killed have not told of all who are in doubt.
+        let mut not_asked = NotAsked::of(&broadcast, &runs, now);
+        if not_asked.is_some() && ledger.tally(&broadcast).await?.askable_until.is_none_or(|until| until <= now) {
+            not_asked = None;
+        }
         let counts = match (broadcast.totals, exact) {
             (Some(totals), _) => Counts::exact(totals, u64::from(broadcast.chunks), &progress),
             (None, true) => {
@@ -189,10 +199,8 @@ impl Status {
         let said = |entry: &AuditEntry| format!("{} ({})", entry.reason, entry.actor);
         let reason = broadcast.decided().map(said).unwrap_or_default();
         let since = broadcast.since_decided().last().map(said);
-        let now = parts.clock.wall();
         let (waits_until, reason_code) = (broadcast.waits_until(now), broadcast.reason_code(now));
         let (shown, waits) = (shown(&broadcast, now), waits_until.map(|until| broadcast.schedule().told(until)));
-        let runs = ledger.heartbeats(now).await?;
         // Of SES; no other provider tells.
         let quota = if broadcast.provider.is_none() { quota(parts).await } else { None };
         let settled = counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt;
@@ -237,6 +245,7 @@ impl Status {
             retryable: counts.exact.then_some(counts.totals.retryable),
             in_doubt: counts.totals.in_doubt,
             asked_again: Some(broadcast.asked_again).filter(|asked| *asked > 0),
+            not_asked,
             delivered: counts.totals.delivered,
             bounced: counts.totals.bounced,
             complained: counts.totals.complained,
