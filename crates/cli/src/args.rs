@@ -137,7 +137,8 @@ pub(crate) enum Command {
     /// Ends a broadcast for ever, and proves that nothing more can be sent.
     ///
     /// What can't be stopped is named, and the rest is stopped all the same: exit code 1. Exit code 3: stopped,
-    /// and not proved yet, or with `--hard` and an id by another provider than SES, which that can't shut.
+    /// and not proved yet, or with `--hard` and an id by another provider than SES, which that can't shut, or that the
+    /// ledger does not know.
     Stop(StopOptions),
     /// Takes new broadcasts and sends again, after `stop --all` and `--hard`.
     Open(OpenOptions),

@@ -59,6 +59,9 @@ pub(crate) fn at_most(timing: &Timing) -> Duration {
 /// taken sooner, and `issei open` lets SES send again.
 pub(crate) const SAID: &str = "every consumer has said that it holds nothing of it any more";
 
+/// The reason where nothing was ever granted of it, so that there is nobody to say anything.
+pub(crate) const NEVER_GRANTED: &str = "no permit of it was ever granted";
+
 /// How it stands with the proof of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopProof {
@@ -126,7 +129,7 @@ impl Moments {
         let last = trail.entries.iter().rfind(|entry| entry.is_step())?;
         let decided = trail.entries.iter().rfind(|entry| entry.step.ends_with(" -> stopping")).map_or(last.at, |entry| entry.at);
         let never_sent = last.step == format!("{} -> {}", BroadcastState::Enumerating, BroadcastState::Stopped);
-        Some(Self { decided, stopped: last.at, is_said: never_sent || last.reason == SAID })
+        Some(Self { decided, stopped: last.at, is_said: never_sent || [SAID, NEVER_GRANTED].contains(&last.reason.as_str()) })
     }
 }
 
@@ -191,11 +194,14 @@ mod tests {
         assert_eq!(100 + i64::try_from(at_most(&TIMING).as_secs()).unwrap(), longest);
         let at_once = trail(&[(0, "enumerating", "registered"), (5, "enumerating -> stopped", "a wrong text")]);
         assert_eq!(judged(&at_once, Over, Some(0), 6), StopProof::Since(at(5)));
+        let never = stopped(101, NEVER_GRANTED);
+        assert_eq!(judged(&never, Over, Some(0), 102), StopProof::Since(at(101)), "there is nobody to say anything");
         assert_eq!(judged(&said, BroadcastState::Complete, Some(0), 10_000), StopProof::Unsaid);
         // Nobody but SES refuses a request for its age, and of an older build nobody knows for how long it sends.
         let provider = "sendgrid".parse().unwrap();
         let others = Stopped { state: Over, provider: Some(&provider), trail: &said, in_doubt: Some(0) };
         assert_eq!(others.judged(&known, at(121)), StopProof::Since(at(120)), "it is said, and everything has its answer");
+        assert_eq!(Stopped { trail: &never, ..others }.judged(&known, at(102)), StopProof::Since(at(101)));
         assert_eq!(Stopped { in_doubt: Some(1), ..others }.judged(&known, at(10_000)), StopProof::Unsaid);
         assert_eq!(Stopped { trail: &lapsed, ..others }.judged(&known, at(10_000)), StopProof::Unsaid);
         let untold = Widest { timing: TIMING, untold: vec!["an older build".to_owned()] };

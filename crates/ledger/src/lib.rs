@@ -87,6 +87,7 @@ mod timings;
 mod told;
 mod trail;
 mod unasked;
+mod ungranted;
 mod unread;
 mod walk;
 mod whereabouts;

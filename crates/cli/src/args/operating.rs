@@ -48,7 +48,8 @@ pub(crate) struct StopOptions {
     pub(crate) all: bool,
     /// Forbids the SES configuration set to send, too: that stops even consumers that are broken or
     /// forgotten, and everybody else who uses this configuration set. `issei open` allows it again. With the id of a
-    /// broadcast by another provider SES is left as it is, and the key to revoke is named.
+    /// broadcast by another provider SES is left as it is, and the key to revoke is named; so it is with an id that
+    /// the ledger does not know.
     #[arg(long)]
     pub(crate) hard: bool,
     /// Why. It stands in the audit trail. Give one; but nothing is kept from being stopped for want of it.

@@ -1,19 +1,20 @@
 //! The proof of a stop: the wait until no sender can be left, and until nothing that was sent can still be
 //! accepted. A stop is never called proved before.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use issei_assembly::Parts;
 use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{Broadcast, BroadcastState, Draining, Ledger, LedgerError, Transition, Widest, widest};
-use issei_schema::{Actor, BroadcastId};
+use issei_schema::{Actor, BroadcastId, ProviderName};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::stop::{Failures, Stopping, named, tell};
 use crate::commands::serve::on_signal;
-use crate::proof::{SAID, UnderWay, at_most};
+use crate::proof::{NEVER_GRANTED, SAID, UnderWay, at_most};
 
 /// How often people are told what is still waited for.
 const SAY_EVERY: Duration = Duration::from_secs(30);
@@ -22,6 +23,8 @@ const SAY_EVERY: Duration = Duration::from_secs(30);
 #[derive(Serialize)]
 pub(super) struct Stopped {
     broadcast_id: BroadcastId,
+    /// Who carries it.
+    provider: ProviderName,
     state: BroadcastState,
     /// Recipients whose permits were out, or whose requests had no answer, when it was stopped.
     permits_outstanding: u64,
@@ -29,6 +32,8 @@ pub(super) struct Stopped {
     in_doubt: u64,
     /// Nothing can be sent any more, and nothing that was sent can still be accepted.
     pub(super) proved: bool,
+    /// Why it is not proved, and what to do; nothing where it is.
+    reason: Option<String>,
 }
 
 /// How the wait for those who could send has ended.
@@ -70,7 +75,7 @@ impl Wait {
     }
 
     /// Until each run has said that it holds nothing any more, or [`longest`](Self::longest) is over.
-    async fn until_nobody_sends(&self, parts: &Parts, stopping: &[Stopping], shutdown: &CancellationToken, as_json: bool) -> Waited {
+    async fn until_nobody_sends(&self, parts: &Parts, stopping: &[&Stopping], shutdown: &CancellationToken, as_json: bool) -> Waited {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
         let Some(draining) = &self.draining else { return Waited::Short };
         let ids: Vec<&BroadcastId> = stopping.iter().map(|stopping| &stopping.id).collect();
@@ -122,23 +127,41 @@ async fn is_whole(parts: &Parts) -> bool {
     matches!(parts.ledger().restored(&mirror).await, Ok(None))
 }
 
+/// Those of which no permit was ever granted: there is nobody to wait for. What can't be read proves nothing.
+pub(super) async fn never_granted(parts: &Parts, stopping: &[Stopping]) -> BTreeSet<BroadcastId> {
+    let mut never = BTreeSet::new();
+    for Stopping { id, ended, .. } in stopping.iter().filter(|stopping| stopping.ended.is_never_granted()) {
+        let Ok(mirror) = parts.chunks_queue().await else { break };
+        if parts.ledger().was_never_granted(&mirror, ended).await.unwrap_or(false) {
+            never.insert(id.clone());
+        }
+    }
+    never
+}
+
 /// Waits until every permit has expired or nobody holds any, and then, where something was under way, until it can no longer
 /// be accepted. What can't be read or written counts as not proved, and keeps nothing else waiting.
 pub(super) async fn prove(
     parts: &Parts,
     actor: &Actor,
     stopping: Vec<Stopping>,
-    until: &Wait,
+    (until, never): (&Wait, &BTreeSet<BroadcastId>),
     failures: &mut Failures,
     as_json: bool,
 ) -> anyhow::Result<Vec<Stopped>> {
     let ledger = parts.ledger();
     let shutdown = on_signal()?;
-    let is_waiting = any_stopping(&ledger, &stopping).await;
+    let (at_once, others): (Vec<&Stopping>, Vec<&Stopping>) = stopping.iter().partition(|stopping| never.contains(&stopping.id));
+    for Stopping { id, .. } in at_once {
+        end(&ledger, id, actor, NEVER_GRANTED, failures).await;
+    }
+    let is_waiting = any_stopping(&ledger, &others).await;
     let waited = match &until.draining {
+        // There is nobody who would have to say anything.
+        _ if others.is_empty() => Waited::Said,
         None => Waited::Short,
-        Some(_) if !is_waiting && stopping.iter().all(|stopping| stopping.provider.is_none()) => Waited::Lapsed,
-        Some(_) => until.until_nobody_sends(parts, &stopping, &shutdown, as_json).await,
+        Some(_) if !is_waiting && others.iter().all(|stopping| stopping.provider.is_none()) => Waited::Lapsed,
+        Some(_) => until.until_nobody_sends(parts, &others, &shutdown, as_json).await,
     };
     let mut is_over = waited != Waited::Short;
     let reason = match waited {
@@ -147,17 +170,13 @@ pub(super) async fn prove(
         _ => "every permit granted before the stop has expired",
     };
     if is_over {
-        for Stopping { id, .. } in &stopping {
-            match ledger.transition(id, Transition { to: BroadcastState::Stopped, actor, reason }).await {
-                // A producer that looks after broadcasts may have been first.
-                Ok(_) | Err(LedgerError::Transition { .. }) => {}
-                Err(error) => failures.note(&named(id), error),
-            }
+        for Stopping { id, .. } in &others {
+            end(&ledger, id, actor, reason, failures).await;
         }
     }
     // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too
     // old for AWS; a configuration set that may not send refuses it. No time ends what another provider may accept.
-    let unsettled = unsettled(&ledger, stopping.iter().filter(|stopping| stopping.provider.is_none()), failures).await;
+    let unsettled = unsettled(&ledger, others.iter().copied().filter(|stopping| stopping.provider.is_none()), failures).await;
     let longest = UnderWay::of(is_over, unsettled).over_after(&until.timing);
     let left = longest.saturating_sub(parts.clock.now().saturating_duration_since(until.since));
     if is_over && !left.is_zero() && !until.sending_off {
@@ -172,30 +191,21 @@ pub(super) async fn prove(
         is_over = wait(&shutdown, left, as_json).await;
     }
     let mut all = Vec::new();
-    for Stopping { id, outstanding, provider } in stopping {
-        match at_the_end(&ledger, &id, outstanding, is_over).await {
-            // Nothing but what was said proves that none of its requests comes late.
-            Ok(stopped) if stopped.proved && provider.is_some() && (waited != Waited::Said || stopped.in_doubt > 0) => {
-                let Stopped { state, accepted, in_doubt, .. } = stopped;
-                tell(
-                    as_json,
-                    &format!(
-                        "{id} is {state}: {accepted} accepted, {in_doubt} in doubt; not proved: its provider refuses no request for its age, so what a paused machine holds, and a request without an answer, may be accepted yet. Revoke its key to be sure."
-                    ),
-                );
-                all.push(Stopped { proved: false, ..stopped });
-            }
+    for Stopping { id, outstanding, provider, .. } in &stopping {
+        let is_never = never.contains(id);
+        let (waited, is_over) = if is_never { (Waited::Said, true) } else { (waited, is_over) };
+        let found = at_the_end(&ledger, id, *outstanding, provider.as_ref()).await;
+        match found.map(|stopped| stopped.judged(waited, is_over, until.draining.is_some())) {
             Ok(stopped) => {
-                let Stopped { state, accepted, in_doubt, proved, .. } = stopped;
-                let proof = if proved {
-                    "nothing of it can be sent or accepted any more"
-                } else {
-                    "not proved: repeat the command to go on waiting"
+                let Stopped { state, accepted, in_doubt, reason, .. } = &stopped;
+                let proof = match reason {
+                    Some(reason) => format!("not proved: {reason}"),
+                    None => "nothing of it can be sent or accepted any more".to_owned(),
                 };
                 tell(as_json, &format!("{id} is {state}: {accepted} accepted, {in_doubt} in doubt; {proof}."));
                 all.push(stopped);
             }
-            Err(error) => failures.note(&named(&id), error),
+            Err(error) => failures.note(&named(id), error),
         }
     }
     if all.is_empty() {
@@ -204,16 +214,56 @@ pub(super) async fn prove(
     Ok(all)
 }
 
-async fn at_the_end(ledger: &Ledger, id: &BroadcastId, permits_outstanding: u64, is_over: bool) -> Result<Stopped, LedgerError> {
+async fn end(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str, failures: &mut Failures) {
+    match ledger.transition(id, Transition { to: BroadcastState::Stopped, actor, reason }).await {
+        // A producer that looks after broadcasts may have been first.
+        Ok(_) | Err(LedgerError::Transition { .. }) => {}
+        Err(error) => failures.note(&named(id), error),
+    }
+}
+
+impl Stopped {
+    /// Whether it is proved, and why not. `is_over` says that all waits were waited to their end, and `is_known` that it could be read
+    /// who might send.
+    fn judged(self, waited: Waited, is_over: bool, is_known: bool) -> Self {
+        // Nothing but what was said proves that none of its requests comes late.
+        let is_by_ses = self.provider == ProviderName::default();
+        let may_come_late = !is_by_ses && (waited != Waited::Said || self.in_doubt > 0);
+        let reason = match (is_over, self.state.is_over()) {
+            (false, _) if !is_known => Some("who may still send can't be read; repeat the command once it can"),
+            (false, _) => Some("the wait was ended before its time; repeat the command to go on waiting"),
+            (true, false) => Some("its end could not be written; repeat the command"),
+            (true, true) if may_come_late => Some(
+                "its provider refuses no request for its age, so what a paused machine holds, and a request without an answer, may be accepted yet; revoke its key to be sure",
+            ),
+            (true, true) => None,
+        };
+        Self { proved: reason.is_none(), reason: reason.map(str::to_owned), ..self }
+    }
+}
+
+async fn at_the_end(
+    ledger: &Ledger,
+    id: &BroadcastId,
+    permits_outstanding: u64,
+    provider: Option<&ProviderName>,
+) -> Result<Stopped, LedgerError> {
     let broadcast: Broadcast = ledger.broadcast(id).await?;
     let totals = ledger.tally(&broadcast).await?.totals();
-    let state = broadcast.broadcast_state;
-    let (accepted, in_doubt, proved) = (totals.accepted, totals.in_doubt, is_over && state.is_over());
-    Ok(Stopped { broadcast_id: id.clone(), state, permits_outstanding, accepted, in_doubt, proved })
+    Ok(Stopped {
+        broadcast_id: id.clone(),
+        provider: provider.cloned().unwrap_or_default(),
+        state: broadcast.broadcast_state,
+        permits_outstanding,
+        accepted: totals.accepted,
+        in_doubt: totals.in_doubt,
+        proved: false,
+        reason: None,
+    })
 }
 
 /// One that can't be read may be: then there is something to wait for.
-async fn any_stopping(ledger: &Ledger, stopping: &[Stopping]) -> bool {
+async fn any_stopping(ledger: &Ledger, stopping: &[&Stopping]) -> bool {
     for Stopping { id, .. } in stopping {
         if ledger.broadcast(id).await.map_or(true, |broadcast| broadcast.broadcast_state == BroadcastState::Stopping) {
             return true;

@@ -13,9 +13,10 @@ use issei_schema::{Actor, BroadcastId, ProviderName};
 use serde::Serialize;
 use serde_json::json;
 
-use super::prove::{Wait, prove};
+use super::prove::{Wait, never_granted, prove};
 use crate::args::{OpenOptions, StopOptions};
 use crate::operator;
+use crate::proof::NEVER_GRANTED;
 use crate::{Ended, Refused};
 
 /// A broadcast of which nothing more is granted.
@@ -25,12 +26,14 @@ pub(crate) struct Stopping {
     pub(crate) outstanding: u64,
     /// Who carries it, where that is not SES: nobody refuses its requests for their age, and it can't be shut from here.
     pub(crate) provider: Option<ProviderName>,
+    /// As the write left it that ended it, or as it was read since.
+    pub(crate) ended: Broadcast,
 }
 
 impl Stopping {
     /// What may still come of it. `bound` says for how long by SES, which refuses what is older.
     pub(crate) fn told(&self, bound: &str) -> String {
-        let Self { id, outstanding, provider } = self;
+        let Self { id, outstanding, provider, .. } = self;
         let why = "their permits are out, or their requests without an answer";
         match provider {
             None => format!("{id}: at most {outstanding} recipients may still be sent to, {bound}: {why}"),
@@ -134,6 +137,13 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
         Some(id) if options.hard => order.elsewhere(&ledger, id).await,
         _ => None,
     };
+    // What the ledger says is not there, nobody shuts SES for: every other broadcast would pay for a slip of the pen. A ledger that
+    // does not answer says nothing, and then it is shut.
+    let unknown = order.failed.iter().find(|failed| matches!(failed.error, LedgerError::NoBroadcast { .. }));
+    if let (true, Some(Unstopped { reason, .. })) = (options.hard && options.id.is_some(), unknown) {
+        let hint = "SES was left as it is; `issei list` shows every broadcast there is, and `issei stop --all --hard` shuts SES whatever the ledger knows";
+        return Err(Refused(format!("{reason}: nothing was stopped, and {hint}")).into());
+    }
     let shuts_ses = options.hard && elsewhere.is_none();
     if options.id.is_some() && !shuts_ses && order.failed.iter().any(|failed| has_nothing_under_way(&failed.error)) {
         let told = order.failed.iter().map(|failed| failed.reason.as_str()).collect::<Vec<_>>().join("; ");
@@ -176,11 +186,15 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
     let wait = Wait::after_stop(&parts, sending_off && all_by_ses, &mut failures).await;
     let bound = format!("for {} s at most", wait.at_most().as_secs());
-    order.stopping.iter().for_each(|stopping| tell(as_json, &format!("{}.", stopping.told(&bound))));
+    let never = never_granted(&parts, &order.stopping).await;
+    for stopping in &order.stopping {
+        let told = if never.contains(&stopping.id) { format!("{}: {NEVER_GRANTED}", stopping.id) } else { stopping.told(&bound) };
+        tell(as_json, &format!("{told}."));
+    }
     for actor in wait.untold() {
         tell(as_json, &format!("{actor} does not say with which timeouts it sends, since its build is older: end it."));
     }
-    let stopped = prove(&parts, &actor, order.stopping, &wait, &mut failures, as_json).await?;
+    let stopped = prove(&parts, &actor, order.stopping, (&wait, &never), &mut failures, as_json).await?;
     let Failures(failed) = failures;
     if as_json {
         let told = json!({
@@ -281,7 +295,10 @@ pub(crate) async fn end(
         other => other,
     };
     match ended {
-        Ok(Broadcast { granted, provider, .. }) => Ok(Stopping { id: id.clone(), outstanding: granted.saturating_sub(settled), provider }),
+        Ok(ended) => {
+            let (outstanding, provider) = (ended.granted.saturating_sub(settled), ended.provider.clone());
+            Ok(Stopping { id: id.clone(), outstanding, provider, ended })
+        }
         Err(error @ LedgerError::Corrupt { .. }) => {
             let ended = ledger.end_unread(id, actor, reason).await;
             Err(Unstopped::unread(id, error, ended))

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_sim::{Account, Fault, Rule};
-use issei_test_support::{Process, Processes, command_body, judge, seen, until};
+use issei_test_support::{Carrier, Process, Processes, command_body, judge, seen, until};
 use serde_json::{Value, json};
 
 use crate::console::{Door, csrf_of};
@@ -147,6 +147,80 @@ async fn a_stop_does_not_wait_for_a_provider_that_does_not_answer() {
     world.cloud.heal();
     world.run(&["stop", "terms", "--hard", "--reason", "wrong text"]).await;
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+}
+
+/// A slip of the pen in an id costs nobody else anything. What does not answer says nothing of what there is, and SES is shut.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_the_ledger_does_not_know_shuts_ses_for_nobody_and_a_ledger_that_does_not_answer_does() {
+    let mut world = Processes::new(5, Account::default()).await;
+    let producer = world.start("producer");
+    let command = world.write("terms.json", &command_body("terms", |_| {}));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "running").await;
+    producer.end().await;
+    let (code, output, error) = world.try_run(&["stop", "term", "--hard", "--reason", "wrong text"]).await;
+    assert_eq!((code, output.as_str()), (Some(3), ""), "{error}");
+    for part in ["there is no broadcast `term`", "nothing was stopped", "issei list", "issei stop --all --hard"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert_eq!(world.forgotten_sender().await, "SUCCESS", "SES was shut for everybody");
+    world.wait_for("terms", "running").await;
+
+    world.set("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9");
+    let (code, output, error) = world.try_run(&["stop", "term", "--hard", "--reason", "wrong text"]).await;
+    assert!(code == Some(1) && output.contains("may not send until `issei open`"), "{code:?} {output}{error}");
+    assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+}
+
+/// It waits for an approval, and a consumer that was killed can't say that it holds nothing. There is nothing that it could hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_granted_a_permit_is_proved_at_once_whoever_is_silent() {
+    for carrier in [None, Some(Carrier::Resend)] {
+        let mut world = Processes::simulated(20, Account::default()).await;
+        if let Some(carrier) = carrier {
+            world.carried_by(carrier, 100.0);
+        }
+        let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+        world.wait_for_heartbeat("consumer").await;
+        consumer.kill_without_mercy().await;
+        for id in ["terms", "privacy"] {
+            let body = command_body(id, |body| {
+                (body["version"], body["class"], body["hold"]) = (2.into(), "service".into(), true.into());
+                if let Some(carrier) = carrier {
+                    body["provider"] = carrier.name().into();
+                }
+            });
+            world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+            world.wait_for(id, "holding").await;
+        }
+        producer.end().await;
+        let told = world.run(&["stop", "terms", "--reason", "wrong text"]).await;
+        assert!(told.contains("terms: no permit of it was ever granted.") && !told.contains("Waiting for"), "{told}");
+        let trail = world.run(&["audit", "terms"]).await;
+        assert!(trail.contains("stopping -> stopped") && trail.contains("no permit of it was ever granted"), "{trail}");
+        let told: Value = serde_json::from_str(&world.run(&["stop", "privacy", "--reason", "wrong text", "--json"]).await).unwrap();
+        let stopped = &told["stopped"][0];
+        let by = carrier.map_or("ses", Carrier::name);
+        assert_eq!((&stopped["proved"], &stopped["reason"], &stopped["provider"]), (&json!(true), &json!(null), &json!(by)), "{told}");
+    }
+}
+
+/// Whoever automates a stop learns from it why it is not proved, and by whom it may come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_told_why_a_stop_is_not_proved_and_who_carries_it() {
+    let mut world = Processes::simulated(300, Account::default()).await;
+    world.carried_by(Carrier::Resend, 10.0);
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.post("ISSEI_COMMANDS_QUEUE", &Carrier::Resend.command("terms")).await;
+    world.wait_for_accepted(10).await;
+    consumer.kill_without_mercy().await;
+    let (code, output, error) = world.try_run(&["stop", "terms", "--reason", "wrong text", "--json"]).await;
+    let told: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output}{error}"));
+    let stopped = &told["stopped"][0];
+    assert_eq!((code, &stopped["proved"], &stopped["provider"]), (Some(3), &json!(false), &json!("resend")), "{told}");
+    let reason = stopped["reason"].as_str().unwrap();
+    assert!(reason.starts_with("its provider refuses no request for its age") && reason.ends_with("revoke its key to be sure"), "{told}");
+    producer.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

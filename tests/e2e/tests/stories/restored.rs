@@ -97,6 +97,50 @@ async fn a_restore_in_place_is_found_by_the_services_that_run() {
     consumer.await.unwrap();
 }
 
+/// A broadcast that holds before its first send was approved and sent after the backup. The ledger that is restored says that it
+/// never was granted anything; whoever lived through the restore may still hold permits.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_a_restored_ledger_calls_never_granted_a_stop_is_not_proved_by_that() {
+    let world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    let mirror = world.queue("chunks").await;
+    let held = |id: &str| {
+        command(id, |body| {
+            (body["version"], body["class"], body["hold"]) = (2.into(), "service".into(), true.into());
+            body["content"]["inline"]["subject"] = json!(id);
+        })
+    };
+    let is_proved = async |broadcast: &issei_ledger::Broadcast| world.ledger().was_never_granted(&mirror, broadcast).await.unwrap();
+    for id in ["one", "two", "three"] {
+        world.post_command(&held(id)).await;
+        world.run_until(id, 0, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    }
+    let [one, two, three] = ["one", "two", "three"].map(|id| id.parse().unwrap());
+    // It only is once nothing can be granted any more.
+    assert!(!is_proved(&world.broadcast("one").await).await);
+    let ended = world.ledger().end(&one, &actor(), "wrong text").await.unwrap();
+    assert!(is_proved(&ended).await);
+    let approve = issei_ledger::Transition { to: BroadcastState::Running, actor: &actor(), reason: "read" };
+    let backup = world.cloud.back_up("ledger").unwrap();
+    let running = world.ledger().transition(&two, approve).await.unwrap();
+    let granted = world.ledger().grant(&running.registration(), running.epoch, (5, 5), None, Duration::from_secs(8)).await.unwrap();
+    assert!(matches!(granted, issei_ledger::Granted::Block(_)), "{granted:?}");
+    // Also where all of it was given back: whoever gave it may have claimed before.
+    world.ledger().give_back(&running.registration(), running.epoch, 5).await.unwrap();
+    let ended = world.ledger().end(&two, &actor(), "wrong text").await.unwrap();
+    assert!(ended.granted == 0 && !is_proved(&ended).await);
+
+    let consumer = world.consumer().await;
+    world.call(&consumer, Vec::new(), &CancellationToken::new()).await;
+    world.cloud.restore("ledger", &backup, false).unwrap();
+    let ended = world.ledger().end(&three, &actor(), "wrong text").await.unwrap();
+    assert!(is_found_restored(&world, &mirror).await && !is_proved(&ended).await);
+    world.ledger().accept_restored(&mirror, &actor(), "restored").await.unwrap().unwrap();
+    for id in ["two", "three"] {
+        let ended = world.broadcast(id).await;
+        assert!(ended.is_never_granted() && !is_proved(&ended).await, "{id} was granted, and nobody remembers it");
+    }
+}
+
 /// The ledger is restored to before the registration, a new epoch is opened, and the same id is registered
 /// anew with other words, all while a consumer runs that knows the old ones.
 #[tokio::test(flavor = "multi_thread")]

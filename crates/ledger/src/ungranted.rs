@@ -1,0 +1,34 @@
+//! That nothing of a broadcast can ever be sent, since no permit of it was ever granted.
+//!
+//! What this must never do: believe that of a ledger that has forgotten grants. One that was restored may have.
+
+use issei_aws::Queue;
+use jiff::SignedDuration;
+
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+
+/// How far the clocks of whoever registered a broadcast and of whoever opened an epoch of the ledger may be apart.
+const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
+
+impl Broadcast {
+    /// Whether no permit of it was ever granted, in this ledger, and none ever will be: it is on its way to its end, and each grant
+    /// is on the condition that it runs.
+    #[must_use]
+    pub fn is_never_granted(&self) -> bool {
+        let ends = matches!(self.broadcast_state, BroadcastState::Stopping | BroadcastState::Stopped);
+        ends && self.granted == 0 && self.grant_count == 0
+    }
+}
+
+impl Ledger {
+    /// Whether no permit of it was ever granted in any ledger that there was before this one was restored, either. `broadcast` is
+    /// as the write left it that ended it, or as it was read since.
+    pub async fn was_never_granted(&self, mirror: &Queue, broadcast: &Broadcast) -> Result<bool, LedgerError> {
+        if !broadcast.is_never_granted() || self.restored(mirror).await?.is_some() {
+            return Ok(false);
+        }
+        // Taking a restored ledger into use ends what was open in it, and nobody knows what of that was granted since the backup.
+        let restored_at = self.restored_at().await?;
+        Ok(restored_at.is_none_or(|at| at.saturating_add(CLOCKS).is_ok_and(|surely_after| broadcast.created_at > surely_after)))
+    }
+}
