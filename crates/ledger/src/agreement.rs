@@ -7,7 +7,7 @@
 use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_schema::{Actor, BroadcastId, Identity, InDoubtPolicy, TemplateHash};
+use issei_schema::{Actor, BroadcastId, Identity, TemplateHash};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -145,7 +145,7 @@ impl Broadcast {
     }
 
     /// Who carries it to whom, when, how fast, and to how many at most: what consumers and producers go by, and the forecast
-    /// that was made of it. None of it changes once it is frozen.
+    /// that was made of it. None of it changes once it is frozen. [`terms`](Self::terms) says it to people.
     fn bounds(&self) -> String {
         let Self {
             audience, provider, max_recipients, canary, canary_chunks, canary_approval, in_doubt, chunk_size, chunks, pages, ..
@@ -158,25 +158,6 @@ impl Broadcast {
         );
         // Only maps with keys that are no strings can fail here, and there are none.
         serde_json::to_string(&bounds).unwrap_or_default()
-    }
-
-    /// The same in words, as far as a command says it.
-    #[must_use]
-    pub fn terms(&self) -> String {
-        let Self { not_before, send_window, not_after, effective_at, ramp, canary, in_doubt, .. } = self;
-        let carrier = self.provider.as_ref().map(|name| format!("carried by {name}"));
-        let first = (*canary > 0).then(|| format!("to {canary} first, and to the others once these are approved"));
-        let begins = not_before.map(|not_before| format!("not before {not_before}"));
-        let window = send_window.as_ref().map(|window| format!("within {window}"));
-        let slowly = ramp.map(|ramp| format!("to {} in its first hour, and to twice as many in each further one", ramp.first_hour));
-        let binds = effective_at.map(|effective_at| format!("it binds from {effective_at}"));
-        let doubt = (*in_doubt != InDoubtPolicy::default()).then(|| match in_doubt {
-            InDoubtPolicy::Hold => "who is in doubt is sent to no more".to_owned(),
-            InDoubtPolicy::EvidenceRetry => "who is in doubt is sent to again where events prove that it may be".to_owned(),
-            InDoubtPolicy::AtLeastOnce => "who is in doubt is sent to again".to_owned(),
-        });
-        let ends = Some(format!("not after {not_after}"));
-        [carrier, first, begins, window, slowly, ends, binds, doubt].into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 
     /// The agreement that it waits for, and without which no permit is granted.

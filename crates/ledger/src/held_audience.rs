@@ -6,7 +6,7 @@ use std::fmt;
 
 use issei_schema::{Course, Pace, Recipient};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Broadcast, Ledger, LedgerError};
 
@@ -69,24 +69,53 @@ impl Broadcast {
         HeldForecast { recipients_a_second, done_at }
     }
 
-    /// What it means to let it go on now, before its first send, for people; nothing where no forecast was kept.
+    /// What it means to let it go on now, before its first send; nothing where no forecast was kept.
     #[must_use]
-    pub fn done_if_approved(&self, now: Timestamp) -> Option<String> {
-        let kept = self.held_audience.as_ref()?.forecast.as_ref()?;
-        let rate = kept.recipients_a_second;
-        let told = match self.forecast(now, rate).done_at {
-            None => format!("NOT IN TIME: approved now, it is not done before its not_after ({})", self.not_after),
-            Some(done) => match self.effective_at.filter(|effective_at| done > *effective_at) {
-                Some(effective_at) => {
-                    format!(
-                        "NOT IN TIME: approved now, it is done {} at the earliest, and binds from {effective_at}",
-                        self.schedule().told(done)
-                    )
-                }
-                None => format!("approved now, it is done {} at the earliest", self.schedule().told(done)),
-            },
+    pub fn done_if_approved(&self, now: Timestamp) -> Option<IfApproved> {
+        let recipients_a_second = self.held_audience.as_ref()?.forecast.as_ref()?.recipients_a_second;
+        let (schedule, done) = (self.schedule(), self.forecast(now, recipients_a_second).done_at);
+        let outlook = match (done, self.effective_at) {
+            (None, _) => Outlook::TooLate { not_after: schedule.told(self.not_after) },
+            (Some(done), Some(binds)) if done > binds => Outlook::AfterItBinds { done: schedule.told(done), binds: schedule.told(binds) },
+            (Some(done), _) => Outlook::Done(schedule.told(done)),
         };
-        Some(format!("{told}, at {rate} recipients a second"))
+        Some(IfApproved { recipients_a_second, outlook })
+    }
+}
+
+/// When a broadcast that holds would be done if it were approved at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IfApproved {
+    pub recipients_a_second: f64,
+    pub outlook: Outlook,
+}
+
+/// Moments are in words already, which are no language's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    Done(String),
+    TooLate { not_after: String },
+    AfterItBinds { done: String, binds: String },
+}
+
+impl fmt::Display for IfApproved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outlook {
+            Outlook::Done(done) => write!(f, "approved now, it is done {done} at the earliest")?,
+            Outlook::TooLate { not_after } => {
+                write!(f, "NOT IN TIME: approved now, it is not done before its not_after ({not_after})")?;
+            }
+            Outlook::AfterItBinds { done, binds } => {
+                write!(f, "NOT IN TIME: approved now, it is done {done} at the earliest, and binds from {binds}")?;
+            }
+        }
+        write!(f, ", at {} recipients a second", self.recipients_a_second)
+    }
+}
+
+impl Serialize for IfApproved {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

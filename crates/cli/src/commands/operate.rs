@@ -77,8 +77,8 @@ async fn agree(
         }
         say(&format!("{id}: {agreement}\nit is {}: {reason}", broadcast.broadcast_state));
         say(&format!("{} recipients, {} skipped, of the command {}", subject.recipients, subject.skipped, subject.command_hash));
-        say(&terms);
-        forecast.iter().for_each(|forecast| say(forecast));
+        say(&terms.to_string());
+        forecast.iter().for_each(|forecast| say(&forecast.to_string()));
         print_beside(&letters, &format!("issei show {id} -o letters.html"));
         say(&format!(
             "\nnothing was approved: look at `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason \"…\"",

@@ -38,7 +38,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
         let content = json!({
             "broadcast_id": options.id, "class": command.class(), "from": command.from, "content": command.content,
             "content_hash": content_hash, "command_hash": command_hash, "letters": shown,
-            "template": command.content.frozen(), "template_hash": broadcast.template_hash,
+            "template": command.content.frozen(), "template_hash": broadcast.template_hash, "terms": broadcast.terms(),
         });
         say(&content.to_string());
         return Ok(Ended::Well);
@@ -46,6 +46,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
     say(&format!("broadcast      {}", options.id));
     say(&format!("class          {}", command.class()));
     say(&format!("from           {}", command.from.to_header()));
+    say(&format!("terms          {}", broadcast.terms()));
     say(&format!("content hash   {content_hash}"));
     say(&format!("command hash   {command_hash}"));
     if let Some(hash) = &broadcast.template_hash {

@@ -8,6 +8,7 @@ mod outside;
 mod plot;
 mod reasons;
 pub(crate) mod sentence;
+mod terms;
 mod words;
 
 use askama::Template;
@@ -91,6 +92,11 @@ impl Live {
     /// Why it stands there, in short, where issei itself has brought it there.
     fn code(&self) -> Option<Told> {
         self.status.reason_code.map(|code| Told::of(code, self.words.of()))
+    }
+
+    /// When it would be done if it were approved now.
+    fn if_approved(&self) -> Option<String> {
+        self.status.if_approved.as_ref().map(|told| terms::if_approved(self.words.of(), told))
     }
 
     /// As commands name it.
@@ -177,6 +183,11 @@ pub(crate) struct BroadcastPage {
 }
 
 impl BroadcastPage {
+    /// What whoever approves it agrees to; nothing where it was agreed to before.
+    fn terms(&self) -> Vec<String> {
+        self.live.status.terms.as_ref().map(|all| terms::told(self.words.of(), all)).unwrap_or_default()
+    }
+
     /// Whether it holds before its first send for another reason than that others must agree, who are shown them anyhow.
     fn shows_letters(&self) -> bool {
         let agreed = self.live.status.agreement.as_ref();

@@ -137,7 +137,9 @@ fn what_a_broadcast_is_sent_by_is_agreed_to_and_not_only_what_its_command_says()
     let command: BroadcastCommand = serde_json::from_value(command).unwrap();
     let (key, asked) = (MessageKey::new([1; 32]), Asked::default());
     let broadcast = Broadcast::of(&command, 50, &asked, key, Timestamp::UNIX_EPOCH, String::new());
-    let item = serde_json::to_value(&broadcast).unwrap();
+    let mut item = serde_json::to_value(&broadcast).unwrap();
+    item["canary"] = json!(5);
+    let terms = |item: &Value| serde_json::from_value::<Broadcast>(item.clone()).unwrap().terms();
     let digest = |item: &Value| serde_json::from_value::<Broadcast>(item.clone()).unwrap().subject();
     let first = digest(&item);
     // The frozen audience was in it ever since.
@@ -164,6 +166,9 @@ fn what_a_broadcast_is_sent_by_is_agreed_to_and_not_only_what_its_command_says()
         let mut changed = item.clone();
         changed[field] = other;
         assert_ne!(digest(&changed).digest, first.digest, "{field}");
+        // How the frozen audience is laid out nobody decides by, and what was found of it is shown beside.
+        let is_laid_out = ["canary_chunks", "chunks", "pages", "held_audience"].contains(&field);
+        assert!(is_laid_out || terms(&changed) != terms(&item), "whoever agrees to it is not shown its {field}");
         let is_older = field == "held_audience" || digest(&changed).earlier == first.earlier;
         assert!(is_older, "what an earlier build took down is still found: {field}");
     }

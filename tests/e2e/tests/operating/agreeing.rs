@@ -38,9 +38,25 @@ async fn one_operator_sends_and_another_approves_what_they_have_read() {
     let (code, told, _) = approve("ben", "").await;
     assert!(code == Some(3) && told.contains("nothing was approved") && told.contains("20 recipients, 0 skipped"), "{told}");
     // With when, how fast and to whom first, when that is done, and the letters.
-    for words in ["\nnot after 20", "\napproved now, it is done 20", "recipients a second", "letter         the first", "Terms for User 1"]
-    {
+    for words in [
+        "\ncarried by SES by the AWS account 000000000000; to the audience users, ",
+        "; not after 20",
+        "\napproved now, it is done 20",
+        "recipients a second",
+        "letter         the first",
+        "Terms for User 1",
+    ] {
         assert!(told.contains(words), "{words}: {told}");
+    }
+    // Whoever is to agree may look in four places, and each shows the same.
+    let (_, approving, _) = world.try_run_as("ben", &["approve", "terms", "--reason", "a look", "--json"]).await;
+    let terms = serde_json::from_str::<Value>(&approving).unwrap()["terms"].as_str().unwrap().to_owned();
+    assert!(text.contains(&format!("terms         {terms}\n")) && told.contains(&terms), "{terms}: {text}");
+    let shown = world.run(&["show", "terms"]).await;
+    assert!(shown.contains(&format!("terms          {terms}\n")), "{shown}");
+    for command in ["status", "show"] {
+        let told: Value = serde_json::from_str(&world.run(&[command, "terms", "--json"]).await).unwrap();
+        assert_eq!(told["terms"], json!(terms), "{command}");
     }
     let (code, _, error) = approve("ben", "0000000000000000").await;
     assert!(code == Some(3) && error.contains("what you agree to is 0000000000000000"), "{error}");
@@ -54,6 +70,12 @@ async fn one_operator_sends_and_another_approves_what_they_have_read() {
     let door = Door::at(url.as_str());
     let shown = door.get("/b/terms").await;
     assert!(shown.contains("2 persons must agree to it") && shown.contains(&format!("name=\"agreed\" value=\"{digest}\"")), "{shown}");
+    for term in terms.split("; ") {
+        assert!(shown.contains(&format!("<li><bdi>{term}</bdi></li>")), "{term}: {shown}");
+    }
+    let japanese = door.get("/b/terms?lang=ja").await;
+    assert!(japanese.contains("<li><bdi>送信の経路: SES by the AWS account 000000000000</bdi></li>"), "{japanese}");
+    assert!(japanese.contains("今承認すると、早くて20") && !japanese.contains("approved now"), "{japanese}");
     let letters = door.get("/b/terms/letters").await;
     let head = letters.split("\r\n\r\n").next().unwrap();
     assert!(head.contains("frame-ancestors 'self'; sandbox") && !head.contains("script-src"), "{head}");

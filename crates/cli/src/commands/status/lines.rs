@@ -69,6 +69,9 @@ impl Status {
         if let Some(forecast) = &self.if_approved {
             lines.insert(3, format!("forecast      {forecast}"));
         }
+        if let Some(terms) = &self.terms {
+            lines.insert(3, format!("terms         {terms}"));
+        }
         if let Some(trimmed) = self.trimmed_addresses.filter(|trimmed| *trimmed > 0) {
             let had = if trimmed == 1 { "address had" } else { "addresses had" };
             lines.insert(3, format!("trimmed       {trimmed} {had} invisible white space around"));

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use issei_assembly::Parts;
 use issei_ledger::{
-    Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, FixedObjects, HeldAudience, HeldUp, LedgerError, NotAsked, ReasonCode,
-    Refused, Subject,
+    Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, FixedObjects, HeldAudience, HeldUp, IfApproved, LedgerError, NotAsked,
+    ReasonCode, Refused, Subject, Terms,
 };
 use issei_schema::{BroadcastId, ProviderName};
 use jiff::Timestamp;
@@ -54,7 +54,10 @@ pub(crate) struct Status {
     pub(crate) held_audience: Option<HeldAudience>,
     /// When it would be done if it were approved now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) if_approved: Option<String>,
+    pub(crate) if_approved: Option<IfApproved>,
+    /// What it is sent by, where whoever approves it agrees to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) terms: Option<Terms>,
     /// Who must agree to it before its first send, who has, and to what.
     pub(crate) agreement: Option<Agreed>,
     /// Another command that asked for this id since.
@@ -210,6 +213,7 @@ impl Status {
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
         let agreement = Agreed::of(&broadcast);
         let if_approved = broadcast.done_if_approved(now).filter(|_| broadcast.holds_before_first_send());
+        let terms = (broadcast.holds_before_first_send() || broadcast.awaited().is_some()).then(|| broadcast.terms());
         let held_audience = broadcast.held_audience.filter(|_| holds && broadcast.grant_count == 0);
         let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, held_up, .. } = broadcast;
         Ok(Self {
@@ -226,6 +230,7 @@ impl Status {
             held_up,
             held_audience,
             if_approved,
+            terms,
             agreement,
             refused,
             at: now,
