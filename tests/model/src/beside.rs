@@ -1,5 +1,6 @@
 //! What few sizes have of a state: it is the same throughout in all others.
 
+use crate::ramp::Ramp;
 use crate::state::Users;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -13,4 +14,5 @@ pub(crate) struct Beside {
     pub(crate) agreed: u8,
     pub(crate) counted: u8,
     pub(crate) forgotten: Users,
+    pub(crate) ramp: Ramp,
 }

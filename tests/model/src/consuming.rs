@@ -67,15 +67,17 @@ impl Protocol {
         let me = state.consumer(at);
         // The old block is given back before a new one is asked for.
         (me.permits == 0 && !state.restored).then_some(())?;
-        let granted = self.sizes.block.max(count(want)).min(state.remaining);
+        let granted = self.sizes.block.max(count(want)).min(state.remaining).min(self.left_in_hour(state));
         let runs = self.runs(state) || self.is(V::V7StopAtReceive) || self.is(V::V8StopIsPurge);
         (runs && granted >= count(want) && self.is_agreed(state)).then_some(())?;
         if !answered {
             fault(state)?;
         }
+        self.begins_hour(state);
         if !self.is(V::BudgetAfterSend) {
             state.remaining -= granted;
         }
+        self.keeps_ramp(state);
         if answered {
             let me = consumer(state, at)?;
             (me.permits, me.valid, me.deceived, me.current) = (granted, true, false, true);

@@ -36,6 +36,7 @@
 //! | `ApproveCanary` | the same, with what was withheld; `Broadcast::may_enqueue` keeps the rest off the queue until then |
 //! | `Agree` | `ledger/src/agreement.rs::approve`, on the condition of what was agreed to; `grant` waits for it |
 //! | `HourTurns` | `schema/src/schedule.rs`; `consumer/src/send.rs::send` looks before each send |
+//! | `RampHourEnds` | `schema/src/ramp.rs::Ramped::hour_at`; `ledger/src/permit.rs::grant` begins the next with its first permit |
 //! | `Acknowledge` | `consumer/src/chunk.rs::proven_since` before a further claim, `ledger/src/acknowledge.rs` |
 //! | `Forget` | `ledger/src/forget.rs::forget`, of a broadcast that is over |
 //! | `PermitsExpire`, `LeaseEnds` | `Permit::is_valid`, `Claim::lease_ends`; the order is `Timing::checked`'s |
@@ -51,7 +52,9 @@
 //! twenty of these. A page is one chunk. Nobody is rejected for good, since that differs from accepted in
 //! nothing that is checked here. Nobody comes on the suppression list, since that is looked at before a page is frozen, and
 //! there are neither variants nor copies: a copy is a broadcast of one. A canary is the first chunks; a chosen one is frozen
-//! first. Hours open and close for everybody at once; that a clock may be wrong the simulation draws. There is no rate, and no progress that must come: that a broadcast ends
+//! first. An hour of a ramp counts what was granted and not given back, here as in the code: what comes back in a later hour may
+//! be granted in that one beside its share. That an old look begins no hour is the condition of one write; how clocks differ the
+//! simulation draws. Hours open and close for everybody at once; that a clock may be wrong the simulation draws. There is no rate, and no progress that must come: that a broadcast ends
 //! is checked by the simulation. Events are all lost or all arrive, and in time but where evidence is late: there a second mail is
 //! possible, here as in the code, and so it would be where one is lost by itself. That no event comes between the look at the
 //! evidence and the claim is so here alone: in the code a call lies between. At most two
@@ -78,6 +81,7 @@ mod operating;
 mod producing;
 mod protocol;
 mod providing;
+mod ramp;
 mod state;
 mod step;
 mod suite;

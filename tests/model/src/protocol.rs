@@ -47,6 +47,8 @@ pub struct Sizes {
     pub canary: u8,
     /// How often the hour to send opens or closes.
     pub hours: u8,
+    /// So many permits in the first hour of a ramp; none where there is no ramp.
+    pub ramp: u8,
     /// Others must agree before the first send.
     pub agreement: bool,
     /// Users ask to be forgotten.
@@ -140,6 +142,7 @@ impl Model for Protocol {
             Property::always("I7 complete is the end", |_, state: &State| state.broken != Some(Broken::I7)),
             Property::always("canary first", |_, state: &State| state.broken != Some(Broken::Canary)),
             Property::always("hours kept", |_, state: &State| state.broken != Some(Broken::Hours)),
+            Property::always("ramp kept", |_, state: &State| state.broken != Some(Broken::Ramp)),
             Property::always("agreement first", |_, state: &State| state.broken != Some(Broken::Agreement)),
             Property::always("forgotten for good", |_, state: &State| state.broken != Some(Broken::Forgotten)),
             Property::always("late evidence heeded", |_, state: &State| state.broken != Some(Broken::Late)),
@@ -153,6 +156,7 @@ impl Model for Protocol {
             Property::sometimes("somebody is accepted after the hour has turned", |model: &Self, state: &State| {
                 state.beside.turns_left < model.sizes.hours && state.was_accepted() != 0
             }),
+            Property::sometimes("an hour of the ramp doubles", |_, state: &State| state.beside.ramp.has_doubled()),
             Property::sometimes("somebody is forgotten", |_, state: &State| state.beside.forgotten != 0),
             Property::sometimes("evidence comes late", |_, state: &State| {
                 state.chunks.iter().zip(state.heard).any(|(chunk, heard)| chunk.reopened && chunk.accepted & heard != 0)

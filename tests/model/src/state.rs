@@ -247,6 +247,7 @@ pub(crate) enum Broken {
     I7,
     Canary,
     Hours,
+    Ramp,
     Agreement,
     Forgotten,
     Late,

@@ -53,6 +53,7 @@ pub enum Step {
     WindowCloses(u8),
     KeyForgotten(u8),
     HourTurns,
+    RampHourEnds,
     // The operator.
     Approve,
     ApproveCanary,
@@ -118,6 +119,9 @@ impl Protocol {
         }
         steps.extend([Step::Complete, Step::Approve, Step::Stop, Step::Stopped, Step::ProveStop, Step::Pause, Step::Resume]);
         steps.extend([Step::Repair, Step::AcceptRestored, Step::Purge, Step::ApproveCanary, Step::HourTurns]);
+        if self.sizes.ramp > 0 {
+            steps.push(Step::RampHourEnds);
+        }
         if self.sizes.agreement {
             steps.extend([0, 1].into_iter().flat_map(|person| [1, 2].map(|content| Step::Agree { person, content })));
         }
@@ -189,6 +193,7 @@ impl Protocol {
             Step::WindowCloses(seq) => self.window_closes(&mut next, seq)?,
             Step::KeyForgotten(seq) => self.key_forgotten(&mut next, seq)?,
             Step::HourTurns => self.hour_turns(&mut next)?,
+            Step::RampHourEnds => self.ramp_hour_ends(&mut next)?,
             Step::Approve => self.approve(&mut next)?,
             Step::ApproveCanary => self.approve_canary(&mut next)?,
             Step::Agree { person, content } => self.agree(&mut next, person, content)?,

@@ -34,6 +34,7 @@ const SMALL: Sizes = Sizes {
     keys: false,
     canary: 0,
     hours: 0,
+    ramp: 0,
     agreement: false,
     forgetting: false,
 };
@@ -65,6 +66,7 @@ pub const SUITES: &[Suite] = &[
     suite("keys, purge, repair, restore", Sizes { users: 1, keys: true, repairs: 1, purge: true, restore: true, ..SMALL }),
     suite("a canary of one", Sizes { canary: 1, ..SMALL }),
     suite("hours that open and close", Sizes { hours: 2, ..SMALL }),
+    suite("a ramp of one", Sizes { ramp: 1, ..SMALL }),
     suite("others must agree", Sizes { agreement: true, hold: true, users: 1, stop: true, ..SMALL }),
     suite("somebody is forgotten", Sizes { forgetting: true, stop: true, redeliveries: true, ..SMALL }),
     suite("evidence comes late", Sizes { users: 1, evidence: true, late: true, stop: true, ..SMALL }),
@@ -131,6 +133,7 @@ pub const fn counterexample_of(variant: Variant) -> (Sizes, &'static str) {
         V::RepairedPastCanary => (Sizes { canary: 1, faults: 0, repairs: 1, ..SMALL }, "canary"),
         V::RecountedWithTheRest => (Sizes { canary: 1, ..SMALL }, "I5"),
         V::HoursAtReceive => (Sizes { hours: 1, ..one }, "hours"),
+        V::RampBeyond | V::RampHourTwice | V::RampUncounted | V::RampDoublesUnused => (Sizes { ramp: 1, faults: 0, ..SMALL }, "ramp"),
         V::ShutIsOver => (Sizes { hours: 1, ..one }, "I2"),
         V::AgreedToAnything | V::AskerAgrees | V::GrantWithoutAgreement => (Sizes { agreement: true, hold: true, ..one }, "agreement"),
         V::ForgottenWhileSending => (Sizes { forgetting: true, ..one }, "forgotten"),

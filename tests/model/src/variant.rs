@@ -87,6 +87,14 @@ pub enum Variant {
     HoursAtReceive,
     /// What can't be sent in its hours is taken for over.
     ShutIsOver,
+    /// Within an hour of a ramp permits are granted however many there were before.
+    RampBeyond,
+    /// An hour of a ramp is begun on an old look, though the last is not over.
+    RampHourTwice,
+    /// An hour of a ramp is begun and not written down.
+    RampUncounted,
+    /// An hour of a ramp doubles one that nobody used.
+    RampDoublesUnused,
     /// An approval counts whatever was read by whoever gave it.
     AgreedToAnything,
     /// Whoever asked counts as another.

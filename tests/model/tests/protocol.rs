@@ -24,6 +24,9 @@ fn i1_to_i7_hold_in_every_state() {
         if sizes.hours > 0 {
             checker.assert_any_discovery("somebody is accepted after the hour has turned");
         }
+        if sizes.ramp > 0 {
+            checker.assert_any_discovery("an hour of the ramp doubles");
+        }
         if sizes.forgetting {
             checker.assert_any_discovery("somebody is forgotten");
         }
