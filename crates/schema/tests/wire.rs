@@ -364,8 +364,12 @@ fn why_a_command_says_the_same_again_is_a_part_of_it_where_it_is_given() {
 fn a_message_of_another_version_is_refused_for_its_version_alone() {
     let error = BroadcastCommand::parse("{\"version\": 3, \"anything\": \"new\"}").unwrap_err();
     assert_eq!(error, ParseError::UnknownVersion { version: "3".to_owned(), newest: 2 });
-    let error = ChunkMessage::parse("{\"version\": \"1\"}").unwrap_err();
-    assert_eq!(error, ParseError::UnknownVersion { version: "\"1\"".to_owned(), newest: 3 });
+    let error = ChunkMessage::parse("{\"version\": 4}").unwrap_err();
+    assert_eq!(error, ParseError::UnknownVersion { version: "4".to_owned(), newest: 3 });
+    // Which one it means is plain, and what is to be done, too.
+    for error in [BroadcastCommand::parse("{\"version\": \"1\"}").unwrap_err(), ChunkMessage::parse("{\"version\": \"1\"}").unwrap_err()] {
+        assert_eq!(error.to_string(), "field `version`: is a text in quotes and must be a number; write 1 without quotes");
+    }
 }
 
 fn command_with(change: impl FnOnce(&mut serde_json::Value)) -> String {

@@ -145,9 +145,9 @@ async fn an_operator_stops_a_broadcast_for_ever() {
     let status = world.wait_for("terms", "stopped").await;
     // What a person said stays the reason; what followed by itself stands beside it.
     assert!(status["reason"].as_str().unwrap().starts_with("wrong text (arn:"), "{status}");
-    assert!(status["since"].as_str().unwrap().starts_with("every consumer has said that it holds nothing"), "{status}");
+    assert!(status["since"].as_str().unwrap().starts_with("no permit of it was ever granted"), "{status}");
     let screen = world.run(&["status", "terms"]).await;
-    assert!(screen.contains("stopped: wrong text") && screen.contains("\nsince then    every consumer"), "{screen}");
+    assert!(screen.contains("stopped: wrong text") && screen.contains("\nsince then    no permit of it"), "{screen}");
     assert!(world.run(&["list"]).await.trim_end().ends_with("wrong text"));
     assert!(world.run(&["audit", "terms"]).await.contains("The chain of its entries holds, 4 of 4."));
     let (code, output, _) = world.try_run(&["send", "--yes", &command]).await;
