@@ -48,6 +48,17 @@ enum Readiness {
     Not(After),
 }
 
+/// As `run_until_cancelled`, but looks at the time first: whoever has waited behind another until the end asks for no permit
+/// that it can't use any more. Else each call of a function ends with a grant, and a budget that never stands still is never
+/// recounted.
+async fn in_time<T>(shutdown: &CancellationToken, asked: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => None,
+        permission = asked => Some(permission),
+    }
+}
+
 impl Consumer {
     /// Handles one delivery. Until the claim it may be cut off anywhere; from the claim to the
     /// confirmation it must not be.
@@ -114,7 +125,7 @@ impl Consumer {
                 continue;
             }
             let asked = self.permits.take(&known.registration, known.epoch, recipients, rate, presumes, known.ramped);
-            let Some(permission) = shutdown.run_until_cancelled(asked).await else { return Ok(After::GiveBack) };
+            let Some(permission) = in_time(shutdown, asked).await else { return Ok(After::GiveBack) };
             let permit = match permission? {
                 Permission::Permit(permit) => permit,
                 Permission::Later(until) => {
