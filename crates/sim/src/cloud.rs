@@ -65,6 +65,8 @@ pub struct Cloud {
     digest: Mutex<DefaultHasher>,
     /// When a send of each broadcast was asked for last, whatever became of it.
     last_send: Mutex<BTreeMap<String, Instant>>,
+    /// The same of those alone by which somebody was accepted.
+    last_taken: Mutex<BTreeMap<String, Instant>>,
     /// How often a table was restored.
     restores: AtomicU64,
     started: Instant,
@@ -124,6 +126,7 @@ impl Cloud {
             calls: Mutex::default(),
             digest: Mutex::default(),
             last_send: Mutex::default(),
+            last_taken: Mutex::default(),
             restores: AtomicU64::new(0),
             started: options.clock.now(),
             arrivals,
@@ -270,6 +273,13 @@ impl Cloud {
         self.state().ses.last_accepted_of.get(broadcast).copied()
     }
 
+    /// When the last of the sends was asked for by which the provider accepted somebody of a broadcast, on the simulation's
+    /// monotonic clock. One that was long on its way was asked for before it was accepted.
+    #[must_use]
+    pub fn last_taken_of(&self, broadcast: &str) -> Option<Instant> {
+        self.last_taken.lock().unwrap_or_else(PoisonError::into_inner).get(broadcast).copied()
+    }
+
     /// The most recipients that the provider accepted within any one second.
     #[must_use]
     pub fn peak_in_a_second(&self) -> u64 {
@@ -332,7 +342,7 @@ impl Cloud {
                     // A restore takes longer than any request: none comes to what was put in its table's place.
                     if call.service != "dynamodb" || restores == cloud.restores.load(Ordering::Relaxed) {
                         // Nobody waits for the answer any more.
-                        let _ = cloud.respond(&call, None).await;
+                        let _ = cloud.respond(&call, None, now).await;
                     }
                 });
                 return self.hang();
@@ -340,7 +350,7 @@ impl Cloud {
             _ => {}
         }
         self.take_time().await;
-        let response = self.dated(self.respond(&call, fault).await);
+        let response = self.dated(self.respond(&call, fault, now).await);
         self.take_time().await;
         match fault {
             Some(Fault::ResetAfter) => Answer::Reset,
@@ -366,7 +376,21 @@ impl Cloud {
         calls.extend(call.rights().into_iter().map(|(action, resource)| (call.service, action, resource)));
     }
 
-    async fn respond(&self, call: &Call, fault: Option<Fault>) -> Response<Bytes> {
+    /// Carries out what was asked for at `asked`.
+    async fn respond(&self, call: &Call, fault: Option<Fault>, asked: Instant) -> Response<Bytes> {
+        let sends_for = call.sends_for().map(|broadcast| (broadcast, self.accepted_of(broadcast)));
+        let response = self.carry_out(call, fault).await;
+        if let Some((broadcast, before)) = sends_for
+            && self.accepted_of(broadcast) > before
+        {
+            let mut taken = self.last_taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = taken.entry(broadcast.to_owned()).or_insert(asked);
+            *last = asked.max(*last);
+        }
+        response
+    }
+
+    async fn carry_out(&self, call: &Call, fault: Option<Fault>) -> Response<Bytes> {
         let asked = Asked { body: &call.body, raw: &call.raw, headers: &call.headers, query: &call.query };
         let by_web = match (call.service, call.operation.as_str()) {
             ("sendgrid", "MailSend") => Some(self.state().send_by_sendgrid(&asked)),

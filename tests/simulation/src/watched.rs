@@ -258,8 +258,8 @@ impl Watched {
         let sends =
             Sends { accepted: cloud.accepted_of(id), last_asked: cloud.last_send_of(id), last_accepted: cloud.last_accepted_of(id) };
         let accepted = sends.accepted;
-        // What a machine asks for that does not know how long it was paused is refused.
-        let last_send = if time_is_seen { sends.last_asked } else { sends.last_accepted };
+        // What a machine asks for that does not know how long it was paused is refused. What it asked for in time may come late.
+        let last_send = if time_is_seen { sends.last_asked } else { cloud.last_taken_of(id) };
         if let Some(stop) = self.stop.filter(|_| self.forgotten_at.is_none()) {
             judge::stopped(&stop, &sends, timing, time_is_seen)?;
         }
