@@ -17,6 +17,7 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use issei_schema::Identity;
 
@@ -99,11 +100,37 @@ pub async fn connect(account: &Account, timing: &Timing) -> Clients {
         let credentials = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
         loader = loader.profile_name(profile).credentials_provider(credentials);
     }
-    if let Some(url) = &account.endpoint_url {
+    if let Some(url) = account.endpoint_url.as_deref().filter(|url| is_given(url)) {
         loader = loader.endpoint_url(url);
     }
-    let config = loader.load().await;
-    clients(&config, http, timing)
+    clients(&without_empty(loader.load().await), http, timing)
+}
+
+fn is_given(setting: &str) -> bool {
+    !setting.trim().is_empty()
+}
+
+/// What an empty variable says is nothing, as in the AWS CLI: whoever fills in a template leaves some empty. The SDK takes it
+/// for an address, and panics.
+fn without_empty(config: SdkConfig) -> SdkConfig {
+    let mut with = config.clone().into_builder();
+    if config.endpoint_url().is_some_and(|url| !is_given(url)) {
+        with.set_endpoint_url(None);
+    }
+    if config.region().is_some_and(|region| !is_given(region.as_ref())) {
+        with.set_region(None);
+    }
+    with.service_config(Given(config)).build()
+}
+
+/// What the environment says of single services, where it says something.
+#[derive(Debug)]
+struct Given(SdkConfig);
+
+impl LoadServiceConfig for Given {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        self.0.service_config()?.load_config(key).filter(|setting| is_given(setting))
+    }
 }
 
 /// Connects to something that is not AWS and asks for no credentials: a simulator or an emulator,

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use issei_aws::Message;
 use issei_ledger::{Broadcast, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally};
 use issei_provider::ses::{self, Listed, Opinion};
-use issei_provider::{Event, Told, Unread, Webhook, WebhookKeys};
+use issei_provider::{Event, Provider as _, Told, Unread, Webhook, WebhookKeys};
 use issei_schema::{BroadcastId, EventKind, without_addresses};
 use jiff::Timestamp;
 
@@ -69,8 +69,8 @@ impl Feedback {
         events.retain(|id, received| {
             let verdict = match known.get(id) {
                 Some(Ok(Some(broadcast))) => {
-                    received.retain(|(Received { event: Event { chunk, .. }, number, .. }, source)| {
-                        let objection = objection(broadcast, *chunk, source);
+                    received.retain(|(Received { event, number, .. }, source)| {
+                        let objection = self.objection(broadcast, event, source);
                         let is_its_own = objection.is_none();
                         objection.into_iter().for_each(|reason| set(&mut handled, &[*number], &Handled::Bury(reason)));
                         is_its_own
@@ -218,6 +218,31 @@ impl Feedback {
         Some(read.map(|told| (teller, told)).map_err(|error| error.to_string()))
     }
 
+    /// Why an event is none of this broadcast's. Of another provider's, whose account may carry other broadcasts of the same id,
+    /// nothing is believed: it would end doubt about messages that it has never seen. Nor of SES's where SES carries nothing of
+    /// it: these are not signed, and whoever may write to the queue could say so.
+    fn objection(&self, broadcast: &Broadcast, event: &Event, source: &Source) -> Option<String> {
+        let (id, carrier, ses) = (&broadcast.broadcast_id, broadcast.provider.clone().unwrap_or_default(), self.ses.facts().kind);
+        let is_anothers = match source {
+            // An older build did not register what the name stands for.
+            Source::Ses => broadcast.carried_by.as_ref().map_or_else(
+                || self.options.webhooks.contains_key(carrier.as_str()),
+                |carried_by| !carried_by.kind.is_empty() && carried_by.kind != ses,
+            ),
+            Source::Webhook(teller) => teller.as_ref().is_some_and(|teller| teller != carrier.as_str()),
+        };
+        if is_anothers {
+            let teller = if let Source::Webhook(Some(teller)) = source { teller } else { ses };
+            return Some(format!("`{id}` is carried by `{carrier}`, and the event is told by `{}`", without_addresses(teller)));
+        }
+        if event.chunk >= broadcast.chunks {
+            return Some(format!("broadcast `{id}` has {} chunks, and the event names chunk {}", broadcast.chunks, event.chunk));
+        }
+        (event.at >= broadcast.chunk_size).then(|| {
+            format!("a chunk of broadcast `{id}` has {} recipients at most, and the event names place {}", broadcast.chunk_size, event.at)
+        })
+    }
+
     async fn known(&self, ids: impl Iterator<Item = &BroadcastId>) -> BTreeMap<BroadcastId, Result<Option<Broadcast>, LedgerError>> {
         let mut known = BTreeMap::new();
         for id in ids {
@@ -335,18 +360,6 @@ impl Feedback {
         }
         reason.is_some()
     }
-}
-
-/// Why an event is none of this broadcast's. Of another provider's, whose account may carry other broadcasts of the same id,
-/// nothing is believed: it would end doubt about messages that it has never seen.
-fn objection(broadcast: &Broadcast, chunk: u32, source: &Source) -> Option<String> {
-    let (id, carrier) = (&broadcast.broadcast_id, broadcast.provider.clone().unwrap_or_default());
-    if let Source::Webhook(Some(teller)) = source
-        && teller != carrier.as_str()
-    {
-        return Some(format!("`{id}` is carried by `{carrier}`, and the event is told by `{}`", without_addresses(teller)));
-    }
-    (chunk >= broadcast.chunks).then(|| format!("broadcast `{id}` has {} chunks, and the event names chunk {chunk}", broadcast.chunks))
 }
 
 /// Events of one webhook, of which each is of a chunk of its own. Where one can't be read, the others count, and the message

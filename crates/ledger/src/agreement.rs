@@ -53,6 +53,11 @@ impl Agreement {
 
     /// Why somebody's approval is none; nothing where it is one.
     fn objection(&self, by: &Identity) -> Option<String> {
+        if by.is_federated() {
+            return Some(format!(
+                "{by} is a federated user, whose name is chosen by whoever asks for its token, so that it proves no other person; approve as a user or as a session of a role"
+            ));
+        }
         if self.requesters.contains(by) {
             return Some(format!("you ({by}) asked for it, and it needs the approval of {} other than you", counted(self.missing())));
         }

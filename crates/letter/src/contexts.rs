@@ -27,6 +27,8 @@ const LINKS: [&str; 15] = [
     "lowsrc",
     "usemap",
 ];
+/// Behind a link's host.
+const PATH_BEGINS: [char; 4] = ['/', '\\', '?', '#'];
 /// Elements whose text is no markup, and runs or styles.
 const RAW: [&str; 7] = ["script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"];
 /// Elements whose text is no markup, and is read as text.
@@ -173,24 +175,21 @@ fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &
         } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "srcdoc" | "content") {
             Place::Refused("in an attribute that runs, styles or lists, where no value is safe")
         } else if LINKS.contains(&name) {
-            let before = marks.without(&value[..begins]);
+            let (before, after) = (marks.without(&value[..begins]), marks.without(&value[begins..]));
             let context = match before.trim_start() {
                 // A browser decodes what is percent-encoded in a link that runs, before it runs it.
-                before if has_other_scheme(before) => {
-                    places.insert(number, Place::Refused("in a link of a scheme that is none of https:, http:, mailto: and tel:"));
-                    is_first = false;
-                    continue;
+                before if has_other_scheme(before) => Err("in a link of a scheme that is none of https:, http:, mailto: and tel:"),
+                before if host(before).is_some_and(|host| !host.is_empty()) && (after.is_empty() || after.starts_with(PATH_BEGINS)) => {
+                    Err("right behind a host, which a value can lengthen to another one; put a / in between")
                 }
-                before if before.contains(['?', '#']) => Some(Context::LinkQuery),
-                "" if is_first => Some(Context::Link),
+                before if host(before).is_some() => Ok(Context::LinkHost),
+                before if before.contains(['?', '#']) => Ok(Context::LinkQuery),
+                "" if is_first => Ok(Context::Link),
                 // After one that has begun with a scheme, or after the author's own.
-                before if !is_first || before.contains([':', '/']) => Some(Context::LinkPath),
-                _ => None,
+                before if !is_first || before.contains([':', '/']) => Ok(Context::LinkPath),
+                _ => Err("where a link begins, after a text that is no scheme; begin it with https://"),
             };
-            match context {
-                Some(context) => Place::Link(at, name.to_owned(), context),
-                None => Place::Refused("where a link begins, after a text that is no scheme; begin it with https://"),
-            }
+            context.map_or_else(Place::Refused, |context| Place::Link(at, name.to_owned(), context))
         } else {
             Place::Attribute(at, name.to_owned())
         };
@@ -204,6 +203,15 @@ fn has_other_scheme(link: &str) -> bool {
     let link: String = link.chars().filter(|letter| *letter > ' ').collect();
     let ends = link.find([':', '/', '?', '#']).filter(|at| *at > 0 && link[*at..].starts_with(':'));
     ends.is_some_and(|at| !SCHEMES.iter().any(|scheme| link[..=at].eq_ignore_ascii_case(scheme)))
+}
+
+/// What stands of its host in the beginning of a link that breaks off within it (RFC 3986, section 3.2). Browsers take either
+/// slash for the other.
+fn host(link: &str) -> Option<&str> {
+    let slashes = ['/', '\\'];
+    let behind = link.split_once(':').filter(|(scheme, _)| !scheme.contains(slashes)).map_or(link, |(_, behind)| behind);
+    let authority = behind.strip_prefix(slashes)?.strip_prefix(slashes)?;
+    (!authority.contains(PATH_BEGINS)).then_some(authority)
 }
 
 /// How a value is made safe for its place.
@@ -274,13 +282,13 @@ impl Placed<'_> {
                     let column = column.as_str().to_owned();
                     let tag = format!("{{{{#if {column}}}}}");
                     let opens = self.place(&tag)?;
+                    if is_link(&opens) {
+                        return Err(format!("has `{tag}` in a link; put the condition around the whole tag"));
+                    }
                     let then = self.nodes(then)?;
                     let turns = self.place(&tag)?;
                     let otherwise = self.nodes(otherwise)?;
                     let closes = self.place(&tag)?;
-                    if is_link(&opens) {
-                        return Err(format!("has `{tag}` in a link; put the condition around the whole tag"));
-                    }
                     if opens != turns || opens != closes {
                         return Err(format!(
                             "has `{tag}` that opens in one place and ends in another, so that a tag stays open; put the condition around whole tags, or within one text"

@@ -25,7 +25,7 @@ pub struct ContentError {
 pub enum Unwritable {
     #[error("the column `{0}` is null, and the content needs it")]
     Missing(String),
-    #[error("the column `{0}` begins a link, and has none that may stand there")]
+    #[error("the column `{0}` begins a link, or its host, and has none that may stand there")]
     UnsafeLink(String),
     #[error("the content has no variant for it")]
     NoVariant,

@@ -6,14 +6,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// RFC 3986, section 2.3.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What may stand in a path is left as it is, with what was encoded before (RFC 3986, sections 2.1 to 2.3).
+/// What may stand in a path is left as it is, with what was encoded before (RFC 3986, sections 2.1 to 2.3 and 3.3).
 const PATH: &AsciiSet = &COMPONENT
     .remove(b':')
     .remove(b'/')
-    .remove(b'?')
-    .remove(b'#')
-    .remove(b'[')
-    .remove(b']')
     .remove(b'@')
     .remove(b'!')
     .remove(b'$')
@@ -27,6 +23,9 @@ const PATH: &AsciiSet = &COMPONENT
     .remove(b';')
     .remove(b'=')
     .remove(b'%');
+
+/// A whole link has a query and a fragment, too, and perhaps an address in brackets.
+const LINK: &AsciiSet = &PATH.remove(b'?').remove(b'#').remove(b'[').remove(b']');
 
 /// Schemes of which none runs anything.
 pub(crate) const SCHEMES: [&str; 4] = ["https:", "http:", "mailto:", "tel:"];
@@ -43,6 +42,8 @@ pub(crate) enum Context {
     HtmlInComment,
     /// Where a link begins.
     Link,
+    /// Within the host of a link, which is the author's as to its end.
+    LinkHost,
     /// Within a link, before its query.
     LinkPath,
     /// In the query or the fragment of a link.
@@ -53,7 +54,11 @@ impl Context {
     /// Whether a value may stand here at all.
     pub(crate) fn takes(self, value: &str) -> bool {
         let begins_with = |scheme: &&str| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-        self != Self::Link || SCHEMES.iter().any(begins_with)
+        match self {
+            Self::Link => SCHEMES.iter().any(begins_with),
+            Self::LinkHost => value.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '.'),
+            _ => true,
+        }
     }
 
     pub(crate) fn made_safe(self, value: &str) -> String {
@@ -62,7 +67,8 @@ impl Context {
             Self::Text => value.to_owned(),
             Self::Html => html_escaped(value),
             Self::HtmlInComment => html_escaped(value).replace('-', "&#45;"),
-            Self::Link | Self::LinkPath => html_escaped(&utf8_percent_encode(value, PATH).to_string()),
+            Self::Link => html_escaped(&utf8_percent_encode(value, LINK).to_string()),
+            Self::LinkHost | Self::LinkPath => html_escaped(&utf8_percent_encode(value, PATH).to_string()),
             Self::LinkQuery => html_escaped(&utf8_percent_encode(value, COMPONENT).to_string()),
         }
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::Response;
+use http::{Response, StatusCode};
 use issei_aws::Unanswered;
 use jiff::Timestamp;
 
@@ -104,6 +104,23 @@ impl Verdict {
             Unanswered::NeverLeft(why) => Self { slow_down: Some(SlowDown::Awhile), ..all(Said::Retryable, why) },
             Unanswered::Lost(why) => all(Said::InDoubt, why),
         }
+    }
+
+    /// What an answer proves by which a request is refused in words that are not `provider`'s: nothing. A proxy or a filter
+    /// may give it to a request that the provider has taken, because of what the provider answered. The next one would
+    /// most likely get the same, so no further one is made.
+    pub(crate) fn not_its_own(entries: usize, provider: &str, answer: &Response<Vec<u8>>) -> Self {
+        let kind = header(answer, "content-type").unwrap_or("no type that it names");
+        let text = format!(
+            "{} with {} bytes of {}, which is no error of {provider}'s own: what stands in between may have answered in its place",
+            answer.status().as_u16(),
+            answer.body().len(),
+            kind.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(60).collect::<String>(),
+        );
+        let passes = matches!(answer.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
+        let slow_down = passes.then_some(SlowDown::Awhile);
+        let pause = (answer.status().is_client_error() && !passes).then(|| text.clone());
+        Self { slow_down, pause, ..Self::all(entries, Said::InDoubt, text) }
     }
 
     /// What can't be sent as it is, for a reason that is nobody's among the recipients.

@@ -113,7 +113,8 @@ async fn a_letter_is_taken_once_by_either_provider_and_reads_as_it_was_shown() {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_leaves_doubt_and_only_a_key_that_is_remembered_ends_it_without_a_second_mail() {
-    for fault in [Fault::ResetAfter, Fault::HangAfter, Fault::ErrorAfter, Fault::TruncateAfter] {
+    let replaced = [400, 401, 403, 404, 422, 429, 502].map(Fault::ReplacedAfter);
+    for fault in [Fault::ResetAfter, Fault::HangAfter, Fault::ErrorAfter, Fault::TruncateAfter].into_iter().chain(replaced) {
         let accounts = Accounts::new(Account::default()).await;
         let sample = sample();
         accounts.cloud.inject(Rule::every("SendBatchEmails", fault).times(1));
@@ -128,7 +129,7 @@ async fn an_answer_that_is_lost_leaves_doubt_and_only_a_key_that_is_remembered_e
         assert_eq!(ids(&accounts.resend.send(sample.call()).await), ids(&asked), "the same answer each time");
     }
     // An answer of SendGrid's has no body that could be cut.
-    for fault in [Fault::ResetAfter, Fault::HangAfter, Fault::ErrorAfter] {
+    for fault in [Fault::ResetAfter, Fault::HangAfter, Fault::ErrorAfter].into_iter().chain(replaced) {
         let accounts = Accounts::new(Account::default()).await;
         let sample = sample();
         accounts.cloud.inject(Rule::every("MailSend", fault).times(1));

@@ -203,6 +203,15 @@ checked_string!(
     { "type": "string", "pattern": "^[a-z0-9-]{1,32}$", "description": "A provider of `[providers]` in the configuration; `ses` is there without." }
 );
 
+impl Identity {
+    /// Whether it is a federated user, of whom the account alone is known: the name is chosen by whoever asks for the token
+    /// (STS API reference, `GetFederationToken`).
+    #[must_use]
+    pub fn is_federated(&self) -> bool {
+        self.0.starts_with(|c: char| c.is_ascii_digit()) && self.0.contains(':')
+    }
+}
+
 impl Default for ProviderName {
     fn default() -> Self {
         Self("ses".to_owned())

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use issei_clock::{Clock, Dice, Instant};
 use jiff::fmt::rfc2822::DateTimePrinter;
@@ -360,6 +361,7 @@ impl Cloud {
             }
             Some(Fault::HangAfter) => self.hang(),
             Some(Fault::ErrorAfter) => Answer::Response(injected_error(call.service)),
+            Some(Fault::ReplacedAfter(status)) => Answer::Response(page(status)),
             Some(Fault::TruncateAfter) => Answer::Response(response.map(|body| body.slice(..body.len() / 2))),
             _ => Answer::Response(response),
         }
@@ -510,6 +512,14 @@ fn injected_error(service: &str) -> Response<Bytes> {
         "resend" => resend::failed(),
         _ => ApiError::new("InternalServerError", "injected").status(StatusCode::INTERNAL_SERVER_ERROR).into_response(),
     }
+}
+
+/// What stands in between says to a browser.
+fn page(status: u16) -> Response<Bytes> {
+    let mut page = Response::new(Bytes::from_static(b"<html><body>Request blocked</body></html>"));
+    *page.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    page
 }
 
 fn throttled(service: &str) -> Response<Bytes> {

@@ -30,6 +30,8 @@ pub enum Fault {
     Throttle,
     /// It has happened, and half of the answer arrives.
     TruncateAfter,
+    /// It has happened, and a proxy or filter in between answers in the service's place, with this status and a page.
+    ReplacedAfter(u16),
     /// The call takes this long, then goes on as if nothing were wrong.
     DelayMs(u64),
     /// No answer ever, and it happens after so long, whether the caller still waits or has gone.

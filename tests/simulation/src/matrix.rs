@@ -7,12 +7,13 @@ use crate::plan::Plan;
 use crate::run::{Ran, run_plan};
 
 /// The ways.
-pub const FAULTS: [(&str, Fault); 12] = [
+pub const FAULTS: [(&str, Fault); 13] = [
     ("refused", Fault::Refused),
     ("lost before", Fault::ResetBefore),
     ("lost after", Fault::ResetAfter),
     ("500 before", Fault::ErrorBefore),
     ("500 after", Fault::ErrorAfter),
+    ("403 in between", Fault::ReplacedAfter(403)),
     ("429", Fault::Throttle),
     ("hang before", Fault::HangBefore),
     ("hang after", Fault::HangAfter),

@@ -62,6 +62,14 @@ fn a_value_is_made_safe_for_the_place_where_it_stands() {
             "a&b=c d/e",
             "<a href=\"https://example.com/u?t=a%26b%3Dc%20d%2Fe&x=1\">".to_owned(),
         ),
+        // What would end the path is a part of it.
+        (
+            "<a href=\"https://example.com/u/{{a}}/x\">",
+            "1?delete=1#[]",
+            "<a href=\"https://example.com/u/1%3Fdelete=1%23%5B%5D/x\">".to_owned(),
+        ),
+        ("<a href=\"https://{{a}}.example.com\">", "tenant-1", "<a href=\"https://tenant-1.example.com\">".to_owned()),
+        ("<a href=\"https://{{a}}/x\">", "example.com", "<a href=\"https://example.com/x\">".to_owned()),
         ("<a href=\"mailto:{{a}}\">", "ann@example.com", "<a href=\"mailto:ann@example.com\">".to_owned()),
         ("<IMG SRC=\"{{a}}\">", "HTTPS://example.com/x.png", "<IMG SRC=\"HTTPS://example.com/x.png\">".to_owned()),
     ] {
@@ -69,7 +77,11 @@ fn a_value_is_made_safe_for_the_place_where_it_stands() {
     }
     for link in ["javascript:alert(1)", " https://example.com", "data:text/html,x", "/relative", "", "JaVaScRiPt:x"] {
         let refused = html_of("<a href=\"{{a}}\">", &[("a", link)]).unwrap_err();
-        assert_eq!(refused, "the column `a` begins a link, and has none that may stand there", "{link}");
+        assert_eq!(refused, "the column `a` begins a link, or its host, and has none that may stand there", "{link}");
+    }
+    for host in ["evil.example/", "evil.example?", "evil.example#", "a@evil.example", "evil.example:80", "evil.example\\"] {
+        let refused = html_of("<a href=\"https://{{a}}.example.com/\">", &[("a", host)]).unwrap_err();
+        assert_eq!(refused, "the column `a` begins a link, or its host, and has none that may stand there", "{host}");
     }
 }
 
@@ -91,6 +103,9 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
         ("<a href=\" Java\tscript:f('?{{a}}')\">", "of a scheme that is none of"),
         ("<a href=\"java&#115;cript:{{a}}\">", "of a scheme that is none of"),
         ("<img src=\"data:image/svg+xml,{{a}}\">", "of a scheme that is none of"),
+        ("<a href=\"https://good.example{{a}}\">", "right behind a host"),
+        ("<a href=\"https:\\\\good.example{{a}}/x\">", "right behind a host"),
+        ("<a href=\"//good.example:80{{a}}{{a}}?x\">", "right behind a host"),
         ("<a href={{a}}>", "put it between tags, or into quotes"),
         ("<a href=https://example.com/{{a}}>", "put it between tags, or into quotes"),
         ("<p {{a}}=\"x\">", "put it between tags, or into quotes"),

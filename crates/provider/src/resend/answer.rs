@@ -23,10 +23,9 @@ struct Message {
     id: String,
 }
 
-/// "Errors" of the API reference.
+/// "Errors" of the API reference. Each has a name.
 #[derive(Default, Deserialize)]
 struct Refused {
-    #[serde(default)]
     name: String,
     #[serde(default)]
     message: String,
@@ -50,15 +49,21 @@ fn taken(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
     if ids.len() != entries {
         return verdict;
     }
-    let usable = |id: &String| !id.is_empty() && id.len() <= 100 && id.bytes().all(|b| b.is_ascii_graphic());
-    verdict.entries = ids.into_iter().map(|message| Said::Accepted(Some(message.id).filter(usable))).collect();
-    verdict.error = None;
+    let usable = |id: &String| id.len() <= 100 && id.bytes().all(|b| b.is_ascii_graphic());
+    let said = |id: String| if id.is_empty() { Said::InDoubt } else { Said::Accepted(Some(id).filter(usable)) };
+    verdict.entries = ids.into_iter().map(|message| said(message.id)).collect();
+    let without = verdict.entries.iter().filter(|said| **said == Said::InDoubt).count();
+    verdict.error = (without > 0).then(|| format!("200 without an id for {without} of {entries} letters"));
     verdict
 }
 
 fn refused(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
     let status = answer.status().as_u16();
-    let Refused { name, message } = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let own = serde_json::from_slice::<Refused>(answer.body()).ok().filter(|own| !own.name.is_empty());
+    // Larger than somebody takes who has therefore not read it (RFC 9110 section 15.5.14), whoever that is.
+    let Some(Refused { name, message }) = own.or_else(|| (status == 413).then(Refused::default)) else {
+        return Verdict::not_its_own(entries, "Resend", answer);
+    };
     let text = text(status, &name, &message);
     let all = |said| Verdict::all(entries, said, text.clone());
     let paused = || Verdict { pause: Some(text.clone()), ..all(Said::Retryable) };
@@ -80,7 +85,7 @@ fn refused(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
             Cause::Sender => paused(),
             cause => Verdict { split: true, ..all(Said::Refused(Refusal { text: text.clone(), cause })) },
         },
-        // Larger than it takes, so not processed (RFC 9110 section 15.5.14); Resend documents no answer of its own.
+        // Resend documents no answer of its own.
         (413, _) => Verdict { split: true, ..all(Said::Refused(Refusal { text: text.clone(), cause: Cause::Unknown })) },
         _ => all(Said::InDoubt),
     }
@@ -129,6 +134,10 @@ mod tests {
         let verdict = classify(answer(200, &json!({ "data": [{ "id": "ae2014de" }, { "id": "faccb7a5" }] })), 2);
         assert_eq!(verdict.entries, ["ae2014de", "faccb7a5"].map(|id| Said::Accepted(Some(id.to_owned()))));
         assert_eq!(verdict.error, None);
+        // Without an id nothing shows that there is a letter.
+        let verdict = classify(answer(200, &json!({ "data": [{ "id": "" }, { "id": "faccb7a5" }] })), 2);
+        assert_eq!(verdict.entries, [Said::InDoubt, Said::Accepted(Some("faccb7a5".to_owned()))]);
+        assert!(verdict.error.is_some());
         for body in [
             json!({ "data": [{ "id": "a" }] }),
             json!({ "data": [] }),
@@ -179,6 +188,27 @@ mod tests {
         assert!(verdict.split && verdict.pause.is_none());
         assert!(verdict.entries.iter().all(|said| matches!(said, Said::Refused(Refusal { cause: Cause::Address, .. }))));
         assert!(error(422, "missing_required_field", "x").split && error(413, "", "").split);
+    }
+
+    /// Letters were taken, and what stood in between did not like the answer.
+    #[test]
+    fn a_refusal_in_words_that_are_not_resends_proves_nothing() {
+        let page =
+            |status: u16| Ok(Response::builder().status(status).header("content-type", "text/html").body(b"<html>".to_vec()).unwrap());
+        for status in [400, 401, 403, 404, 405, 409, 422, 451] {
+            for verdict in
+                [classify(page(status), 2), error(status, "", "x"), classify(answer(status, &json!({ "message": "Forbidden" })), 2)]
+            {
+                assert_eq!(verdict.entries, vec![Said::InDoubt; 2], "{status}");
+                assert!(verdict.pause.is_some() && !verdict.split && !verdict.unlike, "the next would get the same: {status}");
+            }
+        }
+        assert!(classify(page(403), 2).pause.unwrap().contains("403 with 6 bytes of text/html, which is no error of Resend's own"));
+        for status in [408, 429, 502] {
+            let verdict = classify(page(status), 2);
+            assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_none(), "{status}");
+        }
+        assert!(classify(page(413), 2).split, "whoever says so has not read it");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What SendGrid's answer proves about each recipient.
 //!
 //! One answer is about the whole call: 202 takes all of it, and a refusal takes none ("Errors" of the mail send reference:
-//! a request is validated as a whole). 5xx is documented as an error at SendGrid and says nothing of what had been done.
+//! a request is validated as a whole), if it is SendGrid's own, which names at least one error. 5xx is documented as an error at SendGrid and says nothing of what had been done.
 
 use http::Response;
 use issei_aws::Unanswered;
@@ -19,9 +19,8 @@ const SANDBOX: &str = "sandbox-mode";
 /// Words of a refusal are kept so far.
 const WORDS_BYTES_MAX: usize = 300;
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Errors {
-    #[serde(default)]
     errors: Vec<Complaint>,
 }
 
@@ -43,27 +42,32 @@ pub(super) fn classify(answer: Result<Response<Vec<u8>>, Unanswered>, entries: u
 
 fn answered(answer: &Response<Vec<u8>>, entries: usize, sandbox: bool) -> Verdict {
     let status = answer.status().as_u16();
+    let complaints = Complaints::of(answer);
+    // A limit is SendGrid's own by its headers, too. Larger than somebody takes who has therefore not read it (RFC 9110
+    // section 15.5.14): whoever that is.
+    let is_own = !complaints.0.is_empty() || status == 429 && header(answer, "x-ratelimit-reset").is_some() || status == 413;
     match status {
         // "Sandbox Mode" of the developer guide: 200 in place of 202, and nothing is delivered.
         202 => accepted(answer, entries, None),
         200 if sandbox => accepted(answer, entries, Some(SANDBOX)),
-        400 => refused(answer, entries),
+        400..500 if !is_own => Verdict::not_its_own(entries, "SendGrid", answer),
+        400 => refused(&complaints, entries),
         // 413: "Mail Send content too large response" (twilio/sendgrid-oai).
-        413 => divided(entries, &Complaints::of(answer), |_| Some(Cause::Unknown)),
+        413 => divided(entries, 413, &complaints, |_| Some(Cause::Unknown)),
         429 => {
             // In seconds of the epoch ("Rate Limits" of the v3 API).
             let reset = SlowDown::seconds(header(answer, "x-ratelimit-reset"));
             let reset = reset.and_then(|at| Timestamp::from_second(i64::try_from(at).ok()?).ok());
             let told = reset.map_or_else(|| "no time that it tells".to_owned(), |at| at.to_string());
-            let text = format!("{}; the limit is reset at {told}", Complaints::of(answer).text(status));
+            let text = format!("{}; the limit is reset at {told}", complaints.text(status));
             let slow_down = Some(reset.map_or(SlowDown::Awhile, SlowDown::Until));
             Verdict { slow_down, ..Verdict::all(entries, Said::Retryable, text) }
         }
         // Refused at the door, for the account's sake: the key, its rights or credits, a sender that is not verified, a
         // block for bad requests, a wrong path, or where the data lies ("Errors" of "How to use the v3 API", and the
         // answers of `mail/send` in twilio/sendgrid-oai).
-        401 | 403..=406 | 451 => paused(entries, Complaints::of(answer).text(status)),
-        _ => Verdict::all(entries, Said::InDoubt, Complaints::of(answer).text(status)),
+        401 | 403..=406 | 451 => paused(entries, complaints.text(status)),
+        _ => Verdict::all(entries, Said::InDoubt, complaints.text(status)),
     }
 }
 
@@ -79,25 +83,24 @@ fn paused(entries: usize, text: String) -> Verdict {
 }
 
 /// A 400 names the fields that are wrong. Those of a personalization are one recipient's.
-fn refused(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
-    let complaints = Complaints::of(answer);
+fn refused(complaints: &Complaints, entries: usize) -> Verdict {
     let whole = || complaints.0.iter().any(|complaint| matches!(place(complaint), Place::Sender));
     if whole() {
         return paused(entries, complaints.text(400));
     }
     let named = |at: usize| complaints.0.iter().map(place).find(|place| matches!(place, Place::Entry(of, _) if *of == at));
     if (0..entries).any(|at| named(at).is_some()) {
-        return divided(entries, &complaints, |at| match named(at) {
+        return divided(entries, 400, complaints, |at| match named(at) {
             Some(Place::Entry(_, cause)) => Some(cause),
             _ => None,
         });
     }
-    divided(entries, &complaints, |_| Some(Cause::Unknown))
+    divided(entries, 400, complaints, |_| Some(Cause::Unknown))
 }
 
 /// Refused as a whole for the sake of those for whom there is a cause; the others were not accepted with them.
-fn divided(entries: usize, complaints: &Complaints, cause: impl Fn(usize) -> Option<Cause>) -> Verdict {
-    let text = complaints.text(400);
+fn divided(entries: usize, status: u16, complaints: &Complaints, cause: impl Fn(usize) -> Option<Cause>) -> Verdict {
+    let text = complaints.text(status);
     let said = |at| cause(at).map_or(Said::Retryable, |cause| Said::Refused(Refusal { text: text.clone(), cause }));
     Verdict { entries: (0..entries).map(said).collect(), split: true, ..Verdict::all(entries, Said::Retryable, text.clone()) }
 }
@@ -130,7 +133,7 @@ struct Complaints(Vec<Complaint>);
 
 impl Complaints {
     fn of(answer: &Response<Vec<u8>>) -> Self {
-        Self(serde_json::from_slice::<Errors>(answer.body()).unwrap_or_default().errors)
+        Self(serde_json::from_slice::<Errors>(answer.body()).map(|told| told.errors).unwrap_or_default())
     }
 
     /// In SendGrid's own words, less any address.
@@ -205,8 +208,8 @@ mod tests {
             (401, complaint(Value::Null, "The provided authorization grant is invalid, expired, or revoked")),
             (401, complaint(Value::Null, "Maximum credits exceeded")),
             (403, complaint(json!("from"), "The from address does not match a verified Sender Identity.")),
-            (404, json!({})),
-            (451, json!({})),
+            (404, complaint(Value::Null, "Not found")),
+            (451, complaint(Value::Null, "unavailable for legal reasons")),
         ] {
             let verdict = classify(answer(status, &[], &body), 2, false);
             assert_eq!(verdict.entries, vec![Said::Retryable; 2], "{status} {body}");
@@ -226,6 +229,22 @@ mod tests {
             assert_eq!(verdict.slow_down, Some(SlowDown::Awhile), "{header}");
         }
         assert_eq!(verdict.error.as_deref(), Some("429: too many requests; the limit is reset at 2014-02-19T13:07:43Z"));
+        let verdict = classify(answer(429, &[], &complaint(Value::Null, "too many requests")), 2, false);
+        assert_eq!((verdict.slow_down, verdict.entries), (Some(SlowDown::Awhile), vec![Said::Retryable; 2]));
+    }
+
+    /// Letters were taken, and what stood in between did not like the answer.
+    #[test]
+    fn a_refusal_in_words_that_are_not_sendgrids_proves_nothing() {
+        for status in [400, 401, 403, 404, 406, 409, 451] {
+            for body in [json!("<html>"), json!({}), json!({ "errors": [] }), json!({ "message": "Forbidden" })] {
+                let verdict = classify(answer(status, &[("content-type", "text/html")], &body), 2, false);
+                assert_eq!(verdict.entries, vec![Said::InDoubt; 2], "{status} {body}");
+                assert!(verdict.pause.is_some() && !verdict.split, "the next would get the same: {status} {body}");
+            }
+        }
+        let verdict = classify(answer(429, &[], &json!({})), 2, false);
+        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_none() && verdict.slow_down.is_some());
     }
 
     #[test]

@@ -25,7 +25,13 @@ const RATE: f64 = 40.0;
 async fn world_of(carrier: Carrier, events: Events) -> Processes {
     let mut world = Processes::brisk(USERS, Account { events, ..Account::default() }).await;
     world.carried_by(carrier, RATE);
-    let faults = [(Fault::HangAfter, 0.02), (Fault::ResetAfter, 0.05), (Fault::ResetBefore, 0.02), (Fault::ErrorAfter, 0.03)];
+    let faults = [
+        (Fault::HangAfter, 0.02),
+        (Fault::ResetAfter, 0.05),
+        (Fault::ResetBefore, 0.02),
+        (Fault::ErrorAfter, 0.03),
+        (Fault::ReplacedAfter(502), 0.02),
+    ];
     moods(&world, carrier.call(), &faults);
     world
 }

@@ -40,6 +40,13 @@ async fn the_first_errors_name_the_thing_the_cause_and_the_next_step() {
     assert!(error.contains("no AWS credentials were found") && !error.contains("IMDS"), "{error}");
     let error = fails(&world, &[("AWS_REGION", None), ("HOME", Some("/nonexistent"))], &["status", "terms"]).await;
     assert!(error.contains("no AWS region is set; set AWS_REGION"), "{error}");
+    // Whoever fills in a template leaves some variables empty: that says nothing.
+    let empty = [("AWS_REGION", Some("")), ("AWS_DEFAULT_REGION", Some("")), ("HOME", Some("/nonexistent"))];
+    let error = fails(&world, &empty, &["status", "terms"]).await;
+    assert!(error.contains("no AWS region is set; set AWS_REGION"), "{error}");
+    let empty = [("AWS_ENDPOINT_URL", Some("")), ("AWS_ENDPOINT_URL_STS", Some("")), ("AWS_ENDPOINT_URL_S3", Some(""))];
+    let (_, _, error) = world.try_run_under(&empty, &["--endpoint-url", "", "status", "terms"]).await;
+    assert!(error.contains("issei: there is no broadcast `terms`"), "{error}");
 
     let error = fails(&world, &[], &["--table", "nowhere", "status", "terms"]).await;
     for word in ["the table does not exist", "`issei setup` makes it", "`nowhere`", "us-east-1 (AWS_REGION)", "(AWS_ENDPOINT_URL_DYNAMODB)"]

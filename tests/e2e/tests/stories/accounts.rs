@@ -84,7 +84,7 @@ pub(crate) async fn looked_at(world: &World) {
     consumer.await.unwrap();
 }
 
-async fn resume(world: &World) {
+pub(crate) async fn resume(world: &World) {
     let (id, actor): (_, Actor) = ("terms".parse().unwrap(), "an operator".parse().unwrap());
     let wanted = issei_ledger::Transition { to: BroadcastState::Running, actor: &actor, reason: "mended" };
     world.ledger().transition(&id, wanted).await.unwrap();

@@ -48,7 +48,7 @@ async fn every_message_delivered_five_times_is_sent_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_send_whose_answer_is_lost_is_in_doubt_and_never_sent_again() {
-    for fault in [Fault::ResetAfter, Fault::ErrorAfter, Fault::HangAfter, Fault::TruncateAfter] {
+    for fault in [Fault::ResetAfter, Fault::ErrorAfter, Fault::HangAfter, Fault::TruncateAfter, Fault::ReplacedAfter(403)] {
         let world = World::new(small()).await;
         world.cloud.inject(Rule::every("SendBulkEmail", fault).after(1).times(1));
         world.post_command(&command("terms", |_| {})).await;

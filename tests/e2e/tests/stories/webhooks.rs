@@ -9,8 +9,9 @@ use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions, 
 use issei_schema::{BroadcastCommand, EventKind, ProviderName};
 use issei_sim::{EventRule, Fault, RESEND_WEBHOOK_SECRET, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
+use serde_json::json;
 
-use crate::accounts::looked_at;
+use crate::accounts::{looked_at, resume};
 use crate::event_details::assert_delivered_and_bounced;
 use crate::feedback::told;
 
@@ -144,6 +145,75 @@ async fn what_another_provider_has_signed_ends_no_doubt() {
             && reasons.iter().all(|reason| reason == "`terms` is carried by `sendgrid`, and the event is told by `staging`"),
         "{reasons:?}"
     );
+}
+
+/// The letters were taken, and a filter in between did not like the answer. Of what it says in the provider's place nothing shows
+/// that nobody has a letter, so nobody gets a second one; where the provider remembers the request it is asked in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_proxy_refuses_after_the_provider_took_the_letters_nobody_mails_again() {
+    for (provider, call, doubt) in [("resend", "SendBatchEmails", 0), ("sendgrid", "MailSend", 5)] {
+        for status in [400, 403] {
+            let world = world_of(provider, &[]).await;
+            world.cloud.inject(Rule::every(call, Fault::ReplacedAfter(status)).after(2).times(1));
+            world.post_command(&by("terms", provider)).await;
+            let paused = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
+            let reason = &paused.audit_trail.last().unwrap().reason;
+            assert!(reason.contains(&format!("{status} with 41 bytes of text/html, which is no error of")), "{reason}");
+            resume(&world).await;
+            world.cloud.show_all_messages();
+            let totals = world.run_to_the_end("terms").await.totals;
+            assert_eq!(totals.map(|totals| (totals.accepted, totals.in_doubt)), Some((40 - doubt, doubt)), "{provider}, {status}");
+            judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+        }
+    }
+}
+
+/// Events of SES are not signed where they come raw, and whoever may write to the queue can say what they like: also that SES
+/// has delivered what another provider was asked for and nobody knows of.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ses_is_said_to_have_delivered_ends_no_doubt_about_what_another_provider_carries() {
+    for is_registered in [true, false] {
+        let mut world = world_of_sendgrid(&[]).await;
+        if !is_registered {
+            world.known.get_mut(&"sendgrid".parse().unwrap()).unwrap().carried_by = None;
+        }
+        world.cloud.inject(Rule::every("MailSend", Fault::ResetBefore).after(2).times(1));
+        world.post_command(&by_sendgrid("terms")).await;
+        world.run_to_the_end("terms").await;
+        let told = taken_off(&world).await;
+        let event = |at: usize| {
+            let tags = json!({ "broadcast": ["terms"], "chunk": [(at / 5).to_string()], "recipient": [(at % 5).to_string()] });
+            json!({ "eventType": "Delivery", "mail": { "messageId": format!("m{at}"), "tags": tags } }).to_string()
+        };
+        put(&world, &(0..40).map(event).collect::<Vec<_>>()).await;
+        world.take_events().await;
+        assert_eq!(world.in_doubt("terms").await.len(), 5, "{is_registered}");
+        let reasons: Vec<_> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
+        assert!(
+            reasons.len() == 40
+                && reasons.iter().all(|reason| reason == "`terms` is carried by `sendgrid`, and the event is told by `ses`"),
+            "{reasons:?}"
+        );
+        put(&world, &told).await;
+        world.take_events().await;
+        let tally = world.ledger().tally(&world.broadcast("terms").await).await.unwrap();
+        assert_eq!(tally.totals().delivered, 35, "of whom SendGrid told");
+    }
+}
+
+/// A chunk has so many places, and nobody is at another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_a_place_that_no_chunk_has_counts_for_nobody() {
+    let world = World::new(WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..told(|_| {}) }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let tags = json!({ "broadcast": ["terms"], "chunk": ["0"], "recipient": ["5"] });
+    put(&world, &[json!({ "eventType": "Delivery", "mail": { "messageId": "m", "tags": tags } }).to_string()]).await;
+    world.take_events().await;
+    let reasons: Vec<_> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, ["a chunk of broadcast `terms` has 5 recipients at most, and the event names place 5"]);
+    let tally = world.ledger().tally(&world.broadcast("terms").await).await.unwrap();
+    assert_eq!(tally.totals().delivered, 40);
 }
 
 /// The provider has an outage, and somebody quickly configures another one under its name. Of a broadcast that an older build
