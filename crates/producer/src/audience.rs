@@ -63,7 +63,7 @@ pub struct AudienceConfig {
     #[serde(default)]
     pub marketing_filter: Option<String>,
     /// What a broadcast of class `marketing` needs of a file, of objects of S3, or of a table of DynamoDB: the column that holds `true`, `yes` or `1` for whoever
-    /// wants such mail. Anything else, or nothing, is a no, also for the other rows of its key. Broadcasts of other classes don't ask for it.
+    /// wants such mail. Anything else, or nothing, is a no, also for the other rows of its key, and with `unique_by` of its address. Broadcasts of other classes don't ask for it.
     #[serde(default)]
     pub consent_column: Option<String>,
     /// `address` mails each address once: of its keys the first that can be mailed, in the order of bytes. The

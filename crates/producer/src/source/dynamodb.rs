@@ -109,9 +109,7 @@ pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed
             let cells: Vec<Option<Vec<u8>>> = values.by_ref().take(columns).map(|value| value.and_then(text)).collect();
             if config.consenting.is_some() && !values.next().flatten().and_then(text).is_some_and(|answer| says_yes(&answer)) {
                 counted -= 1;
-                if let Some(key) = key.refusal() {
-                    feed.push(RawRow { key, cells: Vec::new() }).await?;
-                }
+                feed.push(RawRow { key: key.refusal(), cells }).await?;
                 continue;
             }
             feed.push(RawRow { key, cells }).await?;

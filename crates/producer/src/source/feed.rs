@@ -89,8 +89,9 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    /// Begins a spool in `directory` for rows with so many columns beside key and address.
-    pub(super) fn begin(directory: PathBuf, columns: usize, progress: Progress) -> (Feed, Self) {
+    /// Begins a spool in `directory` for rows with so many columns beside key and address. Where `address_is_user`, who has not
+    /// agreed by one row of an address has not by the others.
+    pub(super) fn begin(directory: PathBuf, columns: usize, address_is_user: bool, progress: Progress) -> (Feed, Self) {
         let (sender, mut receiver) = mpsc::channel::<Vec<RawRow>>(BATCHES_BETWEEN);
         let (cancelled, read) = (CancellationToken::new(), progress.clone());
         let token = cancelled.clone();
@@ -100,7 +101,14 @@ impl Filling {
                 read.has_read(batch.iter().filter(|row| !matches!(row.key, RawKey::Refusal(_))).count());
                 for row in batch {
                     match row.key {
-                        RawKey::Refusal(key) => disk.refuse(&identity(key).0)?,
+                        RawKey::Refusal(key) => {
+                            if let Some(key) = key {
+                                disk.refuse(&identity(key).0)?;
+                            }
+                            if address_is_user && let Some(Some(address)) = row.cells.first() {
+                                disk.refuse_address(&String::from_utf8_lossy(address))?;
+                            }
+                        }
                         RawKey::Null | RawKey::Bytes(_) | RawKey::Broken { .. } => disk.add(Row::of(row).as_ref())?,
                     }
                 }

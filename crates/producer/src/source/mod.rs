@@ -30,7 +30,7 @@ use issei_schema::{BroadcastCommand, BroadcastId, Canary, Choice};
 use self::feed::{Feed, Filling};
 use self::spool::{Counts, Spool, SpoolError};
 use self::words::ReadError;
-use crate::audience::{AudienceConfig, Place};
+use crate::audience::{AudienceConfig, Place, UniqueBy};
 pub(crate) use dynamodb::Table;
 pub(crate) use file::Data;
 pub use file::{ReadAs, first_line};
@@ -114,7 +114,8 @@ impl Source {
             (None, Some(size)) => Place::Rehearsal(size, config.rehearsed_at()),
             (None, None) => config.place(audience)?,
         };
-        let (feed, filling) = Filling::begin(spool_dir.to_owned(), config.columns.len(), progress.clone());
+        let address_is_user = config.unique_by == Some(UniqueBy::Address);
+        let (feed, filling) = Filling::begin(spool_dir.to_owned(), config.columns.len(), address_is_user, progress.clone());
         let read = read(&place, config, feed).await;
         let of_spool = |error: SpoolError| SourceError::Spool { audience: audience.to_owned(), reason: error.to_string() };
         match read {

@@ -29,8 +29,9 @@ pub(super) struct RawRow {
 pub(super) enum RawKey {
     Null,
     Bytes(Vec<u8>),
-    /// Of somebody who has not agreed: no row of the audience, and none of that key is mailed.
-    Refusal(Vec<u8>),
+    /// Of somebody who has not agreed: no row of the audience, and none of that key is mailed; nor, where addresses are the
+    /// users, one of the address that is its first cell.
+    Refusal(Option<Vec<u8>>),
     /// A line of a file that can't be read; of several, with the number of the file.
     Broken {
         line: u64,
@@ -45,11 +46,12 @@ impl RawKey {
         bytes.map_or(Self::Null, Self::Bytes)
     }
 
-    /// The same key, of somebody who has not agreed; nothing where it tells nobody from others.
-    pub(super) fn refusal(self) -> Option<Self> {
+    /// The same key, of somebody who has not agreed; none where it tells nobody from others.
+    pub(super) fn refusal(self) -> Self {
         match self {
-            Self::Bytes(key) | Self::Refusal(key) => Some(Self::Refusal(key)),
-            Self::Null | Self::Broken { .. } => None,
+            Self::Bytes(key) => Self::Refusal(Some(key)),
+            Self::Refusal(key) => Self::Refusal(key),
+            Self::Null | Self::Broken { .. } => Self::Refusal(None),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use issei_ledger::{BroadcastState, Transition};
-use issei_producer::AudienceConfig;
+use issei_producer::{AudienceConfig, UniqueBy};
 use issei_schema::{BroadcastCommand, Class, UnsubscribeKey, UnsubscribeKeys, UnsubscribeToken};
 use issei_test_support::{World, WorldOptions, command, judge, until};
 use serde_json::{Value, json};
@@ -280,6 +280,42 @@ async fn whoever_has_not_agreed_by_one_of_their_rows_gets_no_offer_by_another() 
     // Of what is no offer nobody was asked.
     world.post_command(&with("terms", &link())).await;
     assert_eq!(world.run_to_the_end("terms").await.recipients, 4);
+}
+
+/// A table of orders, in which somebody has several: the address is the user, and a no by one order is a no by all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_not_agreed_by_one_key_gets_no_offer_by_another_where_the_address_is_the_user() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("orders.csv");
+    let rows = [
+        "1,ann@example.com,Ann,yes",
+        "2,bob@example.com,Bob,yes",
+        "3,ann@Example.com,Ann,no",
+        "4,carl@example.com,Carl,no",
+        "5,carl@example.com,Carl,yes",
+        // Without a key it is an answer all the same; and one that can't be read is none that agrees.
+        ",dora@example.com,Dora,no",
+        "6,dora@example.com,Dora,yes",
+        "7,eve@example.com,Eve",
+        "8,eve@example.com,Eve,yes",
+    ];
+    std::fs::write(&file, format!("id,email,name,wants\n{}\n", rows.join("\n"))).unwrap();
+    let mut world = World::new(small()).await;
+    world.unsubscribe_keys = keys();
+    let audience = AudienceConfig { file: Some(file.display().to_string()), url: None, table: None, ..world.users.audience() };
+    let audience = AudienceConfig {
+        consent_column: Some("wants".to_owned()),
+        unique_by: Some(UniqueBy::Address),
+        allow_broken_rows: true,
+        ..audience
+    };
+    world.audiences.insert("users".to_owned(), audience);
+    world.options.skipped_share_max = 1.0;
+    world.post_command(&offer("offer")).await;
+    let broadcast = world.run_to_the_end("offer").await;
+    let mailed: Vec<String> = world.cloud.mails().unwrap().into_iter().map(|mail| mail.address).collect();
+    assert_eq!(mailed, ["bob@example.com"]);
+    assert_eq!(broadcast.skipped_by, [("no_consent".to_owned(), 4), ("broken_row".to_owned(), 1)].into());
 }
 
 /// Nobody knows what it answers. Whoever it is of may have said no there.

@@ -4,6 +4,7 @@
 use std::io;
 
 use super::lines::{Line, Lines};
+use super::swallowed::{Opening, Shape, plainly};
 use super::{Broken, RECORD_BYTES_MAX, Record, not_text};
 
 /// A record that is none, with its fields before what is wrong with it.
@@ -38,11 +39,18 @@ struct Fields {
 impl Csv {
     /// Reads the header line and finds the wanted columns in it.
     pub(super) fn with_header(mut lines: Lines, wanted: &[String]) -> io::Result<Result<Self, Broken>> {
-        let header = match record(&mut lines, |_| false)? {
+        let header = match record(&mut lines, None)? {
             None => return Ok(Err(Broken::new(1, "the file is empty; it needs a header line"))),
             Some(Err(unread)) => return Ok(Err(unread.broken)),
             Some(Ok(header)) => header,
         };
+        if let Some(at) = header.fields.iter().position(|name| name.iter().any(|byte| matches!(byte, b'\n' | b'\r'))) {
+            let reason = format!(
+                "the name of its column {} holds a line break, so that rows may stand in it; close the quote that opens before it, or take the line break out",
+                at + 1
+            );
+            return Ok(Err(Broken::new(header.line, reason)));
+        }
         Ok(places(&header, wanted).map(|places| Self { lines, header: header.fields, places }))
     }
 
@@ -60,8 +68,9 @@ impl Csv {
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
-        let (all, address) = (self.header.len(), self.places.get(1).copied());
-        let Fields { line, fields } = match record(&mut self.lines, |within| is_row(within, all, address))? {
+        let place = |at: usize| self.places.get(at).copied();
+        let shape = Shape { fields: self.header.len(), key: place(0), address: place(1) };
+        let Fields { line, fields } = match record(&mut self.lines, Some(shape))? {
             None => return Ok(None),
             Some(Err(Unread { broken, fields })) => {
                 let keys = self.keys(&fields);
@@ -76,10 +85,15 @@ impl Csv {
             let mut keys = self.keys(&fields);
             let from_the_end = self.places.first().and_then(|place| (fields.len() + place).checked_sub(header));
             keys.extend(from_the_end.and_then(|at| fields.get(at)).filter(|key| !keys.contains(key)).cloned());
-            return Ok(Some(Record::Broken(Broken::new(line, reason).of_keys(keys))));
+            return Ok(Some(Record::Broken(Broken::new(line, reason).of_keys(keys).of_addresses(addresses(fields)))));
         }
         Ok(Some(Record::Values(self.places.iter().map(|place| fields.get(*place).cloned()).collect())))
     }
+}
+
+/// All that can be an address, wherever it stands.
+fn addresses(fields: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    fields.into_iter().filter(|field| field.contains(&b'@')).collect()
 }
 
 fn places(header: &Fields, wanted: &[String]) -> Result<Vec<usize>, Broken> {
@@ -105,17 +119,9 @@ fn places(header: &Fields, wanted: &[String]) -> Result<Vec<usize>, Broken> {
     wanted.iter().map(place).collect()
 }
 
-/// Says whether what stands within a quote looks like somebody's row: as many fields as the header has, and
-/// an address where it should be. A quote that is missing in one row and one too many in another swallow all
-/// rows between them, and are balanced.
-fn is_row(within: &[u8], all: usize, address: Option<usize>) -> bool {
-    let fields: Vec<&[u8]> = within.split(|byte| *byte == b',').collect();
-    all > 1 && fields.len() == all && address.and_then(|at| fields.get(at)).is_some_and(|field| field.contains(&b'@'))
-}
-
 /// The next record that is not an empty line. One that is broken ends with its first line, so that what
-/// comes after it is read for what it is.
-fn record(lines: &mut Lines, is_row: impl Fn(&[u8]) -> bool) -> io::Result<Option<Result<Fields, Unread>>> {
+/// comes after it is read for what it is. Rows of that shape within a quote break it.
+fn record(lines: &mut Lines, shape: Option<Shape>) -> io::Result<Option<Result<Fields, Unread>>> {
     let first = loop {
         let Some(line) = lines.next()? else { return Ok(None) };
         if !matches!(line.bytes.as_slice(), b"\n" | b"\r\n") {
@@ -123,23 +129,30 @@ fn record(lines: &mut Lines, is_row: impl Fn(&[u8]) -> bool) -> io::Result<Optio
         }
     };
     let begins = first.number;
-    let mut reading = Reading { at: At::Start, field: Vec::new(), fields: Vec::new(), bytes: 0, quote: begins };
+    let mut reading = Reading { at: At::Start, field: Vec::new(), fields: Vec::new(), bytes: 0, quote: begins, opened_at: 0 };
     if let Err(reason) = reading.line(&first) {
-        return Ok(Some(Err(Unread { broken: Broken::new(reading.broken_on(begins), reason), fields: reading.fields })));
+        let broken = Broken::new(reading.broken_on(begins), reason).of_addresses(addresses(plainly(&first.bytes)));
+        return Ok(Some(Err(Unread { broken, fields: reading.fields })));
     }
     let mut further: Vec<Line> = Vec::new();
+    let mut opening = reading.opening(&first);
     while let At::Quoted = reading.at {
+        let (quote, before) = (reading.quote, reading.fields.len());
         let read = match lines.next()? {
             Some(line) => {
-                let within = line.bytes.split(|byte| matches!(byte, b'"' | b'\n')).next().unwrap_or_default();
-                let read = if is_row(within) {
+                let read = reading.line(&line);
+                let is_within = matches!(reading.at, At::Quoted) && reading.fields.len() == before;
+                let read = if !line.is_too_long && shape.is_some_and(|shape| shape.holds(&line.bytes, !is_within, &opening)) {
                     Err(format!(
-                        "a quote opens here and is not closed before line {}, which looks like a row of its own; close it",
+                        "a quote opens here and is not closed before line {}, which looks like a row of its own; close it, or take the line break out where it is a text",
                         line.number
                     ))
                 } else {
-                    reading.line(&line)
+                    read
                 };
+                if read.is_ok() && !is_within {
+                    opening = reading.opening(&line);
+                }
                 further.push(line);
                 read
             }
@@ -147,13 +160,20 @@ fn record(lines: &mut Lines, is_row: impl Fn(&[u8]) -> bool) -> io::Result<Optio
         };
         if let Err(reason) = read {
             lines.give_back(further);
-            return Ok(Some(Err(Unread { broken: Broken::new(reading.quote, reason), fields: reading.fields })));
+            // What comes after its first line is read again, and is no part of it.
+            reading.fields.truncate(before);
+            let broken = Broken::new(quote, reason).of_addresses(addresses(opening.fields));
+            return Ok(Some(Err(Unread { broken, fields: reading.fields })));
         }
     }
     reading.end_field();
     let is_text = reading.fields.iter().all(|field| std::str::from_utf8(field).is_ok());
     let fields = reading.fields;
-    Ok(Some(if is_text { Ok(Fields { line: begins, fields }) } else { Err(Unread { broken: not_text(begins), fields }) }))
+    Ok(Some(if is_text {
+        Ok(Fields { line: begins, fields })
+    } else {
+        Err(Unread { broken: not_text(begins).of_addresses(addresses(fields.clone())), fields })
+    }))
 }
 
 struct Reading {
@@ -163,9 +183,19 @@ struct Reading {
     bytes: usize,
     /// The line on which the last quote opened.
     quote: u64,
+    /// Where in that line.
+    opened_at: usize,
 }
 
 impl Reading {
+    /// The line on which the open quote stands; of none where no quote is open, as in most lines.
+    fn opening(&self, line: &Line) -> Opening {
+        match self.at {
+            At::Quoted => Opening::of(&self.fields, line.bytes.get(self.opened_at + 1..).unwrap_or_default()),
+            _ => Opening::default(),
+        }
+    }
+
     fn end_field(&mut self) {
         self.fields.push(std::mem::take(&mut self.field));
         self.at = At::Start;
@@ -185,9 +215,9 @@ impl Reading {
                 _ => format!("the record that begins here is larger than {RECORD_BYTES_MAX} bytes; make it smaller"),
             });
         }
-        for byte in &line.bytes {
+        for (at, byte) in line.bytes.iter().enumerate() {
             match (self.at, *byte) {
-                (At::Start, b'"') => (self.at, self.quote) = (At::Quoted, line.number),
+                (At::Start, b'"') => (self.at, self.quote, self.opened_at) = (At::Quoted, line.number, at),
                 (At::Start | At::Plain | At::AfterQuote, b',') => self.end_field(),
                 (At::Start | At::Plain | At::AfterQuote | At::CarriageReturn, b'\n') => return Ok(()),
                 (At::Start | At::Plain | At::AfterQuote, b'\r') => self.at = At::CarriageReturn,

@@ -35,13 +35,16 @@ impl Json {
         loop {
             let Some(line) = self.lines.next()? else { return Ok(None) };
             let number = line.number;
-            let key = self.wanted.first();
-            let broken = |reason: String, bytes: &[u8]| Ok(Some(Record::Broken(Broken::new(number, reason).of_keys(keys(bytes, key)))));
+            let (key, address) = (self.wanted.first(), self.wanted.get(1));
+            let of = |broken: Broken, bytes: &[u8]| {
+                Ok(Some(Record::Broken(broken.of_keys(named(bytes, key)).of_addresses(named(bytes, address)))))
+            };
+            let broken = |reason: String, bytes: &[u8]| of(Broken::new(number, reason), bytes);
             if line.is_too_long {
                 return broken(format!("it is larger than {RECORD_BYTES_MAX} bytes; make it smaller"), &line.bytes);
             }
             let Ok(text) = std::str::from_utf8(line.bytes.trim_ascii()) else {
-                return Ok(Some(Record::Broken(not_text(number).of_keys(keys(&line.bytes, key)))));
+                return of(not_text(number), &line.bytes);
             };
             if text.is_empty() {
                 continue;
@@ -70,8 +73,8 @@ pub(super) fn values<'a>(text: &'a str, wanted: &[String]) -> Result<Vec<Option<
     })
 }
 
-/// Every value that a line has under the name of the key, up to where it can't be read.
-fn keys(line: &[u8], name: Option<&String>) -> Vec<Vec<u8>> {
+/// Every value that a line has under a name, that of the key or of the address, up to where it can't be read.
+fn named(line: &[u8], name: Option<&String>) -> Vec<Vec<u8>> {
     let (text, mut found) = (String::from_utf8_lossy(line), Vec::new());
     if let Some(name) = name {
         // That it can't be read to its end is known.

@@ -10,6 +10,7 @@ mod guess;
 mod json;
 mod lines;
 mod packed;
+mod swallowed;
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -42,15 +43,21 @@ struct Broken {
     reason: String,
     /// What may be its key, as far as that can be read: whoever it is of may have said something that can't.
     keys: Vec<Vec<u8>>,
+    /// What may be its address.
+    addresses: Vec<Vec<u8>>,
 }
 
 impl Broken {
     fn new(line: u64, reason: impl Into<String>) -> Self {
-        Self { line, reason: reason.into(), keys: Vec::new() }
+        Self { line, reason: reason.into(), keys: Vec::new(), addresses: Vec::new() }
     }
 
     fn of_keys(self, keys: Vec<Vec<u8>>) -> Self {
         Self { keys, ..self }
+    }
+
+    fn of_addresses(self, addresses: Vec<Vec<u8>>) -> Self {
+        Self { addresses, ..self }
     }
 
     fn refused(&self) -> ReadError {
@@ -197,8 +204,8 @@ impl<'a> Rows<'a> {
                     let answer = values.split_off(columns.min(values.len()));
                     if config.consenting.is_some() && !answer.iter().flatten().any(|answer| says_yes(answer)) {
                         self.left_out += 1;
-                        let key = key_of(values);
-                        key.refusal().map_or(Ok(()), |key| take(RawRow { key, cells: Vec::new() }))?;
+                        let cells = values.split_off(1);
+                        take(RawRow { key: key_of(values).refusal(), cells })?;
                         continue;
                     }
                     let cells = values.split_off(1);
@@ -207,8 +214,13 @@ impl<'a> Rows<'a> {
                 Some(Record::Broken(mut broken)) if config.allow_broken_rows => {
                     self.broken_rows += 1;
                     // Its answer can't be read, and what is no clear yes is a no.
-                    for key in std::mem::take(&mut broken.keys).into_iter().filter(|key| config.consenting.is_some() && !key.is_empty()) {
-                        take(RawRow { key: RawKey::Refusal(key), cells: Vec::new() })?;
+                    if config.consenting.is_some() {
+                        for key in std::mem::take(&mut broken.keys).into_iter().filter(|key| !key.is_empty()) {
+                            take(RawRow { key: RawKey::Refusal(Some(key)), cells: Vec::new() })?;
+                        }
+                        for address in std::mem::take(&mut broken.addresses) {
+                            take(RawRow { key: RawKey::Refusal(None), cells: vec![Some(address)] })?;
+                        }
                     }
                     let Broken { line, reason, .. } = of_encoding.told(broken);
                     if self.broken_rows == 1 {

@@ -30,7 +30,8 @@ fn read_whole(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<[Vec<
             RawKey::Null => "null".to_owned(),
             RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
             RawKey::Refusal(bytes) => {
-                refusals.push(String::from_utf8_lossy(bytes).into_owned());
+                let whose = bytes.as_ref().or(row.cells.first().and_then(Option::as_ref));
+                refusals.extend(whose.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
                 return Ok(());
             }
             RawKey::Broken { line, reason, .. } => {
@@ -97,6 +98,61 @@ fn a_csv_that_is_not_what_it_claims_to_be_is_refused_with_its_line() {
     }
 }
 
+/// An empty text is `""`, so a quote that opens in the first row and closes in the last is balanced, and everybody between them
+/// would stand in one name.
+#[test]
+fn rows_that_a_quote_has_swallowed_are_refused_wherever_it_closes() {
+    let header = "id,name,email\n";
+    for (text, line, swallowed, rows, broken) in [
+        ("1,\"Ann,a@example.com\n2,\"\",b@example.com\n3,\"\",c@example.com\n4,Eve\",e@example.com\n5,F,f@example.com\n", 2, 3, 5, 2),
+        ("1,\"Ann,a@example.com\n2,Eve\",e@example.com\n", 2, 3, 2, 2),
+        // Of whom no address is known there is a row all the same.
+        ("1,\"Ann,\n2,Eve\",e@example.com\n", 2, 3, 2, 2),
+        ("1,Ann,a@example.com\n2,\"Bob,b@example.com\n3,\"\",c@example.com\n4,Eve\",e@example.com\n", 3, 4, 4, 2),
+        ("1,Ann,\"a@example.com\n2,Bob,b@example.com\n3,Cy\",c@example.com\n", 2, 3, 3, 2),
+    ] {
+        let refusal = csv(format!("{header}{text}")).unwrap_err();
+        let words = format!("line {line}: a quote opens here and is not closed before line {swallowed}, which looks like a row");
+        assert!(refusal.contains(&words) && refusal.contains("allow_broken_rows") && !refusal.contains("example.com"), "{refusal}");
+        let read = read_as("users.csv", format!("{header}{text}").as_bytes(), &skipping()).unwrap();
+        assert_eq!(read.len(), rows, "{read:?}");
+        assert_eq!(read.iter().filter(|row| row.starts_with("broken line")).count(), broken, "{read:?}");
+        // Nobody's letter goes to somebody else.
+        for row in read.iter().filter(|row| !row.starts_with("broken line")) {
+            let fields: Vec<&str> = row.split('|').collect();
+            assert!(text.lines().any(|line| line.starts_with(fields[0]) && line.ends_with(fields[1])), "{row}");
+        }
+    }
+    let text = "id,email,name,\"note\n1,a@example.com,Ann,x\n2,b@example.com,Bob,\n3,c@example.com,Cy,hi\"\n4,d@example.com,D,z\n";
+    let refusal = csv(text).unwrap_err();
+    assert!(refusal.contains("line 1: the name of its column 4 holds a line break") && !refusal.contains("example.com"), "{refusal}");
+}
+
+#[test]
+fn a_text_of_several_lines_is_read_whatever_commas_stand_in_it() {
+    for (header, note) in [
+        ("id,name,email", "Dear Ann,\nthanks, bye"),
+        ("id,name,email", "Dear Ann,\r\n\r\n\"well\", she said,\r\nbye"),
+        ("id,name,email", "Write to a@example.com,\nor to b@example.com"),
+        ("id,name,email", "Hello, x@example.com\nbye"),
+        ("id,email,name", "a, b, c\nd, e, f"),
+        ("id,email,name", "see a, b@example.com\nor @home, x"),
+        ("name,id,email", "one, two\nthree"),
+        ("id,email,name", "\n\n,,\n\"\",\"\",\"\"\n"),
+    ] {
+        let row: Vec<String> = header
+            .split(',')
+            .map(|column| match column {
+                "id" => "7".to_owned(),
+                "email" => "u@example.com".to_owned(),
+                _ => format!("\"{}\"", note.replace('"', "\"\"")),
+            })
+            .collect();
+        let text = format!("{header}\n{}\n", row.join(","));
+        assert_eq!(csv(&text), Ok(vec![format!("7|u@example.com|{note}")]), "{text}");
+    }
+}
+
 #[test]
 fn a_header_that_does_not_tell_the_columns_apart_is_refused() {
     for (header, words) in [
@@ -136,10 +192,13 @@ fn a_broken_row_is_a_no_for_its_key_where_somebody_is_asked() {
     assert_eq!(rows[0], "1|a@example.com|Ann");
     assert_eq!(rows[1..], [3, 4, 5, 6, 7, 8].map(|line| format!("broken line {line}|null|null")));
     // Of one with a comma too many both places where its key can stand; of the last nobody knows whose it is.
-    assert_eq!(refusals, ["2", "Bob", " c@example.com", "3", "4", "5", "6"]);
+    // Of all of them the address, wherever it can stand.
+    let (addresses, keys): (Vec<_>, Vec<_>) = refusals.into_iter().partition(|whose| whose.contains('@') && !whose.starts_with(' '));
+    assert_eq!(keys, ["2", "Bob", " c@example.com", "3", " c@example.com", "4", "5", "6"]);
+    assert_eq!(addresses, ["b", "d", "e", "f"].map(|name| format!("{name}@example.com")));
     let json = b"{\"id\": 1, \"email\": \"a@example.com\", \"name\": \"A\", \"news\": true}\n{\"id\": 2, \"news\": tru\n{\"id\": \"3\", \"email\": \"c\", \"email\": \"d\", \"id\": 33}\n{\"name\": \"\xff\", \"id\": 4}\n[5]\n{\"name\": \"id\", \"id";
     let [rows, _, refusals] = read_whole("users.jsonl", json, &asked).unwrap();
-    assert_eq!((rows.len(), refusals.join(",").as_str()), (6, "2,3,33,4"));
+    assert_eq!((rows.len(), refusals.join(",").as_str()), (6, "2,3,33,c,d,4"));
     // Whoever is not asked says nothing by it.
     let [_, _, refusals] = read_whole("users.csv", csv, &skipping()).unwrap();
     assert_eq!(refusals, [""; 0]);
@@ -318,6 +377,27 @@ proptest! {
         let rows: Vec<String> = values.iter().enumerate().map(|(at, value)| format!("{at},a@example.com,{}\r\n", quoted(value))).collect();
         let expected: Vec<String> = values.iter().enumerate().map(|(at, value)| format!("{at}|a@example.com|{value}")).collect();
         prop_assert_eq!(csv(format!("id,email,name\r\n{}", rows.concat())).unwrap(), expected);
+    }
+
+    /// What another program has written is read whole, in whatever order its columns stand. A text is refused only where one of its
+    /// lines has as many fields as a row, and somebody's address among them.
+    #[test]
+    fn a_csv_of_another_writer_is_read_whole(
+        texts in prop::collection::vec("([A-Za-z ,\"]{0,6}(\r?\n)?){0,4}", 1..8),
+        places in Just(vec![0, 1, 2, 3]).prop_shuffle(),
+        quotes in prop::bool::ANY,
+    ) {
+        let style = if quotes { ::csv::QuoteStyle::Always } else { ::csv::QuoteStyle::Necessary };
+        let mut writer = ::csv::WriterBuilder::new().quote_style(style).from_writer(Vec::new());
+        let placed = |fields: [&str; 4]| places.iter().map(|at| fields[*at].to_owned()).collect::<Vec<_>>();
+        writer.write_record(placed(["id", "email", "name", "note"])).unwrap();
+        for (at, text) in texts.iter().enumerate() {
+            let (id, email) = (at.to_string(), format!("u{at}@example.com"));
+            writer.write_record(placed([&id, &email, text, &texts[texts.len() - 1 - at]])).unwrap();
+        }
+        let written = writer.into_inner().unwrap();
+        let expected: Vec<String> = texts.iter().enumerate().map(|(at, text)| format!("{at}|u{at}@example.com|{text}")).collect();
+        prop_assert_eq!(csv(&written), Ok(expected), "{}", String::from_utf8_lossy(&written));
     }
 
     /// Taking one quote out of a file never moves anybody's address to somebody else, and never loses a row unsaid.

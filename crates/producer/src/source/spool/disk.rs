@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use issei_schema::Address;
 use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
@@ -36,6 +37,8 @@ pub(in crate::source) struct Disk {
     columns: usize,
     insert: String,
     counts: Counts,
+    /// Some keys are of somebody who has not agreed, by another row of the key or of an address.
+    has_refused: bool,
 }
 
 impl Disk {
@@ -55,6 +58,7 @@ impl Disk {
                  CREATE TABLE audience (key BLOB PRIMARY KEY, flaw INTEGER, address{names}) WITHOUT ROWID;
                  CREATE TABLE repeats (key BLOB, said BLOB, rows INTEGER NOT NULL, PRIMARY KEY (key, said)) WITHOUT ROWID;
                  CREATE TABLE refused (key BLOB PRIMARY KEY) WITHOUT ROWID;
+                 CREATE TABLE refused_addresses (address TEXT PRIMARY KEY) WITHOUT ROWID;
                  CREATE TABLE mailed (address TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
                  BEGIN"
             ))
@@ -62,7 +66,7 @@ impl Disk {
         // From here on the file has no name, and its room is given back when the process ends.
         file.close().map_err(failed)?;
         let insert = format!("INSERT OR IGNORE INTO audience VALUES (?, ?, ?{})", ", ?".repeat(columns));
-        Ok(Self { connection, directory: directory.to_owned(), columns, insert, counts: Counts::default() })
+        Ok(Self { connection, directory: directory.to_owned(), columns, insert, counts: Counts::default(), has_refused: false })
     }
 
     /// Takes a row; `None` is one without a key.
@@ -78,6 +82,45 @@ impl Disk {
     pub(in crate::source) fn refuse(&mut self, key: &str) -> Result<(), SpoolError> {
         let note = || self.connection.prepare_cached("INSERT OR IGNORE INTO refused VALUES (?)")?.execute([key.as_bytes()]);
         note().map(drop).map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+    }
+
+    /// The same for an address, whatever the key of the row was.
+    pub(in crate::source) fn refuse_address(&mut self, address: &str) -> Result<(), SpoolError> {
+        let Some(address) = identity_of(address) else { return Ok(()) };
+        let note = || self.connection.prepare_cached("INSERT OR IGNORE INTO refused_addresses VALUES (?)")?.execute([address]);
+        note().map(drop).map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+    }
+
+    /// Makes each address that was refused one of all keys that it stands under, by whichever of their rows.
+    fn refuse_keys_of_addresses(&self) -> rusqlite::Result<()> {
+        if !self.connection.prepare("SELECT 1 FROM refused_addresses")?.exists([])? {
+            return Ok(());
+        }
+        let mut is_refused = self.connection.prepare("SELECT 1 FROM refused_addresses WHERE address = ?")?;
+        let mut refuse = self.connection.prepare("INSERT OR IGNORE INTO refused VALUES (?)")?;
+        let mut look = |key: &[u8], address: &Cell| {
+            if let Cell::Text(text) = address
+                && let Some(address) = identity_of(text)
+                && is_refused.exists([address])?
+            {
+                refuse.execute([key])?;
+            }
+            Ok::<(), rusqlite::Error>(())
+        };
+        let mut statement = self.connection.prepare("SELECT key, address FROM audience")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            look(row.get_ref(0)?.as_bytes()?, &cell(row.get_ref(1)?))?;
+        }
+        let mut statement = self.connection.prepare("SELECT key, said FROM repeats")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let key = row.get_ref(0)?.as_bytes()?;
+            let row = Row::saying("", row.get_ref(1)?.as_bytes()?)
+                .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, Type::Blob, error.into()))?;
+            look(key, &row.address)?;
+        }
+        Ok(())
     }
 
     fn insert(&self, row: &Row) -> rusqlite::Result<bool> {
@@ -111,10 +154,14 @@ impl Disk {
             let differing = "SELECT COUNT(*) FROM (SELECT 1 FROM repeats GROUP BY key HAVING COUNT(*) > 1)";
             let refused = "SELECT COUNT(*) FROM refused JOIN audience USING (key)";
             let count = |query| self.connection.query_row(query, [], |row| row.get::<_, i64>(0));
-            Ok([count(differing)?, count(refused)?])
+            // What addresses say of keys is no second row of a key.
+            let counted = [count(differing)?, count(refused)?];
+            self.refuse_keys_of_addresses()?;
+            Ok((counted, count(refused)? > 0))
         };
-        let counted = finish().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))?;
+        let (counted, has_refused) = finish().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))?;
         [self.counts.differing, self.counts.refused] = counted.map(|keys| keys.max(0).unsigned_abs());
+        self.has_refused = has_refused;
         Ok(())
     }
 
@@ -136,7 +183,7 @@ impl Disk {
         let mut page = Vec::new();
         while let Some(row) = rows.next()? {
             let row = self.row(row)?;
-            let is_refused = self.counts.refused > 0 && refused.exists([row.key.as_bytes()])?;
+            let is_refused = self.has_refused && refused.exists([row.key.as_bytes()])?;
             let repeats: Option<i64> =
                 if self.counts.repeated == 0 { None } else { repeats.query_row([row.key.as_bytes()], |row| row.get(0))? };
             let Some(repeats) = repeats else {
@@ -202,6 +249,11 @@ impl Disk {
         };
         find().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
     }
+}
+
+/// An address as it is compared, whether the audience mails such local parts or not.
+fn identity_of(text: &str) -> Option<String> {
+    Address::quoting_legacy(text).ok().map(|address| address.identity())
 }
 
 fn of_sqlite(directory: &Path, rows: u64, error: rusqlite::Error) -> SpoolError {
@@ -309,6 +361,24 @@ mod tests {
         let told: Vec<(&str, bool)> = page.iter().map(|spooled| (spooled.row.key.as_str(), spooled.is_refused)).collect();
         assert_eq!(told, [("1", true), ("2", false), ("3", true), ("4", false)]);
         assert_eq!((disk.counts().rows, disk.counts().repeated, disk.counts().refused), (5, 1, 2));
+    }
+
+    #[test]
+    fn a_refusal_binds_all_keys_of_its_address_where_addresses_are_the_users() {
+        let mut disk = Disk::create(&std::env::temp_dir(), 2).unwrap();
+        disk.refuse_address("Ann@Example.com").unwrap();
+        for (key, address) in [("1", "Ann@example.com"), ("2", "bob@example.com"), ("3", "c@example.com"), ("3", "Ann@EXAMPLE.com ")] {
+            disk.add(Some(&row(key, address))).unwrap();
+        }
+        for address in ["nobody", "gone@example.com"] {
+            disk.refuse_address(address).unwrap();
+        }
+        disk.finish().unwrap();
+        let page = disk.page(None, 10).unwrap();
+        let told: Vec<(&str, bool)> = page.iter().map(|spooled| (spooled.row.key.as_str(), spooled.is_refused)).collect();
+        assert_eq!(told, [("1", true), ("2", false), ("3", true)]);
+        // Its keys stand in no other row.
+        assert_eq!(disk.counts().refused, 0);
     }
 
     proptest! {
