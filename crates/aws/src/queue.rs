@@ -1,6 +1,6 @@
 //! One SQS queue with its dead-letter queue, as issei uses it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_sqs::error::ProvideErrorMetadata;
@@ -44,6 +44,8 @@ pub struct Message {
     pub sent_at_ms: i64,
     /// Who has put it on the queue.
     pub senders: Senders,
+    /// Of a dead letter: SQS says that it moved it there, or it has the reason for which a service of issei refused it.
+    pub is_known_dead: bool,
 }
 
 /// Who has put a message on a queue: whom SQS names, and of a copy also whom the first was from.
@@ -61,6 +63,8 @@ pub const SENT_AT: &str = "sent_at_ms";
 /// The attribute of a copy that says who sent the first message, of `issei send` who runs it: words with a space
 /// between them.
 pub const SENDERS: &str = "senders";
+/// The attribute of a dead letter that says why a service of issei has refused it.
+const REASON: &str = "reason";
 /// As many are kept of what anybody may have written.
 const SENDERS_MAX: usize = 4;
 /// What stands in the attribute for somebody who is not known.
@@ -101,7 +105,7 @@ impl Message {
     #[must_use]
     pub fn new(id: String, body: String, receipt: String, receives: u32, sent_at_ms: i64, first_sent_at: Option<&str>) -> Self {
         let first = first_sent_at.and_then(|text| text.parse().ok()).unwrap_or(i64::MAX);
-        Self { id, body, receipt, receives, sent_at_ms: sent_at_ms.min(first), senders: Senders::default() }
+        Self { id, body, receipt, receives, sent_at_ms: sent_at_ms.min(first), senders: Senders::default(), is_known_dead: false }
     }
 }
 
@@ -112,6 +116,8 @@ pub enum Redriven {
     Task { handle: String },
     /// One by one, by this process.
     ByHand { messages: u64 },
+    /// The same, but for those of which nobody knows who put them there.
+    Known { messages: u64, left: u64 },
 }
 
 /// How many messages a queue has, as SQS says. It calls these counts approximate.
@@ -234,8 +240,10 @@ impl Queue {
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .message_system_attribute_names(MessageSystemAttributeName::SenderId)
+            .message_system_attribute_names(MessageSystemAttributeName::DeadLetterQueueSourceArn)
             .message_attribute_names(SENT_AT)
             .message_attribute_names(SENDERS)
+            .message_attribute_names(REASON)
             .send()
             .await
             .map_err(|error| QueueError::of("ReceiveMessage")(&error))?;
@@ -252,6 +260,8 @@ impl Queue {
                 number(&MessageSystemAttributeName::SentTimestamp).unwrap_or_default(),
                 written(SENT_AT),
             );
+            let is_known_dead = text(&MessageSystemAttributeName::DeadLetterQueueSourceArn).is_some() || written(REASON).is_some();
+            let received = Message { is_known_dead, ..received };
             Some(received.sent_by(text(&MessageSystemAttributeName::SenderId), written(SENDERS)))
         });
         Ok(messages.collect())
@@ -366,7 +376,7 @@ impl Queue {
         let fits = message.body.len() + reason.len() + OVERHEAD <= BYTES_MAX;
         let mut request = self.client.send_message().queue_url(&self.dead_letter_url).message_body(&message.body);
         if fits {
-            let reason = text_attribute("String", reason).map(|reason| ("reason".to_owned(), reason));
+            let reason = text_attribute("String", reason).map(|reason| (REASON.to_owned(), reason));
             let sent_at = text_attribute("Number", &message.sent_at_ms.to_string()).map(|sent_at| (SENT_AT.to_owned(), sent_at));
             let senders = message.senders.attribute().map(|senders| (SENDERS.to_owned(), senders));
             request = request.set_message_attributes(Some(reason.into_iter().chain(sent_at).chain(senders).collect()));
@@ -400,6 +410,26 @@ impl Queue {
             moved += messages.len() as u64;
             self.send_copies(&messages, Duration::ZERO).await?;
             dead.delete_batch(messages.into_iter().map(|message| message.receipt).collect()).await?;
+        }
+    }
+
+    /// Moves the dead letters back that SQS or a service of issei has put there, and leaves the others: whoever may write to
+    /// the dead-letter queue alone must not be believed for somebody's moving it. What is left shows again when SQS shows it.
+    pub async fn redrive_known(&self) -> Result<Redriven, QueueError> {
+        let dead = Self { url: self.dead_letter_url.clone(), ..self.clone() };
+        let (mut moved, mut left) = (0, BTreeSet::new());
+        loop {
+            let (known, others): (Vec<Message>, Vec<Message>) =
+                dead.receive(BATCH_ENTRIES_MAX, Duration::ZERO).await?.into_iter().partition(|message| message.is_known_dead);
+            let before = left.len();
+            left.extend(others.into_iter().map(|message| message.id));
+            // Whatever else shows was looked at, or there is nothing.
+            if known.is_empty() && left.len() == before {
+                return Ok(Redriven::Known { messages: moved, left: left.len() as u64 });
+            }
+            moved += known.len() as u64;
+            self.send_copies(&known, Duration::ZERO).await?;
+            dead.delete_batch(known.into_iter().map(|message| message.receipt).collect()).await?;
         }
     }
 

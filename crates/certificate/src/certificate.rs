@@ -197,7 +197,7 @@ impl Certifier {
         let known = self.carriers.known.get(&broadcast.provider.clone().unwrap_or_default());
         let id_for_each = known.is_some_and(|known| known.facts.id_for_each);
         let held = services.widest.request_lifetime;
-        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, id_for_each, held, now };
+        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, id_for_each, held, now, everywhere: true };
         let held: Data = reader.read().await;
         let mut findings = deployed.findings;
         findings.extend(carrier(&self.carriers, &broadcast, &self.clients, &self.wanted).await);

@@ -56,7 +56,7 @@ pub(crate) struct Data {
 pub async fn what_the_ledger_holds(ledger: &Ledger, broadcast: &Broadcast, held: Duration, now: Timestamp) -> Vec<Finding> {
     // Who carries it is known by name alone: of SES each has an id of its own.
     let id_for_each = broadcast.provider.is_none();
-    Reader { ledger, broadcast, id_for_each, held, now }.read().await.findings
+    Reader { ledger, broadcast, id_for_each, held, now, everywhere: false }.read().await.findings
 }
 
 /// Reads everything.
@@ -67,6 +67,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) id_for_each: bool,
     pub(crate) held: Duration,
     pub(crate) now: Timestamp,
+    /// Whether it is looked for chunks in partitions too in which no build looks.
+    pub(crate) everywhere: bool,
 }
 
 pub(crate) fn data(what: &str, from: &str) -> Finding {
@@ -249,8 +251,16 @@ impl Reader<'_> {
                 Err(error) => return finding.unreadable(error),
             }
         }
+        if self.everywhere {
+            match self.ledger.elsewhere(self.broadcast).await {
+                Ok(found) => found.iter().for_each(|pk| other.note(|| format!("the partition `{pk}` has some, and no build looks there"))),
+                Err(error) => return finding.unreadable(error),
+            }
+        }
         if other.is_empty() && tally != seen.tally {
-            return finding.found("the ledger changed while it was read", false).mend("wait until it stands still, and certify again");
+            return finding
+                .found("the ledger changed while it was read, or a chunk stands in a partition where it does not belong", false)
+                .mend("wait until it stands still, and certify again");
         }
         other.into_finding(finding, format!("{} claimed of {}", seen.tally.chunks, self.broadcast.chunks))
     }

@@ -26,8 +26,8 @@ use clap::FromArgMatches as _;
 use anyhow::bail;
 use args::{Cli, Command};
 use commands::{
-    certify, dead_letters, demo, doctor, export, forget, import_events, init, inspect, operate, preview, rehearse, repair, report, resend,
-    restored, send, serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
+    certify, dead_letters, demo, doctor, export, forget, import_events, init, inspect, open, operate, preview, rehearse, repair, report,
+    resend, restored, send, serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
 };
 use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, say_error, say_error_as_json};
 use issei_aws::Account;
@@ -175,7 +175,7 @@ async fn carry_out(command: Command, settings: &Settings, as_json: bool) -> anyh
         Command::Resume(options) => operate::resume(settings, &options, as_json).await,
         Command::Approve(options) => operate::approve(settings, &options, as_json).await,
         Command::Stop(options) => stop::stop(settings, &options, as_json).await,
-        Command::Open(options) => stop::open(settings, &options, as_json).await,
+        Command::Open(options) => open::open(settings, &options, as_json).await,
         Command::List(options) => inspect::list(settings, &options, as_json).await,
         Command::Audit(options) => inspect::audit(settings, &options, as_json).await,
         Command::Why(options) => inspect::why(settings, &options, as_json).await,

@@ -90,7 +90,24 @@ impl Stopped<'_> {
         Ok(self.judged(&widest(parts).await?, now))
     }
 
-    fn judged(&self, Widest { timing, untold }: &Widest, now: Timestamp) -> StopProof {
+    /// Whether nobody begins to send any more, whatever SES is let do: a stop that was written by force says nothing of that.
+    pub(crate) fn nobody_begins(&self, Widest { timing, untold }: &Widest, now: Timestamp) -> bool {
+        let Some(Moments { decided, is_said, .. }) = Moments::of(self.state, self.trail) else { return false };
+        if self.state != BroadcastState::Stopped {
+            return false;
+        }
+        let is_refused = SignedDuration::try_from(timing.refused_after()).is_ok_and(|wait| now.duration_since(decided) >= wait);
+        is_said || (self.provider.is_none() && untold.is_empty() && is_refused)
+    }
+
+    /// How long ago its stop was decided.
+    pub(crate) fn decided_ago(&self, now: Timestamp) -> Duration {
+        let decided = Moments::of(self.state, self.trail).map(|moments| now.duration_since(moments.decided));
+        decided.and_then(|ago| Duration::try_from(ago).ok()).unwrap_or_default()
+    }
+
+    /// The same by timeouts that are known.
+    pub(crate) fn judged(&self, Widest { timing, untold }: &Widest, now: Timestamp) -> StopProof {
         let Some(Moments { decided, stopped, is_said }) = Moments::of(self.state, self.trail) else { return StopProof::Unsaid };
         let is_stopped = self.state == BroadcastState::Stopped;
         // Whatever the provider, and whoever sends: each has said it, and no request is without its answer.
@@ -182,6 +199,10 @@ mod tests {
         let hard = stopped(120, "SES may not send");
         assert_eq!(judged(&hard, Over, Some(0), 121), StopProof::NotBefore(at(longest)));
         assert_eq!(judged(&hard, Over, Some(0), longest), StopProof::Since(at(longest)));
+        let begins =
+            |trail: &AuditTrail, second| !Stopped { state: Over, provider: None, trail, in_doubt: None }.nobody_begins(&known, at(second));
+        assert!(begins(&hard, 121) && begins(&hard, refused - 1) && !begins(&hard, refused), "SES may be let send again");
+        assert!(!begins(&said, 121), "each has said it");
         let lapsed = stopped(refused, "every permit granted before the stop has expired");
         assert_eq!(judged(&lapsed, Over, Some(0), refused), StopProof::Since(at(refused)));
         // As long as permits may be in somebody's hands nothing is proved, however long that is and whatever is counted.

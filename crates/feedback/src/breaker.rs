@@ -30,25 +30,27 @@ pub(crate) struct Rates {
     pub(crate) sent: u64,
     pub(crate) bounced: u64,
     pub(crate) complained: u64,
+    /// Accepted, and not sent by the provider for what it found in them: so it is with the others, too.
+    pub(crate) turned_away: u64,
 }
 
 impl Rates {
     /// By what services tell, which may be too high and too low.
     pub(crate) fn told(progress: &Progress) -> Self {
-        let Progress { proven, delivered, suppressed, bounced, complained, .. } = *progress;
+        let Progress { proven, delivered, suppressed, bounced, complained, turned_away, .. } = *progress;
         // Not every provider tells what it sends, and what became of it says as much.
-        let proven = proven.max(delivered.saturating_add(bounced).saturating_add(suppressed));
-        Self { sent: proven.saturating_sub(suppressed), bounced, complained }
+        let proven = proven.max(delivered.saturating_add(bounced).saturating_add(suppressed).saturating_add(turned_away));
+        Self { sent: proven.saturating_sub(suppressed), bounced, complained, turned_away }
     }
 
     pub(crate) fn counted(totals: &Totals, proven: u64) -> Self {
-        let Totals { suppressed, bounced, complained, .. } = *totals;
-        Self { sent: proven.saturating_sub(suppressed), bounced, complained }
+        let Totals { suppressed, bounced, complained, turned_away, .. } = *totals;
+        Self { sent: proven.saturating_sub(suppressed), bounced, complained, turned_away: turned_away.unwrap_or(0) }
     }
 }
 
 /// Says why the broadcast must end, where it must.
-pub(crate) fn verdict(limits: &Limits, Rates { sent, bounced, complained }: Rates) -> Option<(ReasonCode, String)> {
+pub(crate) fn verdict(limits: &Limits, Rates { sent, bounced, complained, turned_away }: Rates) -> Option<(ReasonCode, String)> {
     if sent < limits.recipients_min {
         return None;
     }
@@ -65,6 +67,10 @@ pub(crate) fn verdict(limits: &Limits, Rates { sent, bounced, complained }: Rate
     };
     over(ReasonCode::StoppedBounces, "bounces", bounced, limits.bounce_rate_max)
         .or_else(|| over(ReasonCode::StoppedComplaints, "complaints", complained, limits.complaint_rate_max))
+        .or_else(|| {
+            let what = "messages that the provider took and then did not send for what it found in them (`Reject`)";
+            over(ReasonCode::StoppedBounces, what, turned_away, limits.bounce_rate_max)
+        })
 }
 
 /// Broadcasts that a feedback consumer remembers; this bounds what a flood of ids may take.
@@ -78,7 +84,8 @@ impl Breaker {
     /// Says whether told counts call for an exact count.
     pub(crate) fn asks(&self, limits: &Limits, id: &BroadcastId, told: Rates) -> bool {
         let again = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied().unwrap_or_default();
-        verdict(limits, told).is_some() && (told.bounced >= again.bounced || told.complained >= again.complained)
+        verdict(limits, told).is_some()
+            && (told.bounced >= again.bounced || told.complained >= again.complained || told.turned_away >= again.turned_away)
     }
 
     /// Notes that nothing was over its limit when it was counted. Another count can only end otherwise when
@@ -92,6 +99,7 @@ impl Breaker {
             sent: 0,
             bounced: told.bounced + missing(limits, exact.sent, exact.bounced, limits.bounce_rate_max),
             complained: told.complained + missing(limits, exact.sent, exact.complained, limits.complaint_rate_max),
+            turned_away: told.turned_away + missing(limits, exact.sent, exact.turned_away, limits.bounce_rate_max),
         };
         all.insert(id.clone(), again);
     }
@@ -135,15 +143,17 @@ mod tests {
             (10_000, 0, 6, true),
             (0, 0, 0, false),
         ] {
-            let rates = Rates { sent: proven, bounced, complained };
+            let rates = Rates { sent: proven, bounced, complained, turned_away: 0 };
             assert_eq!(verdict(&LIMITS, rates).is_some(), ends, "{rates:?}");
         }
+        let turned_away = |turned_away| verdict(&LIMITS, Rates { sent: 1_000, bounced: 0, complained: 0, turned_away });
+        assert!(turned_away(20).is_none() && turned_away(21).is_some_and(|(_, reason)| reason.contains("`Reject`")));
     }
 
     #[test]
     fn after_a_count_in_vain_it_is_counted_again_when_what_was_missing_has_come_and_not_before() {
         let (breaker, id): (_, BroadcastId) = (Breaker::default(), "terms".parse().unwrap());
-        let told = |bounced| Rates { sent: 1_000, bounced, complained: 0 };
+        let told = |bounced| Rates { sent: 1_000, bounced, complained: 0, turned_away: 0 };
         assert!(!breaker.asks(&LIMITS, &id, told(20)));
         assert!(breaker.asks(&LIMITS, &id, told(40)));
         // Counted, there are ten of 1,000, and eleven more would be over the limit.

@@ -24,7 +24,7 @@ pub(crate) struct Sight {
 
 /// The reason to go on, or the reason not to.
 pub(crate) fn verdict(limits: &Limits, wait: Duration, Sight { totals, proven, held_for }: Sight) -> Result<String, String> {
-    let Totals { accepted, in_doubt, retryable, delivered, bounced, complained, not_rendered, suppressed, .. } = totals;
+    let Totals { accepted, in_doubt, retryable, delivered, bounced, complained, not_rendered, suppressed, turned_away, .. } = totals;
     if held_for < wait {
         return Err(format!("held for {} s, and {} s is the least", held_for.as_secs(), wait.as_secs()));
     }
@@ -36,6 +36,9 @@ pub(crate) fn verdict(limits: &Limits, wait: Duration, Sight { totals, proven, h
     }
     if not_rendered > 0 {
         return Err(format!("the template could not be rendered for {not_rendered} recipients"));
+    }
+    if let Some(turned_away) = turned_away.filter(|turned_away| *turned_away > 0) {
+        return Err(format!("the provider took {turned_away} messages and did not send them, for what it found in them (`Reject`)"));
     }
     if ratio(delivered + bounced + suppressed, accepted) < FINAL_MIN {
         return Err(format!("{delivered} delivered, {bounced} bounced and {suppressed} suppressed of {accepted}: too few have ended"));
@@ -81,6 +84,7 @@ mod tests {
             with(|sight| sight.totals.bounced = 3),
             with(|sight| sight.totals.complained = 1),
             with(|sight| sight.totals.not_rendered = 1),
+            with(|sight| sight.totals.turned_away = Some(1)),
             with(|sight| (sight.totals, sight.proven) = (Totals::default(), 0)),
         ] {
             assert!(bad.is_err(), "{bad:?}");

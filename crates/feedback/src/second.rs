@@ -71,14 +71,25 @@ impl Feedback {
             twice.len(),
             self.name(broadcast, seq, chunk, *first).await
         );
-        self.end(broadcast, ReasonCode::StoppedDuplicate, &reason).await;
+        if !self.step(broadcast, BroadcastState::Stopping, Some(ReasonCode::StoppedDuplicate), &reason).await {
+            self.note_accepted_twice(broadcast, &reason).await;
+        }
+    }
+
+    /// Where there is nothing left to stop it stands in the audit trail all the same: nobody would hear of it otherwise.
+    async fn note_accepted_twice(&self, broadcast: &Broadcast, reason: &str) {
+        let id = &broadcast.broadcast_id;
+        if let Err(error) = self.ledger.note_accepted_twice(id, self.incarnation.actor(), reason).await {
+            tracing::error!(%error, broadcast.id = %id, reason, "a second acceptance can't be written down; the next sweep tries again");
+        }
     }
 
     pub(crate) async fn end(&self, broadcast: &Broadcast, code: ReasonCode, reason: &str) {
         self.step(broadcast, BroadcastState::Stopping, Some(code), reason).await;
     }
 
-    pub(crate) async fn step(&self, broadcast: &Broadcast, to: BroadcastState, code: Option<ReasonCode>, reason: &str) {
+    /// False where its state does not allow the step.
+    pub(crate) async fn step(&self, broadcast: &Broadcast, to: BroadcastState, code: Option<ReasonCode>, reason: &str) -> bool {
         let id = &broadcast.broadcast_id;
         let wanted = Transition { to, actor: self.incarnation.actor(), reason };
         let taken = match code {
@@ -89,11 +100,13 @@ impl Feedback {
             Ok(_) => tracing::error!(broadcast.id = %id, %to, reason, "the broadcast's state was changed"),
             Err(LedgerError::Transition { from, .. }) => {
                 tracing::error!(broadcast.id = %id, state = %from, %to, reason, "the broadcast's state would be changed, and is another already");
+                return false;
             }
             Err(error) => {
                 tracing::error!(%error, broadcast.id = %id, %to, reason, "the broadcast's state should be changed and can't be; the next sweep tries again");
             }
         }
+        true
     }
 }
 

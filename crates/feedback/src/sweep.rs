@@ -122,7 +122,9 @@ impl Feedback {
             .map_or(Duration::ZERO, |entry| Duration::try_from(self.clock.wall().duration_since(entry.at)).unwrap_or(Duration::ZERO));
         let sight = Sight { totals: tally.totals(), proven, held_for };
         match canary::verdict(&self.options.limits, self.options.canary_wait, sight) {
-            Ok(reason) => self.step(broadcast, BroadcastState::Running, None, &reason).await,
+            Ok(reason) => {
+                self.step(broadcast, BroadcastState::Running, None, &reason).await;
+            }
             Err(reason) => {
                 tracing::info!(broadcast.id = %id, reason, "the canary's evidence is not good enough; the broadcast goes on holding");
             }

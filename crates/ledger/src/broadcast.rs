@@ -235,6 +235,10 @@ pub struct Totals {
     /// Whose mail server did not take it at once.
     #[serde(default)]
     pub delayed: u64,
+    /// Accepted, and not sent by the provider all the same, for what it found in them (SES's `Reject`). Nothing where an older build
+    /// counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turned_away: Option<u64>,
     /// Of all events. Nothing where an older build counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_fingerprint: Option<Fingerprint>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use issei_schema::{AudienceName, BroadcastId, ProviderName};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use crate::{Ledger, LedgerError, Placed};
@@ -93,6 +94,11 @@ impl Key {
         Self { pk: "ledger".to_owned(), sk: "closing".to_owned() }
     }
 
+    /// Who opened it again. Milliseconds of the epoch have thirteen digits until the year 2286, so they sort as text.
+    pub(crate) fn opened(at: Timestamp, token: &str) -> Self {
+        Self { pk: "ledger".to_owned(), sk: format!("{OPENED}{:013}#{token}", at.as_millisecond()) }
+    }
+
     /// There once there is any suppressed address.
     pub(crate) fn suppressions() -> Self {
         Self { pk: "suppressed".to_owned(), sk: "any".to_owned() }
@@ -143,6 +149,8 @@ pub(crate) const OPEN: &str = "open";
 pub(crate) const KNOWN: &str = "known";
 pub(crate) const TOLD: &str = "told";
 pub(crate) const REFUSED: &str = "refused";
+/// What the sort keys of those begin with who opened the ledger again.
+pub(crate) const OPENED: &str = "opened#";
 /// What the sort keys of a broadcast's older audit entries begin with, those of its progress, and those of
 /// its timeline.
 pub(crate) const AUDIT: &str = "audit#";

@@ -19,6 +19,7 @@
 //! | over, and told more about | `told` | `ID` | [`told`] |
 //! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
 //! | closed for new broadcasts | `ledger` | `closing` | [`closing`] |
+//! | who opened it again, and why | `ledger` | `opened#TIME#TOKEN` | [`closing`] |
 //! | refused commands | `refused` | `ID` | [`refused`] |
 //! | heartbeats of services | `services#DAY` | `SERVICE#TOKEN` | [`heartbeat`] |
 //! | probes of `doctor` | `probe` | `TOKEN` | [`probe`] |
@@ -97,7 +98,7 @@ pub use agreement::{Agreement, Approval, Subject};
 pub use ask_again::{AskAgain, AskedAgain};
 pub use broadcast::{Broadcast, Enumerated, Registration, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
-pub use closing::Closing;
+pub use closing::{Closing, Opened, Opening};
 pub use commitment::Tombstone;
 pub use configured::Configured;
 pub use drained::{Draining, InHand};
@@ -135,6 +136,7 @@ pub use skipped::{SkipReason, Skipped, SkippedRows, kept_key, kept_with_digest};
 pub use state::BroadcastState;
 pub use suppressed::{Cause, Suppressed, Suppression};
 pub use suppressing::{Entering, Migrated};
+pub use suppression::Unsuppressed;
 pub use suppressions::{Sieve, Suppressions};
 pub use table::{TableReport, Throughput};
 pub use terms::{Term, Terms};

@@ -49,6 +49,9 @@ pub struct Progress {
     pub suppressed: u64,
     #[serde(default)]
     pub delayed: u64,
+    /// Not sent by the provider for what it found in them.
+    #[serde(default)]
+    pub turned_away: u64,
     /// Requests that were repeated under their keys.
     #[serde(default)]
     pub asked_again: u64,
@@ -102,6 +105,7 @@ impl Progress {
         self.not_rendered += more(|feedback| feedback.count(EventKind::RenderFailed));
         self.suppressed += more(|feedback| feedback.count(EventKind::Suppressed));
         self.delayed += more(|feedback| feedback.count(EventKind::Delayed));
+        self.turned_away += more(|feedback| feedback.count(EventKind::Rejected));
     }
 
     /// Counts what was logged anew. Of whom anything is known is told by the first kind of event alone, since the next may be
@@ -114,9 +118,10 @@ impl Progress {
         self.not_rendered += fresh.count(EventKind::RenderFailed);
         self.suppressed += fresh.count(EventKind::Suppressed);
         self.delayed += fresh.count(EventKind::Delayed);
+        self.turned_away += fresh.count(EventKind::Rejected);
     }
 
-    fn counts(&self) -> [(&'static str, u64); 15] {
+    fn counts(&self) -> [(&'static str, u64); 16] {
         [
             ("permitted", self.permitted),
             ("settled_chunks", self.settled_chunks),
@@ -131,6 +136,7 @@ impl Progress {
             ("not_rendered", self.not_rendered),
             ("suppressed", self.suppressed),
             ("delayed", self.delayed),
+            ("turned_away", self.turned_away),
             ("asked_again", self.asked_again),
             ("answered", self.answered),
         ]
@@ -160,6 +166,7 @@ impl Progress {
             not_rendered: with(self.not_rendered, other.not_rendered),
             suppressed: with(self.suppressed, other.suppressed),
             delayed: with(self.delayed, other.delayed),
+            turned_away: with(self.turned_away, other.turned_away),
             asked_again: with(self.asked_again, other.asked_again),
             answered: with(self.answered, other.answered),
         }

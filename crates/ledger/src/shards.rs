@@ -22,6 +22,9 @@ pub(crate) const ROWS_EACH: u64 = 50_000;
 pub struct Shards(u32);
 
 impl Shards {
+    /// So many there are at most.
+    pub(crate) const MOST: u32 = MOST;
+
     /// For an audience of so many rows, of whom all may be mailed.
     #[must_use]
     pub fn for_rows(rows: u64) -> Self {

@@ -15,6 +15,8 @@ use crate::item::{Item, Key, n, read, s};
 use crate::trail::{Appended, list_of};
 use crate::{AuditEntry, Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode};
 
+/// What an entry is called that tells of a second acceptance and is no step.
+pub(crate) const ACCEPTED_TWICE: &str = "accepted more than once";
 /// How often an entry that could not be written into the broadcast item is tried on its own.
 const ENTRY_TRIES: u32 = 3;
 
@@ -98,6 +100,17 @@ impl Ledger {
                 Err(now) => current = now,
             }
         }
+    }
+
+    /// Writes down, without a step, that a broadcast which takes none any more has recipients of whom the provider took more than one
+    /// message. Once for the same finding, however often it is made.
+    pub async fn note_accepted_twice(&self, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<(), LedgerError> {
+        let broadcast = self.broadcast(id).await?;
+        let said = AuditEntry::new(self.clock.wall(), actor, ACCEPTED_TWICE.to_owned(), reason).reason;
+        if self.audit_trail(&broadcast).await?.entries.iter().any(|entry| entry.reason == said) {
+            return Ok(());
+        }
+        self.audit(id, actor, ACCEPTED_TWICE, reason).await
     }
 
     pub(crate) async fn append(

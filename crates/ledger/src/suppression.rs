@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -141,25 +142,64 @@ impl Ledger {
         }
     }
 
-    /// Takes an address from the list, in both of its forms; what stays says who did. False where it was not on it.
-    pub async fn unsuppress(&self, address: &Address, actor: &Actor, reason: &str) -> Result<bool, LedgerError> {
+    /// Takes an address from the list, in both of its forms; what stays says who did. It takes the causes that it has read, and
+    /// leaves an entry alone that somebody has changed since, while an answer was lost.
+    pub async fn unsuppress(&self, address: &Address, actor: &Actor, reason: &str) -> Result<Unsuppressed, LedgerError> {
         let keys = self.suppression_list().await?.keys(address);
         let items = self.batch_get(keys.clone()).await?;
-        let is_on_it = merged(&keys, &items).is_some_and(|entry| !entry.causes.is_empty());
+        if merged(&keys, &items).is_none_or(|entry| entry.causes.is_empty()) {
+            return Ok(Unsuppressed::NotOnIt);
+        }
         let now = self.clock.wall();
         let reason = Some(cut(reason, REASON_BYTES_MAX).to_owned());
         let removed = Cause { since: now, entered_at: now, source: "an operator".to_owned(), entered_by: actor.to_string(), reason };
         let removed = serde_json::to_string(&removed).map_err(|error| LedgerError::corrupt("suppressed", error))?;
-        let causes = Suppression::ALL.map(|why| format!("{CAUSE}{}", why.as_str())).join(", ");
-        for key in keys.into_iter().filter(|key| is_on_it && items.contains_key(key)) {
-            let request = self.db.update_item().table_name(&self.table).set_key(Some(key.into_item()));
-            let request =
-                request.update_expression(format!("SET {REMOVED} = :removed REMOVE suppression, suppressed_at, broadcast_id, {causes}"));
-            let request = request.expression_attribute_values(":removed", s(removed.clone()));
-            request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        let mut done = Unsuppressed::Done;
+        for (key, item) in keys.into_iter().filter_map(|key| Some((key.clone(), items.get(&key)?))) {
+            if !self.take_off(key, item, &removed).await? {
+                done = Unsuppressed::ChangedSince;
+            }
         }
-        Ok(is_on_it)
+        Ok(done)
     }
+
+    /// Takes every cause from an entry that is as it was read. False where it is not.
+    async fn take_off(&self, key: Key, read: &Item, removed: &str) -> Result<bool, LedgerError> {
+        let causes = Suppression::ALL.map(|why| format!("{CAUSE}{}", why.as_str()));
+        let mut request = self.db.update_item().table_name(&self.table).set_key(Some(key.clone().into_item()));
+        request = request
+            .update_expression(format!("SET {REMOVED} = :removed REMOVE suppression, suppressed_at, broadcast_id, {}", causes.join(", ")));
+        request = request.expression_attribute_values(":removed", s(removed));
+        let mut conditions = Vec::new();
+        for name in causes.iter().map(String::as_str).chain(["suppression", "suppressed_at"]) {
+            match read.get(name) {
+                Some(value) => {
+                    conditions.push(format!("{name} = :{name}"));
+                    request = request.expression_attribute_values(format!(":{name}"), value.clone());
+                }
+                None => conditions.push(format!("attribute_not_exists({name})")),
+            }
+        }
+        let as_read = conditions.join(" AND ");
+        match request.condition_expression(as_read).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
+                // The first answer may have been lost.
+                let now = self.get(key).await?;
+                Ok(now.is_some_and(|item| item.get(REMOVED).and_then(|value| value.as_s().ok()).is_some_and(|last| last == removed)))
+            }
+            Err(error) => Err(LedgerError::call("UpdateItem")(error)),
+        }
+    }
+}
+
+/// What became of an order to take an address from the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsuppressed {
+    Done,
+    NotOnIt,
+    /// Somebody has entered it since it was read, and that stays.
+    ChangedSince,
 }
 
 impl List {

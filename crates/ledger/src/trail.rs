@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::item::{AUDIT, Item, Key, read, s};
+use crate::step::ACCEPTED_TWICE;
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode};
 
 /// One step in a broadcast's life: who, when, what and why.
@@ -237,6 +238,14 @@ impl Broadcast {
         let decided = self.audit_trail.iter().rposition(AuditEntry::is_decided).unwrap_or(0);
         let last = self.audit_trail.iter().rposition(AuditEntry::is_step).map_or(0, |last| last + 1);
         self.audit_trail.get(decided..last).unwrap_or_default().to_vec()
+    }
+
+    /// The last finding of recipients of whom the provider took more than one message, by which it was stopped or not, as far as it
+    /// is among the most recent entries.
+    #[must_use]
+    pub fn accepted_twice(&self) -> Option<&AuditEntry> {
+        let tells = |entry: &&AuditEntry| entry.step == ACCEPTED_TWICE || entry.code == Some(ReasonCode::StoppedDuplicate);
+        self.ending.iter().chain(&self.audit_trail).rfind(tells)
     }
 
     /// What came after it.

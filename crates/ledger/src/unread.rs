@@ -9,8 +9,10 @@ use issei_schema::{Actor, BroadcastId, ProviderName, without_addresses};
 use crate::item::{Item, Key, s};
 use crate::{BroadcastState, Ledger, LedgerError};
 
-/// The states from which permits are granted, or may be once somebody resumes or approves.
-const MAY_SEND: &str = "broadcast_state = :running OR broadcast_state = :paused OR broadcast_state = :holding";
+/// Every state but those from which nothing is ever granted: what is frozen still is sent once that is done, what is paused or
+/// holds once somebody says so, and of a word that this build does not know nobody knows.
+const MAY_SEND: &str =
+    "attribute_exists(pk) AND broadcast_state <> :stopping AND broadcast_state <> :stopped AND broadcast_state <> :complete";
 /// As much of a reason as an entry of this kind keeps.
 const REASON_CHARACTERS: usize = 1_000;
 
@@ -51,12 +53,15 @@ impl Ledger {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::broadcast(id).into_item()))
-            .update_expression("SET broadcast_state = :stopping, stopped_unread = :by")
+            .update_expression(
+                "SET broadcast_state = :stopping, stopped_unread = :by, stopped_unread_from = if_not_exists(broadcast_state, :none)",
+            )
             .condition_expression(MAY_SEND)
             .expression_attribute_values(":by", s(by))
+            .expression_attribute_values(":none", s("none"))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        for state in [BroadcastState::Stopping, BroadcastState::Running, BroadcastState::Paused, BroadcastState::Holding] {
+        for state in [BroadcastState::Stopping, BroadcastState::Stopped, BroadcastState::Complete] {
             update = update.expression_attribute_values(format!(":{state}"), s(state.as_str()));
         }
         match update.send().await {

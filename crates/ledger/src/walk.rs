@@ -4,11 +4,15 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use issei_schema::{EventKind, Recipient};
 use jiff::Timestamp;
 
-use crate::item::{Item, s, shard};
-use crate::{Broadcast, Chunk, EventLog, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Placed, Totals};
+use crate::item::{Item, Key, s, shard};
+use crate::{Broadcast, Chunk, EventLog, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Placed, Shards, Totals};
+
+/// Partitions that are looked into at once.
+const LOOKED_AT_ONCE: usize = 16;
 
 /// A chunk as a walk finds it, with what events say of it.
 #[derive(Clone, Debug)]
@@ -37,6 +41,7 @@ pub struct Tally {
     /// Until when the provider may still be asked about somebody in doubt; nothing where there is nobody.
     pub askable_until: Option<Timestamp>,
     confirmed: Totals,
+    turned_away: u64,
     events: Fingerprint,
     /// The same as a build before has counted it.
     older_events: Fingerprint,
@@ -65,7 +70,8 @@ impl Tally {
     pub fn totals(&self) -> Totals {
         // A claim that is open may yet be confirmed, so then the chunks have none that would stay.
         let (events_fingerprint, chunks_fingerprint) = (Some(self.events), (self.open_claims == 0).then_some(self.fingerprint));
-        Totals { in_doubt: self.confirmed.in_doubt + self.open, events_fingerprint, chunks_fingerprint, ..self.confirmed }
+        let (in_doubt, turned_away) = (self.confirmed.in_doubt + self.open, Some(self.turned_away));
+        Totals { in_doubt, turned_away, events_fingerprint, chunks_fingerprint, ..self.confirmed }
     }
 
     /// Says whether `own` is the fingerprint of these very events, as this build counts it or one before.
@@ -112,6 +118,7 @@ impl Tally {
         self.confirmed.not_rendered += feedback.count(EventKind::RenderFailed);
         self.confirmed.suppressed += feedback.count(EventKind::Suppressed);
         self.confirmed.delayed += feedback.count(EventKind::Delayed);
+        self.turned_away += feedback.count(EventKind::Rejected);
         self.open_claims += u64::from(matches!(chunk, Chunk::Claimed { .. }));
         self.settled_chunks += u64::from(chunk.is_settled(false));
     }
@@ -255,14 +262,32 @@ impl Ledger {
 
     /// Whether there is any chunk in a shard, or anything that events say of one.
     async fn has_chunks(&self, pk: &str) -> Result<bool, LedgerError> {
+        self.has_any(pk, "chunk#", "feedback#~").await
+    }
+
+    async fn has_any(&self, pk: &str, first: &str, last: &str) -> Result<bool, LedgerError> {
         let query = self.db.query().table_name(&self.table).consistent_read(true).limit(1);
         let query = query
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
             .expression_attribute_values(":pk", s(pk))
-            .expression_attribute_values(":first", s("chunk#"))
-            .expression_attribute_values(":last", s("feedback#~"));
+            .expression_attribute_values(":first", s(first))
+            .expression_attribute_values(":last", s(last));
         let answer = query.send().await.map_err(LedgerError::call("Query"))?;
         Ok(answer.items.is_some_and(|items| !items.is_empty()))
+    }
+
+    /// A partition with pages, chunks or events in which no build looks for any of this broadcast: its own items lie there, or
+    /// there are fewer partitions than that. Nothing where there is none.
+    pub async fn elsewhere(&self, broadcast: &Broadcast) -> Result<Option<String>, LedgerError> {
+        let id = &broadcast.broadcast_id;
+        let own = Key::broadcast(id).pk;
+        if self.has_any(&own, "chunk#", "feedback#~").await? || self.has_any(&own, "page#", "page#~").await? {
+            return Ok(Some(own));
+        }
+        let beyond = (broadcast.placed().shards.get()..Shards::MOST).map(|number| shard(id, number));
+        let looked = stream::iter(beyond).map(|pk| async { Ok::<_, LedgerError>(self.has_any(&pk, "!", "~").await?.then_some(pk)) });
+        let found: Vec<Option<String>> = looked.buffered(LOOKED_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().next())
     }
 
     /// Counts every chunk.

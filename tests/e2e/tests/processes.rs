@@ -223,9 +223,17 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     world.restore_ledger().await;
     for name in ["ledger", ""] {
         let (code, output, errors) = world.try_run(&["accept-restored-ledger", "--reason", "a drill", "--table-name", name]).await;
-        assert!(code == Some(3) && output.contains("Nothing was done"), "{output}{errors}");
+        let why = if name.is_empty() { "was not given" } else { "`ledger` was given, and the table is" };
+        assert!(code == Some(3) && output.contains("Nothing was done") && output.contains(why), "{output}{errors}");
     }
+    // Services do nothing for such a ledger, so a command for it is for nobody.
+    let (_, doctor, _) = world.try_run(&["doctor"]).await;
+    assert!(doctor.contains("restored from a backup") && doctor.contains("issei accept-restored-ledger"), "{doctor}");
+    let command = world.write("next.json", &command_body("next", |body| body["again"] = json!("a test")));
+    let (code, output, errors) = world.try_run(&["send", "--yes", &command]).await;
+    assert!(code == Some(3) && errors.contains("refused: the ledger: restored from a backup"), "{output}{errors}");
     let (code, output, errors) = world.try_run(&["accept-restored-ledger", "--reason", "a drill"]).await;
+    assert!(output.contains("ends for ever none: nothing is under way"), "{output}");
     assert!(code == Some(3) && output.contains("say 1.1000000") && output.contains("Nothing was done"), "{output}{errors}");
     let accepted: Value = serde_json::from_str(&world.run(&[&accept[..], &["--json"]].concat()).await).unwrap();
     assert_eq!(accepted, json!({ "done": true, "epoch": 2, "ended": [] }));

@@ -144,8 +144,12 @@ impl Audience {
         // Between two readings rows come and go, and before the end of enumeration not all are frozen.
         let is_whole = broadcast.broadcast_state == BroadcastState::Complete || broadcast.granted > 0;
         let all_there = *readings > 1 || !is_whole || self.recipients + self.skipped == *rows;
+        // Each further row of a key is frozen as skipped. Who was forgotten may have been one.
+        let duplicates = self.skipped_by_reason.get(&SkipReason::DuplicateKey).copied().unwrap_or_default();
+        let is_known = *readings == 1 && is_whole && self.forgotten_rows == 0 && differing.is_some();
+        let all_repeats = (!is_known || *repeated == duplicates) && differing.is_none_or(|differing| differing <= *repeated);
         let finding = data("audience: as it was read", "ledger items `broadcast` and `page`").rule(
-            "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen",
+            "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen, repeated keys as such",
             "a row that was not read belongs to somebody who is never mailed",
         );
         let trimmed = trimmed.map_or(String::new(), |trimmed| format!(", {trimmed} with invisible white space around the address"));
@@ -159,7 +163,7 @@ impl Audience {
             "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings{from}",
             self.recipients, self.skipped
         );
-        Some(finding.found(value, rows == counted && all_there))
+        Some(finding.found(value, rows == counted && all_there && all_repeats))
     }
 }
 

@@ -29,8 +29,21 @@ pub(super) fn everybody(broadcast: &Broadcast, totals: Totals, open: u64) -> Fin
 /// From this one on the totals are those of events.
 const EVENTS_FROM: usize = 4;
 
-fn named(totals: &Totals) -> [(&'static str, u64); 10] {
-    let Totals { accepted, rejected, retryable, in_doubt, delivered, bounced, complained, not_rendered, suppressed, delayed, .. } = *totals;
+fn named(totals: &Totals) -> [(&'static str, u64); 11] {
+    let Totals {
+        accepted,
+        rejected,
+        retryable,
+        in_doubt,
+        delivered,
+        bounced,
+        complained,
+        not_rendered,
+        suppressed,
+        delayed,
+        turned_away,
+        ..
+    } = *totals;
     [
         ("accepted", accepted),
         ("rejected", rejected),
@@ -42,6 +55,7 @@ fn named(totals: &Totals) -> [(&'static str, u64); 10] {
         ("not_rendered", not_rendered),
         ("suppressed", suppressed),
         ("delayed", delayed),
+        ("turned_away", turned_away.unwrap_or(0)),
     ]
 }
 
@@ -63,7 +77,9 @@ pub(super) fn own(broadcast: &Broadcast, tally: &Tally, ran: bool, are_due: bool
         return Some(finding.mend("wait for the feedback consumer's next sweep, and certify again"));
     };
     let mut odd = Odd::default();
-    let (told, reckoned) = (named(&own), named(&counted));
+    // An older build has not counted those.
+    let turned_away = own.turned_away.or(counted.turned_away);
+    let (told, reckoned) = (named(&Totals { turned_away, ..own }), named(&counted));
     for (number, ((name, own), (_, counted))) in told.into_iter().zip(reckoned).enumerate() {
         let is_of_events = number >= EVENTS_FROM;
         let is_settled_later = !is_complete && matches!(name, "in_doubt" | "retryable");
@@ -82,6 +98,9 @@ pub(super) fn own(broadcast: &Broadcast, tally: &Tally, ran: bool, are_due: bool
     let is_older = older.took_part_as(&[ServiceKind::Producer, ServiceKind::Feedback]);
     odd.note_if(own.events_fingerprint.is_none() && !is_older, || {
         "events_fingerprint: there is none, and whoever counts writes one".to_owned()
+    });
+    odd.note_if(own.turned_away.is_none() && own.events_fingerprint.is_some() && !is_older, || {
+        "turned_away: there is none, and whoever counts writes it".to_owned()
     });
     odd.note_if(!are_due && own.events_fingerprint.is_some_and(|own| !tally.has_events(own)), || {
         "events_fingerprint: the events are not those that were counted".to_owned()

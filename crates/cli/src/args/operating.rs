@@ -59,7 +59,7 @@ pub(crate) struct StopOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct OpenOptions {
-    /// Why. It stands in this command's log line.
+    /// Why. It stands in the ledger, and `issei doctor` shows the last.
     #[arg(long)]
     pub(crate) reason: String,
 }
@@ -122,6 +122,9 @@ pub(crate) struct RedriveOptions {
     /// Whose dead letters.
     #[arg(value_enum)]
     pub(crate) queue: QueueName,
+    /// Also events that neither SQS nor a service of issei has put there. They are believed then, so look at each first.
+    #[arg(long)]
+    pub(crate) unknown_origin: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,9 +8,11 @@ mod scale;
 mod sender;
 mod template;
 
+use futures_util::{StreamExt, stream};
 use issei_assembly::Parts;
 use issei_certificate::{Finding, Part, accounts_of_senders, requests_not_asked, timeouts};
-use issei_ledger::{Configured, Heartbeat, LedgerError, ServiceKind, Timings};
+use issei_ledger::{Broadcast, Configured, Heartbeat, LedgerError, Opening, ServiceKind, Timings};
+use jiff::SignedDuration;
 
 pub(crate) use providers::standings;
 pub(crate) use scale::duration;
@@ -56,12 +58,64 @@ pub(crate) async fn is_open(parts: &Parts) -> Finding {
     let finding =
         setting("new broadcasts", "ledger item `closing`").rule("accepted", "while the ledger is closed, every command is refused");
     match parts.ledger().closing().await {
-        Ok(None) => finding.found("accepted", true),
+        Ok(None) => finding.found(accepted_since(parts).await, true),
         Ok(Some(closing)) => finding
             .found(format!("refused since {} by {}: {}", closing.closed_at, closing.closed_by, closing.reason), false)
             .mend("issei open --reason …"),
         Err(error) => finding.unreadable(error).mend("issei setup"),
     }
+}
+
+/// Who opened it last stands nowhere else. What can't be read of that is no reason to call anything broken.
+async fn accepted_since(parts: &Parts) -> String {
+    match parts.ledger().last_opening().await {
+        Ok(Some(Opening { opened_at, opened_by, reason, .. })) => format!("accepted; opened {opened_at:.0} by {opened_by}: {reason}"),
+        Ok(None) | Err(_) => "accepted".to_owned(),
+    }
+}
+
+/// Services do nothing with a ledger that was restored, and refuse every command for it.
+pub(crate) async fn is_whole(parts: &Parts) -> Finding {
+    let finding = setting("the ledger", "ledger item `lineage`, and the tags of the chunks queue")
+        .rule("not restored", "a restored ledger has forgotten sends: services do nothing with it, and refuse every command");
+    let found = match parts.chunks_queue().await {
+        Ok(mirror) => parts.ledger().restored(&mirror).await.map_err(|error| error.to_string()),
+        Err(error) => Err(format!("{error:#}")),
+    };
+    match found {
+        Ok(None) => finding.found("not restored", true),
+        Ok(Some(reason)) => {
+            finding.found(format!("restored from a backup: {reason}"), false).mend("issei accept-restored-ledger --reason …")
+        }
+        Err(reason) => finding.unreadable(reason).mend("issei setup"),
+    }
+}
+
+/// So long a finding of a second acceptance is shown by `doctor`.
+const TWICE_FOR: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// Broadcasts that are read at once.
+const READ_AT_ONCE: usize = 16;
+
+/// What issei exists to prevent, and what nothing stops once a broadcast is complete.
+pub(crate) async fn accepted_twice(parts: &Parts) -> Finding {
+    let finding = setting("recipients of whom the provider took two messages", "audit trails of the last 30 days")
+        .rule("none", "it is what issei exists to prevent: something else sends under these tags, or a machine sent what nobody let it");
+    let (ledger, now) = (parts.ledger(), parts.clock.wall());
+    let ids = match ledger.known_broadcasts().await {
+        Ok(ids) => ids,
+        Err(error) => return finding.unreadable(error),
+    };
+    // One that can't be read is named by `issei list`.
+    let ledger = &ledger;
+    let read = stream::iter(ids).map(|id| async move { ledger.broadcast(&id).await.ok() }).buffered(READ_AT_ONCE);
+    let lately = |broadcast: Option<Broadcast>| {
+        let broadcast = broadcast?;
+        let found = broadcast.accepted_twice().filter(|entry| now.duration_since(entry.at) < TWICE_FOR)?;
+        Some(format!("{}: {}", broadcast.broadcast_id, found.reason))
+    };
+    let found: Vec<String> = read.filter_map(|broadcast| std::future::ready(lately(broadcast))).collect().await;
+    let value = if found.is_empty() { "none".to_owned() } else { found.join("; ") };
+    finding.found(value, found.is_empty()).mend("issei export ID --outcome accepted-twice, and issei why for each")
 }
 
 pub(crate) async fn dead_letters(parts: &Parts) -> Vec<Finding> {

@@ -175,7 +175,7 @@ impl DeadLetter {
         let body = message.body.as_deref().unwrap_or_default();
         let (broadcast_id, chunk) = about(queue, body);
         let ledger = match &broadcast_id {
-            Some(id) => known(parts, id, chunk).await?,
+            Some(id) => known(parts, queue, id, chunk).await?,
             None => Vec::new(),
         };
         Ok(Self {
@@ -233,7 +233,7 @@ fn about(queue: QueueName, body: &str) -> (Option<BroadcastId>, Option<u32>) {
 }
 
 /// What the ledger has of it, in sentences.
-async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::Result<Vec<String>> {
+async fn known(parts: &Parts, queue: QueueName, id: &BroadcastId, chunk: Option<u32>) -> anyhow::Result<Vec<String>> {
     let ledger = parts.ledger();
     let broadcast = ledger.find_broadcast(id).await?;
     let mut known = Vec::new();
@@ -257,6 +257,10 @@ async fn known(parts: &Parts, id: &BroadcastId, chunk: Option<u32>) -> anyhow::R
         known.push(of_chunk(parts, &broadcast, seq).await?);
     }
     known.push(match state {
+        // What became of a message is told of a broadcast that is over, too.
+        _ if queue == QueueName::Feedback => {
+            "an event is never over: moved back, it counts, and whoever bounced or complained is not mailed any more; `issei redrive feedback` moves it back once the cause is gone, and twice is as once".to_owned()
+        }
         BroadcastState::Complete | BroadcastState::Stopped => {
             "it is over: the letter causes nothing any more; `--discard` with the message's id deletes it".to_owned()
         }

@@ -27,8 +27,10 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     findings.extend(checks::standings(&parts, options.from.as_ref()).await);
     findings.push(checks::may_send(&parts).await);
     findings.push(checks::suppressed_reasons(&parts).await);
+    findings.push(checks::is_whole(&parts).await);
     findings.push(checks::is_open(&parts).await);
     findings.extend(checks::dead_letters(&parts).await);
+    findings.push(checks::accepted_twice(&parts).await);
     findings.extend(checks::services(&parts).await);
     findings.extend(checks::open_broadcasts(&parts).await);
     if let Some(audience) = &options.audience {

@@ -43,8 +43,8 @@ pub(crate) async fn make(parts: &Parts, own: Option<&TopicArn>, made: &mut Vec<M
     if own.is_none() {
         topic::make(parts, &topic, made).await?;
     }
-    for (name, url, arn, is_dead) in [(name, &url, &arn, false), (&dead, &dead_url, &dead_arn, true)] {
-        let done = set_policy(parts, name, url, &policy(&topic, arn, &parts.settings.configuration_set, is_dead)).await?;
+    for (name, url, arn, live) in [(name, &url, &arn, None), (&dead, &dead_url, &dead_arn, Some(arn.as_str()))] {
+        let done = set_policy(parts, name, url, &policy(&topic, arn, &parts.settings.configuration_set, live)).await?;
         made.push(Made { what: "queue policy", name: name.clone(), done });
     }
     let left = if own.is_some() { left_in_sns(&topic, &arn, &parts.settings.configuration_set, delivery) } else { Vec::new() };
@@ -73,9 +73,10 @@ fn left_in_sns(topic: &TopicArn, queue: &str, set: &str, delivery: Delivery) -> 
     ]
 }
 
-/// The dead-letter queue may also be written by the feedback consumer, which buries what is no event; the
-/// queue itself by the role that moves them back (infra/state.yaml).
-fn policy(topic: &TopicArn, queue: &str, prefix: &str, is_dead: bool) -> Value {
+/// Nobody may write but the topic, and by its tag the role that moves dead events back; to the dead-letter queue also
+/// SQS itself, and the role of the feedback consumer, which buries what is no event (infra/state.yaml): what lies there is
+/// believed once it is moved back. `live` is the queue whose dead letters they are.
+fn policy(topic: &TopicArn, queue: &str, prefix: &str, live: Option<&str>) -> Value {
     let allow = json!({
         "Sid": OURS, "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage",
         "Resource": queue, "Condition": { "ArnEquals": { "aws:SourceArn": topic.as_str() } },
@@ -84,12 +85,11 @@ fn policy(topic: &TopicArn, queue: &str, prefix: &str, is_dead: bool) -> Value {
     let deny = json!({
         "Sid": "AndNobodyElse", "Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue,
         "Condition": {
-            "ArnNotEquals": { "aws:SourceArn": topic.as_str() },
-            "StringNotEquals": { "aws:PrincipalTag/issei-part": format!("{prefix}-event-redriver") },
+            "ArnNotEquals": { "aws:SourceArn": live.map_or_else(|| json!(topic.as_str()), |live| json!([topic.as_str(), live])) },
+            "StringNotEquals": { "aws:PrincipalTag/issei-part": format!("{prefix}-{}", if live.is_some() { "feedback" } else { "event-redriver" }) },
         },
     });
-    let statements = if is_dead { vec![allow] } else { vec![allow, deny] };
-    json!({ "Version": "2012-10-17", "Statement": statements })
+    json!({ "Version": "2012-10-17", "Statement": [allow, deny] })
 }
 
 /// Another's policy is left alone: what it allows or forbids is not ours to know.

@@ -268,7 +268,8 @@ impl Wanted {
             Self::Delayed => Some("delayed"),
             Self::AcceptedTwice => Some("accepted-twice"),
             Self::Skipped => Some("skipped"),
-            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing | Self::NotInTime => recipient.outcome.map(name_of),
+            Self::Rejected => Some("rejected"),
+            Self::Accepted | Self::InDoubt | Self::Missing | Self::NotInTime => recipient.outcome.map(name_of),
         }
     }
 
@@ -276,7 +277,8 @@ impl Wanted {
         let has = |kind| recipient.events.contains(&kind);
         match self {
             Self::Accepted => recipient.outcome == Some(Outcome::Accepted),
-            Self::Rejected => recipient.outcome == Some(Outcome::Rejected),
+            // Also what the provider took first.
+            Self::Rejected => recipient.outcome == Some(Outcome::Rejected) || has(EventKind::Rejected),
             Self::InDoubt => matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)),
             Self::Missing => matches!(recipient.outcome, None | Some(Outcome::Retryable)),
             Self::Delivered => has(EventKind::Delivered),

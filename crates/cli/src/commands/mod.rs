@@ -11,6 +11,7 @@ pub(crate) mod forget;
 pub(crate) mod import_events;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod open;
 pub(crate) mod operate;
 pub(crate) mod person;
 pub(crate) mod preview;

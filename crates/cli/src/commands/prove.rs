@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stop::{Failures, Stopping, named, tell};
 use crate::commands::serve::on_signal;
-use crate::proof::{NEVER_GRANTED, SAID, UnderWay, at_most};
+use crate::proof::{self, NEVER_GRANTED, SAID, StopProof, UnderWay, at_most};
 
 /// How often people are told what is still waited for.
 const SAY_EVERY: Duration = Duration::from_secs(30);
@@ -32,6 +32,8 @@ pub(super) struct Stopped {
     in_doubt: u64,
     /// Nothing can be sent any more, and nothing that was sent can still be accepted.
     pub(super) proved: bool,
+    /// It holds as long as SES may not send: once it may, what a paused machine holds may be sent.
+    only_while_shut: bool,
     /// Why it is not proved, and what to do; nothing where it is.
     reason: Option<String>,
 }
@@ -75,13 +77,21 @@ impl Wait {
     }
 
     /// Until each run has said that it holds nothing any more, or [`longest`](Self::longest) is over.
-    async fn until_nobody_sends(&self, parts: &Parts, stopping: &[&Stopping], shutdown: &CancellationToken, as_json: bool) -> Waited {
+    ///
+    /// `before` is how long ago they were stopped, where that was before this.
+    async fn until_nobody_sends(
+        &self,
+        parts: &Parts,
+        (stopping, before): (&[&Stopping], Duration),
+        shutdown: &CancellationToken,
+        as_json: bool,
+    ) -> Waited {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
         let Some(draining) = &self.draining else { return Waited::Short };
         let ids: Vec<&BroadcastId> = stopping.iter().map(|stopping| &stopping.id).collect();
         let mut said = None;
         loop {
-            let passed = parts.clock.now().saturating_duration_since(self.since);
+            let passed = parts.clock.now().saturating_duration_since(self.since) + before;
             let left = self.longest().saturating_sub(passed);
             if left.is_zero() {
                 return Waited::Lapsed;
@@ -155,13 +165,13 @@ pub(super) async fn prove(
     for Stopping { id, .. } in at_once {
         end(&ledger, id, actor, NEVER_GRANTED, failures).await;
     }
-    let is_waiting = any_stopping(&ledger, &others).await;
+    let Begun { is_waiting, before } = Begun::of(parts, &others, until).await;
     let waited = match &until.draining {
         // There is nobody who would have to say anything.
         _ if others.is_empty() => Waited::Said,
         None => Waited::Short,
         Some(_) if !is_waiting && others.iter().all(|stopping| stopping.provider.is_none()) => Waited::Lapsed,
-        Some(_) => until.until_nobody_sends(parts, &others, &shutdown, as_json).await,
+        Some(_) => until.until_nobody_sends(parts, (&others, before), &shutdown, as_json).await,
     };
     let mut is_over = waited != Waited::Short;
     let reason = match waited {
@@ -178,7 +188,7 @@ pub(super) async fn prove(
     // old for AWS; a configuration set that may not send refuses it. No time ends what another provider may accept.
     let unsettled = unsettled(&ledger, others.iter().copied().filter(|stopping| stopping.provider.is_none()), failures).await;
     let longest = UnderWay::of(is_over, unsettled).over_after(&until.timing);
-    let left = longest.saturating_sub(parts.clock.now().saturating_duration_since(until.since));
+    let left = longest.saturating_sub(parts.clock.now().saturating_duration_since(until.since) + before);
     if is_over && !left.is_zero() && !until.sending_off {
         let seconds = left.as_secs();
         let who = unsettled.map_or("An unknown number of".to_owned(), |unsettled| unsettled.to_string());
@@ -196,10 +206,14 @@ pub(super) async fn prove(
         let (waited, is_over) = if is_never { (Waited::Said, true) } else { (waited, is_over) };
         let found = at_the_end(&ledger, id, *outstanding, provider.as_ref()).await;
         match found.map(|stopped| stopped.judged(waited, is_over, until.draining.is_some())) {
-            Ok(stopped) => {
-                let Stopped { state, accepted, in_doubt, reason, .. } = &stopped;
+            Ok(mut stopped) => {
+                stopped.only_while_shut = stopped.proved && !is_never && until.is_proved_by_shutting(parts, &stopped).await;
+                let Stopped { state, accepted, in_doubt, reason, only_while_shut, .. } = &stopped;
                 let proof = match reason {
                     Some(reason) => format!("not proved: {reason}"),
+                    None if *only_while_shut => {
+                        "nothing of it can be sent or accepted any more as long as the configuration set may not send; after `issei open` the same command waits for the rest of the proof".to_owned()
+                    }
                     None => "nothing of it can be sent or accepted any more".to_owned(),
                 };
                 tell(as_json, &format!("{id} is {state}: {accepted} accepted, {in_doubt} in doubt; {proof}."));
@@ -258,18 +272,66 @@ async fn at_the_end(
         accepted: totals.accepted,
         in_doubt: totals.in_doubt,
         proved: false,
+        only_while_shut: false,
         reason: None,
     })
 }
 
-/// One that can't be read may be: then there is something to wait for.
-async fn any_stopping(ledger: &Ledger, stopping: &[&Stopping]) -> bool {
-    for Stopping { id, .. } in stopping {
-        if ledger.broadcast(id).await.map_or(true, |broadcast| broadcast.broadcast_state == BroadcastState::Stopping) {
-            return true;
+/// What is known before the wait of those that are to be stopped.
+struct Begun {
+    /// Somebody may begin to send still, of one of them at least.
+    is_waiting: bool,
+    /// How long ago all of them were stopped, where each was before.
+    before: Duration,
+}
+
+impl Begun {
+    /// One that was stopped by force may be in somebody's hands still: what is written says nothing of that. Nor does one that
+    /// can't be read.
+    async fn of(parts: &Parts, stopping: &[&Stopping], until: &Wait) -> Self {
+        let (mut is_waiting, mut before) = (false, None::<Duration>);
+        for Stopping { id, .. } in stopping {
+            let (begins, ago) = match until.stood(parts, id).await {
+                Ok((BroadcastState::Stopped, proof)) => proof,
+                // Those that came to their end by themselves have nobody who may begin.
+                Ok((state, _)) if state.is_over() => (false, Duration::ZERO),
+                Ok(_) | Err(_) => (true, Duration::ZERO),
+            };
+            is_waiting |= begins;
+            before = Some(before.map_or(ago, |before| before.min(ago)));
         }
+        Self { is_waiting, before: before.unwrap_or_default() }
     }
-    false
+}
+
+impl Wait {
+    fn widest(&self) -> Widest {
+        Widest { timing: self.timing, untold: self.untold.clone() }
+    }
+
+    /// The state of a broadcast; and of one that is stopped whether somebody may begin to send it still, and how long ago that was
+    /// decided. SES that is shut refuses whoever does.
+    async fn stood(&self, parts: &Parts, id: &BroadcastId) -> Result<(BroadcastState, (bool, Duration)), LedgerError> {
+        let (ledger, now) = (parts.ledger(), parts.clock.wall());
+        let broadcast = ledger.broadcast(id).await?;
+        let (state, trail) = (broadcast.broadcast_state, ledger.audit_trail(&broadcast).await?);
+        let stopped = proof::Stopped { state, provider: broadcast.provider.as_ref(), trail: &trail, in_doubt: None };
+        let begins = !self.sending_off && !stopped.nobody_begins(&self.widest(), now);
+        Ok((state, (begins, stopped.decided_ago(now))))
+    }
+
+    /// Whether nothing but SES that is shut proves it. What can't be read proves nothing.
+    async fn is_proved_by_shutting(&self, parts: &Parts, stopped: &Stopped) -> bool {
+        let judged = async {
+            let ledger = parts.ledger();
+            let broadcast = ledger.broadcast(&stopped.broadcast_id).await?;
+            let trail = ledger.audit_trail(&broadcast).await?;
+            let (state, in_doubt) = (broadcast.broadcast_state, Some(stopped.in_doubt));
+            let now = parts.clock.wall();
+            Ok::<_, LedgerError>(proof::Stopped { state, provider: None, trail: &trail, in_doubt }.judged(&self.widest(), now))
+        };
+        self.sending_off && stopped.state == BroadcastState::Stopped && !matches!(judged.await, Ok(StopProof::Since(_)))
+    }
 }
 
 /// How many of these are in doubt; nothing where that can't be counted.

@@ -68,12 +68,23 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
         QueueName::Feedback => parts.feedback_queue().await?,
     };
     let [_, _, dead] = queue.depths().await?;
-    let redriven = queue.redrive().await?;
+    // Events are believed as they come, so not whatever somebody has put among the dead ones is moved back.
+    let redriven = if options.queue == QueueName::Feedback && !options.unknown_origin {
+        queue.redrive_known().await?
+    } else {
+        queue.redrive().await?
+    };
+    let left = if let Redriven::Known { left, .. } = redriven { left } else { 0 };
     say(&match (as_json, redriven) {
         (true, Redriven::Task { handle }) => json!({ "dead_letters": dead, "task": handle }).to_string(),
         (true, Redriven::ByHand { messages }) => json!({ "dead_letters": dead, "moved": messages }).to_string(),
+        (true, Redriven::Known { messages, left }) => json!({ "dead_letters": dead, "moved": messages, "left": left }).to_string(),
+        (false, Redriven::Known { messages, left: 0 }) => format!("{messages} dead letters moved back one by one"),
+        (false, Redriven::Known { messages, left }) => format!(
+            "{messages} dead letters moved back one by one; {left} left where they are: neither SQS nor a service of issei has put them there, and events are believed. `issei dead-letters feedback` shows them; `--discard` deletes one, and `issei redrive feedback --unknown-origin` moves them, too"
+        ),
         (false, Redriven::Task { .. }) => format!("SQS moves {dead} dead letters back, by a task of its own"),
         (false, Redriven::ByHand { messages }) => format!("this endpoint has no move task: {messages} dead letters moved back one by one"),
     });
-    Ok(Ended::Well)
+    Ok(if left == 0 { Ended::Well } else { Ended::Refused })
 }

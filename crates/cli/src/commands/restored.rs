@@ -6,6 +6,7 @@
 use std::io::{IsTerminal, Write};
 
 use issei_assembly::{Parts, Settings, ask, say};
+use issei_ledger::BroadcastState;
 use serde_json::json;
 
 use crate::Ended;
@@ -23,12 +24,25 @@ pub(crate) async fn accept(settings: &Settings, options: &AcceptRestoredOptions,
     let Some(restored) = ledger.restored(&mirror).await? else {
         return refused(&format!("the ledger in table `{table}` was not restored; services work with it as it is"));
     };
-    let ending: Vec<String> = ledger.open_broadcasts().await?.iter().map(ToString::to_string).collect();
+    let (mut ending, mut ending_already) = (Vec::new(), Vec::new());
+    for id in ledger.open_broadcasts().await? {
+        // One that was stopped before is on the list until its end is written.
+        let state = ledger.broadcast(&id).await.map(|broadcast| broadcast.broadcast_state);
+        let is_ending = state.is_ok_and(|state| state == BroadcastState::Stopping || state.is_over());
+        let list = if is_ending { &mut ending_already } else { &mut ending };
+        list.push(id.to_string());
+    }
     if !as_json {
         say(&format!("ledger        table `{table}`"));
         say(&format!("restored      {restored}"));
-        let ending = if ending.is_empty() { "none is open".to_owned() } else { ending.join(", ") };
-        say(&format!("ends for ever {ending}: whom the restored ledger forgot nobody knows"));
+        if ending.is_empty() {
+            say("ends for ever none: nothing is under way");
+        } else {
+            say(&format!("ends for ever {}: whom the restored ledger forgot nobody knows", ending.join(", ")));
+        }
+        if !ending_already.is_empty() {
+            say(&format!("ending already {}", ending_already.join(", ")));
+        }
         say("then          services work again, within half a minute");
     }
     let typed = match &options.table_name {
@@ -36,8 +50,11 @@ pub(crate) async fn accept(settings: &Settings, options: &AcceptRestoredOptions,
         None if !as_json => typed_on_a_terminal()?,
         None => String::new(),
     };
-    if typed != *table {
+    if typed.is_empty() {
         return refused("the name of the table was not given; type it, or give it with --table-name");
+    }
+    if typed != *table {
+        return refused(&format!("`{typed}` was given, and the table is `{table}`: look whether this is the ledger that you mean"));
     }
     let Some(accepted) = ledger.accept_restored(&mirror, &operator::actor(&parts).await?, &options.reason).await? else {
         return refused("somebody else was first");

@@ -1,4 +1,4 @@
-//! `issei stop` and `issei open`.
+//! `issei stop`.
 //!
 //! A stop is one conditional write for each broadcast, and then, with `--hard`, a switch of the provider's.
 //! Whatever of this fails is told at once, with its reason, and the rest is done all the same: nobody who
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::prove::{Wait, never_granted, prove};
-use crate::args::{OpenOptions, StopOptions};
+use crate::args::StopOptions;
 use crate::operator;
 use crate::proof::NEVER_GRANTED;
 use crate::{Ended, Refused};
@@ -75,7 +75,7 @@ impl Unstopped {
             ),
             Ok(Unread { state, provider }) => {
                 let state = state.map_or("none".to_owned(), |state| format!("`{state}`"));
-                (format!("its state there is {state}, from which nothing is granted; it was left so"), provider)
+                (format!("its state there is {state}, which is for ever; it was left so"), provider)
             }
             Err(failed) => (format!("nor can its state be written: {failed}"), None),
         };
@@ -212,13 +212,16 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
 
 /// What keeps from being sent what was not stopped, by who carries it.
 fn hint(failed: &[Unstopped], sending_off: bool) -> String {
+    if failed.is_empty() {
+        return "nothing more is granted of what was to be stopped; mend the cause that is named, and repeat the command".to_owned();
+    }
     let others: BTreeSet<&str> = failed
         .iter()
         .filter_map(|failed| failed.provider.as_ref())
         .filter(|provider| **provider != ProviderName::default())
         .map(ProviderName::as_str)
         .collect();
-    let is_known = !failed.is_empty() && failed.iter().all(|failed| failed.provider.is_some());
+    let is_known = failed.iter().all(|failed| failed.provider.is_some());
     let all_elsewhere = is_known && failed.iter().all(|failed| failed.provider != Some(ProviderName::default()));
     let by_ses = (!all_elsewhere).then(|| {
         let by_ses = if sending_off {
@@ -311,29 +314,6 @@ pub(super) fn named(id: &BroadcastId) -> String {
     format!("broadcast `{id}`")
 }
 
-pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
-    let actor = operator::actor(&parts).await?;
-    let closing = parts.ledger().open().await?;
-    switch_sending(&parts, true).await?;
-    tracing::info!(%actor, options.reason, "open for new broadcasts");
-    let text = match &closing {
-        Some(closing) => {
-            format!("Open for new broadcasts; closed since {} by {}: {}", closing.closed_at, closing.closed_by, closing.reason)
-        }
-        None => "It was open for new broadcasts already.".to_owned(),
-    };
-    let set = &settings.configuration_set;
-    say(&if as_json {
-        json!({ "ended": closing, "sending_on": set }).to_string()
-    } else {
-        format!(
-            "{text}\nThe configuration set `{set}` may send.\nWhat was stopped stays so; commands refused meanwhile are in the dead-letter queue."
-        )
-    });
-    Ok(Ended::Well)
-}
-
 /// Whether what was to be stopped is over, or was never there: no cause to shut SES for everybody.
 fn has_nothing_under_way(error: &LedgerError) -> bool {
     match error {
@@ -343,7 +323,7 @@ fn has_nothing_under_way(error: &LedgerError) -> bool {
     }
 }
 
-async fn switch_sending(parts: &Parts, on: bool) -> anyhow::Result<()> {
+pub(super) async fn switch_sending(parts: &Parts, on: bool) -> anyhow::Result<()> {
     parts.ses().let_send(on).await.map_err(anyhow::Error::msg)
 }
 

@@ -5,7 +5,7 @@ mod import;
 
 use anyhow::{Context, bail};
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Cause, Migrated, Suppressed, Suppression};
+use issei_ledger::{Cause, Migrated, Suppressed, Suppression, Unsuppressed};
 use issei_schema::{Address, Reason};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -58,13 +58,18 @@ async fn add(parts: &Parts, address: &Address, because: Because, reason: &Reason
 }
 
 async fn remove(parts: &Parts, address: &Address, reason: &Reason, as_json: bool) -> anyhow::Result<Ended> {
-    let removed = parts.ledger().unsuppress(address, &operator::actor(parts).await?, reason.as_str()).await?;
+    let outcome = parts.ledger().unsuppress(address, &operator::actor(parts).await?, reason.as_str()).await?;
+    let removed = outcome == Unsuppressed::Done;
     let address = address.as_str();
     let left = format!("aws sesv2 delete-suppressed-destination --email-address '{address}'");
     say(&if as_json {
-        json!({ "removed": removed, "ses": left }).to_string()
+        json!({ "removed": removed, "changed_since": outcome == Unsuppressed::ChangedSince, "ses": left }).to_string()
     } else if removed {
         format!("{address} is off the list. SES has a list of its own, of which this takes nothing:\n  {left}")
+    } else if outcome == Unsuppressed::ChangedSince {
+        format!(
+            "{address} is on the list still: somebody has entered it since this was asked; look at it with `issei suppress list`, and repeat this if it is to go"
+        )
     } else {
         format!("{address} is not on the list")
     });

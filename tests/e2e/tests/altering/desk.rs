@@ -227,6 +227,10 @@ impl Desk {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let (pk, sk) = match name {
             "known" | "open" | "told" => (name.to_owned(), id.to_owned()),
+            // Where no build looks: the broadcast's own partition, one that it has not, and another than its own.
+            "astray" => (format!("b#{id}"), "chunk#00000003".to_owned()),
+            "beyond" => (format!("b#{id}#07"), "chunk#00000007".to_owned()),
+            "misplaced" => (format!("b#{id}#00"), "chunk#00000003".to_owned()),
             "lineage" | "closing" => ("ledger".to_owned(), name.to_owned()),
             _ => match name.rsplit_once('#').and_then(|(of, seq)| Some((of, seq.parse::<u32>().ok()?))) {
                 // The hundred rows of this world lie in four partitions.

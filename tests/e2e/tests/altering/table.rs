@@ -35,6 +35,7 @@ pub(crate) fn table() -> Vec<Alteration> {
     pages(&mut add);
     forgotten(&mut add);
     chunks(&mut add);
+    elsewhere(&mut add);
     stripped(&mut add);
     events(&mut add);
     log(&mut add);
@@ -52,6 +53,34 @@ fn broadcast(add: &mut Add<'_>) {
     add(Done, "another broadcast under its key", vec![Set(b, "command_hash", |_| s(&"0".repeat(64)))], As("command_hash 0000"));
     let resend = |_: Option<&AttributeValue>| AttributeValue::M([("provider".to_owned(), s("Resend"))].into());
     add(Done, "another provider that carried it", vec![Set(b, "carried_by", resend)], As("provider ses: its account"));
+    let account = |_: Option<&AttributeValue>| {
+        AttributeValue::M([("kind".to_owned(), s("ses")), ("account".to_owned(), s("aws:999999999999"))].into_iter().collect())
+    };
+    add(
+        Done,
+        "another account of SES that carried it",
+        vec![Set(b, "carried_by", account)],
+        Not("it is held against the account here, and an emulator's has none to compare"),
+    );
+    add(
+        Done,
+        "an agreement that nobody was asked for",
+        vec![Set(b, "agreement", |_| {
+            let requesters = AttributeValue::L(Vec::new());
+            AttributeValue::M(
+                [("persons", n(2)), ("from_recipients", n(1_000)), ("requesters", requesters), ("others", n(2))]
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into(),
+            )
+        })],
+        Not("whether a smaller audience would have needed one is the producer's own setting; nothing goes by it"),
+    );
+    add(
+        Done,
+        "a resend that never was",
+        vec![Set(b, "resent_as", |_| s("rest"))],
+        Not("it is noted before the other is sent, which may never be; it keeps a second resend from being made, and no more"),
+    );
     add(Done, "nobody who carried it", vec![Unset(b, "carried_by")], Not("an older build registers nobody"));
     add(Done, "another audience", vec![Set(b, "audience", |_| s("staff"))], As("audience is staff"));
     add(Done, "a larger budget", vec![Set(b, "max_recipients", |v| plus(v, 1))], As("max_recipients is"));
@@ -97,6 +126,13 @@ fn numbers(add: &mut Add<'_>) {
         vec![Set(b, "grant_count", |v| plus(v, 7))],
         Not("how many blocks the permits came in follows from nothing; once it is over nothing goes by it"),
     );
+    add(Done, "asked again at SES", vec![Set(b, "asked_again", |_| n(1))], As("asked again 1 times, of a provider that can't be asked"));
+    add(
+        Done,
+        "reopenings that never were",
+        vec![Set(b, "reopenings", |v| plus(v, 3))],
+        Not("evidence reopens and takes back, and both leave no entry; once it is over nothing goes by it"),
+    );
     add(Done, "a smaller chunk size", vec![Set(b, "chunk_recipients", |_| n(5))], As("chunk_size is 5"));
     add(Done, "a larger chunk size", vec![Set(b, "chunk_recipients", |_| n(20))], As("chunk_size is 20"));
     add(Done, "the chunk size under its old name too", vec![Set(b, "chunk_size", |_| n(10))], As("duplicate field"));
@@ -128,6 +164,8 @@ fn numbers(add: &mut Add<'_>) {
         vec![Set(b, "reading", |v| within(v, "readings", 1))],
         Not("how often the source was read stands nowhere else; with more than one reading, fewer rows frozen than read are possible"),
     );
+    add(Done, "a repeated key that was not skipped", vec![Set(b, "reading", |v| within(v, "repeated", 1))], As("audience: as it was read"));
+    add(Done, "a key with rows that differ", vec![Set(b, "reading", |v| within(v, "differing", 1))], As("audience: as it was read"));
     add(
         Done,
         "another count of trimmed addresses",
@@ -153,6 +191,13 @@ fn numbers(add: &mut Add<'_>) {
         "totals: the fingerprint of chunks",
         vec![Set(b, "totals", |v| named(v, "chunks_fingerprint", s("0")))],
         As("chunks_fingerprint"),
+    );
+    add(Done, "totals: turned away", vec![Set(b, "totals", |v| within(v, "turned_away", 1))], As("turned_away is 1"));
+    add(
+        Done,
+        "totals: nobody counted as turned away",
+        vec![Set(b, "totals", |v| without(v, "turned_away"))],
+        As("turned_away: there is none"),
     );
     add(Done, "totals: delayed", vec![Set(b, "totals", |v| within(v, "delayed", 1))], As("delayed is 1"));
     add(Done, "totals: suppressed", vec![Set(b, "totals", |v| within(v, "suppressed", 1))], As("suppressed is 1"));
@@ -393,6 +438,14 @@ fn chunks(add: &mut Add<'_>) {
     add(Done, "an attempt more", vec![Set(c, "attempt", |v| plus(v, 1))], As("chunks_fingerprint"));
     add(Done, "claimed a second later", vec![Set(c, "claimed_at", |v| plus(v, 1_000))], As("chunks_fingerprint"));
     add(Done, "another owner", vec![Set(c, "owner_token", |_| s("somebody"))], As("the seal of chunk 3"));
+}
+
+/// Copies of a chunk where no build looks for any.
+fn elsewhere(add: &mut Add<'_>) {
+    let c = "chunk#00000003";
+    add(Done, "a chunk in the broadcast's own partition", vec![Copied(c, "astray")], As("and no build looks there"));
+    add(Done, "a chunk in a partition that it has not", vec![Copied(c, "beyond")], As("and no build looks there"));
+    add(Done, "a chunk in another partition than its own", vec![Copied(c, "misplaced")], As("where it does not belong"));
 }
 
 /// As if an older build had written it.

@@ -149,6 +149,18 @@ async fn dead_letters_say_who_moved_them_and_why_and_what_the_ledger_knows() {
     let consumer = world.start("consumer");
     world.wait_for("terms", "complete").await;
     assert!(world.run(&["deadletters", "chunks"]).await.ends_with("-dead: 0\n"));
+    // An event counts whenever it comes, so of one nobody is told that it is over.
+    let (sqs, url) = world.queue_url("ISSEI_FEEDBACK_QUEUE", "-dead").await;
+    let complaint = json!({
+        "eventType": "Complaint", "complaint": { "complaintFeedbackType": "abuse" },
+        "mail": { "messageId": "1", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } },
+    });
+    sqs.send_message().queue_url(&url).message_body(complaint.to_string()).send().await.unwrap();
+    let text = world.run(&["dead-letters", "feedback"]).await;
+    assert!(text.contains("an event is never over") && !text.contains("causes nothing any more"), "{text}");
+    // Nobody knows who has put it there, and it would be believed.
+    let (code, output, error) = world.try_run(&["redrive", "feedback"]).await;
+    assert!(code == Some(3) && output.contains("1 dead letters moved back one by one; 1 left"), "{output}{error}");
     producer.end().await;
     consumer.end().await;
 }
@@ -176,8 +188,12 @@ async fn with_a_topic_of_ones_own_setup_makes_the_rest_of_the_way_and_says_what_
     let live = policy("").await;
     assert_eq!(live["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"], topic);
     assert_eq!((&live["Statement"][1]["Effect"], &live["Statement"][1]["Principal"]), (&json!("Deny"), &json!("*")));
-    // What is no event is buried by the feedback consumer itself.
-    assert_eq!(policy("-dead").await["Statement"].as_array().unwrap().len(), 1);
+    // What lies among the dead is believed once it is moved back. What is no event is buried by the feedback consumer itself.
+    let denied = &policy("-dead").await["Statement"][1];
+    assert_eq!((&denied["Effect"], &denied["Principal"]), (&json!("Deny"), &json!("*")));
+    let (source, part) = ("aws:SourceArn", "aws:PrincipalTag/issei-part");
+    assert_eq!(denied["Condition"]["ArnNotEquals"][source], json!([topic, live["Statement"][0]["Resource"]]));
+    assert!(denied["Condition"]["StringNotEquals"][part].as_str().unwrap().ends_with("-feedback"), "{denied}");
 
     let again: Value = serde_json::from_str(&setup(topic).await.1).unwrap();
     assert_eq!(

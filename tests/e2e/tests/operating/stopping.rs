@@ -140,6 +140,8 @@ async fn a_stop_does_not_wait_for_a_provider_that_does_not_answer() {
     let told: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output}{error}"));
     assert_eq!((code, &told["stopped"][0]["state"], &told["sending_off"]), (Some(1), &json!("stopped"), &json!(false)), "{told}");
     assert!(error.contains("the provider") && error.contains("can't be switched"), "{error}");
+    // It is stopped, so nothing is said of what is not.
+    assert!(error.contains("nothing more is granted") && !error.contains("may go on sending"), "{error}");
     let (code, output, error) = world.try_run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
     assert!(code == Some(1) && output.contains("privacy is stopped"), "{output}{error}");
     assert!(output.contains("New broadcasts are refused"), "{output}");
@@ -220,6 +222,31 @@ async fn a_program_is_told_why_a_stop_is_not_proved_and_who_carries_it() {
     assert_eq!((code, &stopped["proved"], &stopped["provider"]), (Some(3), &json!(false), &json!("resend")), "{told}");
     let reason = stopped["reason"].as_str().unwrap();
     assert!(reason.starts_with("its provider refuses no request for its age") && reason.ends_with("revoke its key to be sure"), "{told}");
+}
+
+/// By force it is stopped while somebody may hold permits: SES alone keeps these from being sent, until it is opened again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_by_force_is_proved_while_ses_is_shut_and_after_that_by_the_same_rule_as_every_other() {
+    const PROVED: &str = "nothing of it can be sent or accepted any more";
+    let world = Processes::new(30, Account::default()).await;
+    let (producer, consumer) = (world.start("producer"), world.start_with("consumer", &["--request-lifetime-s", "40"]));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["canary"] = json!(10))).await;
+    world.wait_for("terms", "holding").await;
+    // It does not say any more what it holds, as one whose machine is suspended.
+    consumer.kill_without_mercy().await;
+    let stop = ["stop", "terms", "--reason", "wrong text"];
+    let hard = world.run(&[&stop[..], &["--hard"]].concat()).await;
+    assert!(hard.contains(&format!("{PROVED} as long as the configuration set may not send")), "{hard}");
+    let opened = world.run(&["open", "--reason", "for user9@example.com and others"]).await;
+    assert!(opened.contains("NOT PROVED    terms was stopped") && opened.contains("`issei stop terms` waits"), "{opened}");
+    let again = world.run(&stop).await;
+    assert!(again.contains("Waiting for ") && again.contains(&format!("{PROVED}.")), "{again}");
+    // Now it is, by the time.
+    assert_eq!(world.run(&stop).await.matches("Waiting for ").count(), 0);
+    let opened: Value = serde_json::from_str(&world.run(&["open", "--reason", "once more", "--json"]).await).unwrap();
+    assert_eq!((&opened["opened"], &opened["unproved"]), (&json!(true), &json!([])), "{opened}");
+    let doctor = world.try_run(&["doctor"]).await.1;
+    assert!(doctor.contains("by arn:aws:iam::000000000000:user/operator: once more"), "{doctor}");
     producer.end().await;
 }
 

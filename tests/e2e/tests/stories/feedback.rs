@@ -174,6 +174,48 @@ async fn an_event_that_names_another_message_than_the_answer_stops_the_broadcast
     assert_eq!(feedback.messages(3).map(|told| told.message_id.as_str()).collect::<Vec<_>>(), ["another"]);
 }
 
+/// There is nothing left to stop, and it stands in the audit trail all the same, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_accepted_message_of_a_broadcast_that_is_complete_is_written_down() {
+    let world = World::new(told(|_| {})).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    world.take_events().await;
+    let forged = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    for _ in 0..2 {
+        world.queue("feedback").await.send(&forged.to_string(), Duration::ZERO).await.unwrap();
+        world.take_events().await;
+    }
+    world.feedback().await.sweep().await.unwrap();
+    let broadcast = world.broadcast("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
+    let found = broadcast.accepted_twice().unwrap_or_else(|| panic!("{:?}", broadcast.audit_trail));
+    assert!(found.reason.contains("chunk 0 more than once, first the recipient with the key 11"), "{found:?}");
+    assert_eq!(broadcast.audit_trail.iter().filter(|entry| entry.reason == found.reason).count(), 1, "{:?}", broadcast.audit_trail);
+    assert!(world.ledger().audit_trail(&broadcast).await.unwrap().holds());
+}
+
+/// SES takes every message and sends none, for what it finds in them: that is no delivery, and it ends the broadcast as bounces do.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_takes_and_does_not_send_is_counted_and_ends_the_broadcast() {
+    let mut options = told(|events| events.rules = vec![rule("@", "Reject")]);
+    let world = World::new(options.clone()).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    world.take_events().await;
+    let totals = world.broadcast("terms").await.totals.unwrap();
+    assert_eq!((totals.accepted, totals.rejected, totals.turned_away), (100, 0, Some(100)));
+
+    (options.limits.recipients_min, options.limits.events_min) = (50, 1);
+    let world = World::new(options).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(60))).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    world.take_events().await;
+    let broadcast = world.broadcast("terms").await;
+    assert_eq!(broadcast.broadcast_state, BroadcastState::Stopping, "{:?}", broadcast.audit_trail);
+    assert!(broadcast.audit_trail.last().unwrap().reason.contains("did not send"), "{:?}", broadcast.audit_trail);
+}
+
 /// The answer named one message, and the only event that ever came names another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_finds_a_second_message_that_no_two_events_name() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use issei_aws::Timing;
 use issei_clock::{Clock, Dice};
 use issei_ledger::{
-    Asked, Broadcast, BroadcastState, Chunk, Claim, Claimed, Enumerated, Frozen, Granted, Ledger, LedgerError, Outcome, PackedPage,
+    Asked, Broadcast, BroadcastState, Chunk, Claim, Claimed, Enumerated, Frozen, Granted, Ledger, LedgerError, Opened, Outcome, PackedPage,
     Reading, Registered, Transition, Under,
 };
 use issei_schema::{Actor, BroadcastId, ChunkMessage};
@@ -346,9 +346,46 @@ async fn a_closed_ledger_registers_nothing_until_it_is_opened() {
     let refused = ledger.register(&command, 10, false, &Asked::default(), &Dice::system()).await;
     assert!(matches!(&refused, Err(LedgerError::Closed(closing)) if closing.reason == "all of it"), "{refused:?}");
     assert!(ledger.find_broadcast(&terms()).await.unwrap().is_none());
-    ledger.open().await.unwrap();
+    ledger.open(&a_test(), "it is right now").await.unwrap();
     let registered = ledger.register(&command, 10, false, &Asked::default(), &Dice::system()).await.unwrap();
     assert!(matches!(registered, Registered::New(_)), "{registered:?}");
+}
+
+/// Whoever opens ends the closing that they have read: an order that takes long, or is repeated by the SDK, leaves a later one alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_open_that_takes_long_leaves_a_colleagues_later_closing_in_force() {
+    // The SDK repeats what has no answer after a third of it: time for the colleague.
+    let options = WorldOptions::default();
+    let timing = Timing { ledger: Duration::from_secs(12), ..options.timing };
+    let world = World::new(WorldOptions { timing, ..options }).await;
+    let (ledger, colleague) = (world.ledger(), "a colleague".parse().unwrap());
+    ledger.close(&a_test(), "the first").await.unwrap();
+    for operation in ["DeleteItem", "TransactWriteItems"] {
+        world.cloud.inject(Rule::every(operation, Fault::HangBefore).times(1));
+    }
+    let mut hanging = world.cloud.hanging();
+    let late = {
+        let ledger = ledger.clone();
+        tokio::spawn(async move { ledger.open(&a_test(), "as user1@example.com said").await })
+    };
+    hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
+    assert!(matches!(ledger.open(&a_test(), "it is right now").await, Ok(Opened::Done(_))));
+    let second = ledger.close(&colleague, "the second").await.unwrap();
+    let late = late.await.unwrap().unwrap();
+    assert_eq!(ledger.closing().await.unwrap().as_ref(), Some(&second), "{late:?}");
+    assert_eq!(late, Opened::ClosedSince(second));
+    // Whoever has opened it stands in the ledger, with the closing that they ended, and no address does.
+    let ended = ledger.last_opening().await.unwrap().unwrap();
+    assert_eq!((ended.reason.as_str(), ended.ended.unwrap().reason.as_str()), ("it is right now", "the first"));
+    world.later(SignedDuration::from_secs(1));
+    ledger.open(&colleague, "as user1@example.com said").await.unwrap();
+    let last = ledger.last_opening().await.unwrap().unwrap();
+    assert_eq!((last.opened_by.as_str(), last.reason.as_str()), ("a colleague", "as (an address) said"));
+    assert_eq!(ledger.closing().await.unwrap(), None);
+    // Where it is open already that is written down, too.
+    world.later(SignedDuration::from_secs(1));
+    ledger.open(&colleague, "to be sure").await.unwrap();
+    assert_eq!(ledger.last_opening().await.unwrap().unwrap().ended, None);
 }
 
 /// The claim's answer comes when its permit is good still, and a send would be under way for longer than the lease lasts:

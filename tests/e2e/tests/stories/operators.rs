@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::Redriven;
 use issei_clock::Clock;
 use issei_ledger::{Broadcast, BroadcastState, ReasonCode, Transition};
 use issei_schema::Actor;
@@ -70,6 +71,28 @@ async fn an_expired_visibility_timeout_does_not_bring_a_stopped_broadcast_back()
         () = assert_nothing_is_sent(&world, accepted) => {}
         () = showing => {}
     }
+}
+
+/// Events are believed as they come: whoever may write to their dead-letter queue alone is not believed for an operator's redrive.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_of_events_leaves_what_nobody_of_the_pipeline_has_put_among_the_dead() {
+    let world = World::new(WorldOptions::default()).await;
+    let queue = world.queue("feedback").await;
+    for body in ["refused", "died"] {
+        queue.send(body, Duration::ZERO).await.unwrap();
+    }
+    for message in queue.receive(10, Duration::from_secs(1)).await.unwrap() {
+        if message.body == "refused" {
+            queue.bury(&message, "it is no event").await.unwrap();
+        }
+    }
+    let sqs = &world.clients.sqs;
+    let url = sqs.get_queue_url().queue_name("feedback-dead").send().await.unwrap().queue_url.unwrap();
+    sqs.send_message().queue_url(&url).message_body("forged").send().await.unwrap();
+    let redriven = queue.redrive_known().await.unwrap();
+    let bodies: Vec<String> = queue.receive(10, Duration::from_secs(1)).await.unwrap().into_iter().map(|message| message.body).collect();
+    assert_eq!((redriven, bodies), (Redriven::Known { messages: 1, left: 1 }, vec!["refused".to_owned()]));
+    assert_eq!(queue.counts().await.unwrap().1.all(), 1, "the forged one is still there");
 }
 
 #[tokio::test(flavor = "multi_thread")]

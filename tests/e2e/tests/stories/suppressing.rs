@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_ledger::{Cause, Migrated, SkipReason, Suppression};
+use issei_aws::Timing;
+use issei_ledger::{Cause, Migrated, SkipReason, Suppression, Unsuppressed};
 use issei_producer::{AudienceConfig, Progress, UniqueBy, survey};
-use issei_schema::Address;
+use issei_schema::{Actor, Address};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command};
 use jiff::SignedDuration;
@@ -138,13 +139,37 @@ async fn a_wish_holds_against_all_but_a_legal_notice_and_a_dead_address_against_
     assert_eq!(read_by_an_older_build(&world, 5).await, None);
 
     let kim = "Kim".parse().unwrap();
-    assert!(world.ledger().unsuppress(&user(8), &kim, "a new mailbox").await.unwrap());
-    assert!(!world.ledger().unsuppress(&user(8), &kim, "again").await.unwrap());
+    assert_eq!(world.ledger().unsuppress(&user(8), &kim, "a new mailbox").await.unwrap(), Unsuppressed::Done);
+    assert_eq!(world.ledger().unsuppress(&user(8), &kim, "again").await.unwrap(), Unsuppressed::NotOnIt);
     let removed = world.ledger().suppression_of(&user(8)).await.unwrap().unwrap();
     assert!(removed.causes.is_empty() && removed.removed.unwrap().reason.as_deref() == Some("a new mailbox"));
     assert_eq!(skipped(&world, "more", "legal_notice").await, map([]));
     enter(&world, 8, Suppression::Bounced).await;
     assert_eq!(skipped(&world, "last", "legal_notice").await, map([("8", "bounced")]));
+}
+
+/// An order that takes long, or that the SDK repeats, takes nothing from the list that somebody has entered since.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_entered_while_somebody_takes_them_from_the_list_stays_on_it() {
+    // The SDK repeats what has no answer after a third of it: time for whoever enters them.
+    let options = WorldOptions::default();
+    let timing = Timing { ledger: Duration::from_secs(12), ..options.timing };
+    let world = World::new(WorldOptions { timing, ..options }).await;
+    let kim: Actor = "Kim".parse().unwrap();
+    enter(&world, 8, Suppression::Unsubscribed).await;
+    world.cloud.inject(Rule::every("UpdateItem", Fault::HangBefore).holding("last_removal = :removed").times(1));
+    let mut hanging = world.cloud.hanging();
+    let (ledger, late_kim) = (world.ledger(), kim.clone());
+    let late = tokio::spawn(async move { ledger.unsuppress(&user(8), &late_kim, "asked for it").await });
+    hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
+    assert_eq!(world.ledger().unsuppress(&user(8), &kim, "asked for it").await.unwrap(), Unsuppressed::Done);
+    enter(&world, 8, Suppression::Complained).await;
+    let late = late.await.unwrap().unwrap();
+    let causes: Vec<Suppression> = world.ledger().suppression_of(&user(8)).await.unwrap().unwrap().causes.into_keys().collect();
+    assert_eq!((causes, late), (vec![Suppression::Complained], Unsuppressed::ChangedSince));
+    // One whose answer is lost is done once.
+    world.cloud.inject(Rule::every("UpdateItem", Fault::ResetAfter).holding("last_removal = :removed").times(1));
+    assert_eq!(world.ledger().unsuppress(&user(8), &kim, "a mistake").await.unwrap(), Unsuppressed::Done);
 }
 
 /// A wish is somebody's, and a bounce an address's alone.

@@ -64,7 +64,8 @@ async fn what_is_over_is_not_stopped_unread() {
     assert!(world.ledger().broadcast(&id).await.is_err());
     let unread = world.ledger().end_unread(&id, &actor, "wrong text").await.unwrap();
     assert_eq!((unread.state.as_deref(), unread.is_ending()), (Some("complete"), false));
-    for state in ["running", "paused", "holding"] {
+    // What is frozen still is sent once that is done; of a newer build's state nobody knows what comes of it.
+    for state in ["running", "paused", "holding", "enumerating", "resting"] {
         change(&world, "SET broadcast_state = :value", Some(text(state))).await;
         let unread = world.ledger().end_unread(&id, &actor, "wrong text").await.unwrap();
         assert!(unread.is_ending() && unread.provider.is_some_and(|provider| provider.as_str() == "ses"), "{state}");

@@ -382,6 +382,7 @@ pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand, known_alre
         findings.extend(sender.map(tells));
         without.push(decides(checks::may_send(parts).await));
     }
+    without.push(decides(checks::is_whole(parts).await));
     without.push(decides(checks::is_open(parts).await));
     // With one of these nobody would be sent to: SES, or the producer, refuses every letter.
     let mut refused: Vec<String> = findings.iter().chain(&without).filter_map(Seen::against).collect();

@@ -24,6 +24,7 @@ impl Counts {
             not_rendered: since(totals.not_rendered, progress.not_rendered),
             suppressed: since(totals.suppressed, progress.suppressed),
             delayed: since(totals.delayed, progress.delayed),
+            turned_away: Some(since(totals.turned_away.unwrap_or(0), progress.turned_away)),
             ..totals
         };
         Self { totals, settled_chunks, exact: true }
@@ -45,6 +46,7 @@ impl Counts {
             not_rendered,
             suppressed,
             delayed,
+            turned_away: Some(progress.turned_away),
             ..Totals::default()
         };
         let totals = not_below_events(totals, progress, recipients);

@@ -53,6 +53,13 @@ impl Status {
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ]);
+        if self.turned_away > 0 {
+            lines.push(format!(
+                "NOT SENT      {} accepted, which the provider then did not send, for what it found in them (`Reject`)",
+                self.turned_away
+            ));
+        }
+        lines.extend(self.accepted_twice.iter().map(|what| format!("TWICE         {}", shortened(what))));
         lines.extend(self.asked_again.map(|times| format!("asked again   {times} times, under the same key")));
         if let Some(not_asked) = &self.not_asked {
             lines.push(format!("NOT ASKED     {}", not_asked.told()));

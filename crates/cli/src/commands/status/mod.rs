@@ -102,6 +102,11 @@ pub(crate) struct Status {
     pub(crate) suppressed: u64,
     /// Whose mail server did not take it at once; most are delivered later.
     pub(crate) delayed: u64,
+    /// Accepted, and not sent by the provider for what it found in them (SES's `Reject`).
+    pub(crate) turned_away: u64,
+    /// What was found of recipients of whom the provider took more than one message; nothing where none is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accepted_twice: Option<String>,
     pub(crate) permits_granted: u64,
     pub(crate) permits_left: u64,
     pub(crate) permits_withheld: u64,
@@ -214,6 +219,7 @@ impl Status {
         let agreement = Agreed::of(&broadcast);
         let if_approved = broadcast.done_if_approved(now).filter(|_| broadcast.holds_before_first_send());
         let terms = (broadcast.holds_before_first_send() || broadcast.awaited().is_some()).then(|| broadcast.terms());
+        let accepted_twice = broadcast.accepted_twice().map(|entry| entry.reason.clone());
         let held_audience = broadcast.held_audience.filter(|_| holds && broadcast.grant_count == 0);
         let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, held_up, .. } = broadcast;
         Ok(Self {
@@ -257,6 +263,8 @@ impl Status {
             not_rendered: counts.totals.not_rendered,
             suppressed: counts.totals.suppressed,
             delayed: counts.totals.delayed,
+            turned_away: counts.totals.turned_away.unwrap_or(0),
+            accepted_twice,
             permits_granted: granted,
             permits_left: remaining,
             permits_withheld: withheld,
