@@ -106,6 +106,16 @@ impl Stopped<'_> {
         decided.and_then(|ago| Duration::try_from(ago).ok()).unwrap_or_default()
     }
 
+    /// The same by timeouts that are known, where whoever is in doubt was counted after `now`: what nobody begins any more has its
+    /// answer then, also where the stop was written by force, long before.
+    pub(crate) fn judged_by_a_later_count(&self, widest: &Widest, now: Timestamp) -> StopProof {
+        let is_over = self.in_doubt == Some(0) && self.nobody_begins(widest, now);
+        match self.judged(widest, now) {
+            StopProof::NotBefore(_) if is_over => StopProof::Since(now),
+            judged => judged,
+        }
+    }
+
     /// The same by timeouts that are known.
     pub(crate) fn judged(&self, Widest { timing, untold }: &Widest, now: Timestamp) -> StopProof {
         let Some(Moments { decided, stopped, is_said }) = Moments::of(self.state, self.trail) else { return StopProof::Unsaid };
@@ -203,6 +213,13 @@ mod tests {
             |trail: &AuditTrail, second| !Stopped { state: Over, provider: None, trail, in_doubt: None }.nobody_begins(&known, at(second));
         assert!(begins(&hard, 121) && begins(&hard, refused - 1) && !begins(&hard, refused), "SES may be let send again");
         assert!(!begins(&said, 121), "each has said it");
+        let counted = |trail: &AuditTrail, in_doubt, second| {
+            Stopped { state: Over, provider: None, trail, in_doubt }.judged_by_a_later_count(&known, at(second))
+        };
+        assert_eq!(counted(&hard, Some(0), refused), StopProof::Since(at(refused)), "nobody begins, and everything has its answer");
+        for (in_doubt, second) in [(Some(0), refused - 1), (Some(1), refused), (None, refused)] {
+            assert_eq!(counted(&hard, in_doubt, second), StopProof::NotBefore(at(longest)));
+        }
         let lapsed = stopped(refused, "every permit granted before the stop has expired");
         assert_eq!(judged(&lapsed, Over, Some(0), refused), StopProof::Since(at(refused)));
         // As long as permits may be in somebody's hands nothing is proved, however long that is and whatever is counted.

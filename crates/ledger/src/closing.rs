@@ -6,7 +6,10 @@
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 use issei_schema::{Actor, without_addresses};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,9 +20,6 @@ use crate::{Ledger, LedgerError};
 
 /// Tells a closing from every other. A build before this one writes none.
 const TOKEN: &str = "closing_token";
-/// That closing, and no other.
-const AS_READ: &str = "closed_at = :at AND closing_token = :token";
-const AS_READ_WITHOUT_TOKEN: &str = "closed_at = :at AND attribute_not_exists(closing_token)";
 
 /// Who closed the ledger for new broadcasts, when and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,28 @@ pub struct Closing {
     pub closed_at: Timestamp,
     pub closed_by: String,
     pub reason: String,
+    /// The last who ordered the same while it was closed already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Box<ClosedAgain>>,
+}
+
+/// An order to close what was closed already. Whoever had read the closing before does not end it any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedAgain {
+    pub at: Timestamp,
+    pub by: String,
+    pub reason: String,
+}
+
+impl Closing {
+    /// When the last order came, from whom and why.
+    #[must_use]
+    pub fn last_order(&self) -> (Timestamp, &str, &str) {
+        match self.again.as_deref() {
+            Some(ClosedAgain { at, by, reason }) => (*at, by, reason),
+            None => (self.closed_at, &self.closed_by, &self.reason),
+        }
+    }
 }
 
 /// Who opened it again, when and why; kept for ever.
@@ -45,24 +67,49 @@ pub struct Opening {
 pub enum Opened {
     /// It is open, and was closed so before.
     Done(Opening),
-    /// Somebody has closed it since it was read. Nothing was done.
+    /// Somebody has closed it since it was read, and that is in force.
     ClosedSince(Closing),
 }
 
 impl Ledger {
-    /// Closes the ledger for new broadcasts. Where it is closed already, the first closing stays.
+    /// Closes the ledger for new broadcasts. Where it is closed already, the first closing stays, with this order beside it, so that
+    /// an order to open that was given before this one ends nothing.
     pub async fn close(&self, actor: &Actor, reason: &str) -> Result<Closing, LedgerError> {
-        let closing = Closing { closed_at: self.clock.wall(), closed_by: actor.to_string(), reason: reason.to_owned() };
+        let (at, by, token) = (self.clock.wall(), actor.to_string(), s(self.dice.token()));
+        let closing = Closing { closed_at: at, closed_by: by.clone(), reason: reason.to_owned(), again: None };
         let mut item: Item = serde_dynamo::to_item(&closing).map_err(|error| LedgerError::corrupt("closing", error))?;
-        item.insert(TOKEN.to_owned(), s(self.dice.token()));
+        item.insert(TOKEN.to_owned(), token.clone());
         item.extend(Key::closing().into_item());
-        let put = self.db.put_item().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
-        match put.send().await {
-            Ok(_) => Ok(closing),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                self.closing().await?.ok_or_else(|| LedgerError::call("PutItem")(error))
+        let again = ClosedAgain { at, by, reason: reason.to_owned() };
+        let again: AttributeValue = serde_dynamo::to_attribute_value(&again).map_err(|error| LedgerError::corrupt("closing", error))?;
+        loop {
+            let put = self.db.put_item().table_name(&self.table).set_item(Some(item.clone()));
+            let put = put.condition_expression("attribute_not_exists(pk)");
+            let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            match put.send().await {
+                Ok(_) => return Ok(closing),
+                Err(error) => match error.as_service_error() {
+                    // The first answer was lost.
+                    Some(PutItemError::ConditionalCheckFailedException(found))
+                        if found.item.as_ref().is_some_and(|item| item.get(TOKEN) == Some(&token)) =>
+                    {
+                        return Ok(closing);
+                    }
+                    Some(PutItemError::ConditionalCheckFailedException(_)) => {}
+                    _ => return Err(LedgerError::call("PutItem")(error)),
+                },
             }
-            Err(error) => Err(LedgerError::call("PutItem")(error)),
+            let update = self.db.update_item().table_name(&self.table).set_key(Some(Key::closing().into_item()));
+            // A further order makes it another closing.
+            let update =
+                update.update_expression("SET closing_token = :token, again = :again").condition_expression("attribute_exists(pk)");
+            let update = update.expression_attribute_values(":token", token.clone()).expression_attribute_values(":again", again.clone());
+            match update.return_values(ReturnValue::AllNew).send().await {
+                Ok(answer) => return read(answer.attributes.unwrap_or_default()),
+                // Somebody has opened it between the two.
+                Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
+                Err(error) => return Err(LedgerError::call("UpdateItem")(error)),
+            }
         }
     }
 
@@ -81,18 +128,17 @@ impl Ledger {
             let Some(found) = found else {
                 let put = self.db.put_item().table_name(&self.table).set_item(Some(item));
                 put.send().await.map_err(LedgerError::call("PutItem"))?;
-                let since = self.closing().await?;
-                return Ok(since.map_or(Opened::Done(opening), Opened::ClosedSince));
+                return self.opened(opening).await;
             };
             let record = Put::builder().table_name(&self.table).set_item(Some(item)).build();
             let record = record.map_err(|error| LedgerError::corrupt(key.name(), error))?;
             let writes = vec![self.ending(&found)?, TransactWriteItem::builder().put(record).build()];
             let Err(error) = self.db.transact_write_items().set_transact_items(Some(writes)).send().await else {
-                return Ok(Opened::Done(opening));
+                return self.opened(opening).await;
             };
             // It may have been written all the same.
             if self.get(key.clone()).await?.is_some() {
-                return Ok(Opened::Done(opening));
+                return self.opened(opening).await;
             }
             if !matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_))) {
                 return Err(LedgerError::call("TransactWriteItems")(error));
@@ -107,14 +153,21 @@ impl Ledger {
         }
     }
 
+    /// The answer may have come late, by a repeat that did nothing: whoever has closed it meanwhile has the last word.
+    async fn opened(&self, opening: Opening) -> Result<Opened, LedgerError> {
+        Ok(self.closing().await?.map_or(Opened::Done(opening), Opened::ClosedSince))
+    }
+
     /// Takes this very closing away.
     fn ending(&self, closing: &Item) -> Result<TransactWriteItem, LedgerError> {
         let delete = Delete::builder().table_name(&self.table).set_key(Some(Key::closing().into_item()));
         let at = closing.get("closed_at").cloned().unwrap_or_else(|| s(""));
         let delete = delete.expression_attribute_values(":at", at);
         let delete = match closing.get(TOKEN) {
-            Some(token) => delete.condition_expression(AS_READ).expression_attribute_values(":token", token.clone()),
-            None => delete.condition_expression(AS_READ_WITHOUT_TOKEN),
+            Some(token) => delete
+                .condition_expression("closed_at = :at AND closing_token = :token")
+                .expression_attribute_values(":token", token.clone()),
+            None => delete.condition_expression("closed_at = :at AND attribute_not_exists(closing_token)"),
         };
         let delete = delete.build().map_err(|error| LedgerError::corrupt("closing", error))?;
         Ok(TransactWriteItem::builder().delete(delete).build())

@@ -98,7 +98,7 @@ pub use agreement::{Agreement, Approval, Subject};
 pub use ask_again::{AskAgain, AskedAgain};
 pub use broadcast::{Broadcast, Enumerated, Registration, Totals, Transition};
 pub use chunk::{Chunk, Claim, Claimed, Confirmed};
-pub use closing::{Closing, Opened, Opening};
+pub use closing::{ClosedAgain, Closing, Opened, Opening};
 pub use commitment::Tombstone;
 pub use configured::Configured;
 pub use drained::{Draining, InHand};

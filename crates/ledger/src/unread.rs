@@ -9,10 +9,6 @@ use issei_schema::{Actor, BroadcastId, ProviderName, without_addresses};
 use crate::item::{Item, Key, s};
 use crate::{BroadcastState, Ledger, LedgerError};
 
-/// Every state but those from which nothing is ever granted: what is frozen still is sent once that is done, what is paused or
-/// holds once somebody says so, and of a word that this build does not know nobody knows.
-const MAY_SEND: &str =
-    "attribute_exists(pk) AND broadcast_state <> :stopping AND broadcast_state <> :stopped AND broadcast_state <> :complete";
 /// As much of a reason as an entry of this kind keeps.
 const REASON_CHARACTERS: usize = 1_000;
 
@@ -56,7 +52,11 @@ impl Ledger {
             .update_expression(
                 "SET broadcast_state = :stopping, stopped_unread = :by, stopped_unread_from = if_not_exists(broadcast_state, :none)",
             )
-            .condition_expression(MAY_SEND)
+            // Every state but those from which nothing is ever granted: what is frozen still is sent once that is done, what is paused
+            // or holds once somebody says so, and of a word that this build does not know nobody knows.
+            .condition_expression(
+                "attribute_exists(pk) AND broadcast_state <> :stopping AND broadcast_state <> :stopped AND broadcast_state <> :complete",
+            )
             .expression_attribute_values(":by", s(by))
             .expression_attribute_values(":none", s("none"))
             .return_values(ReturnValue::AllNew)

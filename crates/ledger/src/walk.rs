@@ -281,8 +281,10 @@ impl Ledger {
     pub async fn elsewhere(&self, broadcast: &Broadcast) -> Result<Option<String>, LedgerError> {
         let id = &broadcast.broadcast_id;
         let own = Key::broadcast(id).pk;
-        if self.has_any(&own, "chunk#", "feedback#~").await? || self.has_any(&own, "page#", "page#~").await? {
-            return Ok(Some(own));
+        for kind in ["chunk", "feedback", "page"] {
+            if self.has_any(&own, &format!("{kind}#"), &format!("{kind}#~")).await? {
+                return Ok(Some(own));
+            }
         }
         let beyond = (broadcast.placed().shards.get()..Shards::MOST).map(|number| shard(id, number));
         let looked = stream::iter(beyond).map(|pk| async { Ok::<_, LedgerError>(self.has_any(&pk, "!", "~").await?.then_some(pk)) });

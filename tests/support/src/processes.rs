@@ -238,7 +238,7 @@ impl Processes {
         let (db, table) = self.table().await;
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let update = db.update_item().table_name(&table).key("pk", text(&format!("b#{id}"))).key("sk", text("broadcast"));
-        let update = update.update_expression("SET broadcast_state = :state").expression_attribute_values(":state", text("nonsense"));
+        let update = update.update_expression("SET in_doubt = :broken").expression_attribute_values(":broken", text("nonsense"));
         update.send().await.unwrap();
         db.put_item().table_name(&table).item("pk", text("open")).item("sk", text("no id!")).send().await.unwrap();
     }

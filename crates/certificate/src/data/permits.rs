@@ -54,10 +54,6 @@ pub(super) fn cursors(broadcast: &Broadcast, steps: &Steps) -> Finding {
         format!("epoch {epoch}, after {} resumes, {} approvals and {grant_count} grants and recounts", steps.resumes, steps.approvals)
     });
     // So does each repeat of a request under its key.
-    // SES remembers no keys.
-    odd.note_if(asked_again > 0 && broadcast.provider.is_none(), || {
-        format!("asked again {asked_again} times, of a provider that can't be asked")
-    });
     odd.note_if(asked_again > grant_count, || format!("asked again {asked_again} times in {grant_count} grants"));
     odd.note_if(granted > 0 && grant_count == 0, || format!("{granted} permits granted in no grant: grant_count is 0"));
     let is_complete = broadcast.broadcast_state == BroadcastState::Complete;

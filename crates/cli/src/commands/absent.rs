@@ -71,7 +71,7 @@ impl Absent {
             }
             None => lines.push("state         not there: its command has not been taken yet, or was never sent".to_owned()),
         }
-        if let Some(Closing { closed_at, closed_by, reason }) = &self.closed {
+        if let Some(Closing { closed_at, closed_by, reason, .. }) = &self.closed {
             lines.push(format!(
                 "CLOSED        for new broadcasts since {closed_at:.0} by {closed_by}: {}; `issei open` opens it",
                 shortened(reason)

@@ -4,7 +4,7 @@
 //! undone. What was stopped by force alone may be sent once SES lets it, so it names every stop that is not proved yet.
 
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, BroadcastState, LedgerError, Opened, Opening, Widest};
+use issei_ledger::{Broadcast, BroadcastState, Closing, LedgerError, Opened, Opening, Widest};
 use issei_schema::{BroadcastId, ProviderName, without_addresses};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -35,19 +35,23 @@ pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bo
     let Opening { ended, .. } = match parts.ledger().open(&actor, &options.reason).await? {
         Opened::Done(opening) => opening,
         Opened::ClosedSince(closing) => {
-            say(&if as_json {
-                json!({ "opened": false, "closed_since": closing }).to_string()
-            } else {
-                format!(
-                    "Nothing was opened: {} has closed it since this was asked, at {:.0}: {}. Ask them; repeat this to end that closing, too.",
-                    closing.closed_by, closing.closed_at, closing.reason
-                )
-            });
+            closed_since(&closing, "Nothing was opened", as_json);
             return Ok(Ended::Refused);
         }
     };
     let unproved = unproved(&parts).await;
-    switch_sending(&parts, true).await?;
+    // Whoever closes everything shuts SES after that. So where it is closed by now, SES may have been opened over their order, also
+    // by a request of which no answer came.
+    let switched = switch_sending(&parts, true).await;
+    let since = parts.ledger().closing().await;
+    if !matches!(since, Ok(None)) {
+        switch_sending(&parts, false).await?;
+    }
+    if let Some(closing) = since? {
+        closed_since(&closing, "SES was shut again", as_json);
+        return Ok(Ended::Refused);
+    }
+    switched?;
     tracing::info!(%actor, reason = without_addresses(&options.reason), "open for new broadcasts");
     let set = &settings.configuration_set;
     if as_json {
@@ -70,6 +74,18 @@ pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bo
     }
     say("What was stopped stays so; commands refused meanwhile are in the dead-letter queue.");
     Ok(Ended::Well)
+}
+
+/// Says that somebody else's order came between, and stays in force.
+fn closed_since(closing: &Closing, what: &str, as_json: bool) {
+    let (at, by, reason) = closing.last_order();
+    say(&if as_json {
+        json!({ "opened": false, "closed_since": closing }).to_string()
+    } else {
+        format!(
+            "{what}: {by} has closed everything since this was asked, at {at:.0}: {reason}. Ask them; repeat this to end that closing, too."
+        )
+    });
 }
 
 /// Those by SES that were stopped so lately that SES alone may have kept them from being sent. What can't be read is named: nobody is
@@ -109,7 +125,7 @@ async fn one(parts: &Parts, broadcast: &Broadcast, widest: &Widest, now: Timesta
     let ledger = parts.ledger();
     let (trail, totals) = (ledger.audit_trail(broadcast).await?, ledger.tally(broadcast).await?.totals());
     let stopped = Stopped { state, provider: None, trail: &trail, in_doubt: Some(totals.in_doubt) };
-    let until = match stopped.judged(widest, now) {
+    let until = match stopped.judged_by_a_later_count(widest, now) {
         StopProof::Since(_) => return Ok(None),
         StopProof::NotBefore(at) => Some(at),
         StopProof::Unsaid => None,

@@ -317,7 +317,9 @@ impl Wait {
         let (state, trail) = (broadcast.broadcast_state, ledger.audit_trail(&broadcast).await?);
         let stopped = proof::Stopped { state, provider: broadcast.provider.as_ref(), trail: &trail, in_doubt: None };
         let begins = !self.sending_off && !stopped.nobody_begins(&self.widest(), now);
-        Ok((state, (begins, stopped.decided_ago(now))))
+        // No other provider refuses anything for its age: there the time proves nothing, and everybody is asked anew.
+        let ago = if broadcast.provider.is_none() { stopped.decided_ago(now) } else { Duration::ZERO };
+        Ok((state, (begins, ago)))
     }
 
     /// Whether nothing but SES that is shut proves it. What can't be read proves nothing.

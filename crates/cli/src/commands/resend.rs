@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use super::export::{columns, own_name};
 use crate::args::ResendOptions;
+use crate::operator;
 use crate::proof::{StopProof, Stopped};
 use crate::{Ended, Refused};
 
@@ -194,7 +195,7 @@ async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) 
     let in_doubt = parts.ledger().tally(broadcast).await?.totals().in_doubt;
     // A provider that refuses nothing for its age never proves it, and this waits for no longer than for SES's sake.
     let stopped = Stopped { state, provider: None, trail: &trail, in_doubt: Some(in_doubt) };
-    let at = match stopped.proof(parts, now).await? {
+    let at = match stopped.judged_by_a_later_count(&operator::widest(parts).await?, now) {
         StopProof::Since(_) => return Ok(()),
         StopProof::NotBefore(at) => at,
         StopProof::Unsaid => bail!(Refused(format!(

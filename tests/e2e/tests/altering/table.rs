@@ -56,12 +56,7 @@ fn broadcast(add: &mut Add<'_>) {
     let account = |_: Option<&AttributeValue>| {
         AttributeValue::M([("kind".to_owned(), s("ses")), ("account".to_owned(), s("aws:999999999999"))].into_iter().collect())
     };
-    add(
-        Done,
-        "another account of SES that carried it",
-        vec![Set(b, "carried_by", account)],
-        Not("it is held against the account here, and an emulator's has none to compare"),
-    );
+    add(Done, "another account of SES that carried it", vec![Set(b, "carried_by", account)], As("ANOTHER ACCOUNT"));
     add(
         Done,
         "an agreement that nobody was asked for",
@@ -126,7 +121,14 @@ fn numbers(add: &mut Add<'_>) {
         vec![Set(b, "grant_count", |v| plus(v, 7))],
         Not("how many blocks the permits came in follows from nothing; once it is over nothing goes by it"),
     );
-    add(Done, "asked again at SES", vec![Set(b, "asked_again", |_| n(1))], As("asked again 1 times, of a provider that can't be asked"));
+    add(
+        Done,
+        "asked again at SES",
+        vec![Set(b, "asked_again", |_| n(1))],
+        Not(
+            "which providers remember keys stands in no ledger; no more repeats than grants are believed, and once it is over nothing goes by it",
+        ),
+    );
     add(
         Done,
         "reopenings that never were",

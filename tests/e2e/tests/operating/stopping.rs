@@ -1,5 +1,7 @@
 //! Stopping everything, and asking what happened.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Carrier, Process, Processes, command_body, judge, seen, until};
@@ -151,6 +153,26 @@ async fn a_stop_does_not_wait_for_a_provider_that_does_not_answer() {
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
 }
 
+/// Their order to let SES send was on its way when a colleague ended everything: whoever stops by force has the last word.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_open_that_takes_long_leaves_ses_shut_where_a_colleague_has_stopped_all_by_force_since() {
+    let world = Processes::new(5, Account::default()).await;
+    world.run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
+    world.cloud.inject(Rule::every("PutConfigurationSetSendingOptions", Fault::LateMs(4_000)).times(1));
+    let mut hanging = world.cloud.hanging();
+    let open = ["open", "--reason", "it is right now"];
+    let (opened, ()) = tokio::join!(world.try_run(&open), async {
+        hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
+        world.run(&["stop", "--all", "--hard", "--reason", "another wrong text"]).await;
+    });
+    let (code, output, error) = opened;
+    assert!(code == Some(3) && output.contains("SES was shut again") && output.contains("another wrong text"), "{output}{error}");
+    assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+    let told: Value = serde_json::from_str(&world.run(&[&open[..], &["--json"]].concat()).await).unwrap();
+    assert_eq!((&told["opened"], &told["ended"]["reason"]), (&json!(true), &json!("another wrong text")), "{told}");
+    assert_eq!(world.forgotten_sender().await, "SUCCESS");
+}
+
 /// A slip of the pen in an id costs nobody else anything. What does not answer says nothing of what there is, and SES is shut.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_the_ledger_does_not_know_shuts_ses_for_nobody_and_a_ledger_that_does_not_answer_does() {
@@ -222,6 +244,28 @@ async fn a_program_is_told_why_a_stop_is_not_proved_and_who_carries_it() {
     assert_eq!((code, &stopped["proved"], &stopped["provider"]), (Some(3), &json!(false), &json!("resend")), "{told}");
     let reason = stopped["reason"].as_str().unwrap();
     assert!(reason.starts_with("its provider refuses no request for its age") && reason.ends_with("revoke its key to be sure"), "{told}");
+    producer.end().await;
+}
+
+/// No time proves the stop of what another provider than SES carries, nor does it take the proof away that everybody gives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_everybody_has_said_is_proved_again_however_long_ago_it_was() {
+    let mut world = Processes::simulated(300, Account::default()).await;
+    world.carried_by(Carrier::Resend, 10.0);
+    // So long that each can say it first.
+    let (producer, consumer) = (world.start("producer"), world.start_with("consumer", &["--request-lifetime-s", "40"]));
+    world.post("ISSEI_COMMANDS_QUEUE", &Carrier::Resend.command("terms")).await;
+    world.wait_for_accepted(10).await;
+    let stop = ["stop", "terms", "--reason", "wrong text", "--json"];
+    let first: Value = serde_json::from_str(&world.run(&stop).await).unwrap();
+    assert_eq!(first["stopped"][0]["proved"], true, "{first}");
+    // Longer than SES would take a request.
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    let (_, again, error) = world.try_run(&stop).await;
+    let again: Value = serde_json::from_str(&again).unwrap_or_else(|_| panic!("{error}"));
+    assert_eq!(again["stopped"][0]["proved"], true, "{again}");
+    producer.end().await;
+    consumer.end().await;
 }
 
 /// By force it is stopped while somebody may hold permits: SES alone keeps these from being sent, until it is opened again.

@@ -142,7 +142,7 @@ async fn whose_command_was_refused_first_is_still_whoever_asked_when_somebody_mo
     issei_test_support::until("it is refused", async || world.queue("commands").await.depths().await.unwrap()[2] == 1).await;
     stop.cancel();
     services.join_all().await;
-    ledger.open().await.unwrap();
+    ledger.open(&actor, "a test").await.unwrap();
     world.queue("commands").await.redrive().await.unwrap();
     let held = held(&world, "terms").await;
     let requesters = &held.awaited().unwrap().requesters;

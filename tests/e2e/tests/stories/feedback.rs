@@ -203,6 +203,7 @@ async fn what_the_provider_takes_and_does_not_send_is_counted_and_ends_the_broad
     world.post_command(&command("terms", |_| {})).await;
     world.run_to_the_end("terms").await;
     world.take_events().await;
+    world.feedback().await.sweep().await.unwrap();
     let totals = world.broadcast("terms").await.totals.unwrap();
     assert_eq!((totals.accepted, totals.rejected, totals.turned_away), (100, 0, Some(100)));
 

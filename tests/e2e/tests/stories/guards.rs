@@ -357,7 +357,7 @@ async fn an_order_to_open_that_takes_long_leaves_a_colleagues_later_closing_in_f
     // The SDK repeats what has no answer after a third of it: time for the colleague.
     let options = WorldOptions::default();
     let timing = Timing { ledger: Duration::from_secs(12), ..options.timing };
-    let world = World::new(WorldOptions { timing, ..options }).await;
+    let mut world = World::new(WorldOptions { timing, ..options }).await;
     let (ledger, colleague) = (world.ledger(), "a colleague".parse().unwrap());
     ledger.close(&a_test(), "the first").await.unwrap();
     for operation in ["DeleteItem", "TransactWriteItems"] {
@@ -378,13 +378,33 @@ async fn an_order_to_open_that_takes_long_leaves_a_colleagues_later_closing_in_f
     let ended = ledger.last_opening().await.unwrap().unwrap();
     assert_eq!((ended.reason.as_str(), ended.ended.unwrap().reason.as_str()), ("it is right now", "the first"));
     world.later(SignedDuration::from_secs(1));
-    ledger.open(&colleague, "as user1@example.com said").await.unwrap();
+    world.ledger().open(&colleague, "as user1@example.com said").await.unwrap();
     let last = ledger.last_opening().await.unwrap().unwrap();
     assert_eq!((last.opened_by.as_str(), last.reason.as_str()), ("a colleague", "as (an address) said"));
     assert_eq!(ledger.closing().await.unwrap(), None);
+    // Who orders the same while it is closed already is not undone by an order to open that was given before.
+    world.later(SignedDuration::from_secs(1));
+    let third = ledger.close(&a_test(), "the third").await.unwrap();
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).times(1));
+    let hung = *hanging.borrow();
+    let late = {
+        let ledger = ledger.clone();
+        tokio::spawn(async move { ledger.open(&a_test(), "it is right again").await })
+    };
+    hanging.wait_for(|hanging| *hanging > hung).await.unwrap();
+    let both = ledger.close(&colleague, "the fourth").await.unwrap();
+    assert_eq!((both.reason.as_str(), both.last_order().1, both.last_order().2), ("the third", "a colleague", "the fourth"));
+    let late = late.await.unwrap().unwrap();
+    assert_eq!((late, ledger.closing().await.unwrap()), (Opened::ClosedSince(both.clone()), Some(both)), "{third:?}");
+    // An answer that was lost makes no second order of the same.
+    assert!(matches!(ledger.open(&a_test(), "it is right again").await, Ok(Opened::Done(_))));
+    world.cloud.inject(Rule::every("PutItem", Fault::ResetAfter).times(1));
+    assert_eq!(ledger.close(&a_test(), "the fifth").await.unwrap().again, None);
+    world.later(SignedDuration::from_secs(1));
+    world.ledger().open(&colleague, "that too").await.unwrap();
     // Where it is open already that is written down, too.
     world.later(SignedDuration::from_secs(1));
-    ledger.open(&colleague, "to be sure").await.unwrap();
+    world.ledger().open(&colleague, "to be sure").await.unwrap();
     assert_eq!(ledger.last_opening().await.unwrap().unwrap().ended, None);
 }
 

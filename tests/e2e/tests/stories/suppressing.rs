@@ -238,7 +238,7 @@ async fn whoever_said_a_wish_by_one_of_their_addresses_is_mailed_by_none_of_them
 
 /// So many that the list is read once, and not asked about each.
 async fn of_three_thousand() -> World {
-    let timing = issei_aws::Timing { ledger: Duration::from_secs(15), ..WorldOptions::default().timing };
+    let timing = Timing { ledger: Duration::from_secs(15), ..WorldOptions::default().timing };
     World::new(WorldOptions { users: 3_000, page_size: 500, chunk_size: 50, timing, ..WorldOptions::default() }).await
 }
 
