@@ -78,6 +78,9 @@ pub struct Reading {
     /// build read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trimmed: Option<u64>,
+    /// Whether each address is mailed once, under the first of its keys; nothing where an older build read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_addresses: Option<bool>,
     /// How many readings pages were frozen from: more than one where a producer died, or had a rival.
     pub readings: u64,
 }
@@ -90,7 +93,10 @@ impl Reading {
             Some(last) if last.id == self.id => last.readings,
             Some(last) => last.readings + 1,
         };
-        Self { readings, ..self.clone() }
+        // Once addresses were the users they are, whatever a later reader's configuration says.
+        let before = broadcast.reading.as_ref().and_then(|last| last.unique_addresses);
+        let unique_addresses = if before == Some(true) { before } else { self.unique_addresses };
+        Self { unique_addresses, readings, ..self.clone() }
     }
 
     /// The value of the reading that found the end of the audience, which may have no page of its own.

@@ -14,6 +14,9 @@ use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
 use crate::source::{Progress, Source, objects_of, size_of};
 
+/// Pages of another reading that are looked at before it is gone on with.
+const COMPARED: u32 = 12;
+
 /// Why a broadcast is not gone on with.
 const OTHER_ORDER: &str = "an earlier version has frozen a part of this audience in the order of its database, and whoever goes on in another order mails some twice and others never; nothing was sent; send it in a new command, with a new broadcast_id";
 
@@ -62,11 +65,16 @@ impl Producer {
             return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });
         };
         let mut line = Line::new(self, &broadcast, source, Arc::new(needed), audience.unique_by);
-        let mut ahead: Option<Built> = None;
+        let (mut ahead, mut compared): (Option<Built>, Option<String>) = (None, None);
         while broadcast.broadcast_state == BroadcastState::Enumerating && !stop.is_cancelled() {
             if broadcast.last_key == Some(LastKey::InDatabase) {
                 broadcast = self.refuse(&broadcast, ReasonCode::StoppedOtherOrder, OTHER_ORDER).await?;
                 continue;
+            }
+            let others = broadcast.reading.as_ref().map(|reading| &reading.id).filter(|id| *id != line.source.id());
+            if others.is_some() && others != compared.as_ref() {
+                self.compare(&broadcast, &line.source).await?;
+                compared = others.cloned();
             }
             if audience.unique_by == Some(UniqueBy::Address) {
                 self.know_frozen(&broadcast, &mut line.source).await?;
@@ -186,6 +194,18 @@ impl Producer {
             source.note_mailed(&page).await?;
         }
         Ok(())
+    }
+
+    /// Nobody goes on after the last key of a reading that has other keys for the same people.
+    async fn compare(&self, broadcast: &Broadcast, source: &Source) -> Result<(), ProducerError> {
+        let (pages, mut frozen) = (broadcast.pages, Vec::new());
+        let looked = pages.min(COMPARED);
+        // From the first to the last, evenly.
+        for seq in (0..looked).map(|at| if looked > 1 { u64::from(at) * u64::from(pages - 1) / u64::from(looked - 1) } else { 0 }) {
+            let page = self.ledger.page(&broadcast.placed(), u32::try_from(seq).unwrap_or(u32::MAX)).await?;
+            frozen.extend(page.known_recipients().map(|recipient| (recipient.key.as_str().to_owned(), recipient.address.identity())));
+        }
+        Ok(source.agrees_with(frozen).await?)
     }
 
     async fn over_budget(&self, broadcast: &Broadcast, source: &Source) -> Result<Broadcast, ProducerError> {

@@ -11,6 +11,9 @@ use super::data;
 use super::odd::Odd;
 use crate::finding::Finding;
 
+/// So many rows may come and go between two readings, or one in a hundred where that is more.
+const APART_MAX: u64 = 10;
+
 /// What recipients of one chunk have in common.
 #[derive(PartialEq)]
 struct Kind {
@@ -143,13 +146,18 @@ impl Audience {
         let by_reason = if by_reason.is_empty() { String::new() } else { format!(" ({})", by_reason.join(", ")) };
         // Between two readings rows come and go, and before the end of enumeration not all are frozen.
         let is_whole = broadcast.broadcast_state == BroadcastState::Complete || broadcast.granted > 0;
-        let all_there = *readings > 1 || !is_whole || self.recipients + self.skipped == *rows;
+        let frozen = self.recipients + self.skipped;
+        let apart = frozen.abs_diff(*rows);
+        // Of several readings single rows may differ; where more do, nobody knows whether they were of the same people.
+        let is_near = *readings > 1 && (apart <= APART_MAX || apart * 100 <= *rows);
+        let all_there = !is_whole || apart == 0 || is_near;
+        let unknown = if all_there || *readings < 2 { "" } else { "; not known whether the readings were of the same people" };
         // Each further row of a key is frozen as skipped. Who was forgotten may have been one.
         let duplicates = self.skipped_by_reason.get(&SkipReason::DuplicateKey).copied().unwrap_or_default();
         let is_known = *readings == 1 && is_whole && self.forgotten_rows == 0 && differing.is_some();
         let all_repeats = (!is_known || *repeated == duplicates) && differing.is_none_or(|differing| differing <= *repeated);
         let finding = data("audience: as it was read", "ledger items `broadcast` and `page`").rule(
-            "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen, repeated keys as such",
+            "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen, repeated keys as such; of several, all but ten, or one in a hundred",
             "a row that was not read belongs to somebody who is never mailed",
         );
         let trimmed = trimmed.map_or(String::new(), |trimmed| format!(", {trimmed} with invisible white space around the address"));
@@ -160,7 +168,7 @@ impl Audience {
         });
         let from = broadcast.read_from.as_ref().map_or(String::new(), |objects| format!("; read from {}", objects.told()));
         let value = format!(
-            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings{from}",
+            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings{from}{unknown}",
             self.recipients, self.skipped
         );
         Some(finding.found(value, rows == counted && all_there && all_repeats))
@@ -170,4 +178,38 @@ impl Audience {
 /// Says whether another recipient of any size would have fitted.
 fn has_room(recipients: &[Option<Recipient>]) -> bool {
     serde_json::to_vec(recipients).is_ok_and(|json| json.len() + RECIPIENT_BYTES_MAX + 2_048 < CHUNK_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found where so many rows are frozen, and the last of so many readings read so many.
+    fn found(frozen: u64, rows: u64, readings: u64) -> (bool, bool) {
+        let broadcast = serde_json::json!({
+            "broadcast_id": "terms", "command_hash": "c", "audience": "users", "broadcast_state": "complete", "epoch": 1,
+            "max_recipients": 9, "remaining": 0, "withheld": 0, "granted": 9, "grant_count": 1, "chunk_size": 3, "pages": 1,
+            "enqueued_pages": 1, "chunks": 3, "recipients": frozen, "skipped": 0, "chain": "", "canary": 0, "canary_chunks": 0,
+            "not_after": "2026-11-26T00:00:00Z", "created_at": "2026-11-24T00:00:00Z",
+            "reading": { "id": "one", "rows": rows, "counted": rows, "without_key": 0, "repeated": 0, "readings": readings },
+        });
+        let finding = Audience { recipients: frozen, ..Audience::default() }.as_read(&serde_json::from_value(broadcast).unwrap()).unwrap();
+        (finding.holds(), finding.value.contains("not known whether the readings were of the same people"))
+    }
+
+    #[test]
+    fn that_a_source_was_read_twice_explains_single_rows_and_no_more() {
+        for (frozen, rows, readings, holds, is_unknown) in [
+            (100, 100, 1, true, false),
+            (99, 100, 1, false, false),
+            (95, 100, 2, true, false),
+            (110, 100, 2, true, false),
+            (89, 100, 2, false, true),
+            (5_165, 10_000, 2, false, true),
+            (9_900, 10_000, 3, true, false),
+            (10_101, 10_000, 2, false, true),
+        ] {
+            assert_eq!(found(frozen, rows, readings), (holds, is_unknown), "{frozen} of {rows} by {readings}");
+        }
+    }
 }

@@ -59,6 +59,8 @@ struct Proof {
 struct Known {
     /// Keys of those accepted, or in doubt.
     sent: HashSet<Mark>,
+    /// Their addresses, where each is one user.
+    sent_addresses: HashSet<Mark>,
     /// Keys of everybody else who is not to be chosen again: rejected, or chosen.
     done: HashSet<Mark>,
     /// Addresses of all of these.
@@ -80,7 +82,12 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             options.id, options.id
         )));
     }
-    let configured = AudienceConfig::named(first.audience.as_str(), &parts.settings.audiences);
+    let mut configured = AudienceConfig::named(first.audience.as_str(), &parts.settings.audiences);
+    // Who is a user was decided when it was frozen, whatever the configuration says today.
+    let unique = had_unique_addresses(&ledger, &broadcast).await? || configured.as_ref().is_some_and(has_unique_addresses);
+    if let Some(configured) = &mut configured {
+        configured.unique_by = unique.then_some(UniqueBy::Address);
+    }
     let columns = columns(&ledger, &broadcast).await?;
     let [key, address] = ["key", "address"].map(|name| own_name(name, &columns));
     let [path, command_path] = ["jsonl", "json"].map(|kind| options.output.join(format!("{}.{kind}", options.new_id)));
@@ -91,7 +98,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
         bail!(taken(&broadcast, &other));
     }
     let mut file = Rows { file: BufWriter::new(rows_file), key: key.clone(), address: address.clone() };
-    let written = choose(&parts, &broadcast, &first, configured.as_ref(), &mut file).await;
+    let written = choose(&parts, &broadcast, &first, configured.as_ref(), unique, &mut file).await;
     let outcome: anyhow::Result<(Proof, Option<(AudienceConfig, BroadcastCommand)>)> = async {
         let (mut proof, known) = written?;
         file.file.flush().with_context(|| format!("{} can't be written", path.display()))?;
@@ -103,7 +110,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             columns,
             // What is quoted was judged when it was frozen.
             legacy_local_parts: LegacyLocalParts::Quote,
-            unique_by: configured.and_then(|configured| configured.unique_by),
+            unique_by: unique.then_some(UniqueBy::Address),
             ..AudienceConfig::default()
         };
         // Those whom the first one named have been sent to, or could not be.
@@ -132,7 +139,8 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
         check_command(&command, &audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), now)?;
         let skipped = each_mailable(&command, &audience, &settings.spool_directory(), |recipient| {
             proof.resent += 1;
-            proof.overlap += u64::from(known.sent.contains(&mark(recipient.key.as_str())));
+            let address = mark(&recipient.address.identity());
+            proof.overlap += u64::from(known.sent.contains(&mark(recipient.key.as_str())) || known.sent_addresses.contains(&address));
         })
         .await?;
         let others: u64 = skipped.values().map(|skips| skips.rows).sum();
@@ -160,6 +168,24 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
     [rows_made, command_made].into_iter().for_each(Made::keep);
     tell(&broadcast, &proof, &section(command.audience.as_str(), &audience), &command_path, as_json);
     Ok(Ended::Well)
+}
+
+fn has_unique_addresses(audience: &AudienceConfig) -> bool {
+    audience.unique_by == Some(UniqueBy::Address)
+}
+
+/// Whether an address was one user when this was frozen. What an older build froze tells by whom it skipped.
+async fn had_unique_addresses(ledger: &Ledger, broadcast: &Broadcast) -> anyhow::Result<bool> {
+    if let Some(unique) = broadcast.reading.as_ref().and_then(|reading| reading.unique_addresses) {
+        return Ok(unique);
+    }
+    for seq in 0..broadcast.pages {
+        let page = ledger.page(&broadcast.placed(), seq).await?;
+        if page.skipped().any(|skipped| skipped.reason == SkipReason::DuplicateAddress) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Of two broadcasts for the same people each would mail them.
@@ -214,6 +240,7 @@ async fn choose(
     broadcast: &Broadcast,
     first: &BroadcastCommand,
     configured: Option<&AudienceConfig>,
+    unique: bool,
     rows: &mut Rows,
 ) -> anyhow::Result<(Proof, Known)> {
     let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known::default());
@@ -232,6 +259,9 @@ async fn choose(
             };
             let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
             known.addresses.insert(address);
+            if unique && matches!(found.outcome, Some(Outcome::Accepted | Outcome::InDoubt | Outcome::Open)) {
+                known.sent_addresses.insert(address);
+            }
             match found.outcome {
                 Some(Outcome::Accepted) => proof.accepted += u64::from(known.sent.insert(key)),
                 Some(Outcome::InDoubt | Outcome::Open) => proof.in_doubt += u64::from(known.sent.insert(key)),
@@ -244,7 +274,6 @@ async fn choose(
             }
         }
     }
-    let unique = configured.is_some_and(|configured| configured.unique_by == Some(UniqueBy::Address));
     for recipient in corrected {
         let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
         let is_mailed_elsewhere = unique && known.addresses.contains(&address);

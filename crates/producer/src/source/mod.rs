@@ -58,6 +58,10 @@ pub enum SourceError {
         "audience `{audience}`: {read} rows were read, and the database counts {counted} in the same snapshot; nothing more is frozen; a table that knows no snapshots (MyISAM) or a query that is not the same twice (RAND(), LIMIT without ORDER BY) can do that"
     )]
     Differs { audience: String, read: u64, counted: u64 },
+    #[error(
+        "audience `{audience}`: of {looked} users whom an earlier reading of it has frozen, this one lacks {gone}, or has them under other keys or addresses; nothing more is frozen, for whoever went on would mail some twice and others never; stop this broadcast, give the audience a key that is the same whenever it is read (no random value, no number of a row), and send it in a new command, with a new broadcast_id; where the database is behind or half filled, it goes on once that is over"
+    )]
+    Strayed { audience: String, looked: u64, gone: u64 },
     #[error("audience `{audience}`: {reason}")]
     Spool { audience: String, reason: String },
     /// Of a first look, before there is an audience.
@@ -76,6 +80,9 @@ pub(crate) struct Cursor {
 /// Keys that are read from the spool at once where only some of them are wanted.
 const SIFTED: usize = 2_000;
 
+/// So many of those who are frozen may be gone from a later reading, or one in a hundred of them where that is more.
+const GONE_MAX: u64 = 10;
+
 /// An audience that was read.
 pub(crate) struct Source {
     audience: String,
@@ -85,6 +92,7 @@ pub(crate) struct Source {
     counts: Counts,
     counted: u64,
     id: String,
+    unique_addresses: bool,
     /// Frozen pages whose recipients the spool knows, where each address is mailed once.
     pub(crate) known_pages: u32,
     /// How often addresses of frozen pages have been noted here to be counted.
@@ -107,7 +115,7 @@ impl Source {
         if let Some(table) = &config.memory {
             let copied = config.copy.as_ref().map(|copy| memory::holding(std::iter::once(copied::row(copy, &config.columns))));
             let spool = Spool::Memory(copied.unwrap_or_else(|| table.spooled()));
-            return Self::of(audience, spool, None, id);
+            return Self::of(audience, spool, None, id, config);
         }
         let place = match (&config.copy, config.rehearsal) {
             (Some(copy), _) => Place::Copy(copy.clone()),
@@ -127,7 +135,7 @@ impl Source {
                 if repeated > 0 && matches!(place, Place::DynamoDb(_)) && !config.is_first_look {
                     return Err(SourceError::Config { audience: audience.to_owned(), reason: several_items(&config.key, repeated) });
                 }
-                Self::of(audience, spool, Some(counted), id)
+                Self::of(audience, spool, Some(counted), id, config)
             }
             // What closed it is the cause.
             Err(ReadError::Closed) => Err(of_spool(filling.whole().await.err().unwrap_or(SpoolError::Ended))),
@@ -135,13 +143,14 @@ impl Source {
         }
     }
 
-    fn of(audience: &str, spool: Spool, counted: Option<u64>, id: String) -> Result<Self, SourceError> {
+    fn of(audience: &str, spool: Spool, counted: Option<u64>, id: String, config: &AudienceConfig) -> Result<Self, SourceError> {
         let (audience, counts) = (audience.to_owned(), spool.counts());
         let counted = counted.unwrap_or(counts.rows);
         if counts.rows != counted {
             return Err(SourceError::Differs { audience, read: counts.rows, counted });
         }
-        Ok(Self { audience, spool, choice: None, counts, counted, id, known_pages: 0, looks: 0 })
+        let unique_addresses = config.unique_by == Some(UniqueBy::Address);
+        Ok(Self { audience, spool, choice: None, counts, counted, id, unique_addresses, known_pages: 0, looks: 0 })
     }
 
     /// The same, in the order in which the command's recipients are sent to.
@@ -155,15 +164,32 @@ impl Source {
         Cursor { in_canary: self.choice.is_some(), after: None }
     }
 
+    /// Tells this reading from others.
+    pub(crate) fn id(&self) -> &String {
+        &self.id
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Compares this reading with what another has frozen: people with their keys and addresses, as they are compared.
+    pub(crate) async fn agrees_with(&self, frozen: Vec<(String, String)>) -> Result<(), SourceError> {
+        let looked = frozen.len() as u64;
+        let gone = self.spool.lacking(frozen).await.map_err(|error| self.failed(&error))?;
+        // Single ones come and go, and change their address.
+        if gone > GONE_MAX && gone * 100 > looked {
+            return Err(SourceError::Strayed { audience: self.audience.clone(), looked, gone });
+        }
+        Ok(())
     }
 
     /// What the ledger keeps of it.
     pub(crate) fn reading(&self) -> Reading {
         let Counts { rows, without_key, repeated, differing, trimmed, .. } = self.counts;
         let (id, counted, trimmed, differing) = (self.id.clone(), self.counted, Some(trimmed), Some(differing));
-        Reading { id, rows, counted, without_key, repeated, differing, trimmed, readings: 1 }
+        let unique_addresses = Some(self.unique_addresses);
+        Reading { id, rows, counted, without_key, repeated, differing, trimmed, unique_addresses, readings: 1 }
     }
 
     /// The next keys, of one part of the audience; none only where there is no more. The cursor is left in their part.

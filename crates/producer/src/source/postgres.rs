@@ -22,8 +22,9 @@ const LOCK: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_mins(1);
 
 /// The names of types whose text is no identity: it depends on settings, or two texts are one value.
-const NO_KEYS: [&str; 12] = [
+const NO_KEYS: [&str; 13] = [
     "boolean",
+    "money",
     "real",
     "double precision",
     "date",
@@ -40,9 +41,10 @@ const NO_KEYS: [&str; 12] = [
 pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
     let select = Select::of(from, config, '"');
     let mut connection = connect(url).await?;
-    let types = select.expressions(|column| format!("CAST(pg_typeof({}) AS text)", select.no_value(column)));
-    let types = one_row(&mut connection, format!("SELECT {}", types.join(", "))).await?;
-    let kind = text(&types, 0)?.map(|kind| String::from_utf8_lossy(&kind).into_owned()).unwrap_or_default();
+    let kind = match select.columns.first() {
+        Some(key) => shown(&one_row(&mut connection, base_type(&select.no_value(key))).await?, 0)?,
+        None => String::new(),
+    };
     if let Some(key) = select.columns.first()
         && (NO_KEYS.contains(&kind.as_str()) || kind.ends_with("[]"))
     {
@@ -67,6 +69,17 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
     drop(rows);
     end(connection).await;
     Ok(counted)
+}
+
+/// A statement that says of which type a value is: of a domain the type that it is made of, by whatever further domains.
+fn base_type(value: &str) -> String {
+    format!(
+        "WITH RECURSIVE made_of (type) AS (
+             SELECT CAST(pg_typeof({value}) AS oid)
+             UNION ALL SELECT t.typbasetype FROM made_of JOIN pg_catalog.pg_type t ON t.oid = made_of.type WHERE t.typtype = 'd'
+         )
+         SELECT CAST(format_type(t.oid, NULL) AS text) FROM made_of JOIN pg_catalog.pg_type t ON t.oid = made_of.type WHERE t.typtype <> 'd'"
+    )
 }
 
 pub(super) async fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {

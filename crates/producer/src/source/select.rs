@@ -25,9 +25,9 @@ impl Select {
         };
         let source = match from {
             From::Table(table) => format!("{} AS audience", table.split('.').map(quoted).collect::<Vec<_>>().join(".")),
-            From::Query(query) => format!("({}) AS audience", query.trim().trim_end_matches(';')),
+            // A comment at the end of the query, or of the filter, must not swallow the bracket.
+            From::Query(query) => format!("({}\n) AS audience", query.trim().trim_end_matches(';')),
         };
-        // A comment at the end of the filter must not swallow the bracket.
         let filter = config.filter.as_ref().map_or(String::new(), |filter| format!(" WHERE ({filter}\n)"));
         let columns = [&config.key, &config.address].into_iter().chain(&config.columns);
         // Qualified: SQLite takes a bare quoted name that is no column for a text.

@@ -20,8 +20,10 @@ pub(super) fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut F
     let connection = open(url)?;
     let counted = count(&connection, &select)?;
     feed.expects(counted);
-    // The key as it is stored, whatever affinity it has by here; the rest in SQLite's own text.
-    let mut expressions = select.expressions(|column| format!("CAST({} AS text)", column.expression));
+    // The key as it is stored, whatever affinity it has by here; the rest in SQLite's own text. A BLOB is taken as it is, for a
+    // cast reads its bytes by the encoding of the database, which may be UTF-16.
+    let text = |name: &str| format!("CASE typeof({name}) WHEN 'blob' THEN {name} ELSE CAST({name} AS text) END");
+    let mut expressions = select.expressions(|column| text(&column.expression));
     if let (Some(key), Some(first)) = (select.columns.first(), expressions.first_mut()) {
         first.clone_from(&key.expression);
     }
@@ -88,4 +90,43 @@ pub(super) fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, R
         Ok(ColumnOutline { name: row.get(0)?, kind: row.get(1)?, tells_apart: TellsApart::of(&row.get::<_, String>(2)?) })
     })?;
     Ok(columns.collect::<rusqlite::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Cell, Progress, Source};
+
+    /// A BLOB's bytes are a text where they are UTF-8, whatever the database keeps its own texts in; and a query is read to its end.
+    #[tokio::test]
+    async fn text_in_a_blob_is_read_as_utf_8_in_whatever_encoding_the_database_is() {
+        for encoding in ["UTF-8", "UTF-16le", "UTF-16be"] {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("users.db");
+            let connection = Connection::open(&file).unwrap();
+            let statements = format!(
+                "PRAGMA encoding = '{encoding}'; CREATE TABLE users (id, email, name);
+                 INSERT INTO users VALUES ('k\u{e9}y', CAST(x'6140622E6A70' AS blob), x'4AC3BC7267'), (2, 'b@example.com', 1.5), (3, 'c', x'FF')"
+            );
+            connection.execute_batch(&statements).unwrap();
+            let config = AudienceConfig {
+                url: Some(format!("sqlite:{}", file.display())),
+                query: Some("SELECT * FROM users -- all of them".to_owned()),
+                key: "id".to_owned(),
+                address: "email".to_owned(),
+                columns: vec!["name".to_owned()],
+                ..AudienceConfig::default()
+            };
+            let source = Source::read("users", &config, directory.path(), String::new(), &Progress::default()).await.unwrap();
+            let page = source.page(&mut source.beginning(), 10).await.unwrap();
+            let rows: Vec<_> = page.into_iter().map(|spooled| (spooled.row.key, spooled.row.address, spooled.row.values)).collect();
+            let text = |text: &str| Cell::Text(text.to_owned());
+            let expected = [
+                ("2".to_owned(), text("b@example.com"), vec![text("1.5")]),
+                ("3".to_owned(), text("c"), vec![Cell::NotText]),
+                ("k\u{e9}y".to_owned(), text("a@b.jp"), vec![text("J\u{fc}rg")]),
+            ];
+            assert_eq!(rows, expected, "{encoding}");
+        }
+    }
 }

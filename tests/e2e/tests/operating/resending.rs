@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use issei_sim::{Account, EventRule, Events};
 use issei_test_support::{Processes, command_body, judge, until};
 use serde_json::{Value, json};
@@ -81,6 +82,49 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     let (code, output, _) = world.try_run(&["resend", "rest", "--as", "third"]).await;
     assert!(code == Some(3) && output.contains("19 accepted") && output.contains("nobody"), "{output}");
     assert!(!std::path::Path::new(&world.path("third.jsonl")).exists());
+}
+
+/// Whoever asks has lost the line that says so, or never had it. Each address was one user when it was sent to.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_a_user_was_decided_by_the_broadcast_and_not_by_the_configuration_of_whoever_sends_again() {
+    let world = Processes::brisk(6, Account { keep_mails: true, ..Account::default() }).await;
+    for id in 1..=5 {
+        world.users.execute(&format!("UPDATE users SET email = 'orders@{}' WHERE id = {id}", ["example.com", "EXAMPLE.com"][id % 2])).await;
+    }
+    world.users.execute("INSERT INTO users VALUES (7, 'broken', 'Seven')").await;
+    let without = world.read("issei.toml");
+    let _ = world.write("issei.toml", &without.replace("columns = [\"name\"]", "columns = [\"name\"]\nunique_by = \"address\""));
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |_| {})).await;
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    assert_eq!(judge(&world.cloud, "terms").reached().len(), 2);
+
+    let _ = world.write("issei.toml", &without);
+    let (code, output, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(code == Some(3) && output.contains("resent         nobody"), "{output}{error}");
+    // Who has been corrected since is sent to, and no second time whoever has another address by then that is mailed already.
+    world.users.execute("UPDATE users SET email = 'seven@example.com' WHERE id = 7").await;
+    let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--json"]).await).unwrap();
+    let (proof, audience) = (&told["proof"], told["audience"].as_str().unwrap());
+    assert_eq!((&proof["corrected"], &proof["resent"], &proof["overlap"]), (&json!(1), &json!(1), &json!(0)), "{told}");
+    assert!(audience.contains("unique_by = \"address\""), "{audience}");
+    let rows = world.read("rest.jsonl");
+    assert!(rows.lines().count() == 1 && rows.contains("seven@example.com"), "{rows}");
+
+    // What an older build froze does not say so; whom it skipped does.
+    let (db, table) = world.table().await;
+    let key = |item: &std::collections::HashMap<String, AttributeValue>| {
+        ["pk", "sk"].map(|name| (name.to_owned(), item[name].clone())).into_iter().collect::<std::collections::HashMap<_, _>>()
+    };
+    let items = db.scan().table_name(&table).consistent_read(true).send().await.unwrap().items.unwrap();
+    let item = items.iter().find(|item| item.contains_key("reading")).unwrap();
+    let asked = db.update_item().table_name(&table).set_key(Some(key(item)));
+    asked.update_expression("REMOVE reading.unique_addresses").send().await.unwrap();
+    std::fs::create_dir(world.path("again")).unwrap();
+    let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--output", "again", "--json"]).await).unwrap();
+    assert_eq!(told["proof"]["resent"], 1, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -292,8 +292,17 @@ async fn enumerating() -> (World, Broadcast, Reading) {
     let world = World::new(WorldOptions::default()).await;
     let registered = world.ledger().register(&command("terms", |_| {}), 10, false, &Asked::default(), &Dice::system()).await.unwrap();
     let Registered::New(broadcast) = registered else { panic!("{registered:?}") };
-    let reading =
-        Reading { id: "one".to_owned(), rows: 2, counted: 2, without_key: 0, repeated: 0, differing: None, trimmed: None, readings: 1 };
+    let reading = Reading {
+        id: "one".to_owned(),
+        rows: 2,
+        counted: 2,
+        without_key: 0,
+        repeated: 0,
+        differing: None,
+        trimmed: None,
+        unique_addresses: None,
+        readings: 1,
+    };
     (world, broadcast, reading)
 }
 

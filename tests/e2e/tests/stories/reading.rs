@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_ledger::{BroadcastState, SkipReason, Skipped, Suppression, Transition};
+use issei_ledger::{Broadcast, BroadcastState, SkipReason, Skipped, Suppression, Transition};
 use issei_producer::{AudienceConfig, JudgingError, Mailable, Progress, Survey, UniqueBy, survey};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -160,9 +160,22 @@ async fn rows_that_the_database_counts_otherwise_freeze_nobody() {
 async fn a_key_that_cannot_tell_users_apart_is_refused_with_its_type() {
     let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
     let world = World::new(small()).await;
-    for (expression, kind) in
-        [("true", "boolean"), ("now()", "timestamp with time zone"), ("ARRAY[1]", "integer[]"), ("1.5::float8", "double precision")]
-    {
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    // What a domain is made of can be a domain, too.
+    for (domain, of) in [("moment", "timestamptz"), ("moment_of_birth", "moment"), ("flags", "integer[]")] {
+        let made = format!("DROP DOMAIN IF EXISTS {domain} CASCADE; CREATE DOMAIN {domain} AS {of}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(made)).execute(&mut connection).await.unwrap();
+    }
+    for (expression, kind) in [
+        ("true", "boolean"),
+        ("now()", "timestamp with time zone"),
+        ("ARRAY[1]", "integer[]"),
+        ("1.5::float8", "double precision"),
+        ("12::money", "money"),
+        ("now()::moment", "timestamp with time zone"),
+        ("now()::moment_of_birth", "timestamp with time zone"),
+        ("ARRAY[1]::flags", "integer[]"),
+    ] {
         let query = format!("SELECT {expression} AS id, 'a@example.com' AS email, 'N' AS name");
         let audience = AudienceConfig {
             url: Some(url.clone()),
@@ -328,6 +341,34 @@ async fn each_address_is_mailed_once_where_the_audience_says_so_whoever_freezes_
     assert_eq!(instead("61"), Some((SkipReason::DuplicateAddress, Some("101"))));
     assert_eq!(instead("45"), Some((SkipReason::DataMissing, None)));
     assert_eq!(instead("85"), None);
+}
+
+/// A producer is killed after four pages, and whoever goes on reads other keys, or other people under the same ones. After the
+/// last key come people whom the first has frozen, and before it others whom nobody ever would.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_where_a_second_reading_has_other_keys_for_the_same_people() {
+    for key in ["lower(hex(randomblob(8)))", "row_number() OVER (ORDER BY random())"] {
+        let mut world = World::new(WorldOptions { users: 120, ..small() }).await;
+        world.users.execute(&format!("CREATE VIEW anew AS SELECT {key} AS id, email, name FROM users")).await;
+        world.audiences.insert("users".to_owned(), AudienceConfig { table: Some("anew".to_owned()), ..world.users.audience() });
+        let command = command("terms", |_| {});
+        world.post_command(&command).await;
+        world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(5).times(1));
+        let producer = world.producer().await;
+        let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
+        world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
+        victim.abort();
+        let _ = victim.await;
+        assert_eq!(world.broadcast("terms").await.pages, 4);
+        world.post_command(&command).await;
+        let is_over = |broadcast: &Broadcast| broadcast.held_up.is_some() || broadcast.broadcast_state == BroadcastState::Complete;
+        let broadcast = world.run_until("terms", 1, is_over).await;
+        assert_eq!((broadcast.broadcast_state, broadcast.pages, world.cloud.accepted()), (BroadcastState::Enumerating, 4, 0), "{key}");
+        let reason = broadcast.held_up.unwrap().reason;
+        let words =
+            ["of 60 users whom an earlier reading of it has frozen", "a key that is the same whenever it is read", "new broadcast_id"];
+        assert!(words.iter().all(|words| reason.contains(words)) && !reason.contains('@'), "{reason}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

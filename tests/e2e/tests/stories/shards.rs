@@ -115,7 +115,17 @@ async fn whoever_looks_for_chunks_in_other_partitions_gets_no_permit() {
 }
 
 fn reading(id: &str, rows: u64) -> Reading {
-    Reading { id: id.to_owned(), rows, counted: rows, without_key: 0, repeated: 0, differing: None, trimmed: None, readings: 1 }
+    Reading {
+        id: id.to_owned(),
+        rows,
+        counted: rows,
+        without_key: 0,
+        repeated: 0,
+        differing: None,
+        trimmed: None,
+        unique_addresses: None,
+        readings: 1,
+    }
 }
 
 async fn write(ledger: &Ledger, broadcast: &Broadcast, keys: &[u64], reading: &Reading) -> Broadcast {

@@ -112,6 +112,13 @@ fn places(header: &Fields, wanted: &[String]) -> Result<Vec<usize>, Broken> {
                     let reason = "it holds an address, so it is no header line; put one with the columns' names before it";
                     return Err(Broken::new(header.line, reason));
                 }
+                // Of another encoding, with everybody in its one name.
+                if names.len() == 1 && !names.iter().any(|name| name.bytes().any(|byte| byte.is_ascii_alphanumeric())) {
+                    let reason = format!(
+                        "its header line has no column {name:?}, nor any Latin letter; is the audience's `encoding` that of the file?"
+                    );
+                    return Err(Broken::new(header.line, reason));
+                }
                 Err(Broken::new(header.line, format!("its header line has no column {name:?}; separated by commas it has {names:?}")))
             }
         }

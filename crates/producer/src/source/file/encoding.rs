@@ -30,6 +30,16 @@ pub(super) fn decoded(mut file: impl Read + Send + 'static, label: Option<&str>)
                 name.to_lowercase()
             ));
         }
+        // Read by another encoding its bytes are other letters, and mostly valid ones.
+        if let Some(label) = label
+            && found != encoding
+        {
+            let name = found.name();
+            return Err(format!(
+                "its byte order mark is that of {name}, and the audience's `encoding` is {label:?}; set encoding = {:?} in the audience",
+                name.to_lowercase()
+            ));
+        }
         if found == encoding {
             begin.drain(..length);
         }

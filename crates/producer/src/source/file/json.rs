@@ -113,15 +113,21 @@ impl<'de> Visitor<'de> for Named<'_> {
     }
 }
 
-/// The text of a value; nothing for what has none.
+/// The text of a value; nothing for null. What has a value that is no text, as half a surrogate pair or an array, becomes bytes that
+/// are none: whoever took it for nothing would take a letter with a gap in it for a good one.
 pub(super) fn as_text(value: &RawValue) -> Option<Vec<u8>> {
     let text = value.get();
+    let no_text = || Some([text.as_bytes(), &[NO_TEXT]].concat());
     match text.as_bytes().first()? {
-        b'"' => serde_json::from_str::<String>(text).ok().map(String::into_bytes),
-        b'n' | b'[' | b'{' => None,
+        b'"' => serde_json::from_str::<String>(text).map_or_else(|_| no_text(), |text| Some(text.into_bytes())),
+        b'n' => None,
+        b'[' | b'{' => no_text(),
         _ => Some(text.as_bytes().to_vec()),
     }
 }
+
+/// A byte that stands in no UTF-8.
+const NO_TEXT: u8 = 0xff;
 
 /// Takes the wanted members of an object.
 struct Wanted<'a>(&'a [String]);

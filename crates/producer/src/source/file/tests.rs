@@ -28,7 +28,7 @@ fn read_whole(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<[Vec<
     let counted = each(path.to_str().unwrap(), config, &Progress::default(), |row| {
         let key = match &row.key {
             RawKey::Null => "null".to_owned(),
-            RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
+            RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap_or("no text".to_owned()),
             RawKey::Refusal(bytes) => {
                 let whose = bytes.as_ref().or(row.cells.first().and_then(Option::as_ref));
                 refusals.extend(whose.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
@@ -39,7 +39,10 @@ fn read_whole(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<[Vec<
                 format!("broken line {line}")
             }
         };
-        let cells = row.cells.into_iter().map(|cell| cell.map_or("null".to_owned(), |cell| String::from_utf8(cell).unwrap()));
+        let cells = row
+            .cells
+            .into_iter()
+            .map(|cell| cell.map_or("null".to_owned(), |cell| String::from_utf8(cell).unwrap_or("no text".to_owned())));
         rows.push(std::iter::once(key).chain(cells).collect::<Vec<_>>().join("|"));
         Ok(())
     });
@@ -232,6 +235,37 @@ fn another_encoding_is_named_and_read_where_it_is_named() {
     assert_eq!(read_as("users.csv", &utf_16, &config).unwrap().len(), 2);
 }
 
+/// Read by another encoding a file is other letters, most of which are valid.
+#[test]
+fn a_mark_that_contradicts_the_configured_encoding_is_refused_and_no_address_is_told() {
+    let text = "id,email,name\n1,a@example.com,J\u{fc}rg\n";
+    let marked = |bytes_of: fn(u16) -> [u8; 2]| std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(bytes_of).collect::<Vec<u8>>();
+    let utf_8 = format!("\u{feff}{text}").into_bytes();
+    for (bytes, label, name) in [
+        (utf_8.clone(), "windows-1252", "UTF-8"),
+        (utf_8.clone(), "shift_jis", "UTF-8"),
+        (marked(u16::to_be_bytes), "utf-16", "UTF-16BE"),
+        (marked(u16::to_be_bytes), "utf-16le", "UTF-16BE"),
+        (marked(u16::to_le_bytes), "utf-16be", "UTF-16LE"),
+        (marked(u16::to_le_bytes), "utf-8", "UTF-16LE"),
+    ] {
+        let configured = AudienceConfig { encoding: Some(label.to_owned()), ..config("name") };
+        let refusal = read_as("users.csv", &bytes, &configured).unwrap_err();
+        let words = format!(
+            "its byte order mark is that of {name}, and the audience's `encoding` is {label:?}; set encoding = {:?}",
+            name.to_lowercase()
+        );
+        assert!(refusal.contains(&words), "{refusal}");
+        let configured = AudienceConfig { encoding: Some(name.to_lowercase()), ..config("name") };
+        assert_eq!(read_as("users.csv", &bytes, &configured).unwrap(), ["1|a@example.com|J\u{fc}rg"]);
+    }
+    // Without a mark nobody can know; but everybody stands in the one name of its header.
+    let configured = AudienceConfig { encoding: Some("utf-16".to_owned()), ..config("name") };
+    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let refusal = read_as("users.csv", &bytes, &configured).unwrap_err();
+    assert!(refusal.contains("is the audience's `encoding` that of the file?") && refusal.is_ascii(), "{refusal}");
+}
+
 /// A detector takes little Japanese for letters with accents, and whoever reads of windows-1250 has nothing to do with it.
 #[test]
 fn a_few_japanese_names_are_not_taken_for_accents_nor_accents_for_japanese() {
@@ -331,8 +365,24 @@ fn json_lines_are_read_to_the_last_digit_with_a_mark_or_without() {
     let text = "\u{feff}{\"id\": 123456789012345678901, \"email\": \"a@example.com\", \"name\": \"\\u5c71\"}\r\n\n{\"id\": 123456789012345678902, \"email\": \"b@example.com\", \"name\": 1.50, \"more\": {\"id\": 1}}\n{\"id\": true, \"email\": null, \"name\": [1]}";
     assert_eq!(
         json(text).unwrap(),
-        ["123456789012345678901|a@example.com|山", "123456789012345678902|b@example.com|1.50", "true|null|null"]
+        ["123456789012345678901|a@example.com|山", "123456789012345678902|b@example.com|1.50", "true|null|no text"]
     );
+}
+
+/// Half a surrogate pair is in no UTF-8, and an array is no name. Neither is nothing, which a letter may allow for.
+#[test]
+fn a_value_in_json_that_is_no_text_is_not_taken_for_none() {
+    let half = r"\ud83d";
+    for (line, row) in [
+        (format!(r#"{{"id": 1, "email": "a@example.com", "name": "A{half}"}}"#), "1|a@example.com|no text"),
+        (format!(r#"{{"id": 1, "email": "a{half}@example.com", "name": "A"}}"#), "1|no text|A"),
+        (format!(r#"{{"id": "1{half}", "email": "a@example.com", "name": "A"}}"#), "no text|a@example.com|A"),
+        (r#"{"id": [1], "email": {"a": 1}, "name": []}"#.to_owned(), "no text|no text|no text"),
+        (r#"{"id": 1, "email": "a@example.com", "name": null}"#.to_owned(), "1|a@example.com|null"),
+        (r#"{"id": 1, "email": "a@example.com", "name": "\ud83d\ude00"}"#.to_owned(), "1|a@example.com|\u{1f600}"),
+    ] {
+        assert_eq!(json(&line), Ok(vec![row.to_owned()]), "{line}");
+    }
 }
 
 #[test]

@@ -4,11 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use issei_schema::Address;
 use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
-use super::{Counts, Mailed, OTHERS, Spooled};
+use super::{Counts, Mailed, OTHERS, Spooled, identity_of, says};
 use crate::source::row::{Cell, Flaw, Row};
 
 /// Pages of the database in memory: 16 MiB (sqlite.org, `PRAGMA cache_size`: negative means KiB).
@@ -224,6 +223,25 @@ impl Disk {
         })
     }
 
+    pub(super) fn lacking(&mut self, known: &[(String, String)]) -> Result<u64, SpoolError> {
+        let count = || {
+            let mut statement = self.connection.prepare_cached("SELECT * FROM audience WHERE key = ?")?;
+            let mut lacking = 0;
+            for (key, address) in known {
+                let row = statement.query_row([key.as_bytes()], |row| self.row(row)).optional()?;
+                let is_there = match row {
+                    None => false,
+                    Some(row) if says(&row, address) => true,
+                    Some(_) if self.counts.repeated == 0 => false,
+                    Some(_) => self.read_rows(key, &[], usize::MAX)?.iter().any(|row| says(row, address)),
+                };
+                lacking += u64::from(!is_there);
+            }
+            Ok(lacking)
+        };
+        count().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
+    }
+
     pub(super) fn note_mailed(&mut self, mailed: &Mailed) -> Result<(), SpoolError> {
         let note = || {
             self.connection.execute_batch("BEGIN")?;
@@ -249,11 +267,6 @@ impl Disk {
         };
         find().map_err(|error| of_sqlite(&self.directory, self.counts.rows, error))
     }
-}
-
-/// An address as it is compared, whether the audience mails such local parts or not.
-fn identity_of(text: &str) -> Option<String> {
-    Address::quoting_legacy(text).ok().map(|address| address.identity())
 }
 
 fn of_sqlite(directory: &Path, rows: u64, error: rusqlite::Error) -> SpoolError {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{Counts, Mailed, OTHERS, Spooled};
+use super::{Counts, Mailed, OTHERS, Spooled, says};
 use crate::source::row::Row;
 
 /// The rows of a key by what they say, each with how often it says so.
@@ -46,6 +46,11 @@ impl Memory {
         let after = (Bound::Excluded(row.said().unwrap_or_default()), Bound::Unbounded);
         let rows = self.rows.get(&row.key).into_iter().flat_map(|rows| rows.range(after.clone()));
         rows.take(limit).map(|(_, (row, _))| row.clone()).collect()
+    }
+
+    pub(super) fn lacking(&self, known: &[(String, String)]) -> u64 {
+        let is_there = |key: &str, address: &str| self.rows.get(key).is_some_and(|rows| rows.values().any(|(row, _)| says(row, address)));
+        known.iter().filter(|(key, address)| !is_there(key, address)).count() as u64
     }
 
     pub(super) fn note_mailed(&mut self, mailed: Mailed) {

@@ -70,6 +70,16 @@ impl Spooled {
     }
 }
 
+/// An address as it is compared, whether the audience mails such local parts or not.
+fn identity_of(text: &str) -> Option<String> {
+    Address::quoting_legacy(text).ok().map(|address| address.identity())
+}
+
+/// Whether a row says this address.
+fn says(row: &Row, address: &str) -> bool {
+    matches!(&row.address, Cell::Text(text) if identity_of(text).is_some_and(|identity| identity == address))
+}
+
 /// Addresses that are mailed, each with its key.
 pub(crate) type Mailed = BTreeMap<String, String>;
 
@@ -110,6 +120,15 @@ impl Spool {
             }
             #[cfg(feature = "simulation")]
             Self::Memory(memory) => Ok(memory.rows_after(row, limit)),
+        }
+    }
+
+    /// How many of these keys have no row with this address.
+    pub(super) async fn lacking(&self, known: Vec<(String, String)>) -> Result<u64, SpoolError> {
+        match self {
+            Self::Disk(disk) => on_disk(disk, move |disk| disk.lacking(&known)).await,
+            #[cfg(feature = "simulation")]
+            Self::Memory(memory) => Ok(memory.lacking(&known)),
         }
     }
 
