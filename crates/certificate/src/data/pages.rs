@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use issei_ledger::{Broadcast, BroadcastState, LastKey, Page, Reading, SkipReason};
+use issei_ledger::{Broadcast, BroadcastState, LastKey, Page, Reading, SkipReason, Skipped};
 use issei_letter::Letters;
 use issei_schema::limits::{CHUNK_BYTES_MAX, CHUNK_RECIPIENTS_MAX, RECIPIENT_BYTES_MAX};
 use issei_schema::{Choice, Recipient};
@@ -39,6 +39,8 @@ pub(super) struct Audience {
     is_past_canary: bool,
     last_key: Option<String>,
     skipped_by_reason: BTreeMap<SkipReason, u64>,
+    /// Of them, rows whose key another row has.
+    further_rows: u64,
     pub(super) odd: Odd,
 }
 
@@ -79,6 +81,7 @@ impl Audience {
         self.forgotten_rows += page.forgotten_rows();
         for skipped in page.skipped() {
             *self.skipped_by_reason.entry(skipped.reason).or_default() += skipped.rows;
+            self.further_rows += further_rows(skipped);
         }
         self.last_key.clone_from(&page.last_key);
     }
@@ -139,7 +142,7 @@ impl Audience {
 impl Audience {
     /// Everybody whom the source named is frozen or skipped; nothing where the version that froze it kept no count.
     pub(super) fn as_read(&self, broadcast: &Broadcast) -> Option<Finding> {
-        let Reading { rows, counted, repeated, differing, trimmed, readings, .. } = broadcast.reading.as_ref()?;
+        let Reading { rows, counted, without_key, repeated, differing, trimmed, readings, .. } = broadcast.reading.as_ref()?;
         let by_reason: Vec<String> = self.skipped_by_reason.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
         let forgotten = (self.forgotten_rows > 0).then(|| format!("{} forgotten", self.forgotten_rows));
         let by_reason: Vec<String> = by_reason.into_iter().chain(forgotten).collect();
@@ -152,8 +155,9 @@ impl Audience {
         let is_near = *readings > 1 && (apart <= APART_MAX || apart * 100 <= *rows);
         let all_there = !is_whole || apart == 0 || is_near;
         let unknown = if all_there || *readings < 2 { "" } else { "; not known whether the readings were of the same people" };
-        // Each further row of a key is frozen as skipped. Who was forgotten may have been one.
-        let duplicates = self.skipped_by_reason.get(&SkipReason::DuplicateKey).copied().unwrap_or_default();
+        // Each further row of a key is frozen as skipped, as a duplicate or with the first. Who was forgotten may have been one.
+        let keyless = self.skipped_by_reason.get(&SkipReason::NoKey).copied().unwrap_or_default().saturating_sub(*without_key);
+        let duplicates = self.further_rows + keyless.saturating_sub(1);
         let is_known = *readings == 1 && is_whole && self.forgotten_rows == 0 && differing.is_some();
         let all_repeats = (!is_known || *repeated == duplicates) && differing.is_none_or(|differing| differing <= *repeated);
         let finding = data("audience: as it was read", "ledger items `broadcast` and `page`").rule(
@@ -172,6 +176,16 @@ impl Audience {
             self.recipients, self.skipped
         );
         Some(finding.found(value, rows == counted && all_there && all_repeats))
+    }
+}
+
+/// How many rows of what was skipped have the key of another. Where it has none, the reading knows of how many that is a null.
+fn further_rows(skipped: &Skipped) -> u64 {
+    match skipped.reason {
+        SkipReason::DuplicateKey => skipped.rows,
+        SkipReason::NoKey => 0,
+        // Of a key that nobody can be mailed by all rows have one reason.
+        _ => skipped.rows.saturating_sub(1),
     }
 }
 
@@ -195,6 +209,15 @@ mod tests {
         });
         let finding = Audience { recipients: frozen, ..Audience::default() }.as_read(&serde_json::from_value(broadcast).unwrap()).unwrap();
         (finding.holds(), finding.value.contains("not known whether the readings were of the same people"))
+    }
+
+    #[test]
+    fn a_key_that_no_row_can_be_mailed_by_has_its_further_rows_under_its_own_reason() {
+        for (reason, rows, further) in
+            [(SkipReason::DuplicateKey, 2, 2), (SkipReason::BadAddress, 1, 0), (SkipReason::NoConsent, 3, 2), (SkipReason::NoKey, 4, 0)]
+        {
+            assert_eq!(further_rows(&Skipped { key: "1".to_owned(), reason, rows, mailed: None }), further, "{reason}");
+        }
     }
 
     #[test]
