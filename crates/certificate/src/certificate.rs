@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::data::{Data, Reader, data};
+use crate::data::{Data, Endless, Reader, data};
 use crate::deployed::{Deployed, Wanted};
 use crate::finding::{Finding, Part};
 use crate::provider::{Carriers, carrier, provider_count};
@@ -196,8 +196,9 @@ impl Certifier {
         // One that is not configured here is a finding of its own.
         let known = self.carriers.known.get(&broadcast.provider.clone().unwrap_or_default());
         let id_for_each = known.is_some_and(|known| known.facts.id_for_each);
+        let endless = Endless::of(known.map(|known| known.facts));
         let held = services.widest.request_lifetime;
-        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, id_for_each, held, now, everywhere: true };
+        let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, id_for_each, endless, held, now, everywhere: true };
         let held: Data = reader.read().await;
         let mut findings = deployed.findings;
         findings.extend(carrier(&self.carriers, &broadcast, &self.clients, &self.wanted).await);

@@ -11,6 +11,7 @@ mod notice;
 mod odd;
 mod pages;
 mod permits;
+mod requests;
 mod runs;
 mod seals;
 mod surroundings;
@@ -21,6 +22,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use self::notice::told_in_time;
+pub(crate) use self::requests::Endless;
 
 use issei_ledger::{Broadcast, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally};
 use issei_letter::Letters;
@@ -56,7 +58,7 @@ pub(crate) struct Data {
 pub async fn what_the_ledger_holds(ledger: &Ledger, broadcast: &Broadcast, held: Duration, now: Timestamp) -> Vec<Finding> {
     // Who carries it is known by name alone: of SES each has an id of its own.
     let id_for_each = broadcast.provider.is_none();
-    Reader { ledger, broadcast, id_for_each, held, now, everywhere: false }.read().await.findings
+    Reader { ledger, broadcast, id_for_each, endless: None, held, now, everywhere: false }.read().await.findings
 }
 
 /// Reads everything.
@@ -65,6 +67,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) broadcast: &'a Broadcast,
     /// Whether the provider's answer names each recipient's message.
     pub(crate) id_for_each: bool,
+    /// Where no time ends what a request may come to.
+    pub(crate) endless: Option<Endless>,
     pub(crate) held: Duration,
     pub(crate) now: Timestamp,
     /// Whether it is looked for chunks in partitions too in which no build looks.
@@ -279,10 +283,8 @@ impl Reader<'_> {
             "what was claimed before or after is no part of it",
         );
         findings.push(seen.times.into_finding(finding, format!("{} claims", seen.tally.chunks)));
-        let finding = data("claims: open ones", "ledger items `chunk`")
-            .rule("none whose request could still be accepted", "its recipients may get the message yet");
-        let mend = "wait until that time, and certify again";
-        findings.push(seen.claims.into_finding(finding, format!("{} claims, all over", seen.tally.open_claims)).mend(mend));
+        let open = requests::Open { chunks: seen.claims, claims: seen.tally.open_claims, in_doubt: totals.in_doubt };
+        findings.push(requests::judge(&broadcast.broadcast_id, self.endless.as_ref(), open, steps.revoked.as_ref()));
         findings.push(totals::everybody(broadcast, totals, totals.retryable + seen.never_claimed));
         findings.extend(totals::own(broadcast, &seen.tally, steps.ran, totals_are_due, older));
         // Who is accepted by events alone, when they were to be sent to again, has no permit until that is recorded.

@@ -7,13 +7,17 @@ use askama::Template;
 use issei_assembly::{Parts, say};
 use issei_consumer::Envelope;
 use issei_ledger::{Broadcast, Example};
-use issei_letter::Rendered;
-use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, WayOut};
+use issei_letter::{Letters, Rendered};
+use issei_producer::FellBack;
+use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, Variants, WayOut};
 use serde::Serialize;
 
 use crate::checks::stored;
 use crate::output;
 use crate::pages::STYLE;
+
+/// So much of a value that has no variant is shown.
+const VALUE_CHARS: usize = 40;
 
 /// So much of a text is shown on a terminal; a page shows all of it.
 const LINES: usize = 20;
@@ -36,12 +40,57 @@ pub(crate) fn letters<'a>(
     stored: Option<&StoredTemplate>,
 ) -> anyhow::Result<Vec<Letter>> {
     let envelope = Envelope::of(command, WayOut::shown(command))?;
+    let all = Letters::of(command)?;
     let of = |(of, recipient): (Vec<String>, &Recipient)| Letter {
-        of,
+        of: with_variant(of, &all, recipient),
         key: recipient.key.as_str().to_owned(),
         rendered: envelope.rendered(recipient, stored),
     };
     Ok(recipients.into_iter().map(of).collect())
+}
+
+/// Beside what somebody is an example of, whose words they get, and why where that is the fallback.
+fn with_variant(mut of: Vec<String>, letters: &Letters, recipient: &Recipient) -> Vec<String> {
+    if let Some(variant) = letters.variant(&recipient.data).map(|variant| format!("variant {variant}")) {
+        if !of.contains(&variant) {
+            of.push(variant);
+        }
+        of.extend(letters.fell_back(&recipient.data).map(|(by, value)| match (by.as_str(), cut(value)) {
+            (by, value) if value.is_empty() => format!("the fallback, since {by} is empty"),
+            (by, value) => format!("the fallback, since {by} is `{value}`"),
+        }));
+    }
+    of
+}
+
+/// A value of somebody's row, as much of it as tells it from others.
+fn cut(value: &str) -> String {
+    let one_line = value.split_whitespace().collect::<Vec<_>>().join(" ");
+    match one_line.char_indices().nth(VALUE_CHARS).and_then(|(at, _)| one_line.get(..at)) {
+        Some(beginning) => format!("{beginning}…"),
+        None => one_line,
+    }
+}
+
+/// How many get the fallback's words and by which values, for people; nothing where nobody does.
+pub(crate) fn fell_back(command: &BroadcastCommand, told: &FellBack) -> Option<String> {
+    let Content::Variants(Variants { by, fallback: Some(fallback), .. }) = &command.content else { return None };
+    let mut values: Vec<_> = told.values.iter().collect();
+    values.sort_by_key(|(_, recipients)| std::cmp::Reverse(**recipients));
+    let others = told.recipients.saturating_sub(told.values.values().sum());
+    let values = values.into_iter().map(|(value, recipients)| match cut(value) {
+        value if value.is_empty() => format!("{recipients} empty"),
+        value => format!("{recipients} `{value}`"),
+    });
+    let values: Vec<String> = values.chain((others > 0).then(|| format!("{others} others"))).collect();
+    (told.recipients > 0).then(|| {
+        format!(
+            "{} of these get `{fallback}` since no variant is named as their {} is: {}",
+            told.recipients,
+            by.as_str(),
+            values.join(", ")
+        )
+    })
 }
 
 /// What somebody is an example of, in words.

@@ -3,6 +3,7 @@
 //! What it must never do: let an element pass whose name MJML does not have: it would be missing from the letter.
 
 use anyhow::{anyhow, bail};
+use issei_schema::Template;
 use mrml::prelude::parser::Error;
 use mrml::prelude::render::RenderOptions;
 
@@ -50,7 +51,15 @@ pub(crate) fn html_of(mjml: &str) -> anyhow::Result<String> {
         bail!("line {}: {why}", line(mjml, at));
     }
     let parsed = mrml::parse(mjml).map_err(|error| anyhow!("{}it is no MJML: {}; correct it there", place(mjml, &error), told(&error)))?;
-    parsed.element.render(&RenderOptions::default()).map_err(|error| anyhow!("its MJML can't be rendered: {error}"))
+    // Whoever opens a letter would be told of to whoever serves fonts. One that an author names by `mj-font` stays.
+    let options = RenderOptions { fonts: std::collections::HashMap::new(), ..RenderOptions::default() };
+    let html = parsed.element.render(&options).map_err(|error| anyhow!("its MJML can't be rendered: {error}"))?;
+    if Template::try_from(html.clone()).is_err()
+        && let Err(error) = Template::try_from(mjml.to_owned())
+    {
+        bail!("line {}: {}", line(mjml, error.at()), error.in_words());
+    }
+    Ok(html)
 }
 
 /// What the parser lets pass of MJML's own elements, outside of comments: a name that there is not, and an end of another
@@ -155,6 +164,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_letter_loads_no_font_from_elsewhere_unless_its_author_names_one() {
+        let letter = |head: &str| {
+            format!(
+                "<mjml><mj-head>{head}</mj-head><mj-body><mj-section><mj-column><mj-text>Hi</mj-text></mj-column></mj-section></mj-body></mjml>"
+            )
+        };
+        let html = html_of(&letter("")).unwrap();
+        assert!(html.contains("Ubuntu, Helvetica") && !html.contains("http://fonts") && !html.contains("https://fonts"), "{html}");
+        let own = letter("<mj-font name=\"Ubuntu\" href=\"https://example.com/ubuntu.css\" />");
+        assert!(html_of(&own).unwrap().contains("https://example.com/ubuntu.css"));
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_line_and_a_misspelt_element_with_what_was_meant() {
         let within = |text: &str| format!("<mjml>\n<mj-body>\n<mj-section><mj-column>\n{text}\n</mj-column></mj-section></mj-body></mjml>");
         assert!(html_of(&within("<!-- <mj-txet> --><mj-text>Hi</mj-text><mj-raw><b>x</b></mj-raw><mj-image alt=\"a > b\" src=\"https://example.com/a.png\" />"))
@@ -170,6 +192,9 @@ mod tests {
             (within("<mj-text>Hi</mj-text></mj-column>"), "line 5: </mj-column> stands where <mj-section> of line 3 is still open"),
             ("<mjml>\n<mj-body>\n".to_owned(), "line 2: it is no MJML: it ends before its elements are closed"),
             ("Hi".to_owned(), "line 1: it is no MJML"),
+            // Where it stands in the file, and not in the HTML that is made of it.
+            (within("<mj-text>Dear {{name,</mj-text>"), "line 4: `{{` has no `}}`; close it"),
+            (within("<mj-text>{{#if shop}}Hi</mj-text>"), "line 4: `{{#if shop}}` has no `{{/if}}`; close it"),
         ] {
             let error = html_of(&text).unwrap_err().to_string();
             assert!(error.starts_with(says), "{says}: {error}");

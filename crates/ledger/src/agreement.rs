@@ -70,11 +70,13 @@ impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { persons, requesters, others, approved_by, .. } = self;
         let of = |names: &[Identity]| names.iter().map(Identity::as_str).collect::<Vec<_>>().join(", ");
-        write!(f, "{persons} persons must agree to it: ")?;
+        // What has been done need not be done any more.
+        let must = if self.missing() == 0 { "had to" } else { "must" };
+        write!(f, "{persons} persons {must} agree to it: ")?;
         match requesters.as_slice() {
-            [] => write!(f, "nobody knows who asked for it, so that {} must approve it", counted(*others))?,
-            some if *others < *persons => write!(f, "{} asked for it, and {} must approve it", of(some), others_counted(*others))?,
-            some => write!(f, "{} and somebody unknown asked for it, so that {} must approve it", of(some), others_counted(*others))?,
+            [] => write!(f, "nobody knows who asked for it, so that {} {must} approve it", counted(*others))?,
+            some if *others < *persons => write!(f, "{} asked for it, and {} {must} approve it", of(some), others_counted(*others))?,
+            some => write!(f, "{} and somebody unknown asked for it, so that {} {must} approve it", of(some), others_counted(*others))?,
         }
         if approved_by.is_empty() { Ok(()) } else { write!(f, "; approved by {}", of(approved_by)) }
     }

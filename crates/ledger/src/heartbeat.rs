@@ -119,7 +119,7 @@ impl Incarnation {
         Self { configured: Some(configured), ..self }
     }
 
-    /// The same run, which tells as which accounts it sends.
+    /// The same run, which tells which providers it knows, and as which accounts.
     #[must_use]
     pub fn carrying(self, carries: BTreeMap<ProviderName, CarriedBy>) -> Self {
         Self { carries: Some(carries), ..self }
@@ -212,8 +212,8 @@ pub struct Heartbeat {
     /// What it is configured with; nothing where an older build wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configured: Option<Configured>,
-    /// As which account it sends what is carried by each of these; nothing where an older build wrote this, or where it
-    /// sends nothing.
+    /// The providers that it knows: of a consumer as which account it sends, of a producer which account it would register.
+    /// Nothing where an older build wrote this, or where it does neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carries: Option<BTreeMap<ProviderName, CarriedBy>>,
     /// What it holds; nothing where an older build wrote this.

@@ -2,9 +2,10 @@
 //! outlives the pages, so nothing of it may hold a key, an address or another value of a row: whose letters are
 //! worth a look is told by where they stand in the frozen pages.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use issei_schema::{Course, Pace, Recipient};
+use issei_schema::{Course, Pace, Recipient, VariantName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -17,9 +18,24 @@ pub struct HeldAudience {
     pub repeated_addresses: u64,
     #[serde(default)]
     pub letters: Vec<Place>,
+    /// One of each variant that anybody gets, and of some of those who get the fallback's. Some of them may be among the
+    /// letters; none where an older build froze it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of_variants: Vec<Place>,
+    /// How many get the words of each variant; nothing where there are none, or too many to be kept here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<VariantName, u64>,
+    /// How many of them get the fallback's, since no variant is named as their value is.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub fell_back: u64,
     /// How it would be sent; nothing where the provider does not tell its rate, or an older build froze it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<HeldForecast>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How a broadcast would be sent if it were approved as soon as it is held.
@@ -122,8 +138,14 @@ impl Serialize for IfApproved {
 impl Ledger {
     /// The recipients whose letters are worth a look, from their frozen pages.
     pub async fn examples(&self, broadcast: &Broadcast) -> Result<Vec<(Vec<Example>, Recipient)>, LedgerError> {
-        let mut examples = Vec::new();
-        for Place { of, page, at } in broadcast.held_audience.iter().flat_map(|held| &held.letters) {
+        let (mut examples, mut shown) = (Vec::new(), BTreeSet::new());
+        // In a list of its own: a closure that borrows for any lifetime can't be awaited over.
+        let held = broadcast.held_audience.as_ref();
+        let places: Vec<&Place> = held.map(|held| held.letters.iter().chain(&held.of_variants).collect()).unwrap_or_default();
+        for Place { of, page, at } in places {
+            if !shown.insert((*page, *at)) {
+                continue;
+            }
             let page = self.page(&broadcast.placed(), *page).await?;
             let recipient = page.chunks().flat_map(|(_, recipients)| recipients).nth(usize::try_from(*at).unwrap_or(usize::MAX));
             examples.extend(recipient.and_then(Option::as_ref).map(|recipient| (of.clone(), recipient.clone())));

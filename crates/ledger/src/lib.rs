@@ -142,7 +142,7 @@ pub use table::{TableReport, Throughput};
 pub use terms::{Term, Terms};
 pub use timings::{Timings, Widest, widest};
 pub use told::Told;
-pub use trail::{AuditEntry, AuditTrail};
+pub use trail::{AuditEntry, AuditTrail, KEY_REVOKED};
 pub use unasked::{NotAsked, Unasked};
 pub use unread::Unread;
 pub use walk::{RecipientOutcome, Tally, Walk, Walked};

@@ -17,6 +17,9 @@ use crate::item::{AUDIT, Item, Key, read, s};
 use crate::step::ACCEPTED_TWICE;
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode};
 
+/// Written where somebody says that each key by which another provider than SES was asked for a broadcast is revoked.
+pub const KEY_REVOKED: &str = "key revoked";
+
 /// One step in a broadcast's life: who, when, what and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use issei_schema::{BroadcastCommand, CommandVersion, Content, StoredTemplate, TemplateName, VariantName, Variants, Words};
+use issei_schema::{BroadcastCommand, CommandVersion, Content, Placeholder, StoredTemplate, TemplateName, VariantName, Variants, Words};
 use serde::Serialize;
 
 use crate::contexts::html;
@@ -139,6 +139,15 @@ impl Letters {
     pub fn variant(&self, data: &BTreeMap<String, String>) -> Option<&VariantName> {
         let variants = self.variants.as_ref()?;
         Some(variants.chosen(data.get(variants.by.as_str()).map(String::as_str))?.0)
+    }
+
+    /// What stands in the column that tells whose words are whose, of a recipient who gets the fallback's since no variant is
+    /// named so; it is empty where nothing stands there.
+    #[must_use]
+    pub fn fell_back<'a>(&self, data: &'a BTreeMap<String, String>) -> Option<(&Placeholder, &'a str)> {
+        let variants = self.variants.as_ref().filter(|variants| variants.fallback.is_some())?;
+        let value = data.get(variants.by.as_str()).map_or("", String::as_str);
+        variants.of.keys().all(|name| name.as_str() != value).then_some((&variants.by, value))
     }
 
     #[must_use]

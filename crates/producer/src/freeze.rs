@@ -64,7 +64,8 @@ impl Producer {
         let Some(source) = self.source(command, &broadcast, &audience, stop).await? else {
             return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });
         };
-        let mut line = Line::new(self, &broadcast, source, Arc::new(needed), audience.unique_by);
+        let needed = Arc::new(needed);
+        let mut line = Line::new(self, &broadcast, source, needed.clone(), audience.unique_by);
         let (mut ahead, mut compared): (Option<Built>, Option<String>) = (None, None);
         while broadcast.broadcast_state == BroadcastState::Enumerating && !stop.is_cancelled() {
             if broadcast.last_key == Some(LastKey::InDatabase) {
@@ -130,7 +131,7 @@ impl Producer {
                         // The reason can name keys, which stand in no log.
                         tracing::warn!(%code, "the broadcast holds before its first send; `issei status` has the reason");
                         // On the heap: it is rare, and what is awaited here takes of every thread's stack.
-                        let held = Box::pin(self.held_audience(&broadcast, &mut line.source, audience.unique_by)).await?;
+                        let held = Box::pin(self.held_audience(&broadcast, &mut line.source, audience.unique_by, &needed.letters)).await?;
                         let (reading, actor) = (line.source.reading(), self.incarnation.actor());
                         broadcast = self.ledger.hold_before_send(&broadcast, &reading, &held, actor, (code, &reason)).await?;
                         continue;

@@ -51,4 +51,4 @@ pub use source::{
 };
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;
-pub use survey::{Skips, Survey, survey};
+pub use survey::{FellBack, Skips, Survey, survey};

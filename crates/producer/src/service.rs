@@ -137,6 +137,11 @@ impl Producer {
         incarnation: Incarnation,
         options: Options,
     ) -> Self {
+        let account = |known: &Known| {
+            let carried_by = known.carried_by.clone().unwrap_or_else(|| CarriedBy::new(known.facts.kind, None, None));
+            carried_by.or_in(commands.account())
+        };
+        let incarnation = incarnation.carrying(options.providers.iter().map(|(name, known)| (name.clone(), account(known))).collect());
         Self {
             ledger,
             commands,

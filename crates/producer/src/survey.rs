@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use issei_ledger::{Ledger, SkipReason};
+use issei_letter::Letters;
 use issei_schema::{BroadcastCommand, VariantName};
 
 use crate::SourceError;
@@ -21,6 +22,7 @@ use crate::source::{Mailed, Progress, Source, quotable};
 
 const PAGE: usize = 2_000;
 const EXAMPLES: usize = 3;
+const VALUES_MAX: usize = 20;
 
 /// What an audience comes to, as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,10 +41,30 @@ pub struct Survey {
     pub trimmed_addresses: u64,
     /// How many get the words of each variant, nobody among them; nothing where there are none.
     pub variants: BTreeMap<VariantName, u64>,
+    pub fell_back: FellBack,
     /// Whom the canary chooses, where it does.
     pub canary: Option<ChosenCanary>,
     /// Recipients whose letters are worth a look.
     pub samples: Samples,
+}
+
+/// Recipients who get the fallback's words, since no variant is named as their value is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FellBack {
+    pub recipients: u64,
+    /// How many have which value, of twenty values.
+    pub values: BTreeMap<String, u64>,
+}
+
+impl FellBack {
+    fn take(&mut self, value: &str) {
+        self.recipients += 1;
+        *self.values.entry(value.to_owned()).or_default() += 1;
+        // The least of them stay, so that what is counted of these is all there is.
+        if self.values.len() > VALUES_MAX {
+            self.values.pop_last();
+        }
+    }
 }
 
 /// Who is skipped for one reason.
@@ -66,11 +88,14 @@ impl Survey {
         Mailable::of(self.mailable, self.skipped_rows(), skipped_share_max)
     }
 
-    fn take(&mut self, Candidate { key, judged, repeats, in_canary }: Candidate) {
+    fn take(&mut self, Candidate { key, judged, repeats, in_canary }: Candidate, letters: &Letters) {
         match judged {
             Judged::Recipient(recipient, _) => {
                 self.mailable += 1;
-                self.samples.take(&recipient, in_canary, || recipient.clone());
+                self.samples.take(&recipient, in_canary, letters, || recipient.clone());
+                if let Some((_, value)) = letters.fell_back(&recipient.data) {
+                    self.fell_back.take(value);
+                }
                 self.skip(SkipReason::DuplicateKey, repeats, (repeats > 0).then(|| quotable(&key)));
             }
             Judged::Skipped(key, reason) => self.skip(reason, 1 + repeats, Some(key)),
@@ -153,7 +178,7 @@ pub async fn survey(
             {
                 *recipients += 1;
             }
-            survey.take(candidate);
+            survey.take(candidate, &needed.letters);
         }
     }
 }

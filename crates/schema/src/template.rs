@@ -94,6 +94,22 @@ pub enum TemplateError {
     TooDeep { at: usize },
 }
 
+impl TemplateError {
+    /// The byte at which it stands.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        match self {
+            Self::Open { at } | Self::NotAName { at, .. } | Self::OpenIf { at, .. } | Self::Stray { at, .. } | Self::TooDeep { at } => *at,
+        }
+    }
+
+    /// What is wrong, for whoever is told the place in other words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        self.to_string().replacen(&format!(" at byte {}", self.at()), "", 1)
+    }
+}
+
 /// What stands between two texts.
 #[derive(Clone, Debug)]
 enum Tag {

@@ -165,6 +165,12 @@ impl Cloud {
         self.state().show_all();
     }
 
+    /// How many calls of an operation were befallen by a fault so far.
+    #[must_use]
+    pub fn befallen(&self, operation: &str, fault: Fault) -> u64 {
+        self.faults.befallen(operation, fault)
+    }
+
     /// How many calls hang, to wait for the moment in which one does.
     pub fn hanging(&self) -> watch::Receiver<u64> {
         self.faults.hanging()

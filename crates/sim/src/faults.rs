@@ -1,5 +1,6 @@
 //! Faults: what goes wrong with a call, before or after its effect.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use issei_clock::Dice;
@@ -103,13 +104,15 @@ impl Rule {
 /// The rules in force, and how many calls they keep hanging.
 pub(crate) struct Faults {
     rules: Mutex<Vec<Rule>>,
+    /// How many calls of which operation were befallen by what.
+    befallen: Mutex<HashMap<(String, Fault), u64>>,
     dice: Dice,
     hanging: watch::Sender<u64>,
 }
 
 impl Faults {
     pub(crate) fn new(dice: Dice) -> Self {
-        Self { rules: Mutex::new(Vec::new()), dice, hanging: watch::Sender::new(0) }
+        Self { rules: Mutex::new(Vec::new()), befallen: Mutex::default(), dice, hanging: watch::Sender::new(0) }
     }
 
     pub(crate) fn add(&self, rule: Rule) {
@@ -133,10 +136,18 @@ impl Faults {
             }
             if rule.probability >= 1.0 || self.dice.chance(rule.probability) {
                 rule.times = rule.times.map(|times| times - 1);
+                let mut befallen = self.befallen.lock().unwrap_or_else(PoisonError::into_inner);
+                *befallen.entry((operation.to_owned(), rule.fault)).or_default() += 1;
                 return Some(rule.fault);
             }
         }
         None
+    }
+
+    /// How many calls of an operation were befallen by a fault.
+    pub(crate) fn befallen(&self, operation: &str, fault: Fault) -> u64 {
+        let befallen = self.befallen.lock().unwrap_or_else(PoisonError::into_inner);
+        befallen.get(&(operation.to_owned(), fault)).copied().unwrap_or_default()
     }
 
     pub(crate) fn hang(&self) {

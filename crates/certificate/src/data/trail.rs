@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use issei_ledger::{AuditEntry, AuditTrail, Broadcast, BroadcastState, LedgerError};
+use issei_ledger::{AuditEntry, AuditTrail, Broadcast, BroadcastState, KEY_REVOKED, LedgerError};
 use jiff::Timestamp;
 
 use super::odd::Odd;
@@ -19,13 +19,15 @@ pub(super) struct Steps {
     pub(super) approvals: u64,
     /// When the last step was taken.
     pub(super) last_at: Option<Timestamp>,
+    /// Who said after the last step that the provider's key is revoked.
+    pub(super) revoked: Option<AuditEntry>,
     /// What was altered in it.
     pub(super) odd: Odd,
 }
 
 /// Follows the trail step by step. `asked_by` is whom the command names.
 pub(super) fn follow(broadcast: &Broadcast, trail: &[AuditEntry], asked_by: Option<&str>, now: Timestamp) -> Steps {
-    let mut steps = Steps { ran: false, held_first: false, resumes: 0, approvals: 0, last_at: None, odd: Odd::default() };
+    let mut steps = Steps { ran: false, held_first: false, resumes: 0, approvals: 0, last_at: None, revoked: None, odd: Odd::default() };
     match trail.first() {
         Some(first) => {
             let begins = first.step == "enumerating" && first.at == broadcast.created_at && asked_by.is_none_or(|by| by == first.actor);
@@ -44,6 +46,9 @@ pub(super) fn follow(broadcast: &Broadcast, trail: &[AuditEntry], asked_by: Opti
         latest = latest.max(entry.at);
         let Some((from, to)) = entry.step.split_once(" -> ") else {
             steps.odd.note_if(number > 1 && entry.step == "enumerating", || format!("entry {number} begins it once more"));
+            if entry.step == KEY_REVOKED {
+                steps.revoked = Some(entry.clone());
+            }
             continue;
         };
         let (Ok(from), Ok(to)) = (BroadcastState::from_str(from), BroadcastState::from_str(to)) else {
@@ -57,7 +62,7 @@ pub(super) fn follow(broadcast: &Broadcast, trail: &[AuditEntry], asked_by: Opti
         steps.held_first |= from == BroadcastState::Enumerating && to == BroadcastState::Holding;
         steps.resumes += u64::from(from == BroadcastState::Paused && to == BroadcastState::Running);
         steps.approvals += u64::from(from == BroadcastState::Holding && to == BroadcastState::Running);
-        (state, steps.last_at) = (to, Some(entry.at));
+        (state, steps.last_at, steps.revoked) = (to, Some(entry.at), None);
     }
     let (is, held, held_first) = (broadcast.broadcast_state, broadcast.held_before_send, steps.held_first);
     steps.odd.note_if(held != held_first, || format!("held_before_send is {held}, and by its steps it is {held_first}"));

@@ -96,6 +96,10 @@ pub(crate) struct RepairOptions {
     /// Why. It stands in the audit trail.
     #[arg(long)]
     pub(crate) reason: String,
+    /// Record, and enqueue nothing, that each key is revoked with which another provider than SES was asked for it. Nothing
+    /// of it is accepted any more then, which a certificate goes by.
+    #[arg(long)]
+    pub(crate) key_revoked: bool,
     /// Do it without asking. Without a terminal and without this, it only shows.
     #[arg(long)]
     pub(crate) yes: bool,

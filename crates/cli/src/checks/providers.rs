@@ -2,6 +2,7 @@
 //! would be believed. Nothing is sent for it.
 
 use issei_assembly::{Fetched, KeySource, Parts};
+use issei_aws::NOT_CONNECTED;
 use issei_certificate::Finding;
 use issei_provider::Right;
 use issei_schema::{Mailbox, ProviderName};
@@ -37,8 +38,22 @@ async fn standing(parts: &Parts, name: &ProviderName, key: &str, from: Option<&M
     match standing.right {
         Right::MaySend(told) => finding.found(format!("{}: {told}", provider.facts().title), true),
         Right::MayNot { why, mend } => finding.found(format!("{}: {why}", provider.facts().title), false).mend(mend),
-        Right::Untold(why) => finding.unreadable(why).mend("ask again; look at the provider's status page if it stays so"),
+        Right::Untold(why) => unasked(finding, why, provider.facts().title, *name == ProviderName::default()),
     }
+}
+
+/// Of a provider that could not be asked. What is said of AWS is of no use where another was not reached.
+fn unasked(finding: Finding, why: String, title: &str, is_ses: bool) -> Finding {
+    let is_connected = !why.contains(NOT_CONNECTED);
+    let mut finding = finding.unreadable(why);
+    if !is_ses {
+        finding.mend = None;
+    }
+    finding.mend(if is_ses || is_connected {
+        "ask again; look at the provider's status page if it stays so".to_owned()
+    } else {
+        format!("see that {title}'s API can be reached from here (network, DNS, proxy, `base_url`), and look again")
+    })
 }
 
 /// A key that is not at hand here may be where the feedback consumer runs; one that nobody has named is nowhere.

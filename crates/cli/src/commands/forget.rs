@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::on_signal;
+use super::who::by_key_alone;
 use crate::Ended;
 use crate::args::ForgetOptions;
 use crate::confirm::confirmed;
@@ -44,6 +45,8 @@ struct Looked {
     /// The audiences of all broadcasts that were asked, and how many of them are to another than is meant.
     audiences: BTreeSet<String>,
     left_out: usize,
+    /// Rows that were skipped where nothing of an address was found.
+    by_key_alone: u64,
     unreadable: Vec<(BroadcastId, LedgerError)>,
 }
 
@@ -123,6 +126,9 @@ async fn decide(
         let is_forgotten = looked.held.iter().any(|held| !held.found.forgotten.is_empty());
         return match (is_forgotten, looked.left()) {
             (true, 0) => Ok(Decision::No(Ended::Well, "nothing is left to forget".to_owned())),
+            (_, 0) if looked.by_key_alone > 0 => {
+                no(&format!("no recipient with that address was found; {}", by_key_alone(looked.by_key_alone)))
+            }
             (_, 0) => no("nobody with that key or address was found"),
             (_, _) => no("nothing can be forgotten now"),
         };
@@ -198,6 +204,9 @@ impl Looked {
         let stays = stays(&ledger.command(id).await?, &options.who, sought);
         let (all, found) = ledger.look_for(&broadcast, sought).await?;
         let waits = waits(&broadcast, &found);
+        if Address::quoting_legacy(&options.who).is_ok() && found.pages.is_empty() && found.forgotten.is_empty() {
+            self.by_key_alone += broadcast.skipped;
+        }
         if !found.pages.is_empty() || !found.forgotten.is_empty() || waits.is_some() || !stays.is_empty() {
             let Broadcast { broadcast_id, audience, broadcast_state: state, .. } = broadcast;
             self.held.push(Held { broadcast_id, audience: audience.to_string(), state, found, waits, stays, sought: Some(all) });
@@ -243,6 +252,9 @@ impl Looked {
                 "not looked at  {} broadcasts to other audiences, where the same key or address may stand, too: without --audience they are looked at",
                 self.left_out
             ));
+        }
+        if self.by_key_alone > 0 && !self.is_nobody() {
+            say(&format!("not found      {}", by_key_alone(self.by_key_alone)));
         }
         for Held { broadcast_id, audience, state, found, waits, stays, .. } in &self.held {
             say(&format!("{broadcast_id} ({state}, audience {audience})"));

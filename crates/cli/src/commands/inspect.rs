@@ -5,6 +5,7 @@
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, Forgotten, Ledger, LedgerError, Outcome, Refused, Skipped, Whereabouts};
+use issei_schema::Address;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -12,6 +13,7 @@ use crate::Ended;
 use crate::args::{AuditOptions, ListOptions, WhyOptions};
 use crate::commands::person::Why;
 use crate::commands::status::shown;
+use crate::commands::who::by_key_alone;
 use crate::shortened::shortened;
 
 /// Whether it is known, by the counts that services tell, that some will be told too late. One call, for a broadcast
@@ -147,17 +149,19 @@ pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool
         }
     }
     if found.is_nobody() {
-        return Err(nobody(&broadcast, &found));
+        return Err(nobody(&broadcast, &found, &options.recipient));
     }
     Ok(Ended::Well)
 }
 
 /// That nobody of a frozen audience is sought.
-pub(super) fn nobody(broadcast: &Broadcast, found: &Whereabouts) -> anyhow::Error {
-    let Broadcast { broadcast_id: id, recipients, pages, .. } = broadcast;
+pub(super) fn nobody(broadcast: &Broadcast, found: &Whereabouts, who: &str) -> anyhow::Error {
+    let Broadcast { broadcast_id: id, recipients, skipped, pages, .. } = broadcast;
     let expired = if found.expired > 0 { format!(", of which {} have expired", found.expired) } else { String::new() };
+    let is_address = Address::quoting_legacy(who).is_ok();
+    let alone = if *skipped > 0 && is_address { format!("; {}", by_key_alone(*skipped)) } else { String::new() };
     anyhow::anyhow!(
-        "nobody with that key or address is in the frozen audience of `{id}` ({recipients} recipients in {pages} pages{expired})"
+        "nobody with that key or address is in the frozen audience of `{id}` ({recipients} recipients in {pages} pages{expired}){alone}"
     )
 }
 

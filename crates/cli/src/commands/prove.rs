@@ -106,7 +106,15 @@ impl Wait {
                 said = Some(passed);
                 let actors: Vec<&str> = waits_for.iter().map(|run| run.actor.as_str()).collect();
                 let actors = if actors.is_empty() { "a ledger that was not restored".to_owned() } else { actors.join("; ") };
-                tell(as_json, &format!("Waiting for {} s more at most, or until nothing is held by: {actors}", left.as_secs()));
+                // By another provider the lapse of time proves nothing, and no number of seconds is said to.
+                tell(
+                    as_json,
+                    &if stopping.iter().all(|stopping| stopping.provider.is_none()) {
+                        format!("Waiting for {} s more at most, or until nothing is held by: {actors}", left.as_secs())
+                    } else {
+                        format!("Waiting until nothing is held by: {actors}")
+                    },
+                );
             }
             if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY.min(left))).await.is_none() {
                 return Waited::Short;

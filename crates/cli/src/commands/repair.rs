@@ -1,18 +1,23 @@
 //! `issei repair` and `redrive`: putting right what was lost outside issei.
 
+use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::Redriven;
+use issei_ledger::KEY_REVOKED;
 use issei_producer::{Repair, Repairer};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::Ended;
 use crate::args::{QueueName, RedriveOptions, RepairOptions};
 use crate::confirm::confirmed;
 use crate::operator;
+use crate::{Ended, Refused};
 
 pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
+    if options.key_revoked {
+        return record_revoked(&parts, options, as_json).await;
+    }
     let (commands, chunks) = (parts.commands_queue().await?, parts.chunks_queue().await?);
     let [waiting, in_flight, dead] = chunks.depths().await?;
     let repairer = Repairer::new(parts.ledger(), commands, chunks);
@@ -39,6 +44,42 @@ pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json
     } else {
         format!("{} chunks enqueued again", done.unclaimed_chunks + done.retryable_chunks + done.askable_chunks)
     });
+    Ok(Ended::Well)
+}
+
+/// Whoever revokes a key does so at the provider, of which issei knows nothing: so a person says it, and it stands under their
+/// name in the audit trail.
+async fn record_revoked(parts: &Parts, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let (ledger, id) = (parts.ledger(), &options.id);
+    let broadcast = ledger.broadcast(id).await?;
+    let Some(provider) = &broadcast.provider else {
+        bail!(Refused(format!(
+            "broadcast `{id}` is carried by SES, which refuses requests for their age: there is no key to revoke, and `issei certify {id}` says once they are over"
+        )));
+    };
+    let state = broadcast.broadcast_state;
+    if !state.is_over() {
+        bail!(Refused(format!(
+            "broadcast `{id}` is {state}, so that a consumer may ask {provider} with another key: `issei stop {id}` first"
+        )));
+    }
+    let in_doubt = ledger.tally(&broadcast).await?.totals().in_doubt;
+    let told = |done: bool| json!({ "broadcast_id": id, "provider": provider, "in_doubt": in_doubt, "done": done });
+    if in_doubt == 0 {
+        say(&if as_json { told(false).to_string() } else { "nobody is in doubt, so there is nothing to record".to_owned() });
+        return Ok(Ended::Well);
+    }
+    if !as_json {
+        say(&format!("broadcast     {id} ({state}), carried by {provider}"));
+        say(&format!("in doubt      {in_doubt} recipients, and they stay so: certificates say that nothing more of theirs is accepted"));
+    }
+    let question = format!("Is each key of {provider} revoked with which this was sent?");
+    if !(options.yes || (!as_json && confirmed(&question, &CancellationToken::new()).await?)) {
+        say(&if as_json { told(false).to_string() } else { "nothing was recorded; repeat with --yes to do it".to_owned() });
+        return Ok(Ended::Refused);
+    }
+    ledger.audit(id, &operator::actor(parts).await?, KEY_REVOKED, &options.reason).await?;
+    say(&if as_json { told(true).to_string() } else { format!("recorded; `issei certify {id}` goes by it") });
     Ok(Ended::Well)
 }
 

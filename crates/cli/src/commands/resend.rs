@@ -230,7 +230,7 @@ async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) 
     };
     let left = at.duration_since(now).as_secs() + 1;
     bail!(Refused(format!(
-        "broadcast `{id}` was stopped, and what was under way then may still be accepted; repeat this in {left} s, or `issei stop {id}` waits for it"
+        "broadcast `{id}` was stopped, and what was under way then may still be accepted; repeat this in {left} s, or sooner once `issei stop {id}` calls it proved"
     )))
 }
 

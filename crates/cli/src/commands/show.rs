@@ -103,5 +103,5 @@ async fn found(ledger: &Ledger, broadcast: &Broadcast, who: &str) -> anyhow::Res
     if let Some(Forgotten { at, .. }) = found.forgotten.first() {
         bail!("whoever has that key or address was forgotten at {at:.0}, and with them what they were written");
     }
-    Err(nobody(broadcast, &found))
+    Err(nobody(broadcast, &found, who))
 }

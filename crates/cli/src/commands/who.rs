@@ -8,7 +8,7 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, Finder, Forgotten, Ledger, Suppressed, Whereabouts};
+use issei_ledger::{Broadcast, Finder, Forgotten, Ledger, Skipped, Suppressed, Whereabouts};
 use issei_schema::{Address, AudienceName, BroadcastId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -36,6 +36,9 @@ pub(crate) struct Who {
     pub(crate) expired: Vec<BroadcastId>,
     /// Those that can't be read, each with the reason. They may have whoever is sought.
     pub(crate) unreadable: Vec<Unreadable>,
+    /// Of an address: rows that were skipped in broadcasts in which nobody was found. Of these the key alone is kept, so that
+    /// whoever has the address may be among them.
+    pub(crate) by_key_alone: u64,
     /// Of an address: why it is on the list of those that are not mailed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) suppressed: Option<Suppressed>,
@@ -63,6 +66,9 @@ pub(crate) struct Seen {
     pub(crate) why: Option<Why>,
     /// As a row that was skipped, with the reason.
     pub(crate) skipped: Option<String>,
+    /// Other rows with the key of the recipient that they are, each with the reason for which it was skipped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) other_rows: Vec<String>,
     pub(crate) forgotten: Vec<Forgotten>,
     /// To write to whoever asks.
     pub(crate) sentence: String,
@@ -110,7 +116,16 @@ pub(crate) async fn look(
         language: scope.language,
         keys: BTreeMap::new(),
         absent: Vec::new(),
-        who: Who { broadcasts: Vec::new(), looked_at: 0, complete: true, pages_read: 0, expired: Vec::new(), unreadable, suppressed },
+        who: Who {
+            broadcasts: Vec::new(),
+            looked_at: 0,
+            complete: true,
+            pages_read: 0,
+            expired: Vec::new(),
+            unreadable,
+            by_key_alone: 0,
+            suppressed,
+        },
     };
     let all = async {
         for broadcast in &broadcasts {
@@ -122,6 +137,10 @@ pub(crate) async fn look(
     let complete = shutdown.run_until_cancelled(all).await.is_some();
     bar.finish_and_clear();
     let mut who = Who { complete: complete && looking.who.unreadable.is_empty(), ..looking.who };
+    if finder.reads_everything() {
+        let is_found = |it: &Broadcast| who.broadcasts.iter().any(|seen| seen.broadcast_id == it.broadcast_id);
+        who.by_key_alone = broadcasts.iter().filter(|it| !is_found(it)).map(|it| it.skipped).sum();
+    }
     who.broadcasts.sort_by_key(|seen| std::cmp::Reverse(seen.created_at));
     Ok(who)
 }
@@ -200,7 +219,7 @@ async fn seen_in(
         return Ok(Vec::new());
     }
     let command = ledger.command_of(broadcast).await?;
-    let name = sentence::name_of(&command);
+    let name = sentence::name_of(language, &command);
     let blank = |sentence: String| Seen {
         broadcast_id: broadcast.broadcast_id.clone(),
         audience: broadcast.audience.to_string(),
@@ -209,6 +228,7 @@ async fn seen_in(
         by_key: by_key.map(str::to_owned),
         why: None,
         skipped: None,
+        other_rows: Vec::new(),
         forgotten: Vec::new(),
         sentence,
         letter: None,
@@ -219,23 +239,36 @@ async fn seen_in(
         let letter = letter_of(&command, &standing.recipient)?;
         let subject = letter.as_ref().and_then(|letter| letter.rendered.as_ref()).map(|rendered| rendered.subject.as_str());
         let told = sentence::of_recipient(language, &why, subject, broadcast.broadcast_state.is_over());
-        seen.push(Seen { why: Some(why), letter, ..blank(told) });
+        let other_rows = found.skipped.iter().filter(|(_, skipped)| skipped.key == why.key).map(|(_, skipped)| in_words(skipped)).collect();
+        seen.push(Seen { why: Some(why), letter, other_rows, ..blank(told) });
     }
     for (_, skipped) in &found.skipped {
-        // Another row with a key that is mailed says nothing to them.
+        // Another row with a key that is mailed is told of there.
         if found.recipients.iter().any(|standing| standing.recipient.key.as_str() == skipped.key) {
             continue;
         }
-        let detail = skipped.detail().map_or(String::new(), |detail| format!(", {detail}"));
-        let instead = skipped.mailed.as_deref().map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
         let told = sentence::of_skipped(language, &name, skipped.reason, skipped.mailed.is_some());
-        seen.push(Seen { skipped: Some(format!("{}{detail}{instead}", skipped.reason)), ..blank(told) });
+        seen.push(Seen { skipped: Some(in_words(skipped)), ..blank(told) });
     }
     if let Some(Forgotten { at, .. }) = found.forgotten.first() {
         let told = sentence::of_forgotten(language, &name, *at);
         seen.push(Seen { forgotten: found.forgotten.clone(), ..blank(told) });
     }
     Ok(seen)
+}
+
+/// Why a row was skipped, and what is mailed in its place.
+fn in_words(skipped: &Skipped) -> String {
+    let detail = skipped.detail().map_or(String::new(), |detail| format!(", {detail}"));
+    let instead = skipped.mailed.as_deref().map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
+    format!("{}{detail}{instead}", skipped.reason)
+}
+
+/// What is said where an address was not found, of rows that were skipped. Their addresses are in no page.
+pub(crate) fn by_key_alone(rows: u64) -> String {
+    let (rows, are) =
+        if rows == 1 { ("1 row that was skipped".to_owned(), "is") } else { (format!("{rows} rows that were skipped"), "are") };
+    format!("of {rows} the key alone {are} kept, so an address is not found among them: ask by the key, too (`issei who KEY`)")
 }
 
 pub(crate) async fn run(settings: &Settings, options: &WhoOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -278,6 +311,9 @@ impl Who {
             if let Some(reason) = &seen.skipped {
                 say(&format!("  skipped   {reason}"));
             }
+            for reason in &seen.other_rows {
+                say(&format!("  other row with this key was skipped: {reason}"));
+            }
             for Forgotten { at, page, .. } in &seen.forgotten {
                 say(&format!("  forgotten at {at:.0}, in page {page}; `issei audit {}` says who did it", seen.broadcast_id));
             }
@@ -287,7 +323,11 @@ impl Who {
             }
         }
         if self.broadcasts.is_empty() && self.complete && self.unreadable.is_empty() {
-            say(&format!("nobody of that name in {} broadcasts ({} pages read)", self.looked_at, self.pages_read));
+            let nobody = if self.by_key_alone > 0 { "no recipient with that address" } else { "nobody of that name" };
+            say(&format!("{nobody} in {} broadcasts ({} pages read)", self.looked_at, self.pages_read));
+        }
+        if self.by_key_alone > 0 {
+            say(&by_key_alone(self.by_key_alone));
         }
         if let [first, ..] = self.expired.as_slice() {
             let count = self.expired.len();

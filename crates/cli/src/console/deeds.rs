@@ -80,7 +80,7 @@ pub(super) async fn approve(at: Shared, id: Named, tongue: Tongue, deed: Filled<
 }
 
 async fn act(State(at): Shared, Named(id): Named, tongue: Tongue, Filled(deed): Filled<Deed>, verb: Verb) -> Page {
-    let said = match deed.check(&at, id.as_str(), matches!(verb, Verb::Stop | Verb::Pause)) {
+    let said = match deed.check(&at, id.as_str(), verb == Verb::Stop) {
         Ok(()) => carry_out(&at, &id, verb, &deed).await.unwrap_or_else(|refused| refused),
         Err(refused) => refused,
     };

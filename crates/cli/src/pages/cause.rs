@@ -51,7 +51,7 @@ impl Cause {
     /// As the end of a sentence about a mail server.
     pub(crate) fn told(self, language: Language) -> &'static str {
         let (english, japanese) = match self {
-            Self::NoMailbox => ("there is no such mailbox", "この宛先のメールボックスは存在しません"),
+            Self::NoMailbox => ("there is no such mailbox", "このメールアドレスは存在しません"),
             Self::NoDomain => ("the address\u{2019}s domain takes no mail", "宛先のドメインがメールを受け付けていません"),
             Self::Disabled => ("the mailbox is not in use", "メールボックスが使われていません"),
             Self::Full => ("the mailbox is full", "メールボックスの容量がいっぱいです"),

@@ -3,7 +3,7 @@
 //!
 //! What it must never do: call a stop proved that `proof.rs` does not.
 
-use issei_ledger::{BroadcastState, Moment};
+use issei_ledger::{BroadcastState, Moment, Progress};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Words, grouped};
@@ -63,7 +63,7 @@ impl ProvedAt {
 impl Look {
     pub(super) fn of(words: &'static Words, status: &Status, timeline: &[Moment], proof: StopProof) -> Self {
         let proof = ProvedAt::of(proof, status.at);
-        let (next, tone) = next(words, status, proof.as_ref());
+        let (next, tone) = next(words, status, timeline, proof.as_ref());
         let settled = status.accepted + status.rejected + status.in_doubt;
         let waits_for = status.recipients.saturating_sub(settled);
         let moves = status.state == BroadcastState::Running && status.waits.is_none();
@@ -81,7 +81,7 @@ impl Look {
     }
 }
 
-fn next(words: &'static Words, status: &Status, proof: Option<&ProvedAt>) -> (&'static str, &'static str) {
+fn next(words: &'static Words, status: &Status, timeline: &[Moment], proof: Option<&ProvedAt>) -> (&'static str, &'static str) {
     let must_agree = status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0);
     match status.state {
         _ if status.held_up.is_some() => (words.next_held_up, "bad"),
@@ -90,7 +90,11 @@ fn next(words: &'static Words, status: &Status, proof: Option<&ProvedAt>) -> (&'
         BroadcastState::Running if status.falls_behind.is_some() => (words.next_late, "bad"),
         BroadcastState::Running if status.not_asked.is_some() => (words.next_not_asked, "bad"),
         BroadcastState::Running if !status.services.iter().any(|run| run.alive) => (words.next_nobody, "bad"),
-        BroadcastState::Running => (words.next_running, ""),
+        BroadcastState::Running => match matter(&Told::of(status), &lately(timeline, status.at)) {
+            Some(Matter::NoAnswers) => (words.next_no_answers, "bad"),
+            Some(Matter::NoneAccepted) => (words.next_none_accepted, "bad"),
+            None => (words.next_running, ""),
+        },
         BroadcastState::Paused => (words.next_paused, "bad"),
         BroadcastState::Holding if must_agree => (words.next_agree, "doubt"),
         BroadcastState::Holding if status.accepted + status.in_doubt == 0 => (words.next_holding, "doubt"),
@@ -101,9 +105,58 @@ fn next(words: &'static Words, status: &Status, proof: Option<&ProvedAt>) -> (&'
         BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) => (words.next_stopped_in_doubt, "doubt"),
         BroadcastState::Stopped | BroadcastState::Stopping if proof.is_none() => (words.next_unproved, "doubt"),
         BroadcastState::Stopped | BroadcastState::Stopping => (words.next_stopping, "doubt"),
+        // No time ends it where the provider refuses nothing for its age, and no certificate calls it over.
+        BroadcastState::Complete if status.in_doubt > 0 && status.provider.is_some() => (words.next_in_doubt_endless, "doubt"),
         BroadcastState::Complete if status.in_doubt > 0 => (words.next_in_doubt, "doubt"),
         BroadcastState::Complete => (words.next_complete, "good"),
     }
+}
+
+/// What is the matter with a broadcast that runs, though nobody has paused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Matter {
+    /// Requests are made, and nobody hears whether any was accepted.
+    NoAnswers,
+    /// Each is answered, and none accepted.
+    NoneAccepted,
+}
+
+/// What is known of those who were sent to.
+struct Told {
+    accepted: u64,
+    rejected: u64,
+    in_doubt: u64,
+}
+
+impl Told {
+    fn of(Status { accepted, rejected, in_doubt, .. }: &Status) -> Self {
+        Self { accepted: *accepted, rejected: *rejected, in_doubt: *in_doubt }
+    }
+}
+
+/// Nobody was accepted in the last minute, and not for want of trying. Of a few in doubt at the end nothing is to be done.
+fn matter(told: &Told, lately: &Progress) -> Option<Matter> {
+    let asked = lately.in_doubt + lately.asked_again;
+    if lately.accepted > 0 || (asked + lately.rejected == 0 && told.accepted > 0) {
+        return None;
+    }
+    let is_doubted = told.in_doubt > 0 && (asked > 0 || told.in_doubt >= told.rejected);
+    if is_doubted && lately.rejected <= asked {
+        return Some(Matter::NoAnswers);
+    }
+    (told.rejected > 0 && (lately.rejected > 0 || told.accepted == 0)).then_some(Matter::NoneAccepted)
+}
+
+/// What was told in the last minute.
+fn lately(timeline: &[Moment], now: Timestamp) -> Progress {
+    let begins = now - LATELY;
+    timeline.iter().filter(|moment| moment.at >= begins).fold(Progress::default(), |sum, moment| Progress {
+        accepted: sum.accepted + moment.told.accepted,
+        rejected: sum.rejected + moment.told.rejected,
+        in_doubt: sum.in_doubt + moment.told.in_doubt,
+        asked_again: sum.asked_again + moment.told.asked_again,
+        ..sum
+    })
 }
 
 fn bar(words: &'static Words, status: &Status, waits_for: u64) -> Vec<Part> {
@@ -153,7 +206,29 @@ pub(super) fn duration(words: &Words, seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::pages::Language;
-    use issei_ledger::Progress;
+
+    #[test]
+    fn a_broadcast_of_which_nothing_arrives_is_not_called_well() {
+        let told = |accepted, rejected, in_doubt| Told { accepted, rejected, in_doubt };
+        let lately =
+            |accepted, rejected, in_doubt, asked_again| Progress { accepted, rejected, in_doubt, asked_again, ..Progress::default() };
+        for (told, lately, expected) in [
+            (told(0, 0, 189), lately(0, 0, 189, 24), Some(Matter::NoAnswers)),
+            // All of it stays in doubt, and nothing more is tried.
+            (told(0, 0, 189), lately(0, 0, 0, 0), Some(Matter::NoAnswers)),
+            // It began well, and then the network was lost.
+            (told(5_000, 3, 40), lately(0, 0, 40, 8), Some(Matter::NoAnswers)),
+            (told(0, 60, 0), lately(0, 60, 0, 0), Some(Matter::NoneAccepted)),
+            (told(5_000, 60, 2), lately(0, 60, 0, 0), Some(Matter::NoneAccepted)),
+            // A few at the end, and what is as it must be.
+            (told(5_000, 3, 40), lately(0, 0, 0, 0), None),
+            (told(5_000, 3, 40), lately(700, 2, 10, 4), None),
+            (told(0, 0, 0), lately(0, 0, 0, 0), None),
+        ] {
+            let found = matter(&told, &lately);
+            assert_eq!(found, expected, "{} {} {} {lately:?}", told.accepted, told.rejected, told.in_doubt);
+        }
+    }
 
     #[test]
     fn a_rate_is_of_the_last_minute_and_what_is_left_is_told_in_coarse_units() {

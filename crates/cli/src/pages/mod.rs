@@ -209,7 +209,14 @@ pub(crate) struct Bare {
 impl Bare {
     pub(crate) fn of(live: Live) -> Self {
         let is_over = actions(live.words, live.status.state, false).is_empty();
-        Self { words: live.words, state: live.state(), is_over, at: live.status.at, look: live.look }
+        let (words, state) = (live.words, live.state());
+        // Here are neither letters nor a reason, and nothing but a way to stop it.
+        let next = match live.status.state {
+            BroadcastState::Holding => words.bare_holding,
+            BroadcastState::Paused => words.bare_paused,
+            _ => live.look.next,
+        };
+        Self { words, state, is_over, at: live.status.at, look: Look { next, ..live.look } }
     }
 }
 

@@ -79,7 +79,7 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
         ReasonCode::RefusedKeyMissing => {
             ("There is no key of that name for links to unsubscribe.", "その名前の配信停止リンク用の鍵がありません。")
         }
-        ReasonCode::RefusedCopy => ("A copy may not go to that address.", "その宛先に見本は送れません。"),
+        ReasonCode::RefusedCopy => ("A copy may not go to that address.", "そのメールアドレスに見本は送れません。"),
         ReasonCode::RefusedTime => {
             ("Its time is over, too far ahead, or never comes.", "期限切れか、先すぎるか、送信できる時間がありません。")
         }

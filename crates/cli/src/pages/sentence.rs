@@ -1,7 +1,7 @@
 //! What to write to somebody who asks whether they got it: one sentence, in their language, that says no more than is known.
 
 use issei_ledger::{Outcome, SkipReason};
-use issei_schema::{BroadcastCommand, EventKind};
+use issei_schema::{BroadcastCommand, Content, EventKind, Piece, Variants};
 use jiff::Timestamp;
 
 use super::Language;
@@ -152,32 +152,49 @@ fn japanese(facts: &Facts<'_>, told: Told) -> String {
             )
         }
         Told::Suppressed => {
-            format!("{at}「{mail}」をお送りする予定でしたが、以前この宛先で不達があったため、配信事業者が送信しませんでした。")
+            format!("{at}「{mail}」をお送りする予定でしたが、以前このメールアドレスで不達があったため、配信事業者が送信しませんでした。")
         }
         Told::NotRendered => format!("{at}「{mail}」をお送りする予定でしたが、配信事業者が送信しませんでした。"),
         Told::Accepted => {
             format!("{at}「{mail}」をお送りし、配信事業者が受け付けました。お客様のメールサーバーに届いたかは確認できていません。")
         }
-        Told::Refused => format!("{at}「{mail}」をお送りしようとしましたが、この宛先への送信を配信事業者に断られました。"),
+        Told::Refused => format!("{at}「{mail}」をお送りしようとしましたが、このメールアドレスへの送信を配信事業者に断られました。"),
         Told::Unknown => format!("{at}「{mail}」の送信を試みましたが、送信されたかどうかは分かっておらず、二通目はお送りしていません。"),
         Told::NotYet => format!("「{mail}」は、まだお送りしていません。"),
         Told::Never => format!("「{mail}」は、お送りしていません。"),
     }
 }
 
-/// What to call a mail of which no letter to them is known: its subject, where that is the same for everybody.
-pub(crate) fn name_of(command: &BroadcastCommand) -> String {
-    match command.content.words().as_slice() {
-        [(_, words)] if words.subject.placeholders().is_empty() => words.subject.as_str().to_owned(),
-        _ => command.broadcast_id.to_string(),
-    }
+/// What to call a mail of which no letter to them is known: its subject, of several that in the reader's language. What would
+/// be theirs in it is left out.
+pub(crate) fn name_of(language: Language, command: &BroadcastCommand) -> String {
+    let fallback = match &command.content {
+        Content::Variants(Variants { of, fallback: Some(fallback), .. }) => of.get(fallback),
+        _ => None,
+    };
+    let words = command.content.words();
+    let subjects: Vec<String> =
+        fallback.into_iter().chain(words.iter().map(|(_, words)| *words)).map(|words| without_values(words.subject.pieces())).collect();
+    // As far as letters tell it: Japanese is not written in ASCII.
+    let is_theirs = |subject: &&String| subject.replace('…', "").is_ascii() == (language == Language::En);
+    let subject = subjects.iter().find(is_theirs).or_else(|| subjects.first());
+    subject.filter(|subject| subject.chars().any(char::is_alphabetic)).cloned().unwrap_or_else(|| command.broadcast_id.to_string())
+}
+
+fn without_values(pieces: &[Piece]) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Value { or, .. } => or.clone().unwrap_or_else(|| "…".to_owned()),
+        Piece::If { otherwise, .. } => without_values(otherwise),
+    };
+    pieces.iter().map(piece).collect::<String>().trim().to_owned()
 }
 
 /// Of somebody who was skipped; `elsewhere`, since another row with the address is mailed.
 pub(crate) fn of_skipped(language: Language, mail: &str, reason: SkipReason, elsewhere: bool) -> String {
     match (language, elsewhere) {
         (Language::En, true) => format!("“{mail}” was sent to your address once, under another account of yours."),
-        (Language::Ja, true) => format!("「{mail}」は、同じ宛先の別のアカウントに対して一通だけお送りしています。"),
+        (Language::Ja, true) => format!("「{mail}」は、同じメールアドレスの別のアカウントに対して一通だけお送りしています。"),
         (Language::En, false) => format!("“{mail}” was not sent to you: {}.", why(reason).0),
         (Language::Ja, false) => format!("「{mail}」は、{}、お送りしていません。", why(reason).1),
     }
@@ -190,14 +207,18 @@ fn why(reason: SkipReason) -> (&'static str, &'static str) {
         SkipReason::BadAddress | SkipReason::LegacyLocalPart | SkipReason::AddressNotAscii => {
             ("mail can't be sent to the address that we had for you", "登録されていたメールアドレスが送信できない形式のため")
         }
-        SkipReason::Bounced => ("mail to your address had been refused before", "以前この宛先で不達があったため"),
+        SkipReason::Bounced => ("mail to your address had been refused before", "以前このメールアドレスで不達があったため"),
         SkipReason::Complained => {
             ("mail of ours to your address had been reported as spam", "以前のメールが迷惑メールとして報告されていたため")
         }
         SkipReason::Unsubscribed => ("you had unsubscribed", "配信停止のお申し出をいただいていたため"),
         SkipReason::NoConsent => ("you had not agreed to mail of this kind", "この種のメールの受信に同意をいただいていなかったため"),
-        SkipReason::Suppressed => ("your address is on our list of those that we do not mail", "送信を控える宛先として登録されているため"),
-        SkipReason::DuplicateAddress => ("your address is mailed under another account", "同じ宛先の別のアカウントにお送りするため"),
+        SkipReason::Suppressed => {
+            ("your address is on our list of those that we do not mail", "送信を控えるメールアドレスとして登録されているため")
+        }
+        SkipReason::DuplicateAddress => {
+            ("your address is mailed under another account", "同じメールアドレスの別のアカウントにお送りするため")
+        }
         SkipReason::NoKey
         | SkipReason::BadKey
         | SkipReason::DuplicateKey
@@ -229,6 +250,26 @@ pub(crate) fn of_forgotten(language: Language, mail: &str, at: Timestamp) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mail_is_called_by_its_subject_in_the_readers_language_without_what_is_somebody_elses() {
+        let command = |content: serde_json::Value| -> BroadcastCommand {
+            let command = serde_json::json!({
+                "version": 2, "broadcast_id": "terms-2027-01", "audience": "users", "class": "legal_notice", "max_recipients": 10,
+                "requested_by": "a test", "not_after": "2099-01-01T00:00:00Z", "from": "no-reply@example.com", "content": content,
+            });
+            BroadcastCommand::parse(&command.to_string()).unwrap()
+        };
+        let words = |subject: &str| serde_json::json!({ "subject": subject, "text": "Dear {{name}}" });
+        let of = serde_json::json!({ "de": words("Neues"), "en": words("New terms for {{name}}"), "ja": words("利用規約の改定") });
+        let several = command(serde_json::json!({ "variants": { "by": "locale", "of": of, "fallback": "en" } }));
+        assert_eq!(name_of(Language::En, &several), "New terms for …");
+        assert_eq!(name_of(Language::Ja, &several), "利用規約の改定");
+        let one = command(serde_json::json!({ "inline": words("{{#if shop}}For {{shop}}{{else}}Terms{{/if}}") }));
+        assert_eq!([Language::En, Language::Ja].map(|language| name_of(language, &one)), ["Terms", "Terms"]);
+        let nothing = command(serde_json::json!({ "inline": words("{{name}}") }));
+        assert_eq!(name_of(Language::En, &nothing), "terms-2027-01");
+    }
 
     #[test]
     fn every_fate_has_its_own_sentence_in_both_languages() {
@@ -269,7 +310,7 @@ mod tests {
                 .ends_with(", and your mail server refused it on 27 November 2026 at 00:00 UTC: there is no such mailbox.")
         );
         assert!(japanese(&bounced(Language::Ja), Told::Bounced).ends_with(
-            "お送りしましたが、2026年11月27日00時00分(協定世界時)にお客様のメールサーバーに受け取りを拒否されました(理由: この宛先のメールボックスは存在しません)。"
+            "お送りしましたが、2026年11月27日00時00分(協定世界時)にお客様のメールサーバーに受け取りを拒否されました(理由: このメールアドレスは存在しません)。"
         ));
     }
 }

@@ -48,16 +48,21 @@ words! {
     next_not_asked: "It goes on, but nobody asks the provider about some who are in doubt: see below.", "送信は続いていますが、結果不明の一部について配信事業者への照会が行われていません。下をご覧ください。";
     next_nobody: "Nobody sends: start producer, consumer and feedback.", "送信するサービスが動いていません。producer、consumer、feedbackを起動してください。";
     next_running: "It goes on by itself. Nothing is to be done.", "自動で進みます。操作は不要です。";
+    next_no_answers: "Nobody is accepted: requests are made, and their answers don't come. See whether consumers reach the provider, and its status page; pause it meanwhile. Nobody is sent to a second time.", "受理されている宛先がありません。要求は送られていますが、応答が届いていません。コンシューマーから配信事業者に接続できるか、事業者の障害情報を確認し、その間は一時停止してください。同じ人に二度送ることはありません。";
+    next_none_accepted: "Nobody is accepted: the provider refuses every letter. Pause it, and look at why: `issei export --outcome rejected`.", "受理されている宛先がありません。配信事業者がすべて拒否しています。一時停止し、`issei export --outcome rejected` で理由を確認してください。";
     next_paused: "Nobody is sent to. Mend what the reason says, then resume it; or stop it for ever.", "送信していません。理由の原因を取り除いてから再開するか、完全に停止してください。";
     next_agree: "Nobody is sent to before others agree. Read the letters below, then approve; or stop it for ever.", "他の人が承認するまで送信しません。下の文面を読んで承認するか、完全に停止してください。";
     next_holding: "Nobody is sent to before somebody approves it. Look at the counts and the reason; or stop it for ever.", "承認されるまで送信しません。件数と理由を確認して承認するか、完全に停止してください。";
     next_canary: "The canary is out, and the others wait. See how it has arrived, then approve the rest; or stop it for ever.", "先行送信が終わり、残りは待機中です。届き方を確認して残りを承認するか、完全に停止してください。";
+    bare_holding: "Nobody is sent to before it is approved. Here it can only be stopped; whoever may do more sees the letters and the reason.", "承認されるまで送信しません。このページでできるのは停止だけです。文面と理由は権限のある人が確認できます。";
+    bare_paused: "Nobody is sent to until somebody resumes it. Here it can only be stopped, for ever.", "再開されるまで送信しません。このページでできるのは完全な停止だけです。";
     next_stopping: "No new request begins. What was under way may still be accepted until:", "新しい送信は始まりません。送信途中のものは、次の時刻まで受理される可能性があります:";
-    next_unproved: "No new request begins. How long what was under way may still be accepted can't be said by time alone; `issei stop` waits for the proof.", "新しい送信は始まりません。送信途中のものがいつまで受理されうるかは時間だけでは判断できません。`issei stop` が確認します。";
+    next_unproved: "No new request begins. How long what was under way may still be accepted can't be said by time alone: it is over once every consumer has said that it holds nothing and nobody is in doubt. `issei stop` asks them, and says whether that is so; revoke the provider's key to have refused what still comes.", "新しい送信は始まりません。送信途中のものがいつまで受理されうるかは時間だけでは判断できません。すべてのコンシューマーが手元に何も残っていないと報告し、結果不明が0になった時点で終わりです。`issei stop` で確認できます。事業者のAPIキーを失効させれば、以後の要求は拒否されます。";
     next_stopped: "It is over: nothing of it can be sent or accepted any more. `issei certify` signs that.", "終了しました。これ以上、送信も受理もされません。`issei certify` で署名付きの証明書を発行できます。";
     next_stopped_uncounted: "It is over: nothing of it can be sent or accepted any more. The counts are not exact yet, so some may be in doubt; `issei status --exact` counts.", "終了しました。これ以上、送信も受理もされません。件数はまだ正確ではなく、「不明」が含まれる可能性があります。`issei status --exact` で数えられます。";
     next_stopped_in_doubt: "It is over: nothing of it can be sent or accepted any more. Of those in doubt nobody knows whether their mail was taken; `issei certify` lists them.", "終了しました。これ以上、送信も受理もされません。「不明」の宛先は受理されたかどうか分かりません。`issei certify` で一覧できます。";
     next_in_doubt: "It is over. Of those in doubt nobody knows whether their mail was taken; `issei export --outcome in-doubt` lists them.", "完了しました。「不明」の宛先は受理されたかどうか分かりません。`issei export --outcome in-doubt` で一覧できます。";
+    next_in_doubt_endless: "All of it was sent. Of those in doubt nobody knows whether their mail was taken, and their provider refuses no request for its age, so it may be taken yet: events end that, or revoking its key. `issei certify` says what is left to do; `issei export --outcome in-doubt` lists them.", "送信は終わりました。「不明」の受信者は受理されたかどうか分からず、この事業者は古い要求を拒否しないため、これから受理されることもあります。イベントが届くか、APIキーを失効させれば解消します。残る手順は `issei certify` に表示され、`issei export --outcome in-doubt` で一覧できます。";
     next_complete: "It is over: every recipient has an outcome. `issei certify` signs that.", "完了しました。すべての宛先の結果が確定しています。`issei certify` で署名付きの証明書を発行できます。";
     ramp: "Ramp:", "段階送信:";
     proved_since: "By the clocks of this machine and of whoever stopped it, nothing can be sent or accepted any more since:", "この端末と停止した端末の時計で、次の時刻以降は送信も受理もありません:";
@@ -186,13 +191,16 @@ words! {
     rule: "Rule", "規則";
     created: "Created", "作成日時";
     did_they_get_it: "Did they get it?", "届きましたか";
-    who_hint: "By key or by address, in every broadcast. A key is found at once; for an address every frozen page is read, which takes a while.", "キーまたは宛先で、すべての一斉送信から探します。キーはすぐに見つかります。宛先では確定済みの全ページを読むため、時間がかかります。";
-    key_or_address: "Key or address", "キーまたは宛先";
+    who_hint: "By key or by address, in every broadcast. A key is found at once; for an address every frozen page is read, which takes a while.", "キーまたはメールアドレスで、すべての一斉送信から探します。キーはすぐに見つかります。メールアドレスでは確定済みの全ページを読むため、時間がかかります。";
+    key_or_address: "Key or address", "キーまたはメールアドレス";
     look: "Look", "探す";
     nobody_found: "Nobody of that name in so many broadcasts:", "該当者はいません。調べた一斉送信の数:";
+    no_recipient_found: "No recipient has this address, in so many broadcasts:", "このメールアドレスの宛先はありません。調べた一斉送信の数:";
+    by_key_alone: "Of rows that were skipped the key alone is kept, so an address is not found among them: ask by the key, too. Such rows:", "対象外の行はキーだけが記録されており、メールアドレスでは見つかりません。キーでも探してください。該当する行数:";
+    other_row: "Another row with this key, skipped", "同じキーの別の行(対象外)";
     expired: "The recipients of these have expired, and who they were is not known any more:", "次の一斉送信は宛先の保存期間が過ぎており、誰に送ったかはもう分かりません:";
-    found_by_key: "Found by the key that the address has in another broadcast to this audience", "同じ対象者への別の一斉送信で、この宛先が持つキーから見つかりました";
-    is_suppressed: "The address is on the list of those that are not mailed:", "この宛先は送信しない宛先の一覧にあります:";
+    found_by_key: "Found by the key that the address has in another broadcast to this audience", "同じ対象者への別の一斉送信で、このメールアドレスが持つキーから見つかりました";
+    is_suppressed: "The address is on the list of those that are not mailed:", "このメールアドレスは、送信を控える一覧にあります:";
     recipient: "Recipient", "宛先";
     outcome: "Outcome", "結果";
     claimed: "Claimed", "送信処理の開始";
@@ -213,7 +221,7 @@ words! {
     lost: "The connection to the console is lost. What you see may be old.", "コンソールとの接続が切れました。表示は古い可能性があります。";
     report: "Report", "報告書";
     made_with: "made with issei", "作成: issei";
-    told: "Counts are told by the services, a second or so old; the certificate counts exactly.", "件数はサービスの報告値で約1秒前のものです。正確な数は証明書にあります。";
+    told: "Counts are told by the services, a second or so old, and lack what one that was killed did last; the certificate counts exactly.", "件数はサービスの報告値で約1秒前のものです。強制終了されたサービスの最後の分は含まれません。正確な数は証明書にあります。";
 }
 
 impl Words {

@@ -59,7 +59,7 @@ async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() 
     assert!(seen["events"].to_string().contains("bounced"), "{seen}");
     let sentence = seen["sentence"].as_str().unwrap();
     assert!(sentence.contains("「New terms for User 2」をお送りしましたが、"), "{sentence}");
-    let why = "お客様のメールサーバーに受け取りを拒否されました(理由: この宛先のメールボックスは存在しません)。";
+    let why = "お客様のメールサーバーに受け取りを拒否されました(理由: このメールアドレスは存在しません)。";
     assert!(sentence.ends_with(why), "{sentence}");
     // When it bounced and why, in the words of the mail server without the address.
     let bounced = seen["told"].as_array().unwrap().iter().find(|told| told["event"] == "bounced").unwrap();
@@ -77,7 +77,7 @@ async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() 
     assert_eq!(head, "id,email,outcome,event_at,event_reason,name");
     assert!(row.starts_with("2,user000002@example.com,bounced,20") && row.contains(said), "{row}");
     let report = world.run(&["report", "terms", "--lang", "ja", "-o", "-"]).await;
-    assert!(report.contains("この宛先のメールボックスは存在しません (5.1.1 Permanent/General)"), "{report}");
+    assert!(report.contains("このメールアドレスは存在しません (5.1.1 Permanent/General)"), "{report}");
     assert!(!report.contains("user000002"), "{report}");
     assert_eq!(seen["letter"]["rendered"]["text"], "Dear User 2, new terms.");
     // Whoever bounced is not mailed any more, which is what support has to know.
@@ -87,14 +87,27 @@ async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() 
     // Of who was skipped the ledger keeps the key, which another broadcast to the audience knows by the address.
     for who in ["7", "user000007@example.com"] {
         let told = world.run(&["who", who]).await;
-        assert!(told.contains("  skipped   no_address") && told.contains("“prices” was not sent to you: we had no address"), "{told}");
+        assert!(
+            told.contains("  skipped   no_address") && told.contains("“New prices for …” was not sent to you: we had no address"),
+            "{told}"
+        );
         assert!(told.contains("We sent you “New terms for User 7”"), "{told}");
         assert_eq!(told.contains("found     by the key 7"), who.contains('@'), "{told}");
     }
     // That nobody is there is an answer.
     let (code, output, error) = world.try_run(&["who", "nobody@example.com"]).await;
     assert_eq!((code, error.as_str()), (Some(5), ""), "{output}");
-    assert!(output.contains("nobody of that name in 2 broadcasts (2 pages read)"), "{output}");
+    let alone =
+        "of 1 row that was skipped the key alone is kept, so an address is not found among them: ask by the key, too (`issei who KEY`)";
+    assert!(output.contains("no recipient with that address in 2 broadcasts (2 pages read)") && output.contains(alone), "{output}");
+    let (_, _, why) = world.try_run(&["why", "prices", "nobody@example.com"]).await;
+    let (_, none, _) = world.try_run(&["forget", "nobody@example.com", "--yes", "--reason", "ticket 1"]).await;
+    assert!(why.contains(alone) && none.contains(&format!("no recipient with that address was found; {alone}")), "{why}{none}");
+    // Where nobody was skipped nothing is left open, and by a key nothing ever is.
+    for who in [["nobody@example.com", "--broadcast", "terms"], ["nobody", "--broadcast", "prices"]] {
+        let (code, output, _) = world.try_run(&[&["who"][..], &who[..]].concat()).await;
+        assert!(code == Some(5) && output.contains("nobody of that name in 1 broadcasts") && !output.contains("key alone"), "{output}");
+    }
     let (code, output, _) = world.try_run(&["--json", "who", "nobody", "--since", "2099-01-01T00:00:00Z"]).await;
     let none: Value = serde_json::from_str(&output).unwrap();
     assert_eq!((code, &none["looked_at"], &none["complete"]), (Some(5), &0.into(), &true.into()), "{none}");
@@ -104,6 +117,33 @@ async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() 
     for who in ["4", "user000004@example.com"] {
         let told = world.run(&["who", who]).await;
         assert!(told.contains("forgotten at ") && told.contains("Your data was deleted on "), "{told}");
+    }
+}
+
+/// The row that is mailed is one of two with the key, and whoever asks may mean the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_key_that_stands_twice_the_row_that_was_skipped_is_told_of_too() {
+    let world = Processes::simulated(1, Account::default()).await;
+    _ = world.write("list.csv", "id,email,name\n1,ann@example.com,Ann\n1,bob@example.com,Bob\n2,,Cid\n");
+    let list =
+        format!("\n[audiences.list]\nfile = \"{}\"\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\"]\n", world.path("list.csv"));
+    _ = world.write("issei.toml", &(world.read("issei.toml") + &list));
+    let command = world.write("command.json", &command_body("terms", |body| body["audience"] = "list".into()));
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    world.run(&["send", "--yes", "--hold", &command]).await;
+    world.wait_for("terms", "holding").await;
+    world.run(&["approve", "terms", "--reason", "few of them, and so many are skipped"]).await;
+    world.wait_for("terms", "complete").await;
+    let told = world.run(&["who", "1"]).await;
+    assert!(told.contains("We sent you “") && told.contains("  other row with this key was skipped: duplicate_key"), "{told}");
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let csrf = csrf_of(&door.get("/who").await);
+    let found = door.post("/who", &format!("csrf={csrf}&who=1")).await;
+    assert!(found.contains("Another row with this key, skipped</th><td><bdi>duplicate_key</bdi>"), "{found}");
+    console.end().await;
+    for service in services {
+        service.end().await;
     }
 }
 
@@ -193,7 +233,11 @@ async fn the_console_finds_a_user_without_writing_the_address_where_browsers_kee
     let japanese = raw(door.port, &japanese, &format!("csrf={csrf}&who=2")).await;
     assert!(japanese.contains("お客様のメールサーバーに受け取りを拒否されました"), "{japanese}");
     let nobody = door.post("/who", &format!("csrf={csrf}&who=nobody%40example.com")).await;
-    assert!(nobody.contains("<p id=\"nobody\">Nobody of that name in so many broadcasts: 2</p>"), "{nobody}");
+    assert!(nobody.contains("<p id=\"nobody\">No recipient has this address, in so many broadcasts: 2</p>"), "{nobody}");
+    assert!(nobody.contains("<p id=\"by-key-alone\">") && nobody.contains("Such rows: 1</p>"), "{nobody}");
+    let japanese = format!("{}\r\nAccept-Language: ja\r\nContent-Type: application/x-www-form-urlencoded", door.head("POST /who"));
+    let japanese = raw(door.port, &japanese, &format!("csrf={csrf}&who=nobody%40example.com")).await;
+    assert!(japanese.contains("キーでも探してください。該当する行数: 1</p>"), "{japanese}");
     console.end().await;
     assert!(!world.log("console").contains("user000003"), "{}", world.log("console"));
 }

@@ -162,6 +162,8 @@ async fn a_stop_at_another_provider_prints_no_bound_that_nobody_can_prove() {
         let after = world.cloud.accepted();
         let says = format!("For how long no time tells, since {} refuses no request for its age", carrier.name());
         assert!(stopped.contains(&says) && !stopped.contains(" s at most:"), "{stopped}");
+        // Nor while it is waited for what the consumer says, whose stop is not that of SES.
+        assert!(!stopped.contains(" s more") && stopped.contains("Waiting until nothing is held by: "), "{stopped}");
         // With the short timeouts of a test it is waited for no longer than a consumer takes to say it twice, or it is.
         let proof =
             if code == Some(0) { "nothing of it can be sent or accepted any more" } else { "not proved: its provider refuses no request" };
@@ -249,4 +251,108 @@ async fn a_template_of_sess_is_not_shown_as_a_letter_of_another_provider() {
     let (code, output, error) = world.try_run(&["preview", &command]).await;
     assert_eq!((code, output.as_str()), (Some(3), ""), "{error}");
     assert!(error.contains("field `content.template`: Resend stores no templates that issei could send; write the content"), "{error}");
+}
+
+/// Enqueued it would be refused by whoever takes it, or lie there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_by_a_provider_that_nobody_who_works_knows_is_refused_before_it_is_enqueued() {
+    let mut world = Processes::simulated(5, Processes::account_with_events()).await;
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    for service in ["producer", "consumer"] {
+        world.wait_for_heartbeat(service).await;
+    }
+    world.carried_by(Carrier::Resend, 50.0);
+    let command = world.write("command.json", &Carrier::Resend.command("terms"));
+    for how in [&["send", "--dry-run"][..], &["send", "--yes"], &["send", "--yes", "--hold"]] {
+        let (code, _, error) = world.try_run(&[how, &[&command]].concat()).await;
+        assert_eq!(code, Some(3), "{how:?}: {error}");
+        for says in
+            ["refused: the provider `resend` is not known to the producer ", "refused: the provider `resend` is not known to the consumer "]
+        {
+            assert!(error.contains(says) && error.contains("configure [providers.resend] there"), "{how:?}: {error}");
+        }
+    }
+    for service in services {
+        service.end().await;
+    }
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    for service in ["producer", "consumer"] {
+        world.wait_for_heartbeat(service).await;
+    }
+    let told = world.run(&["send", "--yes", &command]).await;
+    assert!(told.contains("producers that know the provider resend: all 1 that tell"), "{told}");
+    world.wait_for("terms", "complete").await;
+    for service in services {
+        service.end().await;
+    }
+}
+
+/// No time ends what `SendGrid` may still accept, and events tell of nobody who was not. So a person ends it, by the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_doubt_that_no_time_ends_is_final_once_it_is_recorded_that_the_key_is_revoked() {
+    let mut world = Processes::brisk(20, Processes::account_with_events()).await;
+    world.carried_by(Carrier::SendGrid, 200.0);
+    world.cloud.inject(Rule::every("MailSend", Fault::ResetAfter));
+    let services = ["producer", "consumer", "feedback"].map(|service| world.start(service));
+    let command = world.write("command.json", &Carrier::SendGrid.command("terms"));
+    world.run(&["send", "--yes", "--hold", &command]).await;
+    world.wait_for("terms", "holding").await;
+    let record = ["repair", "terms", "--key-revoked", "--reason", "deleted in the dashboard, ticket 12"];
+    let (code, _, error) = world.try_run(&[&record[..], &["--yes"]].concat()).await;
+    assert!(code == Some(3) && error.contains("broadcast `terms` is holding") && error.contains("`issei stop terms` first"), "{error}");
+    world.run(&["approve", "terms", "--reason", "it reads well"]).await;
+    world.wait_until("terms", |status| status["in_doubt"] == 20 && status["state"] == "complete").await;
+
+    let certified = async || {
+        let (code, output, errors) = world.try_run(&["certify", "terms", "--json"]).await;
+        let certificate: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}{errors}"));
+        let broken: Vec<Value> =
+            certificate["findings"].as_array().unwrap().iter().filter(|finding| finding["judgement"] != "holds").cloned().collect();
+        (code, certificate["verdict"].clone(), broken)
+    };
+    let (code, verdict, broken) = certified().await;
+    assert_eq!((code, &verdict), (Some(3), &json!("NOT_CONVERGED")), "{broken:?}");
+    // While one does not hold the queues are not watched, which is told of each.
+    let (queues, broken): (Vec<Value>, Vec<Value>) = broken.into_iter().partition(|finding| finding["judgement"] == "unreadable");
+    assert_eq!((queues.len(), broken.len(), &broken[0]["what"]), (3, 1, &json!("claims: open ones")), "{broken:?}");
+    assert!(broken[0]["mend"].as_str().unwrap().contains("`issei repair terms --key-revoked --reason …`"), "{broken:?}");
+
+    let (console, url) = world.start_console().await;
+    let door = crate::console::Door::at(url.as_str());
+    for (language, says, not) in
+        [("en", "so it may be taken yet", "It is over."), ("ja", "これから受理されることもあります", "完了しました。")]
+    {
+        let page = door.get(&format!("/b/terms?lang={language}")).await;
+        assert!(page.contains(says) && !page.contains(not), "{page}");
+    }
+    console.end().await;
+
+    // Without a terminal it is shown what would be recorded, and nothing is.
+    let (code, output, _) = world.try_run(&record).await;
+    assert!(code == Some(3) && output.contains("20 recipients, and they stay so") && output.contains("repeat with --yes"), "{output}");
+    assert_eq!(certified().await.0, Some(3));
+    world.run(&[&record[..], &["--yes"]].concat()).await;
+    let trail = world.run(&["audit", "terms"]).await;
+    assert!(trail.contains("key revoked") && trail.contains("deleted in the dashboard, ticket 12"), "{trail}");
+    let (code, verdict, broken) = certified().await;
+    assert_eq!((code, verdict, broken), (Some(4), json!("IN_DOUBT"), Vec::new()));
+    for service in services {
+        service.end().await;
+    }
+}
+
+/// SES refuses what is too old: there is no key, and nothing for anybody to confirm.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_broadcast_by_ses_nobody_records_that_a_key_is_revoked() {
+    let world = Processes::simulated(5, Processes::account_with_events()).await;
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    let command = world.write("command.json", &issei_test_support::command_body("terms", |_| {}));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "complete").await;
+    let (code, _, error) = world.try_run(&["repair", "terms", "--key-revoked", "--yes", "--reason", "to be sure"]).await;
+    assert!(code == Some(3) && error.contains("SES, which refuses requests for their age"), "{error}");
+    assert!(!world.run(&["audit", "terms"]).await.contains("key revoked"));
+    for service in services {
+        service.end().await;
+    }
 }

@@ -55,3 +55,17 @@ async fn without_faults_both_mail_everybody_once() {
     let (code, _, error) = world.try_run(&["demo", "-o", "picture.svg"]).await;
     assert!(code == Some(2) && error.contains("--compare"), "{error}");
 }
+
+/// With so few calls chance may spare all of them, and then a demo shows nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_demo_has_its_faults_too_and_says_which() {
+    let world = Processes::simulated(1, Account::default()).await;
+    for (provider, in_doubt, asked_again) in [("resend", false, true), ("sendgrid", true, false)] {
+        let told: Value =
+            serde_json::from_str(&world.run(&["demo", "--provider", provider, "--recipients", "500", "--json"]).await).unwrap();
+        assert_eq!((&told["duplicates"], &told["missing"]), (&0.into(), &0.into()), "{told}");
+        let count = |name: &str| told["faults"][name].as_u64().unwrap();
+        assert!(count("answers_lost") > 0 && count("throttled") > 0, "{told}");
+        assert_eq!((told["in_doubt"].as_u64().unwrap() > 0, count("asked_again") > 0), (in_doubt, asked_again), "{told}");
+    }
+}

@@ -121,6 +121,7 @@ async fn only_its_own_page_can_make_the_console_act() {
     assert_eq!(status(&door.post("/b/terms/stop", &deed("0", "terms")).await), "403");
     assert_eq!(status(&door.post("/b/terms/stop", &deed(&csrf, "term")).await), "422");
     assert_eq!(status(&door.post("/b/terms/resume", &format!("csrf={csrf}&reason=+&confirm=terms")).await), "422");
+    assert_eq!(status(&door.post("/b/terms/pause", &format!("csrf={csrf}&reason=+&confirm=terms")).await), "422");
     assert_eq!(status(&door.post("/b/terms/resume", &deed(&csrf, "terms")).await), "409");
     // The answer to a form has links to the other language: they lead back to the page, and do nothing.
     for (form, page) in [("/b/terms/stop", "/b/terms"), ("/b/terms/pause", "/b/terms"), ("/stop-all", "/")] {

@@ -337,3 +337,63 @@ async fn send_says_when_a_broadcast_goes_on_and_refuses_what_cannot_be_done_in_i
     producer.end().await;
     assert_eq!(world.cloud.accepted(), 0);
 }
+
+/// Whoever approves what goes to customers and mechanics reads both, though the first, the longest and the oddest are customers.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_approves_sees_a_letter_of_each_variant_and_of_whoever_gets_the_fallback_for_want_of_one() {
+    let world = Processes::new(60, Account::default()).await;
+    for statement in [
+        "ALTER TABLE users ADD COLUMN role TEXT",
+        "UPDATE users SET role = 'customer'",
+        "UPDATE users SET role = 'mechanic' WHERE id BETWEEN 30 AND 50",
+        "UPDATE users SET role = 'admin' WHERE id = 55",
+        "UPDATE users SET role = 'Customer' WHERE id IN (56, 57)",
+        "UPDATE users SET role = NULL WHERE id = 58",
+        "UPDATE users SET name = 'Hubert Blaine Wolfeschlegelsteinhausenbergerdorff the Elder' WHERE id = 12",
+    ] {
+        world.users.execute(statement).await;
+    }
+    let config = world.read("issei.toml").replace("columns = [\"name\"]", "columns = [\"name\", \"role\"]");
+    _ = world.write("issei.toml", &config);
+    let words = |subject: &str| json!({ "subject": subject, "text": "Dear {{name}}" });
+    let command = world.write(
+        "command.json",
+        &command_body("terms", |command| {
+            (command["version"], command["class"]) = (2.into(), "legal_notice".into());
+            let of = json!({ "customer": words("To customers"), "mechanic": words("To mechanics"), "owner": words("To owners") });
+            command["content"] = json!({ "variants": { "by": "role", "fallback": "customer", "of": of } });
+        }),
+    );
+    let fallback = "4 of these get `customer` since no variant is named as their role is: 2 `Customer`, 1 empty, 1 `admin`";
+    let letters = [
+        ": key 12\n  subject      To customers\n",
+        "letter         variant mechanic: key 30\n  subject      To mechanics\n",
+        "letter         variant customer, the fallback, since role is `admin`: key 55\n",
+        "letter         variant customer, the fallback, since role is empty: key 58\n",
+    ];
+    let forecast = world.run(&["send", "--dry-run", &command]).await;
+    for words in ["variants       39 customer, 21 mechanic, 0 owner", &format!("fallback       {fallback}")].iter().chain(&letters) {
+        assert!(forecast.contains(words), "{words}: {forecast}");
+    }
+    assert!(!forecast.contains("To owners"), "{forecast}");
+    world.run(&["send", "--hold", "--yes", &command]).await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.wait_for("terms", "holding").await;
+    let status = world.run(&["status", "terms"]).await;
+    for words in ["variants      39 customer, 21 mechanic; 4 of these get the fallback"].iter().chain(&letters) {
+        assert!(status.contains(words), "{words}: {status}");
+    }
+    // Nothing of anybody stands in the item: the values are those of the frozen pages.
+    let told: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
+    assert_eq!(told["held_audience"]["variants"], json!({ "customer": 39, "mechanic": 21 }), "{told}");
+    assert!(told["held_audience"]["fell_back"] == 4 && !told["held_audience"].to_string().contains("admin"), "{told}");
+    let (console, url) = world.start_console().await;
+    let page = Door::at(url.as_str()).get("/b/terms/letters").await;
+    assert!(page.contains("To mechanics") && page.contains("the fallback, since role is `admin`"), "{page}");
+    console.end().await;
+    world.run(&["approve", "terms", "--reason", "all of them read well"]).await;
+    world.wait_for("terms", "complete").await;
+    assert_eq!(world.cloud.accepted(), 60);
+    producer.end().await;
+    consumer.end().await;
+}

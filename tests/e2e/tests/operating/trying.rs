@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use issei_sim::Account;
-use issei_test_support::{Processes, command_body};
+use issei_test_support::{Carrier, Processes, command_body};
 use mailparse::{MailHeaderMap, ParsedMail, parse_mail};
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
@@ -282,4 +282,21 @@ async fn whoever_stops_it_in_its_console_ends_the_broadcast_and_not_the_try() {
         assert!(seen.contains(words), "{words}: {seen}");
     }
     assert_eq!((mode("inbox"), mode("inbox/index.html")), (0o755, 0o600));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_by_another_provider_is_tried_by_a_simulated_one_of_its_kind() {
+    for carrier in [Carrier::Resend, Carrier::SendGrid] {
+        let mut world = Processes::simulated(20, Account::default()).await;
+        world.carried_by(carrier, 50.0);
+        let before = world.cloud.counts();
+        let command = world.write("command.json", &carrier.command("terms"));
+        let told = world.run(&["try", &command, "--calm", "--yes", "-o", "inbox"]).await;
+        for words in ["letters        20 accepted", "twice          0", "missed         0"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        // What another provider costs is not known here.
+        assert!(!told.contains(" USD"), "{told}");
+        assert_eq!((letters(&world.path("inbox")).len(), world.cloud.counts() == before), (20, true));
+    }
 }

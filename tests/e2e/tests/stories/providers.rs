@@ -227,3 +227,54 @@ async fn a_certificate_says_what_the_provider_was_asked_and_what_its_answer_prov
         assert_eq!(judgement, if name == "ses" { "Holds" } else { "Unreadable" }, "{name}: it is not configured");
     }
 }
+
+/// The finding about requests that may still be accepted, of a broadcast that was stopped while every answer was lost.
+async fn certified_in_doubt(name: &str) -> (issei_certificate::Finding, u64) {
+    let world = if name == "ses" { World::new(small()).await } else { carried_by(name).await };
+    let call = match name {
+        "ses" => "SendBulkEmail",
+        "resend" => "SendBatchEmails",
+        _ => "MailSend",
+    };
+    world.cloud.inject(Rule::every(call, Fault::ResetAfter));
+    world.post_command(&by("terms", name)).await;
+    let stop = CancellationToken::new();
+    let services = world.start(&stop).await;
+    until("all of it is in doubt", async || {
+        let found = world.ledger().find_broadcast(&"terms".parse().unwrap()).await.unwrap();
+        match found.filter(issei_ledger::Broadcast::is_enqueued) {
+            Some(broadcast) => world.ledger().tally(&broadcast).await.unwrap().totals().in_doubt == 40,
+            None => false,
+        }
+    })
+    .await;
+    let (ledger, id) = (world.ledger(), "terms".parse().unwrap());
+    let actor = "an operator".parse().unwrap();
+    // SES's may be complete by then, with all of it in doubt.
+    let _ = ledger.end(&id, &actor, "a wrong text").await;
+    stop.cancel();
+    services.join_all().await;
+    let later = std::time::Duration::from_hours(1);
+    let certifier =
+        issei_certificate::Certifier { clock: issei_clock::Clock::starting_at(world.now() + later), ..crate::scheduled::certifier(&world) };
+    let certificate = certifier.glance(&id).await.unwrap();
+    let finding = certificate.findings.into_iter().find(|finding| finding.what == "claims: open ones").unwrap();
+    (finding, certificate.outcomes.in_doubt)
+}
+
+/// What `issei stop` calls not proved, no certificate may call over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_calls_no_request_over_that_its_provider_may_accept_however_late() {
+    for name in ["sendgrid", "resend"] {
+        let (finding, in_doubt) = certified_in_doubt(name).await;
+        assert!(!finding.holds() && in_doubt == 40, "{name}: {finding:?}");
+        assert!(
+            finding.value.starts_with("40 recipients in doubt: ") && finding.value.contains("refuses no request for its age"),
+            "{finding:?}"
+        );
+        assert!(finding.mend.as_deref().is_some_and(|mend| mend.contains("--key-revoked")), "{finding:?}");
+    }
+    // SES refuses what is older than five minutes, and an hour has passed.
+    let (finding, in_doubt) = certified_in_doubt("ses").await;
+    assert!(finding.holds() && in_doubt == 40, "{finding:?}");
+}

@@ -24,8 +24,17 @@ impl DemoProvider {
         name.parse().map(Some).map_err(anyhow::Error::msg)
     }
 
+    /// Of a provider as the configuration calls its kind; nothing for SES.
+    pub(in crate::commands) fn of_kind(kind: &str) -> Option<Self> {
+        match kind {
+            "sendgrid" => Some(Self::Sendgrid),
+            "resend" => Some(Self::Resend),
+            _ => None,
+        }
+    }
+
     /// What the simulator calls a send.
-    pub(super) fn operation(self) -> &'static str {
+    pub(in crate::commands) fn operation(self) -> &'static str {
         match self {
             Self::Ses => "SendBulkEmail",
             Self::Sendgrid => "MailSend",
@@ -33,9 +42,11 @@ impl DemoProvider {
         }
     }
 
-    /// The parts, with what sends by it.
-    pub(super) fn join(self, parts: Parts) -> anyhow::Result<Parts> {
-        let Some(name) = self.name()? else { return Ok(parts) };
+    /// The parts, with what sends by it under this name.
+    pub(in crate::commands) fn join(self, parts: Parts, name: ProviderName) -> anyhow::Result<Parts> {
+        if self == Self::Ses {
+            return Ok(parts);
+        }
         let (web, timeout, base_url) = (parts.clients.web.clone(), parts.settings.timing().send, BASE_URL.to_owned());
         let key = ApiKey::new("simulated").map_err(anyhow::Error::msg)?;
         let provider: Arc<dyn Provider> = if self == Self::Sendgrid {

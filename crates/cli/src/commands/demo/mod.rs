@@ -29,6 +29,8 @@ pub(super) use work::{Ending, Work, hasten, misbehave};
 
 const BROADCAST: &str = "terms-2026";
 const USERS: u64 = 100_000;
+/// With fewer, chance may spare every call.
+const FEW: u64 = 10_000;
 
 pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<Ended> {
     if options.compare {
@@ -46,11 +48,17 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     })?;
     let settings = settings(&url)?;
     let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &settings.timing()).await;
-    let parts = options.provider.join(Parts::with(settings, clients, clock.clone(), Dice::seeded(options.seed)))?;
+    let mut parts = Parts::with(settings, clients, clock.clone(), Dice::seeded(options.seed));
+    if let Some(name) = options.provider.name()? {
+        parts = options.provider.join(parts, name)?;
+    }
     setup::make(&parts).await?;
     let before = cloud.counts();
     let shutdown = on_signal()?;
     if !options.calm {
+        if recipients < FEW {
+            work::misbehave_at_least(&cloud, options.provider.operation());
+        }
         misbehave(&cloud, options.provider.operation());
     }
     let command = command(&clock, recipients, options.provider)?;
@@ -63,7 +71,10 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     let requests = report::requests(&before, &cloud.counts());
     let judged = judge::judge(&parts, &cloud, &command.broadcast_id, &url).await?;
     let [waiting, in_flight, dead] = parts.chunks_queue().await?.depths().await?;
-    let report = Report::of(judged, cloud.accepted(), requests, waiting + in_flight + dead, clock.now().saturating_duration_since(started));
+    let asked_again = parts.ledger().broadcast(&command.broadcast_id).await?.asked_again;
+    let faults = report::Faults::of(&cloud, options.provider.operation(), asked_again);
+    let elapsed = clock.now().saturating_duration_since(started);
+    let report = Report::of(judged, cloud.accepted(), requests, faults, waiting + in_flight + dead, elapsed);
     report.print(as_json);
     Ok(if report.is_good() { Ended::Well } else { Ended::Refused })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use issei_assembly::say;
-use issei_sim::Counts;
+use issei_sim::{Cloud, Counts, Fault};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
@@ -20,10 +20,43 @@ pub(super) struct Report {
     in_doubt: u64,
     skipped: u64,
     messages_left: u64,
+    faults: Faults,
     requests: BTreeMap<&'static str, u64>,
     requests_per_recipient: f64,
     elapsed_s: f64,
     peak_rss_bytes: u64,
+}
+
+/// What went wrong, beside messages that were handed out again and a consumer that was killed.
+#[derive(Debug, Serialize)]
+pub(super) struct Faults {
+    /// Sends that the provider accepted, and whose answer was lost or an error.
+    answers_lost: u64,
+    /// Sends that it put off, since there were too many.
+    throttled: u64,
+    /// Writes to the ledger that happened, and whose answer was lost.
+    ledger_answers_lost: u64,
+    /// Requests that were made again under their keys, where the provider knows them by these.
+    asked_again: u64,
+}
+
+impl Faults {
+    pub(super) fn of(cloud: &Cloud, send: &str, asked_again: u64) -> Self {
+        Self {
+            answers_lost: cloud.befallen(send, Fault::ResetAfter) + cloud.befallen(send, Fault::ErrorAfter),
+            throttled: cloud.befallen(send, Fault::Throttle),
+            ledger_answers_lost: cloud.befallen("UpdateItem", Fault::ResetAfter),
+            asked_again,
+        }
+    }
+
+    fn told(&self) -> String {
+        let Self { answers_lost, throttled, ledger_answers_lost, asked_again } = self;
+        let again = if *asked_again > 0 { format!(" ({asked_again} requests made again under their keys)") } else { String::new() };
+        format!(
+            "{answers_lost} answers of the provider lost{again}, {throttled} calls throttled, {ledger_answers_lost} of the ledger's lost"
+        )
+    }
 }
 
 /// Calls by service since `before`.
@@ -38,7 +71,14 @@ pub(super) fn requests(before: &Counts, after: &Counts) -> BTreeMap<&'static str
 }
 
 impl Report {
-    pub(super) fn of(judged: Judged, accepted: u64, requests: BTreeMap<&'static str, u64>, messages_left: u64, elapsed: Duration) -> Self {
+    pub(super) fn of(
+        judged: Judged,
+        accepted: u64,
+        requests: BTreeMap<&'static str, u64>,
+        faults: Faults,
+        messages_left: u64,
+        elapsed: Duration,
+    ) -> Self {
         let all: u64 = requests.values().sum();
         Self {
             audience: judged.audience,
@@ -48,6 +88,7 @@ impl Report {
             in_doubt: judged.in_doubt,
             skipped: judged.skipped,
             messages_left,
+            faults,
             requests,
             requests_per_recipient: ratio(all, judged.audience),
             elapsed_s: elapsed.as_secs_f64(),
@@ -71,6 +112,7 @@ impl Report {
                 ("users listed in doubt, never sent again", self.in_doubt.to_string()),
                 ("users skipped, each with its reason", self.skipped.to_string()),
                 ("messages left in queues and dead-letter queues", self.messages_left.to_string()),
+                ("what went wrong", self.faults.told()),
                 ("calls to AWS and to the provider", format!("{requests} ({:.4} a user)", self.requests_per_recipient)),
                 ("seconds", format!("{:.1}", self.elapsed_s)),
                 ("most memory", format!("{} MiB", self.peak_rss_bytes / 1024 / 1024)),

@@ -42,6 +42,12 @@ pub(in crate::commands) enum Ending {
     Stopped(String),
 }
 
+/// In a broadcast of a few calls chance may spare all of them: then one answer is lost, and one call throttled, for sure.
+pub(super) fn misbehave_at_least(cloud: &Cloud, send: &str) {
+    cloud.inject(Rule::every(send, Fault::Throttle).after(1).times(1));
+    cloud.inject(Rule::every(send, Fault::ResetAfter).after(2).times(1));
+}
+
 /// Where a broadcast is.
 enum Stands {
     Going,

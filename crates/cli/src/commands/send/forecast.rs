@@ -32,6 +32,9 @@ pub(super) struct Forecast {
     /// How many of them get the words of each variant.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     variants: BTreeMap<VariantName, u64>,
+    /// Who gets the fallback's words, for want of a variant of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fell_back: Option<String>,
     /// The others, by their reason; the commonest first.
     skipped: Vec<Skipped>,
     /// Why the producer would hold the broadcast before its first send, where it would.
@@ -134,7 +137,7 @@ impl Forecast {
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
         let repeats = Repeats::of(&survey, config);
-        let Survey { rows, mailable, skipped, variants, canary, samples, .. } = survey;
+        let Survey { rows, mailable, skipped, variants, fell_back, canary, samples, .. } = survey;
         let approvals = settings.approvals_wanted()?;
         let agreement = (approvals.are_for(command) && mailable >= approvals.from_recipients).then(|| {
             format!(
@@ -150,7 +153,7 @@ impl Forecast {
             Content::Inline(_) | Content::Variants(_) => None,
         };
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
-        let letters = letters(command, samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), content)?;
+        let letters = letters(command, samples.with_variants().into_iter().map(|(of, recipient)| (told(&of), recipient)), content)?;
         let (now, schedule) = (parts.clock.wall(), command.schedule());
         let seconds = rate.map(|rate| whole((number(mailable) / rate).ceil()));
         let ramped = command.ramp.map(|ramp| Ramped { ramp, hour: None, granted: 0 });
@@ -163,6 +166,7 @@ impl Forecast {
             rows,
             mailable,
             variants,
+            fell_back: crate::letters::fell_back(command, &fell_back),
             skipped,
             holds: (enough == Mailable::TooFew || canary == Some(0)).then(|| {
                 let share = (enough == Mailable::TooFew).then(|| share(skipped_rows, rows, settings.skipped_share_max));
@@ -256,6 +260,9 @@ impl Forecast {
         if !self.variants.is_empty() {
             let counted: Vec<String> = self.variants.iter().map(|(name, recipients)| format!("{recipients} {name}")).collect();
             say(&format!("variants       {}", counted.join(", ")));
+        }
+        if let Some(told) = &self.fell_back {
+            say(&format!("fallback       {told}"));
         }
         Skipped::print(&self.skipped);
         if let Some(canary) = self.canary {

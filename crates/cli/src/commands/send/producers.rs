@@ -1,8 +1,8 @@
-//! Those who would carry the command out, by what their heartbeats tell: whether each of them knows the audience, and
-//! asks as many persons to agree as this configuration does.
+//! Those who would carry the command out, by what their heartbeats tell: whether each producer knows the audience and the
+//! provider, and asks as many persons to agree as this configuration does; and whether any consumer sends by that provider.
 //!
-//! Any of them may take it, so what one of them lacks speaks against the send. One that tells nothing is of an older
-//! build, and nothing is said for it.
+//! Any producer may take it, so what one of them lacks speaks against the send. A consumer that lacks the provider leaves it
+//! to the others. One that tells nothing is of an older build, and nothing is said for it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use issei_assembly::{Parts, Settings};
 use issei_certificate::{Finding, Part};
 use issei_ledger::{Configured, Heartbeat, ServiceKind};
 use issei_producer::AudienceConfig;
-use issei_schema::BroadcastCommand;
+use issei_schema::{BroadcastCommand, ProviderName};
+use jiff::Timestamp;
 
 /// What was found, and what speaks against the send.
 pub(super) struct Producers {
@@ -29,13 +30,15 @@ pub(super) async fn look(parts: &Parts, command: &BroadcastCommand) -> Producers
         Ok(runs) => runs,
         Err(error) => return Producers { findings: vec![knows.unreadable(&error), asks.unreadable(error)], refused: Vec::new() },
     };
+    let carriers = carriers(&runs, command, now);
     let alive: Vec<&Heartbeat> = runs.iter().filter(|run| run.is_alive(now) && run.service == ServiceKind::Producer).collect();
     let told: Vec<(&str, &Configured)> = alive.iter().filter_map(|run| Some((run.actor.as_str(), run.configured.as_ref()?))).collect();
     if told.is_empty() {
         let why = if alive.is_empty() { "no producer is alive" } else { "the producers' builds do not tell" };
-        return Producers { findings: vec![knows.unreadable(why), asks.unreadable(why)], refused: Vec::new() };
+        let findings = [knows.unreadable(why), asks.unreadable(why)].into_iter().chain(carriers.findings).collect();
+        return Producers { findings, refused: carriers.refused };
     }
-    let (mut findings, mut refused) = (Vec::new(), Vec::new());
+    let Producers { mut findings, mut refused } = carriers;
     // A rehearsal's audience is made by issei.
     if AudienceConfig::named(audience, &BTreeMap::new()).is_none() {
         let lack: Vec<&str> = told.iter().filter(|(_, configured)| !configured.audiences.contains(audience)).map(|(who, _)| *who).collect();
@@ -60,6 +63,50 @@ pub(super) async fn look(parts: &Parts, command: &BroadcastCommand) -> Producers
         Err(error) => findings.push(asks.unreadable(error)),
     }
     Producers { findings, refused }
+}
+
+/// Who knows the provider. SES everybody does.
+fn carriers(runs: &[Heartbeat], command: &BroadcastCommand, now: Timestamp) -> Producers {
+    let mut all = Producers { findings: Vec::new(), refused: Vec::new() };
+    let Some(provider) = command.other_provider() else { return all };
+    for kind in [ServiceKind::Producer, ServiceKind::Consumer] {
+        let (service, all_must) = (kind.as_str(), kind == ServiceKind::Producer);
+        let (rule, why) = if all_must {
+            ("all that are alive", "any of them may take the command, and who does not know its provider refuses it")
+        } else {
+            ("one at least", "who does not know the provider, or lacks its key, sends nothing of it")
+        };
+        let finding = Finding::new(Part::Settings, format!("{service}s that know the provider {provider}"), "ledger items `services#DAY`")
+            .rule(rule, why);
+        let alive = || runs.iter().filter(|run| run.is_alive(now) && run.service == kind);
+        let told: Vec<(&str, bool)> = alive().filter_map(|run| Some((run.actor.as_str(), knows(run, provider)?))).collect();
+        let lack: Vec<&str> = told.iter().filter(|(_, knows)| !knows).map(|(who, _)| *who).collect();
+        // One that does not tell may know it.
+        let is_all_told = told.len() == alive().count();
+        all.findings.push(if told.is_empty() || (!all_must && lack.len() == told.len() && !is_all_told) {
+            finding.unreadable(if told.is_empty() && is_all_told {
+                format!("no {service} is alive")
+            } else {
+                "not all builds tell".to_owned()
+            })
+        } else {
+            let holds = if all_must { lack.is_empty() } else { lack.len() < told.len() };
+            let value = if lack.is_empty() { format!("all {} that tell", told.len()) } else { format!("not {}", lack.join("; ")) };
+            let mend =
+                format!("configure [providers.{provider}] there, as here, set the variable that its `key` names, and start it again");
+            if !holds {
+                let then = if all_must { "which would refuse the command" } else { "so nothing of it would be sent" };
+                all.refused.push(format!("the provider `{provider}` is not known to the {service} {}, {then}; {mend}", lack.join("; ")));
+            }
+            finding.found(value, holds).mend(mend)
+        });
+    }
+    all
+}
+
+/// Whether it is configured there, of a consumer with its key; nothing where an older build does not tell.
+fn knows(run: &Heartbeat, provider: &ProviderName) -> Option<bool> {
+    run.carries.as_ref().map(|carries| carries.contains_key(provider))
 }
 
 /// How many each asks for, and those who ask for fewer, or from a larger audience on only, than these settings.

@@ -30,7 +30,8 @@ impl Status {
 
     /// Everything on a screen, for people.
     pub(super) fn lines(&self, speed: Option<u64>) -> Vec<String> {
-        let counted = if self.exact { "counted" } else { "told by the consumers, a second old" };
+        let counted =
+            if self.exact { "counted" } else { "told by the consumers, a second old, and without what one that was killed did last" };
         let mut lines =
             vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, shortened(&self.reason))];
         lines.extend(self.reason_code.map(code_line));
@@ -65,11 +66,23 @@ impl Status {
             lines.push(format!("NOT ASKED     {}", not_asked.told()));
             lines.push(format!("next step     {}", not_asked.next_step(&self.broadcast_id)));
         }
+        if self.state == BroadcastState::Running && self.accepted + self.rejected == 0 && self.in_doubt > 0 {
+            lines.push("NO ANSWERS    nobody was accepted, and no request has its answer: see whether consumers reach the provider; `issei pause` meanwhile".to_owned());
+        }
         lines.push(format!("provider      {}", self.provider.clone().unwrap_or_default()));
         if self.forgotten > 0 {
             lines.insert(3, format!("forgotten     {} entries since", self.forgotten));
         }
-        if let Some(HeldAudience { repeated_addresses, .. }) = &self.held_audience {
+        if let Some(HeldAudience { repeated_addresses, variants, fell_back, .. }) = &self.held_audience {
+            if !variants.is_empty() {
+                let counted: Vec<String> = variants.iter().map(|(name, recipients)| format!("{recipients} {name}")).collect();
+                let fallback = if *fell_back == 0 {
+                    String::new()
+                } else {
+                    format!("; {fell_back} of these get the fallback, since no variant is named as their value is: see the letters")
+                };
+                lines.insert(3, format!("variants      {}{fallback}", counted.join(", ")));
+            }
             let stand = if *repeated_addresses == 1 { "address stands" } else { "addresses stand" };
             lines.insert(3, format!("repeated      {repeated_addresses} {stand} under several keys"));
         }

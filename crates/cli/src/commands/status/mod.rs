@@ -80,7 +80,7 @@ pub(crate) struct Status {
     pub(crate) read_from: Option<FixedObjects>,
     pub(crate) chunks: u32,
     pub(crate) settled_chunks: u64,
-    /// Recipients for whom a permit was in hand, told by the consumers.
+    /// Recipients for whom a permit was in hand, told by the consumers: not more than permits are granted.
     pub(crate) permitted: u64,
     pub(crate) accepted: u64,
     pub(crate) rejected: u64,
@@ -250,7 +250,8 @@ impl Status {
             read_from: broadcast.read_from,
             chunks,
             settled_chunks: counts.settled_chunks,
-            permitted: progress.permitted.max(counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt),
+            // Whoever went back and is permitted once more is told of twice; and nobody is sent to without a permit.
+            permitted: progress.permitted.min(granted).max(settled),
             accepted: counts.totals.accepted,
             rejected: counts.totals.rejected,
             retryable: counts.exact.then_some(counts.totals.retryable),

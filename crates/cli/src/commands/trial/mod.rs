@@ -23,7 +23,7 @@ use self::inbox::Inbox;
 use self::outlook::Outlook;
 use self::simplified::Simplified;
 use self::tally::Tally;
-use crate::args::TryOptions;
+use crate::args::{DemoProvider, TryOptions};
 use crate::command_file;
 use crate::commands::demo::{Ending, Work, hasten, misbehave};
 use crate::commands::send::{pace, surveyed};
@@ -60,7 +60,11 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     })?;
     let own = simulated(settings)?;
     let clients = issei_aws::connect_to("http://simulator", Some(connector(cloud.clone())), &own.timing()).await;
-    let parts = Parts::with(own, clients, clock, Dice::seeded(options.seed));
+    let mut parts = Parts::with(own, clients, clock, Dice::seeded(options.seed));
+    let carrier = carrier(settings, &command);
+    if let Some(name) = command.other_provider() {
+        parts = carrier.join(parts, name.clone())?;
+    }
     setup::make(&parts).await?;
     // Nothing comes by it, and evidence is held against what would be there.
     parts.ses().make_events_to(&EVENTS.parse().map_err(anyhow::Error::msg)?).await.map_err(anyhow::Error::msg)?;
@@ -71,7 +75,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     let Some(survey) = shutdown.run_until_cancelled(surveyed(&parts, &command, &config)).await.transpose()? else {
         bail!("interrupted; nothing was written")
     };
-    let letters = letters(&command, survey.samples.all().into_iter().map(|(of, recipient)| (told(&of), recipient)), None)?;
+    let letters = letters(&command, survey.samples.with_variants().into_iter().map(|(of, recipient)| (told(&of), recipient)), None)?;
     let holds = simplified::holds(&survey, settings.skipped_share_max);
     let pace = pace(&command, options.rate, settings.chunk_size);
     let mut outlook = Outlook::of(&command, &config, survey, letters, pace, parts.clock.wall());
@@ -91,7 +95,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
         tokio::spawn(console.serve(ended.clone()))
     });
     if !options.calm {
-        misbehave(&cloud, "SendBulkEmail");
+        misbehave(&cloud, carrier.operation());
     }
     let (began, recipients) = (parts.clock.now(), outlook.mailable());
     let (calm, command) = (options.calm, &simplified.command);
@@ -130,11 +134,6 @@ fn check(settings: &Settings, command: &BroadcastCommand, clock: &Clock) -> anyh
             name.as_str()
         )));
     }
-    if let Some(name) = command.other_provider() {
-        bail!(Refused(format!(
-            "field `provider`: the only one that is simulated here is SES, and not `{name}`; take it out to try audience and words"
-        )));
-    }
     check_command(command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), clock.wall())?;
     // A consumer without the key would leave everybody waiting.
     WayOut::of(command, &settings.unsubscribe_keys(&Fetched::default())?).map_err(|MissingKey(id)| lacking(settings, &id))?;
@@ -147,6 +146,12 @@ fn lacking(settings: &Settings, id: &UnsubscribeKeyId) -> Refused {
     Refused(format!(
         "field `unsubscribe.key`: [unsubscribe_keys] looks for the key `{id}` in {place}, which is not set: set it; for a try any 32 signs of your own will do, since nobody checks its links"
     ))
+}
+
+/// Who carries it here: the simulated provider of the kind that the configuration says.
+fn carrier(settings: &Settings, command: &BroadcastCommand) -> DemoProvider {
+    let known = settings.known_providers();
+    known.get(&command.provider()).and_then(|known| DemoProvider::of_kind(known.facts.kind)).unwrap_or(DemoProvider::Ses)
 }
 
 /// A key that is kept in AWS is not asked for: of what is simulated nobody checks the links.

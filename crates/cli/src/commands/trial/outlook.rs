@@ -1,17 +1,18 @@
 //! What a broadcast would be, by what it was in the simulation, for people and as JSON.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use issei_assembly::say;
 use issei_producer::{AudienceConfig, Survey};
-use issei_schema::{BroadcastCommand, Opening, Pace, Ramped};
+use issei_schema::{BroadcastCommand, Opening, Pace, Ramped, VariantName};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::tally::Counted;
 use crate::commands::send::{DOLLARS_PER_THOUSAND, Repeats, Skipped, number, too_late, whole};
-use crate::letters::Letter;
+use crate::letters::{Letter, fell_back};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Outlook {
@@ -19,6 +20,11 @@ pub(super) struct Outlook {
     audience: String,
     rows: u64,
     mailable: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    variants: BTreeMap<VariantName, u64>,
+    /// Who gets the fallback's words, for want of a variant of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fell_back: Option<String>,
     skipped: Vec<Skipped>,
     #[serde(flatten)]
     repeats: Repeats,
@@ -30,7 +36,8 @@ pub(super) struct Outlook {
     not_after: Timestamp,
     /// The day from which what is announced binds.
     effective_at: Option<Timestamp>,
-    cost_usd: f64,
+    /// Nothing where another provider than SES carries it, whose prices are not known here.
+    cost_usd: Option<f64>,
     pub(super) letters: Vec<Letter>,
     /// What a real broadcast would heed, and this one did not.
     pub(super) passed_over: Vec<String>,
@@ -79,6 +86,8 @@ impl Outlook {
             audience: command.audience.to_string(),
             rows: survey.rows,
             mailable: survey.mailable,
+            fell_back: fell_back(command, &survey.fell_back),
+            variants: survey.variants,
             skipped: Skipped::of(survey.skipped),
             max_recipients: command.max_recipients.get(),
             recipients_a_second: rate,
@@ -87,7 +96,7 @@ impl Outlook {
             effective_at: command.effective_at,
             refused: too_late(command, now, begins, done_at).into_iter().collect(),
             not_after: command.not_after,
-            cost_usd: number(survey.mailable) / 1000.0 * DOLLARS_PER_THOUSAND,
+            cost_usd: command.other_provider().is_none().then_some(number(survey.mailable) / 1000.0 * DOLLARS_PER_THOUSAND),
             letters,
             passed_over: Vec::new(),
             simulated: None,
@@ -132,6 +141,13 @@ impl Outlook {
         say(&format!("broadcast      {}", self.broadcast_id));
         say(&format!("audience       {} ({} rows)", self.audience, self.rows));
         say(&format!("to be mailed   {} ({} at most, by max_recipients)", self.mailable, self.max_recipients));
+        if !self.variants.is_empty() {
+            let counted: Vec<String> = self.variants.iter().map(|(name, recipients)| format!("{recipients} {name}")).collect();
+            say(&format!("variants       {}", counted.join(", ")));
+        }
+        if let Some(told) = &self.fell_back {
+            say(&format!("fallback       {told}"));
+        }
         Skipped::print(&self.skipped);
         self.repeats.print();
         let done = self.done_at.map_or_else(
@@ -142,7 +158,9 @@ impl Outlook {
         if let Some(effective_at) = self.effective_at {
             say(&format!("binds from     {effective_at}"));
         }
-        say(&format!("cost           about {:.2} USD", self.cost_usd));
+        if let Some(cost_usd) = self.cost_usd {
+            say(&format!("cost           about {cost_usd:.2} USD"));
+        }
         for (at, what) in self.passed_over.iter().enumerate() {
             say(&format!("{:<14} {what}", if at == 0 { "passed over" } else { "" }));
         }
