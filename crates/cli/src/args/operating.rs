@@ -126,7 +126,7 @@ pub(crate) struct RedriveOptions {
     /// Whose dead letters.
     #[arg(value_enum)]
     pub(crate) queue: QueueName,
-    /// Also events that neither SQS nor a service of issei has put there. They are believed then, so look at each first.
+    /// Also events that bear no mark of SQS or of a service of issei. They are believed then, so look at each first.
     #[arg(long)]
     pub(crate) unknown_origin: bool,
 }

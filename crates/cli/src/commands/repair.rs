@@ -122,7 +122,7 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
         (true, Redriven::Known { messages, left }) => json!({ "dead_letters": dead, "moved": messages, "left": left }).to_string(),
         (false, Redriven::Known { messages, left: 0 }) => format!("{messages} dead letters moved back one by one"),
         (false, Redriven::Known { messages, left }) => format!(
-            "{messages} dead letters moved back one by one; {left} left where they are: neither SQS nor a service of issei has put them there, and events are believed. `issei dead-letters feedback` shows them; `--discard` deletes one, and `issei redrive feedback --unknown-origin` moves them, too"
+            "{messages} dead letters moved back one by one; {left} left where they are: they bear no mark of SQS or of a service of issei, and events are believed. `issei dead-letters feedback` shows them; `--discard` deletes one, and `issei redrive feedback --unknown-origin` moves them, too"
         ),
         (false, Redriven::Task { .. }) => format!("SQS moves {dead} dead letters back, by a task of its own"),
         (false, Redriven::ByHand { messages }) => format!("this endpoint has no move task: {messages} dead letters moved back one by one"),
