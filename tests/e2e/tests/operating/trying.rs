@@ -200,7 +200,7 @@ async fn what_can_not_be_tried_is_refused_before_anything_is_written() {
     });
     _ = world.write("command.json", &by_another);
     let (code, _, error) = world.try_run(&["try", &command, "-o", "inbox"]).await;
-    assert!(code == Some(3) && error.contains("field `provider`") && error.contains("not `resend`; take it out"), "{error}");
+    assert!(code == Some(3) && error.contains("field `provider`") && error.contains("has no provider `resend`; it has `ses`"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

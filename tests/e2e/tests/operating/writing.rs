@@ -36,7 +36,7 @@ async fn words_in_files_are_previewed_sent_and_shown_again_as_they_were_read() {
     // The first rows are all in English; the first of each variant is shown all the same.
     let text = world.run(&["preview", &command, "--rows", "2", "-o", "preview.html"]).await;
     for words in [
-        "variant en: key 1\n  subject      Our terms change\n  text         Dear User 1,",
+        "variant en, the fallback, since locale is empty: key 1\n  subject      Our terms change\n  text         Dear User 1,",
         "variant ja: key 21\n  subject      規約の変更\n  text         User 21\n",
     ] {
         assert!(text.contains(words), "{words}: {text}");
