@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_ledger::{Broadcast, BroadcastState, NotAsked, ReasonCode};
+use issei_ledger::{Broadcast, BroadcastState, NotAsked, ReasonCode, ServiceKind};
 use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions};
 use issei_schema::{Actor, ProviderName};
 use issei_sim::{Fault, Rule};
@@ -256,7 +256,7 @@ async fn a_certificate_holds_those_who_sent_against_the_registered_account_and_n
     // An older consumer tells nothing, and that is said.
     let world = every_answer_lost(KEY, Producer::Ours).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    for run in world.ledger().heartbeats(world.now()).await.unwrap().into_iter().filter(|run| run.carries.is_some()) {
+    for run in world.ledger().heartbeats(world.now()).await.unwrap().into_iter().filter(|run| run.service == ServiceKind::Consumer) {
         let day = run.seen_at.as_second().div_euclid(86_400);
         let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text(&format!("services#{day}")));
         update.key("sk", text(&format!("consumer#{}", run.token))).update_expression("REMOVE carries").send().await.unwrap();
