@@ -1,6 +1,7 @@
 //! Freezing the audience: page after page from the spool into the ledger, before anything is enqueued. Each is written only
 //! once the one before it is; what comes after is made meanwhile (`line.rs`).
 
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
 use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, ReasonCode, Transition};
@@ -32,7 +33,7 @@ impl Producer {
         if broadcast.broadcast_state == BroadcastState::Enumerating {
             let _alone = self.freezing.lock().await;
             let (id, before) = (broadcast.broadcast_id.clone(), broadcast.clone());
-            broadcast = match Box::pin(self.freeze_open(command, broadcast, stop)).await {
+            broadcast = match self.freeze_apart(command, broadcast, stop).await {
                 // Whoever waits for the broadcast looks into the ledger and not into this log.
                 Err(error @ (ProducerError::Source(_) | ProducerError::AudienceGone { .. } | ProducerError::CallTooShort { .. })) => {
                     let code = match &error {
@@ -49,6 +50,22 @@ impl Producer {
             };
         }
         Ok(broadcast)
+    }
+
+    /// Made in a frame of its own: what is awaited on the spot lies on the stack of whoever polls it, in every build that is not
+    /// optimised, and a producer that goes on from the ledger is deep in it by then.
+    fn freeze_apart<'a>(
+        &'a self,
+        command: &'a BroadcastCommand,
+        broadcast: Broadcast,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Broadcast, ProducerError>> {
+        Box::pin(self.freeze_open(command, broadcast, stop))
+    }
+
+    /// The same, for what is compared before it goes on.
+    fn compare_apart<'a>(&'a self, broadcast: &'a Broadcast, source: &'a Source) -> BoxFuture<'a, Result<(), ProducerError>> {
+        Box::pin(self.compare(broadcast, source))
     }
 
     async fn freeze_open(
@@ -74,7 +91,7 @@ impl Producer {
             }
             let others = broadcast.reading.as_ref().map(|reading| &reading.id).filter(|id| *id != line.source.id());
             if others.is_some() && others != compared.as_ref() {
-                self.compare(&broadcast, &line.source).await?;
+                self.compare_apart(&broadcast, &line.source).await?;
                 compared = others.cloned();
             }
             if audience.unique_by == Some(UniqueBy::Address) {
