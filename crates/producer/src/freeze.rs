@@ -1,9 +1,9 @@
 //! Freezing the audience: page after page from the spool into the ledger, before anything is enqueued. Each is written only
 //! once the one before it is; what comes after is made meanwhile (`line.rs`).
 
-use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, ReasonCode, Transition};
 use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
