@@ -14,7 +14,7 @@ use issei_producer::{Approvals, AudienceConfig, Producer, Repairer};
 use issei_provider::ses::SnsTrust;
 use issei_provider::{Known, Providers, Ses, WebhookKeys};
 use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
-use issei_sim::{Account, Cloud, Options, StoreKind, connector};
+use issei_sim::{Account, Cloud, Fault, Options, Rule, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -339,6 +339,17 @@ impl World {
         .await;
         stop.cancel();
         services.join_all().await;
+    }
+
+    /// Runs a producer and kills it in the midst of the transaction after so many: the first registers a broadcast, and each further
+    /// one freezes a page.
+    pub async fn kill_a_producer_after(&self, transactions: u64) {
+        self.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(transactions).times(1));
+        let producer = self.producer().await;
+        let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
+        self.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
+        victim.abort();
+        let _ = victim.await;
     }
 
     /// Starts a producer and two consumers.

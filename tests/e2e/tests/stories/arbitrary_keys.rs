@@ -7,10 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use issei_clock::Dice;
 use issei_ledger::BroadcastState;
 use issei_producer::AudienceConfig;
-use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use sqlx::{Connection, MySqlConnection, PgConnection, SqliteConnection};
-use tokio_util::sync::CancellationToken;
 
 use crate::audiences::{Connected, audience};
 use crate::databases::{in_database, server};
@@ -148,12 +146,7 @@ async fn everybody_once(connected: &mut Connected, audience: AudienceConfig, col
     world.post_command(&command).await;
     // The first transaction registers the broadcast, and there is more than one page.
     let pages = 1 + dice.below(2);
-    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(1 + pages).times(1));
-    let producer = world.producer().await;
-    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
-    victim.abort();
-    let _ = victim.await;
+    world.kill_a_producer_after(1 + pages).await;
     assert_eq!(u64::from(world.broadcast("terms").await.pages), pages, "{which}");
     for number in there.keys().filter(|number| !later.contains_key(number)) {
         connected.execute(&format!("DELETE FROM {table} WHERE n = {number}")).await;

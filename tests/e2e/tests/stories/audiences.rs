@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 
 use issei_ledger::BroadcastState;
 use issei_producer::AudienceConfig;
-use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
-use tokio_util::sync::CancellationToken;
 
 use crate::databases::{in_database, server};
 
@@ -71,12 +69,7 @@ async fn everybody_once(connected: &mut Connected, audience: AudienceConfig, key
     let command = command("terms", |_| {});
     world.post_command(&command).await;
     // The first transaction registers the broadcast.
-    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(3).times(1));
-    let producer = world.producer().await;
-    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
-    victim.abort();
-    let _ = victim.await;
+    world.kill_a_producer_after(3).await;
     assert_eq!(world.broadcast("terms").await.pages, 2, "{}", keys.name);
     for gone in GONE {
         connected.execute(&format!("DELETE FROM {table} WHERE n = {gone}")).await;

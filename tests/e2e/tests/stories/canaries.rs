@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use issei_ledger::{Broadcast, BroadcastState, ReasonCode, Transition};
 use issei_schema::{BroadcastCommand, Choice, Share};
-use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 fn with_canary(canary: &Value) -> BroadcastCommand {
     command("terms", |body| {
@@ -68,12 +66,7 @@ async fn a_share_is_the_same_people_for_whoever_freezes_them_and_rows_may_come_a
         let is_chosen = |key: i64| choice.holds(&"terms".parse().unwrap(), &key.to_string());
         let posted = with_canary(&json!({ "share": 0.2 }));
         world.post_command(&posted).await;
-        world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(1 + killed_at).times(1));
-        let producer = world.producer().await;
-        let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-        world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
-        victim.abort();
-        let _ = victim.await;
+        world.kill_a_producer_after(1 + killed_at).await;
         world.users.execute("DELETE FROM users WHERE id % 10 = 3").await;
         for id in 101..=130 {
             world.users.execute(&format!("INSERT INTO users VALUES ({id}, '{}', 'New')", address(id))).await;

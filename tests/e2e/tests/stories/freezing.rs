@@ -6,7 +6,6 @@ use issei_ledger::{BroadcastState, ReasonCode, SkipReason, Transition};
 use issei_producer::LegacyLocalParts;
 use issei_sim::{Account, EventRule, Events, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
-use tokio_util::sync::CancellationToken;
 
 fn small() -> WorldOptions {
     WorldOptions { users: 50, page_size: 15, chunk_size: 5, ..WorldOptions::default() }
@@ -215,12 +214,7 @@ async fn a_broadcast_whose_command_is_lost_is_carried_on_from_the_ledger() {
     options.timing.visibility = Duration::from_secs(20);
     let world = World::new(options).await;
     world.post_command(&command("terms", |_| {})).await;
-    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(3).times(1));
-    let producer = world.producer().await;
-    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
-    victim.abort();
-    let _ = victim.await;
+    world.kill_a_producer_after(3).await;
     // Somebody purges the commands queue. The frozen pages and the command are in the ledger.
     let url = world.clients.sqs.get_queue_url().queue_name("commands").send().await.unwrap().queue_url.unwrap();
     world.clients.sqs.purge_queue().queue_url(url).send().await.unwrap();

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_ledger::{Broadcast, BroadcastState, SkipReason, Skipped, Suppression, Transition};
 use issei_producer::{AudienceConfig, JudgingError, Mailable, Progress, Survey, UniqueBy, survey};
-use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use sqlx::{Connection, MySqlConnection, PgConnection};
-use tokio_util::sync::CancellationToken;
 
 use crate::databases::{in_database, server};
 
@@ -323,12 +321,7 @@ async fn each_address_is_mailed_once_where_the_audience_says_so_whoever_freezes_
     world.audiences.insert("users".to_owned(), each_address_once(&world));
     let command = command("terms", |_| {});
     world.post_command(&command).await;
-    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(4).times(1));
-    let producer = world.producer().await;
-    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
-    victim.abort();
-    let _ = victim.await;
+    world.kill_a_producer_after(4).await;
     world.post_command(&command).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.reading.map(|reading| reading.readings), Some(2));
@@ -353,12 +346,7 @@ async fn nobody_goes_on_where_a_second_reading_has_other_keys_for_the_same_peopl
         world.audiences.insert("users".to_owned(), AudienceConfig { table: Some("anew".to_owned()), ..world.users.audience() });
         let command = command("terms", |_| {});
         world.post_command(&command).await;
-        world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(5).times(1));
-        let producer = world.producer().await;
-        let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-        world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
-        victim.abort();
-        let _ = victim.await;
+        world.kill_a_producer_after(5).await;
         assert_eq!(world.broadcast("terms").await.pages, 4);
         world.post_command(&command).await;
         let is_over = |broadcast: &Broadcast| broadcast.held_up.is_some() || broadcast.broadcast_state == BroadcastState::Complete;
@@ -376,12 +364,7 @@ async fn a_resume_in_the_midst_of_freezing_is_refused_and_everybody_is_frozen() 
     let world = World::new(small()).await;
     let command = command("terms", |_| {});
     world.post_command(&command).await;
-    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(2).times(1));
-    let producer = world.producer().await;
-    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
-    victim.abort();
-    let _ = victim.await;
+    world.kill_a_producer_after(2).await;
     let wanted = Transition { to: BroadcastState::Running, actor: &"ann".parse().unwrap(), reason: "on with it" };
     let refused = world.ledger().transition(&"terms".parse().unwrap(), wanted).await.unwrap_err().to_string();
     assert!(refused.contains("is enumerating, and from there it can't become running"), "{refused}");
@@ -395,12 +378,7 @@ async fn an_audience_that_an_earlier_version_froze_half_is_ended_and_not_guessed
     let world = World::new(small()).await;
     let command = command("terms", |_| {});
     world.post_command(&command).await;
-    world.cloud.inject(Rule::every("TransactWriteItems", Fault::HangBefore).after(2).times(1));
-    let producer = world.producer().await;
-    let victim = tokio::spawn(async move { producer.run(CancellationToken::new()).await });
-    world.cloud.hanging().wait_for(|hanging| *hanging > 0).await.unwrap();
-    victim.abort();
-    let _ = victim.await;
+    world.kill_a_producer_after(2).await;
     // As an earlier version writes it.
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
