@@ -56,6 +56,9 @@ pub struct Outcomes {
     pub recipients: u64,
     pub accepted: u64,
     pub rejected: u64,
+    /// Of those rejected, to whom nothing was sent since they came on the suppression list after the audience was frozen.
+    #[serde(default)]
+    pub spared: u64,
     pub in_doubt: u64,
     /// Never sent, or surely not accepted: in a broadcast that was stopped.
     pub not_sent: u64,
@@ -231,6 +234,7 @@ impl Certifier {
             recipients: broadcast.recipients,
             accepted: totals.accepted,
             rejected: totals.rejected,
+            spared: held.tally.spared,
             in_doubt: totals.in_doubt,
             not_sent: totals.retryable + held.never_claimed,
             delivered: totals.delivered,

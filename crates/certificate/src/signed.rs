@@ -154,6 +154,7 @@ mod tests {
             recipients: 2,
             accepted: 2,
             rejected: 0,
+            spared: 0,
             in_doubt: 0,
             not_sent: 0,
             delivered: 2,

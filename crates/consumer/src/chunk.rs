@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message};
 use issei_ledger::{
-    self as ledger, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, ReasonCode, Registration, Transition,
+    self as ledger, Broadcast, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, ReasonCode, Registration,
+    Suppression, Transition,
 };
 use issei_schema::{BroadcastId, ChunkMessage, Opening, Schedule};
 use jiff::Timestamp;
@@ -89,9 +90,7 @@ impl Consumer {
                 Carrying::Elsewhere => return Ok(After::PutBack(PUT_BACK)),
                 // Another consumer may have what this one lacks; but whoever watches must hear of it, and nobody gets a mail so.
                 Carrying::Not(code, reason) => {
-                    if !self.has_changed(&known, chunk, &mut seen).await? {
-                        self.pause(id, code, &reason).await?;
-                    }
+                    self.pause_unless_changed(&known, chunk, &mut seen, code, &reason).await?;
                     continue;
                 }
             };
@@ -110,9 +109,8 @@ impl Consumer {
             let rate = match turn? {
                 Turn::Now { rate } => rate,
                 Turn::QuotaSpent { quota } => {
-                    if !self.has_changed(&known, chunk, &mut seen).await? {
-                        self.pause(id, ReasonCode::PausedQuota, &quota_is_spent(carrier.provider.facts().title, quota)).await?;
-                    }
+                    let reason = quota_is_spent(carrier.provider.facts().title, quota);
+                    self.pause_unless_changed(&known, chunk, &mut seen, ReasonCode::PausedQuota, &reason).await?;
                     continue;
                 }
             };
@@ -138,13 +136,8 @@ impl Consumer {
                     continue;
                 }
                 Permission::Denied(broadcast) => {
-                    self.broadcasts.note(&broadcast);
-                    if broadcast.broadcast_state == BroadcastState::Running && known.is_of(&broadcast) {
-                        // Budget spent and recounted: whatever this chunk still lacks, its permits
-                        // are in claims that are open. It is looked at again when those are over.
-                        return Ok(After::PutBack(self.options.timing.lease));
-                    }
-                    continue;
+                    let Some(after) = self.denied(&broadcast, &known) else { continue };
+                    return Ok(after);
                 }
             };
             // The wait may have been none, and then nothing has looked yet whether there is time left.
@@ -169,14 +162,19 @@ impl Consumer {
                 // Their own permits may be among those that were just granted here.
                 self.permits.put_back(&known.registration, permit).await;
                 self.permits.return_of(&known.registration).await;
-                match self.acknowledge(chunk, &seen, &proven).await? {
-                    Some(found) => seen = found,
-                    None => return Ok(After::PutBack(lease)),
-                }
+                let Some(found) = self.acknowledge(chunk, &seen, &proven).await? else { return Ok(After::PutBack(lease)) };
+                seen = found;
                 continue;
             }
-            let repeatable = self.repeatable(carrier, &ready, chunk);
-            match self.claim(chunk, &known, &seen, ledger::Under { granted_at: Some(granted_at), repeatable }).await? {
+            let (ready, spared) = match self.unless_listed(chunk, ready).await {
+                Ok(left) => left,
+                Err(error) => {
+                    self.permits.put_back(&known.registration, permit).await;
+                    return Err(error);
+                }
+            };
+            let repeatable = ready.as_ref().and_then(|ready| self.repeatable(carrier, ready, chunk));
+            match self.claim(chunk, &known, &seen, ledger::Under { granted_at: Some(granted_at), repeatable, spared }).await? {
                 Claimed::Refused(found) => {
                     self.permits.put_back(&known.registration, permit).await;
                     if seen == Chunk::Absent {
@@ -192,6 +190,15 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// What becomes of a message whose broadcast grants nothing; nothing where it is to be looked at afresh.
+    fn denied(&self, broadcast: &Broadcast, known: &Known) -> Option<After> {
+        self.broadcasts.note(broadcast);
+        // Budget spent and recounted: whatever this chunk still lacks, its permits are in claims that are open. It is looked at
+        // again when those are over.
+        let is_spent = broadcast.broadcast_state == BroadcastState::Running && known.is_of(broadcast);
+        is_spent.then_some(After::PutBack(self.options.timing.lease))
     }
 
     /// Until when it may be sent, by this machine's clock and by that of the ledger. Where it may not be, what becomes of the
@@ -250,6 +257,39 @@ impl Consumer {
         }
         *seen = found;
         Ok(true)
+    }
+
+    /// Pauses the broadcast for what its chunk would need, where the chunk is still as it was seen.
+    async fn pause_unless_changed(
+        &self,
+        known: &Known,
+        chunk: &ChunkMessage,
+        seen: &mut Chunk,
+        code: ReasonCode,
+        reason: &str,
+    ) -> Result<(), LedgerError> {
+        if self.has_changed(known, chunk, seen).await? { Ok(()) } else { self.pause(&chunk.broadcast_id, code, reason).await }
+    }
+
+    /// What is left of a request once whoever has come on the list of those that are not mailed is left out of it, and whom that
+    /// spares: up to fourteen days may have passed since the audience was frozen. Nothing is left where it is everybody. They
+    /// keep their part of the permit, which is spent on nothing.
+    async fn unless_listed<'a>(
+        &self,
+        message: &ChunkMessage,
+        ready: Ready<'a>,
+    ) -> Result<(Option<Ready<'a>>, Vec<(usize, Suppression)>), LedgerError> {
+        let recipients = ready.entries().iter().filter_map(|entry| Some((entry.at, &message.recipients.get(entry.at)?.address)));
+        let spared = self.lately.bound(ready.class(), recipients).await?;
+        if spared.is_empty() {
+            return Ok((Some(ready), spared));
+        }
+        tracing::info!(
+            chunk = message.chunk,
+            recipients = spared.len(),
+            "on the suppression list since the audience was frozen, and not sent to"
+        );
+        Ok((ready.without(&spared), spared))
     }
 
     async fn claim(&self, chunk: &ChunkMessage, known: &Known, seen: &Chunk, under: ledger::Under) -> Result<Claimed, LedgerError> {

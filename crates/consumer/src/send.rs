@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use issei_clock::Reading;
-use issei_ledger::{Chunk, Claim, Outcome, Permit, Placed};
+use issei_ledger::{Chunk, Claim, Outcome, Permit, Placed, Suppression};
 use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, SlowDown, Verdict};
-use issei_schema::ChunkMessage;
+use issei_schema::{ChunkMessage, Class};
 use jiff::Timestamp;
 use tracing::Instrument;
 
@@ -76,6 +76,16 @@ impl<'a> Ready<'a> {
         &self.entries
     }
 
+    pub(crate) fn class(&self) -> Class {
+        self.envelope.class
+    }
+
+    /// Nothing where nobody is left.
+    pub(crate) fn without(mut self, spared: &[(usize, Suppression)]) -> Option<Self> {
+        self.entries.retain(|entry| spared.iter().all(|(at, _)| *at != entry.at));
+        (!self.entries.is_empty()).then_some(self)
+    }
+
     /// The whole of it as one request.
     pub(crate) fn call<'b>(&'b self, message: &'b ChunkMessage, granted_at: Timestamp, key: Option<&'b ReplayKey>) -> Call<'b> {
         self.call_of(message, &self.entries, granted_at, key)
@@ -109,8 +119,8 @@ impl<'a> Ready<'a> {
 }
 
 impl Consumer {
-    /// Sends to the claim's recipients and settles each in the claim. Consumes the permit. Once the window has closed,
-    /// no send begins.
+    /// Sends to the claim's recipients and settles each in the claim; nothing is ready where all of them are settled. Consumes the
+    /// permit. Once the window has closed, no send begins.
     ///
     /// Where the provider refuses a call as a whole for the sake of one entry, nothing of it was accepted,
     /// and its halves are sent by themselves until the one stands alone.
@@ -120,8 +130,9 @@ impl Consumer {
         allowed: Allowed,
         claim: &mut Claim,
         message: &ChunkMessage,
-        ready: Ready<'_>,
+        ready: Option<Ready<'_>>,
     ) -> Sent {
+        let Some(ready) = ready else { return Sent::default() };
         let provider = carrier.provider.as_ref();
         let Allowed { permit, until } = allowed;
         let mut sent = Sent { in_vain: true, ..Sent::default() };

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Chunk, Incarnation, Ledger, LedgerError, Telling};
+use issei_ledger::{Chunk, Incarnation, Lately, Ledger, LedgerError, Telling};
 use issei_provider::{Provider, Providers};
 use issei_schema::{AddressHash, BroadcastId, ChunkMessage, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -73,6 +73,7 @@ pub struct Consumer {
     pub(crate) telling: Telling,
     pub(crate) refusals: Refusals,
     pub(crate) presumption: Presumption,
+    pub(crate) lately: Lately,
 }
 
 /// That a chunk whose message comes for the first time was never claimed, so that nothing of it need be read: the claim
@@ -141,6 +142,7 @@ impl Consumer {
             telling: Telling::new(ledger.clone(), &incarnation),
             refusals: Refusals::default(),
             presumption: Presumption::default(),
+            lately: ledger.lately(),
             queue,
             ledger,
             clock,
@@ -164,6 +166,7 @@ impl Consumer {
 
     async fn work(self: Arc<Self>, shutdown: CancellationToken) {
         self.broadcasts.forget();
+        self.lately.forget().await;
         let (decide, decided) = mpsc::channel(64);
         let consumer = self.clone();
         let mut aside = JoinSet::new();

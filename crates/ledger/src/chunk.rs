@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::item::{Item, Key, n, read, s};
 use crate::seal::Sealed;
+use crate::spared;
 use crate::{Broadcast, Keyed, Ledger, LedgerError, MessageDigest, Outcome, Outcomes, Placed, Registration, Seal, Under, Written};
 
 /// The pause after a claim call that failed with all of its SDK retries.
@@ -193,7 +194,7 @@ impl Chunk {
     #[must_use]
     pub fn message_id(&self, at: usize) -> Option<&str> {
         match self {
-            Self::Confirmed { message_ids, .. } => message_ids.split_whitespace().nth(at).filter(|id| *id != "-"),
+            Self::Confirmed { message_ids, .. } => message_ids.split_whitespace().nth(at).filter(|id| spared::is_id(id)),
             Self::Absent | Self::Claimed { .. } => None,
         }
     }
@@ -203,7 +204,7 @@ impl Chunk {
     #[must_use]
     pub fn answers(&self) -> Vec<Option<MessageDigest>> {
         let Self::Confirmed { outcomes, message_ids, .. } = self else { return Vec::new() };
-        let answer = |(outcome, id)| (outcome == Outcome::Accepted && id != "-").then(|| MessageDigest::of(id));
+        let answer = |(outcome, id)| (outcome == Outcome::Accepted && spared::is_id(id)).then(|| MessageDigest::of(id));
         outcomes.iter().zip(message_ids.split_whitespace()).map(answer).collect()
     }
 
@@ -294,8 +295,7 @@ impl Claim {
     pub fn settle(&mut self, at: usize, outcome: Outcome, message_id: Option<&str>) {
         self.outcomes.settle(at, outcome);
         if let (Some(place), Some(id)) = (self.message_ids.get_mut(at), message_id) {
-            // Ids are joined by spaces in the ledger, and `-` stands for none.
-            *place = id.replace(' ', "");
+            *place = spared::in_the_ledger(id);
         }
     }
 
@@ -353,7 +353,7 @@ impl Ledger {
         under: &Under,
     ) -> Result<Claimed, LedgerError> {
         let (id, seq, recipients, key, placed) = (&of.id, message.chunk, message.recipients.len(), of.key, of.placed());
-        let (attempt, outcomes, message_ids, condition) = match seen {
+        let (attempt, mut outcomes, mut message_ids, condition) = match seen {
             Chunk::Absent => (1, Outcomes::open(recipients), String::new(), "attribute_not_exists(pk)"),
             Chunk::Confirmed { attempt, outcomes, message_ids, .. } if outcomes.count(Outcome::Retryable) > 0 => (
                 attempt + 1,
@@ -363,6 +363,11 @@ impl Ledger {
             ),
             _ => return Ok(Claimed::Refused(seen.clone())),
         };
+        let mut set_ids = "";
+        if !under.spared.is_empty() {
+            message_ids = spared::settle(&under.spared, &mut outcomes, by_place(&message_ids, recipients));
+            set_ids = ", message_ids = :ids";
+        }
         // Both ends of the lease are taken before the write, so that ours is never the later one.
         let asked = self.clock.reading();
         let (deadline, answered) = (Deadline::after(asked, lease), AnsweredAt::default());
@@ -388,7 +393,7 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(item_key.clone().into_item()))
             .update_expression(format!(
-                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires{set_seal}{set_request}",
+                "SET chunk_state = :claimed, owner_token = :owner, attempt = :attempt, claimed_at = :at, lease_until = :until, outcomes = :outcomes, page = :page, expires_at = :expires{set_ids}{set_seal}{set_request}",
             ))
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -400,6 +405,9 @@ impl Ledger {
             .expression_attribute_values(":until", n(lease_until.as_millisecond()))
             .expression_attribute_values(":outcomes", s(outcomes.clone()))
             .expression_attribute_values(":expires", n(self.expires_at()));
+        if !set_ids.is_empty() {
+            request = request.expression_attribute_values(":ids", s(&message_ids));
+        }
         if let Some(seal) = seal {
             request = request.expression_attribute_values(":seal", seal);
         }

@@ -307,7 +307,7 @@ impl Ledger {
     /// Only the run itself writes this item, each beat with a higher number. So what stands there has at least
     /// the number that was last taken, or the ledger has gone back. A beat that lands late changes nothing.
     async fn write_beat(&self, run: &Incarnation, heartbeat: &mut Heartbeat) -> Result<(), LedgerError> {
-        let (day, number) = (day(heartbeat.seen_at), run.beats.fetch_add(1, Ordering::Relaxed) + 1);
+        let (day, number) = (Key::day(heartbeat.seen_at), run.beats.fetch_add(1, Ordering::Relaxed) + 1);
         let taken = *run.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let made = self.clock.reading();
         let acknowledged = taken.map_or(0, |(_, number)| number);
@@ -348,11 +348,12 @@ impl Ledger {
     }
 
     /// Every run of a service that was seen since this moment, or not long before it, the longest seen
-    /// last. One call for each day.
+    /// last. A run has an item for each day on which it was seen, so that this is one call for each day, however many there were in
+    /// the months before.
     pub async fn heartbeats(&self, since: Timestamp) -> Result<Vec<Heartbeat>, LedgerError> {
         let mut newest: HashMap<String, Heartbeat> = HashMap::new();
         // A day earlier, for the midnight just past and for clocks that differ.
-        for day in day(since) - 1..=day(self.clock.wall()) + 1 {
+        for day in Key::day(since) - 1..=Key::day(self.clock.wall()) + 1 {
             let mut after = None;
             loop {
                 let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :services");
@@ -375,10 +376,4 @@ impl Ledger {
         all.sort_by(|one, other| (other.seen_at, &other.token).cmp(&(one.seen_at, &one.token)));
         Ok(all)
     }
-}
-
-/// A run has an item for each day on which it was seen, so that who lives now is read with three calls,
-/// however many there were in the months before.
-fn day(at: Timestamp) -> i64 {
-    at.as_second().div_euclid(86_400)
 }

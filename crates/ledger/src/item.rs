@@ -109,6 +109,26 @@ impl Key {
         Self { pk: "suppressed".to_owned(), sk: "key".to_owned() }
     }
 
+    /// A batch of entries in the list. Milliseconds of the epoch have thirteen digits until the year 2286, so they sort as text.
+    pub(crate) fn entered(at: Timestamp, token: &str) -> Self {
+        Self { pk: Self::entered_in(Self::month(at)), sk: format!("{:013}#{token}", at.as_millisecond()) }
+    }
+
+    /// The partition of a month's entries.
+    pub(crate) fn entered_in(month: i64) -> String {
+        format!("entered#{month}")
+    }
+
+    /// Of 32 days each, counted from the epoch.
+    pub(crate) fn month(at: Timestamp) -> i64 {
+        Self::day(at).div_euclid(32)
+    }
+
+    /// Counted from the epoch.
+    pub(crate) fn day(at: Timestamp) -> i64 {
+        at.as_second().div_euclid(24 * 60 * 60)
+    }
+
     /// `day` is counted from the epoch.
     pub(crate) fn service(day: i64, kind: &str, token: &str) -> Self {
         Self { pk: Self::services(day), sk: format!("{kind}#{token}") }

@@ -11,7 +11,7 @@ use issei_schema::{BroadcastId, MessageKey, Prover};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Chunk, LedgerError, Outcome, Outcomes};
+use crate::{Chunk, LedgerError, Outcome, Outcomes, Suppression};
 
 /// What keys are made for, and nothing else.
 const DOMAIN: &str = "issei request key 1";
@@ -24,6 +24,8 @@ pub struct Under {
     pub granted_at: Option<Timestamp>,
     /// How its request may be repeated; nothing where the provider remembers none.
     pub repeatable: Option<Repeatable>,
+    /// Whom it must not be sent to, by place, since they came on the list of those that are not mailed.
+    pub spared: Vec<(usize, Suppression)>,
 }
 
 /// How a request may be repeated.
@@ -160,8 +162,11 @@ mod tests {
     }
 
     fn keyed(attempt: u32, letters: &str) -> Keyed {
-        let under =
-            Under { granted_at: Some(at(1_000)), repeatable: Some(Repeatable { lasting: Duration::from_secs(100), body: "b".to_owned() }) };
+        let under = Under {
+            granted_at: Some(at(1_000)),
+            repeatable: Some(Repeatable { lasting: Duration::from_secs(100), body: "b".to_owned() }),
+            ..Under::default()
+        };
         let outcomes = Outcomes::try_from(letters.to_owned()).unwrap();
         Keyed::new(&"terms".parse().unwrap(), 3, attempt, &outcomes, Some(&MessageKey::new([7; 32])), &under).unwrap()
     }

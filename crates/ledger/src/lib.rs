@@ -16,6 +16,7 @@
 //! | what was said to an audience | `said#AUDIENCE` | `subject#HASH`, `template#NAME` | [`said`] |
 //! | suppressed addresses | `suppressed#XX` | `hmac#DIGEST`, of older builds the digest | [`suppression`] |
 //! | whether there are any, and the key of the digests | `suppressed` | `any`, `key` | [`suppression`] |
+//! | who came on that list when | `entered#MONTH` | `TIME#TOKEN` | [`lately`] |
 //! | over, and told more about | `told` | `ID` | [`told`] |
 //! | the ledger's own epoch | `ledger` | `lineage` | [`lineage`] |
 //! | closed for new broadcasts | `ledger` | `closing` | [`closing`] |
@@ -53,6 +54,7 @@ mod inspect;
 mod item;
 mod keyed;
 mod late;
+mod lately;
 mod lineage;
 mod mark;
 mod objects;
@@ -77,6 +79,7 @@ mod salts;
 mod seal;
 mod shards;
 mod skipped;
+mod spared;
 mod state;
 mod step;
 mod suppressed;
@@ -114,6 +117,7 @@ pub use held_audience::{Example, HeldAudience, HeldForecast, IfApproved, Outlook
 pub use holding::Holding;
 pub use inspect::{ClaimMarks, Entry, Expiry, Inspected, Surroundings};
 pub use keyed::{Keyed, Repeatable, Under};
+pub use lately::Lately;
 pub use lineage::{Accepted, LedgerEpoch};
 pub use mark::RunMark;
 pub use objects::{FixedObject, FixedObjects};

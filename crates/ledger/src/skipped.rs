@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Broadcast, Ledger, LedgerError};
+use crate::{Broadcast, Ledger, LedgerError, Suppression};
 
 /// Keys that are shown for each reason.
 const EXAMPLES: usize = 3;
@@ -57,6 +57,17 @@ pub enum SkipReason {
     Suppressed,
     /// Another row of the key says of its owner that they have not agreed to such mail.
     NoConsent,
+}
+
+impl From<Suppression> for SkipReason {
+    fn from(why: Suppression) -> Self {
+        match why {
+            Suppression::Bounced => Self::Bounced,
+            Suppression::Complained => Self::Complained,
+            Suppression::Unsubscribed => Self::Unsubscribed,
+            Suppression::Operator => Self::Suppressed,
+        }
+    }
 }
 
 impl fmt::Display for SkipReason {

@@ -1,14 +1,17 @@
 //! Putting addresses on the list of those that are not mailed, and rewriting entries of builds from before its key.
 //!
 //! Each entry is counted in the list's marker, under its part of the list, before anybody is told that it is there: whoever
-//! keeps a part in memory learns so that it is to be read again ([`crate::Suppressions`]). The marker itself is there before
+//! keeps a part in memory learns so that it is to be read again ([`crate::Suppressions`]). And it is noted by its time, for
+//! broadcasts that were frozen before ([`crate::Lately`]). The marker itself is there before
 //! the first entry.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use issei_aws::AnsweredAt;
 use issei_schema::{Actor, Address, BroadcastId, MessageKey};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::item::{Key, n, s};
@@ -43,12 +46,18 @@ impl Ledger {
         let now = self.clock.wall();
         let (source, entered_by) = (format!("broadcast {id}"), actor.to_string());
         let cause = Cause { since: now, entered_at: now, source, entered_by, reason: None };
-        self.enter_suppressed([(address.clone(), why, cause)]).await
+        // Whoever mails what can't arrive once more, while a broadcast waits, does no harm; and there are many of these.
+        self.enter_each([(address.clone(), why, cause)], why != Suppression::Bounced).await
     }
 
     /// Puts addresses on the list. Each stays there until somebody takes it away; a cause that is known keeps its date.
     /// Where it fails, some may be on it; the same again enters the rest.
     pub async fn enter_suppressed(&self, entries: impl IntoIterator<Item = Entering>) -> Result<(), LedgerError> {
+        self.enter_each(entries, true).await
+    }
+
+    /// `noted` says whether broadcasts that are under way already heed them, too.
+    async fn enter_each(&self, entries: impl IntoIterator<Item = Entering>, noted: bool) -> Result<(), LedgerError> {
         let mut list = self.suppression_list().await?;
         let key = self.suppression_key(&list).await?;
         list.key = Some(key);
@@ -62,10 +71,12 @@ impl Ledger {
             let writes = |(address, why, cause): Entering| list.keys(&address).into_iter().map(move |key| (key, why, cause.clone()));
             let writes: Vec<(Key, Suppression, Cause)> = some.into_iter().flat_map(writes).collect();
             let parts: Vec<u8> = writes.iter().filter_map(|(key, ..)| part_of(&key.sk)).collect();
+            let digests: Vec<String> = writes.iter().filter(|_| noted).map(|(key, ..)| key.sk.clone()).collect();
             let entering = stream::iter(writes).map(|(key, why, cause)| self.enter(key, why, cause)).buffer_unordered(AT_ONCE);
             let entered = entering.try_collect::<()>().await;
-            // Counted where some failed, too: the others are on the list.
-            self.count_entered(&parts).await.and(entered)?;
+            // Noted and counted where some failed, too: the others are on the list.
+            let counted_at = self.count_entered(&parts).await?;
+            self.note_entered(&digests, counted_at).await.and(entered)?;
         }
     }
 
@@ -97,21 +108,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// Tells whoever keeps one of these parts in memory that it has changed. A count that is told twice is harmless.
-    async fn count_entered(&self, parts: &[u8]) -> Result<(), LedgerError> {
+    /// Tells whoever keeps one of these parts in memory that it has changed. A count that is told twice is harmless. Gives when
+    /// that was, by AWS's clock where it tells.
+    async fn count_entered(&self, parts: &[u8]) -> Result<Timestamp, LedgerError> {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         parts.iter().for_each(|part| *counts.entry(format!("{ENTERED}{part:02x}")).or_default() += 1);
         if counts.is_empty() {
-            return Ok(());
+            return Ok(self.clock.wall());
         }
-        let adds = counts.keys().map(|name| format!("{name} :{name}")).collect::<Vec<_>>().join(", ");
+        let (adds, answered) = (counts.keys().map(|name| format!("{name} :{name}")).collect::<Vec<_>>().join(", "), AnsweredAt::default());
         let request = self.db.update_item().table_name(&self.table).set_key(Some(Key::suppressions().into_item()));
         let mut request = request.update_expression(format!("ADD {adds}"));
         for (name, count) in counts {
             request = request.expression_attribute_values(format!(":{name}"), n(count));
         }
-        request.send().await.map_err(LedgerError::call("UpdateItem"))?;
-        Ok(())
+        request.customize().interceptor(answered.clone()).send().await.map_err(LedgerError::call("UpdateItem"))?;
+        Ok(answered.get().unwrap_or_else(|| self.clock.wall()))
     }
 
     /// Rewrites plain entries under the ledger's key, and takes the plain ones away. Only where no build from before the

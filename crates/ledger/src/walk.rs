@@ -9,7 +9,9 @@ use issei_schema::{EventKind, Recipient};
 use jiff::Timestamp;
 
 use crate::item::{Item, Key, s, shard};
-use crate::{Broadcast, Chunk, EventLog, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Placed, Shards, Totals};
+use crate::{
+    Broadcast, Chunk, EventLog, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Placed, Shards, Suppression, Totals,
+};
 
 /// Partitions that are looked into at once.
 const LOOKED_AT_ONCE: usize = 16;
@@ -40,6 +42,8 @@ pub struct Tally {
     pub unacknowledged: u64,
     /// Until when the provider may still be asked about somebody in doubt; nothing where there is nobody.
     pub askable_until: Option<Timestamp>,
+    /// Of those rejected, to whom nothing was sent since they came on the list of those that are not mailed.
+    pub spared: u64,
     confirmed: Totals,
     turned_away: u64,
     events: Fingerprint,
@@ -61,6 +65,8 @@ pub struct RecipientOutcome {
     pub events: Vec<EventKind>,
     /// More than one message of theirs is known to be accepted.
     pub accepted_twice: bool,
+    /// Why nothing was sent to them, where they came on the list of those that are not mailed after they were frozen.
+    pub spared: Option<Suppression>,
 }
 
 impl Tally {
@@ -97,6 +103,7 @@ impl Tally {
             self.askable_until = self.askable_until.max(Some(request.until()));
         }
         for (at, outcome) in outcomes.iter().enumerate() {
+            self.spared += u64::from(chunk.spared(at).is_some());
             match feedback.settle(at, outcome) {
                 Outcome::Open => self.open += 1,
                 Outcome::Accepted => self.confirmed.accepted += 1,
@@ -135,7 +142,15 @@ impl RecipientOutcome {
     ) -> Self {
         let known = item.outcomes().and_then(|outcomes| outcomes.iter().nth(at));
         let outcome = known.map(|outcome| feedback.settle(at, outcome));
-        Self { recipient, chunk, at, outcome, events: feedback.kinds(at).collect(), accepted_twice: twice.contains(&at) }
+        Self {
+            recipient,
+            chunk,
+            at,
+            outcome,
+            events: feedback.kinds(at).collect(),
+            accepted_twice: twice.contains(&at),
+            spared: item.spared(at),
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Rows {
         let Some(why) = entry.binds(class) else { return };
         match entry.wish(class) {
             Some(wish) if self.wishing.is_some() => self.bind(wish),
-            _ => self.judged = self.least.take().unwrap_or_else(|| Judged::Skipped(quotable(&self.key), reason(why))),
+            _ => self.judged = self.least.take().unwrap_or_else(|| Judged::Skipped(quotable(&self.key), why.into())),
         }
     }
 
@@ -111,17 +111,8 @@ impl Rows {
 
     pub(crate) fn ended(self) -> Candidate {
         let Self { key, in_canary, repeats, judged, wish, .. } = self;
-        let judged = wish.map_or(judged, |wish| Judged::Skipped(quotable(&key), reason(wish)));
+        let judged = wish.map_or(judged, |wish| Judged::Skipped(quotable(&key), wish.into()));
         Candidate { key, judged, repeats, in_canary }
-    }
-}
-
-fn reason(why: Suppression) -> SkipReason {
-    match why {
-        Suppression::Bounced => SkipReason::Bounced,
-        Suppression::Complained => SkipReason::Complained,
-        Suppression::Unsubscribed => SkipReason::Unsubscribed,
-        Suppression::Operator => SkipReason::Suppressed,
     }
 }
 

@@ -12,6 +12,9 @@ use crate::letters::Listed;
 use crate::plan::{Deed, WhenHanging};
 use crate::world::{self, PERSONS, World, actor, address};
 
+/// How often consumers look who has come on the suppression list.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
+
 impl World {
     pub(crate) async fn when_hanging(&mut self, then: WhenHanging) {
         let mut hanging = self.cloud.hanging();
@@ -217,6 +220,7 @@ impl World {
         let by = "an operator".to_owned();
         let cause = Cause { since: now, entered_at: now, source: by.clone(), entered_by: by, reason: None };
         ledger.enter_suppressed([(address.parse().map_err(anyhow::Error::msg)?, why, cause)]).await?;
+        let heeded_at = self.clock.now() + LOOKED_AT_EVERY + self.plan.timing().refused_after();
         // As near to that moment as can be. Whatever page is under way just then may have been judged before.
         self.cloud.configure(|account| account.latency_ms = 0);
         for watched in &mut self.watched {
@@ -225,11 +229,11 @@ impl World {
                 Ok(Some(broadcast)) => broadcast.pages + 1,
                 Err(_) => continue,
             };
-            watched.listed.push(Listed { address: address.clone(), why, from_page });
+            watched.listed.push(Listed { address: address.clone(), why, from_page, heeded_at, accepted: None });
         }
         let latency = self.plan.latency_ms;
         self.cloud.configure(|account| account.latency_ms = latency);
-        self.listed.push(Listed { address, why, from_page: 0 });
+        self.listed.push(Listed { address, why, from_page: 0, heeded_at, accepted: None });
         Ok(())
     }
 

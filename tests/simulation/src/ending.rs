@@ -177,7 +177,14 @@ impl World {
             let all = self.plan.events_lost <= 0.0 && self.cloud.events_away() == 0;
             // Of a call that was refused as a whole the halves have keys that nobody asks about.
             let by_keys = watched.keys == Some(WINDOW) && self.plan.refuses.is_empty();
-            let told = Told { all, in_time: watched.in_time, by_keys, forged: &watched.forged, refuses: &self.plan.refuses };
+            let told = Told {
+                all,
+                in_time: watched.in_time,
+                by_keys,
+                forged: &watched.forged,
+                refuses: &self.plan.refuses,
+                listed: &watched.listed,
+            };
             let in_doubt = judge::at_the_end(&ledger, &self.cloud, broadcast, told).await?;
             letters::heed_the_list(&ledger, &self.cloud, broadcast, watched).await?;
             if by_keys && broadcast.broadcast_state == BroadcastState::Complete {

@@ -11,7 +11,7 @@ use issei_schema::{BroadcastCommand, BroadcastId, Choice, InDoubtPolicy};
 use issei_sim::{Cloud, EntryRule, SentTo};
 use jiff::Timestamp;
 
-use crate::letters::user_of;
+use crate::letters::{Listed, user_of};
 use crate::refusing;
 
 /// An invariant that does not hold, and how that shows.
@@ -170,6 +170,8 @@ pub(crate) struct Told<'a> {
     pub(crate) forged: &'a BTreeSet<(u32, usize)>,
     /// Whom the provider has refused.
     pub(crate) refuses: &'a [EntryRule],
+    /// Who has come on the suppression list.
+    pub(crate) listed: &'a [Listed],
 }
 
 /// What must hold at the end, when nothing goes wrong any more and every event that comes has been read.
@@ -219,7 +221,10 @@ pub(crate) async fn at_the_end(ledger: &Ledger, cloud: &Cloud, broadcast: &Broad
             if accepted > 1 && !(may_be_again && accepted <= claims_of(ledger, broadcast, recipient.chunk).await) {
                 return broken("I1", format!("user {key} was accepted {accepted} times, chunk {}", recipient.chunk));
             }
-            if recipient.outcome == Some(Outcome::Rejected) && !is_forged && !refusing::may_be_charged(told.refuses, address) {
+            let is_spared =
+                recipient.spared.is_some_and(|why| told.listed.iter().any(|listed| listed.address == address && listed.why == why));
+            if recipient.outcome == Some(Outcome::Rejected) && !is_forged && !is_spared && !refusing::may_be_charged(told.refuses, address)
+            {
                 return broken("rejection", format!("user {key} is rejected, and was never refused for its own sake"));
             }
             let listed = matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open));

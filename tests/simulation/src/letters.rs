@@ -1,5 +1,6 @@
 //! What mails say, by the provider's own record of them, and whom the suppression list has kept from getting any.
 
+use issei_clock::Instant;
 use issei_ledger::{Broadcast, Ledger, SkipReason, Suppression};
 use issei_sim::{Cloud, KEY_HEADER, Mail};
 
@@ -17,11 +18,16 @@ pub(crate) struct Listed {
     pub(crate) why: Suppression,
     /// The first page of the broadcast that can only have been judged afterwards.
     pub(crate) from_page: u32,
+    /// From when on nothing more is to be accepted for it: consumers look at the list every ten seconds, and a request that
+    /// begins later than its permit lets it is refused.
+    pub(crate) heeded_at: Instant,
+    /// How many messages to it were accepted by then, once it is then.
+    pub(crate) accepted: Option<u64>,
 }
 
 impl Listed {
     /// What can't arrive is sent to nobody; a wish not to be mailed does not hold against a legal notice.
-    fn binds(&self, class: Option<&str>) -> bool {
+    pub(crate) fn binds(&self, class: Option<&str>) -> bool {
         self.why == Suppression::Bounced || class != Some("legal_notice")
     }
 }
@@ -72,7 +78,7 @@ pub(crate) async fn heed_the_list(ledger: &Ledger, cloud: &Cloud, broadcast: &Br
             let is_there = page.known_recipients().any(|recipient| recipient.address.as_str() == listed.address);
             listed.binds(class) && seq >= listed.from_page && is_there
         };
-        if let Some(Listed { address, why, from_page }) = listed.iter().find(bound) {
+        if let Some(Listed { address, why, from_page, .. }) = listed.iter().find(bound) {
             return broken("suppression", format!("{address} is {} since before page {from_page}, and in page {seq}", why.as_str()));
         }
         let wished = |reason| matches!(reason, SkipReason::Complained | SkipReason::Unsubscribed | SkipReason::Suppressed);

@@ -194,6 +194,9 @@ impl Watched {
             }
             _ => return Ok(()),
         };
+        for listed in self.listed.iter_mut().filter(|listed| listed.accepted.is_none() && now >= listed.heeded_at) {
+            listed.accepted = Some(cloud.sent_for(self.id.as_str(), &listed.address).map_or(0, |sent| sent.accepted));
+        }
         if self.forgotten_at.is_none() {
             judge::during(&broadcast, accepted, self.in_time)?;
             judge::agreed(&broadcast, accepted, &self.approvals)?;
@@ -270,6 +273,14 @@ impl Watched {
             let now = cloud.sent_for(id, address).map_or(0, |sent| sent.accepted);
             if now != *before {
                 return broken("I1", format!("somebody was forgotten in {}, and {} were accepted afterwards", self.id, now - before));
+            }
+        }
+        // A machine that does not know how long it was paused is refused by SES alone.
+        let is_bound = |listed: &&Listed| listed.binds(self.kinds.class) && (time_is_seen || self.keys.is_none());
+        for (address, before) in self.listed.iter().filter(is_bound).filter_map(|listed| Some((&listed.address, listed.accepted?))) {
+            let now = cloud.sent_for(id, address).map_or(0, |sent| sent.accepted);
+            if now != before {
+                return broken("suppression", format!("{address} was on the list for long when {} sent to it", self.id));
             }
         }
         for (what, at) in [("was stopped", self.stopped_at), ("was forgotten by the ledger", self.forgotten_at)] {

@@ -26,7 +26,8 @@ pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, id_for_e
     for (at, outcome) in outcomes.iter().enumerate() {
         // Only an acceptance has a message id, and each that an answer told has one. A claim keeps what was
         // confirmed before it.
-        let has_id = ids.get(at).is_some_and(|id| id != "-");
+        let is_spared = chunk.spared(at).is_some();
+        let has_id = !is_spared && ids.get(at).is_some_and(|id| id != "-");
         // Events prove an acceptance whose answer never came.
         let is_odd = if *outcome == Outcome::Accepted { !has_id && !feedback.proves(at) } else { has_id };
         if is_odd {
@@ -35,7 +36,7 @@ pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, id_for_e
         }
         odd.note_if(is_confirmed && *outcome == Outcome::Open, || format!("chunk {seq} is confirmed, and recipient {at} is open"));
         let is_claimed_first = !is_confirmed && chunk.attempts() == 1;
-        odd.note_if(is_claimed_first && *outcome != Outcome::Open, || {
+        odd.note_if(is_claimed_first && *outcome != Outcome::Open && !is_spared, || {
             format!("chunk {seq} was never confirmed, and recipient {at} is {outcome:?}")
         });
     }
@@ -43,7 +44,8 @@ pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, id_for_e
     odd.note_if(!ids.is_empty() && ids.len() != outcomes.len(), || {
         format!("chunk {seq} has {} message ids (or places of them), and {} outcomes", ids.len(), outcomes.len())
     });
-    let real: Vec<&String> = ids.iter().filter(|id| *id != "-").collect();
+    let is_real = |(at, id): &(usize, &String)| *id != "-" && chunk.spared(*at).is_none();
+    let real: Vec<&String> = ids.iter().enumerate().filter(is_real).map(|(_, id)| id).collect();
     let is_twice = real.iter().collect::<BTreeSet<_>>().len() != real.len();
     // Where a provider names the request alone, all of it have the same.
     odd.note_if(is_twice && id_for_each, || format!("chunk {seq} has one message id for two recipients"));

@@ -109,9 +109,11 @@ pub(crate) enum Wanted {
     AcceptedTwice,
     /// Not mailed, each with the reason.
     Skipped,
+    /// On the suppression list since they were frozen, and not sent to
+    Spared,
     /// SES took the message and could not render it.
     RenderFailed,
-    /// SES took the message and did not send it, since the address is on its suppression list.
+    /// SES took the message and kept it back: the address is on its own list.
     Suppressed,
     /// The recipient's mail server did not take it at once.
     Delayed,

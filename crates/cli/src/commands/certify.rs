@@ -123,8 +123,12 @@ const KEYS_SHOWN: usize = 20;
 fn print(certificate: &Certificate) {
     say(&format!("{}  {}", certificate.verdict, certificate.broadcast_id));
     let outcomes = &certificate.outcomes;
+    let spared = match outcomes.spared {
+        0 => String::new(),
+        some => format!(" (of these {some} spared, on the suppression list since)"),
+    };
     say(&format!(
-        "{} in the audience: {} accepted, {} rejected, {} in doubt, {} not sent, {} skipped; events: {} delivered, {} bounced, {} suppressed, {} delayed, {} complained",
+        "{} in the audience: {} accepted, {} rejected{spared}, {} in doubt, {} not sent, {} skipped; events: {} delivered, {} bounced, {} suppressed, {} delayed, {} complained",
         outcomes.audience,
         outcomes.accepted,
         outcomes.rejected,

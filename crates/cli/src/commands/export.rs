@@ -40,7 +40,11 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
     let columns = Columns::of(configured, columns(&ledger, &broadcast).await?);
     let kind = options.outcome.kind();
     // When it was and why is known of what an event has told.
-    let details_told: &[&str] = if kind.is_some() { &["event_at", "event_reason"] } else { &[] };
+    let details_told: &[&str] = match (kind, options.outcome) {
+        (Some(_), _) => &["event_at", "event_reason"],
+        (None, Wanted::Spared) => &["reason"],
+        (None, _) => &[],
+    };
     table.head(columns.head(details_told))?;
     let mut forgotten = 0;
     let bound = match broadcast.effective_at.filter(|_| options.outcome == Wanted::NotInTime) {
@@ -67,7 +71,10 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
             let detail = kind.and_then(|kind| details.of((kind, recipient.chunk, u32::try_from(recipient.at).ok()?)));
             let at = detail.and_then(|detail| detail.at).map(|at| at.to_string());
             let reason = detail.and_then(|detail| detail.reason.as_ref()).map(ToString::to_string);
-            row.extend([at.as_deref(), reason.as_deref()].into_iter().take(details_told.len()));
+            match recipient.spared.filter(|_| options.outcome == Wanted::Spared) {
+                Some(why) => row.push(Some(why.as_str())),
+                None => row.extend([at.as_deref(), reason.as_deref()].into_iter().take(details_told.len())),
+            }
             row.extend(columns.data.iter().map(|column| who.data.get(column).map(String::as_str)));
             table.row(row)?;
         }
@@ -253,7 +260,8 @@ impl Wanted {
             Self::RenderFailed => Some(EventKind::RenderFailed),
             Self::Suppressed => Some(EventKind::Suppressed),
             Self::Delayed => Some(EventKind::Delayed),
-            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing | Self::AcceptedTwice | Self::Skipped | Self::NotInTime => None,
+            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing | Self::AcceptedTwice => None,
+            Self::Skipped | Self::Spared | Self::NotInTime => None,
         }
     }
 
@@ -268,6 +276,7 @@ impl Wanted {
             Self::Delayed => Some("delayed"),
             Self::AcceptedTwice => Some("accepted-twice"),
             Self::Skipped => Some("skipped"),
+            Self::Spared => Some("spared"),
             Self::Rejected => Some("rejected"),
             Self::Accepted | Self::InDoubt | Self::Missing | Self::NotInTime => recipient.outcome.map(name_of),
         }
@@ -277,8 +286,9 @@ impl Wanted {
         let has = |kind| recipient.events.contains(&kind);
         match self {
             Self::Accepted => recipient.outcome == Some(Outcome::Accepted),
-            // Also what the provider took first.
-            Self::Rejected => recipient.outcome == Some(Outcome::Rejected) || has(EventKind::Rejected),
+            // Also what the provider took first, and nobody about whom it was not asked.
+            Self::Rejected => (recipient.outcome == Some(Outcome::Rejected) && recipient.spared.is_none()) || has(EventKind::Rejected),
+            Self::Spared => recipient.spared.is_some(),
             Self::InDoubt => matches!(recipient.outcome, Some(Outcome::InDoubt | Outcome::Open)),
             Self::Missing => matches!(recipient.outcome, None | Some(Outcome::Retryable)),
             Self::Delivered => has(EventKind::Delivered),

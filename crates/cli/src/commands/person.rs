@@ -2,7 +2,7 @@
 //! nothing.
 
 use clap::ValueEnum;
-use issei_ledger::{Broadcast, Chunk, EventDetail, Fate, Keyed, Ledger, NamedMessage, Outcome, RecipientOutcome, Standing};
+use issei_ledger::{Broadcast, Chunk, EventDetail, Fate, Keyed, Ledger, NamedMessage, Outcome, RecipientOutcome, Standing, Suppression};
 use issei_schema::{BroadcastId, EventKind, EventReason};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -38,6 +38,9 @@ pub(crate) struct Why {
     pub(crate) claimed_at: Option<String>,
     pub(crate) reopened_at: Option<String>,
     pub(crate) outcome: Option<Outcome>,
+    /// Why nothing was sent to them, who came on the suppression list after they were frozen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spared: Option<Suppression>,
     pub(crate) message_id: Option<String>,
     /// Where more than one message was accepted: those that events told of, in full.
     pub(crate) messages: Vec<NamedMessage>,
@@ -58,7 +61,7 @@ impl Why {
         let Fate { chunk, feedback, outcome: found, details } = ledger.fate(broadcast, standing).await?;
         let listed_as =
             Wanted::value_variants().iter().filter(|wanted| wanted.is_of(&found)).filter_map(|wanted| wanted.word(&found)).collect();
-        let RecipientOutcome { outcome, events, .. } = found;
+        let RecipientOutcome { outcome, events, spared, .. } = found;
         let mut told: Vec<_> = details.into_iter().map(|(event, EventDetail { at, reason })| ToldEvent { event, at, reason }).collect();
         // Of those that are of the same second the one that comes first by its nature, as a sending before a delivery.
         told.sort_by_key(|told| (told.at.is_none(), told.at));
@@ -75,6 +78,7 @@ impl Why {
             claimed_at: Chunk::claimed_at(&chunk).map(|at| at.to_string()),
             reopened_at: chunk.reopened_since().map(|at| at.to_string()),
             outcome,
+            spared,
             message_id: chunk.message_id(*at).map(str::to_owned),
             messages: feedback.messages(*at).cloned().collect(),
             events,
@@ -103,6 +107,9 @@ impl Why {
             lines.push(format!("reopened  at {at}, by evidence that the provider did not take it; waits to be sent again"));
         }
         lines.push(format!("outcome   {}", self.outcome_told()));
+        lines.extend(self.spared.map(|why| {
+            format!("spared    nothing was sent: the address is on the suppression list ({}) since the audience was frozen", why.as_str())
+        }));
         lines.extend(self.message_id.iter().map(|id| format!("accepted  by {carrier} as message {id}, answered to the claim above")));
         for NamedMessage { sent_at, message_id, .. } in &self.messages {
             let at = if sent_at.is_empty() { "a time that is not told" } else { sent_at.as_str() };

@@ -62,6 +62,9 @@ struct Facts<'a> {
 
 /// Of somebody who stands in the frozen audience; `mail` is its subject, where it could be rendered.
 pub(crate) fn of_recipient(language: Language, why: &Why, mail: Option<&str>, is_over: bool) -> String {
+    if let Some(spared) = why.spared {
+        return of_skipped(language, mail.unwrap_or(why.broadcast_id.as_str()), spared.into(), false);
+    }
     let told = Told::of(why, is_over);
     let named = why.messages.first().map(|message| message.sent_at.as_str());
     let claimed = || named.into_iter().chain(why.claimed_at.as_deref()).find_map(|at| at.parse().ok());

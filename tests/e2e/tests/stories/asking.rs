@@ -32,7 +32,7 @@ async fn in_doubt(ago: Duration) -> (World, Broadcast, ChunkMessage) {
     let ledger = world.ledger();
     let message = ledger.page(&broadcast.placed(), 0).await.unwrap().messages(&broadcast, None).next().unwrap();
     let repeatable = Some(Repeatable { lasting: LIFE, body: "digest".to_owned() });
-    let under = Under { granted_at: Some(Clock::system().wall() - ago), repeatable };
+    let under = Under { granted_at: Some(Clock::system().wall() - ago), repeatable, ..Under::default() };
     let claimed = ledger.claim(&message, &broadcast.registration(), &Chunk::Absent, "first".to_owned(), LIFE, &under).await;
     let Ok(Claimed::Ours(mut claim)) = claimed else { panic!("{claimed:?}") };
     (0..10).for_each(|at| claim.settle(at, Outcome::InDoubt, None));

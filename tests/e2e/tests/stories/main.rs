@@ -39,6 +39,7 @@ mod scheduled;
 mod sending;
 mod shards;
 mod signatures;
+mod sparing;
 mod suppressing;
 mod tables;
 mod templates;
