@@ -63,8 +63,18 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     if text.contains("Missing Region") || text.contains("missing signing region") {
         return NO_REGION.to_owned();
     }
+    if let Some(endpoint) = no_endpoint(&text) {
+        let told = format!("{NOT_CONNECTED}: the endpoint `{endpoint}` is no URL; write it with its scheme, as in http://127.0.0.1:4566");
+        return without_addresses(&on_one_line(&told));
+    }
     // Providers quote what they refuse, and that can be somebody's address.
     without_addresses(&on_one_line(&text))
+}
+
+/// The endpoint that the SDK could not make a URL of. It has no type for that which could be asked, and quotes the whole request,
+/// which may hold addresses.
+fn no_endpoint(text: &str) -> Option<&str> {
+    text.split_once("failed to apply endpoint `")?.1.split('`').next()
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -99,6 +109,15 @@ mod tests {
         drop(listener);
         let error = error_from(port).await;
         assert!(never_left(error.as_ref()), "{}", chain(error.as_ref()));
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_is_no_url_is_told_without_the_request() {
+        let clients = connect_to("localhost:99", None, &GOOD).await;
+        let error = clients.ses.get_account().send().await.unwrap_err();
+        let told =
+            "no connection could be made: the endpoint `localhost:99` is no URL; write it with its scheme, as in http://127.0.0.1:4566";
+        assert_eq!(chain(&error), told);
     }
 
     #[tokio::test]

@@ -65,7 +65,8 @@ pub fn broadcast_id_in(body: &str) -> Option<BroadcastId> {
     struct Named {
         broadcast_id: BroadcastId,
     }
-    serde_json::from_str::<Named>(without_mark(body)).ok().map(|named| named.broadcast_id)
+    let body = without_mark(body);
+    serde_json::from_str::<Named>(body).ok().filter(|_| is_object(body)).map(|named| named.broadcast_id)
 }
 
 /// Editors and exports put a byte order mark before JSON, which RFC 8259 lets a parser ignore (section 8.1).
@@ -89,12 +90,18 @@ pub(crate) fn parse_up_to<'a, T: Deserialize<'a>>(
         return Err(ParseError::TooLarge { bytes: body.len(), bytes_max });
     }
     match serde_json::from_str(body) {
-        Ok(message) if version(&message) <= newest => Ok(message),
+        Ok(message) if version(&message) <= newest && is_object(body) => Ok(message),
         Ok(_) | Err(_) => explained(newest, body),
     }
 }
 
 fn explained<'a, T: Deserialize<'a>>(newest: u16, body: &'a str) -> Result<T, ParseError> {
+    // A list of the fields' values in their order would be read, too.
+    if !is_object(body) {
+        let error = serde_json::from_str::<serde::de::IgnoredAny>(body).err();
+        let reason = error.map_or_else(|| "no object, but a list or a single value".to_owned(), |error| without_values(&error));
+        return Err(ParseError::NotJson { reason });
+    }
     let probe: Probe = serde_json::from_str(body).map_err(|error| ParseError::NotJson { reason: without_values(&error) })?;
     match probe.version {
         None => return Err(ParseError::NoVersion { newest }),
@@ -107,11 +114,23 @@ fn explained<'a, T: Deserialize<'a>>(newest: u16, body: &'a str) -> Result<T, Pa
     }
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let field = error.path().to_string();
-        ParseError::Field { reason: told(&field, error.inner()), field: shortened(&field) }
+        let reason = told(&error.path().to_string(), error.inner());
+        // The path ends where a name stands twice.
+        let twice = reason.strip_prefix("duplicate field `").and_then(|rest| rest.strip_suffix('`'));
+        let field = match (error.path().to_string().as_str(), twice) {
+            (".", Some(name)) => name.to_owned(),
+            (path, Some(name)) => format!("{path}.{name}"),
+            (path, None) => path.to_owned(),
+        };
+        let reason = if twice.is_some() { "stands there twice; leave one of them".to_owned() } else { reason };
+        ParseError::Field { reason, field: shortened(&field) }
     })?;
     deserializer.end().map_err(|error| ParseError::NotJson { reason: without_values(&error) })?;
     Ok(value)
+}
+
+fn is_object(body: &str) -> bool {
+    body.trim_start().starts_with('{')
 }
 
 /// What is wrong with a field, and the next step where the parser names none. Without the line and column: they are of
@@ -123,7 +142,7 @@ fn told(field: &str, error: &serde_json::Error) -> String {
     if text.starts_with("missing field") {
         format!("{text}; add it")
     } else if is_moment {
-        "is no moment; write date, time and offset from UTC, as in `2026-12-01T09:00:00+09:00` (RFC 3339)".to_owned()
+        "is no moment; write date, time and offset from UTC, as in `2026-12-01T09:00:00+09:00` (RFC 3339; at most nine digits after a second's point)".to_owned()
     } else {
         text.to_owned()
     }

@@ -250,6 +250,23 @@ fn a_command_says_when_it_may_be_sent_and_what_never_may_be_is_refused_with_its_
     }
 }
 
+/// A list of values in the order of the fields is nothing that anybody means as a command.
+#[test]
+fn what_is_no_object_and_what_says_something_twice_is_refused_by_its_name() {
+    let body = BroadcastCommand::parse(&read("broadcast-command.v2.example.json")).unwrap().to_body();
+    let error = |body: &str| BroadcastCommand::parse(body).unwrap_err().to_string();
+    let no_object = "the message is not JSON (no object, but a list or a single value); send one JSON object";
+    for list in [format!("[{body}]"), "[2, \"terms\"]".to_owned(), "\"terms\"".to_owned(), " 2 ".to_owned()] {
+        assert_eq!(error(&list), no_object);
+    }
+    let twice = |name: &str, value: &str| error(&body.replacen('{', &format!("{{\"{name}\":{value},"), 1));
+    assert_eq!(twice("class", "\"service\""), "field `class`: stands there twice; leave one of them");
+    assert!(twice("version", "2").contains("duplicate field `version`"), "{}", twice("version", "2"));
+    let inner = body.replacen("\"subject\":", "\"subject\":\"Other\",\"subject\":", 1);
+    assert!(error(&inner).ends_with(".subject`: stands there twice; leave one of them"), "{}", error(&inner));
+    assert_eq!(issei_schema::broadcast_id_in("[\"terms\"]"), None);
+}
+
 fn without_descriptions(schema: &mut serde_json::Value) {
     match schema {
         serde_json::Value::Object(fields) => {

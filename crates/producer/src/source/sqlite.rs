@@ -78,12 +78,13 @@ pub(super) fn tables(url: &str) -> Result<Vec<String>, ReadError> {
 }
 
 pub(super) fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, ReadError> {
-    // A primary key of more than one column tells nobody apart by one of them.
+    // A primary key of more than one column tells nobody apart by one of them. Of what is hidden, 1 is a column that `SELECT *`
+    // does not give, 2 and 3 are generated ones, which it does (SQLite, "PRAGMA table_xinfo").
     let statement = "SELECT name, type, CASE
              WHEN pk > 0 AND (SELECT COUNT(*) FROM pragma_table_info(?1) WHERE pk > 0) = 1 THEN 'primary'
              WHEN \"notnull\" AND EXISTS (SELECT 1 FROM pragma_index_list(?1) l WHERE l.\"unique\" AND NOT l.partial
                  AND (SELECT GROUP_CONCAT(i.name, char(0)) FROM pragma_index_info(l.name) i) = c.name) THEN 'unique' ELSE '' END
-         FROM pragma_table_info(?1) c ORDER BY cid";
+         FROM pragma_table_xinfo(?1) c WHERE hidden <> 1 ORDER BY cid";
     let connection = open(url)?;
     let mut statement = connection.prepare(statement)?;
     let columns = statement.query_map([table], |row| {
@@ -96,6 +97,17 @@ pub(super) fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, R
 mod tests {
     use super::*;
     use crate::source::{Cell, Progress, Source};
+
+    #[test]
+    fn a_generated_column_is_a_column() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("users.db");
+        let table = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, name TEXT, full TEXT GENERATED ALWAYS AS (name || '!'),
+             kept TEXT GENERATED ALWAYS AS (name) STORED)";
+        Connection::open(&file).unwrap().execute_batch(table).unwrap();
+        let columns = columns_of(&format!("sqlite:{}", file.display()), "users").unwrap();
+        assert_eq!(columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "email", "name", "full", "kept"]);
+    }
 
     /// A BLOB's bytes are a text where they are UTF-8, whatever the database keeps its own texts in; and a query is read to its end.
     #[tokio::test]
