@@ -104,7 +104,7 @@ pub(crate) async fn of_held(parts: &Parts, broadcast: &Broadcast) -> anyhow::Res
     let (examples, command) = (ledger.examples(broadcast).await?, ledger.command_of(broadcast).await?);
     let stored = match &command.content {
         // Registered by a build that did not read it.
-        Content::Template { name, frozen: None, .. } => stored(parts, name, None, &[]).await.content,
+        Content::Template { frozen: None, .. } => stored(parts, &command, &[]).await.and_then(|stored| stored.content),
         Content::Template { .. } | Content::Inline(_) | Content::Variants(_) => None,
     };
     letters(&command, examples.iter().map(|(of, recipient)| (told(of), recipient)), stored.as_ref())
@@ -119,7 +119,7 @@ pub(crate) fn print_beside(letters: &[Letter], page: &str) {
     for Letter { of, key, rendered } in letters {
         say(&format!("\nletter         {}: key {key}", of.join(", ")));
         let Some(Rendered { subject, text, html }) = rendered else {
-            say("               not shown: the template has more than plain placeholders");
+            say("               not shown: the template could not be read, or has more than plain placeholders");
             continue;
         };
         say(&format!("  subject      {subject}"));

@@ -8,6 +8,7 @@ use issei_schema::{BroadcastCommand, BroadcastId, CarriedBy, MessageKey};
 
 use crate::item::{Item, Key, b, s};
 use crate::page::{packed, unpacked};
+use crate::said::Sayings;
 use crate::{Agreement, Broadcast, Ledger, LedgerError, Repeated};
 
 /// What the command's template said, beside the command.
@@ -54,14 +55,14 @@ impl Ledger {
         let secret = dice.secret().map_err(|error| LedgerError::Unavailable { operation: "getrandom", reason: error.to_string() })?;
         let (key, token) = (MessageKey::new(secret), dice.token());
         // What was said when a transaction was refused, and how.
-        let mut refused: Option<(Option<String>, LedgerError)> = None;
+        let mut refused: Option<(Option<Vec<Option<String>>>, LedgerError)> = None;
         loop {
             // Somebody registered this id in between, or it was us and the answer was lost.
             if let Some(found) = self.find_broadcast(id).await? {
                 return Ok(compared(found, command));
             }
             let said = if may_repeat { None } else { Some(self.said(command).await?) };
-            let written_by = said.as_ref().and_then(|said| said.written_by().map(str::to_owned));
+            let written_by = said.as_ref().map(Sayings::written_by);
             if let Some((before, error)) = refused.take() {
                 if let Some(closing) = self.closing().await? {
                     return Err(LedgerError::Closed(closing));
@@ -82,7 +83,7 @@ impl Ledger {
             let broadcast = Broadcast::of(command, chunk_size, asked, key, self.clock.wall(), token.clone());
             let mut writes = self.registration(&broadcast, command, key)?;
             if let Some(said) = said {
-                writes.push(self.saying(said, command, broadcast.created_at, &token)?);
+                writes.extend(self.saying(said, command, broadcast.created_at, &token)?);
             }
             match self.db.transact_write_items().set_transact_items(Some(writes)).send().await {
                 Ok(_) => return Ok(Registered::New(broadcast)),

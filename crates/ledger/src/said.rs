@@ -1,9 +1,10 @@
 //! What was said to whom: for an audience and a subject, or a template stored in SES, the broadcasts that said it.
-//! A registration reads this item, and replaces it in its own transaction unless somebody else has since; so of two
-//! commands that say the same under two ids at once one is registered.
+//! A registration reads these items, one for each subject of its variants, and replaces them in its own transaction unless
+//! somebody else has since; so of two commands that say the same under two ids at once one is registered.
 //!
 //! What this must never do: let what has mailed somebody, or may yet, pass for what has mailed nobody.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
@@ -22,9 +23,16 @@ const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// saying has its date.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(32 * 24);
 
-/// The item.
+/// A transaction has a hundred actions at most (API reference, `TransactWriteItems`). Of more subjects the first count, in the
+/// order of their bytes.
+const SUBJECTS_MAX: usize = 80;
+
+/// What was said of all that a command says.
+pub(crate) struct Sayings(Vec<(Key, Said)>);
+
+/// One item.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Said {
+struct Said {
     /// Of the registration that wrote it last. Nothing where there is no item.
     #[serde(default)]
     written_by: Option<String>,
@@ -96,13 +104,26 @@ impl Ledger {
         self.last_of(&said, command).await
     }
 
-    pub(crate) async fn said(&self, command: &BroadcastCommand) -> Result<Said, LedgerError> {
-        Ok(self.get(key(command)).await?.map(read).transpose()?.unwrap_or_default())
+    pub(crate) async fn said(&self, command: &BroadcastCommand) -> Result<Sayings, LedgerError> {
+        let mut all = Vec::new();
+        for key in places(command) {
+            let said = self.get(key.clone()).await?.map(read).transpose()?.unwrap_or_default();
+            all.push((key, said));
+        }
+        Ok(Sayings(all))
     }
 
     /// Leaves out whatever does not count: what is older, what mailed nobody, and this broadcast itself. Of
     /// those that have mailed somebody for certain the last stands for all.
-    pub(crate) async fn counting(&self, said: Said, command: &BroadcastCommand) -> Result<Said, LedgerError> {
+    pub(crate) async fn counting(&self, Sayings(all): Sayings, command: &BroadcastCommand) -> Result<Sayings, LedgerError> {
+        let mut counting = Vec::new();
+        for (key, said) in all {
+            counting.push((key, self.counting_in(said, command).await?));
+        }
+        Ok(Sayings(counting))
+    }
+
+    async fn counting_in(&self, said: Said, command: &BroadcastCommand) -> Result<Said, LedgerError> {
         let (now, mut found) = (self.clock.wall(), Vec::new());
         for saying in said.by {
             if saying.broadcast_id == command.broadcast_id || now.duration_since(saying.at) >= COUNTS_FOR {
@@ -126,8 +147,8 @@ impl Ledger {
     }
 
     /// The last of those that count, as it is told.
-    pub(crate) async fn last_of(&self, said: &Said, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
-        match said.by.last() {
+    pub(crate) async fn last_of(&self, Sayings(all): &Sayings, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+        match all.iter().flat_map(|(_, said)| &said.by).max_by_key(|saying| saying.at) {
             Some(saying) => Ok(Some(self.repeated(saying, command).await?)),
             None => Ok(None),
         }
@@ -135,10 +156,10 @@ impl Ledger {
 
     async fn repeated(&self, saying: &Saying, command: &BroadcastCommand) -> Result<Repeated, LedgerError> {
         let what = match &command.content {
-            Content::Template { .. } => "field `content.template`: the same template",
+            Content::Template { .. } => "field `content.template`: the same template, or its subject,",
             Content::Inline(_) | Content::Variants(_) if saying.content == command.content.digest() => "field `content`: the same content",
             Content::Inline(_) => "field `content.inline.subject`: the same subject",
-            Content::Variants(_) => "field `content.variants`: the same subjects",
+            Content::Variants(_) => "field `content.variants`: one of its subjects",
         };
         let how_far = match self.find_broadcast(&saying.broadcast_id).await {
             Ok(Some(broadcast)) => self.how_far(&broadcast).await?,
@@ -164,15 +185,25 @@ impl Ledger {
         Ok(format!("which is {broadcast_state} with {accepted} of {recipients} recipients accepted{doubt}{so_far}"))
     }
 
-    /// The write that puts a command beside what `said` has, unless somebody else has written there since.
+    /// The writes that put a command beside what was said, unless somebody else has written there since.
     pub(crate) fn saying(
         &self,
+        Sayings(all): Sayings,
+        command: &BroadcastCommand,
+        at: Timestamp,
+        token: &str,
+    ) -> Result<Vec<TransactWriteItem>, LedgerError> {
+        all.into_iter().map(|(key, said)| self.saying_in(key, said, command, at, token)).collect()
+    }
+
+    fn saying_in(
+        &self,
+        key: Key,
         said: Said,
         command: &BroadcastCommand,
         at: Timestamp,
         token: &str,
     ) -> Result<TransactWriteItem, LedgerError> {
-        let key = key(command);
         let name = key.name();
         let Said { written_by: before, mut by } = said;
         by.push(Saying { broadcast_id: command.broadcast_id.clone(), at, content: command.content.digest() });
@@ -190,22 +221,27 @@ impl Ledger {
     }
 }
 
-impl Said {
-    /// Which write it comes from.
-    pub(crate) fn written_by(&self) -> Option<&str> {
-        self.written_by.as_deref()
+impl Sayings {
+    /// Which writes they come from.
+    pub(crate) fn written_by(&self) -> Vec<Option<String>> {
+        self.0.iter().map(|(_, said)| said.written_by.clone()).collect()
     }
 }
 
-/// Content that has the same subject lies in one place, and so does what is the same throughout. Variants have
-/// the place of all their subjects.
-fn key(command: &BroadcastCommand) -> Key {
+/// Content that has the same subject lies in one place, and so does what is the same throughout. Variants lie in the place of
+/// each of their subjects, and of all of them together, where builds before this one look for them.
+fn places(command: &BroadcastCommand) -> Vec<Key> {
+    let said = |what: &str| Key::said(&command.audience, what);
+    let of_subjects = |subjects: &str| said(&format!("subject#{}", sha256(subjects)));
     if let Content::Template { name, .. } = &command.content {
-        return Key::said(&command.audience, &format!("template#{name}"));
+        let subject = command.content.frozen().map(|template| of_subjects(&template.subject));
+        return std::iter::once(said(&format!("template#{name}"))).chain(subject).collect();
     }
     // No subject holds a line's end.
     let subjects: Vec<&str> = command.content.words().into_iter().map(|(_, words)| words.subject.as_str()).collect();
-    Key::said(&command.audience, &format!("subject#{}", sha256(&subjects.join("\n"))))
+    let together = subjects.join("\n");
+    let each: BTreeSet<&str> = subjects.into_iter().filter(|subject| *subject != together).collect();
+    std::iter::once(together.as_str()).chain(each.into_iter().take(SUBJECTS_MAX)).map(of_subjects).collect()
 }
 
 fn sha256(text: &str) -> String {

@@ -29,6 +29,8 @@ pub enum Unwritable {
     UnsafeLink(String),
     #[error("the content has no variant for it")]
     NoVariant,
+    #[error("its subject, or all of its text, would be blank")]
+    Blank,
 }
 
 /// A letter as its recipient gets it.
@@ -77,6 +79,17 @@ impl Letter {
             Self::Stored { .. } => [None, None, None],
         };
         parts.into_iter().flatten()
+    }
+
+    /// Says whether nothing would be read in it: what a condition leaves out, or a value that is blank, may be all there is.
+    fn is_blank(&self, data: &Data) -> Result<bool, Unwritable> {
+        let Self::Own { subject, text, html } = self else { return Ok(false) };
+        for body in [text, html].into_iter().flatten() {
+            if !body.is_blank(data)? {
+                return subject.is_blank(data);
+            }
+        }
+        Ok(true)
     }
 
     /// What a provider puts into the slots of all parts for a recipient.
@@ -167,8 +180,9 @@ impl Letters {
     /// Says what the recipient lacks.
     pub fn judge(&self, data: &Data) -> Result<usize, Unwritable> {
         let number = self.number(data).ok_or(Unwritable::NoVariant)?;
-        self.letter(number).ok_or(Unwritable::NoVariant)?.parts().try_for_each(|part| part.judge(data))?;
-        Ok(number)
+        let letter = self.letter(number).ok_or(Unwritable::NoVariant)?;
+        letter.parts().try_for_each(|part| part.judge(data))?;
+        if letter.is_blank(data)? { Err(Unwritable::Blank) } else { Ok(number) }
     }
 }
 

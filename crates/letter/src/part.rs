@@ -154,6 +154,12 @@ impl Part {
         format!("{}{slot}", self.place)
     }
 
+    /// Says whether it is nothing but white space for this recipient; rendered only where no text of its own says so.
+    pub(crate) fn is_blank(&self, data: &Data) -> Result<bool, Unwritable> {
+        let is_never = self.stretches.iter().any(|stretch| matches!(stretch, Stretch::Text(text) if !text.trim().is_empty()));
+        Ok(!is_never && self.rendered(data)?.trim().is_empty())
+    }
+
     /// The text with a plain `{{t0}}` for each slot, as a provider wants it that renders Handlebars.
     #[must_use]
     pub fn skeleton(&self) -> String {

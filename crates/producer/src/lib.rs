@@ -52,3 +52,4 @@ pub use source::{
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;
 pub use survey::{FellBack, Skips, Survey, survey};
+pub use template::unsendable;

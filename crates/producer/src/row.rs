@@ -185,7 +185,7 @@ fn writable(mut data: BTreeMap<String, String>, needed: &Needed) -> Result<BTree
         data.insert(UNSUBSCRIBE_PLACEHOLDER.to_owned(), "https://".to_owned());
     }
     needed.letters.judge(&data).map_err(|why| match why {
-        Unwritable::Missing(_) => SkipReason::DataMissing,
+        Unwritable::Missing(_) | Unwritable::Blank => SkipReason::DataMissing,
         Unwritable::UnsafeLink(_) => SkipReason::UnsafeLink,
         Unwritable::NoVariant => SkipReason::NoVariant,
     })?;

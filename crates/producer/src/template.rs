@@ -30,6 +30,12 @@ impl Producer {
     }
 }
 
+/// Why a command can't be sent with what its template says; nothing where it can. A producer refuses it for the same.
+#[must_use]
+pub fn unsendable(command: &BroadcastCommand, template: &StoredTemplate) -> Option<Refusal> {
+    judged(command, template.clone()).err()
+}
+
 /// The command with its template, where that may be sent.
 fn judged(command: &BroadcastCommand, template: StoredTemplate) -> Result<BroadcastCommand, Refusal> {
     let Content::Template { name, sha256, .. } = &command.content else { return Ok(command.clone()) };

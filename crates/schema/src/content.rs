@@ -102,6 +102,9 @@ impl Words {
             let reason = "`text` and `html` are empty, so everybody would get an empty mail; check what the app rendered";
             return Err(ParseError::field(place, reason));
         }
+        if self.subject.is_blank() {
+            return Err(ParseError::field(&format!("{place}.subject"), "is blank, so that every mail would have no subject; write one"));
+        }
         for (name, part) in self.parts() {
             part.check_backslashes().map_err(|reason| ParseError::field(&format!("{place}.{name}"), reason))?;
         }

@@ -2,7 +2,8 @@
 
 use issei_assembly::Parts;
 use issei_certificate::Finding;
-use issei_schema::{StoredTemplate, TemplateHash, TemplateName};
+use issei_producer::{Refusal, unsendable};
+use issei_schema::{BroadcastCommand, Content, StoredTemplate};
 
 use super::setting;
 
@@ -12,24 +13,27 @@ pub(crate) struct Stored {
     pub(crate) content: Option<StoredTemplate>,
 }
 
-/// The template of this name, for an audience with these columns; `wanted` is the hash that a command asks for.
-pub(crate) async fn stored(parts: &Parts, name: &TemplateName, wanted: Option<&TemplateHash>, columns: &[String]) -> Stored {
+/// The template of a command, for an audience with these columns; nothing where its content is its own.
+pub(crate) async fn stored(parts: &Parts, command: &BroadcastCommand, columns: &[String]) -> Option<Stored> {
+    let Content::Template { name, .. } = &command.content else { return None };
     let finding = setting(&format!("template {}", name.as_str()), "SES GetEmailTemplate").rule(
-        "there, with no placeholder that the audience lacks, and with the hash that the command names where it names one",
+        "there, with a subject and a body, no placeholder that the audience lacks, and the hash that the command names where it names one",
         "SES takes a message whose data lacks a placeholder, and mails nothing",
     );
     let mend = "correct content.template.name, the template's placeholders, or the audience's columns";
-    match parts.ses().template(name).await {
-        Ok(Some(content)) => Stored { finding: judged(finding, &content, wanted, columns).mend(mend), content: Some(content) },
+    Some(match parts.ses().template(name).await {
+        Ok(Some(content)) => Stored { finding: judged(finding, command, &content, columns).mend(mend), content: Some(content) },
         Ok(None) => Stored { finding: finding.found("SES stores none of this name", false).mend(mend), content: None },
         Err(error) => Stored { finding: finding.unreadable(error).mend("grant ses:GetEmailTemplate"), content: None },
-    }
+    })
 }
 
-fn judged(finding: Finding, content: &StoredTemplate, wanted: Option<&TemplateHash>, columns: &[String]) -> Finding {
+fn judged(finding: Finding, command: &BroadcastCommand, content: &StoredTemplate, columns: &[String]) -> Finding {
     let hash = content.hash().map_or_else(|reason| reason, |hash| hash.to_string());
-    if let Some(wanted) = wanted.filter(|wanted| wanted.as_str() != hash) {
-        return finding.found(format!("it has the hash {hash}, and the command is for {wanted}"), false);
+    match unsendable(command, content) {
+        Some(Refusal::Template { why, .. }) => return finding.found(why, false),
+        Some(refusal) => return finding.found(refusal.to_string(), false),
+        None => {}
     }
     let Some(asked) = content.placeholders() else {
         return finding

@@ -260,8 +260,14 @@ impl Wanted {
             Self::RenderFailed => Some(EventKind::RenderFailed),
             Self::Suppressed => Some(EventKind::Suppressed),
             Self::Delayed => Some(EventKind::Delayed),
-            Self::Accepted | Self::Rejected | Self::InDoubt | Self::Missing | Self::AcceptedTwice => None,
-            Self::Skipped | Self::Spared | Self::NotInTime => None,
+            Self::Accepted
+            | Self::Rejected
+            | Self::InDoubt
+            | Self::Missing
+            | Self::AcceptedTwice
+            | Self::Skipped
+            | Self::Spared
+            | Self::NotInTime => None,
         }
     }
 

@@ -73,9 +73,9 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
     let which = Which { rows: options.rows, key: options.key.as_deref(), data: options.data.as_deref() };
     let shown = rows(settings, &command, &which).await?;
     let content = match &command.content {
-        Content::Template { name, sha256, .. } => {
+        Content::Template { .. } => {
             let columns = settings.audiences.get(command.audience.as_str()).map_or(&[][..], |audience| &audience.columns);
-            stored(&Parts::connect(settings).await, name, sha256.as_ref(), columns).await.content
+            stored(&Parts::connect(settings).await, &command, columns).await.and_then(|stored| stored.content)
         }
         Content::Inline(_) | Content::Variants(_) => None,
     };

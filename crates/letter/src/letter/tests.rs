@@ -152,6 +152,18 @@ fn what_a_row_lacks_is_found_before_anything_is_sent_and_only_where_it_is_asked_
 }
 
 #[test]
+fn nobody_gets_a_letter_with_nothing_in_it() {
+    let blank = |subject: &str, text: &str, row: &[(&str, &str)]| {
+        letters(&json!({ "inline": { "subject": subject, "text": text } })).unwrap().judge(&data(row)) == Err(Unwritable::Blank)
+    };
+    let when = "{{#if kind}}x{{/if}}";
+    assert!(blank("Terms", when, &[]) && blank(when, "Terms", &[]) && blank("{{name}}", "Terms", &[("name", " ")]));
+    assert!(!blank("Terms", when, &[("kind", "1")]) && !blank("Terms {{name}}", "{{name}}!", &[("name", "")]));
+    let html = json!({ "inline": { "subject": "Terms", "text": when, "html": "<p>{{name}}</p>" } });
+    assert!(letters(&html).unwrap().judge(&data(&[("name", "")])).is_ok(), "a picture may be all that there is");
+}
+
+#[test]
 fn whoever_has_no_words_of_their_own_gets_the_fallback_or_nothing() {
     let of = json!({ "ja": { "subject": "規約", "text": "{{name}}様" }, "en": { "subject": "Terms", "text": "Dear {{name}}" } });
     let with = letters(&json!({ "variants": { "by": "locale", "of": of, "fallback": "en" } })).unwrap();

@@ -64,6 +64,33 @@ async fn an_app_that_retries_under_a_fresh_id_mails_nobody_twice() {
     assert_eq!(world.cloud.accepted(), 100);
 }
 
+/// A subject of one variant is said, whoever gets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_variant_says_is_not_said_again_by_all_nor_by_another_variant() {
+    let variants = |id: &str, subjects: [&str; 2]| {
+        let words = |subject: &str| json!({ "subject": subject, "text": "New terms." });
+        let of = json!({ "en": words(subjects[0]), "ja": words(subjects[1]) });
+        command(id, |body| {
+            (body["version"], body["class"]) = (json!(2), json!("service"));
+            body["content"] = json!({ "variants": { "by": "name", "of": of, "fallback": "en" } });
+        })
+    };
+    for inline_first in [true, false] {
+        let world = World::new(WorldOptions::default()).await;
+        let (alone, of_two) = (same("alone", |_| {}), variants("of-two", ["Terms for {{name}}", "規約"]));
+        let (first, second) = if inline_first { (&alone, &of_two) } else { (&of_two, &alone) };
+        world.post_command(first).await;
+        world.run_to_the_end(first.broadcast_id.as_str()).await;
+        let reason = refused(&world, second).await;
+        let what =
+            if inline_first { "field `content.variants`: one of its subjects is said" } else { "field `content.inline.subject`: the same" };
+        assert!(reason.contains(what) && reason.contains(first.broadcast_id.as_str()), "{reason}");
+        let reason = refused(&world, &variants("others", ["Other", if inline_first { "Terms for {{name}}" } else { "規約" }])).await;
+        assert!(reason.contains("one of its subjects is said"), "{reason}");
+        assert_eq!(world.cloud.accepted(), 100);
+    }
+}
+
 /// It asked for ten, one after the other, each since it heard nothing of the one before; all are taken at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_ten_ids_that_say_the_same_at_once_one_is_registered() {

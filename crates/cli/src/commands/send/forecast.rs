@@ -7,7 +7,7 @@ use issei_assembly::{Parts, VERSION, say};
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey};
-use issei_schema::{BroadcastCommand, Canary, Content, Course, Opening, Pace, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName};
+use issei_schema::{BroadcastCommand, Canary, Course, Opening, Pace, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -148,10 +148,7 @@ impl Forecast {
         let canary_told = canary.as_ref().and_then(ChosenCanary::told);
         let canary = canary.map(|canary| canary.recipients).or(command.canary.as_ref().and_then(Canary::first).map(NonZeroU64::get));
         let skipped = Skipped::of(skipped);
-        let stored = match &command.content {
-            Content::Template { name, sha256, .. } => Some(stored(parts, name, sha256.as_ref(), &names(command, config)).await),
-            Content::Inline(_) | Content::Variants(_) => None,
-        };
+        let stored = stored(parts, command, &names(command, config)).await;
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
         let letters = letters(command, samples.with_variants().into_iter().map(|(of, recipient)| (told(&of), recipient)), content)?;
         let (now, schedule) = (parts.clock.wall(), command.schedule());

@@ -4,7 +4,7 @@
 use anyhow::Context;
 use issei_assembly::{Parts, say};
 use issei_producer::{AudienceConfig, check_command};
-use issei_schema::{BroadcastCommand, Content};
+use issei_schema::BroadcastCommand;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -36,8 +36,10 @@ pub(super) async fn run(
     let known = known(parts, command).await?;
     let is_known = known.is_some();
     let mut findings: Vec<Seen> = Vec::new();
-    if let (Content::Template { name, sha256, .. }, Some(config)) = (&command.content, &config) {
-        findings.push(Seen::of(stored(parts, name, sha256.as_ref(), &forecast::names(command, config)).await.finding, !is_known));
+    if let Some(config) = &config
+        && let Some(stored) = stored(parts, command, &forecast::names(command, config)).await
+    {
+        findings.push(Seen::of(stored.finding, !is_known));
     }
     let mut refused: Vec<String> = findings.iter().filter_map(Seen::against).collect();
     let looked = forecast::looked(parts, command, is_known).await;
