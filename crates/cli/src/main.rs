@@ -29,7 +29,9 @@ use commands::{
     certify, dead_letters, demo, doctor, export, forget, import_events, init, inspect, open, operate, preview, rehearse, repair, report,
     resend, restored, send, serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
 };
-use issei_assembly::{Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, say_error, say_error_as_json};
+use issei_assembly::{
+    Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, runtime, say_error, say_error_as_json,
+};
 use issei_aws::Account;
 use issei_ledger::LedgerError;
 use issei_letter::ContentError;
@@ -73,8 +75,17 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 /// How long the end of the process waits for a collector of traces.
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    match runtime() {
+        Ok(runtime) => runtime.block_on(started()),
+        Err(error) => {
+            say_error(&format!("no threads can be started: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn started() -> ExitCode {
     let cli = match Cli::from_arg_matches(&manual::command_line().get_matches_from(manual::meant(std::env::args_os()))) {
         Ok(cli) => cli,
         Err(error) => error.exit(),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use issei_assembly::{Layer, LogFormat, Parts, Settings, VERSION, enable_metrics, init_logs, say_error};
+use issei_assembly::{Layer, LogFormat, Parts, Settings, VERSION, enable_metrics, init_logs, runtime, say_error};
 use lambda_runtime::{LambdaEvent, service_fn};
 
 use crate::function::Function;
@@ -36,8 +36,14 @@ struct Environment {
     settings: Layer,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    match runtime() {
+        Ok(runtime) => runtime.block_on(serve()),
+        Err(error) => failed(&format!("no threads can be started: {error}")),
+    }
+}
+
+async fn serve() -> ExitCode {
     match start().await {
         Ok(function) => {
             let function = Arc::new(function);

@@ -132,6 +132,20 @@ async fn a_toml_command_goes_all_the_way_and_setup_may_be_repeated() {
     }
 }
 
+/// Whatever the environment gives to threads: one that runs out of its stack is killed in the midst of a send.
+#[tokio::test(flavor = "multi_thread")]
+async fn services_send_although_their_environment_gives_threads_a_small_stack() {
+    let mut world = world(120).await;
+    world.set("RUST_MIN_STACK", "262144");
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |_| {})).await;
+    world.wait_for("terms", "complete").await;
+    for service in services {
+        service.end().await;
+    }
+    assert_eq!(judge(&world.cloud, "terms").total(), 120);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_stops_a_broadcast_for_ever() {
     let world = world(40).await;
