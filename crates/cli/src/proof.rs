@@ -2,7 +2,8 @@
 //!
 //! Two things must be over. Nobody may begin to send: so it is once every consumer has said that it holds nothing, or once AWS
 //! refuses whatever was granted before. And what had begun must have its answer, or be too old to be accepted; where nobody is in
-//! doubt, everything has its answer.
+//! doubt, everything has its answer. Both are over, too, where another provider than SES knows none of the keys any more, which a
+//! person says.
 //!
 //! What it must never do: call a stop proved by the time alone where the provider refuses nothing for its age, or where somebody
 //! sends with timeouts that nobody knows.
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use issei_assembly::Parts;
 use issei_aws::Timing;
-use issei_ledger::{AuditTrail, BroadcastState, LedgerError, Widest};
+use issei_ledger::{AuditTrail, BroadcastState, KEY_REVOKED, LedgerError, Widest};
 use issei_schema::ProviderName;
 use jiff::{SignedDuration, Timestamp};
 
@@ -118,13 +119,18 @@ impl Stopped<'_> {
 
     /// The same by timeouts that are known.
     pub(crate) fn judged(&self, Widest { timing, untold }: &Widest, now: Timestamp) -> StopProof {
-        let Some(Moments { decided, stopped, is_said }) = Moments::of(self.state, self.trail) else { return StopProof::Unsaid };
+        let revoked = self.provider.filter(|_| self.state.is_over()).and_then(|_| revoked(self.trail));
+        let by_key = revoked.map_or(StopProof::Unsaid, StopProof::Since);
+        let Some(Moments { decided, stopped, is_said }) = Moments::of(self.state, self.trail) else { return by_key };
         let is_stopped = self.state == BroadcastState::Stopped;
         // Whatever the provider, and whoever sends: each has said it, and no request is without its answer.
         if is_stopped && is_said && self.in_doubt == Some(0) {
             return StopProof::Since(stopped);
         }
-        if self.provider.is_some() || !untold.is_empty() {
+        if self.provider.is_some() {
+            return by_key;
+        }
+        if !untold.is_empty() {
             return StopProof::Unsaid;
         }
         let after = |wait: Duration| SignedDuration::try_from(wait).ok().and_then(|wait| decided.checked_add(wait).ok());
@@ -137,6 +143,14 @@ impl Stopped<'_> {
             None => StopProof::Unsaid,
         }
     }
+}
+
+/// When somebody said last, after the last step, that each key by which another provider than SES was asked for it is revoked: it
+/// accepts nothing more, whoever asks. No service says it, so it is as true as that person's word. A certificate goes by the same
+/// entry.
+pub(crate) fn revoked(trail: &AuditTrail) -> Option<Timestamp> {
+    let mut after_the_last_step = trail.entries.iter().rev().take_while(|entry| !entry.is_step());
+    after_the_last_step.find(|entry| entry.step == KEY_REVOKED).map(|entry| entry.at)
 }
 
 struct Moments {
@@ -189,6 +203,36 @@ mod tests {
     fn stopped(second: i64, reason: &str) -> AuditTrail {
         let stop = [(0, "enumerating -> running", "frozen"), (100, "running -> stopping", "a wrong text")];
         trail(&[&stop[..], &[(second, "stopping -> stopped", reason), (second + 1, "forgot 1 of page 0", "ticket 1")]].concat())
+    }
+
+    #[test]
+    fn whoever_records_after_the_last_step_that_a_key_is_revoked_proves_what_another_provider_than_ses_carries() {
+        use BroadcastState::{Complete, Stopped as Over, Stopping};
+        let lapsed = (420, "stopping -> stopped", "every permit granted before the stop has expired");
+        let begun = [(0, "enumerating -> running", "frozen"), (100, "running -> stopping", "a wrong text")];
+        let said = |second| (second, KEY_REVOKED, "deleted in the dashboard");
+        let after = trail(&[&begun[..], &[lapsed, said(500), (510, "forgot 1 of page 0", "ticket 1")]].concat());
+        let twice = trail(&[&begun[..], &[lapsed, said(500), said(600)]].concat());
+        let before = trail(&[&begun[..], &[said(200), lapsed]].concat());
+        let complete = trail(&[begun[0], (100, "running -> complete", "all is sent"), said(500)]);
+        let (resend, untold) = ("resend".parse().unwrap(), vec!["an older build".to_owned()]);
+        let judged = |trail: &AuditTrail, state, provider, in_doubt| {
+            let widest = Widest { timing: TIMING, untold: untold.clone() };
+            Stopped { state, provider, trail, in_doubt }.judged(&widest, at(10_000))
+        };
+        for in_doubt in [Some(3), Some(0), None] {
+            assert_eq!(judged(&after, Over, Some(&resend), in_doubt), StopProof::Since(at(500)));
+            assert_eq!(judged(&twice, Over, Some(&resend), in_doubt), StopProof::Since(at(600)), "as a certificate has it");
+            assert_eq!(
+                judged(&before, Over, Some(&resend), in_doubt),
+                StopProof::Unsaid,
+                "it was asked after that, and may have been since"
+            );
+            assert_eq!(judged(&trail(&[&begun[..], &[said(200)]].concat()), Stopping, Some(&resend), in_doubt), StopProof::Unsaid);
+            assert_eq!(judged(&after, Over, None, in_doubt), StopProof::Unsaid, "SES has no key, and an older build may sign anew");
+            assert_eq!(judged(&complete, Complete, Some(&resend), in_doubt), StopProof::Since(at(500)));
+            assert_eq!(judged(&complete, Complete, None, in_doubt), StopProof::Unsaid);
+        }
     }
 
     #[test]

@@ -173,12 +173,12 @@ pub(super) async fn prove(
     for Stopping { id, .. } in at_once {
         end(&ledger, id, actor, NEVER_GRANTED, failures).await;
     }
-    let Begun { is_waiting, before } = Begun::of(parts, &others, until).await;
+    let Begun { is_waiting, is_endless, before } = Begun::of(parts, &others, until).await;
     let waited = match &until.draining {
         // There is nobody who would have to say anything.
         _ if others.is_empty() => Waited::Said,
         None => Waited::Short,
-        Some(_) if !is_waiting && others.iter().all(|stopping| stopping.provider.is_none()) => Waited::Lapsed,
+        Some(_) if !is_waiting && !is_endless => Waited::Lapsed,
         Some(_) => until.until_nobody_sends(parts, (&others, before), &shutdown, as_json).await,
     };
     let mut is_over = waited != Waited::Short;
@@ -213,7 +213,7 @@ pub(super) async fn prove(
         let is_never = never.contains(id);
         let (waited, is_over) = if is_never { (Waited::Said, true) } else { (waited, is_over) };
         let found = at_the_end(&ledger, id, *outstanding, provider.as_ref()).await;
-        match found.map(|stopped| stopped.judged(waited, is_over, until.draining.is_some())) {
+        match found.map(|(stopped, is_revoked)| stopped.judged((waited, is_over), until.draining.is_some(), is_revoked)) {
             Ok(mut stopped) => {
                 stopped.only_while_shut = stopped.proved && !is_never && until.is_proved_by_shutting(parts, &stopped).await;
                 let Stopped { state, accepted, in_doubt, reason, only_while_shut, .. } = &stopped;
@@ -247,20 +247,23 @@ async fn end(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str, fai
 impl Stopped {
     /// Whether it is proved, and why not. `is_over` says that all waits were waited to their end, and `is_known` that it could be read
     /// who might send.
-    fn judged(self, waited: Waited, is_over: bool, is_known: bool) -> Self {
-        // Nothing but what was said proves that none of its requests comes late.
+    fn judged(self, (waited, is_over): (Waited, bool), is_known: bool, is_revoked: bool) -> Self {
+        // Nothing but what was said, or a key that is none any more, proves that none of its requests comes late.
         let is_by_ses = self.provider == ProviderName::default();
-        let may_come_late = !is_by_ses && (waited != Waited::Said || self.in_doubt > 0);
+        let may_come_late = !is_by_ses && !is_revoked && (waited != Waited::Said || self.in_doubt > 0);
         let reason = match (is_over, self.state.is_over()) {
             (false, _) if !is_known => Some("who may still send can't be read; repeat the command once it can"),
             (false, _) => Some("the wait was ended before its time; repeat the command to go on waiting"),
             (true, false) => Some("its end could not be written; repeat the command"),
             (true, true) if may_come_late => Some(
-                "its provider refuses no request for its age, so what a paused machine holds, and a request without an answer, may be accepted yet; revoke its key to be sure",
+                "its provider refuses no request for its age, so what a paused machine holds, and a request without an answer, may be accepted yet",
             ),
             (true, true) => None,
         };
-        Self { proved: reason.is_none(), reason: reason.map(str::to_owned), ..self }
+        let ends_by = |id: &BroadcastId| format!("; revoke its key, and record that with `issei repair {id} --key-revoked --reason …`");
+        let ends = Some(&self.broadcast_id).filter(|_| may_come_late && is_over && self.state.is_over()).map(ends_by);
+        let reason = reason.map(|reason| reason.to_owned() + &ends.unwrap_or_default());
+        Self { proved: reason.is_none(), reason, ..self }
     }
 }
 
@@ -269,10 +272,11 @@ async fn at_the_end(
     id: &BroadcastId,
     permits_outstanding: u64,
     provider: Option<&ProviderName>,
-) -> Result<Stopped, LedgerError> {
+) -> Result<(Stopped, bool), LedgerError> {
     let broadcast: Broadcast = ledger.broadcast(id).await?;
     let totals = ledger.tally(&broadcast).await?.totals();
-    Ok(Stopped {
+    let is_revoked = provider.is_some() && proof::revoked(&ledger.audit_trail(&broadcast).await?).is_some();
+    let stopped = Stopped {
         broadcast_id: id.clone(),
         provider: provider.cloned().unwrap_or_default(),
         state: broadcast.broadcast_state,
@@ -282,13 +286,16 @@ async fn at_the_end(
         proved: false,
         only_while_shut: false,
         reason: None,
-    })
+    };
+    Ok((stopped, is_revoked))
 }
 
 /// What is known before the wait of those that are to be stopped.
 struct Begun {
     /// Somebody may begin to send still, of one of them at least.
     is_waiting: bool,
+    /// The provider of one of them refuses no request for its age, and nobody has said that its keys are revoked.
+    is_endless: bool,
     /// How long ago all of them were stopped, where each was before.
     before: Duration,
 }
@@ -297,18 +304,19 @@ impl Begun {
     /// One that was stopped by force may be in somebody's hands still: what is written says nothing of that. Nor does one that
     /// can't be read.
     async fn of(parts: &Parts, stopping: &[&Stopping], until: &Wait) -> Self {
-        let (mut is_waiting, mut before) = (false, None::<Duration>);
-        for Stopping { id, .. } in stopping {
-            let (begins, ago) = match until.stood(parts, id).await {
-                Ok((BroadcastState::Stopped, proof)) => proof,
+        let (mut is_waiting, mut is_endless, mut before) = (false, false, None::<Duration>);
+        for Stopping { id, provider, .. } in stopping {
+            let (begins, ago, is_revoked) = match until.stood(parts, id).await {
+                Ok((BroadcastState::Stopped, stood)) => stood,
                 // Those that came to their end by themselves have nobody who may begin.
-                Ok((state, _)) if state.is_over() => (false, Duration::ZERO),
-                Ok(_) | Err(_) => (true, Duration::ZERO),
+                Ok((state, _)) if state.is_over() => (false, Duration::ZERO, false),
+                Ok(_) | Err(_) => (true, Duration::ZERO, false),
             };
             is_waiting |= begins;
+            is_endless |= provider.is_some() && !is_revoked;
             before = Some(before.map_or(ago, |before| before.min(ago)));
         }
-        Self { is_waiting, before: before.unwrap_or_default() }
+        Self { is_waiting, is_endless, before: before.unwrap_or_default() }
     }
 }
 
@@ -317,17 +325,19 @@ impl Wait {
         Widest { timing: self.timing, untold: self.untold.clone() }
     }
 
-    /// The state of a broadcast; and of one that is stopped whether somebody may begin to send it still, and how long ago that was
-    /// decided. SES that is shut refuses whoever does.
-    async fn stood(&self, parts: &Parts, id: &BroadcastId) -> Result<(BroadcastState, (bool, Duration)), LedgerError> {
+    /// The state of a broadcast; and of one that is stopped whether somebody may begin to send it still, how long ago that was
+    /// decided, and whether its provider knows none of its keys any more. SES that is shut refuses whoever begins, and so does a
+    /// provider without the key.
+    async fn stood(&self, parts: &Parts, id: &BroadcastId) -> Result<(BroadcastState, (bool, Duration, bool)), LedgerError> {
         let (ledger, now) = (parts.ledger(), parts.clock.wall());
         let broadcast = ledger.broadcast(id).await?;
         let (state, trail) = (broadcast.broadcast_state, ledger.audit_trail(&broadcast).await?);
         let stopped = proof::Stopped { state, provider: broadcast.provider.as_ref(), trail: &trail, in_doubt: None };
-        let begins = !self.sending_off && !stopped.nobody_begins(&self.widest(), now);
+        let is_revoked = broadcast.provider.is_some() && proof::revoked(&trail).is_some();
+        let begins = !self.sending_off && !is_revoked && !stopped.nobody_begins(&self.widest(), now);
         // No other provider refuses anything for its age: there the time proves nothing, and everybody is asked anew.
         let ago = if broadcast.provider.is_none() { stopped.decided_ago(now) } else { Duration::ZERO };
-        Ok((state, (begins, ago)))
+        Ok((state, (begins, ago, is_revoked)))
     }
 
     /// Whether nothing but SES that is shut proves it. What can't be read proves nothing.

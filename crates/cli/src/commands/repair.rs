@@ -3,7 +3,7 @@
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::Redriven;
-use issei_ledger::KEY_REVOKED;
+use issei_ledger::{BroadcastState, KEY_REVOKED};
 use issei_producer::{Repair, Repairer};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{QueueName, RedriveOptions, RepairOptions};
 use crate::confirm::confirmed;
 use crate::operator;
+use crate::proof::{StopProof, Stopped};
 use crate::{Ended, Refused};
 
 pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -65,13 +66,27 @@ async fn record_revoked(parts: &Parts, options: &RepairOptions, as_json: bool) -
     }
     let in_doubt = ledger.tally(&broadcast).await?.totals().in_doubt;
     let told = |done: bool| json!({ "broadcast_id": id, "provider": provider, "in_doubt": in_doubt, "done": done });
-    if in_doubt == 0 {
-        say(&if as_json { told(false).to_string() } else { "nobody is in doubt, so there is nothing to record".to_owned() });
+    // What was stopped while somebody was silent may be sent yet by whoever that was, though nobody is in doubt.
+    let may_be_held = state == BroadcastState::Stopped && {
+        let trail = ledger.audit_trail(&broadcast).await?;
+        let stopped = Stopped { state, provider: Some(provider), trail: &trail, in_doubt: Some(in_doubt) };
+        !matches!(stopped.proof(parts, parts.clock.wall()).await?, StopProof::Since(_))
+    };
+    if in_doubt == 0 && !may_be_held {
+        let why = if state == BroadcastState::Stopped { "nobody is in doubt, and its stop is proved" } else { "nobody is in doubt" };
+        say(&if as_json { told(false).to_string() } else { format!("{why}, so there is nothing to record") });
         return Ok(Ended::Well);
     }
     if !as_json {
         say(&format!("broadcast     {id} ({state}), carried by {provider}"));
-        say(&format!("in doubt      {in_doubt} recipients, and they stay so: certificates say that nothing more of theirs is accepted"));
+        if in_doubt > 0 {
+            say(&format!(
+                "in doubt      {in_doubt} recipients, and they stay so: certificates say that nothing more of theirs is accepted"
+            ));
+        }
+        if may_be_held {
+            say("stop          not proved, since a consumer that is silent may hold permits of it: it is, once this is recorded");
+        }
     }
     let question = format!("Is each key of {provider} revoked with which this was sent?");
     if !(options.yes || (!as_json && confirmed(&question, &CancellationToken::new()).await?)) {
@@ -79,7 +94,11 @@ async fn record_revoked(parts: &Parts, options: &RepairOptions, as_json: bool) -
         return Ok(Ended::Refused);
     }
     ledger.audit(id, &operator::actor(parts).await?, KEY_REVOKED, &options.reason).await?;
-    say(&if as_json { told(true).to_string() } else { format!("recorded; `issei certify {id}` goes by it") });
+    say(&if as_json {
+        told(true).to_string()
+    } else {
+        format!("recorded; `issei certify {id}`, `issei stop {id}` and the console go by it")
+    });
     Ok(Ended::Well)
 }
 

@@ -105,8 +105,10 @@ fn next(words: &'static Words, status: &Status, timeline: &[Moment], proof: Opti
         BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) => (words.next_stopped_in_doubt, "doubt"),
         BroadcastState::Stopped | BroadcastState::Stopping if proof.is_none() => (words.next_unproved, "doubt"),
         BroadcastState::Stopped | BroadcastState::Stopping => (words.next_stopping, "doubt"),
-        // No time ends it where the provider refuses nothing for its age, and no certificate calls it over.
-        BroadcastState::Complete if status.in_doubt > 0 && status.provider.is_some() => (words.next_in_doubt_endless, "doubt"),
+        // No time ends it where the provider refuses nothing for its age, and no certificate calls it over before its keys are none.
+        BroadcastState::Complete if status.in_doubt > 0 && status.provider.is_some() && proof.is_none() => {
+            (words.next_in_doubt_endless, "doubt")
+        }
         BroadcastState::Complete if status.in_doubt > 0 => (words.next_in_doubt, "doubt"),
         BroadcastState::Complete => (words.next_complete, "good"),
     }

@@ -325,7 +325,6 @@ async fn a_certificate_of_doubt_that_no_time_ends_is_final_once_it_is_recorded_t
         let page = door.get(&format!("/b/terms?lang={language}")).await;
         assert!(page.contains(says) && !page.contains(not), "{page}");
     }
-    console.end().await;
 
     // Without a terminal it is shown what would be recorded, and nothing is.
     let (code, output, _) = world.try_run(&record).await;
@@ -336,6 +335,8 @@ async fn a_certificate_of_doubt_that_no_time_ends_is_final_once_it_is_recorded_t
     assert!(trail.contains("key revoked") && trail.contains("deleted in the dashboard, ticket 12"), "{trail}");
     let (code, verdict, broken) = certified().await;
     assert_eq!((code, verdict, broken), (Some(4), json!("IN_DOUBT"), Vec::new()));
+    until("the console calls it over, too", async || door.get("/b/terms?lang=en").await.contains("It is over.")).await;
+    console.end().await;
     for service in services {
         service.end().await;
     }

@@ -229,7 +229,7 @@ async fn what_was_never_granted_a_permit_is_proved_at_once_whoever_is_silent() {
     }
 }
 
-/// Whoever automates a stop learns from it why it is not proved, and by whom it may come.
+/// Whoever automates a stop learns from it why it is not proved, by whom it may come, and what ends that: the key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_is_told_why_a_stop_is_not_proved_and_who_carries_it() {
     let mut world = Processes::simulated(300, Account::default()).await;
@@ -243,7 +243,23 @@ async fn a_program_is_told_why_a_stop_is_not_proved_and_who_carries_it() {
     let stopped = &told["stopped"][0];
     assert_eq!((code, &stopped["proved"], &stopped["provider"]), (Some(3), &json!(false), &json!("resend")), "{told}");
     let reason = stopped["reason"].as_str().unwrap();
-    assert!(reason.starts_with("its provider refuses no request for its age") && reason.ends_with("revoke its key to be sure"), "{told}");
+    assert!(
+        reason.starts_with("its provider refuses no request for its age") && reason.contains("issei repair terms --key-revoked --reason"),
+        "{told}"
+    );
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let page = door.get("/b/terms").await;
+    assert!(page.contains("No new request begins.") && !page.contains("id=\"proved\""), "{page}");
+
+    world.run(&["repair", "terms", "--key-revoked", "--yes", "--reason", "deleted in the dashboard, ticket 12"]).await;
+    let told: Value = serde_json::from_str(&world.run(&["stop", "terms", "--reason", "wrong text", "--json"]).await).unwrap();
+    assert_eq!((&told["stopped"][0]["proved"], &told["stopped"][0]["reason"]), (&json!(true), &json!(null)), "{told}");
+    // At once, and nobody who is silent is waited for.
+    let told = world.run(&["stop", "terms", "--reason", "wrong text"]).await;
+    assert!(told.contains("nothing of it can be sent or accepted any more.") && !told.contains("Waiting"), "{told}");
+    until("the console says so", async || door.get("/b/terms").await.contains("id=\"proved\"")).await;
+    console.end().await;
     producer.end().await;
 }
 
