@@ -94,6 +94,11 @@ impl Key {
         Self { pk: "ledger".to_owned(), sk: "closing".to_owned() }
     }
 
+    /// The last order to shut SES by force.
+    pub(crate) fn shut() -> Self {
+        Self { pk: "ledger".to_owned(), sk: "shut".to_owned() }
+    }
+
     /// Who opened it again. Milliseconds of the epoch have thirteen digits until the year 2286, so they sort as text.
     pub(crate) fn opened(at: Timestamp, token: &str) -> Self {
         Self { pk: "ledger".to_owned(), sk: format!("{OPENED}{:013}#{token}", at.as_millisecond()) }

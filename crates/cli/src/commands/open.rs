@@ -1,10 +1,10 @@
 //! `issei open`: new broadcasts are taken again, and SES sends for this configuration set.
 //!
-//! It ends the closing that it has read, and lets SES send only once that is done: whoever has closed everything meanwhile is not
-//! undone. What was stopped by force alone may be sent once SES lets it, so it names every stop that is not proved yet.
+//! It ends the closing that it has read, and lets SES send only once that is done: whoever has closed everything meanwhile, or has
+//! shut SES by force, is not undone. What was stopped by force alone may be sent once SES lets it, so it names every stop that is not proved yet.
 
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, BroadcastState, Closing, LedgerError, Opened, Opening, Widest};
+use issei_ledger::{Broadcast, BroadcastState, Closing, Ledger, LedgerError, Opened, Opening, Shut, Widest};
 use issei_schema::{BroadcastId, ProviderName, without_addresses};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -31,24 +31,30 @@ struct Unproved {
 
 pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let actor = operator::actor(&parts).await?;
-    let Opening { ended, .. } = match parts.ledger().open(&actor, &options.reason).await? {
+    let (actor, ledger) = (operator::actor(&parts).await?, parts.ledger());
+    let known = ledger.last_shut().await?;
+    let Opening { ended, .. } = match ledger.open(&actor, &options.reason).await? {
         Opened::Done(opening) => opening,
         Opened::ClosedSince(closing) => {
-            closed_since(&closing, "Nothing was opened", as_json);
+            Since::Closed(closing).tell("Nothing was opened", as_json);
             return Ok(Ended::Refused);
         }
     };
     let unproved = unproved(&parts).await;
-    // Whoever closes everything shuts SES after that. So where it is closed by now, SES may have been opened over their order, also
-    // by a request of which no answer came.
+    // Whoever is known to have ordered otherwise by now needs no moment of SES that sends.
+    if let Some(since) = Since::read(&ledger, known.as_ref()).await? {
+        since.tell("SES was left as it is", as_json);
+        return Ok(Ended::Refused);
+    }
+    // Whoever closes everything, or shuts SES by force, writes that down and shuts SES after that. So where it stands there by now, SES
+    // may have been opened over their order, also by a request of which no answer came.
     let switched = switch_sending(&parts, true).await;
-    let since = parts.ledger().closing().await;
+    let since = Since::read(&ledger, known.as_ref()).await;
     if !matches!(since, Ok(None)) {
         switch_sending(&parts, false).await?;
     }
-    if let Some(closing) = since? {
-        closed_since(&closing, "SES was shut again", as_json);
+    if let Some(since) = since? {
+        since.tell("SES was shut again", as_json);
         return Ok(Ended::Refused);
     }
     switched?;
@@ -76,16 +82,39 @@ pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bo
     Ok(Ended::Well)
 }
 
-/// Says that somebody else's order came between, and stays in force.
-fn closed_since(closing: &Closing, what: &str, as_json: bool) {
-    let (at, by, reason) = closing.last_order();
-    say(&if as_json {
-        json!({ "opened": false, "closed_since": closing }).to_string()
-    } else {
-        format!(
-            "{what}: {by} has closed everything since this was asked, at {at:.0}: {reason}. Ask them; repeat this to end that closing, too."
-        )
-    });
+/// Somebody else's order that came between, and stays in force.
+enum Since {
+    Closed(Closing),
+    /// Of one broadcast alone: new ones are accepted.
+    Shut(Shut),
+}
+
+impl Since {
+    /// `known` is the order to shut SES that stood there when this one was given.
+    async fn read(ledger: &Ledger, known: Option<&Shut>) -> Result<Option<Self>, LedgerError> {
+        if let Some(closing) = ledger.closing().await? {
+            return Ok(Some(Self::Closed(closing)));
+        }
+        let last = ledger.last_shut().await?;
+        Ok(last.filter(|last| known != Some(last)).map(Self::Shut))
+    }
+
+    fn tell(&self, what: &str, as_json: bool) {
+        let (at, by, reason, done, then) = match self {
+            Self::Closed(closing) => {
+                let (at, by, reason) = closing.last_order();
+                (at, by, reason, "has closed everything", "repeat this to end that closing, too")
+            }
+            Self::Shut(Shut { shut_at, shut_by, reason, .. }) => {
+                (*shut_at, shut_by.as_str(), reason.as_str(), "has shut SES by force", "repeat this to let SES send all the same")
+            }
+        };
+        say(&match (as_json, self) {
+            (true, Self::Closed(closing)) => json!({ "opened": false, "closed_since": closing }).to_string(),
+            (true, Self::Shut(shut)) => json!({ "opened": false, "shut_since": shut }).to_string(),
+            (false, _) => format!("{what}: {by} {done} since this was asked, at {at:.0}: {reason}. Ask them; {then}."),
+        });
+    }
 }
 
 /// Those by SES that were stopped so lately that SES alone may have kept them from being sent. What can't be read is named: nobody is

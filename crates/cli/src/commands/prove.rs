@@ -145,6 +145,12 @@ async fn is_whole(parts: &Parts) -> bool {
     matches!(parts.ledger().restored(&mirror).await, Ok(None))
 }
 
+/// Whether SES refuses what is sent still, after the wait: somebody may have opened it, at this very moment or since. What can't be
+/// read proves nothing.
+async fn is_shut(parts: &Parts) -> bool {
+    matches!(parts.ses().configuration_set().await, Ok(set) if set.sends == Some(false))
+}
+
 /// Those of which no permit was ever granted: there is nobody to wait for. What can't be read proves nothing.
 pub(super) async fn never_granted(parts: &Parts, stopping: &[Stopping]) -> BTreeSet<BroadcastId> {
     let mut never = BTreeSet::new();
@@ -216,6 +222,10 @@ pub(super) async fn prove(
         match found.map(|(stopped, is_revoked)| stopped.judged((waited, is_over), until.draining.is_some(), is_revoked)) {
             Ok(mut stopped) => {
                 stopped.only_while_shut = stopped.proved && !is_never && until.is_proved_by_shutting(parts, &stopped).await;
+                if stopped.only_while_shut && !is_shut(parts).await {
+                    let reason = "SES was shut, and by now it may send again, or does not say: somebody has opened it meanwhile; repeat the command without --hard to wait for the proof, or ask them and shut it again";
+                    stopped = Stopped { proved: false, only_while_shut: false, reason: Some(reason.to_owned()), ..stopped };
+                }
                 let Stopped { state, accepted, in_doubt, reason, only_while_shut, .. } = &stopped;
                 let proof = match reason {
                     Some(reason) => format!("not proved: {reason}"),

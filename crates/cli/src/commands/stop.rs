@@ -162,6 +162,10 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let mut sending_off = false;
     if shuts_ses {
         let set = &settings.configuration_set;
+        // First, so that an `open` that is under way finds it.
+        if let Err(error) = ledger.order_to_shut(&actor, &options.reason).await {
+            failures.note("the order to shut SES, for whoever opens at this moment", error);
+        }
         match switch_sending(&parts, false).await {
             Ok(()) => {
                 sending_off = true;

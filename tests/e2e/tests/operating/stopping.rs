@@ -173,6 +173,32 @@ async fn an_order_to_open_that_takes_long_leaves_ses_shut_where_a_colleague_has_
     assert_eq!(world.forgotten_sender().await, "SUCCESS");
 }
 
+/// A stop of one broadcast closes nothing for others, and binds whoever is opening all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_open_that_is_under_way_leaves_ses_shut_where_a_colleague_has_stopped_one_broadcast_by_force_since() {
+    let world = Processes::new(5, Account::default()).await;
+    let producer = world.start("producer");
+    let command = world.write("terms.json", &command_body("terms", |_| {}));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "running").await;
+    producer.end().await;
+    world.run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
+    world.cloud.inject(Rule::every("PutConfigurationSetSendingOptions", Fault::LateMs(4_000)).times(1));
+    let mut hanging = world.cloud.hanging();
+    let open = ["open", "--reason", "it is right now"];
+    let (opened, ()) = tokio::join!(world.try_run(&open), async {
+        hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
+        world.run(&["stop", "terms", "--hard", "--reason", "another wrong text"]).await;
+    });
+    let (code, output, error) = opened;
+    assert!(code == Some(3) && output.contains("SES was shut again") && output.contains("another wrong text"), "{output}{error}");
+    assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+    // Whoever repeats it knows of the other's order.
+    let told: Value = serde_json::from_str(&world.run(&[&open[..], &["--json"]].concat()).await).unwrap();
+    assert_eq!(told["opened"], true, "{told}");
+    assert_eq!(world.forgotten_sender().await, "SUCCESS");
+}
+
 /// A slip of the pen in an id costs nobody else anything. What does not answer says nothing of what there is, and SES is shut.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_the_ledger_does_not_know_shuts_ses_for_nobody_and_a_ledger_that_does_not_answer_does() {
