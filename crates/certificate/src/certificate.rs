@@ -222,7 +222,7 @@ impl Certifier {
         );
         findings.extend(held.findings);
         let met = NotAsked::of(&broadcast, &services.relevant, now);
-        findings.push(unasked::judge(&broadcast, met, held.tally.askable_until, now));
+        findings.push(unasked::judge(&broadcast, met, &held.tally, now));
         if *kind == Kind::Broadcast {
             let accepted = held.tally.totals().accepted;
             findings.push(provider_count(&self.carriers, &broadcast, accepted, now).await);

@@ -25,4 +25,4 @@ pub use finding::{Finding, Judgement, Part};
 pub use provider::Carriers;
 pub use services::timeouts;
 pub use signed::{Keys, PublicKey, SignatureError, Signed};
-pub use unasked::requests_not_asked;
+pub use unasked::{doubt_left, requests_not_asked};

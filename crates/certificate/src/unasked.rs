@@ -1,30 +1,58 @@
 //! Whether somebody is in doubt of whom the provider could tell what became of them, and nobody asks it.
 
-use issei_ledger::{Broadcast, Heartbeat, Ledger, NotAsked};
-use jiff::Timestamp;
+use issei_ledger::{Broadcast, DoubtLeft, Heartbeat, Ledger, NotAsked, Tally};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::data::data;
 use crate::finding::Finding;
 
-/// What the consumers have met with of a broadcast that is not over. Its chunks are counted only where one has.
+/// For so long after its last step somebody may be left in doubt whom a provider remembers: no window is longer.
+const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// What the consumers have met with of a broadcast that is not over, and whom nobody asks about by what became of it. Its chunks are
+/// counted only where there may be any.
 pub async fn requests_not_asked(ledger: &Ledger, broadcast: &Broadcast, runs: &[Heartbeat], now: Timestamp) -> Finding {
     let met = NotAsked::of(broadcast, runs, now);
-    let tally = if met.is_some() { ledger.tally(broadcast).await.map(|tally| tally.askable_until) } else { Ok(None) };
+    let tally = if broadcast.provider.is_some() { ledger.tally(broadcast).await } else { Ok(Tally::default()) };
     let what = format!("broadcast {}: requests in doubt", broadcast.broadcast_id);
     match tally {
-        Ok(askable_until) => Finding { what, ..judge(broadcast, met, askable_until, now) },
-        Err(error) => Finding { what, ..judge(broadcast, None, None, now) }.unreadable(error),
+        Ok(tally) => {
+            let left = DoubtLeft::of(broadcast, &tally, now);
+            let finding = Finding { what, ..judge(broadcast, met, &tally, now) };
+            // Here there is time to do something.
+            match left {
+                Some(left) if finding.holds() => finding.found(left.told(), false).mend(left.next_step(&broadcast.broadcast_id)),
+                _ => finding,
+            }
+        }
+        Err(error) => Finding { what, ..judge(broadcast, None, &Tally::default(), now) }.unreadable(error),
     }
 }
 
-/// `askable_until` is when the last is over of those that the chunks have.
-pub(crate) fn judge(broadcast: &Broadcast, met: Option<NotAsked>, askable_until: Option<Timestamp>, now: Timestamp) -> Finding {
+/// Of a broadcast that is over: whom its provider could still be asked about. Nothing where that was so long ago that nobody is
+/// remembered, or nobody is in doubt.
+pub async fn doubt_left(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Option<Finding> {
+    let is_lately = broadcast.last_step().is_none_or(|step| now.duration_since(step.at) < REMEMBERED_FOR);
+    let is_settled = broadcast.totals.is_some_and(|totals| totals.in_doubt == 0);
+    if broadcast.provider.is_none() || is_settled || !is_lately || !broadcast.broadcast_state.is_over() {
+        return None;
+    }
+    let finding = requests_not_asked(ledger, broadcast, &[], now).await;
+    (!finding.holds()).then_some(finding)
+}
+
+/// `tally` has those that the chunks have. Whom nobody asks about since the broadcast is over is told, and is as much in doubt as
+/// whoever was asked about in vain.
+pub(crate) fn judge(broadcast: &Broadcast, met: Option<NotAsked>, tally: &Tally, now: Timestamp) -> Finding {
     let finding = data("claims: in doubt, and asked about", "ledger items `services#DAY` and `chunk`").rule(
         "each whose provider may still be asked, by a consumer with the key that the request was made with",
         "nothing else tells what became of a request whose answer was lost, and later the provider does not tell it either",
     );
-    match met.filter(|_| askable_until.is_some_and(|until| now < until)) {
-        None => finding.found("no consumer has met with one that it may not ask about", true),
+    match met.filter(|_| tally.askable_until.is_some_and(|until| now < until)) {
+        None => match DoubtLeft::of(broadcast, tally, now) {
+            Some(left) => finding.found(format!("{}; {}", left.told(), left.next_step(&broadcast.broadcast_id)), true),
+            None => finding.found("no consumer has met with one that it may not ask about", true),
+        },
         Some(met) => finding.found(met.told(), false).mend(met.next_step(&broadcast.broadcast_id)),
     }
 }

@@ -1,7 +1,8 @@
 //! Reading many chunks: a walk over all of a broadcast's, exact counts, and the outcome of every
 //! recipient page by page. A walk holds one answer of DynamoDB at a time, and of the log of events a bit for each.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -44,6 +45,8 @@ pub struct Tally {
     pub askable_until: Option<Timestamp>,
     /// Of those rejected, to whom nothing was sent since they came on the list of those that are not mailed.
     pub spared: u64,
+    /// How many are in doubt by the moment until which their provider may be asked.
+    askable: BTreeMap<Timestamp, u64>,
     confirmed: Totals,
     turned_away: u64,
     events: Fingerprint,
@@ -94,13 +97,22 @@ impl Tally {
         self.chunks == u64::from(chunks) && self.confirmed.retryable + self.unacknowledged == 0 && (self.open_claims == 0 || open_are_over)
     }
 
+    /// How many are in doubt of whom their provider may still be asked after this moment.
+    pub(crate) fn askable_after(&self, now: Timestamp) -> u64 {
+        self.askable.range((Bound::Excluded(now), Bound::Unbounded)).map(|(_, recipients)| recipients).sum()
+    }
+
     /// Counts one chunk.
     pub fn add(&mut self, Walked { seq, chunk, feedback }: &Walked) {
         let Some(outcomes) = chunk.outcomes() else { return };
         self.chunks += 1;
         self.unacknowledged += feedback.proven_since(chunk).len() as u64;
-        if let Some(request) = chunk.request().filter(|request| request.positions().any(|at| in_doubt(feedback, outcomes, at))) {
-            self.askable_until = self.askable_until.max(Some(request.until()));
+        if let Some(request) = chunk.request() {
+            let asked_about = request.positions().filter(|at| in_doubt(feedback, outcomes, *at)).count() as u64;
+            if asked_about > 0 {
+                self.askable_until = self.askable_until.max(Some(request.until()));
+                *self.askable.entry(request.until()).or_default() += asked_about;
+            }
         }
         for (at, outcome) in outcomes.iter().enumerate() {
             self.spared += u64::from(chunk.spared(at).is_some());

@@ -10,7 +10,7 @@ mod template;
 
 use futures_util::{StreamExt, stream};
 use issei_assembly::Parts;
-use issei_certificate::{Finding, Part, accounts_of_senders, requests_not_asked, timeouts};
+use issei_certificate::{Finding, Part, accounts_of_senders, doubt_left, requests_not_asked, timeouts};
 use issei_ledger::{Broadcast, Configured, Heartbeat, LedgerError, Opening, ServiceKind, Timings};
 use jiff::SignedDuration;
 
@@ -199,6 +199,19 @@ pub(crate) async fn open_broadcasts(parts: &Parts) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Of each broadcast that is over since a day at most: whom its provider could still be asked about, as long as it can.
+pub(crate) async fn left_in_doubt(parts: &Parts) -> Vec<Finding> {
+    let (ledger, now) = (parts.ledger(), parts.clock.wall());
+    // What can't be listed is a finding already.
+    let ids = ledger.known_broadcasts().await.unwrap_or_default();
+    let ledger = &ledger;
+    let found = stream::iter(ids).map(|id| async move {
+        let broadcast = ledger.broadcast(&id).await.ok()?;
+        doubt_left(ledger, &broadcast, now).await
+    });
+    found.buffered(READ_AT_ONCE).filter_map(std::future::ready).collect().await
 }
 
 /// In which settings a run differs from these.

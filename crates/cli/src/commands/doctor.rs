@@ -33,6 +33,7 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     findings.push(checks::accepted_twice(&parts).await);
     findings.extend(checks::services(&parts).await);
     findings.extend(checks::open_broadcasts(&parts).await);
+    findings.extend(checks::left_in_doubt(&parts).await);
     if let Some(audience) = &options.audience {
         findings.push(quota(&parts, audience).await);
     }

@@ -240,6 +240,32 @@ async fn whoever_replaces_a_providers_key_is_told_who_stays_in_doubt_and_what_to
     producer.end().await;
 }
 
+/// A stop came before anybody had asked what became of them. For a day the provider knows it still, and a person can ask it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_while_answers_are_lost_is_told_whom_the_provider_remembers_and_until_when() {
+    let mut world = Processes::simulated(20, Processes::account_with_events()).await;
+    world.carried_by(Carrier::Resend, 200.0);
+    world.cloud.inject(Rule::every("SendBatchEmails", Fault::ResetAfter));
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    let command = world.write("command.json", &Carrier::Resend.command("terms"));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_until("terms", |status| status["in_doubt"] == 20).await;
+    for service in services {
+        service.end().await;
+    }
+    assert!(!world.run(&["status", "terms"]).await.contains("STILL KNOWN"), "a consumer that is started asks");
+    world.try_run(&["stop", "terms", "--reason", "wrong text"]).await;
+    let screen = world.run(&["status", "terms"]).await;
+    assert!(screen.contains("STILL KNOWN   20 in doubt whose requests resend remembers until "), "{screen}");
+    assert!(screen.contains("look the others up at resend (`issei export terms --outcome in-doubt` lists them)"), "{screen}");
+    let told: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
+    assert_eq!((&told["doubt_left"]["recipients"], &told["doubt_left"]["provider"]), (&json!(20), &json!("resend")), "{told}");
+    let found = world.examined("broadcast terms: requests in doubt", &[]).await;
+    assert!(found[0]["judgement"] == "broken" && found[0]["value"].as_str().unwrap().starts_with("20 in doubt"), "{found:?}");
+    let (_, certificate, _) = world.try_run(&["certify", "terms", "--json"]).await;
+    assert!(certificate.contains("20 in doubt whose requests resend remembers until "), "{certificate}");
+}
+
 /// A producer would refuse it, so nobody is shown how it would read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_of_sess_is_not_shown_as_a_letter_of_another_provider() {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use issei_clock::Clock;
-use issei_ledger::{AskAgain, AskedAgain, Broadcast, BroadcastState, Chunk, Claimed, Outcome, Repeatable, Seal, Under};
+use issei_ledger::{
+    AskAgain, AskedAgain, Broadcast, BroadcastState, Chunk, Claimed, DoubtLeft, Outcome, Repeatable, Seal, Transition, Under,
+};
 use issei_provider::{Allowance, Call, Counted, Facts, Provider, Providers, Span, Standing, Untold, Verdict};
 use issei_schema::{Actor, BroadcastId, CarriedBy, ChunkMessage, Mailbox};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -144,4 +146,38 @@ async fn whose_request_the_provider_remembers_otherwise_stays_in_doubt_and_the_b
     assert_eq!((last.broadcast_state, last.totals.map(|totals| totals.in_doubt)), (BroadcastState::Complete, Some(40)));
     assert!(last.asked_again > 0, "nobody was asked about");
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Nobody is asked about once the end, a pause or closed hours came first: a request made again may be the first that is taken, and
+/// would mail its recipients late. So whoever can do something in time is told how many they are, until when, and what.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stays_in_doubt_since_the_end_came_first_is_told_of_for_as_long_as_the_provider_remembers_them() {
+    let (world, running, _) = in_doubt(Duration::ZERO).await;
+    let (ledger, now, actor): (_, _, Actor) = (world.ledger(), world.now(), "a test".parse().unwrap());
+    let tally = ledger.tally(&running).await.unwrap();
+    let until = tally.askable_until.unwrap();
+    let left = |broadcast: &Broadcast, now| {
+        DoubtLeft::of(broadcast, &tally, now).map(|left| (left.recipients, left.told(), left.next_step("terms")))
+    };
+    assert_eq!(left(&running, now), None, "somebody asks");
+    let opens = |not_before| Broadcast { not_before: Some(not_before), ..running.clone() };
+    assert_eq!(left(&opens(until - Duration::from_secs(1)), now), None, "somebody asks in time");
+    let (recipients, told, _) = left(&opens(until), now).unwrap();
+    assert!(recipients == 10 && told.contains("nobody asks before "), "{told}");
+    let late = Broadcast { not_after: now, ..running.clone() };
+    let (recipients, told, next) = left(&late, now).unwrap();
+    assert!(recipients == 10 && told.contains("nobody asks any more") && told.contains("would mail them late"), "{told}");
+    assert!(next.contains("`issei export terms --outcome in-doubt`"), "{next}");
+
+    ledger.transition(&terms(), Transition { to: BroadcastState::Paused, actor: &actor, reason: "a look" }).await.unwrap();
+    let (_, told, next) = left(&world.broadcast("terms").await, now).unwrap();
+    assert!(told.ends_with("nobody asks while it is paused") && next.starts_with("issei resume terms before "), "{told}: {next}");
+    ledger.end(&terms(), &actor, "enough").await.unwrap();
+    let ended = world.broadcast("terms").await;
+    let (recipients, told, _) = left(&ended, now).unwrap();
+    assert!(recipients == 10 && told.contains("it is stopping"), "{told}");
+    let certificate = crate::scheduled::certifier(&world).glance(&terms()).await.unwrap();
+    let finding = certificate.findings.into_iter().find(|finding| finding.what == "claims: in doubt, and asked about").unwrap();
+    assert!(finding.holds() && finding.value.starts_with("10 in doubt whose requests "), "{finding:?}");
+    assert_eq!(left(&ended, until), None, "nobody remembers them");
 }

@@ -66,6 +66,10 @@ impl Status {
             lines.push(format!("NOT ASKED     {}", not_asked.told()));
             lines.push(format!("next step     {}", not_asked.next_step(&self.broadcast_id)));
         }
+        if let Some(left) = &self.doubt_left {
+            lines.push(format!("STILL KNOWN   {}", left.told()));
+            lines.push(format!("next step     {}", left.next_step(&self.broadcast_id)));
+        }
         if self.state == BroadcastState::Running && self.accepted + self.rejected == 0 && self.in_doubt > 0 {
             lines.push("NO ANSWERS    nobody was accepted, and no request has its answer: see whether consumers reach the provider; `issei pause` meanwhile".to_owned());
         }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use issei_assembly::Parts;
 use issei_ledger::{
-    Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, FixedObjects, HeldAudience, HeldUp, IfApproved, LedgerError, NotAsked,
-    ReasonCode, Refused, Subject, Terms,
+    Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, DoubtLeft, FixedObjects, HeldAudience, HeldUp, IfApproved, LedgerError,
+    NotAsked, ReasonCode, Refused, Subject, Terms,
 };
 use issei_schema::{BroadcastId, ProviderName};
 use jiff::Timestamp;
@@ -93,6 +93,10 @@ pub(crate) struct Status {
     /// The requests in doubt that no consumer asks about which has met with them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_asked: Option<NotAsked>,
+    /// Those in doubt whom their provider remembers, and about whom nobody asks it, by what became of the broadcast; counted for one
+    /// look, and not by whoever watches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) doubt_left: Option<DoubtLeft>,
     /// From here on by the provider's events, as far as they have come.
     pub(crate) delivered: u64,
     pub(crate) bounced: u64,
@@ -258,6 +262,7 @@ impl Status {
             in_doubt: counts.totals.in_doubt,
             asked_again: Some(broadcast.asked_again).filter(|asked| *asked > 0),
             not_asked,
+            doubt_left: None,
             delivered: counts.totals.delivered,
             bounced: counts.totals.bounced,
             complained: counts.totals.complained,
@@ -283,6 +288,18 @@ impl Status {
             services: runs.iter().filter_map(|run| Service::of(run, now)).collect(),
             quota,
         })
+    }
+
+    /// Counts whom its provider could still be asked about. SES can't be, and of a broadcast that runs somebody asks.
+    async fn look_for_doubt_left(&mut self, parts: &Parts, id: &BroadcastId) -> Result<(), LedgerError> {
+        let is_asked = self.state == BroadcastState::Running && self.waits.is_none();
+        let has_none = self.exact && self.in_doubt == 0;
+        if self.provider.is_some() && !is_asked && !has_none {
+            let ledger = parts.ledger();
+            let broadcast = ledger.broadcast(id).await?;
+            self.doubt_left = DoubtLeft::of(&broadcast, &ledger.tally(&broadcast).await?, self.at);
+        }
+        Ok(())
     }
 
     /// How it stands with the proof of its stop.

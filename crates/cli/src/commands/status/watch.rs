@@ -28,7 +28,7 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
         if clear {
             clear_screen();
         }
-        let status = match read {
+        let mut status = match read {
             Err(error) if is_absent(&error) => {
                 let absent = Absent::read(&parts, &options.id).await?;
                 if absent.refused.is_none() && !options.watch {
@@ -43,6 +43,9 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
             }
             read => read?,
         };
+        if !options.watch || status.state.is_over() {
+            status.look_for_doubt_left(&parts, &options.id).await?;
+        }
         let now = parts.clock.now();
         let speed = before.map(|(accepted, at)| per_second(status.accepted.saturating_sub(accepted), now.saturating_duration_since(at)));
         before = Some((status.accepted, now));
