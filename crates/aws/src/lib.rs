@@ -23,7 +23,7 @@ pub use backoff::Backoff;
 pub use clients::{Account, Caller, Clients, connect, connect_to};
 pub use evidence::{NOT_CONNECTED, chain, mend_first, never_left};
 pub use lambda::{EventSource, Lambda};
-pub use queue::{Counts, Message, Queue, QueueError, Redriven, SENDERS, SENT_AT, Senders, is_no_queue};
+pub use queue::{Counts, DeadBy, Message, Queue, QueueError, REASON_PROOF, Redriven, SENDERS, SENT_AT, Senders, is_no_queue};
 pub use s3::{Listed, Only, PIECE_BYTES, Piece, S3};
 pub use secrets::{SecretName, SecretValue, Secrets};
 pub use signed::CallError;

@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::{
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use issei_clock::Dice;
-use issei_schema::Identity;
+use issei_schema::{Identity, Proof};
 
 use crate::batch::until_all_succeed;
 use crate::evidence::chain;
@@ -44,8 +44,17 @@ pub struct Message {
     pub sent_at_ms: i64,
     /// Who has put it on the queue.
     pub senders: Senders,
-    /// Of a dead letter: SQS says that it moved it there, or it has the reason for which a service of issei refused it.
-    pub is_known_dead: bool,
+    /// Of a dead letter: how it says that it came there.
+    pub dead_by: Option<DeadBy>,
+}
+
+/// How a dead letter came where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeadBy {
+    /// SQS says that it has moved it there.
+    Sqs,
+    /// It bears a reason, as what a service of issei refuses does; anybody may have written it, unless it is proved.
+    Reason { reason: String, proof: Option<String> },
 }
 
 /// Who has put a message on a queue: whom SQS names, and of a copy also whom the first was from.
@@ -65,6 +74,8 @@ pub const SENT_AT: &str = "sent_at_ms";
 pub const SENDERS: &str = "senders";
 /// The attribute of a dead letter that says why a service of issei has refused it.
 const REASON: &str = "reason";
+/// The attribute that proves it, where whoever refused it has proved that.
+pub const REASON_PROOF: &str = "reason_proof";
 /// As many are kept of what anybody may have written.
 const SENDERS_MAX: usize = 4;
 /// What stands in the attribute for somebody who is not known.
@@ -105,7 +116,7 @@ impl Message {
     #[must_use]
     pub fn new(id: String, body: String, receipt: String, receives: u32, sent_at_ms: i64, first_sent_at: Option<&str>) -> Self {
         let first = first_sent_at.and_then(|text| text.parse().ok()).unwrap_or(i64::MAX);
-        Self { id, body, receipt, receives, sent_at_ms: sent_at_ms.min(first), senders: Senders::default(), is_known_dead: false }
+        Self { id, body, receipt, receives, sent_at_ms: sent_at_ms.min(first), senders: Senders::default(), dead_by: None }
     }
 }
 
@@ -244,6 +255,7 @@ impl Queue {
             .message_attribute_names(SENT_AT)
             .message_attribute_names(SENDERS)
             .message_attribute_names(REASON)
+            .message_attribute_names(REASON_PROOF)
             .send()
             .await
             .map_err(|error| QueueError::of("ReceiveMessage")(&error))?;
@@ -260,8 +272,12 @@ impl Queue {
                 number(&MessageSystemAttributeName::SentTimestamp).unwrap_or_default(),
                 written(SENT_AT),
             );
-            let is_known_dead = text(&MessageSystemAttributeName::DeadLetterQueueSourceArn).is_some() || written(REASON).is_some();
-            let received = Message { is_known_dead, ..received };
+            let said = || {
+                let proof = written(REASON_PROOF).map(str::to_owned);
+                Some(DeadBy::Reason { reason: written(REASON)?.to_owned(), proof })
+            };
+            let by_sqs = text(&MessageSystemAttributeName::DeadLetterQueueSourceArn).is_some();
+            let received = Message { dead_by: if by_sqs { Some(DeadBy::Sqs) } else { said() }, ..received };
             Some(received.sent_by(text(&MessageSystemAttributeName::SenderId), written(SENDERS)))
         });
         Ok(messages.collect())
@@ -364,13 +380,13 @@ impl Queue {
     /// Moves a message to the dead-letter queue. Sent there first and deleted after, so that a crash
     /// between leaves two and never none.
     pub async fn bury(&self, message: &Message, reason: &str) -> Result<(), QueueError> {
-        self.copy_to_dead_letters(message, reason).await?;
+        self.copy_to_dead_letters(message, reason, None).await?;
         self.delete_batch(vec![message.receipt.clone()]).await
     }
 
-    /// Puts a copy on the dead-letter queue with the reason as its attribute `reason`. Whoever has the
-    /// message deletes it afterwards.
-    pub async fn copy_to_dead_letters(&self, message: &Message, reason: &str) -> Result<(), QueueError> {
+    /// Puts a copy on the dead-letter queue with the reason as its attribute `reason`, and what proves it beside. Whoever has
+    /// the message deletes it afterwards.
+    pub async fn copy_to_dead_letters(&self, message: &Message, reason: &str, proof: Option<Proof>) -> Result<(), QueueError> {
         // A message's attributes count towards its bytes; a body that leaves no room goes without its
         // reason, which then stands in the log alone.
         let fits = message.body.len() + reason.len() + OVERHEAD <= BYTES_MAX;
@@ -379,7 +395,10 @@ impl Queue {
             let reason = text_attribute("String", reason).map(|reason| (REASON.to_owned(), reason));
             let sent_at = text_attribute("Number", &message.sent_at_ms.to_string()).map(|sent_at| (SENT_AT.to_owned(), sent_at));
             let senders = message.senders.attribute().map(|senders| (SENDERS.to_owned(), senders));
-            request = request.set_message_attributes(Some(reason.into_iter().chain(sent_at).chain(senders).collect()));
+            let proof =
+                proof.and_then(|proof| text_attribute("String", &String::from(proof))).map(|proof| (REASON_PROOF.to_owned(), proof));
+            let all = reason.into_iter().chain(sent_at).chain(senders).chain(proof);
+            request = request.set_message_attributes(Some(all.collect()));
         }
         request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         Ok(())
@@ -413,14 +432,18 @@ impl Queue {
         }
     }
 
-    /// Moves the dead letters back that SQS or a service of issei has put there, and leaves the others: whoever may write to
-    /// the dead-letter queue alone must not be believed for somebody's moving it. What is left shows again when SQS shows it.
-    pub async fn redrive_known(&self) -> Result<Redriven, QueueError> {
+    /// Moves the dead letters back that SQS has put there, or of whose reasons `is_proved` says that a service of issei wrote them,
+    /// and leaves the others: whoever may write to the dead-letter queue alone must not be believed for somebody's moving it. What is
+    /// left shows again when SQS shows it.
+    pub async fn redrive_known(&self, is_proved: impl Fn(&Message) -> bool) -> Result<Redriven, QueueError> {
         let dead = Self { url: self.dead_letter_url.clone(), ..self.clone() };
         let (mut moved, mut left) = (0, BTreeSet::new());
         loop {
-            let (known, others): (Vec<Message>, Vec<Message>) =
-                dead.receive(BATCH_ENTRIES_MAX, Duration::ZERO).await?.into_iter().partition(|message| message.is_known_dead);
+            let (known, others): (Vec<Message>, Vec<Message>) = dead
+                .receive(BATCH_ENTRIES_MAX, Duration::ZERO)
+                .await?
+                .into_iter()
+                .partition(|message| message.dead_by == Some(DeadBy::Sqs) || is_proved(message));
             let before = left.len();
             left.extend(others.into_iter().map(|message| message.id));
             // Whatever else shows was looked at, or there is nothing.

@@ -116,7 +116,7 @@ async fn copied(queue: &Queue, messages: &[Message], delay: Duration) -> bool {
 /// A copy first, like above.
 async fn refused(queue: &Queue, message: &Message, reason: &str) -> bool {
     tracing::error!(message.id, reason, "message refused; it goes to the dead-letter queue");
-    let copied = queue.copy_to_dead_letters(message, reason).await;
+    let copied = queue.copy_to_dead_letters(message, reason, None).await;
     if let Err(error) = &copied {
         tracing::warn!(%error, message.id, "a refused message can't be moved; it comes again");
     }

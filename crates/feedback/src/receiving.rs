@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use issei_aws::{Backoff, Message};
+use issei_ledger::DeadEvents;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -103,11 +104,25 @@ impl Feedback {
     /// Puts a copy on the dead-letter queue, and says whether the message may be deleted.
     pub(crate) async fn refuse(&self, message: &Message, reason: &str) -> bool {
         tracing::error!(message.id, reason, "event refused; it goes to the dead-letter queue");
-        let copied = self.events.copy_to_dead_letters(message, reason).await;
+        let proof = self.dead_events().await.map(|marks| marks.prove(&message.body, reason));
+        let copied = self.events.copy_to_dead_letters(message, reason, proof).await;
         if let Err(error) = &copied {
             tracing::warn!(%error, message.id, "a refused event can't be moved; it comes again");
         }
         copied.is_ok()
+    }
+
+    /// By what it is proved that this service has refused an event. Where it can't be read the event is buried all the same, and a
+    /// redrive leaves it to a person.
+    async fn dead_events(&self) -> Option<DeadEvents> {
+        let mut held = self.dead_events.lock().await;
+        if held.is_none() {
+            match self.ledger.dead_events_to_prove().await {
+                Ok(marks) => *held = Some(marks),
+                Err(error) => tracing::warn!(%error, "the ledger's key can't be read; what is refused bears no proof of that"),
+            }
+        }
+        held.clone()
     }
 }
 

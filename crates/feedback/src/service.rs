@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use issei_aws::{Message, Queue, Timing, Web};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Incarnation, Ledger, Telling};
+use issei_ledger::{DeadEvents, Incarnation, Ledger, Telling};
 use issei_provider::ses::{Signatures, SnsTrust};
 use issei_provider::{Ses, WebhookKeys};
 use issei_schema::AddressHash;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::answered::Answered;
@@ -47,6 +48,8 @@ pub struct Feedback {
     pub(crate) answered: Answered,
     pub(crate) signatures: Signatures,
     pub(crate) telling: Telling,
+    /// Read at the first refusal.
+    pub(crate) dead_events: Mutex<Option<DeadEvents>>,
 }
 
 impl Feedback {
@@ -65,8 +68,8 @@ impl Feedback {
     ) -> Self {
         let telling = Telling::new(ledger.clone(), &incarnation);
         let signatures = Signatures::new(options.sns_trust.clone(), web, clock.clone());
-        let (breaker, answered) = (Breaker::default(), Answered::default());
-        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker, answered, signatures, telling }
+        let (breaker, answered, dead_events) = (Breaker::default(), Answered::default(), Mutex::default());
+        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker, answered, signatures, telling, dead_events }
     }
 
     /// This run of the service.
@@ -84,6 +87,7 @@ impl Feedback {
     async fn work(&self, shutdown: CancellationToken) {
         // It may be another ledger, in which another epoch was opened.
         self.answered.forget();
+        *self.dead_events.lock().await = None;
         tokio::join!(self.take_events(&shutdown), self.sweep_now_and_then(&shutdown));
     }
 

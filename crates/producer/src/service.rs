@@ -243,7 +243,7 @@ impl Producer {
         {
             tracing::warn!(%error, broadcast.id = %id, "the refusal can't be noted in the ledger; only its dead letter has the reason");
         }
-        let copied = self.commands.copy_to_dead_letters(message, &refusal.to_string()).await;
+        let copied = self.commands.copy_to_dead_letters(message, &refusal.to_string(), None).await;
         if let Err(error) = &copied {
             tracing::warn!(%error, message.id, "a refused command can't be moved; it comes again");
         }
@@ -262,7 +262,7 @@ impl Producer {
         if message.receives >= self.options.max_receives {
             let reason = format!("tried {} times, the last time in vain because of this: {error}", message.receives);
             tracing::error!(message.id, reason, "command not carried out; it goes to the dead-letter queue");
-            match self.commands.copy_to_dead_letters(message, &reason).await {
+            match self.commands.copy_to_dead_letters(message, &reason, None).await {
                 Ok(()) => return true,
                 Err(error) => tracing::warn!(%error, message.id, "the command can't be moved; SQS moves it, without the reason"),
             }

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
 use issei_assembly::{Parts, Settings, say};
-use issei_aws::{Queue, chain};
-use issei_ledger::{Broadcast, BroadcastState, EventLog, HeldUp, Tally};
+use issei_aws::{Queue, REASON_PROOF, chain};
+use issei_ledger::{Broadcast, BroadcastState, DeadEvents, EventLog, HeldUp, Tally};
 use issei_provider::{Told, ses};
 use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
 use jiff::Timestamp;
@@ -62,6 +62,8 @@ enum MovedBy {
     Sqs,
     /// A service of issei refused it, and said why.
     Issei,
+    /// It bears a reason, and nothing proves that a service of issei wrote it. Events are believed once they are moved back.
+    Unproved,
     /// Neither says so.
     Unknown,
 }
@@ -130,6 +132,7 @@ impl Looked {
         loop {
             let asked = sqs.receive_message().queue_url(&looked.url).max_number_of_messages(10);
             let asked = asked.wait_time_seconds(WAIT_S).visibility_timeout(HIDDEN_S).message_attribute_names("reason");
+            let asked = asked.message_attribute_names(REASON_PROOF);
             let wanted = [Attribute::ApproximateReceiveCount, Attribute::SentTimestamp, Attribute::DeadLetterQueueSourceArn];
             match asked.set_message_system_attribute_names(Some(wanted.to_vec())).send().await {
                 Err(error) => {
@@ -171,7 +174,8 @@ impl Looked {
 impl DeadLetter {
     async fn of(parts: &Parts, queue: QueueName, message: &Message) -> anyhow::Result<Self> {
         let attribute = |name: &Attribute| message.attributes.as_ref()?.get(name);
-        let reason = message.message_attributes.as_ref().and_then(|attributes| attributes.get("reason")?.string_value());
+        let written = |name: &str| message.message_attributes.as_ref()?.get(name)?.string_value();
+        let reason = written("reason");
         let body = message.body.as_deref().unwrap_or_default();
         let (broadcast_id, chunk) = about(queue, body);
         let ledger = match &broadcast_id {
@@ -184,7 +188,12 @@ impl DeadLetter {
             // A letter that was moved back and came again has both, and its reason is of the first time.
             moved_by: match (attribute(&Attribute::DeadLetterQueueSourceArn), reason) {
                 (Some(_), _) => MovedBy::Sqs,
-                (None, Some(_)) => MovedBy::Issei,
+                // What is not believed for it when it is moved back needs no proof.
+                (None, Some(_)) if queue != QueueName::Feedback => MovedBy::Issei,
+                (None, Some(reason)) => match (parts.ledger().dead_events().await?, written(REASON_PROOF)) {
+                    (Some(marks), Some(proof)) if DeadEvents::is_proved(&marks, body, reason, proof) => MovedBy::Issei,
+                    _ => MovedBy::Unproved,
+                },
                 (None, None) => MovedBy::Unknown,
             },
             receives: attribute(&Attribute::ApproximateReceiveCount).and_then(|count| count.parse().ok()).unwrap_or_default(),
@@ -209,7 +218,12 @@ impl DeadLetter {
             (MovedBy::Sqs, _) => format!(
                 "moved by SQS itself, since it was received too often ({receives} times by now) and nobody was done with it or said why not{earlier}"
             ),
-            (MovedBy::Issei | MovedBy::Unknown, _) => "put there by neither issei nor SQS's own redrive, without a reason".to_owned(),
+            (MovedBy::Unproved, Some(reason)) => format!(
+                "NOT PROVED: it says that it was refused, and not by whom (a service of this build proves it): {reason}; `issei redrive feedback` leaves it where it is"
+            ),
+            (MovedBy::Issei | MovedBy::Unproved | MovedBy::Unknown, _) => {
+                "put there by neither issei nor SQS's own redrive, without a reason".to_owned()
+            }
         };
         let mut lines = vec![format!("{sent_at}{about}"), format!("    {why}")];
         lines.extend(ledger.iter().map(|known| format!("    {known}")));

@@ -2,8 +2,8 @@
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
-use issei_aws::Redriven;
-use issei_ledger::{BroadcastState, KEY_REVOKED};
+use issei_aws::{DeadBy, Queue, QueueError, Redriven};
+use issei_ledger::{BroadcastState, DeadEvents, KEY_REVOKED};
 use issei_producer::{Repair, Repairer};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -130,7 +130,7 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
     let [_, _, dead] = queue.depths().await?;
     // Events are believed as they come, so not whatever somebody has put among the dead ones is moved back.
     let redriven = if options.queue == QueueName::Feedback && !options.unknown_origin {
-        queue.redrive_known().await?
+        redrive_known(&parts, &queue).await?
     } else {
         queue.redrive().await?
     };
@@ -141,10 +141,26 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
         (true, Redriven::Known { messages, left }) => json!({ "dead_letters": dead, "moved": messages, "left": left }).to_string(),
         (false, Redriven::Known { messages, left: 0 }) => format!("{messages} dead letters moved back one by one"),
         (false, Redriven::Known { messages, left }) => format!(
-            "{messages} dead letters moved back one by one; {left} left where they are: they bear no mark of SQS or of a service of issei, and events are believed. `issei dead-letters feedback` shows them; `--discard` deletes one, and `issei redrive feedback --unknown-origin` moves them, too"
+            "{messages} dead letters moved back one by one; {left} left where they are: neither SQS says that it has moved them there nor is it proved that a service of issei has (a build before this one proves nothing), and events are believed. `issei dead-letters feedback` shows them; `--discard` deletes one, and `issei redrive feedback --unknown-origin` moves them, too"
         ),
         (false, Redriven::Task { .. }) => format!("SQS moves {dead} dead letters back, by a task of its own"),
         (false, Redriven::ByHand { messages }) => format!("this endpoint has no move task: {messages} dead letters moved back one by one"),
     });
     Ok(if left == 0 { Ended::Well } else { Ended::Refused })
+}
+
+/// Where the ledger's key can't be read, nothing is proved, and what SQS has moved goes back alone.
+async fn redrive_known(parts: &Parts, queue: &Queue) -> Result<Redriven, QueueError> {
+    let marks = parts.ledger().dead_events().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the ledger's key can't be read, so of no event it is proved that a service of issei has refused it");
+        None
+    });
+    queue
+        .redrive_known(|message| match (&marks, &message.dead_by) {
+            (Some(marks), Some(DeadBy::Reason { reason, proof: Some(proof) })) => {
+                DeadEvents::is_proved(marks, &message.body, reason, proof)
+            }
+            _ => false,
+        })
+        .await
 }

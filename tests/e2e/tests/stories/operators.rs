@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_aws::Redriven;
+use issei_aws::{DeadBy, Message, Redriven};
 use issei_clock::Clock;
 use issei_ledger::{Broadcast, BroadcastState, ReasonCode, Transition};
 use issei_schema::Actor;
@@ -73,26 +73,38 @@ async fn an_expired_visibility_timeout_does_not_bring_a_stopped_broadcast_back()
     }
 }
 
-/// Events are believed as they come: whoever may write to their dead-letter queue alone is not believed for an operator's redrive.
+/// Events are believed as they come: whoever may write to their dead-letter queue alone is not believed for an operator's redrive,
+/// whatever reason they give it, and whichever proof they take from another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redrive_of_events_leaves_what_nobody_of_the_pipeline_has_put_among_the_dead() {
     let world = World::new(WorldOptions::default()).await;
     let queue = world.queue("feedback").await;
-    for body in ["refused", "died"] {
-        queue.send(body, Duration::ZERO).await.unwrap();
-    }
-    for message in queue.receive(10, Duration::from_secs(1)).await.unwrap() {
-        if message.body == "refused" {
-            queue.bury(&message, "it is no event").await.unwrap();
-        }
-    }
+    queue.send("no event", Duration::ZERO).await.unwrap();
+    let (stop, feedback) = (CancellationToken::new(), world.feedback().await);
+    tokio::join!(feedback.run(stop.clone()), async {
+        until("it is refused", async || queue.counts().await.unwrap().1.all() == 1).await;
+        stop.cancel();
+    });
     let sqs = &world.clients.sqs;
     let url = sqs.get_queue_url().queue_name("feedback-dead").send().await.unwrap().queue_url.unwrap();
-    sqs.send_message().queue_url(&url).message_body("forged").send().await.unwrap();
-    let redriven = queue.redrive_known().await.unwrap();
+    let dead = sqs.receive_message().queue_url(&url).message_attribute_names("All").visibility_timeout(0).send().await.unwrap();
+    let attributes = dead.messages.unwrap().pop().unwrap().message_attributes.unwrap();
+    let (reason, proof) = (attributes["reason"].clone(), attributes["reason_proof"].clone());
+    // Without a reason, with one as an older build writes it, and with that of another.
+    let marks = [vec![], vec![("reason", reason.clone())], vec![("reason", reason), ("reason_proof", proof)]];
+    for marks in marks {
+        let marks = marks.into_iter().map(|(name, mark)| (name.to_owned(), mark)).collect();
+        sqs.send_message().queue_url(&url).message_body("forged").set_message_attributes(Some(marks)).send().await.unwrap();
+    }
+    let known = world.ledger().dead_events().await.unwrap().unwrap();
+    let is_proved = |message: &Message| match &message.dead_by {
+        Some(DeadBy::Reason { reason, proof: Some(proof) }) => known.is_proved(&message.body, reason, proof),
+        _ => false,
+    };
+    let redriven = queue.redrive_known(is_proved).await.unwrap();
     let bodies: Vec<String> = queue.receive(10, Duration::from_secs(1)).await.unwrap().into_iter().map(|message| message.body).collect();
-    assert_eq!((redriven, bodies), (Redriven::Known { messages: 1, left: 1 }, vec!["refused".to_owned()]));
-    assert_eq!(queue.counts().await.unwrap().1.all(), 1, "the forged one is still there");
+    assert_eq!((redriven, bodies), (Redriven::Known { messages: 1, left: 3 }, vec!["no event".to_owned()]));
+    assert_eq!(queue.counts().await.unwrap().1.all(), 3, "the forged ones are still there");
 }
 
 #[tokio::test(flavor = "multi_thread")]

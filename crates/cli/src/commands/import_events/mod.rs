@@ -206,7 +206,7 @@ async fn take(parts: &Parts, read: &mut Read, actor: &Actor, as_json: bool, shut
             receives: 1,
             sent_at_ms: parts.clock.wall().as_millisecond(),
             senders: Senders::default(),
-            is_known_dead: false,
+            dead_by: None,
         };
         let messages: Vec<Message> = some.iter().enumerate().map(message).collect();
         for (row, handled) in some.iter().zip(feedback.handle_batch(&messages).await) {
