@@ -3,8 +3,8 @@
 //! What this must never do: let a broadcast be carried by another account than it was registered for. What one has accepted
 //! no other knows, so to ask another again is to mail everybody a second time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use issei_ledger::ReasonCode;
 use issei_provider::Provider;
@@ -24,18 +24,21 @@ pub(crate) struct Carrier {
     pub(crate) failures: Failures,
 }
 
-/// How many chunks in a row were sent in vain.
+/// How many chunks in a row were sent in vain, of each broadcast: of one nobody may be accepted for its words' sake, while others
+/// go well. Those of a broadcast that is over, and had such a row, are few.
 #[derive(Default)]
-pub(crate) struct Failures(AtomicU32);
+pub(crate) struct Failures(Mutex<HashMap<BroadcastId, u32>>);
 
 impl Failures {
-    pub(crate) fn count(&self, in_vain: bool) -> u32 {
-        if in_vain {
-            self.0.fetch_add(1, Ordering::Relaxed) + 1
-        } else {
-            self.0.store(0, Ordering::Relaxed);
-            0
+    pub(crate) fn count(&self, id: &BroadcastId, in_vain: bool) -> u32 {
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !in_vain {
+            rows.remove(id);
+            return 0;
         }
+        let row = rows.entry(id.clone()).or_default();
+        *row += 1;
+        *row
     }
 }
 

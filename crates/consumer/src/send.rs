@@ -29,7 +29,7 @@ pub(crate) struct Sent {
     /// The permit was too old for the provider, or the window closed before all of it was sent.
     pub(crate) stale: bool,
     pub(crate) pause: Option<String>,
-    /// The provider was asked, it was not too busy, and it accepted nobody.
+    /// The provider was asked, it was not just too busy, and it accepted nobody.
     pub(crate) in_vain: bool,
 }
 
@@ -186,7 +186,9 @@ impl Consumer {
             let (accepted_before, accepted_beside) = (accepts_anybody, verdict.accepts_anybody());
             accepts_anybody |= accepted_beside;
             refused.iter_mut().for_each(|one| one.accepted_after |= accepted_beside);
-            sent.in_vain &= verdict.slow_down.is_none() && !verdict.stale && !verdict.accepts_anybody();
+            // A provider that is busy says so of what it did not take; whoever leaves people in doubt is not just busy.
+            let is_busy = verdict.slow_down.is_some() && !verdict.entries.contains(&Said::InDoubt);
+            sent.in_vain &= !is_busy && !verdict.stale && !verdict.accepts_anybody();
             for (Entry { at, .. }, said) in entries.iter().zip(verdict.entries) {
                 match said {
                     Said::Refused(refusal) => {

@@ -108,8 +108,9 @@ impl Verdict {
 
     /// What an answer proves by which a request is refused in words that are not `provider`'s: nothing. A proxy or a filter
     /// may give it to a request that the provider has taken, because of what the provider answered. The next one would
-    /// most likely get the same, so no further one is made.
-    pub(crate) fn not_its_own(entries: usize, provider: &str, answer: &Response<Vec<u8>>) -> Self {
+    /// most likely get the same, so no further one is made; one that may pass by itself is tried again where `is_askable`: where
+    /// the provider can be asked what became of the first.
+    pub(crate) fn not_its_own(entries: usize, provider: &str, is_askable: bool, answer: &Response<Vec<u8>>) -> Self {
         let kind = header(answer, "content-type").unwrap_or("no type that it names");
         let text = format!(
             "{} with {} bytes of {}, which is no error of {provider}'s own: what stands in between may have answered in its place",
@@ -119,7 +120,7 @@ impl Verdict {
         );
         let passes = matches!(answer.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
         let slow_down = passes.then_some(SlowDown::Awhile);
-        let pause = (answer.status().is_client_error() && !passes).then(|| text.clone());
+        let pause = (answer.status().is_client_error() && !(passes && is_askable)).then(|| text.clone());
         Self { slow_down, pause, ..Self::all(entries, Said::InDoubt, text) }
     }
 

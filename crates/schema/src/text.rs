@@ -1,5 +1,7 @@
 //! What text may carry, and how a value is made safe for the place where it will stand.
 
+use std::borrow::Cow;
+
 /// The first character that a message, a header or SQS can't carry, with its byte offset.
 ///
 /// SQS refuses bodies with anything outside XML 1.0's characters (API reference, `SendMessage`);
@@ -63,6 +65,7 @@ fn in_words(text: &str) -> String {
 #[must_use]
 pub fn without_addresses(text: &str) -> String {
     let ends = |c: char| c.is_whitespace() || c.is_control() || ",;:=<>()[]{}\"`".contains(c);
+    let text = joined(text);
     let mut told = String::with_capacity(text.len());
     for part in text.split_inclusive(ends) {
         let word = part.trim_end_matches(ends);
@@ -70,6 +73,32 @@ pub fn without_addresses(text: &str) -> String {
         told.push_str(&part[word.len()..]);
     }
     told
+}
+
+/// The text with nothing between an `@` and what belongs to it: blanks, the quotes of a local part, the bracket of a literal. And
+/// with an `@` where HTML writes it otherwise.
+fn joined(text: &str) -> Cow<'_, str> {
+    const IN_HTML: [&str; 3] = ["&#64;", "&#x40;", "&commat;"];
+    if !text.contains('@') && IN_HTML.iter().all(|at| !text.contains(at)) {
+        return Cow::Borrowed(text);
+    }
+    let text = IN_HTML.iter().fold(text.to_owned(), |text, at| text.replace(at, "@"));
+    let parts = |c: char| c.is_whitespace() || c == '[';
+    let mut joined = String::with_capacity(text.len());
+    for (number, piece) in text.split('@').enumerate() {
+        if number > 0 {
+            let kept = joined.trim_end_matches(parts);
+            // Blanks within its quotes are its own.
+            let local = kept.strip_suffix('"').and_then(|before| Some(before.rfind('"')? + 1..before.len()));
+            let local = local.map(|local| kept[local].replace(|c: char| !c.is_alphanumeric(), "."));
+            let from = kept.strip_suffix('"').and_then(|before| before.rfind('"')).unwrap_or(kept.len());
+            joined.truncate(from);
+            joined.extend(local);
+            joined.push('@');
+        }
+        joined.push_str(if number > 0 { piece.trim_start_matches(parts) } else { piece });
+    }
+    Cow::Owned(joined)
 }
 
 /// Says whether a text may hold an address, also one that no mail server would take: an `@` of any
@@ -154,6 +183,10 @@ mod tests {
             ("Missing final '@domain'", "Missing final '@domain'"),
             ("invalid input \"ann\u{ff20}example.com\" for column", "invalid input \"(an address)\" for column"),
             ("email=ann%40example.com", "email=(an address)"),
+            ("refused: user9&#64;example.com, user8&commat;x.jp", "refused: (an address), (an address)"),
+            ("refused: user3 @example.com, user4@ example.com", "refused: (an address), (an address)"),
+            ("refused: user7@[127.0.0.1]", "refused: (an address)]"),
+            ("refused: \"a b\"@example.com and \"c\"", "refused: (an address) and \"c\""),
             ("", ""),
         ] {
             assert_eq!(without_addresses(text), told);

@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use issei_clock::{Clock, Dice, Instant};
 use jiff::fmt::rfc2822::DateTimePrinter;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use crate::account::Account;
@@ -367,7 +367,7 @@ impl Cloud {
             }
             Some(Fault::HangAfter) => self.hang(),
             Some(Fault::ErrorAfter) => Answer::Response(injected_error(call.service)),
-            Some(Fault::ReplacedAfter(status)) => Answer::Response(page(status)),
+            Some(Fault::ReplacedAfter(status)) => Answer::Response(in_its_place(status, call.body.to_string().len())),
             Some(Fault::TruncateAfter) => Answer::Response(response.map(|body| body.slice(..body.len() / 2))),
             _ => Answer::Response(response),
         }
@@ -520,12 +520,25 @@ fn injected_error(service: &str) -> Response<Bytes> {
     }
 }
 
-/// What stands in between says to a browser.
-fn page(status: u16) -> Response<Bytes> {
-    let mut page = Response::new(Bytes::from_static(b"<html><body>Request blocked</body></html>"));
-    *page.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-    page
+/// What stands in between says: to a browser, or to a program, in one form or the other for one request or the other.
+fn in_its_place(status: u16, asked_in_bytes: usize) -> Response<Bytes> {
+    let title = "Request blocked";
+    let (kind, body) = match (usize::from(status) + asked_in_bytes) % 3 {
+        0 => ("text/html", format!("<html><body>{title}</body></html>")),
+        // JSON:API, "Error Objects".
+        1 => (
+            "application/vnd.api+json",
+            json!({ "errors": [{ "status": status.to_string(), "title": title, "detail": title }] }).to_string(),
+        ),
+        _ => (
+            "application/json",
+            json!({ "name": "RequestBlocked", "message": title, "code": status, "errors": [{ "message": title }] }).to_string(),
+        ),
+    };
+    let mut answer = Response::new(Bytes::from(body));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
 }
 
 fn throttled(service: &str) -> Response<Bytes> {

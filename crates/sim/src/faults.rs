@@ -31,7 +31,8 @@ pub enum Fault {
     Throttle,
     /// It has happened, and half of the answer arrives.
     TruncateAfter,
-    /// It has happened, and a proxy or filter in between answers in the service's place, with this status and a page.
+    /// It has happened, and a proxy or filter in between answers in the service's place, with this status: with a page, or with an
+    /// error as JSON that looks like many services' own.
     ReplacedAfter(u16),
     /// The call takes this long, then goes on as if nothing were wrong.
     DelayMs(u64),

@@ -1,7 +1,8 @@
 //! What SendGrid's answer proves about each recipient.
 //!
 //! One answer is about the whole call: 202 takes all of it, and a refusal takes none ("Errors" of the mail send reference:
-//! a request is validated as a whole), if it is SendGrid's own, which names at least one error. 5xx is documented as an error at SendGrid and says nothing of what had been done.
+//! a request is validated as a whole), if it is in SendGrid's own form. Many gateways write `errors`, too: each of SendGrid's has a
+//! message and says which field it is about, also where that is none. 5xx is documented as an error at SendGrid and says nothing of what had been done.
 
 use http::Response;
 use issei_aws::Unanswered;
@@ -24,11 +25,11 @@ struct Errors {
     errors: Vec<Complaint>,
 }
 
+/// Each member is there in all of SendGrid's.
 #[derive(Deserialize)]
 struct Complaint {
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
+    message: String,
+    #[serde(deserialize_with = "Option::deserialize")]
     field: Option<String>,
 }
 
@@ -43,14 +44,18 @@ pub(super) fn classify(answer: Result<Response<Vec<u8>>, Unanswered>, entries: u
 fn answered(answer: &Response<Vec<u8>>, entries: usize, sandbox: bool) -> Verdict {
     let status = answer.status().as_u16();
     let complaints = Complaints::of(answer);
-    // A limit is SendGrid's own by its headers, too. Larger than somebody takes who has therefore not read it (RFC 9110
-    // section 15.5.14): whoever that is.
-    let is_own = !complaints.0.is_empty() || status == 429 && header(answer, "x-ratelimit-reset").is_some() || status == 413;
+    // Larger than somebody takes who has therefore not read it (RFC 9110 section 15.5.14): whoever that is. A 400 of
+    // SendGrid's names what is wrong, and any other may be anybody's.
+    let is_own = match status {
+        413 => true,
+        400 => complaints.0.iter().any(Complaint::names_a_field),
+        _ => !complaints.0.is_empty(),
+    };
     match status {
         // "Sandbox Mode" of the developer guide: 200 in place of 202, and nothing is delivered.
         202 => accepted(answer, entries, None),
         200 if sandbox => accepted(answer, entries, Some(SANDBOX)),
-        400..500 if !is_own => Verdict::not_its_own(entries, "SendGrid", answer),
+        400..500 if !is_own => Verdict::not_its_own(entries, "SendGrid", false, answer),
         400 => refused(&complaints, entries),
         // 413: "Mail Send content too large response" (twilio/sendgrid-oai).
         413 => divided(entries, 413, &complaints, |_| Some(Cause::Unknown)),
@@ -117,7 +122,7 @@ enum Place {
 }
 
 fn place(complaint: &Complaint) -> Place {
-    let Some(field) = complaint.field.as_deref().filter(|field| !field.is_empty() && *field != "null") else { return Place::Nobody };
+    let Some(field) = complaint.field.as_deref().filter(|_| complaint.names_a_field()) else { return Place::Nobody };
     let mut parts = field.split('.');
     if parts.next() != Some("personalizations") {
         return Place::Sender;
@@ -129,18 +134,26 @@ fn place(complaint: &Complaint) -> Place {
     }
 }
 
+impl Complaint {
+    fn names_a_field(&self) -> bool {
+        self.field.as_deref().is_some_and(|field| !field.is_empty() && field != "null")
+    }
+}
+
+/// None where the answer is not in SendGrid's form.
 struct Complaints(Vec<Complaint>);
 
 impl Complaints {
     fn of(answer: &Response<Vec<u8>>) -> Self {
-        Self(serde_json::from_slice::<Errors>(answer.body()).map(|told| told.errors).unwrap_or_default())
+        let told = serde_json::from_slice::<Errors>(answer.body()).map(|told| told.errors).unwrap_or_default();
+        let is_own = told.iter().all(|complaint| !complaint.message.trim().is_empty());
+        Self(if is_own { told } else { Vec::new() })
     }
 
     /// In SendGrid's own words, less any address.
     fn text(&self, status: u16) -> String {
         let told = self.0.iter().map(|complaint| {
-            let (field, message) =
-                (complaint.field.as_deref().unwrap_or_default(), complaint.message.as_deref().unwrap_or("no reason given"));
+            let (field, message) = (complaint.field.as_deref().unwrap_or_default(), &complaint.message);
             if field.is_empty() { message.to_owned() } else { format!("{field}: {message}") }
         });
         let mut words = without_addresses(&told.collect::<Vec<_>>().join("; "));
@@ -225,7 +238,7 @@ mod tests {
         assert_eq!((verdict.slow_down, &verdict.pause), (Some(SlowDown::Until(reset)), &None));
         assert_eq!(verdict.entries, vec![Said::Retryable; 2]);
         for header in ["soon", "-1", "99999999999999999999"] {
-            let verdict = classify(answer(429, &[("X-RateLimit-Reset", header)], &json!({})), 2, false);
+            let verdict = classify(answer(429, &[("X-RateLimit-Reset", header)], &complaint(Value::Null, "x")), 2, false);
             assert_eq!(verdict.slow_down, Some(SlowDown::Awhile), "{header}");
         }
         assert_eq!(verdict.error.as_deref(), Some("429: too many requests; the limit is reset at 2014-02-19T13:07:43Z"));
@@ -237,14 +250,29 @@ mod tests {
     #[test]
     fn a_refusal_in_words_that_are_not_sendgrids_proves_nothing() {
         for status in [400, 401, 403, 404, 406, 409, 451] {
-            for body in [json!("<html>"), json!({}), json!({ "errors": [] }), json!({ "message": "Forbidden" })] {
+            for body in [
+                json!("<html>"),
+                json!({}),
+                json!({ "errors": [] }),
+                json!({ "errors": [{}] }),
+                json!({ "errors": ["Bad Request"] }),
+                json!({ "errors": [{ "message": "Bad Request" }] }),
+                json!({ "errors": [{ "message": " ", "field": null }] }),
+                json!({ "errors": [{ "status": "400", "title": "Bad Request", "detail": "the answer was cut" }] }),
+                json!({ "message": "Forbidden" }),
+            ] {
                 let verdict = classify(answer(status, &[("content-type", "text/html")], &body), 2, false);
                 assert_eq!(verdict.entries, vec![Said::InDoubt; 2], "{status} {body}");
                 assert!(verdict.pause.is_some() && !verdict.split, "the next would get the same: {status} {body}");
             }
         }
-        let verdict = classify(answer(429, &[], &json!({})), 2, false);
-        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_none() && verdict.slow_down.is_some());
+        let verdict = classify(answer(400, &[], &complaint(Value::Null, "Bad Request")), 2, false);
+        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_some() && !verdict.split, "it names nothing");
+        // Nobody may be asked about, so that not one more is put in doubt.
+        for status in [408, 425, 429] {
+            let verdict = classify(answer(status, &[("x-ratelimit-reset", "1392815263")], &json!({})), 2, false);
+            assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_some() && verdict.slow_down.is_some(), "{status}");
+        }
     }
 
     #[test]
@@ -254,7 +282,6 @@ mod tests {
             answer(503, &[], &json!({})),
             answer(302, &[], &json!({})),
             answer(201, &[], &json!({})),
-            answer(408, &[], &json!({})),
             Err(Unanswered::Lost("connection reset".to_owned())),
         ] {
             let told = format!("{answer:?}");

@@ -73,6 +73,10 @@ impl Status {
         if self.state == BroadcastState::Running && self.accepted + self.rejected == 0 && self.in_doubt > 0 {
             lines.push("NO ANSWERS    nobody was accepted, and no request has its answer: see whether consumers reach the provider; `issei pause` meanwhile".to_owned());
         }
+        // At its beginning a broadcast looks so for a moment.
+        if self.state == BroadcastState::Running && self.accepted + self.rejected + self.in_doubt == 0 && self.permitted > 0 {
+            lines.push("NOBODY YET    permits are in hand, and nobody was accepted, refused or left in doubt: where that stays so, the provider can't be reached, or says that all is too much; the consumers' log has its words".to_owned());
+        }
         lines.push(format!("provider      {}", self.provider.clone().unwrap_or_default()));
         if self.forgotten > 0 {
             lines.insert(3, format!("forgotten     {} entries since", self.forgotten));
