@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use self::notice::told_in_time;
 pub(crate) use self::requests::Endless;
 
-use issei_ledger::{Broadcast, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally};
 use issei_letter::Letters;
 use issei_schema::{Canary, Recipient};
 use jiff::{SignedDuration, Timestamp};
@@ -283,7 +283,9 @@ impl Reader<'_> {
             "what was claimed before or after is no part of it",
         );
         findings.push(seen.times.into_finding(finding, format!("{} claims", seen.tally.chunks)));
-        let open = requests::Open { chunks: seen.claims, claims: seen.tally.open_claims, in_doubt: totals.in_doubt };
+        // A machine that is silent may hold permits still, and nothing is known of what it begins with them.
+        let may_be_held = broadcast.broadcast_state == BroadcastState::Stopped && broadcast.grant_count > 0 && !steps.nothing_held;
+        let open = requests::Open { chunks: seen.claims, claims: seen.tally.open_claims, in_doubt: totals.in_doubt, may_be_held };
         findings.push(requests::judge(&broadcast.broadcast_id, self.endless.as_ref(), open, steps.revoked.as_ref()));
         findings.push(totals::everybody(broadcast, totals, totals.retryable + seen.never_claimed));
         findings.extend(totals::own(broadcast, &seen.tally, steps.ran, totals_are_due, older));

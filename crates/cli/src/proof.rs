@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use issei_assembly::Parts;
 use issei_aws::Timing;
-use issei_ledger::{AuditTrail, BroadcastState, KEY_REVOKED, LedgerError, Widest};
+use issei_ledger::{AuditTrail, BroadcastState, KEY_REVOKED, LedgerError, Widest, nothing_held_since};
 use issei_schema::ProviderName;
 use jiff::{SignedDuration, Timestamp};
 
@@ -55,13 +55,6 @@ impl UnderWay {
 pub(crate) fn at_most(timing: &Timing) -> Duration {
     UnderWay::Permits.over_after(timing)
 }
-
-/// The reason of the step to `stopped` where every consumer has said it. Nothing else is proved by it: with `--hard` the step is
-/// taken sooner, and `issei open` lets SES send again.
-pub(crate) const SAID: &str = "every consumer has said that it holds nothing of it any more";
-
-/// The reason where nothing was ever granted of it, so that there is nobody to say anything.
-pub(crate) const NEVER_GRANTED: &str = "no permit of it was ever granted";
 
 /// How it stands with the proof of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,15 +162,15 @@ impl Moments {
         }
         let last = trail.entries.iter().rfind(|entry| entry.is_step())?;
         let decided = trail.entries.iter().rfind(|entry| entry.step.ends_with(" -> stopping")).map_or(last.at, |entry| entry.at);
-        let never_sent = last.step == format!("{} -> {}", BroadcastState::Enumerating, BroadcastState::Stopped);
-        Some(Self { decided, stopped: last.at, is_said: never_sent || [SAID, NEVER_GRANTED].contains(&last.reason.as_str()) })
+        let said = nothing_held_since(&trail.entries);
+        Some(Self { decided, stopped: said.unwrap_or(last.at), is_said: said.is_some() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use issei_ledger::AuditEntry;
+    use issei_ledger::{AuditEntry, NEVER_GRANTED, NOTHING_HELD, SAID};
 
     const TIMING: Timing = Timing {
         send: Duration::from_secs(5),
@@ -264,7 +257,10 @@ mod tests {
         for (in_doubt, second) in [(Some(0), refused - 1), (Some(1), refused), (None, refused)] {
             assert_eq!(counted(&hard, in_doubt, second), StopProof::NotBefore(at(longest)));
         }
-        let lapsed = stopped(refused, "every permit granted before the stop has expired");
+        let words = "every permit granted before the stop has expired";
+        let lapsed = stopped(refused, words);
+        let lapsed_steps =
+            [(0, "enumerating -> running", "frozen"), (100, "running -> stopping", SAID), (refused, "stopping -> stopped", words)];
         assert_eq!(judged(&lapsed, Over, Some(0), refused), StopProof::Since(at(refused)));
         // As long as permits may be in somebody's hands nothing is proved, however long that is and whatever is counted.
         let stopping = trail(&[(0, "enumerating -> running", "frozen"), (100, "running -> stopping", "a wrong text")]);
@@ -279,6 +275,12 @@ mod tests {
         let never = stopped(101, NEVER_GRANTED);
         assert_eq!(judged(&never, Over, Some(0), 102), StopProof::Since(at(101)), "there is nobody to say anything");
         assert_eq!(judged(&said, BroadcastState::Complete, Some(0), 10_000), StopProof::Unsaid);
+        // Each has said it since, and somebody has asked them.
+        let since = |step: &str, reason: &str| trail(&[&lapsed_steps[..], &[(900, step, reason)]].concat());
+        assert_eq!(judged(&since(NOTHING_HELD, SAID), Over, Some(0), 901), StopProof::Since(at(900)));
+        for (step, reason) in [(NOTHING_HELD, "so they say"), ("forgot 1 of page 0", SAID)] {
+            assert_ne!(judged(&since(step, reason), Over, Some(0), 901), StopProof::Since(at(900)), "{step}: {reason}");
+        }
         // Nobody but SES refuses a request for its age, and of an older build nobody knows for how long it sends.
         let provider = "sendgrid".parse().unwrap();
         let others = Stopped { state: Over, provider: Some(&provider), trail: &said, in_doubt: Some(0) };

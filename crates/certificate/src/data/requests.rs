@@ -49,13 +49,15 @@ pub(super) struct Open {
     pub(super) claims: u64,
     /// Recipients.
     pub(super) in_doubt: u64,
+    /// It was stopped while somebody was silent who may hold permits of it.
+    pub(super) may_be_held: bool,
 }
 
 /// `revoked` is the entry of whoever has said, after the broadcast's end, that its keys are revoked.
 pub(super) fn judge(id: &BroadcastId, endless: Option<&Endless>, open: Open, revoked: Option<&AuditEntry>) -> Finding {
     let finding = data("claims: open ones", "ledger items `chunk` and `audit`")
         .rule("none whose request could still be accepted", "its recipients may get the message yet");
-    let Open { chunks, claims, in_doubt } = open;
+    let Open { chunks, claims, in_doubt, may_be_held } = open;
     match (endless, revoked) {
         (Some(endless), None) if in_doubt > 0 => {
             let value = format!("{in_doubt} recipients in doubt: {}, so theirs may be accepted yet, however late it comes", endless.why);
@@ -66,6 +68,16 @@ pub(super) fn judge(id: &BroadcastId, endless: Option<&Endless>, open: Open, rev
                 format!("{in_doubt} recipients in doubt, and nothing more is accepted: by {at} its keys were revoked, says {actor}");
             chunks.into_finding(finding, value).mend("wait until that time, and certify again")
         }
+        (Some(endless), None) if may_be_held => {
+            let value = format!(
+                "nobody in doubt, and it was stopped while a consumer was silent: {}, so what that one holds may be sent yet",
+                endless.why
+            );
+            let mend = format!(
+                "`issei stop {id}` asks every consumer, and writes down once each has said that it holds nothing; or revoke the key, and record it with `issei repair {id} --key-revoked --reason …`"
+            );
+            finding.found(value, false).mend(mend)
+        }
         _ => chunks.into_finding(finding, format!("{claims} claims, all over")).mend("wait until that time, and certify again"),
     }
 }
@@ -75,8 +87,13 @@ mod tests {
     use super::*;
     use issei_provider::{Known, Resend, SendGrid};
 
+    /// Stands for nobody in doubt, and somebody who may hold permits.
+    const HELD: u64 = u64::MAX;
+
     fn judged(facts: Option<&Facts>, in_doubt: u64, revoked: Option<&AuditEntry>) -> Finding {
-        let open = Open { chunks: Odd::default(), claims: 1, in_doubt };
+        let may_be_held = in_doubt == HELD;
+        let in_doubt = if may_be_held { 0 } else { in_doubt };
+        let open = Open { chunks: Odd::default(), claims: 1, in_doubt, may_be_held };
         judge(&"terms".parse().unwrap(), Endless::of(facts).as_ref(), open, revoked)
     }
 
@@ -96,7 +113,11 @@ mod tests {
             let finding = judged(facts, 3, Some(&entry));
             assert!(finding.holds() && finding.value.ends_with("its keys were revoked, says an operator"), "{finding:?}");
             assert!(judged(facts, 0, None).holds());
+            let finding = judged(facts, HELD, None);
+            assert!(!finding.holds() && finding.value.contains("what that one holds may be sent yet"), "{finding:?}");
+            assert!(judged(facts, HELD, Some(&entry)).holds());
         }
+        assert!(judged(ses, HELD, None).holds(), "SES refuses what it signs");
         assert_eq!(judged(ses, 3, None).value, "1 claims, all over");
     }
 }

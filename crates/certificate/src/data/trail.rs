@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use issei_ledger::{AuditEntry, AuditTrail, Broadcast, BroadcastState, KEY_REVOKED, LedgerError};
+use issei_ledger::{AuditEntry, AuditTrail, Broadcast, BroadcastState, KEY_REVOKED, LedgerError, nothing_held_since};
 use jiff::Timestamp;
 
 use super::odd::Odd;
@@ -21,13 +21,24 @@ pub(super) struct Steps {
     pub(super) last_at: Option<Timestamp>,
     /// Who said after the last step that the provider's key is revoked.
     pub(super) revoked: Option<AuditEntry>,
+    /// Whether it is known of a stopped one that nobody holds anything of it.
+    pub(super) nothing_held: bool,
     /// What was altered in it.
     pub(super) odd: Odd,
 }
 
 /// Follows the trail step by step. `asked_by` is whom the command names.
 pub(super) fn follow(broadcast: &Broadcast, trail: &[AuditEntry], asked_by: Option<&str>, now: Timestamp) -> Steps {
-    let mut steps = Steps { ran: false, held_first: false, resumes: 0, approvals: 0, last_at: None, revoked: None, odd: Odd::default() };
+    let mut steps = Steps {
+        ran: false,
+        held_first: false,
+        resumes: 0,
+        approvals: 0,
+        last_at: None,
+        revoked: None,
+        nothing_held: nothing_held_since(trail).is_some(),
+        odd: Odd::default(),
+    };
     match trail.first() {
         Some(first) => {
             let begins = first.step == "enumerating" && first.at == broadcast.created_at && asked_by.is_none_or(|by| by == first.actor);

@@ -7,14 +7,17 @@ use std::time::Duration;
 use issei_assembly::Parts;
 use issei_aws::Timing;
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, Draining, Ledger, LedgerError, Transition, Widest, widest};
+use issei_ledger::{
+    Broadcast, BroadcastState, Draining, Ledger, LedgerError, NEVER_GRANTED, NOTHING_HELD, SAID, Transition, Widest, nothing_held_since,
+    widest,
+};
 use issei_schema::{Actor, BroadcastId, ProviderName};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::stop::{Failures, Stopping, named, tell};
 use crate::commands::serve::on_signal;
-use crate::proof::{self, NEVER_GRANTED, SAID, StopProof, UnderWay, at_most};
+use crate::proof::{self, StopProof, UnderWay, at_most};
 
 /// How often people are told what is still waited for.
 const SAY_EVERY: Duration = Duration::from_secs(30);
@@ -248,10 +251,24 @@ pub(super) async fn prove(
 
 async fn end(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str, failures: &mut Failures) {
     match ledger.transition(id, Transition { to: BroadcastState::Stopped, actor, reason }).await {
-        // A producer that looks after broadcasts may have been first.
+        // A producer that looks after broadcasts, or whoever stopped it before, did not know that each has said it.
+        Err(LedgerError::Transition { from: BroadcastState::Stopped, .. }) if reason == SAID => {
+            if let Err(error) = note_nothing_held(ledger, id, actor).await {
+                failures.note(&named(id), error);
+            }
+        }
         Ok(_) | Err(LedgerError::Transition { .. }) => {}
         Err(error) => failures.note(&named(id), error),
     }
+}
+
+/// Writes down, once, what the step to `stopped` does not say: the console and the certificate ask no consumer.
+async fn note_nothing_held(ledger: &Ledger, id: &BroadcastId, actor: &Actor) -> Result<(), LedgerError> {
+    let broadcast = ledger.broadcast(id).await?;
+    if nothing_held_since(&ledger.audit_trail(&broadcast).await?.entries).is_some() {
+        return Ok(());
+    }
+    ledger.audit(id, actor, NOTHING_HELD, SAID).await
 }
 
 impl Stopped {

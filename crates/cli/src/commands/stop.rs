@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Unread};
+use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, NEVER_GRANTED, Unread};
 use issei_schema::{Actor, BroadcastId, ProviderName};
 use serde::Serialize;
 use serde_json::json;
@@ -16,7 +16,6 @@ use serde_json::json;
 use super::prove::{Wait, never_granted, prove};
 use crate::args::StopOptions;
 use crate::operator;
-use crate::proof::NEVER_GRANTED;
 use crate::{Ended, Refused};
 
 /// A broadcast of which nothing more is granted.

@@ -278,7 +278,17 @@ async fn a_program_is_told_why_a_stop_is_not_proved_and_who_carries_it() {
     let page = door.get("/b/terms").await;
     assert!(page.contains("No new request begins.") && !page.contains("id=\"proved\""), "{page}");
 
+    let of_requests = async || {
+        let (_, certificate, errors) = world.try_run(&["certify", "terms", "--json"]).await;
+        let certificate: Value = serde_json::from_str(&certificate).unwrap_or_else(|error| panic!("{error}: {errors}"));
+        let finding = certificate["findings"].as_array().unwrap().iter().find(|finding| finding["what"] == "claims: open ones").cloned();
+        finding.unwrap()
+    };
+    let finding = of_requests().await;
+    assert!(finding["judgement"] == "broken", "a certificate calls over what the stop does not: {finding}");
+
     world.run(&["repair", "terms", "--key-revoked", "--yes", "--reason", "deleted in the dashboard, ticket 12"]).await;
+    assert_eq!(of_requests().await["judgement"], "holds");
     let told: Value = serde_json::from_str(&world.run(&["stop", "terms", "--reason", "wrong text", "--json"]).await).unwrap();
     assert_eq!((&told["stopped"][0]["proved"], &told["stopped"][0]["reason"]), (&json!(true), &json!(null)), "{told}");
     // At once, and nobody who is silent is waited for.
