@@ -28,6 +28,36 @@ impl Status {
         if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }
     }
 
+    /// What does not go as it should with those who were asked for.
+    fn warnings(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.turned_away > 0 {
+            lines.push(format!(
+                "NOT SENT      {} accepted, which the provider then did not send, for what it found in them (`Reject`)",
+                self.turned_away
+            ));
+        }
+        lines.extend(self.accepted_twice.iter().map(|what| format!("TWICE         {}", shortened(what))));
+        lines.extend(self.asked_again.map(|times| format!("asked again   {times} times, under the same key")));
+        if let Some(not_asked) = &self.not_asked {
+            lines.push(format!("NOT ASKED     {}", not_asked.told()));
+            lines.push(format!("next step     {}", not_asked.next_step(&self.broadcast_id)));
+        }
+        if let Some(left) = &self.doubt_left {
+            lines.push(format!("STILL KNOWN   {}", left.told()));
+            lines.push(format!("next step     {}", left.next_step(&self.broadcast_id)));
+        }
+        if self.state == BroadcastState::Running && self.accepted + self.rejected == 0 {
+            lines.extend(match (self.in_doubt > 0, self.permitted > 0) {
+                (true, _) => Some("NO ANSWERS    nobody was accepted, and no request has its answer: see whether consumers reach the provider; `issei pause` meanwhile".to_owned()),
+                // At its beginning a broadcast looks so for a moment.
+                (false, true) => Some("NOBODY YET    permits are in hand, and nobody was accepted, refused or left in doubt: where that stays so, the provider can't be reached, or says that all is too much; the consumers' log has its words".to_owned()),
+                (false, false) => None,
+            });
+        }
+        lines
+    }
+
     /// Everything on a screen, for people.
     pub(super) fn lines(&self, speed: Option<u64>) -> Vec<String> {
         let counted =
@@ -54,29 +84,7 @@ impl Status {
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
         ]);
-        if self.turned_away > 0 {
-            lines.push(format!(
-                "NOT SENT      {} accepted, which the provider then did not send, for what it found in them (`Reject`)",
-                self.turned_away
-            ));
-        }
-        lines.extend(self.accepted_twice.iter().map(|what| format!("TWICE         {}", shortened(what))));
-        lines.extend(self.asked_again.map(|times| format!("asked again   {times} times, under the same key")));
-        if let Some(not_asked) = &self.not_asked {
-            lines.push(format!("NOT ASKED     {}", not_asked.told()));
-            lines.push(format!("next step     {}", not_asked.next_step(&self.broadcast_id)));
-        }
-        if let Some(left) = &self.doubt_left {
-            lines.push(format!("STILL KNOWN   {}", left.told()));
-            lines.push(format!("next step     {}", left.next_step(&self.broadcast_id)));
-        }
-        if self.state == BroadcastState::Running && self.accepted + self.rejected == 0 && self.in_doubt > 0 {
-            lines.push("NO ANSWERS    nobody was accepted, and no request has its answer: see whether consumers reach the provider; `issei pause` meanwhile".to_owned());
-        }
-        // At its beginning a broadcast looks so for a moment.
-        if self.state == BroadcastState::Running && self.accepted + self.rejected + self.in_doubt == 0 && self.permitted > 0 {
-            lines.push("NOBODY YET    permits are in hand, and nobody was accepted, refused or left in doubt: where that stays so, the provider can't be reached, or says that all is too much; the consumers' log has its words".to_owned());
-        }
+        lines.extend(self.warnings());
         lines.push(format!("provider      {}", self.provider.clone().unwrap_or_default()));
         if self.forgotten > 0 {
             lines.insert(3, format!("forgotten     {} entries since", self.forgotten));
