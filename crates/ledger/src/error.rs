@@ -29,7 +29,7 @@ pub enum LedgerError {
     )]
     NoBroadcast { id: String, table: String },
     /// The caller asked for a step that the state does not allow.
-    #[error("broadcast `{id}` is {from}, and from there it can't become {to}")]
+    #[error("broadcast `{id}` is {from}{}", cannot_become(*.from, *.to))]
     Transition { id: String, from: crate::BroadcastState, to: crate::BroadcastState },
     /// Others must want it, or something else was agreed to.
     #[error("broadcast `{id}` is not approved: {reason}")]
@@ -42,6 +42,15 @@ pub enum LedgerError {
     /// An item has 400 KB at most.
     #[error("ledger item {item} has no room for another tombstone beside its {tombstones}; what it holds goes when it expires")]
     PageIsFull { item: String, tombstones: usize },
+}
+
+/// Whoever takes a step that a colleague has just taken is told of that, and not of rules.
+fn cannot_become(from: crate::BroadcastState, to: crate::BroadcastState) -> String {
+    if from == to {
+        " already: somebody else has just done this (`issei audit` says who)".to_owned()
+    } else {
+        format!(", and from there it can't become {to}")
+    }
 }
 
 impl LedgerError {
