@@ -242,12 +242,18 @@ impl Queue {
 
     /// Receives up to ten messages, waiting up to `wait` (20 s at most) for the first.
     pub async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+        self.receive_hidden(most, wait, None).await
+    }
+
+    /// The same, hidden for so long instead of for as long as the queue says.
+    pub(crate) async fn receive_hidden(&self, most: usize, wait: Duration, hidden: Option<Duration>) -> Result<Vec<Message>, QueueError> {
         let answer = self
             .client
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(i32::try_from(most.clamp(1, BATCH_ENTRIES_MAX)).unwrap_or(10))
             .wait_time_seconds(i32::try_from(wait.as_secs().min(20)).unwrap_or(20))
+            .set_visibility_timeout(hidden.map(seconds_of))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .message_system_attribute_names(MessageSystemAttributeName::SenderId)

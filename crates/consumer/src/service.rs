@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use issei_aws::{Backoff, Message, Queue, Timing};
+use issei_aws::{Backoff, Message, Poll, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Chunk, Incarnation, Lately, Ledger, LedgerError, Telling};
 use issei_provider::{Provider, Providers};
@@ -108,6 +108,7 @@ enum Keeping<'a> {
 struct Receiving<'a> {
     decide: mpsc::Sender<(Message, After)>,
     shutdown: &'a CancellationToken,
+    poll: Poll,
     /// Messages in hand: a place at work for each, and a batch more for each receive, so that no place stands
     /// empty for as long as a receive takes.
     hands: Arc<Semaphore>,
@@ -190,10 +191,12 @@ impl Consumer {
     async fn receive(self: &Arc<Self>, shutdown: &CancellationToken, decide: mpsc::Sender<(Message, After)>) {
         let in_flight = self.options.chunks_in_flight;
         let receives = in_flight.div_ceil(CHUNKS_A_RECEIVE);
+        let batch = RECEIVE_MAX.min(in_flight);
         let shared = Receiving {
             decide,
             shutdown,
-            hands: Arc::new(Semaphore::new(in_flight + receives * RECEIVE_MAX.min(in_flight))),
+            poll: Poll::new(self.queue.clone(), batch, self.options.timing.visibility),
+            hands: Arc::new(Semaphore::new(in_flight + receives * batch)),
             places: Arc::new(Semaphore::new(in_flight)),
             is_busy: watch::Sender::new(false),
         };
@@ -216,8 +219,8 @@ impl Consumer {
             let room = shared.hands.clone().acquire_many_owned(u32::try_from(batch).unwrap_or(1));
             let Some(Ok(room)) = shutdown.run_until_cancelled(room).await else { break };
             while work.try_join_next().is_some() {}
-            // Only the receive is cut off by a shutdown. What it may have taken comes again.
-            match shutdown.run_until_cancelled(self.queue.receive(batch, POLL)).await {
+            let wait = if *shared.is_busy.borrow() { Poll::SHORT } else { POLL };
+            match shared.poll.next(wait, shutdown).await {
                 None => break,
                 Some(Ok(messages)) => {
                     backoff.reset();

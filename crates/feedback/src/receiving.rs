@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use issei_aws::{Backoff, Message};
+use issei_aws::{Backoff, Message, Poll};
 use issei_ledger::DeadEvents;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,9 +30,10 @@ impl Feedback {
     pub(crate) async fn take_events(&self, shutdown: &CancellationToken) {
         let (received, mut receives) = mpsc::channel(RECEIVES_AT_ONCE);
         let is_busy = watch::Sender::new(false);
+        let poll = Poll::new(self.events.clone(), RECEIVE_MAX, self.options.timing.visibility);
         let receiving = async {
             let received = received;
-            join_all((0..RECEIVES_AT_ONCE).map(|number| self.receive_on(number > 0, &is_busy, &received, shutdown))).await;
+            join_all((0..RECEIVES_AT_ONCE).map(|number| self.receive_on(number > 0, (&poll, &is_busy), &received, shutdown))).await;
         };
         let working = async {
             let mut next = gathered(&mut receives).await;
@@ -48,22 +49,28 @@ impl Feedback {
     async fn receive_on(
         &self,
         helps: bool,
-        is_busy: &watch::Sender<bool>,
+        (poll, is_busy): (&Poll, &watch::Sender<bool>),
         received: &mpsc::Sender<Vec<Message>>,
         shutdown: &CancellationToken,
     ) {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
         let mut busy = is_busy.subscribe();
+        let mut had_some = false;
         loop {
             if helps && shutdown.run_until_cancelled(busy.wait_for(|is_busy| *is_busy)).await.is_none() {
                 return;
             }
-            let wait = if helps { Duration::ZERO } else { POLL };
-            match shutdown.run_until_cancelled(self.events.receive(RECEIVE_MAX, wait)).await {
+            let wait = match (helps, had_some) {
+                (true, _) => Duration::ZERO,
+                (false, true) => Poll::SHORT,
+                (false, false) => POLL,
+            };
+            match poll.next(wait, shutdown).await {
                 None => return,
                 Some(Ok(messages)) => {
                     backoff.reset();
                     is_busy.send_replace(messages.len() == RECEIVE_MAX);
+                    had_some = !messages.is_empty();
                     // Whoever gathers outlives every receive.
                     if !messages.is_empty() && received.send(messages).await.is_err() {
                         return;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex as BlockingMutex, PoisonError};
 use std::time::Duration;
 
-use issei_aws::{Backoff, Message, Queue, QueueError, Senders, Timing};
+use issei_aws::{Backoff, Message, Poll, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
 use issei_provider::{Known, Provider, Ses};
@@ -198,7 +198,8 @@ impl Producer {
 
     async fn take_commands(&self, epoch: LedgerEpoch, shutdown: &CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20), self.dice.clone());
-        while let Some(received) = shutdown.run_until_cancelled(self.commands.receive(1, POLL)).await {
+        let poll = Poll::new(self.commands.clone(), 1, self.options.timing.visibility);
+        while let Some(received) = poll.next(POLL, shutdown).await {
             match received {
                 Ok(messages) => {
                     backoff.reset();

@@ -33,6 +33,7 @@ mod reading;
 mod refusing;
 mod reopening;
 mod repair;
+mod restarting;
 mod restored;
 mod scaling;
 mod scheduled;
