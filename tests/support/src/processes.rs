@@ -393,6 +393,12 @@ impl Processes {
         std::fs::read_to_string(self.directory.path().join(format!("{service}.log"))).unwrap_or_default()
     }
 
+    /// What a process has printed that [`start_with`](Self::start_with) started.
+    #[must_use]
+    pub fn printed(&self, service: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(format!("{service}.out"))).unwrap_or_default()
+    }
+
     /// Writes a file beside the configuration and gives its name.
     #[must_use]
     pub fn write(&self, name: &str, text: &str) -> String {

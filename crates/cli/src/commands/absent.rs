@@ -26,6 +26,8 @@ pub(crate) struct Absent {
     commands: Depths,
     dead_letter_queue: String,
     producer_alive: bool,
+    /// For how long a command is hidden that somebody has taken.
+    visibility_s: u64,
 }
 
 impl Absent {
@@ -42,6 +44,7 @@ impl Absent {
             commands: Depths::of(&parts.commands_queue().await?).await?,
             dead_letter_queue: issei_aws::Queue::dead_letter_name(&parts.settings.commands_queue),
             producer_alive: runs.iter().any(|run| run.service == ServiceKind::Producer && run.is_alive(now)),
+            visibility_s: parts.settings.timing().visibility.as_secs(),
         })
     }
 
@@ -49,7 +52,31 @@ impl Absent {
     /// the queue, which may be the same command once more.
     pub(crate) fn may_come(&self) -> bool {
         let Some(refused) = &self.refused else { return true };
-        self.at.duration_since(refused.refused_at) > FRESH && self.commands.visible + self.commands.in_flight + self.commands.delayed > 0
+        self.at.duration_since(refused.refused_at) > FRESH && self.waits()
+    }
+
+    /// Why it may be not there yet, for whoever looks once; nothing where no command is in the queue.
+    pub(crate) fn waiting(&self) -> Option<String> {
+        let Depths { visible, in_flight, delayed, .. } = self.commands;
+        let why = self.in_flight().map(|told| format!("; what is in flight, {told}")).unwrap_or_default();
+        let nobody = if self.producer_alive { "" } else { "; no producer is alive, and none is taken until one is started" };
+        self.waits().then(|| {
+            let id = &self.broadcast_id;
+            format!(
+                "there is no broadcast `{id}` yet, and its command may be among those in the queue ({visible} visible, {in_flight} in flight, {delayed} delayed){why}{nobody}; `issei status {id} --watch` waits for it"
+            )
+        })
+    }
+
+    /// What becomes of a command that somebody has taken.
+    fn in_flight(&self) -> Option<String> {
+        let told = "a producer is at, or had when it ended: then it is taken again by itself";
+        (self.commands.in_flight > 0).then(|| format!("{told}, {} s after it was taken at the latest", self.visibility_s))
+    }
+
+    /// Says whether any command is in the queue.
+    fn waits(&self) -> bool {
+        self.commands.visible + self.commands.in_flight + self.commands.delayed > 0
     }
 
     pub(crate) fn print(&self, as_json: bool) -> anyhow::Result<()> {
@@ -78,7 +105,8 @@ impl Absent {
             ));
         }
         lines.push(self.commands.line("commands"));
-        if !self.producer_alive && self.commands.visible > 0 {
+        lines.extend(self.in_flight().map(|told| format!("in flight     {told}")));
+        if !self.producer_alive && self.commands.visible + self.commands.in_flight > 0 {
             lines.push("producer      NONE IS ALIVE: no command is taken until one is started".to_owned());
         }
         lines
@@ -107,6 +135,7 @@ mod tests {
             commands: Depths { visible, in_flight: 0, delayed: 0, dead_letters: 1 },
             dead_letter_queue: String::new(),
             producer_alive: true,
+            visibility_s: 200,
         };
         assert!(absent(None, 0).may_come() && absent(Some(61), 1).may_come());
         assert!(!absent(Some(61), 0).may_come() && !absent(Some(59), 1).may_come());

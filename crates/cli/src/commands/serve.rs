@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Ended;
 
 pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
-    let shutdown = on_signal()?;
+    let shutdown = of_service()?;
     let connecting = async { Parts::connect(settings).await.producer().await };
     let Some(producer) = shutdown.run_until_cancelled(connecting).await.transpose()? else { return Ok(Ended::Well) };
     tracing::info!(version = VERSION, audiences = settings.audiences.len(), "producer started");
@@ -21,7 +21,7 @@ pub(crate) async fn producer(settings: &Settings) -> anyhow::Result<Ended> {
 }
 
 pub(crate) async fn consumer(settings: &Settings) -> anyhow::Result<Ended> {
-    let shutdown = on_signal()?;
+    let shutdown = of_service()?;
     let connecting = async { Parts::connect(settings).await.consumer().await };
     let Some(consumer) = shutdown.run_until_cancelled(connecting).await.transpose()? else { return Ok(Ended::Well) };
     tracing::info!(version = VERSION, in_flight = settings.chunks_in_flight, "consumer started");
@@ -31,13 +31,24 @@ pub(crate) async fn consumer(settings: &Settings) -> anyhow::Result<Ended> {
 }
 
 pub(crate) async fn feedback(settings: &Settings) -> anyhow::Result<Ended> {
-    let shutdown = on_signal()?;
+    let shutdown = of_service()?;
     let connecting = async { Parts::connect(settings).await.feedback().await };
     let Some(feedback) = shutdown.run_until_cancelled(connecting).await.transpose()? else { return Ok(Ended::Well) };
     tracing::info!(version = VERSION, "feedback consumer started");
     feedback.run(shutdown).await;
     tracing::info!("feedback consumer ended");
     Ok(Ended::Well)
+}
+
+/// The same for a service, which says so.
+fn of_service() -> anyhow::Result<CancellationToken> {
+    let shutdown = on_signal()?;
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        token.cancelled().await;
+        tracing::info!("told to end: receiving nothing more, finishing what is in flight");
+    });
+    Ok(shutdown)
 }
 
 /// Cancelled by SIGTERM or Ctrl-C, and asked for before anything else, so that whoever is told to end while it
@@ -52,7 +63,6 @@ pub(crate) fn on_signal() -> anyhow::Result<CancellationToken> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("told to end: receiving nothing more, finishing what is in flight");
         token.cancel();
     });
     Ok(shutdown)

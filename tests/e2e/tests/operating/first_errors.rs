@@ -1,7 +1,7 @@
 //! The first errors that anybody meets: each on one line, with the thing, the cause and the next step.
 
 use issei_sim::Account;
-use issei_test_support::{Processes, command_body, free_port};
+use issei_test_support::{Processes, command_body, free_port, until};
 use serde_json::Value;
 
 use crate::objects::saying;
@@ -15,6 +15,38 @@ async fn fails(world: &Processes, environment: &[(&str, Option<&str>)], argument
     let lines: Vec<&str> = error.lines().collect();
     assert!(lines.len() == 1 && error.len() < 700 && error.starts_with("issei: "), "issei {arguments:?}: {error}");
     error
+}
+
+/// Its producer has ended since, or none was ever there: that is no reason to look for a slip in the id.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_a_broadcast_whose_command_waits_is_told_so() {
+    let world = Processes::simulated(5, Account::default()).await;
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |_| {})).await;
+    let error = fails(&world, &[], &["status", "terms"]).await;
+    for part in ["no broadcast `terms` yet", "1 visible, 0 in flight", "no producer is alive", "`issei status terms --watch` waits for it"]
+    {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let (sqs, url) = world.queue_url("ISSEI_COMMANDS_QUEUE", "").await;
+    sqs.receive_message().queue_url(url).send().await.unwrap();
+    let error = fails(&world, &[], &["status", "terms"]).await;
+    assert!(error.contains("0 visible, 1 in flight") && error.contains("it is taken again by itself"), "{error}");
+}
+
+/// No service: it has nothing in flight.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_ends_a_watch_is_told_nothing_of_services() {
+    let world = Processes::simulated(5, Account::default()).await;
+    let producer = world.start("producer");
+    let body = command_body("terms", |body| (body["version"], body["class"], body["hold"]) = (2.into(), "service".into(), true.into()));
+    world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+    world.wait_for("terms", "holding").await;
+    let watch = world.start_with("status", &["terms", "--watch"]);
+    until("it watches", async || world.printed("status").contains("holding")).await;
+    watch.end().await;
+    assert_eq!(world.log("status"), "");
+    producer.end().await;
+    assert!(world.log("producer").contains("told to end: receiving nothing more"), "{}", world.log("producer"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,7 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
             Err(error) if is_absent(&error) => {
                 let absent = Absent::read(&parts, &options.id).await?;
                 if absent.refused.is_none() && !options.watch {
-                    return Err(error);
+                    return Err(absent.waiting().map_or(error, anyhow::Error::msg));
                 }
                 absent.print(as_json)?;
                 let waits = options.watch && absent.may_come();
