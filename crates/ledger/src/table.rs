@@ -37,9 +37,10 @@ impl Ledger {
         let table = answer.table.ok_or_else(|| LedgerError::corrupt(&self.table, "DescribeTable tells nothing of it"))?;
         let whole = |units: i64| u64::try_from(units).unwrap_or_default();
         let is_on_demand = table.billing_mode_summary.and_then(|summary| summary.billing_mode) == Some(BillingMode::PayPerRequest);
-        let warm_writes = table.warm_throughput.and_then(|warm| warm.write_units_per_second).map(whole);
+        // Nothing is warm for nothing: where it says 0, it does not tell.
+        let warm_writes = table.warm_throughput.and_then(|warm| warm.write_units_per_second).map(whole).filter(|writes| *writes > 0);
         let writes = table.provisioned_throughput.and_then(|told| told.write_capacity_units).map_or(0, whole);
-        Ok(if is_on_demand { Throughput::OnDemand { warm_writes } } else { Throughput::Provisioned { writes } })
+        Ok(if is_on_demand || writes == 0 { Throughput::OnDemand { warm_writes } } else { Throughput::Provisioned { writes } })
     }
 
     /// Makes the table where it is missing and turns on what is off. Safe to repeat.

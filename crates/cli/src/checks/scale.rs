@@ -45,7 +45,8 @@ pub(crate) async fn duration(parts: &Parts, recipients: u64) -> (Vec<Finding>, O
         setup.chunks_in_flight,
         setup.latency.ledger_ms,
     );
-    let mut findings = vec![time.found(value, told.sent_s <= hours * 3_600.0).mend(told.bound.turn())];
+    let is_in_time = told.frozen_s.max(told.sent_s) <= hours * 3_600.0;
+    let mut findings = vec![time.found(value, is_in_time).mend(told.bound.turn())];
     let share = told.uses.iter().find(|one| one.of == told.bound).map_or(0.0, |one| one.share);
     let bound = format!("{}, used to {:.0} %; {}", told.bound.what(), share * 100.0, told.bound.turn());
     findings
