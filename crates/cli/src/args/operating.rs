@@ -30,11 +30,14 @@ pub(crate) struct OperateOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct ApproveOptions {
-    #[command(flatten)]
-    pub(crate) operate: OperateOptions,
+    /// The broadcast's id
+    pub(crate) id: BroadcastId,
+    /// Why. It stands in the audit trail. Not needed only to see what there is to agree to.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
     /// What you agree to, where several persons must: the digest that `issei status` and the console show beside the
     /// letters, or its first 16 characters.
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", requires = "reason")]
     pub(crate) agreed: Option<String>,
 }
 

@@ -41,15 +41,21 @@ pub(crate) async fn resume(settings: &Settings, options: &OperateOptions, as_jso
 
 pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
-    let broadcast = parts.ledger().broadcast(&options.operate.id).await?;
+    let broadcast = parts.ledger().broadcast(&options.id).await?;
     match broadcast.awaited() {
         Some(agreement) => agree(&parts, options, &broadcast, agreement, as_json).await,
         None if options.agreed.is_some() => {
-            let (id, state) = (&options.operate.id, broadcast.broadcast_state);
+            let (id, state) = (&options.id, broadcast.broadcast_state);
             let next = if state == BroadcastState::Holding { "leave --agreed out" } else { "there is nothing to approve" };
             bail!(Refused(format!("broadcast `{id}` is {state} and waits for no agreement: {next}")))
         }
-        None => from(settings, &options.operate, BroadcastState::Holding, "approve", as_json).await,
+        None => {
+            let id = options.id.clone();
+            let Some(reason) = options.reason.clone() else {
+                bail!(Refused(format!("nothing was approved: say why, for the audit trail: issei approve {id} --reason \"…\"")))
+            };
+            from(settings, &OperateOptions { id, reason }, BroadcastState::Holding, "approve", as_json).await
+        }
     }
 }
 
@@ -61,7 +67,7 @@ async fn agree(
     agreement: &Agreement,
     as_json: bool,
 ) -> anyhow::Result<Ended> {
-    let (id, subject) = (&options.operate.id, broadcast.subject());
+    let (id, subject) = (&options.id, broadcast.subject());
     let Some(agreed) = &options.agreed else {
         // Whatever else holds it is approved with it, so whoever agrees must have read that, too.
         let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
@@ -91,7 +97,7 @@ async fn agree(
         bail!(Refused(format!("what you agree to is {agreed}, and broadcast `{id}` is {is}: look again at what it says and to whom")));
     }
     let (actor, by) = operator::approver(parts).await?;
-    let approval = Approval { by: &by, actor: &actor, reason: &options.operate.reason, agreed: &subject.digest };
+    let approval = Approval { by: &by, actor: &actor, reason: options.reason.as_deref().unwrap_or_default(), agreed: &subject.digest };
     let broadcast = parts.ledger().approve(id, approval).await?;
     let text = match broadcast.awaited() {
         Some(awaited) => format!("{id}: you ({by}) have approved it; {awaited}. Nothing is sent before."),
