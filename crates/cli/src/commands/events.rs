@@ -73,7 +73,8 @@ fn left_in_sns(topic: &TopicArn, queue: &str, set: &str, delivery: Delivery) -> 
     ]
 }
 
-/// Nobody may write but the topic, and by its tag the role that moves dead events back; to the dead-letter queue also
+/// Nobody may write but the topic, and by their tag the role that moves dead events back and the API of webhooks.yaml, whose
+/// events are believed by their signature alone; to the dead-letter queue also
 /// SQS itself, and the role of the feedback consumer, which buries what is no event (infra/state.yaml): what lies there is
 /// believed once it is moved back. `live` is the queue whose dead letters they are.
 fn policy(topic: &TopicArn, queue: &str, prefix: &str, live: Option<&str>) -> Value {
@@ -81,12 +82,16 @@ fn policy(topic: &TopicArn, queue: &str, prefix: &str, live: Option<&str>) -> Va
         "Sid": OURS, "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage",
         "Resource": queue, "Condition": { "ArnEquals": { "aws:SourceArn": topic.as_str() } },
     });
+    let roles = match live {
+        None => json!([format!("{prefix}-event-redriver"), format!("{prefix}-webhooks")]),
+        Some(_) => json!(format!("{prefix}-feedback")),
+    };
     // A negated condition holds where its key is missing, too (IAM user guide, "Condition operators").
     let deny = json!({
         "Sid": "AndNobodyElse", "Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue,
         "Condition": {
             "ArnNotEquals": { "aws:SourceArn": live.map_or_else(|| json!(topic.as_str()), |live| json!([topic.as_str(), live])) },
-            "StringNotEquals": { "aws:PrincipalTag/issei-part": format!("{prefix}-{}", if live.is_some() { "feedback" } else { "event-redriver" }) },
+            "StringNotEquals": { "aws:PrincipalTag/issei-part": roles },
         },
     });
     json!({ "Version": "2012-10-17", "Statement": [allow, deny] })
@@ -114,6 +119,19 @@ async fn set_policy(parts: &Parts, name: &str, url: &str, policy: &Value) -> any
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever runs `issei setup --events` beside the templates takes nothing away from them.
+    #[test]
+    fn whoever_the_template_lets_write_to_the_feedback_queue_may_write_by_this_policy_too() {
+        let template = include_str!("../../../../infra/state.yaml");
+        let (_, denied) = template.split_once("Sid: AndNobodyElse").unwrap();
+        let (denied, _) = denied.split_once("Sid: NorAmongDeadEvents").unwrap();
+        let let_in: Vec<&str> = denied.split("${Prefix}").skip(1).map(|part| part.split('"').next().unwrap()).collect();
+        let topic = "arn:aws:sns:ap-northeast-1:123456789012:issei-events".parse().unwrap();
+        let ours = policy(&topic, "arn:aws:sqs:ap-northeast-1:123456789012:issei-feedback", "", None);
+        assert_eq!(ours["Statement"][1]["Condition"]["StringNotEquals"]["aws:PrincipalTag/issei-part"], json!(let_in));
+        assert_eq!(let_in, ["-event-redriver", "-webhooks"]);
+    }
 
     #[test]
     fn a_topic_is_known_by_its_arn() {
