@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::checks::stored;
 use crate::output;
-use crate::pages::STYLE;
+use crate::pages::{Language, STYLE, Words};
 
 /// So much of a value that has no variant is shown.
 const VALUE_CHARS: usize = 40;
@@ -139,17 +139,18 @@ pub(crate) fn print_beside(letters: &[Letter], page: &str) {
 #[derive(Template)]
 #[template(path = "preview.html", escape = "letter")]
 struct Preview<'a> {
+    words: &'static Words,
     broadcast_id: &'a str,
     from: String,
     style: &'static str,
     letters: &'a [Letter],
 }
 
-pub(crate) fn page(command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<String> {
+pub(crate) fn page(language: Language, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<String> {
     let (broadcast_id, from) = (command.broadcast_id.as_str(), command.from.to_header());
-    Ok(Preview { broadcast_id, from, style: STYLE, letters }.render()?)
+    Ok(Preview { words: language.words(), broadcast_id, from, style: STYLE, letters }.render()?)
 }
 
 pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
-    output::write_for_oneself(file, "the preview", &page(command, letters)?)
+    output::write_for_oneself(file, "the preview", &page(Language::En, command, letters)?)
 }

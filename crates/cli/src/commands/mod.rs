@@ -15,7 +15,7 @@ pub(crate) mod open;
 pub(crate) mod operate;
 pub(crate) mod person;
 pub(crate) mod preview;
-mod prove;
+pub(crate) mod prove;
 pub(crate) mod rehearse;
 pub(crate) mod repair;
 pub(crate) mod report;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
+use issei_clock::Clock;
 use issei_ledger::{SkipReason, kept_key};
 use issei_letter::Letters;
 use issei_producer::{AudienceConfig, Refusal, each_judged, mailable_data};
@@ -91,6 +92,9 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
     if !shown.skipped.is_empty() {
         say("");
         Skipped::print(&shown.skipped);
+    }
+    if command.not_after <= Clock::system().wall() {
+        say(&format!("\nnot_after {} is past: put a moment to come there before you send it", command.not_after));
     }
     if let Some(file) = options.output.as_ref().filter(|file| !output::is_standard(file)) {
         say(&format!("\n{} shows all parts, wide and narrow", file.display()));

@@ -166,6 +166,20 @@ pub(super) async fn never_granted(parts: &Parts, stopping: &[Stopping]) -> BTree
     never
 }
 
+/// Ends those of which no permit was ever granted, for whoever does not wait for proofs: theirs is there at once. One whose end
+/// can't be written is left out, and ended by a producer that looks after it.
+pub(crate) async fn end_never_granted(parts: &Parts, actor: &Actor, stopping: &[Stopping]) -> BTreeSet<BroadcastId> {
+    let mut ended = BTreeSet::new();
+    for id in never_granted(parts, stopping).await {
+        let step = Transition { to: BroadcastState::Stopped, actor, reason: NEVER_GRANTED };
+        match parts.ledger().transition(&id, step).await {
+            Ok(_) | Err(LedgerError::Transition { .. }) => drop(ended.insert(id)),
+            Err(error) => tracing::warn!(%error, broadcast.id = %id, "its end can't be written; a producer writes it"),
+        }
+    }
+    ended
+}
+
 /// Waits until every permit has expired or nobody holds any, and then, where something was under way, until it can no longer
 /// be accepted. What can't be read or written counts as not proved, and keeps nothing else waiting.
 pub(super) async fn prove(

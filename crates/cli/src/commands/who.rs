@@ -238,7 +238,9 @@ async fn seen_in(
         let why = Why::read(ledger, broadcast, standing).await?;
         let letter = letter_of(&command, &standing.recipient)?;
         let subject = letter.as_ref().and_then(|letter| letter.rendered.as_ref()).map(|rendered| rendered.subject.as_str());
-        let told = sentence::of_recipient(language, &why, subject, broadcast.broadcast_state.is_over());
+        // Of one of which nothing was ever granted, nothing comes from its stop on.
+        let is_over = broadcast.broadcast_state.is_over() || broadcast.is_never_granted();
+        let told = sentence::of_recipient(language, &why, subject, is_over);
         let other_rows = found.skipped.iter().filter(|(_, skipped)| skipped.key == why.key).map(|(_, skipped)| in_words(skipped)).collect();
         seen.push(Seen { why: Some(why), letter, other_rows, ..blank(told) });
     }

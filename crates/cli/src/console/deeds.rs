@@ -5,7 +5,7 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, Transition};
+use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, NEVER_GRANTED, Transition};
 use issei_schema::{Actor, BroadcastId};
 use serde::Deserialize;
 
@@ -125,6 +125,9 @@ fn stands(at: &At, broadcast: &Broadcast) -> String {
 async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Said, Said> {
     let ended = commands::stop::end(&at.console.parts.ledger(), id, actor, reason, |_| false).await;
     let stopping = ended.map_err(|unstopped| Said::refused(StatusCode::CONFLICT, unstopped.reason))?;
+    if !commands::prove::end_never_granted(&at.console.parts, actor, std::slice::from_ref(&stopping)).await.is_empty() {
+        return Ok(Said::done(format!("stop {id}: {NEVER_GRANTED}; nothing of it can be sent or accepted any more")));
+    }
     // It is stopped, whether this can be read or not.
     let bound = match operator::widest(&at.console.parts).await {
         Ok(widest) => format!("for {} s at most", at_most(&widest.timing).as_secs()),
@@ -139,6 +142,7 @@ pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Fi
     }
     let actor = operator::actor(&at.console.parts).await?;
     let order = commands::stop::end_all(&at.console.parts.ledger(), &actor, &deed.reason).await;
+    commands::prove::end_never_granted(&at.console.parts, &actor, &order.stopping).await;
     let stopped = order.stopping.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().join(", ");
     let said = if order.failed.is_empty() {
         Said::done(format!("stop --all: {stopped}"))

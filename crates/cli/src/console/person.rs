@@ -52,7 +52,7 @@ pub(super) async fn found(State(at): Shared, tongue: Tongue, Filled(sought): Fil
 }
 
 /// The letter of whoever stands there, as it was rendered.
-pub(super) async fn letter(State(at): Shared, LetterAt(id, seq, chunk, place): LetterAt) -> Page {
+pub(super) async fn letter(State(at): Shared, LetterAt(id, seq, chunk, place): LetterAt, tongue: Tongue) -> Page {
     let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&id).await?;
     if seq >= broadcast.pages {
@@ -61,7 +61,7 @@ pub(super) async fn letter(State(at): Shared, LetterAt(id, seq, chunk, place): L
     let (command, frozen) = (ledger.command_of(&broadcast).await?, ledger.page(&broadcast.placed(), seq).await?);
     let recipient = frozen.chunks().find(|(number, _)| *number == chunk).and_then(|(_, recipients)| recipients.get(place)?.clone());
     let letter = letter_of(&command, &recipient.ok_or(NOBODY)?)?;
-    let mut response = Html(letters::page(&command, letter.as_slice())?).into_response();
+    let mut response = Html(letters::page(tongue.language, &command, letter.as_slice())?).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
     Ok(response)
 }

@@ -198,11 +198,11 @@ async fn evidence(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
 pub(super) const LETTERS_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
 
 /// The letters of a broadcast that holds before its first send, as they will be read.
-async fn held_letters(State(at): Shared, Named(id): Named) -> Page {
+async fn held_letters(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
     let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&id).await?;
     let (command, letters) = (ledger.command(&broadcast.broadcast_id).await?, letters::of_held(&at.console.parts, &broadcast).await?);
-    let mut response = Html(letters::page(&command, &letters)?).into_response();
+    let mut response = Html(letters::page(tongue.language, &command, &letters)?).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
     Ok(response)
 }

@@ -25,7 +25,7 @@ use crate::proof::StopProof;
 pub(crate) use bounces::Bounces;
 pub(crate) use look::Look;
 pub(crate) use outside::Page;
-use outside::{folded, outside};
+use outside::{folded, outside, timed};
 pub(crate) use reasons::Told;
 pub(crate) use words::{Language, Words};
 

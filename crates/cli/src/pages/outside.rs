@@ -7,6 +7,9 @@ use std::fmt::{self, Display, Write};
 
 use askama::filters::{Escaper, Html};
 use issei_assembly::visible;
+use jiff::Timestamp;
+
+use super::to_second;
 
 /// Longer texts are folded: so many characters are to be seen before.
 const SEEN_CHARS: usize = 300;
@@ -36,6 +39,28 @@ pub(super) fn folded(text: &(impl Display + ?Sized)) -> String {
     format!("<details class=\"folded\"><summary><bdi>{}…</bdi></summary>{}</details>", escaped(&begin), outside(&text))
 }
 
+/// The same, with each moment of UTC in it as a time, which a page shows by its reader's clocks.
+pub(super) fn timed(text: &(impl Display + ?Sized)) -> String {
+    let (text, mut page) = (outside(text), String::new());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(at);
+        page.push_str(before);
+        let run = from.find(|c: char| !(c.is_ascii_alphanumeric() || "-:.".contains(c))).unwrap_or(from.len());
+        let run = from.split_at(run).0.trim_end_matches(['.', ':', '-']);
+        let after = from.strip_prefix(run).unwrap_or_default();
+        match run.parse::<Timestamp>() {
+            Ok(moment) => {
+                // Into a string nothing fails.
+                let _ = write!(page, "<time datetime=\"{moment}\">{}</time>", to_second(&moment));
+            }
+            Err(_) => page.push_str(run),
+        }
+        rest = after;
+    }
+    page + rest
+}
+
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     // Into a string nothing fails.
@@ -51,6 +76,11 @@ mod tests {
     fn what_others_have_written_stands_by_itself_and_a_long_text_is_folded() {
         assert_eq!(outside("a <b> \u{202e}c"), "<bdi>a &#60;b&#62; \\u202ec</bdi>");
         assert_eq!(folded("short"), "<bdi>short</bdi>");
+        assert_eq!(
+            timed("送信は2026-11-29T09:00:00Zまで <10:00, 12>."),
+            "<bdi>送信は<time datetime=\"2026-11-29T09:00:00Z\">2026-11-29 09:00:00 UTC</time>まで &#60;10:00, 12&#62;.</bdi>"
+        );
+        assert!(timed("done at 2026-11-29T09:00:00Z.").ends_with(" UTC</time>.</bdi>"));
         let (long, page) = ("<script>".repeat(500), folded(&"<script>".repeat(500)));
         assert!(page.starts_with("<details class=\"folded\"><summary><bdi>&#60;script&#62;") && !page.contains("<script>"), "{page}");
         assert!(page.contains(&long.replace('<', "&#60;").replace('>', "&#62;")), "all of it is there");

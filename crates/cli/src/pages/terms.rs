@@ -34,8 +34,10 @@ pub(super) fn if_approved(language: Language, told: &IfApproved) -> String {
 fn japanese(term: &Term) -> String {
     match term {
         Term::CarriedBy { name, account } => match (name, account) {
-            (Some(name), Some(account)) => format!("送信の経路: {name}({account})"),
-            (name, account) => format!("送信の経路: {}", account.as_ref().or(name.as_ref()).map_or("SES", String::as_str)),
+            (Some(name), Some(account)) => format!("送信の経路: {name}({})", of_carrier(account)),
+            (name, account) => {
+                format!("送信の経路: {}", account.as_ref().or(name.as_ref()).map_or_else(|| "SES".to_owned(), |told| of_carrier(told)))
+            }
         },
         Term::To { audience, at_most } => format!("対象者: {audience}(最大{at_most}件)"),
         Term::First { recipients, approval: CanaryApproval::Operator } => {
@@ -57,6 +59,18 @@ fn japanese(term: &Term) -> String {
     }
 }
 
+/// Who carries it, as the ledger has it in English: `issei_schema::CarriedBy` writes these words and no others.
+fn of_carrier(told: &str) -> String {
+    let words = [
+        (" by the AWS account ", "、AWSアカウント "),
+        (" by the environment variable ", "、環境変数 "),
+        (" by the secret ", "、シークレット "),
+        (" at ", "、接続先 "),
+        ("a provider that is not told", "記録のない事業者"),
+    ];
+    words.iter().fold(told.to_owned(), |told, (english, japanese)| told.replace(english, japanese))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +82,7 @@ mod tests {
         let window = r#"{ "days": ["mon"], "from": "09:00", "to": "18:00", "time_zone": "Asia/Tokyo" }"#;
         let terms = Terms(vec![
             Term::CarriedBy { name: Some("mails".to_owned()), account: Some("Resend at https://api.resend.com".to_owned()) },
+            Term::CarriedBy { name: None, account: Some("SES by the AWS account 123456789012".to_owned()) },
             Term::CarriedBy { name: None, account: None },
             Term::To { audience: "drivers".to_owned(), at_most: 4711 },
             Term::First { recipients: 17, approval: operator },
@@ -82,7 +97,20 @@ mod tests {
             Term::Doubt(InDoubtPolicy::AtLeastOnce),
         ]);
         let (english, japanese) = (told(Language::En, &terms), told(Language::Ja, &terms));
-        let facts = ["mails", "Resend at", "SES", "drivers", "4711", "17", "500", "2026-11-24T00:00:00Z", "09:00–18:00 Asia/Tokyo"];
+        let facts = [
+            "mails",
+            "https://api.resend.com",
+            "123456789012",
+            "SES",
+            "drivers",
+            "4711",
+            "17",
+            "500",
+            "2026-11-24T00:00:00Z",
+            "09:00–18:00 Asia/Tokyo",
+        ];
+        assert_eq!(japanese[0], "送信の経路: mails(Resend、接続先 https://api.resend.com)");
+        assert_eq!(japanese[1], "送信の経路: SES、AWSアカウント 123456789012");
         for (english, japanese) in english.iter().zip(&japanese) {
             assert!(english.is_ascii() != japanese.is_ascii() || english.contains('–'), "{english}: {japanese}");
             for fact in facts {

@@ -81,6 +81,14 @@ words! {
     subject: "Subject", "件名";
     from: "From", "差出人";
     text: "Text", "本文";
+    preview: "Preview", "プレビュー";
+    preview_from: "As their recipients get them, from", "受取人に届く形です。差出人:";
+    preview_inert: "The HTML runs no script and fetches nothing here: pictures and fonts from elsewhere are left out.", "ここではHTMLのスクリプトは動かず、外部の画像やフォントは読み込まれません。";
+    preview_key: "key", "キー";
+    preview_none: "none", "なし";
+    preview_wide: "HTML, 640 pixels wide", "HTML(幅640ピクセル)";
+    preview_narrow: "HTML, 360 pixels wide", "HTML(幅360ピクセル)";
+    preview_unknown: "Not shown: the template has more than plain placeholders, and only SES knows what it makes of it.", "表示できません。テンプレートに単純な差し込み以外の構文があり、結果はSESにしか分かりません。";
     took: "Took", "所要時間";
     clock: "time (UTC)", "時刻 (UTC)";
     close: "Close", "閉じる";
@@ -177,6 +185,7 @@ words! {
     confirm_all: "STOP ALL", "STOP ALL";
     leak: "Recipients whose permits are out may still be sent to for this many seconds at most:", "発行済みの許可により、最長で次の秒数、送信が続くことがあります:";
     leak_without_end: "Recipients whose permits are out may still be sent to. Its provider refuses no request for its age, so no number of seconds ends that: it is over once every consumer has said that it holds nothing of it and nobody is in doubt.", "発行済みの許可により、送信が続くことがあります。この配信事業者は古い要求を拒否しないため、秒数では区切れません。すべてのコンシューマーが手元に何も残っていないと報告し、結果不明が0になった時点で終わりです。";
+    leak_never: "No permit of it was ever granted. Where that is so still at its stop, nothing of it can be sent, and that is proved at once.", "送信許可は一度も出ていません。停止の時点でもそうであれば、何も送られることはなく、その場で証明されます。";
     closed: "Closed for new broadcasts.", "新規の一斉送信は受け付けていません。";
     no_broadcasts: "There is no broadcast yet.", "一斉送信はまだありません。";
     evidence: "Evidence", "証拠";

@@ -6,6 +6,19 @@ use serde_json::{Value, json};
 
 use crate::console::{Door, csrf_of};
 
+/// A page with each time as its own moment alone.
+fn without_times(page: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = page;
+    while let Some((before, (moment, after))) =
+        rest.split_once("<time datetime=\"").and_then(|(before, rest)| Some((before, rest.split_once('"')?)))
+    {
+        plain.extend([before, moment]);
+        rest = after.split_once("</time>").unwrap().1;
+    }
+    plain + rest
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_operator_sends_and_another_approves_what_they_have_read() {
     let mut world = Processes::simulated(20, Account::default()).await;
@@ -35,6 +48,10 @@ async fn one_operator_sends_and_another_approves_what_they_have_read() {
             world.try_run_as(key, &arguments).await
         }
     };
+    let (code, _, error) = world.try_run_as("ben", &["approve", "terms", "--agreed", &digest]).await;
+    assert!(code == Some(2) && error.contains("--reason"), "{error}");
+    let (code, told, _) = world.try_run_as("ben", &["approve", "terms"]).await;
+    assert!(code == Some(3) && told.contains("nothing was approved"), "{told}");
     let (code, told, _) = approve("ben", "").await;
     assert!(code == Some(3) && told.contains("nothing was approved") && told.contains("20 recipients, 0 skipped"), "{told}");
     // With when, how fast and to whom first, when that is done, and the letters.
@@ -70,13 +87,18 @@ async fn one_operator_sends_and_another_approves_what_they_have_read() {
     let door = Door::at(url.as_str());
     let shown = door.get("/b/terms").await;
     assert!(shown.contains("2 persons must agree to it") && shown.contains(&format!("name=\"agreed\" value=\"{digest}\"")), "{shown}");
+    // Moments are times, which a browser shows by its reader's clocks.
+    assert!(shown.contains("<li><bdi>not after <time datetime=\""), "{shown}");
+    let plain = without_times(&shown);
     for term in terms.split("; ") {
-        assert!(shown.contains(&format!("<li><bdi>{term}</bdi></li>")), "{term}: {shown}");
+        assert!(plain.contains(&format!("<li><bdi>{term}</bdi></li>")), "{term}: {shown}");
     }
     let japanese = door.get("/b/terms?lang=ja").await;
-    assert!(japanese.contains("<li><bdi>送信の経路: SES by the AWS account 000000000000</bdi></li>"), "{japanese}");
-    assert!(japanese.contains("今承認すると、早くて20") && !japanese.contains("approved now"), "{japanese}");
-    let letters = door.get("/b/terms/letters").await;
+    assert!(japanese.contains("<li><bdi>送信の経路: SES、AWSアカウント 000000000000</bdi></li>"), "{japanese}");
+    assert!(japanese.contains("今承認すると、早くて<time datetime=\"20") && !japanese.contains("approved now"), "{japanese}");
+    let letters = door.get("/b/terms/letters?lang=ja").await;
+    assert!(letters.contains("プレビュー: terms") && !letters.contains("As their recipients get them"), "{letters}");
+    let letters = door.get("/b/terms/letters?lang=en").await;
     let head = letters.split("\r\n\r\n").next().unwrap();
     assert!(head.contains("frame-ancestors 'self'; sandbox") && !head.contains("script-src"), "{head}");
     assert!(letters.contains("Dear User 1") || letters.contains("the first"), "{letters}");

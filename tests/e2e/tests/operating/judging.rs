@@ -166,7 +166,10 @@ async fn send_shows_three_letters_as_they_will_be_mailed() {
     }
     let page = world.read("preview.html");
     // What a user is called is escaped for the letter, and the letter once more for the page.
-    assert!(page.contains("<iframe class=\"wide\" sandbox title=\"HTML, wide\" srcdoc=\"&#60;p&#62;Dear &#38;lt;script&#38;gt;"), "{page}");
+    assert!(
+        page.contains("<iframe class=\"wide\" sandbox title=\"HTML, 640 pixels wide\" srcdoc=\"&#60;p&#62;Dear &#38;lt;script&#38;gt;"),
+        "{page}"
+    );
     assert!(!page.contains("<script>") && page.contains("default-src 'none'"), "{page}");
     let told: Value = serde_json::from_str(&world.run(&["send", "--yes", "--json", &command]).await).unwrap();
     let letters = told["forecast"]["letters"].as_array().unwrap();

@@ -110,7 +110,7 @@ async fn an_address_that_may_look_or_stop_can_do_nothing_else_by_any_page_or_met
     let before: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
     assert_eq!(before["state"], "holding", "something of this changed it");
     let stopped = stop.post("/b/terms/stop", &format!("csrf={csrf}&reason=wrong+text&confirm=terms")).await;
-    assert!(status(&stopped) == "200" && stopped.contains("stop terms: at most"), "{stopped}");
+    assert!(status(&stopped) == "200" && stopped.contains("stop terms: no permit of it was ever granted"), "{stopped}");
     world.wait_for("terms", "stopped").await;
     console.end().await;
     producer.end().await;

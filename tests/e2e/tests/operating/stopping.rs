@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_clock::{Clock, Dice};
+use issei_ledger::Ledger;
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Carrier, Process, Processes, command_body, judge, seen, until};
 use serde_json::{Value, json};
@@ -255,6 +257,36 @@ async fn what_was_never_granted_a_permit_is_proved_at_once_whoever_is_silent() {
     }
 }
 
+/// The same in the console, whose form threatens with nothing that can't come; and nobody is told to wait for a letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_console_of_what_was_never_granted_a_permit_is_proved_at_once() {
+    let world = Processes::simulated(20, Account::default()).await;
+    let producer = world.start("producer");
+    for id in ["terms", "privacy"] {
+        let body = command_body(id, |body| (body["version"], body["class"], body["hold"]) = (2.into(), "service".into(), true.into()));
+        world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+        world.wait_for(id, "holding").await;
+    }
+    producer.end().await;
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let page = door.get("/b/terms").await;
+    assert!(page.contains("No permit of it was ever granted.") && !page.contains("for this many seconds"), "{page}");
+    let csrf = csrf_of(&page);
+    let stopped = door.post("/b/terms/stop", &format!("csrf={csrf}&reason=wrong&confirm=terms")).await;
+    for part in ["no permit of it was ever granted; nothing of it can be sent or accepted any more", "id=\"proved\""] {
+        assert!(stopped.contains(part), "{part}: {stopped}");
+    }
+    assert!(world.run(&["audit", "terms"]).await.contains("stopping -> stopped"));
+    console.end().await;
+    // Of one whose end nobody has written yet, nothing comes either.
+    let (dynamodb, table) = world.table().await;
+    let ledger = Ledger::new(dynamodb, table, Clock::system(), Dice::system(), Duration::from_hours(1));
+    ledger.end(&"privacy".parse().unwrap(), &"an operator".parse().unwrap(), "wrong").await.unwrap();
+    let told = world.run(&["who", "1", "--broadcast", "privacy"]).await;
+    assert!(told.contains("was not sent to you.") && !told.contains("sent to you yet"), "{told}");
+}
+
 /// Whoever automates a stop learns from it why it is not proved, by whom it may come, and what ends that: the key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_is_told_why_a_stop_is_not_proved_and_who_carries_it() {
@@ -361,7 +393,8 @@ async fn the_console_stops_everything_that_can_be_and_names_what_cannot() {
     );
     for id in ["prices", "terms"] {
         let status: Value = serde_json::from_str(&world.run(&["status", id, "--json"]).await).unwrap();
-        assert_eq!(status["state"], "stopping", "{status}");
+        // Of neither was anybody granted a permit.
+        assert_eq!((&status["state"], &status["permits_granted"]), (&json!("stopped"), &json!(0)), "{status}");
     }
     console.end().await;
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use issei_assembly::Parts;
 use issei_ledger::{
     Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, DoubtLeft, FixedObjects, HeldAudience, HeldUp, IfApproved, LedgerError,
-    NotAsked, ReasonCode, Refused, Subject, Terms,
+    NEVER_GRANTED, NotAsked, ReasonCode, Refused, Subject, Terms,
 };
 use issei_schema::{BroadcastId, ProviderName};
 use jiff::Timestamp;
@@ -112,6 +112,9 @@ pub(crate) struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) accepted_twice: Option<String>,
     pub(crate) permits_granted: u64,
+    /// No permit of it was granted yet, not even one that was given back.
+    #[serde(skip)]
+    pub(crate) never_granted: bool,
     pub(crate) permits_left: u64,
     pub(crate) permits_withheld: u64,
     /// Counted chunk by chunk, or told by the consumers.
@@ -211,6 +214,9 @@ impl Status {
         let said = |entry: &AuditEntry| format!("{} ({})", entry.reason, entry.actor);
         let reason = broadcast.decided().map(said).unwrap_or_default();
         let since = broadcast.since_decided().last().map(said);
+        // Of what surely was never granted there is nothing to count.
+        let is_said = broadcast.since_decided().last().is_some_and(|entry| entry.reason == NEVER_GRANTED);
+        let exact = counts.exact || (is_said && broadcast.broadcast_state.is_over() && broadcast.is_never_granted());
         let (waits_until, reason_code) = (broadcast.waits_until(now), broadcast.reason_code(now));
         let (shown, waits) = (shown(&broadcast, now), waits_until.map(|until| broadcast.schedule().told(until)));
         // Of SES; no other provider tells.
@@ -225,7 +231,19 @@ impl Status {
         let terms = (broadcast.holds_before_first_send() || broadcast.awaited().is_some()).then(|| broadcast.terms());
         let accepted_twice = broadcast.accepted_twice().map(|entry| entry.reason.clone());
         let held_audience = broadcast.held_audience.filter(|_| holds && broadcast.grant_count == 0);
-        let Broadcast { broadcast_id, broadcast_state, recipients, skipped, chunks, granted, remaining, withheld, held_up, .. } = broadcast;
+        let Broadcast {
+            broadcast_id,
+            broadcast_state,
+            recipients,
+            skipped,
+            chunks,
+            granted,
+            remaining,
+            withheld,
+            held_up,
+            grant_count,
+            ..
+        } = broadcast;
         Ok(Self {
             broadcast_id: broadcast_id.to_string(),
             state: broadcast_state,
@@ -272,9 +290,10 @@ impl Status {
             turned_away: counts.totals.turned_away.unwrap_or(0),
             accepted_twice,
             permits_granted: granted,
+            never_granted: granted == 0 && grant_count == 0,
             permits_left: remaining,
             permits_withheld: withheld,
-            exact: counts.exact,
+            exact,
             waiting_messages: chunks_queue.map_or(0, |depths| depths.visible + depths.delayed),
             messages_in_flight: chunks_queue.map_or(0, |depths| depths.in_flight),
             dead_letters: chunks_queue.map_or(0, |depths| depths.dead_letters),
