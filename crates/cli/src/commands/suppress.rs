@@ -4,7 +4,7 @@
 mod import;
 
 use anyhow::{Context, bail};
-use issei_assembly::{Parts, Settings, say};
+use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Cause, Migrated, Suppressed, Suppression, Unsuppressed};
 use issei_schema::{Address, Reason};
 use serde_json::json;
@@ -146,7 +146,7 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
     }
     let told = |entered: bool| {
         let counts: serde_json::Map<_, _> = counts.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect();
-        json!({ "format": read.format, "counts": counts, "left_out": read.left_out, "unreadable": read.unreadable.len(), "entered": entered })
+        json!({ "format": read.format, "counts": counts, "left_out": read.left_out, "unreadable": read.unreadable.len(), "entered": entered, "has_more": read.has_more })
             .to_string()
     };
     if !yes && (as_json || !confirmed("Enter them?", shutdown).await?) {
@@ -165,6 +165,12 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
         bail!("interrupted; what was entered stays, and the same import again enters the rest");
     }
     say(&if as_json { told(true) } else { format!("{} entries are on the list", read.entries.len()) });
+    if read.has_more {
+        say_error(
+            "NOT ALL: the file is one page of several, as its NextToken says; import the next, too: aws sesv2 list-suppressed-destinations --next-token TOKEN",
+        );
+        return Ok(Ended::Refused);
+    }
     Ok(Ended::Well)
 }
 

@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -60,6 +61,9 @@ fn open(url: &str) -> Result<Connection, ReadError> {
     let file = options.get_filename();
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(CONNECT)?;
+    // Else a name in quotes that no column has is taken for a text, and a condition about it is true of everybody (SQLite,
+    // "Double-quoted String Literals Are Accepted").
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.execute_batch("BEGIN")?;
     Ok(connection)
 }
@@ -97,6 +101,29 @@ pub(super) fn columns_of(url: &str, table: &str) -> Result<Vec<ColumnOutline>, R
 mod tests {
     use super::*;
     use crate::source::{Cell, Progress, Source};
+
+    /// SQLite takes a name in quotes that no column has for a text, which is not null for anybody.
+    #[test]
+    fn a_condition_about_a_column_that_is_not_there_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("users.db");
+        Connection::open(&file)
+            .unwrap()
+            .execute_batch("CREATE TABLE users (id, email); INSERT INTO users VALUES (1, 'a@example.com')")
+            .unwrap();
+        let url = format!("sqlite:{}", file.display());
+        let count = |filter: &str| {
+            let config = AudienceConfig {
+                key: "id".to_owned(),
+                address: "email".to_owned(),
+                filter: Some(filter.to_owned()),
+                ..AudienceConfig::default()
+            };
+            count_rows(&url, &From::Table("users".to_owned()), &config)
+        };
+        assert_eq!(count("\"email\" is not null").unwrap(), 1);
+        assert!(count("\"news\" is not null").is_err());
+    }
 
     #[test]
     fn a_generated_column_is_a_column() {

@@ -21,6 +21,8 @@ pub(super) struct Import {
     pub(super) left_out: u64,
     /// Lines, or entries, whose address or reason can't be read.
     pub(super) unreadable: Vec<u64>,
+    /// It is one page of several, and not the last.
+    pub(super) has_more: bool,
 }
 
 #[derive(Clone)]
@@ -36,6 +38,9 @@ pub(super) struct Entry {
 #[serde(rename_all = "PascalCase")]
 struct SesList {
     suppressed_destination_summaries: Vec<SesSummary>,
+    /// There where this is one page of several.
+    #[serde(default)]
+    next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,11 +92,17 @@ pub(super) fn read(file: &Path, because: Option<Because>) -> anyhow::Result<Impo
     let name = file.file_name().map(|name| on_one_line(&name.to_string_lossy())).unwrap_or_default();
     let source = format!("import of {}", without_addresses(&name));
     let read = if text.trim_start().starts_with('{') { json(text, because) } else { csv(text, because) };
-    let (format, entries, left_out, unreadable) = read.with_context(|| file.display().to_string())?;
-    Ok(Import { format, source, entries, left_out, unreadable })
+    let Read { format, entries, left_out, unreadable, has_more } = read.with_context(|| file.display().to_string())?;
+    Ok(Import { format, source, entries, left_out, unreadable, has_more })
 }
 
-type Read = (&'static str, Vec<Entry>, u64, Vec<u64>);
+struct Read {
+    format: &'static str,
+    entries: Vec<Entry>,
+    left_out: u64,
+    unreadable: Vec<u64>,
+    has_more: bool,
+}
 
 fn json(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
     says_itself(Format::Ses, because)?;
@@ -107,7 +118,8 @@ fn json(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
             _ => unreadable.push(at as u64 + 1),
         }
     }
-    Ok((Format::Ses.name(), entries, 0, unreadable))
+    let has_more = list.next_token.is_some_and(|token| !token.is_empty());
+    Ok(Read { format: Format::Ses.name(), entries, left_out: 0, unreadable, has_more })
 }
 
 fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
@@ -162,7 +174,7 @@ fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
             _ => unreadable.push(line),
         }
     }
-    Ok((format.name(), entries, left_out, unreadable))
+    Ok(Read { format: format.name(), entries, left_out, unreadable, has_more: false })
 }
 
 /// What a file says itself nobody has to say beside it.
@@ -196,7 +208,7 @@ mod tests {
     use super::*;
 
     fn shown(read: anyhow::Result<Read>) -> (Vec<String>, u64, Vec<u64>) {
-        let (_, entries, left_out, unreadable) = read.unwrap();
+        let Read { entries, left_out, unreadable, .. } = read.unwrap();
         let show = |entry: &Entry| {
             let since = entry.since.map_or("-".to_owned(), |since| since.to_string());
             format!("{} {} {since} {}", entry.address.as_str(), entry.why.as_str(), entry.reason.as_deref().unwrap_or("-"))

@@ -1,6 +1,7 @@
 //! CSV as RFC 4180 has it, without leniency: fields are separated by commas, quotes close, and each record
 //! has as many fields as the header.
 
+use std::collections::VecDeque;
 use std::io;
 
 use super::lines::{Line, Lines};
@@ -11,6 +12,14 @@ use super::{Broken, RECORD_BYTES_MAX, Record, not_text};
 struct Unread {
     broken: Broken,
     fields: Vec<Vec<u8>>,
+    /// Lines that are read neither as a part of it nor for themselves.
+    nor: Vec<Line>,
+}
+
+impl Unread {
+    fn new(broken: Broken, fields: Vec<Vec<u8>>) -> Self {
+        Self { broken, fields, nor: Vec::new() }
+    }
 }
 
 pub(super) struct Csv {
@@ -18,6 +27,8 @@ pub(super) struct Csv {
     header: Vec<Vec<u8>>,
     /// Where the wanted columns stand.
     places: Vec<usize>,
+    /// Lines that are broken with the one before.
+    pending: VecDeque<Broken>,
 }
 
 /// Where in a field the reader is.
@@ -51,7 +62,7 @@ impl Csv {
             );
             return Ok(Err(Broken::new(header.line, reason)));
         }
-        Ok(places(&header, wanted).map(|places| Self { lines, header: header.fields, places }))
+        Ok(places(&header, wanted).map(|places| Self { lines, header: header.fields, places, pending: VecDeque::new() }))
     }
 
     pub(super) fn header(&self) -> &[Vec<u8>] {
@@ -68,12 +79,21 @@ impl Csv {
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
+        if let Some(broken) = self.pending.pop_front() {
+            return Ok(Some(Record::Broken(broken)));
+        }
         let place = |at: usize| self.places.get(at).copied();
         let shape = Shape { fields: self.header.len(), key: place(0), address: place(1) };
         let Fields { line, fields } = match record(&mut self.lines, Some(shape))? {
             None => return Ok(None),
-            Some(Err(Unread { broken, fields })) => {
+            Some(Err(Unread { broken, fields, nor })) => {
                 let keys = self.keys(&fields);
+                for line in nor {
+                    let (fields, begins) = (plainly(&line.bytes), broken.line);
+                    let reason = format!("it stands within a quote that opens on line {begins}, and looks like a row of its own");
+                    let broken = Broken::new(line.number, reason).of_keys(self.keys(&fields));
+                    self.pending.push_back(broken.of_addresses(addresses(fields)));
+                }
                 return Ok(Some(Record::Broken(broken.of_keys(keys))));
             }
             Some(Ok(fields)) => fields,
@@ -139,24 +159,25 @@ fn record(lines: &mut Lines, shape: Option<Shape>) -> io::Result<Option<Result<F
     let mut reading = Reading { at: At::Start, field: Vec::new(), fields: Vec::new(), bytes: 0, quote: begins, opened_at: 0 };
     if let Err(reason) = reading.line(&first) {
         let broken = Broken::new(reading.broken_on(begins), reason).of_addresses(addresses(plainly(&first.bytes)));
-        return Ok(Some(Err(Unread { broken, fields: reading.fields })));
+        return Ok(Some(Err(Unread::new(broken, reading.fields))));
     }
     let mut further: Vec<Line> = Vec::new();
     let mut opening = reading.opening(&first);
+    // What looks like a row within a quote, and the reading as it was before that.
+    let mut swallowed: Option<Swallowed> = None;
     while let At::Quoted = reading.at {
         let (quote, before) = (reading.quote, reading.fields.len());
         let read = match lines.next()? {
             Some(line) => {
                 let read = reading.line(&line);
                 let is_within = matches!(reading.at, At::Quoted) && reading.fields.len() == before;
-                let read = if !line.is_too_long && shape.is_some_and(|shape| shape.holds(&line.bytes, !is_within, &opening)) {
-                    Err(format!(
+                if swallowed.is_none() && !line.is_too_long && shape.is_some_and(|shape| shape.holds(&line.bytes, !is_within, &opening)) {
+                    let reason = format!(
                         "a quote opens here and is not closed before line {}, which looks like a row of its own; close it, or take the line break out where it is a text",
                         line.number
-                    ))
-                } else {
-                    read
-                };
+                    );
+                    swallowed = Some(Swallowed { reason, quote, before, opening: opening.fields.clone() });
+                }
                 if read.is_ok() && !is_within {
                     opening = reading.opening(&line);
                 }
@@ -168,19 +189,46 @@ fn record(lines: &mut Lines, shape: Option<Shape>) -> io::Result<Option<Result<F
         if let Err(reason) = read {
             lines.give_back(further);
             // What comes after its first line is read again, and is no part of it.
-            reading.fields.truncate(before);
-            let broken = Broken::new(quote, reason).of_addresses(addresses(opening.fields));
-            return Ok(Some(Err(Unread { broken, fields: reading.fields })));
+            let found = swallowed.unwrap_or(Swallowed { reason, quote, before, opening: opening.fields });
+            return Ok(Some(Err(found.of(reading.fields))));
         }
     }
     reading.end_field();
+    if let Some(found) = swallowed {
+        let is_whole = shape.is_some_and(|shape| reading.fields.len() == shape.fields);
+        let mut unread = found.of(reading.fields);
+        if is_whole {
+            // By RFC 4180 it is one record, and somebody's text may hold what looks like a row. So nobody of it is mailed.
+            unread.nor = further;
+        } else {
+            lines.give_back(further);
+        }
+        return Ok(Some(Err(unread)));
+    }
     let is_text = reading.fields.iter().all(|field| std::str::from_utf8(field).is_ok());
     let fields = reading.fields;
     Ok(Some(if is_text {
         Ok(Fields { line: begins, fields })
     } else {
-        Err(Unread { broken: not_text(begins).of_addresses(addresses(fields.clone())), fields })
+        Err(Unread::new(not_text(begins).of_addresses(addresses(fields.clone())), fields))
     }))
+}
+
+/// Rows within a quote, or what else is wrong in a record of several lines.
+struct Swallowed {
+    reason: String,
+    quote: u64,
+    /// So many fields stand before it.
+    before: usize,
+    /// The line on which the quote opens, read as if it were a sign like any other.
+    opening: Vec<Vec<u8>>,
+}
+
+impl Swallowed {
+    fn of(self, mut fields: Vec<Vec<u8>>) -> Unread {
+        fields.truncate(self.before);
+        Unread::new(Broken::new(self.quote, self.reason).of_addresses(addresses(self.opening)), fields)
+    }
 }
 
 struct Reading {

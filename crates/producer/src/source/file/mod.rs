@@ -12,9 +12,10 @@ mod lines;
 mod packed;
 mod swallowed;
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, Read};
 use std::path::Path;
+use std::time::SystemTime;
 
 use self::beginning::Beginning;
 use self::csv::Csv;
@@ -108,10 +109,26 @@ fn each(
     mut take: impl FnMut(RawRow) -> Result<(), ReadError>,
 ) -> Result<u64, ReadError> {
     let opened = File::open(file).map_err(|error| ReadError::Refused(format!("{error}; check the path")))?;
-    let bytes = opened.metadata().map_or(0, |metadata| metadata.len());
+    let unknown = |error: io::Error| ReadError::Refused(format!("how large it is, and since when, can't be read: {error}"));
+    let before = opened.metadata().map_err(unknown)?;
     let mut rows = Rows::of(config);
-    rows.of_file(file, progress.reading(opened, bytes), None, &mut take)?;
+    rows.of_file(file, progress.reading(opened, before.len()), None, &mut take)?;
+    // By its path, so that one which was put in its place shows, too.
+    if state(&std::fs::metadata(file).map_err(unknown)?) != state(&before) {
+        return Err(ReadError::Refused(
+            "it was changed while it was read, so that some of it may be missing; write it under another name, rename it once it is whole, and try again".to_owned(),
+        ));
+    }
     rows.end()
+}
+
+/// What tells one state of a file from another.
+fn state(of: &Metadata) -> (u64, Option<SystemTime>, u64) {
+    #[cfg(unix)]
+    let which = std::os::unix::fs::MetadataExt::ino(of);
+    #[cfg(not(unix))]
+    let which = 0;
+    (of.len(), of.modified().ok(), which)
 }
 
 /// What a file's name says that it holds.
