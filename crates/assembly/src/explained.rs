@@ -6,6 +6,7 @@ use std::env;
 use issei_aws::NOT_CONNECTED;
 use issei_ledger::NO_TABLE;
 use issei_producer::Refusal;
+use issei_schema::without_addresses;
 
 use crate::settings::{DEFAULT_FILE, Settings};
 
@@ -53,9 +54,9 @@ fn service_in(text: &str) -> &'static str {
 /// "Service-specific endpoints").
 fn endpoint(service: &str, settings: &Settings) -> String {
     if let Some(url) = &settings.account.endpoint_url {
-        return format!("{url} (--endpoint-url)");
+        return format!("{} (--endpoint-url)", without_addresses(url));
     }
-    let set = |name: String| env::var(&name).ok().filter(|url| !url.is_empty()).map(|url| format!("{url} ({name})"));
+    let set = |name: String| env::var(&name).ok().filter(|url| !url.is_empty()).map(|url| format!("{} ({name})", without_addresses(&url)));
     set(format!("AWS_ENDPOINT_URL_{service}"))
         .or_else(|| set("AWS_ENDPOINT_URL".to_owned()))
         .unwrap_or_else(|| "the endpoint of AWS, or of the profile".to_owned())

@@ -1,6 +1,6 @@
 //! One SQS queue with its dead-letter queue, as issei uses it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_sqs::error::ProvideErrorMetadata;
@@ -51,8 +51,9 @@ pub struct Message {
 /// How a dead letter came where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeadBy {
-    /// SQS says that it has moved it there.
-    Sqs,
+    /// SQS says that it has moved it there from the queue with this ARN. Whoever may make queues can let it do so from one of
+    /// their own.
+    Sqs { from: String },
     /// It bears a reason, as what a service of issei refuses does; anybody may have written it, unless it is proved.
     Reason { reason: String, proof: Option<String> },
 }
@@ -228,6 +229,14 @@ impl Queue {
         (account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())).then_some(account)
     }
 
+    /// Whether this is its ARN, as far as its URL tells: account and name.
+    #[must_use]
+    pub fn has_arn(&self, arn: &str) -> bool {
+        let mut parts = self.url.rsplit('/');
+        let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        arn.rsplit(':').take(2).eq([name, account])
+    }
+
     async fn url_of(client: &aws_sdk_sqs::Client, name: &str) -> Result<String, QueueError> {
         let answer = client.get_queue_url().queue_name(name).send().await.map_err(|error| {
             let reason = if is_no_queue(error.code()) {
@@ -282,8 +291,8 @@ impl Queue {
                 let proof = written(REASON_PROOF).map(str::to_owned);
                 Some(DeadBy::Reason { reason: written(REASON)?.to_owned(), proof })
             };
-            let by_sqs = text(&MessageSystemAttributeName::DeadLetterQueueSourceArn).is_some();
-            let received = Message { dead_by: if by_sqs { Some(DeadBy::Sqs) } else { said() }, ..received };
+            let by_sqs = text(&MessageSystemAttributeName::DeadLetterQueueSourceArn).map(|from| DeadBy::Sqs { from: from.to_owned() });
+            let received = Message { dead_by: by_sqs.or_else(said), ..received };
             Some(received.sent_by(text(&MessageSystemAttributeName::SenderId), written(SENDERS)))
         });
         Ok(messages.collect())
@@ -439,22 +448,27 @@ impl Queue {
     }
 
     /// Moves the dead letters back that SQS has put there, or of whose reasons `is_proved` says that a service of issei wrote them,
-    /// and leaves the others: whoever may write to the dead-letter queue alone must not be believed for somebody's moving it. What is
-    /// left shows again when SQS shows it.
+    /// and leaves the others: whoever may write to the dead-letter queue alone must not be believed for somebody's moving it.
     pub async fn redrive_known(&self, is_proved: impl Fn(&Message) -> bool) -> Result<Redriven, QueueError> {
         let dead = Self { url: self.dead_letter_url.clone(), ..self.clone() };
-        let (mut moved, mut left) = (0, BTreeSet::new());
+        let (mut moved, mut left) = (0, BTreeMap::new());
         loop {
-            let (known, others): (Vec<Message>, Vec<Message>) = dead
-                .receive(BATCH_ENTRIES_MAX, Duration::ZERO)
-                .await?
-                .into_iter()
-                .partition(|message| message.dead_by == Some(DeadBy::Sqs) || is_proved(message));
+            let (known, others): (Vec<Message>, Vec<Message>) =
+                dead.receive(BATCH_ENTRIES_MAX, Duration::ZERO).await?.into_iter().partition(|message| {
+                    matches!(&message.dead_by, Some(DeadBy::Sqs { from }) if self.has_arn(from)) || is_proved(message)
+                });
             let before = left.len();
-            left.extend(others.into_iter().map(|message| message.id));
+            left.extend(others.into_iter().map(|message| (message.id, message.receipt)));
             // Whatever else shows was looked at, or there is nothing.
             if known.is_empty() && left.len() == before {
-                return Ok(Redriven::Known { messages: moved, left: left.len() as u64 });
+                let messages = left.len() as u64;
+                // They show again at once, to whoever looks at them next.
+                dead.hide_batch(&left.into_values().collect::<Vec<_>>(), Duration::ZERO).await?;
+                return Ok(Redriven::Known { messages: moved, left: messages });
+            }
+            // SQS takes no empty batch.
+            if known.is_empty() {
+                continue;
             }
             moved += known.len() as u64;
             self.send_copies(&known, Duration::ZERO).await?;

@@ -30,15 +30,15 @@ pub(crate) struct Carrier {
 pub(crate) struct Failures(Mutex<HashMap<BroadcastId, u32>>);
 
 impl Failures {
-    pub(crate) fn count(&self, id: &BroadcastId, in_vain: bool) -> u32 {
+    /// What is neither, since the provider was just too busy or nobody was asked for, says nothing.
+    pub(crate) fn count(&self, id: &BroadcastId, in_vain: bool, accepted: bool) -> u32 {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !in_vain {
+        if accepted {
             rows.remove(id);
-            return 0;
+        } else if in_vain {
+            *rows.entry(id.clone()).or_default() += 1;
         }
-        let row = rows.entry(id.clone()).or_default();
-        *row += 1;
-        *row
+        rows.get(id).copied().unwrap_or_default()
     }
 }
 

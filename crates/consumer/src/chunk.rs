@@ -356,7 +356,7 @@ impl Consumer {
         if let Some(delay) = sent.slow_down {
             carrier.rate.slow_down(delay);
         }
-        let streak = carrier.failures.count(id, sent.in_vain);
+        let streak = carrier.failures.count(id, sent.in_vain, sent.accepted);
         let pause = sent.pause.map(|reason| (ReasonCode::PausedProvider, reason)).or_else(|| {
             let is_too_long = streak >= self.options.max_failures_in_a_row;
             let why = "the provider does not answer, what stands in between answers in its place, or it rejects everybody";

@@ -31,6 +31,8 @@ pub(crate) struct Sent {
     pub(crate) pause: Option<String>,
     /// The provider was asked, it was not just too busy, and it accepted nobody.
     pub(crate) in_vain: bool,
+    /// Somebody was accepted.
+    pub(crate) accepted: bool,
 }
 
 /// A recipient whom the provider refused. What refuses everybody may begin or end between two calls of one claim.
@@ -205,6 +207,7 @@ impl Consumer {
             }
             sent.pause = sent.pause.or(verdict.pause);
         }
+        sent.accepted = accepts_anybody;
         if accepts_anybody {
             self.refusals.accepted(&of.id);
         }

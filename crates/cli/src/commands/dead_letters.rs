@@ -187,14 +187,14 @@ impl DeadLetter {
             sent_at: attribute(&Attribute::SentTimestamp).and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok()),
             // A letter that was moved back and came again has both, and its reason is of the first time.
             moved_by: match (attribute(&Attribute::DeadLetterQueueSourceArn), reason) {
-                (Some(_), _) => MovedBy::Sqs,
+                (Some(from), _) if queue != QueueName::Feedback || parts.feedback_queue().await?.has_arn(from) => MovedBy::Sqs,
                 // What is not believed for it when it is moved back needs no proof.
-                (None, Some(_)) if queue != QueueName::Feedback => MovedBy::Issei,
-                (None, Some(reason)) => match (parts.ledger().dead_events().await?, written(REASON_PROOF)) {
+                (_, Some(_)) if queue != QueueName::Feedback => MovedBy::Issei,
+                (_, Some(reason)) => match (parts.ledger().dead_events().await?, written(REASON_PROOF)) {
                     (Some(marks), Some(proof)) if DeadEvents::is_proved(&marks, body, reason, proof) => MovedBy::Issei,
                     _ => MovedBy::Unproved,
                 },
-                (None, None) => MovedBy::Unknown,
+                (_, None) => MovedBy::Unknown,
             },
             receives: attribute(&Attribute::ApproximateReceiveCount).and_then(|count| count.parse().ok()).unwrap_or_default(),
             reason: reason.map(|reason| reason.chars().take(REASON_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()),

@@ -1,7 +1,7 @@
 //! `issei repair` and `redrive`: putting right what was lost outside issei.
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say};
+use issei_assembly::{Parts, Settings, say, say_error};
 use issei_aws::{DeadBy, Queue, QueueError, Redriven};
 use issei_ledger::{BroadcastState, DeadEvents, KEY_REVOKED};
 use issei_producer::{Repair, Repairer};
@@ -134,7 +134,10 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
     } else {
         queue.redrive().await?
     };
-    let left = if let Redriven::Known { left, .. } = redriven { left } else { 0 };
+    let (left, hidden) = match redriven {
+        Redriven::Known { messages, left } => (left, dead.saturating_sub(messages + left)),
+        Redriven::Task { .. } | Redriven::ByHand { .. } => (0, 0),
+    };
     say(&match (as_json, redriven) {
         (true, Redriven::Task { handle }) => json!({ "dead_letters": dead, "task": handle }).to_string(),
         (true, Redriven::ByHand { messages }) => json!({ "dead_letters": dead, "moved": messages }).to_string(),
@@ -146,7 +149,10 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
         (false, Redriven::Task { .. }) => format!("SQS moves {dead} dead letters back, by a task of its own"),
         (false, Redriven::ByHand { messages }) => format!("this endpoint has no move task: {messages} dead letters moved back one by one"),
     });
-    Ok(if left == 0 { Ended::Well } else { Ended::Refused })
+    if hidden > 0 {
+        say_error(&format!("{hidden} more lie there and are hidden just now, since somebody has looked at them; repeat this in a minute"));
+    }
+    Ok(if left + hidden == 0 { Ended::Well } else { Ended::Refused })
 }
 
 /// Where the ledger's key can't be read, nothing is proved, and what SQS has moved goes back alone.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Ledger, Outcome, ReasonCode, SkipReason, kept_key};
+use issei_ledger::{AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, Outcome, ReasonCode, SkipReason, kept_key};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_by_the_list, each_mailable};
 use issei_schema::{
     Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient,
@@ -46,7 +46,9 @@ struct Proof {
     forgotten: u64,
     /// Whom it has missed, and who does not want such mail any more, by the address of any row of their key.
     unwanted: u64,
-    /// Skipped, and mailable since.
+    /// On the suppression list after they were frozen, and so not sent to.
+    spared: u64,
+    /// Skipped or spared, and mailable since.
     corrected: u64,
     /// In the new audience, read back as a producer reads it.
     resent: u64,
@@ -244,12 +246,15 @@ async fn choose(
     rows: &mut Rows,
 ) -> anyhow::Result<(Proof, Known)> {
     let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known::default());
-    let skipped = skipped(&ledger, broadcast, &mut proof).await?;
+    let mut skipped = skipped(&ledger, broadcast, &mut proof).await?;
+    let log = ledger.event_log(broadcast).await?;
+    if broadcast.totals.is_none_or(|totals| totals.rejected > 0) {
+        skipped.extend(spared(&ledger, broadcast, &log).await?);
+    }
     let Judged { corrected, unwanted } = match configured {
         Some(configured) => judged(parts, first, configured, &skipped).await?,
         None => Judged::default(),
     };
-    let log = ledger.event_log(broadcast).await?;
     for seq in 0..broadcast.pages {
         for found in ledger.page_outcomes(&broadcast.placed(), seq, &log).await? {
             // Whoever was forgotten is counted, and is never sent to again.
@@ -258,6 +263,11 @@ async fn choose(
                 continue;
             };
             let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
+            // Who was spared comes back as the skipped do, once they are on the list no more.
+            if found.spared.is_some() {
+                proof.spared += 1;
+                continue;
+            }
             known.addresses.insert(address);
             if unique && matches!(found.outcome, Some(Outcome::Accepted | Outcome::InDoubt | Outcome::Open)) {
                 known.sent_addresses.insert(address);
@@ -316,6 +326,17 @@ async fn judged(
         )
     })?;
     Ok(all)
+}
+
+/// The keys of those who were spared, as those of the skipped are kept.
+async fn spared(ledger: &Ledger, broadcast: &Broadcast, log: &EventLog) -> anyhow::Result<BTreeSet<String>> {
+    let mut keys = BTreeSet::new();
+    for seq in 0..broadcast.pages {
+        let outcomes = ledger.page_outcomes(&broadcast.placed(), seq, log).await?;
+        let spared = outcomes.iter().filter(|found| found.spared.is_some()).filter_map(|found| found.recipient.as_ref());
+        keys.extend(spared.map(|recipient| kept_key(recipient.key.as_str())));
+    }
+    Ok(keys)
 }
 
 /// The keys of those who were skipped, as they are kept. One that an older build cut is never equal to a row's.
@@ -413,14 +434,17 @@ fn tell_none(broadcast: &Broadcast, proof: &Proof, as_json: bool) {
         return;
     }
     counts(broadcast, proof);
-    say("resent         nobody: nobody is missing, and of the skipped nobody can be mailed now; nothing was written");
+    say("resent         nobody: nobody is missing, and of the skipped and spared nobody can be mailed now; nothing was written");
 }
 
 fn counts(broadcast: &Broadcast, proof: &Proof) {
-    let Proof { accepted, rejected, in_doubt, missing, skipped, forgotten, unwanted, .. } = proof;
+    let Proof { accepted, rejected, in_doubt, missing, skipped, forgotten, unwanted, spared, .. } = proof;
     say(&format!("broadcast      {} ({})", broadcast.broadcast_id, broadcast.broadcast_state));
     say(&format!("recipients     {accepted} accepted, {in_doubt} in doubt, {rejected} rejected, {missing} missing"));
     say(&format!("skipped        {skipped} rows"));
+    if *spared > 0 {
+        say(&format!("spared         {spared} recipients, on the suppression list after they were frozen"));
+    }
     if *forgotten > 0 {
         say(&format!("forgotten      {forgotten} recipients, who are sent nothing"));
     }

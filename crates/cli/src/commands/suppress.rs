@@ -52,7 +52,11 @@ async fn add(parts: &Parts, address: &Address, because: Because, reason: &Reason
     say(&if as_json {
         json!({ "added": why }).to_string()
     } else {
-        format!("{} is on the list: {}; whatever else is frozen from now on skips it", address.as_str(), words(why))
+        format!(
+            "{} is on the list: {}; whatever is frozen from now on skips it, and what is under way spares it in ten seconds, unless it has sent to it",
+            address.as_str(),
+            words(why)
+        )
     });
     Ok(Ended::Well)
 }

@@ -24,7 +24,7 @@ struct Message {
 }
 
 /// "Errors" of the API reference, and their form in resend/resend-node and resend/resend-rust. Each has a name, and the status.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Refused {
     #[serde(rename = "statusCode")]
     status: u16,
@@ -90,8 +90,7 @@ fn refused(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
     let status = answer.status().as_u16();
     let own = serde_json::from_slice::<Refused>(answer.body()).ok();
     let own = own.filter(|own| own.status == status && NAMES.contains(&own.name.as_str()));
-    // Larger than somebody takes who has therefore not read it (RFC 9110 section 15.5.14), whoever that is.
-    let Some(Refused { name, message, .. }) = own.or_else(|| (status == 413).then(Refused::default)) else {
+    let Some(Refused { name, message, .. }) = own else {
         return Verdict::not_its_own(entries, "Resend", true, answer);
     };
     let text = text(status, &name, &message);
@@ -115,7 +114,6 @@ fn refused(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
             Cause::Sender => paused(),
             cause => Verdict { split: true, ..all(Said::Refused(Refusal { text: text.clone(), cause })) },
         },
-        // Resend documents no answer of its own.
         (413, _) => Verdict { split: true, ..all(Said::Refused(Refusal { text: text.clone(), cause: Cause::Unknown })) },
         _ => all(Said::InDoubt),
     }
@@ -217,7 +215,7 @@ mod tests {
             error(422, "validation_error", "Invalid `to` field. The email address needs to follow the `email@example.com` format.");
         assert!(verdict.split && verdict.pause.is_none());
         assert!(verdict.entries.iter().all(|said| matches!(said, Said::Refused(Refusal { cause: Cause::Address, .. }))));
-        assert!(error(422, "missing_required_field", "x").split && error(413, "", "").split);
+        assert!(error(422, "missing_required_field", "x").split && error(413, "validation_error", "x").split);
     }
 
     /// Letters were taken, and what stood in between did not like the answer.
@@ -225,7 +223,7 @@ mod tests {
     fn a_refusal_in_words_that_are_not_resends_proves_nothing() {
         let page =
             |status: u16| Ok(Response::builder().status(status).header("content-type", "text/html").body(b"<html>".to_vec()).unwrap());
-        for status in [400, 401, 403, 404, 405, 409, 422, 451] {
+        for status in [400, 401, 403, 404, 405, 409, 413, 422, 451] {
             let json = |body: Value| classify(answer(status, &body), 2);
             for verdict in [
                 classify(page(status), 2),
@@ -245,7 +243,6 @@ mod tests {
             let verdict = classify(page(status), 2);
             assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_none(), "{status}");
         }
-        assert!(classify(page(413), 2).split, "whoever says so has not read it");
     }
 
     #[test]

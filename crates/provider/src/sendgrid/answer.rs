@@ -20,6 +20,28 @@ const SANDBOX: &str = "sandbox-mode";
 /// Words of a refusal are kept so far.
 const WORDS_BYTES_MAX: usize = 300;
 
+/// The members of a request ("Mail Send", its body).
+const MEMBERS: [&str; 18] = [
+    "personalizations",
+    "from",
+    "reply_to",
+    "reply_to_list",
+    "subject",
+    "content",
+    "attachments",
+    "template_id",
+    "headers",
+    "categories",
+    "custom_args",
+    "send_at",
+    "batch_id",
+    "asm",
+    "ip_pool_name",
+    "mail_settings",
+    "tracking_settings",
+    "sections",
+];
+
 #[derive(Deserialize)]
 struct Errors {
     errors: Vec<Complaint>,
@@ -44,10 +66,8 @@ pub(super) fn classify(answer: Result<Response<Vec<u8>>, Unanswered>, entries: u
 fn answered(answer: &Response<Vec<u8>>, entries: usize, sandbox: bool) -> Verdict {
     let status = answer.status().as_u16();
     let complaints = Complaints::of(answer);
-    // Larger than somebody takes who has therefore not read it (RFC 9110 section 15.5.14): whoever that is. A 400 of
-    // SendGrid's names what is wrong, and any other may be anybody's.
+    // A 400 of SendGrid's names what is wrong, and any other may be anybody's.
     let is_own = match status {
-        413 => true,
         400 => complaints.0.iter().any(Complaint::names_a_field),
         _ => !complaints.0.is_empty(),
     };
@@ -135,8 +155,9 @@ fn place(complaint: &Complaint) -> Place {
 }
 
 impl Complaint {
+    /// One of a request's own: others have fields, too.
     fn names_a_field(&self) -> bool {
-        self.field.as_deref().is_some_and(|field| !field.is_empty() && field != "null")
+        self.field.as_deref().and_then(|field| field.split('.').next()).is_some_and(|first| MEMBERS.contains(&first))
     }
 }
 
@@ -232,7 +253,7 @@ mod tests {
 
     #[test]
     fn too_much_is_divided_and_too_fast_waits_until_the_limit_is_reset() {
-        assert!(classify(answer(413, &[], &json!({})), 2, false).split);
+        assert!(classify(answer(413, &[], &complaint(Value::Null, "too large")), 2, false).split);
         let verdict = classify(answer(429, &[("X-RateLimit-Reset", "1392815263")], &complaint(Value::Null, "too many requests")), 2, false);
         let reset = Timestamp::from_second(1_392_815_263).unwrap();
         assert_eq!((verdict.slow_down, &verdict.pause), (Some(SlowDown::Until(reset)), &None));
@@ -249,7 +270,7 @@ mod tests {
     /// Letters were taken, and what stood in between did not like the answer.
     #[test]
     fn a_refusal_in_words_that_are_not_sendgrids_proves_nothing() {
-        for status in [400, 401, 403, 404, 406, 409, 451] {
+        for status in [400, 401, 403, 404, 406, 409, 413, 451] {
             for body in [
                 json!("<html>"),
                 json!({}),
@@ -260,14 +281,17 @@ mod tests {
                 json!({ "errors": [{ "message": " ", "field": null }] }),
                 json!({ "errors": [{ "status": "400", "title": "Bad Request", "detail": "the answer was cut" }] }),
                 json!({ "message": "Forbidden" }),
+                json!({ "errorType": "Function.ResponseSizeTooLarge" }),
             ] {
                 let verdict = classify(answer(status, &[("content-type", "text/html")], &body), 2, false);
                 assert_eq!(verdict.entries, vec![Said::InDoubt; 2], "{status} {body}");
                 assert!(verdict.pause.is_some() && !verdict.split, "the next would get the same: {status} {body}");
             }
         }
-        let verdict = classify(answer(400, &[], &complaint(Value::Null, "Bad Request")), 2, false);
-        assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_some() && !verdict.split, "it names nothing");
+        for field in [Value::Null, json!(""), json!("body"), json!("null")] {
+            let verdict = classify(answer(400, &[], &complaint(field.clone(), "Bad Request")), 2, false);
+            assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_some() && !verdict.split, "it names nothing: {field}");
+        }
         // Nobody may be asked about, so that not one more is put in doubt.
         for status in [408, 425, 429] {
             let verdict = classify(answer(status, &[("x-ratelimit-reset", "1392815263")], &json!({})), 2, false);

@@ -53,7 +53,7 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     std::fs::create_dir(world.path("again")).unwrap();
     let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--output", "again", "--json"]).await).unwrap();
     let proof = json!({
-        "accepted": 10, "rejected": 0, "in_doubt": 0, "missing": 18, "skipped": 1, "forgotten": 0, "unwanted": 1, "corrected": 1, "resent": 19,
+        "accepted": 10, "rejected": 0, "in_doubt": 0, "missing": 18, "skipped": 1, "spared": 0, "forgotten": 0, "unwanted": 1, "corrected": 1, "resent": 19,
         "overlap": 0,
     });
     assert_eq!(told["proof"], proof, "{told}");
@@ -209,6 +209,39 @@ async fn whom_nothing_could_be_mailed_to_are_mailed_once_they_are_corrected_and_
         let (code, _, error) = world.try_run(&[verb, "terms", "--reason", "a test"]).await;
         assert!(code == Some(3) && error.contains("stopped"), "{verb}: {error}");
     }
+    producer.end().await;
+    consumer.end().await;
+}
+
+/// On the list by mistake while it was held: whoever is taken from it again gets the second one, and nobody else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_spared_and_is_on_the_list_no_more_is_mailed_by_a_second_one() {
+    let world = Processes::new(5, Account::default()).await;
+    let producer = world.start("producer");
+    let command = command_body("terms", |body| (body["version"], body["class"], body["hold"]) = (2.into(), "service".into(), true.into()));
+    world.post("ISSEI_COMMANDS_QUEUE", &command).await;
+    world.wait_for("terms", "holding").await;
+    for user in [2, 4] {
+        let added = world
+            .run(&["suppress", "add", &format!("user{user:06}@example.com"), "--because", "unsubscribed", "--reason", "a letter"])
+            .await;
+        assert!(added.contains("what is under way spares it in ten seconds"), "{added}");
+    }
+    world.run(&["approve", "terms", "--reason", "it reads well"]).await;
+    let consumer = world.start("consumer");
+    world.wait_for("terms", "complete").await;
+    let spared = world.run(&["export", "terms", "--outcome", "spared"]).await;
+    assert_eq!(spared.lines().count(), 3, "{spared}");
+    assert!(spared.lines().all(|line| line.contains("reason") || line.contains("unsubscribed")), "{spared}");
+    assert!(world.run(&["who", "2"]).await.contains("you had unsubscribed"));
+    let (code, output, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(
+        code == Some(3) && output.contains("spared         2 recipients") && output.contains("resent         nobody"),
+        "{output}{error}"
+    );
+    world.run(&["suppress", "remove", "user000004@example.com", "--reason", "a mistake"]).await;
+    let told = world.run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(told.contains("resent         1 in the new audience, read back: 0 missing, 1 corrected"), "{told}");
     producer.end().await;
     consumer.end().await;
 }

@@ -195,15 +195,9 @@ fn record(lines: &mut Lines, shape: Option<Shape>) -> io::Result<Option<Result<F
     }
     reading.end_field();
     if let Some(found) = swallowed {
-        let is_whole = shape.is_some_and(|shape| reading.fields.len() == shape.fields);
-        let mut unread = found.of(reading.fields);
-        if is_whole {
-            // By RFC 4180 it is one record, and somebody's text may hold what looks like a row. So nobody of it is mailed.
-            unread.nor = further;
-        } else {
-            lines.give_back(further);
-        }
-        return Ok(Some(Err(unread)));
+        // By RFC 4180 it is one record, however many fields it has, and somebody's text may hold what looks like a row. So nobody of
+        // it is mailed.
+        return Ok(Some(Err(Unread { nor: further, ..found.of(reading.fields) })));
     }
     let is_text = reading.fields.iter().all(|field| std::str::from_utf8(field).is_ok());
     let fields = reading.fields;

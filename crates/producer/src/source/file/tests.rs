@@ -112,7 +112,7 @@ fn rows_that_a_quote_has_swallowed_are_refused_wherever_it_closes() {
         // Of whom no address is known there is a row all the same.
         ("1,\"Ann,\n2,Eve\",e@example.com\n", 2, 3, 2, 2),
         ("1,Ann,a@example.com\n2,\"Bob,b@example.com\n3,\"\",c@example.com\n4,Eve\",e@example.com\n", 3, 4, 4, 3),
-        ("1,Ann,\"a@example.com\n2,Bob,b@example.com\n3,Cy\",c@example.com\n", 2, 3, 3, 2),
+        ("1,Ann,\"a@example.com\n2,Bob,b@example.com\n3,Cy\",c@example.com\n", 2, 3, 3, 3),
     ] {
         let refusal = csv(format!("{header}{text}")).unwrap_err();
         let words = format!("line {line}: a quote opens here and is not closed before line {swallowed}, which looks like a row");
@@ -134,11 +134,14 @@ fn rows_that_a_quote_has_swallowed_are_refused_wherever_it_closes() {
 /// What a user has written can look like a row. It may be one that a quote has swallowed, too, so nobody of it is mailed.
 #[test]
 fn a_text_that_looks_like_a_row_makes_nobody_a_recipient() {
-    let text = "id,email,name\n1,a@example.com,hi\n2,b@example.com,\"see:\n9,victim@example.com,Z\n\"\n3,c@example.com,bye\n";
-    let read = read_as("users.csv", text.as_bytes(), &skipping()).unwrap();
-    let keys: Vec<&str> = read.iter().filter(|row| !row.starts_with("broken")).map(|row| row.split('|').next().unwrap()).collect();
-    assert_eq!(keys, ["1", "3"], "{read:?}");
-    assert_eq!(read.len(), 5, "each of its three lines is told: {read:?}");
+    for end in ["\"", "\",extra", "\","] {
+        let text =
+            format!("id,email,name\n1,a@example.com,hi\n2,b@example.com,\"see:\n9,victim@example.com,Z\n{end}\n3,c@example.com,bye\n");
+        let read = read_as("users.csv", text.as_bytes(), &skipping()).unwrap();
+        let keys: Vec<&str> = read.iter().filter(|row| !row.starts_with("broken")).map(|row| row.split('|').next().unwrap()).collect();
+        assert_eq!(keys, ["1", "3"], "{read:?}");
+        assert_eq!(read.len(), 5, "each of its three lines is told: {read:?}");
+    }
 }
 
 #[test]
