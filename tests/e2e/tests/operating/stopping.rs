@@ -155,22 +155,27 @@ async fn a_stop_does_not_wait_for_a_provider_that_does_not_answer() {
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
 }
 
-/// Their order to let SES send was on its way when a colleague ended everything: whoever stops by force has the last word.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_order_to_open_that_takes_long_leaves_ses_shut_where_a_colleague_has_stopped_all_by_force_since() {
-    let world = Processes::new(5, Account::default()).await;
-    world.run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
+/// An order to let SES send is on its way when a colleague stops `what` by force, and leaves SES shut.
+async fn shut_while_it_is_opened(world: &Processes, what: &str) {
     world.cloud.inject(Rule::every("PutConfigurationSetSendingOptions", Fault::LateMs(4_000)).times(1));
     let mut hanging = world.cloud.hanging();
     let open = ["open", "--reason", "it is right now"];
     let (opened, ()) = tokio::join!(world.try_run(&open), async {
         hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
-        world.run(&["stop", "--all", "--hard", "--reason", "another wrong text"]).await;
+        world.run(&["stop", what, "--hard", "--reason", "another wrong text"]).await;
     });
     let (code, output, error) = opened;
     assert!(code == Some(3) && output.contains("SES was shut again") && output.contains("another wrong text"), "{output}{error}");
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
-    let told: Value = serde_json::from_str(&world.run(&[&open[..], &["--json"]].concat()).await).unwrap();
+}
+
+/// Their order to let SES send was on its way when a colleague ended everything: whoever stops by force has the last word.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_open_that_takes_long_leaves_ses_shut_where_a_colleague_has_stopped_all_by_force_since() {
+    let world = Processes::new(5, Account::default()).await;
+    world.run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
+    shut_while_it_is_opened(&world, "--all").await;
+    let told: Value = serde_json::from_str(&world.run(&["open", "--reason", "it is right now", "--json"]).await).unwrap();
     assert_eq!((&told["opened"], &told["ended"]["reason"]), (&json!(true), &json!("another wrong text")), "{told}");
     assert_eq!(world.forgotten_sender().await, "SUCCESS");
 }
@@ -185,18 +190,9 @@ async fn an_order_to_open_that_is_under_way_leaves_ses_shut_where_a_colleague_ha
     world.wait_for("terms", "running").await;
     producer.end().await;
     world.run(&["stop", "--all", "--hard", "--reason", "wrong text"]).await;
-    world.cloud.inject(Rule::every("PutConfigurationSetSendingOptions", Fault::LateMs(4_000)).times(1));
-    let mut hanging = world.cloud.hanging();
-    let open = ["open", "--reason", "it is right now"];
-    let (opened, ()) = tokio::join!(world.try_run(&open), async {
-        hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
-        world.run(&["stop", "terms", "--hard", "--reason", "another wrong text"]).await;
-    });
-    let (code, output, error) = opened;
-    assert!(code == Some(3) && output.contains("SES was shut again") && output.contains("another wrong text"), "{output}{error}");
-    assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+    shut_while_it_is_opened(&world, "terms").await;
     // Whoever repeats it knows of the other's order.
-    let told: Value = serde_json::from_str(&world.run(&[&open[..], &["--json"]].concat()).await).unwrap();
+    let told: Value = serde_json::from_str(&world.run(&["open", "--reason", "it is right now", "--json"]).await).unwrap();
     assert_eq!(told["opened"], true, "{told}");
     assert_eq!(world.forgotten_sender().await, "SUCCESS");
 }

@@ -131,6 +131,25 @@ fn rows_that_a_quote_has_swallowed_are_refused_wherever_it_closes() {
     assert!(refusal.contains("line 1: the name of its column 4 holds a line break") && !refusal.contains("example.com"), "{refusal}");
 }
 
+/// Somebody writes to it still, so that some may be missing from what was read.
+#[test]
+fn a_file_that_is_changed_while_it_is_read_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users.csv");
+    let rows = "id,email,name\n1,a@example.com,Ann\n";
+    std::fs::write(&file, rows).unwrap();
+    let (path, config) = (file.display().to_string(), config("name"));
+    let read = |also: &str| {
+        each(&path, &config, &Progress::default(), |_| {
+            std::fs::write(&file, format!("{rows}{also}")).unwrap();
+            Ok(())
+        })
+    };
+    assert!(read("2,b@example.com,Bob\n").unwrap_err().to_string().contains("it was changed while it was read"));
+    std::fs::write(&file, rows).unwrap();
+    assert_eq!(each(&path, &config, &Progress::default(), |_| Ok(())).unwrap(), 1);
+}
+
 /// What a user has written can look like a row. It may be one that a quote has swallowed, too, so nobody of it is mailed.
 #[test]
 fn a_text_that_looks_like_a_row_makes_nobody_a_recipient() {
