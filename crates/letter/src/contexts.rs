@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use html5gum::{Token, Tokenizer};
 use issei_schema::{Piece, Template};
 
+use crate::links;
 use crate::part::Node;
-use crate::safe::{Context, SCHEMES};
+use crate::safe::Context;
 
 /// Attributes that hold a link (HTML, "Attributes").
 const LINKS: [&str; 15] = [
@@ -27,8 +28,6 @@ const LINKS: [&str; 15] = [
     "lowsrc",
     "usemap",
 ];
-/// Behind a link's host.
-const PATH_BEGINS: [char; 4] = ['/', '\\', '?', '#'];
 /// Elements whose text is no markup, and runs or styles.
 const RAW: [&str; 7] = ["script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"];
 /// Elements whose text is no markup, and is read as text.
@@ -82,15 +81,25 @@ impl Marks {
         (found, is_whole)
     }
 
-    /// What of a text is its author's.
-    fn without(&self, text: &str) -> String {
+    /// What of a text is its author's, with what stands for each value.
+    fn with(&self, text: &str, mut stands: impl FnMut(&str) -> &'static str) -> String {
         let (mut left, mut rest) = (String::new(), text);
         while let Some((before, after)) = rest.split_once(&self.word) {
             left.push_str(before);
             let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
             rest = after.strip_prefix(' ').and_then(|after| after.strip_prefix(&self.word)).unwrap_or(after);
+            left.push_str(stands(&left));
         }
         left + rest
+    }
+
+    fn without(&self, text: &str) -> String {
+        self.with(text, |_| "")
+    }
+
+    /// The beginning of a link, with what stands for the values in it.
+    fn before(&self, text: &str) -> String {
+        self.with(text, links::stand_in)
     }
 }
 
@@ -168,50 +177,19 @@ fn conditional(comment: &str) -> Option<&str> {
 
 fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &mut HashMap<usize, Place>) {
     let (found, is_whole) = marks.found(value);
-    let mut is_first = true;
     for (number, begins) in found {
         let place = if !is_whole {
             Place::Refused("in an attribute without quotes; put quotes around it")
         } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "srcdoc" | "content") {
             Place::Refused("in an attribute that runs, styles or lists, where no value is safe")
         } else if LINKS.contains(&name) {
-            let (before, after) = (marks.without(&value[..begins]), marks.without(&value[begins..]));
-            let context = match before.trim_start() {
-                // A browser decodes what is percent-encoded in a link that runs, before it runs it.
-                before if has_other_scheme(before) => Err("in a link of a scheme that is none of https:, http:, mailto: and tel:"),
-                before if host(before).is_some_and(|host| !host.is_empty()) && (after.is_empty() || after.starts_with(PATH_BEGINS)) => {
-                    Err("right behind a host, which a value can lengthen to another one; put a / in between")
-                }
-                before if host(before).is_some() => Ok(Context::LinkHost),
-                before if before.contains(['?', '#']) => Ok(Context::LinkQuery),
-                "" if is_first => Ok(Context::Link),
-                // After one that has begun with a scheme, or after the author's own.
-                before if !is_first || before.contains([':', '/']) => Ok(Context::LinkPath),
-                _ => Err("where a link begins, after a text that is no scheme; begin it with https://"),
-            };
-            context.map_or_else(Place::Refused, |context| Place::Link(at, name.to_owned(), context))
+            let (before, after) = (marks.before(&value[..begins]), marks.without(&value[begins..]));
+            links::context(&before, &after).map_or_else(Place::Refused, |context| Place::Link(at, name.to_owned(), context))
         } else {
             Place::Attribute(at, name.to_owned())
         };
-        is_first = false;
         places.insert(number, place);
     }
-}
-
-/// Whether a link begins with a scheme that may run something. Browsers leave out white space and control characters in one.
-fn has_other_scheme(link: &str) -> bool {
-    let link: String = link.chars().filter(|letter| *letter > ' ').collect();
-    let ends = link.find([':', '/', '?', '#']).filter(|at| *at > 0 && link[*at..].starts_with(':'));
-    ends.is_some_and(|at| !SCHEMES.iter().any(|scheme| link[..=at].eq_ignore_ascii_case(scheme)))
-}
-
-/// What stands of its host in the beginning of a link that breaks off within it (RFC 3986, section 3.2). Browsers take either
-/// slash for the other.
-fn host(link: &str) -> Option<&str> {
-    let slashes = ['/', '\\'];
-    let behind = link.split_once(':').filter(|(scheme, _)| !scheme.contains(slashes)).map_or(link, |(_, behind)| behind);
-    let authority = behind.strip_prefix(slashes)?.strip_prefix(slashes)?;
-    (!authority.contains(PATH_BEGINS)).then_some(authority)
 }
 
 /// How a value is made safe for its place.

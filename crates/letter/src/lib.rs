@@ -6,6 +6,7 @@
 
 mod contexts;
 mod letter;
+mod links;
 mod part;
 mod safe;
 

@@ -30,6 +30,11 @@ const LINK: &AsciiSet = &PATH.remove(b'?').remove(b'#').remove(b'[').remove(b']'
 /// Schemes of which none runs anything.
 pub(crate) const SCHEMES: [&str; 4] = ["https:", "http:", "mailto:", "tel:"];
 
+/// Whether there is a host: without one, browsers take what follows the slashes for it.
+fn begins_host(link: &str) -> bool {
+    !link.is_empty() && !link.starts_with(['/', '\\', '?', '#'])
+}
+
 /// Where a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Context {
@@ -53,10 +58,14 @@ pub(crate) enum Context {
 impl Context {
     /// Whether a value may stand here at all.
     pub(crate) fn takes(self, value: &str) -> bool {
-        let begins_with = |scheme: &&str| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
         match self {
-            Self::Link => SCHEMES.iter().any(begins_with),
-            Self::LinkHost => value.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '.'),
+            Self::Link => {
+                let begun = SCHEMES.iter().find(|scheme| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+                let behind = begun.and_then(|scheme| value.get(scheme.len()..).map(|behind| (scheme.starts_with("http"), behind)));
+                behind.is_some_and(|(is_web, behind)| !is_web || behind.strip_prefix("//").is_some_and(begins_host))
+            }
+            // Without a letter of it, what follows the host would be the host.
+            Self::LinkHost => !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '.'),
             _ => true,
         }
     }

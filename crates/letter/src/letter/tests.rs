@@ -1,9 +1,11 @@
 //! What a letter makes of a row, against Handlebars, which knows nothing of our slots.
 
 use handlebars::Handlebars;
+use html5gum::{Token, Tokenizer};
 use issei_schema::html_escaped;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use url::Url;
 
 use super::*;
 
@@ -75,11 +77,23 @@ fn a_value_is_made_safe_for_the_place_where_it_stands() {
     ] {
         assert_eq!(html_of(html, &[("a", row)]), Ok(expected), "{html}");
     }
-    for link in ["javascript:alert(1)", " https://example.com", "data:text/html,x", "/relative", "", "JaVaScRiPt:x"] {
+    for link in [
+        "https:evil.example",
+        "https:/evil.example",
+        "https:///evil.example",
+        "https://?x",
+        "http:",
+        "javascript:alert(1)",
+        " https://example.com",
+        "data:text/html,x",
+        "/relative",
+        "",
+        "JaVaScRiPt:x",
+    ] {
         let refused = html_of("<a href=\"{{a}}\">", &[("a", link)]).unwrap_err();
         assert_eq!(refused, "the column `a` begins a link, or its host, and has none that may stand there", "{link}");
     }
-    for host in ["evil.example/", "evil.example?", "evil.example#", "a@evil.example", "evil.example:80", "evil.example\\"] {
+    for host in ["", "evil.example/", "evil.example?", "evil.example#", "a@evil.example", "evil.example:80", "evil.example\\"] {
         let refused = html_of("<a href=\"https://{{a}}.example.com/\">", &[("a", host)]).unwrap_err();
         assert_eq!(refused, "the column `a` begins a link, or its host, and has none that may stand there", "{host}");
     }
@@ -106,6 +120,16 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
         ("<a href=\"https://good.example{{a}}\">", "right behind a host"),
         ("<a href=\"https:\\\\good.example{{a}}/x\">", "right behind a host"),
         ("<a href=\"//good.example:80{{a}}{{a}}?x\">", "right behind a host"),
+        ("<a href=\"https://good.example{{a}}:80/\">", "right behind a host"),
+        ("<a href=\"https://good.example{{a}}\n/x\">", "right behind a host"),
+        ("<a href=\"https://good.example{{a}} \">", "right behind a host"),
+        ("<a href=\"https://good.example{{a}}%2E/x\">", "right behind a host"),
+        ("<a href=\"{{a}}{{a}}\">", "right behind a host"),
+        ("<a href=\"https:{{a}}\">", "before its host"),
+        ("<a href=\"HTTPS:/{{a}}\">", "before its host"),
+        ("<a href=\"https:///{{a}}\">", "before its host"),
+        ("<a href=\"/{{a}}\">", "before its host"),
+        ("<a href=\" &#9;&#92;{{a}}\">", "before its host"),
         ("<a href={{a}}>", "put it between tags, or into quotes"),
         ("<a href=https://example.com/{{a}}>", "put it between tags, or into quotes"),
         ("<p {{a}}=\"x\">", "put it between tags, or into quotes"),
@@ -126,6 +150,8 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
         "<p title=\"{{#if a}}x{{else}}y{{/if}}\">{{#if a}}<b>{{a}}</b>{{/if}}",
         "<!--[if mso]><p>{{#if a}}x{{/if}}</p><![endif]--><!-- nobody -->",
         "<a href=\"https://{{a}}.example.com/{{a}}\">",
+        "<a href=\"/x/{{a}}\"><a href=\"?x={{a}}\"><a href=\"#{{a}}\"><a href=\"https://x-{{a}}.example.com:80/{{a}}\">",
+        "<a href=\"mailto:{{a}}?subject={{a}}\"><a href=\"https://ann:{{a}}@example.com\"><a href=\"\nhttps:\n//example.com/{{a}}\">",
         "{{#if a}}<style>p { color: red }</style>{{/if}}<p>{{a}}",
         "a < b {{a}}",
     ] {
@@ -212,6 +238,68 @@ fn text() -> impl Strategy<Value = String> {
         })
     });
     proptest::collection::vec(all, 1..6).prop_map(|parts| parts.concat())
+}
+
+/// Whom the link of a letter leads to for a browser, where it stands alone and on a page of a mail program.
+fn leads_to(html: &str) -> [Option<String>; 2] {
+    let tokens = Tokenizer::new(html).filter_map(|Ok(token)| if let Token::StartTag(tag) = token { Some(tag) } else { None });
+    let link = tokens.flat_map(|tag| tag.attributes).find(|(name, _)| name.as_slice() == b"href").unwrap().1;
+    let link = String::from_utf8_lossy(&link).into_owned();
+    let page = Url::parse("https://mail.example/inbox/").unwrap();
+    // Whatever else it is, it leads into a mail program or to a telephone.
+    let host = |url: Url| url.scheme().starts_with("http").then(|| url.host_str().map(str::to_owned)).flatten();
+    [Url::parse(&link), page.join(&link)].map(|url| url.ok().and_then(host))
+}
+
+/// A link in which values stand, and no value begins it but one that is the same in every row.
+fn link() -> impl Strategy<Value = String> {
+    let pieces = [
+        "https:",
+        "HTTP:",
+        "mailto:",
+        "//",
+        "/",
+        "&#92;",
+        "\n",
+        "\t",
+        " ",
+        "&#9;",
+        "&#47;",
+        ":",
+        "@",
+        "?",
+        "#",
+        "%2E",
+        ".",
+        "good.example",
+        ".example.com",
+        "x",
+        "{{a}}",
+        "{{a}}",
+        "{{b}}",
+    ];
+    let rest = proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..7).prop_map(|pieces| pieces.concat());
+    let begins = proptest::sample::select(vec!["", "{{whole}}", "https:", "https://", "https://good.example", "/", "\thttps:\n/"]);
+    (begins, rest).prop_map(|(begins, rest)| [begins, rest.as_str()].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn no_value_chooses_whom_a_link_leads_to(
+        link in link(),
+        before in "[/\\\\:@?#. \t\nx]{0,3}",
+        sign in "[/\\\\:@?#]",
+        after in "(evil.example[/?#@]?)?",
+    ) {
+        let html = format!("<a href=\"{link}\">");
+        let row = |value: &str| html_of(&html, &[("a", value), ("b", value), ("whole", "https://good.example")]);
+        // A plain word may be a host's part where its author says so; what has a sign in it may not.
+        if let (Ok(plain), Ok(evil)) = (row("word"), row(&[before, sign, after].concat())) {
+            prop_assert_eq!(leads_to(&plain), leads_to(&evil), "{:?} and {:?}", plain, evil);
+        }
+    }
 }
 
 proptest! {
