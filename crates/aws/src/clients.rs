@@ -21,6 +21,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use issei_schema::Identity;
 
+use crate::unsigned::Unsigned;
 use crate::{Lambda, S3, Secrets, Sns, Timing, Web, chain};
 
 /// Long polls last 20 seconds at most (SQS API reference, `ReceiveMessage`); a receive that takes
@@ -103,7 +104,7 @@ pub async fn connect(account: &Account, timing: &Timing) -> Clients {
     if let Some(url) = account.endpoint_url.as_deref().filter(|url| is_given(url)) {
         loader = loader.endpoint_url(url);
     }
-    clients(&without_empty(loader.load().await), http, timing)
+    clients(&without_empty(loader.load().await), http, timing, false)
 }
 
 fn is_given(setting: &str) -> bool {
@@ -134,8 +135,9 @@ impl LoadServiceConfig for Given {
 }
 
 /// Connects to something that is not AWS and asks for no credentials: a simulator or an emulator,
-/// at `url`, through `http` where it is not reached by a socket.
+/// at `url`, through `http` where it is not reached by a socket. There nothing is signed.
 pub async fn connect_to(url: &str, http: Option<SharedHttpClient>, timing: &Timing) -> Clients {
+    let is_here = http.is_some();
     let http = http.unwrap_or_else(over_https);
     let config = loader(http.clone())
         .empty_test_environment()
@@ -144,7 +146,7 @@ pub async fn connect_to(url: &str, http: Option<SharedHttpClient>, timing: &Timi
         .credentials_provider(Credentials::from_keys("test", "test", None))
         .load()
         .await;
-    clients(&config, http, timing)
+    clients(&config, http, timing, is_here)
 }
 
 fn loader(http: SharedHttpClient) -> ConfigLoader {
@@ -163,35 +165,32 @@ fn over_https() -> SharedHttpClient {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-fn clients(config: &SdkConfig, http: SharedHttpClient, timing: &Timing) -> Clients {
+fn clients(config: &SdkConfig, http: SharedHttpClient, timing: &Timing, is_here: bool) -> Clients {
     let retries = RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(100));
-    let sqs = aws_sdk_sqs::config::Builder::from(config)
+    let mut sqs = aws_sdk_sqs::config::Builder::from(config)
         .retry_config(retries.clone())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(RECEIVE_TIMEOUT).build())
-        .build();
-    let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
-        .retry_config(retries)
-        .retry_classifier(Conflicts)
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(timing.ledger / 3)
-                .operation_timeout(timing.ledger)
-                .build(),
-        )
-        .build();
-    let ses = aws_sdk_sesv2::config::Builder::from(config)
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(RECEIVE_TIMEOUT).build());
+    let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(config).retry_config(retries).retry_classifier(Conflicts).timeout_config(
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(timing.ledger / 3)
+            .operation_timeout(timing.ledger)
+            .build(),
+    );
+    let mut ses = aws_sdk_sesv2::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(timing.send)).operation_timeout(timing.send).build())
-        .build();
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(timing.send)).operation_timeout(timing.send).build());
+    if is_here {
+        (sqs, dynamodb, ses) = (sqs.push_auth_scheme(Unsigned), dynamodb.push_auth_scheme(Unsigned), ses.push_auth_scheme(Unsigned));
+    }
     let sts = aws_sdk_sts::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(CALLER_TIMEOUT).build())
         .build();
     Clients {
-        sqs: aws_sdk_sqs::Client::from_conf(sqs),
-        dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
-        ses: aws_sdk_sesv2::Client::from_conf(ses),
+        sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+        dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+        ses: aws_sdk_sesv2::Client::from_conf(ses.build()),
         lambda: Lambda::new(config),
         sns: Sns::new(config),
         s3: S3::new(config),

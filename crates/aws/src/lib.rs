@@ -18,6 +18,7 @@ mod signed;
 mod signing;
 mod sns;
 mod timing;
+mod unsigned;
 mod web;
 
 pub use backoff::Backoff;

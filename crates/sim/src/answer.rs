@@ -96,8 +96,17 @@ pub(crate) fn ok(body: &Value) -> Response<Bytes> {
     respond(StatusCode::OK, None, body)
 }
 
+/// The same of what is JSON already.
+pub(crate) fn ok_as_it_is(body: String) -> Response<Bytes> {
+    respond_with(StatusCode::OK, None, body)
+}
+
 fn respond(status: StatusCode, kind: Option<&'static str>, body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
+    respond_with(status, kind, body.to_string())
+}
+
+fn respond_with(status: StatusCode, kind: Option<&'static str>, body: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));

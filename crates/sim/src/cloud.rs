@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use crate::account::Account;
-use crate::answer::{Answer, ApiError, ok};
+use crate::answer::{Answer, ApiError, ok, ok_as_it_is};
 use crate::call::{Call, access_key};
 use crate::dynamodb::{self, Tables};
 use crate::faults::{Fault, Faults, Rule};
@@ -24,7 +24,7 @@ use crate::resend::{self, Resend};
 use crate::sendgrid::{self, SendGrid};
 use crate::ses::Ses;
 use crate::sqs::{Queues, Received};
-use crate::store::{Mail, SentTo, Store, StoreError};
+use crate::store::{Mail, SentTo, Store, StoreError, Stored};
 use crate::sts;
 use crate::usage::{Units, Usage};
 
@@ -53,7 +53,7 @@ pub type Counts = BTreeMap<(&'static str, String), u64>;
 pub type Calls = BTreeMap<String, BTreeSet<(&'static str, String, String)>>;
 
 /// The items of a table at one moment.
-pub struct Backup(Vec<(String, String, String)>);
+pub struct Backup(Vec<Stored>);
 
 /// A simulated AWS account.
 pub struct Cloud {
@@ -409,7 +409,7 @@ impl Cloud {
         };
         match by_web {
             Some(said) => said.unwrap_or_else(ApiError::into_response),
-            None => self.perform_under(call, fault).await.map_or_else(ApiError::into_response, |body| ok(&body)),
+            None => self.perform_under(call, fault).await.unwrap_or_else(ApiError::into_response),
         }
     }
 
@@ -427,13 +427,13 @@ impl Cloud {
     }
 
     /// A call that happens and is answered, whatever goes wrong with its answer.
-    async fn perform_under(&self, call: &Call, fault: Option<Fault>) -> Result<Value, ApiError> {
+    async fn perform_under(&self, call: &Call, fault: Option<Fault>) -> Result<Response<Bytes>, ApiError> {
         if fault == Some(Fault::Unprocessed)
             && let Some((asked, left)) = dynamodb::halved(&call.body)
         {
-            let mut answer = self.use_table(call, &asked)?;
+            let mut answer = self.use_table(call, |state| state.dynamodb(&call.operation, &asked))?;
             answer["UnprocessedKeys"] = left;
-            return Ok(answer);
+            return Ok(ok(&answer));
         }
         self.perform(call).await
     }
@@ -453,13 +453,13 @@ impl Cloud {
         Answer::Hang
     }
 
-    async fn perform(&self, call: &Call) -> Result<Value, ApiError> {
-        match call.service {
-            "sqs" if call.operation == "ReceiveMessage" => self.receive(&call.body).await,
+    async fn perform(&self, call: &Call) -> Result<Response<Bytes>, ApiError> {
+        let answer = match call.service {
+            "sqs" if call.operation == "ReceiveMessage" => self.receive(&call.body).await?,
             "sqs" => {
                 let mut state = self.state();
                 state.sender = sts::identity(&call.caller).map(|(_, id)| id.into());
-                state.sqs(&call.operation, &call.body, &call.base)
+                state.sqs(&call.operation, &call.body, &call.base)?
             }
             "dynamodb" => {
                 let state = self.state();
@@ -467,16 +467,20 @@ impl Cloud {
                     state.check_age(call.signed_at)?;
                 }
                 drop(state);
-                self.use_table(call, &call.body)
+                if dynamodb::gets_all(&call.operation, &call.body) {
+                    return self.use_table(call, |state| state.get_all(&call.body)).map(ok_as_it_is);
+                }
+                self.use_table(call, |state| state.dynamodb(&call.operation, &call.body))?
             }
-            "lambda" => self.state().lambda(&call.operation),
-            _ => self.state().ses(&call.operation, &call.path, &call.body, call.signed_at),
-        }
+            "lambda" => self.state().lambda(&call.operation)?,
+            _ => self.state().ses(&call.operation, &call.path, &call.body, call.signed_at)?,
+        };
+        Ok(ok(&answer))
     }
 
-    fn use_table(&self, call: &Call, body: &Value) -> Result<Value, ApiError> {
+    fn use_table<T>(&self, call: &Call, uses: impl FnOnce(&mut State) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let mut state = self.state();
-        let answer = state.dynamodb(&call.operation, body);
+        let answer = uses(&mut state);
         // What is refused is paid for, too.
         let units = std::mem::take(&mut state.units);
         drop(state);

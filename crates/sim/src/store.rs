@@ -50,6 +50,15 @@ pub struct Mail {
 
 pub(crate) struct Store(Connection);
 
+/// An item as it is stored.
+pub(crate) struct Stored {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+    pub(crate) body: String,
+    /// As DynamoDB counts it.
+    pub(crate) size: u32,
+}
+
 /// One row of a range read.
 pub(crate) struct Row {
     pub(crate) item: Value,
@@ -62,7 +71,7 @@ impl Store {
         let db = Connection::open(if on_disk { "" } else { ":memory:" })?;
         db.execute_batch(
             "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; PRAGMA cache_size = -4000;
-             CREATE TABLE item (tbl TEXT, pk TEXT, sk TEXT, body TEXT, PRIMARY KEY (tbl, pk, sk)) WITHOUT ROWID;
+             CREATE TABLE item (tbl TEXT, pk TEXT, sk TEXT, body TEXT, size INTEGER, PRIMARY KEY (tbl, pk, sk)) WITHOUT ROWID;
              CREATE TABLE message (seq INTEGER PRIMARY KEY, body TEXT, attributes TEXT);
              CREATE TABLE sent (address TEXT, broadcast TEXT, requests INTEGER, accepted INTEGER, PRIMARY KEY (address, broadcast)) WITHOUT ROWID;
              CREATE TABLE mail (seq INTEGER PRIMARY KEY, body TEXT);",
@@ -72,20 +81,26 @@ impl Store {
     }
 
     pub(crate) fn item(&self, table: &str, pk: &str, sk: &str) -> Result<Option<Value>, StoreError> {
-        let body: Option<String> = self
-            .0
-            .prepare_cached("SELECT body FROM item WHERE tbl = ?1 AND pk = ?2 AND sk = ?3")?
-            .query_row(params![table, pk, sk], |row| row.get(0))
-            .optional()?;
-        Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
+        let found = self.text(table, pk, sk)?;
+        Ok(found.map(|(body, _)| serde_json::from_str(&body)).transpose()?)
     }
 
-    pub(crate) fn put_item(&self, table: &str, pk: &str, sk: &str, item: &Value) -> Result<(), StoreError> {
-        self.0.prepare_cached("INSERT OR REPLACE INTO item (tbl, pk, sk, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+    /// An item as it is stored, for whoever wants no more than that; and its size, as it was told.
+    pub(crate) fn text(&self, table: &str, pk: &str, sk: &str) -> Result<Option<(String, u32)>, StoreError> {
+        Ok(self
+            .0
+            .prepare_cached("SELECT body, size FROM item WHERE tbl = ?1 AND pk = ?2 AND sk = ?3")?
+            .query_row(params![table, pk, sk], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?)
+    }
+
+    pub(crate) fn put_item(&self, table: &str, pk: &str, sk: &str, item: &Value, size: u32) -> Result<(), StoreError> {
+        self.0.prepare_cached("INSERT OR REPLACE INTO item (tbl, pk, sk, body, size) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             table,
             pk,
             sk,
-            item.to_string()
+            item.to_string(),
+            size
         ])?;
         Ok(())
     }
@@ -95,17 +110,20 @@ impl Store {
         Ok(())
     }
 
-    /// Every item of a table as it is stored: partition key, sort key, body.
-    pub(crate) fn items(&self, table: &str) -> Result<Vec<(String, String, String)>, StoreError> {
-        let mut statement = self.0.prepare("SELECT pk, sk, body FROM item WHERE tbl = ?1")?;
-        let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    /// Every item of a table.
+    pub(crate) fn items(&self, table: &str) -> Result<Vec<Stored>, StoreError> {
+        let mut statement = self.0.prepare("SELECT pk, sk, body, size FROM item WHERE tbl = ?1")?;
+        let of = |row: &rusqlite::Row<'_>| Ok(Stored { pk: row.get(0)?, sk: row.get(1)?, body: row.get(2)?, size: row.get(3)? });
+        let rows = statement.query_map([table], of)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    pub(crate) fn replace_items(&self, table: &str, items: &[(String, String, String)]) -> Result<(), StoreError> {
+    pub(crate) fn replace_items(&self, table: &str, items: &[Stored]) -> Result<(), StoreError> {
         self.0.execute("DELETE FROM item WHERE tbl = ?1", [table])?;
-        for (pk, sk, body) in items {
-            self.0.prepare_cached("INSERT INTO item (tbl, pk, sk, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![table, pk, sk, body])?;
+        for Stored { pk, sk, body, size } in items {
+            self.0
+                .prepare_cached("INSERT INTO item (tbl, pk, sk, body, size) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![table, pk, sk, body, size])?;
         }
         Ok(())
     }

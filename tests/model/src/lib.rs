@@ -90,3 +90,7 @@ mod variant;
 pub use protocol::{Protocol, Sizes};
 pub use suite::{LARGE, SUITES, Suite, counterexample_of};
 pub use variant::Variant;
+
+/// States are small allocations, and little else.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -7,7 +7,7 @@ use crate::step::Step;
 use crate::variant::Variant;
 
 /// How much of everything there is. The state space is finite, and all of it is looked at.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// Keys that a user may have, up to 4. All but `changes` many are there at the start.
     pub users: u8,

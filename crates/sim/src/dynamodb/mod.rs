@@ -110,6 +110,11 @@ pub(crate) fn halved(body: &Value) -> Option<(Value, Value)> {
     halved.then_some((asked, left))
 }
 
+/// Whether a whole item is asked for, which needs no look into it.
+pub(crate) fn gets_all(operation: &str, body: &Value) -> bool {
+    operation == "GetItem" && body["ProjectionExpression"].is_null()
+}
+
 /// A write that passed its condition and waits to be applied.
 enum Write {
     Put(Key, Value),
@@ -193,6 +198,15 @@ impl State {
         }
     }
 
+    /// The answer to a call that [`gets_all`]. Items are the largest of all answers, and read more often than all else.
+    pub(crate) fn get_all(&mut self, body: &Value) -> Result<String, ApiError> {
+        self.table(body)?;
+        let key = key_of(&body["Key"])?;
+        let found = self.store.text(table_of(body), &key.pk, &key.sk)?;
+        self.units.read(found.as_ref().map_or(0, |(_, size)| usize::try_from(*size).unwrap_or(usize::MAX)), body["ConsistentRead"] == true);
+        Ok(found.map_or_else(|| "{}".to_owned(), |(item, _)| format!("{{\"Item\":{item}}}")))
+    }
+
     fn create_table(&mut self, body: &Value) -> Result<Value, ApiError> {
         let name = table_of(body).to_owned();
         let keys = &body["KeySchema"];
@@ -215,7 +229,9 @@ impl State {
 
     fn apply(&mut self, table: &str, write: Write) -> Result<(), ApiError> {
         match write {
-            Write::Put(key, item) => self.store.put_item(table, &key.pk, &key.sk, &item)?,
+            Write::Put(key, item) => {
+                self.store.put_item(table, &key.pk, &key.sk, &item, u32::try_from(size_of(&item)).unwrap_or(u32::MAX))?;
+            }
             Write::Delete(key) => self.store.delete_item(table, &key.pk, &key.sk)?,
             Write::Nothing => {}
         }

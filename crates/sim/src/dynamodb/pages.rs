@@ -6,6 +6,7 @@ use super::parser::Parser;
 use super::{key_of, project, size_of, table_of};
 use crate::answer::ApiError;
 use crate::cloud::State;
+use crate::store::Stored;
 
 /// DynamoDB developer guide, "Quotas".
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -46,13 +47,13 @@ impl State {
         let most = body["Limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let after = if body["ExclusiveStartKey"].is_object() { Some(key_of(&body["ExclusiveStartKey"])?) } else { None };
         let mut keys = self.store.items(table_of(body))?;
-        keys.retain(|(pk, sk, _)| {
+        keys.retain(|Stored { pk, sk, .. }| {
             let part = pk.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % segments;
             part == segment && after.as_ref().is_none_or(|after| (pk, sk) > (&after.pk, &after.sk))
         });
-        keys.sort();
+        keys.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
         let (mut items, mut scanned, mut bytes, mut last) = (Vec::new(), 0_usize, 0, None);
-        for (pk, sk, item) in keys {
+        for Stored { pk, sk, body: item, .. } in keys {
             if scanned == most || bytes >= PAGE_BYTES_MAX {
                 break;
             }

@@ -154,7 +154,8 @@ pub(super) fn window_closes() -> anyhow::Result<Vec<Ran>> {
             rules: vec![Rule::every("UpdateItem", Fault::AnswerMs(after_ms)).holding(CLAIM)],
             calm_after: Duration::from_secs(70),
             close_every: Duration::from_millis(100),
-            look_every: Duration::from_millis(20),
+            // Whatever is asked for last stays to be seen.
+            look_every: Duration::from_millis(250),
             ..Plan::calm()
         };
         run_plan(after_ms, plan)
