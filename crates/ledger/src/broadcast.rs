@@ -156,6 +156,9 @@ pub struct Broadcast {
     /// build's broadcast has all of its events in its chunks' feedback items.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub logs_events: bool,
+    /// Its chunks' message ids may be packed, since whoever registered it reads that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub packs_message_ids: bool,
     /// Recipients and skipped entries who were forgotten.
     #[serde(default, skip_serializing_if = "is_none")]
     pub forgotten: u64,
@@ -179,6 +182,7 @@ pub struct Registration {
     pub command_hash: String,
     pub key: Option<MessageKey>,
     pub shards: Option<Shards>,
+    pub packs_message_ids: bool,
 }
 
 impl Registration {
@@ -200,7 +204,7 @@ impl Registration {
     /// Where its items lie.
     #[must_use]
     pub fn placed(&self) -> Placed {
-        Placed { id: self.id.clone(), shards: self.shards.unwrap_or_default() }
+        Placed { id: self.id.clone(), shards: self.shards.unwrap_or_default(), packs_message_ids: self.packs_message_ids }
     }
 }
 
@@ -329,6 +333,7 @@ impl Broadcast {
             audit_count: end.count,
             audit_head: end.head,
             logs_events: true,
+            packs_message_ids: true,
             forgotten: 0,
             ending: Vec::new(),
             totals: None,
@@ -338,13 +343,19 @@ impl Broadcast {
     /// Which registration of its id it is.
     #[must_use]
     pub fn registration(&self) -> Registration {
-        Registration { id: self.broadcast_id.clone(), command_hash: self.command_hash.clone(), key: self.message_key, shards: self.shards }
+        Registration {
+            id: self.broadcast_id.clone(),
+            command_hash: self.command_hash.clone(),
+            key: self.message_key,
+            shards: self.shards,
+            packs_message_ids: self.packs_message_ids,
+        }
     }
 
     /// Where its pages and chunks lie.
     #[must_use]
     pub fn placed(&self) -> Placed {
-        Placed { id: self.broadcast_id.clone(), shards: self.shards.unwrap_or_default() }
+        Placed { id: self.broadcast_id.clone(), shards: self.shards.unwrap_or_default(), packs_message_ids: self.packs_message_ids }
     }
 
     /// When it may be sent.

@@ -16,8 +16,8 @@ use serde::Deserialize;
 
 use crate::item::{Item, Key, n, read, s};
 use crate::seal::Sealed;
-use crate::spared;
 use crate::{Broadcast, Keyed, Ledger, LedgerError, MessageDigest, Outcome, Outcomes, Placed, Registration, Seal, Under, Written};
+use crate::{message_ids, spared};
 
 /// The pause after a claim call that failed with all of its SDK retries.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
@@ -97,7 +97,7 @@ struct ChunkItem {
     claimed_at: i64,
     lease_until: i64,
     outcomes: Outcomes,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "message_ids::read")]
     message_ids: String,
     #[serde(default)]
     reopened_at: Option<i64>,
@@ -406,7 +406,7 @@ impl Ledger {
             .expression_attribute_values(":outcomes", s(outcomes.clone()))
             .expression_attribute_values(":expires", n(self.expires_at()));
         if !set_ids.is_empty() {
-            request = request.expression_attribute_values(":ids", s(&message_ids));
+            request = request.expression_attribute_values(":ids", message_ids::attribute(&message_ids, placed.packs_message_ids)?);
         }
         if let Some(seal) = seal {
             request = request.expression_attribute_values(":seal", seal);
@@ -475,7 +475,7 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(Key::chunk(&claim.of, claim.seq).into_item()))
             .update_expression(format!("SET message_ids = :ids{set_seal} REMOVE keyed_request"))
-            .expression_attribute_values(":ids", s(&message_ids))
+            .expression_attribute_values(":ids", message_ids::attribute(&message_ids, claim.of.packs_message_ids)?)
             .condition_expression("owner_token = :owner AND chunk_state = :claimed")
             .expression_attribute_values(":owner", s(&claim.owner))
             .expression_attribute_values(":claimed", s("claimed"));
@@ -525,7 +525,7 @@ impl Ledger {
             .expression_attribute_values(":state", s(state))
             .expression_attribute_values(":owner", s(&claim.owner))
             .expression_attribute_values(":outcomes", s(claim.outcomes.clone()))
-            .expression_attribute_values(":ids", s(&message_ids));
+            .expression_attribute_values(":ids", message_ids::attribute(&message_ids, claim.of.packs_message_ids)?);
         if let Some(seal) = seal {
             request = request.expression_attribute_values(":seal", seal);
         }

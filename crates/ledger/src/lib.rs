@@ -59,6 +59,7 @@ mod late;
 mod lately;
 mod lineage;
 mod mark;
+mod message_ids;
 mod nothing_held;
 mod objects;
 mod on_call;

@@ -72,6 +72,8 @@ impl From<Shards> for u32 {
 pub struct Placed {
     pub id: BroadcastId,
     pub shards: Shards,
+    /// Whether its chunks' message ids are packed, where they are written.
+    pub packs_message_ids: bool,
 }
 
 impl Ledger {

@@ -4,7 +4,7 @@
 /// Of the item of a chunk that is claimed: an outcome for each recipient, owner, lease, seal.
 pub const CLAIM: f64 = 1.0;
 /// Of a confirmed chunk's, which has the provider's ids too, for so many recipients each.
-pub const CONFIRMED_ENTRY: f64 = 0.062;
+pub const CONFIRMED_ENTRY: f64 = 0.027;
 /// The same without the ids, in kilobytes.
 pub const CONFIRMED: f64 = 0.55;
 /// Of the broadcast's item, which every grant and every give-back writes.

@@ -277,11 +277,11 @@ impl World {
         Incarnation::new(service, actor, Dice::system().token(), text("0"), text("build"), text("settings"), &self.options.timing)
     }
 
-    /// Takes from a broadcast what an older build, which knows no log of events, does not write when it registers one.
+    /// Takes from a broadcast what an older build, which knows no log of events and no packed message ids, does not write when it registers one.
     pub async fn as_an_older_build_registered(&self, id: &str) {
         let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
         let update = self.clients.dynamodb.update_item().table_name("ledger").key("pk", text(format!("b#{id}")));
-        update.key("sk", text("broadcast".to_owned())).update_expression("REMOVE logs_events").send().await.unwrap();
+        update.key("sk", text("broadcast".to_owned())).update_expression("REMOVE logs_events, packs_message_ids").send().await.unwrap();
     }
 
     /// Takes every event that waits, as one batch of the feedback consumer after another.

@@ -50,9 +50,17 @@ pub(crate) fn packed(value: Option<&AttributeValue>, change: fn(&mut Value)) -> 
     AttributeValue::B(Blob::new(zstd::encode_all(body.to_string().as_bytes(), 1).unwrap()))
 }
 
+/// A text, packed or not. Whoever reads it takes either.
+fn text(value: Option<&AttributeValue>) -> String {
+    match value.unwrap() {
+        AttributeValue::B(packed) => String::from_utf8(zstd::stream::decode_all(packed.as_ref()).unwrap()).unwrap(),
+        other => other.as_s().unwrap().clone(),
+    }
+}
+
 /// One letter of a text.
 pub(crate) fn letter(value: Option<&AttributeValue>, at: usize, to: &str) -> AttributeValue {
-    let mut text = value.unwrap().as_s().unwrap().clone();
+    let mut text = text(value);
     text.replace_range(at..=at, to);
     s(&text)
 }
@@ -70,7 +78,7 @@ pub(crate) fn doubt(value: Option<&AttributeValue>, to: &str) -> AttributeValue 
 
 /// The words of a text.
 pub(crate) fn words(value: Option<&AttributeValue>, change: fn(&mut Vec<String>)) -> AttributeValue {
-    let mut words: Vec<String> = value.unwrap().as_s().unwrap().split(' ').map(str::to_owned).collect();
+    let mut words: Vec<String> = text(value).split(' ').map(str::to_owned).collect();
     change(&mut words);
     s(&words.join(" "))
 }

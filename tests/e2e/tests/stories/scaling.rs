@@ -232,8 +232,14 @@ async fn a_call_costs_what_the_model_says() {
     let claimed = ledger.claim(&message, &of, &Chunk::Absent, owner, TIMING.lease, &Under::default()).await.unwrap();
     let Claimed::Ours(mut claim) = claimed else { panic!("{claimed:?}") };
     costs("a claim", cost::CLAIM, at).await;
-    // As long as SES's.
-    (0..50).for_each(|at| claim.settle(at, Outcome::Accepted, Some("0100019a1b2c3d4e-5f607182-9304-4b5c-8d6e-7f8091a2b3c4-000000")));
+    // As SES's are: the moment, 32 digits at random, and a counter.
+    let dice = Dice::seeded(50);
+    for at in 0..50 {
+        let random = dice.token().replace('-', "");
+        let (a, rest) = random.split_at(8);
+        let id = format!("0100019a1b2c3d4e-{a}-{}-{}-{}-{}-000000", &rest[..4], &rest[4..8], &rest[8..12], &rest[12..24]);
+        claim.settle(at, Outcome::Accepted, Some(&id));
+    }
     let at = world.written();
     ledger.confirm(&mut claim).await.unwrap();
     costs("a confirmation", cost::confirm(50), at).await;
