@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use issei_aws::{Account, Timing};
+use issei_aws::{Account, Queue, Timing};
 use issei_ledger::Configured;
 use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
 use issei_provider::ses::SnsTrust;
@@ -241,6 +241,18 @@ impl Settings {
         ] {
             if value.trim().is_empty() {
                 bail!("{name} is empty; name it, or leave it out for the default");
+            }
+        }
+        // The dead letters of each are in a queue whose name follows from its own.
+        let queues = [("commands_queue", commands_queue), ("chunks_queue", chunks_queue), ("feedback_queue", feedback_queue)];
+        for (at, (name, queue)) in queues.iter().enumerate() {
+            for (other, taken) in queues.iter().skip(at + 1) {
+                let dead = Queue::dead_letter_name;
+                if queue == taken || **queue == dead(taken) || **taken == dead(queue) {
+                    bail!(
+                        "{name} is {queue} and {other} is {taken}: each service would take what another waits for; give each a queue of its own, which is not the dead-letter queue of another"
+                    );
+                }
             }
         }
         if self.page_size == 0 || self.chunks_in_flight == 0 || self.max_receives == 0 {

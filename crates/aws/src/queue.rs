@@ -483,9 +483,10 @@ impl Queue {
         Ok(answer.tags.unwrap_or_default())
     }
 
-    /// Sets one tag of the queue.
-    pub async fn tag(&self, name: &str, value: &str) -> Result<(), QueueError> {
-        let request = self.client.tag_queue().queue_url(&self.url).tags(name, value);
+    /// Sets tags of the queue, and leaves others as they are.
+    pub async fn tag<'a>(&self, tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), QueueError> {
+        let request = self.client.tag_queue().queue_url(&self.url);
+        let request = tags.into_iter().fold(request, |request, (name, value)| request.tags(name, value));
         request.send().await.map_err(|error| QueueError::of("TagQueue")(&error))?;
         Ok(())
     }

@@ -20,12 +20,22 @@ pub enum LedgerError {
         "the ledger was restored from a backup: {reason}; it has forgotten sends, so nothing is sent until `issei accept-restored-ledger`"
     )]
     Restored { reason: String },
+    /// What another ledger's services wait for is nothing for this one's.
+    #[error(
+        "the chunks queue is that of {whose}, and not of table `{table}`: two ledgers on the same queues send twice; give this one queues of its own (--commands-queue, --chunks-queue, --feedback-queue), or name that table (--table, ISSEI_TABLE)"
+    )]
+    Foreign { table: String, whose: String },
+    /// A table that holds something else.
+    #[error(
+        "table `{table}` is no ledger: {reason}; nothing in it was changed; name another (--table, ISSEI_TABLE), and `issei setup` makes it"
+    )]
+    NoLedger { table: String, reason: String },
     /// An operator has stopped everything.
     #[error("closed for new broadcasts since {} by {}: {}; `issei open` opens it again", .0.closed_at, .0.closed_by, .0.reason)]
     Closed(crate::Closing),
     /// The caller named a broadcast that the ledger does not hold.
     #[error(
-        "there is no broadcast `{id}` in the ledger table `{table}`; check the id with the app's log, and the table with `issei setup`"
+        "there is no broadcast `{id}` in the ledger table `{table}`; check the id with the app's log, and the table with `issei doctor`"
     )]
     NoBroadcast { id: String, table: String },
     /// The caller asked for a step that the state does not allow.

@@ -231,10 +231,14 @@ impl Feedback {
         let mut values: Vec<_> = self
             .positions
             .iter()
+            .filter(|(_, positions)| !positions.is_empty())
             .map(|(kind, positions)| (kind.as_str(), AttributeValue::Ns(positions.iter().map(ToString::to_string).collect())))
             .collect();
-        let ids = self.message_ids.iter().map(|(at, id)| format!("{at} {id}")).collect();
-        values.push(("message_ids", AttributeValue::Ss(ids)));
+        // A set has a member at least (DynamoDB developer guide, "Sets").
+        if !self.message_ids.is_empty() {
+            let ids = self.message_ids.iter().map(|(at, id)| format!("{at} {id}")).collect();
+            values.push(("message_ids", AttributeValue::Ss(ids)));
+        }
         values
     }
 

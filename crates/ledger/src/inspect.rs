@@ -63,7 +63,7 @@ struct MarksItem {
     #[serde(default)]
     owner_token: String,
     lease_until: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::message_ids::read")]
     message_ids: String,
     #[serde(default)]
     reopened_at: Option<i64>,

@@ -101,6 +101,7 @@ mod ungranted;
 mod unread;
 mod walk;
 mod whereabouts;
+mod whose;
 
 pub use agreement::{Agreement, Approval, Subject};
 pub use ask_again::{AskAgain, AskedAgain};

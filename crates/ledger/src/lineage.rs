@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::heartbeat::{BEAT_EVERY, Heartbeat};
 use crate::item::{Key, n, read, s};
+use crate::whose::Whose;
 use crate::{Broadcast, Incarnation, Ledger, LedgerError};
 
 /// The tags of the chunks queue that mirror the ledger's count of starts. Start `n` writes the one of `n` modulo
@@ -49,6 +50,7 @@ struct Mirror {
     /// Nothing where no service has ever started.
     mark: Option<Mark>,
     restored_in: Option<u64>,
+    whose: Option<Whose>,
 }
 
 impl fmt::Display for Mark {
@@ -68,11 +70,14 @@ impl FromStr for Mark {
 }
 
 #[derive(Deserialize)]
-struct LineageItem {
+pub(crate) struct LineageItem {
     ledger_epoch: u64,
     starts: u64,
     #[serde(default)]
     table_id: Option<String>,
+    /// Which ledger it is, whatever was restored of it. Nothing where no build that writes it has started.
+    #[serde(default)]
+    pub(crate) ledger_id: Option<String>,
     opened_at: i64,
 }
 
@@ -105,10 +110,11 @@ impl Ledger {
         let (item, mirrored) = self.whole(mirror).await?;
         let mut mark = item.mark();
         if count {
-            mark.starts = self.count_start().await?;
-            self.mirror(mirror, mark).await?;
-        } else if mirrored < Some(mark)
-            && let Err(error) = self.mirror(mirror, mark).await
+            let counted = self.count_start(&item, mirrored.whose.as_ref()).await?;
+            mark.starts = counted.starts;
+            self.mirror(mirror, mark, self.own(&counted).as_ref()).await?;
+        } else if mirrored.mark < Some(mark)
+            && let Err(error) = self.mirror(mirror, mark, self.own(&item).as_ref()).await
         {
             tracing::warn!(%error, "the mirror of starts can't be brought up to the ledger; trying again");
         }
@@ -117,10 +123,14 @@ impl Ledger {
     }
 
     /// Looks whether the ledger is the one that it claims to be.
-    async fn whole(&self, mirror: &Queue) -> Result<(LineageItem, Option<Mark>), LedgerError> {
-        let Mirror { mark: mirrored, restored_in } = mirrored(mirror).await?;
+    async fn whole(&self, mirror: &Queue) -> Result<(LineageItem, Mirror), LedgerError> {
+        let Mirror { mark: mirrored, restored_in, whose } = mirrored(mirror).await?;
         let table_id = self.table_id().await?;
         let mut item = self.lineage().await?;
+        let was_restored = item.as_ref().is_some_and(|item| item.table_id.is_some() && item.table_id != table_id && table_id.is_some());
+        if !was_restored {
+            self.check_queues_of(whose.as_ref(), item.as_ref())?;
+        }
         if item.is_none() {
             if let Some(mark) = mirrored {
                 return Err(restored(format!(
@@ -144,21 +154,26 @@ impl Ledger {
         let found_in = self.restored_in.load(Ordering::Relaxed);
         if found_in >= mark.epoch
             && restored_in < Some(found_in)
-            && let Err(error) = mirror.tag(RESTORED, &found_in.to_string()).await
+            && let Err(error) = mirror.tag([(RESTORED, found_in.to_string().as_str())]).await
         {
             tracing::error!(%error, "other services can't be told that the ledger was restored; trying again");
         }
         if restored_in.max(Some(found_in)) >= Some(mark.epoch) {
             return Err(restored(format!("in epoch {} a service that ran found its own heartbeat gone", mark.epoch)));
         }
-        Ok((item, mirrored))
+        Ok((item, Mirror { mark: mirrored, restored_in, whose }))
+    }
+
+    /// What the tag of the queues says of this ledger.
+    fn own(&self, item: &LineageItem) -> Option<Whose> {
+        item.ledger_id.clone().map(|id| Whose { id, table: self.table.clone() })
     }
 
     /// Writes into the mirror how far the ledger has come, until it says no less: other starts are counted
     /// meanwhile, and what an earlier one wrote may land after this.
-    async fn mirror(&self, mirror: &Queue, mut mark: Mark) -> Result<(), LedgerError> {
+    async fn mirror(&self, mirror: &Queue, mut mark: Mark, own: Option<&Whose>) -> Result<(), LedgerError> {
         for _ in 0..MIRROR_TRIES {
-            tag(mirror, mark).await?;
+            tag(mirror, mark, own).await?;
             let Some(item) = self.lineage().await? else { break };
             mark = item.mark();
             if mirrored(mirror).await?.mark >= Some(mark) {
@@ -194,6 +209,10 @@ impl Ledger {
                 }
                 Err(LedgerError::Restored { reason }) => {
                     tracing::error!(reason, "the ledger was restored from a backup; nothing is done until `issei accept-restored-ledger`");
+                    LOOK_EVERY
+                }
+                Err(error @ LedgerError::Foreign { .. }) => {
+                    tracing::error!(%error, "nothing is done with the queues of another ledger");
                     LOOK_EVERY
                 }
                 Err(error) => {
@@ -242,6 +261,10 @@ impl Ledger {
                     tracing::error!(reason, "the ledger was restored under this service; it sends nothing more");
                     token.cancel();
                 }
+                Err(error @ LedgerError::Foreign { .. }) => {
+                    tracing::error!(%error, "the queues were taken into use by another ledger; this service sends nothing more");
+                    token.cancel();
+                }
                 Ok(found) if found.epoch != heartbeat.ledger_epoch => {
                     tracing::warn!(
                         epoch = found.epoch,
@@ -283,6 +306,16 @@ impl Ledger {
         match self.check_whole(mirror).await {
             Ok(_) => Ok(None),
             Err(LedgerError::Restored { reason }) => Ok(Some(reason)),
+            Err(error @ LedgerError::Foreign { .. }) => {
+                // An empty table in the place of a ledger that is gone knows of nothing that it sent.
+                let whose = mirrored(mirror).await?.whose;
+                match whose {
+                    Some(whose) if self.lineage().await?.is_none() && self.is_lost(&whose).await? => Ok(Some(format!(
+                        "it knows of no start of any service, and the tags of the chunks queue are those of {whose}, which is gone"
+                    ))),
+                    _ => Err(error),
+                }
+            }
             Err(error) => Err(error),
         }
     }
@@ -294,7 +327,8 @@ impl Ledger {
             return Ok(None);
         }
         let table_id = self.table_id().await?;
-        let (mirrored, item) = (mirrored(mirror).await?.mark, self.lineage().await?);
+        let Mirror { mark: mirrored, whose, .. } = mirrored(mirror).await?;
+        let found = self.lineage().await?;
         let mut ended = Vec::new();
         for id in self.open_broadcasts().await? {
             let why = format!("the ledger was restored, and whom it forgot nobody knows: {reason}");
@@ -304,10 +338,13 @@ impl Ledger {
                 Err(error) => return Err(error),
             }
         }
-        let before = item.map(|item| item.mark());
+        let before = found.as_ref().map(LineageItem::mark);
         let last = mirrored.max(before).unwrap_or(Mark { epoch: 0, starts: 0 });
         let next = Mark { epoch: last.epoch + 1, starts: last.starts };
+        let id = found.and_then(|found| found.ledger_id).map_or_else(|| self.named(whose.as_ref()), s);
+        let own = id.as_s().ok().map(|id| Whose { id: id.clone(), table: self.table.clone() });
         let mut item = Key::lineage().into_item();
+        item.insert("ledger_id".to_owned(), id);
         item.insert("ledger_epoch".to_owned(), n(next.epoch));
         item.insert("starts".to_owned(), n(next.starts));
         item.insert("opened_at".to_owned(), n(self.clock.wall().as_millisecond()));
@@ -323,11 +360,11 @@ impl Ledger {
             Some(before) => put.condition_expression("ledger_epoch = :before").expression_attribute_values(":before", n(before.epoch)),
         };
         put.send().await.map_err(LedgerError::call("PutItem"))?;
-        tag(mirror, next).await?;
+        tag(mirror, next, own.as_ref()).await?;
         Ok(Some(Accepted { epoch: next.epoch, ended }))
     }
 
-    async fn lineage(&self) -> Result<Option<LineageItem>, LedgerError> {
+    pub(crate) async fn lineage(&self) -> Result<Option<LineageItem>, LedgerError> {
         self.get(Key::lineage()).await?.map(read).transpose()
     }
 
@@ -355,8 +392,8 @@ impl Ledger {
         }
     }
 
-    async fn count_start(&self) -> Result<u64, LedgerError> {
-        let request = self
+    async fn count_start(&self, found: &LineageItem, whose: Option<&Whose>) -> Result<LineageItem, LedgerError> {
+        let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
@@ -365,8 +402,14 @@ impl Ledger {
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":one", n(1))
             .return_values(ReturnValue::AllNew);
+        if found.ledger_id.is_none() {
+            // Of two that name it, the first stays.
+            request = request
+                .update_expression("SET starts = starts + :one, ledger_id = if_not_exists(ledger_id, :id)")
+                .expression_attribute_values(":id", self.named(whose));
+        }
         let answer = request.send().await.map_err(LedgerError::call("UpdateItem"))?;
-        Ok(read::<LineageItem>(answer.attributes.unwrap_or_default())?.starts)
+        read(answer.attributes.unwrap_or_default())
     }
 
     /// The table's id, where the endpoint tells it.
@@ -383,11 +426,14 @@ async fn mirrored(mirror: &Queue) -> Result<Mirror, LedgerError> {
     let marks = names.filter_map(|name| tags.get(&name)).map(|mark| mark.parse()).collect::<Result<Vec<Mark>, _>>()?;
     let restored_in = tags.get(RESTORED).map(|epoch| epoch.parse());
     let restored_in = restored_in.transpose().map_err(|error| LedgerError::corrupt(format!("tag {RESTORED}"), error))?;
-    Ok(Mirror { mark: marks.into_iter().max(), restored_in })
+    Ok(Mirror { mark: marks.into_iter().max(), restored_in, whose: Whose::of(&tags) })
 }
 
-async fn tag(mirror: &Queue, mark: Mark) -> Result<(), LedgerError> {
-    let tagged = mirror.tag(&format!("{TAG}-{}", mark.starts % TAGS), &mark.to_string()).await;
+async fn tag(mirror: &Queue, mark: Mark, own: Option<&Whose>) -> Result<(), LedgerError> {
+    let (slot, mark) = (format!("{TAG}-{}", mark.starts % TAGS), mark.to_string());
+    let own = own.map(Whose::tag);
+    let own = own.as_ref().map(|(name, value)| (*name, value.as_str()));
+    let tagged = mirror.tag([(slot.as_str(), mark.as_str())].into_iter().chain(own)).await;
     tagged.map_err(|error| LedgerError::Unavailable { operation: "TagQueue", reason: error.to_string() })
 }
 

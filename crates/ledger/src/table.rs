@@ -47,6 +47,9 @@ impl Ledger {
     pub async fn ensure_table(&self) -> Result<TableReport, LedgerError> {
         let created = self.create_table().await?;
         self.wait_until_active().await?;
+        if !created && let Some(reason) = self.is_no_ledger().await? {
+            return Err(LedgerError::NoLedger { table: self.table.clone(), reason });
+        }
         if created {
             self.keep_digests_keyed_alone().await?;
         }

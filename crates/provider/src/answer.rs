@@ -106,14 +106,14 @@ impl Verdict {
         }
     }
 
-    /// What an answer proves by which a request is refused in words that are not `provider`'s: nothing. A proxy or a filter
+    /// What an answer proves that is not in `provider`'s words: nothing. A proxy or a filter
     /// may give it to a request that the provider has taken, because of what the provider answered. The next one would
     /// most likely get the same, so no further one is made; one that may pass by itself is tried again where `is_askable`: where
     /// the provider can be asked what became of the first.
     pub(crate) fn not_its_own(entries: usize, provider: &str, is_askable: bool, answer: &Response<Vec<u8>>) -> Self {
         let kind = header(answer, "content-type").unwrap_or("no type that it names");
         let text = format!(
-            "{} with {} bytes of {}, which is no error of {provider}'s own: what stands in between may have answered in its place",
+            "{} with {} bytes of {}, which is no answer of {provider}'s own: what stands in between may have answered in its place",
             answer.status().as_u16(),
             answer.body().len(),
             kind.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(60).collect::<String>(),

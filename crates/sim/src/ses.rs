@@ -405,8 +405,7 @@ impl State {
         self.count_accepted_of(tagged(entry));
         self.ses.sent += 1;
         let sent = self.ses.sent;
-        // As long as a real one, so that ledger items have their real size.
-        let id = format!("0100{sent:012x}-{sent:08x}-{:04x}-{:04x}-{:04x}-{sent:012x}-000000", sent % 7919, sent % 7907, sent % 7901);
+        let id = message_id(self.clock.wall(), sent);
         if self.account.keep_mails && self.account.mails_max.is_none_or(|most| sent <= most) {
             self.keep(bulk, entry, &id)?;
         }
@@ -482,6 +481,20 @@ impl State {
         };
         Ok(self.store.keep_mail(&mail)?)
     }
+}
+
+/// As long as a real one and as much at random, so that ledger items have their real size: the moment, a UUID, a counter.
+fn message_id(now: Timestamp, sent: u64) -> String {
+    // SplitMix64, which gives no number twice.
+    let mixed = |number: u64| {
+        let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let (a, b) = (mixed(2 * sent), mixed(2 * sent + 1));
+    let (moment, node) = (now.as_millisecond(), b & 0xffff_ffff_ffff);
+    format!("0100{moment:012x}-{:08x}-{:04x}-{:04x}-{:04x}-{node:012x}-000000", a >> 32, (a >> 16) & 0xffff, a & 0xffff, b >> 48)
 }
 
 #[cfg(test)]

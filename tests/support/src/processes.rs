@@ -182,6 +182,13 @@ impl Processes {
         issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.ses
     }
 
+    /// As whoever may use SES beside issei does.
+    pub async fn let_ses_send(&self) {
+        let set = self.environment.get("ISSEI_CONFIGURATION_SET").unwrap();
+        let switch = self.provider().await.put_configuration_set_sending_options().configuration_set_name(set).sending_enabled(true);
+        switch.send().await.unwrap();
+    }
+
     /// A sender that nobody remembers, with its own credentials, tries to send through the configuration
     /// set. Says what SES says to it.
     pub async fn forgotten_sender(&self) -> String {

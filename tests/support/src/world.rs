@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
@@ -173,9 +174,24 @@ impl World {
 
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        let ledger =
-            Ledger::new(self.clients.dynamodb.clone(), "ledger".to_owned(), self.clock.clone(), Dice::system(), Duration::from_hours(2160));
-        ledger.with_rows_a_shard(self.rows_a_shard)
+        self.ledger_in("ledger").with_rows_a_shard(self.rows_a_shard)
+    }
+
+    /// A ledger in another table.
+    #[must_use]
+    pub fn ledger_in(&self, table: &str) -> Ledger {
+        Ledger::new(self.clients.dynamodb.clone(), table.to_owned(), self.clock.clone(), Dice::system(), Duration::from_hours(2160))
+    }
+
+    /// A table that somebody else has made.
+    pub async fn create_table(&self, name: &str) {
+        let mut create = self.clients.dynamodb.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+            create = create.attribute_definitions(attribute.build().unwrap());
+            create = create.key_schema(KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap());
+        }
+        create.send().await.unwrap();
     }
 
     pub async fn queue(&self, name: &str) -> Queue {

@@ -65,6 +65,9 @@ fn settings_that_break_a_rule_are_refused_with_the_rule() {
         (|settings| settings.sns_signatures = "always".to_owned(), "where-present"),
         (|settings| settings.sns_signatures = "require".to_owned(), "sns_topic"),
         (|settings| settings.sns_topic = "issei-events".to_owned(), "sns_topic"),
+        (|settings| settings.chunks_queue.clone_from(&settings.feedback_queue), "each a queue of its own"),
+        (|settings| settings.commands_queue = format!("{}-dead", settings.chunks_queue), "commands_queue is issei-chunks-dead"),
+        (|settings| settings.feedback_queue = "issei-commands-dead".to_owned(), "feedback_queue is issei-commands-dead"),
         (|settings| settings.dns_resolver = "127.0.0.1".to_owned(), "dns_resolver"),
     ] {
         let error = Settings::defaults(change).unwrap_err().to_string();

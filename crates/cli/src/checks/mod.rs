@@ -11,7 +11,7 @@ mod template;
 use futures_util::{StreamExt, stream};
 use issei_assembly::Parts;
 use issei_certificate::{Finding, Part, accounts_of_senders, doubt_left, requests_not_asked, timeouts};
-use issei_ledger::{Broadcast, Configured, Heartbeat, LedgerError, Opening, ServiceKind, Timings};
+use issei_ledger::{Broadcast, Configured, Heartbeat, LedgerError, Opening, ServiceKind, Shut, Timings};
 use jiff::SignedDuration;
 
 pub(crate) use providers::standings;
@@ -28,11 +28,29 @@ pub(crate) async fn may_send(parts: &Parts) -> Finding {
         .rule("on", "`issei stop --hard` turns it off, and nothing else turns it on again");
     match parts.ses().configuration_set().await {
         Ok(set) => match set.sends {
-            Some(on) => finding.found(if on { "on" } else { "off" }, on).mend("issei open --reason …"),
+            Some(true) => match shut_since(parts).await {
+                Ok(None) => finding.found("on", true),
+                Ok(Some(shut)) => {
+                    let Shut { shut_at, shut_by, reason, .. } = shut;
+                    let by = "and nobody has opened it here since: another ledger's `issei open` may have, or somebody at AWS";
+                    finding
+                        .found(format!("on, though it was shut {shut_at:.0} by {shut_by} ({reason}), {by}"), false)
+                        .mend("issei stop --all --hard --reason …, or issei open --reason …; a configuration set for each ledger")
+                }
+                Err(error) => finding.unreadable(error),
+            },
+            Some(false) => finding.found("off", false).mend("issei open --reason …"),
             None => finding.unreadable("SES did not tell"),
         },
         Err(error) => finding.unreadable(error).mend("issei setup"),
     }
+}
+
+/// The last order to shut SES, where nobody has opened it by this ledger since.
+async fn shut_since(parts: &Parts) -> Result<Option<Shut>, LedgerError> {
+    let ledger = parts.ledger();
+    let (shut, opened) = tokio::try_join!(ledger.last_shut(), ledger.last_opening())?;
+    Ok(shut.filter(|shut| opened.is_none_or(|opening| opening.opened_at < shut.shut_at)))
 }
 
 /// SES keeps a message from whoever stands on its own list for a reason that the configuration set names.

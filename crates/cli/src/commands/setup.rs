@@ -57,6 +57,10 @@ pub(crate) async fn make(parts: &Parts) -> anyhow::Result<Vec<Made>> {
 
 async fn make_into(parts: &Parts, made: &mut Vec<Made>) -> anyhow::Result<()> {
     let settings = &parts.settings;
+    // Before anything is changed. Where there is no queue yet, it is nobody's.
+    if let Ok(chunks) = parts.chunks_queue().await {
+        parts.ledger().check_queues(&chunks).await?;
+    }
     for name in [&settings.commands_queue, &settings.chunks_queue, &settings.feedback_queue] {
         make_queue(parts, name, made).await?;
     }

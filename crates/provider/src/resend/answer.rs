@@ -238,7 +238,7 @@ mod tests {
                 assert!(verdict.pause.is_some() && !verdict.split && !verdict.unlike, "the next would get the same: {status}");
             }
         }
-        assert!(classify(page(403), 2).pause.unwrap().contains("403 with 6 bytes of text/html, which is no error of Resend's own"));
+        assert!(classify(page(403), 2).pause.unwrap().contains("403 with 6 bytes of text/html, which is no answer of Resend's own"));
         for status in [408, 429, 502] {
             let verdict = classify(page(status), 2);
             assert!(verdict.entries == vec![Said::InDoubt; 2] && verdict.pause.is_none(), "{status}");

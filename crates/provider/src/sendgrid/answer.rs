@@ -73,8 +73,8 @@ fn answered(answer: &Response<Vec<u8>>, entries: usize, sandbox: bool) -> Verdic
     };
     match status {
         // "Sandbox Mode" of the developer guide: 200 in place of 202, and nothing is delivered.
-        202 => accepted(answer, entries, None),
-        200 if sandbox => accepted(answer, entries, Some(SANDBOX)),
+        202 => message_id(answer).map_or_else(|| unnamed(answer, entries), |id| accepted(entries, id)),
+        200 if sandbox => accepted(entries, message_id(answer).unwrap_or(SANDBOX)),
         400..500 if !is_own => Verdict::not_its_own(entries, "SendGrid", false, answer),
         400 => refused(&complaints, entries),
         // 413: "Mail Send content too large response" (twilio/sendgrid-oai).
@@ -96,9 +96,19 @@ fn answered(answer: &Response<Vec<u8>>, entries: usize, sandbox: bool) -> Verdic
     }
 }
 
-fn accepted(answer: &Response<Vec<u8>>, entries: usize, otherwise: Option<&str>) -> Verdict {
-    let id = header(answer, "x-message-id").filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic()));
-    let mut verdict = Verdict::all(entries, Said::Accepted(id.or(otherwise).map(str::to_owned)), String::new());
+/// SendGrid names each request that it takes. A filter's challenge is a 202, too (AWS WAF API reference,
+/// `ChallengeAction`), and most likely the next request would get the same.
+fn unnamed(answer: &Response<Vec<u8>>, entries: usize) -> Verdict {
+    let verdict = Verdict::not_its_own(entries, "SendGrid", false, answer);
+    Verdict { pause: verdict.error.clone(), ..verdict }
+}
+
+fn message_id(answer: &Response<Vec<u8>>) -> Option<&str> {
+    header(answer, "x-message-id").filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic()))
+}
+
+fn accepted(entries: usize, id: &str) -> Verdict {
+    let mut verdict = Verdict::all(entries, Said::Accepted(Some(id.to_owned())), String::new());
     verdict.error = None;
     verdict
 }
@@ -212,6 +222,12 @@ mod tests {
         let verdict = classify(answer(202, &[("X-Message-Id", "evEK_IhZSlKus235aGfxIQ")], &json!("")), 3, false);
         assert_eq!(verdict.entries, vec![Said::Accepted(Some("evEK_IhZSlKus235aGfxIQ".to_owned())); 3]);
         assert_eq!((verdict.error, verdict.pause, verdict.split), (None, None, false));
+        // Whoever answers in SendGrid's place names no request.
+        for headers in [&[][..], &[("X-Message-Id", "")], &[("X-Message-Id", "two words")]] {
+            let verdict = classify(answer(202, headers, &json!("")), 2, false);
+            assert_eq!(verdict.entries, vec![Said::InDoubt; 2], "{headers:?}");
+            assert!(verdict.pause.as_ref().is_some_and(|pause| pause.contains("no answer of SendGrid's own")), "{verdict:?}");
+        }
         // Nothing of the kind is documented for a call that is meant.
         assert_eq!(classify(answer(200, &[], &json!("")), 1, false).entries, [Said::InDoubt]);
         assert_eq!(classify(answer(200, &[], &json!("")), 1, true).entries, [Said::Accepted(Some(SANDBOX.to_owned()))]);

@@ -124,6 +124,11 @@ enum Write {
 
 impl State {
     pub(crate) fn dynamodb(&mut self, operation: &str, body: &Value) -> Result<Value, ApiError> {
+        for values in [&body["ExpressionAttributeValues"], &body["Item"]] {
+            if values.as_object().into_iter().flatten().any(|(_, value)| is_empty_set(value)) {
+                return Err(ApiError::validation("One or more parameter values were invalid: An string set may not be empty"));
+            }
+        }
         match operation {
             "CreateTable" => self.create_table(body),
             "DescribeTable" => {
@@ -136,6 +141,7 @@ impl State {
                 Ok(json!({ "Table": {
                     "TableName": table_of(body),
                     "TableStatus": "ACTIVE",
+                    "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }, { "AttributeName": "sk", "KeyType": "RANGE" }],
                     "WarmThroughput": warm,
                     "DeletionProtectionEnabled": protected,
                     "BillingModeSummary": { "BillingMode": billing },
@@ -371,6 +377,11 @@ impl State {
         }
         Ok(json!({}))
     }
+}
+
+/// A set has a member at least (developer guide, "Sets").
+fn is_empty_set(value: &Value) -> bool {
+    ["SS", "NS", "BS"].iter().any(|kind| value[kind].as_array().is_some_and(Vec::is_empty))
 }
 
 fn check_size(item: &Value) -> Result<(), ApiError> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
@@ -209,6 +210,10 @@ async fn sets_take_the_union(db: &Client, table: &str) {
         texts.sort();
         (numbers, texts)
     };
+    // A set has a member at least.
+    let empty = db.update_item().table_name(table).set_key(Some(key("sets", "a"))).update_expression("ADD message_ids :ids");
+    let empty = empty.expression_attribute_values(":ids", AttributeValue::Ss(Vec::new())).send().await.unwrap_err();
+    assert_eq!(empty.code(), Some("ValidationException"), "{empty:?}");
     assert!(add(&["3", "1"], &["3 x", "1 y"]).await.is_empty());
     let old = add(&["1", "2"], &["1 y", "2 z"]).await;
     assert_eq!(sorted(&old), (vec!["1".to_owned(), "3".to_owned()], vec!["1 y".to_owned(), "3 x".to_owned()]));

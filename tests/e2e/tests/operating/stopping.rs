@@ -153,6 +153,13 @@ async fn a_stop_does_not_wait_for_a_provider_that_does_not_answer() {
     world.cloud.heal();
     world.run(&["stop", "terms", "--hard", "--reason", "wrong text"]).await;
     assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
+    // Somebody at AWS, or another ledger with the same configuration set, lets it send.
+    world.let_ses_send().await;
+    let (_, output, error) = world.try_run(&["doctor"]).await;
+    assert!(
+        output.contains("on, though it was shut ") && output.contains("(wrong text), and nobody has opened it here since"),
+        "{output}{error}"
+    );
 }
 
 /// An order to let SES send is on its way when a colleague stops `what` by force, and leaves SES shut.

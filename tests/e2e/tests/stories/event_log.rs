@@ -91,6 +91,20 @@ async fn evidence_goes_to_its_chunk_and_what_only_tells_of_a_known_message_to_th
 }
 
 /// It was logged, and whoever logged it was killed before the messages were deleted; so they come again, to another.
+/// A provider's event that names no message, or in a form that nobody knows, still says that somebody was mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_name_no_message_are_kept_all_the_same() {
+    let world = World::new(told(|_| {})).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    let (ledger, placed) = (world.ledger(), world.broadcast("terms").await.placed());
+    let mut told = issei_ledger::Feedback::default();
+    told.add(2, EventKind::Delivered, "");
+    ledger.merge_feedback(&placed, 0, &told).await.unwrap();
+    let kept = ledger.feedback(&placed, &[0]).await.unwrap();
+    assert_eq!(kept[&0], told);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_killed_between_the_log_and_the_deletions_loses_nothing_and_counts_nobody_twice() {
     let bounce = EventRule { address: "user000007".to_owned(), event: "Bounce".to_owned() };

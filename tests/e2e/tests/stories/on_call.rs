@@ -198,7 +198,7 @@ async fn nothing_is_done_on_a_call_in_a_ledger_that_was_restored() {
         })
         .await;
     assert!(alive.unwrap());
-    mirror.tag("issei-ledger", "1.99").await.unwrap();
+    mirror.tag([("issei-ledger", "1.99")]).await.unwrap();
     let mut restored = OnCall::new(world.ledger(), mirror, consumer.incarnation().clone());
     let done = restored.call(&stop, async |_, _| ()).await;
     assert!(matches!(done, Err(LedgerError::Restored { .. })), "{done:?}");

@@ -169,3 +169,80 @@ async fn a_consumer_that_lives_through_a_restore_sends_the_new_words() {
     assert_eq!((with("Old words"), with("New words"), mails.len()), (20, 20, 40));
     assert_eq!(judge(&world.cloud, "terms").total(), 40);
 }
+
+/// Somebody names the production's queues for another ledger, and does as each message advises.
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_of_another_ledger_are_refused_by_services_setup_and_operators_and_stay_its_own() {
+    let world = World::new(WorldOptions { users: 5, ..WorldOptions::default() }).await;
+    let (mirror, stop) = (world.queue("chunks").await, CancellationToken::new());
+    let run = async || world.consumer().await.incarnation().clone();
+    let mut ours = OnCall::new(world.ledger(), mirror.clone(), run().await);
+    ours.call(&stop, async |_, _| ()).await.unwrap();
+
+    let other = world.ledger_in("other");
+    other.ensure_table().await.unwrap();
+    let is_foreign = |found: Result<(), LedgerError>| {
+        let error = found.unwrap_err();
+        assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
+        assert!(error.to_string().contains("that of the ledger in table `ledger`, and not of table `other`"), "{error}");
+    };
+    let refused = async || {
+        let mut service = OnCall::new(other.clone(), mirror.clone(), run().await);
+        is_foreign(service.call(&stop, async |_, _| panic!("it worked with them")).await);
+        is_foreign(other.check_queues(&mirror).await);
+        is_foreign(other.check_whole(&mirror).await.map(drop));
+        is_foreign(other.restored(&mirror).await.map(drop));
+        is_foreign(other.accept_restored(&mirror, &actor(), "as it advised").await.map(drop));
+    };
+    refused().await;
+    // And where it has queues of its own, with which it was started more often.
+    world.clients.sqs.create_queue().queue_name("other-chunks-dead").send().await.unwrap();
+    world.clients.sqs.create_queue().queue_name("other-chunks").send().await.unwrap();
+    let elsewhere = world.queue("other-chunks").await;
+    for _ in 0..3 {
+        OnCall::new(other.clone(), elsewhere.clone(), run().await).call(&stop, async |_, _| ()).await.unwrap();
+    }
+    refused().await;
+    other.check_queues(&elsewhere).await.unwrap();
+    // Nothing of it is to be seen by whose they are.
+    assert!(world.ledger().check_whole(&mirror).await.is_ok());
+    ours.call(&stop, async |_, _| ()).await.unwrap();
+}
+
+/// The table was deleted with all that it knew. Another can take its place, when somebody says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_of_a_ledger_that_is_gone_can_be_taken_over() {
+    let world = World::new(WorldOptions { users: 5, ..WorldOptions::default() }).await;
+    let (mirror, stop) = (world.queue("chunks").await, CancellationToken::new());
+    mirror.tag([("issei-ledger-3", "1.3"), ("issei-ledger-id", "0123 gone")]).await.unwrap();
+    let ledger = world.ledger();
+    ledger.check_queues(&mirror).await.unwrap();
+    let reason = ledger.restored(&mirror).await.unwrap().unwrap();
+    assert!(reason.contains("the ledger in table `gone`, which is gone"), "{reason}");
+    let run = world.consumer().await.incarnation().clone();
+    let mut service = OnCall::new(ledger.clone(), mirror.clone(), run);
+    assert!(matches!(service.call(&stop, async |_, _| ()).await, Err(LedgerError::Foreign { .. })));
+    assert_eq!(ledger.accept_restored(&mirror, &actor(), "the table is lost").await.unwrap().unwrap().epoch, 2);
+    service.call(&stop, async |_, _| ()).await.unwrap();
+    let tags = mirror.tags().await.unwrap();
+    assert_eq!(tags["issei-ledger-id"], "0123 ledger");
+}
+
+/// Who runs `issei setup` with the name of a table that an application has must not find its items deleted by their age.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_an_application_is_no_ledger_and_nothing_in_it_is_changed() {
+    let world = World::new(WorldOptions { users: 5, ..WorldOptions::default() }).await;
+    // An empty one could become a ledger.
+    let sessions = world.ledger_in("sessions");
+    sessions.ensure_table().await.unwrap();
+    sessions.ensure_table().await.unwrap();
+    let app = world.ledger_in("app");
+    let db = &world.clients.dynamodb;
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    world.create_table("app").await;
+    db.put_item().table_name("app").item("pk", text("user#1")).item("sk", text("profile")).send().await.unwrap();
+    let error = app.ensure_table().await.unwrap_err();
+    assert!(error.to_string().starts_with("table `app` is no ledger: it has items, and none that a ledger has"), "{error}");
+    let told = db.describe_time_to_live().table_name("app").send().await.unwrap().time_to_live_description.unwrap();
+    assert_eq!(told.time_to_live_status, Some(aws_sdk_dynamodb::types::TimeToLiveStatus::Disabled));
+}

@@ -1,6 +1,6 @@
 //! An audience that is a table of DynamoDB.
 
-use aws_sdk_dynamodb::types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::types::AttributeValue;
 use issei_producer::{AudienceConfig, JudgingError, Progress, Survey, count_rows, survey};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command};
@@ -19,13 +19,7 @@ fn number(number: u32) -> AttributeValue {
 async fn table() -> (World, AudienceConfig) {
     let world = World::new(WorldOptions { users: 0, ..WorldOptions::default() }).await;
     let db = world.clients.dynamodb.clone();
-    let mut create = db.create_table().table_name("people").billing_mode(BillingMode::PayPerRequest);
-    for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
-        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
-        create = create.attribute_definitions(attribute.build().unwrap());
-        create = create.key_schema(KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap());
-    }
-    create.send().await.unwrap();
+    world.create_table("people").await;
     for user in 0..USERS {
         put(&world, &format!("user{user}"), "profile", number(user)).await;
     }

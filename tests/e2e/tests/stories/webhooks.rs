@@ -159,7 +159,7 @@ async fn whom_a_proxy_refuses_after_the_provider_took_the_letters_nobody_mails_a
             world.post_command(&by("terms", provider)).await;
             let paused = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Paused).await;
             let reason = &paused.audit_trail.last().unwrap().reason;
-            assert!(reason.contains(&format!("{status} with ")) && reason.contains("which is no error of"), "{reason}");
+            assert!(reason.contains(&format!("{status} with ")) && reason.contains("which is no answer of"), "{reason}");
             resume(&world).await;
             world.cloud.show_all_messages();
             let totals = world.run_to_the_end("terms").await.totals;

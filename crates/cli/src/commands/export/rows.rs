@@ -3,7 +3,7 @@
 //! What it must never do: write one thing under the name of another, which whoever reads it by its name could not read; or write
 //! over somebody's file.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -66,6 +66,25 @@ enum Out {
     Packed(GzEncoder<Box<dyn Write>>),
 }
 
+/// Standard output. A reader that has seen enough, such as `head`, is no error.
+struct Reader<W>(W);
+
+impl<W: Write> Write for Reader<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+}
+
 pub(super) struct Table {
     out: Out,
     format: ExportFormat,
@@ -77,7 +96,7 @@ impl Table {
         let Some(file) = options.output.as_deref().filter(|file| !is_standard(file)) else {
             // An object on each line: the rows are more than one object could hold.
             let Kind { format, .. } = Kind::without_name(options.format, as_json);
-            return Ok(Self { out: Out::Plain(Box::new(std::io::stdout())), format, names: Vec::new() });
+            return Ok(Self { out: Out::Plain(Box::new(Reader(std::io::stdout()))), format, names: Vec::new() });
         };
         let Kind { format, is_packed } = Kind::of_file(file, options.format, as_json)?;
         if std::fs::metadata(file).is_ok_and(|there| there.is_file() && there.len() > 0) {
@@ -201,5 +220,24 @@ mod tests {
         // A name goes before --json, and what has none goes by it.
         assert_eq!(Kind::of_file(&directory.path().join("c.csv"), None, true).unwrap().format, ExportFormat::Csv);
         assert_eq!(Kind::of_file(Path::new("/dev/null"), None, true).unwrap().format, ExportFormat::Jsonl);
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_error() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Err(ErrorKind::BrokenPipe.into())
+            }
+        }
+        let mut table = Table { out: Out::Plain(Box::new(Reader(Gone))), format: ExportFormat::Csv, names: Vec::new() };
+        table.head(vec!["id".to_owned()]).unwrap();
+        table.row(vec![Some("7")]).unwrap();
+        table.flush().unwrap();
+        table.end().unwrap();
     }
 }
