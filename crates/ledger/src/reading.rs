@@ -1,6 +1,7 @@
 //! What a producer says of the source that it froze an audience from: how far it has got, what it read,
 //! and what keeps it from going on. None of it may hold an address or another value of a row.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -81,6 +82,10 @@ pub struct Reading {
     /// Whether each address is mailed once, under the first of its keys; nothing where an older build read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_addresses: Option<bool>,
+    /// The settings of the audience that decide whose rows are read and what becomes of them, each with a digest; nothing where
+    /// an older build read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<BTreeMap<String, String>>,
     /// How many readings pages were frozen from: more than one where a producer died, or had a rival.
     pub readings: u64,
 }

@@ -27,6 +27,9 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(32 * 24);
 /// order of their bytes.
 const SUBJECTS_MAX: usize = 80;
 
+/// So many broadcasts are followed, each of which was made for whom the one before had missed.
+const RESENT_MAX: usize = 20;
+
 /// What was said of all that a command says.
 pub(crate) struct Sayings(Vec<(Key, Said)>);
 
@@ -67,6 +70,15 @@ impl fmt::Display for Repeated {
             f,
             "{what} is said to this audience by the broadcast `{broadcast_id}` of {at:.0}, {how_far}; nobody is mailed for this command; if all are to get it once more, say why: \"again\": \"REASON\" in the command, or `issei send --again REASON`"
         )
+    }
+}
+
+impl Repeated {
+    /// Which it is, of when, and how far it came.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let Self { broadcast_id, at, how_far, .. } = self;
+        format!("the broadcast `{broadcast_id}` of {at:.0}, {how_far}")
     }
 }
 
@@ -129,12 +141,7 @@ impl Ledger {
             if saying.broadcast_id == command.broadcast_id || now.duration_since(saying.at) >= COUNTS_FOR {
                 continue;
             }
-            let reach = match self.find_broadcast(&saying.broadcast_id).await {
-                Ok(Some(broadcast)) => Reach::of(&broadcast),
-                // They were written together, so somebody took it away.
-                Ok(None) | Err(LedgerError::Corrupt { .. }) => Reach::Perhaps,
-                Err(error) => return Err(error),
-            };
+            let reach = self.reach(&saying.broadcast_id).await?;
             found.push((saying, reach));
         }
         // A ledger that was restored may have forgotten whom a broadcast of before has mailed.
@@ -144,6 +151,36 @@ impl Ledger {
         let last = found.iter().rposition(|(_, reach)| *reach == Reach::Somebody);
         let by = found.into_iter().enumerate().filter(|(at, (_, reach))| *reach != Reach::Somebody || Some(*at) == last);
         Ok(Said { written_by: said.written_by, by: by.map(|(_, (saying, _))| saying).collect() })
+    }
+
+    /// How far a broadcast came, with those that were made for whom it had missed: they say the same to the same people, under
+    /// audiences of their own.
+    async fn reach(&self, id: &BroadcastId) -> Result<Reach, LedgerError> {
+        let mut id = id.clone();
+        for _ in 0..RESENT_MAX {
+            let broadcast = match self.find_broadcast(&id).await {
+                Ok(Some(broadcast)) => broadcast,
+                // It was written together with what names it, so somebody took it away; or it is on its way.
+                Ok(None) | Err(LedgerError::Corrupt { .. }) => return Ok(Reach::Perhaps),
+                Err(error) => return Err(error),
+            };
+            match (Reach::of(&broadcast), broadcast.resent_as) {
+                (Reach::Nobody, Some(resent_as)) => id = resent_as,
+                (reach, _) => return Ok(reach),
+            }
+        }
+        Ok(Reach::Perhaps)
+    }
+
+    /// The broadcast that says the same as this one to the same audience, and was registered after it; nothing where none does,
+    /// or none that has mailed anybody or may yet. Whoever this one has missed may have it from that.
+    pub async fn repeated_since(&self, command: &BroadcastCommand, registered_at: Timestamp) -> Result<Option<Repeated>, LedgerError> {
+        let Sayings(mut said) = self.said(command).await?;
+        for (_, said) in &mut said {
+            said.by.retain(|saying| saying.at >= registered_at);
+        }
+        let since = self.counting(Sayings(said), command).await?;
+        self.last_of(&since, command).await
     }
 
     /// The last of those that count, as it is told.
@@ -182,7 +219,10 @@ impl Ledger {
         };
         let doubt = if in_doubt == 0 { String::new() } else { format!(" and {in_doubt} in doubt") };
         let so_far = if broadcast_state.is_over() { "" } else { " so far" };
-        Ok(format!("which is {broadcast_state} with {accepted} of {recipients} recipients accepted{doubt}{so_far}"))
+        let resent = broadcast.resent_as.as_ref().map_or_else(String::new, |resent_as| {
+            format!(", and `{resent_as}` was made for those whom it had missed (`issei resend {broadcast_id} --as {resent_as}` makes its files again)")
+        });
+        Ok(format!("which is {broadcast_state} with {accepted} of {recipients} recipients accepted{doubt}{so_far}{resent}"))
     }
 
     /// The writes that put a command beside what was said, unless somebody else has written there since.

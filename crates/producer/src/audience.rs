@@ -8,6 +8,7 @@ use issei_provider::{Facts, Rehearsed, Ses};
 use issei_schema::{BroadcastCommand, Class, Placeholder, TestCopy, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::SourceError;
 use crate::source::{Address, Objects, Table, size_of};
@@ -177,6 +178,32 @@ impl AudienceConfig {
             Some(size) => Some(Self { rehearsal: Some(size), columns: vec!["name".to_owned()], ..Self::default() }),
             None => configured.get(name).cloned(),
         }
+    }
+
+    /// What decides whose rows they are and what becomes of them: those of its settings that are given, each with a digest. Not
+    /// where they are read, nor with which other columns: a URL or a path may be another on another machine.
+    pub(crate) fn section(&self) -> BTreeMap<String, String> {
+        let word = |is: bool, word: &str| is.then(|| word.to_owned());
+        let given = [
+            ("table", self.table.clone()),
+            ("query", self.query.clone()),
+            ("dynamodb_table", self.dynamodb_table.clone()),
+            ("s3", self.s3.clone()),
+            ("key", Some(self.key.clone()).filter(|key| !key.is_empty())),
+            ("address", Some(self.address.clone()).filter(|address| !address.is_empty())),
+            ("filter", self.filter.clone()),
+            ("marketing_filter", self.marketing_filter.clone()),
+            ("consent_column", self.consent_column.clone()),
+            ("encoding", self.encoding.clone()),
+            ("legacy_local_parts", word(self.legacy_local_parts == LegacyLocalParts::Quote, "quote")),
+            ("unique_by", word(self.unique_by == Some(UniqueBy::Address), "address")),
+            ("allow_broken_rows", word(self.allow_broken_rows, "true")),
+        ];
+        let of = |(name, value): (&str, Option<String>)| {
+            let digest: [u8; 32] = Sha256::digest(value?.as_bytes()).into();
+            Some((name.to_owned(), hex::encode(digest.get(..4)?)))
+        };
+        given.into_iter().filter_map(of).collect()
     }
 
     /// With the addresses by which this provider reaches nobody, for a rehearsal.

@@ -216,6 +216,9 @@ impl Producer {
 
     /// Nobody goes on after the last key of a reading that has other keys for the same people.
     async fn compare(&self, broadcast: &Broadcast, source: &Source) -> Result<(), ProducerError> {
+        if let Some(before) = &broadcast.reading {
+            source.is_of(before)?;
+        }
         let (pages, mut frozen) = (broadcast.pages, Vec::new());
         let looked = pages.min(COMPARED);
         // From the first to the last, evenly.

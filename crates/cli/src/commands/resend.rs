@@ -84,6 +84,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
             options.id, options.id
         )));
     }
+    nobody_else_says_it(&ledger, &broadcast, &first).await?;
     let mut configured = AudienceConfig::named(first.audience.as_str(), &parts.settings.audiences);
     // Who is a user was decided when it was frozen, whatever the configuration says today.
     let unique = had_unique_addresses(&ledger, &broadcast).await? || configured.as_ref().is_some_and(has_unique_addresses);
@@ -165,6 +166,8 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
         let other = ledger.broadcast(&options.id).await?.resent_as;
         bail!(taken(&broadcast, other.as_ref().unwrap_or(&options.new_id)));
     }
+    // Who asked for it just before.
+    nobody_else_says_it(&ledger, &broadcast, &ledger.command(&options.id).await?).await?;
     let json = serde_json::to_string_pretty(&command)?;
     command_file.write_all(json.as_bytes()).with_context(|| format!("{} can't be written", command_path.display()))?;
     [rows_made, command_made].into_iter().for_each(Made::keep);
@@ -188,6 +191,18 @@ async fn had_unique_addresses(ledger: &Ledger, broadcast: &Broadcast) -> anyhow:
         }
     }
     Ok(false)
+}
+
+/// Whom a broadcast has missed may have had the same from one that was sent to all of its audience since: an app that tried again
+/// under another id.
+async fn nobody_else_says_it(ledger: &Ledger, broadcast: &Broadcast, first: &BroadcastCommand) -> anyhow::Result<()> {
+    let id = &broadcast.broadcast_id;
+    let Some(since) = ledger.repeated_since(first, broadcast.created_at).await? else { return Ok(()) };
+    bail!(Refused(format!(
+        "the same was asked for since, for the whole audience of `{id}`, by {}: whoever `{id}` has missed may have it from that, and would be mailed twice; once that one is over, `issei resend {} --as …` is for whom it has missed",
+        since.told(),
+        since.broadcast_id
+    )))
 }
 
 /// Of two broadcasts for the same people each would mail them.

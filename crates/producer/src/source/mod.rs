@@ -21,7 +21,7 @@ mod spool;
 mod sqlite;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use issei_ledger::{FixedObjects, Page, Reading};
@@ -62,6 +62,10 @@ pub enum SourceError {
         "audience `{audience}`: of {looked} users whom an earlier reading of it has frozen, this one lacks {gone}, or has them under other keys or addresses; nothing more is frozen, for whoever went on would mail some twice and others never; stop this broadcast, give the audience a key that is the same whenever it is read (no random value, no number of a row), and send it in a new command, with a new broadcast_id; where the database is behind or half filled, it goes on once that is over"
     )]
     Strayed { audience: String, looked: u64, gone: u64 },
+    #[error(
+        "audience `{audience}`: its setting {settings} is not what it was when the first page was frozen: another producer has another section, or it was changed since; nothing more is frozen, for whoever went on could mail some twice and others never; give every producer the section of before, and it goes on, or stop this broadcast and send it in a new command, with a new broadcast_id"
+    )]
+    OtherSection { audience: String, settings: String },
     #[error("audience `{audience}`: {reason}")]
     Spool { audience: String, reason: String },
     /// Of a first look, before there is an audience.
@@ -93,6 +97,7 @@ pub(crate) struct Source {
     counted: u64,
     id: String,
     unique_addresses: bool,
+    section: BTreeMap<String, String>,
     /// Frozen pages whose recipients the spool knows, where each address is mailed once.
     pub(crate) known_pages: u32,
     /// How often addresses of frozen pages have been noted here to be counted.
@@ -150,7 +155,8 @@ impl Source {
             return Err(SourceError::Differs { audience, read: counts.rows, counted });
         }
         let unique_addresses = config.unique_by == Some(UniqueBy::Address);
-        Ok(Self { audience, spool, choice: None, counts, counted, id, unique_addresses, known_pages: 0, looks: 0 })
+        let section = config.section();
+        Ok(Self { audience, spool, choice: None, counts, counted, id, unique_addresses, section, known_pages: 0, looks: 0 })
     }
 
     /// The same, in the order in which the command's recipients are sent to.
@@ -184,12 +190,24 @@ impl Source {
         Ok(())
     }
 
+    /// Compares the audience's section with that of another reading.
+    pub(crate) fn is_of(&self, before: &Reading) -> Result<(), SourceError> {
+        let Some(before) = &before.section else { return Ok(()) };
+        let names: BTreeSet<&String> = before.keys().chain(self.section.keys()).collect();
+        let other: Vec<&str> = names.into_iter().filter(|name| before.get(*name) != self.section.get(*name)).map(String::as_str).collect();
+        if other.is_empty() {
+            return Ok(());
+        }
+        Err(SourceError::OtherSection { audience: self.audience.clone(), settings: other.join(", ") })
+    }
+
     /// What the ledger keeps of it.
     pub(crate) fn reading(&self) -> Reading {
         let Counts { rows, without_key, repeated, differing, trimmed, .. } = self.counts;
         let (id, counted, trimmed, differing) = (self.id.clone(), self.counted, Some(trimmed), Some(differing));
         let unique_addresses = Some(self.unique_addresses);
-        Reading { id, rows, counted, without_key, repeated, differing, trimmed, unique_addresses, readings: 1 }
+        let section = Some(self.section.clone());
+        Reading { id, rows, counted, without_key, repeated, differing, trimmed, unique_addresses, section, readings: 1 }
     }
 
     /// The next keys, of one part of the audience; none only where there is no more. The cursor is left in their part.

@@ -297,3 +297,44 @@ async fn an_export_is_the_same_audience_again_under_its_own_configuration() {
     producer.end().await;
     consumer.end().await;
 }
+
+/// The app tries again under another id, before or after its operator has made a broadcast for those who were missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_missed_has_it_from_a_resend_or_from_a_retry_under_another_id_and_not_from_both() {
+    let world = Processes::brisk(12, Account::default()).await;
+    let body = |id: &str, subject: &str| {
+        command_body(id, |body| {
+            (body["version"], body["class"]) = (json!(2), json!("service"));
+            body["content"]["inline"]["subject"] = json!(subject);
+        })
+    };
+    let held = |id: &str, subject: &str| {
+        let mut held: Value = serde_json::from_str(&body(id, subject)).unwrap();
+        held["hold"] = json!(true);
+        held.to_string()
+    };
+    let producer = world.start("producer");
+    for (id, subject) in [("first", "one"), ("second", "two")] {
+        world.post("ISSEI_COMMANDS_QUEUE", &held(id, subject)).await;
+        world.wait_for(id, "holding").await;
+        world.run(&["stop", id, "--reason", "wrong day"]).await;
+    }
+    world.run(&["resend", "first", "--as", "rest"]).await;
+    let retry = world.write("retry.json", &body("retry", "one"));
+    let (code, output, error) = world.try_run(&["send", "--yes", &retry]).await;
+    let told = format!("{output}{error}");
+    assert!(code == Some(3) && told.contains("`rest` was made for those whom it had missed"), "{told}");
+
+    world.post("ISSEI_COMMANDS_QUEUE", &body("again", "two")).await;
+    world.wait_for("again", "running").await;
+    let (code, output, error) = world.try_run(&["resend", "second", "--as", "others"]).await;
+    assert!(
+        code == Some(3) && error.contains("by the broadcast `again` of ") && error.contains("would be mailed twice"),
+        "{output}{error}"
+    );
+    assert!(!std::path::Path::new(&world.path("others.jsonl")).exists());
+    // Once it can mail nobody, it is in nobody's way.
+    world.run(&["stop", "again", "--reason", "wrong day, too"]).await;
+    world.run(&["resend", "second", "--as", "others"]).await;
+    producer.end().await;
+}

@@ -301,6 +301,7 @@ async fn enumerating() -> (World, Broadcast, Reading) {
         differing: None,
         trimmed: None,
         unique_addresses: None,
+        section: None,
         readings: 1,
     };
     (world, broadcast, reading)

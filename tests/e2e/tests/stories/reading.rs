@@ -359,6 +359,39 @@ async fn nobody_goes_on_where_a_second_reading_has_other_keys_for_the_same_peopl
     }
 }
 
+/// A machine that was left out of a change goes on with what another has begun: under its section each address would be mailed
+/// under each of its keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_with_another_section_of_the_audience_and_the_same_section_does() {
+    let mut world = World::new(WorldOptions { users: 0, ..small() }).await;
+    for id in 1..=120 {
+        world.users.execute(&format!("INSERT INTO users VALUES ({id}, 'user{}@example.com', 'N')", id % 60)).await;
+    }
+    let (once, each) = (each_address_once(&world), world.users.audience());
+    world.audiences.insert("users".to_owned(), once.clone());
+    let command = command("terms", |_| {});
+    world.post_command(&command).await;
+    world.kill_a_producer_after(3).await;
+    for (other, named) in [
+        (each, "its setting unique_by is not"),
+        (AudienceConfig { filter: Some("id < 60".to_owned()), ..once.clone() }, "its setting filter is not"),
+        (AudienceConfig { key: "email".to_owned(), unique_by: None, ..once.clone() }, "its setting key, unique_by is not"),
+    ] {
+        world.audiences.insert("users".to_owned(), other);
+        world.post_command(&command).await;
+        let held =
+            world.run_until("terms", 1, |broadcast| broadcast.held_up.as_ref().is_some_and(|held| held.reason.contains(named))).await;
+        assert_eq!((held.broadcast_state, world.cloud.accepted()), (BroadcastState::Enumerating, 0), "{named}");
+    }
+    // Read elsewhere, and with a column more.
+    let columns = [once.columns.clone(), vec!["id".to_owned()]].concat();
+    world.audiences.insert("users".to_owned(), AudienceConfig { columns, ..once });
+    world.cloud.show_all_messages();
+    world.post_command(&command).await;
+    assert_eq!(world.run_to_the_end("terms").await.recipients, 60);
+    judge(&world.cloud, "terms").assert_each_once((0..60).map(|user| format!("user{user}@example.com")));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resume_in_the_midst_of_freezing_is_refused_and_everybody_is_frozen() {
     let world = World::new(small()).await;

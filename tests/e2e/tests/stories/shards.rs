@@ -124,6 +124,7 @@ fn reading(id: &str, rows: u64) -> Reading {
         differing: None,
         trimmed: None,
         unique_addresses: None,
+        section: None,
         readings: 1,
     }
 }

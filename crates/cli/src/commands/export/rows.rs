@@ -96,7 +96,7 @@ impl Table {
         let Some(file) = options.output.as_deref().filter(|file| !is_standard(file)) else {
             // An object on each line: the rows are more than one object could hold.
             let Kind { format, .. } = Kind::without_name(options.format, as_json);
-            return Ok(Self { out: Out::Plain(Box::new(Reader(std::io::stdout()))), format, names: Vec::new() });
+            return Ok(Self { out: Out::Plain(Box::new(Reader(io::stdout()))), format, names: Vec::new() });
         };
         let Kind { format, is_packed } = Kind::of_file(file, options.format, as_json)?;
         if std::fs::metadata(file).is_ok_and(|there| there.is_file() && there.len() > 0) {
@@ -106,7 +106,7 @@ impl Table {
             )));
         }
         let named = || format!("the rows can't be written to {}", file.display());
-        let plain: Box<dyn Write> = Box::new(std::io::BufWriter::new(file_for_oneself(file).with_context(named)?));
+        let plain: Box<dyn Write> = Box::new(io::BufWriter::new(file_for_oneself(file).with_context(named)?));
         let out = if is_packed { Out::Packed(GzEncoder::new(plain, Compression::default())) } else { Out::Plain(plain) };
         Ok(Self { out, format, names: Vec::new() })
     }
