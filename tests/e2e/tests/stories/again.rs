@@ -64,6 +64,22 @@ async fn an_app_that_retries_under_a_fresh_id_mails_nobody_twice() {
     assert_eq!(world.cloud.accepted(), 100);
 }
 
+/// The operator has made a broadcast for whom the first had missed, which are all, and the app tries again under another id.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_whoever_was_missed_may_have_had_from_a_resend_is_said() {
+    let world = World::new(WorldOptions::default()).await;
+    let held = same("first", |body| (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true)));
+    world.post_command(&held).await;
+    world.run_until("first", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let ledger = world.ledger();
+    let ended = ledger.end(&"first".parse().unwrap(), &"ann".parse().unwrap(), "wrong day").await.unwrap();
+    let retry = same("retry", |_| {});
+    assert_eq!(ledger.repeats(&retry).await.unwrap(), None);
+    assert!(ledger.note_resend(&ended, &"rest".parse().unwrap()).await.unwrap());
+    let repeated = ledger.repeats(&retry).await.unwrap().unwrap().to_string();
+    assert!(repeated.contains("`rest` was made for those whom it had missed"), "{repeated}");
+}
+
 /// A subject of one variant is said, whoever gets it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_variant_says_is_not_said_again_by_all_nor_by_another_variant() {
