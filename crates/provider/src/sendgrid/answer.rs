@@ -343,10 +343,11 @@ mod tests {
             prop_assert_eq!(classify(answer(status, &[], &complaint(json!(field), "x")), entries, false).entries.len(), entries);
         }
 
-        /// A 202 and nothing else is acceptance.
+        /// A 202 that names its request, and nothing else, is acceptance.
         #[test]
-        fn nobody_is_called_accepted_but_by_a_202(status in 100u16..600) {
-            prop_assert_eq!(classify(answer(status, &[], &json!({})), 1, false).accepts_anybody(), status == 202);
+        fn nobody_is_called_accepted_but_by_a_202_that_names_its_request(status in 100u16..600, is_named: bool) {
+            let headers: &[_] = if is_named { &[("X-Message-Id", "evEK_IhZSlKus235aGfxIQ")] } else { &[] };
+            prop_assert_eq!(classify(answer(status, headers, &json!({})), 1, false).accepts_anybody(), status == 202 && is_named);
         }
     }
 }
