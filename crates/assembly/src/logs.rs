@@ -26,6 +26,9 @@ pub enum LogFormat {
 /// What the SDK has tried in vain on its way to region and credentials is told by the error, where it has found none.
 const DEFAULT: &str = "info,aws_config=warn,aws_config::imds=off,aws_config::meta=off";
 
+/// Where the driver for PostgreSQL puts what the server says beside its answers.
+const NOTICES: &str = "sqlx::postgres::notice";
+
 /// The demo provokes every warning there is, so it shows none unless it is asked to.
 ///
 /// # Errors
@@ -48,9 +51,11 @@ pub fn init(format: LogFormat, is_demo: bool, otlp_endpoint: &str) -> anyhow::Re
 fn subscriber(filter: EnvFilter, json: bool, otlp_endpoint: &str) -> anyhow::Result<impl Subscriber + Send + Sync + use<>> {
     let layer = fmt::layer().with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
     let layer = if json { layer.json().flatten_event(true).boxed() } else { layer.with_ansi(std::io::stderr().is_terminal()).boxed() };
-    // Metrics are for a machine that asked for them, and no log lines.
-    let no_metrics = Targets::new().with_default(LevelFilter::TRACE).with_target(metrics::TARGET, LevelFilter::OFF);
-    let log = layer.with_filter(filter.and(no_metrics));
+    // Metrics are for a machine that asked for them, and no log lines. What a function in the customer's database has to say
+    // (`RAISE NOTICE`) can quote a row, whatever is asked for.
+    let all_but = Targets::new().with_default(LevelFilter::TRACE);
+    let all_but = all_but.with_target(metrics::TARGET, LevelFilter::OFF).with_target(NOTICES, LevelFilter::OFF);
+    let log = layer.with_filter(filter.and(all_but));
     let metrics = metrics::Metrics.with_filter(Targets::new().with_target(metrics::TARGET, LevelFilter::INFO));
     Ok(tracing_subscriber::registry().with(traces::layer(otlp_endpoint)?).with(log).with(metrics))
 }

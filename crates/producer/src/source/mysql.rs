@@ -9,7 +9,7 @@ use super::feed::Feed;
 use super::outline::{ColumnOutline, TellsApart, literal};
 use super::row::{RawKey, RawRow};
 use super::select::{Select, refused_key};
-use super::words::{CONNECT, SILENCE, STATEMENT, in_time, within};
+use super::words::{CONNECT, SILENCE, STATEMENT, beforehand, in_time, within};
 use crate::audience::{AudienceConfig, From};
 
 /// Types whose text is no identity: it depends on settings, or two texts are one value.
@@ -53,7 +53,7 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
     let select = Select::of(from, config, '`');
     let mut connection = connect(url).await?;
     let plain = select.rows(&select.expressions(|column| column.expression.clone()));
-    let prepared = in_time(SILENCE, (&mut connection).prepare(AssertSqlSafe(plain).into_sql_str())).await?;
+    let prepared = beforehand(SILENCE, (&mut connection).prepare(AssertSqlSafe(plain).into_sql_str())).await?;
     let kinds: Vec<Kind> = prepared.columns().iter().map(|column| Kind::of(column.type_info())).collect();
     let key_type = prepared.columns().first().map(|column| column.type_info().name()).unwrap_or_default();
     let key_kind = kinds.first().copied().unwrap_or(Kind::Other);
@@ -105,7 +105,7 @@ async fn connect(url: &str) -> Result<MySqlConnection, ReadError> {
         execute(&mut connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned()).await?;
         execute(&mut connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned()).await
     };
-    in_time(CONNECT, begin).await?;
+    beforehand(CONNECT, begin).await?;
     Ok(connection)
 }
 
@@ -114,6 +114,8 @@ async fn execute(connection: &mut MySqlConnection, statement: String) -> Result<
 }
 
 async fn count(connection: &mut MySqlConnection, select: &Select) -> Result<u64, ReadError> {
+    // What is wrong with names and syntax shows here, where nothing is run, so that it can be told in the server's words.
+    beforehand(SILENCE, (&mut *connection).prepare(AssertSqlSafe(select.count()).into_sql_str())).await?;
     let query = sqlx::query_scalar(AssertSqlSafe(select.count())).persistent(false);
     let counted: i64 = in_time(SILENCE, query.fetch_one(connection)).await?;
     Ok(counted.max(0).unsigned_abs())

@@ -14,7 +14,7 @@ use super::feed::Feed;
 use super::outline::{ColumnOutline, TellsApart, literal};
 use super::row::{RawKey, RawRow};
 use super::select::{Select, refused_key};
-use super::words::{CONNECT, SILENCE, STATEMENT, in_time, within};
+use super::words::{CONNECT, SILENCE, STATEMENT, beforehand, in_time, within};
 use crate::audience::{AudienceConfig, From};
 
 /// How long it waits for somebody's lock on the table, and how long it may idle in the transaction.
@@ -98,14 +98,16 @@ async fn connect(url: &str) -> Result<PgConnection, ReadError> {
         None => format!("{}:{}", options.get_host(), options.get_port()),
     };
     let mut connection = within(CONNECT, &place, PgConnection::connect_with(&options)).await?;
+    // What functions say beside their results could quote a row.
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {};
-         SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 2",
+         SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 2;
+         SET LOCAL client_min_messages = error",
         STATEMENT.as_millis(),
         LOCK.as_millis(),
         IDLE.as_millis()
     );
-    in_time(CONNECT, async { sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut connection).await.map(drop) }).await?;
+    beforehand(CONNECT, async { sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut connection).await.map(drop) }).await?;
     Ok(connection)
 }
 

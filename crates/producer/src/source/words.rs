@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sqlx::mysql::MySqlDatabaseError;
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use super::feed::Closed;
 
@@ -35,7 +35,7 @@ impl ReadError {
     pub(super) fn url(error: sqlx::Error) -> Self {
         Self::Refused(format!(
             "the audience's URL can't be parsed ({}); write SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, with what is special in the password percent-encoded (@ as %40)",
-            words(&error)
+            words(&error, Stage::NothingRun)
         ))
     }
 }
@@ -48,7 +48,7 @@ impl From<Closed> for ReadError {
 
 impl From<sqlx::Error> for ReadError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(words(&error))
+        Self::Database(words(&error, Stage::Running))
     }
 }
 
@@ -68,28 +68,72 @@ pub(super) async fn within<T>(
     match tokio::time::timeout(limit, connecting).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(sqlx::Error::Io(error))) => Err(unreachable(error.to_string())),
-        Ok(Err(error)) => Err(ReadError::Database(format!("{place} refuses the connection: {}", words(&error)))),
+        Ok(Err(error)) => Err(ReadError::Database(format!("{place} refuses the connection: {}", words(&error, Stage::NothingRun)))),
         Err(_) => Err(unreachable(format!("no answer for {} s", limit.as_secs()))),
     }
+}
+
+/// What is done before any statement runs that could read a row: beginning a transaction, preparing.
+pub(super) async fn beforehand<T>(limit: Duration, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ReadError> {
+    let done = tokio::time::timeout(limit, work).await.map_err(|_| ReadError::Silent)?;
+    done.map_err(|error| ReadError::Database(words(&error, Stage::NothingRun)))
 }
 
 pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ReadError> {
     Ok(tokio::time::timeout(limit, work).await.map_err(|_| ReadError::Silent)??)
 }
 
-/// Classes of SQLSTATE whose messages name settings, tables and columns (PostgreSQL manual, appendix A):
-/// connection, transaction state, authorization, catalogue, syntax and access rules, resources, limits,
-/// operator intervention, system and configuration errors.
+/// Whether a statement of ours may have read a row, or run a function that somebody has written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Connecting, beginning a transaction, preparing a statement: nothing is run.
+    NothingRun,
+    Running,
+}
+
+/// Classes of SQLSTATE whose messages name settings, tables and columns while nothing is run (PostgreSQL manual, appendix A):
+/// connection, transaction state, authorization, catalogue, syntax and access rules, resources, limits, operator intervention,
+/// system and configuration errors.
 const SPEAKS_OF_NO_ROW: [&str; 14] = ["08", "0A", "25", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"];
 
-/// Errors of MySQL and MariaDB that speak of no row: connections, access, databases, tables, columns, syntax,
-/// locks, time limits (MySQL, "Server Error Message Reference").
+/// Errors about the text of a statement, which say where in it: of a name, a type or the syntax. A function that is given a
+/// value for a name (`CAST(email AS regclass)`) has the same codes, and no place in the statement.
+const SPEAKS_OF_THE_STATEMENT: [&str; 19] = [
+    "0A000", "42601", "42501", "42611", "42622", "42701", "42702", "42703", "42704", "42712", "42725", "42803", "42804", "42846", "42883",
+    "42P01", "42P10", "42P18", "42P21",
+];
+
+/// Errors of a running statement whose messages are the server's own, with names of tables at most: rights, read-only
+/// transactions, conflicts, resources, time limits and shutdowns.
+const SPEAKS_OF_THE_SERVER: [&str; 16] = [
+    "08P01", "25006", "25P03", "25P04", "40001", "40P01", "42501", "53100", "53200", "53300", "54001", "55P03", "57014", "57P01", "57P02",
+    "57P03",
+];
+
+/// Errors of MySQL and MariaDB that speak of no row: connections, access, databases, tables, columns, syntax, locks, time limits
+/// (MySQL, "Server Error Message Reference").
 const MYSQL_SPEAKS_OF_NO_ROW: [u16; 24] = [
     1040, 1044, 1045, 1046, 1049, 1051, 1052, 1054, 1064, 1130, 1142, 1143, 1146, 1194, 1203, 1205, 1226, 1290, 1305, 1317, 1356, 1792,
     1969, 3024,
 ];
 
-fn words(error: &sqlx::Error) -> String {
+/// Whether an error of PostgreSQL speaks of no row. `RAISE` takes any code and any words, and what runs within a function has
+/// its context.
+fn speaks_of_no_row(error: &PgDatabaseError, stage: Stage) -> bool {
+    let code = error.code();
+    if error.r#where().is_some() {
+        return false;
+    }
+    match (stage, error.position()) {
+        // Within a statement that a function has made.
+        (_, Some(PgErrorPosition::Internal { .. })) => false,
+        (Stage::NothingRun, _) => SPEAKS_OF_NO_ROW.iter().any(|class| code.starts_with(class)),
+        (Stage::Running, Some(PgErrorPosition::Original(_))) => SPEAKS_OF_THE_STATEMENT.contains(&code),
+        (Stage::Running, None) => SPEAKS_OF_THE_SERVER.contains(&code),
+    }
+}
+
+fn words(error: &sqlx::Error, stage: Stage) -> String {
     let hidden = |code: &str| {
         format!("the database refuses it with error {code}; its words are left out here, since they can quote a row: look into its log")
     };
@@ -97,11 +141,15 @@ fn words(error: &sqlx::Error) -> String {
         sqlx::Error::Database(error) => {
             if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
                 let code = error.code();
-                let speaks = SPEAKS_OF_NO_ROW.iter().any(|class| code.starts_with(class));
-                if speaks { format!("{} (SQLSTATE {code})", error.message()) } else { hidden(&format!("SQLSTATE {code}")) }
+                if speaks_of_no_row(error, stage) {
+                    format!("{} (SQLSTATE {code})", error.message())
+                } else {
+                    hidden(&format!("SQLSTATE {code}"))
+                }
             } else if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
                 let number = error.number();
-                if MYSQL_SPEAKS_OF_NO_ROW.contains(&number) {
+                // `SIGNAL` takes any number and any words, and nothing tells it from the server's own.
+                if stage == Stage::NothingRun && MYSQL_SPEAKS_OF_NO_ROW.contains(&number) {
                     format!("{} ({number})", error.message())
                 } else {
                     hidden(&number.to_string())

@@ -5,7 +5,7 @@ use issei_test_support::{Processes, command_body};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
 
 /// Says so where no such server was named, since a test that does nothing must not look like one that passed.
-fn server(variable: &str) -> Option<String> {
+pub(crate) fn server(variable: &str) -> Option<String> {
     let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
     if url.is_none() {
         println!("SKIPPED: {variable} names no server; tests/run starts one");

@@ -5,8 +5,10 @@ use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Processes, command_body};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::console::Door;
+use crate::initializing::server;
 
 /// How many commands wait.
 async fn commands(world: &Processes) -> String {
@@ -402,4 +404,32 @@ async fn whoever_approves_sees_a_letter_of_each_variant_and_of_whoever_gets_the_
     assert_eq!(world.cloud.accepted(), 60);
     producer.end().await;
     consumer.end().await;
+}
+
+/// A function of the customer's may say what it likes, as loudly as it likes, also where the connection asked for silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_function_in_the_database_says_of_a_row_is_in_no_log() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(
+        "CREATE OR REPLACE FUNCTION chatters(email text) RETURNS text LANGUAGE plpgsql SET client_min_messages TO debug5 AS $$
+         BEGIN RAISE WARNING 'told %', email; RAISE NOTICE 'told %', email; RAISE INFO 'told %', email; RETURN email; END $$",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let world = Processes::simulated(1, Account::default()).await;
+    let query = "SELECT 1 AS id, chatters('ann' || '@example.com') AS email, 'Ann' AS name";
+    let line = |line: &str| match line {
+        line if line.starts_with("url = ") => format!("url = \"{url}\"\n"),
+        line if line.starts_with("table = ") => format!("query = \"{query}\"\n"),
+        line => format!("{line}\n"),
+    };
+    let _ = world.write("issei.toml", &world.read("issei.toml").lines().map(line).collect::<String>());
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    for asked in [None, Some("trace"), Some("sqlx::postgres::notice=trace")] {
+        let (code, told, log) = world.try_run_under(&[("RUST_LOG", asked)], &["--json", "send", "--dry-run", &command]).await;
+        assert!(code == Some(0) && told.contains("\"mailable\":1,"), "{told}{log}");
+        assert!(!log.contains("told ann"), "{asked:?}: {log}");
+    }
 }

@@ -60,6 +60,87 @@ async fn a_database_that_quotes_a_row_is_not_quoted() {
     assert!(reason.contains("22P02") && !reason.contains("ann"), "{reason}");
 }
 
+/// What a broadcast to the rows of a query says, since it can't be read.
+async fn refusal_of(url: &str, query: &str) -> String {
+    let mut world = World::new(small()).await;
+    let audience = AudienceConfig { url: Some(url.to_owned()), table: None, query: Some(query.to_owned()), ..world.users.audience() };
+    let counted = issei_producer::count_rows("users", &audience).await.err().map(|error| error.to_string());
+    world.audiences.insert("users".to_owned(), audience);
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world.run_until("terms", 0, |broadcast| broadcast.held_up.is_some()).await;
+    format!("{} / {}", counted.unwrap_or_default(), broadcast.held_up.unwrap().reason)
+}
+
+/// A function of the customer's speaks with whatever code it likes, and built-in ones take a value for a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_in_the_database_that_quotes_a_row_is_not_quoted_whatever_its_code() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(
+        "CREATE OR REPLACE FUNCTION tells(code text, email text) RETURNS text LANGUAGE plpgsql AS $$
+         BEGIN RAISE EXCEPTION 'no user %', email USING ERRCODE = code; END $$;
+         CREATE OR REPLACE FUNCTION looks_up(email text) RETURNS text LANGUAGE plpgsql AS $$
+         BEGIN EXECUTE format('SELECT %I', email); RETURN email; END $$",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let of = |value: &str| {
+        format!("SELECT 1 AS id, email, {value} AS name FROM (VALUES ('ann@example.com')) AS users(email) WHERE {value} <> ''")
+    };
+    for value in [
+        "tells('42P01', email)",
+        "tells('57014', email)",
+        "tells('42501', email)",
+        "tells('08006', email)",
+        "looks_up(email)",
+        "CAST(CAST(email AS regclass) AS text)",
+        "CAST(to_tsquery(email || ' &') AS text)",
+        "CAST(query_to_xml('SELECT \"' || email || '\"', true, true, '') AS text)",
+    ] {
+        let said = refusal_of(&url, &of(value)).await;
+        assert!(said.matches("its words are left out").count() == 2 && !said.contains("ann"), "{value}: {said}");
+    }
+    for (query, says) in [
+        ("SELECT id, email, name FROM userz", "relation \"userz\" does not exist (SQLSTATE 42P01)"),
+        ("SELECT 1 AS id, emial AS email, '' AS name", "column \"emial\" does not exist (SQLSTATE 42703)"),
+        ("SELECT 1 AS id FROM", "(SQLSTATE 42601)"),
+    ] {
+        let said = refusal_of(&url, query).await;
+        assert_eq!(said.matches(says).count(), 2, "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_one_in_mysql() {
+    let Some(url) = server("ISSEI_TEST_MYSQL_URL") else { return };
+    let mut connection = MySqlConnection::connect(&url).await.unwrap();
+    for statement in [
+        "DROP FUNCTION IF EXISTS tells",
+        "CREATE FUNCTION tells(email text) RETURNS text CONTAINS SQL
+         BEGIN SIGNAL SQLSTATE '42S02' SET MESSAGE_TEXT = email, MYSQL_ERRNO = 1146; RETURN email; END",
+    ] {
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    }
+    let said =
+        refusal_of(&url, "SELECT 1 AS id, email, 'x' AS name FROM (SELECT 'ann@example.com' AS email) u WHERE tells(email) <> ''").await;
+    assert!(said.matches("error 1146; its words are left out").count() == 2 && !said.contains("ann"), "{said}");
+    let said = refusal_of(&url, "SELECT id, email, name FROM userz").await;
+    assert!(said.matches("userz' doesn't exist (1146)").count() == 2, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_functions_in_postgres_say_beside_their_results_is_not_asked_for() {
+    let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
+    let mut world = World::new(small()).await;
+    let query = "SELECT 1 AS id, current_setting('client_min_messages') || '@example.com' AS email, 'Ann' AS name";
+    let audience = AudienceConfig { url: Some(url), table: None, query: Some(query.to_owned()), ..world.users.audience() };
+    world.audiences.insert("users".to_owned(), audience);
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_to_the_end("terms").await;
+    judge(&world.cloud, "terms").assert_each_once(["error@example.com".to_owned()]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_no_text_is_skipped_with_its_key_and_holds_nobody_up() {
     let world = World::new(small()).await;
