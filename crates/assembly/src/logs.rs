@@ -1,6 +1,7 @@
 //! Logs on standard error: for people on a terminal, JSON elsewhere. Results go to standard output.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
@@ -37,7 +38,7 @@ pub fn init(format: LogFormat, is_demo: bool, otlp_endpoint: &str) -> anyhow::Re
     let default = if is_demo { "off" } else { DEFAULT };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let json = match format {
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Human => false,
         LogFormat::Json => true,
     };
@@ -49,8 +50,8 @@ pub fn init(format: LogFormat, is_demo: bool, otlp_endpoint: &str) -> anyhow::Re
 /// Each filter says beforehand what it will let through: one that has to be asked makes every call of the SDK build
 /// its spans, down to the finest level, before anybody says no.
 fn subscriber(filter: EnvFilter, json: bool, otlp_endpoint: &str) -> anyhow::Result<impl Subscriber + Send + Sync + use<>> {
-    let layer = fmt::layer().with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
-    let layer = if json { layer.json().flatten_event(true).boxed() } else { layer.with_ansi(std::io::stderr().is_terminal()).boxed() };
+    let layer = fmt::layer().with_writer(io::stderr).with_span_events(FmtSpan::NONE);
+    let layer = if json { layer.json().flatten_event(true).boxed() } else { layer.with_ansi(io::stderr().is_terminal()).boxed() };
     // Metrics are for a machine that asked for them, and no log lines. What a function in the customer's database has to say
     // (`RAISE NOTICE`) can quote a row, whatever is asked for.
     let all_but = Targets::new().with_default(LevelFilter::TRACE);
@@ -68,43 +69,60 @@ pub fn keep_output_free() {
     IS_GIVEN_AWAY.store(true, Ordering::Relaxed);
 }
 
+/// What first kept something from being written to standard output.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+/// A reader that has gone away (a closed pipe) is no error. Anything else (a full disk) is, and whoever ends the process tells it.
+fn note(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        _ = UNWRITTEN.set(error.to_string());
+    }
+}
+
+/// Why standard output does not have all that was said.
+pub fn unwritten() -> Option<&'static str> {
+    note(io::stdout().flush());
+    UNWRITTEN.get().map(String::as_str)
+}
+
 /// A whole document on standard output. A reader that has gone away (a closed pipe) is no error.
 pub fn give(document: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", document.trim_end_matches('\n'));
+    note(writeln!(io::stdout(), "{}", document.trim_end_matches('\n')));
 }
 
 /// A line of the result, or several. A reader that has gone away (a closed pipe) is no error. What somebody else has written
 /// steers no terminal.
 pub fn say(line: &str) {
     let line = visible(line);
-    let _ =
-        if IS_GIVEN_AWAY.load(Ordering::Relaxed) { writeln!(std::io::stderr(), "{line}") } else { writeln!(std::io::stdout(), "{line}") };
+    if IS_GIVEN_AWAY.load(Ordering::Relaxed) {
+        let _ = writeln!(io::stderr(), "{line}");
+    } else {
+        note(writeln!(io::stdout(), "{line}"));
+    }
 }
 
 /// Clears the terminal for what is said next.
 pub fn clear_screen() {
     // Home, and clear what is below (ECMA-48, CUP and ED).
-    let _ = write!(std::io::stdout(), "\x1b[H\x1b[2J");
+    let _ = write!(io::stdout(), "\x1b[H\x1b[2J");
 }
 
 /// A question, whose answer comes on the same line.
 pub fn ask(question: &str) {
     let question = visible(question);
-    let _ = if IS_GIVEN_AWAY.load(Ordering::Relaxed) {
-        write!(std::io::stderr(), "{question}")
-    } else {
-        write!(std::io::stdout(), "{question}")
-    };
+    let _ = if IS_GIVEN_AWAY.load(Ordering::Relaxed) { write!(io::stderr(), "{question}") } else { write!(io::stdout(), "{question}") };
 }
 
 /// Why the command failed.
 pub fn say_error(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "issei: {}", visible(reason));
+    let _ = writeln!(io::stderr(), "issei: {}", visible(reason));
 }
 
 /// The same for a program that asked for JSON.
 pub fn say_error_as_json(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", serde_json::json!({ "error": reason }));
+    let _ = writeln!(io::stderr(), "{}", serde_json::json!({ "error": reason }));
 }
 
 #[cfg(test)]

@@ -23,14 +23,14 @@ use std::time::Duration;
 
 use clap::FromArgMatches as _;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use args::{Cli, Command};
 use commands::{
     certify, dead_letters, demo, doctor, export, forget, import_events, init, inspect, open, operate, preview, rehearse, repair, report,
     resend, restored, send, serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
 };
 use issei_assembly::{
-    Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, runtime, say_error, say_error_as_json,
+    Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, runtime, say_error, say_error_as_json, unwritten,
 };
 use issei_aws::Account;
 use issei_ledger::LedgerError;
@@ -75,9 +75,17 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 /// How long the end of the process waits for a collector of traces.
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
+/// How long the end of the process waits for threads that still read a file or a database.
+const LAST_WORK: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     match runtime() {
-        Ok(runtime) => runtime.block_on(started()),
+        Ok(runtime) => {
+            let code = runtime.block_on(started());
+            // A query that nobody waits for any more may run on for long.
+            runtime.shutdown_timeout(LAST_WORK);
+            code
+        }
         Err(error) => {
             say_error(&format!("no threads can be started: {error}"));
             ExitCode::FAILURE
@@ -96,6 +104,13 @@ async fn started() -> ExitCode {
     }
     let ended = run(cli).await;
     flush_traces(LAST_SPANS).await;
+    // An answer that nobody can have read was not given, whatever it was.
+    let ended = match unwritten() {
+        Some(error) if ended.is_ok() => Err(anyhow!(
+            "standard output can't be written: {error}; the result is not whole there, and whatever the command had to change is changed"
+        )),
+        _ => ended,
+    };
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Refused) => ExitCode::from(3),

@@ -314,6 +314,14 @@ impl Processes {
         output(&mut self.command(arguments)).await
     }
 
+    /// Runs a command whose standard output is a file of the system's, such as a full disk: exit code, standard error.
+    pub async fn try_run_into(&self, file: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        let output = self.command(arguments).stdin(Stdio::null()).stdout(file).stderr(Stdio::piped()).spawn().unwrap();
+        let output = output.wait_with_output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
     /// Runs a command with other variables, or without some: exit code, standard output, standard error.
     pub async fn try_run_under(&self, environment: &[(&str, Option<&str>)], arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut command = self.command(arguments);
@@ -525,6 +533,12 @@ impl Process {
     pub async fn kill_without_mercy(mut self) {
         kill(self.pid(), Signal::SIGKILL).unwrap();
         self.0.wait().await.unwrap();
+    }
+
+    /// Ctrl-C, and how it ends.
+    pub async fn interrupt(mut self) -> Option<i32> {
+        kill(self.pid(), Signal::SIGINT).unwrap();
+        tokio::time::timeout(PATIENCE, self.0.wait()).await.expect("it does not end").unwrap().code()
     }
 
     /// SIGTERM, and the wait for a clean end.

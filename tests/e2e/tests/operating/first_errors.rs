@@ -200,12 +200,39 @@ async fn whoever_asks_for_json_gets_it_from_reports_exports_and_settings_too() {
     let report = world.path("report.html");
     let told = json(&["--json", "report", "terms", "--output", &report]).await;
     assert_eq!((told.len(), &told[0]["broadcast_id"], &told[0]["written"]), (1, &"terms".into(), &report.clone().into()));
+    // Another day's report, or one in another language, takes its place; a command does not make way for it.
+    assert_eq!(json(&["--json", "report", "terms", "--lang", "ja", "--output", &report]).await.len(), 1);
+    assert_eq!(json(&["--json", "report", "terms", "--output", &report]).await.len(), 1);
+    let before = world.read("command.json");
+    for page in [["report", "terms", "--output", "command.json"], ["preview", "command.json", "--output", "command.json"]] {
+        let (code, _, error) = world.try_run(&page).await;
+        assert!(code == Some(3) && error.contains("command.json is there and is no "), "{code:?} {error}");
+    }
+    assert_eq!(world.read("command.json"), before);
     assert_eq!(json(&["--json", "export", "terms", "--outcome", "accepted"]).await.len(), 3);
     let told = json(&["--json", "settings"]).await;
     assert!(told[0]["file"].as_str().is_some_and(|file| file.ends_with("issei.toml")), "{told:?}");
     assert!(told[0]["settings"].as_array().unwrap().iter().any(|setting| setting["variable"] == "ISSEI_TABLE"), "{told:?}");
     let text = world.run(&["settings"]).await;
     assert!(text.starts_with("Configuration file: ") && text.contains("issei.toml\n"), "{text}");
+    // A script takes exit code 0 for an answer, and there is none in a file of a disk that is full.
+    for arguments in [
+        &["status", "terms"][..],
+        &["list"],
+        &["show", "terms"],
+        &["audit", "terms"],
+        &["who", "user000001@example.com"],
+        &["why", "terms", "1"],
+        &["preview", "command.json"],
+        &["report", "terms", "--output", "-"],
+        &["export", "terms", "--outcome", "accepted"],
+        &["settings"],
+    ] {
+        for form in [&[][..], &["--json"]] {
+            let (code, error) = world.try_run_into("/dev/full", &[form, arguments].concat()).await;
+            assert!(code == Some(1) && error.contains("No space left on device"), "{arguments:?}: {code:?} {error}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
