@@ -152,5 +152,7 @@ pub(crate) fn page(language: Language, command: &BroadcastCommand, letters: &[Le
 }
 
 pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
+    let opening = format!("<title>{}: ", Language::En.words().preview);
+    output::spares_others(file, "preview", |begins| begins.contains(&opening))?;
     output::write_for_oneself(file, "the preview", &page(Language::En, command, letters)?)
 }

@@ -2,13 +2,14 @@
 //! says goes to standard error then, so that what comes out of the pipe is the document and nothing else.
 
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use issei_assembly::give;
 
+use crate::Refused;
 use crate::args::Command;
 
 /// Whether it is standard output that is meant.
@@ -23,6 +24,26 @@ pub(crate) fn write(path: &Path, what: &str, document: &str) -> anyhow::Result<(
         return Ok(());
     }
     std::fs::write(path, document).with_context(|| format!("{what} can't be written to {}", path.display()))
+}
+
+/// Refuses to write over a file that is none of the kind that is to be written: it may be somebody's command, or an audience.
+/// `is_one` judges by how the file begins.
+pub(crate) fn spares_others(path: &Path, what: &str, is_one: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    /// What stands before a page's title.
+    const BEGINNING: u64 = 2_048;
+    if is_standard(path) || !std::fs::metadata(path).is_ok_and(|there| there.is_file() && there.len() > 0) {
+        return Ok(());
+    }
+    let mut begins = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut begins));
+    read.with_context(|| format!("{} is there, and what it is can't be read", path.display()))?;
+    if !is_one(&String::from_utf8_lossy(&begins)) {
+        bail!(Refused(format!(
+            "{} is there and is no {what} of issei's; it may be a command or an audience: give another name, or remove it",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// The same of a document that names people: a file of it is for whoever wrote it alone.

@@ -10,10 +10,17 @@ use crate::Ended;
 use crate::args::ReportOptions;
 use crate::commands::status::Status;
 use crate::output;
-use crate::pages::{Bounces, Live, Report, STYLE, bounces, said, took};
+use crate::pages::{Bounces, Language, Live, Report, STYLE, Words, bounces, said, took};
+
+/// How a report is known, in its first lines.
+fn opening(words: &Words) -> String {
+    format!("<title>{}: ", words.report)
+}
 
 pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: bool) -> anyhow::Result<Ended> {
     let words = options.lang.words();
+    let is_report = |begins: &str| [Language::En, Language::Ja].iter().any(|language| begins.contains(&opening(language.words())));
+    output::spares_others(&options.output, "report", is_report)?;
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let (certificate, signed_by) = match (&options.certificate, &options.public_key) {

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use issei_assembly::{Parts, Settings, say};
+use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, Outcome, ReasonCode, SkipReason, kept_key};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_by_the_list, each_mailable};
 use issei_schema::{
@@ -23,6 +23,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::export::{columns, own_name};
+use super::serve::on_signal;
 use crate::args::ResendOptions;
 use crate::operator;
 use crate::proof::{StopProof, Stopped};
@@ -69,7 +70,17 @@ struct Known {
     addresses: HashSet<Mark>,
 }
 
+/// Ended by Ctrl-C or SIGTERM it keeps nothing: what it has made is removed.
 pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let told_to_end = on_signal()?;
+    if let Some(ended) = told_to_end.run_until_cancelled(made(settings, options, as_json)).await {
+        return ended;
+    }
+    say_error("interrupted; nothing is kept, and the same command again makes the files");
+    Ok(Ended::Interrupted)
+}
+
+async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let (ledger, now) = (parts.ledger(), parts.clock.wall());
     let broadcast = ledger.broadcast(&options.id).await?;
@@ -379,7 +390,10 @@ impl Made {
     /// Makes a file that nobody else may read, for it holds addresses, and that was not there.
     fn make(path: &Path) -> anyhow::Result<(Self, File)> {
         let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.with_context(|| format!("{} can't be made; nothing is overwritten", path.display()))?;
+        let file = file.with_context(|| {
+            let left = "if an earlier `issei resend` that was killed has left it, remove it; else take another folder by --output";
+            format!("{} can't be made; nothing is overwritten: {left}", path.display())
+        })?;
         Ok((Self(Some(path.to_owned())), file))
     }
 

@@ -41,9 +41,22 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     // Nothing is overwritten; elsewhere it says the same again, with its proof.
     let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
     assert!(code == Some(1) && error.contains("nothing is overwritten"), "{error}");
+    // An audience that takes long to read, and somebody who does not wait for it.
+    let own = world.read("issei.toml");
+    let endless =
+        "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id, 'x' AS email, 'x' AS name FROM n WHERE id < 0";
+    let lines = own.lines().map(|line| if line.starts_with("table = ") { format!("query = \"{endless}\"") } else { line.to_owned() });
+    _ = world.write("issei.toml", &lines.collect::<Vec<_>>().join("\n"));
+    std::fs::create_dir(world.path("left")).unwrap();
+    let waiting = world.start_with("resend", &["terms", "--as", "rest", "--output", "left"]);
+    until("its files are there", async || std::fs::read_dir(world.path("left")).unwrap().count() == 2).await;
+    assert_eq!(waiting.interrupt().await, Some(130));
+    assert!(world.log("resend").contains("nothing is kept"), "{}", world.log("resend"));
+    assert_eq!(std::fs::read_dir(world.path("left")).unwrap().count(), 0);
+    _ = world.write("issei.toml", &own);
     assert_eq!(world.write("other.json", "somebody's own"), "other.json");
     let (code, _, error) = world.try_run(&["resend", "terms", "--as", "other"]).await;
-    assert!(code == Some(1) && error.contains("other.json can't be made; nothing is overwritten"), "{error}");
+    assert!(code == Some(1) && error.contains("other.json can't be made; nothing is overwritten: if an earlier"), "{error}");
     assert_eq!(world.read("other.json"), "somebody's own");
     assert!(!std::path::Path::new(&world.path("other.jsonl")).exists(), "addresses are left behind");
     // A second operator, who has not heard of the first, would mail everybody of them once more.
