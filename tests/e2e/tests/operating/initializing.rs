@@ -25,6 +25,8 @@ async fn a_first_configuration_is_proposed_tried_and_overwrites_nothing() {
     world.users.execute("ALTER TABLE users ADD COLUMN password_hash TEXT DEFAULT 'x'").await;
     world.users.execute("ALTER TABLE users ADD COLUMN deleted_at TEXT").await;
     world.users.execute("UPDATE users SET email = 'broken' WHERE id = 7").await;
+    // What no row has would keep everybody from being written to.
+    world.users.execute("ALTER TABLE users ADD COLUMN locale TEXT").await;
     let before = world.read("issei.toml");
     let (code, _, error) = world.try_run(&["init", world.users.url()]).await;
     assert!(code == Some(1) && error.contains("issei.toml is there already; --force overwrites it"), "{error}");
@@ -74,6 +76,12 @@ async fn a_first_configuration_is_proposed_tried_and_overwrites_nothing() {
         assert!(told.contains("1 rows: 1 can be mailed"), "{name}: {told}");
         says(&world.read("encoded.toml"), &[&format!("encoding = \"{label}\""), "columns = [\"name\"]"]);
     }
+
+    // A column that is called so and holds no addresses: nobody would be mailed, which is no success.
+    _ = world.write("erased.csv", "id,email\n1,\n2,\n");
+    let (code, told, error) = world.try_run(&["init", "erased.csv", "--output", "erased.toml"]).await;
+    assert!(code == Some(3) && told.contains("0 can be mailed, 2 can't"), "{code:?} {told}{error}");
+    assert!(error.contains("nobody of the audience that is proposed can be mailed"), "{error}");
 
     // Several tables: which is for people to say.
     world.users.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER)").await;

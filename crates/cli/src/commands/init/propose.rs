@@ -208,9 +208,12 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
             others => format!("{some}; {others} more columns hold addresses, so look whether this is the one that users are mailed at"),
         }
     };
-    let rest = columns.iter().map(|column| column.name.clone()).filter(|name| *name != key.name && *name != address);
-    let (columns, others): (Vec<String>, Vec<String>) =
-        rest.filter(|name| is_placeholder(name) && !is_any(name, &SECRET)).partition(|name| is_any(name, &SPOKEN_TO));
+    // A letter that needs what nobody has is nobody's.
+    let is_there = |at: usize| sample.values.is_empty() || sample.values.iter().any(|row| row.get(at).is_some_and(Option::is_some));
+    let rest = columns.iter().enumerate().map(|(at, column)| (at, column.name.clone()));
+    let rest = rest.filter(|(_, name)| *name != key.name && *name != address && is_placeholder(name) && !is_any(name, &SECRET));
+    let (columns, others): (Vec<_>, Vec<_>) = rest.partition(|(at, name)| is_any(name, &SPOKEN_TO) && is_there(*at));
+    let [columns, others] = [columns, others].map(|named| named.into_iter().map(|(_, name)| name).collect::<Vec<String>>());
     let filter = sample_filter(&others);
     Some(Proposal {
         key: key.name.clone(),
