@@ -1,6 +1,6 @@
 //! Whether somebody is in doubt of whom the provider could tell what became of them, and nobody asks it.
 
-use issei_ledger::{Broadcast, DoubtLeft, Heartbeat, Ledger, NotAsked, Tally};
+use issei_ledger::{Broadcast, DoubtLeft, Heartbeat, Ledger, NotAsked, Tally, key_revoked};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::data::data;
@@ -21,7 +21,7 @@ pub async fn requests_not_asked(ledger: &Ledger, broadcast: &Broadcast, runs: &[
             let finding = Finding { what, ..judge(broadcast, met, &tally, now) };
             // Here there is time to do something.
             match left {
-                Some(left) if finding.holds() => finding.found(left.told(), false).mend(left.next_step(&broadcast.broadcast_id)),
+                Some(left) if finding.holds() => finding.found(left.told(), false).mend(left.next_step),
                 _ => finding,
             }
         }
@@ -30,7 +30,7 @@ pub async fn requests_not_asked(ledger: &Ledger, broadcast: &Broadcast, runs: &[
 }
 
 /// Of a broadcast that is over: whom its provider could still be asked about. Nothing where that was so long ago that nobody is
-/// remembered, or nobody is in doubt.
+/// remembered, nobody is in doubt, or somebody has said that the key is revoked.
 pub async fn doubt_left(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Option<Finding> {
     let is_lately = broadcast.last_step().is_none_or(|step| now.duration_since(step.at) < REMEMBERED_FOR);
     let is_settled = broadcast.totals.is_some_and(|totals| totals.in_doubt == 0);
@@ -38,7 +38,13 @@ pub async fn doubt_left(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) 
         return None;
     }
     let finding = requests_not_asked(ledger, broadcast, &[], now).await;
-    (!finding.holds()).then_some(finding)
+    if finding.holds() {
+        return None;
+    }
+    // Whoever has revoked the key can't be answered any more under it, and has settled what may come still. What can't be read
+    // settles nothing.
+    let trail = ledger.audit_trail(broadcast).await.map(|trail| trail.entries).unwrap_or_default();
+    key_revoked(&trail).is_none().then_some(finding)
 }
 
 /// `tally` has those that the chunks have. Whom nobody asks about since the broadcast is over is told, and is as much in doubt as
@@ -50,7 +56,7 @@ pub(crate) fn judge(broadcast: &Broadcast, met: Option<NotAsked>, tally: &Tally,
     );
     match met.filter(|_| tally.askable_until.is_some_and(|until| now < until)) {
         None => match DoubtLeft::of(broadcast, tally, now) {
-            Some(left) => finding.found(format!("{}; {}", left.told(), left.next_step(&broadcast.broadcast_id)), true),
+            Some(left) => finding.found(format!("{}; {}", left.told(), left.next_step), true),
             None => finding.found("no consumer has met with one that it may not ask about", true),
         },
         Some(met) => finding.found(met.told(), false).mend(met.next_step(&broadcast.broadcast_id)),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use issei_assembly::Parts;
 use issei_aws::Timing;
-use issei_ledger::{AuditTrail, BroadcastState, KEY_REVOKED, LedgerError, Widest, nothing_held_since};
+use issei_ledger::{AuditTrail, BroadcastState, LedgerError, Widest, key_revoked, nothing_held_since};
 use issei_schema::ProviderName;
 use jiff::{SignedDuration, Timestamp};
 
@@ -142,8 +142,7 @@ impl Stopped<'_> {
 /// accepts nothing more, whoever asks. No service says it, so it is as true as that person's word. A certificate goes by the same
 /// entry.
 pub(crate) fn revoked(trail: &AuditTrail) -> Option<Timestamp> {
-    let mut after_the_last_step = trail.entries.iter().rev().take_while(|entry| !entry.is_step());
-    after_the_last_step.find(|entry| entry.step == KEY_REVOKED).map(|entry| entry.at)
+    key_revoked(&trail.entries).map(|entry| entry.at)
 }
 
 struct Moments {
@@ -170,7 +169,7 @@ impl Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use issei_ledger::{AuditEntry, NEVER_GRANTED, NOTHING_HELD, SAID};
+    use issei_ledger::{AuditEntry, KEY_REVOKED, NEVER_GRANTED, NOTHING_HELD, SAID};
 
     const TIMING: Timing = Timing {
         send: Duration::from_secs(5),

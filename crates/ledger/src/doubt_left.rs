@@ -4,9 +4,7 @@
 //! What it must never do: call doubt ended, or have anybody asked. A request that is made again may be the first of its key that is
 //! taken, so that made after the end it would mail somebody late.
 
-use std::fmt::Display;
-
-use issei_schema::{Opening, ProviderName};
+use issei_schema::{BroadcastId, Opening, ProviderName, Schedule};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -20,8 +18,10 @@ pub struct DoubtLeft {
     pub recipients: u64,
     /// Until when the last of them could be asked about.
     pub until: Timestamp,
-    #[serde(skip)]
-    because: Because,
+    /// Why nobody asks.
+    reason: String,
+    /// What to do.
+    pub next_step: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,47 +39,124 @@ impl DoubtLeft {
     #[must_use]
     pub fn of(broadcast: &Broadcast, tally: &Tally, now: Timestamp) -> Option<Self> {
         let (until, state) = (tally.askable_until.filter(|until| now < *until)?, broadcast.broadcast_state);
-        let because = match state {
-            BroadcastState::Stopping | BroadcastState::Stopped | BroadcastState::Complete => Because::Over(state),
-            _ if now >= broadcast.not_after => Because::Over(state),
-            BroadcastState::Paused | BroadcastState::Holding => Because::Stands(state, until.min(broadcast.not_after)),
-            BroadcastState::Running => match broadcast.schedule().at(now) {
-                Opening::Waiting { until: opens } if opens >= until => Because::OpensTooLate(opens),
-                Opening::Over => Because::Over(state),
-                Opening::Waiting { .. } | Opening::Open { .. } => return None,
-            },
-            BroadcastState::Enumerating => return None,
-        };
+        let because = Because::of(&broadcast.schedule(), state, until, now)?;
         let (provider, recipients) = (broadcast.provider.clone().unwrap_or_default(), tally.askable_after(now));
-        Some(Self { provider, recipients, until, because })
+        let (reason, next_step) = (because.reason(&provider), because.next_step(&broadcast.broadcast_id, &provider, until));
+        Some(Self { provider, recipients, until, reason, next_step })
     }
 
     /// What is the matter, for people.
     #[must_use]
     pub fn told(&self) -> String {
-        let Self { provider, recipients, until, because } = self;
-        let why = match because {
-            Because::Over(state) => format!(
-                "nobody asks any more: it is {state}, and its time or its end came first; a request made again may be the first that is taken, and would mail them late"
-            ),
-            Because::OpensTooLate(opens) => {
-                format!("nobody asks before {opens:.0}, when it may be sent again, and by then {provider} has forgotten them")
+        let Self { provider, recipients, until, reason, .. } = self;
+        format!("{recipients} in doubt whose requests {provider} remembers until {until:.0} at the latest, and {reason}")
+    }
+}
+
+impl Because {
+    fn of(schedule: &Schedule<'_>, state: BroadcastState, until: Timestamp, now: Timestamp) -> Option<Self> {
+        match (state, schedule.at(now)) {
+            (BroadcastState::Enumerating, _) => None,
+            (BroadcastState::Stopping | BroadcastState::Stopped | BroadcastState::Complete, _) | (_, Opening::Over) => {
+                Some(Self::Over(state))
             }
-            Because::Stands(state, _) => format!("nobody asks while it is {state}"),
-        };
-        format!("{recipients} in doubt whose requests {provider} remembers until {until:.0} at the latest, and {why}")
+            _ if now >= schedule.not_after => Some(Self::Over(state)),
+            (_, Opening::Waiting { until: opens }) if opens >= until => Some(Self::OpensTooLate(opens)),
+            (BroadcastState::Running, _) => None,
+            (BroadcastState::Paused | BroadcastState::Holding, _) => Some(Self::Stands(state, last_open(schedule, until, now))),
+        }
     }
 
-    /// What to do.
-    #[must_use]
-    pub fn next_step(&self, id: impl Display) -> String {
-        let Self { provider, until, because, .. } = self;
-        match because {
-            Because::Stands(BroadcastState::Holding, by) => format!("issei approve {id} before {by:.0}, and they are asked about"),
-            Because::Stands(_, by) => format!("issei resume {id} before {by:.0}, and they are asked about"),
-            Because::Over(_) | Because::OpensTooLate(_) => format!(
+    fn reason(self, provider: &ProviderName) -> String {
+        match self {
+            Self::Over(state) => format!(
+                "nobody asks any more: it is {state}, and its time or its end came first; a request made again may be the first that is taken, and would mail them late"
+            ),
+            Self::OpensTooLate(opens) => {
+                format!("nobody asks before {opens:.0}, when it may be sent again, and by then {provider} has forgotten them")
+            }
+            Self::Stands(state, _) => format!("nobody asks while it is {state}"),
+        }
+    }
+
+    fn next_step(self, id: &BroadcastId, provider: &ProviderName, until: Timestamp) -> String {
+        match self {
+            Self::Stands(state, by) => {
+                let verb = if state == BroadcastState::Holding { "approve" } else { "resume" };
+                format!("issei {verb} {id} before {by:.0}, and they are asked about as soon as it may be sent")
+            }
+            Self::Over(_) | Self::OpensTooLate(_) => format!(
                 "its events end what they tell of: see that the webhook's come; look the others up at {provider} (`issei export {id} --outcome in-doubt` lists them), best before {until:.0}; whoever is found nowhere stays in doubt"
             ),
         }
+    }
+}
+
+/// The end of the last time before `until` in which it may be sent, as seen from `now`.
+fn last_open(schedule: &Schedule<'_>, until: Timestamp, now: Timestamp) -> Timestamp {
+    let (mut at, mut last) = (now, until);
+    while at < until {
+        at = match schedule.at(at) {
+            Opening::Open { until: closes } if closes > at => {
+                last = closes;
+                closes
+            }
+            Opening::Waiting { until: opens } if opens > at => opens,
+            _ => break,
+        };
+    }
+    last.min(until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use issei_schema::SendWindow;
+
+    fn at(time: &str) -> Timestamp {
+        format!("2026-11-24T{time}:00Z").parse().unwrap()
+    }
+
+    fn by_day() -> SendWindow {
+        serde_json::from_value(serde_json::json!({ "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "09:00", "to": "18:00", "time_zone": "UTC" })).unwrap()
+    }
+
+    /// What is said at `now` of a broadcast by day, from 9 to 18, whose provider remembers until `until`.
+    fn said(state: BroadcastState, now: &str, until: &str, not_after: &str) -> Option<Because> {
+        let window = by_day();
+        let schedule = Schedule { not_before: None, window: Some(&window), not_after: at(not_after) };
+        Because::of(&schedule, state, at(until), at(now))
+    }
+
+    #[test]
+    fn nobody_is_told_to_let_it_go_on_where_it_would_be_sent_when_the_last_key_is_forgotten() {
+        use BroadcastState::{Complete, Enumerating, Holding, Paused, Running, Stopped};
+        for state in [Paused, Holding] {
+            // By day, until the day or the provider's memory is over.
+            assert_eq!(said(state, "10:00", "17:00", "23:00"), Some(Because::Stands(state, at("17:00"))));
+            assert_eq!(said(state, "10:00", "20:00", "23:00"), Some(Because::Stands(state, at("18:00"))));
+            assert_eq!(said(state, "10:00", "17:00", "12:00"), Some(Because::Stands(state, at("12:00"))));
+            // Before it opens: somebody may let it go on, and they are asked about later.
+            assert_eq!(said(state, "07:00", "12:00", "23:00"), Some(Because::Stands(state, at("12:00"))));
+            assert_eq!(said(state, "07:00", "09:00", "23:00"), Some(Because::OpensTooLate(at("09:00"))));
+            // At night, when it opens tomorrow.
+            let tomorrow = at("09:00").checked_add(jiff::SignedDuration::from_hours(24)).unwrap();
+            let window = by_day();
+            let late = Schedule {
+                not_before: None,
+                window: Some(&window),
+                not_after: tomorrow.checked_add(jiff::SignedDuration::from_hours(4)).unwrap(),
+            };
+            assert_eq!(Because::of(&late, state, at("23:00"), at("19:00")), Some(Because::OpensTooLate(tomorrow)));
+            assert_eq!(said(state, "13:00", "17:00", "12:00"), Some(Because::Over(state)), "its time is over");
+        }
+        assert_eq!(said(Running, "10:00", "20:00", "23:00"), None, "a consumer asks");
+        assert_eq!(said(Running, "07:00", "12:00", "23:00"), None, "a consumer will");
+        assert_eq!(said(Running, "07:00", "09:00", "23:00"), Some(Because::OpensTooLate(at("09:00"))));
+        assert_eq!(said(Running, "13:00", "17:00", "12:00"), Some(Because::Over(Running)));
+        for state in [Stopped, Complete] {
+            assert_eq!(said(state, "10:00", "17:00", "23:00"), Some(Because::Over(state)));
+        }
+        assert_eq!(said(Enumerating, "10:00", "17:00", "23:00"), None, "nobody was sent to");
     }
 }

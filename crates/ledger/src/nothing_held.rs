@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use crate::{AuditEntry, BroadcastState};
+use crate::{AuditEntry, BroadcastState, KEY_REVOKED};
 
 /// Where every consumer has said it. Nothing else is proved by it: with `--hard` the step to `stopped` is taken sooner, and
 /// `issei open` lets SES send again.
@@ -32,4 +32,12 @@ pub fn nothing_held_since(trail: &[AuditEntry]) -> Option<Timestamp> {
     }
     let said = notes.iter().find(|note| by_itself && note.step == NOTHING_HELD && note.reason == SAID);
     said.map(|note| note.at)
+}
+
+/// Who said last, after the last step, that each key by which another provider than SES was asked for it is revoked. No service
+/// says it, so it is as true as that person's word.
+#[must_use]
+pub fn key_revoked(trail: &[AuditEntry]) -> Option<&AuditEntry> {
+    let mut after_the_last_step = trail.iter().rev().take_while(|entry| !entry.is_step());
+    after_the_last_step.find(|entry| entry.step == KEY_REVOKED)
 }

@@ -238,8 +238,9 @@ impl Watched {
     /// The operator's proof of a stop, before time proves it. From here on no send may begin.
     pub(crate) async fn drain(&mut self, ledger: &Ledger, now: Instant, wall: Timestamp, actor: &Actor) {
         let Some(draining) = self.draining.as_ref().filter(|_| self.forgotten_at.is_none()) else { return };
-        let Ok(runs) = ledger.heartbeats(wall).await else { return };
-        if draining.waits_for(&[&self.id], &runs).is_empty() {
+        let (Ok(runs), Some(broadcast)) = (ledger.heartbeats(wall).await, &self.last) else { return };
+        let Ok(awaited) = ledger.awaited(broadcast).await else { return };
+        if draining.is_over(&awaited, &runs) {
             self.draining = None;
             self.stopped_at.get_or_insert(now);
             let _ = ledger.transition(&self.id, Transition { to: BroadcastState::Stopped, actor, reason: "nobody holds any" }).await;

@@ -8,8 +8,8 @@ use issei_assembly::Parts;
 use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{
-    Broadcast, BroadcastState, Draining, Ledger, LedgerError, NEVER_GRANTED, NOTHING_HELD, SAID, Transition, Widest, nothing_held_since,
-    widest,
+    Awaited, Broadcast, BroadcastState, Draining, Heartbeat, Ledger, LedgerError, NEVER_GRANTED, NOTHING_HELD, SAID, Transition, Widest,
+    nothing_held_since, widest,
 };
 use issei_schema::{Actor, BroadcastId, ProviderName};
 use serde::Serialize;
@@ -41,23 +41,14 @@ pub(super) struct Stopped {
     reason: Option<String>,
 }
 
-/// How the wait for those who could send has ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waited {
-    /// Each has said that it holds nothing, or had ended.
-    Said,
-    /// So much time is over that SES refuses whatever they hold. No other provider refuses anything for its age.
-    Lapsed,
-    /// It was cut short, or nothing could be read.
-    Short,
-}
-
 /// What a stop waits for.
 pub(super) struct Wait {
     timing: Timing,
     untold: Vec<String>,
     /// Those who could have held something when it was stopped. Where they can't be read, nothing is proved.
     draining: Option<Draining>,
+    /// Of each that was stopped, whose word is wanted.
+    awaited: Vec<Awaited>,
     since: Instant,
     sending_off: bool,
 }
@@ -65,21 +56,31 @@ pub(super) struct Wait {
 impl Wait {
     /// By the timeouts of whoever could send. Read after the stop was written, when nobody is granted anything any
     /// more. A configuration set that is forbidden to send makes SES refuse at once.
-    pub(super) async fn after_stop(parts: &Parts, sending_off: bool, failures: &mut Failures) -> Self {
-        let (own, now, since) = (parts.settings.timing(), parts.clock.wall(), parts.clock.now());
-        match parts.ledger().heartbeats(now).await {
-            Ok(runs) => {
+    pub(super) async fn after_stop(parts: &Parts, stopping: &[Stopping], sending_off: bool, failures: &mut Failures) -> Self {
+        let (own, now, since, ledger) = (parts.settings.timing(), parts.clock.wall(), parts.clock.now(), parts.ledger());
+        let read: Result<(Vec<Awaited>, Vec<Heartbeat>), LedgerError> = async {
+            let mut awaited = Vec::new();
+            for Stopping { ended, .. } in stopping {
+                awaited.push(ledger.awaited(ended).await?);
+            }
+            let runs = ledger.who_may_hold(&awaited, now).await?;
+            Ok((awaited, runs))
+        }
+        .await;
+        match read {
+            Ok((awaited, runs)) => {
                 let Widest { timing, untold } = widest(&runs, &own, now);
-                Self { timing, untold, draining: Some(Draining::after_stop(&runs, now)), since, sending_off }
+                Self { timing, untold, draining: Some(Draining::after_stop(&runs, now)), awaited, since, sending_off }
             }
             Err(error) => {
                 failures.note("the heartbeats of those who send", error);
-                Self { timing: own, untold: Vec::new(), draining: None, since, sending_off }
+                Self { timing: own, untold: Vec::new(), draining: None, awaited: Vec::new(), since, sending_off }
             }
         }
     }
 
-    /// Until each run has said that it holds nothing any more, or [`longest`](Self::longest) is over.
+    /// Until each run has said that it holds nothing any more, or so much time is over that SES refuses whatever they hold. Gives those
+    /// of which each has said so; nothing where it was cut short, or nothing could be read.
     ///
     /// `before` is how long ago they were stopped, where that was before this.
     async fn until_nobody_sends(
@@ -88,25 +89,41 @@ impl Wait {
         (stopping, before): (&[&Stopping], Duration),
         shutdown: &CancellationToken,
         as_json: bool,
-    ) -> Waited {
+    ) -> Option<BTreeSet<BroadcastId>> {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
-        let Some(draining) = &self.draining else { return Waited::Short };
-        let ids: Vec<&BroadcastId> = stopping.iter().map(|stopping| &stopping.id).collect();
-        let mut said = None;
+        let (mut told, mut said) = (None, BTreeSet::new());
+        let draining = self.draining.as_ref()?;
+        let is_asked = |awaited: &&Awaited| stopping.iter().any(|stopping| stopping.id == awaited.id);
+        let mut open: Vec<&Awaited> = self.awaited.iter().filter(is_asked).collect();
         loop {
             let passed = parts.clock.now().saturating_duration_since(self.since) + before;
             let left = self.longest().saturating_sub(passed);
             if left.is_zero() {
-                return Waited::Lapsed;
+                return Some(said);
             }
             // What can't be read proves nothing; then the lapse of time does.
             let runs = parts.ledger().heartbeats(parts.clock.wall()).await.unwrap_or_default();
-            let waits_for = draining.waits_for(&ids, &runs);
-            if waits_for.is_empty() && is_whole(parts).await {
-                return Waited::Said;
+            let is_over = |awaited: &&Awaited| draining.is_over(awaited, &runs);
+            if open.iter().any(&is_over) && is_whole(parts).await {
+                let (over, left): (Vec<&Awaited>, _) = open.into_iter().partition(is_over);
+                said.extend(over.into_iter().map(|awaited| awaited.id.clone()));
+                open = left;
             }
-            if said.is_none_or(|said| passed.saturating_sub(said) >= SAY_EVERY) {
-                said = Some(passed);
+            if open.is_empty() {
+                return Some(said);
+            }
+            let mut waits_for: Vec<&Heartbeat> = Vec::new();
+            for run in open.iter().flat_map(|awaited| draining.waits_for(awaited, &runs)) {
+                if !waits_for.iter().any(|known| known.token == run.token) {
+                    waits_for.push(run);
+                }
+            }
+            // Whoever was silent for hours says nothing within minutes, and SES is not waited for on their account.
+            if !open.iter().any(&is_over) && draining.are_lost(&waits_for) {
+                return Some(said);
+            }
+            if told.is_none_or(|told| passed.saturating_sub(told) >= SAY_EVERY) {
+                told = Some(passed);
                 let actors: Vec<&str> = waits_for.iter().map(|run| run.actor.as_str()).collect();
                 let actors = if actors.is_empty() { "a ledger that was not restored".to_owned() } else { actors.join("; ") };
                 // By another provider the lapse of time proves nothing, and no number of seconds is said to.
@@ -119,9 +136,7 @@ impl Wait {
                     },
                 );
             }
-            if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY.min(left))).await.is_none() {
-                return Waited::Short;
-            }
+            shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY.min(left))).await?;
         }
     }
 
@@ -196,23 +211,23 @@ pub(super) async fn prove(
     for Stopping { id, .. } in at_once {
         end(&ledger, id, actor, NEVER_GRANTED, failures).await;
     }
-    let Begun { is_waiting, is_endless, before } = Begun::of(parts, &others, until).await;
-    let waited = match &until.draining {
+    let Begun { is_waiting, before } = Begun::of(parts, &others, until).await;
+    let said = match &until.draining {
         // There is nobody who would have to say anything.
-        _ if others.is_empty() => Waited::Said,
-        None => Waited::Short,
-        Some(_) if !is_waiting && !is_endless => Waited::Lapsed,
+        _ if others.is_empty() => Some(BTreeSet::new()),
+        None => None,
+        Some(_) if !is_waiting => Some(BTreeSet::new()),
         Some(_) => until.until_nobody_sends(parts, (&others, before), &shutdown, as_json).await,
     };
-    let mut is_over = waited != Waited::Short;
-    let reason = match waited {
-        Waited::Said => SAID,
-        _ if until.sending_off => "SES may not send until `issei open`, and every permit granted before the stop has expired",
-        _ => "every permit granted before the stop has expired",
+    let (mut is_over, said) = (said.is_some(), said.unwrap_or_default());
+    let lapsed = if until.sending_off {
+        "SES may not send until `issei open`, and every permit granted before the stop has expired"
+    } else {
+        "every permit granted before the stop has expired"
     };
     if is_over {
         for Stopping { id, .. } in &others {
-            end(&ledger, id, actor, reason, failures).await;
+            end(&ledger, id, actor, if said.contains(id) { SAID } else { lapsed }, failures).await;
         }
     }
     // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too
@@ -234,9 +249,10 @@ pub(super) async fn prove(
     let mut all = Vec::new();
     for Stopping { id, outstanding, provider, .. } in &stopping {
         let is_never = never.contains(id);
-        let (waited, is_over) = if is_never { (Waited::Said, true) } else { (waited, is_over) };
+        let is_over = is_never || is_over;
         let found = at_the_end(&ledger, id, *outstanding, provider.as_ref()).await;
-        match found.map(|(stopped, is_revoked)| stopped.judged((waited, is_over), until.draining.is_some(), is_revoked)) {
+        let found = found.map(|(stopped, ends)| (stopped, Ends { is_said: ends.is_said || said.contains(id), ..ends }));
+        match found.map(|(stopped, ends)| stopped.judged(is_over, until.draining.is_some(), ends)) {
             Ok(mut stopped) => {
                 stopped.only_while_shut = stopped.proved && !is_never && until.is_proved_by_shutting(parts, &stopped).await;
                 if stopped.only_while_shut && !is_shut(parts).await {
@@ -288,10 +304,11 @@ async fn note_nothing_held(ledger: &Ledger, id: &BroadcastId, actor: &Actor) -> 
 impl Stopped {
     /// Whether it is proved, and why not. `is_over` says that all waits were waited to their end, and `is_known` that it could be read
     /// who might send.
-    fn judged(self, (waited, is_over): (Waited, bool), is_known: bool, is_revoked: bool) -> Self {
+    fn judged(self, is_over: bool, is_known: bool, Ends { is_said, is_revoked }: Ends) -> Self {
         // Nothing but what was said, or a key that is none any more, proves that none of its requests comes late.
         let is_by_ses = self.provider == ProviderName::default();
-        let may_come_late = !is_by_ses && !is_revoked && (waited != Waited::Said || self.in_doubt > 0);
+        let is_answered = is_said && self.in_doubt == 0;
+        let may_come_late = !(is_by_ses || is_revoked || is_answered);
         let reason = match (is_over, self.state.is_over()) {
             (false, _) if !is_known => Some("who may still send can't be read; repeat the command once it can"),
             (false, _) => Some("the wait was ended before its time; repeat the command to go on waiting"),
@@ -308,15 +325,24 @@ impl Stopped {
     }
 }
 
+/// What its audit trail says of a stop's end by another provider than SES, as the console and the certificate read it.
+struct Ends {
+    /// Nobody holds anything of it: each has said so, whenever that was.
+    is_said: bool,
+    is_revoked: bool,
+}
+
 async fn at_the_end(
     ledger: &Ledger,
     id: &BroadcastId,
     permits_outstanding: u64,
     provider: Option<&ProviderName>,
-) -> Result<(Stopped, bool), LedgerError> {
+) -> Result<(Stopped, Ends), LedgerError> {
     let broadcast: Broadcast = ledger.broadcast(id).await?;
     let totals = ledger.tally(&broadcast).await?.totals();
-    let is_revoked = provider.is_some() && proof::revoked(&ledger.audit_trail(&broadcast).await?).is_some();
+    let trail = ledger.audit_trail(&broadcast).await?;
+    let is_revoked = provider.is_some() && proof::revoked(&trail).is_some();
+    let ends = Ends { is_said: nothing_held_since(&trail.entries).is_some(), is_revoked };
     let stopped = Stopped {
         broadcast_id: id.clone(),
         provider: provider.cloned().unwrap_or_default(),
@@ -328,15 +354,13 @@ async fn at_the_end(
         only_while_shut: false,
         reason: None,
     };
-    Ok((stopped, is_revoked))
+    Ok((stopped, ends))
 }
 
 /// What is known before the wait of those that are to be stopped.
 struct Begun {
     /// Somebody may begin to send still, of one of them at least.
     is_waiting: bool,
-    /// The provider of one of them refuses no request for its age, and nobody has said that its keys are revoked.
-    is_endless: bool,
     /// How long ago all of them were stopped, where each was before.
     before: Duration,
 }
@@ -345,19 +369,18 @@ impl Begun {
     /// One that was stopped by force may be in somebody's hands still: what is written says nothing of that. Nor does one that
     /// can't be read.
     async fn of(parts: &Parts, stopping: &[&Stopping], until: &Wait) -> Self {
-        let (mut is_waiting, mut is_endless, mut before) = (false, false, None::<Duration>);
+        let (mut is_waiting, mut before) = (false, None::<Duration>);
         for Stopping { id, provider, .. } in stopping {
-            let (begins, ago, is_revoked) = match until.stood(parts, id).await {
+            let (begins, ago) = match until.stood(parts, id).await {
                 Ok((BroadcastState::Stopped, stood)) => stood,
-                // Those that came to their end by themselves have nobody who may begin.
-                Ok((state, _)) if state.is_over() => (false, Duration::ZERO, false),
-                Ok(_) | Err(_) => (true, Duration::ZERO, false),
+                // SES takes nothing of those any more that came to their end by themselves.
+                Ok((state, _)) if state.is_over() => (provider.is_some(), Duration::ZERO),
+                Ok(_) | Err(_) => (true, Duration::ZERO),
             };
             is_waiting |= begins;
-            is_endless |= provider.is_some() && !is_revoked;
             before = Some(before.map_or(ago, |before| before.min(ago)));
         }
-        Self { is_waiting, is_endless, before: before.unwrap_or_default() }
+        Self { is_waiting, before: before.unwrap_or_default() }
     }
 }
 
@@ -366,10 +389,9 @@ impl Wait {
         Widest { timing: self.timing, untold: self.untold.clone() }
     }
 
-    /// The state of a broadcast; and of one that is stopped whether somebody may begin to send it still, how long ago that was
-    /// decided, and whether its provider knows none of its keys any more. SES that is shut refuses whoever begins, and so does a
-    /// provider without the key.
-    async fn stood(&self, parts: &Parts, id: &BroadcastId) -> Result<(BroadcastState, (bool, Duration, bool)), LedgerError> {
+    /// The state of a broadcast; and of one that is stopped whether somebody may begin to send it still, and how long ago that was
+    /// decided. SES that is shut refuses whoever begins, and so does a provider without the key.
+    async fn stood(&self, parts: &Parts, id: &BroadcastId) -> Result<(BroadcastState, (bool, Duration)), LedgerError> {
         let (ledger, now) = (parts.ledger(), parts.clock.wall());
         let broadcast = ledger.broadcast(id).await?;
         let (state, trail) = (broadcast.broadcast_state, ledger.audit_trail(&broadcast).await?);
@@ -378,7 +400,7 @@ impl Wait {
         let begins = !self.sending_off && !is_revoked && !stopped.nobody_begins(&self.widest(), now);
         // No other provider refuses anything for its age: there the time proves nothing, and everybody is asked anew.
         let ago = if broadcast.provider.is_none() { stopped.decided_ago(now) } else { Duration::ZERO };
-        Ok((state, (begins, ago, is_revoked)))
+        Ok((state, (begins, ago)))
     }
 
     /// Whether nothing but SES that is shut proves it. What can't be read proves nothing.

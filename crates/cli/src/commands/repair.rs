@@ -3,7 +3,7 @@
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_aws::{DeadBy, Queue, QueueError, Redriven};
-use issei_ledger::{BroadcastState, DeadEvents, KEY_REVOKED};
+use issei_ledger::{BroadcastState, DeadEvents, KEY_REVOKED, key_revoked, nothing_held_since};
 use issei_producer::{Repair, Repairer};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{QueueName, RedriveOptions, RepairOptions};
 use crate::confirm::confirmed;
 use crate::operator;
-use crate::proof::{StopProof, Stopped};
 use crate::{Ended, Refused};
 
 pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -68,9 +67,8 @@ async fn record_revoked(parts: &Parts, options: &RepairOptions, as_json: bool) -
     let told = |done: bool| json!({ "broadcast_id": id, "provider": provider, "in_doubt": in_doubt, "done": done });
     // What was stopped while somebody was silent may be sent yet by whoever that was, though nobody is in doubt.
     let may_be_held = state == BroadcastState::Stopped && {
-        let trail = ledger.audit_trail(&broadcast).await?;
-        let stopped = Stopped { state, provider: Some(provider), trail: &trail, in_doubt: Some(in_doubt) };
-        !matches!(stopped.proof(parts, parts.clock.wall()).await?, StopProof::Since(_))
+        let trail = ledger.audit_trail(&broadcast).await?.entries;
+        nothing_held_since(&trail).is_none() && key_revoked(&trail).is_none()
     };
     if in_doubt == 0 && !may_be_held {
         let why = if state == BroadcastState::Stopped { "nobody is in doubt, and its stop is proved" } else { "nobody is in doubt" };

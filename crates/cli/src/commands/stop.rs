@@ -187,7 +187,7 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
         }
     }
     let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
-    let wait = Wait::after_stop(&parts, sending_off && all_by_ses, &mut failures).await;
+    let wait = Wait::after_stop(&parts, &order.stopping, sending_off && all_by_ses, &mut failures).await;
     let bound = format!("for {} s at most", wait.at_most().as_secs());
     let never = never_granted(&parts, &order.stopping).await;
     for stopping in &order.stopping {

@@ -259,11 +259,22 @@ async fn whoever_stops_while_answers_are_lost_is_told_whom_the_provider_remember
     assert!(screen.contains("STILL KNOWN   20 in doubt whose requests resend remembers until "), "{screen}");
     assert!(screen.contains("look the others up at resend (`issei export terms --outcome in-doubt` lists them)"), "{screen}");
     let told: Value = serde_json::from_str(&world.run(&["status", "terms", "--json"]).await).unwrap();
-    assert_eq!((&told["doubt_left"]["recipients"], &told["doubt_left"]["provider"]), (&json!(20), &json!("resend")), "{told}");
+    let left = &told["doubt_left"];
+    assert_eq!((&left["recipients"], &left["provider"]), (&json!(20), &json!("resend")), "{told}");
+    assert!(left["reason"].as_str().unwrap().starts_with("nobody asks any more: it is stopped"), "{told}");
+    assert!(left["next_step"].as_str().unwrap().contains("look the others up at resend"), "{told}");
     let found = world.examined("broadcast terms: requests in doubt", &[]).await;
     assert!(found[0]["judgement"] == "broken" && found[0]["value"].as_str().unwrap().starts_with("20 in doubt"), "{found:?}");
     let (_, certificate, _) = world.try_run(&["certify", "terms", "--json"]).await;
     assert!(certificate.contains("20 in doubt whose requests resend remembers until "), "{certificate}");
+    // Every consumer has said that it holds nothing: that it is not proved lies with those in doubt alone.
+    let record = ["repair", "terms", "--key-revoked", "--reason", "deleted in the dashboard, ticket 12"];
+    let (code, shown, _) = world.try_run(&record).await;
+    assert!(code == Some(3) && shown.contains("in doubt      20 recipients") && !shown.contains("stop          not proved"), "{shown}");
+    // Whoever has revoked the key has done what there was to do, and a doctor has nothing to say.
+    world.run(&[&record[..], &["--yes"]].concat()).await;
+    let found = world.examined("broadcast terms: requests in doubt", &[]).await;
+    assert!(found.is_empty(), "{found:?}");
 }
 
 /// A producer would refuse it, so nobody is shown how it would read.

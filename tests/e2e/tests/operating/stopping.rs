@@ -7,6 +7,7 @@ use issei_clock::{Clock, Dice};
 use issei_ledger::Ledger;
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Carrier, Process, Processes, command_body, judge, seen, until};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::console::{Door, csrf_of};
@@ -353,6 +354,134 @@ async fn a_stop_that_everybody_has_said_is_proved_again_however_long_ago_it_was(
     assert_eq!(again["stopped"][0]["proved"], true, "{again}");
     producer.end().await;
     consumer.end().await;
+}
+
+/// Holds before it is sent to more than a few, carried by Resend, and no consumer has anything to do.
+async fn holding_at_resend() -> (Processes, Process, Process) {
+    let mut world = Processes::simulated(30, Account::default()).await;
+    world.carried_by(Carrier::Resend, 100.0);
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let mut body: Value = serde_json::from_str(&Carrier::Resend.command("terms")).unwrap();
+    body["canary"] = json!(10);
+    world.post("ISSEI_COMMANDS_QUEUE", &body.to_string()).await;
+    world.wait_until("terms", |status| status["state"] == "holding" && status["in_doubt"] == 0 && status["accepted"] == 10).await;
+    (world, producer, consumer)
+}
+
+/// A consumer that slept through the stop says when it wakes that it holds nothing. That is written down, once, and holds for the
+/// certificate, too, whatever becomes of the consumer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_consumer_says_that_was_asleep_when_it_was_stopped_is_written_down_by_the_next_stop() {
+    let (mut world, producer, consumer) = holding_at_resend().await;
+    let noted = async |world: &Processes| world.run(&["audit", "terms"]).await.matches("nothing held").count();
+    consumer.freeze();
+    let stop = ["stop", "terms", "--reason", "wrong text"];
+    let (code, told, error) = world.try_run(&stop).await;
+    assert!(code == Some(3) && told.contains("not proved: its provider refuses no request for its age"), "{told}{error}");
+    assert_eq!(noted(&world).await, 0);
+    let open_claims = async |world: &Processes| {
+        let (_, certificate, errors) = world.try_run(&["certify", "terms", "--json"]).await;
+        let certificate: Value = serde_json::from_str(&certificate).unwrap_or_else(|error| panic!("{error}: {errors}"));
+        certificate["findings"].as_array().unwrap().iter().find(|finding| finding["what"] == "claims: open ones").unwrap().clone()
+    };
+    let found = open_claims(&world).await;
+    assert!(found["judgement"] == "broken" && found["value"].as_str().unwrap().contains("while a consumer was silent"), "{found}");
+    let record = ["repair", "terms", "--key-revoked", "--reason", "deleted in the dashboard"];
+    let (code, shown, _) = world.try_run(&record).await;
+    assert!(code == Some(3) && shown.contains("stop          not proved, since a consumer that is silent"), "{shown}");
+
+    consumer.thaw();
+    // So long that it can say it.
+    world.set("ISSEI_REQUEST_LIFETIME_S", "40");
+    world.run(&stop).await;
+    assert_eq!(noted(&world).await, 1);
+    let found = open_claims(&world).await;
+    assert_eq!(found["judgement"], "holds", "{found}");
+    let shown = world.run(&record).await;
+    assert!(shown.contains("nobody is in doubt, and its stop is proved, so there is nothing to record"), "{shown}");
+    // Nobody can say it a second time, and nobody has to.
+    consumer.kill_without_mercy().await;
+    let told = world.run(&stop).await;
+    assert!(told.contains("nothing of it can be sent or accepted any more.") && !told.contains("Waiting"), "{told}");
+    assert_eq!(noted(&world).await, 1, "it is written down once");
+    producer.end().await;
+}
+
+/// Nobody but SES refuses what is old. So nobody calls over what a consumer may hold because it was silent for hours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_was_silent_for_hours_is_waited_for_where_its_provider_takes_what_is_old() {
+    let (world, producer, consumer) = holding_at_resend().await;
+    consumer.kill_without_mercy().await;
+    producer.end().await;
+    // It was all this morning.
+    let (db, table) = world.table().await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let now = Clock::system().wall();
+    let ago = |hours| text(&now.checked_sub(SignedDuration::from_hours(hours)).unwrap().to_string());
+    let set = async |key: [AttributeValue; 2], name: &str, at: AttributeValue| {
+        let [pk, sk] = key;
+        let update = db.update_item().table_name(&table).key("pk", pk).key("sk", sk).update_expression("SET #name = :at");
+        update.expression_attribute_names("#name", name).expression_attribute_values(":at", at).send().await.unwrap();
+    };
+    set([text("b#terms"), text("broadcast")], "created_at", ago(9)).await;
+    for run in db.scan().table_name(&table).send().await.unwrap().items.unwrap() {
+        if run["pk"].as_s().unwrap().starts_with("services#") && run["sk"].as_s().unwrap().starts_with("consumer#") {
+            set([run["pk"].clone(), run["sk"].clone()], "seen_at", ago(8)).await;
+        }
+    }
+    let stop = ["stop", "terms", "--reason", "wrong text"];
+    for _ in 0..2 {
+        let (code, told, error) = world.try_run(&stop).await;
+        assert!(code == Some(3) && told.contains("not proved: its provider refuses no request for its age"), "{told}{error}");
+    }
+    let trail = world.run(&["audit", "terms"]).await;
+    assert!(!trail.contains("nothing held") && !trail.contains("every consumer has said"), "{trail}");
+    world.run(&["repair", "terms", "--key-revoked", "--yes", "--reason", "deleted in the dashboard"]).await;
+    assert!(world.run(&stop).await.contains("nothing of it can be sent or accepted any more."));
+}
+
+/// Somebody lets SES send, in AWS's own console, while whoever stopped by force waits for the permits to expire.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_by_force_is_not_proved_where_somebody_lets_ses_send_before_its_end() {
+    let world = Processes::new(30, Account::default()).await;
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["canary"] = json!(10))).await;
+    world.wait_for("terms", "holding").await;
+    consumer.kill_without_mercy().await;
+    let stop = ["stop", "terms", "--hard", "--reason", "wrong text", "--json"];
+    let ((code, told, error), ()) = tokio::join!(world.try_run(&stop), async {
+        until("SES is shut", async || world.forgotten_sender().await == "CONFIGURATION_SET_SENDING_PAUSED").await;
+        let set = world.named("ISSEI_CONFIGURATION_SET");
+        let open = world.provider().await.put_configuration_set_sending_options().configuration_set_name(set).sending_enabled(true);
+        open.send().await.unwrap();
+    });
+    let told: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told}{error}"));
+    let stopped = &told["stopped"][0];
+    assert_eq!((code, &stopped["proved"], &stopped["only_while_shut"]), (Some(3), &json!(false), &json!(false)), "{told}");
+    assert!(stopped["reason"].as_str().unwrap().starts_with("SES was shut, and by now it may send again"), "{told}");
+    producer.end().await;
+}
+
+/// A colleague's order came before this one had got as far as SES: then SES need not send for a moment, either.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_open_that_finds_a_stop_by_force_before_it_reaches_ses_never_lets_it_send() {
+    const SWITCH: &str = "PutConfigurationSetSendingOptions";
+    let world = Processes::simulated(5, Account::default()).await;
+    let producer = world.start("producer");
+    let command = world.write("terms.json", &command_body("terms", |_| {}));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "running").await;
+    producer.end().await;
+    let slow = Fault::DelayMs(3_000);
+    world.cloud.inject(Rule::every("PutItem", slow).holding("opened_by").times(1));
+    world.cloud.inject(Rule::every(SWITCH, Fault::DelayMs(1)));
+    let ((code, told, error), ()) = tokio::join!(world.try_run(&["open", "--reason", "it is right now"]), async {
+        until("the order to open is on its way", async || world.cloud.befallen("PutItem", slow) > 0).await;
+        world.run(&["stop", "terms", "--hard", "--reason", "another wrong text"]).await;
+    });
+    assert!(code == Some(3) && told.contains("SES was left as it is") && told.contains("another wrong text"), "{told}{error}");
+    assert_eq!(world.cloud.befallen(SWITCH, Fault::DelayMs(1)), 1, "SES was switched by whoever stopped alone");
+    assert_eq!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED");
 }
 
 /// By force it is stopped while somebody may hold permits: SES alone keeps these from being sent, until it is opened again.

@@ -156,9 +156,8 @@ async fn whoever_stays_in_doubt_since_the_end_came_first_is_told_of_for_as_long_
     let (ledger, now, actor): (_, _, Actor) = (world.ledger(), world.now(), "a test".parse().unwrap());
     let tally = ledger.tally(&running).await.unwrap();
     let until = tally.askable_until.unwrap();
-    let left = |broadcast: &Broadcast, now| {
-        DoubtLeft::of(broadcast, &tally, now).map(|left| (left.recipients, left.told(), left.next_step("terms")))
-    };
+    let left =
+        |broadcast: &Broadcast, now| DoubtLeft::of(broadcast, &tally, now).map(|left| (left.recipients, left.told(), left.next_step));
     assert_eq!(left(&running, now), None, "somebody asks");
     let opens = |not_before| Broadcast { not_before: Some(not_before), ..running.clone() };
     assert_eq!(left(&opens(until - Duration::from_secs(1)), now), None, "somebody asks in time");
@@ -172,6 +171,12 @@ async fn whoever_stays_in_doubt_since_the_end_came_first_is_told_of_for_as_long_
     ledger.transition(&terms(), Transition { to: BroadcastState::Paused, actor: &actor, reason: "a look" }).await.unwrap();
     let (_, told, next) = left(&world.broadcast("terms").await, now).unwrap();
     assert!(told.ends_with("nobody asks while it is paused") && next.starts_with("issei resume terms before "), "{told}: {next}");
+    // Whoever lets it go on helps nobody where it may be sent only when they are forgotten.
+    let paused = world.broadcast("terms").await;
+    let (_, told, next) = left(&Broadcast { not_before: Some(until), ..paused.clone() }, now).unwrap();
+    assert!(told.contains("nobody asks before ") && !next.contains("issei resume"), "{told}: {next}");
+    let (_, told, next) = left(&Broadcast { not_after: now, ..paused }, now).unwrap();
+    assert!(told.contains("nobody asks any more") && !next.contains("issei resume"), "{told}: {next}");
     ledger.end(&terms(), &actor, "enough").await.unwrap();
     let ended = world.broadcast("terms").await;
     let (recipients, told, _) = left(&ended, now).unwrap();

@@ -141,6 +141,53 @@ async fn of_what_a_restored_ledger_calls_never_granted_a_stop_is_not_proved_by_t
     }
 }
 
+/// A machine was paused for the whole morning, and the broadcast that it may hold permits of is stopped at noon.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_age_of_a_heartbeat_proves_what_another_provider_than_ses_carries() {
+    let world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    let mirror = world.queue("chunks").await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Running).await;
+    let consumer = world.consumer().await;
+    world.call(&consumer, Vec::new(), &CancellationToken::new()).await;
+    let now = world.now();
+    let ago = |hours| now.checked_sub(jiff::SignedDuration::from_hours(hours)).unwrap();
+    let mut runs = world.ledger().heartbeats(now).await.unwrap();
+    runs.retain(|run| run.service == issei_ledger::ServiceKind::Consumer);
+    for run in &mut runs {
+        (run.seen_at, run.ended_at) = (ago(7), None);
+    }
+    assert_eq!(runs.len(), 1);
+    let draining = issei_ledger::Draining::after_stop(&runs, now);
+    let mut broadcast = world.broadcast("terms").await;
+    let is_over = async |broadcast: &issei_ledger::Broadcast| {
+        let awaited = world.ledger().awaited(broadcast).await.unwrap();
+        draining.is_over(&awaited, &runs)
+    };
+    broadcast.created_at = ago(9);
+    assert!(is_over(&broadcast).await, "SES refuses whatever it holds");
+    broadcast.provider = Some("resend".parse().unwrap());
+    assert!(!is_over(&broadcast).await, "nobody refuses what it holds");
+    // It was silent before there was anything to hold.
+    broadcast.created_at = now;
+    assert!(is_over(&broadcast).await);
+    // The ledger keeps no heartbeats for so long.
+    broadcast.created_at = ago(24 * 365 * 20);
+    let nobody = issei_ledger::Draining::after_stop(&[], now);
+    assert!(!nobody.is_over(&world.ledger().awaited(&broadcast).await.unwrap(), &[]), "who was there is forgotten");
+
+    // Nor does a ledger know of everybody that was restored since.
+    broadcast.created_at = now;
+    world.call(&consumer, Vec::new(), &CancellationToken::new()).await;
+    let backup = world.cloud.back_up("ledger").unwrap();
+    let started_since = world.consumer().await;
+    world.call(&started_since, Vec::new(), &CancellationToken::new()).await;
+    world.cloud.restore("ledger", &backup, false).unwrap();
+    assert!(is_found_restored(&world, &mirror).await);
+    world.ledger().accept_restored(&mirror, &actor(), "restored").await.unwrap().unwrap();
+    assert!(!nobody.is_over(&world.ledger().awaited(&broadcast).await.unwrap(), &[]), "who was there since the backup is forgotten");
+}
+
 /// The ledger is restored to before the registration, a new epoch is opened, and the same id is registered
 /// anew with other words, all while a consumer runs that knows the old ones.
 #[tokio::test(flavor = "multi_thread")]

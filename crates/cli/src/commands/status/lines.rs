@@ -45,7 +45,7 @@ impl Status {
         }
         if let Some(left) = &self.doubt_left {
             lines.push(format!("STILL KNOWN   {}", left.told()));
-            lines.push(format!("next step     {}", left.next_step(&self.broadcast_id)));
+            lines.push(format!("next step     {}", left.next_step));
         }
         if self.state == BroadcastState::Running && self.accepted + self.rejected == 0 {
             lines.extend(match (self.in_doubt > 0, self.permitted > 0) {
