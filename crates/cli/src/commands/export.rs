@@ -13,7 +13,7 @@ use issei_assembly::{Parts, Settings, say_error};
 use issei_certificate::told_in_time;
 use issei_ledger::{Broadcast, EventLog, Ledger, LedgerError, Outcome, RecipientOutcome};
 use issei_producer::AudienceConfig;
-use issei_schema::{AudienceName, Content, EventKind};
+use issei_schema::{AudienceName, BroadcastCommand, Content, EventKind, Placeholder, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe};
 use jiff::Timestamp;
 
 use self::rows::Table;
@@ -225,12 +225,12 @@ fn other_encoding(
     ))
 }
 
-/// The columns of the audience that were frozen: those that the content names, or for a template stored in SES
+/// The columns of the audience that were frozen: those that the command names, or for a template stored in SES
 /// all that any recipient has. All recipients have the same.
 pub(super) async fn columns(ledger: &Ledger, broadcast: &Broadcast) -> Result<Vec<String>, LedgerError> {
-    let content = ledger.command(&broadcast.broadcast_id).await?.content;
-    if !matches!(content, Content::Template { .. }) {
-        return Ok(content.placeholders().into_iter().map(|name| name.as_str().to_owned()).collect());
+    let command = ledger.command(&broadcast.broadcast_id).await?;
+    if !matches!(command.content, Content::Template { .. }) {
+        return Ok(named_by(&command));
     }
     for seq in 0..broadcast.pages {
         let page = ledger.page(&broadcast.placed(), seq).await?;
@@ -239,6 +239,16 @@ pub(super) async fn columns(ledger: &Ledger, broadcast: &Broadcast) -> Result<Ve
         }
     }
     Ok(Vec::new())
+}
+
+/// What a command asks of an audience: its placeholders, and the column of the URL to unsubscribe. By the name of that URL each
+/// mail has its own, which is a column only where the command says so.
+fn named_by(command: &BroadcastCommand) -> Vec<String> {
+    let way_out = command.unsubscribe.as_ref();
+    let column = way_out.and_then(Unsubscribe::column);
+    let asked = command.content.placeholders().into_iter().map(Placeholder::as_str);
+    let asked = asked.filter(|name| way_out.is_none() || *name != UNSUBSCRIBE_PLACEHOLDER);
+    asked.chain(column).collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
 }
 
 /// A column of ours, which must not meet one of the audience's.

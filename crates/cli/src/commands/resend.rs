@@ -45,7 +45,8 @@ struct Proof {
     skipped: u64,
     /// Recipients who were forgotten, whatever became of them.
     forgotten: u64,
-    /// Whom it has missed, and who does not want such mail any more, by the address of any row of their key.
+    /// Whom it has missed, and who does not want such mail any more, by the address of any row of their key; of marketing also
+    /// whoever the audience does not give for it now.
     unwanted: u64,
     /// On the suppression list after they were frozen, and so not sent to.
     spared: u64,
@@ -89,21 +90,23 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
         bail!(Refused(format!("there is a broadcast `{}` already; choose another id with --as", options.new_id)));
     }
     let first = ledger.command(&options.id).await?;
-    if first.class() == Class::Marketing {
+    let mut configured = AudienceConfig::named(first.audience.as_str(), &parts.settings.audiences);
+    // Who has withdrawn their consent since does not stand in what was frozen.
+    if first.class() == Class::Marketing && configured.is_none() {
         bail!(Refused(format!(
-            "broadcast `{}` is marketing: who has withdrawn their consent since does not stand in what was frozen, so nobody is sent to on the strength of it; `issei export {} --outcome missing` lists those whom it has missed, to be compared with your own data",
-            options.id, options.id
+            "broadcast `{}` is marketing, and the configuration here has no audience `{}`, which says who still wants such mail: repeat this where it stands",
+            options.id, first.audience
         )));
     }
     nobody_else_says_it(&ledger, &broadcast, &first).await?;
-    let mut configured = AudienceConfig::named(first.audience.as_str(), &parts.settings.audiences);
     // Who is a user was decided when it was frozen, whatever the configuration says today.
     let unique = had_unique_addresses(&ledger, &broadcast).await? || configured.as_ref().is_some_and(has_unique_addresses);
     if let Some(configured) = &mut configured {
         configured.unique_by = unique.then_some(UniqueBy::Address);
     }
     let columns = columns(&ledger, &broadcast).await?;
-    let [key, address] = ["key", "address"].map(|name| own_name(name, &columns));
+    let [key, address, consent] = ["key", "address", "consent"].map(|name| own_name(name, &columns));
+    let consent = (first.class() == Class::Marketing).then_some(consent);
     let [path, command_path] = ["jsonl", "json"].map(|kind| options.output.join(format!("{}.{kind}", options.new_id)));
     // Both or neither: an audience without its command is a list of addresses that nobody asked for.
     let (rows_made, rows_file) = Made::make(&path)?;
@@ -111,7 +114,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
     if let Some(other) = ledger.resent_by_another(&broadcast, &options.new_id).await? {
         bail!(taken(&broadcast, &other));
     }
-    let mut file = Rows { file: BufWriter::new(rows_file), key: key.clone(), address: address.clone() };
+    let mut file = Rows { file: BufWriter::new(rows_file), key: key.clone(), address: address.clone(), consent: consent.clone() };
     let written = choose(&parts, &broadcast, &first, configured.as_ref(), unique, &mut file).await;
     let outcome: anyhow::Result<(Proof, Option<(AudienceConfig, BroadcastCommand)>)> = async {
         let (mut proof, known) = written?;
@@ -125,6 +128,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             // What is quoted was judged when it was frozen.
             legacy_local_parts: LegacyLocalParts::Quote,
             unique_by: unique.then_some(UniqueBy::Address),
+            consent_column: consent,
             ..AudienceConfig::default()
         };
         // Those whom the first one named have been sent to, or could not be.
@@ -277,10 +281,11 @@ async fn choose(
     if broadcast.totals.is_none_or(|totals| totals.rejected > 0) {
         skipped.extend(spared(&ledger, broadcast, &log).await?);
     }
-    let Judged { corrected, unwanted } = match configured {
+    let Judged { corrected, unwanted, wanted } = match configured {
         Some(configured) => judged(parts, first, configured, &skipped).await?,
         None => Judged::default(),
     };
+    let is_unwanted = |key: &Mark| unwanted.contains(key) || wanted.as_ref().is_some_and(|wanted| !wanted.contains(key));
     for seq in 0..broadcast.pages {
         for found in ledger.page_outcomes(&broadcast.placed(), seq, &log).await? {
             // Whoever was forgotten is counted, and is never sent to again.
@@ -302,7 +307,7 @@ async fn choose(
                 Some(Outcome::Accepted) => proof.accepted += u64::from(known.sent.insert(key)),
                 Some(Outcome::InDoubt | Outcome::Open) => proof.in_doubt += u64::from(known.sent.insert(key)),
                 Some(Outcome::Rejected) => proof.rejected += u64::from(known.done.insert(key)),
-                None | Some(Outcome::Retryable) if unwanted.contains(&key) => proof.unwanted += u64::from(known.done.insert(key)),
+                None | Some(Outcome::Retryable) if is_unwanted(&key) => proof.unwanted += u64::from(known.done.insert(key)),
                 None | Some(Outcome::Retryable) => {
                     proof.missing += u64::from(known.done.insert(key));
                     rows.write(&recipient)?;
@@ -329,6 +334,8 @@ struct Judged {
     corrected: Vec<Recipient>,
     /// Keys of those who don't want such mail, by the address of any of their rows: a frozen page knows one of them alone.
     unwanted: HashSet<Mark>,
+    /// Of marketing: keys of those alone who want it now, and can be mailed. Whoever is not there any more has not agreed.
+    wanted: Option<HashSet<Mark>>,
 }
 
 async fn judged(
@@ -338,12 +345,18 @@ async fn judged(
     skipped: &BTreeSet<String>,
 ) -> anyhow::Result<Judged> {
     let (ledger, spool, mut all) = (parts.ledger(), parts.settings.spool_directory(), Judged::default());
-    let read = each_by_the_list(first, configured, &spool, &ledger, |judged| match judged {
-        Ok(recipient) if skipped.contains(&kept_key(recipient.key.as_str())) => all.corrected.push(recipient),
-        Err((key, SkipReason::Complained | SkipReason::Unsubscribed | SkipReason::Suppressed)) => {
-            all.unwanted.insert(mark(&key));
+    all.wanted = (first.class() == Class::Marketing).then(HashSet::new);
+    let read = each_by_the_list(first, configured, &spool, &ledger, |judged| {
+        if let (Some(wanted), Ok(recipient)) = (&mut all.wanted, &judged) {
+            wanted.insert(mark(recipient.key.as_str()));
         }
-        Ok(_) | Err(_) => {}
+        match judged {
+            Ok(recipient) if skipped.contains(&kept_key(recipient.key.as_str())) => all.corrected.push(recipient),
+            Err((key, SkipReason::Complained | SkipReason::Unsubscribed | SkipReason::Suppressed)) => {
+                all.unwanted.insert(mark(&key));
+            }
+            Ok(_) | Err(_) => {}
+        }
     });
     read.await.with_context(|| {
         format!(
@@ -417,6 +430,8 @@ struct Rows {
     file: BufWriter<File>,
     key: String,
     address: String,
+    /// The column that says so of everybody whose consent was asked for here.
+    consent: Option<String>,
 }
 
 impl Rows {
@@ -425,6 +440,9 @@ impl Rows {
         let mut row: Map<String, Value> = recipient.data.iter().map(|(name, value)| (name.clone(), text(value))).collect();
         row.insert(self.key.clone(), text(recipient.key.as_str()));
         row.insert(self.address.clone(), text(recipient.address.as_str()));
+        if let Some(consent) = &self.consent {
+            row.insert(consent.clone(), text("true"));
+        }
         Ok(writeln!(self.file, "{}", Value::Object(row))?)
     }
 }
@@ -433,9 +451,10 @@ impl Rows {
 pub(super) fn section(name: &str, audience: &AudienceConfig) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let columns = audience.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+    let consent = audience.consent_column.as_ref().map(|column| format!("consent_column = {}\n", quoted(column))).unwrap_or_default();
     let unique = if audience.unique_by.is_some() { "unique_by = \"address\"\n" } else { "" };
     format!(
-        "[audiences.{name}]\nfile = {}\nkey = {}\naddress = {}\ncolumns = [{columns}]\nlegacy_local_parts = \"quote\"\n{unique}",
+        "[audiences.{name}]\nfile = {}\nkey = {}\naddress = {}\ncolumns = [{columns}]\nlegacy_local_parts = \"quote\"\n{unique}{consent}",
         quoted(audience.file.as_deref().unwrap_or_default()),
         quoted(&audience.key),
         quoted(&audience.address)
@@ -478,6 +497,8 @@ fn counts(broadcast: &Broadcast, proof: &Proof) {
         say(&format!("forgotten      {forgotten} recipients, who are sent nothing"));
     }
     if *unwanted > 0 {
-        say(&format!("unwanted       {unwanted} missing recipients, who don't want such mail any more and are sent nothing"));
+        say(&format!(
+            "unwanted       {unwanted} missing recipients, who don't want such mail any more, or are not known to, and are sent nothing"
+        ));
     }
 }

@@ -153,6 +153,12 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
         json!({ "format": read.format, "counts": counts, "left_out": read.left_out, "unreadable": read.unreadable.len(), "entered": entered, "has_more": read.has_more })
             .to_string()
     };
+    // Whoever is asked knows by then that it is not all.
+    if read.has_more {
+        say_error(
+            "NOT ALL: the file is one page of several, as its NextToken says; import the next, too: aws sesv2 list-suppressed-destinations --next-token TOKEN",
+        );
+    }
     if !yes && (as_json || !confirmed("Enter them?", shutdown).await?) {
         say(&if as_json { told(false) } else { "nothing was entered; repeat with --yes to enter them".to_owned() });
         return Ok(Ended::Refused);
@@ -169,13 +175,7 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
         bail!("interrupted; what was entered stays, and the same import again enters the rest");
     }
     say(&if as_json { told(true) } else { format!("{} entries are on the list", read.entries.len()) });
-    if read.has_more {
-        say_error(
-            "NOT ALL: the file is one page of several, as its NextToken says; import the next, too: aws sesv2 list-suppressed-destinations --next-token TOKEN",
-        );
-        return Ok(Ended::Refused);
-    }
-    Ok(Ended::Well)
+    Ok(if read.has_more { Ended::Refused } else { Ended::Well })
 }
 
 fn some_or_none(some: &[String]) -> String {

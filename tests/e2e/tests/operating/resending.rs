@@ -1,6 +1,6 @@
 //! `issei resend`: those whom a broadcast has missed, and nobody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_sim::{Account, EventRule, Events};
@@ -350,4 +350,60 @@ async fn whoever_is_missed_has_it_from_a_resend_or_from_a_retry_under_another_id
     world.run(&["stop", "again", "--reason", "wrong day, too"]).await;
     world.run(&["resend", "second", "--as", "others"]).await;
     producer.end().await;
+}
+
+/// An offer goes again to whoever was missed and still wants it, each with their own way out, and to nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_is_sent_again_to_whoever_still_wants_it_with_their_own_way_out() {
+    let world = Processes::new(30, Account { keep_mails: true, ..Account::default() }).await;
+    world.users.execute("ALTER TABLE users ADD COLUMN way_out TEXT").await;
+    world.users.execute("ALTER TABLE users ADD COLUMN newsletter INTEGER").await;
+    world.users.execute("UPDATE users SET newsletter = 1, way_out = 'https://app.example.com/u/' || id").await;
+    world.users.execute("UPDATE users SET newsletter = 0 WHERE id = 30").await;
+    let wants = "columns = [\"name\", \"way_out\"]\nmarketing_filter = \"newsletter = 1\"";
+    let _ = world.write("issei.toml", &world.read("issei.toml").replace("columns = [\"name\"]", wants));
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    let command = command_body("terms", |body| {
+        (body["version"], body["class"], body["canary"]) = (2.into(), "marketing".into(), 10.into());
+        body["unsubscribe"] = json!({ "column": "way_out" });
+        body["content"]["inline"]["text"] = "Dear {{name}}, an offer. No more of it: {{unsubscribe_url}}".into();
+    });
+    world.post("ISSEI_COMMANDS_QUEUE", &command).await;
+    world.wait_for("terms", "holding").await;
+    world.run(&["stop", "terms", "--reason", "a test"]).await;
+    // What was frozen is the same audience again, with the ways out.
+    let accepted = world.run(&["export", "terms", "--outcome", "accepted"]).await;
+    assert!(accepted.starts_with("id,email,outcome,name,way_out\n") && accepted.contains("https://app.example.com/u/1\n"), "{accepted}");
+    // One of those missed wants no more offers, one is no user any more, and one who wanted none does now: they were not asked.
+    world.users.execute("UPDATE users SET newsletter = 0 WHERE id = 9").await;
+    world.users.execute("DELETE FROM users WHERE id = 8").await;
+    world.users.execute("UPDATE users SET newsletter = 1 WHERE id = 30").await;
+    // Whoever has no such audience at hand can't ask who wants it.
+    let (code, _, error) = world.try_run(&["--config", "/dev/null", "resend", "terms", "--as", "rest"]).await;
+    assert!(code == Some(3) && error.contains("is marketing") && error.contains("has no audience `users`"), "{error}");
+    let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--json"]).await).unwrap();
+    let proof = &told["proof"];
+    assert_eq!(
+        (&proof["missing"], &proof["unwanted"], &proof["resent"], &proof["overlap"]),
+        (&json!(17), &json!(2), &json!(17), &json!(0))
+    );
+    producer.end().await;
+    let configuration = world.read("issei.toml") + "\n" + told["audience"].as_str().unwrap();
+    let _ = world.write("issei.toml", &configuration);
+    let producer = world.start("producer");
+    world.run(&["send", "rest.json", "--yes"]).await;
+    world.wait_for("rest", "holding").await;
+    world.run(&["approve", "rest", "--reason", "a test"]).await;
+    world.wait_for("rest", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    let mails = world.cloud.mails().unwrap();
+    let addresses: BTreeSet<&str> = mails.iter().map(|mail| mail.address.as_str()).collect();
+    assert_eq!((mails.len(), addresses.len()), (27, 27), "{addresses:?}");
+    for mail in &mails {
+        let id = mail.address.trim_start_matches("user").split('@').next().unwrap().trim_start_matches('0');
+        assert!(!["8", "9", "30"].contains(&id), "{id}");
+        assert_eq!(mail.headers[0], ("List-Unsubscribe".to_owned(), format!("<https://app.example.com/u/{id}>")));
+        assert!(mail.text.ends_with(&format!("No more of it: https://app.example.com/u/{id}")), "{}", mail.text);
+    }
 }

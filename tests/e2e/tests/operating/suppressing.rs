@@ -38,6 +38,15 @@ async fn the_list_of_another_sender_is_counted_first_and_entered_when_told_so() 
     assert!(entered.contains("1 entries are on the list"), "{entered}");
     let why = world.run(&["suppress", "list", "user000001@example.com"]).await;
     assert!(why.contains("bounced since 2026-09-22") && why.contains("import of bounces.csv") && why.contains("no such user"), "{why}");
+    // One page of SES's list: that there is more is said before anybody is asked.
+    let page = json!({ "SuppressedDestinationSummaries": [{ "EmailAddress": "user000004@example.com", "Reason": "BOUNCE", "LastUpdateTime": "2026-09-22T00:00:00Z" }], "NextToken": "more" });
+    let page = world.write("page.json", &page.to_string());
+    for (arguments, entered) in
+        [(&["suppress", "import", &page][..], "nothing was entered"), (&["suppress", "import", &page, "--yes"], "1 entries")]
+    {
+        let (code, text, error) = world.try_run(arguments).await;
+        assert!(code == Some(3) && text.contains(entered) && error.contains("NOT ALL"), "{text}{error}");
+    }
     let other = world.write("users.csv", "email,name\nuser000002@example.com,N\n");
     let (code, _, error) = world.try_run(&["suppress", "import", &other, "--yes"]).await;
     assert!(code == Some(1) && error.contains("columns email, name, and is none of") && error.contains("nothing was entered"), "{error}");
