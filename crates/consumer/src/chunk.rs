@@ -352,7 +352,8 @@ impl Consumer {
             // The claim stands unconfirmed and will read as in doubt; the message finds that out.
             return After::Hide(self.options.timing.lease);
         };
-        self.telling.note(id, |progress| progress.add(positions, &outcomes));
+        let spared = claim.spared(positions);
+        self.telling.note(id, |progress| progress.add(positions, &outcomes, spared));
         if let Some(delay) = sent.slow_down {
             carrier.rate.slow_down(delay);
         }

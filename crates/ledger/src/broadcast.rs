@@ -243,12 +243,24 @@ pub struct Totals {
     /// counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turned_away: Option<u64>,
+    /// Of those rejected, to whom nothing was sent since they came on the list of those that are not mailed. Nothing where an older
+    /// build counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spared: Option<u64>,
     /// Of all events. Nothing where an older build counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_fingerprint: Option<Fingerprint>,
     /// Of all chunks, where none was open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunks_fingerprint: Option<Fingerprint>,
+}
+
+impl Totals {
+    /// Whom the provider refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.rejected.saturating_sub(self.spared.unwrap_or(0))
+    }
 }
 
 /// A step that somebody wants.
@@ -618,7 +630,8 @@ impl Ledger {
     /// lease; the condition makes sure that no permit was granted and no chunk reopened since.
     pub async fn complete(&self, broadcast: &Broadcast, tally: &Tally, actor: &Actor) -> Result<bool, LedgerError> {
         let totals = tally.totals();
-        let reason = format!("{} accepted, {} rejected, {} in doubt", totals.accepted, totals.rejected, totals.in_doubt);
+        let spared = totals.spared.filter(|spared| *spared > 0).map_or(String::new(), |spared| format!(", {spared} spared"));
+        let reason = format!("{} accepted, {} rejected{spared}, {} in doubt", totals.accepted, totals.refused(), totals.in_doubt);
         let totals = serde_dynamo::to_attribute_value(totals).map_err(|error| LedgerError::corrupt("totals", error))?;
         let values = vec![(":totals", totals), (":grants", n(broadcast.grant_count)), (":reopenings", n(broadcast.reopenings))];
         let wanted = Step { to: BroadcastState::Complete, actor, reason: &reason, code: None };

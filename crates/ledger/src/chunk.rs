@@ -285,6 +285,12 @@ impl Claim {
         self.outcomes.positions(Outcome::Open)
     }
 
+    /// How many of these this claim spares, and sends nothing to.
+    #[must_use]
+    pub fn spared(&self, positions: &[usize]) -> u64 {
+        spared::count(&self.message_ids, positions)
+    }
+
     /// The end of the lease. Nothing may be sent after it.
     #[must_use]
     pub fn lease(&self) -> Deadline {
@@ -321,10 +327,10 @@ impl Claim {
     }
 }
 
-/// The provider's ids, `-` for none.
+/// The provider's ids, with a sign where there is none.
 fn by_place(message_ids: &str, recipients: usize) -> Vec<String> {
     let mut message_ids: Vec<String> = message_ids.split_whitespace().map(str::to_owned).collect();
-    message_ids.resize(recipients, "-".to_owned());
+    message_ids.resize(recipients, spared::NONE.to_owned());
     message_ids
 }
 

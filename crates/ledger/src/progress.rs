@@ -29,6 +29,10 @@ pub struct Progress {
     pub accepted: u64,
     #[serde(default)]
     pub rejected: u64,
+    /// Of those rejected, to whom nothing was sent since they came on the list of those that are not mailed: no provider has
+    /// refused them. None where an older build told.
+    #[serde(default)]
+    pub spared: u64,
     #[serde(default)]
     pub in_doubt: u64,
     /// Sends that were surely not accepted and went back.
@@ -74,11 +78,12 @@ pub struct Moment {
 const MOMENT_SECONDS: i64 = 10;
 
 impl Progress {
-    /// Counts a confirmed chunk; `before` is how many of each it had before this claim.
-    pub fn add(&mut self, sent: &[usize], outcomes: &Outcomes) {
+    /// Counts a confirmed chunk: what its claim has settled, and how many of these it has spared.
+    pub fn add(&mut self, sent: &[usize], outcomes: &Outcomes, spared: u64) {
         let of = |outcome: Outcome| outcomes.positions(outcome).filter(|at| sent.contains(at)).count() as u64;
         self.accepted += of(Outcome::Accepted);
         self.rejected += of(Outcome::Rejected);
+        self.spared += spared;
         self.in_doubt += of(Outcome::InDoubt);
         self.retried += of(Outcome::Retryable);
         self.settled_chunks += u64::from(outcomes.count(Outcome::Retryable) == 0);
@@ -121,12 +126,19 @@ impl Progress {
         self.turned_away += fresh.count(EventKind::Rejected);
     }
 
-    fn counts(&self) -> [(&'static str, u64); 16] {
+    /// Whom the provider refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.rejected.saturating_sub(self.spared)
+    }
+
+    fn counts(&self) -> [(&'static str, u64); 17] {
         [
             ("permitted", self.permitted),
             ("settled_chunks", self.settled_chunks),
             ("accepted", self.accepted),
             ("rejected", self.rejected),
+            ("spared", self.spared),
             ("in_doubt", self.in_doubt),
             ("retried", self.retried),
             ("proven", self.proven),
@@ -157,6 +169,7 @@ impl Progress {
             settled_chunks: with(self.settled_chunks, other.settled_chunks),
             accepted: with(self.accepted, other.accepted),
             rejected: with(self.rejected, other.rejected),
+            spared: with(self.spared, other.spared),
             in_doubt: with(self.in_doubt, other.in_doubt),
             retried: with(self.retried, other.retried),
             proven: with(self.proven, other.proven),
@@ -259,7 +272,8 @@ impl Ledger {
 
     /// Adds what was done since the last telling to the moment that it is now.
     async fn add_to_timeline(&self, id: &BroadcastId, since: Progress) -> Result<(), LedgerError> {
-        let Progress { permitted, accepted, rejected, delivered, bounced, complained, .. } = since;
+        let Progress { permitted, accepted, delivered, bounced, complained, .. } = since;
+        let rejected = since.refused();
         tracing::info!(target: "issei::metrics", permitted, accepted, rejected, delivered, bounced, complained);
         let counts: Vec<_> = since.counts().into_iter().filter(|(_, count)| *count > 0).collect();
         if counts.is_empty() {

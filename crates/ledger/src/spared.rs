@@ -7,6 +7,9 @@
 use crate::suppressed::Suppression;
 use crate::{Chunk, Outcome, Outcomes};
 
+/// What stands in the place of an id where there is none.
+pub(crate) const NONE: &str = "-";
+
 /// No provider's id begins so in the ledger.
 const MARK: char = '!';
 
@@ -18,7 +21,7 @@ pub(crate) fn in_the_ledger(message_id: &str) -> String {
 
 /// Whether it is an id, and nothing that stands in the place of one.
 pub(crate) fn is_id(word: &str) -> bool {
-    word != "-" && !word.starts_with(MARK)
+    word != NONE && !word.starts_with(MARK)
 }
 
 /// Settles those of a claim who are spared, and gives the ids with their reasons.
@@ -33,7 +36,19 @@ pub(crate) fn settle(spared: &[(usize, Suppression)], outcomes: &mut Outcomes, m
     message_ids.join(" ")
 }
 
+/// How many of these places a claim has spared.
+pub(crate) fn count(message_ids: &[String], positions: &[usize]) -> u64 {
+    positions.iter().filter(|at| message_ids.get(**at).is_some_and(|word| word.starts_with(MARK))).count() as u64
+}
+
 impl Chunk {
+    /// Whether what stands in a recipient's place is taken for a message's id: whatever is neither none nor a reason for which
+    /// this very recipient was spared.
+    #[must_use]
+    pub fn has_for_id(&self, at: usize, word: &str) -> bool {
+        word != NONE && self.spared(at).is_none()
+    }
+
     /// Why nothing was sent to this recipient, who came on the list after the audience was frozen; nothing of anybody else.
     #[must_use]
     pub fn spared(&self, at: usize) -> Option<Suppression> {

@@ -80,7 +80,7 @@ impl Tally {
         // A claim that is open may yet be confirmed, so then the chunks have none that would stay.
         let (events_fingerprint, chunks_fingerprint) = (Some(self.events), (self.open_claims == 0).then_some(self.fingerprint));
         let (in_doubt, turned_away) = (self.confirmed.in_doubt + self.open, Some(self.turned_away));
-        Totals { in_doubt, turned_away, events_fingerprint, chunks_fingerprint, ..self.confirmed }
+        Totals { in_doubt, turned_away, spared: Some(self.spared), events_fingerprint, chunks_fingerprint, ..self.confirmed }
     }
 
     /// Says whether `own` is the fingerprint of these very events, as this build counts it or one before.

@@ -27,7 +27,7 @@ pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, id_for_e
         // Only an acceptance has a message id, and each that an answer told has one. A claim keeps what was
         // confirmed before it.
         let is_spared = chunk.spared(at).is_some();
-        let has_id = !is_spared && ids.get(at).is_some_and(|id| id != "-");
+        let has_id = ids.get(at).is_some_and(|word| chunk.has_for_id(at, word));
         // Events prove an acceptance whose answer never came.
         let is_odd = if *outcome == Outcome::Accepted { !has_id && !feedback.proves(at) } else { has_id };
         if is_odd {
@@ -44,7 +44,7 @@ pub(super) fn content(looked: &Inspected, page: u32, recipients: usize, id_for_e
     odd.note_if(!ids.is_empty() && ids.len() != outcomes.len(), || {
         format!("chunk {seq} has {} message ids (or places of them), and {} outcomes", ids.len(), outcomes.len())
     });
-    let is_real = |(at, id): &(usize, &String)| *id != "-" && chunk.spared(*at).is_none();
+    let is_real = |(at, word): &(usize, &String)| chunk.has_for_id(*at, word);
     let real: Vec<&String> = ids.iter().enumerate().filter(is_real).map(|(_, id)| id).collect();
     let is_twice = real.iter().collect::<BTreeSet<_>>().len() != real.len();
     // Where a provider names the request alone, all of it have the same.

@@ -27,9 +27,9 @@ pub(super) fn everybody(broadcast: &Broadcast, totals: Totals, open: u64) -> Fin
 }
 
 /// From this one on the totals are those of events.
-const EVENTS_FROM: usize = 4;
+const EVENTS_FROM: usize = 5;
 
-fn named(totals: &Totals) -> [(&'static str, u64); 11] {
+fn named(totals: &Totals) -> [(&'static str, u64); 12] {
     let Totals {
         accepted,
         rejected,
@@ -42,6 +42,7 @@ fn named(totals: &Totals) -> [(&'static str, u64); 11] {
         suppressed,
         delayed,
         turned_away,
+        spared,
         ..
     } = *totals;
     [
@@ -49,6 +50,7 @@ fn named(totals: &Totals) -> [(&'static str, u64); 11] {
         ("rejected", rejected),
         ("retryable", retryable),
         ("in_doubt", in_doubt),
+        ("spared", spared.unwrap_or(0)),
         ("delivered", delivered),
         ("bounced", bounced),
         ("complained", complained),
@@ -78,8 +80,8 @@ pub(super) fn own(broadcast: &Broadcast, tally: &Tally, ran: bool, are_due: bool
     };
     let mut odd = Odd::default();
     // An older build has not counted those.
-    let turned_away = own.turned_away.or(counted.turned_away);
-    let (told, reckoned) = (named(&Totals { turned_away, ..own }), named(&counted));
+    let (turned_away, spared) = (own.turned_away.or(counted.turned_away), own.spared.or(counted.spared));
+    let (told, reckoned) = (named(&Totals { turned_away, spared, ..own }), named(&counted));
     for (number, ((name, own), (_, counted))) in told.into_iter().zip(reckoned).enumerate() {
         let is_of_events = number >= EVENTS_FROM;
         let is_settled_later = !is_complete && matches!(name, "in_doubt" | "retryable");

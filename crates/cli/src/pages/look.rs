@@ -64,7 +64,7 @@ impl Look {
     pub(super) fn of(words: &'static Words, status: &Status, timeline: &[Moment], proof: StopProof) -> Self {
         let proof = ProvedAt::of(proof, status.at);
         let (next, tone) = next(words, status, timeline, proof.as_ref());
-        let settled = status.accepted + status.rejected + status.in_doubt;
+        let settled = status.accepted + status.rejected + status.spared + status.in_doubt;
         let waits_for = status.recipients.saturating_sub(settled);
         let moves = status.state == BroadcastState::Running && status.waits.is_none();
         let rate = rate(timeline, status.at).filter(|_| moves);
@@ -92,6 +92,7 @@ fn next(words: &'static Words, status: &Status, timeline: &[Moment], proof: Opti
         BroadcastState::Running if !status.services.iter().any(|run| run.alive) => (words.next_nobody, "bad"),
         BroadcastState::Running => match matter(&Told::of(status), &lately(timeline, status.at)) {
             Some(Matter::NoAnswers) => (words.next_no_answers, "bad"),
+            Some(Matter::NoneReached) => (words.next_none_reached, "bad"),
             Some(Matter::NoneAccepted) => (words.next_none_accepted, "bad"),
             None => (words.next_running, ""),
         },
@@ -121,6 +122,8 @@ enum Matter {
     NoAnswers,
     /// Each is answered, and none accepted.
     NoneAccepted,
+    /// All that was tried went back: nothing was asked of the provider, or it was too busy.
+    NoneReached,
 }
 
 /// What is known of those who were sent to.
@@ -128,11 +131,13 @@ struct Told {
     accepted: u64,
     rejected: u64,
     in_doubt: u64,
+    /// Tried, and surely not accepted. That stays, also while the next attempt is waited for, whose permits are in nobody's hands.
+    went_back: u64,
 }
 
 impl Told {
-    fn of(Status { accepted, rejected, in_doubt, .. }: &Status) -> Self {
-        Self { accepted: *accepted, rejected: *rejected, in_doubt: *in_doubt }
+    fn of(Status { accepted, rejected, in_doubt, went_back, .. }: &Status) -> Self {
+        Self { accepted: *accepted, rejected: *rejected, in_doubt: *in_doubt, went_back: *went_back }
     }
 }
 
@@ -146,6 +151,9 @@ fn matter(told: &Told, lately: &Progress) -> Option<Matter> {
     if is_doubted && lately.rejected <= asked {
         return Some(Matter::NoAnswers);
     }
+    if told.accepted + told.rejected + told.in_doubt == 0 && told.went_back > 0 {
+        return Some(Matter::NoneReached);
+    }
     (told.rejected > 0 && (lately.rejected > 0 || told.accepted == 0)).then_some(Matter::NoneAccepted)
 }
 
@@ -154,7 +162,8 @@ fn lately(timeline: &[Moment], now: Timestamp) -> Progress {
     let begins = now - LATELY;
     timeline.iter().filter(|moment| moment.at >= begins).fold(Progress::default(), |sum, moment| Progress {
         accepted: sum.accepted + moment.told.accepted,
-        rejected: sum.rejected + moment.told.rejected,
+        // Whoever was spared was refused by nobody.
+        rejected: sum.rejected + moment.told.refused(),
         in_doubt: sum.in_doubt + moment.told.in_doubt,
         asked_again: sum.asked_again + moment.told.asked_again,
         ..sum
@@ -166,7 +175,8 @@ fn bar(words: &'static Words, status: &Status, waits_for: u64) -> Vec<Part> {
         (words.sent, "sent", status.accepted),
         (words.in_doubt, "in-doubt", status.in_doubt),
         (words.rejected, "rejected", status.rejected),
-        (words.skipped, "skipped", status.skipped),
+        // They are skipped as well, only later.
+        (words.skipped, "skipped", status.skipped + status.spared),
         (words.to_come, "left", waits_for),
     ];
     let whole: u64 = parts.iter().map(|(_, _, count)| count).sum();
@@ -211,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_broadcast_of_which_nothing_arrives_is_not_called_well() {
-        let told = |accepted, rejected, in_doubt| Told { accepted, rejected, in_doubt };
+        let told = |accepted, rejected, in_doubt| Told { accepted, rejected, in_doubt, went_back: 24 };
+        let untried = Told { went_back: 0, ..told(0, 0, 0) };
         let lately =
             |accepted, rejected, in_doubt, asked_again| Progress { accepted, rejected, in_doubt, asked_again, ..Progress::default() };
         for (told, lately, expected) in [
@@ -225,11 +236,24 @@ mod tests {
             // A few at the end, and what is as it must be.
             (told(5_000, 3, 40), lately(0, 0, 0, 0), None),
             (told(5_000, 3, 40), lately(700, 2, 10, 4), None),
-            (told(0, 0, 0), lately(0, 0, 0, 0), None),
+            (untried, lately(0, 0, 0, 0), None),
+            // Nothing is tried just now, and nothing was ever reached.
+            (told(0, 0, 0), lately(0, 0, 0, 0), Some(Matter::NoneReached)),
         ] {
             let found = matter(&told, &lately);
             assert_eq!(found, expected, "{} {} {} {lately:?}", told.accepted, told.rejected, told.in_doubt);
         }
+    }
+
+    #[test]
+    fn whoever_was_spared_was_refused_by_nobody() {
+        let now: Timestamp = "2026-11-26T10:10:00Z".parse().unwrap();
+        let told = Progress { rejected: 60, spared: 60, ..Progress::default() };
+        let lately = lately(&[Moment { at: now, told }], now);
+        assert_eq!(matter(&Told { accepted: 0, rejected: told.refused(), in_doubt: 0, went_back: 0 }, &lately), None);
+        // As an older build tells it.
+        let told = Progress { spared: 0, ..told };
+        assert_eq!(super::lately(&[Moment { at: now, told }], now).rejected, 60);
     }
 
     #[test]

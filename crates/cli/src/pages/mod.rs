@@ -79,6 +79,7 @@ impl Live {
             count(words.delayed_mail, "delayed", status.delayed, share(status.delayed)),
             count(words.complained, "complained", status.complained, share(status.complained)),
             count(words.rejected, "rejected", status.rejected, share(status.rejected)),
+            count(words.spared, "spared", status.spared, share(status.spared)),
             count(words.in_doubt, "in-doubt", status.in_doubt, share(status.in_doubt)),
         ];
         if status.forgotten > 0 {

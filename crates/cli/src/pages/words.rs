@@ -49,6 +49,7 @@ words! {
     next_nobody: "Nobody sends: start producer, consumer and feedback.", "送信するサービスが動いていません。producer、consumer、feedbackを起動してください。";
     next_running: "It goes on by itself. Nothing is to be done.", "自動で進みます。操作は不要です。";
     next_no_answers: "Nobody is accepted: requests are made, and their answers don't come. See whether consumers reach the provider, and its status page; pause it meanwhile. Nobody is sent to a second time.", "受理されている宛先がありません。要求は送られていますが、応答が届いていません。コンシューマーから配信事業者に接続できるか、事業者の障害情報を確認し、その間は一時停止してください。同じ人に二度送ることはありません。";
+    next_none_reached: "Nobody is sent to yet: what is tried goes back. Where that stays so, the provider can't be reached, or says that all is too much: the consumers' log has its words. It goes on by itself.", "まだ誰にも送信できていません。この状態が続く場合は、配信事業者に接続できないか、送信過多と応答されています。コンシューマーのログを確認してください。復旧すると自動的に再開します。";
     next_none_accepted: "Nobody is accepted: the provider refuses every letter. Pause it, and look at why: `issei export --outcome rejected`.", "受理されている宛先がありません。配信事業者がすべて拒否しています。一時停止し、`issei export --outcome rejected` で理由を確認してください。";
     next_paused: "Nobody is sent to. Mend what the reason says, then resume it; or stop it for ever.", "送信していません。理由の原因を取り除いてから再開するか、完全に停止してください。";
     next_agree: "Nobody is sent to before others agree. Read the letters below, then approve; or stop it for ever.", "他の人が承認するまで送信しません。下の文面を読んで承認するか、完全に停止してください。";
@@ -142,6 +143,7 @@ words! {
     delayed_mail: "Delivery delayed", "配信遅延";
     complained: "Complained", "苦情";
     rejected: "Rejected", "拒否";
+    spared: "Spared (on the suppression list since the audience was frozen)", "宛先確定後に抑制リストに登録されたため未送信";
     in_doubt: "In doubt", "不明";
     timeline: "Timeline", "時間の経過";
     untold: "No service has told when it sent. What the ledger counts holds all the same.", "送信時刻の報告がありません。台帳の集計はそのまま有効です。";

@@ -177,6 +177,7 @@ fn numbers(add: &mut Add<'_>) {
     add(Done, "no totals", vec![Unset(b, "totals")], As("own totals: none"));
     add(Done, "totals: accepted", vec![Set(b, "totals", |v| within(v, "accepted", 1))], As("accepted is 100"));
     add(Done, "totals: rejected", vec![Set(b, "totals", |v| within(v, "rejected", 1))], As("rejected is 1"));
+    add(Done, "totals: spared", vec![Set(b, "totals", |v| within(v, "spared", 1))], As("spared is 1"));
     add(Done, "totals: retryable", vec![Set(b, "totals", |v| within(v, "retryable", 1))], As("retryable is 1"));
     add(Doubt, "totals: in doubt", vec![Set(b, "totals", |v| within(v, "in_doubt", -1))], As("in_doubt is 9"));
     add(Done, "totals: delivered", vec![Set(b, "totals", |v| within(v, "delivered", -1))], As("delivered is 98"));

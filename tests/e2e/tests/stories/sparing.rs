@@ -51,7 +51,10 @@ async fn spared(world: &World) -> Vec<(String, Suppression)> {
     let spared = world.outcomes("terms").await.into_iter().filter_map(|who| Some((who.recipient?.key.to_string(), who.spared?)));
     let spared: Vec<_> = spared.collect();
     let totals = over.totals.unwrap();
-    assert_eq!((totals.accepted, totals.rejected), (20 - spared.len() as u64, spared.len() as u64));
+    let count = spared.len() as u64;
+    assert_eq!((totals.accepted, totals.rejected, totals.spared, totals.refused()), (20 - count, count, Some(count), 0));
+    let told = world.ledger().progress(&over.broadcast_id).await.unwrap();
+    assert_eq!((told.rejected, told.spared, told.refused()), (count, count, 0));
     spared
 }
 

@@ -32,11 +32,13 @@ impl Counts {
 
     /// Told by the services. One that was killed lost its last second.
     pub(super) fn told(progress: &Progress, chunks: u64, recipients: u64) -> Self {
-        let Progress { accepted, rejected, in_doubt, delivered, bounced, complained, not_rendered, suppressed, delayed, .. } = *progress;
+        let Progress { accepted, rejected, spared, in_doubt, delivered, bounced, complained, not_rendered, suppressed, delayed, .. } =
+            *progress;
         let retryable = 0;
         let totals = Totals {
             accepted,
             rejected,
+            spared: Some(spared),
             retryable,
             // Whom an answer has settled since is among the accepted.
             in_doubt: in_doubt.saturating_sub(progress.answered),

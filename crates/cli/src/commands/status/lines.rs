@@ -47,11 +47,11 @@ impl Status {
             lines.push(format!("STILL KNOWN   {}", left.told()));
             lines.push(format!("next step     {}", left.next_step));
         }
-        if self.state == BroadcastState::Running && self.accepted + self.rejected == 0 {
-            lines.extend(match (self.in_doubt > 0, self.permitted > 0) {
+        if self.state == BroadcastState::Running && self.accepted + self.rejected + self.spared == 0 {
+            lines.extend(match (self.in_doubt > 0, self.permitted + self.went_back > 0) {
                 (true, _) => Some("NO ANSWERS    nobody was accepted, and no request has its answer: see whether consumers reach the provider; `issei pause` meanwhile".to_owned()),
                 // At its beginning a broadcast looks so for a moment.
-                (false, true) => Some("NOBODY YET    permits are in hand, and nobody was accepted, refused or left in doubt: where that stays so, the provider can't be reached, or says that all is too much; the consumers' log has its words".to_owned()),
+                (false, true) => Some("NOBODY YET    permits are in hand or went back, and nobody was accepted, refused or left in doubt: where that stays so, the provider can't be reached, or says that all is too much; the consumers' log has its words".to_owned()),
                 (false, false) => None,
             });
         }
@@ -80,6 +80,7 @@ impl Status {
             format!("bounced       {}, {} complained, {} not rendered", self.bounced, self.complained, self.not_rendered),
             format!("suppressed    {} by the provider's own list, {} delayed", self.suppressed, self.delayed),
             format!("rejected      {}", self.rejected),
+            format!("spared        {}, on the suppression list since the audience was frozen", self.spared),
             format!("in doubt      {}", self.in_doubt),
             format!("retryable     {}", self.retryable.map_or("known with --exact".to_owned(), |retryable| retryable.to_string())),
             format!("chunks        {} of {} settled", self.settled_chunks, self.chunks),
@@ -153,7 +154,7 @@ impl Status {
         });
         match speed.filter(|speed| *speed > 0) {
             Some(speed) => {
-                let left = self.recipients.saturating_sub(self.accepted + self.rejected + self.in_doubt);
+                let left = self.recipients.saturating_sub(self.accepted + self.rejected + self.spared + self.in_doubt);
                 lines.push(format!("rate          {speed} a second{allowed}"));
                 lines.push(format!("time left     {}", in_words(left / speed)));
             }

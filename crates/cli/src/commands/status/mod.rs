@@ -83,7 +83,13 @@ pub(crate) struct Status {
     /// Recipients for whom a permit was in hand, told by the consumers: not more than permits are granted.
     pub(crate) permitted: u64,
     pub(crate) accepted: u64,
+    /// By the provider.
     pub(crate) rejected: u64,
+    /// To whom nothing was sent since they came on the suppression list after the audience was frozen.
+    pub(crate) spared: u64,
+    /// Sends that were surely not accepted and went back, ever.
+    #[serde(skip)]
+    pub(crate) went_back: u64,
     /// To be sent to again. Only an exact count knows.
     pub(crate) retryable: Option<u64>,
     pub(crate) in_doubt: u64,
@@ -212,8 +218,7 @@ impl Status {
             (None, false) => Counts::told(&progress, u64::from(broadcast.chunks), broadcast.recipients),
         };
         let said = |entry: &AuditEntry| format!("{} ({})", entry.reason, entry.actor);
-        let reason = broadcast.decided().map(said).unwrap_or_default();
-        let since = broadcast.since_decided().last().map(said);
+        let (reason, since) = (broadcast.decided().map(said).unwrap_or_default(), broadcast.since_decided().last().map(said));
         // Of what surely was never granted there is nothing to count.
         let is_said = broadcast.since_decided().last().is_some_and(|entry| entry.reason == NEVER_GRANTED);
         let exact = counts.exact || (is_said && broadcast.broadcast_state.is_over() && broadcast.is_never_granted());
@@ -223,12 +228,11 @@ impl Status {
         let quota = if broadcast.provider.is_none() { quota(parts).await } else { None };
         let settled = counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt;
         let falls_behind = broadcast.falls_behind(now, settled, quota.as_ref().map(|quota| quota.recipients_a_second));
-        let ramp = ramp(&broadcast, now);
-        let chunks_queue = queues.get("chunks");
+        let (ramp, chunks_queue) = (ramp(&broadcast, now), queues.get("chunks"));
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
-        let agreement = Agreed::of(&broadcast);
-        let if_approved = broadcast.done_if_approved(now).filter(|_| broadcast.holds_before_first_send());
-        let terms = (broadcast.holds_before_first_send() || broadcast.awaited().is_some()).then(|| broadcast.terms());
+        let holds_before = broadcast.holds_before_first_send();
+        let (agreement, if_approved) = (Agreed::of(&broadcast), broadcast.done_if_approved(now).filter(|_| holds_before));
+        let terms = (holds_before || broadcast.awaited().is_some()).then(|| broadcast.terms());
         let accepted_twice = broadcast.accepted_twice().map(|entry| entry.reason.clone());
         let held_audience = broadcast.held_audience.filter(|_| holds && broadcast.grant_count == 0);
         let Broadcast {
@@ -275,7 +279,9 @@ impl Status {
             // Whoever went back and is permitted once more is told of twice; and nobody is sent to without a permit.
             permitted: progress.permitted.min(granted).max(settled),
             accepted: counts.totals.accepted,
-            rejected: counts.totals.rejected,
+            rejected: counts.totals.refused(),
+            spared: counts.totals.spared.unwrap_or(0),
+            went_back: progress.retried,
             retryable: counts.exact.then_some(counts.totals.retryable),
             in_doubt: counts.totals.in_doubt,
             asked_again: Some(broadcast.asked_again).filter(|asked| *asked > 0),
