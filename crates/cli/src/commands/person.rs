@@ -49,6 +49,9 @@ pub(crate) struct Why {
     pub(crate) told: Vec<ToldEvent>,
     /// The words of `issei export --outcome` that list this recipient.
     pub(crate) listed_as: Vec<&'static str>,
+    /// The broadcast is over, so that whoever has no outcome gets none.
+    #[serde(skip)]
+    is_over: bool,
     /// Who carries it, as people call them.
     #[serde(skip)]
     carrier: String,
@@ -84,6 +87,7 @@ impl Why {
             events,
             told,
             listed_as,
+            is_over: broadcast.broadcast_state.is_over() || broadcast.is_never_granted(),
             carrier: broadcast.provider.as_ref().map_or_else(|| "SES".to_owned(), ToString::to_string),
         })
     }
@@ -135,7 +139,11 @@ impl Why {
     }
 
     pub(crate) fn outcome_told(&self) -> String {
-        if self.outcome.is_some() { self.listed_as.join(", ") } else { "none yet".to_owned() }
+        match (self.outcome, self.is_over) {
+            (Some(_), _) => self.listed_as.join(", "),
+            (None, true) => "none: nothing was sent, and nothing will be, since the broadcast is over".to_owned(),
+            (None, false) => "none yet".to_owned(),
+        }
     }
 
     pub(crate) fn events_told(&self) -> String {
