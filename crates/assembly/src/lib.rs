@@ -3,6 +3,7 @@
 //!
 //! Only this crate reads the environment and sets up a log. It decides nothing about sending.
 
+mod endpoints;
 mod explained;
 mod logs;
 mod metrics;
@@ -12,6 +13,7 @@ mod settings;
 mod traces;
 mod visible;
 
+pub use endpoints::no_secrets_in_endpoints;
 pub use explained::explained;
 pub use logs::{LogFormat, ask, clear_screen, give, init as init_logs, keep_output_free, say, say_error, say_error_as_json, unwritten};
 pub use metrics::enable as enable_metrics;

@@ -30,7 +30,8 @@ use commands::{
     resend, restored, send, serve, setup, show, status, stop, suppress, test_send, trial, unsubscribe, who,
 };
 use issei_assembly::{
-    Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, runtime, say_error, say_error_as_json, unwritten,
+    Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, no_secrets_in_endpoints, runtime, say_error,
+    say_error_as_json, unwritten,
 };
 use issei_aws::Account;
 use issei_ledger::LedgerError;
@@ -63,6 +64,11 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// What somebody gave was looked at, and is refused for this.
+fn refused(error: anyhow::Error) -> anyhow::Error {
+    Refused(format!("{error:#}")).into()
+}
 
 /// Says whether a command was looked at and refused, by a rule that the producer has too, or by one of our own. Everything
 /// else that went wrong has failed.
@@ -131,6 +137,7 @@ async fn started() -> ExitCode {
 }
 
 async fn run(mut cli: Cli) -> anyhow::Result<Ended> {
+    no_secrets_in_endpoints(cli.endpoint_url.as_deref())?;
     // A variable that is empty is one that is not set. An empty flag is a mistake.
     if cli.config.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
         if std::env::var_os("ISSEI_CONFIG").is_none_or(|file| !file.is_empty()) {

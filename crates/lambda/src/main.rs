@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use issei_assembly::{Layer, LogFormat, Parts, Settings, VERSION, enable_metrics, init_logs, runtime, say_error};
+use issei_assembly::{Layer, LogFormat, Parts, Settings, VERSION, enable_metrics, init_logs, no_secrets_in_endpoints, runtime, say_error};
 use lambda_runtime::{LambdaEvent, service_fn};
 
 use crate::function::Function;
@@ -67,6 +67,7 @@ fn failed(reason: &str) -> ExitCode {
 }
 
 async fn start() -> anyhow::Result<Function> {
+    no_secrets_in_endpoints(None)?;
     let environment = Environment::try_parse_from(["issei-lambda"])?;
     let settings = Settings::load(environment.config.as_deref(), environment.settings)?;
     // Lambda keeps whatever is written, line by line.

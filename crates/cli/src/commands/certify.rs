@@ -9,10 +9,9 @@ use issei_assembly::{Parts, Settings, say, say_error};
 use issei_certificate::{Certificate, Expected, Finding, Judgement, Keys, Kind, Notice, Part, PublicKey, Signed, Verdict};
 use issei_clock::Clock;
 
-use crate::Ended;
 use crate::args::{CertifyOptions, VerifyOptions};
 use crate::commands::serve::on_signal;
-use crate::{operator, output};
+use crate::{Ended, operator, output, refused};
 
 /// Where no terminal shows how far it is, so often a line does.
 const TELL_EVERY: Duration = Duration::from_secs(30);
@@ -67,9 +66,12 @@ pub(crate) fn give(certificate: &Certificate, signed: Option<&Signed>, output: O
 
 pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<Ended> {
     let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()));
-    let key = PublicKey::from_pem(&read(&options.public_key)?).with_context(|| format!("{}", options.public_key.display()))?;
+    let key =
+        read(&options.public_key).and_then(|pem| PublicKey::from_pem(&pem).with_context(|| format!("{}", options.public_key.display())));
+    let key = key.map_err(refused)?;
     let file = options.file.display();
-    let certificate = match Signed::parse(&read(&options.file)?).with_context(|| format!("{file}"))?.verify(&key) {
+    let signed = read(&options.file).and_then(|text| Signed::parse(&text).with_context(|| format!("{file}")));
+    let certificate = match signed.map_err(refused)?.verify(&key) {
         Ok(certificate) => certificate,
         // It was looked at, and the answer is no.
         Err(why) => {

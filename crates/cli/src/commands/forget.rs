@@ -16,10 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve::on_signal;
 use super::who::by_key_alone;
-use crate::Ended;
 use crate::args::ForgetOptions;
 use crate::confirm::confirmed;
-use crate::operator;
+use crate::{Ended, Refused, operator};
 
 /// What one broadcast holds of the person.
 #[derive(Serialize)]
@@ -54,12 +53,14 @@ pub(crate) async fn run(settings: &Settings, options: &ForgetOptions, as_json: b
     let parts = Parts::connect(settings).await;
     let (ledger, sought, shutdown) = (parts.ledger(), Sought::new(&options.who), on_signal()?);
     if sought.is_named_in(&options.reason) {
-        bail!("the reason names whom it is about, and stands in the audit trail for ever; give one without key and address");
+        bail!(Refused(
+            "the reason names whom it is about, and stands in the audit trail for ever; give one without key and address".to_owned()
+        ));
     }
     let looked = look(&ledger, options, &sought).await?;
     if let Some(audience) = options.audience.as_ref().filter(|audience| !looked.audiences.contains(audience.as_str())) {
         let known = looked.audiences.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        bail!("no broadcast in the ledger is to an audience `{audience}`; there are broadcasts to {known}");
+        bail!(Refused(format!("no broadcast in the ledger is to an audience `{audience}`; there are broadcasts to {known}")));
     }
     let letters = letters::look(&parts, &ledger, &looked.sought(), &sought).await?;
     if !as_json {

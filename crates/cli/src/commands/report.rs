@@ -1,16 +1,18 @@
 //! `issei report`: one page that shows what became of a broadcast, without any network.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use askama::Template;
 use issei_assembly::{Parts, Settings, VERSION, say};
-use issei_certificate::{PublicKey, Signed};
+use issei_certificate::{Certificate, PublicKey, Signed};
+use issei_schema::BroadcastId;
 use serde_json::json;
 
-use crate::Ended;
 use crate::args::ReportOptions;
 use crate::commands::status::Status;
-use crate::output;
 use crate::pages::{Bounces, Language, Live, Report, STYLE, Words, bounces, said, took};
+use crate::{Ended, output, refused};
 
 /// How a report is known, in its first lines.
 fn opening(words: &Words) -> String {
@@ -25,12 +27,7 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
     let ledger = parts.ledger();
     let (certificate, signed_by) = match (&options.certificate, &options.public_key) {
         (Some(file), Some(key)) => {
-            let read = |path: &std::path::Path| std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()));
-            let key = PublicKey::from_pem(&read(key)?)?;
-            let certificate = Signed::parse(&read(file)?)?.verify(&key).with_context(|| format!("{}", file.display()))?;
-            if certificate.broadcast_id != options.id {
-                bail!("{} is the certificate of `{}`, and the report is about `{}`", file.display(), certificate.broadcast_id, options.id);
-            }
+            let (certificate, key) = certificate_of(&options.id, file, key).map_err(refused)?;
             (Some(certificate), Some(key.fingerprint()))
         }
         _ => (None, None),
@@ -70,4 +67,16 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
         ));
     }
     Ok(Ended::Well)
+}
+
+/// The broadcast's certificate, and the key that it was signed with.
+fn certificate_of(id: &BroadcastId, file: &Path, key: &Path) -> anyhow::Result<(Certificate, PublicKey)> {
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()));
+    let public = PublicKey::from_pem(&read(key)?).with_context(|| key.display().to_string())?;
+    let signed = Signed::parse(&read(file)?).with_context(|| file.display().to_string())?;
+    let certificate = signed.verify(&public).with_context(|| file.display().to_string())?;
+    if certificate.broadcast_id != *id {
+        bail!("{} is the certificate of `{}`, and the report is about `{id}`", file.display(), certificate.broadcast_id);
+    }
+    Ok((certificate, public))
 }

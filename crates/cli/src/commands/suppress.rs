@@ -10,11 +10,10 @@ use issei_schema::{Address, Reason};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::Ended;
 use crate::args::{Because, Suppress};
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
-use crate::operator;
+use crate::{Ended, operator, refused};
 
 /// Digits of a digest that tell entries apart for people.
 const SHOWN: usize = 16;
@@ -27,7 +26,7 @@ pub(crate) async fn run(settings: &Settings, options: &Suppress, as_json: bool) 
         Suppress::List { address: Some(address) } => of(&parts, address, as_json).await,
         Suppress::List { address: None } => list(&parts, as_json).await,
         Suppress::Import { file, because, yes } => {
-            let read = import::read(file, *because)?;
+            let read = import::read(file, *because).map_err(refused)?;
             let shutdown = on_signal()?;
             enter_all(&parts, read, *yes, as_json, &shutdown).await
         }

@@ -99,7 +99,7 @@ async fn report(world: &Processes, public: &str) {
     }
     let (code, _, error) =
         world.try_run(&["report", "other", "-o", "x.html", "--certificate", "terms.cert.json", "--public-key", public]).await;
-    assert!(code == Some(1) && error.contains("is the certificate of `terms`"), "{error}");
+    assert!(code == Some(3) && error.contains("is the certificate of `terms`"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

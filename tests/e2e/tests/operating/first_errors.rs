@@ -17,6 +17,50 @@ async fn fails(world: &Processes, environment: &[(&str, Option<&str>)], argument
     error
 }
 
+/// The SDK writes the address at which it asks into a warning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_an_endpoint_is_refused_before_it_stands_in_a_log() {
+    let world = Processes::simulated(1, Account::default()).await;
+    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"] {
+        let error = fails(&world, &[(variable, Some("https://user:hush@127.0.0.1:1"))], &["consumer"]).await;
+        assert!(error.contains(variable) && error.contains("before the `@`") && !error.contains("hush"), "{error}");
+    }
+    let error = fails(&world, &[], &["--endpoint-url", "https://user:hush@127.0.0.1:1", "list"]).await;
+    assert!(error.contains("--endpoint-url has") && !error.contains("hush"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_what_a_broadcast_that_is_over_has_not_sent() {
+    let world = Processes::simulated(1, Account::default()).await;
+    let producer = world.start("producer");
+    let body = command_body("terms", |body| (body["version"], body["class"], body["hold"]) = (2.into(), "service".into(), true.into()));
+    world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+    world.wait_for("terms", "holding").await;
+    let (_, why, _) = world.try_run(&["why", "terms", "1"]).await;
+    assert!(why.contains("outcome   none yet"), "{why}");
+    world.try_run(&["stop", "terms", "--reason", "wrong text"]).await;
+    let (_, why, error) = world.try_run(&["why", "terms", "1"]).await;
+    assert!(why.contains("outcome   none: nothing was sent, and nothing will be"), "{why}{error}");
+    producer.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_refused_ends_alike_whoever_reads_it() {
+    let world = Processes::simulated(1, Account::default()).await;
+    let (other, nowhere) = (world.write("other.csv", "a,b\n1,2\n"), world.path("nowhere.csv"));
+    for arguments in [
+        &["suppress", "import", "--yes", &other][..],
+        &["suppress", "import", "--yes", &nowhere],
+        &["import-events", "--yes", &nowhere],
+        &["report", "terms", "--certificate", &other, "--public-key", &other],
+        &["forget", "ann@example.com", "--reason", "ann@example.com asked", "--yes"],
+    ] {
+        let (code, output, error) = world.try_run(arguments).await;
+        assert_eq!((code, output.as_str()), (Some(3), ""), "issei {arguments:?}: {error}");
+        assert!(error.lines().count() == 1 && error.starts_with("issei: "), "issei {arguments:?}: {error}");
+    }
+}
+
 /// Its producer has ended since, or none was ever there: that is no reason to look for a slip in the id.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_for_a_broadcast_whose_command_waits_is_told_so() {

@@ -24,11 +24,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::Ended;
 use crate::args::ImportEventsOptions;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
-use crate::operator;
+use crate::{Ended, operator, refused};
 use rows::rows;
 
 /// Written into the audit trail, and looked for there.
@@ -140,7 +139,7 @@ impl Read {
 pub(crate) async fn run(settings: &Settings, options: &ImportEventsOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
-    let mut read = Read::of(&options.file, parts.clock.wall())?;
+    let mut read = Read::of(&options.file, parts.clock.wall()).map_err(refused)?;
     let known = read.look_up(&parts).await?;
     if !as_json {
         show(&read, known.keys());
