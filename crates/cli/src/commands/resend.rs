@@ -214,7 +214,7 @@ async fn nobody_else_says_it(ledger: &Ledger, broadcast: &Broadcast, first: &Bro
     let id = &broadcast.broadcast_id;
     let Some(since) = ledger.repeated_since(first, broadcast.created_at).await? else { return Ok(()) };
     bail!(Refused(format!(
-        "the same was asked for since, for the whole audience of `{id}`, by {}: whoever `{id}` has missed may have it from that, and would be mailed twice; once that one is over, `issei resend {} --as …` is for whom it has missed",
+        "the same was asked for since, for the whole audience of `{id}`, by {}: whoever `{id}` has missed may have it from that, and would be mailed twice; once that one is over, `issei resend {} --as NEW_ID` is for whom it has missed",
         since.told(),
         since.broadcast_id
     )))
@@ -224,7 +224,7 @@ async fn nobody_else_says_it(ledger: &Ledger, broadcast: &Broadcast, first: &Bro
 fn taken(broadcast: &Broadcast, other: &BroadcastId) -> Refused {
     let id = &broadcast.broadcast_id;
     Refused(format!(
-        "`{other}` was made for those whom `{id}` has missed, and would mail them, too: send that one (`issei resend {id} --as {other}` makes its files again); once it is over, `issei resend {other} --as …` is for whomever it has missed"
+        "`{other}` was made for those whom `{id}` has missed, and would mail them, too: send that one (`issei resend {id} --as {other}` makes its files again); once it is over, `issei resend {other} --as NEW_ID` is for whomever it has missed"
     ))
 }
 
