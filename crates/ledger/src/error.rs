@@ -22,7 +22,7 @@ pub enum LedgerError {
     Restored { reason: String },
     /// What another ledger's services wait for is nothing for this one's.
     #[error(
-        "the chunks queue is that of {whose}, and not of table `{table}`: two ledgers on the same queues send twice; give this one queues of its own (--commands-queue, --chunks-queue, --feedback-queue), or name that table (--table, ISSEI_TABLE)"
+        "the chunks queue is that of {whose}, and not of table `{table}`: two ledgers on the same queues send twice; give this one queues of its own (--commands-queue, --chunks-queue, --feedback-queue), or name that table (--table, ISSEI_TABLE); where this is that very ledger, which an older build took into use after a restore, take the tag `issei-ledger-id` off the queue (aws sqs untag-queue)"
     )]
     Foreign { table: String, whose: String },
     /// A table that holds something else.

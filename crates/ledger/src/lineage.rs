@@ -74,7 +74,7 @@ pub(crate) struct LineageItem {
     ledger_epoch: u64,
     starts: u64,
     #[serde(default)]
-    table_id: Option<String>,
+    pub(crate) table_id: Option<String>,
     /// Which ledger it is, whatever was restored of it. Nothing where no build that writes it has started.
     #[serde(default)]
     pub(crate) ledger_id: Option<String>,
@@ -127,10 +127,7 @@ impl Ledger {
         let Mirror { mark: mirrored, restored_in, whose } = mirrored(mirror).await?;
         let table_id = self.table_id().await?;
         let mut item = self.lineage().await?;
-        let was_restored = item.as_ref().is_some_and(|item| item.table_id.is_some() && item.table_id != table_id && table_id.is_some());
-        if !was_restored {
-            self.check_queues_of(whose.as_ref(), item.as_ref())?;
-        }
+        self.check_queues_of(whose.as_ref(), item.as_ref(), table_id.as_deref())?;
         if item.is_none() {
             if let Some(mark) = mirrored {
                 return Err(restored(format!(
@@ -341,7 +338,9 @@ impl Ledger {
         let before = found.as_ref().map(LineageItem::mark);
         let last = mirrored.max(before).unwrap_or(Mark { epoch: 0, starts: 0 });
         let next = Mark { epoch: last.epoch + 1, starts: last.starts };
-        let id = found.and_then(|found| found.ledger_id).map_or_else(|| self.named(whose.as_ref()), s);
+        // With queues that no ledger was used with it is a copy, and another goes on with what it is a copy of.
+        let kept = found.and_then(|found| found.ledger_id).filter(|_| whose.is_some());
+        let id = kept.map_or_else(|| self.named(whose.as_ref()), s);
         let own = id.as_s().ok().map(|id| Whose { id: id.clone(), table: self.table.clone() });
         let mut item = Key::lineage().into_item();
         item.insert("ledger_id".to_owned(), id);
@@ -413,7 +412,7 @@ impl Ledger {
     }
 
     /// The table's id, where the endpoint tells it.
-    async fn table_id(&self) -> Result<Option<String>, LedgerError> {
+    pub(crate) async fn table_id(&self) -> Result<Option<String>, LedgerError> {
         let answer = self.db.describe_table().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTable"))?;
         Ok(answer.table.and_then(|table| table.table_id))
     }

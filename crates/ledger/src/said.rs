@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use issei_schema::{BroadcastCommand, BroadcastId, Content};
 use jiff::{SignedDuration, Timestamp};
@@ -172,15 +173,30 @@ impl Ledger {
         Ok(Reach::Perhaps)
     }
 
-    /// The broadcast that says the same as this one to the same audience, and was registered after it; nothing where none does,
-    /// or none that has mailed anybody or may yet. Whoever this one has missed may have it from that.
+    /// The broadcast that has the same content as this one for the same audience, and was registered after it; nothing where none
+    /// has, or none that has mailed anybody or may yet. Whoever this one has missed may have it from that.
     pub async fn repeated_since(&self, command: &BroadcastCommand, registered_at: Timestamp) -> Result<Option<Repeated>, LedgerError> {
-        let Sayings(mut said) = self.said(command).await?;
+        let (Sayings(mut said), content) = (self.said(command).await?, command.content.digest());
         for (_, said) in &mut said {
-            said.by.retain(|saying| saying.at >= registered_at);
+            said.by.retain(|saying| saying.at >= registered_at && saying.content == content);
         }
         let since = self.counting(Sayings(said), command).await?;
         self.last_of(&since, command).await
+    }
+
+    /// Has whoever registers the same at this moment look once more: what they have read of it is as old as this.
+    pub async fn look_again(&self, command: &BroadcastCommand) -> Result<(), LedgerError> {
+        let token = self.dice.token();
+        for key in places(command) {
+            let touch = self.db.update_item().table_name(&self.table).set_key(Some(key.into_item()));
+            let touch = touch.update_expression("SET written_by = :token").condition_expression("attribute_exists(pk)");
+            match touch.expression_attribute_values(":token", s(&token)).send().await {
+                Ok(_) => {}
+                Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
+                Err(error) => return Err(LedgerError::call("UpdateItem")(error)),
+            }
+        }
+        Ok(())
     }
 
     /// The last of those that count, as it is told.

@@ -45,13 +45,19 @@ impl fmt::Display for Whose {
 
 impl Ledger {
     /// Refuses queues that are another ledger's. `written` is this one's lineage, nothing where no service has ever started
-    /// with it.
-    pub(crate) fn check_queues_of(&self, whose: Option<&Whose>, written: Option<&LineageItem>) -> Result<(), LedgerError> {
+    /// with it; `table_id` is the id of its table.
+    pub(crate) fn check_queues_of(
+        &self,
+        whose: Option<&Whose>,
+        written: Option<&LineageItem>,
+        table_id: Option<&str>,
+    ) -> Result<(), LedgerError> {
         let Some(whose) = whose else { return Ok(()) };
+        let was_restored = |written: &LineageItem| written.table_id.as_deref().zip(table_id).is_some_and(|(then, now)| then != now);
         let is_ours = match written.and_then(|written| written.ledger_id.as_deref()) {
             Some(id) => id == whose.id,
-            // Of an older build, or none: the table tells, and whether that was restored is asked elsewhere.
-            None => whose.table == self.table,
+            // Of an older build, or none: the table tells, but for one that was restored into another.
+            None => whose.table == self.table || written.is_some_and(was_restored),
         };
         if is_ours { Ok(()) } else { Err(self.foreign(whose)) }
     }
@@ -68,8 +74,9 @@ impl Ledger {
         if whose.table == self.table {
             return Ok(());
         }
-        let written = if self.is_there(&self.table).await? { self.lineage().await? } else { None };
-        match self.check_queues_of(Some(&whose), written.as_ref()) {
+        let is_there = self.is_there(&self.table).await?;
+        let (written, table_id) = if is_there { tokio::try_join!(self.lineage(), self.table_id())? } else { (None, None) };
+        match self.check_queues_of(Some(&whose), written.as_ref(), table_id.as_deref()) {
             Err(_) if written.is_none() && self.is_lost(&whose).await? => Ok(()),
             other => other,
         }

@@ -71,6 +71,11 @@ struct Known {
     addresses: HashSet<Mark>,
 }
 
+/// Who asks for a broadcast that is for whom another has missed, before the other's id.
+const REQUESTER: &str = "issei resend ";
+/// So many broadcasts are followed, each of which was made for whom the one before had missed.
+const LINE_MAX: usize = 20;
+
 /// Ended by Ctrl-C or SIGTERM it keeps nothing: what it has made is removed.
 pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: bool) -> anyhow::Result<Ended> {
     let told_to_end = on_signal()?;
@@ -98,7 +103,8 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             options.id, first.audience
         )));
     }
-    nobody_else_says_it(&ledger, &broadcast, &first).await?;
+    let line = line_of(&ledger, &broadcast, &first).await?;
+    nobody_else_says_it(&ledger, &line).await?;
     // Who is a user was decided when it was frozen, whatever the configuration says today.
     let unique = had_unique_addresses(&ledger, &broadcast).await? || configured.as_ref().is_some_and(has_unique_addresses);
     if let Some(configured) = &mut configured {
@@ -148,7 +154,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             canary_approval: if canary.is_some() { first.canary_approval } else { CanaryApproval::default() },
             canary,
             again: Some(Reason::try_from(format!("for those whom {} has missed", options.id)).map_err(anyhow::Error::msg)?),
-            requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
+            requested_by: Actor::try_from(format!("{REQUESTER}{}", options.id)).map_err(anyhow::Error::msg)?,
             // The rest reads what the others have read; version 1 can't ask for that.
             content: if first.version == CommandVersion::V1 { first.content } else { first.content.as_frozen() },
             ..first
@@ -181,8 +187,11 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
         let other = ledger.broadcast(&options.id).await?.resent_as;
         bail!(taken(&broadcast, other.as_ref().unwrap_or(&options.new_id)));
     }
-    // Who asked for it just before.
-    nobody_else_says_it(&ledger, &broadcast, &ledger.command(&options.id).await?).await?;
+    // Whoever has asked for it just before is seen, and whoever is about to finds this one noted.
+    for (_, command) in &line {
+        ledger.look_again(command).await?;
+    }
+    nobody_else_says_it(&ledger, &line).await?;
     let json = serde_json::to_string_pretty(&command)?;
     command_file.write_all(json.as_bytes()).with_context(|| format!("{} can't be written", command_path.display()))?;
     [rows_made, command_made].into_iter().for_each(Made::keep);
@@ -208,16 +217,33 @@ async fn had_unique_addresses(ledger: &Ledger, broadcast: &Broadcast) -> anyhow:
     Ok(false)
 }
 
+/// This broadcast, and those for whose missed it was made in turn, with their commands.
+async fn line_of(ledger: &Ledger, broadcast: &Broadcast, first: &BroadcastCommand) -> anyhow::Result<Vec<(Broadcast, BroadcastCommand)>> {
+    let mut line = vec![(broadcast.clone(), first.clone())];
+    while line.len() < LINE_MAX
+        && let Some((_, last)) = line.last()
+        && let Some(id) = last.requested_by.as_str().strip_prefix(REQUESTER).and_then(|id| id.parse().ok())
+        && let Some(before) = ledger.find_broadcast(&id).await?
+    {
+        let command = ledger.command(&id).await?;
+        line.push((before, command));
+    }
+    Ok(line)
+}
+
 /// Whom a broadcast has missed may have had the same from one that was sent to all of its audience since: an app that tried again
 /// under another id.
-async fn nobody_else_says_it(ledger: &Ledger, broadcast: &Broadcast, first: &BroadcastCommand) -> anyhow::Result<()> {
-    let id = &broadcast.broadcast_id;
-    let Some(since) = ledger.repeated_since(first, broadcast.created_at).await? else { return Ok(()) };
-    bail!(Refused(format!(
-        "the same was asked for since, for the whole audience of `{id}`, by {}: whoever `{id}` has missed may have it from that, and would be mailed twice; once that one is over, `issei resend {} --as NEW_ID` is for whom it has missed",
-        since.told(),
-        since.broadcast_id
-    )))
+async fn nobody_else_says_it(ledger: &Ledger, line: &[(Broadcast, BroadcastCommand)]) -> anyhow::Result<()> {
+    for (broadcast, command) in line {
+        let id = &broadcast.broadcast_id;
+        let Some(since) = ledger.repeated_since(command, broadcast.created_at).await? else { continue };
+        bail!(Refused(format!(
+            "the same was asked for since, for the whole audience of `{id}`, by {}: whoever was missed may have it from that, and would be mailed twice; once that one is over, `issei resend {} --as NEW_ID` is for whom it has missed",
+            since.told(),
+            since.broadcast_id
+        )));
+    }
+    Ok(())
 }
 
 /// Of two broadcasts for the same people each would mail them.

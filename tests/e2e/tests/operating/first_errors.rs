@@ -52,7 +52,7 @@ async fn a_file_that_is_refused_ends_alike_whoever_reads_it() {
         &["suppress", "import", "--yes", &other][..],
         &["suppress", "import", "--yes", &nowhere],
         &["import-events", "--yes", &nowhere],
-        &["report", "terms", "--certificate", &other, "--public-key", &other],
+        &["report", "terms", "--certificate", &other, "--public-key", &other, "--output", "report.html"],
         &["forget", "ann@example.com", "--reason", "ann@example.com asked", "--yes"],
     ] {
         let (code, output, error) = world.try_run(arguments).await;

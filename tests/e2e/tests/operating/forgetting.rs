@@ -63,7 +63,7 @@ async fn somebody_forgotten_is_nowhere_in_the_table_and_the_certificate_still_ve
     world.wait_until("terms", |status| status["delivered"] == 100).await;
     let (code, _, error) = world.try_run(&["forget", "7777042", "--audience", "usres", "--yes"]).await;
     assert!(
-        code == Some(1) && error.contains("no broadcast in the ledger is to an audience `usres`; there are broadcasts to `users`"),
+        code == Some(3) && error.contains("no broadcast in the ledger is to an audience `usres`; there are broadcasts to `users`"),
         "{error}"
     );
     let (private, public) = write_keys(&world, "ours", 1);

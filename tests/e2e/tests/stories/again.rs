@@ -80,6 +80,31 @@ async fn what_whoever_was_missed_may_have_had_from_a_resend_is_said() {
     assert!(repeated.contains("`rest` was made for those whom it had missed"), "{repeated}");
 }
 
+/// Both look at the same moment: the app's registration has read that the first mailed nobody, and waits for the ledger's answer,
+/// when the operator notes a broadcast for whom it had missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_that_was_under_way_when_a_resend_was_noted_looks_again() {
+    let world = World::new(WorldOptions::default()).await;
+    let held = same("first", |body| (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true)));
+    world.post_command(&held).await;
+    world.run_until("first", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let ledger = world.ledger();
+    let ended = ledger.end(&"first".parse().unwrap(), &"ann".parse().unwrap(), "wrong day").await.unwrap();
+    let first = ledger.command(&"first".parse().unwrap()).await.unwrap();
+    world.cloud.inject(Rule::every("TransactWriteItems", Fault::DelayMs(1_500)).times(1));
+    let registering = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.register(&same("retry", |_| {}), 50, false, &Asked::default(), &issei_clock::Dice::system()).await }
+    });
+    seen("the registration is under way", async || (world.cloud.befallen("TransactWriteItems", Fault::DelayMs(1_500)) > 0).then_some(()))
+        .await;
+    assert!(ledger.note_resend(&ended, &"rest".parse().unwrap()).await.unwrap());
+    ledger.look_again(&first).await.unwrap();
+    assert_eq!(ledger.repeated_since(&first, ended.created_at).await.unwrap(), None);
+    let registered = registering.await.unwrap().unwrap();
+    assert!(matches!(&registered, Registered::Repeated(_)), "{registered:?}");
+}
+
 /// A subject of one variant is said, whoever gets it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_variant_says_is_not_said_again_by_all_nor_by_another_variant() {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use issei_aws::Queue;
 use issei_ledger::{BroadcastState, LedgerError, OnCall};
 use issei_schema::Actor;
@@ -251,6 +252,12 @@ async fn queues_of_another_ledger_are_refused_by_services_setup_and_operators_an
     }
     refused().await;
     other.check_queues(&elsewhere).await.unwrap();
+    // And where it was restored: what is asked for then would take them from a ledger that is there.
+    let item = [("pk", "ledger"), ("sk", "lineage")].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
+    let update =
+        world.clients.dynamodb.update_item().table_name("other").set_key(Some(item.into())).update_expression("SET table_id = :old");
+    update.expression_attribute_values(":old", AttributeValue::S("another table".to_owned())).send().await.unwrap();
+    refused().await;
     // Nothing of it is to be seen by whose they are.
     assert!(world.ledger().check_whole(&mirror).await.is_ok());
     ours.call(&stop, async |_, _| ()).await.unwrap();
@@ -285,7 +292,7 @@ async fn the_table_of_an_application_is_no_ledger_and_nothing_in_it_is_changed()
     sessions.ensure_table().await.unwrap();
     let app = world.ledger_in("app");
     let db = &world.clients.dynamodb;
-    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let text = |text: &str| AttributeValue::S(text.to_owned());
     world.create_table("app").await;
     db.put_item().table_name("app").item("pk", text("user#1")).item("sk", text("profile")).send().await.unwrap();
     let error = app.ensure_table().await.unwrap_err();
