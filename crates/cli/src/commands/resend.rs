@@ -3,6 +3,8 @@
 //! It writes two files and sends nothing. Nobody may stand in them who was accepted or is in doubt: the files are
 //! read back as a producer reads them, and each of their keys is looked for among those.
 
+mod others;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -14,14 +16,13 @@ use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, Outcome, ReasonCode, SkipReason, kept_key};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_by_the_list, each_mailable};
-use issei_schema::{
-    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient,
-};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use self::others::{REQUESTER, line_of, nobody_else_says_it, taken};
 use super::export::{columns, own_name};
 use super::serve::on_signal;
 use crate::args::ResendOptions;
@@ -70,11 +71,6 @@ struct Known {
     /// Addresses of all of these.
     addresses: HashSet<Mark>,
 }
-
-/// Who asks for a broadcast that is for whom another has missed, before the other's id.
-const REQUESTER: &str = "issei resend ";
-/// So many broadcasts are followed, each of which was made for whom the one before had missed.
-const LINE_MAX: usize = 20;
 
 /// Ended by Ctrl-C or SIGTERM it keeps nothing: what it has made is removed.
 pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -215,43 +211,6 @@ async fn had_unique_addresses(ledger: &Ledger, broadcast: &Broadcast) -> anyhow:
         }
     }
     Ok(false)
-}
-
-/// This broadcast, and those for whose missed it was made in turn, with their commands.
-async fn line_of(ledger: &Ledger, broadcast: &Broadcast, first: &BroadcastCommand) -> anyhow::Result<Vec<(Broadcast, BroadcastCommand)>> {
-    let mut line = vec![(broadcast.clone(), first.clone())];
-    while line.len() < LINE_MAX
-        && let Some((_, last)) = line.last()
-        && let Some(id) = last.requested_by.as_str().strip_prefix(REQUESTER).and_then(|id| id.parse().ok())
-        && let Some(before) = ledger.find_broadcast(&id).await?
-    {
-        let command = ledger.command(&id).await?;
-        line.push((before, command));
-    }
-    Ok(line)
-}
-
-/// Whom a broadcast has missed may have had the same from one that was sent to all of its audience since: an app that tried again
-/// under another id.
-async fn nobody_else_says_it(ledger: &Ledger, line: &[(Broadcast, BroadcastCommand)]) -> anyhow::Result<()> {
-    for (broadcast, command) in line {
-        let id = &broadcast.broadcast_id;
-        let Some(since) = ledger.repeated_since(command, broadcast.created_at).await? else { continue };
-        bail!(Refused(format!(
-            "the same was asked for since, for the whole audience of `{id}`, by {}: whoever was missed may have it from that, and would be mailed twice; once that one is over, `issei resend {} --as NEW_ID` is for whom it has missed",
-            since.told(),
-            since.broadcast_id
-        )));
-    }
-    Ok(())
-}
-
-/// Of two broadcasts for the same people each would mail them.
-fn taken(broadcast: &Broadcast, other: &BroadcastId) -> Refused {
-    let id = &broadcast.broadcast_id;
-    Refused(format!(
-        "`{other}` was made for those whom `{id}` has missed, and would mail them, too: send that one (`issei resend {id} --as {other}` makes its files again); once it is over, `issei resend {other} --as NEW_ID` is for whomever it has missed"
-    ))
 }
 
 /// Nothing of it may be sent any more, and nothing that was sent may still be accepted.

@@ -4,8 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_sim::{Account, EventRule, Events};
-use issei_test_support::{Processes, command_body, judge, until};
+use issei_test_support::{Process, Processes, command_body, judge, until};
 use serde_json::{Value, json};
+
+/// Puts what `resend` has told into the configuration, and sends its command, which holds before its first send.
+async fn asked_for(world: &Processes, told: &Value, id: &str) -> Process {
+    let configuration = world.read("issei.toml") + "\n" + told["audience"].as_str().unwrap();
+    assert_eq!(world.write("issei.toml", &configuration), "issei.toml");
+    let producer = world.start("producer");
+    world.run(&["send", &format!("{id}.json"), "--yes"]).await;
+    world.wait_for(id, "holding").await;
+    producer
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobody_twice() {
@@ -72,11 +82,7 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     assert_eq!(told["proof"], proof, "{told}");
 
     producer.end().await;
-    let configuration = world.read("issei.toml") + "\n" + told["audience"].as_str().unwrap();
-    assert_eq!(world.write("issei.toml", &configuration), "issei.toml");
-    let producer = world.start("producer");
-    world.run(&["send", "rest.json", "--yes"]).await;
-    world.wait_for("rest", "holding").await;
+    let producer = asked_for(&world, &told, "rest").await;
     world.run(&["approve", "rest", "--reason", "a test"]).await;
     world.wait_for("rest", "complete").await;
     producer.end().await;
@@ -388,11 +394,7 @@ async fn an_offer_is_sent_again_to_whoever_still_wants_it_with_their_own_way_out
         (&json!(17), &json!(2), &json!(17), &json!(0))
     );
     producer.end().await;
-    let configuration = world.read("issei.toml") + "\n" + told["audience"].as_str().unwrap();
-    let _ = world.write("issei.toml", &configuration);
-    let producer = world.start("producer");
-    world.run(&["send", "rest.json", "--yes"]).await;
-    world.wait_for("rest", "holding").await;
+    let producer = asked_for(&world, &told, "rest").await;
     world.run(&["approve", "rest", "--reason", "a test"]).await;
     world.wait_for("rest", "complete").await;
     producer.end().await;
@@ -405,5 +407,32 @@ async fn an_offer_is_sent_again_to_whoever_still_wants_it_with_their_own_way_out
         assert!(!["8", "9", "30"].contains(&id), "{id}");
         assert_eq!(mail.headers[0], ("List-Unsubscribe".to_owned(), format!("<https://app.example.com/u/{id}>")));
         assert!(mail.text.ends_with(&format!("No more of it: https://app.example.com/u/{id}")), "{}", mail.text);
+    }
+}
+
+/// Neither the first nor the one for whom it had missed has mailed anybody, so the app may try again; then nobody is left to whom the
+/// second could be sent once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_since_the_first_of_a_line_of_resends_leaves_nobody_to_its_last() {
+    let world = Processes::brisk(12, Account::default()).await;
+    let body = |id: &str, hold: bool| {
+        command_body(id, |body| (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(hold)))
+    };
+    let producer = world.start("producer");
+    world.post("ISSEI_COMMANDS_QUEUE", &body("first", true)).await;
+    world.wait_for("first", "holding").await;
+    world.run(&["stop", "first", "--reason", "wrong day"]).await;
+    producer.end().await;
+    let told: Value = serde_json::from_str(&world.run(&["resend", "first", "--as", "rest", "--json"]).await).unwrap();
+    let producer = asked_for(&world, &told, "rest").await;
+    world.run(&["stop", "rest", "--reason", "wrong day, too"]).await;
+    let consumer = world.start("consumer");
+    world.post("ISSEI_COMMANDS_QUEUE", &body("retry", false)).await;
+    world.wait_for("retry", "complete").await;
+    let (code, output, error) = world.try_run(&["resend", "rest", "--as", "last"]).await;
+    assert!(code == Some(3) && error.contains("for the whole audience of `first`, by the broadcast `retry` of "), "{output}{error}");
+    assert_eq!(judge(&world.cloud, "retry").reached().len(), 12);
+    for process in [producer, consumer] {
+        process.end().await;
     }
 }

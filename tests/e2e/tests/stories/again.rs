@@ -64,15 +64,19 @@ async fn an_app_that_retries_under_a_fresh_id_mails_nobody_twice() {
     assert_eq!(world.cloud.accepted(), 100);
 }
 
+/// One that has missed everybody.
+async fn stopped_before_its_first_send(world: &World) -> Broadcast {
+    let held = same("first", |body| (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true)));
+    world.post_command(&held).await;
+    world.run_until("first", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    world.ledger().end(&"first".parse().unwrap(), &"ann".parse().unwrap(), "wrong day").await.unwrap()
+}
+
 /// The operator has made a broadcast for whom the first had missed, which are all, and the app tries again under another id.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_whoever_was_missed_may_have_had_from_a_resend_is_said() {
     let world = World::new(WorldOptions::default()).await;
-    let held = same("first", |body| (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true)));
-    world.post_command(&held).await;
-    world.run_until("first", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    let ledger = world.ledger();
-    let ended = ledger.end(&"first".parse().unwrap(), &"ann".parse().unwrap(), "wrong day").await.unwrap();
+    let (ledger, ended) = (world.ledger(), stopped_before_its_first_send(&world).await);
     let retry = same("retry", |_| {});
     assert_eq!(ledger.repeats(&retry).await.unwrap(), None);
     assert!(ledger.note_resend(&ended, &"rest".parse().unwrap()).await.unwrap());
@@ -85,11 +89,7 @@ async fn what_whoever_was_missed_may_have_had_from_a_resend_is_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_that_was_under_way_when_a_resend_was_noted_looks_again() {
     let world = World::new(WorldOptions::default()).await;
-    let held = same("first", |body| (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true)));
-    world.post_command(&held).await;
-    world.run_until("first", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    let ledger = world.ledger();
-    let ended = ledger.end(&"first".parse().unwrap(), &"ann".parse().unwrap(), "wrong day").await.unwrap();
+    let (ledger, ended) = (world.ledger(), stopped_before_its_first_send(&world).await);
     let first = ledger.command(&"first".parse().unwrap()).await.unwrap();
     world.cloud.inject(Rule::every("TransactWriteItems", Fault::DelayMs(1_500)).times(1));
     let registering = tokio::spawn({
