@@ -16,13 +16,13 @@ use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, Outcome, ReasonCode, SkipReason, kept_key};
 use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_by_the_list, each_mailable};
-use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Reason, Recipient};
+use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Recipient};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use self::others::{REQUESTER, line_of, nobody_else_says_it, taken};
+use self::others::{line_of, nobody_else_says_it, reason_for, taken};
 use super::export::{columns, own_name};
 use super::serve::on_signal;
 use crate::args::ResendOptions;
@@ -149,8 +149,8 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             effective_at: first.effective_at.filter(|effective_at| *effective_at > now),
             canary_approval: if canary.is_some() { first.canary_approval } else { CanaryApproval::default() },
             canary,
-            again: Some(Reason::try_from(format!("for those whom {} has missed", options.id)).map_err(anyhow::Error::msg)?),
-            requested_by: Actor::try_from(format!("{REQUESTER}{}", options.id)).map_err(anyhow::Error::msg)?,
+            again: Some(reason_for(&options.id)?),
+            requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
             // The rest reads what the others have read; version 1 can't ask for that.
             content: if first.version == CommandVersion::V1 { first.content } else { first.content.as_frozen() },
             ..first

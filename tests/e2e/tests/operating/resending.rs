@@ -416,7 +416,10 @@ async fn an_offer_is_sent_again_to_whoever_still_wants_it_with_their_own_way_out
 async fn a_retry_since_the_first_of_a_line_of_resends_leaves_nobody_to_its_last() {
     let world = Processes::brisk(12, Account::default()).await;
     let body = |id: &str, hold: bool| {
-        command_body(id, |body| (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(hold)))
+        command_body(id, |body| {
+            (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(hold));
+            body["content"]["inline"]["subject"] = json!("New terms");
+        })
     };
     let producer = world.start("producer");
     world.post("ISSEI_COMMANDS_QUEUE", &body("first", true)).await;

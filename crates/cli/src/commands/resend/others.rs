@@ -5,15 +5,26 @@
 
 use anyhow::bail;
 use issei_ledger::{Broadcast, Ledger};
-use issei_schema::{BroadcastCommand, BroadcastId};
+use issei_schema::{BroadcastCommand, BroadcastId, Reason};
 
 use crate::Refused;
 
-/// Who asks for a broadcast that is for whom another has missed, before the other's id. Whoever writes that by hand is believed,
-/// and can only have more refused.
-pub(super) const REQUESTER: &str = "issei resend ";
+/// Why a broadcast says what was said: it is for whom another has missed, whose id stands in the middle.
+const FOR: [&str; 2] = ["for those whom ", " has missed"];
 /// So many broadcasts are followed, each of which was made for whom the one before had missed.
 const LINE_MAX: usize = 20;
+
+/// What a command says that is for whom this one has missed.
+pub(super) fn reason_for(id: &BroadcastId) -> anyhow::Result<Reason> {
+    let [before, behind] = FOR;
+    Reason::try_from(format!("{before}{id}{behind}")).map_err(anyhow::Error::msg)
+}
+
+/// The broadcast for whose missed this command is, by its own word.
+fn missed_by(command: &BroadcastCommand) -> Option<BroadcastId> {
+    let [before, behind] = FOR;
+    command.again.as_ref()?.as_str().strip_prefix(before)?.strip_suffix(behind)?.parse().ok()
+}
 
 /// This broadcast, and those for whose missed it was made in turn, with their commands.
 pub(super) async fn line_of(
@@ -23,9 +34,11 @@ pub(super) async fn line_of(
 ) -> anyhow::Result<Vec<(Broadcast, BroadcastCommand)>> {
     let mut line = vec![(broadcast.clone(), first.clone())];
     while line.len() < LINE_MAX
-        && let Some((_, last)) = line.last()
-        && let Some(id) = last.requested_by.as_str().strip_prefix(REQUESTER).and_then(|id| id.parse().ok())
+        && let Some((last, command)) = line.last()
+        && let Some(id) = missed_by(command)
         && let Some(before) = ledger.find_broadcast(&id).await?
+        // Anybody can give such a reason; the other one names whom it was noted for.
+        && before.resent_as.as_ref() == Some(&last.broadcast_id)
     {
         let command = ledger.command(&id).await?;
         line.push((before, command));
