@@ -177,12 +177,15 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
     }
 }
 
+/// Stands for a link to unsubscribe that is made when the mail is: a whole link, since it may be the whole of one in a letter.
+const STANDS_IN: &str = "https://unsubscribe.invalid/";
+
 /// The data, where a letter can be written with it.
 fn writable(mut data: BTreeMap<String, String>, needed: &Needed) -> Result<BTreeMap<String, String>, SkipReason> {
     // The URL itself is made when the mail is; there will be one.
     let stands_in = needed.has_way_out && !data.contains_key(UNSUBSCRIBE_PLACEHOLDER);
     if stands_in {
-        data.insert(UNSUBSCRIBE_PLACEHOLDER.to_owned(), "https://".to_owned());
+        data.insert(UNSUBSCRIBE_PLACEHOLDER.to_owned(), STANDS_IN.to_owned());
     }
     needed.letters.judge(&data).map_err(|why| match why {
         Unwritable::Missing(_) | Unwritable::Blank => SkipReason::DataMissing,
@@ -281,6 +284,18 @@ mod tests {
             let skipped = if let Judged::Skipped(_, reason) = judge(row, &needed) { Some(reason) } else { None };
             assert_eq!(skipped, reason);
         }
+    }
+
+    #[test]
+    fn a_link_to_unsubscribe_that_is_made_with_the_mail_may_be_the_whole_of_a_link() {
+        let command = serde_json::json!({
+            "version": 2, "class": "service", "broadcast_id": "b", "audience": "users", "from": "a@example.com", "max_recipients": 10,
+            "content": { "inline": { "subject": "Hi", "html": "<a href=\"{{unsubscribe_url}}\">leave</a><a href='{{unsubscribe_url}}&x=1'>" } },
+            "unsubscribe": { "url": "https://app.example.com/u?t={{token}}", "key": "2026-11" },
+            "not_after": "2026-11-25T00:00:00Z", "requested_by": "test",
+        });
+        let needed = Needed::of(&BroadcastCommand::parse(&command.to_string()).unwrap(), &audience()).unwrap();
+        assert!(judge(row("1", Some("a@example.com"), None), &needed).recipient().is_some(), "skipped");
     }
 
     #[test]
