@@ -120,7 +120,7 @@ impl Reader<'_> {
         ];
         if let Ok(command) = &command {
             seen.audience.choice = command.canary.as_ref().and_then(Canary::choice).cloned();
-            seen.audience.letters = Letters::of(command).ok();
+            seen.audience.letters = Letters::as_taken(command).ok();
         }
         if let Ok(around) = &surroundings {
             seen.kept.look_around(around);

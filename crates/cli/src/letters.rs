@@ -9,7 +9,7 @@ use issei_consumer::Envelope;
 use issei_ledger::{Broadcast, Example};
 use issei_letter::{Letters, Rendered};
 use issei_producer::FellBack;
-use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, Variants, WayOut};
+use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, Variants};
 use serde::Serialize;
 
 use crate::checks::stored;
@@ -39,8 +39,8 @@ pub(crate) fn letters<'a>(
     recipients: impl IntoIterator<Item = (Vec<String>, &'a Recipient)>,
     stored: Option<&StoredTemplate>,
 ) -> anyhow::Result<Vec<Letter>> {
-    let envelope = Envelope::of(command, WayOut::shown(command))?;
-    let all = Letters::of(command)?;
+    // Whether it may be sent is judged where it is to be.
+    let (envelope, all) = (Envelope::shown(command)?, Letters::as_taken(command)?);
     let of = |(of, recipient): (Vec<String>, &Recipient)| Letter {
         of: with_variant(of, &all, recipient),
         key: recipient.key.as_str().to_owned(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use issei_clock::{Clock, Deadline};
-use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Registration};
+use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode, Registration};
 use issei_letter::ContentError;
 use issei_schema::{BroadcastId, CarriedBy, ChunkMessage, MissingKey, Ramped, Schedule, SendWindow, UnsubscribeKeys, WayOut};
 use jiff::Timestamp;
@@ -18,11 +18,32 @@ const STATE_LASTS: Duration = Duration::from_secs(1);
 /// A consumer seldom sees more than a few broadcasts; this bounds what a flood of ids may take.
 const REMEMBERED_MAX: usize = 64;
 
+/// Why nothing of a broadcast may be sent by this consumer. It should be paused.
+#[derive(Clone)]
+pub(crate) enum Unsendable {
+    Key(MissingKey),
+    /// An earlier build took it, which had fewer rules.
+    Letter(BroadcastId, ContentError),
+}
+
+impl Unsendable {
+    pub(crate) fn told(&self) -> (ReasonCode, String) {
+        match self {
+            Self::Key(missing) => (ReasonCode::PausedKeyMissing, missing.to_string()),
+            Self::Letter(id, error) => (
+                ReasonCode::PausedContent,
+                format!(
+                    "an earlier build of issei took this letter, and no consumer of this one sends it: {error}; `issei stop {id}`, and send whoever is missing a mended one: `issei resend {id} --as NEW_ID` makes the command"
+                ),
+            ),
+        }
+    }
+}
+
 /// A broadcast as a consumer knows it.
 #[derive(Clone)]
 pub(crate) struct Known {
-    /// Or the key without which nothing of it may be sent.
-    pub(crate) envelope: Result<Arc<Envelope>, MissingKey>,
+    pub(crate) envelope: Result<Arc<Envelope>, Unsendable>,
     /// Which account it was registered for; nothing where an older build registered it.
     pub(crate) carried_by: Option<Arc<CarriedBy>>,
     pub(crate) state: BroadcastState,
@@ -102,11 +123,8 @@ impl Broadcasts {
             known.envelope
         } else {
             let command = self.ledger.command_of(&broadcast).await?;
-            let corrupt = |error: ContentError| LedgerError::Corrupt { item: format!("command of {id}"), reason: error.to_string() };
-            match WayOut::of(&command, &self.unsubscribe_keys) {
-                Ok(way_out) => Ok(Arc::new(Envelope::of(&command, way_out).map_err(corrupt)?)),
-                Err(missing) => Err(missing),
-            }
+            let way_out = WayOut::of(&command, &self.unsubscribe_keys).map_err(Unsendable::Key);
+            way_out.and_then(|way_out| Envelope::of(&command, way_out).map(Arc::new).map_err(|error| Unsendable::Letter(id.clone(), error)))
         };
         Ok(Some(self.remember(&broadcast, envelope)))
     }
@@ -138,7 +156,7 @@ impl Broadcasts {
         Ok((!is_frozen).then(|| format!("page {} of the ledger holds no such chunk {}", message.page, message.chunk)))
     }
 
-    fn remember(&self, broadcast: &Broadcast, envelope: Result<Arc<Envelope>, MissingKey>) -> Known {
+    fn remember(&self, broadcast: &Broadcast, envelope: Result<Arc<Envelope>, Unsendable>) -> Known {
         let known = Known {
             envelope,
             carried_by: broadcast.carried_by.clone().map(Arc::new),

@@ -91,7 +91,10 @@ impl Consumer {
     pub(crate) fn carrying(&self, id: &BroadcastId, known: &Known) -> Carrying<'_> {
         let envelope = match &known.envelope {
             Ok(envelope) => envelope.clone(),
-            Err(missing) => return Carrying::Not(ReasonCode::PausedKeyMissing, missing.to_string()),
+            Err(unsendable) => {
+                let (code, reason) = unsendable.told();
+                return Carrying::Not(code, reason);
+            }
         };
         let provider = &envelope.provider;
         let Some(carrier) = self.carriers.get(provider) else {

@@ -44,8 +44,20 @@ impl Envelope {
     /// # Errors
     /// Names the part in which a value stands where none can be made safe.
     pub fn of(command: &BroadcastCommand, way_out: WayOut) -> Result<Self, ContentError> {
-        let letters = Letters::of(command)?;
-        Ok(Self {
+        Ok(Self::with(Letters::of(command)?, command, way_out))
+    }
+
+    /// The same for whoever looks at letters: of a command that an earlier build took, as that wrote them, whatever is refused
+    /// since. Nothing is sent by it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn shown(command: &BroadcastCommand) -> Result<Self, ContentError> {
+        Ok(Self::with(Letters::as_taken(command)?, command, WayOut::shown(command)))
+    }
+
+    fn with(letters: Letters, command: &BroadcastCommand, way_out: WayOut) -> Self {
+        Self {
             provider: command.provider(),
             class: command.class(),
             from: command.from.clone(),
@@ -53,7 +65,7 @@ impl Envelope {
             letters,
             way_out,
             is_copy: command.test_copy.is_some(),
-        })
+        }
     }
 
     /// The one letter of a chunk; nothing where its recipients are to get different ones, or none.

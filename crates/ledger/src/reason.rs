@@ -40,6 +40,8 @@ codes! {
     PausedNobodyAccepted = "PAUSED_NOBODY_ACCEPTED";
     /// A consumer lacks the key that signs links to unsubscribe.
     PausedKeyMissing = "PAUSED_KEY_MISSING";
+    /// An earlier build took what its letter has, and this one sends no such letter.
+    PausedContent = "PAUSED_CONTENT";
     /// A consumer's configuration names another account than the broadcast was registered for.
     PausedOtherAccount = "PAUSED_OTHER_ACCOUNT";
     /// The canary is sent.
@@ -72,6 +74,8 @@ codes! {
     HeldUpSource = "HELD_UP_SOURCE";
     /// The audience is no longer configured.
     HeldUpNotConfigured = "HELD_UP_NOT_CONFIGURED";
+    /// An earlier build took what its letter has, and this one freezes nobody for it.
+    HeldUpContent = "HELD_UP_CONTENT";
     /// A function's time was over first.
     HeldUpCallTooShort = "HELD_UP_CALL_TOO_SHORT";
     /// It is before its moment, or out of its hours.

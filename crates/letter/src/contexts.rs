@@ -1,5 +1,6 @@
 //! Where in the HTML of a letter each value stands, told by a tokenizer that reads as browsers do (HTML, section
-//! 13.2.5). A place where no value can be made safe is refused, and so is a condition that would leave a tag open.
+//! 13.2.5). A place where no value can be made safe is refused, and so is a condition that would leave a tag open; but for
+//! whoever reads what was taken before there was such a rule.
 
 use std::collections::HashMap;
 
@@ -44,7 +45,17 @@ enum Place {
     Attribute(usize, String),
     /// In a link: where it begins, or after what.
     Link(usize, String, Context),
-    Refused(&'static str),
+    /// Nothing new may stand there; and as what it was read before that was so.
+    Refused(&'static str, Context),
+}
+
+/// By which rules a text is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rules {
+    /// Whatever is to be sent.
+    All,
+    /// None: a build has taken it, perhaps an older one, which had fewer.
+    AsTaken,
 }
 
 /// Marks that stand for the values while the text is read.
@@ -132,7 +143,9 @@ fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
         match token {
             Token::String(text) => {
                 let place = match &raw {
-                    Some(element) if RAW.contains(&element.as_str()) => Place::Refused("in a script or a style, where no value is safe"),
+                    Some(element) if RAW.contains(&element.as_str()) => {
+                        Place::Refused("in a script or a style, where no value is safe", Context::Html)
+                    }
                     element => Place::Text(element.clone()),
                 };
                 let (found, _) = marks.found(&String::from_utf8_lossy(&text));
@@ -145,7 +158,9 @@ fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
                     places.extend(within.map(|(number, place)| (number, Place::Conditional(at, Box::new(place)))));
                 } else {
                     let (found, _) = marks.found(&text);
-                    places.extend(found.into_iter().map(|(number, _)| (number, Place::Refused("in a comment, which nobody reads"))));
+                    places.extend(
+                        found.into_iter().map(|(number, _)| (number, Place::Refused("in a comment, which nobody reads", Context::Html))),
+                    );
                 }
             }
             Token::StartTag(tag) => {
@@ -179,12 +194,15 @@ fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &
     let (found, is_whole) = marks.found(value);
     for (number, begins) in found {
         let place = if !is_whole {
-            Place::Refused("in an attribute without quotes; put quotes around it")
+            Place::Refused("in an attribute without quotes; put quotes around it", Context::Html)
         } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "srcdoc" | "content") {
-            Place::Refused("in an attribute that runs, styles or lists, where no value is safe")
+            Place::Refused("in an attribute that runs, styles or lists, where no value is safe", Context::Html)
         } else if LINKS.contains(&name) {
             let (before, after) = (marks.before(&value[..begins]), marks.without(&value[begins..]));
-            links::context(&before, &after).map_or_else(Place::Refused, |context| Place::Link(at, name.to_owned(), context))
+            match links::context(&before, &after) {
+                Ok(context) => Place::Link(at, name.to_owned(), context),
+                Err(why) => Place::Refused(why, links::as_taken(&before)),
+            }
         } else {
             Place::Attribute(at, name.to_owned())
         };
@@ -195,20 +213,20 @@ fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &
 /// How a value is made safe for its place.
 fn context(place: &Place) -> Context {
     match place {
-        Place::Link(_, _, context) => *context,
+        Place::Link(_, _, context) | Place::Refused(_, context) => *context,
         // Two hyphens and a bracket would end the comment for everybody else.
         Place::Conditional(_, within) => match context(within) {
             Context::Html => Context::HtmlInComment,
             other => other,
         },
-        Place::Text(_) | Place::Attribute(..) | Place::Refused(_) => Context::Html,
+        Place::Text(_) | Place::Attribute(..) => Context::Html,
     }
 }
 
 /// Why nothing may stand there.
 fn refused(place: &Place) -> Option<&'static str> {
     match place {
-        Place::Refused(why) => Some(why),
+        Place::Refused(why, _) => Some(why),
         Place::Conditional(_, within) => refused(within),
         Place::Text(_) | Place::Attribute(..) | Place::Link(..) => None,
     }
@@ -218,7 +236,7 @@ fn is_link(place: &Place) -> bool {
     match place {
         Place::Link(..) => true,
         Place::Conditional(_, within) => is_link(within),
-        Place::Text(_) | Place::Attribute(..) | Place::Refused(_) => false,
+        Place::Text(_) | Place::Attribute(..) | Place::Refused(..) => false,
     }
 }
 
@@ -226,12 +244,16 @@ fn is_link(place: &Place) -> bool {
 struct Placed<'a> {
     places: &'a HashMap<usize, Place>,
     next: usize,
+    rules: Rules,
 }
 
 impl Placed<'_> {
     fn place(&mut self, tag: &str) -> Result<Place, String> {
         let place = self.places.get(&self.next).cloned();
         self.next += 1;
+        if self.rules == Rules::AsTaken {
+            return Ok(place.unwrap_or(Place::Text(None)));
+        }
         match place {
             Some(place) => match refused(&place) {
                 Some(why) => Err(format!("has `{tag}` {why}")),
@@ -251,7 +273,7 @@ impl Placed<'_> {
                 Piece::Value { column, or } => {
                     let column = column.as_str().to_owned();
                     let context = context(&self.place(&format!("{{{{{column}}}}}"))?);
-                    if let Some(or) = or.as_ref().filter(|or| !context.takes(or)) {
+                    if let Some(or) = or.as_ref().filter(|or| self.rules == Rules::All && !context.takes(or)) {
                         return Err(format!("begins a link with `{{{{{column} | \"{or}\"}}}}`, whose default is none; begin it with https://"));
                     }
                     Node::Value { column, or: or.clone(), context }
@@ -260,14 +282,14 @@ impl Placed<'_> {
                     let column = column.as_str().to_owned();
                     let tag = format!("{{{{#if {column}}}}}");
                     let opens = self.place(&tag)?;
-                    if is_link(&opens) {
+                    if self.rules == Rules::All && is_link(&opens) {
                         return Err(format!("has `{tag}` in a link; put the condition around the whole tag"));
                     }
                     let then = self.nodes(then)?;
                     let turns = self.place(&tag)?;
                     let otherwise = self.nodes(otherwise)?;
                     let closes = self.place(&tag)?;
-                    if opens != turns || opens != closes {
+                    if self.rules == Rules::All && (opens != turns || opens != closes) {
                         return Err(format!(
                             "has `{tag}` that opens in one place and ends in another, so that a tag stays open; put the condition around whole tags, or within one text"
                         ));
@@ -282,9 +304,18 @@ impl Placed<'_> {
 
 /// The nodes of an HTML part.
 pub(crate) fn html(template: &Template) -> Result<Vec<Node>, String> {
+    nodes(template, Rules::All)
+}
+
+/// The same of one that a build has taken, as it was written then, whatever is refused now.
+pub(crate) fn html_as_taken(template: &Template) -> Result<Vec<Node>, String> {
+    nodes(template, Rules::AsTaken)
+}
+
+fn nodes(template: &Template, rules: Rules) -> Result<Vec<Node>, String> {
     let marks = Marks::new(template.as_str());
     let mut text = String::new();
     marked(template.pieces(), &marks, &mut 0, &mut text);
     let places = places(&text, &marks);
-    Placed { places: &places, next: 0 }.nodes(template.pieces())
+    Placed { places: &places, next: 0, rules }.nodes(template.pieces())
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use issei_schema::{BroadcastCommand, CommandVersion, Content, Placeholder, StoredTemplate, TemplateName, VariantName, Variants, Words};
+use issei_schema::{
+    BroadcastCommand, CommandVersion, Content, Placeholder, StoredTemplate, Template, TemplateName, VariantName, Variants, Words,
+};
 use serde::Serialize;
 
-use crate::contexts::html;
-use crate::part::{Data, Part};
+use crate::contexts::{html, html_as_taken};
+use crate::part::{Data, Node, Part};
 use crate::safe::Context;
 
 /// What the subject of a copy begins with, so that nobody takes it for the letter itself.
@@ -41,6 +43,9 @@ pub struct Rendered {
     pub html: Option<String>,
 }
 
+/// Tells of an HTML part where each value stands, or what is wrong with it.
+type ReadHtml = fn(&Template) -> Result<Vec<Node>, String>;
+
 /// What all recipients of one variant share.
 #[derive(Clone, Debug)]
 pub enum Letter {
@@ -57,7 +62,7 @@ pub enum Letter {
 }
 
 impl Letter {
-    fn of(words: &Words, place: &str, command: &BroadcastCommand) -> Result<Self, ContentError> {
+    fn of(words: &Words, place: &str, command: &BroadcastCommand, html: ReadHtml) -> Result<Self, ContentError> {
         let version = command.version;
         let html = words.html.as_ref().map(|template| match version {
             // As its places were made safe before they were looked at.
@@ -123,8 +128,21 @@ impl Letters {
     /// # Errors
     /// Names the part in which a value stands where none can be made safe.
     pub fn of(command: &BroadcastCommand) -> Result<Self, ContentError> {
+        Self::by(command, html)
+    }
+
+    /// The letters of a command that is in the ledger, as the build wrote them that took it, perhaps one with fewer rules: for
+    /// whoever looks at what was sent. Nothing may be sent by these.
+    ///
+    /// # Errors
+    /// There is none: whatever is refused in a new command is read over.
+    pub fn as_taken(command: &BroadcastCommand) -> Result<Self, ContentError> {
+        Self::by(command, html_as_taken)
+    }
+
+    fn by(command: &BroadcastCommand, html: ReadHtml) -> Result<Self, ContentError> {
         let words = command.content.words();
-        let letters = words.into_iter().map(|(place, words)| Letter::of(words, &place, command));
+        let letters = words.into_iter().map(|(place, words)| Letter::of(words, &place, command, html));
         let letters = letters.collect::<Result<Vec<_>, _>>()?;
         Ok(match &command.content {
             Content::Template { name, frozen, .. } => {

@@ -53,6 +53,16 @@ pub(crate) fn context(before: &str, after: &str) -> Result<Context, &'static str
     }
 }
 
+/// What a value was taken for where there is none of these rules, as in builds before them: whoever reads what was sent by one
+/// sees what it wrote.
+pub(crate) fn as_taken(before: &str) -> Context {
+    match cleaned(before) {
+        before if before.is_empty() => Context::Link,
+        before if before.contains(['?', '#']) => Context::LinkQuery,
+        _ => Context::LinkPath,
+    }
+}
+
 /// A value may be all of a host, or a part of one that ends as its author says.
 fn within_host(before: &str, after: &str) -> Result<Context, &'static str> {
     let after = after.split(ENDS_HOST).next().unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use issei_ledger::{ReasonCode, Repeated};
-use issei_letter::ContentError;
+use issei_letter::{ContentError, Letters};
 use issei_provider::Known;
 use issei_schema::{
     BroadcastCommand, Content, InDoubtPolicy, Opening, ParseError, ProviderName, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe, UnsubscribeKeyId,
@@ -12,7 +12,7 @@ use issei_schema::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audience::AudienceConfig;
-use crate::row::{Lack, Needed};
+use crate::row::{Lack, Needed, ReadLetters};
 
 /// Why a command is refused. It goes to the dead-letter queue with this as its reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,7 +128,7 @@ pub fn check_command(
     providers: &BTreeMap<ProviderName, Known>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let (audience, _) = needed(command, audiences)?;
+    let (audience, _) = needed(command, audiences, Letters::of)?;
     check_provider(command, providers)?;
     if let Some(key) = command.unsubscribe.as_ref().and_then(|unsubscribe| Unsubscribe::lacks_key(unsubscribe, unsubscribe_keys)) {
         return Err(Refusal::UnknownUnsubscribeKey { key: key.clone() });
@@ -194,6 +194,7 @@ pub fn check_copy(command: &BroadcastCommand, allowed: &str) -> Result<(), Refus
 pub(crate) fn needed(
     command: &BroadcastCommand,
     audiences: &BTreeMap<String, AudienceConfig>,
+    letters: ReadLetters,
 ) -> Result<(AudienceConfig, Needed), Refusal> {
     let name = command.audience.as_str();
     let copied = command.test_copy.as_ref().map(|copy| AudienceConfig::of_copy(copy, command));
@@ -208,7 +209,7 @@ pub(crate) fn needed(
         },
     })?;
     let audience = audience.for_class(command.class()).ok_or_else(|| Refusal::NobodyAsked { audience: name.to_owned() })?;
-    let needed = Needed::of(command, &audience).map_err(|lack| lacking(lack, command))?;
+    let needed = Needed::by(command, &audience, letters).map_err(|lack| lacking(lack, command))?;
     Ok((audience, needed))
 }
 

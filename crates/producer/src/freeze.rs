@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use issei_ledger::{Broadcast, BroadcastState, Enumerated, Frozen, LastKey, LedgerError, ReasonCode, Transition};
+use issei_letter::Letters;
 use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
 
 use crate::audience::{AudienceConfig, UniqueBy};
 use crate::chosen::ChosenCanary;
+use crate::command::{Refusal, needed};
 use crate::line::{Built, Line};
 use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
@@ -35,9 +37,15 @@ impl Producer {
             let (id, before) = (broadcast.broadcast_id.clone(), broadcast.clone());
             broadcast = match self.freeze_apart(command, broadcast, stop).await {
                 // Whoever waits for the broadcast looks into the ledger and not into this log.
-                Err(error @ (ProducerError::Source(_) | ProducerError::AudienceGone { .. } | ProducerError::CallTooShort { .. })) => {
+                Err(
+                    error @ (ProducerError::Source(_)
+                    | ProducerError::AudienceGone { .. }
+                    | ProducerError::Letter { .. }
+                    | ProducerError::CallTooShort { .. }),
+                ) => {
                     let code = match &error {
                         ProducerError::AudienceGone { .. } => ReasonCode::HeldUpNotConfigured,
+                        ProducerError::Letter { .. } => ReasonCode::HeldUpContent,
                         ProducerError::CallTooShort { .. } => ReasonCode::HeldUpCallTooShort,
                         _ => ReasonCode::HeldUpSource,
                     };
@@ -74,8 +82,11 @@ impl Producer {
         mut broadcast: Broadcast,
         stop: &CancellationToken,
     ) -> Result<Broadcast, ProducerError> {
-        let Ok((audience, needed)) = crate::command::needed(command, &self.options.audiences) else {
-            return Err(ProducerError::AudienceGone { audience: command.audience.to_string() });
+        let (audience, needed) = match needed(command, &self.options.audiences, Letters::of) {
+            Ok(found) => found,
+            // Registered by an earlier build, which had fewer rules.
+            Err(Refusal::Content(error)) => return Err(ProducerError::Letter { id: command.broadcast_id.clone(), error }),
+            Err(_) => return Err(ProducerError::AudienceGone { audience: command.audience.to_string() }),
         };
         let audience = audience.carried_by(self.options.providers.get(&command.provider()).map(|known| known.facts));
         let Some(source) = self.source(command, &broadcast, &audience, stop).await? else {

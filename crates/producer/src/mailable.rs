@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use issei_ledger::{Ledger, SkipReason};
+use issei_letter::Letters;
 use issei_schema::{BroadcastCommand, Recipient};
 
 use crate::SourceError;
@@ -13,7 +14,7 @@ use crate::aside::Aside;
 use crate::audience::AudienceConfig;
 use crate::command::{Refusal, needed};
 use crate::judging::{Candidate, JudgingError, candidates};
-use crate::row::Judged;
+use crate::row::{Judged, ReadLetters};
 use crate::source::{Progress, Source, quotable};
 use crate::survey::{Skips, skip};
 
@@ -37,27 +38,28 @@ impl From<SourceError> for MailableError {
 
 /// Gives each recipient of the command's audience to `each`, in the order of the bytes of their keys, and the rows that
 /// are none, by their reason. Whether an address stands under several keys is for whoever asks; who is on the list is not
-/// asked.
+/// asked, nor whether the letter may be sent.
 pub async fn each_mailable(
     command: &BroadcastCommand,
     audience: &AudienceConfig,
     spool_dir: &Path,
     mut each: impl FnMut(Recipient),
 ) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
-    judge_all(command, audience, spool_dir, None, |judged| _ = judged.map(&mut each)).await
+    judge_all(command, audience, spool_dir, (None, Letters::as_taken), |judged| _ = judged.map(&mut each)).await
 }
 
-/// The same with the key and the reason of whoever is not mailed.
+/// The same with the key and the reason of whoever is not mailed. A letter that may not be sent is refused.
 pub async fn each_judged(
     command: &BroadcastCommand,
     audience: &AudienceConfig,
     spool_dir: &Path,
     each: impl FnMut(Result<Recipient, (String, SkipReason)>),
 ) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
-    judge_all(command, audience, spool_dir, None, each).await
+    judge_all(command, audience, spool_dir, (None, Letters::of), each).await
 }
 
-/// The same by the ledger's list of suppressed addresses, with the key and the reason of whoever is not mailed.
+/// The same by the ledger's list of suppressed addresses, with the key and the reason of whoever is not mailed, of a command
+/// that was taken already.
 pub async fn each_by_the_list(
     command: &BroadcastCommand,
     audience: &AudienceConfig,
@@ -65,18 +67,18 @@ pub async fn each_by_the_list(
     ledger: &Ledger,
     each: impl FnMut(Result<Recipient, (String, SkipReason)>),
 ) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
-    judge_all(command, audience, spool_dir, Some(ledger), each).await
+    judge_all(command, audience, spool_dir, (Some(ledger), Letters::as_taken), each).await
 }
 
 async fn judge_all(
     command: &BroadcastCommand,
     audience: &AudienceConfig,
     spool_dir: &Path,
-    ledger: Option<&Ledger>,
+    (ledger, letters): (Option<&Ledger>, ReadLetters),
     mut each: impl FnMut(Result<Recipient, (String, SkipReason)>),
 ) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
     let name = command.audience.as_str();
-    let (audience, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]))?;
+    let (audience, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]), letters)?;
     let source = Source::read(name, &audience, spool_dir, String::new(), &Progress::default()).await?;
     let mut list = ledger.map(|ledger| ledger.suppressions(source.counts().rows));
     if let Some(list) = &mut list {

@@ -12,6 +12,9 @@ use issei_schema::{
 use crate::audience::{AudienceConfig, LegacyLocalParts};
 use crate::source::{Cell, Flaw, Row, quotable};
 
+/// Reads the letters of a command: by every rule, or as they were taken where nothing is sent.
+pub(crate) type ReadLetters = fn(&BroadcastCommand) -> Result<Letters, ContentError>;
+
 /// What a command asks of every row of its audience.
 pub(crate) struct Needed {
     /// The columns that go along with a recipient.
@@ -47,6 +50,11 @@ impl Needed {
     /// The content's placeholders; every column for a stored template whose placeholders only SES
     /// knows. With them the column of the URL to unsubscribe.
     pub(crate) fn of(command: &BroadcastCommand, audience: &AudienceConfig) -> Result<Self, Lack> {
+        Self::by(command, audience, Letters::of)
+    }
+
+    /// The same by letters that are read as whoever asks reads them.
+    pub(crate) fn by(command: &BroadcastCommand, audience: &AudienceConfig, letters: ReadLetters) -> Result<Self, Lack> {
         let place = |name: &str| audience.columns.iter().position(|column| column == name).map(|at| (at, name.to_owned()));
         let way_out = command.unsubscribe.as_ref();
         let column = way_out.and_then(Unsubscribe::column);
@@ -73,7 +81,7 @@ impl Needed {
         }
         let asked = asked.into_iter().filter(|name| !is_reserved(name) && column != Some(name));
         let columns = asked.map(|name| place(name).ok_or_else(|| Lack::Placeholder(name.to_owned()))).collect::<Result<_, _>>()?;
-        let (letters, has_way_out) = (Letters::of(command)?, way_out.is_some());
+        let (letters, has_way_out) = (letters(command)?, way_out.is_some());
         let (class, legacy_local_parts) = (command.class(), audience.legacy_local_parts);
         Ok(Self { columns, must, letters, unsubscribe, has_way_out, class, legacy_local_parts })
     }

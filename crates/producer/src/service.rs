@@ -9,6 +9,7 @@ use std::time::Duration;
 use issei_aws::{Backoff, Message, Poll, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
+use issei_letter::ContentError;
 use issei_provider::{Known, Provider, Ses};
 use issei_schema::{BroadcastCommand, BroadcastId, CarriedBy, Content, ProviderName, Traces, UnsubscribeKeyId, broadcast_id_in};
 use tokio::sync::Mutex;
@@ -94,6 +95,10 @@ pub enum ProducerError {
         "the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back"
     )]
     AudienceGone { audience: String },
+    #[error(
+        "an earlier build of issei took this letter, and this one freezes nobody for it: {error}; nothing was sent: `issei stop {id}`, and send it mended in a new command, with a new broadcast_id"
+    )]
+    Letter { id: BroadcastId, error: ContentError },
     #[error(
         "SES does not tell what the template `{name}` says: {reason}; grant the producer ses:GetEmailTemplate, or wait until SES answers"
     )]

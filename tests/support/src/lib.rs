@@ -12,6 +12,7 @@ mod collector;
 mod functions;
 mod judge;
 mod names;
+pub mod older;
 mod patience;
 mod processes;
 pub mod sns;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, Outcome, ReasonCode, SkipReason, kept_key};
-use issei_producer::{AudienceConfig, LegacyLocalParts, UniqueBy, check_command, each_by_the_list, each_mailable};
+use issei_producer::{AudienceConfig, LegacyLocalParts, Refusal, UniqueBy, check_command, each_by_the_list, each_mailable};
 use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Recipient};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -57,6 +57,14 @@ struct Proof {
     resent: u64,
     /// Of these, whom the first broadcast has accepted, or has in doubt.
     overlap: u64,
+}
+
+/// What is made for those whom a broadcast has missed.
+struct Resend {
+    audience: AudienceConfig,
+    command: BroadcastCommand,
+    /// Why `issei send` refuses the command as it stands; it is mended first then.
+    refused: Option<String>,
 }
 
 /// Who has an outcome, and who is chosen.
@@ -118,7 +126,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
     }
     let mut file = Rows { file: BufWriter::new(rows_file), key: key.clone(), address: address.clone(), consent: consent.clone() };
     let written = choose(&parts, &broadcast, &first, configured.as_ref(), unique, &mut file).await;
-    let outcome: anyhow::Result<(Proof, Option<(AudienceConfig, BroadcastCommand)>)> = async {
+    let outcome: anyhow::Result<(Proof, Option<Resend>)> = async {
         let (mut proof, known) = written?;
         file.file.flush().with_context(|| format!("{} can't be written", path.display()))?;
         let Some(recipients) = NonZeroU64::new(proof.missing + proof.corrected) else { return Ok((proof, None)) };
@@ -156,7 +164,15 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             ..first
         };
         let audiences = BTreeMap::from([(command.audience.to_string(), audience.clone())]);
-        check_command(&command, &audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), now)?;
+        let checked = check_command(&command, &audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), now);
+        let refused = match (checked, BroadcastCommand::parse(&command.to_body())) {
+            // An earlier build took it, with fewer rules: whoever was missed gets a letter that somebody has mended.
+            (Err(Refusal::Content(error)), _) => Some(error.to_string()),
+            (checked, parsed) => {
+                checked?;
+                parsed.err().map(|error| error.to_string())
+            }
+        };
         let skipped = each_mailable(&command, &audience, &settings.spool_directory(), |recipient| {
             proof.resent += 1;
             let address = mark(&recipient.address.identity());
@@ -170,11 +186,11 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             proof.resent,
             proof.overlap
         );
-        Ok((proof, Some((audience, command))))
+        Ok((proof, Some(Resend { audience, command, refused })))
     }
     .await;
     let (proof, chosen) = outcome?;
-    let Some((audience, command)) = chosen else {
+    let Some(Resend { audience, command, refused }) = chosen else {
         tell_none(&broadcast, &proof, as_json);
         return Ok(Ended::Refused);
     };
@@ -191,7 +207,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
     let json = serde_json::to_string_pretty(&command)?;
     command_file.write_all(json.as_bytes()).with_context(|| format!("{} can't be written", command_path.display()))?;
     [rows_made, command_made].into_iter().for_each(Made::keep);
-    tell(&broadcast, &proof, &section(command.audience.as_str(), &audience), &command_path, as_json);
+    tell(&broadcast, &proof, &section(command.audience.as_str(), &audience), (&command_path, refused), as_json);
     Ok(Ended::Well)
 }
 
@@ -446,9 +462,13 @@ pub(super) fn section(name: &str, audience: &AudienceConfig) -> String {
     )
 }
 
-fn tell(broadcast: &Broadcast, proof: &Proof, section: &str, command: &Path, as_json: bool) {
+fn tell(broadcast: &Broadcast, proof: &Proof, section: &str, (command, refused): (&Path, Option<String>), as_json: bool) {
     if as_json {
-        say(&json!({ "broadcast_id": broadcast.broadcast_id, "proof": proof, "audience": section, "command": command }).to_string());
+        let mut told = json!({ "broadcast_id": broadcast.broadcast_id, "proof": proof, "audience": section, "command": command });
+        if let (Some(refused), Some(told)) = (refused, told.as_object_mut()) {
+            told.insert("refused".to_owned(), refused.into());
+        }
+        say(&told.to_string());
         return;
     }
     counts(broadcast, proof);
@@ -458,7 +478,13 @@ fn tell(broadcast: &Broadcast, proof: &Proof, section: &str, command: &Path, as_
     ));
     say(&format!("overlap        {} of them were accepted or are in doubt", proof.overlap));
     say(&format!("\nAdd this to the configuration of the producers, and the file to their machines:\n\n{section}"));
-    say(&format!("Then: issei send {}", command.display()));
+    let command = command.display();
+    if let Some(refused) = refused {
+        say(&format!(
+            "An earlier build took this command, and this one refuses it: {refused}. Mend it in {command}: nothing is sent before.\n"
+        ));
+    }
+    say(&format!("Then: issei send {command}"));
 }
 
 fn tell_none(broadcast: &Broadcast, proof: &Proof, as_json: bool) {

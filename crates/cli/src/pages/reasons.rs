@@ -33,6 +33,9 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
         ReasonCode::PausedKeyMissing => {
             ("A consumer lacks the key that signs links to unsubscribe.", "配信停止リンクに署名する鍵がコンシューマーにありません。")
         }
+        ReasonCode::PausedContent => {
+            ("An earlier build took its letter, which is refused now.", "以前の版が受け付けた文面ですが、現在の版では送信できません。")
+        }
         ReasonCode::PausedOtherAccount => (
             "A consumer would send it by another account of the provider than it was registered for.",
             "登録時とは別の配信事業者アカウントがコンシューマーに設定されています。",
@@ -63,6 +66,10 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
         }
         ReasonCode::HeldUpSource => ("The audience can't be read.", "対象者を読み取れません。"),
         ReasonCode::HeldUpNotConfigured => ("The audience is no longer configured.", "対象者の設定がなくなっています。"),
+        ReasonCode::HeldUpContent => (
+            "An earlier build took its letter, which is refused now; nothing was sent.",
+            "以前の版が受け付けた文面ですが、現在の版では送信できません。まだ何も送信していません。",
+        ),
         ReasonCode::HeldUpCallTooShort => {
             ("A function's time was over before everybody was read.", "関数の実行時間内に読み終わりませんでした。")
         }

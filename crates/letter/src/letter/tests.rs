@@ -159,6 +159,27 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
     }
 }
 
+/// Who asks what somebody was sent by an earlier build sees what that wrote, and nobody is sent it any more.
+#[test]
+fn what_an_earlier_build_took_is_still_read_as_it_was_written() {
+    let read = |html: &str, value: &str| {
+        let command = command(&json!({ "inline": { "subject": "x", "html": html } }));
+        assert!(Letters::of(&command).is_err(), "{html}");
+        let letters = Letters::as_taken(&command).unwrap();
+        letters.letter(0).unwrap().rendered(&data(&[("a", value)])).unwrap().unwrap().html.unwrap()
+    };
+    for (html, value, expected) in [
+        ("<a href=\"https:{{a}}\">", "//x y", "<a href=\"https://x%20y\">"),
+        ("<a href=\"https://good.example{{a}}\">", "/t?\"", "<a href=\"https://good.example/t%3F%22\">"),
+        ("<a href=\"javascript:?{{a}}\">", "f()", "<a href=\"javascript:?f%28%29\">"),
+        ("<p style=\"{{a}}\">{{#if a}}x{{/if}}", "\"><b>", "<p style=\"&quot;&gt;&lt;b&gt;\">x"),
+        ("<p title={{a}}>", "<", "<p title=&lt;>"),
+        ("<a href=\"{{#if a}}https://x/{{a}}{{/if}}\">", "1", "<a href=\"https://x/1\">"),
+    ] {
+        assert_eq!(read(html, value), expected, "{html}");
+    }
+}
+
 #[test]
 fn what_a_row_lacks_is_found_before_anything_is_sent_and_only_where_it_is_asked_for() {
     let letters = letters(
@@ -310,7 +331,7 @@ proptest! {
         source in text(),
         row in proptest::collection::btree_map("[abc]", prop_oneof![Just(String::new()), "[ -~あ\n]{0,8}"], 0..4),
     ) {
-        let Ok(template) = issei_schema::Template::try_from(source.clone()) else { return Ok(()) };
+        let Ok(template) = Template::try_from(source.clone()) else { return Ok(()) };
         let part = Part::plain(&template, Context::Text, 't');
         let Ok(shown) = part.rendered(&row) else {
             prop_assert!(part.judge(&row).is_err());

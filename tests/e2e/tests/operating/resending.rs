@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_schema::BroadcastCommand;
 use issei_sim::{Account, EventRule, Events};
-use issei_test_support::{Process, Processes, command_body, judge, until};
+use issei_test_support::{Process, Processes, command_body, judge, older, until};
 use serde_json::{Value, json};
 
 /// Puts what `resend` has told into the configuration, and sends its command, which holds before its first send.
@@ -438,4 +439,68 @@ async fn a_retry_since_the_first_of_a_line_of_resends_leaves_nobody_to_its_last(
     for process in [producer, consumer] {
         process.end().await;
     }
+}
+
+/// Whoever asks reads what was sent by an earlier build, which had fewer rules, and whoever that has missed gets a mended letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_whose_letter_is_refused_now_is_read_as_before_and_whoever_it_missed_gets_a_mended_one() {
+    let world = Processes::brisk(6, Account { keep_mails: true, ..Account::default() }).await;
+    let with_link = |link: &str| {
+        command_body("terms", |body| {
+            (body["version"], body["class"], body["canary"]) = (2.into(), "service".into(), 2.into());
+            body["content"]["inline"]["html"] = json!(format!("<a href=\"{link}\">the terms</a>"));
+        })
+    };
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.post("ISSEI_COMMANDS_QUEUE", &with_link("https://example.com/{{name}}")).await;
+    world.wait_for("terms", "holding").await;
+    consumer.end().await;
+    let (db, table) = world.table().await;
+    older::took(&db, &table, &BroadcastCommand::parse(&with_link("https:{{name}}")).unwrap()).await;
+    let consumer = world.start("consumer");
+    world.run(&["approve", "terms", "--reason", "a test"]).await;
+    let status = world.wait_for("terms", "paused").await;
+    assert_eq!(status["reason_code"], "PAUSED_CONTENT", "{status}");
+    assert!(world.run(&["status", "terms"]).await.contains("in a link before its host"));
+    world.run(&["stop", "terms", "--reason", "a test"]).await;
+
+    let who = world.run(&["who", "user000001@example.com"]).await;
+    assert!(who.contains("Terms for User 1"), "{who}");
+    let shown: Value = serde_json::from_str(&world.run(&["show", "terms", "--as", "1", "--json"]).await).unwrap();
+    assert_eq!(shown["letters"][0]["rendered"]["html"], "<a href=\"https:User%201\">the terms</a>", "{shown}");
+    world.run(&["why", "terms", "1"]).await;
+    world.run(&["report", "terms", "-o", "report.html"]).await;
+    let missing = world.run(&["export", "terms", "--outcome", "missing"]).await;
+    assert_eq!(missing.lines().count(), 5, "{missing}");
+
+    let mut told = Value::Null;
+    until("what was under way at the stop is over", async || {
+        let (code, output, error) = world.try_run(&["resend", "terms", "--as", "rest", "--json"]).await;
+        assert!(code == Some(0) || error.contains("repeat this in"), "{error}");
+        told = serde_json::from_str(&output).unwrap_or_default();
+        code == Some(0)
+    })
+    .await;
+    assert!(told["proof"]["resent"] == 4 && told["refused"].as_str().unwrap().contains("in a link before its host"), "{told}");
+    std::fs::create_dir(world.path("again")).unwrap();
+    let again = world.run(&["resend", "terms", "--as", "rest", "--output", "again"]).await;
+    assert!(again.contains("Mend it in again/rest.json: nothing is sent before."), "{again}");
+    let configuration = world.read("issei.toml") + "\n" + told["audience"].as_str().unwrap();
+    _ = world.write("issei.toml", &configuration);
+    let (code, _, error) = world.try_run(&["send", "rest.json", "--yes"]).await;
+    assert!(code == Some(3) && error.contains("in a link before its host"), "{error}");
+    _ = world.write("rest.json", &world.read("rest.json").replace("https:{{name}}", "https://example.com/{{name}}"));
+    producer.end().await;
+    let producer = world.start("producer");
+    world.run(&["send", "rest.json", "--yes"]).await;
+    world.wait_for("rest", "holding").await;
+    world.run(&["approve", "rest", "--reason", "a test"]).await;
+    world.wait_for("rest", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    let mut reached: Vec<String> = Vec::new();
+    for broadcast in ["terms", "rest"] {
+        reached.extend(judge(&world.cloud, broadcast).reached().into_iter().map(str::to_owned));
+    }
+    assert_eq!((reached.len(), reached.iter().collect::<BTreeSet<_>>().len()), (6, 6), "{reached:?}");
 }

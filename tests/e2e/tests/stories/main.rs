@@ -43,6 +43,7 @@ mod signatures;
 mod sparing;
 mod suppressing;
 mod tables;
+mod taken_before;
 mod templates;
 mod trail;
 mod unsubscribing;
