@@ -2,7 +2,7 @@
 //! an event of its webhook. Its documents name no columns; these are the ones that programs which read such files name,
 //! and they are found by their names, in any order.
 
-use csv::{ReaderBuilder, StringRecord};
+use issei_producer::{CsvList, CsvRow, NoCsvRow};
 use serde_json::{Map, Value, json};
 
 use super::rows::Row;
@@ -19,17 +19,20 @@ const REASON: &str = "reason";
 /// Without these nothing can be made of a row.
 const NEEDED: [&str; 4] = [EVENT, EMAIL, MESSAGE, ARGUMENTS];
 
-/// The columns of a header line, where it is one of such a file: it has several, and two at least of those that are needed.
-fn columns(text: &str) -> Option<Vec<String>> {
-    let header = text.lines().next().filter(|line| !line.starts_with(['{', '[']))?;
-    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(header.as_bytes());
-    let names: Vec<String> = reader.records().next()?.ok()?.iter().map(|name| name.trim().to_owned()).collect();
-    (NEEDED.iter().filter(|needed| names.iter().any(|name| name == *needed)).count() > 1).then_some(names)
+/// Such a file, where it is one: its header line has several columns, and two at least of those that are needed.
+fn list(text: &str) -> Option<CsvList> {
+    if text.starts_with(['{', '[']) {
+        return None;
+    }
+    let list = CsvList::of(text, |columns| columns.iter().position(|name| name == EMAIL)).ok()?;
+    (NEEDED.iter().filter(|needed| list.columns().iter().any(|name| name == *needed)).count() > 1).then_some(list)
 }
 
-/// The rows of such a file; nothing where it is none.
+/// The rows of such a file; nothing where it is none. One that can't be read ends with its line, and each that stands in a
+/// quote of its is told as well.
 pub(super) fn rows(text: &str) -> Option<Box<dyn Iterator<Item = Row> + '_>> {
-    let columns = columns(text)?;
+    let list = list(text)?;
+    let columns = list.columns().to_vec();
     let missing: Vec<&str> = NEEDED.into_iter().filter(|needed| !columns.iter().any(|name| name == needed)).collect();
     if !missing.is_empty() {
         let reason = format!(
@@ -38,29 +41,17 @@ pub(super) fn rows(text: &str) -> Option<Box<dyn Iterator<Item = Row> + '_>> {
         );
         return Some(Box::new(std::iter::once(Row { line: 1, number: 1, value: Err(reason) })));
     }
-    let records = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes()).into_records().skip(1);
-    let rows = records.map(move |record| match record {
-        Ok(record) => {
-            let line = record.position().map_or(0, csv::Position::line);
-            Row { line, number: 1, value: event(&columns, &record) }
-        }
-        // Its words can quote the row.
-        Err(error) => Row { line: error.position().map_or(0, csv::Position::line), number: 1, value: Err("it is no CSV".to_owned()) },
-    });
-    Some(Box::new(rows))
+    Some(Box::new(list.map(move |row| match row {
+        Ok(CsvRow { line, fields }) => Row { line, number: 1, value: event(&columns, &fields) },
+        Err(NoCsvRow { line, reason }) => Row { line, number: 1, value: Err(reason) },
+    })))
 }
 
-fn event(columns: &[String], record: &StringRecord) -> Result<Value, String> {
-    if let Some(swallowed) = record.iter().find(|field| holds_a_row(field, columns.len())) {
-        let lines = swallowed.lines().count();
-        return Err(format!(
-            "a quote in it is not closed: one of its fields goes over {lines} lines and holds what look like rows; close it"
-        ));
-    }
-    if record.len() != columns.len() {
-        return Err(format!("it has {} fields and the header {}", record.len(), columns.len()));
-    }
-    let field = |name: &str| columns.iter().position(|column| column == name).and_then(|at| record.get(at)).unwrap_or_default().trim();
+fn event(columns: &[String], fields: &[String]) -> Result<Value, String> {
+    let field = |name: &str| {
+        let field = columns.iter().position(|column| column == name).and_then(|at| fields.get(at));
+        field.map(|field| field.trim()).unwrap_or_default()
+    };
     let mut event = Map::new();
     if !field(ARGUMENTS).is_empty() {
         let arguments: Map<String, Value> =
@@ -94,11 +85,6 @@ fn kind(name: &str) -> Result<&'static str, String> {
         "groupresubscribe" => "group_resubscribe",
         _ => return Err("its event is none that SendGrid's activity feed is known to have".to_owned()),
     })
-}
-
-/// Says whether a line within a field has as many commas as a row.
-fn holds_a_row(field: &str, columns: usize) -> bool {
-    field.lines().skip(1).any(|line| line.matches(',').count() + 1 >= columns)
 }
 
 #[cfg(test)]
@@ -155,12 +141,20 @@ mod tests {
             assert!(refusal.contains(says) && !refusal.contains("ann@"), "{refusal}");
             assert!(found.len() == 2 && found[1].1.is_ok(), "{says}");
         }
-        // A quote that never closes takes its row, which is told; what it goes on into is no row by chance.
-        let found = read(&[swallowing, line("delivered", "", "", ARGS), line("delivered", "", "", ARGS)]);
-        assert!(found[0].1.is_err() && found[1..].iter().all(|(_, value)| value.is_ok()) && found.len() == 3, "{found:?}");
-        let open = line("bounce", "\"550 no", "hard", "").replace("\"Terms, new\"", "Terms");
-        let found = read(&[open, line("delivered", "", "", ARGS).replace('"', ""), line("delivered", "", "", "").replace('"', "")]);
-        assert!(found.iter().all(|(_, value)| value.as_ref().is_err_and(|why| why.contains("a quote in it is not closed"))), "{found:?}");
+        // A quote that never closes takes its row, which is told; those behind it are read, or told one by one.
+        let good = || line("delivered", "", "", ARGS);
+        let found = read(&[swallowing, good(), good()]);
+        let told: Vec<(u64, bool)> = found.iter().map(|(line, value)| (*line, value.is_ok())).collect();
+        assert_eq!(told, [(2, false), (3, true), (4, true)], "{found:?}");
+        let plain = |event: &str| line(event, "", "", "").replace("\"Terms, new\"", "Terms");
+        let open = plain("bounce").replace(",Terms,", ",\"Terms,");
+        let found = read(&[open.clone(), plain("delivered"), plain("delivered")]);
+        let told: Vec<(u64, bool)> = found.iter().map(|(line, value)| (*line, value.is_ok())).collect();
+        assert_eq!(told, [(2, false), (3, true), (4, true)], "{found:?}");
+        // Where it closes in a row behind it, nobody can say which of them are rows.
+        let found = read(&[open, plain("delivered"), plain("delivered").replace(",Terms,", ",Terms\","), good()]);
+        let told: Vec<(u64, bool)> = found.iter().map(|(line, value)| (*line, value.is_ok())).collect();
+        assert_eq!(told, [(2, false), (3, false), (4, false), (5, true)], "{found:?}");
         let without = "processed,message_id,event,email\n1,a,delivered,ann@example.com\n";
         let found: Vec<Row> = rows(without).unwrap().collect();
         assert!(found.len() == 1 && found[0].value.as_ref().is_err_and(|why| why.contains("no column unique_args")));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use issei_ledger::Suppression;
+use issei_producer::{CsvList, CsvRow, NoCsvRow};
 use issei_schema::{Address, on_one_line, without_addresses};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -123,9 +124,9 @@ fn json(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
 }
 
 fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
-    let columns: Vec<String> =
-        reader.headers().context("it has no line with the names of the columns")?.iter().map(|name| name.trim().to_lowercase()).collect();
+    let place_of = |columns: &[String], names: &[&str]| columns.iter().position(|column| names.contains(&column.to_lowercase().as_str()));
+    let list = CsvList::of(text, |columns| place_of(columns, &["email", "emailaddress"])).map_err(|broken| not_csv(&broken))?;
+    let columns: Vec<String> = list.columns().iter().map(|name| name.to_lowercase()).collect();
     let Some(format) = Format::of(&columns) else {
         bail!(
             "it has the columns {}, and is none of: SendGrid's exports (email and created, with status, reason or ip), listmonk's of subscribers (uuid, email, name, attributes, status, created_at, updated_at), SES's (EmailAddress, Reason, LastUpdateTime, or the JSON of `aws sesv2 list-suppressed-destinations`); nothing was entered",
@@ -141,20 +142,12 @@ fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
     } else {
         says_itself(format, because)?;
     }
-    let place = |name: &str| columns.iter().position(|column| column == name);
     let (mut entries, mut left_out, mut unreadable) = (Vec::new(), 0, Vec::new());
-    for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                // A quote that never closes swallows everybody after it.
-                let line = error.position().map_or(0, csv::Position::line);
-                bail!("line {line} can't be read as CSV; correct it; nothing was entered");
-            }
-        };
-        let line = record.position().map_or(0, csv::Position::line);
-        let cell = |name: &str| place(name).and_then(|at| record.get(at)).unwrap_or_default().trim();
-        // A quote that never closes would take everybody after it into one cell.
+    for row in list {
+        // Whoever stands behind a quote that does not close is on no list, and would be mailed: so it is all of the file or nothing.
+        let CsvRow { line, fields } = row.map_err(|broken| not_csv(&broken))?;
+        let cell = |name: &str| place_of(&columns, &[name]).and_then(|at| fields.get(at)).map(|cell| cell.trim()).unwrap_or_default();
+        // None of these goes over several lines anywhere.
         if ["email", "created", "emailaddress", "lastupdatetime", "status", "updated_at"].iter().any(|name| cell(name).contains('\n')) {
             bail!("line {line}: a quote is not closed; correct it; nothing was entered");
         }
@@ -175,6 +168,10 @@ fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
         }
     }
     Ok(Read { format: format.name(), entries, left_out, unreadable, has_more: false })
+}
+
+fn not_csv(NoCsvRow { line, reason }: &NoCsvRow) -> anyhow::Error {
+    anyhow::anyhow!("line {line} can't be read as CSV: {reason}; nothing was entered")
 }
 
 /// What a file says itself nobody has to say beside it.
@@ -238,14 +235,53 @@ mod tests {
         assert_eq!(ses.0, ["ann@example.com bounced 2026-01-02T00:00:00Z -"]);
     }
 
+    /// Somebody whose name begins with a quote must not take those after it from the list, who would all be mailed.
+    #[test]
+    fn a_quote_that_does_not_close_hides_nobody_who_stands_behind_it() {
+        let listmonk = |rows: &[(&str, &str)]| {
+            let row = |(at, (name, status)): (usize, &(&str, &str))| {
+                format!("u{at},u{at}@example.com,{name},\"{{\"\"a\"\":1}}\",{status},2026-01-01T00:00:00Z,2026-01-02T00:00:00Z\n")
+            };
+            let rows: String = rows.iter().enumerate().map(row).collect();
+            format!("uuid,email,name,attributes,status,created_at,updated_at\n{rows}")
+        };
+        let plain = |rows: &[(&str, &str)]| listmonk(rows).replace("\"{\"\"a\"\":1}\"", "{}");
+        let off = "blocklisted";
+        let last = "email,created,reason\nann@example.com,1,550\nbob@example.com,2,\"550\neve@example.com,3,550\n";
+        for (text, because, line) in [
+            (
+                plain(&[("Ann", "enabled"), ("\"Bob", "enabled"), ("Carl", off), ("Dora \"D\" D", off), ("\"Eve\"", off), ("Fay", off)]),
+                None,
+                3,
+            ),
+            (last.to_owned(), Some(Because::Bounced), 3),
+            (format!("{last}fay@example.com,4,\"550\"\n"), Some(Because::Bounced), 3),
+            (plain(&[("\"Bob", "enabled"), ("Carl", off), ("Fay", off)]), None, 2),
+            (listmonk(&[("Ann", "enabled"), ("\"Bob", "enabled"), ("Carl", off), ("\"Eve\"", off), ("Fay", off)]), None, 3),
+        ] {
+            let error = csv(&text, because).err().map_or_else(|| "it was taken".to_owned(), |error| error.to_string());
+            let says = format!("line {line} can't be read as CSV: a quote opens");
+            assert!(error.starts_with(&says) && error.ends_with("nothing was entered") && !error.contains('@'), "{text}\n{error}");
+        }
+    }
+
     #[test]
     fn what_is_no_list_that_is_known_is_refused_whole() {
         for (text, because, says) in [
             ("email,name\nann@example.com,Ann\n", None, "it has the columns email, name, and is none of"),
             ("ann@example.com\nbob@example.com\n", None, "it has the columns (an address), and is none of"),
             ("status,reason,email,created\n,,ann@example.com,1\n", None, "--because bounced"),
-            ("status,reason,email,created\n,\"550,ann@example.com,1\n", Some(Because::Bounced), "can't be read as CSV"),
-            ("email,created\nann@example.com,\"1\nbob@example.com,2\n", Some(Because::Bounced), "a quote is not closed"),
+            (
+                "status,reason,email,created\n,\"550,ann@example.com,1\n",
+                Some(Because::Bounced),
+                "line 2 can't be read as CSV: a quote opens",
+            ),
+            ("email,created\nann@example.com,1\nbob@example.com\n", Some(Because::Bounced), "line 3 can't be read as CSV: it has 1 fields"),
+            (
+                "email,created\nann@example.com,\"1\nbob@example.com,2\n",
+                Some(Because::Bounced),
+                "line 2 can't be read as CSV: a quote opens",
+            ),
             ("EmailAddress,Reason,LastUpdateTime\nann@example.com,BOUNCE,\n", Some(Because::Operator), "leave --because out"),
         ] {
             let error = csv(text, because).err().map(|error| error.to_string()).unwrap_or_default();

@@ -25,6 +25,8 @@ impl Unread {
 pub(super) struct Csv {
     lines: Lines,
     header: Vec<Vec<u8>>,
+    /// What a row looks like.
+    shape: Shape,
     /// Where the wanted columns stand.
     places: Vec<usize>,
     /// Lines that are broken with the one before.
@@ -42,14 +44,29 @@ enum At {
 }
 
 /// The fields of a record and the line that it begins on.
-struct Fields {
-    line: u64,
-    fields: Vec<Vec<u8>>,
+pub(super) struct Fields {
+    pub(super) line: u64,
+    pub(super) fields: Vec<Vec<u8>>,
 }
 
 impl Csv {
-    /// Reads the header line and finds the wanted columns in it.
-    pub(super) fn with_header(mut lines: Lines, wanted: &[String]) -> io::Result<Result<Self, Broken>> {
+    /// Reads the header line and finds the wanted columns in it, the key first and then the address.
+    pub(super) fn with_header(lines: Lines, wanted: &[String]) -> io::Result<Result<Self, Broken>> {
+        Self::beginning(lines, |header| {
+            let places = places(header, wanted)?;
+            Ok((places.first().copied(), places.get(1).copied(), places))
+        })
+    }
+
+    /// Reads the header line of a list that has no key, with the address where this finds it.
+    pub(super) fn with_address(lines: Lines, address: impl FnOnce(&[Vec<u8>]) -> Option<usize>) -> io::Result<Result<Self, Broken>> {
+        Self::beginning(lines, |header| Ok((None, address(&header.fields), Vec::new())))
+    }
+
+    fn beginning(
+        mut lines: Lines,
+        found: impl FnOnce(&Fields) -> Result<(Option<usize>, Option<usize>, Vec<usize>), Broken>,
+    ) -> io::Result<Result<Self, Broken>> {
         let header = match record(&mut lines, None)? {
             None => return Ok(Err(Broken::new(1, "the file is empty; it needs a header line"))),
             Some(Err(unread)) => return Ok(Err(unread.broken)),
@@ -62,7 +79,10 @@ impl Csv {
             );
             return Ok(Err(Broken::new(header.line, reason)));
         }
-        Ok(places(&header, wanted).map(|places| Self { lines, header: header.fields, places, pending: VecDeque::new() }))
+        Ok(found(&header).map(|(key, address, places)| {
+            let shape = Shape { fields: header.fields.len(), key, address };
+            Self { lines, header: header.fields, shape, places, pending: VecDeque::new() }
+        }))
     }
 
     pub(super) fn header(&self) -> &[Vec<u8>] {
@@ -75,16 +95,22 @@ impl Csv {
 
     /// The key, where it stands among these.
     fn keys(&self, fields: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        self.places.first().and_then(|place| fields.get(*place)).into_iter().cloned().collect()
+        self.shape.key.and_then(|place| fields.get(place)).into_iter().cloned().collect()
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
+        Ok(self.next_fields()?.map(|read| match read {
+            Ok(Fields { fields, .. }) => Record::Values(self.places.iter().map(|place| fields.get(*place).cloned()).collect()),
+            Err(broken) => Record::Broken(broken),
+        }))
+    }
+
+    /// All fields of the next record, as many as the header has.
+    pub(super) fn next_fields(&mut self) -> io::Result<Option<Result<Fields, Broken>>> {
         if let Some(broken) = self.pending.pop_front() {
-            return Ok(Some(Record::Broken(broken)));
+            return Ok(Some(Err(broken)));
         }
-        let place = |at: usize| self.places.get(at).copied();
-        let shape = Shape { fields: self.header.len(), key: place(0), address: place(1) };
-        let Fields { line, fields } = match record(&mut self.lines, Some(shape))? {
+        let Fields { line, fields } = match record(&mut self.lines, Some(self.shape))? {
             None => return Ok(None),
             Some(Err(Unread { broken, fields, nor })) => {
                 let keys = self.keys(&fields);
@@ -94,7 +120,7 @@ impl Csv {
                     let broken = Broken::new(line.number, reason).of_keys(self.keys(&fields));
                     self.pending.push_back(broken.of_addresses(addresses(fields)));
                 }
-                return Ok(Some(Record::Broken(broken.of_keys(keys))));
+                return Ok(Some(Err(broken.of_keys(keys))));
             }
             Some(Ok(fields)) => fields,
         };
@@ -103,11 +129,11 @@ impl Csv {
             let reason = format!("it has {has} fields and the header {header}; put fields that hold a comma or a line break in quotes");
             // One comma too many or too few stands before the key or behind it.
             let mut keys = self.keys(&fields);
-            let from_the_end = self.places.first().and_then(|place| (fields.len() + place).checked_sub(header));
+            let from_the_end = self.shape.key.and_then(|place| (fields.len() + place).checked_sub(header));
             keys.extend(from_the_end.and_then(|at| fields.get(at)).filter(|key| !keys.contains(key)).cloned());
-            return Ok(Some(Record::Broken(Broken::new(line, reason).of_keys(keys).of_addresses(addresses(fields)))));
+            return Ok(Some(Err(Broken::new(line, reason).of_keys(keys).of_addresses(addresses(fields)))));
         }
-        Ok(Some(Record::Values(self.places.iter().map(|place| fields.get(*place).cloned()).collect())))
+        Ok(Some(Ok(Fields { line, fields })))
     }
 }
 

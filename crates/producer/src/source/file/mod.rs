@@ -9,6 +9,7 @@ mod encoding;
 mod guess;
 mod json;
 mod lines;
+mod list;
 mod packed;
 mod swallowed;
 
@@ -22,6 +23,7 @@ use self::csv::Csv;
 pub(crate) use self::data::Data;
 use self::json::Json;
 use self::lines::Lines;
+pub use self::list::{CsvList, CsvRow, NoCsvRow};
 use super::feed::{Closed, Feed};
 use super::row::{RawKey, RawRow};
 use super::{Progress, ReadError};
