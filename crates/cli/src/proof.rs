@@ -74,7 +74,8 @@ pub(crate) struct Stopped<'a> {
     /// Who carries it, where that is not SES.
     pub(crate) provider: Option<&'a ProviderName>,
     pub(crate) trail: &'a AuditTrail,
-    /// As it was counted; nothing where it was not.
+    /// As it was counted, and after nobody held anything where that is known: who was counted before may have sent since. Nothing where
+    /// it was not.
     pub(crate) in_doubt: Option<u64>,
 }
 
@@ -92,6 +93,11 @@ impl Stopped<'_> {
         }
         let is_refused = SignedDuration::try_from(timing.refused_after()).is_ok_and(|wait| now.duration_since(decided) >= wait);
         is_said || (self.provider.is_none() && untold.is_empty() && is_refused)
+    }
+
+    /// Since when it is known that nobody holds anything of it; nothing where that is not known, or it is not stopped.
+    pub(crate) fn nothing_held_since(&self) -> Option<Timestamp> {
+        nothing_held_since(&self.trail.entries).filter(|_| self.state == BroadcastState::Stopped)
     }
 
     /// How long ago its stop was decided.

@@ -298,7 +298,9 @@ async fn note_nothing_held(ledger: &Ledger, id: &BroadcastId, actor: &Actor) -> 
     if nothing_held_since(&ledger.audit_trail(&broadcast).await?.entries).is_some() {
         return Ok(());
     }
-    ledger.audit(id, actor, NOTHING_HELD, SAID).await
+    ledger.audit(id, actor, NOTHING_HELD, SAID).await?;
+    // Totals that a sweep has written since the stop may lack what was sent after them.
+    ledger.note_told(id).await
 }
 
 impl Stopped {

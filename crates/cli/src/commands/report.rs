@@ -10,7 +10,7 @@ use issei_schema::BroadcastId;
 use serde_json::json;
 
 use crate::args::ReportOptions;
-use crate::commands::status::Status;
+use crate::commands::status::{CountedSince, Status};
 use crate::pages::{Bounces, Language, Live, Report, STYLE, Words, bounces, said, took};
 use crate::{Ended, output, refused};
 
@@ -32,12 +32,12 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
         }
         _ => (None, None),
     };
-    let (status, timeline) = (Status::read(&parts, &options.id, true).await?, ledger.timeline(&options.id).await?);
+    let (mut status, timeline) = (Status::read(&parts, &options.id, true).await?, ledger.timeline(&options.id).await?);
     let broadcast = ledger.broadcast(&options.id).await?;
     let trail = ledger.audit_trail(&broadcast).await?;
     let (_, details) = ledger.event_log_with(&broadcast, |(kind, ..)| bounces::is_told(kind)).await?;
     let command = ledger.command(&options.id).await?;
-    let proof = status.proof(&parts, &trail).await?;
+    let proof = status.proof(&parts, &options.id, &trail, &CountedSince::default()).await?;
     let page = Report {
         words,
         style: STYLE,

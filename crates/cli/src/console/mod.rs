@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Ended;
 use crate::args::ConsoleOptions;
 use crate::commands::serve::on_signal;
+use crate::commands::status::{CountedSince, Status};
 use crate::pages::{Bare, Frame, Language, Live};
 
 use self::door::{Door, Key};
@@ -50,6 +51,7 @@ pub(crate) struct Console {
     /// All that it shows is simulated.
     is_simulated: bool,
     seen: Mutex<Renderings>,
+    counted: CountedSince,
 }
 
 /// The console, as whoever has come in by a door finds it.
@@ -102,7 +104,7 @@ impl Opened {
             .with_context(|| format!("the console can't listen on {listen}; choose another --port, or 0 for any that is free"))?;
         let names = place.names(listener.local_addr()?);
         let origin = names.origin();
-        let console = Arc::new(Console { parts, names, is_simulated, seen: Mutex::default() });
+        let console = Arc::new(Console { parts, names, is_simulated, seen: Mutex::default(), counted: CountedSince::default() });
         let mut opened = Self { addresses: Vec::new(), listener, console: console.clone(), doors: Vec::new() };
         for right in rights {
             if opened.addresses.iter().any(|(known, _)| known == right) {
@@ -143,9 +145,9 @@ impl Console {
     /// How a broadcast stands, with its timeline and audit trail.
     async fn live(&self, id: &BroadcastId, language: Language) -> anyhow::Result<Live> {
         let ledger = self.parts.ledger();
-        let status = crate::commands::status::Status::read(&self.parts, id, false).await?;
+        let mut status = Status::read(&self.parts, id, false).await?;
         let (timeline, trail) = (ledger.timeline(id).await?, ledger.audit_trail(&ledger.broadcast(id).await?).await?);
-        let proof = status.proof(&self.parts, &trail).await?;
+        let proof = status.proof(&self.parts, id, &trail, &self.counted).await?;
         Ok(Live::of(language.words(), status, trail, &timeline, proof, true))
     }
 

@@ -23,6 +23,7 @@ mod objects;
 mod one_notice;
 mod outside;
 mod picturing;
+mod proving;
 mod reading;
 mod rehearsing;
 mod resending;

@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::console::{Door, csrf_of};
+use crate::proving::{self, Shown};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_all_ends_everything_and_nothing_begins_until_it_is_opened() {
@@ -373,12 +374,16 @@ async fn holding_at_resend() -> (Processes, Process, Process) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_consumer_says_that_was_asleep_when_it_was_stopped_is_written_down_by_the_next_stop() {
     let (mut world, producer, consumer) = holding_at_resend().await;
+    // Nobody counts: that would be the feedback consumer.
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
     let noted = async |world: &Processes| world.run(&["audit", "terms"]).await.matches("nothing held").count();
     consumer.freeze();
     let stop = ["stop", "terms", "--reason", "wrong text"];
     let (code, told, error) = world.try_run(&stop).await;
     assert!(code == Some(3) && told.contains("not proved: its provider refuses no request for its age"), "{told}{error}");
     assert_eq!(noted(&world).await, 0);
+    assert_eq!(proving::shown(&door).await, Shown::Unproved);
     let open_claims = async |world: &Processes| {
         let (_, certificate, errors) = world.try_run(&["certify", "terms", "--json"]).await;
         let certificate: Value = serde_json::from_str(&certificate).unwrap_or_else(|error| panic!("{error}: {errors}"));
@@ -391,10 +396,12 @@ async fn what_a_consumer_says_that_was_asleep_when_it_was_stopped_is_written_dow
     assert!(code == Some(3) && shown.contains("stop          not proved, since a consumer that is silent"), "{shown}");
 
     consumer.thaw();
+    assert_eq!(proving::shown(&door).await, Shown::Unproved, "nobody has asked it");
     // So long that it can say it.
     world.set("ISSEI_REQUEST_LIFETIME_S", "40");
     world.run(&stop).await;
     assert_eq!(noted(&world).await, 1);
+    until("the console calls it proved, too", async || proving::shown(&door).await == Shown::Proved).await;
     let found = open_claims(&world).await;
     assert_eq!(found["judgement"], "holds", "{found}");
     let shown = world.run(&record).await;
@@ -404,6 +411,8 @@ async fn what_a_consumer_says_that_was_asleep_when_it_was_stopped_is_written_dow
     let told = world.run(&stop).await;
     assert!(told.contains("nothing of it can be sent or accepted any more.") && !told.contains("Waiting"), "{told}");
     assert_eq!(noted(&world).await, 1, "it is written down once");
+    assert_eq!(proving::shown(&door).await, Shown::Proved);
+    console.end().await;
     producer.end().await;
 }
 

@@ -2,6 +2,7 @@
 //! of the audience, unless it is asked to count.
 
 mod around;
+mod counted;
 mod counts;
 mod lines;
 mod watch;
@@ -22,6 +23,7 @@ use self::counts::Counts;
 use crate::proof::{StopProof, Stopped};
 
 pub(crate) use self::around::Depths;
+pub(crate) use self::counted::CountedSince;
 pub(crate) use self::lines::code_line;
 pub(crate) use self::watch::run;
 
@@ -327,9 +329,21 @@ impl Status {
         Ok(())
     }
 
-    /// How it stands with the proof of its stop.
-    pub(crate) async fn proof(&self, parts: &Parts, trail: &AuditTrail) -> Result<StopProof, LedgerError> {
+    /// How it stands with the proof of its stop. Where nobody holds anything of it any more, as the trail has it, whoever is in doubt is
+    /// counted after that, and so are the counts that are shown.
+    pub(crate) async fn proof(
+        &mut self,
+        parts: &Parts,
+        id: &BroadcastId,
+        trail: &AuditTrail,
+        counted: &CountedSince,
+    ) -> Result<StopProof, LedgerError> {
         let in_doubt = self.exact.then_some(self.in_doubt);
+        let stopped = Stopped { state: self.state, provider: self.provider.as_ref(), trail, in_doubt };
+        let in_doubt = match stopped.nothing_held_since().filter(|_| in_doubt.is_none_or(|in_doubt| in_doubt == 0)) {
+            Some(since) => Some(counted.in_doubt(parts, id, self, since).await?),
+            None => in_doubt,
+        };
         Stopped { state: self.state, provider: self.provider.as_ref(), trail, in_doubt }.proof(parts, self.at).await
     }
 }
