@@ -153,6 +153,7 @@ mod tests {
             timings: None,
             configured: None,
             carries: None,
+            keys: std::collections::BTreeMap::new(),
             in_hand: None,
             lacks: std::collections::BTreeSet::new(),
             unasked: Vec::new(),

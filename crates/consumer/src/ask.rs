@@ -8,11 +8,11 @@ use std::time::Duration;
 use issei_aws::Backoff;
 use issei_ledger::{AskAgain, AskedAgain, Chunk, Claim, LedgerError, Outcome, Permit, ReasonCode, Repeatable};
 use issei_provider::{Replay, ReplayKey, Said};
-use issei_schema::{ChunkMessage, Opening};
+use issei_schema::{BroadcastId, ChunkMessage, Opening};
 
 use crate::after::After;
 use crate::broadcasts::Known;
-use crate::carrier::Carrier;
+use crate::carrier::{Carrier, Made};
 use crate::send::Ready;
 use crate::service::Consumer;
 
@@ -56,11 +56,18 @@ impl Consumer {
             self.incarnation.note_settled(id, seq);
             return Ok(Some(After::Delete));
         }
-        if !carrier.made(known, request.body(), |mark| ready.digest(message, mark)) {
-            tracing::error!(
-                chunk = seq,
-                "this build would repeat the request with another body, or with another key, whose account knows nothing of the first; whoever is in doubt is not asked about: give it the key that the provider was first asked with"
-            );
+        let why_not = match carrier.made(known, request.body(), |mark| ready.digest(message, mark)) {
+            Made::WithThisKey => None,
+            Made::WithAnyKey if !self.may_be_of_another_key(carrier, id).await? => None,
+            Made::WithAnyKey => Some(
+                "an older consumer made the request and did not say with which key, and more than one has been in use; of the account of another this one may know nothing, so whoever is in doubt is not asked about",
+            ),
+            Made::Otherwise => Some(
+                "this build would repeat the request with another body, or with another key, whose account knows nothing of the first; whoever is in doubt is not asked about: give it the key that the provider was first asked with",
+            ),
+        };
+        if let Some(why_not) = why_not {
+            tracing::error!(chunk = seq, "{why_not}");
             self.incarnation.note_unasked(id, seq, request.until());
             return Ok(Some(After::PutBack(OTHER_BODY)));
         }
@@ -103,6 +110,13 @@ impl Consumer {
                 Ok(Some(if is_over { After::Delete } else { After::PutBack(self.before_asking(again)) }))
             }
         }
+    }
+
+    /// Whether a request that says nothing of its key may have been made with another than this one's.
+    async fn may_be_of_another_key(&self, carrier: &Carrier, id: &BroadcastId) -> Result<bool, LedgerError> {
+        let Some(key) = carrier.key_told() else { return Ok(false) };
+        let broadcast = self.ledger.broadcast(id).await?;
+        self.ledger.may_have_had_another_key(&broadcast, &key).await
     }
 
     /// How long to wait before it is asked again, after so many times.

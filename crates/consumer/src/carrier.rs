@@ -68,12 +68,34 @@ impl Carrier {
         self.provider.key_mark()
     }
 
-    /// Whether it would make the request of this digest once more, and with the key that it was first made with. An older
-    /// consumer claims without a mark: such a request counts where an older producer registered no account either, so that
-    /// nothing was ever told apart.
-    pub(crate) fn made(&self, known: &Known, request: &str, digest: impl Fn(Option<&str>) -> String) -> bool {
-        digest(self.key_mark()) == request || (known.carried_by.is_none() && digest(None) == request)
+    /// What the ledger may have of the key, so that it is known from another.
+    pub(crate) fn key_told(&self) -> Option<String> {
+        // As many bits as nobody meets by accident; the whole mark is in each request's digest.
+        self.key_mark().map(|mark| mark.chars().take(16).collect())
     }
+
+    /// Whether it would make the request of this digest once more, and with the key that it was first made with. An older
+    /// consumer claims without a mark: such a request may count where an older producer registered no account either, so that
+    /// nothing was ever told apart.
+    pub(crate) fn made(&self, known: &Known, request: &str, digest: impl Fn(Option<&str>) -> String) -> Made {
+        if digest(self.key_mark()) == request {
+            Made::WithThisKey
+        } else if known.carried_by.is_none() && digest(None) == request {
+            Made::WithAnyKey
+        } else {
+            Made::Otherwise
+        }
+    }
+}
+
+/// With which key a request was first made, as far as its digest tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    WithThisKey,
+    /// An older consumer made it, and did not say.
+    WithAnyKey,
+    /// With another, or another build wrote it otherwise.
+    Otherwise,
 }
 
 /// What this consumer would send of a broadcast, and by whom.

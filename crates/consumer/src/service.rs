@@ -135,7 +135,9 @@ impl Consumer {
         };
         let carriers: BTreeMap<ProviderName, Carrier> =
             providers.iter().map(|(name, provider)| (name.clone(), carrier(name, provider))).collect();
-        let incarnation = incarnation.carrying(carriers.iter().map(|(name, carrier)| (name.clone(), carrier.account())).collect());
+        let keys = carriers.iter().filter_map(|(name, carrier)| Some((name.clone(), carrier.key_told()?))).collect();
+        let accounts = carriers.iter().map(|(name, carrier)| (name.clone(), carrier.account())).collect();
+        let incarnation = incarnation.carrying(accounts).asking_with(keys);
         Arc::new(Self {
             carriers,
             broadcasts: Broadcasts::new(ledger.clone(), clock.clone(), options.unsubscribe_keys.clone()),

@@ -22,7 +22,7 @@ pub struct InHand {
 }
 
 /// How far the clocks of a run and of whoever registered a broadcast may be apart.
-const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
+pub(crate) const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
 
 /// A broadcast that was stopped, for the question who may hold anything of it.
 #[derive(Clone, Debug)]
@@ -153,6 +153,7 @@ mod tests {
             timings: None,
             configured: None,
             carries: None,
+            keys: std::collections::BTreeMap::new(),
             in_hand: Some(InHand { beat, acknowledged, broadcasts }),
             lacks: std::collections::BTreeSet::new(),
             unasked: Vec::new(),

@@ -65,6 +65,7 @@ pub struct Incarnation {
     settings: String,
     configured: Option<Configured>,
     carries: Option<BTreeMap<ProviderName, CarriedBy>>,
+    keys: BTreeMap<ProviderName, String>,
     timings: Timings,
     /// When the oldest message received since the last beat was sent, in milliseconds of the epoch.
     oldest_message: Arc<AtomicI64>,
@@ -102,6 +103,7 @@ impl Incarnation {
             settings,
             configured: None,
             carries: None,
+            keys: BTreeMap::new(),
             timings: Timings::from(timing),
             oldest_message: Arc::new(AtomicI64::new(NOTHING)),
             beats: Arc::default(),
@@ -123,6 +125,12 @@ impl Incarnation {
     #[must_use]
     pub fn carrying(self, carries: BTreeMap<ProviderName, CarriedBy>) -> Self {
         Self { carries: Some(carries), ..self }
+    }
+
+    /// The same run, which tells what tells its keys of providers from others.
+    #[must_use]
+    pub fn asking_with(self, keys: BTreeMap<ProviderName, String>) -> Self {
+        Self { keys, ..self }
     }
 
     /// Who this is, for the audit trail.
@@ -216,6 +224,9 @@ pub struct Heartbeat {
     /// Nothing where an older build wrote this, or where it does neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carries: Option<BTreeMap<ProviderName, CarriedBy>>,
+    /// What tells its keys of providers from others, and a key to nobody. Nothing where an older build wrote this.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<ProviderName, String>,
     /// What it holds; nothing where an older build wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,
@@ -272,6 +283,7 @@ impl Ledger {
             timings: Some(run.timings),
             configured: run.configured.clone(),
             carries: run.carries.clone(),
+            keys: run.keys.clone(),
             in_hand: None,
             lacks: BTreeSet::new(),
             unasked: Vec::new(),

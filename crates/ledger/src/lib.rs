@@ -63,6 +63,7 @@ mod message_ids;
 mod nothing_held;
 mod objects;
 mod on_call;
+mod other_key;
 mod outcome;
 mod page;
 mod page_builder;

@@ -143,6 +143,7 @@ mod tests {
             timings: timing.as_ref().map(Timings::from),
             configured: None,
             carries: None,
+            keys: std::collections::BTreeMap::new(),
             in_hand: None,
             lacks: std::collections::BTreeSet::new(),
             unasked: Vec::new(),

@@ -99,7 +99,7 @@ impl NotAsked {
     pub fn next_step(&self, id: impl Display) -> String {
         let Self { provider, until, .. } = self;
         format!(
-            "start a consumer with the key that they were made with (`key` of [providers.{provider}]) before {until:.0}; whoever is in doubt then stays so: `issei export {id} --outcome in-doubt` lists them"
+            "start a consumer with the key that they were made with (`key` of [providers.{provider}]) before {until:.0}; whoever is in doubt then stays so, and so does whoever a consumer of an older build has sent to, which says nothing of its key: `issei export {id} --outcome in-doubt` lists them"
         )
     }
 }

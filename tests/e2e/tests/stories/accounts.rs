@@ -196,14 +196,16 @@ async fn a_broadcast_that_an_older_build_registered_is_carried_and_asked_about_a
     assert_ends_well(&world).await;
 }
 
+/// One that claims without a mark of its key, as consumers did before marks.
+fn older(world: &World) -> Arc<dyn Provider> {
+    let (provider, reply_to, is_marked) = (resend(world, URL, KEY, PLACE), None, false);
+    Arc::new(OtherBuild { provider, reply_to, is_marked })
+}
+
 /// An older consumer's claims tell no key from another. Where nothing is registered either, that is all that was ever known of
 /// the account; where it is, it was told apart, and these claims say too little.
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_an_older_consumer_has_sent_to_is_asked_about_where_an_older_producer_registered_the_broadcast_alone() {
-    let older = |world: &World| {
-        let (provider, reply_to, is_marked) = (resend(world, URL, KEY, PLACE), None, false);
-        Arc::new(OtherBuild { provider, reply_to, is_marked }) as Arc<dyn Provider>
-    };
     let mut world = every_answer_lost_to(older, Producer::Older).await;
     configure(&mut world, URL, KEY, PLACE);
     assert_ends_well(&world).await;
@@ -213,6 +215,31 @@ async fn whom_an_older_consumer_has_sent_to_is_asked_about_where_an_older_produc
     looked_at(&world).await;
     assert_nobody_twice(&world);
     assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "somebody was asked");
+}
+
+/// In the midst of an upgrade the key is replaced, while a consumer of before has people in doubt. Nothing in its claims says that it
+/// asked with the first; but the ledger has seen that there was one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_asks_about_whom_an_older_consumer_has_sent_to_once_two_keys_were_seen() {
+    let mut world = every_answer_lost_to(older, Producer::Older).await;
+    // A first consumer of this build, which has no chance to ask.
+    let (id, actor): (_, Actor) = ("terms".parse().unwrap(), "an operator".parse().unwrap());
+    let paused = issei_ledger::Transition { to: BroadcastState::Paused, actor: &actor, reason: "an upgrade" };
+    world.ledger().transition(&id, paused).await.unwrap();
+    configure(&mut world, URL, KEY, PLACE);
+    looked_at(&world).await;
+    resume(&world).await;
+    let asked = world.calls_of("SendBatchEmails");
+    // Nor does whoever has the first key know that it is the first.
+    for key in [OTHER_KEY, KEY] {
+        configure(&mut world, URL, key, PLACE);
+        looked_at(&world).await;
+        assert_nobody_twice(&world);
+        assert_eq!((world.calls_of("SendBatchEmails"), world.in_doubt("terms").await.len()), (asked, 40), "asked with {key}");
+        world.cloud.show_all_messages();
+    }
+    let runs = world.ledger().heartbeats(world.now()).await.unwrap();
+    assert_eq!(NotAsked::of(&world.broadcast("terms").await, &runs, world.now()).unwrap().requests, 8);
 }
 
 /// What a certificate says of the account of those who sent.
