@@ -7,6 +7,7 @@ mod providers;
 mod scale;
 mod sender;
 mod template;
+mod writers;
 
 use futures_util::{StreamExt, stream};
 use issei_assembly::Parts;
@@ -18,6 +19,7 @@ pub(crate) use providers::standings;
 pub(crate) use scale::duration;
 pub(crate) use sender::sender;
 pub(crate) use template::stored;
+pub(crate) use writers::who_may_write_events;
 
 fn setting(what: &str, from: &str) -> Finding {
     Finding::new(Part::Settings, what, from)

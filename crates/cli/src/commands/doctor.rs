@@ -24,6 +24,7 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     let wanted = operator::wanted(&parts.settings);
     findings.extend(Deployed::read(&parts.clients, &wanted).await.findings);
     findings.extend(Deployed::at_ses(&parts.clients, &wanted).await);
+    findings.extend(checks::who_may_write_events(&parts).await);
     findings.extend(checks::standings(&parts, options.from.as_ref()).await);
     findings.push(checks::may_send(&parts).await);
     findings.push(checks::suppressed_reasons(&parts).await);

@@ -66,6 +66,12 @@ impl EventsTo {
         self.enabled && Self::needed().all(|wanted| self.events.iter().any(|event| event == wanted))
     }
 
+    /// The topic that they are published to, where they are.
+    #[must_use]
+    pub fn topic(&self) -> Option<&str> {
+        self.topic.as_deref()
+    }
+
     fn of(destination: EventDestination) -> Self {
         Self {
             name: destination.name,

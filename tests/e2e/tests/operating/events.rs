@@ -53,6 +53,8 @@ async fn setup_makes_the_whole_way_of_the_events_and_each_comes_to_the_ledger_by
     assert_eq!(setup(&world).await, owned(&MADE));
     let was_there = MADE.map(|(what, _)| (what, "was there"));
     assert_eq!(setup(&world).await, owned(&was_there), "twice changes nothing");
+    let writers = crate::writers::who_may_write(&world).await;
+    assert!(writers.len() == 2 && writers.iter().all(|(holds, _)| *holds), "{writers:?}");
     let attributes = emulator.sns("GetTopicAttributes", &[("TopicArn", &topic)]).await;
     assert!(attributes.contains("OnlyThisConfigurationSet") && !attributes.contains("__default_policy_ID"), "{attributes}");
 

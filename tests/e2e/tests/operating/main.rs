@@ -35,4 +35,5 @@ mod stopping;
 mod suppressing;
 mod trying;
 mod unsubscribing;
+mod writers;
 mod writing;

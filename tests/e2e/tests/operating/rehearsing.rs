@@ -16,6 +16,7 @@ fn findings(output: &str) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
     let world = Processes::brisk(100, Processes::account_with_events()).await;
+    crate::writers::keep_others_out(&world, &[]).await;
     let services: Vec<Process> = ["producer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     for service in ["producer", "consumer", "feedback"] {
         world.wait_for_heartbeat(service).await;
