@@ -100,7 +100,8 @@ impl Consumer {
                     return Ok(Some(After::Hide(self.options.timing.lease)));
                 };
                 let was_confirmed = matches!(seen, Chunk::Confirmed { .. });
-                self.telling.note(id, |progress| progress.add_answer(&asked, &outcomes, was_confirmed));
+                let spared = seen.spared_untold();
+                self.telling.note(id, |progress| progress.add_answer(&asked, &outcomes, was_confirmed, spared));
                 tracing::info!(chunk = seq, recipients = asked.len(), in_doubt = outcomes.count(Outcome::InDoubt), "asked again");
                 if let Some(reason) = pause {
                     self.pause(id, ReasonCode::PausedProvider, &reason).await?;

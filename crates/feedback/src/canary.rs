@@ -29,7 +29,10 @@ pub(crate) fn verdict(limits: &Limits, wait: Duration, Sight { totals, proven, h
         return Err(format!("held for {} s, and {} s is the least", held_for.as_secs(), wait.as_secs()));
     }
     if accepted == 0 || in_doubt + retryable > 0 {
-        return Err(format!("{accepted} accepted, {in_doubt} in doubt, {retryable} to be sent to again"));
+        let (refused, spared) = (totals.refused(), totals.spared.unwrap_or(0));
+        return Err(format!(
+            "{accepted} accepted, {refused} refused, {spared} on the suppression list since the audience was frozen, {in_doubt} in doubt, {retryable} to be sent to again"
+        ));
     }
     if proven < accepted {
         return Err(format!("events of {proven} of {accepted} recipients have come"));

@@ -90,10 +90,13 @@ impl Progress {
     }
 
     /// Counts what an answer has settled of those who were asked about again. Who was told in doubt before stays so here,
-    /// and is accepted besides: people are shown no more in doubt than the others leave.
-    pub fn add_answer(&mut self, asked: &[usize], outcomes: &Outcomes, was_told: bool) {
+    /// and is accepted besides: people are shown no more in doubt than the others leave. `spared` is how many the claim had spared
+    /// of which nobody has told.
+    pub fn add_answer(&mut self, asked: &[usize], outcomes: &Outcomes, was_told: bool, spared: u64) {
         let of = |outcome: Outcome| outcomes.positions(outcome).filter(|at| asked.contains(at)).count() as u64;
         self.accepted += of(Outcome::Accepted);
+        self.rejected += spared;
+        self.spared += spared;
         self.in_doubt += if was_told { 0 } else { of(Outcome::InDoubt) };
         self.settled_chunks += u64::from(!was_told);
         self.asked_again += 1;

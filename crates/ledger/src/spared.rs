@@ -49,6 +49,14 @@ impl Chunk {
         word != NONE && self.spared(at).is_none()
     }
 
+    /// How many its claim has spared of which nobody can have told, since whoever claimed it never confirmed it. Of a further claim that
+    /// can't be said: an earlier one may have spared them, and told.
+    #[must_use]
+    pub fn spared_untold(&self) -> u64 {
+        let Self::Claimed { attempt: 1, outcomes, .. } = self else { return 0 };
+        (0..outcomes.len()).filter(|at| self.spared(*at).is_some()).count() as u64
+    }
+
     /// Why nothing was sent to this recipient, who came on the list after the audience was frozen; nothing of anybody else.
     #[must_use]
     pub fn spared(&self, at: usize) -> Option<Suppression> {

@@ -11,6 +11,7 @@ use issei_ledger::{Broadcast, BroadcastState, LedgerError, ReasonCode, ServiceKi
 use issei_schema::{BroadcastId, InDoubtPolicy, Opening};
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::Canary;
 use crate::service::{Producer, ProducerError};
 
 /// What was seen of each open broadcast, so that the exact count, which reads every chunk, is only
@@ -200,7 +201,8 @@ impl Producer {
             BroadcastState::Running if waits && broadcast.grant_count == 0 => {}
             BroadcastState::Running if broadcast.withheld > 0 && self.canary_is_settled(&broadcast, open_are_over).await? => {
                 let code = Some(ReasonCode::HoldingCanary);
-                self.step(&broadcast, BroadcastState::Holding, code, "the canary is sent; approve it, or stop").await?;
+                let told = self.canary(&broadcast).await?.told();
+                self.step(&broadcast, BroadcastState::Holding, code, &told).await?;
             }
             BroadcastState::Running if opened && !broadcast.is_enqueued() => {
                 self.enqueue(broadcast, &never()).await?;
@@ -270,6 +272,15 @@ impl Producer {
             }
         }
         Ok(true)
+    }
+
+    /// What became of a canary that is settled.
+    async fn canary(&self, broadcast: &Broadcast) -> Result<Canary, LedgerError> {
+        let (chunks, mut canary) = ((0..broadcast.canary_chunks).collect::<Vec<u32>>(), Canary::default());
+        for some in chunks.chunks(100) {
+            self.ledger.chunks(&broadcast.placed(), some).await?.values().for_each(|chunk| canary.add(chunk));
+        }
+        Ok(canary)
     }
 
     async fn step(&self, broadcast: &Broadcast, to: BroadcastState, code: Option<ReasonCode>, reason: &str) -> Result<(), ProducerError> {

@@ -8,6 +8,7 @@
 mod agreement;
 mod aside;
 mod audience;
+mod canary;
 mod chosen;
 mod close;
 mod command;

@@ -94,6 +94,23 @@ async fn whoever_is_taken_from_the_list_again_before_their_turn_is_mailed() {
     assert_all_but(&world, &[4]).await;
 }
 
+/// Whoever is to approve the rest reads why nobody is there to ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_of_which_nobody_is_left_to_be_sent_to_says_so_and_why() {
+    let world = of_twenty().await;
+    world
+        .post_command(&command("terms", |command| {
+            (command["version"], command["class"], command["canary"]) = (2.into(), "service".into(), 5.into());
+        }))
+        .await;
+    world.run_until("terms", 0, |broadcast| broadcast.broadcast_state == BroadcastState::Running).await;
+    enter(&world, &(1..=20).collect::<Vec<_>>(), Suppression::Unsubscribed).await;
+    let holding = world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    let reason = &holding.last_step().unwrap().reason;
+    assert!(reason.starts_with("nobody of the canary was sent to: all 5 came on the suppression list"), "{reason}");
+    assert_eq!(world.cloud.accepted(), 0);
+}
+
 /// The consumer lives all the while, and has looked at the list.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_waits_for_the_canarys_approval_looks_at_the_list_again() {
@@ -120,15 +137,13 @@ async fn a_consumer_that_waits_for_the_canarys_approval_looks_at_the_list_again(
     assert_all_but(&world, &left[..4]).await;
 }
 
-/// What is asked about again is the request that was made, byte for byte, and whoever was left out of it is in no doubt.
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_spared_stands_in_no_request_that_is_made_again() {
+/// Carried by Resend, frozen, and nobody was sent to yet.
+async fn frozen_at_resend() -> World {
     let mut world = of_twenty().await;
     let provider = resend(&world, URL, KEY, PLACE);
     let known = Known { facts: provider.facts(), rate: Some(1_000.0), carried_by: provider.carried_by() };
     world.known.insert(name(), known);
     world.providers = Providers::new(world.ses()).with(name(), provider);
-    world.cloud.inject(Rule::every("SendBatchEmails", Fault::ResetAfter).times(6));
     world
         .post_command(&command("terms", |command| {
             command["version"] = 2.into();
@@ -137,6 +152,30 @@ async fn whoever_is_spared_stands_in_no_request_that_is_made_again() {
         }))
         .await;
     world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    world
+}
+
+/// A consumer dies with all that it has sent, and whoever asks about that tells people of those whom it had left out, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_killed_consumer_has_spared_is_told_by_whoever_asks_about_the_others() {
+    let world = frozen_at_resend().await;
+    let left_out = [1, 7, 12, 17];
+    enter(&world, &left_out, Suppression::Unsubscribed).await;
+    world.cloud.inject(Rule::every("SendBatchEmails", Fault::HangAfter));
+    let victim = tokio::spawn(world.consumer().await.run(CancellationToken::new()));
+    world.cloud.hanging().wait_for(|hanging| *hanging >= 4).await.unwrap();
+    victim.abort();
+    world.cloud.heal();
+    world.cloud.show_all_messages();
+    assert_eq!(spared(&world).await.len(), 4);
+    assert_all_but(&world, &left_out).await;
+}
+
+/// What is asked about again is the request that was made, byte for byte, and whoever was left out of it is in no doubt.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_spared_stands_in_no_request_that_is_made_again() {
+    let world = frozen_at_resend().await;
+    world.cloud.inject(Rule::every("SendBatchEmails", Fault::ResetAfter).times(6));
     enter(&world, &[1, 2, 3, 4, 5, 7], Suppression::Unsubscribed).await;
     assert_eq!(spared(&world).await.len(), 6);
     assert_all_but(&world, &[1, 2, 3, 4, 5, 7]).await;
