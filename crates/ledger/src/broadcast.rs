@@ -1,22 +1,21 @@
-//! The broadcast item: state, budget, cursors and the end of the audit trail, and what takes it from one
-//! state to another.
+//! The broadcast item: state, budget, cursors and the end of the audit trail, and the lists of those that there are.
+//!
+//! What it must never do: change one. What takes it from one state to another is in `transition.rs`.
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use issei_schema::{
-    Actor, AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, CarriedBy, InDoubtPolicy, MessageKey, Opening,
-    ProviderName, Ramp, RampHour, Ramped, Schedule, SendWindow, TemplateHash,
+    AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, CarriedBy, InDoubtPolicy, MessageKey, ProviderName, Ramp,
+    SendWindow, TemplateHash,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Item, KNOWN, Key, OPEN, b, n, read, s};
-use crate::step::Step;
+use crate::item::{KNOWN, Key, OPEN, read, s};
 use crate::trail::{Appended, ChainEnd};
 use crate::{
-    Agreement, Asked, AuditEntry, BroadcastState, Fingerprint, FixedObjects, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Placed,
-    Reading, ReasonCode, Shards, Tally,
+    Agreement, Asked, AuditEntry, BroadcastState, FixedObjects, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading, ReasonCode,
+    Shards, Totals,
 };
 
 /// A broadcast as the ledger has it.
@@ -175,110 +174,6 @@ fn is_none(count: &u64) -> bool {
     *count == 0
 }
 
-/// Which registration of an id: after a restore the same id can be another broadcast.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
-    pub id: BroadcastId,
-    pub command_hash: String,
-    pub key: Option<MessageKey>,
-    pub shards: Option<Shards>,
-    pub packs_message_ids: bool,
-}
-
-impl Registration {
-    /// A condition, and that the broadcast item is still of this registration.
-    pub(crate) fn condition(&self, and: &str) -> String {
-        // An older build registers without a key.
-        let key = if self.key.is_some() { "message_key = :message_key" } else { "attribute_not_exists(message_key)" };
-        // Whoever looks for its chunks elsewhere finds none that was claimed.
-        let shards = if self.shards.is_some() { "shards = :shards" } else { "attribute_not_exists(shards)" };
-        format!("{and} AND command_hash = :command_hash AND {key} AND {shards}")
-    }
-
-    pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, AttributeValue)> {
-        let key = self.key.map(|key| (":message_key", b(key.as_bytes())));
-        let shards = self.shards.map(|shards| (":shards", n(shards.get())));
-        std::iter::once((":command_hash", s(&self.command_hash))).chain(key).chain(shards)
-    }
-
-    /// Where its items lie.
-    #[must_use]
-    pub fn placed(&self) -> Placed {
-        Placed { id: self.id.clone(), shards: self.shards.unwrap_or_default(), packs_message_ids: self.packs_message_ids }
-    }
-}
-
-/// What is of no use once enumeration is over. An older build could not read the key.
-const ENUMERATED: &str = " REMOVE last_key, in_canary, held_up";
-
-/// A condition, and that no chunk was reopened since. An older build writes no count of it.
-pub(crate) fn as_reopened(and: &str) -> String {
-    format!("{and} AND (attribute_not_exists(reopenings) OR reopenings = :reopenings)")
-}
-
-/// Exact counts of recipients by outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    pub accepted: u64,
-    pub rejected: u64,
-    pub retryable: u64,
-    pub in_doubt: u64,
-    /// From here on by the provider's events, as far as they have come.
-    #[serde(default)]
-    pub delivered: u64,
-    #[serde(default)]
-    pub bounced: u64,
-    #[serde(default)]
-    pub complained: u64,
-    /// Accepted calls whose template could not be rendered: nothing was sent.
-    #[serde(default)]
-    pub not_rendered: u64,
-    /// Accepted, and not sent by SES since the address is on its suppression list.
-    #[serde(default)]
-    pub suppressed: u64,
-    /// Whose mail server did not take it at once.
-    #[serde(default)]
-    pub delayed: u64,
-    /// Accepted, and not sent by the provider all the same, for what it found in them (SES's `Reject`). Nothing where an older build
-    /// counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub turned_away: Option<u64>,
-    /// Of those rejected, to whom nothing was sent since they came on the list of those that are not mailed. Nothing where an older
-    /// build counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spared: Option<u64>,
-    /// Of all events. Nothing where an older build counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub events_fingerprint: Option<Fingerprint>,
-    /// Of all chunks, where none was open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chunks_fingerprint: Option<Fingerprint>,
-}
-
-impl Totals {
-    /// Whom the provider refused.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.rejected.saturating_sub(self.spared.unwrap_or(0))
-    }
-}
-
-/// A step that somebody wants.
-pub struct Transition<'a> {
-    pub to: BroadcastState,
-    pub actor: &'a Actor,
-    pub reason: &'a str,
-}
-
-/// How an enumeration ended.
-#[derive(Debug)]
-pub enum Enumerated {
-    /// The audience is frozen and the broadcast runs.
-    Running(Broadcast),
-    /// Something changed in between; look at it again.
-    Changed(Broadcast),
-}
-
 impl Broadcast {
     /// A broadcast as its command makes it, with nothing frozen.
     pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, asked: &Asked, key: MessageKey, now: Timestamp, token: String) -> Self {
@@ -350,67 +245,6 @@ impl Broadcast {
             ending: Vec::new(),
             totals: None,
         }
-    }
-
-    /// Which registration of its id it is.
-    #[must_use]
-    pub fn registration(&self) -> Registration {
-        Registration {
-            id: self.broadcast_id.clone(),
-            command_hash: self.command_hash.clone(),
-            key: self.message_key,
-            shards: self.shards,
-            packs_message_ids: self.packs_message_ids,
-        }
-    }
-
-    /// Where its pages and chunks lie.
-    #[must_use]
-    pub fn placed(&self) -> Placed {
-        Placed { id: self.broadcast_id.clone(), shards: self.shards.unwrap_or_default(), packs_message_ids: self.packs_message_ids }
-    }
-
-    /// When it may be sent.
-    #[must_use]
-    pub fn schedule(&self) -> Schedule<'_> {
-        Schedule { not_before: self.not_before, window: self.send_window.as_ref(), not_after: self.not_after }
-    }
-
-    /// The moment before which nothing of it is sent.
-    #[must_use]
-    pub fn begins_at(&self) -> Timestamp {
-        match self.schedule().at(self.created_at) {
-            Opening::Waiting { until } => until,
-            Opening::Open { .. } | Opening::Over => self.created_at,
-        }
-    }
-
-    /// Its ramp, as far as it has come.
-    #[must_use]
-    pub fn ramped(&self) -> Option<Ramped> {
-        let hour = self.ramp_hour_began.map(|began| RampHour {
-            began,
-            before: self.ramp_hour_before.unwrap_or(0),
-            doublings: self.ramp_doublings.unwrap_or(0),
-        });
-        self.ramp.map(|ramp| Ramped { ramp, hour, granted: self.granted })
-    }
-
-    /// The moment for which it waits, where it runs and may not be sent now. That is no state of its own: it follows from
-    /// the command and the clock, so nobody has to write it, and nobody can come too late to.
-    #[must_use]
-    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.schedule().at(now) {
-            Opening::Waiting { until } if self.broadcast_state == BroadcastState::Running => Some(until),
-            Opening::Waiting { .. } | Opening::Open { .. } | Opening::Over => None,
-        }
-    }
-
-    /// Until when nothing of it moves, since the hour of its ramp is used up.
-    #[must_use]
-    pub fn rests_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let ramped = self.ramped().filter(|_| self.broadcast_state == BroadcastState::Running)?;
-        ramped.rests_until(now, self.recipients, self.chunk_size)
     }
 
     /// Why it stands where it stands, where issei itself has brought it there, or waits.
@@ -498,186 +332,6 @@ impl Ledger {
                 return Ok(ids);
             }
         }
-    }
-
-    /// One conditional write that takes the broadcast from one state to another, with the actor
-    /// and the reason in its audit trail. Refused where the step is not in the table.
-    ///
-    /// It is done once, however often it is asked for on the way. The broadcast that comes back may stand
-    /// elsewhere by then, where somebody else has taken another step since.
-    pub async fn transition(&self, id: &BroadcastId, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
-        let Transition { to, actor, reason } = wanted;
-        self.take_step(id, actor, reason, None, |_| to).await
-    }
-
-    /// The same for a reason of issei's own, which has a code.
-    pub async fn transition_for(&self, id: &BroadcastId, code: ReasonCode, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
-        let Transition { to, actor, reason } = wanted;
-        self.take_step(id, actor, reason, Some(code), |_| to).await
-    }
-
-    /// Ends a broadcast for ever, from whatever state it is in when the write comes to it. Before the
-    /// first permit there is nothing to wait for. Refused where it is ending or over already.
-    pub async fn end(&self, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Broadcast, LedgerError> {
-        let to = |from| if from == BroadcastState::Enumerating { BroadcastState::Stopped } else { BroadcastState::Stopping };
-        self.take_step(id, actor, reason, None, to).await
-    }
-
-    async fn take_step(
-        &self,
-        id: &BroadcastId,
-        actor: &Actor,
-        reason: &str,
-        code: Option<ReasonCode>,
-        to: impl Fn(BroadcastState) -> BroadcastState,
-    ) -> Result<Broadcast, LedgerError> {
-        // One for all tries: whichever of them was written, the step is taken.
-        let token = self.dice.token();
-        let mut current = self.broadcast(id).await?;
-        loop {
-            let from = current.broadcast_state;
-            let wanted = Step { to: to(from), actor, reason, code };
-            // What makes an enumerating broadcast run is the end of its enumeration and no wish: a resume in the
-            // midst of it would send to those who are frozen so far, and to nobody else ever.
-            let is_too_early = from == BroadcastState::Enumerating && wanted.to != BroadcastState::Stopped;
-            if is_too_early || !from.may_become(wanted.to) {
-                return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
-            }
-            if let (BroadcastState::Holding, BroadcastState::Running, Some(awaited)) = (from, wanted.to, current.awaited()) {
-                return Err(LedgerError::NotAgreed { id: id.to_string(), reason: awaited.to_string() });
-            }
-            let (more, values) = match (from, wanted.to) {
-                (BroadcastState::Enumerating, _) => (ENUMERATED, Vec::new()),
-                (BroadcastState::Paused, BroadcastState::Running) => (", epoch = epoch + :one", Vec::new()),
-                // Its canary is still to come, and is not approved with this.
-                (BroadcastState::Holding, BroadcastState::Running) if current.holds_before_first_send() => {
-                    let (allowed, withheld) = current.first_permits();
-                    let values = vec![(":allowed", n(allowed)), (":withheld", n(withheld))];
-                    (", epoch = epoch + :one, remaining = :allowed, withheld = :withheld", values)
-                }
-                (BroadcastState::Holding, BroadcastState::Running) => {
-                    (", epoch = epoch + :one, remaining = remaining + withheld, withheld = :zero", Vec::new())
-                }
-                _ => ("", Vec::new()),
-            };
-            match self.step(&current, &wanted, &token, more, "", values).await? {
-                Ok(after) => return self.closed(after).await,
-                Err(now) => current = now,
-            }
-        }
-    }
-
-    /// Ends enumeration: the frozen audience becomes the budget, less what a canary keeps back. `more` is what else is
-    /// to be known of it.
-    pub async fn finish_enumeration(
-        &self,
-        broadcast: &Broadcast,
-        reading: &Reading,
-        actor: &Actor,
-        more: Option<&str>,
-    ) -> Result<Enumerated, LedgerError> {
-        let Broadcast { recipients, chunks, skipped, .. } = broadcast;
-        let more = more.map(|more| format!("; {more}")).unwrap_or_default();
-        let reason = format!("audience frozen: {recipients} recipients in {chunks} chunks, {skipped} skipped{more}");
-        let (allowed, withheld) = broadcast.first_permits();
-        let values = vec![
-            (":allowed", n(allowed)),
-            (":withheld", n(withheld)),
-            (":pages", n(broadcast.pages)),
-            (":reading", reading.last_of(broadcast)?),
-        ];
-        let wanted = Step { to: BroadcastState::Running, actor, reason: &reason, code: None };
-        // Where others must agree no permit is granted, whoever ends the enumeration and takes it for fine.
-        let small = if broadcast.is_below_agreement() { ", awaits_agreement" } else { "" };
-        let more = format!(", remaining = :allowed, withheld = :withheld, reading = :reading{ENUMERATED}{small}");
-        Ok(match self.step(broadcast, &wanted, &self.dice.token(), &more, " AND pages = :pages", values).await? {
-            Ok(after) => Enumerated::Running(after),
-            Err(now) => Enumerated::Changed(now),
-        })
-    }
-
-    /// Ends enumeration with every permit withheld, until an operator approves. Gives the broadcast as it is
-    /// then, where something changed in between too.
-    pub async fn hold_before_send(
-        &self,
-        broadcast: &Broadcast,
-        reading: &Reading,
-        held_audience: &HeldAudience,
-        actor: &Actor,
-        (code, reason): (ReasonCode, &str),
-    ) -> Result<Broadcast, LedgerError> {
-        let held_audience =
-            serde_dynamo::to_attribute_value(held_audience).map_err(|error| LedgerError::corrupt("held_audience", error))?;
-        let values = vec![
-            (":held_audience", held_audience),
-            (":withheld", n(broadcast.recipients)),
-            (":true", AttributeValue::Bool(true)),
-            (":pages", n(broadcast.pages)),
-            (":reading", reading.last_of(broadcast)?),
-        ];
-        let wanted = Step { to: BroadcastState::Holding, actor, reason, code: Some(code) };
-        let small = if broadcast.is_below_agreement() { ", awaits_agreement" } else { "" };
-        let more = format!(
-            ", withheld = :withheld, held_before_send = :true, held_audience = :held_audience, reading = :reading{ENUMERATED}{small}"
-        );
-        let (Ok(now) | Err(now)) = self.step(broadcast, &wanted, &self.dice.token(), &more, " AND pages = :pages", values).await?;
-        Ok(now)
-    }
-
-    /// Ends a running broadcast in which nothing is left to do, with its exact totals.
-    ///
-    /// The caller has read the broadcast, then counted every chunk and found each settled or long past its
-    /// lease; the condition makes sure that no permit was granted and no chunk reopened since.
-    pub async fn complete(&self, broadcast: &Broadcast, tally: &Tally, actor: &Actor) -> Result<bool, LedgerError> {
-        let totals = tally.totals();
-        let spared = totals.spared.filter(|spared| *spared > 0).map_or(String::new(), |spared| format!(", {spared} spared"));
-        let reason = format!("{} accepted, {} rejected{spared}, {} in doubt", totals.accepted, totals.refused(), totals.in_doubt);
-        let totals = serde_dynamo::to_attribute_value(totals).map_err(|error| LedgerError::corrupt("totals", error))?;
-        let values = vec![(":totals", totals), (":grants", n(broadcast.grant_count)), (":reopenings", n(broadcast.reopenings))];
-        let wanted = Step { to: BroadcastState::Complete, actor, reason: &reason, code: None };
-        let as_counted = as_reopened(" AND grant_count = :grants");
-        match self.step(broadcast, &wanted, &self.dice.token(), ", totals = :totals", &as_counted, values).await? {
-            Ok(after) => self.closed(after).await.map(|_| true),
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// Writes the totals of a broadcast that is over anew, after events have told more.
-    pub async fn retotal(&self, id: &BroadcastId, tally: &Tally) -> Result<(), LedgerError> {
-        let totals = serde_dynamo::to_attribute_value(tally.totals()).map_err(|error| LedgerError::corrupt("totals", error))?;
-        let request = self
-            .db
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::broadcast(id).into_item()))
-            .update_expression("SET totals = :totals")
-            .condition_expression("broadcast_state = :complete OR broadcast_state = :stopped")
-            .expression_attribute_values(":totals", totals)
-            .expression_attribute_values(":complete", s(BroadcastState::Complete.as_str()))
-            .expression_attribute_values(":stopped", s(BroadcastState::Stopped.as_str()));
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(aws_sdk_dynamodb::operation::update_item::UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(LedgerError::call("UpdateItem")(error)),
-        }
-    }
-
-    /// Takes a broadcast that is over off the list of open ones. A crash before this leaves it
-    /// there, and whoever finds it calls this again. A sweep is to count it once more: a stopped one has no
-    /// totals yet, and what events told while a complete one was counted may not be in them.
-    pub async fn closed(&self, broadcast: Broadcast) -> Result<Broadcast, LedgerError> {
-        if broadcast.broadcast_state.is_over() {
-            self.note_told(&broadcast.broadcast_id).await?;
-            let key: Item = Key::open(&broadcast.broadcast_id).into_item();
-            self.db.delete_item().table_name(&self.table).set_key(Some(key)).send().await.map_err(LedgerError::call("DeleteItem"))?;
-        }
-        Ok(broadcast)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Recounting the budget from the claims, which brings back permits that a crash lost.
 
-use crate::broadcast::as_reopened;
 use crate::item::{Key, n, read, s};
+use crate::transition::as_reopened;
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Tally};
 
 impl Ledger {

@@ -32,7 +32,7 @@
 //! | `Hear` | `feedback/src/batch.rs::take_in`: `ledger/src/feedback.rs::merge_feedback`, or `answered.rs::log` |
 //! | `Reopen`, `EnqueueReopened` | `feedback/src/sweep.rs::settle_by_absence`, `ledger/src/reopen.rs::reopen` |
 //! | `ClocksHeld` | a machine that was paused with every clock; `provider/src/ses/request.rs`, by which AWS refuses what it sends |
-//! | `Approve` | `ledger/src/broadcast.rs::transition` out of `holding`, before the first permit |
+//! | `Approve` | `ledger/src/transition.rs::transition` out of `holding`, before the first permit |
 //! | `ApproveCanary` | the same, with what was withheld; `Broadcast::may_enqueue` keeps the rest off the queue until then |
 //! | `Agree` | `ledger/src/agreement.rs::approve`, on the condition of what was agreed to; `grant` waits for it |
 //! | `HourTurns` | `schema/src/schedule.rs`; `consumer/src/send.rs::send` looks before each send |
