@@ -19,13 +19,13 @@
 //! | `Grant`, `GrantAnswerLost` | `ledger/src/permit.rs::grant`, called by `consumer/src/permits.rs::take` |
 //! | `Recount` | `ledger/src/recount.rs::recount`, after `Timing::recount_after` without a grant |
 //! | `PutDown` | `consumer/src/chunk.rs::handle` where `take` says `Denied` |
-//! | `Claim`, `ClaimAnswerLost` | `ledger/src/chunk.rs::claim`, with its comparison of the owner token |
+//! | `Claim`, `ClaimAnswerLost` | `ledger/src/claim.rs::claim`, with its comparison of the owner token |
 //! | `Send` | `consumer/src/send.rs::send`: the permit's and the lease's deadline, then `send_once` |
 //! | `TimeOut` | `aws/src/timing.rs::Timing::send`; `provider/src/ses/answers.rs` says in doubt |
 //! | `AskAgain` | `ledger/src/ask_again.rs::ask_again`, one transaction; `consumer/src/ask.rs` repeats the request |
 //! | `WindowCloses` | `ledger/src/keyed.rs::Chunk::askable`, and the date of AWS's answer in `ask_again` |
 //! | `KeyForgotten` | a provider that remembers the key of a request for a window |
-//! | `Confirm` | `ledger/src/chunk.rs::confirm`, with `retryable_is_in_doubt` |
+//! | `Confirm` | `ledger/src/claim/confirm.rs::confirm`, with `retryable_is_in_doubt` |
 //! | `Finish` | `consumer/src/chunk.rs::settle` and `after.rs::carry_out` |
 //! | `ReturnPermits` | `consumer/src/permits.rs::return_unused`, `ledger/src/permit.rs::give_back` |
 //! | `Accept`, `AcceptAndLoseAnswer`, `Reject`, `LoseRequest` | SES; `provider/src/ses/answers.rs` reads what it answers |
