@@ -32,6 +32,7 @@ mod topic;
 mod trace;
 mod unsubscribe;
 mod version;
+mod window;
 
 pub use address::{Address, AddressError};
 pub use address_hash::AddressHash;
@@ -52,7 +53,7 @@ pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
 pub use ramp::{Ramp, RampHour, Ramped};
 pub use render::render;
-pub use schedule::{Course, Opening, Pace, Schedule, SendWindow};
+pub use schedule::{Course, Opening, Pace, Schedule};
 pub use stored_template::StoredTemplate;
 pub use template::{Piece, Placeholder, Template, TemplateError};
 pub use test_copy::TestCopy;
@@ -64,3 +65,4 @@ pub use unsubscribe::{
     UnsubscribeUrl, WayOut,
 };
 pub use version::{CommandVersion, broadcast_id_in};
+pub use window::SendWindow;
