@@ -86,6 +86,9 @@ pub struct Reading {
     /// an older build read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<BTreeMap<String, String>>,
+    /// Of the file that was read; nothing where it was no file, or an older build read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// How many readings pages were frozen from: more than one where a producer died, or had a rival.
     pub readings: u64,
 }

@@ -142,7 +142,7 @@ impl Audience {
 impl Audience {
     /// Everybody whom the source named is frozen or skipped; nothing where the version that froze it kept no count.
     pub(super) fn as_read(&self, broadcast: &Broadcast) -> Option<Finding> {
-        let Reading { rows, counted, without_key, repeated, differing, trimmed, readings, .. } = broadcast.reading.as_ref()?;
+        let Reading { rows, counted, without_key, repeated, differing, trimmed, digest, readings, .. } = broadcast.reading.as_ref()?;
         let by_reason: Vec<String> = self.skipped_by_reason.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
         let forgotten = (self.forgotten_rows > 0).then(|| format!("{} forgotten", self.forgotten_rows));
         let by_reason: Vec<String> = by_reason.into_iter().chain(forgotten).collect();
@@ -171,8 +171,9 @@ impl Audience {
             )
         });
         let from = broadcast.read_from.as_ref().map_or(String::new(), |objects| format!("; read from {}", objects.told()));
+        let file = digest.as_ref().map_or(String::new(), |digest| format!("; read from a file with the SHA-256 {digest}"));
         let value = format!(
-            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings{from}{unknown}",
+            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings{from}{file}{unknown}",
             self.recipients, self.skipped
         );
         Some(finding.found(value, rows == counted && all_there && all_repeats))

@@ -20,7 +20,7 @@ use super::feed::Feed;
 use super::file::says_yes;
 use super::row::{RawKey, RawRow};
 use super::words::SILENCE;
-use super::{ColumnOutline, ReadError, TellsApart};
+use super::{ColumnOutline, ReadError, TellsApart, Told};
 use crate::audience::AudienceConfig;
 
 /// Parts that are read at once. Each has a page of at most a megabyte in memory.
@@ -87,7 +87,7 @@ impl Pages {
 }
 
 /// Reads everybody, and gives how many DynamoDB says there are, but for those who were asked and have not agreed.
-pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
+pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed) -> Result<Told, ReadError> {
     let wanted: Vec<&str> =
         [&config.key, &config.address].into_iter().chain(&config.columns).chain(&config.consenting).map(String::as_str).collect();
     // DynamoDB takes each of them once.
@@ -96,7 +96,7 @@ pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed
     let mut pages = Pages::of(Scan { table: table.clone(), columns, filter: config.filter.as_deref().map(Filter::of) });
     let columns = 1 + config.columns.len();
     let mut seen = vec![false; wanted.len()];
-    let (mut counted, mut items) = (0, 0_u64);
+    let (mut counted, mut items, mut left_out) = (0, 0_u64, 0);
     while let Some((page, in_page)) = pages.next().await? {
         counted += in_page;
         for item in page {
@@ -109,6 +109,7 @@ pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed
             let cells: Vec<Option<Vec<u8>>> = values.by_ref().take(columns).map(|value| value.and_then(text)).collect();
             if config.consenting.is_some() && !values.next().flatten().and_then(text).is_some_and(|answer| says_yes(&answer)) {
                 counted -= 1;
+                left_out += 1;
                 feed.push(RawRow { key: key.refusal(), cells }).await?;
                 continue;
             }
@@ -121,7 +122,7 @@ pub(super) async fn read(table: &Table, config: &AudienceConfig, feed: &mut Feed
         Some((name, _)) => {
             Err(ReadError::Refused(format!("no item of the table has the attribute {name:?}; correct the audience's configuration")))
         }
-        None => Ok(counted),
+        None => Ok(Told { left_out: config.consenting.is_some().then_some(left_out), ..Told::of(counted) }),
     }
 }
 

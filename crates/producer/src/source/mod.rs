@@ -66,6 +66,10 @@ pub enum SourceError {
         "audience `{audience}`: its setting {settings} is not what it was when the first page was frozen: another producer has another section, or it was changed since; nothing more is frozen, for whoever went on could mail some twice and others never; give every producer the section of before, and it goes on, or stop this broadcast and send it in a new command, with a new broadcast_id"
     )]
     OtherSection { audience: String, settings: String },
+    #[error(
+        "audience `{audience}`: its file is not what it was when the first page was frozen: another was written in its place, or another producer has another; nothing more is frozen, for whoever went on could leave out those who came, and mail some who are gone; put the file back as it was, the same on every producer, and it goes on, or stop this broadcast (nothing of it was sent) and send it in a new command, with a new broadcast_id"
+    )]
+    OtherFile { audience: String },
     #[error("audience `{audience}`: {reason}")]
     Spool { audience: String, reason: String },
     /// Of a first look, before there is an audience.
@@ -87,6 +91,23 @@ const SIFTED: usize = 2_000;
 /// So many of those who are frozen may be gone from a later reading, or one in a hundred of them where that is more.
 const GONE_MAX: u64 = 10;
 
+/// What a source says of all of it, at its end.
+#[derive(Clone, Debug)]
+struct Told {
+    /// Rows that are the audience's.
+    counted: u64,
+    /// Rows of those who were asked and have not agreed; nothing where nobody was, or that can't be told.
+    left_out: Option<u64>,
+    /// Of a file, what it was.
+    digest: Option<String>,
+}
+
+impl Told {
+    fn of(counted: u64) -> Self {
+        Self { counted, left_out: None, digest: None }
+    }
+}
+
 /// An audience that was read.
 pub(crate) struct Source {
     audience: String,
@@ -94,7 +115,7 @@ pub(crate) struct Source {
     /// Whom the canary chooses of it, where it does.
     choice: Option<(BroadcastId, Choice)>,
     counts: Counts,
-    counted: u64,
+    told: Told,
     id: String,
     unique_addresses: bool,
     section: BTreeMap<String, String>,
@@ -120,7 +141,8 @@ impl Source {
         if let Some(table) = &config.memory {
             let copied = config.copy.as_ref().map(|copy| memory::holding(std::iter::once(copied::row(copy, &config.columns))));
             let spool = Spool::Memory(copied.unwrap_or_else(|| table.spooled()));
-            return Self::of(audience, spool, None, id, config);
+            let told = Told::of(spool.counts().rows);
+            return Self::of(audience, spool, told, id, config);
         }
         let place = match (&config.copy, config.rehearsal) {
             (Some(copy), _) => Place::Copy(copy.clone()),
@@ -132,7 +154,7 @@ impl Source {
         let read = read(&place, config, feed).await;
         let of_spool = |error: SpoolError| SourceError::Spool { audience: audience.to_owned(), reason: error.to_string() };
         match read {
-            Ok(counted) => {
+            Ok(told) => {
                 let spool = filling.whole().await.map_err(of_spool)?;
                 progress.is_read();
                 let Counts { repeated, refused, .. } = spool.counts();
@@ -140,7 +162,7 @@ impl Source {
                 if repeated > 0 && matches!(place, Place::DynamoDb(_)) && !config.is_first_look {
                     return Err(SourceError::Config { audience: audience.to_owned(), reason: several_items(&config.key, repeated) });
                 }
-                Self::of(audience, spool, Some(counted), id, config)
+                Self::of(audience, spool, told, id, config)
             }
             // What closed it is the cause.
             Err(ReadError::Closed) => Err(of_spool(filling.whole().await.err().unwrap_or(SpoolError::Ended))),
@@ -148,15 +170,14 @@ impl Source {
         }
     }
 
-    fn of(audience: &str, spool: Spool, counted: Option<u64>, id: String, config: &AudienceConfig) -> Result<Self, SourceError> {
+    fn of(audience: &str, spool: Spool, told: Told, id: String, config: &AudienceConfig) -> Result<Self, SourceError> {
         let (audience, counts) = (audience.to_owned(), spool.counts());
-        let counted = counted.unwrap_or(counts.rows);
-        if counts.rows != counted {
-            return Err(SourceError::Differs { audience, read: counts.rows, counted });
+        if counts.rows != told.counted {
+            return Err(SourceError::Differs { audience, read: counts.rows, counted: told.counted });
         }
         let unique_addresses = config.unique_by == Some(UniqueBy::Address);
         let section = config.section();
-        Ok(Self { audience, spool, choice: None, counts, counted, id, unique_addresses, section, known_pages: 0, looks: 0 })
+        Ok(Self { audience, spool, choice: None, counts, told, id, unique_addresses, section, known_pages: 0, looks: 0 })
     }
 
     /// The same, in the order in which the command's recipients are sent to.
@@ -190,8 +211,17 @@ impl Source {
         Ok(())
     }
 
-    /// Compares the audience's section with that of another reading.
+    /// Compares the audience's section, and the file that it was read from, with those of another reading.
     pub(crate) fn is_of(&self, before: &Reading) -> Result<(), SourceError> {
+        self.has_section(before)?;
+        // An older build, which told none, is believed.
+        if before.digest.is_some() && before.digest != self.told.digest {
+            return Err(SourceError::OtherFile { audience: self.audience.clone() });
+        }
+        Ok(())
+    }
+
+    fn has_section(&self, before: &Reading) -> Result<(), SourceError> {
         let Some(before) = &before.section else { return Ok(()) };
         let names: BTreeSet<&String> = before.keys().chain(self.section.keys()).collect();
         let other: Vec<&str> = names.into_iter().filter(|name| before.get(*name) != self.section.get(*name)).map(String::as_str).collect();
@@ -204,10 +234,11 @@ impl Source {
     /// What the ledger keeps of it.
     pub(crate) fn reading(&self) -> Reading {
         let Counts { rows, without_key, repeated, differing, trimmed, .. } = self.counts;
-        let (id, counted, trimmed, differing) = (self.id.clone(), self.counted, Some(trimmed), Some(differing));
+        let Told { counted, digest, .. } = self.told.clone();
+        let (id, trimmed, differing) = (self.id.clone(), Some(trimmed), Some(differing));
         let unique_addresses = Some(self.unique_addresses);
         let section = Some(self.section.clone());
-        Reading { id, rows, counted, without_key, repeated, differing, trimmed, unique_addresses, section, readings: 1 }
+        Reading { id, rows, counted, without_key, repeated, differing, trimmed, unique_addresses, section, digest, readings: 1 }
     }
 
     /// The next keys, of one part of the audience; none only where there is no more. The cursor is left in their part.
@@ -289,18 +320,18 @@ fn failed(audience: &str, place: &Place, error: &ReadError) -> SourceError {
     }
 }
 
-/// Reads rows into `feed`, and gives how many the source counts.
-async fn read(place: &Place, config: &AudienceConfig, mut feed: Feed) -> Result<u64, ReadError> {
+/// Reads rows into `feed`, and gives what the source says of them.
+async fn read(place: &Place, config: &AudienceConfig, mut feed: Feed) -> Result<Told, ReadError> {
     match place {
         Place::Database { url, from } if is_postgres(url) => {
-            let counted = postgres::read(url, from, config, &mut feed).await?;
+            let told = postgres::read(url, from, config, &mut feed).await?;
             feed.end().await;
-            Ok(counted)
+            Ok(told)
         }
         Place::Database { url, from } if is_mysql(url) => {
-            let counted = mysql::read(url, from, config, &mut feed).await?;
+            let told = mysql::read(url, from, config, &mut feed).await?;
             feed.end().await;
-            Ok(counted)
+            Ok(told)
         }
         Place::Database { url, from } if url.starts_with("sqlite:") => {
             let (url, from, config) = (url.clone(), from.clone(), config.clone());
@@ -308,9 +339,9 @@ async fn read(place: &Place, config: &AudienceConfig, mut feed: Feed) -> Result<
         }
         Place::Database { .. } => Err(no_such_database()),
         Place::DynamoDb(table) => {
-            let counted = dynamodb::read(table, config, &mut feed).await?;
+            let told = dynamodb::read(table, config, &mut feed).await?;
             feed.end().await;
-            Ok(counted)
+            Ok(told)
         }
         Place::S3(objects) => objects.clone().read(config.clone(), feed).await,
         Place::File(file) => {
@@ -319,20 +350,20 @@ async fn read(place: &Place, config: &AudienceConfig, mut feed: Feed) -> Result<
         }
         Place::Rehearsal(size, at) => {
             let (size, at) = (*size, *at);
-            blocking(feed, move |feed| rehearsal::read(size, at, feed)).await
+            blocking(feed, move |feed| rehearsal::read(size, at, feed).map(Told::of)).await
         }
         Place::Copy(copy) => {
             let (copy, columns) = (copy.clone(), config.columns.clone());
-            blocking(feed, move |feed| copied::read(&copy, &columns, feed)).await
+            blocking(feed, move |feed| copied::read(&copy, &columns, feed).map(Told::of)).await
         }
     }
 }
 
-async fn blocking(mut feed: Feed, work: impl FnOnce(&mut Feed) -> Result<u64, ReadError> + Send + 'static) -> Result<u64, ReadError> {
+async fn blocking(mut feed: Feed, work: impl FnOnce(&mut Feed) -> Result<Told, ReadError> + Send + 'static) -> Result<Told, ReadError> {
     let read = tokio::task::spawn_blocking(move || {
-        let counted = work(&mut feed)?;
+        let told = work(&mut feed)?;
         feed.end_blocking();
-        Ok(counted)
+        Ok(told)
     });
     read.await.map_err(|_| ReadError::Closed)?
 }

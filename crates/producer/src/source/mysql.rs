@@ -4,12 +4,12 @@ use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlTypeInfo};
 use sqlx::{AssertSqlSafe, Column as _, Connection, Executor, MySql, Row as _, SqlSafeStr, Statement, Type, TypeInfo};
 
-use super::ReadError;
 use super::feed::Feed;
 use super::outline::{ColumnOutline, TellsApart, literal};
 use super::row::{RawKey, RawRow};
 use super::select::{Select, refused_key};
 use super::words::{CONNECT, SILENCE, STATEMENT, beforehand, in_time, within};
+use super::{ReadError, Told};
 use crate::audience::{AudienceConfig, From};
 
 /// Types whose text is no identity: it depends on settings, or two texts are one value.
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
+pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<Told, ReadError> {
     let select = Select::of(from, config, '`');
     let mut connection = connect(url).await?;
     let plain = select.rows(&select.expressions(|column| column.expression.clone()));
@@ -76,7 +76,7 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
     }
     drop(rows);
     end(connection).await;
-    Ok(counted)
+    Ok(Told::of(counted))
 }
 
 pub(super) async fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {

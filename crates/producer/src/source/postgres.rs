@@ -9,12 +9,12 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row as _};
 
-use super::ReadError;
 use super::feed::Feed;
 use super::outline::{ColumnOutline, TellsApart, literal};
 use super::row::{RawKey, RawRow};
 use super::select::{Select, refused_key};
 use super::words::{CONNECT, SILENCE, STATEMENT, beforehand, in_time, within};
+use super::{ReadError, Told};
 use crate::audience::{AudienceConfig, From};
 
 /// How long it waits for somebody's lock on the table, and how long it may idle in the transaction.
@@ -38,7 +38,7 @@ const NO_KEYS: [&str; 13] = [
     "xml",
 ];
 
-pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
+pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<Told, ReadError> {
     let select = Select::of(from, config, '"');
     let mut connection = connect(url).await?;
     let kind = match select.columns.first() {
@@ -68,7 +68,7 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
     }
     drop(rows);
     end(connection).await;
-    Ok(counted)
+    Ok(Told::of(counted))
 }
 
 /// A statement that says of which type a value is: of a domain the type that it is made of, by whatever further domains.

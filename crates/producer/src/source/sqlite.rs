@@ -8,15 +8,15 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::ReadError;
 use super::feed::{Closed, Feed};
 use super::outline::{ColumnOutline, TellsApart};
 use super::row::{RawKey, RawRow};
 use super::select::Select;
 use super::words::CONNECT;
+use super::{ReadError, Told};
 use crate::audience::{AudienceConfig, From};
 
-pub(super) fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
+pub(super) fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<Told, ReadError> {
     let select = Select::of(from, config, '"');
     let connection = open(url)?;
     let counted = count(&connection, &select)?;
@@ -49,7 +49,7 @@ pub(super) fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut F
         let cells = (1..columns).map(cell).collect::<rusqlite::Result<_>>()?;
         feed.push_blocking(RawRow { key, cells }).map_err(|Closed| ReadError::Closed)?;
     }
-    Ok(counted)
+    Ok(Told::of(counted))
 }
 
 pub(super) fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {

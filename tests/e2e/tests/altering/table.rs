@@ -174,6 +174,12 @@ fn numbers(add: &mut Add<'_>) {
         vec![Set(b, "reading", |v| within(v, "trimmed", 1))],
         Not("how addresses were written in the source is not frozen; nothing goes by it"),
     );
+    add(
+        Done,
+        "another file",
+        vec![Set(b, "reading", |v| named(v, "digest", s("0")))],
+        Not("the file is the customer's; once its audience is frozen nothing goes by it"),
+    );
     add(Done, "no totals", vec![Unset(b, "totals")], As("own totals: none"));
     add(Done, "totals: accepted", vec![Set(b, "totals", |v| within(v, "accepted", 1))], As("accepted is 100"));
     add(Done, "totals: rejected", vec![Set(b, "totals", |v| within(v, "rejected", 1))], As("rejected is 1"));

@@ -1,8 +1,12 @@
 //! Reading the audience: what can't be read is told where people look, and what is read is accounted for.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use issei_ledger::{Broadcast, BroadcastState, SkipReason, Skipped, Suppression, Transition};
 use issei_producer::{AudienceConfig, JudgingError, Mailable, Progress, Survey, UniqueBy, survey};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -471,6 +475,68 @@ async fn nobody_goes_on_with_another_section_of_the_audience_and_the_same_sectio
     world.post_command(&command).await;
     assert_eq!(world.run_to_the_end("terms").await.recipients, 60);
     judge(&world.cloud, "terms").assert_each_once((0..60).map(|user| format!("user{user}@example.com")));
+}
+
+/// Users of a file, in the order of their keys.
+fn csv(users: &[u32]) -> Vec<u8> {
+    let rows: Vec<String> = users.iter().map(|user| format!("{user:03},user{user}@example.com,N\n")).collect();
+    format!("id,email,name\n{}", rows.concat()).into_bytes()
+}
+
+/// A nightly export is written while a producer is dead, with somebody new whose key comes before the last that is frozen: whoever
+/// goes on would never come to them, and would say that everybody was mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_with_another_file_and_the_same_one_packed_or_elsewhere_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, elsewhere) = (directory.path().join("users.csv"), directory.path().join("of-before.csv.gz"));
+    let mut world = World::new(WorldOptions { users: 0, ..small() }).await;
+    let read_from =
+        |file: &Path| AudienceConfig { file: Some(file.display().to_string()), url: None, table: None, ..world.users.audience() };
+    let (here, there) = (read_from(&file), read_from(&elsewhere));
+    let (before, command): (Vec<u32>, _) = ((1..=60).collect(), command("terms", |_| {}));
+    std::fs::write(&file, csv(&before)).unwrap();
+    world.audiences.insert("users".to_owned(), here);
+    world.post_command(&command).await;
+    world.kill_a_producer_after(3).await;
+    std::fs::write(&file, csv(&(0..=60).collect::<Vec<_>>())).unwrap();
+    world.cloud.show_all_messages();
+    let is_held = |broadcast: &Broadcast| {
+        broadcast.held_up.as_ref().is_some_and(|held| held.reason.contains("its file is not what it was when the first page was frozen"))
+    };
+    let held = world.run_until("terms", 1, |broadcast| is_held(broadcast) || broadcast.broadcast_state.is_over()).await;
+    assert_eq!((is_held(&held), held.broadcast_state, world.cloud.accepted()), (true, BroadcastState::Enumerating, 0));
+    // As it was, under another name and packed.
+    let mut packer = GzEncoder::new(std::fs::File::create(&elsewhere).unwrap(), Compression::fast());
+    packer.write_all(&csv(&before)).unwrap();
+    packer.finish().unwrap();
+    world.audiences.insert("users".to_owned(), there);
+    world.cloud.show_all_messages();
+    assert_eq!(world.run_to_the_end("terms").await.recipients, 60);
+    judge(&world.cloud, "terms").assert_each_once((1..=60).map(|user| format!("user{user}@example.com")));
+}
+
+/// What an older build has begun says nothing of its file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_an_older_build_has_begun_with_is_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users.csv");
+    std::fs::write(&file, csv(&(1..=60).collect::<Vec<_>>())).unwrap();
+    let mut world = World::new(WorldOptions { users: 0, ..small() }).await;
+    let audience = AudienceConfig { file: Some(file.display().to_string()), url: None, table: None, ..world.users.audience() };
+    world.audiences.insert("users".to_owned(), audience);
+    world.post_command(&command("terms", |_| {})).await;
+    world.kill_a_producer_after(3).await;
+    let (db, s) = (&world.clients.dynamodb, |text: &str| AttributeValue::S(text.to_owned()));
+    let get = db.get_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
+    let mut item = get.send().await.unwrap().item.unwrap();
+    let Some(AttributeValue::M(reading)) = item.get_mut("reading") else { panic!("{item:?}") };
+    assert!(reading.remove("digest").is_some());
+    db.put_item().table_name("ledger").set_item(Some(item)).send().await.unwrap();
+    // With a blank line more, which changes nobody.
+    std::fs::write(&file, [csv(&(1..=60).collect::<Vec<_>>()), b"\n".to_vec()].concat()).unwrap();
+    world.cloud.show_all_messages();
+    let done = world.run_to_the_end("terms").await;
+    assert_eq!((done.recipients, done.reading.unwrap().digest.is_some()), (60, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 mod beginning;
 mod csv;
 mod data;
+mod digest;
 mod encoding;
 mod guess;
 mod json;
@@ -21,12 +22,13 @@ use std::time::SystemTime;
 use self::beginning::Beginning;
 use self::csv::Csv;
 pub(crate) use self::data::Data;
+use self::digest::Digest;
 use self::json::Json;
 use self::lines::Lines;
 pub use self::list::{CsvList, CsvRow, NoCsvRow};
 use super::feed::{Closed, Feed};
 use super::row::{RawKey, RawRow};
-use super::{Progress, ReadError};
+use super::{Progress, ReadError, Told};
 use crate::audience::AudienceConfig;
 
 /// A line, or a record of several, that is larger than this is none. Nothing of a recipient may be larger
@@ -94,26 +96,22 @@ fn read_on(reader: &mut impl BufRead, beginning: &Beginning) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the file, and gives how many rows it has.
-pub(super) fn read(file: &str, config: &AudienceConfig, feed: &mut Feed) -> Result<u64, ReadError> {
-    let progress = feed.progress().clone();
-    each(file, config, &progress, |row| feed.push_blocking(row).map_err(|Closed| ReadError::Closed))
+/// Reads the file, and gives how many rows it has, and which file it was.
+pub(super) fn read(file: &str, config: &AudienceConfig, feed: &mut Feed) -> Result<Told, ReadError> {
+    let (progress, digest) = (feed.progress().clone(), Digest::default());
+    let rows = Rows { digest: Some(digest.clone()), ..Rows::of(config) };
+    let told = each(file, rows, &progress, |row| feed.push_blocking(row).map_err(|Closed| ReadError::Closed))?;
+    Ok(Told { digest: Some(digest.hex()), ..told })
 }
 
 pub(super) fn count_rows(file: &str, config: &AudienceConfig) -> Result<u64, ReadError> {
-    each(file, config, &Progress::default(), |_| Ok(()))
+    each(file, Rows::of(config), &Progress::default(), |_| Ok(())).map(|told| told.counted)
 }
 
-fn each(
-    file: &str,
-    config: &AudienceConfig,
-    progress: &Progress,
-    mut take: impl FnMut(RawRow) -> Result<(), ReadError>,
-) -> Result<u64, ReadError> {
+fn each(file: &str, mut rows: Rows, progress: &Progress, mut take: impl FnMut(RawRow) -> Result<(), ReadError>) -> Result<Told, ReadError> {
     let opened = File::open(file).map_err(|error| ReadError::Refused(format!("{error}; check the path")))?;
     let unknown = |error: io::Error| ReadError::Refused(format!("how large it is, and since when, can't be read: {error}"));
     let before = opened.metadata().map_err(unknown)?;
-    let mut rows = Rows::of(config);
     rows.of_file(file, progress.reading(opened, before.len()), None, &mut take)?;
     // By its path, so that one which was put in its place shows, too.
     if state(&std::fs::metadata(file).map_err(unknown)?) != state(&before) {
@@ -164,6 +162,8 @@ pub(super) struct Rows<'a> {
     rows: u64,
     broken_rows: u64,
     left_out: u64,
+    /// Takes down what was read, where somebody asks for it.
+    digest: Option<Digest>,
 }
 
 impl<'a> Rows<'a> {
@@ -171,7 +171,7 @@ impl<'a> Rows<'a> {
         let wanted: Vec<String> =
             [&config.key, &config.address].into_iter().chain(&config.columns).chain(&config.consenting).cloned().collect();
         let seen = vec![false; wanted.len()];
-        Self { config, wanted, kind: None, header: None, seen, rows: 0, broken_rows: 0, left_out: 0 }
+        Self { config, wanted, kind: None, header: None, seen, rows: 0, broken_rows: 0, left_out: 0, digest: None }
     }
 
     /// Takes all of a file; `part` is its number where it is one of several.
@@ -187,7 +187,10 @@ impl<'a> Rows<'a> {
         if self.kind.replace(kind).is_some_and(|first| first != kind) {
             return Err(ReadError::Refused("the objects before it are of another kind; keep CSV and JSON Lines apart".to_owned()));
         }
-        let (unpacked, beginning) = packed::unpacked(name, reader).map_err(ReadError::Refused)?;
+        let (mut unpacked, beginning) = packed::unpacked(name, reader).map_err(ReadError::Refused)?;
+        if let Some(digest) = &self.digest {
+            unpacked = Box::new(digest.of(unpacked));
+        }
         let reader = encoding::decoded(unpacked, config.encoding.as_deref()).map_err(ReadError::Refused)?;
         let columns = 2 + config.columns.len();
         let lines = Lines::of(reader);
@@ -266,15 +269,15 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// How many there are.
-    pub(super) fn end(self) -> Result<u64, ReadError> {
-        let Self { kind, wanted, seen, rows, broken_rows, left_out, .. } = self;
+    /// How many there are, and how many of those who were asked have not agreed.
+    pub(super) fn end(self) -> Result<Told, ReadError> {
+        let Self { config, kind, wanted, seen, rows, broken_rows, left_out, .. } = self;
         let lacking = wanted.iter().zip(&seen).find(|(_, seen)| !**seen).map(|(name, _)| name);
         match lacking {
             Some(name) if kind == Some(Kind::Json) && rows + left_out > broken_rows => {
                 Err(ReadError::Refused(format!("no line has the column {name:?}; correct the audience's configuration or the file")))
             }
-            _ => Ok(rows),
+            _ => Ok(Told { left_out: config.consenting.is_some().then_some(left_out), ..Told::of(rows) }),
         }
     }
 }

@@ -25,7 +25,7 @@ fn read_whole(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<[Vec<
     let path = directory.path().join(file);
     File::create(&path).unwrap().write_all(bytes).unwrap();
     let (mut rows, mut reasons, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
-    let counted = each(path.to_str().unwrap(), config, &Progress::default(), |row| {
+    let told = each(path.to_str().unwrap(), Rows::of(config), &Progress::default(), |row| {
         let key = match &row.key {
             RawKey::Null => "null".to_owned(),
             RawKey::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap_or("no text".to_owned()),
@@ -46,8 +46,8 @@ fn read_whole(file: &str, bytes: &[u8], config: &AudienceConfig) -> Result<[Vec<
         rows.push(std::iter::once(key).chain(cells).collect::<Vec<_>>().join("|"));
         Ok(())
     });
-    let counted = counted.map_err(|error| error.to_string())?;
-    assert_eq!(counted, rows.len() as u64);
+    let told = told.map_err(|error| error.to_string())?;
+    assert_eq!(told.counted, rows.len() as u64);
     Ok([rows, reasons, refusals])
 }
 
@@ -140,14 +140,14 @@ fn a_file_that_is_changed_while_it_is_read_is_refused() {
     std::fs::write(&file, rows).unwrap();
     let (path, config) = (file.display().to_string(), config("name"));
     let read = |also: &str| {
-        each(&path, &config, &Progress::default(), |_| {
+        each(&path, Rows::of(&config), &Progress::default(), |_| {
             std::fs::write(&file, format!("{rows}{also}")).unwrap();
             Ok(())
         })
     };
     assert!(read("2,b@example.com,Bob\n").unwrap_err().to_string().contains("it was changed while it was read"));
     std::fs::write(&file, rows).unwrap();
-    assert_eq!(each(&path, &config, &Progress::default(), |_| Ok(())).unwrap(), 1);
+    assert_eq!(each(&path, Rows::of(&config), &Progress::default(), |_| Ok(())).unwrap().counted, 1);
 }
 
 /// What a user has written can look like a row. It may be one that a quote has swallowed, too, so nobody of it is mailed.

@@ -8,10 +8,10 @@ use issei_aws::{CallError, Only, S3};
 use issei_ledger::{FixedObject, FixedObjects};
 
 use self::body::Body;
-use super::ReadError;
 use super::feed::{Closed, Feed};
 use super::file::{ENDINGS, Kind, ReadAs, Rows, first_line_of};
 use super::row::RawRow;
+use super::{ReadError, Told};
 use crate::audience::AudienceConfig;
 
 /// Of so many each is asked for its version; of more the `ETag`s in the list are what is fixed.
@@ -155,15 +155,15 @@ impl Objects {
     }
 
     /// Reads everybody, and gives how many rows there are.
-    pub(super) async fn read(self, config: AudienceConfig, mut feed: Feed) -> Result<u64, ReadError> {
+    pub(super) async fn read(self, config: AudienceConfig, mut feed: Feed) -> Result<Told, ReadError> {
         let states = self.states().await?;
         let progress = feed.progress().clone();
         let bytes = states.iter().map(|object| object.size).sum();
         let read = tokio::task::spawn_blocking(move || {
             let mut take = |row| feed.push_blocking(row).map_err(|Closed| ReadError::Closed);
-            let counted = self.rows(&config, states, |body| progress.reading(body, bytes), &mut take)?;
+            let told = self.rows(&config, states, |body| progress.reading(body, bytes), &mut take)?;
             feed.end_blocking();
-            Ok(counted)
+            Ok(told)
         });
         read.await.map_err(|_| ReadError::Closed)?
     }
@@ -171,7 +171,7 @@ impl Objects {
     pub(super) async fn count_rows(self, config: AudienceConfig) -> Result<u64, ReadError> {
         let states = self.states().await?;
         let counting = tokio::task::spawn_blocking(move || self.rows(&config, states, |body| body, &mut |_| Ok(())));
-        counting.await.map_err(|_| ReadError::Closed)?
+        Ok(counting.await.map_err(|_| ReadError::Closed)??.counted)
     }
 
     /// On a thread that may wait.
@@ -181,7 +181,7 @@ impl Objects {
         states: Vec<FixedObject>,
         watched: impl Fn(Body) -> R,
         take: &mut impl FnMut(RawRow) -> Result<(), ReadError>,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<Told, ReadError> {
         let is_one = self.address.is_object();
         let mut rows = Rows::of(config);
         for (object, part) in states.into_iter().zip(1..) {
