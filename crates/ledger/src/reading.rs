@@ -86,6 +86,10 @@ pub struct Reading {
     /// an older build read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<BTreeMap<String, String>>,
+    /// Rows of those who were asked whether they want marketing and do not, which are none of the audience's; nothing where nobody
+    /// was asked, that is not known, or an older build read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
     /// Of the file that was read; nothing where it was no file, or an older build read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,

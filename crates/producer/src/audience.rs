@@ -100,6 +100,10 @@ pub struct AudienceConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub fixed: Option<FixedObjects>,
+    /// Of a database, only those for whom this condition holds, too.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub wanting: Option<String>,
     /// Of a file, of objects, or of a table of DynamoDB, only those for whom this column says yes.
     #[serde(skip)]
     #[schemars(skip)]
@@ -191,7 +195,7 @@ impl AudienceConfig {
             ("s3", self.s3.clone()),
             ("key", Some(self.key.clone()).filter(|key| !key.is_empty())),
             ("address", Some(self.address.clone()).filter(|address| !address.is_empty())),
-            ("filter", self.filter.clone()),
+            ("filter", self.condition()),
             ("marketing_filter", self.marketing_filter.clone()),
             ("consent_column", self.consent_column.clone()),
             ("encoding", self.encoding.clone()),
@@ -227,11 +231,7 @@ impl AudienceConfig {
         }
         match (&self.marketing_filter, &self.consent_column, self.is_asked_in_sql()) {
             (Some(wants), None, true) => {
-                // A comment at the end of either must not swallow the bracket.
-                self.filter = Some(match &self.filter {
-                    Some(filter) => format!("({filter}\n) AND ({wants}\n)"),
-                    None => wants.clone(),
-                });
+                self.wanting = Some(wants.clone());
                 Some(self)
             }
             (None, Some(column), false) => {
@@ -239,6 +239,15 @@ impl AudienceConfig {
                 Some(self)
             }
             _ => None,
+        }
+    }
+
+    /// The condition in SQL for which rows are read.
+    pub(crate) fn condition(&self) -> Option<String> {
+        match (&self.filter, &self.wanting) {
+            // A comment at the end of either must not swallow the bracket.
+            (Some(filter), Some(wants)) => Some(format!("({filter}\n) AND ({wants}\n)")),
+            (filter, wants) => filter.as_ref().or(wants.as_ref()).cloned(),
         }
     }
 

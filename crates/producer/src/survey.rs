@@ -28,6 +28,9 @@ const VALUES_MAX: usize = 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     pub rows: u64,
+    /// Rows of those who were asked whether they want marketing and do not, which are none of `rows`; nothing where nobody is asked,
+    /// or that is not known.
+    pub left_out: Option<u64>,
     /// Those who would be frozen as recipients.
     pub mailable: u64,
     pub skipped: BTreeMap<SkipReason, Skips>,
@@ -145,6 +148,7 @@ pub async fn survey(
     let counts = source.counts();
     let mut survey = Survey {
         rows: counts.rows,
+        left_out: source.left_out(),
         repeated_keys: counts.repeated,
         differing_keys: counts.differing,
         trimmed_addresses: counts.trimmed,

@@ -18,7 +18,7 @@ use issei_schema::BroadcastCommand;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::alike::{Repeats, too_late};
+pub(crate) use self::alike::{Repeats, left_out_told, too_late};
 use self::forecast::Forecast;
 pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, pace, share, whole};
 use self::progress::Bar;

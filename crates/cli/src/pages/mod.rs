@@ -85,6 +85,9 @@ impl Live {
         if status.forgotten > 0 {
             counts.insert(2, count(words.forgotten, "forgotten", status.forgotten, None));
         }
+        if let Some(left_out) = status.left_out {
+            counts.insert(1, count(words.left_out, "left-out", left_out, None));
+        }
         let look = Look::of(words, &status, timeline, proof);
         let plots = plot::timelines(words, timeline, &trail);
         Self { words, status, counts, trail, look, plots, refreshes }

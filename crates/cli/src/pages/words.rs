@@ -133,6 +133,7 @@ words! {
     refused_since: "Another command for this id was refused:", "同じIDの別の指示を拒否しました:";
     audience: "Audience", "対象者";
     recipients: "Recipients", "宛先数";
+    left_out: "Left out, wants no marketing", "広告の受信を希望しない方(対象者に含まず)";
     skipped: "Skipped", "対象外";
     forgotten: "Forgotten since", "消去済み";
     permitted: "Permitted", "送信許可";

@@ -106,6 +106,15 @@ impl Told {
     fn of(counted: u64) -> Self {
         Self { counted, left_out: None, digest: None }
     }
+
+    /// Of so many who were asked. Nothing is decided by that, so where it can't be told nothing else is lost.
+    fn of_asked(counted: u64, asked: Option<Result<u64, ReadError>>) -> Self {
+        let asked = asked.transpose().unwrap_or_else(|error| {
+            tracing::warn!(%error, "how many were left out, since they want no marketing, can't be counted; who was read is whole");
+            None
+        });
+        Self { left_out: asked.map(|asked| asked.saturating_sub(counted)), ..Self::of(counted) }
+    }
 }
 
 /// An audience that was read.
@@ -200,6 +209,11 @@ impl Source {
         self.counts
     }
 
+    /// Rows of those who were asked and do not want it; nothing where nobody was, or that is not known.
+    pub(crate) fn left_out(&self) -> Option<u64> {
+        self.told.left_out
+    }
+
     /// Compares this reading with what another has frozen: people with their keys and addresses, as they are compared.
     pub(crate) async fn agrees_with(&self, frozen: Vec<(String, String)>) -> Result<(), SourceError> {
         let looked = frozen.len() as u64;
@@ -234,11 +248,11 @@ impl Source {
     /// What the ledger keeps of it.
     pub(crate) fn reading(&self) -> Reading {
         let Counts { rows, without_key, repeated, differing, trimmed, .. } = self.counts;
-        let Told { counted, digest, .. } = self.told.clone();
+        let Told { counted, left_out, digest } = self.told.clone();
         let (id, trimmed, differing) = (self.id.clone(), Some(trimmed), Some(differing));
         let unique_addresses = Some(self.unique_addresses);
         let section = Some(self.section.clone());
-        Reading { id, rows, counted, without_key, repeated, differing, trimmed, unique_addresses, section, digest, readings: 1 }
+        Reading { id, rows, counted, without_key, repeated, differing, trimmed, unique_addresses, section, left_out, digest, readings: 1 }
     }
 
     /// The next keys, of one part of the audience; none only where there is no more. The cursor is left in their part.

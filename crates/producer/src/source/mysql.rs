@@ -62,7 +62,7 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
     {
         return Err(ReadError::Refused(refused_key(key, key_type)));
     }
-    let counted = count(&mut connection, &select).await?;
+    let counted = count(&mut connection, select.count()).await?;
     feed.expects(counted);
     let expressions: Vec<String> = select.columns.iter().zip(&kinds).map(|(column, kind)| kind.expression(&column.expression)).collect();
     let mut rows = sqlx::query(AssertSqlSafe(select.rows(&expressions))).persistent(false).fetch(&mut connection);
@@ -75,13 +75,20 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
         feed.push(RawRow { key, cells }).await?;
     }
     drop(rows);
-    end(connection).await;
-    Ok(Told::of(counted))
+    let asked = match select.count_asked() {
+        Some(asked) => Some(count(&mut connection, asked).await),
+        None => None,
+    };
+    // One that is still at it is not waited for: it ends with the connection.
+    if asked.as_ref().is_none_or(Result::is_ok) {
+        end(connection).await;
+    }
+    Ok(Told::of_asked(counted, asked))
 }
 
 pub(super) async fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {
     let mut connection = connect(url).await?;
-    let counted = count(&mut connection, &Select::of(from, config, '`')).await?;
+    let counted = count(&mut connection, Select::of(from, config, '`').count()).await?;
     end(connection).await;
     Ok(counted)
 }
@@ -113,10 +120,10 @@ async fn execute(connection: &mut MySqlConnection, statement: String) -> Result<
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
 }
 
-async fn count(connection: &mut MySqlConnection, select: &Select) -> Result<u64, ReadError> {
+async fn count(connection: &mut MySqlConnection, statement: String) -> Result<u64, ReadError> {
     // What is wrong with names and syntax shows here, where nothing is run, so that it can be told in the server's words.
-    beforehand(SILENCE, (&mut *connection).prepare(AssertSqlSafe(select.count()).into_sql_str())).await?;
-    let query = sqlx::query_scalar(AssertSqlSafe(select.count())).persistent(false);
+    beforehand(SILENCE, (&mut *connection).prepare(AssertSqlSafe(statement.clone()).into_sql_str())).await?;
+    let query = sqlx::query_scalar(AssertSqlSafe(statement)).persistent(false);
     let counted: i64 = in_time(SILENCE, query.fetch_one(connection)).await?;
     Ok(counted.max(0).unsigned_abs())
 }

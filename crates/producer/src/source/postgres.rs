@@ -50,7 +50,7 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
     {
         return Err(ReadError::Refused(refused_key(key, &kind)));
     }
-    let counted = count(&mut connection, &select).await?;
+    let counted = count(&mut connection, select.count()).await?;
     feed.expects(counted);
     let rows = select.rows(&select.expressions(|column| format!("CAST({} AS text)", column.expression)));
     let mut rows = sqlx::query(AssertSqlSafe(rows)).persistent(false).fetch(&mut connection);
@@ -67,8 +67,15 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
         feed.push(RawRow { key, cells }).await?;
     }
     drop(rows);
-    end(connection).await;
-    Ok(Told::of(counted))
+    let asked = match select.count_asked() {
+        Some(asked) => Some(count(&mut connection, asked).await),
+        None => None,
+    };
+    // One that is still at it is not waited for: it ends with the connection.
+    if asked.as_ref().is_none_or(Result::is_ok) {
+        end(connection).await;
+    }
+    Ok(Told::of_asked(counted, asked))
 }
 
 /// A statement that says of which type a value is: of a domain the type that it is made of, by whatever further domains.
@@ -84,7 +91,7 @@ fn base_type(value: &str) -> String {
 
 pub(super) async fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {
     let mut connection = connect(url).await?;
-    let counted = count(&mut connection, &Select::of(from, config, '"')).await?;
+    let counted = count(&mut connection, Select::of(from, config, '"').count()).await?;
     end(connection).await;
     Ok(counted)
 }
@@ -111,8 +118,8 @@ async fn connect(url: &str) -> Result<PgConnection, ReadError> {
     Ok(connection)
 }
 
-async fn count(connection: &mut PgConnection, select: &Select) -> Result<u64, ReadError> {
-    let counted: i64 = one_row(connection, select.count()).await?.try_get(0)?;
+async fn count(connection: &mut PgConnection, statement: String) -> Result<u64, ReadError> {
+    let counted: i64 = one_row(connection, statement).await?.try_get(0)?;
     Ok(counted.max(0).unsigned_abs())
 }
 

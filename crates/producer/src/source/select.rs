@@ -6,6 +6,8 @@ use crate::audience::{AudienceConfig, From};
 pub(super) struct Select {
     source: String,
     filter: String,
+    /// The filter by which they were asked who want it; nothing where nobody is.
+    asked: Option<String>,
     /// The key, the address and the columns, each as the database names it.
     pub(super) columns: Vec<Column>,
 }
@@ -28,15 +30,22 @@ impl Select {
             // A comment at the end of the query, or of the filter, must not swallow the bracket.
             From::Query(query) => format!("({}\n) AS audience", query.trim().trim_end_matches(';')),
         };
-        let filter = config.filter.as_ref().map_or(String::new(), |filter| format!(" WHERE ({filter}\n)"));
+        let filtered = |condition: Option<String>| condition.map_or(String::new(), |condition| format!(" WHERE ({condition}\n)"));
+        let asked = config.wanting.is_some().then(|| filtered(config.filter.clone()));
+        let filter = filtered(config.condition());
         let columns = [&config.key, &config.address].into_iter().chain(&config.columns);
         // Qualified: SQLite takes a bare quoted name that is no column for a text.
         let columns = columns.map(|name| Column { name: name.clone(), expression: format!("audience.{}", quoted(name)) }).collect();
-        Self { source, filter, columns }
+        Self { source, filter, asked, columns }
     }
 
     pub(super) fn count(&self) -> String {
         format!("SELECT COUNT(*) FROM {}{}", self.source, self.filter)
+    }
+
+    /// Counts all who were asked, of whom those that are read are a part; nothing where nobody is.
+    pub(super) fn count_asked(&self) -> Option<String> {
+        self.asked.as_ref().map(|asked| format!("SELECT COUNT(*) FROM {}{asked}", self.source))
     }
 
     /// All rows, in no order.

@@ -19,7 +19,7 @@ use crate::audience::{AudienceConfig, From};
 pub(super) fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<Told, ReadError> {
     let select = Select::of(from, config, '"');
     let connection = open(url)?;
-    let counted = count(&connection, &select)?;
+    let counted = count(&connection, &select.count())?;
     feed.expects(counted);
     // The key as it is stored, whatever affinity it has by here; the rest in SQLite's own text. A BLOB is taken as it is, for a
     // cast reads its bytes by the encoding of the database, which may be UTF-16.
@@ -49,11 +49,12 @@ pub(super) fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut F
         let cells = (1..columns).map(cell).collect::<rusqlite::Result<_>>()?;
         feed.push_blocking(RawRow { key, cells }).map_err(|Closed| ReadError::Closed)?;
     }
-    Ok(Told::of(counted))
+    let asked = select.count_asked().map(|asked| count(&connection, &asked));
+    Ok(Told::of_asked(counted, asked))
 }
 
 pub(super) fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {
-    count(&open(url)?, &Select::of(from, config, '"'))
+    count(&open(url)?, &Select::of(from, config, '"').count())
 }
 
 fn open(url: &str) -> Result<Connection, ReadError> {
@@ -68,8 +69,8 @@ fn open(url: &str) -> Result<Connection, ReadError> {
     Ok(connection)
 }
 
-fn count(connection: &Connection, select: &Select) -> Result<u64, ReadError> {
-    let counted: i64 = connection.query_row(&select.count(), [], |row| row.get(0))?;
+fn count(connection: &Connection, statement: &str) -> Result<u64, ReadError> {
+    let counted: i64 = connection.query_row(statement, [], |row| row.get(0))?;
     Ok(counted.max(0).unsigned_abs())
 }
 

@@ -176,6 +176,12 @@ fn numbers(add: &mut Add<'_>) {
     );
     add(
         Done,
+        "how many want no marketing",
+        vec![Set(b, "reading", |v| named(v, "left_out", n(7)))],
+        Not("nothing of a row that is none of the audience's is frozen; nothing goes by it"),
+    );
+    add(
+        Done,
         "another file",
         vec![Set(b, "reading", |v| named(v, "digest", s("0")))],
         Not("the file is the customer's; once its audience is frozen nothing goes by it"),

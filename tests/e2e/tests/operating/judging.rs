@@ -63,6 +63,44 @@ async fn send_names_whom_it_will_skip_and_that_it_will_hold() {
     producer.end().await;
 }
 
+/// A condition that is the wrong way round, or a column that nobody has filled in, shows by how many it leaves out.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_offer_it_is_said_how_many_want_none_before_it_is_sent_and_while_it_holds() {
+    let world = Processes::new(30, Account::default()).await;
+    world.users.execute("ALTER TABLE users ADD COLUMN way_out TEXT").await;
+    world.users.execute("ALTER TABLE users ADD COLUMN newsletter INTEGER").await;
+    world.users.execute("UPDATE users SET newsletter = id <= 4, way_out = 'https://app.example.com/u/' || id").await;
+    let wants = "columns = [\"name\", \"way_out\"]\nmarketing_filter = \"newsletter = 1\"";
+    let config = world.read("issei.toml");
+    let _ = world.write("issei.toml", &config.replace("columns = [\"name\"]", wants));
+    let command = command_body("terms", |body| {
+        (body["version"], body["class"]) = (2.into(), "marketing".into());
+        body["unsubscribe"] = json!({ "column": "way_out" });
+        body["content"]["inline"]["text"] = "Dear {{name}}, an offer. No more of it: {{unsubscribe_url}}".into();
+    });
+    let command = world.write("command.json", &command);
+    let line = "left out       26 other rows are of those who want no marketing, by `marketing_filter` or `consent_column`";
+    let text = world.run(&["send", "--dry-run", &command]).await;
+    assert!(text.contains("users (4 rows now)") && text.contains(line), "{text}");
+    let told: Value = serde_json::from_str(&world.run(&["send", "--dry-run", "--json", &command]).await).unwrap();
+    assert_eq!((&told["forecast"]["rows"], &told["forecast"]["left_out"]), (&json!(4), &json!(26)), "{told}");
+    // Nobody wants it, which is another thing than a table without rows.
+    let nobody = world.write("nobody.toml", &config.replace("columns = [\"name\"]", &wants.replace("= 1", "= 7")));
+    let (code, _, error) = world.try_run(&["--config", &nobody, "send", "--yes", &command]).await;
+    assert!(code == Some(3) && error.contains("all 30 rows of the audience `users` are left out"), "{error}");
+
+    world.run(&["send", "--yes", "--hold", &command]).await;
+    let producer = world.start("producer");
+    let status = world.wait_for("terms", "holding").await;
+    assert_eq!((&status["recipients"], &status["left_out"]), (&json!(4), &json!(26)), "{status}");
+    let text = world.run(&["status", "terms"]).await;
+    assert!(text.contains("left out      26 other rows are of those who want no marketing"), "{text}");
+    let (_console, url) = world.start_console().await;
+    let page = Door::at(url.as_str()).get("/b/terms").await;
+    assert!(page.contains("<td id=\"count-left-out\">26</td>"), "{page}");
+    producer.end().await;
+}
+
 /// The producer decides, by its own settings, whether others must agree, and what audiences there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn send_refuses_what_the_producers_at_work_would_not_do_as_it_says() {

@@ -302,6 +302,7 @@ async fn enumerating() -> (World, Broadcast, Reading) {
         trimmed: None,
         unique_addresses: None,
         section: None,
+        left_out: None,
         digest: None,
         readings: 1,
     };

@@ -125,6 +125,7 @@ fn reading(id: &str, rows: u64) -> Reading {
         trimmed: None,
         unique_addresses: None,
         section: None,
+        left_out: None,
         digest: None,
         readings: 1,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use issei_ledger::{BroadcastState, Transition};
-use issei_producer::{AudienceConfig, UniqueBy};
+use issei_producer::{AudienceConfig, Progress, UniqueBy, survey};
 use issei_schema::{BroadcastCommand, Class, UnsubscribeKey, UnsubscribeKeys, UnsubscribeToken};
 use issei_test_support::{World, WorldOptions, command, judge, until};
 use serde_json::{Value, json};
@@ -220,14 +220,48 @@ async fn an_offer_reaches_only_whoever_wants_it_and_a_notice_everybody() {
         ..world.users.audience()
     };
     let user = |id: u32| format!("user{id:06}@example.com");
+    let left_out = async |world: &World, command: &BroadcastCommand| {
+        let forecast = survey(command, &world.audiences["users"], &world.ledger(), &std::env::temp_dir(), &Progress::default()).await;
+        let forecast = forecast.unwrap();
+        (forecast.rows, forecast.left_out)
+    };
     world.audiences.insert("users".to_owned(), asked(None, "newsletter"));
+    assert_eq!(left_out(&world, &offer("all")).await, (3, Some(37)));
     assert_eq!(mailed(&world, "all").await, [3, 5, 8].map(user));
+    assert_eq!(world.broadcast("all").await.reading.unwrap().left_out, Some(37));
     // Neither an OR nor a comment of one filter lets anybody pass the other.
     world.audiences.insert("users".to_owned(), asked(Some("id < 5 OR id > 30 -- the new ones"), "newsletter = 1 OR 1 = 0 -- agreed"));
+    assert_eq!(left_out(&world, &offer("some")).await, (1, Some(13)));
     assert_eq!(mailed(&world, "some").await, [user(3)]);
+    // A condition that fails on a row that nobody reads: how many there are is not known then, and nobody is held up.
+    world.users.execute("UPDATE users SET name = '{}' WHERE id = 3").await;
+    world.audiences.insert("users".to_owned(), asked(Some("json(name) IS NOT NULL"), "id = 3"));
+    assert_eq!(left_out(&world, &offer("one")).await, (1, None));
     world.audiences.insert("users".to_owned(), asked(None, "newsletter"));
+    assert_eq!(left_out(&world, &with("terms", &link())).await, (40, None));
     world.post_command(&with("terms", &link())).await;
     assert_eq!(world.run_to_the_end("terms").await.recipients, 40);
+}
+
+/// Each database counts those who want no marketing in the snapshot in which it gives the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_database_says_how_many_want_no_offer() {
+    let of = |id: u32, wants: &str| format!("SELECT {id} AS id, 'user{id}@example.com' AS email, 'N' AS name, {wants} AS wants");
+    let rows = [of(1, "1"), of(2, "0"), of(3, "NULL"), of(4, "0")].join(" UNION ALL ");
+    for variable in ["ISSEI_TEST_POSTGRES_URL", "ISSEI_TEST_MYSQL_URL"] {
+        let Some(url) = server(variable) else { continue };
+        let world = World::new(small()).await;
+        let audience = AudienceConfig {
+            url: Some(url),
+            table: None,
+            query: Some(rows.clone()),
+            filter: Some("id < 4 -- the old ones".to_owned()),
+            marketing_filter: Some("wants = 1".to_owned()),
+            ..world.users.audience()
+        };
+        let forecast = survey(&offer("offer"), &audience, &world.ledger(), &std::env::temp_dir(), &Progress::default()).await.unwrap();
+        assert_eq!((forecast.rows, forecast.left_out), (1, Some(2)), "{variable}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,6 +280,8 @@ async fn of_a_file_an_offer_reaches_only_whoever_has_clearly_said_yes() {
         let audience = AudienceConfig { file: Some(file.display().to_string()), url: None, table: None, ..world.users.audience() };
         world.audiences.insert("users".to_owned(), AudienceConfig { consent_column: Some("wants".to_owned()), ..audience });
         assert_eq!(mailed(&world, "offer").await, [0, 1, 2].map(|at| format!("user{at}@example.com")), "{name}");
+        let reading = world.broadcast("offer").await.reading.unwrap();
+        assert_eq!((reading.rows, reading.left_out), (3, Some(if name == "a.csv" { 6 } else { 4 })), "{name}");
     }
 }
 
@@ -382,6 +418,7 @@ async fn of_a_table_of_dynamodb_an_offer_reaches_only_whoever_has_clearly_said_y
     };
     world.audiences.insert("users".to_owned(), audience);
     assert_eq!(mailed(&world, "offer").await, [0, 1, 2].map(|id| format!("user{id}@example.com")));
+    assert_eq!(world.broadcast("offer").await.reading.unwrap().left_out, Some(5));
     db.delete_table().table_name(&table).send().await.unwrap();
 }
 

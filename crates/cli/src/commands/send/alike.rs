@@ -8,9 +8,12 @@ use issei_schema::BroadcastCommand;
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// What repeats in an audience, or is read otherwise than it stands there.
+/// What repeats in an audience, is left out of it, or is read otherwise than it stands there.
 #[derive(Debug, Serialize)]
 pub(crate) struct Repeats {
+    /// Rows of those who do not want marketing; nothing where nobody is asked, or that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
     /// Rows whose key another row has, too: they are skipped.
     repeated_keys: u64,
     /// Keys whose rows do not all say the same.
@@ -25,12 +28,19 @@ pub(crate) struct Repeats {
 
 impl Repeats {
     pub(crate) fn of(survey: &Survey, config: &AudienceConfig) -> Self {
-        let Survey { repeated_keys, differing_keys, repeated_addresses, trimmed_addresses, .. } = *survey;
+        let Survey { left_out, repeated_keys, differing_keys, repeated_addresses, trimmed_addresses, .. } = *survey;
         let unique_addresses = config.unique_by == Some(UniqueBy::Address);
-        Self { repeated_keys, differing_keys, repeated_addresses, trimmed_addresses, unique_addresses }
+        Self { left_out, repeated_keys, differing_keys, repeated_addresses, trimmed_addresses, unique_addresses }
+    }
+
+    pub(crate) fn left_out(&self) -> Option<u64> {
+        self.left_out
     }
 
     pub(crate) fn print(&self) {
+        if let Some(left_out) = self.left_out {
+            say(&format!("left out       {}", left_out_told(left_out)));
+        }
         if self.repeated_keys > 0 {
             let rows = counted(self.repeated_keys, "row has", "rows have");
             say(&format!("repeated       {rows} a key that another row has: skipped"));
@@ -55,6 +65,14 @@ impl Repeats {
             say(&format!("trimmed        {addresses} invisible white space around: that is left out, and they are mailed without it"));
         }
     }
+}
+
+/// What is said of those who do not want marketing, by whoever says how many.
+pub(crate) fn left_out_told(rows: u64) -> String {
+    format!(
+        "{}, by `marketing_filter` or `consent_column`: they are none of the rows, and are not listed as skipped",
+        counted(rows, "other row is of somebody who wants no marketing", "other rows are of those who want no marketing")
+    )
 }
 
 fn counted(number: u64, one: &str, many: &str) -> String {

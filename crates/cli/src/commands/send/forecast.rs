@@ -213,7 +213,12 @@ impl Forecast {
         let Self { audience, rows, mailable, max_recipients, .. } = self;
         let mut refused = Vec::new();
         if enough == Mailable::Nobody {
-            refused.push(if *rows == 0 {
+            let unwanted = self.repeats.left_out().filter(|left_out| *left_out > 0);
+            refused.push(if let (0, Some(unwanted)) = (*rows, unwanted) {
+                format!(
+                    "all {unwanted} rows of the audience `{audience}` are left out, since they are of those who want no marketing; correct its `marketing_filter` or `consent_column`, or wait until somebody wants it"
+                )
+            } else if *rows == 0 {
                 format!("the audience `{audience}` has no rows; correct the audience")
             } else {
                 format!("nobody of the {rows} rows of the audience `{audience}` can be mailed; correct the rows or the audience")

@@ -54,6 +54,12 @@ impl Depths {
     }
 }
 
+/// By what those who are alive tell.
+pub(super) fn oldest_message_s(runs: &[Heartbeat], now: Timestamp) -> Option<i64> {
+    let told = runs.iter().filter(|run| run.is_alive(now)).filter_map(|run| run.oldest_message_at);
+    told.min().map(|at| now.duration_since(at).as_secs().max(0))
+}
+
 impl Service {
     pub(super) fn of(run: &Heartbeat, now: Timestamp) -> Option<Self> {
         let (alive, silent_for) = (run.is_alive(now), now.duration_since(run.seen_at));

@@ -6,6 +6,7 @@ use issei_ledger::{HeldAudience, HeldUp, ReasonCode, Refused, ServiceKind};
 
 use super::{Agreed, Status};
 use crate::commands::operate::short;
+use crate::commands::send::left_out_told;
 use crate::shortened::shortened;
 use issei_ledger::BroadcastState;
 
@@ -113,6 +114,7 @@ impl Status {
             let had = if trimmed == 1 { "address had" } else { "addresses had" };
             lines.insert(3, format!("trimmed       {trimmed} {had} invisible white space around"));
         }
+        lines.extend(self.left_out.map(|left_out| format!("left out      {}", left_out_told(left_out))));
         lines.extend(self.read_from.as_ref().map(|objects| format!("read from     {}", objects.told())));
         if let Some(agreed) = &self.agreement {
             lines.insert(2, agreed.line(&self.broadcast_id, self.state.is_over()));

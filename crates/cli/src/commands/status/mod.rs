@@ -18,7 +18,7 @@ use issei_schema::{BroadcastId, ProviderName};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::around::{Quota, Service, quota};
+use self::around::{Quota, Service, oldest_message_s, quota};
 use self::counts::Counts;
 use crate::proof::{StopProof, Stopped};
 
@@ -77,6 +77,9 @@ pub(crate) struct Status {
     pub(crate) forgotten: u64,
     /// Rows whose address had invisible white space around it, which was left out; nothing where that was not counted.
     pub(crate) trimmed_addresses: Option<u64>,
+    /// Rows of those who were asked whether they want marketing and do not, which are none of the audience's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) left_out: Option<u64>,
     /// The objects of S3 that the audience is read from, and in which states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) read_from: Option<FixedObjects>,
@@ -274,6 +277,7 @@ impl Status {
             skipped_by: Some(broadcast.skipped_by).filter(|by| by.values().sum::<u64>() == skipped).unwrap_or_default(),
             recipients,
             forgotten: broadcast.forgotten,
+            left_out: broadcast.reading.as_ref().and_then(|reading| reading.left_out),
             trimmed_addresses: broadcast.reading.and_then(|reading| reading.trimmed),
             read_from: broadcast.read_from,
             chunks,
@@ -306,12 +310,7 @@ impl Status {
             messages_in_flight: chunks_queue.map_or(0, |depths| depths.in_flight),
             dead_letters: chunks_queue.map_or(0, |depths| depths.dead_letters),
             queues,
-            oldest_message_s: runs
-                .iter()
-                .filter(|run| run.is_alive(now))
-                .filter_map(|run| run.oldest_message_at)
-                .min()
-                .map(|at| now.duration_since(at).as_secs().max(0)),
+            oldest_message_s: oldest_message_s(&runs, now),
             services: runs.iter().filter_map(|run| Service::of(run, now)).collect(),
             quota,
         })
