@@ -3,6 +3,7 @@
 //! What a source says is never compared by its own rules: rows come in any order, and their keys are bytes.
 
 mod copied;
+mod double_quoted;
 mod dynamodb;
 mod dynamodb_filter;
 mod feed;

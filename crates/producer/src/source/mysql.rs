@@ -4,6 +4,7 @@ use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlTypeInfo};
 use sqlx::{AssertSqlSafe, Column as _, Connection, Executor, MySql, Row as _, SqlSafeStr, Statement, Type, TypeInfo};
 
+use super::double_quoted::DoubleQuoted;
 use super::feed::Feed;
 use super::outline::{ColumnOutline, TellsApart, literal};
 use super::row::{RawKey, RawRow};
@@ -52,6 +53,7 @@ impl Kind {
 pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: &mut Feed) -> Result<Told, ReadError> {
     let select = Select::of(from, config, '`');
     let mut connection = connect(url).await?;
+    refuse_columns_as_texts(&mut connection, from, config, &select).await?;
     let plain = select.rows(&select.expressions(|column| column.expression.clone()));
     let prepared = beforehand(SILENCE, (&mut connection).prepare(AssertSqlSafe(plain).into_sql_str())).await?;
     let kinds: Vec<Kind> = prepared.columns().iter().map(|column| Kind::of(column.type_info())).collect();
@@ -87,10 +89,41 @@ pub(super) async fn read(url: &str, from: &From, config: &AudienceConfig, feed: 
 }
 
 pub(super) async fn count_rows(url: &str, from: &From, config: &AudienceConfig) -> Result<u64, ReadError> {
+    let select = Select::of(from, config, '`');
     let mut connection = connect(url).await?;
-    let counted = count(&mut connection, Select::of(from, config, '`').count()).await?;
+    refuse_columns_as_texts(&mut connection, from, config, &select).await?;
+    let counted = count(&mut connection, select.count()).await?;
     end(connection).await;
     Ok(counted)
+}
+
+/// Nobody is read by a condition that compares the name of a column where it means the column. What is in double quotes and names none
+/// may be a text that is meant, so it is only told.
+async fn refuse_columns_as_texts(
+    connection: &mut MySqlConnection,
+    from: &From,
+    config: &AudienceConfig,
+    select: &Select,
+) -> Result<(), ReadError> {
+    if DoubleQuoted::all(from, config, true).is_empty() && DoubleQuoted::all(from, config, false).is_empty() {
+        return Ok(());
+    }
+    let modes = all_rows(connection, "SELECT @@sql_mode".to_owned()).await?;
+    let modes = modes.first().map(|row| shown(row, 0)).transpose()?.unwrap_or_default();
+    let has_mode = |mode: &str| modes.split(',').any(|found| found == mode);
+    if has_mode("ANSI_QUOTES") {
+        return Ok(());
+    }
+    let prepared = beforehand(SILENCE, (&mut *connection).prepare(AssertSqlSafe(select.nobody()).into_sql_str())).await?;
+    let names: Vec<String> = prepared.columns().iter().map(|column| column.name().to_lowercase()).collect();
+    for quoted in DoubleQuoted::all(from, config, !has_mode("NO_BACKSLASH_ESCAPES")) {
+        if names.contains(&quoted.text.to_lowercase()) {
+            return Err(ReadError::Refused(quoted.refused()));
+        }
+        let DoubleQuoted { setting, text } = quoted;
+        tracing::warn!(setting, text, "it stands in double quotes, so MySQL and MariaDB take it for a text; write '…' for a text, and `…` for a column");
+    }
+    Ok(())
 }
 
 async fn connect(url: &str) -> Result<MySqlConnection, ReadError> {

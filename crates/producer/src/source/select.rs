@@ -53,6 +53,11 @@ impl Select {
         format!("SELECT {} FROM {}{}", expressions.join(", "), self.source, self.filter)
     }
 
+    /// Every column of the source, and no row.
+    pub(super) fn nobody(&self) -> String {
+        format!("SELECT * FROM {} WHERE 1 = 0", self.source)
+    }
+
     /// A value of a column's type, with no row read for it.
     pub(super) fn no_value(&self, column: &Column) -> String {
         format!("(SELECT {} FROM {} WHERE 1 = 0)", column.expression, self.source)

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use issei_ledger::{BroadcastState, SkipReason};
+use issei_ledger::{Broadcast, BroadcastState, SkipReason};
 use issei_producer::AudienceConfig;
 use issei_test_support::{World, WorldOptions, command, judge};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
@@ -92,6 +92,45 @@ async fn mariadb_by_integer_and_text_key() {
     }
     broadcast_to(audience(url.clone(), "id", Some("id <> 7")), addresses(|i| i != 7)).await;
     broadcast_to(audience(url, "handle", None), addresses(|_| true)).await;
+}
+
+/// Whoever comes from another database means the column. Here it is a text, which is 0, so that whoever has unsubscribed was mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_in_double_quotes_mails_nobody_whom_the_filter_leaves_out_in_mariadb() {
+    let Some(url) = server("ISSEI_TEST_MYSQL_URL") else { return };
+    let mut connection = MySqlConnection::connect(&url).await.unwrap();
+    for statement in [
+        "DROP TABLE IF EXISTS quoted",
+        "CREATE TABLE quoted (id int PRIMARY KEY, Email varchar(255), name varchar(255), Unsubscribed int, plan varchar(9)) CHARACTER SET utf8mb4",
+        "INSERT INTO quoted SELECT seq, concat('user', seq, '@example.com'), 'N', seq <= 6, if(seq > 8, 'gold', 'free') FROM seq_1_to_10",
+    ] {
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+    let mut world = World::new(WorldOptions { users: 0, page_size: 20, ..WorldOptions::default() }).await;
+    let filtered = |filter: &str| AudienceConfig { table: Some("quoted".to_owned()), ..audience(url.clone(), "id", Some(filter)) };
+    world.audiences.insert("users".to_owned(), filtered("NOT \"unsubscribed\""));
+    world.post_command(&command("terms", |_| {})).await;
+    let is_so = |broadcast: &Broadcast| broadcast.held_up.is_some() || broadcast.broadcast_state.is_over();
+    let held = world.run_until("terms", 1, is_so).await;
+    let reason = held.held_up.expect("it is held up").reason;
+    assert!(reason.contains("`filter` has \"unsubscribed\" in double quotes") && reason.contains("write `unsubscribed` for"), "{reason}");
+    assert_eq!(world.cloud.accepted(), 0);
+    let count = async |filter: &str| issei_producer::count_rows("users", &filtered(filter)).await;
+    for (filter, rows) in [
+        ("NOT `unsubscribed`", 4),
+        ("NOT unsubscribed AND plan = \"gold\"", 2),
+        ("plan = 'unsubscribed'", 0),
+        ("`unsubscribed` = \"1\" -- not \"plan\"", 6),
+    ] {
+        assert_eq!(count(filter).await.unwrap(), rows, "{filter}");
+    }
+    let mut query = audience(url.clone(), "id", None);
+    let named = |condition: &str| Some(format!("SELECT id AS \"id\", Email, name FROM quoted WHERE {condition}"));
+    (query.table, query.query) = (None, named("plan = \"gold\""));
+    assert_eq!(issei_producer::count_rows("users", &query).await.unwrap(), 2);
+    query.query = named("\"email\" IS NOT NULL");
+    let error = issei_producer::count_rows("users", &query).await.unwrap_err().to_string();
+    assert!(error.contains("`query` has \"email\" in double quotes"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
