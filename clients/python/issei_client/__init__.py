@@ -19,10 +19,13 @@ class CommandError(ValueError):
 
 
 class Totals(TypedDict):
-    """Recipients by outcome, counted exactly. Those from `delivered` on are as far as SES has told."""
+    """Recipients by outcome, counted exactly. Those from `delivered` on are as far as the provider has told."""
 
     accepted: int
+    # By the provider.
     rejected: int
+    # To whom nothing was sent, since they came on the suppression list after the audience was frozen.
+    spared: int
     in_doubt: int
     delivered: int
     bounced: int
@@ -102,7 +105,10 @@ class Issei:
             "skipped": found["skipped"] if found else 0,
         }
         if found and found.get("totals"):
-            status["totals"] = cast(Totals, {name: found["totals"].get(name, 0) for name in Totals.__annotations__})
+            totals = cast(Totals, {name: found["totals"].get(name, 0) for name in Totals.__annotations__})
+            # In the ledger those spared stand among those rejected, where earlier versions look for them.
+            totals["rejected"] = max(totals["rejected"] - totals["spared"], 0)
+            status["totals"] = totals
         if refused:
             status["refused"] = {"at": refused["refused_at"], "reason": refused["reason"]}
         return status

@@ -13,8 +13,10 @@ module Issei
   # A command that issei would refuse. Trying again changes nothing.
   class CommandError < ArgumentError; end
 
-  # Recipients by outcome, counted exactly. Those from `delivered` on are as far as SES has told.
-  Totals = Struct.new(:accepted, :rejected, :in_doubt, :delivered, :bounced, :complained, keyword_init: true)
+  # Recipients by outcome, counted exactly. The provider has refused those `rejected`; to those `spared` nothing was sent,
+  # since they came on the suppression list after the audience was frozen. Those from `delivered` on are as far as the
+  # provider has told.
+  Totals = Struct.new(:accepted, :rejected, :spared, :in_doubt, :delivered, :bounced, :complained, keyword_init: true)
 
   # Of the last command that asked for this id in vain.
   Refusal = Struct.new(:at, :reason, keyword_init: true)
@@ -81,7 +83,12 @@ module Issei
     private
 
     def totals(counted)
-      counted && Totals.new(**Totals.members.to_h { |name| [name, counted[name.to_s].to_i] })
+      return unless counted
+
+      totals = Totals.new(**Totals.members.to_h { |name| [name, counted[name.to_s].to_i] })
+      # In the ledger those spared stand among those rejected, where earlier versions look for them.
+      totals.rejected = [totals.rejected - totals.spared, 0].max
+      totals
     end
 
     def item(partition, sort, attributes)

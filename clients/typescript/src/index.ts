@@ -17,10 +17,13 @@ export class CommandError extends Error {
 /** What `build` makes a command of: its fields without a version. */
 export type Fields = Omit<BroadcastCommand, "version" | "not_after"> & { not_after: string | Date };
 
-/** Recipients by outcome, counted exactly. Those from `delivered` on are as far as SES has told. */
+/** Recipients by outcome, counted exactly. Those from `delivered` on are as far as the provider has told. */
 export interface Totals {
   accepted: number;
+  /** By the provider. */
   rejected: number;
+  /** To whom nothing was sent, since they came on the suppression list after the audience was frozen. */
+  spared: number;
   in_doubt: number;
   delivered: number;
   bounced: number;
@@ -100,9 +103,12 @@ export class Issei {
     };
     const totals = found?.["totals"]?.M;
     if (totals) {
+      const spared = count(totals["spared"]);
       status.totals = {
         accepted: count(totals["accepted"]),
-        rejected: count(totals["rejected"]),
+        // In the ledger those spared stand among those rejected, where earlier versions look for them.
+        rejected: Math.max(count(totals["rejected"]) - spared, 0),
+        spared,
         in_doubt: count(totals["in_doubt"]),
         delivered: count(totals["delivered"]),
         bounced: count(totals["bounced"]),
