@@ -9,7 +9,7 @@ use std::fmt;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use issei_schema::{BroadcastCommand, BroadcastId, Content};
+use issei_schema::{BroadcastCommand, BroadcastId, Content, limits};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,12 +17,19 @@ use sha2::{Digest, Sha256};
 use crate::item::{Item, Key, n, read, s};
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
 
-/// For so long the same is said to the same audience once.
+/// For so long the same is said to the same audience once, from the last moment at which somebody may have been told.
 const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What can say nothing any more so soon after its registration counts from that, so that what is said each month at the same hour
+/// is no repeat.
+const AT_ONCE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What was registered so long ago counts no more, whenever its time was over.
+const REGISTERED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24 + limits::SCHEDULED_HOURS_MAX);
 
 /// How much longer DynamoDB keeps the item, whatever clock has written it. Nothing goes by that: each
 /// saying has its date.
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(32 * 24);
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(32 * 24 + limits::SCHEDULED_HOURS_MAX);
 
 /// A transaction has a hundred actions at most (API reference, `TransactWriteItems`). Of more subjects the first count, in the
 /// order of their bytes.
@@ -107,6 +114,15 @@ impl Reach {
     }
 }
 
+impl Broadcast {
+    /// The last moment until now at which it may have told anybody: nobody is told after its end, nor after its time.
+    fn told_until(&self, now: Timestamp) -> Timestamp {
+        let ended = if self.broadcast_state.is_over() { self.last_step().map_or(now, |step| step.at) } else { now };
+        let until = ended.min(self.not_after);
+        if until.duration_since(self.created_at) < AT_ONCE { self.created_at } else { until }
+    }
+}
+
 impl Ledger {
     /// The broadcast that this command would repeat; nothing where it says something new, or says why not.
     pub async fn repeats(&self, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
@@ -139,11 +155,13 @@ impl Ledger {
     async fn counting_in(&self, said: Said, command: &BroadcastCommand) -> Result<Said, LedgerError> {
         let (now, mut found) = (self.clock.wall(), Vec::new());
         for saying in said.by {
-            if saying.broadcast_id == command.broadcast_id || now.duration_since(saying.at) >= COUNTS_FOR {
+            if saying.broadcast_id == command.broadcast_id || now.duration_since(saying.at) >= REGISTERED_FOR {
                 continue;
             }
-            let reach = self.reach(&saying.broadcast_id).await?;
-            found.push((saying, reach));
+            let (reach, told_until) = self.reach(&saying.broadcast_id, now).await?;
+            if now.duration_since(told_until.unwrap_or(saying.at)) < COUNTS_FOR {
+                found.push((saying, reach));
+            }
         }
         // A ledger that was restored may have forgotten whom a broadcast of before has mailed.
         let is_any_nobody = found.iter().any(|(_, reach)| *reach == Reach::Nobody);
@@ -154,23 +172,28 @@ impl Ledger {
         Ok(Said { written_by: said.written_by, by: by.map(|(_, (saying, _))| saying).collect() })
     }
 
-    /// How far a broadcast came, with those that were made for whom it had missed: they say the same to the same people, under
-    /// audiences of their own.
-    async fn reach(&self, id: &BroadcastId) -> Result<Reach, LedgerError> {
-        let mut id = id.clone();
+    /// How far a broadcast came, and until when it may have told anybody, with those that were made for whom it had missed: they say
+    /// the same to the same people, under audiences of their own.
+    async fn reach(&self, id: &BroadcastId, now: Timestamp) -> Result<(Reach, Option<Timestamp>), LedgerError> {
+        let (mut id, mut found, mut until) = (id.clone(), None, None);
         for _ in 0..RESENT_MAX {
             let broadcast = match self.find_broadcast(&id).await {
                 Ok(Some(broadcast)) => broadcast,
                 // It was written together with what names it, so somebody took it away; or it is on its way.
-                Ok(None) | Err(LedgerError::Corrupt { .. }) => return Ok(Reach::Perhaps),
+                Ok(None) | Err(LedgerError::Corrupt { .. }) => break,
                 Err(error) => return Err(error),
             };
-            match (Reach::of(&broadcast), broadcast.resent_as) {
-                (Reach::Nobody, Some(resent_as)) => id = resent_as,
-                (reach, _) => return Ok(reach),
+            let reach = Reach::of(&broadcast);
+            if reach != Reach::Nobody {
+                found.get_or_insert(reach);
+                until = until.max(Some(broadcast.told_until(now)));
+            }
+            match broadcast.resent_as {
+                Some(resent_as) => id = resent_as,
+                None => return Ok((found.unwrap_or(Reach::Nobody), until)),
             }
         }
-        Ok(Reach::Perhaps)
+        Ok((found.unwrap_or(Reach::Perhaps), until))
     }
 
     /// The broadcast that has the same content as this one for the same audience, and was registered after it; nothing where none
@@ -235,10 +258,12 @@ impl Ledger {
         };
         let doubt = if in_doubt == 0 { String::new() } else { format!(" and {in_doubt} in doubt") };
         let so_far = if broadcast_state.is_over() { "" } else { " so far" };
+        let until = broadcast.told_until(self.clock.wall());
+        let since = if broadcast_state.is_over() && until > broadcast.created_at { format!(" since {until:.0}") } else { String::new() };
         let resent = broadcast.resent_as.as_ref().map_or_else(String::new, |resent_as| {
             format!(", and `{resent_as}` was made for those whom it had missed (`issei resend {broadcast_id} --as {resent_as}` makes its files again)")
         });
-        Ok(format!("which is {broadcast_state} with {accepted} of {recipients} recipients accepted{doubt}{so_far}{resent}"))
+        Ok(format!("which is {broadcast_state}{since} with {accepted} of {recipients} recipients accepted{doubt}{so_far}{resent}"))
     }
 
     /// The writes that put a command beside what was said, unless somebody else has written there since.

@@ -5,8 +5,8 @@ use crate::audience::{AudienceConfig, From};
 
 /// After these words something is compared or given, and no name is made up for it.
 const BEFORE_A_VALUE: [&str; 26] = [
-    "select", "distinct", "all", "where", "and", "or", "xor", "not", "on", "having", "by", "when", "then", "else", "case", "between", "like",
-    "rlike", "regexp", "is", "in", "div", "mod", "binary", "interval", "limit",
+    "select", "distinct", "all", "where", "and", "or", "xor", "not", "on", "having", "by", "when", "then", "else", "case", "between",
+    "like", "rlike", "regexp", "is", "in", "div", "mod", "binary", "interval", "limit",
 ];
 
 /// One of them, and in which setting it stands.

@@ -121,7 +121,11 @@ async fn refuse_columns_as_texts(
             return Err(ReadError::Refused(quoted.refused()));
         }
         let DoubleQuoted { setting, text } = quoted;
-        tracing::warn!(setting, text, "it stands in double quotes, so MySQL and MariaDB take it for a text; write '…' for a text, and `…` for a column");
+        tracing::warn!(
+            setting,
+            text,
+            "it stands in double quotes, so MySQL and MariaDB take it for a text; write '…' for a text, and `…` for a column"
+        );
     }
     Ok(())
 }

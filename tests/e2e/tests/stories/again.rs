@@ -238,6 +238,57 @@ async fn thirty_days_later_the_same_may_be_said_again() {
     assert_eq!(repeats(&world).await, None);
 }
 
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// A notice that is registered twelve days before it is sent is a repeat as long as its readers remember it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_its_time_counts_from_when_it_was_over() {
+    let mut world = World::new(WorldOptions::default()).await;
+    let (not_before, not_after) = (world.now() + DAY * 12, world.now() + DAY * 13);
+    let first = same("terms", |body| {
+        (body["version"], body["class"]) = (json!(2), json!("legal_notice"));
+        (body["not_before"], body["not_after"]) = (json!(not_before.to_string()), json!(not_after.to_string()));
+    });
+    world.post_command(&first).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Running).await;
+    world.pass(DAY * 12);
+    world.cloud.show_all_messages();
+    let told = world.run_to_the_end("terms").await;
+    assert_eq!((told.broadcast_state, world.cloud.accepted()), (BroadcastState::Complete, 100));
+    let repeats = async |world: &World| world.ledger().repeats(&same("next", |_| {})).await.unwrap().map(|repeated| repeated.to_string());
+    // A month after it was registered, and 19 days after it was read.
+    world.later(DAY * 19);
+    let reason = repeats(&world).await.expect("it is a repeat");
+    let since = format!("which is complete since {:.0} with 100 of 100", told.last_step().unwrap().at);
+    assert!(reason.contains(&since), "{since}: {reason}");
+    world.later(DAY * 10);
+    assert!(repeats(&world).await.is_some());
+    world.later(DAY * 2);
+    assert_eq!(repeats(&world).await, None);
+}
+
+/// Whom the first had missed were told later, so that the same is new to nobody before a month has passed since then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_again_to_whoever_was_missed_counts_from_then() {
+    let mut world = World::new(WorldOptions::default()).await;
+    world.post_command(&same("terms", |body| body["canary"] = json!(30))).await;
+    world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    world.ledger().end(&"terms".parse().unwrap(), &actor(), "a test").await.unwrap();
+    let stopped = world.run_to_the_end("terms").await;
+    world.pass(DAY * 12);
+    assert!(world.ledger().note_resend(&stopped, &"rest".parse().unwrap()).await.unwrap());
+    let not_after = (world.now() + DAY).to_string();
+    let rest = same("rest", |body| (body["audience"], body["not_after"]) = (json!("users-rest"), json!(not_after)));
+    let (dice, asked) = (issei_clock::Dice::system(), Asked::default());
+    assert!(matches!(world.ledger().register(&rest, 10, false, &asked, &dice).await.unwrap(), Registered::New(_)));
+    let repeats = async |world: &World| world.ledger().repeats(&same("next", |_| {})).await.unwrap().is_some();
+    world.later(DAY * 19);
+    assert!(repeats(&world).await);
+    // Its time was over a day after it was registered, whatever became of it.
+    world.later(DAY * 12);
+    assert!(!repeats(&world).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_audience_and_a_rehearsal_hear_what_they_are_told() {
     let mut world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
