@@ -149,7 +149,7 @@ impl Producer {
                 }
                 let chosen = self.chosen(command, &broadcast).await?;
                 let told = chosen.as_ref().and_then(ChosenCanary::told);
-                match self.objection(&broadcast, command.hold, chosen.as_ref()).await? {
+                match self.objection(&broadcast, command.hold, chosen.as_ref(), line.source.left_out()).await? {
                     None => {}
                     Some(Objection::Nobody(reason)) => {
                         broadcast = self.refuse(&broadcast, ReasonCode::StoppedNobody, &reason).await?;

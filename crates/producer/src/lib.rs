@@ -43,7 +43,7 @@ pub use mailable::{MailableError, each_by_the_list, each_judged, each_mailable};
 pub use repair::{Repair, RepairError, Repairer};
 pub use samples::Samples;
 pub use service::{Options, Producer, ProducerError};
-pub use skipping::Mailable;
+pub use skipping::{Mailable, no_rows};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
 pub use source::{

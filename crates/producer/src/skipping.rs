@@ -40,6 +40,18 @@ impl Mailable {
     }
 }
 
+/// Why an audience has no rows, and what to do: there are none, or all are of those who want no marketing.
+#[must_use]
+pub fn no_rows(audience: &str, left_out: Option<u64>) -> (String, &'static str) {
+    match left_out.filter(|left_out| *left_out > 0) {
+        None => (format!("the audience `{audience}` has no rows"), "correct the audience"),
+        Some(left_out) => (
+            format!("all {left_out} rows of the audience `{audience}` are left out, since they are of those who want no marketing"),
+            "correct its `marketing_filter` or `consent_column`, or wait until somebody wants it",
+        ),
+    }
+}
+
 impl Producer {
     /// What speaks against sending to the audience as it was frozen. Reads its pages only where there is something.
     pub(crate) async fn objection(
@@ -47,6 +59,7 @@ impl Producer {
         broadcast: &Broadcast,
         is_asked_to_hold: bool,
         chosen: Option<&ChosenCanary>,
+        left_out: Option<u64>,
     ) -> Result<Option<Objection>, LedgerError> {
         let Broadcast { audience, recipients, skipped, .. } = broadcast;
         let awaited = broadcast.awaited().filter(|_| !broadcast.is_below_agreement());
@@ -68,8 +81,9 @@ impl Producer {
             }));
         }
         if rows == 0 {
+            let (why, mend) = no_rows(audience.as_str(), left_out);
             return Ok(Some(Objection::Nobody(format!(
-                "the audience `{audience}` has no rows; nothing was sent; correct the audience, and send it in a new command, with a new broadcast_id"
+                "{why}; nothing was sent; {mend}, and send it in a new command, with a new broadcast_id"
             ))));
         }
         let mut counts: Vec<_> = self.ledger.skipped_by_reason(broadcast).await?.into_iter().collect();

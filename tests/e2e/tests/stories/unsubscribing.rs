@@ -237,6 +237,11 @@ async fn an_offer_reaches_only_whoever_wants_it_and_a_notice_everybody() {
     world.users.execute("UPDATE users SET name = '{}' WHERE id = 3").await;
     world.audiences.insert("users".to_owned(), asked(Some("json(name) IS NOT NULL"), "id = 3"));
     assert_eq!(left_out(&world, &offer("one")).await, (1, None));
+    world.audiences.insert("users".to_owned(), asked(Some("id < 8"), "newsletter = 7"));
+    world.post_command(&offer("nobody")).await;
+    let stopped = world.run_to_the_end("nobody").await;
+    let reason = &stopped.decided().unwrap().reason;
+    assert!(reason.starts_with("all 7 rows of the audience `users` are left out, since they are of those who want no"), "{reason}");
     world.audiences.insert("users".to_owned(), asked(None, "newsletter"));
     assert_eq!(left_out(&world, &with("terms", &link())).await, (40, None));
     world.post_command(&with("terms", &link())).await;

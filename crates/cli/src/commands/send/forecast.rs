@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use issei_assembly::{Parts, VERSION, say};
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
-use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey};
+use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, no_rows};
 use issei_schema::{BroadcastCommand, Canary, Course, Opening, Pace, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -213,13 +213,9 @@ impl Forecast {
         let Self { audience, rows, mailable, max_recipients, .. } = self;
         let mut refused = Vec::new();
         if enough == Mailable::Nobody {
-            let unwanted = self.repeats.left_out().filter(|left_out| *left_out > 0);
-            refused.push(if let (0, Some(unwanted)) = (*rows, unwanted) {
-                format!(
-                    "all {unwanted} rows of the audience `{audience}` are left out, since they are of those who want no marketing; correct its `marketing_filter` or `consent_column`, or wait until somebody wants it"
-                )
-            } else if *rows == 0 {
-                format!("the audience `{audience}` has no rows; correct the audience")
+            refused.push(if *rows == 0 {
+                let (why, mend) = no_rows(audience, self.repeats.left_out());
+                format!("{why}; {mend}")
             } else {
                 format!("nobody of the {rows} rows of the audience `{audience}` can be mailed; correct the rows or the audience")
             });

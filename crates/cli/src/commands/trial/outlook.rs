@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use issei_assembly::say;
-use issei_producer::{AudienceConfig, Survey};
+use issei_producer::{AudienceConfig, Survey, no_rows};
 use issei_schema::{BroadcastCommand, Opening, Pace, Ramped, VariantName};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -110,6 +110,10 @@ impl Outlook {
     /// Why the producer would send to nobody.
     pub(super) fn ends_at_once(&self) -> Option<String> {
         let Self { audience, rows, mailable, max_recipients, .. } = self;
+        if *rows == 0 {
+            let (why, mend) = no_rows(audience, self.repeats.left_out());
+            return Some(format!("{why}; {mend}"));
+        }
         if *mailable == 0 {
             return Some(format!("nobody of the {rows} rows of the audience `{audience}` can be mailed; correct the rows or the audience"));
         }
