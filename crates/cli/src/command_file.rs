@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use issei_schema::BroadcastCommand;
+use issei_schema::{BroadcastCommand, named_once};
 use serde_json::{Map, Value};
 
 use crate::{Refused, mjml};
@@ -90,6 +90,8 @@ fn without_mark(text: String) -> String {
 /// The body with what stands in files; as it is where none is named, so that what is wrong with it is told by its parser.
 fn whole(body: &str, beside: &Path) -> anyhow::Result<String> {
     let Ok(mut command) = serde_json::from_str::<Value>(body) else { return Ok(body.to_owned()) };
+    // Of two of one name the first is gone from here on.
+    named_once(body)?;
     let mut has_files = false;
     for (place, words) in words(&mut command) {
         for part in PARTS {
@@ -210,6 +212,18 @@ mod tests {
             write("command.json", format!(r#"{{ "content": {{ "inline": {words} }} }}"#).as_bytes());
             let error = read(&directory.path().join("command.json")).unwrap_err();
             assert!(crate::is_refusal(&error) && format!("{error:#}").contains(says), "{words}: {error:#}");
+        }
+        // Of two of one name one would be sent, and the other forgotten without a word.
+        let of = r#""ja": { "subject": "s", "text_file": "text.txt" }, "\u006aa": { "subject": "s", "text": "t" }"#;
+        for (body, field) in [
+            (format!(r#"{{ "content": {{ "variants": {{ "by": "locale", "of": {{ {of} }} }} }} }}"#), "content.variants.of.ja"),
+            (r#"{ "content": { "inline": { "subject": "s", "text": "t", "text_file": "text.txt", "text_file": "text.txt" } } }"#.to_owned(), "content.inline.text_file"),
+            (r#"{ "max_recipients": 1, "max_recipients": 9, "content": { "inline": { "subject": "s", "text_file": "text.txt" } } }"#.to_owned(), "max_recipients"),
+        ] {
+            write("command.json", body.as_bytes());
+            let error = read(&directory.path().join("command.json")).unwrap_err();
+            let says = format!("field `{field}`: stands there twice; leave one of them");
+            assert!(crate::is_refusal(&error) && format!("{error:#}").contains(&says), "{error:#}");
         }
         write("command.toml", b"version = = 2");
         write("bytes.toml", b"version = \"\xff\"");

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::limits::COMMAND_BYTES_MAX;
+use crate::named_once::named_once;
 use crate::version::parse_up_to;
 use crate::{
     Actor, AudienceName, BroadcastId, Canary, Class, CommandVersion, Content, Mailbox, ParseError, ProviderName, Ramp, Reason, Schedule,
@@ -153,6 +154,8 @@ impl BroadcastCommand {
             let reason = "is `marketing`, and whoever gets it must be able to unsubscribe with one click; add `unsubscribe`";
             return Err(ParseError::field("class", reason));
         }
+        // What has begun with it goes on, by what was kept of it.
+        named_once(body)?;
         command.content.judge()?;
         command.from.check().map_err(|reason| ParseError::field("from", reason))?;
         command.reply_to.as_ref().map_or(Ok(()), Mailbox::check).map_err(|reason| ParseError::field("reply_to", reason))?;

@@ -21,6 +21,7 @@ mod id;
 mod key;
 pub mod limits;
 mod mailbox;
+mod named_once;
 mod ramp;
 mod render;
 mod schedule;
@@ -51,6 +52,7 @@ pub use id::{
 };
 pub use key::{MessageKey, Proof, Prover};
 pub use mailbox::Mailbox;
+pub use named_once::named_once;
 pub use ramp::{Ramp, RampHour, Ramped};
 pub use render::render;
 pub use schedule::{Course, Opening, Pace, Schedule};

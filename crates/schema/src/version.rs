@@ -70,7 +70,7 @@ pub fn broadcast_id_in(body: &str) -> Option<BroadcastId> {
 }
 
 /// Editors and exports put a byte order mark before JSON, which RFC 8259 lets a parser ignore (section 8.1).
-fn without_mark(body: &str) -> &str {
+pub(crate) fn without_mark(body: &str) -> &str {
     body.strip_prefix('\u{feff}').unwrap_or(body)
 }
 
@@ -149,7 +149,7 @@ fn told(field: &str, error: &serde_json::Error) -> String {
 }
 
 /// Hostile input may make a name or a version megabytes long; a reason quotes only its start.
-fn shortened(value: &impl ToString) -> String {
+pub(crate) fn shortened(value: &impl ToString) -> String {
     let text = without_addresses(&value.to_string());
     match text.char_indices().nth(80) {
         Some((cut, _)) => format!("{}…", &text[..cut]),

@@ -395,6 +395,33 @@ fn command_with(change: impl FnOnce(&mut serde_json::Value)) -> String {
     command.to_string()
 }
 
+/// The last of them would be sent, and the other forgotten without a word. What an earlier build has begun with goes on.
+#[test]
+fn two_variants_of_one_name_are_refused_with_the_name() {
+    let command = |second: &str| {
+        command_with(|command| {
+            (command["version"], command["class"]) = (2.into(), "service".into());
+            command["content"] = serde_json::json!({ "variants": { "by": "locale", "of": "OF" } });
+        })
+        .replace("\"OF\"", &format!(r#"{{ "ja": {{ "subject": "s", "text": "one" }}, "{second}": {{ "subject": "s", "text": "two" }} }}"#))
+    };
+    assert!(BroadcastCommand::parse(&command("en")).is_ok());
+    for twice in ["ja", "\\u006aa"] {
+        let error = BroadcastCommand::parse(&command(twice)).unwrap_err().to_string();
+        assert_eq!(error, "field `content.variants.of.ja`: stands there twice; leave one of them");
+        assert!(BroadcastCommand::stored(&command(twice)).is_ok());
+    }
+    // So is what a copy is filled with.
+    let copy = command_with(|command| {
+        (command["version"], command["class"], command["max_recipients"]) = (2.into(), "service".into(), 1.into());
+        command["test_copy"] = serde_json::json!({ "to": "me@example.com", "data": "DATA" });
+        command.as_object_mut().unwrap().remove("canary");
+    })
+    .replace("\"DATA\"", r#"{ "name": "Ann", "name": "Bea" }"#);
+    let error = BroadcastCommand::parse(&copy).unwrap_err().to_string();
+    assert_eq!(error, "field `test_copy.data.name`: stands there twice; leave one of them");
+}
+
 #[test]
 fn a_byte_order_mark_before_a_message_is_no_part_of_it() {
     let plain = command_with(|_| {});
