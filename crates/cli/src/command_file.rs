@@ -31,12 +31,17 @@ fn body(file: &Path) -> anyhow::Result<String> {
     }
     let text = std::fs::read_to_string(file).map_err(no_text).with_context(|| format!("command {} can't be read", file.display()))?;
     let text = without_mark(text);
-    if file.extension().is_some_and(|extension| extension == "toml") {
+    if is_of(file, "toml") {
         let named = || format!("command {}", file.display());
         let table: toml::Table = toml::from_str(&text).map_err(|error| Refused(format!("it is no TOML: {error}"))).with_context(named)?;
         return Ok(json(toml::Value::Table(table), "").with_context(named)?.to_string());
     }
     Ok(text)
+}
+
+/// Whether a file is of this kind by its name, which some systems write in capitals.
+fn is_of(file: &Path, kind: &str) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(kind))
 }
 
 /// What was read and is no UTF-8 is refused for what it holds.
@@ -134,7 +139,7 @@ fn text_of(path: &Path, part: &str) -> anyhow::Result<String> {
     Ok(match part {
         // An editor ends a file with a line's end, which no subject has.
         "subject" => text.trim_end_matches(['\r', '\n']).to_owned(),
-        "html" if path.extension().is_some_and(|extension| extension == "mjml") => mjml::html_of(&text)?,
+        "html" if is_of(path, "mjml") => mjml::html_of(&text)?,
         _ => text,
     })
 }
@@ -197,11 +202,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes).unwrap();
         write("no.mjml", b"<mjml>\n<mj-txt>Hi</mj-txt></mjml>");
+        write("NO.MJML", b"<mjml>\n<mj-txt>Hi</mj-txt></mjml>");
         write("sjis.html", b"\x8e\x52\x93\x63");
         write("text.txt", b"Hi");
         for (words, says) in [
             (r#"{ "subject": "s", "html_file": "no.mjml" }"#, "field `content.inline.html_file`: "),
             (r#"{ "subject": "s", "html_file": "no.mjml" }"#, "no.mjml: line 2: MJML has no element <mj-txt>"),
+            (r#"{ "subject": "s", "html_file": "NO.MJML" }"#, "NO.MJML: line 2: MJML has no element <mj-txt>"),
             (r#"{ "subject": "s", "html_file": "nowhere.html" }"#, "nowhere.html: it can't be read; correct the name"),
             (r#"{ "subject": "s", "text_file": "nowhere.txt" }"#, "field `content.inline.text_file`: "),
             (r#"{ "subject": "s", "html_file": "sjis.html" }"#, "sjis.html: it holds bytes that are not UTF-8"),
@@ -217,8 +224,16 @@ mod tests {
         let of = r#""ja": { "subject": "s", "text_file": "text.txt" }, "\u006aa": { "subject": "s", "text": "t" }"#;
         for (body, field) in [
             (format!(r#"{{ "content": {{ "variants": {{ "by": "locale", "of": {{ {of} }} }} }} }}"#), "content.variants.of.ja"),
-            (r#"{ "content": { "inline": { "subject": "s", "text": "t", "text_file": "text.txt", "text_file": "text.txt" } } }"#.to_owned(), "content.inline.text_file"),
-            (r#"{ "max_recipients": 1, "max_recipients": 9, "content": { "inline": { "subject": "s", "text_file": "text.txt" } } }"#.to_owned(), "max_recipients"),
+            (
+                r#"{ "content": { "inline": { "subject": "s", "text": "t", "text_file": "text.txt", "text_file": "text.txt" } } }"#
+                    .to_owned(),
+                "content.inline.text_file",
+            ),
+            (
+                r#"{ "max_recipients": 1, "max_recipients": 9, "content": { "inline": { "subject": "s", "text_file": "text.txt" } } }"#
+                    .to_owned(),
+                "max_recipients",
+            ),
         ] {
             write("command.json", body.as_bytes());
             let error = read(&directory.path().join("command.json")).unwrap_err();
@@ -228,6 +243,9 @@ mod tests {
         write("command.toml", b"version = = 2");
         write("bytes.toml", b"version = \"\xff\"");
         write("command.json", b"{");
+        write("COMMAND.TOML", b"version = 2\nversion = 2");
+        let error = format!("{:#}", read(&directory.path().join("COMMAND.TOML")).unwrap_err());
+        assert!(error.contains("it is no TOML"), "{error}");
         for file in ["command.toml", "bytes.toml", "command.json"] {
             let error = read(&directory.path().join(file)).unwrap_err();
             assert!(crate::is_refusal(&error), "{file}: {error:#}");

@@ -166,7 +166,8 @@ fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
             Token::StartTag(tag) => {
                 let name = String::from_utf8_lossy(&tag.name).into_owned();
                 for (attribute, value) in &tag.attributes {
-                    attribute_places(at, &String::from_utf8_lossy(attribute), &String::from_utf8_lossy(value), marks, &mut places);
+                    let value = String::from_utf8_lossy(value);
+                    attribute_places(at, &name, &String::from_utf8_lossy(attribute), &value, marks, &mut places);
                 }
                 if !tag.self_closing && (RAW.contains(&name.as_str()) || TEXT_ALONE.contains(&name.as_str())) {
                     raw = Some(name);
@@ -190,16 +191,22 @@ fn conditional(comment: &str) -> Option<&str> {
     is_condition.then(|| markup.rsplit_once("<![").map_or(markup, |(markup, _)| markup))
 }
 
-fn attribute_places(at: usize, name: &str, value: &str, marks: &Marks, places: &mut HashMap<usize, Place>) {
+fn attribute_places(at: usize, tag: &str, name: &str, value: &str, marks: &Marks, places: &mut HashMap<usize, Place>) {
     let (found, is_whole) = marks.found(value);
     for (number, begins) in found {
         let place = if !is_whole {
             Place::Refused("in an attribute without quotes; put quotes around it", Context::Html)
-        } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "srcdoc" | "content") {
+        } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "imagesrcset" | "srcdoc" | "content") {
             Place::Refused("in an attribute that runs, styles or lists, where no value is safe", Context::Html)
         } else if LINKS.contains(&name) {
             let (before, after) = (marks.before(&value[..begins]), marks.without(&value[begins..]));
-            match links::context(&before, &after) {
+            // A list, of which each link begins anew.
+            let (link, after) = if name == "ping" { (links::last(&before), links::first(&after)) } else { (&*before, &*after) };
+            match links::context(link, after) {
+                // By this one all others are read that have no host of their own.
+                Ok(context @ (Context::Link | Context::LinkHost)) if tag == "base" => {
+                    Place::Refused("in <base>, so that it can choose the host of every link; write the host into it", context)
+                }
                 Ok(context) => Place::Link(at, name.to_owned(), context),
                 Err(why) => Place::Refused(why, links::as_taken(&before)),
             }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use issei_schema::{
-    BroadcastCommand, CommandVersion, Content, Placeholder, StoredTemplate, Template, TemplateName, VariantName, Variants, Words,
+    BroadcastCommand, CommandVersion, Content, Placeholder, StoredTemplate, Template, TemplateName, VariantName, Variants, Words, is_blank,
+    render,
 };
 use serde::Serialize;
 
@@ -88,7 +89,10 @@ impl Letter {
 
     /// Says whether nothing would be read in it: what a condition leaves out, or a value that is blank, may be all there is.
     fn is_blank(&self, data: &Data) -> Result<bool, Unwritable> {
-        let Self::Own { subject, text, html } = self else { return Ok(false) };
+        let (subject, text, html) = match self {
+            Self::Own { subject, text, html } => (subject, text, html),
+            Self::Stored { words, .. } => return Ok(words.as_ref().is_some_and(|words| is_blank_template(words, data))),
+        };
         for body in [text, html].into_iter().flatten() {
             if !body.is_blank(data)? {
                 return subject.is_blank(data);
@@ -110,6 +114,18 @@ impl Letter {
         let Self::Own { subject, text, html } = self else { return Ok(None) };
         let of = |part: &Option<Part>| part.as_ref().map(|part| part.rendered(data)).transpose();
         Ok(Some(Rendered { subject: subject.rendered(data)?, text: of(text)?, html: of(html)? }))
+    }
+}
+
+/// The same of what a provider stores, as far as plain placeholders go: what it makes of the rest it alone knows.
+fn is_blank_template(words: &StoredTemplate, data: &Data) -> bool {
+    // What is escaped is blank where the value is.
+    let value = |name: &str| data.get(name).or_else(|| data.get(name.strip_prefix("html_")?)).map(String::as_str);
+    let is_blank = |part: &str| render(part, value).map(|rendered| is_blank(&rendered));
+    let is_blank_body = |body: &Option<String>| body.as_deref().map_or(Some(true), is_blank);
+    match (is_blank(&words.subject), is_blank_body(&words.text), is_blank_body(&words.html)) {
+        (Some(subject), Some(text), Some(html)) => subject || (text && html),
+        _ => false,
     }
 }
 

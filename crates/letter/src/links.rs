@@ -53,6 +53,16 @@ pub(crate) fn context(before: &str, after: &str) -> Result<Context, &'static str
     }
 }
 
+/// The beginning of the last link of a list, which has white space between its links (HTML, "Space-separated tokens").
+pub(crate) fn last(before: &str) -> &str {
+    before.rsplit(|letter: char| letter.is_ascii_whitespace()).next().unwrap_or_default()
+}
+
+/// The end of the first link of what follows in a list.
+pub(crate) fn first(after: &str) -> &str {
+    after.split(|letter: char| letter.is_ascii_whitespace()).next().unwrap_or_default()
+}
+
 /// What a value was taken for where there is none of these rules, as in builds before them: whoever reads what was sent by one
 /// sees what it wrote.
 pub(crate) fn as_taken(before: &str) -> Context {

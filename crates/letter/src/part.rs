@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use issei_schema::{Piece, Template};
+use issei_schema::{Piece, Template, is_blank};
 
 use crate::letter::Unwritable;
 use crate::safe::Context;
@@ -154,10 +154,10 @@ impl Part {
         format!("{}{slot}", self.place)
     }
 
-    /// Says whether it is nothing but white space for this recipient; rendered only where no text of its own says so.
+    /// Says whether nobody would see anything of it, as this recipient gets it; rendered only where no text of its own says so.
     pub(crate) fn is_blank(&self, data: &Data) -> Result<bool, Unwritable> {
-        let is_never = self.stretches.iter().any(|stretch| matches!(stretch, Stretch::Text(text) if !text.trim().is_empty()));
-        Ok(!is_never && self.rendered(data)?.trim().is_empty())
+        let is_never = self.stretches.iter().any(|stretch| matches!(stretch, Stretch::Text(text) if !is_blank(text)));
+        Ok(!is_never && is_blank(&self.rendered(data)?))
     }
 
     /// The text with a plain `{{t0}}` for each slot, as a provider wants it that renders Handlebars.

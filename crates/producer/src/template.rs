@@ -2,7 +2,7 @@
 //! sent. So an edit in the midst changes nothing, and is in nobody's mail.
 
 use issei_schema::limits::{COMMAND_BYTES_MAX, CONTENT_BYTES_MAX};
-use issei_schema::{BroadcastCommand, Content, StoredTemplate, TemplateName};
+use issei_schema::{BroadcastCommand, Content, StoredTemplate, TemplateName, is_blank};
 
 use crate::command::Refusal;
 use crate::service::{Producer, ProducerError};
@@ -54,7 +54,7 @@ fn judged(command: &BroadcastCommand, template: StoredTemplate) -> Result<Broadc
             "it has {bytes} bytes, and with the command {in_item}; at most {CONTENT_BYTES_MAX} and {COMMAND_BYTES_MAX} are allowed; shorten it"
         ));
     }
-    if template.subject.trim().is_empty() || !template.parts().any(|(name, part)| name != "subject" && !part.trim().is_empty()) {
+    if is_blank(&template.subject) || !template.parts().any(|(name, part)| name != "subject" && !is_blank(part)) {
         return refused("it has no subject, or neither text nor HTML; correct it in SES".to_owned());
     }
     Ok(BroadcastCommand { content: command.content.clone().with_frozen(template), ..command.clone() })

@@ -157,6 +157,7 @@ impl BroadcastCommand {
         // What has begun with it goes on, by what was kept of it.
         named_once(body)?;
         command.content.judge()?;
+        command.unsubscribe.as_ref().map_or(Ok(()), Unsubscribe::judge)?;
         command.from.check().map_err(|reason| ParseError::field("from", reason))?;
         command.reply_to.as_ref().map_or(Ok(()), Mailbox::check).map_err(|reason| ParseError::field("reply_to", reason))?;
         Ok(command)

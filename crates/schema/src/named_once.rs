@@ -20,7 +20,9 @@ pub fn named_once(body: &str) -> Result<(), ParseError> {
     let within = Within { place: String::new(), twice: &mut twice };
     // What it says is that something stands twice, or what the parser has said or will say.
     _ = within.deserialize(&mut serde_json::Deserializer::from_str(without_mark(body)));
-    twice.map_or(Ok(()), |place| Err(ParseError::Field { field: shortened(&place), reason: "stands there twice; leave one of them".to_owned() }))
+    twice.map_or(Ok(()), |place| {
+        Err(ParseError::Field { field: shortened(&place), reason: "stands there twice; leave one of them".to_owned() })
+    })
 }
 
 /// A value with its place, and where the first name was found that stands twice.

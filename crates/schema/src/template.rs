@@ -8,6 +8,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::text::is_blank;
+
 /// Conditions within each other.
 const DEPTH_MAX: usize = 8;
 
@@ -319,9 +321,9 @@ impl Template {
         }
     }
 
-    /// Nothing but white space, whatever the row.
+    /// Nothing that anybody would see, whatever the row.
     pub(crate) fn is_blank(&self) -> bool {
-        self.pieces.iter().all(|piece| matches!(piece, Piece::Text(text) if text.trim().is_empty()))
+        self.pieces.iter().all(|piece| matches!(piece, Piece::Text(text) if is_blank(text)))
     }
 }
 

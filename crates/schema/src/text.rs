@@ -10,6 +10,22 @@ fn refused_char(text: &str) -> Option<(usize, char)> {
     text.char_indices().find(|(_, c)| matches!(c, '\u{fffe}' | '\u{ffff}') || (c.is_control() && !matches!(c, '\t' | '\n' | '\r')))
 }
 
+/// Says whether nobody would see anything of `text`: white space of every kind, the characters that Unicode calls ignorable by
+/// default (`Default_Ignorable_Code_Point`, assigned or not), and the blank pattern of Braille.
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+                    | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+                    | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+                    | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+            )
+    })
+}
+
 /// Says whether `text` holds nothing but characters that a message body can carry.
 #[must_use]
 pub fn carries_only_text(text: &str) -> bool {

@@ -19,7 +19,7 @@ use sha2::Sha256;
 use url::Url;
 
 use crate::limits::{UNSUBSCRIBE_KEY_BYTES_MIN, UNSUBSCRIBE_LINK_BYTES_MAX, UNSUBSCRIBE_URL_BYTES_MAX};
-use crate::{BroadcastCommand, BroadcastId, Class, Recipient, RecipientKey, UnsubscribeKeyId};
+use crate::{BroadcastCommand, BroadcastId, Class, ParseError, Recipient, RecipientKey, UnsubscribeKeyId};
 
 /// The placeholder by which the content names its recipient's way out.
 pub const UNSUBSCRIBE_PLACEHOLDER: &str = "unsubscribe_url";
@@ -118,10 +118,27 @@ impl UnsubscribeUrl {
     }
 }
 
+/// Whether a URL has a host for whoever reads it as it is written: browsers take `https:x` for one, too, and mail programs don't.
+fn has_host(url: &str) -> bool {
+    const SCHEME: &str = "https://";
+    let behind = url.get(..SCHEME.len()).filter(|begins| begins.eq_ignore_ascii_case(SCHEME)).and_then(|_| url.get(SCHEME.len()..));
+    behind.is_some_and(|behind| !behind.starts_with('/'))
+}
+
+const NO_HOST: &str = "does not begin with https:// and a host; write it whole";
+
 impl TryFrom<String> for UnsubscribeUrl {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        let url = Self::frozen(text)?;
+        if has_host(url.as_str()) { Ok(url) } else { Err(NO_HOST.to_owned()) }
+    }
+}
+
+impl UnsubscribeUrl {
+    /// Reads one that a build has judged, perhaps an earlier one, which had fewer rules: whoever was frozen with it gets their mail.
+    fn frozen(text: String) -> Result<Self, String> {
         if text.len() > UNSUBSCRIBE_URL_BYTES_MAX {
             return Err(format!("has {} bytes, and a header takes {UNSUBSCRIBE_URL_BYTES_MAX}; shorten it", text.len()));
         }
@@ -153,7 +170,7 @@ pub struct UnsubscribeLink {
 
 impl UnsubscribeLink {
     fn with(&self, token: &str) -> Option<UnsubscribeUrl> {
-        UnsubscribeUrl::try_from(format!("{}{token}{}", self.before, self.after)).ok()
+        UnsubscribeUrl::frozen(format!("{}{token}{}", self.before, self.after)).ok()
     }
 }
 
@@ -167,10 +184,10 @@ impl TryFrom<String> for UnsubscribeLink {
         let (before, after) =
             text.split_once(TOKEN).ok_or_else(|| format!("has no {TOKEN}, so that nobody could tell who clicks; put it into the query"))?;
         let filled = format!("{before}token{after}");
-        UnsubscribeUrl::try_from(filled.clone())?;
+        UnsubscribeUrl::frozen(filled.clone())?;
         // In the name of a host it would ask another server for each recipient.
-        let is_behind_the_host = before.find("://").is_some_and(|at| before[at + 3..].contains(['/', '?']));
-        if !is_behind_the_host {
+        let (_, behind) = before.split_once("://").ok_or(NO_HOST)?;
+        if !behind.contains(['/', '?']) {
             return Err(format!("has {TOKEN} in its host; put it into the path or the query"));
         }
         Ok(Self { before: before.to_owned(), after: after.to_owned() })
@@ -347,7 +364,7 @@ impl WayOut {
             Made::Column(column) => {
                 let text =
                     recipient.data.get(column).ok_or_else(|| format!("the column `{column}` with the URL to unsubscribe is not there"))?;
-                UnsubscribeUrl::try_from(text.clone()).map_err(|wrong| format!("the URL to unsubscribe {wrong}")).map(Some)
+                UnsubscribeUrl::frozen(text.clone()).map_err(|wrong| format!("the URL to unsubscribe {wrong}")).map(Some)
             }
             Made::Link { url, token } => {
                 let token = match token {
@@ -370,6 +387,14 @@ impl Unsubscribe {
         match self {
             Self::Link { key, .. } if !known.contains(key) => Some(key),
             Self::Link { .. } | Self::Column { .. } => None,
+        }
+    }
+
+    /// Refuses what no mail program would open. Commands that are in the ledger already are not judged again.
+    pub(crate) fn judge(&self) -> Result<(), ParseError> {
+        match self {
+            Self::Link { url, .. } if !has_host(&url.before) => Err(ParseError::field("unsubscribe.url", NO_HOST)),
+            Self::Link { .. } | Self::Column { .. } => Ok(()),
         }
     }
 

@@ -35,7 +35,7 @@ fn html_of(html: &str, row: &[(&str, &str)]) -> Result<String, String> {
 /// A provider that knows nothing but plain placeholders.
 fn filled(part: &Part, row: &BTreeMap<String, String>) -> String {
     let values: BTreeMap<String, String> = part.values(row).collect();
-    issei_schema::render(&part.skeleton(), |name| values.get(name).map(String::as_str)).unwrap()
+    render(&part.skeleton(), |name| values.get(name).map(String::as_str)).unwrap()
 }
 
 #[test]
@@ -93,6 +93,14 @@ fn a_value_is_made_safe_for_the_place_where_it_stands() {
         let refused = html_of("<a href=\"{{a}}\">", &[("a", link)]).unwrap_err();
         assert_eq!(refused, "the column `a` begins a link, or its host, and has none that may stand there", "{link}");
     }
+    // Of a list each link begins anew.
+    for ping in ["https://good.example/ {{a}}", "https://good.example/?x={{b}} {{a}}", "{{c}}\n{{a}}"] {
+        let row = |value| [("a", value), ("b", "1"), ("c", "https://good.example/")];
+        let html = format!("<a ping=\"{ping}\">");
+        assert!(html_of(&html, &row("https://good.example/x y")).unwrap().ends_with("https://good.example/x%20y\">"), "{ping}");
+        let refused = html_of(&html, &row("evil.example")).unwrap_err();
+        assert_eq!(refused, "the column `a` begins a link, or its host, and has none that may stand there", "{ping}");
+    }
     for host in ["", "evil.example/", "evil.example?", "evil.example#", "a@evil.example", "evil.example:80", "evil.example\\"] {
         let refused = html_of("<a href=\"https://{{a}}.example.com/\">", &[("a", host)]).unwrap_err();
         assert_eq!(refused, "the column `a` begins a link, or its host, and has none that may stand there", "{host}");
@@ -130,6 +138,14 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
         ("<a href=\"https:///{{a}}\">", "before its host"),
         ("<a href=\"/{{a}}\">", "before its host"),
         ("<a href=\" &#9;&#92;{{a}}\">", "before its host"),
+        ("<base href=\"{{a}}\">", "in <base>"),
+        ("<BASE target=x href='https://{{a}}/'><a href=\"x\">", "in <base>"),
+        ("<base href=\"https://{{a}}.example.com/\">", "in <base>"),
+        ("<!--[if mso]><base href=\"{{a}}\"><![endif]-->", "in <base>"),
+        ("<a ping=\"https://good.example/ https:{{a}}\">", "before its host"),
+        ("<a ping=\"https://good.example/?x https://good.example{{a}} https://good.example/\">", "right behind a host"),
+        ("<a ping=\"https://good.example/\n//good.example{{a}}\thttps://good.example/\">", "right behind a host"),
+        ("<link imagesrcset=\"{{a}} 2x\">", "runs, styles or lists"),
         ("<a href={{a}}>", "put it between tags, or into quotes"),
         ("<a href=https://example.com/{{a}}>", "put it between tags, or into quotes"),
         ("<p {{a}}=\"x\">", "put it between tags, or into quotes"),
@@ -154,6 +170,8 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
         "<a href=\"mailto:{{a}}?subject={{a}}\"><a href=\"https://ann:{{a}}@example.com\"><a href=\"\nhttps:\n//example.com/{{a}}\">",
         "{{#if a}}<style>p { color: red }</style>{{/if}}<p>{{a}}",
         "a < b {{a}}",
+        "<base href=\"https://example.com/{{a}}/\"><a href=\"https://{{a}}.example.com/\">",
+        "<a ping=\"https://example.com/{{a}} https://example.com/?{{a}}\">",
     ] {
         assert!(html_of(html, &[("a", "1")]).is_ok(), "{html}");
     }
@@ -208,6 +226,28 @@ fn nobody_gets_a_letter_with_nothing_in_it() {
     assert!(!blank("Terms", when, &[("kind", "1")]) && !blank("Terms {{name}}", "{{name}}!", &[("name", "")]));
     let html = json!({ "inline": { "subject": "Terms", "text": when, "html": "<p>{{name}}</p>" } });
     assert!(letters(&html).unwrap().judge(&data(&[("name", "")])).is_ok(), "a picture may be all that there is");
+}
+
+#[test]
+fn what_nobody_sees_is_nothing_in_a_letter_and_a_stored_template_is_looked_at_as_our_own_words_are() {
+    let unseen = [("name", "\u{200b}\u{2060} \u{feff}\u{3164}\u{2800}")];
+    let own = letters(&json!({ "inline": { "subject": "Terms", "text": "\u{200b}{{name}}" } })).unwrap();
+    assert_eq!(own.judge(&data(&unseen)), Err(Unwritable::Blank));
+    // What joins the parts of a sign is seen with them.
+    assert!(own.judge(&data(&[("name", "👩\u{200d}👩")])).is_ok());
+
+    let stored = |subject: &str, text: &str, row: &[(&str, &str)]| {
+        let mut command = command(&json!({ "template": { "name": "terms" } }));
+        let words = StoredTemplate { subject: subject.to_owned(), text: Some(text.to_owned()), html: None };
+        command.content = command.content.with_frozen(words);
+        Letters::of(&command).unwrap().judge(&data(row)).err()
+    };
+    let (ann, blank) = ([("name", "Ann")], Some(Unwritable::Blank));
+    assert_eq!([stored("Terms", "{{name}}", &unseen), stored("{{name}}", "Terms", &unseen)], [blank.clone(), blank.clone()]);
+    assert_eq!([stored("Terms", "{{html_name}}", &unseen), stored("Terms", "", &ann)], [blank.clone(), blank]);
+    assert_eq!([stored("Terms", "{{name}}", &ann), stored("{{html_name}}", "{{name}}", &ann)], [None, None]);
+    // Only the provider knows what it makes of these.
+    assert_eq!([stored("Terms", "{{#if name}}x{{/if}}", &unseen), stored("Terms", "{{other}}", &unseen)], [None, None]);
 }
 
 #[test]

@@ -80,9 +80,22 @@ fn a_url_that_would_break_a_header_or_reach_no_server_is_none() {
         ("https://app.example.com/#/u", "`#`"),
         ("https://user:secret@app.example.com/u", "a user or a password"),
         ("https://", "no URL"),
+        ("https:/app.example.com/u", "https:// and a host"),
+        ("https:app.example.com/u", "https:// and a host"),
+        ("https:///app.example.com/u", "https:// and a host"),
     ] {
         let error = UnsubscribeUrl::try_from(bad.to_owned()).unwrap_err();
         assert!(error.contains(says) && !error.contains("secret"), "{bad:?}: {error}");
+    }
+    // Whoever was frozen with one by an earlier build still gets their mail.
+    for frozen in ["https:/app.example.com/u", "https:app.example.com/u"] {
+        let recipient = Recipient {
+            key: "1".parse().unwrap(),
+            address: "a@example.com".parse().unwrap(),
+            data: [("leave".to_owned(), frozen.to_owned())].into(),
+        };
+        let url = WayOut(Some(Made::Column("leave".to_owned()))).of_recipient(&recipient).unwrap().unwrap();
+        assert_eq!(url.as_str(), frozen);
     }
     let long = format!("https://app.example.com/{}", "u".repeat(UNSUBSCRIBE_URL_BYTES_MAX));
     assert!(UnsubscribeUrl::try_from(long).unwrap_err().contains("shorten"));
@@ -100,6 +113,7 @@ fn a_link_has_its_token_where_the_server_reads_it() {
         ("https://app.example.com/u?t={{token}}&again={{token}}", "holds '{'"),
         ("https://{{token}}.example.com/u", "in its host"),
         ("https://app.example.com{{token}}/u", "in its host"),
+        ("https:/app.example.com/u?t={{token}}", "https:// and a host"),
         ("https://app.example.com/#/u?t={{token}}", "`#`"),
         ("http://app.example.com/u?t={{token}}", "https://"),
         ("https://app.example.com/u?t={{token}}&name={{name}}", "holds '{'"),
