@@ -24,5 +24,5 @@ pub use expected::{Expected, NotBefore};
 pub use finding::{Finding, Judgement, Part};
 pub use provider::Carriers;
 pub use services::timeouts;
-pub use signed::{Keys, PublicKey, SignatureError, Signed};
+pub use signed::{Keys, PublicKey, SignatureError, Signed, begins_a_certificate};
 pub use unasked::{doubt_left, requests_not_asked};

@@ -18,6 +18,7 @@ mod proof;
 mod shortened;
 
 use std::fmt;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -100,9 +101,10 @@ fn main() -> ExitCode {
 }
 
 async fn started() -> ExitCode {
-    let cli = match Cli::from_arg_matches(&manual::command_line().get_matches_from(manual::meant(std::env::args_os()))) {
+    let given = manual::command_line().try_get_matches_from(manual::meant(std::env::args_os()));
+    let cli = match given.and_then(|given| Cli::from_arg_matches(&given)) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(told) => return answered(&told),
     };
     let as_json = cli.json;
     if cli.command.gives_its_document() {
@@ -133,6 +135,19 @@ async fn started() -> ExitCode {
             }
             if is_refusal(&error) { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// Prints help, the version, or what is wrong with the command line. A reader that has seen enough, such as `head`, is no error.
+fn answered(told: &clap::Error) -> ExitCode {
+    let printed = told.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe && !told.use_stderr() => {
+            say_error(&format!("standard output can't be written: {error}"));
+            ExitCode::FAILURE
+        }
+        // 0 for help, 2 for what is wrong.
+        _ => u8::try_from(told.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_certificate::{Certificate, Expected, Finding, Judgement, Keys, Kind, Notice, Part, PublicKey, Signed, Verdict};
+use issei_certificate::{
+    Certificate, Expected, Finding, Judgement, Keys, Kind, Notice, Part, PublicKey, Signed, Verdict, begins_a_certificate,
+};
 use issei_clock::Clock;
 
 use crate::args::{CertifyOptions, VerifyOptions};
@@ -17,8 +19,9 @@ use crate::{Ended, operator, output, refused};
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
 pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_json: bool) -> anyhow::Result<Ended> {
-    // The key first: nobody wants to wait for minutes and then hear that it can't be read.
+    // The key and the place first: nobody wants to wait for minutes and then hear that they are of no use.
     let keys = options.signing_key.as_deref().map(read_keys).transpose()?;
+    spares_others(options.output.as_deref())?;
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
     let bar = indicatif::ProgressBar::new_spinner();
@@ -47,6 +50,11 @@ pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_js
     Ok(ended(certificate.verdict))
 }
 
+/// Refuses to write a certificate over what is none.
+pub(crate) fn spares_others(output: Option<&Path>) -> anyhow::Result<()> {
+    output.map_or(Ok(()), |path| output::spares_others(path, "certificate", begins_a_certificate))
+}
+
 /// Prints the certificate, and writes it where it was asked for.
 pub(crate) fn give(certificate: &Certificate, signed: Option<&Signed>, output: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
     let json = match signed {
@@ -54,6 +62,7 @@ pub(crate) fn give(certificate: &Certificate, signed: Option<&Signed>, output: O
         None => serde_json::to_string(certificate)?,
     };
     if let Some(path) = output {
+        output::spares_others(path, "certificate", begins_a_certificate)?;
         output::write(path, "the certificate", &json)?;
     }
     if as_json {

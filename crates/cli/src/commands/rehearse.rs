@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Ended;
 use crate::args::RehearseOptions;
-use crate::commands::certify::{ended, give, read_keys};
+use crate::commands::certify::{ended, give, read_keys, spares_others};
 use crate::commands::send::number;
 use crate::commands::serve::on_signal;
 use crate::operator;
@@ -31,6 +31,7 @@ const PAGES_AGAIN: u32 = 20;
 
 pub(crate) async fn run(settings: &Settings, options: &RehearseOptions, as_json: bool) -> anyhow::Result<Ended> {
     let keys = options.signing_key.as_deref().map(read_keys).transpose()?;
+    spares_others(options.output.as_deref())?;
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
     let recipients = recipients(&parts, options).await?;

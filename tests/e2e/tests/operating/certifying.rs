@@ -70,6 +70,10 @@ async fn a_second_person_verifies_offline_that_it_is_over() {
     let forged = world.write("forged.json", &signed.to_string());
     let (code, _, error) = world.try_run(&["verify", &forged, "--public-key", &public]).await;
     assert!(code == Some(3) && error.contains("changed after it was signed"), "{error}");
+    // That of another day takes its place.
+    let before = world.read("terms.cert.json");
+    let (_, _, error) = world.try_run(&["certify", "terms", "--signing-key", &private, "-o", "terms.cert.json"]).await;
+    assert_ne!(world.read("terms.cert.json"), before, "{error}");
 }
 
 /// The report, as whoever gets it sees it: in a browser, in both languages, on paper's width and a phone's.

@@ -1,7 +1,7 @@
 //! The first errors that anybody meets: each on one line, with the thing, the cause and the next step.
 
 use issei_sim::Account;
-use issei_test_support::{Processes, command_body, free_port, until};
+use issei_test_support::{Processes, command_body, free_port, until, write_keys};
 use serde_json::Value;
 
 use crate::objects::saying;
@@ -248,11 +248,22 @@ async fn whoever_asks_for_json_gets_it_from_reports_exports_and_settings_too() {
     assert_eq!(json(&["--json", "report", "terms", "--lang", "ja", "--output", &report]).await.len(), 1);
     assert_eq!(json(&["--json", "report", "terms", "--output", &report]).await.len(), 1);
     let before = world.read("command.json");
-    for page in [["report", "terms", "--output", "command.json"], ["preview", "command.json", "--output", "command.json"]] {
-        let (code, _, error) = world.try_run(&page).await;
+    let (private, _) = write_keys(&world, "ours", 1);
+    for page in [
+        &["report", "terms", "--output", "command.json"][..],
+        &["preview", "command.json", "--output", "command.json"],
+        &["certify", "terms", "--signing-key", &private, "--output", "command.json"],
+        &["rehearse", "--from", "no-reply@example.com", "--recipients", "10", "--signing-key", &private, "--output", "command.json"],
+        &["demo", "--compare", "--recipients", "10", "--output", "command.json"],
+    ] {
+        let (code, _, error) = world.try_run(page).await;
         assert!(code == Some(3) && error.contains("command.json is there and is no "), "{code:?} {error}");
     }
     assert_eq!(world.read("command.json"), before);
+    for _ in 0..2 {
+        let picture = world.try_run(&["demo", "--compare", "--recipients", "10", "--output", "picture.svg"]).await;
+        assert_eq!(picture.0, Some(0), "{picture:?}");
+    }
     assert_eq!(json(&["--json", "export", "terms", "--outcome", "accepted"]).await.len(), 3);
     let told = json(&["--json", "settings"]).await;
     assert!(told[0]["file"].as_str().is_some_and(|file| file.ends_with("issei.toml")), "{told:?}");
@@ -271,6 +282,10 @@ async fn whoever_asks_for_json_gets_it_from_reports_exports_and_settings_too() {
         &["report", "terms", "--output", "-"],
         &["export", "terms", "--outcome", "accepted"],
         &["settings"],
+        &["--help"],
+        &["--version"],
+        &["help"],
+        &["send", "-h"],
     ] {
         for form in [&[][..], &["--json"]] {
             let (code, error) = world.try_run_into("/dev/full", &[form, arguments].concat()).await;

@@ -38,6 +38,8 @@ struct Comparison {
 }
 
 pub(super) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<Ended> {
+    let is_picture = |begins: &str| begins.starts_with("<svg") && begins.contains(picture::ASKS);
+    options.output.as_deref().map_or(Ok(()), |file| output::spares_others(file, "picture", is_picture))?;
     let (clock, shutdown, users) = (Clock::system(), on_signal()?, options.recipients.unwrap_or(USERS));
     let misfortune = Misfortune { seed: options.seed, users, calm: options.calm };
     let bars = MultiProgress::new();

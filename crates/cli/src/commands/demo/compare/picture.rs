@@ -17,6 +17,9 @@ const BAR: i32 = 52;
 const NAIVE: RGBColor = RGBColor(213, 94, 0);
 const ISSEI: RGBColor = RGBColor(0, 114, 178);
 
+/// By which a picture is known, in its first lines.
+pub(super) const ASKS: &str = "the same faults: how often is each of them mailed?";
+
 type Group = (&'static str, fn(&Side) -> u64);
 
 const GROUPS: [Group; 6] = [
@@ -39,7 +42,7 @@ pub(super) fn svg(comparison: &Comparison) -> Result<String, Box<dyn std::error:
             TextStyle::from(("sans-serif", size).into_font()).pos(place).color(&RGBColor(34, 34, 34))
         };
         let say = |text: &str, at: (i32, i32), size: u32, centre: bool| area.draw_text(text, &style(size, centre), at);
-        say(&format!("{users} users, the same faults: how often is each of them mailed?"), (LEFT, 38), 20, false)?;
+        say(&format!("{users} users, {ASKS}"), (LEFT, 38), 20, false)?;
         for (at, (colour, name, side)) in
             [(NAIVE, "a job for each user, with retries", naive), (ISSEI, "issei", issei)].into_iter().enumerate()
         {
