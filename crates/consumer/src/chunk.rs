@@ -7,6 +7,7 @@ use issei_ledger::{
     self as ledger, Broadcast, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, ReasonCode, Registration,
     Suppression, Transition,
 };
+use issei_letter::Unwritable;
 use issei_schema::{BroadcastId, ChunkMessage, Opening, Schedule};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::after::After;
 use crate::broadcasts::Known;
 use crate::carrier::{Carrier, Carrying};
+use crate::envelope::{Envelope, Unready};
 use crate::permits::Permission;
 use crate::rate::Turn;
 use crate::send::{Allowed, Ready, Sent};
@@ -94,9 +96,10 @@ impl Consumer {
                     continue;
                 }
             };
-            let ready = match Ready::of(&envelope, chunk, positions.iter().copied()) {
-                Ok(ready) => ready,
-                Err(objection) => return Ok(After::Bury(objection)),
+            let ready = match self.ready_or_look(&envelope, &known, chunk, &mut seen, &positions).await? {
+                Some(Ok(ready)) => ready,
+                Some(Err(after)) => return Ok(after),
+                None => continue,
             };
             let recipients = positions.len() as u64;
             // Whoever can have no permit takes no turn from others.
@@ -188,6 +191,26 @@ impl Consumer {
                     let sent = self.send(carrier, Allowed { permit, until }, &mut claim, chunk, ready).await;
                     return Ok(self.settle(delivery, carrier, &under, &mut claim, &positions, sent).await);
                 }
+            }
+        }
+    }
+
+    /// What is to be sent of a chunk, or what becomes of its message; nothing where it is to be looked at afresh.
+    async fn ready_or_look<'a>(
+        &self,
+        envelope: &'a Envelope,
+        known: &Known,
+        chunk: &ChunkMessage,
+        seen: &mut Chunk,
+        positions: &[usize],
+    ) -> Result<Option<Result<Ready<'a>, After>>, LedgerError> {
+        match Ready::of(envelope, chunk, positions.iter().copied()) {
+            Ok(ready) => Ok(Some(Ok(ready))),
+            Err(Unready::Odd(objection)) => Ok(Some(Err(After::Bury(objection)))),
+            Err(Unready::Frozen(why)) => {
+                let reason = frozen_before(&chunk.broadcast_id, chunk.chunk, &why);
+                self.pause_unless_changed(known, chunk, seen, ReasonCode::PausedContent, &reason).await?;
+                Ok(None)
             }
         }
     }
@@ -428,6 +451,12 @@ impl Consumer {
             Err(error) => Err(error),
         }
     }
+}
+
+fn frozen_before(id: &BroadcastId, chunk: u32, why: &Unwritable) -> String {
+    format!(
+        "an earlier build of issei froze somebody in chunk {chunk} to whom this one does not write: {why}; `issei stop {id}`, and send whoever is missing a new one: `issei resend {id} --as NEW_ID` makes command and audience, in whose file the value is to be corrected"
+    )
 }
 
 fn quota_is_spent(title: &str, quota: u64) -> String {

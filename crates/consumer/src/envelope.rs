@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use issei_letter::{ContentError, Letter, Letters, Rendered};
+use issei_letter::{ContentError, Letter, Letters, Rendered, Unwritable};
 use issei_provider::Entry;
 use issei_schema::{
     BroadcastCommand, ChunkMessage, Class, Mailbox, ProviderName, Recipient, StoredTemplate, UNSUBSCRIBE_PLACEHOLDER, UnsubscribeUrl,
@@ -36,6 +36,15 @@ pub(crate) struct Enclosed<'a> {
     pub(crate) letter: &'a Letter,
     way_out: &'a WayOut,
     is_copy: bool,
+}
+
+/// Why a chunk is not sent to.
+#[derive(Debug)]
+pub(crate) enum Unready {
+    /// No producer makes such a chunk.
+    Odd(String),
+    /// An earlier build, which had fewer rules, froze somebody to whom this one does not write.
+    Frozen(Unwritable),
 }
 
 impl Envelope {
@@ -107,13 +116,17 @@ impl Enclosed<'_> {
     /// The entry of one recipient.
     ///
     /// # Errors
-    /// The recipient has no way to unsubscribe where the command wants one for everybody.
-    pub(crate) fn entry(&self, at: usize, recipient: &Recipient) -> Result<Entry, String> {
-        let way_out = self.way_out.of_recipient(recipient)?;
+    /// The recipient has no way to unsubscribe where the command wants one for everybody, or what would be left out of a link.
+    pub(crate) fn entry(&self, at: usize, recipient: &Recipient) -> Result<Entry, Unready> {
+        let way_out = self.way_out.of_recipient(recipient).map_err(Unready::Odd)?;
+        let known = known(recipient, way_out.as_ref());
+        if let Err(why @ Unwritable::UnsafeLink(_)) = self.letter.judge(&known) {
+            return Err(Unready::Frozen(why));
+        }
         Ok(Entry {
             at,
             to: recipient.address.clone(),
-            values: values(self.letter, &known(recipient, way_out.as_ref())),
+            values: values(self.letter, &known),
             headers: headers(way_out.as_ref(), self.is_copy),
         })
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tracing::Instrument;
 
 use crate::carrier::Carrier;
-use crate::envelope::{Enclosed, Envelope};
+use crate::envelope::{Enclosed, Envelope, Unready};
 use crate::refusal::Charge;
 use crate::service::Consumer;
 
@@ -67,9 +67,9 @@ pub(crate) struct Ready<'a> {
 
 impl<'a> Ready<'a> {
     /// Or why the chunk must not be sent to.
-    pub(crate) fn of(envelope: &'a Envelope, message: &ChunkMessage, positions: impl Iterator<Item = usize>) -> Result<Self, String> {
-        let enclosed =
-            envelope.enclosed(message).ok_or("its recipients are to get different letters, or none; no producer makes such a chunk")?;
+    pub(crate) fn of(envelope: &'a Envelope, message: &ChunkMessage, positions: impl Iterator<Item = usize>) -> Result<Self, Unready> {
+        let none = || Unready::Odd("its recipients are to get different letters, or none; no producer makes such a chunk".to_owned());
+        let enclosed = envelope.enclosed(message).ok_or_else(none)?;
         let entry = |at: usize| Some(enclosed.entry(at, message.recipients.get(at)?));
         Ok(Self { envelope, enclosed, entries: positions.filter_map(entry).collect::<Result<_, _>>()? })
     }

@@ -101,6 +101,14 @@ impl Letter {
         Ok(true)
     }
 
+    /// Whether it can be written with this data.
+    ///
+    /// # Errors
+    /// Says what the recipient lacks.
+    pub fn judge(&self, data: &BTreeMap<String, String>) -> Result<(), Unwritable> {
+        self.parts().try_for_each(|part| part.judge(data))
+    }
+
     /// What a provider puts into the slots of all parts for a recipient.
     pub fn values<'a>(&'a self, data: &'a BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + 'a {
         self.parts().flat_map(|part| part.values(data))
@@ -215,7 +223,7 @@ impl Letters {
     pub fn judge(&self, data: &Data) -> Result<usize, Unwritable> {
         let number = self.number(data).ok_or(Unwritable::NoVariant)?;
         let letter = self.letter(number).ok_or(Unwritable::NoVariant)?;
-        letter.parts().try_for_each(|part| part.judge(data))?;
+        letter.judge(data)?;
         if letter.is_blank(data)? { Err(Unwritable::Blank) } else { Ok(number) }
     }
 }

@@ -65,6 +65,9 @@ struct Resend {
     command: BroadcastCommand,
     /// Why `issei send` refuses the command as it stands; it is mended first then.
     refused: Option<String>,
+    /// Rows of the audience that can't be written to with the command as it stands, though they were frozen: an earlier build had
+    /// fewer rules.
+    unwritable: BTreeMap<SkipReason, u64>,
 }
 
 /// Who has an outcome, and who is chosen.
@@ -180,17 +183,20 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
         })
         .await?;
         let others: u64 = skipped.values().map(|skips| skips.rows).sum();
+        let of_letter = [SkipReason::DataMissing, SkipReason::UnsafeLink, SkipReason::NoUnsubscribeUrl];
+        let is_whole = skipped.keys().all(|reason| of_letter.contains(reason)) && proof.resent + others == recipients.get();
         ensure!(
-            proof.overlap == 0 && skipped.is_empty() && proof.resent == recipients.get(),
+            proof.overlap == 0 && is_whole,
             "the new audience does not hold what was chosen ({} of {recipients} can be mailed, {others} rows can't, {} were sent to already): nothing is kept; tell the authors of issei",
             proof.resent,
             proof.overlap
         );
-        Ok((proof, Some(Resend { audience, command, refused })))
+        let unwritable = skipped.into_iter().map(|(reason, skips)| (reason, skips.rows)).collect();
+        Ok((proof, Some(Resend { audience, command, refused, unwritable })))
     }
     .await;
     let (proof, chosen) = outcome?;
-    let Some(Resend { audience, command, refused }) = chosen else {
+    let Some(chosen) = chosen else {
         tell_none(&broadcast, &proof, as_json);
         return Ok(Ended::Refused);
     };
@@ -204,10 +210,10 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
         ledger.look_again(command).await?;
     }
     nobody_else_says_it(&ledger, &line).await?;
-    let json = serde_json::to_string_pretty(&command)?;
+    let json = serde_json::to_string_pretty(&chosen.command)?;
     command_file.write_all(json.as_bytes()).with_context(|| format!("{} can't be written", command_path.display()))?;
     [rows_made, command_made].into_iter().for_each(Made::keep);
-    tell(&broadcast, &proof, &section(command.audience.as_str(), &audience), (&command_path, refused), as_json);
+    tell(&broadcast, &proof, &chosen, &command_path, as_json);
     Ok(Ended::Well)
 }
 
@@ -462,11 +468,14 @@ pub(super) fn section(name: &str, audience: &AudienceConfig) -> String {
     )
 }
 
-fn tell(broadcast: &Broadcast, proof: &Proof, section: &str, (command, refused): (&Path, Option<String>), as_json: bool) {
+fn tell(broadcast: &Broadcast, proof: &Proof, chosen: &Resend, command: &Path, as_json: bool) {
+    let Resend { audience, refused, unwritable, .. } = chosen;
+    let section = section(chosen.command.audience.as_str(), audience);
     if as_json {
         let mut told = json!({ "broadcast_id": broadcast.broadcast_id, "proof": proof, "audience": section, "command": command });
-        if let (Some(refused), Some(told)) = (refused, told.as_object_mut()) {
-            told.insert("refused".to_owned(), refused.into());
+        if let Some(told) = told.as_object_mut() {
+            told.extend(refused.as_deref().map(|refused| ("refused".to_owned(), refused.into())));
+            told.extend((!unwritable.is_empty()).then(|| ("unwritable".to_owned(), json!(unwritable))));
         }
         say(&told.to_string());
         return;
@@ -477,6 +486,9 @@ fn tell(broadcast: &Broadcast, proof: &Proof, section: &str, (command, refused):
         proof.resent, proof.missing, proof.corrected
     ));
     say(&format!("overlap        {} of them were accepted or are in doubt", proof.overlap));
+    for (reason, rows) in unwritable {
+        say(&format!("unwritable     {rows} more rows stand there and can't be written to with the command as it stands: {reason}"));
+    }
     say(&format!("\nAdd this to the configuration of the producers, and the file to their machines:\n\n{section}"));
     let command = command.display();
     if let Some(refused) = refused {

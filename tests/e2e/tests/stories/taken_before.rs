@@ -76,3 +76,20 @@ async fn nobody_more_is_frozen_for_it_and_whoever_waits_is_told_what_to_do() {
     assert!(world.ledger().find_broadcast(&command.broadcast_id).await.unwrap().is_none());
     assert!(world.dead_letters("commands").await[0].1.contains("before its host"));
 }
+
+/// A build that took a value in a link which is none for this one has frozen the audience; a provider would leave it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_a_link_that_lacks_what_an_earlier_build_froze_for_it() {
+    let world = World::new(small()).await;
+    world.users.execute("UPDATE users SET name = CASE id WHEN 7 THEN 'https:x' ELSE 'https://example.com/' || id END").await;
+    world.post_command(&with_link("https://example.com/?{{name}}", true)).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    older::took(&world.clients.dynamodb, "ledger", &with_link("{{name}}", true)).await;
+    step(&world, BroadcastState::Running).await;
+    let paused = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state != BroadcastState::Running).await;
+    assert_eq!((paused.broadcast_state, paused.reason_code(world.now())), (BroadcastState::Paused, Some(ReasonCode::PausedContent)));
+    let reason = &paused.last_step().unwrap().reason;
+    assert!(reason.contains("the column `name` begins a link") && reason.contains("issei resend terms"), "{reason}");
+    let mailed = judge(&world.cloud, "terms");
+    assert!(!mailed.reached().contains(&"user000007@example.com") && mailed.duplicates().is_empty());
+}
