@@ -130,6 +130,10 @@ pub struct Broadcast {
     /// Which one is for those whom it has missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resent_as: Option<BroadcastId>,
+    /// What stands where the same was said to its audience since it was looked whom it has missed, for as long as nothing is said
+    /// there. Nothing where an older build has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resent_look: Option<String>,
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held_before_send: bool,
@@ -232,6 +236,7 @@ impl Broadcast {
             ramp_doublings: None,
             created_at: now,
             resent_as: None,
+            resent_look: None,
             held_before_send: false,
             held_audience: None,
             agreement: asked.agreement.clone(),

@@ -71,19 +71,15 @@ impl Ledger {
                     return Err(error);
                 }
             }
-            let said = match said {
-                Some(said) => Some(self.counting(said, command).await?),
-                None => None,
-            };
-            if let Some(said) = said.as_ref().filter(|_| command.again.is_none())
-                && let Some(repeated) = self.last_of(said, command).await?
+            if let Some(said) = &said
+                && let Some(repeated) = self.against(said, command).await?
             {
                 return Ok(Registered::Repeated(repeated));
             }
             let broadcast = Broadcast::of(command, chunk_size, asked, key, self.clock.wall(), token.clone());
             let mut writes = self.registration(&broadcast, command, key)?;
             if let Some(said) = said {
-                writes.extend(self.saying(said, command, broadcast.created_at, &token)?);
+                writes.extend(self.saying(said, command, broadcast.created_at, &token).await?);
             }
             match self.db.transact_write_items().set_transact_items(Some(writes)).send().await {
                 Ok(_) => return Ok(Registered::New(broadcast)),

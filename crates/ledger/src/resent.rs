@@ -1,14 +1,69 @@
-//! Which broadcast is for those whom another has missed: one, so that nobody is among the missed of two.
+//! Which broadcast is for those whom another has missed: one, so that nobody is among the missed of two. Its command says so in
+//! its `again`, and is registered only as it is noted, and only where nothing was said to them since it was looked who they are.
 //!
-//! What it must never do: let two be noted that may both send.
+//! What it must never do: let two be registered that may both send to the same people.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use issei_schema::BroadcastId;
+use issei_schema::{AudienceName, BroadcastCommand, BroadcastId, Reason};
 
 use crate::item::{Key, s};
+use crate::said::Looked;
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
 
+/// Why a broadcast says what was said: it is for whom another has missed, whose id stands in the middle.
+const FOR: [&str; 2] = ["for those whom ", " has missed"];
+
+/// So many broadcasts are followed from one to that for whose missed it was made.
+const LINE_MAX: usize = 1_000;
+
+/// What a command says that is for whom this one has missed.
+pub fn reason_for(id: &BroadcastId) -> Result<Reason, String> {
+    let [before, behind] = FOR;
+    Reason::try_from(format!("{before}{id}{behind}"))
+}
+
+/// The broadcast for whose missed this command is, by its own word.
+#[must_use]
+pub fn missed_by(command: &BroadcastCommand) -> Option<BroadcastId> {
+    let [before, behind] = FOR;
+    command.again.as_ref()?.as_str().strip_prefix(before)?.strip_suffix(behind)?.parse().ok()
+}
+
+/// The first of a line of broadcasts each of which was made for whom the one before had missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstOfLine {
+    pub broadcast_id: BroadcastId,
+    /// To which all of the line speak, under audiences of their own.
+    pub audience: AudienceName,
+}
+
+/// What came of noting a broadcast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noted {
+    Noted,
+    /// Somebody else has noted another.
+    Another(Option<BroadcastId>),
+    /// Something was said to the same people since it was looked who they are.
+    SaidSince,
+}
+
 impl Ledger {
+    /// The first of a command's line: its own broadcast, unless it is for whom another has missed.
+    pub async fn first_of_line(&self, command: &BroadcastCommand) -> Result<FirstOfLine, LedgerError> {
+        let mut first = FirstOfLine { broadcast_id: command.broadcast_id.clone(), audience: command.audience.clone() };
+        let mut of = missed_by(command);
+        for _ in 0..LINE_MAX {
+            let Some(id) = of.take() else { break };
+            if self.find_broadcast(&id).await?.is_none() {
+                break;
+            }
+            let before = self.command(&id).await?;
+            of = missed_by(&before);
+            first = FirstOfLine { broadcast_id: id, audience: before.audience };
+        }
+        Ok(first)
+    }
+
     /// The broadcast that is noted for those whom this one has missed, unless that is `new`, or can never send to anybody any
     /// more.
     pub async fn resent_by_another(&self, broadcast: &Broadcast, new: &BroadcastId) -> Result<Option<BroadcastId>, LedgerError> {
@@ -20,19 +75,20 @@ impl Ledger {
         Ok((!never_sends).then(|| noted.clone()))
     }
 
-    /// Notes that `new` is for those whom this broadcast has missed, where no other is noted but the one that was seen.
-    /// Says whether it is.
-    pub async fn note_resend(&self, broadcast: &Broadcast, new: &BroadcastId) -> Result<bool, LedgerError> {
-        let of = broadcast.registration();
+    /// Notes that `new` is for those whom this broadcast has missed, where no other is noted but the one that was seen, and nothing
+    /// was said since it was `looked` who they are.
+    pub async fn note_resend(&self, broadcast: &Broadcast, new: &BroadcastId, looked: &Looked) -> Result<Noted, LedgerError> {
+        let (of, token) = (broadcast.registration(), self.dice.token());
         let seen = if broadcast.resent_as.is_some() { "resent_as = :seen" } else { "attribute_not_exists(resent_as)" };
         let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::broadcast(&of.id).into_item()))
-            .update_expression("SET resent_as = :new")
+            .update_expression("SET resent_as = :new, resent_look = :token")
             .condition_expression(of.condition(&format!("({seen} OR resent_as = :new)")))
-            .expression_attribute_values(":new", s(new.as_str()));
+            .expression_attribute_values(":new", s(new.as_str()))
+            .expression_attribute_values(":token", s(&token));
         if let Some(seen) = &broadcast.resent_as {
             request = request.expression_attribute_values(":seen", s(seen.as_str()));
         }
@@ -40,9 +96,13 @@ impl Ledger {
             request = request.expression_attribute_values(name, value);
         }
         match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => Ok(false),
-            Err(error) => Err(LedgerError::call("UpdateItem")(error)),
+            Ok(_) => {}
+            Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
+                return Ok(Noted::Another(self.broadcast(&of.id).await?.resent_as));
+            }
+            Err(error) => return Err(LedgerError::call("UpdateItem")(error)),
         }
+        // Noted first: a registration under way, which now reads once more, reads that as well.
+        Ok(if self.is_said_no_more(looked, &token).await? { Noted::Noted } else { Noted::SaidSince })
     }
 }

@@ -3,12 +3,12 @@
 //! What this must never do: believe that of a ledger that has forgotten grants. One that was restored may have.
 
 use issei_aws::Queue;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
 
 /// How far the clocks of whoever registered a broadcast and of whoever opened an epoch of the ledger may be apart.
-const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
+pub(crate) const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
 
 impl Broadcast {
     /// Whether no permit of it was ever granted, in this ledger, and none ever will be: it is on its way to its end, and each grant
@@ -21,6 +21,13 @@ impl Broadcast {
 }
 
 impl Ledger {
+    /// When the ledger was taken into use after a restore that may have made it forget whom this broadcast has mailed; nothing where
+    /// there was none.
+    pub async fn may_have_forgotten(&self, broadcast: &Broadcast) -> Result<Option<Timestamp>, LedgerError> {
+        let surely_after = |at: Timestamp| at.saturating_add(CLOCKS).is_ok_and(|surely_after| broadcast.created_at > surely_after);
+        Ok(self.restored_at().await?.filter(|at| !surely_after(*at)))
+    }
+
     /// Whether no permit of it was ever granted in any ledger that there was before this one was restored, either. `broadcast` is
     /// as the write left it that ended it, or as it was read since.
     pub async fn was_never_granted(&self, mirror: &Queue, broadcast: &Broadcast) -> Result<bool, LedgerError> {
@@ -28,7 +35,6 @@ impl Ledger {
             return Ok(false);
         }
         // Taking a restored ledger into use ends what was open in it, and nobody knows what of that was granted since the backup.
-        let restored_at = self.restored_at().await?;
-        Ok(restored_at.is_none_or(|at| at.saturating_add(CLOCKS).is_ok_and(|surely_after| broadcast.created_at > surely_after)))
+        Ok(self.may_have_forgotten(broadcast).await?.is_none())
     }
 }

@@ -123,6 +123,13 @@ impl Content {
         }
     }
 
+    /// Each subject that it has, as far as it is known: a stored template's where it was read.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<&str> {
+        let of_words = self.words().into_iter().map(|(_, words)| words.subject.as_str());
+        of_words.chain(self.frozen().map(|template| template.subject.as_str())).collect()
+    }
+
     pub(crate) fn check(&self) -> Result<(), ParseError> {
         if let Self::Variants(Variants { of, fallback, .. }) = self {
             if of.is_empty() {

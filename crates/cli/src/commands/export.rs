@@ -32,6 +32,13 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
         return Err(Refused(why).into());
     }
     may_still_be_sent_to(&broadcast, options.outcome)?;
+    if options.outcome == Wanted::Missing
+        && let Some(at) = ledger.may_have_forgotten(&broadcast).await?
+    {
+        say_error(&format!(
+            "the ledger was restored, and has forgotten what was sent between the backup and {at:.0}: some of these may have got it, and would get it twice if the rows were an audience"
+        ));
+    }
     let mut table = Table::new(options, as_json)?;
     if options.outcome == Wanted::Skipped {
         return skipped(&ledger, &broadcast, table).await;

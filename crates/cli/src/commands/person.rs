@@ -49,6 +49,9 @@ pub(crate) struct Why {
     pub(crate) told: Vec<ToldEvent>,
     /// The words of `issei export --outcome` that list this recipient.
     pub(crate) listed_as: Vec<&'static str>,
+    /// When the ledger was taken into use after a restore, and may have forgotten what this broadcast had sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) restored_at: Option<Timestamp>,
     /// The broadcast is over, so that whoever has no outcome gets none.
     #[serde(skip)]
     is_over: bool,
@@ -87,6 +90,7 @@ impl Why {
             events,
             told,
             listed_as,
+            restored_at: ledger.may_have_forgotten(broadcast).await?,
             is_over: broadcast.broadcast_state.is_over() || broadcast.is_never_granted(),
             carrier: broadcast.provider.as_ref().map_or_else(|| "SES".to_owned(), ToString::to_string),
         })
@@ -100,7 +104,12 @@ impl Why {
                 "frozen    in page {page}, chunk {chunk}, place {recipient} (tags at {carrier}: broadcast={broadcast_id}, chunk={chunk}, recipient={recipient})"
             ),
             match &self.claimed_at {
-                None => "claimed   never: nothing was sent".to_owned(),
+                None => match self.restored_at {
+                    None => "claimed   never: nothing was sent".to_owned(),
+                    Some(at) => format!(
+                        "claimed   never that the ledger knows of: it was restored, and has forgotten what was sent between the backup and {at:.0}"
+                    ),
+                },
                 Some(at) => format!("claimed   {} times, last at {at}", self.attempts),
             },
         ];
@@ -141,6 +150,7 @@ impl Why {
     pub(crate) fn outcome_told(&self) -> String {
         match (self.outcome, self.is_over) {
             (Some(_), _) => self.listed_as.join(", "),
+            (None, _) if self.restored_at.is_some() => "not known, since the ledger was restored".to_owned(),
             (None, true) => "none: nothing was sent, and nothing will be, since the broadcast is over".to_owned(),
             (None, false) => "none yet".to_owned(),
         }

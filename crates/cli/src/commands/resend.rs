@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, Outcome, ReasonCode, SkipReason, kept_key};
+use issei_ledger::{
+    AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, Noted, Outcome, ReasonCode, SkipReason, kept_key, missed_by, reason_for,
+};
 use issei_producer::{AudienceConfig, LegacyLocalParts, Refusal, UniqueBy, check_command, each_by_the_list, each_mailable};
 use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Recipient};
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +24,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use self::others::{line_of, nobody_else_says_it, reason_for, taken};
+use self::others::{sent_by_others, taken};
 use super::export::{columns, own_name};
 use super::serve::on_signal;
 use crate::args::ResendOptions;
@@ -51,6 +53,8 @@ struct Proof {
     unwanted: u64,
     /// On the suppression list after they were frozen, and so not sent to.
     spared: u64,
+    /// Whom it has missed, and who has the same from another broadcast, or may have.
+    elsewhere: u64,
     /// Skipped or spared, and mailable since.
     corrected: u64,
     /// In the new audience, read back as a producer reads it.
@@ -70,13 +74,27 @@ struct Resend {
     unwritable: BTreeMap<SkipReason, u64>,
 }
 
+/// Who was accepted, or is in doubt.
+#[derive(Default)]
+struct Sent {
+    keys: HashSet<Mark>,
+    /// Where each address is one user.
+    addresses: HashSet<Mark>,
+}
+
+impl Sent {
+    fn holds(&self, recipient: &Recipient) -> bool {
+        self.keys.contains(&mark(recipient.key.as_str())) || self.addresses.contains(&mark(&recipient.address.identity()))
+    }
+}
+
 /// Who has an outcome, and who is chosen.
 #[derive(Default)]
 struct Known {
-    /// Keys of those accepted, or in doubt.
-    sent: HashSet<Mark>,
-    /// Their addresses, where each is one user.
-    sent_addresses: HashSet<Mark>,
+    /// By this broadcast.
+    sent: Sent,
+    /// By others that say the same to the same people.
+    elsewhere: Sent,
     /// Keys of everybody else who is not to be chosen again: rejected, or chosen.
     done: HashSet<Mark>,
     /// Addresses of all of these.
@@ -97,11 +115,17 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
     let parts = Parts::connect(settings).await;
     let (ledger, now) = (parts.ledger(), parts.clock.wall());
     let broadcast = ledger.broadcast(&options.id).await?;
-    is_over_for_good(&parts, &broadcast, now).await?;
+    let first = ledger.command(&options.id).await?;
+    is_over_for_good(&parts, &broadcast, &first, now).await?;
+    if AudienceConfig::named(options.new_id.as_str(), &parts.settings.audiences).is_some() {
+        bail!(Refused(format!(
+            "the configuration has an audience `{}` already, to whom the new broadcast would go; choose another id with --as",
+            options.new_id
+        )));
+    }
     if ledger.find_broadcast(&options.new_id).await?.is_some() {
         bail!(Refused(format!("there is a broadcast `{}` already; choose another id with --as", options.new_id)));
     }
-    let first = ledger.command(&options.id).await?;
     let mut configured = AudienceConfig::named(first.audience.as_str(), &parts.settings.audiences);
     // Who has withdrawn their consent since does not stand in what was frozen.
     if first.class() == Class::Marketing && configured.is_none() {
@@ -110,13 +134,14 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             options.id, first.audience
         )));
     }
-    let line = line_of(&ledger, &broadcast, &first).await?;
-    nobody_else_says_it(&ledger, &line).await?;
+    // Before anything is read of who has what: whatever is said from now on makes what follows void.
+    let looked = ledger.looked(&first).await?;
     // Who is a user was decided when it was frozen, whatever the configuration says today.
     let unique = had_unique_addresses(&ledger, &broadcast).await? || configured.as_ref().is_some_and(has_unique_addresses);
     if let Some(configured) = &mut configured {
         configured.unique_by = unique.then_some(UniqueBy::Address);
     }
+    let elsewhere = sent_by_others(&parts, &broadcast, &first, unique, now).await?;
     let columns = columns(&ledger, &broadcast).await?;
     let [key, address, consent] = ["key", "address", "consent"].map(|name| own_name(name, &columns));
     let consent = (first.class() == Class::Marketing).then_some(consent);
@@ -128,7 +153,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
         bail!(taken(&broadcast, &other));
     }
     let mut file = Rows { file: BufWriter::new(rows_file), key: key.clone(), address: address.clone(), consent: consent.clone() };
-    let written = choose(&parts, &broadcast, &first, configured.as_ref(), unique, &mut file).await;
+    let written = choose(&parts, &broadcast, &first, configured.as_ref(), unique, elsewhere, &mut file).await;
     let outcome: anyhow::Result<(Proof, Option<Resend>)> = async {
         let (mut proof, known) = written?;
         file.file.flush().with_context(|| format!("{} can't be written", path.display()))?;
@@ -160,7 +185,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             effective_at: first.effective_at.filter(|effective_at| *effective_at > now),
             canary_approval: if canary.is_some() { first.canary_approval } else { CanaryApproval::default() },
             canary,
-            again: Some(reason_for(&options.id)?),
+            again: Some(reason_for(&options.id).map_err(anyhow::Error::msg)?),
             requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
             // The rest reads what the others have read; version 1 can't ask for that.
             content: if first.version == CommandVersion::V1 { first.content } else { first.content.as_frozen() },
@@ -178,8 +203,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
         };
         let skipped = each_mailable(&command, &audience, &settings.spool_directory(), |recipient| {
             proof.resent += 1;
-            let address = mark(&recipient.address.identity());
-            proof.overlap += u64::from(known.sent.contains(&mark(recipient.key.as_str())) || known.sent_addresses.contains(&address));
+            proof.overlap += u64::from(known.sent.holds(&recipient) || known.elsewhere.holds(&recipient));
         })
         .await?;
         let others: u64 = skipped.values().map(|skips| skips.rows).sum();
@@ -200,16 +224,15 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
         tell_none(&broadcast, &proof, as_json);
         return Ok(Ended::Refused);
     };
-    // Whoever else asks for the same from now on hears of this one.
-    if !ledger.note_resend(&broadcast, &options.new_id).await? {
-        let other = ledger.broadcast(&options.id).await?.resent_as;
-        bail!(taken(&broadcast, other.as_ref().unwrap_or(&options.new_id)));
+    // Whoever else asks for the same from now on hears of this one, and whoever has asked since makes it void.
+    match ledger.note_resend(&broadcast, &options.new_id, &looked).await? {
+        Noted::Noted => {}
+        Noted::Another(other) => bail!(taken(&broadcast, other.as_ref().unwrap_or(&options.new_id))),
+        Noted::SaidSince => bail!(Refused(format!(
+            "while it was looked whom `{}` has missed the same was said to its audience, or somebody else looked as well; nothing is kept; repeat this",
+            options.id
+        ))),
     }
-    // Whoever has asked for it just before is seen, and whoever is about to finds this one noted.
-    for (_, command) in &line {
-        ledger.look_again(command).await?;
-    }
-    nobody_else_says_it(&ledger, &line).await?;
     let json = serde_json::to_string_pretty(&chosen.command)?;
     command_file.write_all(json.as_bytes()).with_context(|| format!("{} can't be written", command_path.display()))?;
     [rows_made, command_made].into_iter().for_each(Made::keep);
@@ -236,8 +259,13 @@ async fn had_unique_addresses(ledger: &Ledger, broadcast: &Broadcast) -> anyhow:
 }
 
 /// Nothing of it may be sent any more, and nothing that was sent may still be accepted.
-async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) -> anyhow::Result<()> {
+async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, first: &BroadcastCommand, now: Timestamp) -> anyhow::Result<()> {
     let (id, state) = (&broadcast.broadcast_id, broadcast.broadcast_state);
+    if let Some(restored_at) = parts.ledger().may_have_forgotten(broadcast).await? {
+        bail!(Refused(format!(
+            "whom `{id}` has missed nobody knows: the ledger was restored, and taken into use at {restored_at:.0}, and has forgotten whom it mailed between the backup and then, by this broadcast or by another that says the same; whoever shall have it all the same needs a command that says why (`again`), to an audience that you choose"
+        )));
+    }
     if !state.is_over() {
         bail!(Refused(format!(
             "broadcast `{id}` is {state}: whoever it has missed it may still send to; stop it first, or wait until it is complete"
@@ -249,10 +277,19 @@ async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, now: Timestamp) 
     let had_nobody = |entry: &AuditEntry| entry.code == Some(ReasonCode::StoppedNobody);
     let was_frozen = trail.entries.iter().any(|entry| frozen.contains(&entry.step) || had_nobody(entry));
     if !was_frozen {
-        bail!(Refused(format!(
-            "the audience of `{id}` was never frozen to its end, and nobody was sent to: send its command again under a new broadcast_id"
-        )));
+        let mend = match missed_by(first) {
+            Some(of) => format!("`issei resend {of} --as NEW_ID` is for the same people"),
+            None => "send its command again under a new broadcast_id".to_owned(),
+        };
+        bail!(Refused(format!("the audience of `{id}` was never frozen to its end, and nobody was sent to: {mend}")));
     }
+    is_proved(parts, broadcast, now).await
+}
+
+/// Nothing that was sent of it may still be accepted.
+async fn is_proved(parts: &Parts, broadcast: &Broadcast, now: Timestamp) -> anyhow::Result<()> {
+    let (id, state) = (&broadcast.broadcast_id, broadcast.broadcast_state);
+    let trail = parts.ledger().audit_trail(broadcast).await?;
     // Without a permit nobody was ever sent to, so nothing is under way.
     if state != BroadcastState::Stopped || broadcast.grant_count == 0 {
         return Ok(());
@@ -280,9 +317,10 @@ async fn choose(
     first: &BroadcastCommand,
     configured: Option<&AudienceConfig>,
     unique: bool,
+    elsewhere: Sent,
     rows: &mut Rows,
 ) -> anyhow::Result<(Proof, Known)> {
-    let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known::default());
+    let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known { elsewhere, ..Known::default() });
     let mut skipped = skipped(&ledger, broadcast, &mut proof).await?;
     let log = ledger.event_log(broadcast).await?;
     if broadcast.totals.is_none_or(|totals| totals.rejected > 0) {
@@ -307,14 +345,17 @@ async fn choose(
                 continue;
             }
             known.addresses.insert(address);
-            if unique && matches!(found.outcome, Some(Outcome::Accepted | Outcome::InDoubt | Outcome::Open)) {
-                known.sent_addresses.insert(address);
+            if unique && is_sent(found.outcome) {
+                known.sent.addresses.insert(address);
             }
             match found.outcome {
-                Some(Outcome::Accepted) => proof.accepted += u64::from(known.sent.insert(key)),
-                Some(Outcome::InDoubt | Outcome::Open) => proof.in_doubt += u64::from(known.sent.insert(key)),
+                Some(Outcome::Accepted) => proof.accepted += u64::from(known.sent.keys.insert(key)),
+                Some(Outcome::InDoubt | Outcome::Open) => proof.in_doubt += u64::from(known.sent.keys.insert(key)),
                 Some(Outcome::Rejected) => proof.rejected += u64::from(known.done.insert(key)),
                 None | Some(Outcome::Retryable) if is_unwanted(&key) => proof.unwanted += u64::from(known.done.insert(key)),
+                None | Some(Outcome::Retryable) if known.elsewhere.holds(&recipient) => {
+                    proof.elsewhere += u64::from(known.done.insert(key));
+                }
                 None | Some(Outcome::Retryable) => {
                     proof.missing += u64::from(known.done.insert(key));
                     rows.write(&recipient)?;
@@ -324,8 +365,10 @@ async fn choose(
     }
     for recipient in corrected {
         let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
-        let is_mailed_elsewhere = unique && known.addresses.contains(&address);
-        if !known.sent.contains(&key) && !is_mailed_elsewhere && known.done.insert(key) {
+        let has_it = known.sent.keys.contains(&key) || unique && known.addresses.contains(&address);
+        if !has_it && known.elsewhere.holds(&recipient) {
+            proof.elsewhere += u64::from(known.done.insert(key));
+        } else if !has_it && known.done.insert(key) {
             known.addresses.insert(address);
             proof.corrected += 1;
             rows.write(&recipient)?;
@@ -397,6 +440,11 @@ async fn skipped(ledger: &Ledger, broadcast: &Broadcast, proof: &mut Proof) -> a
         }
     }
     Ok(keys)
+}
+
+/// Whether somebody has the letter, or may have.
+fn is_sent(outcome: Option<Outcome>) -> bool {
+    matches!(outcome, Some(Outcome::Accepted | Outcome::InDoubt | Outcome::Open))
 }
 
 fn mark(text: &str) -> Mark {
@@ -505,16 +553,21 @@ fn tell_none(broadcast: &Broadcast, proof: &Proof, as_json: bool) {
         return;
     }
     counts(broadcast, proof);
-    say("resent         nobody: nobody is missing, and of the skipped and spared nobody can be mailed now; nothing was written");
+    say(
+        "resent         nobody: nobody is missing who has it from nowhere else, and of the skipped and spared nobody can be mailed now; nothing was written",
+    );
 }
 
 fn counts(broadcast: &Broadcast, proof: &Proof) {
-    let Proof { accepted, rejected, in_doubt, missing, skipped, forgotten, unwanted, spared, .. } = proof;
+    let Proof { accepted, rejected, in_doubt, missing, skipped, forgotten, unwanted, spared, elsewhere, .. } = proof;
     say(&format!("broadcast      {} ({})", broadcast.broadcast_id, broadcast.broadcast_state));
     say(&format!("recipients     {accepted} accepted, {in_doubt} in doubt, {rejected} rejected, {missing} missing"));
     say(&format!("skipped        {skipped} rows"));
     if *spared > 0 {
         say(&format!("spared         {spared} recipients, on the suppression list after they were frozen"));
+    }
+    if *elsewhere > 0 {
+        say(&format!("elsewhere      {elsewhere} missing recipients, who have the same from another broadcast, or may have"));
     }
     if *forgotten > 0 {
         say(&format!("forgotten      {forgotten} recipients, who are sent nothing"));

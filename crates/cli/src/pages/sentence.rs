@@ -23,6 +23,8 @@ enum Told {
     Accepted,
     Refused,
     Unknown,
+    /// The ledger was restored, and has forgotten.
+    Forgotten,
     NotYet,
     Never,
 }
@@ -42,6 +44,7 @@ impl Told {
             Some(Outcome::Accepted) => Self::Accepted,
             Some(Outcome::Rejected) => Self::Refused,
             Some(Outcome::InDoubt | Outcome::Open) => Self::Unknown,
+            None | Some(Outcome::Retryable) if why.restored_at.is_some() => Self::Forgotten,
             None | Some(Outcome::Retryable) if is_over => Self::Never,
             None | Some(Outcome::Retryable) => Self::NotYet,
         }
@@ -126,6 +129,7 @@ fn english(facts: &Facts<'_>, told: Told) -> String {
         Told::Unknown => {
             format!("We tried to send you “{mail}”{at}; whether it was sent is not known, and so it was not sent a second time.")
         }
+        Told::Forgotten => format!("Whether “{mail}” was sent to you is not known."),
         Told::NotYet => format!("“{mail}” has not been sent to you yet."),
         Told::Never => format!("“{mail}” was not sent to you."),
     }
@@ -163,6 +167,7 @@ fn japanese(facts: &Facts<'_>, told: Told) -> String {
         }
         Told::Refused => format!("{at}「{mail}」をお送りしようとしましたが、このメールアドレスへの送信を配信事業者に断られました。"),
         Told::Unknown => format!("{at}「{mail}」の送信を試みましたが、送信されたかどうかは分かっておらず、二通目はお送りしていません。"),
+        Told::Forgotten => format!("「{mail}」をお送りしたかどうかは分かっておりません。"),
         Told::NotYet => format!("「{mail}」は、まだお送りしていません。"),
         Told::Never => format!("「{mail}」は、お送りしていません。"),
     }

@@ -77,8 +77,8 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     std::fs::create_dir(world.path("again")).unwrap();
     let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--output", "again", "--json"]).await).unwrap();
     let proof = json!({
-        "accepted": 10, "rejected": 0, "in_doubt": 0, "missing": 18, "skipped": 1, "spared": 0, "forgotten": 0, "unwanted": 1, "corrected": 1, "resent": 19,
-        "overlap": 0,
+        "accepted": 10, "rejected": 0, "in_doubt": 0, "missing": 18, "skipped": 1, "spared": 0, "forgotten": 0, "unwanted": 1, "elsewhere": 0, "corrected": 1,
+        "resent": 19, "overlap": 0,
     });
     assert_eq!(told["proof"], proof, "{told}");
 
@@ -348,10 +348,8 @@ async fn whoever_is_missed_has_it_from_a_resend_or_from_a_retry_under_another_id
     world.post("ISSEI_COMMANDS_QUEUE", &body("again", "two")).await;
     world.wait_for("again", "running").await;
     let (code, output, error) = world.try_run(&["resend", "second", "--as", "others"]).await;
-    assert!(
-        code == Some(3) && error.contains("by the broadcast `again` of ") && error.contains("would be mailed twice"),
-        "{output}{error}"
-    );
+    let why = "the broadcast `again`, which says the same to the audience of `second`, is running";
+    assert!(code == Some(3) && error.contains(why) && error.contains("would be mailed twice"), "{output}{error}");
     assert!(!std::path::Path::new(&world.path("others.jsonl")).exists());
     // Once it can mail nobody, it is in nobody's way.
     world.run(&["stop", "again", "--reason", "wrong day, too"]).await;
@@ -434,7 +432,7 @@ async fn a_retry_since_the_first_of_a_line_of_resends_leaves_nobody_to_its_last(
     world.post("ISSEI_COMMANDS_QUEUE", &body("retry", false)).await;
     world.wait_for("retry", "complete").await;
     let (code, output, error) = world.try_run(&["resend", "rest", "--as", "last"]).await;
-    assert!(code == Some(3) && error.contains("for the whole audience of `first`, by the broadcast `retry` of "), "{output}{error}");
+    assert!(code == Some(3) && output.contains("elsewhere      12 missing recipients"), "{output}{error}");
     assert_eq!(judge(&world.cloud, "retry").reached().len(), 12);
     for process in [producer, consumer] {
         process.end().await;
@@ -513,4 +511,106 @@ async fn a_broadcast_whose_letter_is_refused_now_is_read_as_before_and_whoever_i
         reached.extend(judge(&world.cloud, broadcast).reached().into_iter().map(str::to_owned));
     }
     assert_eq!((reached.len(), reached.iter().collect::<BTreeSet<_>>().len()), (6, 6), "{reached:?}");
+}
+
+/// Of each pair the second would mail those whom the first has mailed, by whatever way both came about.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_same_from_elsewhere_is_in_no_resend_however_that_came_about() {
+    let world = Processes::brisk(12, Account::default()).await;
+    let body = |id: &str, subject: &str, change: fn(&mut Value)| {
+        command_body(id, |body| {
+            (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true));
+            body["content"]["inline"]["subject"] = json!(subject);
+            change(body);
+        })
+    };
+    let consumer = world.start("consumer");
+    let held = async |body: String, id: &str| {
+        let producer = world.start("producer");
+        world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+        world.wait_for(id, "holding").await;
+        producer.end().await;
+    };
+    let stopped = async |id: &str| _ = world.run(&["stop", id, "--reason", "wrong day"]).await;
+    let sent = async |id: &str| {
+        let producer = world.start("producer");
+        world.run(&["approve", id, "--reason", "a test"]).await;
+        world.wait_for(id, "complete").await;
+        producer.end().await;
+    };
+    let resent = async |of: &str, id: &str| {
+        let told: Value = serde_json::from_str(&world.run(&["resend", of, "--as", id, "--json"]).await).unwrap();
+        asked_for(&world, &told, id).await.end().await;
+    };
+    let has_it_from_elsewhere = async |id: &str, new: &str| {
+        let (code, output, error) = world.try_run(&["resend", id, "--as", new]).await;
+        assert!(code == Some(3) && output.contains("elsewhere      12 missing recipients"), "{id}: {output}{error}");
+    };
+    // A line that forks: the second of it goes on, and the first is asked for once more.
+    held(body("fork", "one", |_| {}), "fork").await;
+    stopped("fork").await;
+    resent("fork", "fork-2").await;
+    stopped("fork-2").await;
+    resent("fork-2", "fork-3").await;
+    sent("fork-3").await;
+    has_it_from_elsewhere("fork", "fork-4").await;
+    let retry = world.write("retry.json", &body("retry", "one", |_| {}));
+    let (code, output, error) = world.try_run(&["send", "--yes", &retry]).await;
+    assert!(code == Some(3) && format!("{output}{error}").contains("by the broadcast `fork-3` of "), "{output}{error}");
+
+    // A letter that is corrected and sent under another id.
+    held(body("typo", "two", |_| {}), "typo").await;
+    stopped("typo").await;
+    held(body("correct", "two", |body| body["content"]["inline"]["text"] = json!("Without a typo.")), "correct").await;
+    sent("correct").await;
+    has_it_from_elsewhere("typo", "typo-2").await;
+
+    // One that was registered before, and sent after.
+    held(body("early", "three", |_| {}), "early").await;
+    held(body("late", "three", |body| body["again"] = json!("a colleague has not seen the first")), "late").await;
+    stopped("late").await;
+    let (code, _, error) = world.try_run(&["resend", "late", "--as", "late-2"]).await;
+    assert!(code == Some(3) && error.contains("the broadcast `early`, which says the same"), "{error}");
+    sent("early").await;
+    has_it_from_elsewhere("late", "late-2").await;
+    consumer.end().await;
+    for id in ["fork-3", "correct", "early"] {
+        assert_eq!(judge(&world.cloud, id).reached().len(), 12, "{id}");
+    }
+    assert_eq!(world.cloud.accepted(), 36);
+    // The name of an audience that is there would be that of the new one.
+    let (code, _, error) = world.try_run(&["resend", "fork-2", "--as", "users"]).await;
+    assert!(code == Some(3) && error.contains("has an audience `users` already"), "{error}");
+}
+
+/// The backup is of before its first send. Whom it mailed since then the ledger has forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_restored_ledger_nobody_is_said_to_have_been_missed() {
+    let world = Processes::brisk(12, Account::default()).await;
+    let producer = world.start("producer");
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["hold"] = json!(true))).await;
+    world.wait_for("terms", "holding").await;
+    let (db, table) = world.table().await;
+    let items = async || db.scan().table_name(&table).consistent_read(true).send().await.unwrap().items.unwrap();
+    let backup = items().await;
+    let consumer = world.start("consumer");
+    world.run(&["approve", "terms", "--reason", "a test"]).await;
+    world.wait_for("terms", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    for item in items().await {
+        let key = ["pk", "sk"].map(|name| (name.to_owned(), item[name].clone()));
+        db.delete_item().table_name(&table).set_key(Some(key.into_iter().collect())).send().await.unwrap();
+    }
+    for item in backup {
+        db.put_item().table_name(&table).set_item(Some(item)).send().await.unwrap();
+    }
+    world.restore_ledger().await;
+    world.run(&["accept-restored-ledger", "--reason", "restored from a backup", "--table-name", world.table_name()]).await;
+    let (code, output, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(code == Some(3) && error.contains("whom `terms` has missed nobody knows: the ledger was restored"), "{output}{error}");
+    let who = world.run(&["who", "user000003@example.com"]).await;
+    assert!(who.contains("has forgotten what was sent between the backup and") && who.contains("was sent to you is not known"), "{who}");
+    assert!(!who.contains("nothing was sent"), "{who}");
+    assert!(!std::path::Path::new(&world.path("rest.jsonl")).exists());
 }

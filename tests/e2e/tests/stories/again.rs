@@ -1,6 +1,6 @@
 //! The same words to the same audience under another id: what an app does that retries with a fresh id.
 
-use issei_ledger::{Asked, Broadcast, BroadcastState, LedgerError, Registered, Transition};
+use issei_ledger::{Asked, Broadcast, BroadcastState, Ledger, LedgerError, Noted, Registered, Repeated, Transition};
 use issei_schema::{Actor, BroadcastCommand};
 use issei_sim::{Cloud, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge, seen};
@@ -72,6 +72,67 @@ async fn stopped_before_its_first_send(world: &World) -> Broadcast {
     world.ledger().end(&"first".parse().unwrap(), &"ann".parse().unwrap(), "wrong day").await.unwrap()
 }
 
+/// Looks for whom a broadcast has missed, and notes another for them at once.
+async fn note(ledger: &Ledger, of: &Broadcast, new: &str) -> Noted {
+    let looked = ledger.looked(&ledger.command(&of.broadcast_id).await.unwrap()).await.unwrap();
+    ledger.note_resend(of, &new.parse().unwrap(), &looked).await.unwrap()
+}
+
+async fn registered(ledger: &Ledger, command: &BroadcastCommand) -> Registered {
+    ledger.register(command, 50, false, &Asked::default(), &issei_clock::Dice::system()).await.unwrap()
+}
+
+/// A command that `issei resend` has made, under other ids, at other times, and after others have said the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_for_whom_another_has_missed_is_taken_as_it_was_noted_and_while_nothing_else_was_said() {
+    let world = World::new(WorldOptions::default()).await;
+    let (ledger, ended) = (world.ledger(), stopped_before_its_first_send(&world).await);
+    let rest = |id: &str| same(id, |body| (body["audience"], body["again"]) = (json!(id), json!("for those whom first has missed")));
+    let refused = async |command: &BroadcastCommand| match registered(&ledger, command).await {
+        Registered::Repeated(repeated) => {
+            assert_eq!(ledger.repeats(command).await.unwrap().as_ref(), Some(&repeated), "`issei send` says something else");
+            repeated.to_string()
+        }
+        other => panic!("{other:?}"),
+    };
+    let none = refused(&rest("made-up")).await;
+    assert!(none.contains("the broadcast that the ledger has noted for them is none"), "{none}");
+    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
+    let edited = refused(&rest("edited")).await;
+    assert!(edited.contains("noted for them is `rest`; nobody is mailed"), "{edited}");
+    // Somebody says why they say it to all, and its files are of before.
+    let again = same("reminder", |body| body["again"] = json!("everybody was to have it by post as well"));
+    assert!(matches!(registered(&ledger, &again).await, Registered::New(_)));
+    let since = refused(&rest("rest")).await;
+    assert!(since.contains("said since its files were made") && since.contains("last by the broadcast `reminder` of "), "{since}");
+    let ended = ledger.broadcast(&ended.broadcast_id).await.unwrap();
+    let looked = ledger.looked(&ledger.command(&ended.broadcast_id).await.unwrap()).await.unwrap();
+    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
+    // Whoever looked before that is told so.
+    assert_eq!(ledger.note_resend(&ended, &"rest".parse().unwrap(), &looked).await.unwrap(), Noted::SaidSince);
+    refused(&rest("rest")).await;
+    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
+    let taken = rest("rest");
+    assert!(matches!(registered(&ledger, &taken).await, Registered::New(_)));
+    assert!(matches!(registered(&ledger, &taken).await, Registered::Same(_)));
+    let retry = refused(&same("retry", |_| {})).await;
+    assert!(retry.contains("by the broadcast `rest` of "), "{retry}");
+}
+
+/// Three in a row, of which the first two were stopped before they sent anything; then it was sent to whom the first had missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_mailed_nobody_is_not_forgotten_for_what_was_said_after_it() {
+    let world = World::new(WorldOptions::default()).await;
+    let (ledger, ended) = (world.ledger(), stopped_before_its_first_send(&world).await);
+    assert!(matches!(registered(&ledger, &same("second", |_| {})).await, Registered::New(_)));
+    ledger.end(&"second".parse().unwrap(), &actor(), "wrong day").await.unwrap();
+    assert_eq!(ledger.repeats(&same("third", |_| {})).await.unwrap(), None);
+    // By an older build, which says it to an audience of its own alone.
+    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
+    let repeated = ledger.repeats(&same("third", |_| {})).await.unwrap().unwrap().to_string();
+    assert!(repeated.contains("by the broadcast `first` of "), "{repeated}");
+}
+
 /// The operator has made a broadcast for whom the first had missed, which are all, and the app tries again under another id.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_whoever_was_missed_may_have_had_from_a_resend_is_said() {
@@ -79,7 +140,7 @@ async fn what_whoever_was_missed_may_have_had_from_a_resend_is_said() {
     let (ledger, ended) = (world.ledger(), stopped_before_its_first_send(&world).await);
     let retry = same("retry", |_| {});
     assert_eq!(ledger.repeats(&retry).await.unwrap(), None);
-    assert!(ledger.note_resend(&ended, &"rest".parse().unwrap()).await.unwrap());
+    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
     let repeated = ledger.repeats(&retry).await.unwrap().unwrap().to_string();
     assert!(repeated.contains("`rest` was made for those whom it had missed"), "{repeated}");
 }
@@ -90,7 +151,7 @@ async fn what_whoever_was_missed_may_have_had_from_a_resend_is_said() {
 async fn a_retry_that_was_under_way_when_a_resend_was_noted_looks_again() {
     let world = World::new(WorldOptions::default()).await;
     let (ledger, ended) = (world.ledger(), stopped_before_its_first_send(&world).await);
-    let first = ledger.command(&"first".parse().unwrap()).await.unwrap();
+    let looked = ledger.looked(&ledger.command(&"first".parse().unwrap()).await.unwrap()).await.unwrap();
     world.cloud.inject(Rule::every("TransactWriteItems", Fault::DelayMs(1_500)).times(1));
     let registering = tokio::spawn({
         let ledger = ledger.clone();
@@ -98,9 +159,7 @@ async fn a_retry_that_was_under_way_when_a_resend_was_noted_looks_again() {
     });
     seen("the registration is under way", async || (world.cloud.befallen("TransactWriteItems", Fault::DelayMs(1_500)) > 0).then_some(()))
         .await;
-    assert!(ledger.note_resend(&ended, &"rest".parse().unwrap()).await.unwrap());
-    ledger.look_again(&first).await.unwrap();
-    assert_eq!(ledger.repeated_since(&first, ended.created_at).await.unwrap(), None);
+    assert_eq!(ledger.note_resend(&ended, &"rest".parse().unwrap(), &looked).await.unwrap(), Noted::Noted);
     let registered = registering.await.unwrap().unwrap();
     assert!(matches!(&registered, Registered::Repeated(_)), "{registered:?}");
 }
@@ -231,7 +290,12 @@ async fn thirty_days_later_the_same_may_be_said_again() {
     world.post_command(&same("terms", |_| {})).await;
     world.run_to_the_end("terms").await;
     let again = same("next", |_| {});
-    let repeats = async |world: &World| world.ledger().repeats(&again).await.unwrap().map(|repeated| repeated.broadcast_id.to_string());
+    let repeats = async |world: &World| {
+        world.ledger().repeats(&again).await.unwrap().map(|repeated| match repeated {
+            Repeated::Said(said) => said.broadcast_id.to_string(),
+            other => panic!("{other}"),
+        })
+    };
     world.later(SignedDuration::from_hours(30 * 24 - 1));
     assert_eq!(repeats(&world).await.as_deref(), Some("terms"));
     world.later(SignedDuration::from_hours(1));
@@ -276,7 +340,7 @@ async fn what_was_sent_again_to_whoever_was_missed_counts_from_then() {
     world.ledger().end(&"terms".parse().unwrap(), &actor(), "a test").await.unwrap();
     let stopped = world.run_to_the_end("terms").await;
     world.pass(DAY * 12);
-    assert!(world.ledger().note_resend(&stopped, &"rest".parse().unwrap()).await.unwrap());
+    assert_eq!(note(&world.ledger(), &stopped, "rest").await, Noted::Noted);
     let not_after = (world.now() + DAY).to_string();
     let rest = same("rest", |body| (body["audience"], body["not_after"]) = (json!("users-rest"), json!(not_after)));
     let (dice, asked) = (issei_clock::Dice::system(), Asked::default());

@@ -1,64 +1,123 @@
-//! Who else mails whom a broadcast has missed: another that was made for them, or one that has said the same to the whole audience
-//! since.
+//! Who else has mailed whom a broadcast has missed, or may yet: whatever was made for them, and whatever has said the same to the
+//! whole audience, whoever asked for it and in whatever order.
 //!
-//! What this must never do: let two go on of which each would mail the same people.
+//! What this must never do: go by what was asked for where what was sent is known. Whoever has it from another is left out by
+//! that other's own outcomes.
 
-use anyhow::bail;
-use issei_ledger::{Broadcast, Ledger};
-use issei_schema::{BroadcastCommand, BroadcastId, Reason};
+use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::{Context, bail};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use issei_assembly::Parts;
+use issei_ledger::{Broadcast, FirstOfLine, Ledger, missed_by};
+use issei_schema::{AudienceName, BroadcastCommand, BroadcastId};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Sent, is_proved, is_sent, mark};
 use crate::Refused;
 
-/// Why a broadcast says what was said: it is for whom another has missed, whose id stands in the middle.
-const FOR: [&str; 2] = ["for those whom ", " has missed"];
-/// So many broadcasts are followed, each of which was made for whom the one before had missed.
-const LINE_MAX: usize = 20;
+/// So many broadcasts are read at once.
+const READ_AT_ONCE: usize = 16;
 
-/// What a command says that is for whom this one has missed.
-pub(super) fn reason_for(id: &BroadcastId) -> anyhow::Result<Reason> {
-    let [before, behind] = FOR;
-    Reason::try_from(format!("{before}{id}{behind}")).map_err(anyhow::Error::msg)
-}
+/// How far the clocks of two producers that have registered broadcasts may be apart.
+const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
 
-/// The broadcast for whose missed this command is, by its own word.
-fn missed_by(command: &BroadcastCommand) -> Option<BroadcastId> {
-    let [before, behind] = FOR;
-    command.again.as_ref()?.as_str().strip_prefix(before)?.strip_suffix(behind)?.parse().ok()
-}
-
-/// This broadcast, and those for whose missed it was made in turn, with their commands.
-pub(super) async fn line_of(
-    ledger: &Ledger,
+/// Everybody who has the same from another broadcast, or may have.
+///
+/// Refused where another may still send it to them.
+pub(super) async fn sent_by_others(
+    parts: &Parts,
     broadcast: &Broadcast,
     first: &BroadcastCommand,
-) -> anyhow::Result<Vec<(Broadcast, BroadcastCommand)>> {
-    let mut line = vec![(broadcast.clone(), first.clone())];
-    while line.len() < LINE_MAX
-        && let Some((last, command)) = line.last()
-        && let Some(id) = missed_by(command)
-        && let Some(before) = ledger.find_broadcast(&id).await?
-        // Anybody can give such a reason; the other one names whom it was noted for.
-        && before.resent_as.as_ref() == Some(&last.broadcast_id)
-    {
-        let command = ledger.command(&id).await?;
-        line.push((before, command));
+    unique: bool,
+    now: Timestamp,
+) -> anyhow::Result<Sent> {
+    let (ledger, id, mut sent) = (parts.ledger(), &broadcast.broadcast_id, Sent::default());
+    let relatives = relatives(&ledger, broadcast, first).await;
+    for other in relatives.with_context(|| format!("who else has mailed whom `{id}` has missed can't be read"))? {
+        if other.is_never_granted() {
+            continue;
+        }
+        let (other_id, state) = (&other.broadcast_id, other.broadcast_state);
+        if !state.is_over() {
+            bail!(Refused(format!(
+                "the broadcast `{other_id}`, which says the same to the audience of `{id}`, is {state}: whoever was missed may have it from that, and would be mailed twice; repeat this once it is over, or stop it (`issei stop {other_id}`)"
+            )));
+        }
+        is_proved(parts, &other, now).await?;
+        let log = ledger.event_log(&other).await?;
+        for seq in 0..other.pages {
+            for found in ledger.page_outcomes(&other.placed(), seq, &log).await? {
+                if let Some(recipient) = found.recipient.as_ref().filter(|_| is_sent(found.outcome)) {
+                    sent.keys.insert(mark(recipient.key.as_str()));
+                    if unique {
+                        sent.addresses.insert(mark(&recipient.address.identity()));
+                    }
+                }
+            }
+        }
     }
-    Ok(line)
+    Ok(sent)
 }
 
-/// Whom a broadcast has missed may have had the same from one that was sent to all of its audience since: an app that tried again
-/// under another id.
-pub(super) async fn nobody_else_says_it(ledger: &Ledger, line: &[(Broadcast, BroadcastCommand)]) -> anyhow::Result<()> {
-    for (broadcast, command) in line {
-        let id = &broadcast.broadcast_id;
-        let Some(since) = ledger.repeated_since(command, broadcast.created_at).await? else { continue };
-        bail!(Refused(format!(
-            "the same was asked for since, for the whole audience of `{id}`, by {}: whoever was missed may have it from that, and would be mailed twice; once that one is over, `issei resend {} --as NEW_ID` is for whom it has missed",
-            since.told(),
-            since.broadcast_id
-        )));
+/// What is asked of a broadcast that may have said the same.
+struct Known {
+    broadcast: Broadcast,
+    missed_by: Option<BroadcastId>,
+    content: String,
+    subjects: BTreeSet<String>,
+}
+
+impl Known {
+    fn of(broadcast: Broadcast, command: &BroadcastCommand) -> Self {
+        Self {
+            broadcast,
+            missed_by: missed_by(command),
+            content: command.content.digest(),
+            subjects: command.content.subjects().into_iter().map(str::to_owned).collect(),
+        }
     }
-    Ok(())
+}
+
+/// The other broadcasts of its line, and those that have said the same to the same audience: all of it at any time, or something
+/// under one of its subjects since.
+async fn relatives(ledger: &Ledger, broadcast: &Broadcast, first: &BroadcastCommand) -> anyhow::Result<Vec<Broadcast>> {
+    let of = ledger.first_of_line(first).await?;
+    let ids = ledger.known_broadcasts().await?;
+    let read = stream::iter(ids).map(|id| known(ledger, id, &of.audience)).buffer_unordered(READ_AT_ONCE);
+    let all: BTreeMap<BroadcastId, Known> =
+        read.try_filter_map(async |known| Ok(known.map(|known| (known.broadcast.broadcast_id.clone(), known)))).try_collect().await?;
+    let this = Known::of(broadcast.clone(), first);
+    let is_relative = |other: &Known| {
+        let since = other.broadcast.created_at.saturating_add(CLOCKS);
+        let is_since = since.is_ok_and(|since| since >= broadcast.created_at);
+        let says_the_same = other.content == this.content || is_since && !other.subjects.is_disjoint(&this.subjects);
+        let theirs = first_of_line(&all, other);
+        theirs.broadcast_id == of.broadcast_id || theirs.audience == of.audience && says_the_same
+    };
+    let others = all.values().filter(|other| other.broadcast.broadcast_id != broadcast.broadcast_id);
+    Ok(others.filter(|other| is_relative(other)).map(|other| other.broadcast.clone()).collect())
+}
+
+/// A broadcast to this audience, or to one of its own, as each has that was made for whom another has missed.
+async fn known(ledger: &Ledger, id: BroadcastId, audience: &AudienceName) -> anyhow::Result<Option<Known>> {
+    let Some(broadcast) = ledger.find_broadcast(&id).await? else { return Ok(None) };
+    if broadcast.audience != *audience && broadcast.audience.as_str() != id.as_str() {
+        return Ok(None);
+    }
+    let command = ledger.command(&id).await?;
+    Ok(Some(Known::of(broadcast, &command)))
+}
+
+/// As [`Ledger::first_of_line`], of what was read.
+fn first_of_line(all: &BTreeMap<BroadcastId, Known>, of: &Known) -> FirstOfLine {
+    let mut first = of;
+    // Each is for whom one of before has missed, so that none comes twice, unless somebody made it up.
+    for _ in 0..all.len() {
+        let Some(before) = first.missed_by.as_ref().and_then(|id| all.get(id)) else { break };
+        first = before;
+    }
+    FirstOfLine { broadcast_id: first.broadcast.broadcast_id.clone(), audience: first.broadcast.audience.clone() }
 }
 
 /// Of two broadcasts for the same people each would mail them.

@@ -1,0 +1,245 @@
+//! Whether a command would say again what was said to its audience, or, for whom a broadcast has missed, what was said to them
+//! since it was looked who they are.
+//!
+//! What this must never do: let what has mailed somebody, or may yet, pass for what has mailed nobody.
+
+use std::fmt;
+
+use issei_schema::{BroadcastCommand, BroadcastId, Content};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::resent::missed_by;
+use crate::said::{REGISTERED_FOR, Saying, Sayings};
+use crate::ungranted::CLOCKS;
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+
+/// For so long the same is said to the same audience once, from the last moment at which somebody may have been told.
+const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What can say nothing any more so soon after its registration counts from that, so that what is said each month at the same hour
+/// is no repeat.
+const AT_ONCE: SignedDuration = SignedDuration::from_hours(24);
+
+/// So many broadcasts are followed, each of which was made for whom the one before had missed.
+const RESENT_MAX: usize = 20;
+
+/// What speaks against a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repeated {
+    /// Another broadcast says the same to the same audience.
+    Said(SaidBy),
+    /// It is for whom another has missed, and something was said to them since it was looked who they are.
+    SaidSince { of: BroadcastId, told: Option<SaidBy> },
+    /// It is for whom another has missed, by its own word alone.
+    NotNoted { of: BroadcastId, noted: Option<BroadcastId> },
+    /// It is for whom another has missed, and whom that has mailed the ledger may have forgotten.
+    Forgotten { of: BroadcastId, restored_at: Timestamp },
+}
+
+/// A broadcast that says the same, and how far it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidBy {
+    pub broadcast_id: BroadcastId,
+    what: &'static str,
+    at: Timestamp,
+    how_far: String,
+}
+
+impl fmt::Display for SaidBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { broadcast_id, at, how_far, .. } = self;
+        write!(f, "the broadcast `{broadcast_id}` of {at:.0}, {how_far}")
+    }
+}
+
+impl fmt::Display for Repeated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = "if all are to get it once more, say why: \"again\": \"REASON\" in the command, or `issei send --again REASON`";
+        match self {
+            Self::Said(told) => {
+                write!(f, "{} is said to this audience by {told}; nobody is mailed for this command; {why}", told.what)
+            }
+            Self::SaidSince { of, told } => {
+                let by = told.as_ref().map_or_else(String::new, |told| format!(", last by {told}"));
+                write!(
+                    f,
+                    "the same was said since its files were made to those whom `{of}` has missed{by}; nobody is mailed for this command; `issei resend {of} --as NEW_ID` makes files for whoever is missed now"
+                )
+            }
+            Self::NotNoted { of, noted } => {
+                let noted = noted.as_ref().map_or_else(|| "none".to_owned(), |noted| format!("`{noted}`"));
+                write!(
+                    f,
+                    "field `again`: it is for those whom `{of}` has missed, by what `issei resend` writes, and the broadcast that the ledger has noted for them is {noted}; nobody is mailed for this command; `issei resend {of} --as NEW_ID` makes the files of another, and if all of this audience are to get it, say in other words why"
+                )
+            }
+            Self::Forgotten { of, restored_at } => {
+                write!(
+                    f,
+                    "whom `{of}` has missed nobody knows: the ledger was restored, and taken into use at {restored_at:.0}, and has forgotten whom it mailed between the backup and then; nobody is mailed for this command; {why}"
+                )
+            }
+        }
+    }
+}
+
+/// What a broadcast means for whoever would say the same once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It has mailed nobody, and never will.
+    Nobody,
+    /// It has mailed somebody.
+    Somebody,
+    /// It may have mailed somebody, or may yet.
+    Perhaps,
+}
+
+impl Reach {
+    fn of(broadcast: &Broadcast) -> Self {
+        let is_ended = matches!(broadcast.broadcast_state, BroadcastState::Stopping | BroadcastState::Stopped);
+        match broadcast.totals {
+            // Without a permit nothing is sent, and none is granted any more.
+            _ if is_ended && broadcast.grant_count == 0 => Self::Nobody,
+            Some(totals) if broadcast.broadcast_state.is_over() && totals.accepted > 0 => Self::Somebody,
+            Some(totals) if broadcast.broadcast_state.is_over() && totals.in_doubt == 0 => Self::Nobody,
+            _ => Self::Perhaps,
+        }
+    }
+}
+
+impl Broadcast {
+    /// The last moment until now at which it may have told anybody: nobody is told after its end, nor after its time.
+    fn told_until(&self, now: Timestamp) -> Timestamp {
+        let ended = if self.broadcast_state.is_over() { self.last_step().map_or(now, |step| step.at) } else { now };
+        let until = ended.min(self.not_after);
+        if until.duration_since(self.created_at) < AT_ONCE { self.created_at } else { until }
+    }
+}
+
+impl Ledger {
+    /// What speaks against this command, as its registration judges it; nothing where it says something new, or says why not.
+    pub async fn repeats(&self, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+        if command.again.is_some() && missed_by(command).is_none() {
+            return Ok(None);
+        }
+        self.against(&self.said(command).await?, command).await
+    }
+
+    pub(crate) async fn against(&self, said: &Sayings, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+        match missed_by(command) {
+            Some(of) => self.against_resend(said, of, command).await,
+            None if command.again.is_some() => Ok(None),
+            None => match self.last_that_counts(said, command).await? {
+                Some(saying) => Ok(Some(Repeated::Said(self.said_by(saying, command).await?))),
+                None => Ok(None),
+            },
+        }
+    }
+
+    async fn against_resend(&self, said: &Sayings, of: BroadcastId, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+        let missed = self.find_broadcast(&of).await?;
+        let Some(missed) = missed.filter(|missed| missed.resent_as.as_ref() == Some(&command.broadcast_id)) else {
+            let noted = self.find_broadcast(&of).await?.and_then(|missed| missed.resent_as);
+            return Ok(Some(Repeated::NotNoted { of, noted }));
+        };
+        if let Some(restored_at) = self.may_have_forgotten(&missed).await? {
+            return Ok(Some(Repeated::Forgotten { of, restored_at }));
+        }
+        // An older build notes no token, and has looked in its own way.
+        if missed.resent_look.as_ref().is_none_or(|token| !said.is_newer_than(token, [&of, &command.broadcast_id])) {
+            return Ok(None);
+        }
+        let last = said.but(&command.broadcast_id).into_iter().find(|saying| saying.broadcast_id != of);
+        let told = match last {
+            Some(saying) => Some(self.said_by(saying, command).await?),
+            None => None,
+        };
+        Ok(Some(Repeated::SaidSince { of, told }))
+    }
+
+    /// Of those that say the same the last, leaving out what is older, and what mailed nobody.
+    async fn last_that_counts<'a>(&self, said: &'a Sayings, command: &BroadcastCommand) -> Result<Option<&'a Saying>, LedgerError> {
+        let (now, mut restored_at) = (self.clock.wall(), None);
+        for saying in said.but(&command.broadcast_id) {
+            if now.duration_since(saying.at) >= REGISTERED_FOR {
+                continue;
+            }
+            let (reach, told_until) = self.reach(&saying.broadcast_id, now).await?;
+            if now.duration_since(told_until.unwrap_or(saying.at)) >= COUNTS_FOR {
+                continue;
+            }
+            if reach != Reach::Nobody {
+                return Ok(Some(saying));
+            }
+            // A ledger that was restored may have forgotten whom a broadcast of before has mailed.
+            let restored_at = match restored_at {
+                Some(known) => known,
+                None => *restored_at.insert(self.restored_at().await?),
+            };
+            if restored_at.is_some_and(|at| at.saturating_add(CLOCKS).is_ok_and(|surely_after| saying.at <= surely_after)) {
+                return Ok(Some(saying));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How far a broadcast came, and until when it may have told anybody, with those that were made for whom it had missed, of which
+    /// an older build has left no saying beside its own.
+    pub(crate) async fn reach(&self, id: &BroadcastId, now: Timestamp) -> Result<(Reach, Option<Timestamp>), LedgerError> {
+        let (mut id, mut found, mut until) = (id.clone(), None, None);
+        for _ in 0..RESENT_MAX {
+            let broadcast = match self.find_broadcast(&id).await {
+                Ok(Some(broadcast)) => broadcast,
+                // It was written together with what names it, so somebody took it away; or it is on its way.
+                Ok(None) | Err(LedgerError::Corrupt { .. }) => break,
+                Err(error) => return Err(error),
+            };
+            let reach = Reach::of(&broadcast);
+            if reach != Reach::Nobody {
+                found.get_or_insert(reach);
+                until = until.max(Some(broadcast.told_until(now)));
+            }
+            match broadcast.resent_as {
+                Some(resent_as) => id = resent_as,
+                None => return Ok((found.unwrap_or(Reach::Nobody), until)),
+            }
+        }
+        Ok((found.unwrap_or(Reach::Perhaps), until))
+    }
+
+    async fn said_by(&self, saying: &Saying, command: &BroadcastCommand) -> Result<SaidBy, LedgerError> {
+        let what = match &command.content {
+            Content::Template { .. } => "field `content.template`: the same template, or its subject,",
+            Content::Inline(_) | Content::Variants(_) if saying.content == command.content.digest() => "field `content`: the same content",
+            Content::Inline(_) => "field `content.inline.subject`: the same subject",
+            Content::Variants(_) => "field `content.variants`: one of its subjects",
+        };
+        let how_far = match self.find_broadcast(&saying.broadcast_id).await {
+            Ok(Some(broadcast)) => self.how_far(&broadcast).await?,
+            Ok(None) | Err(LedgerError::Corrupt { .. }) => "which the ledger can't read any more".to_owned(),
+            Err(error) => return Err(error),
+        };
+        Ok(SaidBy { broadcast_id: saying.broadcast_id.clone(), what, at: saying.at, how_far })
+    }
+
+    async fn how_far(&self, broadcast: &Broadcast) -> Result<String, LedgerError> {
+        let Broadcast { broadcast_id, broadcast_state, recipients, .. } = broadcast;
+        if *broadcast_state == BroadcastState::Enumerating {
+            return Ok(format!("whose audience is being frozen (`issei stop {broadcast_id}` ends it before its first send)"));
+        }
+        let (accepted, in_doubt) = if let Some(totals) = broadcast.totals {
+            (totals.accepted, totals.in_doubt)
+        } else {
+            let progress = self.progress(broadcast_id).await?;
+            (progress.accepted.max(progress.proven), progress.in_doubt)
+        };
+        let doubt = if in_doubt == 0 { String::new() } else { format!(" and {in_doubt} in doubt") };
+        let so_far = if broadcast_state.is_over() { "" } else { " so far" };
+        let until = broadcast.told_until(self.clock.wall());
+        let since = if broadcast_state.is_over() && until > broadcast.created_at { format!(" since {until:.0}") } else { String::new() };
+        let resent = broadcast.resent_as.as_ref().map_or_else(String::new, |resent_as| {
+            format!(", and `{resent_as}` was made for those whom it had missed (`issei resend {broadcast_id} --as {resent_as}` makes its files again)")
+        });
+        Ok(format!("which is {broadcast_state}{since} with {accepted} of {recipients} recipients accepted{doubt}{so_far}{resent}"))
+    }
+}
