@@ -122,7 +122,12 @@ async fn send(clients: &Clients, body: &str) -> anyhow::Result<()> {
 fn entry(chunk: &Chunk, at: usize, recipient: &Recipient) -> anyhow::Result<BulkEmailEntry> {
     let data = ReplacementTemplate::builder().replacement_template_data(serde_json::to_string(&recipient.data)?).build();
     let tag = |name: &str, value: String| MessageTag::builder().name(name).value(value).build();
-    let tags = [tag("broadcast", chunk.broadcast_id.clone())?, tag("chunk", chunk.chunk.to_string())?, tag("recipient", at.to_string())?];
+    let tags = [
+        tag("broadcast", chunk.broadcast_id.clone())?,
+        tag("chunk", chunk.chunk.to_string())?,
+        tag("recipient", at.to_string())?,
+        tag("registration", "0123456789abcdef0123".to_owned())?,
+    ];
     Ok(BulkEmailEntry::builder()
         .destination(Destination::builder().to_addresses(&recipient.address).build())
         .replacement_email_content(ReplacementEmailContent::builder().replacement_template(data).build())

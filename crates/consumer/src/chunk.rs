@@ -204,7 +204,7 @@ impl Consumer {
         seen: &mut Chunk,
         positions: &[usize],
     ) -> Result<Option<Result<Ready<'a>, After>>, LedgerError> {
-        match Ready::of(envelope, chunk, positions.iter().copied()) {
+        match Ready::of(envelope, &known.registration, chunk, positions.iter().copied()) {
             Ok(ready) => Ok(Some(Ok(ready))),
             Err(Unready::Odd(objection)) => Ok(Some(Err(After::Bury(objection)))),
             Err(Unready::Frozen(why)) => {

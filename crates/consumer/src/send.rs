@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use issei_clock::Reading;
-use issei_ledger::{Chunk, Claim, Outcome, Permit, Placed, Suppression};
+use issei_ledger::{Chunk, Claim, Outcome, Permit, Placed, Registration, Suppression};
 use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, SlowDown, Verdict};
 use issei_schema::{ChunkMessage, Class};
 use jiff::Timestamp;
@@ -63,15 +63,23 @@ pub(crate) struct Ready<'a> {
     envelope: &'a Envelope,
     enclosed: Enclosed<'a>,
     entries: Vec<Entry>,
+    /// By what its letters name the registration.
+    mark: Option<String>,
 }
 
 impl<'a> Ready<'a> {
     /// Or why the chunk must not be sent to.
-    pub(crate) fn of(envelope: &'a Envelope, message: &ChunkMessage, positions: impl Iterator<Item = usize>) -> Result<Self, Unready> {
+    pub(crate) fn of(
+        envelope: &'a Envelope,
+        registration: &Registration,
+        message: &ChunkMessage,
+        positions: impl Iterator<Item = usize>,
+    ) -> Result<Self, Unready> {
         let none = || Unready::Odd("its recipients are to get different letters, or none; no producer makes such a chunk".to_owned());
         let enclosed = envelope.enclosed(message).ok_or_else(none)?;
         let entry = |at: usize| Some(enclosed.entry(at, message.recipients.get(at)?));
-        Ok(Self { envelope, enclosed, entries: positions.filter_map(entry).collect::<Result<_, _>>()? })
+        let entries = positions.filter_map(entry).collect::<Result<_, _>>()?;
+        Ok(Self { envelope, enclosed, entries, mark: registration.letter_mark() })
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -104,6 +112,7 @@ impl<'a> Ready<'a> {
         Call {
             broadcast: &message.broadcast_id,
             chunk: message.chunk,
+            registration: self.mark.as_deref(),
             class: envelope.class,
             from: &envelope.from,
             reply_to: envelope.reply_to.as_ref(),

@@ -69,12 +69,18 @@ impl Feedback {
         events.retain(|id, received| {
             let verdict = match known.get(id) {
                 Some(Ok(Some(broadcast))) => {
+                    let (mark, mut others) = (broadcast.letter_mark(), 0_u64);
                     received.retain(|(Received { event, number, .. }, source)| {
-                        let objection = self.objection(broadcast, event, source);
+                        let of_another = of_another_registration(id, mark.as_deref(), event.registration.as_deref());
+                        others += u64::from(of_another.is_some());
+                        let objection = of_another.or_else(|| self.objection(broadcast, event, source));
                         let is_its_own = objection.is_none();
                         objection.into_iter().for_each(|reason| set(&mut handled, &[*number], &Handled::Bury(reason)));
                         is_its_own
                     });
+                    if others > 0 {
+                        tracing::info!(target: "issei::metrics", events_of_others = others);
+                    }
                     return !received.is_empty();
                 }
                 Some(Ok(None)) => Handled::Bury(format!("there is no broadcast `{id}` in the ledger")),
@@ -360,6 +366,22 @@ impl Feedback {
         }
         reason.is_some()
     }
+}
+
+/// Why an event is about no letter of this registration, whoever has signed it: a provider signs what becomes of all letters of an
+/// account, also of those of another ledger that names its broadcasts alike. Nothing of such an event counts.
+#[must_use]
+pub fn of_another_registration(id: &BroadcastId, mark: Option<&str>, named: Option<&str>) -> Option<String> {
+    if named == mark {
+        return None;
+    }
+    let whose = "of another ledger that shares the provider's account, or of before a restore";
+    Some(match named {
+        Some(_) => format!("its letter was sent for another registration of `{id}` than this ledger has: {whose}; nothing of it counts"),
+        None => format!(
+            "its letter names no registration, and each letter of `{id}` does: it is {whose}, and of an older build; nothing of it counts"
+        ),
+    })
 }
 
 /// Events of one webhook, of which each is of a chunk of its own. Where one can't be read, the others count, and the message

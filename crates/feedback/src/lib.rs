@@ -16,7 +16,7 @@ mod second;
 mod service;
 mod sweep;
 
-pub use batch::Handled;
+pub use batch::{Handled, of_another_registration};
 pub use breaker::Limits;
 pub use evidence::Rules;
 pub use service::{Feedback, Options};

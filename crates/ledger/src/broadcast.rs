@@ -62,7 +62,7 @@ pub struct Broadcast {
     pub asked_again: u64,
     /// Written under the other name with the number of partitions: a build that knows one number of them alone can't read
     /// the item then, and so looks for no chunk where it is not.
-    #[serde(alias = "chunk_recipients")]
+    #[serde(alias = "chunk_recipients", alias = "marked_chunk_recipients")]
     pub chunk_size: u32,
     /// Over how many partitions its pages and chunks are spread, from the first page on; as ever where nothing stands there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,6 +162,10 @@ pub struct Broadcast {
     /// Its chunks' message ids may be packed, since whoever registered it reads that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub packs_message_ids: bool,
+    /// Each of its letters names the registration to the provider (`MessageKey::letter_mark`), and an event that does not is of
+    /// another's. A build that writes no such letters can't read it: registering writes the size of its chunks under another name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub marks_letters: bool,
     /// Recipients and skipped entries who were forgotten.
     #[serde(default, skip_serializing_if = "is_none")]
     pub forgotten: u64,
@@ -246,6 +250,7 @@ impl Broadcast {
             audit_head: end.head,
             logs_events: true,
             packs_message_ids: true,
+            marks_letters: true,
             forgotten: 0,
             ending: Vec::new(),
             totals: None,

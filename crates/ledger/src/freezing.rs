@@ -118,9 +118,13 @@ impl Ledger {
             update = update.expression_attribute_values(":skipped_by", value);
         }
         if let Some(shards) = after.shards.filter(|_| broadcast.shards.is_none()) {
-            set.push_str(", shards = :shards, chunk_recipients = :chunk_recipients");
+            set.push_str(", shards = :shards");
             update = update.expression_attribute_values(":shards", n(shards.get()));
-            update = update.expression_attribute_values(":chunk_recipients", n(broadcast.chunk_size));
+            // One that marks its letters has it under a name that no such build reads.
+            if !broadcast.marks_letters {
+                set.push_str(", chunk_recipients = :chunk_recipients");
+                update = update.expression_attribute_values(":chunk_recipients", n(broadcast.chunk_size));
+            }
         }
         if page.is_in_canary() {
             set.push_str(", canary = canary + :chosen REMOVE held_up");

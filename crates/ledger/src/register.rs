@@ -106,6 +106,12 @@ impl Ledger {
         let mut item: Item = serde_dynamo::to_item(broadcast).map_err(|error| LedgerError::corrupt("broadcast", error))?;
         item.extend(Key::broadcast(id).into_item());
         item.insert("message_key".to_owned(), b(key.as_bytes()));
+        // A consumer that writes letters without their mark can't read it, so it sends none: nobody would believe their events.
+        if broadcast.marks_letters
+            && let Some(size) = item.remove("chunk_size")
+        {
+            item.insert("marked_chunk_recipients".to_owned(), size);
+        }
         let mut stored = Key::command(id).into_item();
         stored.insert("body".to_owned(), packed(command.to_body().as_bytes())?);
         if let Some(template) = command.content.frozen() {

@@ -15,9 +15,16 @@ pub struct Registration {
     pub key: Option<MessageKey>,
     pub shards: Option<Shards>,
     pub packs_message_ids: bool,
+    pub marks_letters: bool,
 }
 
 impl Registration {
+    /// By what each of its letters names it; nothing where an older build registered it.
+    #[must_use]
+    pub fn letter_mark(&self) -> Option<String> {
+        self.key.filter(|_| self.marks_letters).map(|key| key.letter_mark())
+    }
+
     /// A condition, and that the broadcast item is still of this registration.
     pub(crate) fn condition(&self, and: &str) -> String {
         // An older build registers without a key.
@@ -50,7 +57,14 @@ impl Broadcast {
             key: self.message_key,
             shards: self.shards,
             packs_message_ids: self.packs_message_ids,
+            marks_letters: self.marks_letters,
         }
+    }
+
+    /// By what each of its letters names its registration; nothing where an older build registered it.
+    #[must_use]
+    pub fn letter_mark(&self) -> Option<String> {
+        self.registration().letter_mark()
     }
 
     /// Where its pages and chunks lie.

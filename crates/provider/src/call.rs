@@ -11,12 +11,16 @@ use jiff::Timestamp;
 
 /// The names under which each message carries whose it is, so that any event about it tells.
 const TAGS: [&str; 3] = ["broadcast", "chunk", "recipient"];
+/// And under this one by which registration of the broadcast: an account tells of the letters of all who share it.
+pub(crate) const REGISTRATION: &str = "registration";
 
 /// One request.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub broadcast: &'a BroadcastId,
     pub chunk: u32,
+    /// By what its letters name the registration of the broadcast; nothing where an older build made that.
+    pub registration: Option<&'a str>,
     pub class: Class,
     pub from: &'a Mailbox,
     pub reply_to: Option<&'a Mailbox>,
@@ -53,17 +57,21 @@ impl Call<'_> {
     /// made with: to another account the same body is another request.
     #[must_use]
     pub fn digest(&self, key_mark: Option<&str>) -> String {
-        let Self { broadcast, chunk, class, from, reply_to, letter, entries, .. } = self;
+        let Self { broadcast, chunk, registration, class, from, reply_to, letter, entries, .. } = self;
         let entries: Vec<_> = entries.iter().map(|entry| (entry.at, entry.to.as_str(), &entry.values, &entry.headers)).collect();
         let text = format!("{:?}", (broadcast, chunk, class, from.to_string(), reply_to.map(ToString::to_string), letter, entries));
+        // Without one it is the digest that an older build has written.
+        let text = registration.map_or(text.clone(), |registration| format!("{text} of {registration}"));
         let text = key_mark.map_or(text.clone(), |mark| format!("{text} {mark}"));
         BASE64.encode(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()))
     }
 
     /// What each message carries, so that any event about it tells whose it is.
     #[must_use]
-    pub fn tags(&self, entry: &Entry) -> [(&'static str, String); 3] {
+    pub fn tags(&self, entry: &Entry) -> Vec<(&'static str, String)> {
         let [broadcast, chunk, recipient] = TAGS;
-        [(broadcast, self.broadcast.to_string()), (chunk, self.chunk.to_string()), (recipient, entry.at.to_string())]
+        let whose = [(broadcast, self.broadcast.to_string()), (chunk, self.chunk.to_string()), (recipient, entry.at.to_string())];
+        let registration = self.registration.map(|registration| (REGISTRATION, registration.to_owned()));
+        whose.into_iter().chain(registration).collect()
     }
 }

@@ -22,6 +22,8 @@ pub struct Event {
     pub chunk: u32,
     /// The recipient's place in the chunk.
     pub at: u32,
+    /// By what its letter names the registration of the broadcast, as the event tells; letters of older builds name none.
+    pub registration: Option<String>,
     pub kind: EventKind,
     /// By which the answer to the send named the message; empty where the event does not tell.
     pub message_id: String,

@@ -16,6 +16,7 @@ pub(crate) struct Sample {
     pub(crate) from: Mailbox,
     pub(crate) reply_to: Option<Mailbox>,
     letters: Letters,
+    pub(crate) registration: Option<String>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) key: Option<ReplayKey>,
 }
@@ -40,6 +41,7 @@ impl Sample {
             reply_to: None,
             entries: names.iter().enumerate().map(entry).collect(),
             letters,
+            registration: None,
             key: Some(ReplayKey("issei/terms-2026/7/1".to_owned())),
         }
     }
@@ -48,6 +50,7 @@ impl Sample {
         Call {
             broadcast: &self.broadcast,
             chunk: 7,
+            registration: self.registration.as_deref(),
             class: self.class,
             from: &self.from,
             reply_to: self.reply_to.as_ref(),

@@ -9,6 +9,7 @@ use issei_schema::{BroadcastId, limits};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::call::REGISTRATION;
 use crate::{Exported, ResendSecret, SendGridKey, Told, resend, sendgrid};
 
 /// A call as it came, with whatever its provider signs.
@@ -163,6 +164,7 @@ pub(crate) struct Whose {
     pub(crate) broadcast: BroadcastId,
     pub(crate) chunk: u32,
     pub(crate) at: u32,
+    pub(crate) registration: Option<String>,
 }
 
 impl Whose {
@@ -179,7 +181,7 @@ impl Whose {
             let reason = format!("{at}, and a chunk has {} at most", limits::CHUNK_RECIPIENTS_MAX);
             return Err(NoEvent::Tag { tag: "recipient", reason });
         }
-        Ok(Some(Self { broadcast, chunk, at }))
+        Ok(Some(Self { broadcast, chunk, at, registration: tag(REGISTRATION) }))
     }
 }
 

@@ -255,7 +255,11 @@ impl World {
         let watched = self.next();
         let watched = self.watched.get_mut(watched).context("it is watched")?;
         watched.forged.insert((chunk, recipient));
-        let tags = json!({ "broadcast": [watched.id], "chunk": [chunk.to_string()], "recipient": [recipient.to_string()] });
+        let id = watched.id.clone();
+        // By somebody who knows how its letters are marked; without that it is buried, and forges nothing.
+        let mark = self.ledger().find_broadcast(&id).await.ok().flatten();
+        let mark: Vec<String> = mark.and_then(|broadcast| broadcast.letter_mark()).into_iter().collect();
+        let tags = json!({ "broadcast": [id], "chunk": [chunk.to_string()], "recipient": [recipient.to_string()], "registration": mark });
         let event = json!({ "eventType": "Delivery", "mail": { "messageId": "made-up", "tags": tags } });
         self.queue("feedback")?.send(&event.to_string(), Duration::ZERO).await?;
         Ok(())

@@ -240,6 +240,16 @@ impl Processes {
         (clients.dynamodb, self.environment.get("ISSEI_TABLE").unwrap().clone())
     }
 
+    /// By what the letters of a broadcast name its registration.
+    pub async fn letter_mark(&self, id: &str) -> String {
+        let (db, table) = self.table().await;
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let get = db.get_item().table_name(table).key("pk", text(&format!("b#{id}"))).key("sk", text("broadcast"));
+        let item = get.send().await.unwrap().item.unwrap();
+        let key = item["message_key"].as_b().unwrap().as_ref().try_into().unwrap();
+        issei_schema::MessageKey::new(key).letter_mark()
+    }
+
     /// Breaks the item of a broadcast, and puts what is no broadcast into the list of open ones.
     pub async fn break_broadcast(&self, id: &str) {
         let (db, table) = self.table().await;

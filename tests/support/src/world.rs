@@ -300,6 +300,12 @@ impl World {
         update.key("sk", text("broadcast".to_owned())).update_expression("REMOVE logs_events, packs_message_ids").send().await.unwrap();
     }
 
+    /// What SES says of a letter to whoever is at this place of a chunk, by which it tells whose an event is.
+    pub async fn tags(&self, id: &str, chunk: u32, at: usize) -> serde_json::Value {
+        let registration: Vec<String> = self.broadcast(id).await.letter_mark().into_iter().collect();
+        serde_json::json!({ "broadcast": [id], "chunk": [chunk.to_string()], "recipient": [at.to_string()], "registration": registration })
+    }
+
     /// Takes every event that waits, as one batch of the feedback consumer after another.
     pub async fn take_events(&self) {
         let (feedback, queue) = (self.feedback().await, self.queue("feedback").await);

@@ -55,6 +55,7 @@ fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
         let call = Call {
             broadcast: &message.broadcast_id,
             chunk: 0,
+            registration: None,
             class: envelope.class,
             from: &envelope.from,
             reply_to: None,

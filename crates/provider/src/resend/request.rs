@@ -37,11 +37,11 @@ struct Email<'a> {
     text: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<&'a str, &'a str>,
-    tags: [Tag; 3],
+    tags: Vec<Tag>,
 }
 
-/// Letters, digits, `_` and `-`, and 256 characters at most ("Send Batch Emails", `tags`), which a broadcast's id and
-/// numbers are.
+/// Letters, digits, `_` and `-`, and 256 characters at most ("Send Batch Emails", `tags`), which a broadcast's id,
+/// numbers and the mark of a registration are.
 #[derive(Serialize)]
 struct Tag {
     name: &'static str,
@@ -88,7 +88,7 @@ fn email<'a>(call: &Call<'_>, entry: &'a Entry, words: &Words) -> Option<Email<'
         html: read.html,
         text: read.text.unwrap_or_default(),
         headers: entry.headers.iter().map(|(name, value)| (*name, value.as_str())).collect(),
-        tags: call.tags(entry).map(|(name, value)| Tag { name, value }),
+        tags: call.tags(entry).into_iter().map(|(name, value)| Tag { name, value }).collect(),
     })
 }
 

@@ -114,6 +114,7 @@ fn event(Body { kind, created_at, data }: &Body) -> Result<Told, NoEvent> {
         broadcast: whose.broadcast,
         chunk: whose.chunk,
         at: whose.at,
+        registration: whose.registration,
         kind,
         message_id: data["email_id"].as_str().unwrap_or_default().to_owned(),
         sent_at,

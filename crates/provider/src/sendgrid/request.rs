@@ -183,7 +183,7 @@ fn personalization<'a>(call: &Call<'_>, entry: &'a Entry, tags: Option<&'a Tags>
         to: [Party { email: entry.to.as_str(), name: None }],
         headers: entry.headers.iter().map(|(name, value)| (*name, value.as_str())).collect(),
         substitutions,
-        custom_args: call.tags(entry).into(),
+        custom_args: call.tags(entry).into_iter().collect(),
     })
 }
 

@@ -101,6 +101,7 @@ fn event(event: &Value) -> Result<Told, NoEvent> {
         broadcast: whose.broadcast,
         chunk: whose.chunk,
         at: whose.at,
+        registration: whose.registration,
         kind,
         message_id: request_id(text("sg_message_id")).to_owned(),
         // It tells when the event was, and not when the message was taken.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::call::REGISTRATION;
 use crate::{Event, Told};
 
 /// The whole text of it. Not documented; ope-tech/laravel-ses #10 quotes it, and anymail and moto know it.
@@ -237,12 +238,14 @@ fn of(mut body: Body) -> Result<Told, EventError> {
             reason: format!("{at}, and a chunk has {} at most", limits::CHUNK_RECIPIENTS_MAX),
         });
     }
+    let registration = tag(REGISTRATION).map(str::to_owned);
     let Details { kind, named, happened_at, reason } = body.details();
     let addresses = named.iter().filter_map(|recipient| Address::quoting_legacy(&recipient.email_address).ok()).collect();
     Ok(Told::Event(Event {
         broadcast,
         chunk,
         at,
+        registration,
         kind,
         sent_at: body.mail.sent_at(),
         happened_at,
@@ -279,6 +282,11 @@ mod tests {
         let Told::Event(parsed) = &told else { panic!("{told:?}") };
         assert_eq!((parsed.chunk, parsed.at, parsed.kind, parsed.addresses.len()), (7, 3, EventKind::Bounced, 1));
         assert_eq!(parse_event(&bridge.to_string()).unwrap(), told);
+        assert_eq!(parsed.registration, None);
+        let mut marked = tags();
+        marked["registration"] = json!(["0123456789abcdef0123"]);
+        let told = parse_event(&event("Bounce", &marked).to_string()).unwrap();
+        assert!(matches!(&told, Told::Event(event) if event.registration.as_deref() == Some("0123456789abcdef0123")), "{told:?}");
     }
 
     #[test]

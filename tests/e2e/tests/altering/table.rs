@@ -135,8 +135,8 @@ fn numbers(add: &mut Add<'_>) {
         vec![Set(b, "reopenings", |v| plus(v, 3))],
         Not("evidence reopens and takes back, and both leave no entry; once it is over nothing goes by it"),
     );
-    add(Done, "a smaller chunk size", vec![Set(b, "chunk_recipients", |_| n(5))], As("chunk_size is 5"));
-    add(Done, "a larger chunk size", vec![Set(b, "chunk_recipients", |_| n(20))], As("chunk_size is 20"));
+    add(Done, "a smaller chunk size", vec![Set(b, "marked_chunk_recipients", |_| n(5))], As("chunk_size is 5"));
+    add(Done, "a larger chunk size", vec![Set(b, "marked_chunk_recipients", |_| n(20))], As("chunk_size is 20"));
     add(Done, "the chunk size under its old name too", vec![Set(b, "chunk_size", |_| n(10))], As("duplicate field"));
     add(Done, "no number of partitions", vec![Unset(b, "shards")], As("accepted is 99, and 40 are counted"));
     add(Done, "more partitions", vec![Set(b, "shards", |v| plus(v, 1))], As("accepted is 99, and 40 are counted"));

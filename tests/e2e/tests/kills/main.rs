@@ -246,7 +246,7 @@ async fn accepted_twice(world: &Processes, id: &str, key: &str) -> String {
         (why["outcome"] == "accepted").then(|| (why["chunk"].to_string(), why["recipient"].to_string()))
     })
     .await;
-    let tags = json!({ "broadcast": [id], "chunk": [chunk], "recipient": [at] });
+    let tags = json!({ "broadcast": [id], "chunk": [chunk], "recipient": [at], "registration": [world.letter_mark(id).await] });
     let second = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": tags } });
     world.post("ISSEI_FEEDBACK_QUEUE", &second.to_string()).await;
     seen(format!("the trail of {id} tells of it"), async || {

@@ -54,6 +54,9 @@ fn hostile(carrier: Carrier, event: &Value) -> Vec<(String, &'static str)> {
         ("\"ann@example.com\"".to_owned(), "it is no event"),
         (changed("broadcast", json!("unknown")), "there is no broadcast `unknown` in the ledger"),
         (changed("broadcast", json!("ann@example.com")), "the event has `broadcast`"),
+        // Of a ledger that names its broadcasts alike and sends through the same account, of this build and of an older one.
+        (changed("registration", json!("0123456789abcdef0123")), "its letter was sent for another registration of `terms`"),
+        (changed("registration", Value::Null), "its letter names no registration"),
         (changed("chunk", json!("999")), "the event names chunk 999"),
         (changed("recipient", json!("-1")), "its `recipient` is not one of issei's"),
         (changed("recipient", json!("50")), "a chunk has 50 at most"),
@@ -132,10 +135,11 @@ fn activity(events: &[Value]) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
     let row = |event: &Value| {
-        let arguments = json!({ "broadcast": event["broadcast"], "chunk": event["chunk"], "recipient": event["recipient"] });
+        let arguments: serde_json::Map<_, _> =
+            ["broadcast", "chunk", "recipient", "registration"].into_iter().map(|name| (name.to_owned(), event[name].clone())).collect();
         let fields = [text(event, "sg_message_id"), text(event, "event"), text(event, "email"), text(event, "reason"), text(event, "type")];
         let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
-        format!("1764147600,{},{}\n", fields.join(","), quoted(&arguments.to_string()))
+        format!("1764147600,{},{}\n", fields.join(","), quoted(&Value::Object(arguments).to_string()))
     };
     let rows: Vec<String> = events.iter().map(row).collect();
     let rows = rows.concat();

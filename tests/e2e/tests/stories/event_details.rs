@@ -95,7 +95,7 @@ async fn whoever_is_forgotten_is_in_no_mail_servers_words_any_more() {
     for (key, said) in [("42", "552 5.2.2 The mailbox of Zoe Quux is full"), ("43", "550 5.1.1 nobody of that name")] {
         let place = &world.ledger().finder(key).await.unwrap().look(&broadcast, |_| ()).await.unwrap().recipients[0];
         let chunk = world.ledger().chunks(&broadcast.placed(), &[place.chunk]).await.unwrap().into_values().next().unwrap();
-        let tags = json!({ "broadcast": ["terms"], "chunk": [place.chunk.to_string()], "recipient": [place.at.to_string()] });
+        let tags = world.tags("terms", place.chunk, place.at).await;
         let who = json!([{ "emailAddress": place.recipient.address.as_str(), "diagnosticCode": format!("smtp; {said}") }]);
         let bounce: Value = json!({ "bounceType": "Transient", "bouncedRecipients": who, "timestamp": "2026-11-26T09:05:00Z" });
         let mail = json!({ "messageId": chunk.message_id(place.at).unwrap(), "tags": tags });

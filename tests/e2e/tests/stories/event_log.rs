@@ -65,7 +65,7 @@ async fn evidence_goes_to_its_chunk_and_what_only_tells_of_a_known_message_to_th
     let chunk = world.ledger().chunks(&world.broadcast("terms").await.placed(), &[sure]).await.unwrap().into_values().next().unwrap();
     let queue = world.queue("feedback").await;
     for (kind, message, at) in [("Delivery", "another", 1), ("Delivery", "", 2), ("Bounce", chunk.message_id(3).unwrap(), 3)] {
-        let tags = json!({ "broadcast": ["terms"], "chunk": [sure.to_string()], "recipient": [at.to_string()] });
+        let tags = world.tags("terms", sure, at).await;
         let event = json!({ "eventType": kind, "bounce": { "bounceType": "Permanent" }, "mail": { "messageId": message, "tags": tags } });
         queue.send(&event.to_string(), Duration::ZERO).await.unwrap();
     }

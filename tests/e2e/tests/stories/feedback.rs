@@ -123,8 +123,11 @@ async fn what_is_no_event_of_ours_is_buried_with_its_reason_and_loses_nothing_el
     for body in [
         "no json".to_owned(),
         event(json!({ "broadcast": ["nobody"], "chunk": ["0"], "recipient": ["0"] })),
-        event(json!({ "broadcast": ["terms"], "chunk": ["4000000"], "recipient": ["0"] })),
-        event(json!({ "broadcast": ["terms"], "chunk": ["0"], "recipient": ["99"] })),
+        event(world.tags("terms", 4_000_000, 0).await),
+        event(world.tags("terms", 0, 99).await),
+        // Of another ledger of the account, of an older build's and of this one's.
+        event(json!({ "broadcast": ["terms"], "chunk": ["0"], "recipient": ["0"] })),
+        event(json!({ "broadcast": ["terms"], "chunk": ["0"], "recipient": ["0"], "registration": ["0123456789abcdef0123"] })),
         // Mail of others through the same configuration set: left alone.
         event(json!({})),
     ] {
@@ -132,8 +135,10 @@ async fn what_is_no_event_of_ours_is_buried_with_its_reason_and_loses_nothing_el
     }
     world.take_events().await;
     let reasons: Vec<String> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
-    assert_eq!(reasons.len(), 4, "{reasons:?}");
-    for word in ["no SES event", "no broadcast `nobody`", "names chunk 4000000", "`recipient`"] {
+    assert_eq!(reasons.len(), 6, "{reasons:?}");
+    for word in
+        ["no SES event", "no broadcast `nobody`", "names chunk 4000000", "`recipient`", "names no registration", "another registration"]
+    {
         assert!(reasons.iter().any(|reason| reason.contains(word)), "{word}: {reasons:?}");
     }
     assert!(kinds(&world).await.values().all(|kinds| kinds.contains(&EventKind::Delivered)));
@@ -144,7 +149,7 @@ async fn a_second_accepted_message_for_one_recipient_stops_the_broadcast_and_say
     let world = World::new(told(|_| {})).await;
     world.post_command(&command("terms", |body| body["canary"] = json!(10))).await;
     world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    let forged = json!({ "eventType": "Send", "mail": { "messageId": "another", "timestamp": "2026-11-25T21:00:01.000Z", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    let forged = json!({ "eventType": "Send", "mail": { "messageId": "another", "timestamp": "2026-11-25T21:00:01.000Z", "tags": world.tags("terms", 0, 3).await } });
     world.queue("feedback").await.send(&forged.to_string(), Duration::ZERO).await.unwrap();
     world.take_events().await;
     let broadcast = world.broadcast("terms").await;
@@ -165,7 +170,7 @@ async fn an_event_that_names_another_message_than_the_answer_stops_the_broadcast
     let world = World::new(told(|events| events.lost = 1.0)).await;
     world.post_command(&command("terms", |body| body["canary"] = json!(10))).await;
     world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    let event = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    let event = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": world.tags("terms", 0, 3).await } });
     world.queue("feedback").await.send(&event.to_string(), Duration::ZERO).await.unwrap();
     world.take_events().await;
     let broadcast = world.broadcast("terms").await;
@@ -181,7 +186,7 @@ async fn a_second_accepted_message_of_a_broadcast_that_is_complete_is_written_do
     world.post_command(&command("terms", |_| {})).await;
     world.run_to_the_end("terms").await;
     world.take_events().await;
-    let forged = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    let forged = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": world.tags("terms", 0, 3).await } });
     for _ in 0..2 {
         world.queue("feedback").await.send(&forged.to_string(), Duration::ZERO).await.unwrap();
         world.take_events().await;
@@ -223,7 +228,7 @@ async fn a_sweep_finds_a_second_message_that_no_two_events_name() {
     let world = World::new(told(|events| events.lost = 1.0)).await;
     world.post_command(&command("terms", |body| body["canary"] = json!(10))).await;
     world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
-    let event = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } } });
+    let event = json!({ "eventType": "Send", "mail": { "messageId": "another", "tags": world.tags("terms", 0, 3).await } });
     world.queue("feedback").await.send(&event.to_string(), Duration::ZERO).await.unwrap();
     // The answer can't be read when the event comes.
     world.cloud.inject(Rule::every("BatchGetItem", Fault::ErrorBefore));
@@ -296,7 +301,7 @@ async fn counts_that_were_told_twice_end_nothing_and_true_ones_do_at_once() {
     assert_eq!(broadcast.broadcast_state, BroadcastState::Holding, "{:?}", broadcast.audit_trail);
     let chunk = world.ledger().chunks(&broadcast.placed(), &[0]).await.unwrap().into_values().next().unwrap();
     let bounce = json!({ "eventType": "Bounce", "bounce": { "bounceType": "Permanent" },
-        "mail": { "messageId": chunk.message_id(5).unwrap(), "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["5"] } } });
+        "mail": { "messageId": chunk.message_id(5).unwrap(), "tags": world.tags("terms", 0, 5).await } });
     world.queue("feedback").await.send(&bounce.to_string(), Duration::ZERO).await.unwrap();
     world.take_events().await;
     let broadcast = world.broadcast("terms").await;

@@ -219,7 +219,7 @@ async fn whom_events_prove_accepted_is_recorded_at_once_though_another_chunk_wai
     (0..10).for_each(|at| claim.settle(at, if at < 5 { Outcome::Accepted } else { Outcome::Retryable }, None));
     ledger.confirm(&mut claim).await.unwrap();
     for at in 5..10 {
-        let tags = json!({ "broadcast": ["terms"], "chunk": [chunk.chunk.to_string()], "recipient": [at.to_string()] });
+        let tags = world.tags("terms", chunk.chunk, at).await;
         let event = json!({ "eventType": "Delivery", "mail": { "messageId": format!("late-{at}"), "tags": tags } });
         world.queue("feedback").await.send(&event.to_string(), Duration::ZERO).await.unwrap();
     }

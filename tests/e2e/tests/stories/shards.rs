@@ -72,7 +72,11 @@ async fn as_it_was(world: &World) {
     }
     old.finish_enumeration(&broadcast, &reading("one", rows), &"a test".parse().unwrap(), None).await.unwrap();
     let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
-    update.update_expression("SET chunk_size = chunk_recipients REMOVE shards, chunk_recipients").send().await.unwrap();
+    update
+        .update_expression("SET chunk_size = marked_chunk_recipients REMOVE shards, marked_chunk_recipients, marks_letters")
+        .send()
+        .await
+        .unwrap();
     // Whoever takes it once more goes on with it.
     world.post_command(&wanted).await;
 }
@@ -91,11 +95,36 @@ async fn a_broadcast_that_an_older_build_froze_is_looked_for_where_it_lies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_build_can_not_read_a_broadcast_whose_partitions_it_does_not_know() {
     let world = World::new(WorldOptions::default()).await;
-    world.post_command(&command("terms", |_| {})).await;
-    let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
+    let ledger = world.ledger();
+    let registered = ledger.register(&command("terms", |_| {}), 10, false, &Asked::default(), &Dice::system()).await.unwrap();
+    assert!(matches!(registered, Registered::New(_)), "{registered:?}");
+    // Registered by one that knew numbers of partitions, and did not mark its letters.
+    let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
+    update
+        .update_expression("SET chunk_size = marked_chunk_recipients REMOVE marked_chunk_recipients, marks_letters")
+        .send()
+        .await
+        .unwrap();
+    let broadcast = write(&ledger, &world.broadcast("terms").await, &[1], &reading("one", 60)).await;
     let item = item(&world).await;
     assert_eq!((broadcast.chunk_size, item.get("chunk_recipients")), (10, Some(&AttributeValue::N("10".to_owned()))));
     assert!(!item.contains_key("chunk_size"), "an older build wants it");
+}
+
+/// Its consumers would send letters whose events nobody believes, and its producers would freeze pages for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_build_can_not_read_a_broadcast_whose_letters_it_would_not_mark() {
+    let registered = World::new(WorldOptions::default()).await;
+    let found = registered.ledger().register(&command("terms", |_| {}), 10, false, &Asked::default(), &Dice::system()).await.unwrap();
+    assert!(matches!(found, Registered::New(_)), "{found:?}");
+    let frozen = World::new(WorldOptions::default()).await;
+    frozen.post_command(&command("terms", |_| {})).await;
+    frozen.run_until("terms", 0, Broadcast::is_enqueued).await;
+    for world in [registered, frozen] {
+        let item = item(&world).await;
+        assert_eq!(item.get("marked_chunk_recipients"), Some(&AttributeValue::N("10".to_owned())));
+        assert!(!item.contains_key("chunk_size") && !item.contains_key("chunk_recipients"), "an older build wants one of them");
+    }
 }
 
 /// Whoever remembers a broadcast from before its first page, or from before a restore.

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use issei_ledger::BroadcastState;
-use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions, SendGrid, SendGridOptions, Webhook, WebhookKeys};
+use aws_sdk_dynamodb::types::AttributeValue;
+use issei_ledger::{Broadcast, BroadcastState, RecipientOutcome};
+use issei_provider::{
+    ApiKey, Exported, Known, Provider, Providers, Resend, ResendOptions, SendGrid, SendGridOptions, Webhook, WebhookKeys,
+};
 use issei_schema::{BroadcastCommand, EventKind, ProviderName};
 use issei_sim::{EventRule, Fault, RESEND_WEBHOOK_SECRET, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -147,6 +150,98 @@ async fn what_another_provider_has_signed_ends_no_doubt() {
     );
 }
 
+/// Takes back what a build that marks its letters writes when it registers a broadcast.
+async fn as_registered_before_letters_were_marked(world: &World) {
+    let key = [("pk", "b#terms"), ("sk", "broadcast")].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
+    let update = world.clients.dynamodb.update_item().table_name("ledger").set_key(Some(key.into()));
+    let change = "SET chunk_recipients = marked_chunk_recipients REMOVE marked_chunk_recipients, marks_letters";
+    update.update_expression(change).send().await.unwrap();
+}
+
+/// Staging sends through the same account, and names its broadcasts as production does: the provider signs what becomes of its
+/// letters for whoever has a webhook there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_stagings_letters_is_no_evidence_about_those_of_production() {
+    for name in ["resend", "sendgrid"] {
+        let staging = world_of(name, &[("user000003@", "Bounce"), ("user000004@", "Complaint")]).await;
+        staging.post_command(&by("terms", name)).await;
+        staging.run_to_the_end("terms").await;
+        let events = taken_off(&staging).await;
+        let mut production = world_of(name, &[]).await;
+        if name == "sendgrid" {
+            // Each fake has a key of its own, and one account has one.
+            let keys = [&staging, &production].map(|world| world.cloud.sendgrid_webhook_key().parse().unwrap());
+            production.options.webhooks.insert(name.to_owned(), WebhookKeys::SendGrid(keys.into()));
+            production.cloud.inject(Rule::every("MailSend", Fault::ResetBefore).times(1));
+        }
+        (production.options.limits.recipients_min, production.options.limits.events_min) = (5, 1);
+        let mut wanted = by("terms", name);
+        wanted.canary = Some(serde_json::from_value(json!(20)).unwrap());
+        production.post_command(&wanted).await;
+        let accepted = if name == "sendgrid" { 15 } else { 20 };
+        let is_so = |broadcast: &Broadcast| broadcast.broadcast_state == BroadcastState::Holding && production.cloud.accepted() == accepted;
+        production.run_until("terms", 1, is_so).await;
+        let own = taken_off(&production).await;
+        let before = production.outcomes("terms").await;
+        put(&production, &events).await;
+        production.take_events().await;
+        production.feedback().await.sweep().await.unwrap();
+        let after = production.outcomes("terms").await;
+        assert!(after.iter().all(|recipient| recipient.events.is_empty()), "{name}: an event of staging's letters counts");
+        let outcomes = |of: &[RecipientOutcome]| of.iter().map(|recipient| recipient.outcome).collect::<Vec<_>>();
+        assert_eq!(outcomes(&before), outcomes(&after), "{name}");
+        let broadcast = production.broadcast("terms").await;
+        assert_eq!(broadcast.broadcast_state, BroadcastState::Holding, "{name}: {:?}", broadcast.audit_trail);
+        for address in production.addresses().await {
+            assert_eq!(production.ledger().suppression_of(&address.parse().unwrap()).await.unwrap(), None, "{name}: {address}");
+        }
+        let reasons: Vec<_> = production.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
+        let says = "its letter was sent for another registration of `terms`";
+        assert!(reasons.len() == events.len() && reasons.iter().all(|reason| reason.starts_with(says)), "{name}: {reasons:?}");
+        // What it tells of production's own letters counts.
+        put(&production, &own).await;
+        production.take_events().await;
+        let told = production.outcomes("terms").await.iter().filter(|recipient| !recipient.events.is_empty()).count() as u64;
+        assert_eq!(told, accepted, "{name}");
+    }
+}
+
+/// Letters of an older build name no registration. Such an event is believed of a broadcast that one registered, and of no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_names_no_registration_counts_where_an_older_build_registered_the_broadcast_and_nowhere_else() {
+    for name in ["resend", "sendgrid"] {
+        let old = world_of(name, &[]).await;
+        old.post_command(&by("terms", name)).await;
+        old.run_until("terms", 0, Broadcast::is_enqueued).await;
+        as_registered_before_letters_were_marked(&old).await;
+        old.run_to_the_end("terms").await;
+        let (unmarked, new) = (taken_off(&old).await, world_of(name, &[]).await);
+        new.post_command(&by("terms", name)).await;
+        new.run_to_the_end("terms").await;
+        let marked = taken_off(&new).await;
+        let body = |line: &String| String::from_utf8_lossy(&Webhook::read(line).unwrap().unwrap().body).into_owned();
+        assert!(marked.iter().map(body).all(|body| body.contains("registration")), "{name}");
+        assert!(!unmarked.iter().map(body).any(|body| body.contains("registration")), "{name}: another body than the older build's");
+        for (mut world, foreign, own, says) in [
+            (old, &marked, &unmarked, "its letter was sent for another registration of `terms`"),
+            (new, &unmarked, &marked, "its letter names no registration"),
+        ] {
+            if name == "sendgrid" {
+                // Each fake has a key of its own.
+                world.options.webhooks.insert("sendgrid".to_owned(), WebhookKeys::Brought(Exported::SendGrid));
+            }
+            put(&world, foreign).await;
+            world.take_events().await;
+            assert!(world.outcomes("terms").await.iter().all(|recipient| recipient.events.is_empty()), "{name}: {says}");
+            let reasons: Vec<_> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
+            assert!(reasons.len() == foreign.len() && reasons.iter().all(|reason| reason.starts_with(says)), "{name}: {reasons:?}");
+            put(&world, own).await;
+            world.take_events().await;
+            assert!(world.outcomes("terms").await.iter().all(|recipient| !recipient.events.is_empty()), "{name}: {says}");
+        }
+    }
+}
+
 /// The letters were taken, and a filter in between did not like the answer. Of what it says in the provider's place nothing shows
 /// that nobody has a letter, so nobody gets a second one; where the provider remembers the request it is asked in the end.
 #[tokio::test(flavor = "multi_thread")]
@@ -183,11 +278,10 @@ async fn what_ses_is_said_to_have_delivered_ends_no_doubt_about_what_another_pro
         world.post_command(&by_sendgrid("terms")).await;
         world.run_to_the_end("terms").await;
         let told = taken_off(&world).await;
-        let event = |at: usize| {
-            let tags = json!({ "broadcast": ["terms"], "chunk": [(at / 5).to_string()], "recipient": [(at % 5).to_string()] });
-            json!({ "eventType": "Delivery", "mail": { "messageId": format!("m{at}"), "tags": tags } }).to_string()
-        };
-        put(&world, &(0..40).map(event).collect::<Vec<_>>()).await;
+        for at in 0..40 {
+            let tags = world.tags("terms", at / 5, at as usize % 5).await;
+            put(&world, &[json!({ "eventType": "Delivery", "mail": { "messageId": format!("m{at}"), "tags": tags } }).to_string()]).await;
+        }
         world.take_events().await;
         assert_eq!(world.in_doubt("terms").await.len(), 5, "{is_registered}");
         let reasons: Vec<_> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
@@ -209,7 +303,7 @@ async fn an_event_of_a_place_that_no_chunk_has_counts_for_nobody() {
     let world = World::new(WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..told(|_| {}) }).await;
     world.post_command(&command("terms", |_| {})).await;
     world.run_to_the_end("terms").await;
-    let tags = json!({ "broadcast": ["terms"], "chunk": ["0"], "recipient": ["5"] });
+    let tags = world.tags("terms", 0, 5).await;
     put(&world, &[json!({ "eventType": "Delivery", "mail": { "messageId": "m", "tags": tags } }).to_string()]).await;
     world.take_events().await;
     let reasons: Vec<_> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();

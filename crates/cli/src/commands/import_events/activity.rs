@@ -56,7 +56,9 @@ fn event(columns: &[String], fields: &[String]) -> Result<Value, String> {
     if !field(ARGUMENTS).is_empty() {
         let arguments: Map<String, Value> =
             serde_json::from_str(field(ARGUMENTS)).map_err(|_| format!("its {ARGUMENTS} are no JSON object"))?;
-        event.extend(arguments.into_iter().filter(|(name, _)| matches!(name.as_str(), "broadcast" | "chunk" | "recipient")));
+        event.extend(
+            arguments.into_iter().filter(|(name, _)| matches!(name.as_str(), "broadcast" | "chunk" | "recipient" | "registration")),
+        );
     }
     event.insert(EVENT.to_owned(), json!(kind(field(EVENT))?));
     event.insert(EMAIL.to_owned(), json!(field(EMAIL)));

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Message, Senders};
-use issei_feedback::Handled;
+use issei_feedback::{Handled, of_another_registration};
 use issei_ledger::Broadcast;
 use issei_provider::{Exported, Told, Webhook, WebhookKeys};
 use issei_schema::{Actor, BroadcastId, on_one_line, without_addresses};
@@ -45,6 +45,7 @@ struct Brought {
     at: At,
     id: BroadcastId,
     chunk: u32,
+    registration: Option<String>,
     kind: Exported,
     body: String,
 }
@@ -88,7 +89,8 @@ impl Read {
         let told = WebhookKeys::Brought(kind).read(&webhook, now).map(|mut events| events.pop());
         match told {
             Ok(Some(Ok(Told::Event(event)))) => {
-                self.brought.push(Brought { at, id: event.broadcast, chunk: event.chunk, kind, body: webhook.to_line() });
+                let (id, chunk, registration) = (event.broadcast, event.chunk, event.registration);
+                self.brought.push(Brought { at, id, chunk, registration, kind, body: webhook.to_line() });
             }
             Ok(Some(Ok(_)) | None) => self.not_ours += 1,
             Ok(Some(Err(error))) => self.refuse(at, error.to_string()),
@@ -115,14 +117,16 @@ impl Read {
                 reasons.insert((id.clone(), kind), format!("`{id}` is carried by {by}, and the event is told by {told}"));
             }
         }
+        let marks: BTreeMap<_, _> = known.iter().map(|(id, broadcast)| (id.clone(), broadcast.letter_mark())).collect();
         for row in std::mem::take(&mut self.brought) {
-            let chunks = known.get(&row.id).map_or(0, |broadcast| broadcast.chunks);
-            match reasons.get(&(row.id.clone(), row.kind)) {
-                Some(reason) => self.refuse(row.at, reason.clone()),
-                None if row.chunk >= chunks => {
-                    let (id, chunk) = (&row.id, row.chunk);
-                    self.refuse(row.at, format!("broadcast `{id}` has {chunks} chunks, and the event names chunk {chunk}"));
-                }
+            let (id, chunk) = (&row.id, row.chunk);
+            let chunks = known.get(id).map_or(0, |broadcast| broadcast.chunks);
+            let mark = marks.get(id).and_then(Option::as_deref);
+            let reason = reasons.get(&(id.clone(), row.kind)).cloned();
+            let reason = reason.or_else(|| of_another_registration(id, mark, row.registration.as_deref()));
+            let beyond = || format!("broadcast `{id}` has {chunks} chunks, and the event names chunk {chunk}");
+            match reason.or_else(|| (chunk >= chunks).then(beyond)) {
+                Some(reason) => self.refuse(row.at, reason),
                 None => self.brought.push(row),
             }
         }

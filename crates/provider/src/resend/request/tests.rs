@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::*;
@@ -59,6 +61,29 @@ fn the_same_call_is_the_same_to_the_last_byte() {
         text,
         r#"[{"from":"Example <no-reply@example.com>","to":["u0@example.com"],"subject":"Terms for Ann","html":"<p>Dear Ann</p>","text":"","tags":[{"name":"broadcast","value":"terms-2026"},{"name":"chunk","value":"7"},{"name":"recipient","value":"10"}]}]"#
     );
+}
+
+#[test]
+fn a_letter_names_its_registration_and_one_of_an_older_builds_broadcast_is_as_that_build_wrote_it() {
+    let (older, mut sample) = (Sample::new(&content(), &["Ann"]), Sample::new(&content(), &["Ann"]));
+    sample.registration = Some("0123456789abcdef0123".to_owned());
+    let body: Value = serde_json::from_slice(request(&sample).body()).unwrap();
+    assert_eq!(body[0]["tags"][3], json!({ "name": "registration", "value": "0123456789abcdef0123" }));
+    assert_ne!(sample.call().digest(None), older.call().digest(None), "another body");
+    // As that build has noted it with a request that may be repeated.
+    let text = format!(
+        "{:?}",
+        (
+            older.call().broadcast,
+            7_u32,
+            older.class,
+            older.from.to_string(),
+            None::<String>,
+            older.call().letter,
+            [(10_usize, "u0@example.com", &older.entries[0].values, &older.entries[0].headers)]
+        )
+    );
+    assert_eq!(older.call().digest(None), BASE64_STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, text.as_bytes())));
 }
 
 #[test]

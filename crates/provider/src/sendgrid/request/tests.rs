@@ -50,6 +50,12 @@ fn each_recipient_reads_a_letter_of_his_own_and_any_event_about_it_tells_whose_i
         ("List-Unsubscribe", "<https://example.com/u>".to_owned()),
         ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
     ];
+    let marked = {
+        sample.registration = Some("0123456789abcdef0123".to_owned());
+        let marked = body(&options(), &sample);
+        sample.registration = None;
+        marked
+    };
     let body = body(&options(), &sample);
     for (at, (name, escaped)) in
         [("Ann <3", "Ann &lt;3"), ("Bo & Co", "Bo &amp; Co"), ("{{l0}} -issei0t1.", "{{l0}} -issei0t1.")].into_iter().enumerate()
@@ -59,6 +65,7 @@ fn each_recipient_reads_a_letter_of_his_own_and_any_event_about_it_tells_whose_i
         assert_eq!(body["personalizations"][at]["to"], json!([{ "email": format!("u{at}@example.com") }]));
         let whose = json!({ "broadcast": "terms-2026", "chunk": "7", "recipient": (10 + at).to_string() });
         assert_eq!(body["personalizations"][at]["custom_args"], whose);
+        assert_eq!(marked["personalizations"][at]["custom_args"]["registration"], "0123456789abcdef0123");
     }
     assert_eq!(body["from"], json!({ "email": "no-reply@example.com", "name": "例え" }));
     assert_eq!(body["reply_to"], json!({ "email": "help@example.com" }));
