@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use issei_aws::Unanswered;
+use issei_schema::without_addresses;
 use jiff::Timestamp;
 
 /// What one answer says of one entry.
@@ -116,7 +117,7 @@ impl Verdict {
             "{} with {} bytes of {}, which is no answer of {provider}'s own: what stands in between may have answered in its place",
             answer.status().as_u16(),
             answer.body().len(),
-            kind.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(60).collect::<String>(),
+            without_addresses(kind).chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(60).collect::<String>(),
         );
         let passes = matches!(answer.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
         let slow_down = passes.then_some(SlowDown::Awhile);
@@ -164,6 +165,18 @@ pub(crate) fn header<'a>(answer: &'a Response<Vec<u8>>, name: &str) -> Option<&'
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever stands in between may know who is being mailed.
+    #[test]
+    fn what_an_answer_says_of_its_type_names_nobody() {
+        for kind in ["text/user1@example.com", "text/html; for=\"user1@example.com\"", "text/html; to=<user1 @ example.com>"] {
+            let answer = Response::builder().status(502).header("content-type", kind).body(b"no".to_vec()).unwrap();
+            let verdict = Verdict::not_its_own(1, "Resend", false, &answer);
+            let said = format!("{:?} {:?}", verdict.error, verdict.pause);
+            assert!(said.contains("502 with 2 bytes of text/") || said.contains("(an address)"), "{said}");
+            assert!(!said.contains("user1") && !said.contains('@'), "{said}");
+        }
+    }
 
     #[test]
     fn who_was_too_fast_waits_as_long_as_he_is_told_and_never_long_for_a_headers_sake() {
