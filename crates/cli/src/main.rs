@@ -37,7 +37,7 @@ use issei_assembly::{
 use issei_aws::Account;
 use issei_ledger::LedgerError;
 use issei_letter::ContentError;
-use issei_producer::{MailableError, Refusal};
+use issei_producer::{MailableError, Refusal, RepairError};
 use issei_schema::ParseError;
 
 /// How a command ends, as an exit code. Anything unexpected is 1, and wrong usage is 2 (clap's).
@@ -66,6 +66,18 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// Ended by Ctrl-C or SIGTERM before its end, with what stays.
+#[derive(Debug)]
+struct Interrupted(String);
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// What somebody gave was looked at, and is refused for this.
 fn refused(error: anyhow::Error) -> anyhow::Error {
     Refused(format!("{error:#}")).into()
@@ -75,9 +87,19 @@ fn refused(error: anyhow::Error) -> anyhow::Error {
 /// else that went wrong has failed.
 fn is_refusal(error: &anyhow::Error) -> bool {
     let by_state = matches!(error.downcast_ref(), Some(LedgerError::Transition { .. } | LedgerError::NotAgreed { .. }));
+    let by_end = matches!(error.downcast_ref(), Some(RepairError::Over { .. }));
     let by_audience = matches!(error.downcast_ref(), Some(MailableError::Refused(_)));
-    by_state || by_audience || error.is::<Refused>() || error.is::<Refusal>() || error.is::<ParseError>() || error.is::<ContentError>()
+    by_state
+        || by_end
+        || by_audience
+        || error.is::<Refused>()
+        || error.is::<Refusal>()
+        || error.is::<ParseError>()
+        || error.is::<ContentError>()
 }
+
+/// As a shell says of whoever SIGINT has ended.
+const INTERRUPTED: u8 = 130;
 
 /// How long the end of the process waits for a collector of traces.
 const LAST_SPANS: Duration = Duration::from_secs(5);
@@ -124,8 +146,7 @@ async fn started() -> ExitCode {
         Ok(Ended::Refused) => ExitCode::from(3),
         Ok(Ended::InDoubt) => ExitCode::from(4),
         Ok(Ended::Nobody) => ExitCode::from(5),
-        // As a shell says of whoever SIGINT has ended.
-        Ok(Ended::Interrupted) => ExitCode::from(130),
+        Ok(Ended::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             let reason = format!("{error:#}");
             if as_json {
@@ -133,7 +154,11 @@ async fn started() -> ExitCode {
             } else {
                 say_error(&reason);
             }
-            if is_refusal(&error) { ExitCode::from(3) } else { ExitCode::FAILURE }
+            match () {
+                () if error.is::<Interrupted>() => ExitCode::from(INTERRUPTED),
+                () if is_refusal(&error) => ExitCode::from(3),
+                () => ExitCode::FAILURE,
+            }
         }
     }
 }

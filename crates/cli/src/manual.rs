@@ -20,7 +20,7 @@ const SHARED: &str = "Every command takes the shared settings, such as --table a
 
 /// What a command's end says to a script; `docs/commands/README.md` says more.
 const EXIT_CODES: &str = "Exit codes: 0 well, 1 failed, 2 wrong usage, 3 the answer is no, 4 over with recipients in doubt,\n\
-    5 nobody of that name (who), 130 interrupted (who, resend)";
+    5 nobody of that name (who), 130 interrupted";
 
 /// The command line, which names the shared settings and does not list them.
 pub(crate) fn command_line() -> Command {

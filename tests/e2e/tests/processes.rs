@@ -227,7 +227,7 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     producer.end().await;
     judge(&world.cloud, "terms").assert_each_once(world.users.all().await.into_iter().filter_map(|(_, address)| address));
     let (code, _, error) = world.try_run(&["repair", "terms", "--reason", "again"]).await;
-    assert!(code == Some(1) && error.contains("complete"), "{error}");
+    assert!(code == Some(3) && error.contains("complete"), "{error}");
     world.run(&["redrive", "chunks"]).await;
     // Nothing was restored: nothing is ended, and no trail tells of a restore that never was.
     let accept = ["accept-restored-ledger", "--reason", "a drill", "--table-name", world.table_name()];

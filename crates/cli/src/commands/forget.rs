@@ -18,7 +18,7 @@ use super::serve::on_signal;
 use super::who::by_key_alone;
 use crate::args::ForgetOptions;
 use crate::confirm::confirmed;
-use crate::{Ended, Refused, operator};
+use crate::{Ended, Interrupted, Refused, operator};
 
 /// What one broadcast holds of the person.
 #[derive(Serialize)]
@@ -85,7 +85,9 @@ pub(crate) async fn run(settings: &Settings, options: &ForgetOptions, as_json: b
         let Some(sought) = &held.sought else { continue };
         for page in held.found.pages.iter().filter(|page| !held.found.older_pages.contains(page)) {
             if shutdown.is_cancelled() {
-                bail!("interrupted after {entries} entries; what was forgotten is, and the same command again forgets the rest");
+                bail!(Interrupted(format!(
+                    "interrupted after {entries} entries; what was forgotten is, and the same command again forgets the rest"
+                )));
             }
             entries += ledger.forget(&held.broadcast_id, *page, sought, &actor, &options.reason).await?;
         }

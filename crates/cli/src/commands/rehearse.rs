@@ -15,12 +15,12 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::Ended;
 use crate::args::RehearseOptions;
 use crate::commands::certify::{ended, give, read_keys, spares_others};
 use crate::commands::send::number;
 use crate::commands::serve::on_signal;
 use crate::operator;
+use crate::{Ended, Interrupted};
 
 /// A rehearsal that does not move for so long is stuck.
 const STUCK: Duration = Duration::from_mins(10);
@@ -289,7 +289,7 @@ impl Rehearsing<'_> {
     async fn sleep(&self, pause: Duration) -> anyhow::Result<()> {
         match self.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await {
             Some(()) => Ok(()),
-            None => bail!("interrupted"),
+            None => bail!(Interrupted("interrupted".to_owned())),
         }
     }
 }

@@ -27,8 +27,10 @@ use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
 use crate::operator;
-use crate::{Ended, Refused};
+use crate::{Ended, Interrupted, Refused};
 
+/// What is said of a send that was told to end.
+const INTERRUPTED: &str = "interrupted; nothing was sent to the queue";
 /// Between two looks at how far the reading is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -42,7 +44,7 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
         return held::run(&parts, options, &command, as_json, &shutdown).await;
     }
     let judged = shutdown.run_until_cancelled(judge(&parts, options, &command)).await;
-    let Some((forecast, known)) = judged.transpose()? else { bail!("interrupted; nothing was sent to the queue") };
+    let Some((forecast, known)) = judged.transpose()? else { bail!(Interrupted(INTERRUPTED.to_owned())) };
     if let Some(file) = &options.output {
         crate::letters::write(file, &command, &forecast.letters)?;
     }
@@ -70,6 +72,7 @@ impl Asked<'_> {
         let Self { parts, options, command, known, as_json, shutdown } = self;
         let state = known.as_ref().map(|known| known.broadcast_state);
         let over = state.filter(|state| matches!(state, BroadcastState::Complete | BroadcastState::Stopped));
+        let mut is_interrupted = false;
         let reason = if !refused.is_empty() {
             Some("refused; nothing was sent to the queue".to_owned())
         } else if let Some(state) = over {
@@ -78,7 +81,11 @@ impl Asked<'_> {
             Some("dry run: nothing was sent to the queue".to_owned())
         } else if options.yes || (!as_json && confirmed("Send it?", shutdown).await?) {
             // Whoever is told to end, after the answer too, sends nothing.
-            shutdown.is_cancelled().then(|| "interrupted; nothing was sent to the queue".to_owned())
+            is_interrupted = shutdown.is_cancelled();
+            is_interrupted.then(|| INTERRUPTED.to_owned())
+        } else if shutdown.is_cancelled() {
+            is_interrupted = true;
+            Some(INTERRUPTED.to_owned())
         } else {
             Some("nothing was sent to the queue; repeat with --yes to send".to_owned())
         };
@@ -95,6 +102,9 @@ impl Asked<'_> {
                 state.map_or_else(String::new, |state| format!(" once more: the broadcast is {state} already, and it changes nothing"));
             let watch = || format!("enqueued{before}; watch it with `issei status {} --watch`", command.broadcast_id);
             say(&reason.clone().unwrap_or_else(watch));
+        }
+        if is_interrupted {
+            return Ok(Ended::Interrupted);
         }
         let is_as_wanted = match over {
             // What was asked for has happened, or never will.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{Because, Suppress};
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
-use crate::{Ended, operator, refused};
+use crate::{Ended, Interrupted, operator, refused};
 
 /// Digits of a digest that tell entries apart for people.
 const SHOWN: usize = 16;
@@ -171,7 +171,7 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
     let failed = "an entry can't be written; what was entered stays, and the same import again enters the rest";
     parts.ledger().enter_suppressed(entries).await.context(failed)?;
     if shutdown.is_cancelled() {
-        bail!("interrupted; what was entered stays, and the same import again enters the rest");
+        bail!(Interrupted("interrupted; what was entered stays, and the same import again enters the rest".to_owned()));
     }
     say(&if as_json { told(true) } else { format!("{} entries are on the list", read.entries.len()) });
     Ok(if read.has_more { Ended::Refused } else { Ended::Well })

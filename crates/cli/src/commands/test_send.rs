@@ -17,7 +17,7 @@ use crate::args::TestSendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::operator::actor;
-use crate::{Ended, Refused};
+use crate::{Ended, Interrupted, Refused};
 
 /// For so long the copy may be sent.
 const GOOD_FOR: SignedDuration = SignedDuration::from_mins(15);
@@ -44,7 +44,7 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
     let ledger = parts.ledger();
     let waited = shutdown.run_until_cancelled(tokio::time::timeout(Duration::from_secs(options.wait_s), sent(&ledger, id))).await;
     let ended = match waited {
-        None => bail!("interrupted; the copy may still be sent: `issei status {id}` shows it"),
+        None => bail!(Interrupted(format!("interrupted; the copy may still be sent: `issei status {id}` shows it"))),
         Some(Err(_)) => bail!("nothing came of it within {} s: `issei status {id}` says what it waits for", options.wait_s),
         Some(Ok(ended)) => ended?,
     };

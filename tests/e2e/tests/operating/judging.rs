@@ -326,7 +326,7 @@ async fn send_asks_at_a_terminal_and_sends_nothing_without_a_yes() {
     terminal.wait_for("[y/N]").await;
     terminal.interrupt();
     let (code, screen) = terminal.end().await;
-    assert!(code == Some(3) && screen.contains("nothing was sent"), "{screen}");
+    assert!(code == Some(130) && screen.contains("interrupted; nothing was sent"), "{screen}");
     // In the midst of it.
     world.cloud.inject(Rule::every("GetAccount", Fault::HangBefore));
     let terminal = world.at_terminal(&["send", "--yes", &command]);
@@ -334,7 +334,7 @@ async fn send_asks_at_a_terminal_and_sends_nothing_without_a_yes() {
     hanging.wait_for(|hanging| *hanging > 0).await.unwrap();
     terminal.interrupt();
     let (code, screen) = terminal.end().await;
-    assert!(code == Some(1) && screen.contains("interrupted; nothing was sent"), "{screen}");
+    assert!(code == Some(130) && screen.contains("interrupted; nothing was sent"), "{screen}");
     world.cloud.heal();
     assert_eq!(commands(&world).await, "0");
     let mut terminal = world.at_terminal(&["send", &command]);

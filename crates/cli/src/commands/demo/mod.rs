@@ -20,10 +20,10 @@ use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::Ended;
 use crate::args::{DemoOptions, DemoProvider};
 use crate::commands::serve::on_signal;
 use crate::commands::setup;
+use crate::{Ended, Interrupted};
 use report::Report;
 pub(super) use work::{Ending, Work, hasten, misbehave};
 
@@ -66,7 +66,7 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: false, shutdown: &shutdown, command: &command };
     work.until_over(as_json).await?;
     if shutdown.is_cancelled() {
-        bail!("interrupted before the end");
+        bail!(Interrupted("interrupted before the end".to_owned()));
     }
     let requests = report::requests(&before, &cloud.counts());
     let judged = judge::judge(&parts, &cloud, &command.broadcast_id, &url).await?;

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::ImportEventsOptions;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
-use crate::{Ended, operator, refused};
+use crate::{Ended, Interrupted, operator, refused};
 use rows::rows;
 
 /// Written into the audit trail, and looked for there.
@@ -200,7 +200,7 @@ async fn take(parts: &Parts, read: &mut Read, actor: &Actor, as_json: bool, shut
     let (mut failed, mut refused) = (0, Vec::new());
     for some in read.brought.chunks(BATCH) {
         if shutdown.is_cancelled() {
-            bail!("interrupted; what was taken stays, and the same import again takes the rest");
+            bail!(Interrupted("interrupted; what was taken stays, and the same import again takes the rest".to_owned()));
         }
         let message = |(number, row): (usize, &Brought)| Message {
             id: number.to_string(),

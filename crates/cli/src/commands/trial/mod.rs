@@ -31,7 +31,7 @@ use crate::commands::serve::on_signal;
 use crate::commands::setup;
 use crate::console::Opened;
 use crate::letters::{letters, print_beside, told};
-use crate::{Ended, Refused};
+use crate::{Ended, Interrupted, Refused};
 
 /// Where the simulated SES tells its events to.
 const EVENTS: &str = "arn:aws:sns:us-east-1:000000000000:issei-try";
@@ -73,7 +73,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     }
     let config = AudienceConfig::named(command.audience.as_str(), &settings.audiences).context("the audience is not configured")?;
     let Some(survey) = shutdown.run_until_cancelled(surveyed(&parts, &command, &config)).await.transpose()? else {
-        bail!("interrupted; nothing was written")
+        bail!(Interrupted("interrupted; nothing was written".to_owned()))
     };
     let letters = letters(&command, survey.samples.with_variants().into_iter().map(|(of, recipient)| (told(&of), recipient)), None)?;
     let holds = simplified::holds(&survey, settings.skipped_share_max);
@@ -102,7 +102,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: is_attended, shutdown: &shutdown, command };
     let ending = work.until_over(as_json).await?;
     if shutdown.is_cancelled() {
-        bail!("interrupted before the end; nothing was written to {}", inbox.directory().display());
+        bail!(Interrupted(format!("interrupted before the end; nothing was written to {}", inbox.directory().display())));
     }
     let took = parts.clock.now().saturating_duration_since(began);
     let counted = Tally::of(&parts, &cloud, &command.broadcast_id).await?;

@@ -20,10 +20,10 @@ use serde::Serialize;
 
 use self::misfortune::Misfortune;
 use self::side::Side;
-use crate::Ended;
 use crate::args::DemoOptions;
 use crate::commands::serve::on_signal;
 use crate::output;
+use crate::{Ended, Interrupted};
 
 /// Fewer than the demo's, since the naive pipeline makes a request for each.
 const USERS: u64 = 10_000;
@@ -52,7 +52,9 @@ pub(super) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     };
     let (of_naive, of_issei) = (bar("naive"), bar("issei"));
     let both = async { tokio::try_join!(naive::run(&clock, &misfortune, &of_naive), issei::run(&clock, &misfortune, &of_issei)) };
-    let Some((naive, issei)) = shutdown.run_until_cancelled(both).await.transpose()? else { bail!("interrupted before the end") };
+    let Some((naive, issei)) = shutdown.run_until_cancelled(both).await.transpose()? else {
+        bail!(Interrupted("interrupted before the end".to_owned()))
+    };
     let comparison = Comparison { seed: options.seed, users, naive, issei };
     if let Some(file) = &options.output {
         write(file, &comparison)?;
