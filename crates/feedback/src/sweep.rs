@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, ReasonCode, Tally, Told, Walked};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, LedgerError, Outcome, ReasonCode, Tally, Told, Walked, nothing_held_since};
 use issei_schema::{BroadcastId, CanaryApproval, InDoubtPolicy};
 use jiff::{SignedDuration, Timestamp};
 
@@ -38,6 +38,9 @@ impl Feedback {
 
     async fn total_anew(&self, told: &Told) -> Result<(), LedgerError> {
         let broadcast = self.ledger.broadcast(&told.id).await?;
+        if self.may_be_claimed(&broadcast).await? {
+            return Ok(());
+        }
         let tally = self.ledger.tally(&broadcast).await?;
         self.ledger.retotal(&told.id, &tally).await?;
         // What was under way when it was stopped may still be written down; the next sweep counts that too.
@@ -50,6 +53,19 @@ impl Feedback {
             return Ok(());
         }
         self.ledger.note_totalled(told).await
+    }
+
+    /// Whether whoever holds a permit of a stopped broadcast may claim something of it yet. By force it is stopped sooner than every
+    /// permit is too old, and totals that lack such a claim would call nobody in doubt.
+    async fn may_be_claimed(&self, broadcast: &Broadcast) -> Result<bool, LedgerError> {
+        if broadcast.broadcast_state != BroadcastState::Stopped || broadcast.grant_count == 0 {
+            return Ok(false);
+        }
+        let trail = self.ledger.audit_trail(broadcast).await?.entries;
+        let decided = trail.iter().rfind(|entry| entry.step.ends_with(" -> stopping"));
+        let Some(decided) = decided.filter(|_| nothing_held_since(&trail).is_none()) else { return Ok(false) };
+        let timing = self.ledger.widest(&self.options.timing).await?.timing;
+        Ok(!is_past(decided.at, timing.refused_after(), self.clock.wall()))
     }
 
     async fn sweep_one(&self, id: &BroadcastId) -> Result<(), LedgerError> {

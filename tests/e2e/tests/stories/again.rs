@@ -1,6 +1,8 @@
 //! The same words to the same audience under another id: what an app does that retries with a fresh id.
 
-use issei_ledger::{Asked, Broadcast, BroadcastState, Ledger, LedgerError, Noted, Registered, Repeated, Transition};
+use std::time::Duration;
+
+use issei_ledger::{Asked, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Noted, Registered, Repeated, Transition};
 use issei_schema::{Actor, BroadcastCommand};
 use issei_sim::{Cloud, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge, seen};
@@ -385,4 +387,27 @@ async fn a_restored_ledger_is_not_believed_that_nobody_was_mailed() {
     let reason = refused(&world, &same("terms-again", |_| {})).await;
     assert!(reason.contains("`terms`"), "{reason}");
     assert_eq!(world.cloud.accepted(), 20);
+}
+
+/// By force it is stopped sooner than everybody has lost their permits. Whoever holds one may claim yet, so no count of that time says
+/// that nobody was mailed, and that the same may be said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stopped_by_force_has_mailed_nobody_only_once_nobody_can_claim_any_more() {
+    let mut world = World::new(WorldOptions::default()).await;
+    world.post_command(&same("first", |_| {})).await;
+    let running = world.run_until("first", 0, Broadcast::is_enqueued).await;
+    let granted = world.ledger().grant(&running.registration(), running.epoch, (10, 10), None, Duration::from_secs(6)).await.unwrap();
+    assert!(matches!(granted, Granted::Block(_)), "{granted:?}");
+    for (to, reason) in [(BroadcastState::Stopping, "a wrong text"), (BroadcastState::Stopped, "SES may not send until `issei open`")] {
+        let wanted = Transition { to, actor: &actor(), reason };
+        world.ledger().transition(&"first".parse().unwrap(), wanted).await.unwrap();
+    }
+    world.feedback().await.sweep().await.unwrap();
+    assert_eq!(world.broadcast("first").await.totals, None, "it is counted, and may be claimed");
+    let reason = refused(&world, &same("second", |_| {})).await;
+    assert!(reason.contains("`first`"), "{reason}");
+    world.later(SignedDuration::from_mins(1));
+    world.feedback().await.sweep().await.unwrap();
+    let totals = world.broadcast("first").await.totals.unwrap();
+    assert_eq!((totals.accepted, totals.in_doubt), (0, 0));
 }
