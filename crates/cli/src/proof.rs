@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use issei_assembly::Parts;
 use issei_aws::Timing;
-use issei_ledger::{AuditTrail, BroadcastState, LedgerError, Widest, key_revoked, nothing_held_since};
+use issei_ledger::{AuditEntry, AuditTrail, BroadcastState, LedgerError, Widest, key_revoked, nothing_held_since};
 use issei_schema::ProviderName;
 use jiff::{SignedDuration, Timestamp};
 
@@ -100,9 +100,10 @@ impl Stopped<'_> {
         nothing_held_since(&self.trail.entries).filter(|_| self.state == BroadcastState::Stopped)
     }
 
-    /// How long ago its stop was decided.
+    /// How long ago its stop was decided. Of one that is stopping, and was ended unread, no entry tells that: the last is of long before.
     pub(crate) fn decided_ago(&self, now: Timestamp) -> Duration {
-        let decided = Moments::of(self.state, self.trail).map(|moments| now.duration_since(moments.decided));
+        let is_told = self.state == BroadcastState::Stopped || self.trail.entries.iter().any(is_decision);
+        let decided = Moments::of(self.state, self.trail).filter(|_| is_told).map(|moments| now.duration_since(moments.decided));
         decided.and_then(|ago| Duration::try_from(ago).ok()).unwrap_or_default()
     }
 
@@ -151,6 +152,11 @@ pub(crate) fn revoked(trail: &AuditTrail) -> Option<Timestamp> {
     key_revoked(&trail.entries).map(|entry| entry.at)
 }
 
+/// Whether it is the step of a stop, after which nothing was granted.
+fn is_decision(entry: &AuditEntry) -> bool {
+    entry.step.ends_with(" -> stopping")
+}
+
 struct Moments {
     /// When its stop was decided, after which nothing was granted.
     decided: Timestamp,
@@ -166,7 +172,7 @@ impl Moments {
             return None;
         }
         let last = trail.entries.iter().rfind(|entry| entry.is_step())?;
-        let decided = trail.entries.iter().rfind(|entry| entry.step.ends_with(" -> stopping")).map_or(last.at, |entry| entry.at);
+        let decided = trail.entries.iter().rfind(|entry| is_decision(entry)).map_or(last.at, |entry| entry.at);
         let said = nothing_held_since(&trail.entries);
         Some(Self { decided, stopped: said.unwrap_or(last.at), is_said: said.is_some() })
     }
@@ -175,7 +181,7 @@ impl Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use issei_ledger::{AuditEntry, KEY_REVOKED, NEVER_GRANTED, NOTHING_HELD, SAID};
+    use issei_ledger::{KEY_REVOKED, NEVER_GRANTED, NOTHING_HELD, SAID};
 
     const TIMING: Timing = Timing {
         send: Duration::from_secs(5),
@@ -231,6 +237,16 @@ mod tests {
             assert_eq!(judged(&complete, Complete, Some(&resend), in_doubt), StopProof::Since(at(500)));
             assert_eq!(judged(&complete, Complete, None, in_doubt), StopProof::Unsaid);
         }
+    }
+
+    #[test]
+    fn how_long_ago_a_stop_was_decided_is_told_by_its_own_entry_and_by_none_before_it() {
+        use BroadcastState::{Stopped as Over, Stopping};
+        let ago = |trail: &AuditTrail, state| Stopped { state, provider: None, trail, in_doubt: None }.decided_ago(at(200)).as_secs();
+        let begun = (0, "enumerating -> running", "frozen");
+        assert_eq!(ago(&trail(&[begun, (100, "running -> stopping", "a wrong text")]), Stopping), 100);
+        assert_eq!(ago(&trail(&[begun]), Stopping), 0, "its item could not be read when it was ended, and that is no step");
+        assert_eq!(ago(&trail(&[begun, (150, "stopping -> stopped", "over")]), Over), 50);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use issei_ledger::{
     nothing_held_since, widest,
 };
 use issei_schema::{Actor, BroadcastId, ProviderName};
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,8 @@ pub(super) struct Wait {
     /// Of each that was stopped, whose word is wanted.
     awaited: Vec<Awaited>,
     since: Instant,
+    /// The same moment by the wall clock, for what was stopped before.
+    since_wall: Timestamp,
     sending_off: bool,
 }
 
@@ -67,14 +70,16 @@ impl Wait {
             Ok((awaited, runs))
         }
         .await;
+        let nothing_read =
+            Self { timing: own, untold: Vec::new(), draining: None, awaited: Vec::new(), since, since_wall: now, sending_off };
         match read {
             Ok((awaited, runs)) => {
                 let Widest { timing, untold } = widest(&runs, &own, now);
-                Self { timing, untold, draining: Some(Draining::after_stop(&runs, now)), awaited, since, sending_off }
+                Self { timing, untold, draining: Some(Draining::after_stop(&runs, now)), awaited, ..nothing_read }
             }
             Err(error) => {
                 failures.note("the heartbeats of those who send", error);
-                Self { timing: own, untold: Vec::new(), draining: None, awaited: Vec::new(), since, sending_off }
+                nothing_read
             }
         }
     }
@@ -124,7 +129,8 @@ impl Wait {
             }
             if told.is_none_or(|told| passed.saturating_sub(told) >= SAY_EVERY) {
                 told = Some(passed);
-                let actors: Vec<&str> = waits_for.iter().map(|run| run.actor.as_str()).collect();
+                let now = parts.clock.wall();
+                let actors: Vec<String> = waits_for.iter().map(|run| named_run(run, &runs, now)).collect();
                 let actors = if actors.is_empty() { "a ledger that was not restored".to_owned() } else { actors.join("; ") };
                 // By another provider the lapse of time proves nothing, and no number of seconds is said to.
                 tell(
@@ -147,13 +153,39 @@ impl Wait {
     }
 
     /// What whoever stops is told: the longest until nothing of it can be accepted any more, either.
-    pub(super) fn at_most(&self) -> Duration {
+    fn at_most(&self) -> Duration {
         if self.sending_off { self.longest() } else { at_most(&self.timing) }
+    }
+
+    /// The same, less what is over where it was stopped before; nothing where it is known that nobody begins to send it any more.
+    /// What can't be read is as if it had been stopped just now.
+    pub(super) async fn left_of(&self, parts: &Parts, stopping: &Stopping) -> Option<Duration> {
+        if !stopping.is_repeated {
+            return Some(self.at_most());
+        }
+        match self.stood(parts, &stopping.id).await {
+            Ok((BroadcastState::Stopped, (false, _))) => None,
+            Ok((_, (_, ago))) if !self.sending_off => Some(self.at_most().saturating_sub(ago)),
+            Ok(_) | Err(_) => Some(self.at_most()),
+        }
     }
 
     /// Those who send with timeouts that nobody knows.
     pub(super) fn untold(&self) -> &[String] {
         &self.untold
+    }
+}
+
+/// Who is waited for, and for how long they have been silent where that is longer than a few beats: whoever was killed says
+/// nothing any more, and whoever waits for them should know.
+fn named_run(then: &Heartbeat, now_says: &[Heartbeat], now: Timestamp) -> String {
+    const FEW_BEATS: i64 = 30;
+    let last = now_says.iter().find(|run| run.token == then.token).unwrap_or(then);
+    match now.duration_since(last.seen_at).as_secs() {
+        seconds if seconds <= FEW_BEATS => then.actor.clone(),
+        seconds if seconds < 120 => format!("{} (silent for {seconds} s)", then.actor),
+        seconds if seconds < 7_200 => format!("{} (silent for {} min)", then.actor, seconds / 60),
+        seconds => format!("{} (silent for {} h)", then.actor, seconds / 3_600),
     }
 }
 
@@ -372,9 +404,12 @@ impl Begun {
     /// can't be read.
     async fn of(parts: &Parts, stopping: &[&Stopping], until: &Wait) -> Self {
         let (mut is_waiting, mut before) = (false, None::<Duration>);
-        for Stopping { id, provider, .. } in stopping {
+        for Stopping { id, provider, is_repeated, .. } in stopping {
             let (begins, ago) = match until.stood(parts, id).await {
                 Ok((BroadcastState::Stopped, stood)) => stood,
+                // Whoever stopped it before did not wait to the end, and what is over of that is over. SES was shut just now: what
+                // is on its way there is waited for from now on.
+                Ok((BroadcastState::Stopping, (_, ago))) if *is_repeated && !until.sending_off => (true, ago),
                 // SES takes nothing of those any more that came to their end by themselves.
                 Ok((state, _)) if state.is_over() => (provider.is_some(), Duration::ZERO),
                 Ok(_) | Err(_) => (true, Duration::ZERO),
@@ -394,7 +429,8 @@ impl Wait {
     /// The state of a broadcast; and of one that is stopped whether somebody may begin to send it still, and how long ago that was
     /// decided. SES that is shut refuses whoever begins, and so does a provider without the key.
     async fn stood(&self, parts: &Parts, id: &BroadcastId) -> Result<(BroadcastState, (bool, Duration)), LedgerError> {
-        let (ledger, now) = (parts.ledger(), parts.clock.wall());
+        // What passes since is counted by the monotonic clock.
+        let (ledger, now) = (parts.ledger(), self.since_wall);
         let broadcast = ledger.broadcast(id).await?;
         let (state, trail) = (broadcast.broadcast_state, ledger.audit_trail(&broadcast).await?);
         let stopped = proof::Stopped { state, provider: broadcast.provider.as_ref(), trail: &trail, in_doubt: None };

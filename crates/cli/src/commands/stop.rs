@@ -27,6 +27,8 @@ pub(crate) struct Stopping {
     pub(crate) provider: Option<ProviderName>,
     /// As the write left it that ended it, or as it was read since.
     pub(crate) ended: Broadcast,
+    /// It was ended before this order came: some of the wait is over, perhaps all of it.
+    pub(crate) is_repeated: bool,
 }
 
 impl Stopping {
@@ -188,11 +190,18 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     }
     let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
     let wait = Wait::after_stop(&parts, &order.stopping, sending_off && all_by_ses, &mut failures).await;
-    let bound = format!("for {} s at most", wait.at_most().as_secs());
     let never = never_granted(&parts, &order.stopping).await;
     for stopping in &order.stopping {
-        let told = if never.contains(&stopping.id) { format!("{}: {NEVER_GRANTED}", stopping.id) } else { stopping.told(&bound) };
-        tell(as_json, &format!("{told}."));
+        let told = if never.contains(&stopping.id) {
+            Some(format!("{}: {NEVER_GRANTED}", stopping.id))
+        } else {
+            // Of what nobody begins any more the proof says what there is to say.
+            let left = wait.left_of(&parts, stopping).await;
+            left.map(|left| stopping.told(&format!("for {} s at most", left.as_secs())))
+        };
+        if let Some(told) = told {
+            tell(as_json, &format!("{told}."));
+        }
     }
     for actor in wait.untold() {
         tell(as_json, &format!("{actor} does not say with which timeouts it sends, since its build is older: end it."));
@@ -296,14 +305,14 @@ pub(crate) async fn end(
         tracing::warn!(%error, broadcast.id = %id, "progress can't be read; everybody who has a permit counts as not sent to");
         0
     });
-    let ended = match ledger.end(id, actor, reason).await {
-        Err(LedgerError::Transition { from, .. }) if is_well(from) => ledger.broadcast(id).await,
-        other => other,
+    let (is_repeated, ended) = match ledger.end(id, actor, reason).await {
+        Err(LedgerError::Transition { from, .. }) if is_well(from) => (true, ledger.broadcast(id).await),
+        other => (false, other),
     };
     match ended {
         Ok(ended) => {
             let (outstanding, provider) = (ended.granted.saturating_sub(settled), ended.provider.clone());
-            Ok(Stopping { id: id.clone(), outstanding, provider, ended })
+            Ok(Stopping { id: id.clone(), outstanding, provider, ended, is_repeated })
         }
         Err(error @ LedgerError::Corrupt { .. }) => {
             let ended = ledger.end_unread(id, actor, reason).await;

@@ -449,6 +449,47 @@ async fn a_consumer_that_was_silent_for_hours_is_waited_for_where_its_provider_t
     assert!(world.run(&stop).await.contains("nothing of it can be sent or accepted any more."));
 }
 
+/// Whoever stopped it first has not waited to the end: what is over of the wait is not waited for again, and whoever is waited for
+/// is named, with how long they have said nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_is_repeated_waits_for_what_is_left_and_names_who_is_silent() {
+    let mut world = Processes::simulated(30, Account::default()).await;
+    world.set("ISSEI_REQUEST_LIFETIME_S", "40");
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["canary"] = json!(10))).await;
+    world.wait_until("terms", |status| status["state"] == "holding" && status["in_doubt"] == 0 && status["accepted"] == 10).await;
+    consumer.kill_without_mercy().await;
+    producer.end().await;
+    let (db, table) = world.table().await;
+    let seen = Clock::system().wall().checked_sub(SignedDuration::from_mins(9)).unwrap();
+    for run in db.scan().table_name(&table).send().await.unwrap().items.unwrap() {
+        if run["pk"].as_s().unwrap().starts_with("services#") && run["sk"].as_s().unwrap().starts_with("consumer#") {
+            let update = db.update_item().table_name(&table).key("pk", run["pk"].clone()).key("sk", run["sk"].clone());
+            let update =
+                update.update_expression("SET seen_at = :at").expression_attribute_values(":at", AttributeValue::S(seen.to_string()));
+            update.send().await.unwrap();
+        }
+    }
+    // It was stopped 40 s ago, of the 45 s after which SES takes nothing any more, by somebody who has left.
+    let clock = Clock::starting_at(Clock::system().wall().checked_sub(SignedDuration::from_secs(40)).unwrap());
+    let ledger = Ledger::new(db, table, clock, Dice::system(), Duration::from_hours(1));
+    ledger.end(&"terms".parse().unwrap(), &"an operator".parse().unwrap(), "wrong").await.unwrap();
+
+    let stop = ["stop", "terms", "--reason", "wrong text"];
+    let told = world.run(&stop).await;
+    let number = |before: &str| -> u64 {
+        let (_, after) = told.split_once(before).unwrap_or_else(|| panic!("{before}: {told}"));
+        after.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{before}: {told}"))
+    };
+    assert!(number("may still be sent to, for ") <= 33 && number("Waiting for ") <= 5, "{told}");
+    assert!(told.contains("(silent for 9 min)"), "{told}");
+    assert!(told.contains("nothing of it can be sent or accepted any more."), "{told}");
+    // There is nothing left, and nothing is threatened with.
+    let told = world.run(&stop).await;
+    assert!(told.contains("nothing of it can be sent or accepted any more."), "{told}");
+    assert!(!told.contains("may still be sent to") && !told.contains("Waiting"), "{told}");
+}
+
 /// Somebody lets SES send, in AWS's own console, while whoever stopped by force waits for the permits to expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_by_force_is_not_proved_where_somebody_lets_ses_send_before_its_end() {
