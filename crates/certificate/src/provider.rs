@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use issei_aws::Clients;
 use issei_ledger::Broadcast;
-use issei_provider::{Facts, Known, Plane, Proof, Provider, Providers, Right, Span};
+use issei_provider::{Counted, Facts, Known, Plane, Proof, Provider, Providers, Right, Span};
 use issei_schema::{CarriedBy, ProviderName};
 use jiff::Timestamp;
 
@@ -99,13 +99,32 @@ pub(crate) async fn provider_count(carriers: &Carriers, broadcast: &Broadcast, a
     let ended_at = broadcast.last_step().map_or(now, |entry| entry.at);
     let span = Span { created_at: broadcast.created_at, begins_at: broadcast.begins_at(), ended_at, now };
     match provider.counted(span).await {
-        Some(counted) => {
-            let finding = data(counted.what, counted.asked).rule(rule, why);
-            match counted.told {
-                Ok(sent) => finding.found(sent, sent >= accepted).mend(counted.mend),
-                Err(error) => finding.unreadable(error).mend(counted.mend),
-            }
-        }
+        Some(counted) => against(counted, accepted, &rule, &why),
         None => own("nothing was asked").rule(rule, why).unreadable("it does not count"),
+    }
+}
+
+/// Too few are no want of a right: each has a next step of its own.
+fn against(counted: Counted, accepted: u64, rule: &str, why: &str) -> Finding {
+    let finding = data(counted.what, counted.asked).rule(rule, why);
+    match counted.told {
+        Ok(sent) => finding.found(sent, sent >= accepted).mend(counted.too_few),
+        Err(error) => finding.unreadable(error).mend(counted.mend),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_told_too_few_is_not_advised_to_grant_what_is_granted() {
+        let mend = |told| {
+            let counted = Counted { what: "sent", asked: "GetAccount", told, mend: "grant ses:GetAccount", too_few: "certify again" };
+            against(counted, 40, "40 or more", "it must have counted them").mend
+        };
+        assert_eq!(mend(Ok(39)).as_deref(), Some("certify again"));
+        assert_eq!(mend(Err("AccessDenied".to_owned())).as_deref(), Some("grant ses:GetAccount"));
+        assert_eq!(mend(Ok(40)), None);
     }
 }

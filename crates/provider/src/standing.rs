@@ -39,6 +39,8 @@ pub struct Counted {
     pub what: &'static str,
     pub asked: &'static str,
     pub told: Result<u64, String>,
-    /// What to do where it does not tell, or tells too little.
+    /// What to do where it does not tell.
     pub mend: &'static str,
+    /// What to do where it tells too little.
+    pub too_few: &'static str,
 }

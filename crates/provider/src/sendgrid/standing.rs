@@ -94,7 +94,8 @@ pub(super) async fn count(web: &Web, options: &SendGridOptions, span: Span) -> C
         what: "SendGrid: requests on these days",
         asked: "SendGrid GET /v3/stats, requests",
         told,
-        mend: "give the key Stats (read) under Settings > API Keys; where it tells too little, certify again later: when its statistics are whole is not documented",
+        mend: "give the key Stats (read) under Settings > API Keys",
+        too_few: "certify again later, since when its statistics are whole is not documented; where it stays too small, see whether the key that is asked with here is of the account that sent",
     }
 }
 

@@ -22,13 +22,15 @@ impl Ses {
             Err(error) => Err(chain(&error)),
         };
         let (what, asked) = ("SES: sent in the last 24 hours", "SES GetAccount SentLast24Hours");
-        Counted { what, asked, told, mend: "grant ses:GetAccount" }
+        let too_few = "this count lags: certify again in a few minutes; where it stays too small, see whether the account and the region that are asked here are those that sent, and give the message ids of `issei export` to AWS support";
+        Counted { what, asked, told, mend: "grant ses:GetAccount", too_few }
     }
 
     async fn of_days(&self, span: Span) -> Counted {
         let (what, asked) = ("SES: sent through the configuration set", "SES BatchGetMetricData SEND");
         let mend = "turn on the Virtual Deliverability Manager, whose metrics reach back; without it, certify within 24 hours of the command, or of the moment from which it may be sent";
-        let counted = |told| Counted { what, asked, told, mend };
+        let too_few = "these metrics lag, and count only since they are on: certify again in an hour; where it stays too small, see whether the account, the region and the configuration set that are asked here are those that sent";
+        let counted = |told| Counted { what, asked, told, mend, too_few };
         let at = |at: Timestamp| DateTime::from_secs(at.as_second());
         let query = BatchGetMetricDataQuery::builder()
             .id("sent")
