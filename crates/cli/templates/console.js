@@ -4,6 +4,8 @@
 "use strict";
 
 const live = document.getElementById("live");
+// What stands between the two is read by somebody, and stays as it is.
+const counted = document.getElementById("counted");
 const lost = document.getElementById("lost");
 const language = document.documentElement.lang;
 
@@ -36,11 +38,16 @@ async function refresh() {
     const answer = await fetch(live.dataset.from, { cache: "no-store" });
     if (!answer.ok) throw new Error(String(answer.status));
     const text = await answer.text();
-    const open = unfolded(live);
+    const open = unfolded(document);
     live.innerHTML = text;
+    if (counted) {
+      const [standing, ...others] = live.children;
+      counted.replaceChildren(...others);
+      live.replaceChildren(standing);
+    }
     cameAt = performance.now();
-    for (const summary of live.querySelectorAll("details.folded > summary")) summary.parentElement.open = open.has(summary.textContent);
-    byOwnClock(live);
+    for (const summary of document.querySelectorAll("details.folded > summary")) summary.parentElement.open = open.has(summary.textContent);
+    byOwnClock(document);
     countDown();
     lost.hidden = true;
   } catch {
@@ -51,6 +58,18 @@ if (live) setInterval(refresh, 2000);
 setInterval(countDown, 1000);
 byOwnClock(document);
 countDown();
+
+// The letters are as high as they are, so that none of them is hidden behind another. Nothing in there runs.
+const letters = document.getElementById("letters");
+function fit() {
+  const page = letters.contentDocument?.body;
+  if (page) letters.style.height = `${Math.ceil(page.getBoundingClientRect().bottom + letters.contentWindow.scrollY) + 4}px`;
+}
+if (letters) {
+  letters.addEventListener("load", fit);
+  window.addEventListener("resize", fit);
+  if (letters.contentDocument?.readyState === "complete") fit();
+}
 
 for (const input of document.querySelectorAll("[data-must-be]")) {
   const button = input.form.querySelector("button");

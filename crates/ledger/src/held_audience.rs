@@ -33,6 +33,14 @@ pub struct HeldAudience {
     pub forecast: Option<HeldForecast>,
 }
 
+impl HeldAudience {
+    /// Letters that whoever approves it reads: one recipient may be an example of several things.
+    #[must_use]
+    pub fn shown(&self) -> usize {
+        self.letters.iter().chain(&self.of_variants).map(|place| (place.page, place.at)).collect::<BTreeSet<_>>().len()
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_none(count: &u64) -> bool {
     *count == 0

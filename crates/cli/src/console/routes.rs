@@ -10,7 +10,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use http::header;
 use http::{HeaderValue, StatusCode};
-use issei_ledger::Broadcast;
+use issei_ledger::{Broadcast, HeldAudience};
 use issei_schema::BroadcastId;
 
 use super::asking::{Failed, NO_PAGE, Named, Said, Tongue};
@@ -161,8 +161,9 @@ pub(super) async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, sa
     let leak_s = at_most(&operator::widest(&at.console.parts).await?.timing).as_secs();
     // What can't be read keeps nobody from what can be done.
     let subject = at.console.parts.ledger().command(id).await.ok().as_ref().and_then(subjects);
+    let letters = live.status.held_audience.as_ref().map_or(0, HeldAudience::shown);
     let Said { status, message, failed } = said;
-    let template = BroadcastPage { frame: at.frame(), words, live, subject, actions, leak_s, message, failed };
+    let template = BroadcastPage { frame: at.frame(), words, live, subject, actions, letters, leak_s, message, failed };
     page(at, &template, tongue, status)
 }
 
@@ -197,13 +198,18 @@ async fn evidence(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
 /// What the page of a letter may do: nothing but to be shown, within the console's own page.
 pub(super) const LETTERS_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
 
+/// The same, and the console's page may see how high it is, so that it hides none of them. It still runs nothing, and each
+/// letter's own HTML stands in a frame that may nothing at all.
+const HELD_LETTERS_MAY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox allow-same-origin";
+
 /// The letters of a broadcast that holds before its first send, as they will be read.
 async fn held_letters(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
     let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&id).await?;
     let (command, letters) = (ledger.command(&broadcast.broadcast_id).await?, letters::of_held(&at.console.parts, &broadcast).await?);
     let mut response = Html(letters::page(tongue.language, &command, &letters)?).into_response();
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(HELD_LETTERS_MAY));
     Ok(response)
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod bounces;
 mod cause;
 mod look;
+mod numbers;
 mod outside;
 mod plot;
 mod reasons;
@@ -24,6 +25,8 @@ use crate::proof::StopProof;
 
 pub(crate) use bounces::Bounces;
 pub(crate) use look::Look;
+pub(crate) use numbers::grouped;
+use numbers::share;
 pub(crate) use outside::Page;
 use outside::{folded, outside, timed};
 pub(crate) use reasons::Told;
@@ -32,18 +35,21 @@ pub(crate) use words::{Language, Words};
 pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
 pub(crate) const SCRIPT: &str = include_str!("../../templates/console.js");
 
+/// A letter with its text and its HTML at both widths, where there is room for two beside one another.
+const LETTER_HEIGHT: usize = 1_200;
+
 /// A count with its name and its share of the recipients.
 pub(crate) struct Count {
     name: &'static str,
     /// For the style, and for those who test.
     id: &'static str,
     value: String,
-    percent: Option<u64>,
+    share: Option<String>,
 }
 
 /// How a broadcast stands, as a part of a page that can be replaced.
 #[derive(Template)]
-#[template(path = "live.html")]
+#[template(path = "live.html", blocks = ["standing", "counted"])]
 pub(crate) struct Live {
     pub(crate) words: &'static Words,
     pub(crate) status: Status,
@@ -65,9 +71,9 @@ impl Live {
         proof: StopProof,
         refreshes: bool,
     ) -> Self {
-        let share = |count: u64| Some(count.saturating_mul(100).checked_div(status.recipients).unwrap_or(0).min(100));
+        let share = |count: u64| Some(share(count, status.recipients));
         let count =
-            |name: &'static str, id: &'static str, value: u64, percent: Option<u64>| Count { name, id, value: grouped(value), percent };
+            |name: &'static str, id: &'static str, value: u64, share: Option<String>| Count { name, id, value: grouped(value), share };
         let mut counts = vec![
             count(words.audience, "audience", status.audience, None),
             count(words.skipped, "skipped", status.skipped, None),
@@ -89,7 +95,7 @@ impl Live {
             counts.insert(1, count(words.left_out, "left-out", left_out, None));
         }
         let look = Look::of(words, &status, timeline, proof);
-        let plots = plot::timelines(words, timeline, &trail);
+        let plots = plot::timelines(words, timeline, &trail, &status);
         Self { words, status, counts, trail, look, plots, refreshes }
     }
 
@@ -181,6 +187,8 @@ pub(crate) struct BroadcastPage {
     /// Of each variant, with what stands between braces; nothing where the command can't be read.
     pub(crate) subject: Option<String>,
     pub(crate) actions: Vec<Action>,
+    /// How many letters there are to be read, where it is known.
+    pub(crate) letters: usize,
     pub(crate) leak_s: u64,
     pub(crate) message: Option<String>,
     pub(crate) failed: bool,
@@ -192,10 +200,19 @@ impl BroadcastPage {
         self.live.status.terms.as_ref().map(|all| terms::told(self.words.of(), all)).unwrap_or_default()
     }
 
-    /// Whether it holds before its first send for another reason than that others must agree, who are shown them anyhow.
+    /// Whether others must agree to it still.
+    fn waits_for_others(&self) -> bool {
+        self.live.status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0)
+    }
+
+    /// In pixels, for a browser that runs no script: enough for most, and what is longer can be scrolled.
+    fn letters_height(&self) -> usize {
+        LETTER_HEIGHT * self.letters.max(1)
+    }
+
+    /// Whether it is to be read before it is approved.
     fn shows_letters(&self) -> bool {
-        let agreed = self.live.status.agreement.as_ref();
-        self.live.status.held_audience.is_some() && agreed.is_none_or(|agreed| agreed.missing == 0)
+        self.live.status.held_audience.is_some() || self.waits_for_others()
     }
 }
 
@@ -349,19 +366,6 @@ fn holding<'a>(words: &Words, certificate: &'a Certificate) -> Vec<(&'static str
     parts.into_iter().map(|(name, part)| (name, of(part))).filter(|(_, findings)| !findings.is_empty()).collect()
 }
 
-/// A number with its thousands apart.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn class_of(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Converged => "good",
@@ -381,14 +385,4 @@ fn mark_of(judgement: &Judgement) -> &'static str {
 /// To the second, which is enough for people.
 fn to_second(at: &Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_stand_apart() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-    }
 }

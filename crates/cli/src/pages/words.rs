@@ -181,6 +181,7 @@ words! {
     agree_hint: "You agree to the words below, to this audience, and to nothing else, in the name of whoever started this console.", "下の文面とこの宛先だけを、このコンソールを起動した人の名義で承認します。";
     agreed_digest: "What is agreed to:", "承認の対象:";
     letters: "Letters, as they will be read", "実際に届く文面";
+    letters_to_read: "To be read, all of them below:", "以下の文面をすべて確認してください。通数:";
     stop_all: "Stop everything", "すべて停止";
     stop_all_hint: "Ends every broadcast, and refuses new ones until `issei open`.", "すべての一斉送信を終了し、`issei open` まで新規を受け付けません。";
     reason: "Reason (for the audit trail)", "理由(監査証跡に残ります)";

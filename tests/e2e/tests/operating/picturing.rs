@@ -31,6 +31,35 @@ async fn ask(browser: &Browser, screen: &str, door: &Door, who: &str) {
     browser.picture(&format!("who-found-{}-{screen}", TONGUES[1])).await;
 }
 
+/// Whoever is to approve sees how many letters there are, and each of them, below the state; and reads on while it is kept up to date.
+async fn letters_are_all_seen(browser: &Browser) {
+    let frame = "document.getElementById('letters')";
+    let height = format!("{frame}.contentDocument?.scrollingElement?.scrollHeight ?? 0");
+    browser.wait_until(&format!("({height}) > 300 && ({height}) <= {frame}.clientHeight && {frame}.clientHeight % 1200 !== 0")).await;
+    let letters = browser.value(&format!("{frame}.contentDocument.querySelectorAll('section').length")).await;
+    assert_eq!(browser.text("#letters-count").await, letters.to_string());
+    let places = "['state', 'letters', 'counts'].map((id) => document.getElementById(id).getBoundingClientRect().top)";
+    let in_order = format!("((tops) => tops[0] < tops[1] && tops[1] < tops[2])({places})");
+    assert_eq!(browser.value(&in_order).await, true, "{places}");
+    browser.value("void (document.querySelector('#live > section').dataset.before = 'yes')").await;
+    browser.value("void (document.getElementById('letters').contentDocument.body.dataset.before = 'yes')").await;
+    browser.wait_until("document.querySelector('#live > section[data-before]') === null").await;
+    assert_eq!(browser.value(&format!("{frame}.contentDocument.body.dataset.before")).await, "yes", "it was loaded anew");
+    let parts = "[document.querySelectorAll('#live > section').length, document.querySelectorAll('#counts').length]";
+    assert_eq!(browser.value(parts).await, serde_json::json!([1, 1]));
+    assert_eq!(browser.value(&in_order).await, true, "{places}");
+}
+
+/// No table's last column lies off the screen, and no state is broken one sign a line.
+async fn rows_are_seen_to_their_end(browser: &Browser) {
+    let off = "Array.from(document.querySelectorAll('#audit td, #broken td, #findings details[open] td'))
+        .filter((cell) => cell.getBoundingClientRect().right > document.documentElement.clientWidth).map((cell) => cell.textContent)";
+    assert_eq!(browser.value(off).await, serde_json::json!([]));
+    let broken = "Array.from(document.querySelectorAll('td.short')).filter((cell) => { const text = document.createRange();
+        text.selectNodeContents(cell); return text.getClientRects().length > 1; }).length";
+    assert_eq!(browser.value(broken).await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_can_be_read_in_both_languages_on_a_phone_at_a_desk_and_in_the_dark() {
     let Some(phone) = Browser::start(390, 844).await else { return };
@@ -48,6 +77,7 @@ async fn every_page_can_be_read_in_both_languages_on_a_phone_at_a_desk_and_in_th
         browser.page.goto(url.as_str()).await.unwrap();
         browser.wait_until("document.querySelector('#broadcasts a') !== null").await;
         look(browser, screen, &door, ("holding", "/b/terms")).await;
+        letters_are_all_seen(browser).await;
         // What a letter says runs nothing, nor does what would look it over.
         browser.page.goto(&format!("http://127.0.0.1:{}{}/b/terms/letters", door.port, door.base)).await.unwrap();
         browser.picture(&format!("letters-{screen}")).await;
@@ -59,6 +89,7 @@ async fn every_page_can_be_read_in_both_languages_on_a_phone_at_a_desk_and_in_th
     for (browser, screen) in browsers {
         for page in [("list", "/"), ("complete", "/b/terms"), ("evidence", "/b/terms/evidence")] {
             look(browser, screen, &door, page).await;
+            rows_are_seen_to_their_end(browser).await;
         }
         ask(browser, screen, &door, "user000007@example.com").await;
     }
