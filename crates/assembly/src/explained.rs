@@ -30,7 +30,7 @@ pub fn explained(error: anyhow::Error, settings: &Settings) -> anyhow::Error {
     } else if settings.file.is_none() && is_of_unknown_audience(&error) {
         let here = std::path::absolute(DEFAULT_FILE).map_or_else(|_| DEFAULT_FILE.to_owned(), |path| path.display().to_string());
         format!(
-            "; no configuration was read: there is neither {here} nor one in a folder above, and neither --config nor ISSEI_CONFIG names one"
+            "; no configuration was read: there is neither {here} nor one in a folder above, and neither --config nor ISSEI_CONFIG names one; `issei init SOURCE` looks at your table or file and writes one"
         )
     } else {
         return error;
@@ -78,5 +78,26 @@ fn credentials(settings: &Settings) -> String {
     match env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty()) {
         Some(profile) => format!("the profile `{profile}` (AWS_PROFILE)"),
         None => "the credentials at hand, whose account `aws sts get-caller-identity` tells".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Layer;
+
+    #[test]
+    fn whoever_has_no_configuration_is_told_what_writes_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("issei.toml");
+        std::fs::write(&file, "").unwrap();
+        let mut settings = Settings::load(Some(&file), Layer::default()).unwrap();
+        let told = |settings: &Settings| {
+            let refusal = Refusal::UnknownAudience { name: "users".to_owned(), known: "none".to_owned() };
+            explained(refusal.into(), settings).to_string()
+        };
+        assert!(!told(&settings).contains("issei init"), "there is one");
+        settings.file = None;
+        assert!(told(&settings).contains("no configuration was read") && told(&settings).contains("`issei init SOURCE`"));
     }
 }

@@ -22,9 +22,9 @@ pub enum Refusal {
     #[error("field `audience`: the producer's configuration has no audience `{name}`; it has {known}")]
     UnknownAudience { name: String, known: String },
     #[error(
-        "field `content`: the placeholder {{{{{placeholder}}}}} is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
+        "field `content`: the placeholder {{{{{placeholder}}}}} is no column of the audience `{audience}`, which has {known}; add it to the audience's `columns` or correct it"
     )]
-    UnknownPlaceholder { placeholder: String, audience: String },
+    UnknownPlaceholder { placeholder: String, audience: String, known: String },
     #[error(
         "field `content.variants.by`: `{column}`, whose value chooses the words, is no column of the audience `{audience}`; add it to the audience's `columns` or correct it"
     )]
@@ -200,24 +200,25 @@ pub(crate) fn needed(
     let copied = command.test_copy.as_ref().map(|copy| AudienceConfig::of_copy(copy, command));
     #[cfg(feature = "simulation")]
     let copied = copied.map(|copied| AudienceConfig { memory: audiences.get(name).and_then(|whole| whole.memory.clone()), ..copied });
-    let audience = copied.or_else(|| AudienceConfig::named(name, audiences)).ok_or_else(|| Refusal::UnknownAudience {
-        name: name.to_owned(),
-        known: if audiences.is_empty() {
-            "none".to_owned()
-        } else {
-            audiences.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-        },
-    })?;
+    let audience = copied
+        .or_else(|| AudienceConfig::named(name, audiences))
+        .ok_or_else(|| Refusal::UnknownAudience { name: name.to_owned(), known: listed(audiences.keys()) })?;
     let audience = audience.for_class(command.class()).ok_or_else(|| Refusal::NobodyAsked { audience: name.to_owned() })?;
-    let needed = Needed::by(command, &audience, letters).map_err(|lack| lacking(lack, command))?;
+    let needed = Needed::by(command, &audience, letters).map_err(|lack| lacking(lack, command, &audience))?;
     Ok((audience, needed))
 }
 
+/// What there is, for whoever has named something else.
+fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 /// Why a command is refused for what its audience lacks.
-pub(crate) fn lacking(lack: Lack, command: &BroadcastCommand) -> Refusal {
+pub(crate) fn lacking(lack: Lack, command: &BroadcastCommand, read: &AudienceConfig) -> Refusal {
     let audience = command.audience.to_string();
     match lack {
-        Lack::Placeholder(placeholder) => Refusal::UnknownPlaceholder { placeholder, audience },
+        Lack::Placeholder(placeholder) => Refusal::UnknownPlaceholder { placeholder, audience, known: listed(&read.columns) },
         Lack::VariantColumn(column) => Refusal::UnknownVariantColumn { column, audience },
         Lack::UnsubscribeColumn(column) => Refusal::UnknownUnsubscribeColumn { column, audience },
         Lack::ReservedColumn => Refusal::ReservedColumn { audience },
@@ -228,6 +229,21 @@ pub(crate) fn lacking(lack: Lack, command: &BroadcastCommand) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_placeholder_that_is_no_column_is_refused_with_the_columns_that_there_are() {
+        for (columns, has) in [(&["name", "shop"][..], "which has `name`, `shop`; add"), (&[], "which has none; add")] {
+            let columns = columns.iter().copied().map(str::to_owned).collect();
+            let audience = AudienceConfig { columns, ..AudienceConfig::default() };
+            let command = serde_json::json!({
+                "version": 1, "broadcast_id": "b", "audience": "users", "content": { "inline": { "subject": "{{nmae}}", "text": "x" } },
+                "from": "a@example.com", "max_recipients": 10, "not_after": "2026-11-25T00:00:00Z", "requested_by": "test",
+            });
+            let command = BroadcastCommand::parse(&command.to_string()).unwrap();
+            let refused = needed(&command, &[("users".to_owned(), audience)].into(), Letters::of).err().unwrap().to_string();
+            assert!(refused.starts_with("field `content`: the placeholder {{nmae}} is no column") && refused.contains(has), "{refused}");
+        }
+    }
 
     #[test]
     fn columns_whose_names_meet_in_a_stored_template_are_refused_and_nowhere_else() {

@@ -29,7 +29,7 @@ pub fn mailable_data(command: &BroadcastCommand, file: &Path) -> Result<(Vec<Rec
         columns.remove(UNSUBSCRIBE_PLACEHOLDER);
     }
     let audience = AudienceConfig { columns: columns.into_iter().collect(), ..AudienceConfig::default() };
-    let needed = Needed::of(command, &audience).map_err(|lack| lacking(lack, command))?;
+    let needed = Needed::of(command, &audience).map_err(|lack| lacking(lack, command, &audience))?;
     let (mut recipients, mut skipped) = (Vec::new(), BTreeMap::new());
     for row in data.rows(&audience.columns).map_err(wrong)? {
         match judge(row, &needed) {

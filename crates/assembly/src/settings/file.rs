@@ -3,6 +3,7 @@
 //! It says where keys are and who is asked with them, so one that somebody else could have put into a folder above is not
 //! read unasked.
 
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -84,12 +85,27 @@ fn wrong(text: &str, error: &toml::de::Error) -> String {
     let before = text.get(..span.start).unwrap_or_default();
     let number = before.matches('\n').count() + 1;
     let Some((name, _)) = before.rsplit('\n').next().and_then(|line| line.split_once('=')) else {
-        return format!("line {number}: {}", error.message());
+        return format!("line {number}: {}{}", error.message(), belongs(text, before, span));
     };
     // Of a table or a list each text that is in it.
     let values = text.get(span).unwrap_or_default().split(['"', '\'']).map(str::trim).filter(|value| value.len() > 2);
     let message = values.fold(error.message().to_owned(), |message, value| message.replace(value, "…"));
     format!("line {number}, `{}`: {message}", name.trim())
+}
+
+/// Where an unknown field belongs, if it is a key of the whole file that stands below a section: TOML takes it for one of that
+/// section's.
+fn belongs(text: &str, before: &str, span: Range<usize>) -> String {
+    let is_unknown = |error: &toml::de::Error| error.message().starts_with("unknown field");
+    let name = text.get(span).unwrap_or_default().trim();
+    let is_below = before.lines().any(|line| line.trim_start().starts_with('['));
+    // Whatever else is wrong with such a value, it is known.
+    let is_known = toml::from_str::<Layer>(&format!("{name} = 0")).err().is_none_or(|error| !is_unknown(&error));
+    if is_below && !name.is_empty() && is_known && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        format!("; `{name}` is a key of the whole file, so it stands above every `[section]`")
+    } else {
+        String::new()
+    }
 }
 
 impl Layer {
@@ -169,6 +185,20 @@ mod tests {
         assert_eq!(of("c").url.unwrap(), "sqlite:///var/users.db");
         assert_eq!((of("d").file.unwrap(), of("e").url.unwrap()), ("/var/users.csv".to_owned(), "postgres://db/users".to_owned()));
         assert_eq!(settings.file, Some(file));
+    }
+
+    #[test]
+    fn a_key_of_the_whole_file_below_a_section_is_told_where_it_belongs() {
+        let audience = "[audiences.users]\nfile = 'users.csv'\nkey = 'id'\naddress = 'email'\n";
+        let told = |below: &str| {
+            let text = format!("{audience}{below}\n");
+            wrong(&text, &toml::from_str::<Layer>(&text).err().unwrap())
+        };
+        let error = told("approvals = 2 # two");
+        assert!(error.starts_with("line 5: unknown field `approvals`"), "{error}");
+        assert!(error.ends_with("`approvals` is a key of the whole file, so it stands above every `[section]`"), "{error}");
+        let error = told("aprovals = 2");
+        assert!(error.starts_with("line 5: unknown field `aprovals`") && !error.contains("whole file"), "{error}");
     }
 
     #[test]

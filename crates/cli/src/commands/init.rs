@@ -332,7 +332,7 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
 
 fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64, skipped: &[Skipped], as_json: bool) {
     let others: u64 = skipped.iter().map(Skipped::rows).sum();
-    let Proposal { key, address, columns, addressed, not_keys, .. } = proposal;
+    let Proposal { key, address, columns, addressed, not_keys, unnameable, .. } = proposal;
     let is_unique = proposal.is_unique_by_address();
     let file = options.output.display().to_string();
     if as_json {
@@ -353,6 +353,9 @@ fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64
     say(&format!("addresses      {}{unique}", addressed.told()));
     let none = "none that is sure to belong in a letter; those that a content may name have the letters A to Z, digits and `_`";
     say(&format!("columns        {}", if columns.is_empty() { none.to_owned() } else { columns.join(", ") }));
+    if !unnameable.is_empty() {
+        say(&format!("left out       {}. {}", unnameable.join(", "), text::NOT_NAMEABLE));
+    }
     say(&format!("tried          {} rows: {mailable} can be mailed, {others} can't", mailable + others));
     if let Place::DynamoDb { .. } = place {
         say(&format!("               of one page of the table, {ITEMS} items at most: `issei send --dry-run` reads all of it"));

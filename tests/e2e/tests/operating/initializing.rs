@@ -109,6 +109,11 @@ async fn a_first_configuration_comes_from_a_file_too() {
     assert!(told.contains("the address, since no column tells users apart; 1 of 4 rows"), "{told}");
     says(&world.read("without.toml"), &["key = \"メールアドレス\"", "address = \"メールアドレス\"", "unique_by = \"address\""]);
     assert!(world.read("without.toml").contains("# An address is a weak key."));
+    // Nor can a letter name it, which is no reason to say nothing of it.
+    let why = "A placeholder has the letters A to Z and a to z";
+    assert!(told.contains(&format!("left out       お名前. {why}")), "{told}");
+    says(&world.read("without.toml"), &["columns = []"]);
+    assert!(world.read("without.toml").contains(&format!("# Left out: \"お名前\". {why}")));
     // Somebody's row is no header, and nobody's business.
     let bare = world.write("bare.csv", "1,ann@example.com,Ann\n2,bob@example.com,Bob\n");
     let (code, output, error) = world.try_run(&["init", &bare, "--output", "bare.toml"]).await;

@@ -83,6 +83,8 @@ pub(super) struct Proposal {
     pub(super) columns: Vec<String>,
     /// Columns that a content could name, and that are not proposed.
     pub(super) others: Vec<String>,
+    /// Columns that no content can name, for how they are called.
+    pub(super) unnameable: Vec<String>,
     /// A column that, by its name, has a value for whoever is not to be mailed.
     pub(super) filter: Option<String>,
     /// Only rows that have this column are users.
@@ -211,8 +213,10 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
     // A letter that needs what nobody has is nobody's.
     let is_there = |at: usize| sample.values.is_empty() || sample.values.iter().any(|row| row.get(at).is_some_and(Option::is_some));
     let rest = columns.iter().enumerate().map(|(at, column)| (at, column.name.clone()));
-    let rest = rest.filter(|(_, name)| *name != key.name && *name != address && is_placeholder(name) && !is_any(name, &SECRET));
-    let (columns, others): (Vec<_>, Vec<_>) = rest.partition(|(at, name)| is_any(name, &SPOKEN_TO) && is_there(*at));
+    let rest = rest.filter(|(_, name)| *name != key.name && *name != address && !is_any(name, &SECRET));
+    let (rest, unnameable): (Vec<_>, Vec<_>) = rest.partition(|(_, name)| is_placeholder(name));
+    let unnameable = unnameable.into_iter().map(|(_, name)| name).collect();
+    let (columns, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(at, name)| is_any(name, &SPOKEN_TO) && is_there(*at));
     let [columns, others] = [columns, others].map(|named| named.into_iter().map(|(_, name)| name).collect::<Vec<String>>());
     let filter = sample_filter(&others);
     Some(Proposal {
@@ -234,6 +238,7 @@ pub(super) fn propose(key: &ColumnOutline, columns: &[ColumnOutline], sample: &S
         address_reason,
         columns,
         others,
+        unnameable,
         filter,
         only_with: None,
         addressed: Addressed::default(),
@@ -302,6 +307,7 @@ mod tests {
             column("password_hash", Unsaid),
             column("deleted_at", Unsaid),
             column("no placeholder", Unsaid),
+            column("氏名", Unsaid),
         ];
         let keys: Vec<&str> = key_candidates(&columns).iter().map(|column| column.name.as_str()).collect();
         assert_eq!(keys, ["uuid", "id", "email"]);
@@ -313,6 +319,7 @@ mod tests {
         assert_eq!((proposal.key.as_str(), proposal.address.as_str(), proposal.key_reason.as_str()), ("uuid", "email", "the primary key"));
         assert_eq!(proposal.columns, ["first_name"]);
         assert_eq!(proposal.others, ["email_verified", "id", "contact", "deleted_at"]);
+        assert_eq!(proposal.unnameable, ["no placeholder", "氏名"]);
         assert_eq!(proposal.filter.as_deref(), Some("deleted_at"));
     }
 

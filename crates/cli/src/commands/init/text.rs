@@ -11,9 +11,14 @@ const BY_ADDRESS: [&str; 4] = [
     "# Where your application has an id, export it, and name it here.",
 ];
 
+/// Of columns that no content can name.
+pub(super) const NOT_NAMEABLE: &str =
+    "A placeholder has the letters A to Z and a to z, digits and `_` alone: rename it in the header, or by AS in a `query`.";
+
 /// The file. A URL with a password is named by its variable alone.
 pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String {
-    let Proposal { key, key_reason, address, address_reason, columns, others, filter, only_with, addressed, not_keys } = proposal;
+    let Proposal { key, key_reason, address, address_reason, columns, others, unnameable, filter, only_with, addressed, not_keys } =
+        proposal;
     let mut lines = vec![
         "# Written by `issei init`. docs/configuration.md lists every key; flags and variables go before this file.".to_owned(),
         String::new(),
@@ -53,6 +58,9 @@ pub(super) fn written(name: &str, place: &Place, proposal: &Proposal) -> String 
     lines.push("# What the content's placeholders may name.".to_owned());
     if !others.is_empty() {
         lines.push(format!("# Also there: {}", list(others)));
+    }
+    if !unnameable.is_empty() {
+        lines.push(format!("# Left out: {}. {NOT_NAMEABLE}", list(unnameable)));
     }
     lines.push(format!("columns = [{}]", list(columns)));
     let filter = filter.as_ref().and_then(|column| match place {

@@ -177,7 +177,7 @@ impl Outlook {
         say(&format!("twice          {}", counted.twice));
         let left = if stopped.is_some() { ", since it was stopped" } else { "" };
         say(&format!("missed         {}{left}", counted.missed));
-        say(&format!("in doubt       {}: the answer was lost, and nobody is sent to twice for that", counted.in_doubt));
+        say(&in_doubt_line(counted.in_doubt));
         if counted.frozen != self.mailable && stopped.is_none() {
             say(&format!(
                 "CHANGED        {} users were frozen, where {} were counted before: the table has changed meanwhile",
@@ -196,5 +196,22 @@ impl Outlook {
             counted.accepted,
             inbox.page.display()
         )
+    }
+}
+
+/// Where nobody is, no answer was lost.
+fn in_doubt_line(in_doubt: u64) -> String {
+    let why = if in_doubt == 0 { "" } else { ": the answer was lost, and nobody is sent to twice for that" };
+    format!("in doubt       {in_doubt}{why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_answer_that_was_lost_is_told_only_where_somebody_is_in_doubt() {
+        assert_eq!(in_doubt_line(0), "in doubt       0");
+        assert!(in_doubt_line(2).starts_with("in doubt       2: the answer was lost"));
     }
 }
