@@ -21,7 +21,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use issei_schema::Identity;
 
-use crate::unsigned::Unsigned;
+use crate::unsigned::{Unnamed, Unsigned};
 use crate::{Lambda, S3, Secrets, Sns, Timing, Web, chain};
 
 /// Long polls last 20 seconds at most (SQS API reference, `ReceiveMessage`); a receive that takes
@@ -182,6 +182,7 @@ fn clients(config: &SdkConfig, http: SharedHttpClient, timing: &Timing, is_here:
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(timing.send)).operation_timeout(timing.send).build());
     if is_here {
         (sqs, dynamodb, ses) = (sqs.push_auth_scheme(Unsigned), dynamodb.push_auth_scheme(Unsigned), ses.push_auth_scheme(Unsigned));
+        (sqs, dynamodb, ses) = (sqs.interceptor(Unnamed), dynamodb.interceptor(Unnamed), ses.interceptor(Unnamed));
     }
     let sts = aws_sdk_sts::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())

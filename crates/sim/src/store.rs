@@ -99,7 +99,7 @@ impl Store {
             table,
             pk,
             sk,
-            item.to_string(),
+            serde_json::to_string(item)?,
             size
         ])?;
         Ok(())
