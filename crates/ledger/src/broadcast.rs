@@ -134,6 +134,8 @@ pub struct Broadcast {
     /// there. Nothing where an older build has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resent_look: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resent_looked_at: Option<Timestamp>,
     /// It was held before its first send. Stays, so that whoever looks after it knows that nothing was enqueued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held_before_send: bool,
@@ -241,6 +243,7 @@ impl Broadcast {
             created_at: now,
             resent_as: None,
             resent_look: None,
+            resent_looked_at: None,
             held_before_send: false,
             held_audience: None,
             agreement: asked.agreement.clone(),

@@ -8,7 +8,7 @@ use std::fmt;
 use issei_schema::{BroadcastCommand, BroadcastId, Content};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::resent::missed_by;
+use crate::resent::{MissedBy, missed_by};
 use crate::said::{REGISTERED_FOR, Saying, Sayings};
 use crate::ungranted::CLOCKS;
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
@@ -20,6 +20,10 @@ const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// is no repeat.
 const AT_ONCE: SignedDuration = SignedDuration::from_hours(24);
 
+/// How far the clocks of two machines may be apart that both write to DynamoDB: a request whose time is more than five minutes from
+/// its own it refuses (AWS general reference, "Elements of an AWS API request signature").
+pub const SKEW: SignedDuration = SignedDuration::from_mins(15);
+
 /// So many broadcasts are followed, each of which was made for whom the one before had missed.
 const RESENT_MAX: usize = 20;
 
@@ -29,7 +33,7 @@ pub enum Repeated {
     /// Another broadcast says the same to the same audience.
     Said(SaidBy),
     /// It is for whom another has missed, and something was said to them since it was looked who they are.
-    SaidSince { of: BroadcastId, told: Option<SaidBy> },
+    SaidSince { of: BroadcastId, id: BroadcastId, told: Option<SaidBy> },
     /// It is for whom another has missed, by its own word alone.
     NotNoted { of: BroadcastId, noted: Option<BroadcastId> },
     /// It is for whom another has missed, and whom that has mailed the ledger may have forgotten.
@@ -59,11 +63,11 @@ impl fmt::Display for Repeated {
             Self::Said(told) => {
                 write!(f, "{} is said to this audience by {told}; nobody is mailed for this command; {why}", told.what)
             }
-            Self::SaidSince { of, told } => {
+            Self::SaidSince { of, id, told } => {
                 let by = told.as_ref().map_or_else(String::new, |told| format!(", last by {told}"));
                 write!(
                     f,
-                    "the same was said since its files were made to those whom `{of}` has missed{by}; nobody is mailed for this command; `issei resend {of} --as NEW_ID` makes files for whoever is missed now"
+                    "the same was said since its files were made to those whom `{of}` has missed{by}, or they were made anew; nobody is mailed for this command; `issei resend {of} --as {id}` makes files for whoever is missed now"
                 )
             }
             Self::NotNoted { of, noted } => {
@@ -129,38 +133,55 @@ impl Ledger {
         match missed_by(command) {
             Some(of) => self.against_resend(said, of, command).await,
             None if command.again.is_some() => Ok(None),
-            None => match self.last_that_counts(said, command).await? {
+            None => match self.last_that_counts(said, command, None).await? {
                 Some(saying) => Ok(Some(Repeated::Said(self.said_by(saying, command).await?))),
                 None => Ok(None),
             },
         }
     }
 
-    async fn against_resend(&self, said: &Sayings, of: BroadcastId, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
-        let missed = self.find_broadcast(&of).await?;
-        let Some(missed) = missed.filter(|missed| missed.resent_as.as_ref() == Some(&command.broadcast_id)) else {
-            let noted = self.find_broadcast(&of).await?.and_then(|missed| missed.resent_as);
+    async fn against_resend(
+        &self,
+        said: &Sayings,
+        missed_by: MissedBy,
+        command: &BroadcastCommand,
+    ) -> Result<Option<Repeated>, LedgerError> {
+        let (MissedBy { of, look }, id) = (missed_by, &command.broadcast_id);
+        let found = self.find_broadcast(&of).await?;
+        let Some(missed) =
+            found.as_ref().filter(|missed| missed.resent_as.as_ref() == Some(id) && command.audience.as_str() == id.as_str())
+        else {
+            let noted = found.and_then(|missed| missed.resent_as);
             return Ok(Some(Repeated::NotNoted { of, noted }));
         };
-        if let Some(restored_at) = self.may_have_forgotten(&missed).await? {
+        if let Some(restored_at) = self.may_have_forgotten(missed).await? {
             return Ok(Some(Repeated::Forgotten { of, restored_at }));
         }
-        // An older build notes no token, and has looked in its own way.
-        if missed.resent_look.as_ref().is_none_or(|token| !said.is_newer_than(token, [&of, &command.broadcast_id])) {
-            return Ok(None);
-        }
-        let last = said.but(&command.broadcast_id).into_iter().find(|saying| saying.broadcast_id != of);
-        let told = match last {
-            Some(saying) => Some(self.said_by(saying, command).await?),
-            None => None,
+        let since = match (&missed.resent_look, missed.resent_looked_at) {
+            (Some(looked), Some(at)) if look.as_ref() == Some(looked) => {
+                let is_since = |saying: &&Saying| saying.at.saturating_add(SKEW).is_ok_and(|surely_before| surely_before >= at);
+                said.but(id).into_iter().find(|saying| saying.broadcast_id != of && is_since(saying) && !said.is_as_looked(looked))
+            }
+            // Its files are of another look than the last.
+            (Some(_), _) => return Ok(Some(Repeated::SaidSince { of, id: id.clone(), told: None })),
+            // An older build has noted it, and tells of no look.
+            (None, _) => self.last_that_counts(said, command, Some(&of)).await?,
         };
-        Ok(Some(Repeated::SaidSince { of, told }))
+        Ok(match since {
+            Some(saying) => Some(Repeated::SaidSince { of, id: id.clone(), told: Some(self.said_by(saying, command).await?) }),
+            None => None,
+        })
     }
 
     /// Of those that say the same the last, leaving out what is older, and what mailed nobody.
-    async fn last_that_counts<'a>(&self, said: &'a Sayings, command: &BroadcastCommand) -> Result<Option<&'a Saying>, LedgerError> {
+    async fn last_that_counts<'a>(
+        &self,
+        said: &'a Sayings,
+        command: &BroadcastCommand,
+        but: Option<&BroadcastId>,
+    ) -> Result<Option<&'a Saying>, LedgerError> {
         let (now, mut restored_at) = (self.clock.wall(), None);
-        for saying in said.but(&command.broadcast_id) {
+        for saying in said.but(&command.broadcast_id).into_iter().filter(|saying| Some(&saying.broadcast_id) != but) {
             if now.duration_since(saying.at) >= REGISTERED_FOR {
                 continue;
             }

@@ -4,29 +4,42 @@
 //! What it must never do: let two be registered that may both send to the same people.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use issei_schema::{AudienceName, BroadcastCommand, BroadcastId, Reason};
+use issei_schema::{AudienceName, BroadcastCommand, BroadcastId, Content, Reason};
 
 use crate::item::{Key, s};
 use crate::said::Looked;
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+use crate::{Broadcast, Ledger, LedgerError};
 
-/// Why a broadcast says what was said: it is for whom another has missed, whose id stands in the middle.
-const FOR: [&str; 2] = ["for those whom ", " has missed"];
+/// Why a broadcast says what was said: it is for whom another has missed, whose id stands in the middle, as it was looked then.
+const FOR: [&str; 3] = ["for those whom ", " has missed", " (look "];
 
 /// So many broadcasts are followed from one to that for whose missed it was made.
 const LINE_MAX: usize = 1_000;
 
-/// What a command says that is for whom this one has missed.
-pub fn reason_for(id: &BroadcastId) -> Result<Reason, String> {
-    let [before, behind] = FOR;
-    Reason::try_from(format!("{before}{id}{behind}"))
+/// For whose missed a command is, by its own word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissedBy {
+    pub of: BroadcastId,
+    /// By what look it was made; an older build does not say.
+    pub(crate) look: Option<String>,
 }
 
-/// The broadcast for whose missed this command is, by its own word.
+/// What a command says that is for whom this one has missed.
+pub fn reason_for(id: &BroadcastId, looked: &Looked) -> Result<Reason, String> {
+    let [before, behind, look] = FOR;
+    Reason::try_from(format!("{before}{id}{behind}{look}{})", looked.token()))
+}
+
+/// For whose missed this command is, if it says so.
 #[must_use]
-pub fn missed_by(command: &BroadcastCommand) -> Option<BroadcastId> {
-    let [before, behind] = FOR;
-    command.again.as_ref()?.as_str().strip_prefix(before)?.strip_suffix(behind)?.parse().ok()
+pub fn missed_by(command: &BroadcastCommand) -> Option<MissedBy> {
+    let [before, behind, look] = FOR;
+    let (id, rest) = command.again.as_ref()?.as_str().strip_prefix(before)?.split_once(behind)?;
+    let look = match rest {
+        "" => None,
+        rest => Some(rest.strip_prefix(look)?.strip_suffix(')')?.to_owned()),
+    };
+    Some(MissedBy { of: id.parse().ok()?, look })
 }
 
 /// The first of a line of broadcasts each of which was made for whom the one before had missed.
@@ -35,6 +48,8 @@ pub struct FirstOfLine {
     pub broadcast_id: BroadcastId,
     /// To which all of the line speak, under audiences of their own.
     pub audience: AudienceName,
+    /// What it says, which whoever resends may mend.
+    pub content: Content,
 }
 
 /// What came of noting a broadcast.
@@ -50,45 +65,44 @@ pub enum Noted {
 impl Ledger {
     /// The first of a command's line: its own broadcast, unless it is for whom another has missed.
     pub async fn first_of_line(&self, command: &BroadcastCommand) -> Result<FirstOfLine, LedgerError> {
-        let mut first = FirstOfLine { broadcast_id: command.broadcast_id.clone(), audience: command.audience.clone() };
+        let BroadcastCommand { broadcast_id, audience, content, .. } = command.clone();
+        let mut first = FirstOfLine { broadcast_id, audience, content };
         let mut of = missed_by(command);
         for _ in 0..LINE_MAX {
-            let Some(id) = of.take() else { break };
+            let Some(MissedBy { of: id, .. }) = of.take() else { break };
             if self.find_broadcast(&id).await?.is_none() {
                 break;
             }
             let before = self.command(&id).await?;
             of = missed_by(&before);
-            first = FirstOfLine { broadcast_id: id, audience: before.audience };
+            first = FirstOfLine { broadcast_id: id, audience: before.audience, content: before.content };
         }
         Ok(first)
     }
 
-    /// The broadcast that is noted for those whom this one has missed, unless that is `new`, or can never send to anybody any
-    /// more.
+    /// The broadcast that is noted for those whom this one has missed, unless that is `new`, or over: then its own outcomes say whom
+    /// it has mailed.
     pub async fn resent_by_another(&self, broadcast: &Broadcast, new: &BroadcastId) -> Result<Option<BroadcastId>, LedgerError> {
         let Some(noted) = broadcast.resent_as.as_ref().filter(|noted| *noted != new) else { return Ok(None) };
-        let never_sends = self
-            .find_broadcast(noted)
-            .await?
-            .is_some_and(|noted| noted.broadcast_state == BroadcastState::Stopped && noted.granted == 0 && noted.grant_count == 0);
-        Ok((!never_sends).then(|| noted.clone()))
+        let is_over = self.find_broadcast(noted).await?.is_some_and(|noted| noted.broadcast_state.is_over());
+        Ok((!is_over).then(|| noted.clone()))
     }
 
     /// Notes that `new` is for those whom this broadcast has missed, where no other is noted but the one that was seen, and nothing
     /// was said since it was `looked` who they are.
     pub async fn note_resend(&self, broadcast: &Broadcast, new: &BroadcastId, looked: &Looked) -> Result<Noted, LedgerError> {
-        let (of, token) = (broadcast.registration(), self.dice.token());
+        let (of, token) = (broadcast.registration(), looked.token());
         let seen = if broadcast.resent_as.is_some() { "resent_as = :seen" } else { "attribute_not_exists(resent_as)" };
         let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::broadcast(&of.id).into_item()))
-            .update_expression("SET resent_as = :new, resent_look = :token")
+            .update_expression("SET resent_as = :new, resent_look = :token, resent_looked_at = :at")
             .condition_expression(of.condition(&format!("({seen} OR resent_as = :new)")))
             .expression_attribute_values(":new", s(new.as_str()))
-            .expression_attribute_values(":token", s(&token));
+            .expression_attribute_values(":token", s(token))
+            .expression_attribute_values(":at", s(looked.at().to_string()));
         if let Some(seen) = &broadcast.resent_as {
             request = request.expression_attribute_values(":seen", s(seen.as_str()));
         }
@@ -103,6 +117,6 @@ impl Ledger {
             Err(error) => return Err(LedgerError::call("UpdateItem")(error)),
         }
         // Noted first: a registration under way, which now reads once more, reads that as well.
-        Ok(if self.is_said_no_more(looked, &token).await? { Noted::Noted } else { Noted::SaidSince })
+        Ok(if self.is_said_no_more(looked).await? { Noted::Noted } else { Noted::SaidSince })
     }
 }

@@ -59,13 +59,35 @@ pub(crate) struct Saying {
 }
 
 /// What was said when somebody began to look for whom a broadcast has missed.
-pub struct Looked(Sayings);
+pub struct Looked {
+    said: Sayings,
+    token: String,
+    at: Timestamp,
+}
+
+impl Looked {
+    /// What tells this look from another.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        self.at
+    }
+}
 
 impl Ledger {
     pub(crate) async fn said(&self, command: &BroadcastCommand) -> Result<Sayings, LedgerError> {
         let first = self.first_of_line(command).await?;
         let mut all = Vec::new();
-        for key in places(&first.audience, &command.content) {
+        let mut keys = places(&first.audience, &command.content);
+        // Where all of a line stand, whatever of its words was mended.
+        if first.broadcast_id != command.broadcast_id
+            && let Some(of_the_first) = places(&first.audience, &first.content).into_iter().next().filter(|key| !keys.contains(key))
+        {
+            keys.push(of_the_first);
+        }
+        for key in keys {
             let said = self.get(key.clone()).await?.map(read).transpose()?.unwrap_or_default();
             all.push((key, said));
         }
@@ -74,12 +96,13 @@ impl Ledger {
 
     /// What was said until now to those to whom this command speaks.
     pub async fn looked(&self, command: &BroadcastCommand) -> Result<Looked, LedgerError> {
-        self.said(command).await.map(Looked)
+        let (token, at) = (self.dice.token(), self.clock.wall());
+        Ok(Looked { said: self.said(command).await?, token, at })
     }
 
     /// Puts a token in the place of those that were seen, so that a registration under way reads once more what it has read. Says
     /// whether nothing was said since.
-    pub(crate) async fn is_said_no_more(&self, Looked(Sayings(seen)): &Looked, token: &str) -> Result<bool, LedgerError> {
+    pub(crate) async fn is_said_no_more(&self, Looked { said: Sayings(seen), token, .. }: &Looked) -> Result<bool, LedgerError> {
         for (key, said) in seen {
             // Where there is no item a registration makes one, and is told by that.
             let Some(before) = &said.written_by else { continue };
@@ -151,10 +174,9 @@ impl Sayings {
         self.0.iter().map(|(_, said)| said.written_by.clone()).collect()
     }
 
-    /// Whether anybody but these has said something since whoever has this token has looked, or where they have not looked.
-    pub(crate) fn is_newer_than(&self, token: &str, but: [&BroadcastId; 2]) -> bool {
-        let is_since = |said: &Said| said.written_by.as_deref().is_some_and(|written_by| written_by != token);
-        self.0.iter().any(|(_, said)| is_since(said) && said.by.iter().any(|saying| !but.contains(&&saying.broadcast_id)))
+    /// Whether nobody has written since whoever has this token has looked.
+    pub(crate) fn is_as_looked(&self, token: &str) -> bool {
+        self.0.iter().all(|(_, said)| said.written_by.as_deref().is_none_or(|written_by| written_by == token))
     }
 
     /// All of them but the command's own, the last first.

@@ -88,7 +88,7 @@ pub enum Refusal {
     )]
     OtherContent { id: String, first: String, second: String },
     #[error("{0}")]
-    Repeated(Repeated),
+    Repeated(Box<Repeated>),
 }
 
 impl Refusal {

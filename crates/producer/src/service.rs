@@ -392,7 +392,7 @@ impl Producer {
                     second: command.hash().to_string(),
                 }));
             }
-            Registered::Repeated(repeated) => return Ok(Done::Bury(Refusal::Repeated(repeated))),
+            Registered::Repeated(repeated) => return Ok(Done::Bury(Refusal::Repeated(Box::new(repeated)))),
         };
         // Somebody else may have been faster, and have read another template.
         if matches!(command.content, Content::Template { .. }) {

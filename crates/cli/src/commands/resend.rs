@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{
-    AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, Noted, Outcome, ReasonCode, SkipReason, kept_key, missed_by, reason_for,
+    AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, MissedBy, Noted, Outcome, ReasonCode, SkipReason, kept_key, missed_by,
+    reason_for,
 };
 use issei_producer::{AudienceConfig, LegacyLocalParts, Refusal, UniqueBy, check_command, each_by_the_list, each_mailable};
 use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Recipient};
@@ -117,7 +118,9 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
     let broadcast = ledger.broadcast(&options.id).await?;
     let first = ledger.command(&options.id).await?;
     is_over_for_good(&parts, &broadcast, &first, now).await?;
-    if AudienceConfig::named(options.new_id.as_str(), &parts.settings.audiences).is_some() {
+    // That of files which were made before stands there rightly.
+    let is_noted = broadcast.resent_as.as_ref() == Some(&options.new_id);
+    if !is_noted && AudienceConfig::named(options.new_id.as_str(), &parts.settings.audiences).is_some() {
         bail!(Refused(format!(
             "the configuration has an audience `{}` already, to whom the new broadcast would go; choose another id with --as",
             options.new_id
@@ -185,7 +188,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
             effective_at: first.effective_at.filter(|effective_at| *effective_at > now),
             canary_approval: if canary.is_some() { first.canary_approval } else { CanaryApproval::default() },
             canary,
-            again: Some(reason_for(&options.id).map_err(anyhow::Error::msg)?),
+            again: Some(reason_for(&options.id, &looked).map_err(anyhow::Error::msg)?),
             requested_by: Actor::try_from(format!("issei resend {}", options.id)).map_err(anyhow::Error::msg)?,
             // The rest reads what the others have read; version 1 can't ask for that.
             content: if first.version == CommandVersion::V1 { first.content } else { first.content.as_frozen() },
@@ -278,7 +281,7 @@ async fn is_over_for_good(parts: &Parts, broadcast: &Broadcast, first: &Broadcas
     let was_frozen = trail.entries.iter().any(|entry| frozen.contains(&entry.step) || had_nobody(entry));
     if !was_frozen {
         let mend = match missed_by(first) {
-            Some(of) => format!("`issei resend {of} --as NEW_ID` is for the same people"),
+            Some(MissedBy { of, .. }) => format!("`issei resend {of} --as NEW_ID` is for the same people"),
             None => "send its command again under a new broadcast_id".to_owned(),
         };
         bail!(Refused(format!("the audience of `{id}` was never frozen to its end, and nobody was sent to: {mend}")));
@@ -543,6 +546,9 @@ fn tell(broadcast: &Broadcast, proof: &Proof, chosen: &Resend, command: &Path, a
         say(&format!(
             "An earlier build took this command, and this one refuses it: {refused}. Mend it in {command}: nothing is sent before.\n"
         ));
+    }
+    if broadcast.resent_as.as_ref() == Some(&chosen.command.broadcast_id) {
+        say(&format!("Files that were made for `{}` before this are void, and refused.", chosen.command.broadcast_id));
     }
     say(&format!("Then: issei send {command}"));
 }

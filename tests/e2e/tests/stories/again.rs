@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use issei_ledger::{Asked, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Noted, Registered, Repeated, Transition};
+use aws_sdk_dynamodb::types::AttributeValue;
+use issei_ledger::{
+    Asked, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Looked, Noted, Registered, Repeated, Transition, reason_for,
+};
 use issei_schema::{Actor, BroadcastCommand};
 use issei_sim::{Cloud, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge, seen};
@@ -89,7 +92,15 @@ async fn registered(ledger: &Ledger, command: &BroadcastCommand) -> Registered {
 async fn a_command_for_whom_another_has_missed_is_taken_as_it_was_noted_and_while_nothing_else_was_said() {
     let world = World::new(WorldOptions::default()).await;
     let (ledger, ended) = (world.ledger(), stopped_before_its_first_send(&world).await);
-    let rest = |id: &str| same(id, |body| (body["audience"], body["again"]) = (json!(id), json!("for those whom first has missed")));
+    let look = async || ledger.looked(&ledger.command(&ended.broadcast_id).await.unwrap()).await.unwrap();
+    let noted = async |looked: &Looked| {
+        let ended = ledger.broadcast(&ended.broadcast_id).await.unwrap();
+        ledger.note_resend(&ended, &"rest".parse().unwrap(), looked).await.unwrap()
+    };
+    let made = |id: &str, audience: &str, looked: &Looked| {
+        let again = reason_for(&ended.broadcast_id, looked).unwrap().to_string();
+        same(id, |body| (body["audience"], body["again"]) = (json!(audience), json!(again)))
+    };
     let refused = async |command: &BroadcastCommand| match registered(&ledger, command).await {
         Registered::Repeated(repeated) => {
             assert_eq!(ledger.repeats(command).await.unwrap().as_ref(), Some(&repeated), "`issei send` says something else");
@@ -97,28 +108,52 @@ async fn a_command_for_whom_another_has_missed_is_taken_as_it_was_noted_and_whil
         }
         other => panic!("{other:?}"),
     };
-    let none = refused(&rest("made-up")).await;
+    let first = look().await;
+    let none = refused(&made("made-up", "made-up", &first)).await;
     assert!(none.contains("the broadcast that the ledger has noted for them is none"), "{none}");
-    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
-    let edited = refused(&rest("edited")).await;
-    assert!(edited.contains("noted for them is `rest`; nobody is mailed"), "{edited}");
+    assert_eq!(noted(&first).await, Noted::Noted);
+    for edited in [made("edited", "edited", &first), made("rest", "users", &first)] {
+        let told = refused(&edited).await;
+        assert!(told.contains("noted for them is `rest`; nobody is mailed"), "{told}");
+    }
     // Somebody says why they say it to all, and its files are of before.
     let again = same("reminder", |body| body["again"] = json!("everybody was to have it by post as well"));
     assert!(matches!(registered(&ledger, &again).await, Registered::New(_)));
-    let since = refused(&rest("rest")).await;
+    let since = refused(&made("rest", "rest", &first)).await;
     assert!(since.contains("said since its files were made") && since.contains("last by the broadcast `reminder` of "), "{since}");
-    let ended = ledger.broadcast(&ended.broadcast_id).await.unwrap();
-    let looked = ledger.looked(&ledger.command(&ended.broadcast_id).await.unwrap()).await.unwrap();
-    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
-    // Whoever looked before that is told so.
-    assert_eq!(ledger.note_resend(&ended, &"rest".parse().unwrap(), &looked).await.unwrap(), Noted::SaidSince);
-    refused(&rest("rest")).await;
-    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
-    let taken = rest("rest");
+    assert!(since.contains("`issei resend first --as rest`"), "{since}");
+    let (slow, second) = (look().await, look().await);
+    assert_eq!(noted(&second).await, Noted::Noted);
+    // Files of an earlier look, which may name others.
+    let stale = refused(&made("rest", "rest", &first)).await;
+    assert!(stale.contains("or they were made anew"), "{stale}");
+    // Whoever looked at the same time is told so, and has made the others void.
+    assert_eq!(noted(&slow).await, Noted::SaidSince);
+    refused(&made("rest", "rest", &second)).await;
+    let third = look().await;
+    assert_eq!(noted(&third).await, Noted::Noted);
+    let taken = made("rest", "rest", &third);
     assert!(matches!(registered(&ledger, &taken).await, Registered::New(_)));
     assert!(matches!(registered(&ledger, &taken).await, Registered::Same(_)));
-    let retry = refused(&same("retry", |_| {})).await;
+    let retry = ledger.repeats(&same("retry", |_| {})).await.unwrap().unwrap().to_string();
     assert!(retry.contains("by the broadcast `rest` of "), "{retry}");
+}
+
+/// Its files are of an older build, which looked in its own way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_build_made_for_whom_another_has_missed_is_taken_while_nobody_else_says_it() {
+    let world = World::new(WorldOptions::default()).await;
+    let (ledger, ended) = (world.ledger(), stopped_before_its_first_send(&world).await);
+    assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
+    let key = [("pk", "b#first"), ("sk", "broadcast")].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
+    let older = world.clients.dynamodb.update_item().table_name("ledger").set_key(Some(key.into()));
+    older.update_expression("REMOVE resent_look, resent_looked_at").send().await.unwrap();
+    let rest = same("rest", |body| (body["audience"], body["again"]) = (json!("rest"), json!("for those whom first has missed")));
+    assert_eq!(ledger.repeats(&rest).await.unwrap(), None);
+    let again = same("reminder", |body| body["again"] = json!("everybody was to have it by post as well"));
+    assert!(matches!(registered(&ledger, &again).await, Registered::New(_)));
+    let since = ledger.repeats(&rest).await.unwrap().unwrap().to_string();
+    assert!(since.contains("last by the broadcast `reminder` of "), "{since}");
 }
 
 /// Three in a row, of which the first two were stopped before they sent anything; then it was sent to whom the first had missed.

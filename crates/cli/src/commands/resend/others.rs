@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use issei_assembly::Parts;
-use issei_ledger::{Broadcast, FirstOfLine, Ledger, missed_by};
-use issei_schema::{AudienceName, BroadcastCommand, BroadcastId};
+use issei_ledger::{Broadcast, Ledger, SKEW, missed_by};
+use issei_schema::{BroadcastCommand, BroadcastId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Sent, is_proved, is_sent, mark};
@@ -72,52 +72,56 @@ impl Known {
     fn of(broadcast: Broadcast, command: &BroadcastCommand) -> Self {
         Self {
             broadcast,
-            missed_by: missed_by(command),
+            missed_by: missed_by(command).map(|missed_by| missed_by.of),
             content: command.content.digest(),
             subjects: command.content.subjects().into_iter().map(str::to_owned).collect(),
         }
     }
 }
 
-/// The other broadcasts of its line, and those that have said the same to the same audience: all of it at any time, or something
-/// under one of its subjects since.
+/// The other broadcasts of its line, and those that have said the same to the same audience: all of it, unless they were over when
+/// this one was asked for, which then says it again and means it; or something under one of its subjects since.
 async fn relatives(ledger: &Ledger, broadcast: &Broadcast, first: &BroadcastCommand) -> anyhow::Result<Vec<Broadcast>> {
-    let of = ledger.first_of_line(first).await?;
     let ids = ledger.known_broadcasts().await?;
-    let read = stream::iter(ids).map(|id| known(ledger, id, &of.audience)).buffer_unordered(READ_AT_ONCE);
-    let all: BTreeMap<BroadcastId, Known> =
+    let read = stream::iter(ids).map(|id| known(ledger, id)).buffer_unordered(READ_AT_ONCE);
+    let mut all: BTreeMap<BroadcastId, Known> =
         read.try_filter_map(async |known| Ok(known.map(|known| (known.broadcast.broadcast_id.clone(), known)))).try_collect().await?;
+    all.insert(broadcast.broadcast_id.clone(), Known::of(broadcast.clone(), first));
     let this = Known::of(broadcast.clone(), first);
+    let ours = &first_of_line(&all, &this).broadcast;
     let is_relative = |other: &Known| {
-        let since = other.broadcast.created_at.saturating_add(CLOCKS);
-        let is_since = since.is_ok_and(|since| since >= broadcast.created_at);
-        let says_the_same = other.content == this.content || is_since && !other.subjects.is_disjoint(&this.subjects);
-        let theirs = first_of_line(&all, other);
-        theirs.broadcast_id == of.broadcast_id || theirs.audience == of.audience && says_the_same
+        let theirs = &first_of_line(&all, other).broadcast;
+        let was_over = other.broadcast.broadcast_state.is_over()
+            && other.broadcast.last_step().is_some_and(|step| is_before(step.at, broadcast.created_at, SKEW));
+        let says_the_same = other.content == this.content && !was_over;
+        let is_since = !is_before(theirs.created_at, broadcast.created_at, CLOCKS);
+        let says_something_since = is_since && !other.subjects.is_disjoint(&this.subjects);
+        theirs.broadcast_id == ours.broadcast_id || theirs.audience == ours.audience && (says_the_same || says_something_since)
     };
     let others = all.values().filter(|other| other.broadcast.broadcast_id != broadcast.broadcast_id);
     Ok(others.filter(|other| is_relative(other)).map(|other| other.broadcast.clone()).collect())
 }
 
-/// A broadcast to this audience, or to one of its own, as each has that was made for whom another has missed.
-async fn known(ledger: &Ledger, id: BroadcastId, audience: &AudienceName) -> anyhow::Result<Option<Known>> {
+/// Whether this was surely before that, by clocks that may be so far apart.
+fn is_before(this: Timestamp, that: Timestamp, apart: SignedDuration) -> bool {
+    this.saturating_add(apart).is_ok_and(|surely_after| surely_after < that)
+}
+
+async fn known(ledger: &Ledger, id: BroadcastId) -> anyhow::Result<Option<Known>> {
     let Some(broadcast) = ledger.find_broadcast(&id).await? else { return Ok(None) };
-    if broadcast.audience != *audience && broadcast.audience.as_str() != id.as_str() {
-        return Ok(None);
-    }
     let command = ledger.command(&id).await?;
     Ok(Some(Known::of(broadcast, &command)))
 }
 
-/// As [`Ledger::first_of_line`], of what was read.
-fn first_of_line(all: &BTreeMap<BroadcastId, Known>, of: &Known) -> FirstOfLine {
+/// The first of its line.
+fn first_of_line<'a>(all: &'a BTreeMap<BroadcastId, Known>, of: &'a Known) -> &'a Known {
     let mut first = of;
     // Each is for whom one of before has missed, so that none comes twice, unless somebody made it up.
     for _ in 0..all.len() {
         let Some(before) = first.missed_by.as_ref().and_then(|id| all.get(id)) else { break };
         first = before;
     }
-    FirstOfLine { broadcast_id: first.broadcast.broadcast_id.clone(), audience: first.broadcast.audience.clone() }
+    first
 }
 
 /// Of two broadcasts for the same people each would mail them.
