@@ -3,28 +3,30 @@
 //! It writes two files and sends nothing. Nobody may stand in them who was accepted or is in doubt: the files are
 //! read back as a producer reads them, and each of their keys is looked for among those.
 
+mod choice;
+mod files;
 mod others;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::File;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufWriter, Write};
 use std::num::NonZeroU64;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{
-    AuditEntry, Broadcast, BroadcastState, EventLog, Ledger, MissedBy, Noted, Outcome, ReasonCode, SkipReason, kept_key, missed_by,
-    reason_for,
+    AuditEntry, Broadcast, BroadcastState, Ledger, MissedBy, Noted, Outcome, ReasonCode, SkipReason, missed_by, reason_for,
 };
-use issei_producer::{AudienceConfig, LegacyLocalParts, Refusal, UniqueBy, check_command, each_by_the_list, each_mailable};
+use issei_producer::{AudienceConfig, LegacyLocalParts, Refusal, UniqueBy, check_command, each_mailable};
 use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Recipient};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use self::choice::choose;
+pub(super) use self::files::section;
+use self::files::{Made, Rows};
 use self::others::{sent_by_others, taken};
 use super::export::{columns, own_name};
 use super::serve::on_signal;
@@ -313,138 +315,6 @@ async fn is_proved(parts: &Parts, broadcast: &Broadcast, now: Timestamp) -> anyh
     )))
 }
 
-/// Writes who was missed, and counts everybody.
-async fn choose(
-    parts: &Parts,
-    broadcast: &Broadcast,
-    first: &BroadcastCommand,
-    configured: Option<&AudienceConfig>,
-    unique: bool,
-    elsewhere: Sent,
-    rows: &mut Rows,
-) -> anyhow::Result<(Proof, Known)> {
-    let (ledger, mut proof, mut known) = (parts.ledger(), Proof::default(), Known { elsewhere, ..Known::default() });
-    let mut skipped = skipped(&ledger, broadcast, &mut proof).await?;
-    let log = ledger.event_log(broadcast).await?;
-    if broadcast.totals.is_none_or(|totals| totals.rejected > 0) {
-        skipped.extend(spared(&ledger, broadcast, &log).await?);
-    }
-    let Judged { corrected, unwanted, wanted } = match configured {
-        Some(configured) => judged(parts, first, configured, &skipped).await?,
-        None => Judged::default(),
-    };
-    let is_unwanted = |key: &Mark| unwanted.contains(key) || wanted.as_ref().is_some_and(|wanted| !wanted.contains(key));
-    for seq in 0..broadcast.pages {
-        for found in ledger.page_outcomes(&broadcast.placed(), seq, &log).await? {
-            // Whoever was forgotten is counted, and is never sent to again.
-            let Some(recipient) = found.recipient else {
-                proof.forgotten += 1;
-                continue;
-            };
-            let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
-            // Who was spared comes back as the skipped do, once they are on the list no more.
-            if found.spared.is_some() {
-                proof.spared += 1;
-                continue;
-            }
-            known.addresses.insert(address);
-            if unique && is_sent(found.outcome) {
-                known.sent.addresses.insert(address);
-            }
-            match found.outcome {
-                Some(Outcome::Accepted) => proof.accepted += u64::from(known.sent.keys.insert(key)),
-                Some(Outcome::InDoubt | Outcome::Open) => proof.in_doubt += u64::from(known.sent.keys.insert(key)),
-                Some(Outcome::Rejected) => proof.rejected += u64::from(known.done.insert(key)),
-                None | Some(Outcome::Retryable) if is_unwanted(&key) => proof.unwanted += u64::from(known.done.insert(key)),
-                None | Some(Outcome::Retryable) if known.elsewhere.holds(&recipient) => {
-                    proof.elsewhere += u64::from(known.done.insert(key));
-                }
-                None | Some(Outcome::Retryable) => {
-                    proof.missing += u64::from(known.done.insert(key));
-                    rows.write(&recipient)?;
-                }
-            }
-        }
-    }
-    for recipient in corrected {
-        let (key, address) = (mark(recipient.key.as_str()), mark(&recipient.address.identity()));
-        let has_it = known.sent.keys.contains(&key) || unique && known.addresses.contains(&address);
-        if !has_it && known.elsewhere.holds(&recipient) {
-            proof.elsewhere += u64::from(known.done.insert(key));
-        } else if !has_it && known.done.insert(key) {
-            known.addresses.insert(address);
-            proof.corrected += 1;
-            rows.write(&recipient)?;
-        }
-    }
-    Ok((proof, known))
-}
-
-/// What the configured audience says now, and the list.
-#[derive(Default)]
-struct Judged {
-    /// Who was skipped and can be mailed.
-    corrected: Vec<Recipient>,
-    /// Keys of those who don't want such mail, by the address of any of their rows: a frozen page knows one of them alone.
-    unwanted: HashSet<Mark>,
-    /// Of marketing: keys of those alone who want it now, and can be mailed. Whoever is not there any more has not agreed.
-    wanted: Option<HashSet<Mark>>,
-}
-
-async fn judged(
-    parts: &Parts,
-    first: &BroadcastCommand,
-    configured: &AudienceConfig,
-    skipped: &BTreeSet<String>,
-) -> anyhow::Result<Judged> {
-    let (ledger, spool, mut all) = (parts.ledger(), parts.settings.spool_directory(), Judged::default());
-    all.wanted = (first.class() == Class::Marketing).then(HashSet::new);
-    let read = each_by_the_list(first, configured, &spool, &ledger, |judged| {
-        if let (Some(wanted), Ok(recipient)) = (&mut all.wanted, &judged) {
-            wanted.insert(mark(recipient.key.as_str()));
-        }
-        match judged {
-            Ok(recipient) if skipped.contains(&kept_key(recipient.key.as_str())) => all.corrected.push(recipient),
-            Err((key, SkipReason::Complained | SkipReason::Unsubscribed | SkipReason::Suppressed)) => {
-                all.unwanted.insert(mark(&key));
-            }
-            Ok(_) | Err(_) => {}
-        }
-    });
-    read.await.with_context(|| {
-        format!(
-            "the audience `{}`, in which it is looked for who was skipped and can be mailed since, and for who does not want such mail any more",
-            first.audience
-        )
-    })?;
-    Ok(all)
-}
-
-/// The keys of those who were spared, as those of the skipped are kept.
-async fn spared(ledger: &Ledger, broadcast: &Broadcast, log: &EventLog) -> anyhow::Result<BTreeSet<String>> {
-    let mut keys = BTreeSet::new();
-    for seq in 0..broadcast.pages {
-        let outcomes = ledger.page_outcomes(&broadcast.placed(), seq, log).await?;
-        let spared = outcomes.iter().filter(|found| found.spared.is_some()).filter_map(|found| found.recipient.as_ref());
-        keys.extend(spared.map(|recipient| kept_key(recipient.key.as_str())));
-    }
-    Ok(keys)
-}
-
-/// The keys of those who were skipped, as they are kept. One that an older build cut is never equal to a row's.
-async fn skipped(ledger: &Ledger, broadcast: &Broadcast, proof: &mut Proof) -> anyhow::Result<BTreeSet<String>> {
-    let mut keys = BTreeSet::new();
-    for seq in 0..broadcast.pages {
-        let page = ledger.page(&broadcast.placed(), seq).await?;
-        proof.skipped += page.forgotten_rows();
-        for skipped in page.skipped() {
-            proof.skipped += skipped.rows;
-            keys.insert(skipped.key.clone());
-        }
-    }
-    Ok(keys)
-}
-
 /// Whether somebody has the letter, or may have.
 fn is_sent(outcome: Option<Outcome>) -> bool {
     matches!(outcome, Some(Outcome::Accepted | Outcome::InDoubt | Outcome::Open))
@@ -452,71 +322,6 @@ fn is_sent(outcome: Option<Outcome>) -> bool {
 
 fn mark(text: &str) -> Mark {
     Sha256::digest(text).into()
-}
-
-/// A file that was made here, and goes again unless it is kept.
-struct Made(Option<PathBuf>);
-
-impl Made {
-    /// Makes a file that nobody else may read, for it holds addresses, and that was not there.
-    fn make(path: &Path) -> anyhow::Result<(Self, File)> {
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.with_context(|| {
-            let left = "if an earlier `issei resend` that was killed has left it, remove it; else take another folder by --output";
-            format!("{} can't be made; nothing is overwritten: {left}", path.display())
-        })?;
-        Ok((Self(Some(path.to_owned())), file))
-    }
-
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            tracing::warn!(%error, path = %path.display(), "a file that is of no use can't be removed");
-        }
-    }
-}
-
-/// The new audience's file, in JSON Lines, which keeps every value as it is.
-struct Rows {
-    file: BufWriter<File>,
-    key: String,
-    address: String,
-    /// The column that says so of everybody whose consent was asked for here.
-    consent: Option<String>,
-}
-
-impl Rows {
-    fn write(&mut self, recipient: &Recipient) -> anyhow::Result<()> {
-        let text = |text: &str| Value::String(text.to_owned());
-        let mut row: Map<String, Value> = recipient.data.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-        row.insert(self.key.clone(), text(recipient.key.as_str()));
-        row.insert(self.address.clone(), text(recipient.address.as_str()));
-        if let Some(consent) = &self.consent {
-            row.insert(consent.clone(), text("true"));
-        }
-        Ok(writeln!(self.file, "{}", Value::Object(row))?)
-    }
-}
-
-/// The new audience as the configuration has it.
-pub(super) fn section(name: &str, audience: &AudienceConfig) -> String {
-    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    let columns = audience.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
-    let consent = audience.consent_column.as_ref().map(|column| format!("consent_column = {}\n", quoted(column))).unwrap_or_default();
-    let unique = if audience.unique_by.is_some() { "unique_by = \"address\"\n" } else { "" };
-    format!(
-        "[audiences.{name}]\nfile = {}\nkey = {}\naddress = {}\ncolumns = [{columns}]\nlegacy_local_parts = \"quote\"\n{unique}{consent}",
-        quoted(audience.file.as_deref().unwrap_or_default()),
-        quoted(&audience.key),
-        quoted(&audience.address)
-    )
 }
 
 fn tell(broadcast: &Broadcast, proof: &Proof, chosen: &Resend, command: &Path, as_json: bool) {
