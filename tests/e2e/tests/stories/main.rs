@@ -50,3 +50,7 @@ mod unsubscribing;
 mod upgrading;
 mod webhooks;
 mod wording;
+
+// Simulated calls make and drop as many small things here as in the schedules.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
