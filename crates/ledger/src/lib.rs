@@ -171,6 +171,7 @@ pub use totals::Totals;
 pub use trail::{AuditEntry, AuditTrail, KEY_REVOKED};
 pub use transition::{Enumerated, Transition};
 pub use unasked::{NotAsked, Unasked};
+pub use ungranted::CLOCKS;
 pub use unread::Unread;
 pub use walk::{RecipientOutcome, Tally, Walk, Walked};
 pub use whereabouts::{Fate, Finder, Standing, Whereabouts};

@@ -117,6 +117,6 @@ impl Ledger {
             Err(error) => return Err(LedgerError::call("UpdateItem")(error)),
         }
         // Noted first: a registration under way, which now reads once more, reads that as well.
-        Ok(if self.is_said_no_more(looked).await? { Noted::Noted } else { Noted::SaidSince })
+        Ok(if self.leave_token(looked).await? { Noted::Noted } else { Noted::SaidSince })
     }
 }

@@ -102,7 +102,7 @@ impl Ledger {
 
     /// Puts a token in the place of those that were seen, so that a registration under way reads once more what it has read. Says
     /// whether nothing was said since.
-    pub(crate) async fn is_said_no_more(&self, Looked { said: Sayings(seen), token, .. }: &Looked) -> Result<bool, LedgerError> {
+    pub(crate) async fn leave_token(&self, Looked { said: Sayings(seen), token, .. }: &Looked) -> Result<bool, LedgerError> {
         for (key, said) in seen {
             // Where there is no item a registration makes one, and is told by that.
             let Some(before) = &said.written_by else { continue };

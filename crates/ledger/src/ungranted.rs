@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
 
 /// How far the clocks of whoever registered a broadcast and of whoever opened an epoch of the ledger may be apart.
-pub(crate) const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
+pub const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
 
 impl Broadcast {
     /// Whether no permit of it was ever granted, in this ledger, and none ever will be: it is on its way to its end, and each grant

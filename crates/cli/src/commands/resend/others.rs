@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use issei_assembly::Parts;
-use issei_ledger::{Broadcast, Ledger, SKEW, missed_by};
+use issei_ledger::{Broadcast, CLOCKS, Ledger, SKEW, missed_by};
 use issei_schema::{BroadcastCommand, BroadcastId};
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,9 +18,6 @@ use crate::Refused;
 
 /// So many broadcasts are read at once.
 const READ_AT_ONCE: usize = 16;
-
-/// How far the clocks of two producers that have registered broadcasts may be apart.
-const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
 
 /// Everybody who has the same from another broadcast, or may have.
 ///
@@ -84,9 +81,8 @@ impl Known {
 async fn relatives(ledger: &Ledger, broadcast: &Broadcast, first: &BroadcastCommand) -> anyhow::Result<Vec<Broadcast>> {
     let ids = ledger.known_broadcasts().await?;
     let read = stream::iter(ids).map(|id| known(ledger, id)).buffer_unordered(READ_AT_ONCE);
-    let mut all: BTreeMap<BroadcastId, Known> =
+    let all: BTreeMap<BroadcastId, Known> =
         read.try_filter_map(async |known| Ok(known.map(|known| (known.broadcast.broadcast_id.clone(), known)))).try_collect().await?;
-    all.insert(broadcast.broadcast_id.clone(), Known::of(broadcast.clone(), first));
     let this = Known::of(broadcast.clone(), first);
     let ours = &first_of_line(&all, &this).broadcast;
     let is_relative = |other: &Known| {
