@@ -1,12 +1,13 @@
 //! Letters as their recipients get them, by the code that writes what SES renders. They are shown where somebody
 //! asks for them, and stand in no log.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use askama::Template;
 use issei_assembly::{Parts, say};
 use issei_consumer::Envelope;
-use issei_ledger::{Broadcast, Example};
+use issei_ledger::{Broadcast, Example, Ledger};
 use issei_letter::{Letters, Rendered};
 use issei_producer::FellBack;
 use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, Variants};
@@ -98,10 +99,27 @@ pub(crate) fn told(of: &[Example]) -> Vec<String> {
     of.iter().map(Example::to_string).collect()
 }
 
-/// The letters of a broadcast that holds before its first send, as they are frozen.
+/// Of a broadcast of which no producer has noted whose letters are worth a look, such as after a canary: the first of its first page,
+/// and the first there of each other letter.
+async fn firsts(ledger: &Ledger, broadcast: &Broadcast, command: &BroadcastCommand) -> anyhow::Result<Vec<(Vec<Example>, Recipient)>> {
+    if broadcast.pages == 0 {
+        return Ok(Vec::new());
+    }
+    let (all, page) = (Letters::as_taken(command)?, ledger.page(&broadcast.placed(), 0).await?);
+    let mut shown = BTreeSet::new();
+    let mut firsts: Vec<_> =
+        page.known_recipients().filter(|it| shown.insert(all.number(&it.data))).map(|it| (Vec::new(), it.clone())).collect();
+    firsts.first_mut().into_iter().for_each(|(of, _)| of.push(Example::First));
+    Ok(firsts)
+}
+
+/// The letters of a broadcast that holds, as they are frozen.
 pub(crate) async fn of_held(parts: &Parts, broadcast: &Broadcast) -> anyhow::Result<Vec<Letter>> {
     let ledger = parts.ledger();
-    let (examples, command) = (ledger.examples(broadcast).await?, ledger.command_of(broadcast).await?);
+    let (mut examples, command) = (ledger.examples(broadcast).await?, ledger.command_of(broadcast).await?);
+    if examples.is_empty() {
+        examples = firsts(&ledger, broadcast, &command).await?;
+    }
     let stored = match &command.content {
         // Registered by a build that did not read it.
         Content::Template { frozen: None, .. } => stored(parts, &command, &[]).await.and_then(|stored| stored.content),

@@ -16,6 +16,7 @@ mod output;
 mod pages;
 mod proof;
 mod shortened;
+mod time_left;
 
 use std::fmt;
 use std::io::{ErrorKind, Write as _};

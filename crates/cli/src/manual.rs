@@ -15,6 +15,8 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::Cli;
 
+mod jobs;
+
 /// The end of every help, since the settings would be longer than what a command does.
 const SHARED: &str = "Every command takes the shared settings, such as --table and --region: see `issei settings`";
 
@@ -24,6 +26,13 @@ const EXIT_CODES: &str = "Exit codes: 0 well, 1 failed, 2 wrong usage, 3 the ans
 
 /// The command line, which names the shared settings and does not list them.
 pub(crate) fn command_line() -> Command {
+    let command = in_full();
+    let (short, long) = (jobs::by_name(&command), jobs::one_by_one(&command));
+    command.help_template("{before-help}").before_help(short).before_long_help(long)
+}
+
+/// The same with each command in clap's own list, as a manual page wants it.
+fn in_full() -> Command {
     with_shared(Cli::command()).after_help(format!("{SHARED}\n\n{EXIT_CODES}"))
 }
 
@@ -86,7 +95,7 @@ pub(crate) fn completions(shell: Shell) -> anyhow::Result<Ended> {
 pub(crate) fn pages(directory: &Path) -> anyhow::Result<Ended> {
     let write = || {
         std::fs::create_dir_all(directory)?;
-        clap_mangen::generate_to(command_line(), directory)
+        clap_mangen::generate_to(in_full(), directory)
     };
     write().with_context(|| format!("the manual pages can't be written into {}", directory.display()))?;
     Ok(Ended::Well)

@@ -339,6 +339,7 @@ fn tell(options: &InitOptions, place: &Place, proposal: &Proposal, mailable: u64
         let told = json!({
             "file": file, "audience": options.name, "key": key, "address": address, "columns": columns,
             "different_addresses": addressed.counts.different, "unique_by": is_unique.then_some("address"), "not_keys": not_keys,
+            "left_out": unnameable,
             "mailable": mailable, "not_mailable": others,
             "skipped": skipped, "items_at_most": matches!(place, Place::DynamoDb { .. }).then_some(ITEMS),
         });

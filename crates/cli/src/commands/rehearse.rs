@@ -20,6 +20,7 @@ use crate::commands::certify::{ended, give, read_keys, spares_others};
 use crate::commands::send::number;
 use crate::commands::serve::on_signal;
 use crate::operator;
+use crate::time_left::with_left;
 use crate::{Ended, Interrupted};
 
 /// A rehearsal that does not move for so long is stuck.
@@ -299,7 +300,7 @@ fn bar(recipients: u64, as_json: bool) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(recipients);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} accepted, {per_sec}, {eta} left {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} accepted, {per_sec}{left} {msg}");
+    bar.set_style(with_left(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
     bar
 }

@@ -35,6 +35,9 @@ impl Stopping {
     /// What may still come of it. `bound` says for how long by SES, which refuses what is older.
     pub(crate) fn told(&self, bound: &str) -> String {
         let Self { id, outstanding, provider, .. } = self;
+        if *outstanding == 0 {
+            return format!("{id}: nothing of it is out: each recipient who had a permit has an outcome");
+        }
         let why = "their permits are out, or their requests without an answer";
         match provider {
             None => format!("{id}: at most {outstanding} recipients may still be sent to, {bound}: {why}"),

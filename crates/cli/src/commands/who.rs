@@ -21,6 +21,7 @@ use crate::Ended;
 use crate::args::WhoOptions;
 use crate::letters::{Letter, print};
 use crate::pages::{Language, sentence};
+use crate::time_left::with_left;
 
 /// What all broadcasts have of somebody.
 #[derive(Serialize)]
@@ -346,6 +347,6 @@ impl Who {
 /// Pages that were read, of all. Only a terminal has it.
 fn bar() -> anyhow::Result<ProgressBar> {
     let target = if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("[{bar:30}] {pos} of {len} pages, {eta} left; Ctrl-C ends it")?.progress_chars("#>.");
+    let style = with_left(ProgressStyle::with_template("[{bar:30}] {pos} of {len} pages{left}; Ctrl-C ends it")?.progress_chars("#>."));
     Ok(ProgressBar::with_draw_target(None, target).with_style(style))
 }

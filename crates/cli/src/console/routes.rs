@@ -198,12 +198,13 @@ async fn evidence(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
 /// What the page of a letter may do: nothing but to be shown, within the console's own page.
 pub(super) const LETTERS_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
 
-/// The same, and the console's page may see how high it is, so that it hides none of them. It still runs nothing, and each
-/// letter's own HTML stands in a frame that may nothing at all.
+/// The same, and the console's page may see how high it is, so that it hides none of them: without an origin of its own nothing but a
+/// script in there could say it. So it may have ours, and no script to use it with, no form, no other page and nothing to fetch; and each
+/// letter's own HTML stands in a frame within it that may nothing at all, and has no origin.
 const HELD_LETTERS_MAY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox allow-same-origin";
 
-/// The letters of a broadcast that holds before its first send, as they will be read.
+/// The letters of a broadcast that holds, as they are read.
 async fn held_letters(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
     let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&id).await?;

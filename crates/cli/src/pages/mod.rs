@@ -212,7 +212,7 @@ impl BroadcastPage {
 
     /// Whether it is to be read before it is approved.
     fn shows_letters(&self) -> bool {
-        self.live.status.held_audience.is_some() || self.waits_for_others()
+        self.live.status.state == BroadcastState::Holding || self.waits_for_others()
     }
 }
 

@@ -112,6 +112,8 @@ async fn a_first_configuration_comes_from_a_file_too() {
     // Nor can a letter name it, which is no reason to say nothing of it.
     let why = "A placeholder has the letters A to Z and a to z";
     assert!(told.contains(&format!("left out       お名前. {why}")), "{told}");
+    let json = world.run(&["init", &without, "--output", "again.toml", "--json"]).await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["left_out"], serde_json::json!(["お名前"]), "{json}");
     says(&world.read("without.toml"), &["columns = []"]);
     assert!(world.read("without.toml").contains(&format!("# Left out: \"お名前\". {why}")));
     // Somebody's row is no header, and nobody's business.

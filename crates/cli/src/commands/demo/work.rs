@@ -16,6 +16,8 @@ use issei_sim::{Cloud, Fault, Rule};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::time_left::with_left;
+
 const CONSUMERS: usize = 3;
 /// The app's job is retried, as it was on the day of the disaster.
 const COMMANDS: usize = 5;
@@ -200,8 +202,8 @@ fn bar(recipients: u64, as_json: bool) -> ProgressBar {
     }
     let bar = ProgressBar::new(recipients);
     // The template is a constant, so it is always good.
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} accepted  {rate}  {eta} left  {msg}") {
-        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} accepted  {rate}{left}  {msg}") {
+        bar.set_style(with_left(style).with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
             // A bar that can't be written to is not seen either.
             let _ = write!(out, "{:.0}/s", state.per_sec());
         }));

@@ -6,6 +6,8 @@ use indicatif::style::TemplateError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use issei_producer::Stage;
 
+use crate::time_left::with_left;
+
 /// A bar for each stage, since neither's pace says anything about the other's.
 pub(super) struct Bar {
     bar: ProgressBar,
@@ -17,7 +19,7 @@ impl Bar {
     pub(super) fn new() -> Result<Self, TemplateError> {
         let target = if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let endless = ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?;
-        let ended = ProgressStyle::with_template("[{bar:30}] {msg}, {elapsed}, {eta} left")?.progress_chars("#>.");
+        let ended = with_left(ProgressStyle::with_template("[{bar:30}] {msg}, {elapsed}{left}")?.progress_chars("#>."));
         Ok(Self { bar: ProgressBar::with_draw_target(None, target).with_style(endless), is_judging: false, ended })
     }
 
