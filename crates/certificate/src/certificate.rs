@@ -14,7 +14,7 @@ use crate::data::{Data, Endless, Reader, data};
 use crate::deployed::{Deployed, Wanted};
 use crate::finding::{Finding, Part};
 use crate::provider::{Carriers, carrier, provider_count};
-use crate::{accounts, queues, services, unasked};
+use crate::{accounts, of_others, queues, services, unasked};
 
 /// What follows from the findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,6 +223,10 @@ impl Certifier {
         findings.extend(held.findings);
         let met = NotAsked::of(&broadcast, &services.relevant, now);
         findings.push(unasked::judge(&broadcast, met, &held.tally, now));
+        // SES tells of the letters of a configuration set, and signs nothing.
+        if broadcast.provider.is_some() {
+            findings.push(of_others::events_of_others(&self.ledger).await);
+        }
         if *kind == Kind::Broadcast {
             let accepted = held.tally.totals().accepted;
             findings.push(provider_count(&self.carriers, &broadcast, accepted, now).await);

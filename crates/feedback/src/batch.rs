@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::answered::Received;
 use crate::breaker::{self, Rates};
+use crate::of_others::Stray;
 use crate::second::Heard;
 use crate::service::Feedback;
 
@@ -22,7 +23,7 @@ const WRITES_AT_ONCE: usize = 16;
 /// What is to be done with a message of the feedback queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handled {
-    /// Its event is in the ledger, or is none of ours.
+    /// Its event is in the ledger, or is none of ours, or another ledger's and counted.
     Done,
     /// It can't be handled, for this reason: it goes to the dead-letter queue.
     Bury(String),
@@ -32,7 +33,7 @@ pub enum Handled {
 
 /// Who has told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Source {
+pub(crate) enum Source {
     Ses,
     /// The provider of this name, which has signed it; without one, whoever brought it in a file, and has looked whose it is.
     Webhook(Option<String>),
@@ -65,30 +66,36 @@ impl Feedback {
     pub async fn handle_batch(&self, messages: &[Message]) -> Vec<Handled> {
         let mut handled = vec![Handled::Done; messages.len()];
         let mut events = self.read(messages, &mut handled).await;
-        let known = self.known(events.keys()).await;
+        let (known, mut strays) = (self.known(events.keys()).await, Vec::new());
         events.retain(|id, received| {
             let verdict = match known.get(id) {
                 Some(Ok(Some(broadcast))) => {
-                    let (mark, mut others) = (broadcast.letter_mark(), 0_u64);
+                    let mark = broadcast.letter_mark();
                     received.retain(|(Received { event, number, .. }, source)| {
-                        let of_another = of_another_registration(id, mark.as_deref(), event.registration.as_deref());
-                        others += u64::from(of_another.is_some());
-                        let objection = of_another.or_else(|| self.objection(broadcast, event, source));
+                        if let Some(reason) = of_another_registration(id, mark.as_deref(), event.registration.as_deref()) {
+                            strays.push(Stray::new(*number, event, source, reason, true));
+                            return false;
+                        }
+                        let objection = self.objection(broadcast, event, source);
                         let is_its_own = objection.is_none();
                         objection.into_iter().for_each(|reason| set(&mut handled, &[*number], &Handled::Bury(reason)));
                         is_its_own
                     });
-                    if others > 0 {
-                        tracing::info!(target: "issei::metrics", events_of_others = others);
-                    }
                     return !received.is_empty();
                 }
-                Some(Ok(None)) => Handled::Bury(format!("there is no broadcast `{id}` in the ledger")),
+                Some(Ok(None)) => {
+                    let stray = |(Received { event, number, .. }, source): &(Received, Source)| {
+                        Stray::new(*number, event, source, format!("there is no broadcast `{id}` in the ledger"), false)
+                    };
+                    strays.extend(received.iter().map(stray));
+                    return false;
+                }
                 Some(Err(_)) | None => Handled::Again,
             };
             received.iter().for_each(|(received, _)| set(&mut handled, &[received.number], &verdict));
             false
         });
+        self.sort_strays(strays, &mut handled).await;
         for (id, received) in events {
             if let Some(Ok(Some(broadcast))) = known.get(&id) {
                 self.take_in(broadcast, received, &mut handled).await;
@@ -408,7 +415,7 @@ fn take_webhook(
 }
 
 /// What must come again does so, also where something else in it is to be buried: then it is, the next time.
-fn set(handled: &mut [Handled], numbers: &[usize], to: &Handled) {
+pub(crate) fn set(handled: &mut [Handled], numbers: &[usize], to: &Handled) {
     for number in numbers {
         if let Some(place) = handled.get_mut(*number).filter(|place| **place != Handled::Again) {
             *place = to.clone();

@@ -11,6 +11,7 @@ mod batch;
 mod breaker;
 mod canary;
 mod evidence;
+mod of_others;
 mod receiving;
 mod second;
 mod service;

@@ -62,7 +62,7 @@ pub struct Broadcast {
     pub asked_again: u64,
     /// Written under the other name with the number of partitions: a build that knows one number of them alone can't read
     /// the item then, and so looks for no chunk where it is not.
-    #[serde(alias = "chunk_recipients", alias = "marked_chunk_recipients")]
+    #[serde(alias = "chunk_recipients", alias = "marked_chunk_recipients", alias = "named_chunk_recipients")]
     pub chunk_size: u32,
     /// Over how many partitions its pages and chunks are spread, from the first page on; as ever where nothing stands there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +127,9 @@ pub struct Broadcast {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp_doublings: Option<u32>,
     pub created_at: Timestamp,
+    /// The ledger's epoch in which it was registered; nothing where an older build did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_epoch: Option<u64>,
     /// Which one is for those whom it has missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resent_as: Option<BroadcastId>,
@@ -168,6 +171,10 @@ pub struct Broadcast {
     /// another's. A build that writes no such letters can't read it: registering writes the size of its chunks under another name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub marks_letters: bool,
+    /// How each of its letters names this ledger beside the registration, where another provider than SES carries it. A build that
+    /// does not write that can't read it, in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letters_name: Option<String>,
     /// Recipients and skipped entries who were forgotten.
     #[serde(default, skip_serializing_if = "is_none")]
     pub forgotten: u64,
@@ -241,6 +248,7 @@ impl Broadcast {
             ramp_hour_before: None,
             ramp_doublings: None,
             created_at: now,
+            ledger_epoch: None,
             resent_as: None,
             resent_look: None,
             resent_looked_at: None,
@@ -254,6 +262,7 @@ impl Broadcast {
             logs_events: true,
             packs_message_ids: true,
             marks_letters: true,
+            letters_name: None,
             forgotten: 0,
             ending: Vec::new(),
             totals: None,

@@ -106,7 +106,8 @@ impl Ledger {
         if broadcast.provider.is_none() {
             return Ok(Awaited { id, held: MayHold::Lately });
         }
-        // Heartbeats are deleted in time, and a ledger that was restored lacks those that were made since the backup.
+        // Heartbeats are deleted in time, and a ledger that was restored lacks those that were made since the backup. Those of the hours
+        // before its registration are asked for too, so here it is not enough that it was registered after the restore.
         let kept = SignedDuration::try_from(self.keep).unwrap_or(SignedDuration::MAX);
         let is_forgotten = self.clock.wall().duration_since(registered) >= kept
             || self.restored_at().await?.is_some_and(|at| at.saturating_add(CLOCKS).is_ok_and(|surely_after| registered <= surely_after));

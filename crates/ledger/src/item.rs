@@ -85,6 +85,11 @@ impl Key {
         Self { pk: REFUSED.to_owned(), sk: id.to_string() }
     }
 
+    /// What a provider has told of letters of other ledgers, by the name that the configuration has for it.
+    pub(crate) fn of_others(provider: &ProviderName) -> Self {
+        Self { pk: OTHERS.to_owned(), sk: provider.to_string() }
+    }
+
     pub(crate) fn lineage() -> Self {
         Self { pk: "ledger".to_owned(), sk: "lineage".to_owned() }
     }
@@ -174,6 +179,8 @@ pub(crate) const OPEN: &str = "open";
 pub(crate) const KNOWN: &str = "known";
 pub(crate) const TOLD: &str = "told";
 pub(crate) const REFUSED: &str = "refused";
+/// The partition of what was told of letters of other ledgers.
+pub(crate) const OTHERS: &str = "others";
 /// What the sort keys of those begin with who opened the ledger again.
 pub(crate) const OPENED: &str = "opened#";
 /// What the sort keys of a broadcast's older audit entries begin with, those of its progress, and those of

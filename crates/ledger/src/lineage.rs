@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use issei_aws::Queue;
 use issei_schema::Actor;
 use jiff::Timestamp;
@@ -71,13 +71,16 @@ impl FromStr for Mark {
 
 #[derive(Deserialize)]
 pub(crate) struct LineageItem {
-    ledger_epoch: u64,
+    pub(crate) ledger_epoch: u64,
     starts: u64,
     #[serde(default)]
     pub(crate) table_id: Option<String>,
     /// Which ledger it is, whatever was restored of it. Nothing where no build that writes it has started.
     #[serde(default)]
     pub(crate) ledger_id: Option<String>,
+    /// Which ledgers it was before it was restored and used with other queues: its letters name those.
+    #[serde(default)]
+    pub(crate) former_ids: Vec<String>,
     opened_at: i64,
 }
 
@@ -292,10 +295,16 @@ impl Ledger {
         Ok(self.lineage().await?.map(|lineage| lineage.ledger_epoch))
     }
 
-    /// When the last ledger that was restored was taken into use; nothing where none was.
-    pub(crate) async fn restored_at(&self) -> Result<Option<Timestamp>, LedgerError> {
+    /// The epoch that was opened when the last ledger that was restored was taken into use; nothing where none was.
+    pub(crate) async fn opened_after_restore(&self) -> Result<Option<LedgerEpoch>, LedgerError> {
         let Some(item) = self.lineage().await?.filter(|item| item.ledger_epoch > 1) else { return Ok(None) };
-        Timestamp::from_millisecond(item.opened_at).map(Some).map_err(|error| LedgerError::corrupt("lineage", error))
+        let opened_at = Timestamp::from_millisecond(item.opened_at).map_err(|error| LedgerError::corrupt("lineage", error))?;
+        Ok(Some(LedgerEpoch { epoch: item.ledger_epoch, opened_at }))
+    }
+
+    /// When that was.
+    pub(crate) async fn restored_at(&self) -> Result<Option<Timestamp>, LedgerError> {
+        Ok(self.opened_after_restore().await?.map(|opened| opened.opened_at))
     }
 
     /// Says how it shows that the ledger was restored; nothing where it was not.
@@ -339,8 +348,10 @@ impl Ledger {
         let last = mirrored.max(before).unwrap_or(Mark { epoch: 0, starts: 0 });
         let next = Mark { epoch: last.epoch + 1, starts: last.starts };
         // With queues that no ledger was used with it is a copy, and another goes on with what it is a copy of.
-        let kept = found.and_then(|found| found.ledger_id).filter(|_| whose.is_some());
+        let (was, mut former_ids) = found.map(|found| (found.ledger_id, found.former_ids)).unwrap_or_default();
+        let kept = was.clone().filter(|_| whose.is_some());
         let id = kept.map_or_else(|| self.named(whose.as_ref()), s);
+        former_ids.extend(was.filter(|was| id.as_s() != Ok(was)));
         let own = id.as_s().ok().map(|id| Whose { id: id.clone(), table: self.table.clone() });
         let mut item = Key::lineage().into_item();
         item.insert("ledger_id".to_owned(), id);
@@ -349,6 +360,9 @@ impl Ledger {
         item.insert("opened_at".to_owned(), n(self.clock.wall().as_millisecond()));
         item.insert("opened_by".to_owned(), s(actor.as_str()));
         item.insert("opening_reason".to_owned(), s(reason));
+        if !former_ids.is_empty() {
+            item.insert("former_ids".to_owned(), AttributeValue::L(former_ids.into_iter().map(s).collect()));
+        }
         if let Some(table_id) = table_id {
             item.insert("table_id".to_owned(), s(table_id));
         }

@@ -18,6 +18,7 @@ impl Ledger {
     pub async fn may_have_had_another_key(&self, broadcast: &Broadcast, key: &str) -> Result<bool, LedgerError> {
         let earlier = |at: Timestamp| at.saturating_sub(CLOCKS).unwrap_or(Timestamp::MIN);
         let (provider, registered) = (broadcast.provider.clone().unwrap_or_default(), broadcast.created_at);
+        // Who was there before its registration counts too, so it does not help that this may have been after the restore.
         if self.restored_at().await?.is_some_and(|restored| restored >= earlier(registered)) {
             return Ok(true);
         }

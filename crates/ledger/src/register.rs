@@ -7,6 +7,7 @@ use issei_clock::Dice;
 use issei_schema::{BroadcastCommand, BroadcastId, CarriedBy, MessageKey};
 
 use crate::item::{Item, Key, b, s};
+use crate::of_others::in_letters;
 use crate::page::{packed, unpacked};
 use crate::said::Sayings;
 use crate::{Agreement, Broadcast, Ledger, LedgerError, Repeated};
@@ -54,6 +55,8 @@ impl Ledger {
         let id = &command.broadcast_id;
         let secret = dice.secret().map_err(|error| LedgerError::Unavailable { operation: "getrandom", reason: error.to_string() })?;
         let (key, token) = (MessageKey::new(secret), dice.token());
+        // Before all else: what a restore makes it forget from here on, it may have forgotten of this one.
+        let (ledger_epoch, letters_name) = self.registers_in(command).await?;
         // What was said when a transaction was refused, and how.
         let mut refused: Option<(Option<Vec<Option<String>>>, LedgerError)> = None;
         loop {
@@ -77,6 +80,7 @@ impl Ledger {
                 return Ok(Registered::Repeated(repeated));
             }
             let broadcast = Broadcast::of(command, chunk_size, asked, key, self.clock.wall(), token.clone());
+            let broadcast = Broadcast { ledger_epoch, letters_name: letters_name.clone(), ..broadcast };
             let mut writes = self.registration(&broadcast, command, key)?;
             if let Some(said) = said {
                 writes.extend(self.saying(said, command, broadcast.created_at, &token).await?);
@@ -95,6 +99,13 @@ impl Ledger {
         }
     }
 
+    /// The epoch of the ledger, and how letters are to name it. SES tells of the letters of a configuration set, and signs nothing.
+    async fn registers_in(&self, command: &BroadcastCommand) -> Result<(Option<u64>, Option<String>), LedgerError> {
+        let Some(lineage) = self.lineage().await? else { return Ok((None, None)) };
+        let named = lineage.ledger_id.filter(|_| command.other_provider().is_some());
+        Ok((Some(lineage.ledger_epoch), named.as_deref().map(in_letters)))
+    }
+
     /// What is written for a new broadcast, none of which may be there.
     fn registration(
         &self,
@@ -110,7 +121,9 @@ impl Ledger {
         if broadcast.marks_letters
             && let Some(size) = item.remove("chunk_size")
         {
-            item.insert("marked_chunk_recipients".to_owned(), size);
+            // Nor can one that leaves out the name of the ledger.
+            let name = if broadcast.letters_name.is_some() { "named_chunk_recipients" } else { "marked_chunk_recipients" };
+            item.insert(name.to_owned(), size);
         }
         let mut stored = Key::command(id).into_item();
         stored.insert("body".to_owned(), packed(command.to_body().as_bytes())?);

@@ -16,13 +16,15 @@ pub struct Registration {
     pub shards: Option<Shards>,
     pub packs_message_ids: bool,
     pub marks_letters: bool,
+    pub letters_name: Option<String>,
 }
 
 impl Registration {
     /// By what each of its letters names it; nothing where an older build registered it.
     #[must_use]
     pub fn letter_mark(&self) -> Option<String> {
-        self.key.filter(|_| self.marks_letters).map(|key| key.letter_mark())
+        let mark = self.key.filter(|_| self.marks_letters)?.letter_mark();
+        Some(self.letters_name.as_ref().map_or_else(|| mark.clone(), |ledger| format!("{mark}-{ledger}")))
     }
 
     /// A condition, and that the broadcast item is still of this registration.
@@ -58,6 +60,7 @@ impl Broadcast {
             shards: self.shards,
             packs_message_ids: self.packs_message_ids,
             marks_letters: self.marks_letters,
+            letters_name: self.letters_name.clone(),
         }
     }
 

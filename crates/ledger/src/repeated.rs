@@ -10,7 +10,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::resent::{MissedBy, missed_by};
 use crate::said::{REGISTERED_FOR, Saying, Sayings};
-use crate::ungranted::CLOCKS;
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
 
 /// For so long the same is said to the same audience once, from the last moment at which somebody may have been told.
@@ -180,7 +179,7 @@ impl Ledger {
         command: &BroadcastCommand,
         but: Option<&BroadcastId>,
     ) -> Result<Option<&'a Saying>, LedgerError> {
-        let (now, mut restored_at) = (self.clock.wall(), None);
+        let (now, mut restored) = (self.clock.wall(), None);
         for saying in said.but(&command.broadcast_id).into_iter().filter(|saying| Some(&saying.broadcast_id) != but) {
             if now.duration_since(saying.at) >= REGISTERED_FOR {
                 continue;
@@ -193,11 +192,12 @@ impl Ledger {
                 return Ok(Some(saying));
             }
             // A ledger that was restored may have forgotten whom a broadcast of before has mailed.
-            let restored_at = match restored_at {
+            let restored = match restored {
                 Some(known) => known,
-                None => *restored_at.insert(self.restored_at().await?),
+                None => *restored.insert(self.opened_after_restore().await?),
             };
-            if restored_at.is_some_and(|at| at.saturating_add(CLOCKS).is_ok_and(|surely_after| saying.at <= surely_after)) {
+            let Some(opened) = restored else { continue };
+            if self.find_broadcast(&saying.broadcast_id).await?.is_none_or(|broadcast| !broadcast.is_of_epoch(opened)) {
                 return Ok(Some(saying));
             }
         }

@@ -5,9 +5,10 @@
 use issei_aws::Queue;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerEpoch, LedgerError};
 
-/// How far the clocks of whoever registered a broadcast and of whoever opened an epoch of the ledger may be apart.
+/// How far the clocks of whoever registered a broadcast and of whoever opened an epoch of the ledger may be apart. They are gone by
+/// only where an older build registered it.
 pub const CLOCKS: SignedDuration = SignedDuration::from_hours(6);
 
 impl Broadcast {
@@ -18,14 +19,23 @@ impl Broadcast {
         let ends = matches!(self.broadcast_state, BroadcastState::Stopping | BroadcastState::Stopped);
         ends && self.granted == 0 && self.grant_count == 0
     }
+
+    /// Whether it was surely registered after this epoch of the ledger, the last, was opened.
+    pub(crate) fn is_of_epoch(&self, opened: LedgerEpoch) -> bool {
+        match self.ledger_epoch {
+            Some(registered_in) => registered_in == opened.epoch,
+            // An older build has noted none.
+            None => opened.opened_at.saturating_add(CLOCKS).is_ok_and(|surely_after| self.created_at > surely_after),
+        }
+    }
 }
 
 impl Ledger {
     /// When the ledger was taken into use after a restore that may have made it forget whom this broadcast has mailed; nothing where
     /// there was none.
     pub async fn may_have_forgotten(&self, broadcast: &Broadcast) -> Result<Option<Timestamp>, LedgerError> {
-        let surely_after = |at: Timestamp| at.saturating_add(CLOCKS).is_ok_and(|surely_after| broadcast.created_at > surely_after);
-        Ok(self.restored_at().await?.filter(|at| !surely_after(*at)))
+        let opened = self.opened_after_restore().await?;
+        Ok(opened.filter(|opened| !broadcast.is_of_epoch(*opened)).map(|opened| opened.opened_at))
     }
 
     /// Whether no permit of it was ever granted in any ledger that there was before this one was restored, either. `broadcast` is

@@ -196,4 +196,9 @@ impl Cloud {
     pub fn sendgrid_webhook_key(&self) -> String {
         self.state().sendgrid.verification_key()
     }
+
+    /// As `SendGrid` signs a call of its webhook, whatever it puts into one.
+    pub fn sendgrid_signature(&self, timestamp: &str, body: &str) -> String {
+        self.state().sendgrid.sign(timestamp, body)
+    }
 }

@@ -69,7 +69,7 @@ impl SendGrid {
         self.pair().map(|pair| BASE64_STANDARD.encode([SPKI.as_slice(), pair.public_key().as_ref()].concat())).unwrap_or_default()
     }
 
-    fn sign(&mut self, timestamp: &str, body: &str) -> String {
+    pub(crate) fn sign(&mut self, timestamp: &str, body: &str) -> String {
         let signed = self.pair().and_then(|pair| pair.sign(&SystemRandom::new(), format!("{timestamp}{body}").as_bytes()).ok());
         signed.map(|signature| BASE64_STANDARD.encode(signature)).unwrap_or_default()
     }

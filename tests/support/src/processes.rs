@@ -247,7 +247,8 @@ impl Processes {
         let get = db.get_item().table_name(table).key("pk", text(&format!("b#{id}"))).key("sk", text("broadcast"));
         let item = get.send().await.unwrap().item.unwrap();
         let key = item["message_key"].as_b().unwrap().as_ref().try_into().unwrap();
-        issei_schema::MessageKey::new(key).letter_mark()
+        let mark = issei_schema::MessageKey::new(key).letter_mark();
+        item.get("letters_name").map_or_else(|| mark.clone(), |ledger| format!("{mark}-{}", ledger.as_s().unwrap()))
     }
 
     /// Breaks the item of a broadcast, and puts what is no broadcast into the list of open ones.

@@ -3,7 +3,7 @@
 
 use issei_assembly::{Fetched, KeySource, Parts};
 use issei_aws::NOT_CONNECTED;
-use issei_certificate::Finding;
+use issei_certificate::{Finding, events_of_others};
 use issei_provider::Right;
 use issei_schema::{Mailbox, ProviderName};
 
@@ -16,6 +16,9 @@ pub(crate) async fn standings(parts: &Parts, from: Option<&Mailbox>) -> Vec<Find
     for (name, key, webhooks) in parts.settings.keys_of_providers() {
         findings.push(standing(parts, name, &key.to_string(), from).await);
         findings.push(events(parts, name, webhooks, &fetched));
+    }
+    if parts.settings.keys_of_providers().next().is_some() {
+        findings.push(events_of_others(&parts.ledger()).await.mend("issei setup"));
     }
     findings
 }

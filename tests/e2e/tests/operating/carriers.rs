@@ -277,6 +277,51 @@ async fn whoever_stops_while_answers_are_lost_is_told_whom_the_provider_remember
     assert!(found.is_empty(), "{found:?}");
 }
 
+/// Staging sends through the same account. What becomes of its letters is told here too, and nobody has to clear it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_given_beside_another_ledger_that_shares_the_account_and_says_how_much_was_told_of_that() {
+    let mut staging = Processes::simulated(20, Processes::account_with_events()).await;
+    let mut production = Processes::simulated(20, Processes::account_with_events()).await;
+    for world in [&mut staging, &mut production] {
+        world.carried_by(Carrier::Resend, 200.0);
+    }
+    let send = async |world: &Processes, ids: &[&str], services: &[&str]| {
+        let mut running = Vec::new();
+        for service in services {
+            running.push(world.start(service));
+        }
+        for id in ids {
+            let mut command: Value = serde_json::from_str(&Carrier::Resend.command(id)).unwrap();
+            command["content"]["inline"]["subject"] = json!(id);
+            let command = world.write("command.json", &command.to_string());
+            world.run(&["send", "--yes", &command]).await;
+            world.wait_for(id, "complete").await;
+        }
+        running
+    };
+    for service in send(&staging, &["terms", "trial"], &["producer", "consumer"]).await {
+        service.end().await;
+    }
+    let services = send(&production, &["terms"], &["producer", "consumer", "feedback"]).await;
+    let finding = "events: of other ledgers";
+    let found = production.examined(finding, &[]).await;
+    assert_eq!((&found[0]["judgement"], &found[0]["value"]), (&json!("holds"), &json!("none")), "{found:?}");
+    let foreign = staging.carry_events_by(async |event| production.post("ISSEI_FEEDBACK_QUEUE", &event).await).await;
+    assert!(foreign >= 40, "{foreign}");
+    let says = format!("{foreign} events of others, signed by resend, since ");
+    until("all are counted", async || production.examined(finding, &[]).await[0]["value"].as_str().unwrap().starts_with(&says)).await;
+    let found = production.examined(finding, &[]).await;
+    assert_eq!(found[0]["judgement"], "holds", "{found:?}");
+    let (code, certificate, errors) = production.try_run(&["certify", "terms", "--json"]).await;
+    let certificate: Value = serde_json::from_str(&certificate).unwrap_or_else(|error| panic!("{error}: {errors}"));
+    assert_eq!((code, &certificate["verdict"]), (Some(0), &json!("CONVERGED")), "{certificate}");
+    let told = certificate["findings"].as_array().unwrap().iter().find(|told| told["what"] == finding).unwrap();
+    assert!(told["value"].as_str().unwrap().starts_with(&says) && told["judgement"] == "holds", "{told}");
+    for service in services {
+        service.end().await;
+    }
+}
+
 /// A producer would refuse it, so nobody is shown how it would read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_of_sess_is_not_shown_as_a_letter_of_another_provider() {

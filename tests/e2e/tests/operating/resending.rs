@@ -631,4 +631,16 @@ async fn of_a_restored_ledger_nobody_is_said_to_have_been_missed() {
     assert!(who.contains("has forgotten what was sent between the backup and") && who.contains("was sent to you is not known"), "{who}");
     assert!(!who.contains("nothing was sent"), "{who}");
     assert!(!std::path::Path::new(&world.path("rest.jsonl")).exists());
+    // Of what is asked for since it knows everything.
+    let producer = world.start("producer");
+    let since = command_body("since", |body| {
+        (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true));
+        body["content"]["inline"]["subject"] = json!("Asked for since");
+    });
+    world.post("ISSEI_COMMANDS_QUEUE", &since).await;
+    world.wait_for("since", "holding").await;
+    world.run(&["stop", "since", "--reason", "a test"]).await;
+    producer.end().await;
+    let told: Value = serde_json::from_str(&world.run(&["resend", "since", "--as", "rest", "--json"]).await).unwrap();
+    assert_eq!(told["proof"]["missing"], 12, "{told}");
 }

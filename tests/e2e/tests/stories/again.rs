@@ -424,6 +424,51 @@ async fn a_restored_ledger_is_not_believed_that_nobody_was_mailed() {
     assert_eq!(world.cloud.accepted(), 20);
 }
 
+/// What was registered since is known for what it is at once; where an older build registered it clocks must tell, and they may be
+/// hours apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_registered_since_a_restore_and_mailed_nobody_is_believed_to_have_mailed_nobody() {
+    let world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    let mirror = world.queue("chunks").await;
+    let consumer = world.consumer().await;
+    world.call(&consumer, Vec::new(), &CancellationToken::new()).await;
+    let held = |id: &str| same(id, |body| (body["version"], body["class"], body["hold"]) = (2.into(), "service".into(), true.into()));
+    let is_holding = |broadcast: &Broadcast| broadcast.broadcast_state == BroadcastState::Holding;
+    world.post_command(&held("before")).await;
+    world.run_until("before", 0, is_holding).await;
+    let backup = world.cloud.back_up("ledger").unwrap();
+    world.cloud.restore("ledger", &backup, true).unwrap();
+    world.ledger().accept_restored(&mirror, &actor(), "restored").await.unwrap().unwrap();
+    let reason = refused(&world, &held("since")).await;
+    assert!(reason.contains("`before`"), "{reason}");
+    let since = same("since", |body| {
+        (body["version"], body["class"], body["hold"]) = (2.into(), "service".into(), true.into());
+        (body["again"], body["content"]["inline"]["subject"]) = ("whom it mailed is known".into(), json!("Other terms"));
+    });
+    world.post_command(&since).await;
+    world.run_until("since", 0, is_holding).await;
+    let ended = world.ledger().end(&since.broadcast_id, &actor(), "a wrong text").await.unwrap();
+    let ledger = world.ledger();
+    assert_eq!(ledger.may_have_forgotten(&ended).await.unwrap(), None);
+    assert!(ledger.was_never_granted(&mirror, &ended).await.unwrap());
+    let again = |id: &str| same(id, |body| body["content"]["inline"]["subject"] = json!("Other terms"));
+    assert_eq!(ledger.repeats(&again("corrected")).await.unwrap(), None);
+    // What is noted counts, and no clock, of whoever registered it or of whoever took the ledger into use.
+    let later = ended.created_at.checked_add(SignedDuration::from_hours(24)).unwrap();
+    let before = Broadcast { created_at: later, ..world.broadcast("before").await };
+    assert!(ledger.may_have_forgotten(&before).await.unwrap().is_some() && !ledger.was_never_granted(&mirror, &before).await.unwrap());
+    // An older build notes nothing.
+    let by_older = |created_at| Broadcast { ledger_epoch: None, created_at, ..ended.clone() };
+    assert!(ledger.may_have_forgotten(&by_older(ended.created_at)).await.unwrap().is_some());
+    assert_eq!(ledger.may_have_forgotten(&by_older(later)).await.unwrap(), None);
+    // Nor is it known of one that a second restore may have made it forget.
+    let backup = world.cloud.back_up("ledger").unwrap();
+    world.cloud.restore("ledger", &backup, true).unwrap();
+    ledger.accept_restored(&mirror, &actor(), "restored again").await.unwrap().unwrap();
+    assert!(ledger.may_have_forgotten(&ended).await.unwrap().is_some());
+    assert!(matches!(ledger.repeats(&again("corrected")).await.unwrap(), Some(Repeated::Said(_))));
+}
+
 /// By force it is stopped sooner than everybody has lost their permits. Whoever holds one may claim yet, so no count of that time says
 /// that nobody was mailed, and that the same may be said.
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,7 @@ mod scaling;
 mod scheduled;
 mod sending;
 mod shards;
+mod sharing;
 mod signatures;
 mod sparing;
 mod suppressing;

@@ -18,7 +18,7 @@ use crate::accounts::{looked_at, resume};
 use crate::event_details::assert_delivered_and_bounced;
 use crate::feedback::told;
 
-fn by(id: &str, provider: &str) -> BroadcastCommand {
+pub(crate) fn by(id: &str, provider: &str) -> BroadcastCommand {
     command(id, |command| {
         command["version"] = 2.into();
         command["class"] = "service".into();
@@ -36,7 +36,7 @@ async fn world_of_sendgrid(ends: &[(&str, &str)]) -> World {
 }
 
 /// A world with an account of another provider than SES, whose webhooks come to the feedback queue.
-async fn world_of(name: &str, ends: &[(&str, &str)]) -> World {
+pub(crate) async fn world_of(name: &str, ends: &[(&str, &str)]) -> World {
     let rules = ends.iter().map(|(address, event)| EventRule { address: (*address).to_owned(), event: (*event).to_owned() });
     let options = told(|events| events.rules = rules.collect());
     let mut world = World::new(WorldOptions { users: 40, page_size: 20, chunk_size: 5, ..options }).await;
@@ -58,7 +58,7 @@ async fn world_of(name: &str, ends: &[(&str, &str)]) -> World {
 }
 
 /// All that lies on the feedback queue, taken off it.
-async fn taken_off(world: &World) -> Vec<String> {
+pub(crate) async fn taken_off(world: &World) -> Vec<String> {
     let (queue, mut bodies) = (world.queue("feedback").await, Vec::new());
     loop {
         let messages = queue.receive(10, Duration::ZERO).await.unwrap();
@@ -70,7 +70,7 @@ async fn taken_off(world: &World) -> Vec<String> {
     }
 }
 
-async fn put(world: &World, bodies: &[String]) {
+pub(crate) async fn put(world: &World, bodies: &[String]) {
     let queue = world.queue("feedback").await;
     for body in bodies {
         queue.send(body, Duration::ZERO).await.unwrap();
@@ -151,10 +151,15 @@ async fn what_another_provider_has_signed_ends_no_doubt() {
 }
 
 /// Takes back what a build that marks its letters writes when it registers a broadcast.
-async fn as_registered_before_letters_were_marked(world: &World) {
+pub(crate) async fn as_registered_before_letters_were_marked(world: &World) {
+    let change = "SET chunk_recipients = named_chunk_recipients REMOVE named_chunk_recipients, letters_name, marks_letters";
+    registered_otherwise(world, change).await;
+}
+
+/// Changes what its registration wrote.
+pub(crate) async fn registered_otherwise(world: &World, change: &str) {
     let key = [("pk", "b#terms"), ("sk", "broadcast")].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
     let update = world.clients.dynamodb.update_item().table_name("ledger").set_key(Some(key.into()));
-    let change = "SET chunk_recipients = marked_chunk_recipients REMOVE marked_chunk_recipients, marks_letters";
     update.update_expression(change).send().await.unwrap();
 }
 
@@ -195,9 +200,7 @@ async fn what_became_of_stagings_letters_is_no_evidence_about_those_of_productio
         for address in production.addresses().await {
             assert_eq!(production.ledger().suppression_of(&address.parse().unwrap()).await.unwrap(), None, "{name}: {address}");
         }
-        let reasons: Vec<_> = production.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
-        let says = "its letter was sent for another registration of `terms`";
-        assert!(reasons.len() == events.len() && reasons.iter().all(|reason| reason.starts_with(says)), "{name}: {reasons:?}");
+        assert_eq!(production.dead_letters("feedback").await, [], "{name}: no certificate is given while one lies there");
         // What it tells of production's own letters counts.
         put(&production, &own).await;
         production.take_events().await;
@@ -234,7 +237,9 @@ async fn an_event_that_names_no_registration_counts_where_an_older_build_registe
             world.take_events().await;
             assert!(world.outcomes("terms").await.iter().all(|recipient| recipient.events.is_empty()), "{name}: {says}");
             let reasons: Vec<_> = world.dead_letters("feedback").await.into_iter().map(|(_, reason)| reason).collect();
-            assert!(reasons.len() == foreign.len() && reasons.iter().all(|reason| reason.starts_with(says)), "{name}: {reasons:?}");
+            // What Resend has signed, and another ledger's letters name, is let go.
+            let buried = if name == "resend" && says.contains("another registration") { 0 } else { foreign.len() };
+            assert!(reasons.len() == buried && reasons.iter().all(|reason| reason.starts_with(says)), "{name}: {reasons:?}");
             put(&world, own).await;
             world.take_events().await;
             assert!(world.outcomes("terms").await.iter().all(|recipient| !recipient.events.is_empty()), "{name}: {says}");

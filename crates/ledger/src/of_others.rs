@@ -1,0 +1,147 @@
+//! Events about letters of another ledger. A provider tells of all letters of its account to everybody who has a webhook there, and
+//! signs all of it; so each letter names, beside its registration, the ledger that it was sent by. What is surely another's is
+//! nobody's evidence here: it is counted by the provider that told it, and no more.
+//!
+//! What this must never do: take for another's what may be about a letter of this ledger, also where its registration was forgotten
+//! by a restore; or grow with what strangers send.
+
+use std::collections::BTreeSet;
+
+use issei_schema::ProviderName;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::item::{Key, OTHERS, n, read, s};
+use crate::lineage::LineageItem;
+use crate::{Ledger, LedgerError};
+
+/// 64 bits.
+const LEDGER_DIGITS: usize = 16;
+
+/// What letters of this ledger name it by. Its identity stands in a tag that anybody may have written; this has one form, which every
+/// provider takes.
+pub(crate) fn in_letters(ledger_id: &str) -> String {
+    let mut name = hex::encode(Sha256::new_with_prefix("issei ledger in letters 1").chain_update(ledger_id).finalize());
+    name.truncate(LEDGER_DIGITS);
+    name
+}
+
+/// By which names the letters of this ledger name it, whatever was restored of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnNames {
+    /// Nothing where no build that writes it has started: then nothing is surely another's.
+    now: Option<String>,
+    /// Of what it was restored from.
+    before: BTreeSet<String>,
+}
+
+/// Whose letter it is, by the mark that it bears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterOf {
+    /// This ledger's.
+    This,
+    /// Surely another's.
+    Another,
+    /// It does not say.
+    Unknown,
+}
+
+impl OwnNames {
+    /// Whose letter bears this mark.
+    #[must_use]
+    pub fn whose(&self, mark: &str) -> LetterOf {
+        let Some(now) = &self.now else { return LetterOf::Unknown };
+        let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        match mark.split_once('-') {
+            Some((_, name)) if name == now || self.before.contains(name) => LetterOf::This,
+            Some((registration, name)) if name.len() == LEDGER_DIGITS && is_hex(name) && is_hex(registration) => LetterOf::Another,
+            _ => LetterOf::Unknown,
+        }
+    }
+}
+
+/// What a provider has told of letters of other ledgers. What came twice may be counted twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfOthers {
+    pub provider: ProviderName,
+    pub events: u64,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+}
+
+impl std::fmt::Display for OfOthers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { provider, events, first_at, last_at } = self;
+        let event = if *events == 1 { "event" } else { "events" };
+        write!(f, "{events} {event} of others, signed by {provider}, since {first_at:.0}, the last at {last_at:.0}")
+    }
+}
+
+impl Ledger {
+    /// By which names the letters of this ledger name it.
+    pub async fn own_names(&self) -> Result<OwnNames, LedgerError> {
+        let (now, before) =
+            self.lineage().await?.map(|LineageItem { ledger_id, former_ids, .. }| (ledger_id, former_ids)).unwrap_or_default();
+        Ok(OwnNames { now: now.as_deref().map(in_letters), before: before.iter().map(|id| in_letters(id)).collect() })
+    }
+
+    /// Counts events of others, by the name that the configuration has for the provider that has signed them.
+    pub async fn note_events_of_others(&self, provider: &ProviderName, events: u64) -> Result<(), LedgerError> {
+        let update = self.db.update_item().table_name(&self.table).set_key(Some(Key::of_others(provider).into_item()));
+        let update = update.update_expression(
+            "SET provider = :provider, first_at = if_not_exists(first_at, :now), last_at = :now, expires_at = :expires ADD events :events",
+        );
+        let update = update.expression_attribute_values(":provider", s(provider.as_str()));
+        let update = update.expression_attribute_values(":now", s(self.clock.wall().to_string()));
+        let update = update.expression_attribute_values(":expires", n(self.expires_at())).expression_attribute_values(":events", n(events));
+        update.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        Ok(())
+    }
+
+    /// What each provider has told of letters of other ledgers, one item for each of those that are configured or were.
+    pub async fn events_of_others(&self) -> Result<Vec<OfOthers>, LedgerError> {
+        let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
+        let query = query.expression_attribute_values(":list", s(OTHERS)).consistent_read(true);
+        let answer = query.send().await.map_err(LedgerError::call("Query"))?;
+        answer.items.unwrap_or_default().into_iter().map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REGISTRATION: &str = "0123456789abcdef0123";
+
+    #[test]
+    fn a_letter_is_anothers_only_where_it_names_another_ledger() {
+        let own = OwnNames { now: Some(in_letters("this")), before: [in_letters("before")].into() };
+        let names = |name: &str| format!("{REGISTRATION}-{name}");
+        for (mark, whose) in [
+            (names(&in_letters("this")), LetterOf::This),
+            // It was restored, and used with other queues.
+            (names(&in_letters("before")), LetterOf::This),
+            (names(&in_letters("another")), LetterOf::Another),
+            (REGISTRATION.to_owned(), LetterOf::Unknown),
+            (String::new(), LetterOf::Unknown),
+            (names(""), LetterOf::Unknown),
+            (names("this"), LetterOf::Unknown),
+            (names(&in_letters("another").to_uppercase()), LetterOf::Unknown),
+            (names(&format!("{}0", in_letters("another"))), LetterOf::Unknown),
+            (names(&format!("{}-{}", in_letters("this"), in_letters("another"))), LetterOf::Unknown),
+            (format!("z-{}", in_letters("another")), LetterOf::Unknown),
+        ] {
+            assert_eq!(own.whose(&mark), whose, "{mark}");
+        }
+        let nameless = OwnNames { now: None, before: [in_letters("before")].into() };
+        assert_eq!(nameless.whose(&names(&in_letters("another"))), LetterOf::Unknown);
+    }
+
+    #[test]
+    fn a_ledger_is_named_by_what_every_provider_takes_and_not_by_its_identity() {
+        let name = in_letters("an identity ☃ of any length");
+        assert!(name.len() == LEDGER_DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+        assert_ne!(in_letters("this"), in_letters("another"));
+    }
+}
