@@ -30,14 +30,17 @@ impl Unsendable {
     pub(crate) fn told(&self) -> (ReasonCode, String) {
         match self {
             Self::Key(missing) => (ReasonCode::PausedKeyMissing, missing.to_string()),
-            Self::Letter(id, error) => (
-                ReasonCode::PausedContent,
-                format!(
-                    "an earlier build of issei took this letter, and no consumer of this one sends it: {error}; `issei stop {id}`, and send whoever is missing a mended one: `issei resend {id} --as NEW_ID` makes the command"
-                ),
-            ),
+            Self::Letter(id, error) => (ReasonCode::PausedContent, letter_refused(id, error)),
         }
     }
+}
+
+/// Why nothing of a broadcast is sent whose letter a consumer of this build refuses, and what to do.
+#[must_use]
+pub fn letter_refused(id: &BroadcastId, error: &ContentError) -> String {
+    format!(
+        "an earlier build of issei took this letter, and no consumer of this one sends it: {error}; `issei stop {id}`, and send whoever is missing a mended one: `issei resend {id} --as NEW_ID` makes the command"
+    )
 }
 
 /// A broadcast as a consumer knows it.

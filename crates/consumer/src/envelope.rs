@@ -7,7 +7,7 @@ use issei_letter::{ContentError, Letter, Letters, Rendered, Unwritable};
 use issei_provider::Entry;
 use issei_schema::{
     BroadcastCommand, ChunkMessage, Class, Mailbox, ProviderName, Recipient, StoredTemplate, UNSUBSCRIBE_PLACEHOLDER, UnsubscribeUrl,
-    WayOut, html_escaped,
+    WayOut, html_escaped, is_blank,
 };
 
 /// Before a column's name, its value escaped for HTML, in a template stored in SES. Its author chose the
@@ -86,6 +86,23 @@ impl Envelope {
         is_one.then_some(Enclosed { letter, way_out: &self.way_out, is_copy: self.is_copy })
     }
 
+    /// Whether it may be refused for somebody whom another build has frozen.
+    #[must_use]
+    pub fn may_refuse(&self) -> bool {
+        self.letters.begin_links()
+    }
+
+    /// Why a consumer sends nothing to somebody who is frozen; nothing where it does.
+    #[must_use]
+    pub fn refuses(&self, recipient: &Recipient) -> Option<Unwritable> {
+        let letter = self.letters.number(&recipient.data).and_then(|number| self.letters.letter(number));
+        let Some(letter) = letter else { return Some(Unwritable::NoVariant) };
+        match (Enclosed { letter, way_out: &self.way_out, is_copy: self.is_copy }).entry(0, recipient) {
+            Err(Unready::Frozen(why)) => Some(why),
+            Ok(_) | Err(Unready::Odd(_)) => None,
+        }
+    }
+
     /// What the provider makes of it for one recipient; `stored` is what a template says that was not read at the
     /// registration; it is rendered as far as plain placeholders go. Nothing where the provider would make something else of it, or nothing at all.
     #[must_use]
@@ -154,9 +171,12 @@ fn values(letter: &Letter, data: &BTreeMap<String, String>) -> BTreeMap<String, 
         Letter::Own { .. } => letter.values(data).collect(),
         // Every column, plain and escaped: only SES knows the template's placeholders. What was escaped comes last, so
         // that nothing takes its place.
+        // For its `{{#if}}` only what is empty is nothing, so what nobody would see is sent as that.
         Letter::Stored { .. } => {
-            let escaped = data.iter().map(|(name, value)| (format!("{HTML}{name}"), html_escaped(value)));
-            data.clone().into_iter().chain(escaped).collect()
+            let seen = |value: &String| if is_blank(value) { String::new() } else { value.clone() };
+            let plain = data.iter().map(|(name, value)| (name.clone(), seen(value)));
+            let escaped = data.iter().map(|(name, value)| (format!("{HTML}{name}"), html_escaped(&seen(value))));
+            plain.chain(escaped).collect()
         }
     }
 }

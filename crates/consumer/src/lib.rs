@@ -17,5 +17,6 @@ mod refusal;
 mod send;
 mod service;
 
+pub use broadcasts::letter_refused;
 pub use envelope::Envelope;
 pub use service::{Consumer, Options};

@@ -4,35 +4,21 @@
 
 use std::collections::HashMap;
 
-use html5gum::{Token, Tokenizer};
+use html5gum::{State, Token, Tokenizer};
 use issei_schema::{Piece, Template};
 
+use crate::attributes::{Holds, holds};
 use crate::links;
 use crate::part::Node;
 use crate::safe::Context;
 
-/// Attributes that hold a link (HTML, "Attributes").
-const LINKS: [&str; 15] = [
-    "href",
-    "src",
-    "action",
-    "formaction",
-    "background",
-    "cite",
-    "poster",
-    "longdesc",
-    "xlink:href",
-    "data",
-    "ping",
-    "codebase",
-    "dynsrc",
-    "lowsrc",
-    "usemap",
-];
 /// Elements whose text is no markup, and runs or styles.
 const RAW: [&str; 7] = ["script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"];
 /// Elements whose text is no markup, and is read as text.
 const TEXT_ALONE: [&str; 2] = ["title", "textarea"];
+
+/// HTML leaves such an element open, and SVG closes it: what comes after it is text for one and markup for the other.
+const UNCLEAR: &str = "behind a <title/>, <style/> or the like, which browsers leave open; write its end tag";
 
 /// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,42 +121,53 @@ fn marked(pieces: &[Piece], marks: &Marks, next: &mut usize, into: &mut String) 
     }
 }
 
+/// How the text of an element is read that is no markup; nothing of all others.
+fn state_within(element: &str) -> Option<State> {
+    match element {
+        "script" => Some(State::ScriptData),
+        "plaintext" => Some(State::PlainText),
+        _ if RAW.contains(&element) => Some(State::RawText),
+        _ if TEXT_ALONE.contains(&element) => Some(State::RcData),
+        _ => None,
+    }
+}
+
 /// The place of each mark.
 fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
     let mut places = HashMap::new();
-    let mut raw: Option<String> = None;
-    for (at, Ok(token)) in Tokenizer::new(text).enumerate() {
+    let (mut raw, mut is_unclear): (Option<String>, bool) = (None, false);
+    // It leaves to whoever asks for the tokens which elements' text is no markup.
+    let mut tokenizer = Tokenizer::new(text);
+    for at in 0.. {
+        let Some(Ok(token)) = tokenizer.next() else { break };
+        let mut found = HashMap::new();
+        let was_unclear = is_unclear;
         match token {
             Token::String(text) => {
-                let place = match &raw {
-                    Some(element) if RAW.contains(&element.as_str()) => {
-                        Place::Refused("in a script or a style, where no value is safe", Context::Html)
-                    }
-                    element => Place::Text(element.clone()),
-                };
-                let (found, _) = marks.found(&String::from_utf8_lossy(&text));
-                places.extend(found.into_iter().map(|(number, _)| (number, place.clone())));
+                let text = String::from_utf8_lossy(&text);
+                let place = text_place(raw.as_deref(), &text);
+                found.extend(marks.found(&text).0.into_iter().map(|(number, _)| (number, place.clone())));
             }
             Token::Comment(text) => {
                 let text = String::from_utf8_lossy(&text);
                 if let Some(markup) = conditional(&text) {
                     let within = self::places(markup, marks).into_iter();
-                    places.extend(within.map(|(number, place)| (number, Place::Conditional(at, Box::new(place)))));
+                    found.extend(within.map(|(number, place)| (number, Place::Conditional(at, Box::new(place)))));
                 } else {
-                    let (found, _) = marks.found(&text);
-                    places.extend(
-                        found.into_iter().map(|(number, _)| (number, Place::Refused("in a comment, which nobody reads", Context::Html))),
-                    );
+                    let unread = Place::Refused("in a comment, which nobody reads", Context::Html);
+                    found.extend(marks.found(&text).0.into_iter().map(|(number, _)| (number, unread.clone())));
                 }
             }
             Token::StartTag(tag) => {
                 let name = String::from_utf8_lossy(&tag.name).into_owned();
                 for (attribute, value) in &tag.attributes {
                     let value = String::from_utf8_lossy(value);
-                    attribute_places(at, &name, &String::from_utf8_lossy(attribute), &value, marks, &mut places);
+                    attribute_places(at, &name, &String::from_utf8_lossy(attribute), &value, marks, &mut found);
                 }
-                if !tag.self_closing && (RAW.contains(&name.as_str()) || TEXT_ALONE.contains(&name.as_str())) {
-                    raw = Some(name);
+                if let Some(state) = state_within(&name) {
+                    is_unclear |= tag.self_closing;
+                    tokenizer.set_state(if tag.self_closing { State::Data } else { state });
+                    raw = (!tag.self_closing).then_some(name);
                 }
             }
             Token::EndTag(tag) => {
@@ -180,8 +177,24 @@ fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
             }
             Token::Doctype(_) | Token::Error(_) => {}
         }
+        if was_unclear {
+            found.values_mut().for_each(|place| *place = Place::Refused(UNCLEAR, context(place)));
+        }
+        places.extend(found);
     }
     places
+}
+
+/// A place between tags, or within an element whose text is no markup.
+fn text_place(raw: Option<&str>, text: &str) -> Place {
+    match raw {
+        Some(element) if RAW.contains(&element) => Place::Refused("in a script or a style, where no value is safe", Context::Html),
+        // SVG and MathML have markup in theirs.
+        Some(_) if text.contains('<') => {
+            Place::Refused("in a <title> or a <textarea> that has a `<`, which begins a tag for some; take that out", Context::Html)
+        }
+        element => Place::Text(element.map(str::to_owned)),
+    }
 }
 
 /// The markup in a conditional comment, `<!--[if mso]>…<![endif]-->`; nothing where it is a comment like others.
@@ -194,26 +207,32 @@ fn conditional(comment: &str) -> Option<&str> {
 fn attribute_places(at: usize, tag: &str, name: &str, value: &str, marks: &Marks, places: &mut HashMap<usize, Place>) {
     let (found, is_whole) = marks.found(value);
     for (number, begins) in found {
-        let place = if !is_whole {
-            Place::Refused("in an attribute without quotes; put quotes around it", Context::Html)
-        } else if name.starts_with("on") || matches!(name, "style" | "srcset" | "imagesrcset" | "srcdoc" | "content") {
-            Place::Refused("in an attribute that runs, styles or lists, where no value is safe", Context::Html)
-        } else if LINKS.contains(&name) {
-            let (before, after) = (marks.before(&value[..begins]), marks.without(&value[begins..]));
-            // A list, of which each link begins anew.
-            let (link, after) = if name == "ping" { (links::last(&before), links::first(&after)) } else { (&*before, &*after) };
-            match links::context(link, after) {
-                // By this one all others are read that have no host of their own.
-                Ok(context @ (Context::Link | Context::LinkHost)) if tag == "base" => {
-                    Place::Refused("in <base>, so that it can choose the host of every link; write the host into it", context)
-                }
-                Ok(context) => Place::Link(at, name.to_owned(), context),
-                Err(why) => Place::Refused(why, links::as_taken(&before)),
+        let place = if is_whole {
+            match holds(tag, name) {
+                Holds::Code => Place::Refused("in an attribute that runs, styles or lists, where no value is safe", Context::Html),
+                Holds::Perhaps => Place::Refused("in an attribute that may hold a link, where no value is safe", Context::Html),
+                Holds::Text => Place::Attribute(at, name.to_owned()),
+                holds @ (Holds::Link | Holds::Links) => link_place(at, tag, name, (&value[..begins], &value[begins..]), marks, holds),
             }
         } else {
-            Place::Attribute(at, name.to_owned())
+            Place::Refused("in an attribute without quotes; put quotes around it", Context::Html)
         };
         places.insert(number, place);
+    }
+}
+
+/// Where a value stands in a link, between what is before it and what is from it on.
+fn link_place(at: usize, tag: &str, name: &str, (before, from): (&str, &str), marks: &Marks, holds: Holds) -> Place {
+    let (before, after) = (marks.before(before), marks.without(from));
+    // Of a list, each link begins anew.
+    let (link, after) = if holds == Holds::Links { (links::last(&before), links::first(&after)) } else { (&*before, &*after) };
+    match links::context(link, after) {
+        // By this one all others are read that have no host of their own.
+        Ok(context @ (Context::Link | Context::LinkHost)) if tag == "base" => {
+            Place::Refused("in <base>, so that it can choose the host of every link; write the host into it", context)
+        }
+        Ok(context) => Place::Link(at, name.to_owned(), context),
+        Err(why) => Place::Refused(why, links::as_taken(&before)),
     }
 }
 

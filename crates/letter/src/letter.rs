@@ -210,6 +210,12 @@ impl Letters {
         self.letters.get(number)
     }
 
+    /// Whether a value begins a link in any of them, or names its host, so that it may be one that can't stand there.
+    #[must_use]
+    pub fn begin_links(&self) -> bool {
+        self.letters.iter().flat_map(Letter::parts).any(Part::begins_links)
+    }
+
     /// The letters, each with the name of its variant where there are variants.
     pub fn all(&self) -> impl Iterator<Item = (Option<&VariantName>, &Letter)> {
         let names = self.variants.iter().flat_map(|variants| variants.of.keys()).map(Some).chain(std::iter::repeat(None));

@@ -4,6 +4,7 @@
 //! the same whoever sends it, and as it was shown beforehand. A value is made safe for the place where it stands, and
 //! there is no way to ask for the raw one. Nothing here knows a provider, a queue or the ledger.
 
+mod attributes;
 mod contexts;
 mod letter;
 mod links;

@@ -33,9 +33,9 @@ impl Node {
 /// A recipient's data, by column.
 pub(crate) type Data = BTreeMap<String, String>;
 
-/// Neither null nor blank.
+/// Neither null nor blank: what nobody would see is nothing, wherever it is asked for.
 fn is_there(data: &Data, column: &str) -> bool {
-    data.get(column).is_some_and(|value| !value.trim().is_empty())
+    data.get(column).is_some_and(|value| !is_blank(value))
 }
 
 fn render(nodes: &[Node], data: &Data, into: &mut String) -> Result<(), Unwritable> {
@@ -70,6 +70,14 @@ fn judge(nodes: &[Node], data: &Data) -> Result<(), Unwritable> {
             if context.takes(value) { Ok(()) } else { Err(Unwritable::UnsafeLink(column.clone())) }
         }
         Node::If { column, then, otherwise } => judge(if is_there(data, column) { then } else { otherwise }, data),
+    })
+}
+
+fn begin_links(nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| match node {
+        Node::Text(_) => false,
+        Node::Value { context, .. } => matches!(context, Context::Link | Context::LinkHost),
+        Node::If { then, otherwise, .. } => begin_links(then) || begin_links(otherwise),
     })
 }
 
@@ -206,6 +214,11 @@ impl Part {
             }
         }
         Ok(text)
+    }
+
+    /// Whether a value stands in it that its place may not take.
+    pub(crate) fn begins_links(&self) -> bool {
+        self.slots.iter().any(|slot| begin_links(slot))
     }
 
     pub(crate) fn judge(&self, data: &Data) -> Result<(), Unwritable> {

@@ -156,6 +156,18 @@ fn a_stored_template_has_the_names_that_its_author_knows() {
     assert_eq!(serde_json::from_str::<Value>(&data).unwrap()["html_a"], "&lt;Ann&gt;");
 }
 
+/// SES takes whatever is not empty for something.
+#[test]
+fn what_nobody_would_see_is_empty_for_a_stored_templates_conditions_as_it_is_for_ours() {
+    let stored = command(&json!({ "template": { "name": "terms" } }));
+    for unseen in ["\u{200b}", "\u{2060}\u{feff}", "\u{ad}", "\u{3164}", " \u{3000}\t", ""] {
+        assert_eq!(data_of(&stored, &[("name", unseen)]), r#"{"html_name":"","name":""}"#, "{unseen:?}");
+    }
+    let (joined, spaced) = ("👩\u{200d}👩", " Ann\u{200b}");
+    let data = serde_json::from_str::<Value>(&data_of(&stored, &[("a", joined), ("b", spaced)])).unwrap();
+    assert_eq!((&data["a"], &data["html_a"], &data["b"]), (&json!(joined), &json!(joined), &json!(spaced)));
+}
+
 /// Names that are made by anybody, with those that issei and Handlebars might make among them.
 fn column() -> impl Strategy<Value = String> {
     prop_oneof![

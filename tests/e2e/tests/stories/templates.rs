@@ -142,6 +142,18 @@ async fn a_row_needs_what_the_template_asks_for_where_that_can_be_read_and_every
     }
 }
 
+/// SES renders it, and takes for something whatever is not empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_would_see_is_empty_in_what_a_stored_template_gets() {
+    let world = world().await;
+    world.users.execute("UPDATE users SET name = char(0x200b, 0x3164) WHERE id <= 3").await;
+    store(&world, "Dear {{name}}{{html_name}}.");
+    world.post_command(&asks("terms", |_| {})).await;
+    assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+    let texts: Vec<String> = world.cloud.mails().unwrap().into_iter().map(|mail| mail.text).collect();
+    assert_eq!((texts.len(), texts.iter().filter(|text| *text == "Dear .").count()), (30, 3), "{texts:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_ses_does_not_tell_what_a_template_says_its_command_waits() {
     let world = world().await;
