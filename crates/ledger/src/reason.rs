@@ -74,6 +74,8 @@ codes! {
     HeldUpSource = "HELD_UP_SOURCE";
     /// The audience is no longer configured.
     HeldUpNotConfigured = "HELD_UP_NOT_CONFIGURED";
+    /// The audience is configured otherwise than when the command was taken, and not for it.
+    HeldUpAudienceChanged = "HELD_UP_AUDIENCE_CHANGED";
     /// An earlier build took what its letter has, and this one freezes nobody for it.
     HeldUpContent = "HELD_UP_CONTENT";
     /// A function's time was over first.

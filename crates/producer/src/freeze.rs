@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audience::{AudienceConfig, UniqueBy};
 use crate::chosen::ChosenCanary;
-use crate::command::{Refusal, needed};
+use crate::command::needed;
+use crate::held_up;
 use crate::line::{Built, Line};
 use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
@@ -36,25 +37,15 @@ impl Producer {
             let _alone = self.freezing.lock().await;
             let (id, before) = (broadcast.broadcast_id.clone(), broadcast.clone());
             broadcast = match self.freeze_apart(command, broadcast, stop).await {
-                // Whoever waits for the broadcast looks into the ledger and not into this log.
-                Err(
-                    error @ (ProducerError::Source(_)
-                    | ProducerError::AudienceGone { .. }
-                    | ProducerError::Letter { .. }
-                    | ProducerError::CallTooShort { .. }),
-                ) => {
-                    let code = match &error {
-                        ProducerError::AudienceGone { .. } => ReasonCode::HeldUpNotConfigured,
-                        ProducerError::Letter { .. } => ReasonCode::HeldUpContent,
-                        ProducerError::CallTooShort { .. } => ReasonCode::HeldUpCallTooShort,
-                        _ => ReasonCode::HeldUpSource,
-                    };
-                    if let Err(unwritten) = self.ledger.hold_up(&before, code, &error.to_string()).await {
+                Err(error) => {
+                    if let Some(code) = held_up::code(&error)
+                        && let Err(unwritten) = self.ledger.hold_up(&before, code, &error.to_string()).await
+                    {
                         tracing::warn!(error = %unwritten, broadcast.id = %id, "what holds the broadcast up can't be noted");
                     }
                     return Err(error);
                 }
-                other => other?,
+                Ok(broadcast) => broadcast,
             };
         }
         Ok(broadcast)
@@ -82,12 +73,8 @@ impl Producer {
         mut broadcast: Broadcast,
         stop: &CancellationToken,
     ) -> Result<Broadcast, ProducerError> {
-        let (audience, needed) = match needed(command, &self.options.audiences, Letters::of) {
-            Ok(found) => found,
-            // Registered by an earlier build, which had fewer rules.
-            Err(Refusal::Content(error)) => return Err(ProducerError::Letter { id: command.broadcast_id.clone(), error }),
-            Err(_) => return Err(ProducerError::AudienceGone { audience: command.audience.to_string() }),
-        };
+        let needed = needed(command, &self.options.audiences, Letters::of).map_err(|refusal| held_up::since(command, refusal));
+        let (audience, needed) = needed?;
         let audience = audience.carried_by(self.options.providers.get(&command.provider()).map(|known| known.facts));
         let Some(source) = self.source(command, &broadcast, &audience, stop).await? else {
             return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });

@@ -16,6 +16,7 @@ mod data;
 mod enqueue;
 mod freeze;
 mod held_audience;
+mod held_up;
 mod judging;
 mod line;
 mod mailable;
@@ -47,8 +48,8 @@ pub use skipping::{Mailable, no_rows};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
 pub use source::{
-    AddressCounts, ColumnOutline, CsvList, CsvRow, FirstLook, NoCsvRow, Progress, REHEARSAL_PREFIX, ReadAs, Sample, SourceError, Stage,
-    TellsApart, attributes_of, columns_of, count_rows, first_line, first_line_in_s3, several_items, tables,
+    AddressCounts, ColumnOutline, CsvList, CsvRow, FirstLook, NoCsvRow, Progress, REHEARSAL_PREFIX, ReadAs, Sample, SourceError,
+    Stage, TellsApart, attributes_of, columns_of, count_rows, first_line, first_line_in_s3, several_items, tables,
 };
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message, Poll, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
-use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, Registered};
+use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, ReasonCode, Registered};
 use issei_letter::ContentError;
 use issei_provider::{Known, Provider, Ses};
 use issei_schema::{BroadcastCommand, BroadcastId, CarriedBy, Content, ProviderName, Traces, UnsubscribeKeyId, broadcast_id_in};
@@ -92,9 +92,13 @@ pub enum ProducerError {
     #[error(transparent)]
     Ended(#[from] Ended),
     #[error(
-        "the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back"
+        "the audience `{audience}` is no longer in the producer's configuration, but a broadcast that began with it is not frozen yet; put it back and start the producer again, or `issei stop {id}`"
     )]
-    AudienceGone { audience: String },
+    AudienceGone { audience: String, id: BroadcastId },
+    #[error(
+        "the audience `{audience}` is configured otherwise than when the command was taken: {why}, and start the producer again, or `issei stop {id}`; nothing was sent"
+    )]
+    AudienceChanged { audience: String, id: BroadcastId, why: String },
     #[error(
         "an earlier build of issei took this letter, and this one freezes nobody for it: {error}; nothing was sent: `issei stop {id}`, and send it mended in a new command, with a new broadcast_id"
     )]
@@ -356,18 +360,18 @@ impl Producer {
         stop: &CancellationToken,
     ) -> Result<Done, ProducerError> {
         if let Err(refusal) = self.check(command) {
-            return Ok(Done::Bury(refusal));
+            return self.bury_unless_taken(command, refusal, stop).await;
         }
         if let Err(refusal) = check_copy(command, &self.options.test_recipients) {
             return Ok(Done::Bury(refusal));
         }
-        let mut command = match self.with_template(command).await? {
+        let command = match self.with_template(command).await? {
             Ok(command) => command,
             Err(refusal) => return Ok(Done::Bury(refusal)),
         };
         // Once more, by what the template asks for.
         if let Err(refusal) = self.check(&command) {
-            return Ok(Done::Bury(refusal));
+            return self.bury_unless_taken(&command, refusal, stop).await;
         }
         // A rehearsal reaches nobody, and says the same each time; a copy says it to somebody who wants to see it.
         let may_repeat = size_of(command.audience.as_str()).is_some() || command.test_copy.is_some();
@@ -394,12 +398,32 @@ impl Producer {
             }
             Registered::Repeated(repeated) => return Ok(Done::Bury(Refusal::Repeated(Box::new(repeated)))),
         };
-        // Somebody else may have been faster, and have read another template.
-        if matches!(command.content, Content::Template { .. }) {
-            command = self.ledger.command_of(&broadcast).await?;
+        self.go_on(&command, broadcast, stop).await
+    }
+
+    /// A command that was taken before is not refused for what was configured since: its broadcast goes on, and says itself
+    /// what keeps it.
+    async fn bury_unless_taken(
+        &self,
+        command: &BroadcastCommand,
+        refusal: Refusal,
+        stop: &CancellationToken,
+    ) -> Result<Done, ProducerError> {
+        let found = self.ledger.find_broadcast(&command.broadcast_id).await?;
+        match found.filter(|found| found.command_hash == command.hash().as_str()) {
+            Some(broadcast) if refusal.code() != ReasonCode::RefusedTime => Box::pin(self.go_on(command, broadcast, stop)).await,
+            _ => Ok(Done::Bury(refusal)),
         }
+    }
+
+    /// Goes on with a broadcast that is registered.
+    async fn go_on(&self, command: &BroadcastCommand, broadcast: Broadcast, stop: &CancellationToken) -> Result<Done, ProducerError> {
+        // Somebody else may have been faster, and have read another template.
+        let stored =
+            if matches!(command.content, Content::Template { .. }) { Some(self.ledger.command_of(&broadcast).await?) } else { None };
+        let command = stored.as_ref().unwrap_or(command);
         let before = far(&broadcast);
-        let broadcast = self.freeze(&command, broadcast, stop).await?;
+        let broadcast = self.freeze(command, broadcast, stop).await?;
         let broadcast = self.enqueue(broadcast, stop).await?;
         if stop.is_cancelled() && !broadcast.broadcast_state.is_over() && !broadcast.is_enqueued() && !self.waits(&broadcast) {
             tracing::info!(pages = broadcast.pages, enqueued = broadcast.enqueued_pages, "the call's time is over");

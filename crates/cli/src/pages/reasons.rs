@@ -66,6 +66,10 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
         }
         ReasonCode::HeldUpSource => ("The audience can't be read.", "対象者を読み取れません。"),
         ReasonCode::HeldUpNotConfigured => ("The audience is no longer configured.", "対象者の設定がなくなっています。"),
+        ReasonCode::HeldUpAudienceChanged => (
+            "The audience is configured otherwise than when the command was taken; nothing was sent.",
+            "指示を受け付けた後に対象者の設定が変わり、この指示に使えません。まだ何も送信していません。",
+        ),
         ReasonCode::HeldUpContent => (
             "An earlier build took its letter, which is refused now; nothing was sent.",
             "以前の版が受け付けた文面ですが、現在の版では送信できません。まだ何も送信していません。",

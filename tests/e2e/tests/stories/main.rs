@@ -24,6 +24,7 @@ mod finding;
 mod forgetting;
 mod freezing;
 mod guards;
+mod held_up;
 mod hostile;
 mod on_call;
 mod operators;
