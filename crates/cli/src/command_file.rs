@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use issei_schema::{BroadcastCommand, named_once};
 use serde_json::{Map, Value};
 
-use crate::{Refused, mjml};
+use crate::{Refused, input, mjml};
 
 /// Fields whose text a file may hold, by the field `NAME_file`.
 const PARTS: [&str; 3] = ["subject", "text", "html"];
@@ -29,8 +29,7 @@ fn body(file: &Path) -> anyhow::Result<String> {
         io::stdin().read_to_string(&mut text).map_err(no_text).context("standard input can't be read")?;
         return Ok(without_mark(text));
     }
-    let text = std::fs::read_to_string(file).map_err(no_text).with_context(|| format!("command {} can't be read", file.display()))?;
-    let text = without_mark(text);
+    let text = without_mark(input::text(file).context("the command")?);
     if is_of(file, "toml") {
         let named = || format!("command {}", file.display());
         let table: toml::Table = toml::from_str(&text).map_err(|error| Refused(format!("it is no TOML: {error}"))).with_context(named)?;

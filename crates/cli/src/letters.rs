@@ -10,7 +10,7 @@ use issei_consumer::Envelope;
 use issei_ledger::{Broadcast, Example, Ledger};
 use issei_letter::{Letters, Rendered};
 use issei_producer::FellBack;
-use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, Variants};
+use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, Variants, is_blank};
 use serde::Serialize;
 
 use crate::checks::stored;
@@ -66,6 +66,9 @@ fn with_variant(mut of: Vec<String>, letters: &Letters, recipient: &Recipient) -
 
 /// A value of somebody's row, as much of it as tells it from others.
 fn cut(value: &str) -> String {
+    if is_blank(value) {
+        return String::new();
+    }
     let one_line = value.split_whitespace().collect::<Vec<_>>().join(" ");
     match one_line.char_indices().nth(VALUE_CHARS).and_then(|(at, _)| one_line.get(..at)) {
         Some(beginning) => format!("{beginning}…"),

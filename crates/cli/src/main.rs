@@ -8,6 +8,7 @@ mod command_file;
 mod commands;
 mod confirm;
 mod console;
+mod input;
 mod letters;
 mod manual;
 mod mjml;
@@ -15,6 +16,7 @@ mod operator;
 mod output;
 mod pages;
 mod proof;
+mod sendable;
 mod shortened;
 mod time_left;
 

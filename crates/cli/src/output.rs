@@ -46,6 +46,19 @@ pub(crate) fn spares_others(path: &Path, what: &str, is_one: impl Fn(&str) -> bo
     Ok(())
 }
 
+/// Refuses a name that says another kind than that of a page, which is HTML whatever its file is called.
+pub(crate) fn is_for_a_page(path: Option<&Path>) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let is_page = |ending: &str| ["html", "htm"].iter().any(|page| ending.eq_ignore_ascii_case(page));
+    match path.extension().map(|ending| ending.to_string_lossy()) {
+        Some(ending) if !is_page(&ending) => bail!(Refused(format!(
+            "{} ends with .{ending}, and what is written is a page of HTML: give a name that ends with .html; a browser prints it as PDF",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The same of a document that names people: a file of it is for whoever wrote it alone.
 pub(crate) fn write_for_oneself(path: &Path, what: &str, document: &str) -> anyhow::Result<()> {
     if is_standard(path) {

@@ -48,7 +48,7 @@ pub use skipping::{Mailable, no_rows};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
 pub use source::{
-    AddressCounts, ColumnOutline, CsvList, CsvRow, FirstLook, NoCsvRow, Progress, REHEARSAL_PREFIX, ReadAs, Sample, SourceError,
+    AddressCounts, ColumnOutline, CsvList, CsvRow, FileKind, FirstLook, NoCsvRow, Progress, REHEARSAL_PREFIX, ReadAs, Sample, SourceError,
     Stage, TellsApart, attributes_of, columns_of, count_rows, first_line, first_line_in_s3, several_items, tables,
 };
 #[cfg(feature = "simulation")]

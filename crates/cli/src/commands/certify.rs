@@ -13,7 +13,7 @@ use issei_clock::Clock;
 
 use crate::args::{CertifyOptions, VerifyOptions};
 use crate::commands::serve::on_signal;
-use crate::{Ended, operator, output, refused};
+use crate::{Ended, input, operator, output, refused};
 
 /// Where no terminal shows how far it is, so often a line does.
 const TELL_EVERY: Duration = Duration::from_secs(30);
@@ -74,13 +74,11 @@ pub(crate) fn give(certificate: &Certificate, signed: Option<&Signed>, output: O
 }
 
 pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()));
-    let key =
-        read(&options.public_key).and_then(|pem| PublicKey::from_pem(&pem).with_context(|| format!("{}", options.public_key.display())));
-    let key = key.map_err(refused)?;
-    let file = options.file.display();
-    let signed = read(&options.file).and_then(|text| Signed::parse(&text).with_context(|| format!("{file}")));
-    let certificate = match signed.map_err(refused)?.verify(&key) {
+    let pem = input::text(&options.public_key)?;
+    let key = PublicKey::from_pem(&pem).with_context(|| format!("{}", options.public_key.display())).map_err(refused)?;
+    let (file, text) = (options.file.display(), input::text(&options.file)?);
+    let signed = Signed::parse(&text).with_context(|| format!("{file}")).map_err(refused)?;
+    let certificate = match signed.verify(&key) {
         Ok(certificate) => certificate,
         // It was looked at, and the answer is no.
         Err(why) => {
@@ -114,10 +112,8 @@ pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<E
 }
 
 pub(crate) fn read_keys(path: &Path) -> anyhow::Result<Keys> {
-    let pem = std::fs::read_to_string(path).with_context(|| {
-        format!("the signing key {} can't be read; make one with `openssl genpkey -algorithm ed25519 -out FILE`", path.display())
-    })?;
-    Keys::from_pem(&pem).with_context(|| format!("{}", path.display()))
+    let pem = input::text(path).context("there is no signing key; make one with `openssl genpkey -algorithm ed25519 -out FILE`")?;
+    Keys::from_pem(&pem).with_context(|| format!("{}", path.display())).map_err(refused)
 }
 
 pub(crate) fn ended(verdict: Verdict) -> Ended {

@@ -17,7 +17,7 @@ use issei_assembly::{ask, connected, say, say_error};
 use issei_aws::{Account, Clients, S3};
 use issei_ledger::SkipReason;
 use issei_producer::{
-    AudienceConfig, ColumnOutline, ReadAs, TellsApart, attributes_of, columns_of, each_mailable, first_line, first_line_in_s3,
+    AudienceConfig, ColumnOutline, FileKind, ReadAs, TellsApart, attributes_of, columns_of, each_mailable, first_line, first_line_in_s3,
     has_password, tables,
 };
 use issei_schema::{Address, BroadcastCommand, Recipient};
@@ -150,6 +150,9 @@ async fn look(options: &InitOptions, account: &Account) -> anyhow::Result<(Place
         if is_sqlite(Path::new(file)) {
             bail!("{file} is a database of SQLite; say so: issei init sqlite:{file}");
         }
+        if FileKind::of(file).is_none() {
+            bail!("{}", no_source(file));
+        }
         let line = first_line(Path::new(file), &read_as).map_err(|reason| anyhow::anyhow!("{file}: {reason}"))?;
         let columns = columns_in(file, &line)?.into_iter().map(unsaid).collect();
         return Ok((Place::File { file: file.clone(), encoding, allow_broken_rows }, columns));
@@ -200,11 +203,15 @@ fn unsaid(name: String) -> ColumnOutline {
     ColumnOutline { name, kind: String::new(), tells_apart: TellsApart::Unsaid }
 }
 
+fn no_source(file: &str) -> String {
+    format!("{file} is no database's URL, and as a file {}", FileKind::none_of(file))
+}
+
 /// The columns of a file, from its first line.
 fn columns_in(file: &str, line: &str) -> anyhow::Result<Vec<String>> {
     let line = line.trim_start_matches('\u{feff}');
-    match file.strip_suffix(".gz").unwrap_or(file).rsplit('.').next() {
-        Some("csv") => {
+    match FileKind::of(file) {
+        Some(FileKind::Csv) => {
             let mut csv = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
             let header = csv.records().next().transpose()?.with_context(|| format!("{file} is empty"))?;
             if let (1, Some(other)) = (header.len(), [';', '\t', '|'].into_iter().find(|other| line.contains(*other))) {
@@ -219,12 +226,12 @@ fn columns_in(file: &str, line: &str) -> anyhow::Result<Vec<String>> {
             // As whoever reads it finds them.
             Ok(header.iter().map(|name| name.trim().to_owned()).collect())
         }
-        Some("jsonl" | "ndjson") => {
+        Some(FileKind::Json) => {
             let first: serde_json::Map<String, serde_json::Value> =
                 serde_json::from_str(line).with_context(|| format!("the first line of {file} is no object"))?;
             Ok(first.keys().cloned().collect())
         }
-        _ => bail!("{file} ends with neither .csv nor .jsonl, and is no database's URL"),
+        None => bail!("{}", no_source(file)),
     }
 }
 

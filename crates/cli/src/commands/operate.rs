@@ -1,8 +1,9 @@
 //! `issei pause`, `resume` and `approve`: one conditional write each, with who and why.
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say};
+use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Agreement, Approval, Broadcast, BroadcastState, Subject, Transition};
+use issei_schema::BroadcastId;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use crate::commands::stop::how_long_by;
 use crate::letters::{of_held, print_beside};
 use crate::operator;
 use crate::proof::at_most;
-use crate::{Ended, Refused};
+use crate::{Ended, Refused, sendable};
 
 pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -52,7 +53,12 @@ pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_js
         None => {
             let id = options.id.clone();
             let Some(reason) = options.reason.clone() else {
-                bail!(Refused(format!("nothing was approved: say why, for the audit trail: issei approve {id} --reason \"…\"")))
+                let first = match broadcast.broadcast_state {
+                    BroadcastState::Holding => sendable::before(&parts, &broadcast, "approve").await?,
+                    _ => None,
+                };
+                let first = first.map_or(String::new(), |why| format!("; and first read this: {why}"));
+                bail!(Refused(format!("nothing was approved: say why, for the audit trail: issei approve {id} --reason \"…\"{first}")))
             };
             from(settings, &OperateOptions { id, reason }, BroadcastState::Holding, "approve", as_json).await
         }
@@ -72,11 +78,11 @@ async fn agree(
         // Whatever else holds it is approved with it, so whoever agrees must have read that, too.
         let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
         let (terms, forecast) = (broadcast.terms(), broadcast.done_if_approved(parts.clock.wall()));
-        let letters = of_held(parts, broadcast).await?;
+        let (letters, unsendable) = (of_held(parts, broadcast).await?, sendable::found(parts, broadcast).await?.map(|found| found.why));
         if as_json {
             let seen = json!({
                 "broadcast_id": id, "agreement": agreement, "subject": subject, "reason": reason, "terms": terms, "forecast": forecast,
-                "letters": letters,
+                "letters": letters, "unsendable": unsendable,
             });
             say(&seen.to_string());
             return Ok(Ended::Refused);
@@ -86,6 +92,9 @@ async fn agree(
         say(&terms.to_string());
         forecast.iter().for_each(|forecast| say(&forecast.to_string()));
         print_beside(&letters, &format!("issei show {id} -o letters.html"));
+        if let Some(why) = unsendable {
+            say(&format!("\nNOT SENT: {why}"));
+        }
         say(&format!(
             "\nnothing was approved: look at `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason \"…\"",
             short(&subject)
@@ -96,6 +105,8 @@ async fn agree(
         let is = short(&subject);
         bail!(Refused(format!("what you agree to is {agreed}, and broadcast `{id}` is {is}: look again at what it says and to whom")));
     }
+    let first = sendable::before(parts, broadcast, "approve").await?;
+    warn(id, first.as_deref());
     let (actor, by) = operator::approver(parts).await?;
     let approval = Approval { by: &by, actor: &actor, reason: options.reason.as_deref().unwrap_or_default(), agreed: &subject.digest };
     let broadcast = parts.ledger().approve(id, approval).await?;
@@ -105,6 +116,13 @@ async fn agree(
     };
     say(&told(&broadcast, &text, parts.clock.wall(), as_json));
     Ok(Ended::Well)
+}
+
+/// Before the step and not after it, beside the document.
+fn warn(id: &BroadcastId, first: Option<&str>) {
+    if let Some(why) = first {
+        say_error(&format!("{id}: {why}"));
+    }
 }
 
 /// As much of a digest as people type.
@@ -122,6 +140,7 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
     if before.broadcast_state != from {
         bail!(Refused(format!("broadcast `{}` is {}; `issei {verb}` is for one that is {from}", options.id, before.broadcast_state)));
     }
+    warn(&options.id, sendable::before(&parts, &before, verb).await?.as_deref());
     let (broadcast, now) = (step(&parts, options, BroadcastState::Running).await?, parts.clock.wall());
     let forecast = before.done_if_approved(now).filter(|_| before.holds_before_first_send());
     let forecast = forecast.map_or_else(String::new, |forecast| format!(" {forecast}."));

@@ -62,6 +62,7 @@ pub(super) async fn rows(settings: &Settings, command: &BroadcastCommand, which:
 }
 
 pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: bool) -> anyhow::Result<Ended> {
+    output::is_for_a_page(options.output.as_deref())?;
     let settings = &settings.clone().with_audiences().await;
     let mut command = command_file::read(&options.file)?;
     command.audience = options.audience.clone().unwrap_or(command.audience);

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::args::ReportOptions;
 use crate::commands::status::{CountedSince, Status};
 use crate::pages::{Bounces, Language, Live, Report, STYLE, Words, bounces, said, took};
-use crate::{Ended, output, refused};
+use crate::{Ended, Refused, input, output, refused};
 
 /// How a report is known, in its first lines.
 fn opening(words: &Words) -> String {
@@ -22,12 +22,13 @@ fn opening(words: &Words) -> String {
 pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: bool) -> anyhow::Result<Ended> {
     let words = options.lang.words();
     let is_report = |begins: &str| [Language::En, Language::Ja].iter().any(|language| begins.contains(&opening(language.words())));
+    output::is_for_a_page(Some(&options.output))?;
     output::spares_others(&options.output, "report", is_report)?;
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let (certificate, signed_by) = match (&options.certificate, &options.public_key) {
         (Some(file), Some(key)) => {
-            let (certificate, key) = certificate_of(&options.id, file, key).map_err(refused)?;
+            let (certificate, key) = certificate_of(&options.id, file, key)?;
             (Some(certificate), Some(key.fingerprint()))
         }
         _ => (None, None),
@@ -71,12 +72,13 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
 
 /// The broadcast's certificate, and the key that it was signed with.
 fn certificate_of(id: &BroadcastId, file: &Path, key: &Path) -> anyhow::Result<(Certificate, PublicKey)> {
-    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()));
-    let public = PublicKey::from_pem(&read(key)?).with_context(|| key.display().to_string())?;
-    let signed = Signed::parse(&read(file)?).with_context(|| file.display().to_string())?;
-    let certificate = signed.verify(&public).with_context(|| file.display().to_string())?;
+    let (pem, text) = (input::text(key)?, input::text(file)?);
+    let public = PublicKey::from_pem(&pem).with_context(|| key.display().to_string()).map_err(refused)?;
+    let signed = Signed::parse(&text).with_context(|| file.display().to_string()).map_err(refused)?;
+    let certificate = signed.verify(&public).with_context(|| file.display().to_string()).map_err(refused)?;
     if certificate.broadcast_id != *id {
-        bail!("{} is the certificate of `{}`, and the report is about `{id}`", file.display(), certificate.broadcast_id);
+        let (file, of) = (file.display(), &certificate.broadcast_id);
+        bail!(Refused(format!("{file} is the certificate of `{of}`, and the report is about `{id}`")));
     }
     Ok((certificate, public))
 }

@@ -26,8 +26,7 @@ use crate::args::SendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
-use crate::operator;
-use crate::{Ended, Interrupted, Refused};
+use crate::{Ended, Interrupted, Refused, operator, output};
 
 /// What is said of a send that was told to end.
 const INTERRUPTED: &str = "interrupted; nothing was sent to the queue";
@@ -35,6 +34,7 @@ const INTERRUPTED: &str = "interrupted; nothing was sent to the queue";
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: bool) -> anyhow::Result<Ended> {
+    output::is_for_a_page(options.output.as_deref())?;
     let mut command = command_file::read(&options.file)?;
     command.again = options.again.clone().or(command.again);
     command.hold |= options.hold;

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
-use issei_ledger::{Broadcast, Forgotten, Ledger};
+use issei_ledger::{Broadcast, BroadcastState, Forgotten, Ledger};
 use issei_schema::{BroadcastCommand, Content, Recipient};
 use serde_json::json;
 
 use crate::args::ShowOptions;
 use crate::commands::inspect::nobody;
 use crate::letters::{Letter, letters, of_held, print, write};
-use crate::output;
-use crate::{Ended, Refused};
+use crate::{Ended, Refused, output, sendable};
 
 pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: bool) -> anyhow::Result<Ended> {
+    output::is_for_a_page(options.output.as_deref())?;
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
@@ -30,6 +30,11 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
             letters(&command, found.iter().map(|recipient| (vec!["as frozen".to_owned()], recipient)), None)?
         }
     };
+    let unsendable = match broadcast.broadcast_state {
+        BroadcastState::Holding | BroadcastState::Paused if options.recipient.is_none() => sendable::found(&parts, &broadcast).await?,
+        _ => None,
+    };
+    let unsendable = unsendable.map(|found| found.why);
     if let Some(file) = &options.output {
         write(file, &command, &shown)?;
     }
@@ -38,7 +43,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
         let content = json!({
             "broadcast_id": options.id, "class": command.class(), "from": command.from, "content": command.content,
             "content_hash": content_hash, "command_hash": command_hash, "letters": shown,
-            "template": command.content.frozen(), "template_hash": broadcast.template_hash, "terms": broadcast.terms(),
+            "template": command.content.frozen(), "template_hash": broadcast.template_hash, "terms": broadcast.terms(), "unsendable": unsendable,
         });
         say(&content.to_string());
         return Ok(Ended::Well);
@@ -73,6 +78,9 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
     }
     if options.recipient.is_none() {
         print(&shown);
+    }
+    if let Some(why) = unsendable {
+        say(&format!("\nNOT SENT: {why}"));
     }
     if let Some(file) = options.output.as_deref().filter(|file| !output::is_standard(file)).map(Path::display) {
         say(&format!("\n{file} shows all parts, wide and narrow"));

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{Because, Suppress};
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
-use crate::{Ended, Interrupted, operator, refused};
+use crate::{Ended, Interrupted, operator};
 
 /// Digits of a digest that tell entries apart for people.
 const SHOWN: usize = 16;
@@ -26,7 +26,7 @@ pub(crate) async fn run(settings: &Settings, options: &Suppress, as_json: bool) 
         Suppress::List { address: Some(address) } => of(&parts, address, as_json).await,
         Suppress::List { address: None } => list(&parts, as_json).await,
         Suppress::Import { file, because, yes } => {
-            let read = import::read(file, *because).map_err(refused)?;
+            let read = import::read(file, *because)?;
             let shutdown = on_signal()?;
             enter_all(&parts, read, *yes, as_json, &shutdown).await
         }

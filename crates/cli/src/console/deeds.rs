@@ -14,7 +14,7 @@ use super::asking::{Filled, Named, Said, Tongue};
 use super::routes::{Page, Shared, broadcast_page, list_page};
 use crate::commands::stop::NOT_BY_SES;
 use crate::proof::at_most;
-use crate::{commands, operator};
+use crate::{Refused, commands, operator, sendable};
 
 /// What can be done to one broadcast.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,13 @@ async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result
         return end_one(at, id, &actor, reason).await;
     }
     let broadcast = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?;
+    if matches!((verb, broadcast.broadcast_state), (Verb::Resume, BroadcastState::Paused) | (Verb::Approve, BroadcastState::Holding)) {
+        let first = sendable::before(&at.console.parts, &broadcast, verb.as_str()).await;
+        first.map_err(|error| {
+            let status = if error.is::<Refused>() { StatusCode::CONFLICT } else { StatusCode::BAD_GATEWAY };
+            Said::refused(status, format!("{error:#}"))
+        })?;
+    }
     if verb == Verb::Approve && broadcast.awaited().is_some() {
         // In the name of whoever started the console, whoever has its address.
         let (actor, by) = operator::approver(&at.console.parts).await.map_err(bad)?;

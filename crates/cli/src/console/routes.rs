@@ -18,10 +18,9 @@ use super::guard::{allow, enter, guard, nobody};
 use super::right::Needs;
 use super::{At, Console, deeds, person};
 use crate::commands::{inspect::news, status::is_absent};
-use crate::letters;
-use crate::operator;
 use crate::pages::{Bare, BroadcastPage, Evidence, List, Listed, SCRIPT, STYLE, StopPage, Told, actions, grouped, subjects};
 use crate::proof::at_most;
+use crate::{letters, operator, sendable};
 
 pub(super) type Shared = State<At>;
 
@@ -161,10 +160,21 @@ pub(super) async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, sa
     let leak_s = at_most(&operator::widest(&at.console.parts).await?.timing).as_secs();
     // What can't be read keeps nobody from what can be done.
     let subject = at.console.parts.ledger().command(id).await.ok().as_ref().and_then(subjects);
+    let unsendable = if actions.iter().any(|action| matches!(action.verb, "approve" | "resume")) { unsendable(at, id).await } else { None };
     let letters = live.status.held_audience.as_ref().map_or(0, HeldAudience::shown);
     let Said { status, message, failed } = said;
-    let template = BroadcastPage { frame: at.frame(), words, live, subject, actions, letters, leak_s, message, failed };
+    let template = BroadcastPage { frame: at.frame(), words, live, subject, actions, unsendable, letters, leak_s, message, failed };
     page(at, &template, tongue, status)
+}
+
+/// What would not be sent if it went on. That it can't be told keeps nobody from what can be done, and is said.
+async fn unsendable(at: &At, id: &BroadcastId) -> Option<String> {
+    let parts = &at.console.parts;
+    let found = async { sendable::found(parts, &parts.ledger().broadcast(id).await?).await };
+    match found.await {
+        Ok(found) => found.map(|found| found.why),
+        Err(error) => Some(format!("{error:#}")),
+    }
 }
 
 /// What it takes to stop it, and no more. What can't be read is no reason not to.

@@ -187,6 +187,8 @@ pub(crate) struct BroadcastPage {
     /// Of each variant, with what stands between braces; nothing where the command can't be read.
     pub(crate) subject: Option<String>,
     pub(crate) actions: Vec<Action>,
+    /// What would not be sent if it went on, and what to do.
+    pub(crate) unsendable: Option<String>,
     /// How many letters there are to be read, where it is known.
     pub(crate) letters: usize,
     pub(crate) leak_s: u64,

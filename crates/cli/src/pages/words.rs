@@ -176,6 +176,7 @@ words! {
     resume: "Resume", "再開";
     resume_hint: "Permits are granted again.", "送信許可を再び出します。";
     approve: "Approve", "送信を承認";
+    unsendable: "This build does not send it as it stands, or can't tell whether it would:", "現在の版では、このままでは送信されないか、送信できるか確認できません:";
     approve_hint: "The rest of the audience is sent to; before a first send, its canary where there is one.", "残りの宛先へ送信します。最初の送信前であれば、まず先行送信(指定がある場合)を行います。";
     agreement: "Agreement", "複数人の承認";
     agree_hint: "You agree to the words below, to this audience, and to nothing else, in the name of whoever started this console.", "下の文面とこの宛先だけを、このコンソールを起動した人の名義で承認します。";

@@ -34,7 +34,7 @@ use self::words::ReadError;
 use crate::audience::{AudienceConfig, Place, UniqueBy};
 pub(crate) use dynamodb::Table;
 pub(crate) use file::Data;
-pub use file::{CsvList, CsvRow, NoCsvRow, ReadAs, first_line};
+pub use file::{CsvList, CsvRow, FileKind, NoCsvRow, ReadAs, first_line};
 #[cfg(feature = "simulation")]
 pub use memory::MemoryTable;
 pub use outline::{AddressCounts, ColumnOutline, FirstLook, Sample, TellsApart, attributes_of, columns_of, first_line_in_s3, tables};

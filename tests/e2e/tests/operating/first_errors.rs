@@ -48,10 +48,17 @@ async fn nobody_waits_for_what_a_broadcast_that_is_over_has_not_sent() {
 async fn a_file_that_is_refused_ends_alike_whoever_reads_it() {
     let world = Processes::simulated(1, Account::default()).await;
     let (other, nowhere) = (world.write("other.csv", "a,b\n1,2\n"), world.path("nowhere.csv"));
+    let (bytes, (_, key)) = (world.path("bytes.csv"), write_keys(&world, "ours", 1));
+    std::fs::write(&bytes, b"a,\xff\n").unwrap();
     for arguments in [
-        &["suppress", "import", "--yes", &other][..],
-        &["suppress", "import", "--yes", &nowhere],
-        &["import-events", "--yes", &nowhere],
+        &["send", &other][..],
+        &["send", &bytes],
+        &["preview", &bytes],
+        &["suppress", "import", "--yes", &other],
+        &["suppress", "import", "--yes", &bytes],
+        &["verify", &other, "--public-key", &other],
+        &["verify", &bytes, "--public-key", &bytes],
+        &["certify", "terms", "--signing-key", &other],
         &["report", "terms", "--certificate", &other, "--public-key", &other, "--output", "report.html"],
         &["forget", "ann@example.com", "--reason", "ann@example.com asked", "--yes"],
     ] {
@@ -59,6 +66,79 @@ async fn a_file_that_is_refused_ends_alike_whoever_reads_it() {
         assert_eq!((code, output.as_str()), (Some(3), ""), "issei {arguments:?}: {error}");
         assert!(error.lines().count() == 1 && error.starts_with("issei: "), "issei {arguments:?}: {error}");
     }
+    // Of one that is not there nobody knows what it says.
+    for arguments in [
+        &["send", &nowhere][..],
+        &["preview", &nowhere],
+        &["test-send", &nowhere, "--to", "ann@example.com"],
+        &["try", &nowhere],
+        &["suppress", "import", "--yes", &nowhere],
+        &["import-events", "--yes", &nowhere],
+        &["verify", &nowhere, "--public-key", &key],
+        &["verify", &other, "--public-key", &nowhere],
+        &["certify", "terms", "--signing-key", &nowhere],
+        &["report", "terms", "--certificate", &nowhere, "--public-key", &nowhere, "--output", "report.html"],
+        &["init", &nowhere, "--output", "other.toml"],
+        &["--config", &nowhere, "list"],
+    ] {
+        let error = fails(&world, &[], arguments).await;
+        assert!(error.contains("nowhere.csv") && error.contains("No such file"), "issei {arguments:?}: {error}");
+    }
+}
+
+/// A page is one whatever its name says, and whoever opens it by that finds it broken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_written_under_no_name_that_says_something_else() {
+    let world = Processes::simulated(5, Account::default()).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    for name in ["x.pdf", "x.html.png", "X.DOCX", "x.json"] {
+        for arguments in [
+            &["preview", &command, "-o", name][..],
+            &["send", &command, "--dry-run", "-o", name],
+            &["show", "terms", "--as", "1", "-o", name],
+        ] {
+            let (code, output, error) = world.try_run(arguments).await;
+            assert_eq!((code, output.as_str()), (Some(3), ""), "issei {arguments:?}: {error}");
+            assert!(error.contains("a page of HTML: give a name that ends with .html"), "issei {arguments:?}: {error}");
+        }
+        let (code, _, error) = world.try_run(&["report", "terms", "--output", name]).await;
+        assert!(code == Some(3) && error.contains("a page of HTML"), "{error}");
+        assert!(!std::path::Path::new(&world.path(name)).exists(), "{name}");
+    }
+    for name in ["x.HTML", "x.htm", "page"] {
+        world.run(&["preview", &command, "-o", name]).await;
+        assert!(world.read(name).contains("<title>"), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_names_a_workbook_is_told_how_to_save_it_and_an_ending_in_capitals_is_one() {
+    let world = Processes::simulated(5, Account::default()).await;
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let audience = |file: &str| format!("[audiences.users]\nfile = \"{file}\"\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\"]\n");
+    let config = world.path("issei.toml");
+    let rows = "id,email,name\n1,ann@example.com,Ann\n";
+    for (name, bytes) in [
+        ("users.xlsx", &b"PK\x03\x04\x14\0\x06\0"[..]),
+        ("USERS.XLS", &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1]),
+        ("users.ods", b"PK\x03\x04"),
+        // Renamed it is still no text.
+        ("users.csv", b"PK\x03\x04\x14\0\x06\0"),
+    ] {
+        std::fs::write(world.path(name), bytes).unwrap();
+        let init = fails(&world, &[], &["init", name, "--output", "other.toml"]).await;
+        std::fs::write(&config, audience(name)).unwrap();
+        let (_, _, preview) = world.try_run(&["preview", &command]).await;
+        for told in [init, preview] {
+            assert!(told.contains(name) && told.contains("save the sheet with the users as \"CSV UTF-8\""), "{name}: {told}");
+        }
+    }
+    std::fs::write(world.path("USERS.CSV"), rows).unwrap();
+    std::fs::write(&config, audience("USERS.CSV")).unwrap();
+    let told = world.run(&["preview", &command]).await;
+    assert!(told.contains("Terms for Ann"), "{told}");
+    let told = world.run(&["init", "USERS.CSV", "--output", "other.toml"]).await;
+    assert!(told.contains("1 rows: 1 can be mailed") || told.contains("1 can be mailed"), "{told}");
 }
 
 /// Its producer has ended since, or none was ever there: that is no reason to look for a slip in the id.
@@ -250,9 +330,7 @@ async fn whoever_asks_for_json_gets_it_from_reports_exports_and_settings_too() {
     let before = world.read("command.json");
     let (private, _) = write_keys(&world, "ours", 1);
     for page in [
-        &["report", "terms", "--output", "command.json"][..],
-        &["preview", "command.json", "--output", "command.json"],
-        &["certify", "terms", "--signing-key", &private, "--output", "command.json"],
+        &["certify", "terms", "--signing-key", &private, "--output", "command.json"][..],
         &["rehearse", "--from", "no-reply@example.com", "--recipients", "10", "--signing-key", &private, "--output", "command.json"],
         &["demo", "--compare", "--recipients", "10", "--output", "command.json"],
     ] {
@@ -260,6 +338,11 @@ async fn whoever_asks_for_json_gets_it_from_reports_exports_and_settings_too() {
         assert!(code == Some(3) && error.contains("command.json is there and is no "), "{code:?} {error}");
     }
     assert_eq!(world.read("command.json"), before);
+    _ = world.write("words.html", "<p>Dear {{name}}</p>");
+    for page in [&["report", "terms", "--output", "words.html"][..], &["preview", "command.json", "--output", "words.html"]] {
+        let (code, _, error) = world.try_run(page).await;
+        assert!(code == Some(3) && error.contains("words.html is there and is no "), "{code:?} {error}");
+    }
     for _ in 0..2 {
         let picture = world.try_run(&["demo", "--compare", "--recipients", "10", "--output", "picture.svg"]).await;
         assert_eq!(picture.0, Some(0), "{picture:?}");

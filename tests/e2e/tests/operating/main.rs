@@ -19,6 +19,7 @@ mod game_day;
 mod importing;
 mod initializing;
 mod judging;
+mod letting_go_on;
 mod objects;
 mod one_notice;
 mod outside;

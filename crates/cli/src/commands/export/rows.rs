@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use issei_producer::FileKind;
 use serde_json::{Map, Value};
 
 use crate::Refused;
@@ -26,13 +27,11 @@ struct Kind {
 impl Kind {
     /// What the name of a file says, as whoever reads an audience by it takes it; nothing where it says nothing.
     fn of(name: &str) -> Option<Self> {
-        let (plain, is_packed) = name.strip_suffix(".gz").map_or((name, false), |plain| (plain, true));
-        let format = match plain.rsplit_once('.')?.1 {
-            "csv" => ExportFormat::Csv,
-            "jsonl" | "ndjson" => ExportFormat::Jsonl,
-            _ => return None,
+        let format = match FileKind::of(name)? {
+            FileKind::Csv => ExportFormat::Csv,
+            FileKind::Json => ExportFormat::Jsonl,
         };
-        Some(Self { format, is_packed })
+        Some(Self { format, is_packed: FileKind::packed(name).is_some() })
     }
 
     /// For a file that is there or not; a pipe or a terminal has a name that says nothing.

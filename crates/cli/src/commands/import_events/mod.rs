@@ -11,7 +11,7 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::ProgressBar;
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Message, Senders};
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::ImportEventsOptions;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
-use crate::{Ended, Interrupted, operator, refused};
+use crate::{Ended, Interrupted, input, operator};
 use rows::rows;
 
 /// Written into the audit trail, and looked for there.
@@ -63,7 +63,7 @@ struct Read {
 
 impl Read {
     fn of(file: &Path, now: Timestamp) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+        let bytes = input::bytes(file)?;
         let name = file.file_name().map(|name| on_one_line(&name.to_string_lossy())).unwrap_or_default();
         let sha256 = hex::encode(Sha256::digest(&bytes));
         let mut read = Self { name: without_addresses(&name), sha256, ..Self::default() };
@@ -143,7 +143,7 @@ impl Read {
 pub(crate) async fn run(settings: &Settings, options: &ImportEventsOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
-    let mut read = Read::of(&options.file, parts.clock.wall()).map_err(refused)?;
+    let mut read = Read::of(&options.file, parts.clock.wall())?;
     let known = read.look_up(&parts).await?;
     if !as_json {
         show(&read, known.keys());

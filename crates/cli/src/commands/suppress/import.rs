@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::suppression;
 use crate::args::Because;
+use crate::{input, refused};
 
 /// A file, read.
 pub(super) struct Import {
@@ -88,12 +89,12 @@ impl Format {
 }
 
 pub(super) fn read(file: &Path, because: Option<Because>) -> anyhow::Result<Import> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let text = input::text(file)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let name = file.file_name().map(|name| on_one_line(&name.to_string_lossy())).unwrap_or_default();
     let source = format!("import of {}", without_addresses(&name));
     let read = if text.trim_start().starts_with('{') { json(text, because) } else { csv(text, because) };
-    let Read { format, entries, left_out, unreadable, has_more } = read.with_context(|| file.display().to_string())?;
+    let Read { format, entries, left_out, unreadable, has_more } = read.with_context(|| file.display().to_string()).map_err(refused)?;
     Ok(Import { format, source, entries, left_out, unreadable, has_more })
 }
 

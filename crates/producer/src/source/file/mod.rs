@@ -131,22 +131,47 @@ fn state(of: &Metadata) -> (u64, Option<SystemTime>, u64) {
     (of.len(), of.modified().ok(), which)
 }
 
-/// What a file's name says that it holds.
+/// What a file's name says that it holds. Some systems write endings in capitals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum FileKind {
     Csv,
     Json,
 }
 
-impl Kind {
+impl FileKind {
     /// Nothing where it says nothing that can be read. What `.gz` stands behind is packed.
-    pub(super) fn of(name: &str) -> Option<Self> {
-        match name.strip_suffix(".gz").unwrap_or(name).rsplit_once('.')?.1 {
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        match ending(Self::packed(name).unwrap_or(name))?.as_str() {
             "csv" => Some(Self::Csv),
             "jsonl" | "ndjson" => Some(Self::Json),
             _ => None,
         }
     }
+
+    /// The name without the ending that says that it is packed; nothing where it has none.
+    #[must_use]
+    pub fn packed(name: &str) -> Option<&str> {
+        let (plain, last) = name.split_at_checked(name.len().checked_sub(".gz".len())?)?;
+        last.eq_ignore_ascii_case(".gz").then_some(plain)
+    }
+
+    /// Why a file of this name is none that can be read, and what to do.
+    #[must_use]
+    pub fn none_of(name: &str) -> String {
+        let next = match ending(name).as_deref() {
+            Some("xlsx" | "xlsm" | "xlsb" | "xls" | "ods" | "numbers") => WORKBOOK,
+            Some("tsv" | "tab" | "txt") => "save it as CSV, with commas between its columns, and name that file",
+            _ => return format!("its name ends with none of {ENDINGS}"),
+        };
+        format!("its name ends with none of {ENDINGS}; {next}")
+    }
+}
+
+const WORKBOOK: &str = "only a spreadsheet reads its workbooks: save the sheet with the users as \"CSV UTF-8\" there, and name that file";
+
+fn ending(name: &str) -> Option<String> {
+    Some(name.rsplit_once('.')?.1.to_ascii_lowercase())
 }
 
 /// The rows of one file, or of several that are parts of one.
@@ -155,7 +180,7 @@ pub(super) struct Rows<'a> {
     /// Last of all, who wants it: a question that is answered here and goes no further.
     wanted: Vec<String>,
     /// Of the first file.
-    kind: Option<Kind>,
+    kind: Option<FileKind>,
     header: Option<Vec<Vec<u8>>>,
     /// Which of the wanted columns some line of JSON has had.
     seen: Vec<bool>,
@@ -183,7 +208,7 @@ impl<'a> Rows<'a> {
         take: &mut impl FnMut(RawRow) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let config = self.config;
-        let kind = Kind::of(name).ok_or_else(|| ReadError::Refused(format!("its name ends with none of {ENDINGS}")))?;
+        let kind = FileKind::of(name).ok_or_else(|| ReadError::Refused(FileKind::none_of(name)))?;
         if self.kind.replace(kind).is_some_and(|first| first != kind) {
             return Err(ReadError::Refused("the objects before it are of another kind; keep CSV and JSON Lines apart".to_owned()));
         }
@@ -197,7 +222,7 @@ impl<'a> Rows<'a> {
         let not_read = |error: io::Error| ReadError::Refused(format!("it can't be read to its end: {error}"));
         let mut of_encoding = OfEncoding { beginning, config, reason: None };
         let mut records = match kind {
-            Kind::Csv => {
+            FileKind::Csv => {
                 let csv = Csv::with_header(lines, &self.wanted).map_err(not_read)?;
                 let csv = csv.map_err(|broken| of_encoding.told(broken).refused())?;
                 if self.header.get_or_insert_with(|| csv.header().to_vec()) != csv.header() {
@@ -207,7 +232,7 @@ impl<'a> Rows<'a> {
                 }
                 Records::Csv(csv)
             }
-            Kind::Json => Records::Json(Json::of(lines, self.wanted.clone(), self.seen.clone())),
+            FileKind::Json => Records::Json(Json::of(lines, self.wanted.clone(), self.seen.clone())),
         };
         loop {
             let record = match &mut records {
@@ -274,7 +299,7 @@ impl<'a> Rows<'a> {
         let Self { config, kind, wanted, seen, rows, broken_rows, left_out, .. } = self;
         let lacking = wanted.iter().zip(&seen).find(|(_, seen)| !**seen).map(|(name, _)| name);
         match lacking {
-            Some(name) if kind == Some(Kind::Json) && rows + left_out > broken_rows => {
+            Some(name) if kind == Some(FileKind::Json) && rows + left_out > broken_rows => {
                 Err(ReadError::Refused(format!("no line has the column {name:?}; correct the audience's configuration or the file")))
             }
             _ => Ok(Told { left_out: config.consenting.is_some().then_some(left_out), ..Told::of(rows) }),

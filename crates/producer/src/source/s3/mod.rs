@@ -9,7 +9,7 @@ use issei_ledger::{FixedObject, FixedObjects};
 
 use self::body::Body;
 use super::feed::{Closed, Feed};
-use super::file::{ENDINGS, Kind, ReadAs, Rows, first_line_of};
+use super::file::{FileKind, ReadAs, Rows, first_line_of};
 use super::row::RawRow;
 use super::{ReadError, Told};
 use crate::audience::AudienceConfig;
@@ -57,7 +57,7 @@ impl Address {
 
     /// Whether it is one object: what is named like a file is one, and everything else a prefix.
     fn is_object(&self) -> bool {
-        Kind::of(&self.key).is_some()
+        FileKind::of(&self.key).is_some()
     }
 }
 
@@ -111,13 +111,14 @@ impl Objects {
                         object.size
                     )));
                 }
-                if Kind::of(name).is_some() && object.size == 0 {
+                if FileKind::of(name).is_some() && object.size == 0 {
                     return Err(ReadError::Refused(format!("{}: it is empty; upload it again, or take it away", shown(&object.key))));
                 }
-                if Kind::of(name).is_none() {
+                if FileKind::of(name).is_none() {
                     let key = shown(&object.key);
                     return Err(ReadError::Refused(format!(
-                        "{key} stands there, too, and ends with none of {ENDINGS}; take it away, or name a longer prefix"
+                        "{key} stands there, too, and {}; take it away, or name a longer prefix",
+                        FileKind::none_of(name)
                     )));
                 }
                 found.push(FixedObject { key: object.key, version: None, etag: object.etag, size: object.size });
