@@ -9,7 +9,7 @@ use issei_assembly::{Parts, say};
 use issei_consumer::Envelope;
 use issei_ledger::{Broadcast, Example, Ledger};
 use issei_letter::{Letters, Rendered};
-use issei_producer::FellBack;
+use issei_producer::{FellBack, Survey};
 use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, Variants, is_blank};
 use serde::Serialize;
 
@@ -95,6 +95,28 @@ pub(crate) fn fell_back(command: &BroadcastCommand, told: &FellBack) -> Option<S
             values.join(", ")
         )
     })
+}
+
+/// Whose letters a forecast shows, and of what each is an example: those of a survey, and one in which nothing stands where a
+/// value should.
+pub(crate) fn worth_a_look(survey: &Survey) -> Vec<(Vec<String>, &Recipient)> {
+    let mut all: Vec<_> = survey.samples.with_variants().into_iter().map(|(of, recipient)| (told(&of), recipient)).collect();
+    if let Some((recipient, columns)) = &survey.blank.first {
+        let blank = format!("{} is blank", columns.join(", "));
+        match all.iter_mut().find(|(_, known)| *known == recipient) {
+            Some((of, _)) => of.push(blank),
+            None => all.push((vec![blank], recipient)),
+        }
+    }
+    all
+}
+
+/// Who it is from and who gets the answers, as they read.
+pub(crate) fn print_sender(command: &BroadcastCommand) {
+    say(&format!("from           {}", command.from.shown()));
+    if let Some(reply_to) = &command.reply_to {
+        say(&format!("reply to       {}", reply_to.shown()));
+    }
 }
 
 /// What somebody is an example of, in words.

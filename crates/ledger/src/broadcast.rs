@@ -300,6 +300,12 @@ impl Broadcast {
         self.withheld == 0 || chunk < self.canary_chunks
     }
 
+    /// Whether its canary is everybody who is frozen, so that nobody would be left to hold back once it is sent.
+    #[must_use]
+    pub fn canary_is_everybody(&self) -> bool {
+        self.recipients > 0 && self.canary >= self.recipients
+    }
+
     /// The permits of a frozen audience that may be granted at once, and those that its canary keeps back.
     pub(crate) fn first_permits(&self) -> (u64, u64) {
         let allowed = if self.canary == 0 { self.recipients } else { self.canary.min(self.recipients) };

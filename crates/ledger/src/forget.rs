@@ -48,6 +48,9 @@ pub struct Found {
     pub older_expire: Option<Timestamp>,
     /// Those who were forgotten under this key or address already, by the page.
     pub forgotten: Vec<Forgotten>,
+    /// Digests of the keys under which they stood.
+    #[serde(skip)]
+    keys: BTreeSet<String>,
 }
 
 /// Somebody who was forgotten.
@@ -103,19 +106,32 @@ impl Sought {
     #[must_use]
     pub fn is_named_in(&self, text: &str) -> bool {
         let text = text.to_lowercase();
-        let is_word = |word: &str| text.split(|c: char| !(c.is_alphanumeric() || "@._+-".contains(c))).any(|found| found == word);
+        let is_word = |word: &str| words(&text).any(|found| found == word);
         text.contains(&self.address.to_lowercase()) && self.address.contains('@')
             || self.keys.iter().any(|key| is_word(&key.to_lowercase()))
     }
 }
 
 impl AuditEntry {
+    /// Says whether somebody gave the reason: those of services have counts in them, which read like keys.
+    #[must_use]
+    pub fn is_of_a_person(&self) -> bool {
+        let by_services = ["enumerating -> running", "running -> complete", "stopping -> stopped"];
+        // Evidence that approves a canary has its own words, too.
+        self.code.is_none() && !by_services.contains(&self.step.as_str()) && !self.reason.starts_with("the canary went well: ")
+    }
+
     /// How many were forgotten of which page, where it says so.
     #[must_use]
     pub fn forgot(&self) -> Option<(u64, u32)> {
         let (count, page) = self.step.strip_prefix(STEP)?.split_once(" of page ")?;
         Some((count.parse().ok()?, page.parse().ok()?))
     }
+}
+
+/// What may be a key in a text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || "@._+-".contains(c)))
 }
 
 /// What is forgotten of a page.
@@ -221,6 +237,18 @@ impl Ledger {
         Ok((all, found))
     }
 
+    /// Says whether one of these keys is theirs, by what pages have of them, or by what tombstones have kept.
+    pub async fn names<'a>(&self, sought: &Sought, found: &Found, keys: impl IntoIterator<Item = &'a str>) -> Result<bool, LedgerError> {
+        let secret = if found.keys.is_empty() { None } else { self.digest_key().await? };
+        let was_theirs = |key: &str| secret.as_ref().is_some_and(|secret| found.keys.contains(&Digests(secret).key(key)));
+        Ok(keys.into_iter().any(|key| sought.keys.contains(key) || was_theirs(key)))
+    }
+
+    /// Says whether a text names them, by what tombstones have kept, too.
+    pub async fn is_named_in(&self, sought: &Sought, found: &Found, text: &str) -> Result<bool, LedgerError> {
+        Ok(sought.is_named_in(text) || self.names(sought, found, words(text)).await?)
+    }
+
     async fn look(&self, broadcast: &Broadcast, sought: &Sought) -> Result<Found, LedgerError> {
         let (key, mut found) = (self.digest_key().await?, Found::default());
         for seq in 0..broadcast.pages {
@@ -245,6 +273,7 @@ impl Ledger {
             let Some(key) = &key else { continue };
             let is_it = |tombstone: &&Tombstone| sought.is_forgotten(tombstone, &Digests(key));
             let forgotten = kept.page.tombstones().iter().filter(is_it);
+            found.keys.extend(forgotten.clone().filter_map(|tombstone| tombstone.key.clone()));
             found.forgotten.extend(forgotten.map(|tombstone| Forgotten {
                 page: seq,
                 at: tombstone.at,

@@ -48,6 +48,8 @@ codes! {
     HoldingCanary = "HOLDING_CANARY";
     /// The canary chooses nobody.
     HoldingNoCanary = "HOLDING_NO_CANARY";
+    /// The canary is everybody.
+    HoldingCanaryIsAll = "HOLDING_CANARY_IS_ALL";
     /// Too large a share of the audience is skipped.
     HoldingSkipped = "HOLDING_SKIPPED";
     /// The command asks for it.

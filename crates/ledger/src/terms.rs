@@ -8,7 +8,7 @@ use std::fmt;
 use issei_schema::{CanaryApproval, InDoubtPolicy, SendWindow};
 use serde::{Serialize, Serializer};
 
-use crate::Broadcast;
+use crate::{Broadcast, BroadcastState};
 
 /// One of them. Moments are in words already, as [`Schedule::told`](issei_schema::Schedule::told) has them, which are no language's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Term {
         recipients: u64,
         approval: CanaryApproval,
     },
+    /// The canary is all of the frozen audience.
+    AllAtOnce,
     NotBefore(String),
     Within(SendWindow),
     /// So many in the first hour.
@@ -54,7 +56,11 @@ impl Broadcast {
                 account: carried_by.as_ref().map(ToString::to_string),
             }),
             Some(Term::To { audience: audience.to_string(), at_most: *max_recipients }),
-            (*canary > 0).then_some(Term::First { recipients: *canary, approval: *canary_approval }),
+            // Until all are frozen there may be others.
+            (*canary > 0).then(|| {
+                let is_all = self.broadcast_state != BroadcastState::Enumerating && self.canary_is_everybody();
+                if is_all { Term::AllAtOnce } else { Term::First { recipients: *canary, approval: *canary_approval } }
+            }),
             not_before.map(|not_before| Term::NotBefore(told(not_before))),
             self.send_window.clone().map(Term::Within),
             ramp.map(|ramp| Term::Ramp(ramp.first_hour.get())),
@@ -80,6 +86,7 @@ impl fmt::Display for Term {
             Self::First { recipients, approval: CanaryApproval::Evidence } => {
                 write!(f, "to {recipients} first, and to the others by itself once the events of these are well")
             }
+            Self::AllAtOnce => f.write_str("to all at once, since its canary is everybody"),
             Self::NotBefore(moment) => write!(f, "not before {moment}"),
             Self::Within(window) => write!(f, "within {window}"),
             Self::Ramp(recipients) => write!(f, "to {recipients} in its first hour, and to twice as many in each further one"),

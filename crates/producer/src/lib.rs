@@ -8,6 +8,7 @@
 mod agreement;
 mod aside;
 mod audience;
+mod blank;
 mod canary;
 mod chosen;
 mod close;
@@ -36,20 +37,21 @@ mod wishes;
 pub use agreement::Approvals;
 pub use aside::Ended;
 pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy, has_password};
+pub use blank::Blank;
 pub use chosen::ChosenCanary;
 pub use command::{Refusal, check_command, check_copy};
 pub use data::mailable_data;
 pub use judging::JudgingError;
-pub use mailable::{MailableError, each_by_the_list, each_judged, each_mailable};
+pub use mailable::{JudgedAll, MailableError, each_by_the_list, each_judged, each_mailable};
 pub use repair::{Repair, RepairError, Repairer};
 pub use samples::Samples;
 pub use service::{Options, Producer, ProducerError};
-pub use skipping::{Mailable, no_rows};
+pub use skipping::{Mailable, canary_of_all, no_rows};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
 pub use source::{
-    AddressCounts, ColumnOutline, CsvList, CsvRow, FileKind, FirstLook, NoCsvRow, Progress, REHEARSAL_PREFIX, ReadAs, Sample, SourceError,
-    Stage, TellsApart, attributes_of, columns_of, count_rows, first_line, first_line_in_s3, several_items, tables,
+    AddressCounts, ColumnOutline, CsvList, CsvRow, FileKind, FirstLook, NoCsvRow, Progress, REHEARSAL_PREFIX, ReadAs, ReadObjects, Sample,
+    SourceError, Stage, TellsApart, attributes_of, columns_of, count_rows, first_line, first_line_in_s3, several_items, tables,
 };
 #[cfg(feature = "simulation")]
 pub use survey::judge_all;

@@ -15,7 +15,7 @@ use crate::audience::AudienceConfig;
 use crate::command::{Refusal, needed};
 use crate::judging::{Candidate, JudgingError, candidates};
 use crate::row::{Judged, ReadLetters};
-use crate::source::{Progress, Source, quotable};
+use crate::source::{Progress, ReadObjects, Source, quotable};
 use crate::survey::{Skips, skip};
 
 const PAGE: usize = 2_000;
@@ -36,6 +36,14 @@ impl From<SourceError> for MailableError {
     }
 }
 
+/// What is known of an audience that was looked through.
+pub struct JudgedAll {
+    /// The rows that are no recipients.
+    pub skipped: BTreeMap<SkipReason, Skips>,
+    /// Of one in S3, what it was read from.
+    pub objects: Option<ReadObjects>,
+}
+
 /// Gives each recipient of the command's audience to `each`, in the order of the bytes of their keys, and the rows that
 /// are none, by their reason. Whether an address stands under several keys is for whoever asks; who is on the list is not
 /// asked, nor whether the letter may be sent.
@@ -45,7 +53,7 @@ pub async fn each_mailable(
     spool_dir: &Path,
     mut each: impl FnMut(Recipient),
 ) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
-    judge_all(command, audience, spool_dir, (None, Letters::as_taken), |judged| _ = judged.map(&mut each)).await
+    Ok(judge_all(command, audience, spool_dir, (None, Letters::as_taken), |judged| _ = judged.map(&mut each)).await?.skipped)
 }
 
 /// The same with the key and the reason of whoever is not mailed. A letter that may not be sent is refused.
@@ -54,7 +62,7 @@ pub async fn each_judged(
     audience: &AudienceConfig,
     spool_dir: &Path,
     each: impl FnMut(Result<Recipient, (String, SkipReason)>),
-) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
+) -> Result<JudgedAll, MailableError> {
     judge_all(command, audience, spool_dir, (None, Letters::of), each).await
 }
 
@@ -67,7 +75,7 @@ pub async fn each_by_the_list(
     ledger: &Ledger,
     each: impl FnMut(Result<Recipient, (String, SkipReason)>),
 ) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
-    judge_all(command, audience, spool_dir, (Some(ledger), Letters::as_taken), each).await
+    Ok(judge_all(command, audience, spool_dir, (Some(ledger), Letters::as_taken), each).await?.skipped)
 }
 
 async fn judge_all(
@@ -76,7 +84,7 @@ async fn judge_all(
     spool_dir: &Path,
     (ledger, letters): (Option<&Ledger>, ReadLetters),
     mut each: impl FnMut(Result<Recipient, (String, SkipReason)>),
-) -> Result<BTreeMap<SkipReason, Skips>, MailableError> {
+) -> Result<JudgedAll, MailableError> {
     let name = command.audience.as_str();
     let (audience, needed) = needed(command, &BTreeMap::from([(name.to_owned(), audience.clone())]), letters)?;
     let source = Source::read(name, &audience, spool_dir, String::new(), &Progress::default()).await?;
@@ -89,7 +97,7 @@ async fn judge_all(
     loop {
         let page = candidates(list.as_ref(), &source, &mut cursor, PAGE, &needed, Aside::Threads).await?;
         if page.is_empty() {
-            return Ok(skipped);
+            return Ok(JudgedAll { skipped, objects: source.objects().cloned() });
         }
         for Candidate { key, judged, repeats, .. } in page {
             match judged {

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 
 use issei_ledger::{Broadcast, LedgerError, ReasonCode, SkipReason, SkippedRows};
+use issei_schema::CanaryApproval;
 
 use crate::chosen::ChosenCanary;
 use crate::service::Producer;
@@ -14,7 +15,7 @@ const ROWS_MIN: u64 = 20;
 /// Why a frozen audience is not sent to at once.
 pub(crate) enum Objection {
     Nobody(String),
-    /// Too many are skipped, its canary chooses nobody, others must agree, or the command wants it so: it holds before its
+    /// Too many are skipped, its canary chooses nobody or is everybody, others must agree, or the command wants it so: it holds before its
     /// first send.
     Holds(ReasonCode, String),
 }
@@ -52,6 +53,12 @@ pub fn no_rows(audience: &str, left_out: Option<u64>) -> (String, &'static str) 
     }
 }
 
+/// What is said of a canary that is all of so many recipients.
+#[must_use]
+pub fn canary_of_all(recipients: u64) -> String {
+    format!("the canary is everybody who can be mailed ({recipients}), so nobody would be left to hold back")
+}
+
 impl Producer {
     /// What speaks against sending to the audience as it was frozen. Reads its pages only where there is something.
     pub(crate) async fn objection(
@@ -73,12 +80,22 @@ impl Producer {
         // Without its canary it would go to everybody at once, which is what the canary was to prevent.
         let lacks_canary = chosen.filter(|chosen| chosen.recipients == 0).and_then(ChosenCanary::told);
         if mailable == Mailable::Enough && !is_to_hold {
-            return Ok(lacks_canary.map(|told| {
+            if let Some(told) = lacks_canary {
                 let reason = format!(
                     "{told}, so there is no canary; nothing was sent; `issei approve {id} --reason \"…\"` sends to all {recipients} at once; or stop it, and send it with another canary in a new command, with a new broadcast_id"
                 );
-                Objection::Holds(ReasonCode::HoldingNoCanary, reason)
-            }));
+                return Ok(Some(Objection::Holds(ReasonCode::HoldingNoCanary, reason)));
+            }
+            // Where a person is to be asked, the last moment for that is before the canary. Whoever has the evidence decide asks
+            // nobody, and has said who is mailed before it does.
+            if broadcast.canary_is_everybody() && broadcast.canary_approval == CanaryApproval::Operator {
+                let reason = format!(
+                    "{}; nothing was sent; `issei approve {id} --reason \"…\"` sends to all of them at once; or stop it, and send it with a smaller canary in a new command, with a new broadcast_id",
+                    canary_of_all(*recipients)
+                );
+                return Ok(Some(Objection::Holds(ReasonCode::HoldingCanaryIsAll, reason)));
+            }
+            return Ok(None);
         }
         if rows == 0 {
             let (why, mend) = no_rows(audience.as_str(), left_out);
@@ -92,7 +109,10 @@ impl Producer {
         if mailable == Mailable::Enough {
             let why = if is_asked_to_hold { "the command is to hold: " } else { "" };
             let code = if awaited.is_some() { ReasonCode::HoldingAgreement } else { ReasonCode::HoldingAsked };
-            return Ok(Some(Objection::Holds(code, agreement + why + &as_asked(broadcast, &counts, &approving) + &canary(chosen))));
+            return Ok(Some(Objection::Holds(
+                code,
+                agreement + why + &as_asked(broadcast, &counts, &approving) + &canary(broadcast, chosen),
+            )));
         }
         let commonest = counts.first().map(|(reason, _)| reason.to_string()).unwrap_or_default();
         let counts = counts.iter().map(|(reason, skipped)| format!("{} {reason}", skipped.rows)).collect::<Vec<_>>().join(", ");
@@ -106,7 +126,7 @@ impl Producer {
             let asked = if is_asked_to_hold { "the command is to hold; " } else { "" };
             let reason = format!(
                 "{agreement}{asked}{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; {approving} sends to the other {recipients}{}",
-                canary(chosen)
+                canary(broadcast, chosen)
             );
             Objection::Holds(ReasonCode::HoldingSkipped, reason)
         }))
@@ -125,8 +145,9 @@ fn approving(Broadcast { broadcast_id: id, .. }: &Broadcast, is_awaited: bool) -
 }
 
 /// What is to be known of the canary beside the reason for a hold.
-fn canary(chosen: Option<&ChosenCanary>) -> String {
-    chosen.and_then(ChosenCanary::told).map(|told| format!("; {told}")).unwrap_or_default()
+fn canary(broadcast: &Broadcast, chosen: Option<&ChosenCanary>) -> String {
+    let all = broadcast.canary_is_everybody().then(|| canary_of_all(broadcast.recipients));
+    chosen.and_then(ChosenCanary::told).into_iter().chain(all).map(|told| format!("; {told}")).collect::<Vec<_>>().concat()
 }
 
 /// What a broadcast that is to hold has come to, for whoever approves it.

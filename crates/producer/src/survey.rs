@@ -12,13 +12,14 @@ use issei_schema::{BroadcastCommand, VariantName};
 use crate::SourceError;
 use crate::aside::Aside;
 use crate::audience::{AudienceConfig, UniqueBy};
+use crate::blank::{Blank, Holes};
 use crate::chosen::ChosenCanary;
 use crate::judging::{Candidate, JudgingError, candidates, skip_mailed};
 use crate::repeated::note_addresses;
 use crate::row::{Judged, Needed};
 use crate::samples::Samples;
 use crate::skipping::Mailable;
-use crate::source::{Mailed, Progress, Source, quotable};
+use crate::source::{Mailed, Progress, ReadObjects, Source, quotable};
 
 const PAGE: usize = 2_000;
 const EXAMPLES: usize = 3;
@@ -45,6 +46,10 @@ pub struct Survey {
     /// How many get the words of each variant, nobody among them; nothing where there are none.
     pub variants: BTreeMap<VariantName, u64>,
     pub fell_back: FellBack,
+    /// Whose letters have nothing where a value should stand.
+    pub blank: Blank,
+    /// Of an audience in S3, what it was read from.
+    pub objects: Option<ReadObjects>,
     /// Whom the canary chooses, where it does.
     pub canary: Option<ChosenCanary>,
     /// Recipients whose letters are worth a look.
@@ -70,7 +75,7 @@ impl FellBack {
     }
 }
 
-/// Who is skipped for one reason.
+/// Who is skipped for one reason, or is the same in another way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skips {
     pub rows: u64,
@@ -113,10 +118,13 @@ impl Survey {
 
 /// Counts rows that are skipped for a reason; none of them leave no reason behind.
 pub(crate) fn skip(skipped: &mut BTreeMap<SkipReason, Skips>, reason: SkipReason, rows: u64, example: Option<String>) {
-    if rows == 0 {
-        return;
+    if rows > 0 {
+        skip_to(skipped.entry(reason).or_default(), rows, example);
     }
-    let skips = skipped.entry(reason).or_default();
+}
+
+/// Counts rows, and keeps three keys of them.
+pub(crate) fn skip_to(skips: &mut Skips, rows: u64, example: Option<String>) {
     skips.rows += rows;
     if skips.examples.len() < EXAMPLES {
         skips.examples.extend(example);
@@ -149,6 +157,7 @@ pub async fn survey(
     let mut survey = Survey {
         rows: counts.rows,
         left_out: source.left_out(),
+        objects: source.objects().cloned(),
         repeated_keys: counts.repeated,
         differing_keys: counts.differing,
         trimmed_addresses: counts.trimmed,
@@ -158,6 +167,7 @@ pub async fn survey(
     };
     survey.skip(SkipReason::NoKey, counts.without_key, None);
     progress.has_judged(counts.without_key);
+    let holes = Holes::of(command);
     let (mut cursor, mut list) = (source.beginning(), ledger.suppressions(counts.rows));
     list.look().await?;
     loop {
@@ -181,6 +191,9 @@ pub async fn survey(
                 && let Some(recipients) = survey.variants.get_mut(name)
             {
                 *recipients += 1;
+            }
+            if let Judged::Recipient(recipient, _) = &candidate.judged {
+                holes.note(&mut survey.blank, recipient, &needed.letters, || quotable(&candidate.key));
             }
             survey.take(candidate, &needed.letters);
         }

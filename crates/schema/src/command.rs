@@ -234,6 +234,13 @@ impl BroadcastCommand {
         Ok(command)
     }
 
+    /// With the quotes around senders' names that an older build left out where it wrote the command down, for whoever makes
+    /// another of it. Its hash is the same.
+    #[must_use]
+    pub fn in_quotes(self) -> Self {
+        Self { from: self.from.in_quotes(), reply_to: self.reply_to.map(Mailbox::in_quotes), ..self }
+    }
+
     /// When it may be sent.
     #[must_use]
     pub fn schedule(&self) -> Schedule<'_> {
@@ -268,6 +275,13 @@ impl BroadcastCommand {
     /// The digest over everything that the command says, however its JSON was laid out.
     #[must_use]
     pub fn hash(&self) -> CommandHash {
-        CommandHash(hex::encode(Sha256::digest(self.to_body())))
+        let (from, reply_to) = (self.from.as_hashed(), self.reply_to.as_ref().and_then(Mailbox::as_hashed));
+        let body = if from.is_some() || reply_to.is_some() {
+            let (from, reply_to) = (from.unwrap_or_else(|| self.from.clone()), reply_to.or_else(|| self.reply_to.clone()));
+            Self { from, reply_to, ..self.clone() }.to_body()
+        } else {
+            self.to_body()
+        };
+        CommandHash(hex::encode(Sha256::digest(body)))
     }
 }

@@ -16,6 +16,8 @@ use crate::text::check_line;
 
 /// The most bytes that a display name has.
 const NAME_BYTES_MAX: usize = 200;
+/// What a name has in quotes alone.
+const SPECIAL: [char; 4] = ['<', '>', ',', '"'];
 /// The same name as it is written, where that is in encoded-words.
 const WRITTEN_BYTES_MAX: usize = 1_000;
 
@@ -29,6 +31,47 @@ pub struct Mailbox {
     /// The name as it was written, less the quotes around it.
     written: Option<String>,
     address: Address,
+    /// It stood in quotes, and means something else without them.
+    is_quoted: bool,
+    /// What a new command is refused for, and an older build took.
+    flaw: Option<Flaw>,
+}
+
+/// Why a name is no name of one sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// A separator out of quotes: what stands before it may be another sender.
+    Separator(char),
+    /// A quote that does not close, or stands in the midst of the name.
+    Quote,
+}
+
+impl Flaw {
+    /// Of a name with its quotes. A quote after a backslash is one of the name's own, out of quotes too: it may have stood within.
+    fn of(name: &str) -> Option<Self> {
+        let (mut within, mut chars) = (false, name.char_indices().peekable());
+        while let Some((at, c)) = chars.next() {
+            let next = chars.peek().map(|(_, next)| *next);
+            match c {
+                '\\' if matches!(next, Some('"' | '\\')) => _ = chars.next(),
+                '"' if at == 0 => within = true,
+                '"' if within && next.is_none() => within = false,
+                '"' => return Some(Self::Quote),
+                '<' | '>' | ',' if !within => return Some(Self::Separator(c)),
+                _ => {}
+            }
+        }
+        within.then_some(Self::Quote)
+    }
+
+    fn told(self) -> String {
+        match self {
+            Self::Separator(c) => format!(
+                "has `{c}` in its name, where another sender would begin, and takes one address alone; leave the others out, or put a name that has it into double quotes: \"Example, Inc.\" <no-reply@example.com>"
+            ),
+            Self::Quote => "has a double quote in its name that does not close, or stands in the midst of it; put the whole name into double quotes, and one within it as \\\"".to_owned(),
+        }
+    }
 }
 
 impl Mailbox {
@@ -73,8 +116,43 @@ impl Mailbox {
         format!("{header} <{}>", self.address.as_str())
     }
 
+    /// For people: the name as it reads, in quotes where it needs them.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let address = self.address.as_str();
+        match self.name() {
+            Some(name) if name.contains(SPECIAL) => format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\"")),
+            Some(name) => format!("{name} <{address}>"),
+            None => address.to_owned(),
+        }
+    }
+
+    /// With the quotes that an older build left out where it wrote a command down.
+    pub(crate) fn in_quotes(self) -> Self {
+        match self.flaw {
+            Some(Flaw::Separator(',')) if !self.written.as_ref().is_some_and(|name| name.contains(['<', '>', '@'])) => {
+                Self { is_quoted: true, flaw: None, ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// As earlier builds wrote it, over which a command's hash has always been.
+    pub(crate) fn as_hashed(&self) -> Option<Self> {
+        self.is_quoted.then(|| Self { is_quoted: false, ..self.clone() })
+    }
+
     /// Says what is wrong with the name, or nothing.
     pub(crate) fn check(&self) -> Result<(), String> {
+        if self.address.as_str().contains("{{") || self.written.as_ref().is_some_and(|name| name.contains("{{")) {
+            return Err(
+                "holds `{{`, and takes no placeholder, since all recipients have the same; write the name and the address themselves"
+                    .to_owned(),
+            );
+        }
+        if let Some(flaw) = self.flaw {
+            return Err(flaw.told());
+        }
         let Some(written) = &self.written else { return Ok(()) };
         let name = meaning(written)?;
         // An encoded-word can hold what its own text can't.
@@ -92,14 +170,17 @@ impl Mailbox {
                 .map_err(|error| format!("the address {error}; write an address alone, or a name and then the address in angle brackets"))
         };
         match text.trim().strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
-            None => Ok(Self { written: None, address: of(text.trim())? }),
+            None => Ok(Self { written: None, address: of(text.trim())?, is_quoted: false, flaw: None }),
             Some((name, address)) => {
+                let flaw = Flaw::of(name.trim());
+                let in_quotes = flaw.is_none() && name.trim_start().starts_with('"');
                 // Quotes and blanks in any order, so that what is written is read as the same mailbox.
                 let name = name.trim_matches(|c: char| c == '"' || c.is_whitespace()).to_owned();
                 if name.len() > WRITTEN_BYTES_MAX {
                     return Err(format!("the display name has more than {WRITTEN_BYTES_MAX} bytes; shorten it"));
                 }
-                Ok(Self { written: Some(name).filter(|name| !name.is_empty()), address: of(address)? })
+                let is_quoted = in_quotes && name.contains(SPECIAL);
+                Ok(Self { written: Some(name).filter(|name| !name.is_empty()), address: of(address)?, is_quoted, flaw })
             }
         }
     }
@@ -118,6 +199,12 @@ fn meaning(written: &str) -> Result<String, String> {
         Some(decoded) => Ok(decoded.trim().to_owned()),
         None => Err("the display name holds an encoded-word (RFC 2047, `=?charset?B?...?=`) that can't be decoded, so it would be shown raw; write the name itself, issei encodes it".to_owned()),
     }
+}
+
+/// Whether it ends with a backslash that belongs to no character.
+fn is_cut(written: &str) -> bool {
+    let rest = written.trim_end_matches('\\');
+    (written.len() - rest.len()) % 2 == 1
 }
 
 /// Without the backslashes of a quoted string. The quotes around it are gone already, and with them that of
@@ -166,6 +253,9 @@ impl TryFrom<String> for Mailbox {
 impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.written {
+            // The last quote of the name's own went with those around it, and left its backslash.
+            Some(name) if self.is_quoted && is_cut(name) => write!(f, "\"{name}\"\" <{}>", self.address.as_str()),
+            Some(name) if self.is_quoted => write!(f, "\"{name}\" <{}>", self.address.as_str()),
             Some(name) => write!(f, "{name} <{}>", self.address.as_str()),
             None => f.write_str(self.address.as_str()),
         }
@@ -203,18 +293,53 @@ mod tests {
             "\"A \" <a@example.com>",
             " \" \"<a@example.com>",
             "A B <a@example.com>",
-            "\"\" \"x\" <a@example.com>",
             "\"Ann \\\"Nan\\\"\" <a@example.com>",
+            "\"\\\"\" <a@example.com>",
+            "\"Ann, Inc. \\\\\" <a@example.com>",
+            "\"I <3 U\" <a@example.com>",
         ] {
             let mailbox: Mailbox = text.parse().unwrap();
             assert_eq!(mailbox.to_string().parse::<Mailbox>().unwrap(), mailbox, "{text}");
         }
+        let quoted: Mailbox = "\"Ann, Inc.\" <a@example.com>".parse().unwrap();
+        assert_eq!(
+            (quoted.to_string().as_str(), quoted.shown().as_str()),
+            ("\"Ann, Inc.\" <a@example.com>", "\"Ann, Inc.\" <a@example.com>")
+        );
+        // Without them in the hash of a command, which is that of every build.
+        assert_eq!(quoted.as_hashed().unwrap().to_string(), "Ann, Inc. <a@example.com>");
+        assert_eq!("\"Ann\" <a@example.com>".parse::<Mailbox>().unwrap().to_string(), "Ann <a@example.com>");
+    }
+
+    #[test]
+    fn what_is_more_than_one_sender_or_none_is_refused_and_read_where_an_older_build_took_it() {
+        for (text, says) in [
+            ("Example <no-reply@example.com>, Legal <legal@example.org>", "one address alone"),
+            ("a@example.com, Legal <legal@example.org>", "one address alone"),
+            ("Ann, Inc. <a@example.com>", "into double quotes: \"Example, Inc.\""),
+            ("A > B <a@example.com>", "has `>` in its name"),
+            ("\"E <a@example.com>", "a double quote in its name that does not close"),
+            ("E\" <a@example.com>", "a double quote"),
+            ("Ann \"Nan\" Lee <a@example.com>", "stands in the midst of it"),
+            ("{{name}} <a@example.com>", "takes no placeholder"),
+            ("{{agent}}@example.com", "takes no placeholder"),
+            ("\"{{name}}\" <a@example.com>", "takes no placeholder"),
+        ] {
+            let error = text.parse::<Mailbox>().unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+            let read = Mailbox::try_from(text.to_owned()).unwrap();
+            assert_eq!(Mailbox::try_from(read.to_string()).unwrap().to_header(), read.to_header(), "{text}");
+        }
+        // What an older build wrote down without its quotes has them again in what is made of it.
+        let older = Mailbox::try_from("Ann, Inc. <a@example.com>".to_owned()).unwrap().in_quotes();
+        assert_eq!(older.to_string(), "\"Ann, Inc.\" <a@example.com>");
+        assert!(Mailbox::try_from("A <b@example.com>, C <a@example.com>".to_owned()).unwrap().in_quotes().check().is_err());
     }
 
     #[test]
     fn a_display_name_is_quoted_or_encoded() {
         assert_eq!(header("a@example.com"), "a@example.com");
-        assert_eq!(header("Ann, Inc. <a@example.com>"), "\"Ann, Inc.\" <a@example.com>");
+        assert_eq!(header("\"Ann, Inc.\" <a@example.com>"), "\"Ann, Inc.\" <a@example.com>");
         assert_eq!(header("一斉 <a@example.com>"), "=?utf-8?b?5LiA5paJ?= <a@example.com>");
         assert!("Ann\r\nBcc: b@example.com <a@example.com>".parse::<Mailbox>().is_err());
     }

@@ -469,19 +469,29 @@ fn a_sender_that_nobody_can_decode_is_refused_with_its_field() {
     }
 }
 
-/// The same command is the same in every version of issei, however its sender is written.
+/// The same command is the same in every version of issei, however its sender is written: older ones left quotes out.
 #[test]
 fn how_a_sender_is_written_stays_part_of_the_hash_as_it_was() {
-    for (from, kept) in [
-        ("Ann <a@example.com>", "Ann <a@example.com>"),
-        ("\"Ann, Inc.\" <a@example.com>", "Ann, Inc. <a@example.com>"),
-        ("一斉 <a@example.com>", "一斉 <a@example.com>"),
-        (r#""Ann \"Nan\"" <a@example.com>"#, r#"Ann \"Nan\ <a@example.com>"#),
-        ("=?UTF-8?B?5LiA5paJ?= <a@example.com>", "=?UTF-8?B?5LiA5paJ?= <a@example.com>"),
+    for (from, kept, hashed) in [
+        ("Ann <a@example.com>", "Ann <a@example.com>", "Ann <a@example.com>"),
+        ("\"Ann\" <a@example.com>", "Ann <a@example.com>", "Ann <a@example.com>"),
+        ("\"Ann, Inc.\" <a@example.com>", "\"Ann, Inc.\" <a@example.com>", "Ann, Inc. <a@example.com>"),
+        ("一斉 <a@example.com>", "一斉 <a@example.com>", "一斉 <a@example.com>"),
+        (r#""Ann \"Nan\"" <a@example.com>"#, r#""Ann \"Nan\"" <a@example.com>"#, r#"Ann \"Nan\ <a@example.com>"#),
+        ("=?UTF-8?B?5LiA5paJ?= <a@example.com>", "=?UTF-8?B?5LiA5paJ?= <a@example.com>", "=?UTF-8?B?5LiA5paJ?= <a@example.com>"),
     ] {
-        let command = BroadcastCommand::parse(&command_with(|command| command["from"] = from.into())).unwrap();
-        let body: serde_json::Value = serde_json::from_str(&command.to_body()).unwrap();
-        assert_eq!(body["from"], kept);
+        for field in ["from", "reply_to"] {
+            let with = |sender: &str| command_with(|command| command[field] = sender.into());
+            let sender = |command: &BroadcastCommand| -> String {
+                let body: serde_json::Value = serde_json::from_str(&command.to_body()).unwrap();
+                body[field].as_str().unwrap().to_owned()
+            };
+            let command = BroadcastCommand::parse(&with(from)).unwrap();
+            assert_eq!(sender(&command), kept);
+            assert_eq!(BroadcastCommand::parse(&command.to_body()).unwrap(), command);
+            let older = BroadcastCommand::stored(&with(hashed)).unwrap();
+            assert_eq!((sender(&older).as_str(), older.hash()), (hashed, command.hash()));
+        }
     }
 }
 

@@ -109,6 +109,18 @@ pub(crate) fn canary(id: &BroadcastId, choice: &Choice, sent: &[SentTo]) -> Resu
     }
 }
 
+/// A broadcast whose canary a person is to approve is complete only once a person has let it go on, however few it goes to.
+pub(crate) fn asked(broadcast: &Broadcast, has_canary: bool) -> Result<(), Broken> {
+    let trail = &broadcast.audit_trail;
+    // Older entries may stand in items of their own.
+    let is_whole = trail.first().is_some_and(|entry| entry.link.as_ref().is_none_or(|link| link.seq == 1));
+    let is_approved = trail.iter().any(|entry| entry.step.ends_with("holding -> running"));
+    if has_canary && is_whole && broadcast.broadcast_state == BroadcastState::Complete && !is_approved {
+        return broken("the canary", format!("complete with {} recipients, and nobody has approved it", broadcast.recipients));
+    }
+    Ok(())
+}
+
 /// The provider's record of a broadcast's sends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sends {

@@ -200,6 +200,7 @@ impl Watched {
         if self.forgotten_at.is_none() {
             judge::during(&broadcast, accepted, self.in_time)?;
             judge::agreed(&broadcast, accepted, &self.approvals)?;
+            judge::asked(&broadcast, self.canary.is_some())?;
             // Whom events prove accepted after all has a permit taken for it, whatever the hour.
             if self.policy == InDoubtPolicy::Hold && self.forged.is_empty() {
                 judge::ramp(&broadcast, self.last.as_ref())?;

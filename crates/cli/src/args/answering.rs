@@ -141,7 +141,8 @@ pub(crate) struct ImportEventsOptions {
 pub(crate) enum Suppress {
     /// Puts an address on the list.
     Add {
-        /// The mail address
+        /// The mail address, as people write it
+        #[arg(value_parser = Address::quoting_legacy)]
         address: Address,
         /// Why it is not to be mailed. Only `bounced` holds against a legal notice.
         #[arg(long, value_enum, default_value_t)]
@@ -152,7 +153,8 @@ pub(crate) enum Suppress {
     },
     /// Takes an address from the list; who did and why stays there. Exit code 3 where it was not on it.
     Remove {
-        /// The mail address
+        /// The mail address, as people write it
+        #[arg(value_parser = Address::quoting_legacy)]
         address: Address,
         /// Why, for whoever reads the list.
         #[arg(long)]
@@ -163,11 +165,13 @@ pub(crate) enum Suppress {
     /// Exit code 3 where the address is not on it.
     List {
         /// This one alone
+        #[arg(value_parser = Address::quoting_legacy)]
         address: Option<Address>,
     },
     /// Reads the list of another sender: an export of `SendGrid` or listmonk, or SES's own suppression list.
     ///
-    /// Shows first how many it would enter. `SendGrid`'s exports don't say what they hold: --because does.
+    /// Shows first how many it would enter, and which rows it can't read: the others are entered, and exit code 3 says that
+    /// these are not. `SendGrid`'s exports don't say what they hold: --because does.
     Import {
         /// Where the addresses are
         file: PathBuf,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, BroadcastState, Found, Ledger, LedgerError, Sought};
-use issei_schema::{Address, BroadcastCommand, BroadcastId, Canary, Choice};
+use issei_schema::{Address, BroadcastId, Canary, Choice, Reason, RecipientKey};
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -52,12 +52,15 @@ struct Looked {
 pub(crate) async fn run(settings: &Settings, options: &ForgetOptions, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let (ledger, sought, shutdown) = (parts.ledger(), Sought::new(&options.who), on_signal()?);
+    let names_them = "the reason names whom it is about, and stands in the audit trail for ever; give one without key and address";
     if sought.is_named_in(&options.reason) {
-        bail!(Refused(
-            "the reason names whom it is about, and stands in the audit trail for ever; give one without key and address".to_owned()
-        ));
+        bail!(Refused(names_them.to_owned()));
     }
     let looked = look(&ledger, options, &sought).await?;
+    // Whoever gives an address may write the key that the pages have beside it.
+    if looked.sought().values().any(|all| all.is_named_in(&options.reason)) {
+        bail!(Refused(names_them.to_owned()));
+    }
     if let Some(audience) = options.audience.as_ref().filter(|audience| !looked.audiences.contains(audience.as_str())) {
         let known = looked.audiences.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         bail!(Refused(format!("no broadcast in the ledger is to an audience `{audience}`; there are broadcasts to {known}")));
@@ -174,18 +177,31 @@ fn waits(broadcast: &Broadcast, found: &Found) -> Option<String> {
         .then(|| format!("it may still send, and messages on their way name them: wait for its end, or `issei stop {id}`, and repeat"))
 }
 
-/// What the command itself says of them. Its hash is over it, and is in certificates.
-fn stays(command: &BroadcastCommand, who: &str, sought: &Sought) -> Vec<String> {
-    let mut stays = Vec::new();
-    if let Some(Choice::Keys(keys)) = command.canary.as_ref().and_then(Canary::choice)
-        && keys.iter().any(|key| key.as_str() == who)
-    {
-        stays.push("the command names their key in its canary: that stays, since the command's hash is over it".to_owned());
+/// What the command itself and the audit trail say of them, by whichever key the pages have, or had, beside what was asked for. The
+/// command's hash is over the one, which is in certificates, and the trail's hashes are over the other.
+async fn stays(ledger: &Ledger, broadcast: &Broadcast, all: &Sought, found: &Found) -> Result<Vec<String>, LedgerError> {
+    let (command, mut stays) = (ledger.command(&broadcast.broadcast_id).await?, Vec::new());
+    let mut says = |is_so: bool, what: &str, over: &str| {
+        if is_so {
+            stays.push(format!("{what}: that stays, since the {over}"));
+        }
+    };
+    let over = "command's hash is over it";
+    let named = match command.canary.as_ref().and_then(Canary::choice) {
+        Some(Choice::Keys(keys)) => ledger.names(all, found, keys.iter().map(RecipientKey::as_str)).await?,
+        Some(Choice::Share(_)) | None => false,
+    };
+    says(named, "the command names their key in its canary", over);
+    let again = command.again.as_ref().map_or("", Reason::as_str);
+    says(ledger.is_named_in(all, found, again).await?, "the command's `again` names them, or has a word that is their key", over);
+    let is_copy = command.test_copy.as_ref().is_some_and(|copy| all.is_address(&copy.to));
+    says(is_copy, "the command of a test copy names their address", over);
+    let mut in_trail = false;
+    for entry in broadcast.audit_trail.iter().filter(|entry| entry.is_of_a_person()) {
+        in_trail |= ledger.is_named_in(all, found, &entry.reason).await?;
     }
-    if command.test_copy.as_ref().is_some_and(|copy| sought.is_address(&copy.to)) {
-        stays.push("the command of a test copy names their address: that stays, since the command's hash is over it".to_owned());
-    }
-    stays
+    says(in_trail, "a reason in its audit trail names them, or has a word that is their key", "hashes of the trail are over it");
+    Ok(stays)
 }
 
 async fn is_suppressed(ledger: &Ledger, who: &str) -> anyhow::Result<()> {
@@ -204,8 +220,8 @@ impl Looked {
             self.left_out += 1;
             return Ok(());
         }
-        let stays = stays(&ledger.command(id).await?, &options.who, sought);
         let (all, found) = ledger.look_for(&broadcast, sought).await?;
+        let stays = stays(ledger, &broadcast, &all, &found).await?;
         let waits = waits(&broadcast, &found);
         if Address::quoting_legacy(&options.who).is_ok() && found.pages.is_empty() && found.forgotten.is_empty() {
             self.by_key_alone += broadcast.skipped;

@@ -47,6 +47,9 @@ pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_js
         Some(agreement) => agree(&parts, options, &broadcast, agreement, as_json).await,
         None if options.agreed.is_some() => {
             let (id, state) = (&options.id, broadcast.broadcast_state);
+            if let Some(waits) = waits(&broadcast, parts.clock.wall()) {
+                bail!(Refused(waits))
+            }
             let next = if state == BroadcastState::Holding { "leave --agreed out" } else { "there is nothing to approve" };
             bail!(Refused(format!("broadcast `{id}` is {state} and waits for no agreement: {next}")))
         }
@@ -137,6 +140,9 @@ pub(crate) fn short(subject: &Subject) -> &str {
 async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastState, verb: &str, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
     let before = parts.ledger().broadcast(&options.id).await?;
+    if let Some(waits) = waits(&before, parts.clock.wall()) {
+        bail!(Refused(waits));
+    }
     if before.broadcast_state != from {
         bail!(Refused(format!("broadcast `{}` is {}; `issei {verb}` is for one that is {from}", options.id, before.broadcast_state)));
     }
@@ -146,6 +152,17 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
     let forecast = forecast.map_or_else(String::new, |forecast| format!(" {forecast}."));
     say(&told(&broadcast, &format!("{}{forecast}", went_on(&broadcast, verb, now)), now, as_json));
     Ok(Ended::Well)
+}
+
+/// Why nothing is to be done for one that only waits for its time.
+fn waits(broadcast: &Broadcast, now: Timestamp) -> Option<String> {
+    let until = broadcast.waits_until(now).filter(|_| broadcast.awaited().is_none())?;
+    Some(format!(
+        "broadcast `{}` is {}: it goes on {} by itself, and nothing is left to approve or resume",
+        broadcast.broadcast_id,
+        shown(broadcast, now),
+        broadcast.schedule().told(until)
+    ))
 }
 
 /// What it does from now on, or waits for: whoever let it go on need not look for that.

@@ -9,7 +9,7 @@ use issei_assembly::{Parts, Settings, say};
 use issei_clock::Clock;
 use issei_ledger::{SkipReason, kept_key};
 use issei_letter::Letters;
-use issei_producer::{AudienceConfig, Refusal, each_judged, mailable_data};
+use issei_producer::{AudienceConfig, ReadObjects, Refusal, each_judged, mailable_data};
 use issei_schema::{BroadcastCommand, Content, Recipient};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::args::PreviewOptions;
 use crate::checks::stored;
 use crate::command_file;
 use crate::commands::send::Skipped;
-use crate::letters::{letters, print, write};
+use crate::letters::{letters, print, print_sender, write};
 use crate::output;
 use crate::{Ended, Refused};
 
@@ -38,6 +38,8 @@ pub(super) struct Shown {
     skipped: Vec<Skipped>,
     /// Why the one that is asked for is.
     why: Option<SkipReason>,
+    /// Of an audience in S3, what it was read from.
+    objects: Option<ReadObjects>,
 }
 
 /// The rows that are wanted.
@@ -86,8 +88,20 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
         write(file, &command, &letters)?;
     }
     if as_json {
-        say(&json!({ "broadcast_id": command.broadcast_id, "letters": letters, "skipped": shown.skipped }).to_string());
+        let mut told =
+            json!({ "broadcast_id": command.broadcast_id, "from": command.from.shown(), "letters": letters, "skipped": shown.skipped });
+        if let Some(reply_to) = &command.reply_to {
+            told["reply_to"] = reply_to.shown().into();
+        }
+        if let Some(objects) = &shown.objects {
+            told["objects"] = json!(objects);
+        }
+        say(&told.to_string());
         return Ok(Ended::Well);
+    }
+    print_sender(&command);
+    if let Some(objects) = &shown.objects {
+        say(&format!("read from      {objects}"));
     }
     print(&letters);
     if !shown.skipped.is_empty() {
@@ -111,7 +125,7 @@ async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Wh
     let letters = Letters::of(command)?;
     let variants: Vec<Option<String>> = letters.all().map(|(name, _)| name.map(ToString::to_string)).collect();
     let (mut shown, mut seen) = (Shown::default(), BTreeSet::new());
-    let skipped = each_judged(command, &audience, &settings.spool_directory(), |judged| {
+    let judged = each_judged(command, &audience, &settings.spool_directory(), |judged| {
         let recipient = match judged {
             Ok(recipient) => recipient,
             Err((key, reason)) => {
@@ -134,7 +148,8 @@ async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Wh
         shown.recipients.extend(of.map(|of| (vec![of], recipient)));
     })
     .await?;
-    shown.skipped = Skipped::of(skipped);
+    shown.skipped = Skipped::of(judged.skipped);
+    shown.objects = judged.objects;
     Ok(shown)
 }
 
@@ -153,5 +168,5 @@ fn of_data(command: &BroadcastCommand, file: &Path, rows: usize) -> anyhow::Resu
             file.display()
         )));
     }
-    Ok(Shown { recipients, skipped: Skipped::of(skipped), why: None })
+    Ok(Shown { recipients, skipped: Skipped::of(skipped), ..Shown::default() })
 }

@@ -118,7 +118,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
     let parts = Parts::connect(settings).await;
     let (ledger, now) = (parts.ledger(), parts.clock.wall());
     let broadcast = ledger.broadcast(&options.id).await?;
-    let first = ledger.command(&options.id).await?;
+    let first = ledger.command(&options.id).await?.in_quotes();
     is_over_for_good(&parts, &broadcast, &first, now).await?;
     // That of files which were made before stands there rightly.
     let is_noted = broadcast.resent_as.as_ref() == Some(&options.new_id);

@@ -3,6 +3,7 @@
 //! Nothing is sent to the queue before the answer, and nothing stays of what was read.
 
 mod alike;
+mod blank;
 mod forecast;
 mod held;
 mod producers;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::alike::{Repeats, left_out_told, too_late};
+pub(crate) use self::blank::BlankColumn;
 use self::forecast::Forecast;
 pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, pace, share, whole};
 use self::progress::Bar;
@@ -49,7 +51,7 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
         crate::letters::write(file, &command, &forecast.letters)?;
     }
     if !as_json {
-        forecast.print();
+        forecast.print(&command);
     }
     let asked = Asked { parts: &parts, options, command: &command, known, as_json, shutdown: &shutdown };
     asked.send(&forecast.refused, |reason| json!({ "forecast": forecast, "enqueued": reason.is_none(), "reason": reason })).await

@@ -17,6 +17,9 @@ use crate::{Ended, Interrupted, operator};
 
 /// Digits of a digest that tell entries apart for people.
 const SHOWN: usize = 16;
+/// Rows that can't be read, shown and in a document.
+const UNREADABLE_SHOWN: usize = 5;
+const UNREADABLE_TOLD: usize = 100;
 
 pub(crate) async fn run(settings: &Settings, options: &Suppress, as_json: bool) -> anyhow::Result<Ended> {
     let parts = Parts::connect(settings).await;
@@ -143,15 +146,26 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
         say(&format!("format         {}", read.format));
         say(&format!("to be entered  {}", some_or_none(&counts.iter().filter_map(counted).collect::<Vec<_>>())));
         say(&format!("left out       {} that are not suppressed there", read.left_out));
-        let lines = read.unreadable.iter().take(3).map(u64::to_string).collect::<Vec<_>>();
-        let lines = if lines.is_empty() { String::new() } else { format!(" (lines {})", lines.join(", ")) };
-        say(&format!("not readable   {}{lines}", read.unreadable.len()));
+        if read.disabled > 0 {
+            say(&format!(
+                "               of these {} `disabled`, whom listmonk itself mails (it passes over `blocklisted` alone); `issei suppress add` enters one",
+                read.disabled
+            ));
+        }
+        show_unreadable(&read);
     }
     let told = |entered: bool| {
         let counts: serde_json::Map<_, _> = counts.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect();
-        json!({ "format": read.format, "counts": counts, "left_out": read.left_out, "unreadable": read.unreadable.len(), "entered": entered, "has_more": read.has_more })
-            .to_string()
+        json!({ "format": read.format, "counts": counts, "left_out": read.left_out, "disabled": read.disabled, "unreadable": read.unreadable.len(),
+            "unreadable_rows": read.unreadable.get(..UNREADABLE_TOLD).unwrap_or(&read.unreadable), "entered": entered, "has_more": read.has_more })
+        .to_string()
     };
+    if !read.unreadable.is_empty() {
+        say_error(&format!(
+            "NOT ALL: {} rows can't be read, and are mailed on; correct them and import the file again, or enter each with issei suppress add",
+            read.unreadable.len()
+        ));
+    }
     // Whoever is asked knows by then that it is not all.
     if read.has_more {
         say_error(
@@ -174,7 +188,23 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
         bail!(Interrupted("interrupted; what was entered stays, and the same import again enters the rest".to_owned()));
     }
     say(&if as_json { told(true) } else { format!("{} entries are on the list", read.entries.len()) });
-    Ok(if read.has_more { Ended::Refused } else { Ended::Well })
+    // Whoever is left out would be mailed: that is no good end of what was to keep them from it.
+    Ok(if read.has_more || !read.unreadable.is_empty() { Ended::Refused } else { Ended::Well })
+}
+
+/// The first rows that can't be read, each with its cause.
+fn show_unreadable(read: &import::Import) {
+    let count = read.unreadable.len();
+    if count == 0 {
+        return say("not readable   0");
+    }
+    say(&format!("not readable   {count}: they are not entered"));
+    for import::Unreadable { row, why } in read.unreadable.iter().take(UNREADABLE_SHOWN) {
+        say(&format!("               {} {row}: {why}", read.row));
+    }
+    if count > UNREADABLE_SHOWN {
+        say("               …");
+    }
 }
 
 fn some_or_none(some: &[String]) -> String {

@@ -44,6 +44,9 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
         ReasonCode::HoldingNoCanary => {
             ("The canary chooses nobody, so nothing was sent.", "先行送信の対象者がいないため、まだ何も送信していません。")
         }
+        ReasonCode::HoldingCanaryIsAll => {
+            ("The canary is everybody, so nothing was sent.", "先行送信の対象が全員のため、まだ何も送信していません。")
+        }
         ReasonCode::HoldingSkipped => {
             ("Too large a share of the audience is skipped; nothing was sent.", "対象外の割合が大きいため、まだ何も送信していません。")
         }

@@ -46,6 +46,7 @@ fn japanese(term: &Term) -> String {
         Term::First { recipients, approval: CanaryApproval::Evidence } => {
             format!("まず{recipients}件に送り、残りはその配信結果が良好であれば自動で送ります")
         }
+        Term::AllAtOnce => "先行送信の対象が全員のため、全員に一度に送ります".to_owned(),
         Term::NotBefore(moment) => format!("送信開始は{moment}以降"),
         Term::Within(window) => format!("送信する時間帯: {window}"),
         Term::Ramp(recipients) => format!("最初の1時間は{recipients}件まで、その後は1時間ごとに倍"),
@@ -87,6 +88,7 @@ mod tests {
             Term::To { audience: "drivers".to_owned(), at_most: 4711 },
             Term::First { recipients: 17, approval: operator },
             Term::First { recipients: 17, approval: evidence },
+            Term::AllAtOnce,
             Term::NotBefore(moment()),
             Term::Within(serde_json::from_str(window).unwrap()),
             Term::Ramp(500),

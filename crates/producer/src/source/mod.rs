@@ -42,6 +42,7 @@ pub use progress::{Progress, Stage};
 pub use rehearsal::REHEARSAL_PREFIX;
 pub(crate) use rehearsal::size_of;
 pub(crate) use row::{Cell, Flaw, Row, quotable};
+pub use s3::ReadObjects;
 pub(crate) use s3::{Address, Objects};
 pub(crate) use spool::{Mailed, Spooled};
 
@@ -101,11 +102,13 @@ struct Told {
     left_out: Option<u64>,
     /// Of a file, what it was.
     digest: Option<String>,
+    /// Of S3, which objects.
+    objects: Option<ReadObjects>,
 }
 
 impl Told {
     fn of(counted: u64) -> Self {
-        Self { counted, left_out: None, digest: None }
+        Self { counted, left_out: None, digest: None, objects: None }
     }
 
     /// Of so many who were asked. Nothing is decided by that, so where it can't be told nothing else is lost.
@@ -215,6 +218,11 @@ impl Source {
         self.told.left_out
     }
 
+    /// Of an audience in S3, what it was read from.
+    pub(crate) fn objects(&self) -> Option<&ReadObjects> {
+        self.told.objects.as_ref()
+    }
+
     /// Compares this reading with what another has frozen: people with their keys and addresses, as they are compared.
     pub(crate) async fn agrees_with(&self, frozen: Vec<(String, String)>) -> Result<(), SourceError> {
         let looked = frozen.len() as u64;
@@ -249,7 +257,7 @@ impl Source {
     /// What the ledger keeps of it.
     pub(crate) fn reading(&self) -> Reading {
         let Counts { rows, without_key, repeated, differing, trimmed, .. } = self.counts;
-        let Told { counted, left_out, digest } = self.told.clone();
+        let Told { counted, left_out, digest, .. } = self.told.clone();
         let (id, trimmed, differing) = (self.id.clone(), Some(trimmed), Some(differing));
         let unique_addresses = Some(self.unique_addresses);
         let section = Some(self.section.clone());

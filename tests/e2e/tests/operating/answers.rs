@@ -164,3 +164,127 @@ async fn a_variable_that_is_empty_names_no_configuration() {
     let (code, _, error) = world.try_run(&["--config", "", "list"]).await;
     assert!(code == Some(1) && error.contains("--config is empty; name the file"), "{error}");
 }
+
+/// Forty rows and the fifty of the README: what the forecast says of the canary is what comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_is_everybody_is_told_before_it_holds() {
+    let world = Processes::simulated(40, Account::default()).await;
+    _ = world.write("command.json", &told("terms", |command| command["canary"] = 50.into()));
+    let shown = world.run(&["send", "--dry-run", "command.json"]).await;
+    let words = "the canary is everybody who can be mailed (40), so nobody would be left to hold back: the broadcast will hold before its first send, until `issei approve terms --reason \"…\"`, which sends to all at once";
+    assert!(shown.contains(words) && !shown.contains("50 of them first"), "{shown}");
+    let shown: Value = serde_json::from_str(&world.run(&["--json", "send", "--dry-run", "command.json"]).await).unwrap();
+    assert_eq!(shown["forecast"]["canary"], 40, "{shown}");
+    let tried = world.run(&["try", "command.json", "--yes", "-o", "inbox"]).await;
+    assert!(tried.contains("canary: it is everybody who can be mailed (40), so really it waits for `issei approve`"), "{tried}");
+    // By evidence nobody is asked, and that is said, too.
+    _ = world.write(
+        "evidence.json",
+        &told("others", |command| {
+            (command["canary"], command["canary_approval"]) = (json!({ "share": 1 }), "evidence".into());
+        }),
+    );
+    let shown = world.run(&["send", "--dry-run", "evidence.json"]).await;
+    assert!(shown.contains("so all are sent to at once, and its evidence holds nobody back") && !shown.contains("will hold"), "{shown}");
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.run(&["send", "--yes", "command.json"]).await;
+    let status = world.wait_for("terms", "holding").await;
+    assert_eq!((&status["reason_code"], world.cloud.accepted()), (&json!("HOLDING_CANARY_IS_ALL"), 0), "{status}");
+    let approved = world.run(&["approve", "terms", "--reason", "all forty are meant"]).await;
+    assert!(approved.contains("40 permits left to grant") && !approved.contains("Then it holds"), "{approved}");
+    world.wait_for("terms", "complete").await;
+    assert_eq!(world.cloud.accepted(), 40);
+    producer.end().await;
+    consumer.end().await;
+}
+
+/// By the word that `status` has for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_approves_or_resumes_what_waits_is_told_that_it_waits() {
+    let world = Processes::simulated(20, Account::default()).await;
+    let producer = world.start("producer");
+    let body = told("terms", |command| (command["not_before"], command["not_after"]) = (in_hours(24).into(), in_hours(72).into()));
+    world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+    world.wait_for("terms", "waiting").await;
+    for arguments in [
+        &["approve", "terms", "--reason", "read"][..],
+        &["resume", "terms", "--reason", "read"],
+        &["approve", "terms", "--agreed", "0123456789abcdef", "--reason", "read"],
+    ] {
+        let (code, _, error) = world.try_run(arguments).await;
+        assert!(code == Some(3) && error.contains("broadcast `terms` is waiting") && !error.contains("is running"), "{code:?} {error}");
+        assert!(error.contains("it goes on 20") && error.contains("nothing is left to approve or resume"), "{error}");
+    }
+    producer.end().await;
+}
+
+/// CSV knows no null: a cell that is empty is text, and the letter has a hole.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_in_which_a_value_is_blank_are_counted_by_column_and_one_is_shown() {
+    let world = Processes::simulated(1, Account::default()).await;
+    let row = |key: u32| {
+        let (name, plan) = (if key % 10 == 3 { " " } else { "Ann" }, if key == 7 { "" } else { "x" });
+        format!("{key},user{key}@example.com,{name},{plan}\n")
+    };
+    let rows = (1..=30).map(row).collect::<Vec<_>>().concat();
+    _ = world.write("users.csv", &format!("id,email,name,plan\n{rows}"));
+    let config = world.read("issei.toml");
+    let (before, _) = config.split_once("[audiences.users]").unwrap();
+    let file = world.path("users.csv");
+    _ = world.write(
+        "issei.toml",
+        &format!("{before}[audiences.users]\nfile = \"{file}\"\nkey = \"id\"\naddress = \"email\"\ncolumns = [\"name\", \"plan\"]\n"),
+    );
+    // What has a default, or a condition of its own, leaves no hole.
+    let body = |text: &str| {
+        let content = json!({ "inline": { "subject": "Terms", "text": text } });
+        told("terms", |command| command["content"] = content)
+    };
+    _ = world
+        .write("filled.json", &body("Dear {{name | \"Customer\"}}, {{#if plan}}your plan is {{plan}}.{{else}}you have no plan.{{/if}}"));
+    let shown: Value = serde_json::from_str(&world.run(&["--json", "send", "--dry-run", "filled.json"]).await).unwrap();
+    assert_eq!(shown["forecast"]["blank"], json!(null), "{shown}");
+    _ = world.write("command.json", &body("Dear {{name}}, your plan is {{plan}}."));
+    let shown = world.run(&["send", "--dry-run", "command.json"]).await;
+    assert!(shown.contains("blank          3 of those to be mailed have nothing in name, with the keys 13, 23, 3"), "{shown}");
+    assert!(
+        shown.contains("1 of those to be mailed has nothing in plan, with the keys 7") && shown.contains("{{name | \"Customer\"}}"),
+        "{shown}"
+    );
+    assert!(shown.contains("to be mailed   30") && shown.contains("Dear  , your plan is x."), "{shown}");
+    let shown: Value = serde_json::from_str(&world.run(&["--json", "send", "--dry-run", "command.json"]).await).unwrap();
+    let blank = &shown["forecast"]["blank"];
+    assert_eq!((&blank[0]["column"], &blank[0]["rows"], &blank[1]["examples"]), (&json!("name"), &json!(3), &json!(["7"])), "{shown}");
+    let letters = shown["forecast"]["letters"].as_array().unwrap();
+    assert!(letters.iter().any(|letter| letter["of"].to_string().contains("name is blank")), "{letters:?}");
+    let tried = world.run(&["try", "command.json", "--yes", "-o", "inbox"]).await;
+    assert!(tried.contains("3 of those to be mailed have nothing in name"), "{tried}");
+}
+
+/// Who it is from, and who gets the answers, is read before it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sender_and_whoever_gets_the_answers_are_shown_and_what_is_no_sender_is_refused() {
+    let world = Processes::simulated(5, Account::default()).await;
+    let with = |field: &'static str, value: &'static str| told("terms", move |command| command[field] = value.into());
+    _ = world.write(
+        "command.json",
+        &told("terms", |command| {
+            (command["from"], command["reply_to"]) = ("\"Example, Inc.\" <no-reply@example.com>".into(), "一斉 <help@example.com>".into());
+        }),
+    );
+    for arguments in [["send", "--dry-run", "command.json"].as_slice(), &["preview", "command.json"]] {
+        let shown = world.run(arguments).await;
+        assert!(shown.contains("from           \"Example, Inc.\" <no-reply@example.com>"), "{shown}");
+        assert!(shown.contains("reply to       一斉 <help@example.com>"), "{shown}");
+    }
+    for (field, value, says) in [
+        ("from", "Example <no-reply@example.com>, Legal <legal@example.org>", "one address alone"),
+        ("reply_to", "{{agent}}@example.com", "no placeholder"),
+        ("from", "{{name}} <no-reply@example.com>", "no placeholder"),
+        ("from", "\"Example <no-reply@example.com>", "quote"),
+    ] {
+        _ = world.write("wrong.json", &with(field, value));
+        let (code, _, error) = world.try_run(&["send", "--dry-run", "wrong.json"]).await;
+        assert!(code == Some(3) && error.contains(&format!("field `{field}`")) && error.contains(says), "{value}: {code:?} {error}");
+    }
+}

@@ -178,3 +178,42 @@ async fn a_key_that_stands_in_two_audiences_is_forgotten_in_the_one_that_is_mean
         service.end().await;
     }
 }
+
+/// Whoever asks writes from an address; what the command says of them stands there under their key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_says_of_a_key_is_told_to_whoever_gives_the_address() {
+    let world = Processes::brisk(20, Account::default()).await;
+    world.users.execute("UPDATE users SET id = 7777042, email = 'zoe.quux@example.com' WHERE id = 12").await;
+    let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
+    let body = command_body("terms", |body| {
+        (body["version"], body["class"]) = (json!(2), json!("service"));
+        (body["canary"], body["again"]) = (json!({ "keys": ["7777042"] }), json!("since 7777042 wrote that nothing came"));
+    });
+    world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+    world.wait_for("terms", "holding").await;
+    world.run(&["approve", "terms", "--reason", "7777042 has it"]).await;
+    world.wait_for("terms", "complete").await;
+    let stays = async |who: &str, arguments: &[&str]| -> (String, bool) {
+        let (_, told, error) = world.try_run(&[&["--json", "forget", who][..], arguments].concat()).await;
+        let told: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told}{error}"));
+        (told["broadcasts"][0]["stays"].to_string(), told["done"] == true)
+    };
+    for who in ["zoe.quux@example.com", "7777042"] {
+        let (told, _) = stays(who, &["--dry-run"]).await;
+        for words in ["names their key in its canary", "`again` names them", "a reason in its audit trail names them"] {
+            assert!(told.contains(words), "{who}: {told}");
+        }
+        assert!(!told.contains("7777042") && !told.contains("quux"), "{told}");
+    }
+    // A reason is not taken that names the key which the page has beside the address.
+    let (code, _, error) = world.try_run(&["forget", "zoe.quux@example.com", "--yes", "--reason", "user 7777042 asked"]).await;
+    assert!(code == Some(3) && error.contains("names whom it is about") && !error.contains("7777042"), "{error}");
+    let (told, done) = stays("zoe.quux@example.com", &["--yes", "--reason", "ticket 9"]).await;
+    assert!(done && told.contains("in its canary"), "{told}");
+    // Nor is it forgotten that it stays once the page has no key any more.
+    let (told, _) = stays("zoe.quux@example.com", &["--dry-run"]).await;
+    assert!(told.contains("in its canary"), "{told}");
+    for service in services {
+        service.end().await;
+    }
+}

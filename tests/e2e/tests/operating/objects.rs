@@ -212,3 +212,37 @@ async fn an_object_that_s3_does_not_give_is_told_with_the_cause_and_the_next_ste
         assert!(code == Some(1) && words.iter().all(|word| error.contains(word)), "{head}: {code:?} {error}");
     }
 }
+
+/// Who is mailed hangs on what the prefix meets, so it is named; and a folder that only begins so is nobody's intention.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_objects_that_a_prefix_meets_are_named_and_one_that_ends_in_the_midst_of_a_name_is_refused() {
+    let Some(emulator) = Emulator::at_hand() else { return };
+    let bucket = Emulator::name();
+    let world = Processes::new(1, Account::default()).await;
+    for (key, users) in [("users/a.csv", 1..=20), ("users/b.csv", 21..=40), ("users-old/a.csv", 41..=60), ("parts/part-1.csv", 61..=80)] {
+        emulator.put_object(&bucket, key, csv(users, "example.com")).await;
+    }
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let refused = async |prefix: &str, words: &[String]| {
+        _ = config(&world, "objects.toml", &format!("s3://{bucket}/{prefix}"));
+        for verb in [["preview"].as_slice(), &["send", "--dry-run"]] {
+            let (code, _, error) = world.try_run(&[&["--config", "objects.toml"], verb, &[command.as_str()]].concat()).await;
+            assert!(code != Some(0) && words.iter().all(|word| error.contains(word)), "{prefix}: {code:?} {error}");
+        }
+    };
+    let folder = format!("s3://{bucket}/users/");
+    refused("users", &["users-old/a.csv".to_owned(), "in the midst of a name".to_owned(), folder.clone()]).await;
+    refused("us", &["users-old/a.csv".to_owned(), "in the midst of a name".to_owned()]).await;
+    for (prefix, objects) in [("users/", 2), ("parts/part-", 1), ("parts", 1), ("users/a.csv", 1)] {
+        _ = config(&world, "objects.toml", &format!("s3://{bucket}/{prefix}"));
+        for verb in [["preview"].as_slice(), &["send", "--dry-run"]] {
+            let shown = world.run(&[&["--config", "objects.toml"], verb, &[command.as_str()]].concat()).await;
+            let first = if prefix.starts_with("users") { "users/a.csv" } else { "parts/part-1.csv" };
+            assert!(shown.contains(&format!("read from      {objects} object")) && shown.contains(first), "{prefix}: {shown}");
+            let told = world.run(&[&["--config", "objects.toml", "--json"], verb, &[command.as_str()]].concat()).await;
+            let told: Value = serde_json::from_str(&told).unwrap();
+            let read = if verb.len() > 1 { &told["forecast"]["objects"] } else { &told["objects"] };
+            assert_eq!((&read["count"], &read["first"][0]), (&objects.into(), &first.into()), "{prefix}: {told}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use issei_ledger::{Broadcast, BroadcastState, ReasonCode, Transition};
-use issei_schema::{BroadcastCommand, Choice, Share};
+use issei_schema::{BroadcastCommand, CanaryApproval, Choice, Share};
 use issei_test_support::{World, WorldOptions, command, judge};
 use serde_json::{Value, json};
 
@@ -104,4 +104,50 @@ async fn a_canary_of_nobody_holds_a_broadcast_before_its_first_send() {
     approve(&world).await;
     assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Nothing would be left to hold once it is sent: whoever asked to be asked would be asked by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_is_everybody_holds_a_broadcast_before_its_first_send() {
+    let everybody: Vec<String> = (1..=100).map(|key| key.to_string()).collect();
+    for canary in [json!(100), json!(250), json!({ "share": 1 }), json!({ "keys": everybody })] {
+        let world = World::new(WorldOptions::default()).await;
+        // Whoever can't be mailed is no more to be held than one who is not there.
+        world.users.execute("UPDATE users SET email = 'nobody' WHERE id = 42").await;
+        world.post_command(&with_canary(&canary)).await;
+        let broadcast = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state != BroadcastState::Enumerating).await;
+        assert!(broadcast.holds_before_first_send() && world.cloud.accepted() == 0, "{canary}: {}", broadcast.broadcast_state);
+        let reason = &broadcast.decided().unwrap().reason;
+        assert!(reason.starts_with("the canary is everybody who can be mailed (99), so nobody would be left to hold back"), "{reason}");
+        assert!(reason.contains("nothing was sent; `issei approve terms --reason \"…\"` sends to all of them at once"), "{reason}");
+        assert_eq!(broadcast.reason_code(world.now()).map(ReasonCode::as_str), Some("HOLDING_CANARY_IS_ALL"));
+        approve(&world).await;
+        assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+        judge(&world.cloud, "terms").assert_each_once((1..=100).filter(|key| *key != 42).map(address));
+    }
+}
+
+/// Whoever wants the evidence to decide wants no person asked, and named those who are mailed before it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_of_everybody_that_the_evidence_approves_asks_nobody() {
+    let world = World::new(WorldOptions::default()).await;
+    let mut command = with_canary(&json!(250));
+    command.canary_approval = CanaryApproval::Evidence;
+    world.post_command(&command).await;
+    assert_eq!(world.run_to_the_end("terms").await.broadcast_state, BroadcastState::Complete);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await);
+}
+
+/// Whoever approves it for another reason learns that nothing is held afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_of_another_kind_says_that_its_canary_is_everybody() {
+    let world = World::new(WorldOptions::default()).await;
+    let mut command = with_canary(&json!(250));
+    command.hold = true;
+    world.post_command(&command).await;
+    let broadcast = held(&world).await;
+    assert_eq!(broadcast.reason_code(world.now()), Some(ReasonCode::HoldingAsked));
+    let reason = &broadcast.decided().unwrap().reason;
+    assert!(reason.ends_with("; the canary is everybody who can be mailed (100), so nobody would be left to hold back"), "{reason}");
+    assert!(!broadcast.terms().to_string().contains("to the others"), "{}", broadcast.terms());
 }

@@ -6,16 +6,19 @@ use std::num::NonZeroU64;
 use issei_assembly::{Parts, VERSION, say};
 use issei_certificate::{Finding, Judgement, account, event_destination};
 use issei_ledger::SkipReason;
-use issei_producer::{AudienceConfig, ChosenCanary, Mailable, Skips, Survey, no_rows};
-use issei_schema::{BroadcastCommand, Canary, Course, Opening, Pace, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName};
+use issei_producer::{AudienceConfig, ChosenCanary, Mailable, ReadObjects, Skips, Survey, canary_of_all, no_rows};
+use issei_schema::{
+    BroadcastCommand, Canary, CanaryApproval, Course, Mailbox, Opening, Pace, ProviderName, Ramped, UNSUBSCRIBE_PLACEHOLDER, VariantName,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::alike::{Repeats, too_late};
+use super::blank::BlankColumn;
 use super::producers;
 use crate::checks::{self, stored};
 use crate::commands::certify::show;
-use crate::letters::{Letter, letters, print, told};
+use crate::letters::{Letter, letters, print, print_sender, worth_a_look};
 
 /// US dollars for a thousand recipients (SES pricing, outbound mail, November 2026). Attachments and
 /// dedicated addresses cost more.
@@ -26,9 +29,18 @@ pub(crate) const DOLLARS_PER_THOUSAND: f64 = 0.10;
 pub(super) struct Forecast {
     broadcast_id: String,
     audience: String,
+    from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    /// Of an audience in S3, what it was read from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects: Option<ReadObjects>,
     rows: u64,
     /// Those who would be sent to.
     mailable: u64,
+    /// Of them, those whose letters have nothing where a value should stand, by the column.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blank: Vec<BlankColumn>,
     /// How many of them get the words of each variant.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     variants: BTreeMap<VariantName, u64>,
@@ -137,7 +149,11 @@ impl Forecast {
         let enough = survey.enough(settings.skipped_share_max);
         let skipped_rows = survey.skipped_rows();
         let repeats = Repeats::of(&survey, config);
-        let Survey { rows, mailable, skipped, variants, fell_back, canary, samples, .. } = survey;
+        let blank = BlankColumn::all(&survey);
+        let stored = stored(parts, command, &names(command, config)).await;
+        let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
+        let letters = letters(command, worth_a_look(&survey), content)?;
+        let Survey { rows, mailable, skipped, variants, fell_back, canary, objects, .. } = survey;
         let approvals = settings.approvals_wanted()?;
         let agreement = (approvals.are_for(command) && mailable >= approvals.from_recipients).then(|| {
             format!(
@@ -147,10 +163,17 @@ impl Forecast {
         });
         let canary_told = canary.as_ref().and_then(ChosenCanary::told);
         let canary = canary.map(|canary| canary.recipients).or(command.canary.as_ref().and_then(Canary::first).map(NonZeroU64::get));
+        let canary = canary.map(|canary| canary.min(mailable));
+        let canary_is_all = mailable > 0 && canary == Some(mailable);
+        let (asks_nobody, lacks_canary) = (command.canary_approval == CanaryApproval::Evidence, mailable > 0 && canary == Some(0));
+        let unheld = (canary_is_all && asks_nobody).then(|| {
+            format!(
+                "the canary is everybody who can be mailed ({mailable}), so all are sent to at once, and its evidence holds nobody back"
+            )
+        });
+        let canary_told = Some(canary_told.into_iter().chain(unheld).collect::<Vec<_>>().join("; ")).filter(|told| !told.is_empty());
+        let holds_all = canary_is_all && !asks_nobody;
         let skipped = Skipped::of(skipped);
-        let stored = stored(parts, command, &names(command, config)).await;
-        let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
-        let letters = letters(command, samples.with_variants().into_iter().map(|(of, recipient)| (told(&of), recipient)), content)?;
         let (now, schedule) = (parts.clock.wall(), command.schedule());
         let seconds = rate.map(|rate| whole((number(mailable) / rate).ceil()));
         let ramped = command.ramp.map(|ramp| Ramped { ramp, hour: None, granted: 0 });
@@ -160,18 +183,23 @@ impl Forecast {
         let mut forecast = Self {
             broadcast_id: command.broadcast_id.to_string(),
             audience: command.audience.as_str().to_owned(),
+            from: command.from.shown(),
+            reply_to: command.reply_to.as_ref().map(Mailbox::shown),
+            objects,
             rows,
             mailable,
             variants,
+            blank,
             fell_back: crate::letters::fell_back(command, &fell_back),
             skipped,
-            holds: (enough == Mailable::TooFew || canary == Some(0)).then(|| {
+            holds: (enough == Mailable::TooFew || lacks_canary || holds_all).then(|| {
                 let share = (enough == Mailable::TooFew).then(|| share(skipped_rows, rows, settings.skipped_share_max));
-                let lacks_canary = (canary == Some(0)).then(|| "there is no canary".to_owned());
-                let then = if canary == Some(0) { ", which sends to all at once" } else { "" };
+                let lacking = lacks_canary.then(|| "there is no canary".to_owned());
+                let all = holds_all.then(|| canary_of_all(mailable));
+                let then = if lacks_canary || holds_all { ", which sends to all at once" } else { "" };
                 format!(
                     "{}: the broadcast will hold before its first send, until `issei approve {} --reason \"…\"`{then}",
-                    share.into_iter().chain(lacks_canary).collect::<Vec<_>>().join(", and "),
+                    share.into_iter().chain(lacking).chain(all).collect::<Vec<_>>().join(", and "),
                     command.broadcast_id
                 )
             }),
@@ -251,9 +279,13 @@ impl Forecast {
         ))
     }
 
-    pub(super) fn print(&self) {
+    pub(super) fn print(&self, command: &BroadcastCommand) {
         say(&format!("broadcast      {}", self.broadcast_id));
+        print_sender(command);
         say(&format!("audience       {} ({} rows now)", self.audience, self.rows));
+        if let Some(objects) = &self.objects {
+            say(&format!("read from      {objects}"));
+        }
         say(&format!("to be mailed   {}", self.mailable));
         if !self.variants.is_empty() {
             let counted: Vec<String> = self.variants.iter().map(|(name, recipients)| format!("{recipients} {name}")).collect();
@@ -262,8 +294,9 @@ impl Forecast {
         if let Some(told) = &self.fell_back {
             say(&format!("fallback       {told}"));
         }
+        BlankColumn::print(&self.blank);
         Skipped::print(&self.skipped);
-        if let Some(canary) = self.canary {
+        if let Some(canary) = self.canary.filter(|canary| *canary < self.mailable) {
             say(&format!("canary         {canary} of them first, and the others once they are approved"));
         }
         if let Some(told) = &self.canary_told {

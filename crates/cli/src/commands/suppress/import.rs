@@ -8,23 +8,38 @@ use issei_ledger::Suppression;
 use issei_producer::{CsvList, CsvRow, NoCsvRow};
 use issei_schema::{Address, on_one_line, without_addresses};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::suppression;
 use crate::args::Because;
 use crate::{input, refused};
 
+/// Characters of a word that is not known which are shown.
+const WORD_CHARS: usize = 40;
+
 /// A file, read.
 pub(super) struct Import {
     pub(super) format: &'static str,
+    /// What a row of it is called.
+    pub(super) row: &'static str,
     pub(super) source: String,
     pub(super) entries: Vec<Entry>,
     /// Rows of addresses that are not suppressed there.
     pub(super) left_out: u64,
-    /// Lines, or entries, whose address or reason can't be read.
-    pub(super) unreadable: Vec<u64>,
+    /// Of these, those with the word that listmonk had before it had `blocklisted`, and passes over since.
+    pub(super) disabled: u64,
+    /// Rows whose address or reason can't be read.
+    pub(super) unreadable: Vec<Unreadable>,
     /// It is one page of several, and not the last.
     pub(super) has_more: bool,
+}
+
+/// A row that can't be read: nothing of an address is in it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Unreadable {
+    /// Its line in a CSV, or its number in a list of JSON.
+    pub(super) row: u64,
+    pub(super) why: String,
 }
 
 #[derive(Clone)]
@@ -93,16 +108,19 @@ pub(super) fn read(file: &Path, because: Option<Because>) -> anyhow::Result<Impo
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let name = file.file_name().map(|name| on_one_line(&name.to_string_lossy())).unwrap_or_default();
     let source = format!("import of {}", without_addresses(&name));
-    let read = if text.trim_start().starts_with('{') { json(text, because) } else { csv(text, because) };
-    let Read { format, entries, left_out, unreadable, has_more } = read.with_context(|| file.display().to_string()).map_err(refused)?;
-    Ok(Import { format, source, entries, left_out, unreadable, has_more })
+    let is_json = text.trim_start().starts_with('{');
+    let (row, read) = if is_json { ("entry", json(text, because)) } else { ("line", csv(text, because)) };
+    let Read { format, entries, left_out, disabled, unreadable, has_more } =
+        read.with_context(|| file.display().to_string()).map_err(refused)?;
+    Ok(Import { format, row, source, entries, left_out, disabled, unreadable, has_more })
 }
 
 struct Read {
     format: &'static str,
     entries: Vec<Entry>,
     left_out: u64,
-    unreadable: Vec<u64>,
+    disabled: u64,
+    unreadable: Vec<Unreadable>,
     has_more: bool,
 }
 
@@ -115,13 +133,13 @@ fn json(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
             serde_json::Value::String(text) => moment(text),
             other => moment(&other.to_string()),
         };
-        match (address(&summary.email_address), of_ses(&summary.reason)) {
-            (Some(address), Some(why)) => entries.push(Entry { address, why, since, reason: None }),
-            _ => unreadable.push(at as u64 + 1),
+        match read_row(&summary.email_address, of_ses(&summary.reason)) {
+            Ok((address, why)) => entries.push(Entry { address, why, since, reason: None }),
+            Err(why) => unreadable.push(Unreadable { row: at as u64 + 1, why }),
         }
     }
     let has_more = list.next_token.is_some_and(|token| !token.is_empty());
-    Ok(Read { format: Format::Ses.name(), entries, left_out: 0, unreadable, has_more })
+    Ok(Read { format: Format::Ses.name(), entries, left_out: 0, disabled: 0, unreadable, has_more })
 }
 
 fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
@@ -143,7 +161,7 @@ fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
     } else {
         says_itself(format, because)?;
     }
-    let (mut entries, mut left_out, mut unreadable) = (Vec::new(), 0, Vec::new());
+    let (mut entries, mut left_out, mut disabled, mut unreadable) = (Vec::new(), 0, 0, Vec::new());
     for row in list {
         // Whoever stands behind a quote that does not close is on no list, and would be mailed: so it is all of the file or nothing.
         let CsvRow { line, fields } = row.map_err(|broken| not_csv(&broken))?;
@@ -153,22 +171,26 @@ fn csv(text: &str, because: Option<Because>) -> anyhow::Result<Read> {
             bail!("line {line}: a quote is not closed; correct it; nothing was entered");
         }
         let (email, why, since, reason) = match format {
-            Format::SendGrid => (cell("email"), because.map(suppression), cell("created"), cell("reason")),
+            Format::SendGrid => (cell("email"), because.map(suppression).ok_or_else(String::new), cell("created"), cell("reason")),
             Format::Ses => (cell("emailaddress"), of_ses(cell("reason")), cell("lastupdatetime"), ""),
-            Format::Listmonk if cell("status") == "blocklisted" => (cell("email"), Some(Suppression::Unsubscribed), cell("updated_at"), ""),
-            Format::Listmonk => {
-                left_out += 1;
-                continue;
-            }
+            Format::Listmonk => match cell("status") {
+                "blocklisted" => (cell("email"), Ok(Suppression::Unsubscribed), cell("updated_at"), ""),
+                status @ ("enabled" | "disabled") => {
+                    left_out += 1;
+                    disabled += u64::from(status == "disabled");
+                    continue;
+                }
+                status => (cell("email"), Err(unknown("status", status, "enabled, disabled and blocklisted")), "", ""),
+            },
         };
         // What a mail server said may quote the address.
         let reason = (!reason.is_empty()).then(|| on_one_line(&without_addresses(reason)).chars().take(200).collect());
-        match (address(email), why) {
-            (Some(address), Some(why)) => entries.push(Entry { address, why, since: moment(since), reason }),
-            _ => unreadable.push(line),
+        match read_row(email, why) {
+            Ok((address, why)) => entries.push(Entry { address, why, since: moment(since), reason }),
+            Err(why) => unreadable.push(Unreadable { row: line, why }),
         }
     }
-    Ok(Read { format: format.name(), entries, left_out, unreadable, has_more: false })
+    Ok(Read { format: format.name(), entries, left_out, disabled, unreadable, has_more: false })
 }
 
 fn not_csv(NoCsvRow { line, reason }: &NoCsvRow) -> anyhow::Error {
@@ -183,15 +205,29 @@ fn says_itself(format: Format, because: Option<Because>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn address(text: &str) -> Option<Address> {
-    text.parse().or_else(|_| Address::quoting_legacy(text)).ok()
+/// Whom a row is about and why, or what of it can't be read.
+fn read_row(email: &str, why: Result<Suppression, String>) -> Result<(Address, Suppression), String> {
+    let address = Address::quoting_legacy(bare(email)).map_err(|error| format!("it is no address that can be mailed: it {error}"))?;
+    Ok((address, why?))
 }
 
-fn of_ses(reason: &str) -> Option<Suppression> {
+/// The address of what may have a name before it, as mail programs write one. A second one is nobody's name.
+fn bare(text: &str) -> &str {
+    let named = text.trim().strip_suffix('>').and_then(|rest| rest.split_once('<'));
+    named.filter(|(name, _)| !name.contains('@')).map_or(text, |(_, address)| address)
+}
+
+/// Of a word that may hold anything.
+fn unknown(what: &str, word: &str, known: &str) -> String {
+    let word: String = on_one_line(&without_addresses(word)).chars().take(WORD_CHARS).collect();
+    format!("the {what} {word} is none that is known ({known} are)")
+}
+
+fn of_ses(reason: &str) -> Result<Suppression, String> {
     match reason {
-        "BOUNCE" => Some(Suppression::Bounced),
-        "COMPLAINT" => Some(Suppression::Complained),
-        _ => None,
+        "BOUNCE" => Ok(Suppression::Bounced),
+        "COMPLAINT" => Ok(Suppression::Complained),
+        other => Err(unknown("reason", other, "BOUNCE and COMPLAINT")),
     }
 }
 
@@ -207,6 +243,7 @@ mod tests {
 
     fn shown(read: anyhow::Result<Read>) -> (Vec<String>, u64, Vec<u64>) {
         let Read { entries, left_out, unreadable, .. } = read.unwrap();
+        let unreadable = unreadable.iter().map(|unreadable| unreadable.row).collect();
         let show = |entry: &Entry| {
             let since = entry.since.map_or("-".to_owned(), |since| since.to_string());
             format!("{} {} {since} {}", entry.address.as_str(), entry.why.as_str(), entry.reason.as_deref().unwrap_or("-"))
@@ -234,6 +271,28 @@ mod tests {
         assert_eq!((entries.as_slice(), unreadable), (expected.map(str::to_owned).as_slice(), vec![3]));
         let ses = shown(csv("EmailAddress,Reason,LastUpdateTime\nann@example.com,BOUNCE,2026-01-02T00:00:00Z\n", None));
         assert_eq!(ses.0, ["ann@example.com bounced 2026-01-02T00:00:00Z -"]);
+    }
+
+    /// What can't be read is told without anybody's address, and one with a name before it is read.
+    #[test]
+    fn whoever_can_not_be_read_is_told_by_the_row_and_the_cause() {
+        let read = |rows: &str| csv(&format!("EmailAddress,Reason,LastUpdateTime\n{rows}"), None).unwrap();
+        let named = read("Gus <gus@example.com>,BOUNCE,\n\"\"\"Gus, Jr.\"\" <gus2@example.com>\",BOUNCE,\ng..g@docomo.example,BOUNCE,\n");
+        let addresses: Vec<&str> = named.entries.iter().map(|entry| entry.address.as_str()).collect();
+        assert_eq!(addresses, ["gus@example.com", "gus2@example.com", "\"g..g\"@docomo.example"]);
+        let read = read("\"a@example.com, Gus <gus@example.com>\",BOUNCE,\neve@example.com,MOOD eve@example.com,\n,BOUNCE,\n");
+        let told: Vec<String> = read.unreadable.iter().map(|row| format!("{} {}", row.row, row.why)).collect();
+        let expected = [
+            "2 it is no address that can be mailed: it is not a name, one `@` and a domain with a dot",
+            "3 the reason MOOD (an address) is none that is known (BOUNCE and COMPLAINT are)",
+            "4 it is no address that can be mailed: it is empty",
+        ];
+        assert_eq!((told.as_slice(), read.entries.len()), (expected.map(str::to_owned).as_slice(), 0));
+        let listmonk = |status: &str| {
+            csv(&format!("uuid,email,name,attributes,status,created_at,updated_at\nu,a@example.com,A,{{}},{status},,\n"), None).unwrap()
+        };
+        assert_eq!((listmonk("disabled").disabled, listmonk("disabled").left_out, listmonk("enabled").disabled), (1, 1, 0));
+        assert!(listmonk("paused").unreadable.first().unwrap().why.contains("the status paused is none that is known"));
     }
 
     /// Somebody whose name begins with a quote must not take those after it from the list, who would all be mailed.

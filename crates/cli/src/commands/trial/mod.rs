@@ -30,7 +30,7 @@ use crate::commands::send::{pace, surveyed};
 use crate::commands::serve::on_signal;
 use crate::commands::setup;
 use crate::console::Opened;
-use crate::letters::{letters, print_beside, told};
+use crate::letters::{letters, print_beside, worth_a_look};
 use crate::{Ended, Interrupted, Refused};
 
 /// Where the simulated SES tells its events to.
@@ -75,8 +75,8 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     let Some(survey) = shutdown.run_until_cancelled(surveyed(&parts, &command, &config)).await.transpose()? else {
         bail!(Interrupted("interrupted; nothing was written".to_owned()))
     };
-    let letters = letters(&command, survey.samples.with_variants().into_iter().map(|(of, recipient)| (told(&of), recipient)), None)?;
-    let holds = simplified::holds(&survey, settings.skipped_share_max);
+    let letters = letters(&command, worth_a_look(&survey), None)?;
+    let holds = simplified::holds(&command, &survey, settings.skipped_share_max);
     let pace = pace(&command, options.rate, settings.chunk_size);
     let mut outlook = Outlook::of(&command, &config, survey, letters, pace, parts.clock.wall());
     outlook.passed_over = holds.into_iter().chain(simplified.passed_over).collect();

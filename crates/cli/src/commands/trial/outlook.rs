@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::tally::Counted;
-use crate::commands::send::{DOLLARS_PER_THOUSAND, Repeats, Skipped, number, too_late, whole};
+use crate::commands::send::{BlankColumn, DOLLARS_PER_THOUSAND, Repeats, Skipped, number, too_late, whole};
 use crate::letters::{Letter, fell_back};
 
 #[derive(Debug, Serialize)]
@@ -22,6 +22,9 @@ pub(super) struct Outlook {
     mailable: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     variants: BTreeMap<VariantName, u64>,
+    /// Those whose letters have nothing where a value should stand, by the column.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blank: Vec<BlankColumn>,
     /// Who gets the fallback's words, for want of a variant of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     fell_back: Option<String>,
@@ -86,6 +89,7 @@ impl Outlook {
             audience: command.audience.to_string(),
             rows: survey.rows,
             mailable: survey.mailable,
+            blank: BlankColumn::all(&survey),
             fell_back: fell_back(command, &survey.fell_back),
             variants: survey.variants,
             skipped: Skipped::of(survey.skipped),
@@ -152,6 +156,7 @@ impl Outlook {
         if let Some(told) = &self.fell_back {
             say(&format!("fallback       {told}"));
         }
+        BlankColumn::print(&self.blank);
         Skipped::print(&self.skipped);
         self.repeats.print();
         let done = self.done_at.map_or_else(

@@ -3,7 +3,7 @@
 
 use issei_assembly::Settings;
 use issei_producer::{ChosenCanary, Mailable, Survey};
-use issei_schema::{BroadcastCommand, CanaryApproval, InDoubtPolicy, Opening, limits};
+use issei_schema::{BroadcastCommand, Canary, CanaryApproval, InDoubtPolicy, Opening, limits};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::commands::send::share;
@@ -37,7 +37,7 @@ impl Simplified {
             passed_over.push("hold: really it waits for `issei approve` before its first send".to_owned());
         }
         if own.canary.is_some() {
-            passed_over.push("canary: really the others wait until it is approved".to_owned());
+            passed_over.push("canary: really the others, where there are any, wait until it is approved".to_owned());
             command.canary_approval = CanaryApproval::Operator;
         }
         if let Ok(approvals) = settings.approvals_wanted()
@@ -65,12 +65,20 @@ impl Simplified {
 }
 
 /// Why its audience would hold it before its first send.
-pub(super) fn holds(survey: &Survey, skipped_share_max: f64) -> Vec<String> {
+pub(super) fn holds(command: &BroadcastCommand, survey: &Survey, skipped_share_max: f64) -> Vec<String> {
     let (rows, skipped) = (survey.rows, survey.skipped_rows());
     let too_few = (survey.enough(skipped_share_max) == Mailable::TooFew).then(|| {
         format!("skipped rows: {}, so really it waits for `issei approve` before its first send", share(skipped, rows, skipped_share_max))
     });
     let lacks_canary = survey.canary.as_ref().filter(|canary| canary.recipients == 0).and_then(ChosenCanary::told);
     let lacks_canary = lacks_canary.map(|told| format!("canary: {told}, so really it waits for `issei approve` before its first send"));
-    too_few.into_iter().chain(lacks_canary).collect()
+    let first = survey.canary.as_ref().map(|canary| canary.recipients).or(command.canary.as_ref().and_then(Canary::first).map(u64::from));
+    let is_all = survey.mailable > 0 && first.is_some_and(|first| first >= survey.mailable);
+    let all = (is_all && command.canary_approval == CanaryApproval::Operator).then(|| {
+        format!(
+            "canary: it is everybody who can be mailed ({}), so really it waits for `issei approve` before its first send",
+            survey.mailable
+        )
+    });
+    too_few.into_iter().chain(lacks_canary).chain(all).collect()
 }

@@ -4,8 +4,11 @@
 
 mod body;
 
+use std::fmt;
+
 use issei_aws::{CallError, Only, S3};
 use issei_ledger::{FixedObject, FixedObjects};
+use serde::Serialize;
 
 use self::body::Body;
 use super::feed::{Closed, Feed};
@@ -18,6 +21,9 @@ use crate::audience::AudienceConfig;
 const ASKED_ONE_BY_ONE: usize = 100;
 /// More objects than this are no export of users, but a mistake in the prefix.
 const OBJECTS_MAX: usize = 100_000;
+
+/// Objects that are named where some are read.
+const TOLD: usize = 5;
 
 /// `s3://BUCKET/KEY`, or a prefix of keys.
 #[derive(Clone, Debug)]
@@ -33,6 +39,27 @@ pub(crate) struct Objects {
     pub(crate) client: S3,
     pub(crate) address: Address,
     pub(crate) fixed: Option<FixedObjects>,
+}
+
+/// What was read, for whoever judges whether it is what was meant: their number, and the names of the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReadObjects {
+    pub count: usize,
+    pub first: Vec<String>,
+}
+
+impl ReadObjects {
+    fn of(objects: &[FixedObject]) -> Self {
+        Self { count: objects.len(), first: objects.iter().take(TOLD).map(|object| shown(&object.key)).collect() }
+    }
+}
+
+impl fmt::Display for ReadObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, first } = self;
+        let (objects, more) = (if *count == 1 { "object" } else { "objects" }, if *count > first.len() { ", …" } else { "" });
+        write!(f, "{count} {objects}: {}{more}", first.join(", "))
+    }
 }
 
 impl Address {
@@ -62,8 +89,22 @@ impl Address {
 }
 
 impl Objects {
-    /// The objects, and in which states they are now.
+    /// The objects, and in which states they are now, where it is plain which are meant.
     pub(super) async fn find(&self) -> Result<Vec<FixedObject>, ReadError> {
+        // On the heap, since what is awaited lies within whatever awaits it, and the compiler follows that only so deep.
+        let found = Box::pin(self.find_all()).await?;
+        if let Some(key) = beyond(&self.address, &found) {
+            let Address { url, bucket, .. } = &self.address;
+            let key = shown(key);
+            return Err(ReadError::Refused(format!(
+                "it ends in the midst of a name, since {key} begins so, too; write {url}/ for what is in that folder alone, or the whole key of one object, such as s3://{bucket}/{key}"
+            )));
+        }
+        Ok(found)
+    }
+
+    /// The same of whatever the prefix meets: what a broadcast has begun with was meant by whoever asked for it.
+    async fn find_all(&self) -> Result<Vec<FixedObject>, ReadError> {
         let Address { url, key, .. } = &self.address;
         if self.address.is_object() {
             let found = self.look(key).await.map_err(|error| self.refused(&error, None))?;
@@ -145,7 +186,7 @@ impl Objects {
         if let Some(list) = &fixed.list {
             return Ok(list.clone());
         }
-        let found = self.find().await?;
+        let found = self.find_all().await?;
         if FixedObjects::of(fixed.url.clone(), found.clone()).digest != fixed.digest {
             return Err(ReadError::Refused(format!(
                 "the objects below it are not those with which this broadcast began ({} of {} bytes); {ANEW}",
@@ -158,13 +199,13 @@ impl Objects {
     /// Reads everybody, and gives how many rows there are.
     pub(super) async fn read(self, config: AudienceConfig, mut feed: Feed) -> Result<Told, ReadError> {
         let states = self.states().await?;
-        let progress = feed.progress().clone();
+        let (progress, objects) = (feed.progress().clone(), Some(ReadObjects::of(&states)));
         let bytes = states.iter().map(|object| object.size).sum();
         let read = tokio::task::spawn_blocking(move || {
             let mut take = |row| feed.push_blocking(row).map_err(|Closed| ReadError::Closed);
             let told = self.rows(&config, states, |body| progress.reading(body, bytes), &mut take)?;
             feed.end_blocking();
-            Ok(told)
+            Ok(Told { objects, ..told })
         });
         read.await.map_err(|_| ReadError::Closed)?
     }
@@ -213,6 +254,18 @@ impl Objects {
         let at = key.map_or(String::new(), |key| format!("{}: ", shown(key)));
         ReadError::Refused(format!("{at}{}", words(error, &self.address.bucket)))
     }
+}
+
+/// An object that a prefix meets though its name goes on where the prefix ends, in a folder: `users` meets `users-old/a.csv`.
+/// What goes on to the end of a file's name is what a prefix such as `users/part-` is for, but not beside a folder of just that name.
+fn beyond<'a>(Address { key: prefix, .. }: &Address, found: &'a [FixedObject]) -> Option<&'a str> {
+    if prefix.is_empty() || prefix.ends_with('/') {
+        return None;
+    }
+    let rests = || found.iter().filter_map(|object| Some((object, object.key.strip_prefix(prefix)?)));
+    let is_folder = rests().any(|(_, rest)| rest.starts_with('/'));
+    let mut others = rests().filter(|(_, rest)| !rest.is_empty() && !rest.starts_with('/'));
+    others.find(|(_, rest)| is_folder || rest.contains('/')).map(|(object, _)| object.key.as_str())
 }
 
 /// Whether a file, or a folder in which it is, is hidden by its name, as far as the prefix has not named it.
@@ -276,6 +329,33 @@ mod tests {
             ("users/", "users/../x.csv"),
         ] {
             assert!(!is_hidden(prefix, key), "{prefix} {key}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_ends_in_the_midst_of_a_folders_name_is_not_plain() {
+        let first = |prefix: &str, keys: &[&str]| {
+            let object = |key: &&str| FixedObject { key: (*key).to_owned(), version: None, etag: "e".to_owned(), size: 1 };
+            let found: Vec<FixedObject> = keys.iter().map(object).collect();
+            let address = Address::parse(&format!("s3://exports/{prefix}")).unwrap();
+            beyond(&address, &found).map(str::to_owned)
+        };
+        for (prefix, keys, key) in [
+            ("users", &["users/a.csv", "users-old/a.csv"][..], "users-old/a.csv"),
+            ("users", &["users-old/a.csv"], "users-old/a.csv"),
+            ("a/us", &["a/users/b/c.csv"], "a/users/b/c.csv"),
+            ("users", &["users/a.csv", "users.csv"], "users.csv"),
+        ] {
+            assert_eq!(first(prefix, keys).as_deref(), Some(key), "{prefix}");
+        }
+        for (prefix, keys) in [
+            ("users/", &["users/a.csv", "users/b/c.csv"][..]),
+            ("users", &["users/a.csv", "users/b/c.csv"]),
+            ("users/part-", &["users/part-1.csv", "users/part-2.csv"]),
+            ("", &["users/a.csv", "b.csv"]),
+            ("users.csv", &["users.csv"]),
+        ] {
+            assert_eq!(first(prefix, keys), None, "{prefix}");
         }
     }
 
