@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
-use issei_schema::{on_one_line, without_addresses};
+use issei_schema::{Bilingual, both, on_one_line, without_addresses};
 
 /// True where the error proves that no byte of the request left this machine: the connection was
 /// refused, or the name did not resolve.
@@ -24,13 +24,22 @@ pub const NOT_CONNECTED: &str = "no connection could be made";
 
 /// What must be mended before anything else, where a reason says that nobody at AWS was asked.
 #[must_use]
-pub fn mend_first(reason: &str) -> Option<&'static str> {
+pub fn mend_first(reason: &str) -> Option<Bilingual> {
     let mends = [
-        (NO_CREDENTIALS, "log in to AWS (`aws sso login`), or set AWS_PROFILE, and look again"),
-        (NO_REGION, "set AWS_REGION, and look again"),
+        (
+            NO_CREDENTIALS,
+            both!(
+                "log in to AWS (`aws sso login`), or set AWS_PROFILE, and look again",
+                "AWSにログイン(`aws sso login`)するか、AWS_PROFILEを設定して、もう一度確認してください"
+            ),
+        ),
+        (NO_REGION, both!("set AWS_REGION, and look again", "AWS_REGIONを設定して、もう一度確認してください")),
         (
             NOT_CONNECTED,
-            "see that AWS can be reached from here (network, DNS, AWS_ENDPOINT_URL and those of single services), and look again",
+            both!(
+                "see that AWS can be reached from here (network, DNS, AWS_ENDPOINT_URL and those of single services), and look again",
+                "ここからAWSに接続できるか(ネットワーク、DNS、AWS_ENDPOINT_URLと各サービスの同様の設定)を確認して、もう一度試してください"
+            ),
         ),
     ];
     mends.into_iter().find(|(found, _)| reason.contains(found)).map(|(_, mend)| mend)

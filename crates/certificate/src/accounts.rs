@@ -3,29 +3,32 @@
 //!
 //! What this must never do: take what nobody has told for the account that was registered.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use issei_aws::Timing;
 use issei_ledger::{Broadcast, Heartbeat, Ledger, ServiceKind, widest};
-use issei_schema::CarriedBy;
+use issei_schema::{Bilingual, CarriedBy, both};
 use jiff::Timestamp;
 
+use crate::data::items;
 use crate::finding::{Finding, Part};
 use crate::services::held;
 
-const FROM: &str = "ledger items `services#DAY` and `broadcast`";
+fn from() -> Bilingual {
+    items(&["services#DAY", "broadcast"])
+}
 
 /// The accounts of those who may send of a broadcast that is not over, for whoever does not read who has claimed its chunks.
 pub async fn accounts_of_senders(ledger: &Ledger, broadcast: &Broadcast, own: &Timing, now: Timestamp) -> Finding {
-    let what = format!("broadcast {}: the account of those who send", broadcast.broadcast_id);
+    let what = both!("broadcast {}: the account of those who send", "一斉送信 {}: 送信者のアカウント", broadcast.broadcast_id);
     let runs = match ledger.heartbeats(broadcast.created_at).await {
         Ok(runs) => runs,
-        Err(error) => return Finding::new(Part::Source, what, FROM).unreadable(error).mend("issei setup"),
+        Err(error) => return Finding::of(Part::Source, what, from()).failed(error).mended_by(Bilingual::verbatim("issei setup")),
     };
     let widest = widest(&runs, own, now).timing;
     let over_at = |run: &Heartbeat| run.over_at(held(run, own, &widest));
     let of_its_time: Vec<Heartbeat> = runs.into_iter().filter(|run| over_at(run) >= broadcast.created_at).collect();
-    Finding { what, ..judge(broadcast, &of_its_time, |run| over_at(run) > now) }
+    judge(broadcast, &of_its_time, |run| over_at(run) > now).about(what)
 }
 
 /// `runs` are those of the broadcast's time, and `counts` says which of them have a claim in the ledger, or may yet have one.
@@ -46,25 +49,36 @@ pub(crate) fn judge(broadcast: &Broadcast, runs: &[Heartbeat], counts: impl Fn(&
     let is_another = |account: &CarriedBy| wanted.is_some_and(|wanted| account.is_another_than(wanted));
     let named = |some: &[(&Heartbeat, &CarriedBy)]| {
         let another = some.iter().filter(|(_, account)| is_another(account));
-        another.map(|(run, account)| format!("{}: {account}", run.actor)).collect::<Vec<_>>()
+        another.map(|(run, account)| both!("{}: {}", "{}: {}", run.actor, account.told())).collect::<Vec<_>>()
     };
-    let same: BTreeSet<String> =
-        counting.iter().filter(|(_, account)| !is_another(account)).map(|(_, account)| account.to_string()).collect();
+    let same: BTreeMap<String, Bilingual> =
+        counting.iter().filter(|(_, account)| !is_another(account)).map(|(_, account)| (account.to_string(), account.told())).collect();
     let (another, idle) = (named(&counting), named(&others));
+    let are_same = another.is_empty();
+    let list = |all: Vec<Bilingual>| Bilingual::join(all, ("; ", "、"));
+    let (another, same, idle) = (list(another), list(same.into_values().collect()), list(idle));
+    let untold = list(untold.into_iter().map(Bilingual::verbatim).collect());
     let told = [
-        ("ANOTHER ACCOUNT: ", another.join("; ")),
-        ("", same.into_iter().collect::<Vec<_>>().join("; ")),
-        ("not known, since their build is older: ", untold.join("; ")),
-        ("another, of which there is no claim: ", idle.join("; ")),
+        (both!("ANOTHER ACCOUNT: {}", "別のアカウント: {}", another), another),
+        (same.clone(), same),
+        (both!("not known, since their build is older: {}", "旧版のため不明: {}", untold), untold),
+        (both!("another, of which there is no claim: {}", "別のアカウントだが送信処理なし: {}", idle), idle),
     ];
-    let told: Vec<String> = told.into_iter().filter(|(_, who)| !who.is_empty()).map(|(how, who)| format!("{how}{who}")).collect();
-    let value = if told.is_empty() { "nobody has told, and nobody has sent".to_owned() } else { told.join("; ") };
-    let rule = registered.map_or("one, whichever: an older build registers none".to_owned(), ToString::to_string);
-    Finding::new(Part::Source, format!("provider {name}: the account of those who sent"), FROM)
-        .rule(rule, "what one account has accepted no other knows: to send or to ask as another is to mail somebody twice")
-        .found(value, another.is_empty())
-        .mend(format!(
+    let told: Vec<Bilingual> = told.into_iter().filter(|(_, who)| !who.is_empty()).map(|(told, _)| told).collect();
+    let value = if told.is_empty() {
+        both!("nobody has told, and nobody has sent", "記録も送信もありません")
+    } else {
+        Bilingual::join(told, ("; ", "。"))
+    };
+    let rule =
+        registered.map_or_else(|| both!("one, whichever: an older build registers none", "どれか1つ(旧版は登録しない)"), CarriedBy::told);
+    let what = both!("provider {name}: the account of those who sent", "送信事業者 {name}: 送信者のアカウント");
+    Finding::of(Part::Source, what, from())
+        .must(rule, "what one account has accepted no other knows: to send or to ask as another is to mail somebody twice")
+        .is(value, are_same)
+        .mended_by(both!(
             "end these consumers and start them as the one in the rule; what the other account has accepted stands in its own log alone: look there before `issei resend {0} --as {0}-rest`",
+            "これらのコンシューマーを終了し、規則のアカウントで起動してください。別のアカウントが受理した分は、そのアカウントのログにしかありません。`issei resend {0} --as {0}-rest` の前に確認してください",
             broadcast.broadcast_id
         ))
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use issei_aws::{Clients, Queue};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Heartbeat, Ledger, LedgerError, NotAsked};
-use issei_schema::{Actor, BroadcastId};
+use issei_schema::{Actor, Bilingual, BroadcastId, both};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::data::{Data, Endless, Reader, data};
+use crate::data::{Data, Endless, Reader, data, item};
 use crate::deployed::{Deployed, Wanted};
 use crate::finding::{Finding, Part};
 use crate::provider::{Carriers, carrier, provider_count};
@@ -175,7 +175,10 @@ impl Certifier {
             // What the queues held back may have changed the rest meanwhile.
             (self.look(id, &kind).await?, watched)
         } else {
-            (first, queues::not_watched(names, window, "not watched, since something else does not hold"))
+            {
+                let why = both!("not watched, since something else does not hold", "ほかに確認できない項目があるため、監視していません");
+                (first, queues::not_watched(names, window, &why))
+            }
         };
         last.findings.extend(watched);
         Ok(self.certificate(last, kind))
@@ -185,7 +188,7 @@ impl Certifier {
     pub async fn glance(&self, id: &BroadcastId) -> Result<Certificate, LedgerError> {
         let mut look = self.look(id, &Kind::Broadcast).await?;
         let window = look.visibility.max(self.wanted.timing.visibility) * 2 + Duration::from_secs(1);
-        look.findings.extend(queues::not_watched(&self.wanted.queues, window, queues::GLANCE));
+        look.findings.extend(queues::not_watched(&self.wanted.queues, window, &queues::glanced()));
         Ok(self.certificate(look, Kind::Broadcast))
     }
 
@@ -216,9 +219,9 @@ impl Certifier {
         findings.push(accounts::judge(&broadcast, &of_its_time, |run| has_claim(run) || may_send(run)));
         findings.push(self.lineage().await);
         findings.push(
-            data("broadcast: its id", "ledger item `broadcast`")
-                .rule(id.to_string(), "another broadcast's item under this key stands for nothing")
-                .found(&names, names == *id),
+            data(both!("broadcast: its id", "一斉送信: ID"), item("broadcast"))
+                .must(Bilingual::verbatim(id), "another broadcast's item under this key stands for nothing")
+                .is(Bilingual::verbatim(&names), names == *id),
         );
         findings.extend(held.findings);
         let met = NotAsked::of(&broadcast, &services.relevant, now);
@@ -256,18 +259,25 @@ impl Certifier {
     /// The ledger has not been restored from a backup.
     async fn lineage(&self) -> Finding {
         let [_, chunks, _] = &self.wanted.queues;
-        let finding =
-            Finding::new(Part::Data, "ledger: its lineage", "ledger item `ledger lineage`, the table's id, the chunks queue's tag")
-                .rule("all three agree", "a ledger that was restored has forgotten sends");
+        let finding = data(
+            both!("ledger: its lineage", "台帳: 系譜"),
+            both!(
+                "ledger item `ledger lineage`, the table's id, the chunks queue's tag",
+                "台帳の項目 `ledger lineage`、テーブルのID、chunksキューのタグ"
+            ),
+        )
+        .must(both!("all three agree", "3つが一致する"), "a ledger that was restored has forgotten sends");
         let mirror = match Queue::find(self.clients.sqs.clone(), chunks, self.dice.clone()).await {
             Ok(queue) => queue,
-            Err(error) => return finding.unreadable(error),
+            Err(error) => return finding.failed(error),
         };
         match self.ledger.check_whole(&mirror).await {
-            Ok(Some(epoch)) => finding.found(format!("epoch {}, opened at {}", epoch.epoch, epoch.opened_at), true),
-            Ok(None) => finding.unreadable("no service has ever started with this ledger"),
-            Err(error @ LedgerError::Restored { .. }) => finding.found(error, false).mend("issei accept-restored-ledger"),
-            Err(error) => finding.unreadable(error),
+            Ok(Some(epoch)) => finding.is(both!("epoch {}, opened at {}", "epoch {}、開始{}", epoch.epoch, epoch.opened_at), true),
+            Ok(None) => finding.not_read(services::never_started()),
+            Err(error @ LedgerError::Restored { .. }) => {
+                finding.is(error.told(), false).mended_by(Bilingual::verbatim("issei accept-restored-ledger"))
+            }
+            Err(error) => finding.failed(error),
         }
     }
 

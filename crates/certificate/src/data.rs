@@ -24,9 +24,9 @@ use std::time::Duration;
 pub use self::notice::told_in_time;
 pub(crate) use self::requests::Endless;
 
-use issei_ledger::{Broadcast, BroadcastState, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally};
+use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally, phrases};
 use issei_letter::Letters;
-use issei_schema::{Canary, Recipient};
+use issei_schema::{Bilingual, Canary, Recipient, both};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Notice;
@@ -75,8 +75,27 @@ pub(crate) struct Reader<'a> {
     pub(crate) everywhere: bool,
 }
 
-pub(crate) fn data(what: &str, from: &str) -> Finding {
-    Finding::new(Part::Data, what, from)
+pub(crate) fn data(what: Bilingual, from: Bilingual) -> Finding {
+    Finding::of(Part::Data, what, from)
+}
+
+/// Read from this item of the ledger.
+pub(crate) fn item(name: &str) -> Bilingual {
+    both!("ledger item `{name}`", "台帳の項目 `{name}`")
+}
+
+/// Read from these items of the ledger.
+pub(crate) fn items(names: &[&str]) -> Bilingual {
+    let (last, others) = names.split_last().unwrap_or((&"", &[]));
+    let all = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join("、");
+    let others = others.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let and = if others.is_empty() { "" } else { " and " };
+    Bilingual { english: format!("ledger items {others}{and}`{last}`"), japanese: format!("台帳の項目 {all}") }
+}
+
+/// Nothing is there.
+pub(crate) fn none() -> Bilingual {
+    both!("none", "なし")
 }
 
 /// What has been seen so far.
@@ -126,29 +145,36 @@ impl Reader<'_> {
             seen.kept.look_around(around);
         }
         let ended = steps.last_at.unwrap_or(self.now);
-        let chain = data("audience: chain of pages", "ledger items `page`").rule(
-            format!("{} pages, each with its own hash and that of the page before it; the last is the broadcast's", broadcast.pages),
+        let chain = data(both!("audience: chain of pages", "対象者: ページの連鎖"), items(&["page"])).must(
+            both!(
+                "{} pages, each with its own hash and that of the page before it; the last is the broadcast's",
+                "{}ページ。それぞれ自身と直前のページのハッシュを持ち、最後のハッシュが一斉送信の記録と一致する",
+                broadcast.pages
+            ),
             "a page that was lost or altered hides whom it held",
         );
         let head = match self.pages(ended, &mut seen).await {
             Ok(head) => head,
             Err(Unread::Broken(reason)) => {
-                findings.push(chain.found(reason, false));
+                findings.push(chain.is(reason, false));
                 return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings, runs: seen.runs.tokens() };
             }
             Err(Unread::Unreadable(reason)) => {
-                findings.push(chain.unreadable(reason));
+                findings.push(chain.failed(reason));
                 return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings, runs: seen.runs.tokens() };
             }
         };
         seen.audience.compare(broadcast);
-        seen.audience.odd.note_if(head != broadcast.chain, || "the last page is not the head of the broadcast's chain".to_owned());
-        let value = format!(
+        seen.audience.odd.note_if(head != broadcast.chain, || {
+            both!("the last page is not the head of the broadcast's chain", "最後のページが一斉送信の連鎖の先頭と一致しません")
+        });
+        let value = both!(
             "{} pages, {} recipients, {} skipped, head {}",
+            "{}ページ、宛先{}件、対象外{}件、先頭のハッシュ {}",
             broadcast.pages,
             seen.audience.recipients,
             seen.audience.skipped,
-            head.get(..16).unwrap_or("none")
+            head.get(..16).map_or_else(none, Bilingual::verbatim)
         );
         findings.push(std::mem::take(&mut seen.audience.odd).into_finding(chain, value));
         findings.extend(seen.audience.as_read(broadcast));
@@ -166,13 +192,22 @@ impl Reader<'_> {
     fn state(&self) -> Finding {
         let state = self.broadcast.broadcast_state;
         let why = match (self.broadcast.last_step(), self.broadcast.decided()) {
-            (Some(last), Some(decided)) => format!("{state} since {}: {}", last.at, decided.reason),
-            _ => state.to_string(),
+            (Some(last), Some(AuditEntry { reason, code, .. })) => {
+                let in_japanese = match code {
+                    Some(code) => format!("{code}、原文: {reason}"),
+                    None => phrases::in_japanese(reason).unwrap_or_else(|| reason.clone()),
+                };
+                Bilingual {
+                    english: format!("{state} since {}: {reason}", last.at),
+                    japanese: format!("{}から {state}: {in_japanese}", last.at),
+                }
+            }
+            _ => Bilingual::verbatim(state),
         };
-        data("broadcast: state", "ledger item `broadcast`")
-            .rule("complete or stopped", "in every other state something may still be sent")
-            .found(why, state.is_over())
-            .mend("wait for its end, or end it with `issei stop`")
+        data(both!("broadcast: state", "一斉送信: 状態"), item("broadcast"))
+            .must(both!("complete or stopped", "complete または stopped"), "in every other state something may still be sent")
+            .is(why, state.is_over())
+            .mended_by(both!("wait for its end, or end it with `issei stop`", "終了を待つか、`issei stop` で終了させてください"))
     }
 
     /// Every page and every chunk of it. Gives the hash of the last page.
@@ -180,16 +215,20 @@ impl Reader<'_> {
         let mut previous = String::new();
         seen.log = self.ledger.event_log(self.broadcast).await?;
         if let Some(expires) = seen.log.expires() {
-            seen.kept.look_at(|| "the log of events".to_owned(), expires, self.broadcast.created_at, self.now);
+            seen.kept.look_at(|| both!("the log of events", "イベントのログ"), expires, self.broadcast.created_at, self.now);
         }
         for seq in 0..self.broadcast.pages {
             let kept = self.ledger.kept_page(&self.broadcast.placed(), seq).await?;
             if kept.page.previous != previous {
-                return Err(Unread::Broken(format!("page {seq} does not follow from page {}", seq.saturating_sub(1))));
+                return Err(Unread::Broken(both!(
+                    "page {seq} does not follow from page {}",
+                    "ページ{seq}がページ{}に続いていません",
+                    seq.saturating_sub(1)
+                )));
             }
-            seen.kept.look_at(|| format!("page {seq}"), kept.expires, self.broadcast.created_at, self.now);
+            seen.kept.look_at(|| of_page(seq), kept.expires, self.broadcast.created_at, self.now);
             if let Some(mark) = kept.page.frozen_by() {
-                seen.runs.note(mark, || format!("page {seq}"));
+                seen.runs.note(mark, || of_page(seq));
             }
             seen.forgotten.look_at(self.ledger, &kept).await.map_err(|error| Unread::Unreadable(error.to_string()))?;
             previous = kept.hash;
@@ -221,14 +260,14 @@ impl Reader<'_> {
         seen.proven += looked.walked.feedback.proven();
         events::look_at(&looked.walked, self.broadcast, &mut seen.events, &mut seen.twice);
         if let Some(expires) = looked.events_expire {
-            seen.kept.look_at(|| format!("the events of chunk {seq}"), expires, created_at, self.now);
+            seen.kept.look_at(|| both!("the events of chunk {seq}", "チャンク{seq}のイベント"), expires, created_at, self.now);
         }
         let Some(marks) = &looked.claim else {
             seen.never_claimed += recipients as u64;
             return;
         };
-        seen.kept.look_at(|| format!("chunk {seq}"), marks.expires, created_at, self.now);
-        seen.runs.note(&marks.owner, || format!("chunk {seq}"));
+        seen.kept.look_at(|| of_chunk(seq), marks.expires, created_at, self.now);
+        seen.runs.note(&marks.owner, || of_chunk(seq));
         chunks::content(looked, page, recipients, self.id_for_each, &mut seen.chunks);
         seen.seals.look_at(looked, self.broadcast);
         chunks::times(looked, self.broadcast, ended, &mut seen.times);
@@ -236,53 +275,86 @@ impl Reader<'_> {
             && let over = lease_until.saturating_add(self.held).unwrap_or(Timestamp::MAX)
             && over > self.now
         {
-            seen.claims.note(|| format!("chunk {seq} is claimed, and its request may be accepted until {over}"));
+            seen.claims.note(|| {
+                both!(
+                    "chunk {seq} is claimed, and its request may be accepted until {over}",
+                    "チャンク{seq}は送信処理中で、{over}まで受理される可能性があります"
+                )
+            });
         }
     }
 
     /// Every chunk in the ledger belongs to a page.
     async fn no_other_chunks(&self, seen: &Seen) -> Finding {
-        let finding = data("chunks: all of them", "ledger items `chunk` and `feedback`")
-            .rule("each belongs to a page", "a chunk that no page holds was sent to somebody outside the audience");
+        let finding = data(both!("chunks: all of them", "チャンク: すべて"), items(&["chunk", "feedback"])).must(
+            both!("each belongs to a page", "すべていずれかのページに属する"),
+            "a chunk that no page holds was sent to somebody outside the audience",
+        );
         let (mut walk, mut tally, mut other) = (self.ledger.walk_everywhere(self.broadcast), Tally::default(), Odd::default());
         loop {
             match walk.next().await {
                 Ok(None) => break,
                 Ok(Some(walked)) if walked.seq >= self.broadcast.chunks => {
-                    other.note(|| format!("chunk {} of {}", walked.seq, self.broadcast.chunks));
+                    other.note(|| both!("chunk {} of {}", "チャンク{}(全{}個)", walked.seq, self.broadcast.chunks));
                 }
                 Ok(Some(walked)) => tally.add(&walked),
-                Err(error) => return finding.unreadable(error),
+                Err(error) => return finding.failed(error),
             }
         }
         if self.everywhere {
             match self.ledger.elsewhere(self.broadcast).await {
-                Ok(found) => found.iter().for_each(|pk| other.note(|| format!("the partition `{pk}` has some, and no build looks there"))),
-                Err(error) => return finding.unreadable(error),
+                Ok(found) => found.iter().for_each(|pk| {
+                    other.note(|| {
+                        both!(
+                            "the partition `{pk}` has some, and no build looks there",
+                            "どの版も読まないパーティション `{pk}` にチャンクがあります"
+                        )
+                    });
+                }),
+                Err(error) => return finding.failed(error),
             }
         }
         if other.is_empty() && tally != seen.tally {
             return finding
-                .found("the ledger changed while it was read, or a chunk stands in a partition where it does not belong", false)
-                .mend("wait until it stands still, and certify again");
+                .is(
+                    both!(
+                        "the ledger changed while it was read, or a chunk stands in a partition where it does not belong",
+                        "読み取り中に台帳が変わったか、チャンクが本来とは別のパーティションにあります"
+                    ),
+                    false,
+                )
+                .mended_by(both!(
+                    "wait until it stands still, and certify again",
+                    "動きが止まるのを待って、もう一度 `issei certify` を実行してください"
+                ));
         }
-        other.into_finding(finding, format!("{} claimed of {}", seen.tally.chunks, self.broadcast.chunks))
+        other.into_finding(
+            finding,
+            both!("{0} claimed of {1}", "{1}個のうち{0}個で送信処理を開始", seen.tally.chunks, self.broadcast.chunks),
+        )
     }
 
     fn judge(&self, seen: Seen, steps: &trail::Steps, totals_are_due: bool, older: &Older, mut findings: Vec<Finding>) -> Data {
         let broadcast = self.broadcast;
         let totals = seen.tally.totals();
-        let finding = data("chunks: as they were frozen and confirmed", "ledger items `page` and `chunk`").rule(
-            "as many outcomes as recipients; a message id with each acceptance, and with nothing else",
+        let finding = data(both!("chunks: as they were frozen and confirmed", "チャンク: 確定時と結果"), items(&["page", "chunk"])).must(
+            both!(
+                "as many outcomes as recipients; a message id with each acceptance, and with nothing else",
+                "結果の数が宛先の数と一致し、メッセージIDは受理された分にだけある"
+            ),
             "an altered chunk proves nothing",
         );
-        findings.push(seen.chunks.into_finding(finding, format!("{} chunks", seen.tally.chunks)));
+        findings.push(seen.chunks.into_finding(finding, both!("{} chunks", "チャンク{}個", seen.tally.chunks)));
         findings.push(seen.seals.into_finding(broadcast, older));
-        let finding = data("chunks: their times", "ledger items `chunk`").rule(
-            format!("claimed while the broadcast ran, give or take {} h; reopened only where the policy allows it", CLOCKS.as_hours()),
+        let finding = data(both!("chunks: their times", "チャンク: 日時"), items(&["chunk"])).must(
+            both!(
+                "claimed while the broadcast ran, give or take {} h; reopened only where the policy allows it",
+                "送信処理の開始は一斉送信の期間内(前後{}時間まで)。再開は方針が許す場合だけ",
+                CLOCKS.as_hours()
+            ),
             "what was claimed before or after is no part of it",
         );
-        findings.push(seen.times.into_finding(finding, format!("{} claims", seen.tally.chunks)));
+        findings.push(seen.times.into_finding(finding, both!("{} claims", "送信処理{}件", seen.tally.chunks)));
         // A machine that is silent may hold permits still, and nothing is known of what it begins with them.
         let may_be_held = broadcast.broadcast_state == BroadcastState::Stopped && broadcast.grant_count > 0 && !steps.nothing_held;
         let open = requests::Open { chunks: seen.claims, claims: seen.tally.open_claims, in_doubt: totals.in_doubt, may_be_held };
@@ -293,30 +365,40 @@ impl Reader<'_> {
         let sent = totals.accepted + totals.rejected + totals.in_doubt - seen.tally.unacknowledged;
         findings.push(permits::judge(broadcast, steps, sent));
         findings.push(permits::cursors(broadcast, steps));
-        let finding = data("events: of whom", "ledger items `feedback`").rule(
-            "only of recipients who were sent to, each with its message's id",
+        let finding = data(both!("events: of whom", "イベント: 対象"), items(&["feedback"])).must(
+            both!("only of recipients who were sent to, each with its message's id", "送信した宛先のものだけで、すべてメッセージIDがある"),
             "an event of somebody else was caused by another sender, or by a ledger that forgot",
         );
-        findings.push(seen.events.into_finding(finding, format!("events of {} recipients", seen.proven)));
-        let finding = data("events: accepted twice", "ledger items `feedback` and `chunk`")
-            .rule("nobody, unless the policy is at_least_once", "this is what issei exists to prevent");
-        findings.push(seen.twice.into_finding(finding, "nobody"));
+        findings.push(seen.events.into_finding(finding, both!("events of {} recipients", "宛先{}件のイベント", seen.proven)));
+        let finding = data(both!("events: accepted twice", "イベント: 二重の受理"), items(&["feedback", "chunk"])).must(
+            both!("nobody, unless the policy is at_least_once", "方針が at_least_once でない限り、該当者なし"),
+            "this is what issei exists to prevent",
+        );
+        findings.push(seen.twice.into_finding(finding, both!("nobody", "該当者なし")));
         findings.push(seen.kept.into_finding());
         let notice = seen.notice.map(|notice| notice::listed(notice, &self.broadcast.broadcast_id));
         Data { tally: seen.tally, never_claimed: seen.never_claimed, notice, findings, runs: BTreeSet::new() }
     }
 }
 
+fn of_page(seq: u32) -> Bilingual {
+    both!("page {seq}", "ページ{seq}")
+}
+
+fn of_chunk(seq: u32) -> Bilingual {
+    both!("chunk {seq}", "チャンク{seq}")
+}
+
 /// Why the pages could not be read to their end.
 enum Unread {
-    Broken(String),
+    Broken(Bilingual),
     Unreadable(String),
 }
 
 impl From<LedgerError> for Unread {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Corrupt { .. } => Self::Broken(error.to_string()),
+            LedgerError::Corrupt { .. } => Self::Broken(error.told()),
             other => Self::Unreadable(other.to_string()),
         }
     }

@@ -8,7 +8,9 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{Clients, Queue, Timing, chain};
 use issei_provider::Ses;
 use issei_provider::ses::EventsTo;
+use issei_schema::{Bilingual, both};
 
+use crate::data::none;
 use crate::finding::{Finding, Part};
 
 /// Fewer receives would bury good messages that met with a passing fault (Lambda developer guide, "Using
@@ -57,8 +59,8 @@ impl Deployed {
     }
 }
 
-pub(crate) fn setting(what: impl Into<String>, from: impl Into<String>) -> Finding {
-    Finding::new(Part::Settings, what, from)
+pub(crate) fn setting(what: Bilingual, from: Bilingual) -> Finding {
+    Finding::of(Part::Settings, what, from)
 }
 
 type Attributes = HashMap<QueueAttributeName, String>;
@@ -71,10 +73,11 @@ async fn attributes(clients: &Clients, name: &str) -> Result<Attributes, String>
 
 async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>, Option<u64>) {
     let dead_name = Queue::dead_letter_name(name);
-    let from = |name: &str| format!("SQS GetQueueAttributes of {name}");
+    let from = |name: &str| both!("SQS GetQueueAttributes of {name}", "SQS GetQueueAttributes({name})");
     let unreadable = |name: &str, error: String| {
-        let finding = setting(format!("queue {name}"), from(name)).rule("there", "commands, chunks and events come by queues alone");
-        (vec![finding.unreadable(error).mend("issei setup")], None)
+        let finding = setting(both!("queue {name}", "キュー {name}"), from(name));
+        let finding = finding.must(both!("there", "存在する"), "commands, chunks and events come by queues alone");
+        (vec![finding.failed(error).mended_by(setup())], None)
     };
     let (live, dead) = match (attributes(clients, name).await, attributes(clients, &dead_name).await) {
         (Ok(live), Ok(dead)) => (live, dead),
@@ -82,37 +85,43 @@ async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>,
         (_, Err(error)) => return unreadable(&dead_name, error),
     };
     let number = |of: &Attributes, attribute: QueueAttributeName| of.get(&attribute).and_then(|value| value.parse::<u64>().ok());
-    let or_none = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+    let or_none = |value: Option<u64>| value.map_or_else(none, Bilingual::verbatim);
 
     let hidden = wanted.timing.handler * 6;
     let visibility = number(&live, QueueAttributeName::VisibilityTimeout);
     let mut findings = vec![
-        setting(format!("queue {name}: visibility timeout, seconds"), from(name))
-            .rule(
-                format!("6 x handler timeout or more: {} s", hidden.as_secs_f64()),
+        setting(both!("queue {name}: visibility timeout, seconds", "キュー {name}: 可視性タイムアウト(秒)"), from(name))
+            .must(
+                both!("6 x handler timeout or more: {} s", "ハンドラーのタイムアウトの6倍以上: {}秒", hidden.as_secs_f64()),
                 "a message must not come back while it is handled (Lambda developer guide)",
             )
-            .found(or_none(visibility), visibility.is_some_and(|visibility| Duration::from_secs(visibility) >= hidden))
-            .mend("issei setup, or correct VisibilityTimeout in the stack"),
+            .is(or_none(visibility), visibility.is_some_and(|visibility| Duration::from_secs(visibility) >= hidden))
+            .mended_by(setup_or("VisibilityTimeout")),
     ];
 
     let redrive = live.get(&QueueAttributeName::RedrivePolicy).and_then(|policy| serde_json::from_str::<serde_json::Value>(policy).ok());
-    let target = redrive.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str()).unwrap_or("none").to_owned();
+    let target = redrive.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str()).map(str::to_owned);
     let receives = redrive.as_ref().map(|policy| &policy["maxReceiveCount"]).and_then(|receives| {
         // SQS gives a number or a text, as it was put.
         receives.as_u64().or_else(|| receives.as_str()?.parse().ok())
     });
     findings.push(
-        setting(format!("queue {name}: dead-letter queue"), from(name))
-            .rule(&dead_name, "a message that can't be handled must be kept where somebody looks")
-            .found(&target, target.rsplit(':').next() == Some(dead_name.as_str()))
-            .mend("issei setup, or correct RedrivePolicy in the stack"),
+        setting(both!("queue {name}: dead-letter queue", "キュー {name}: デッドレターキュー"), from(name))
+            .must(Bilingual::verbatim(&dead_name), "a message that can't be handled must be kept where somebody looks")
+            .is(
+                target.as_ref().map_or_else(none, Bilingual::verbatim),
+                target.as_ref().and_then(|target| target.rsplit(':').next()) == Some(dead_name.as_str()),
+            )
+            .mended_by(setup_or("RedrivePolicy")),
     );
     findings.push(
-        setting(format!("queue {name}: receives before the dead-letter queue"), from(name))
-            .rule(format!("{RECEIVES_MIN} or more"), "a passing fault must not bury good messages")
-            .found(or_none(receives), receives.is_some_and(|receives| receives >= RECEIVES_MIN))
-            .mend("set max_receives, then issei setup"),
+        setting(
+            both!("queue {name}: receives before the dead-letter queue", "キュー {name}: デッドレターキューまでの受信回数"),
+            from(name),
+        )
+        .must(both!("{RECEIVES_MIN} or more", "{RECEIVES_MIN}以上"), "a passing fault must not bury good messages")
+        .is(or_none(receives), receives.is_some_and(|receives| receives >= RECEIVES_MIN))
+        .mended_by(both!("set max_receives, then issei setup", "max_receives を設定してから `issei setup` を実行してください")),
     );
     let arn = live.get(&QueueAttributeName::QueueArn).map_or("", String::as_str);
     findings
@@ -121,39 +130,54 @@ async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>,
     for (name, of) in [(name, &live), (dead_name.as_str(), &dead)] {
         let key = of.get(&QueueAttributeName::KmsMasterKeyId).filter(|key| !key.is_empty());
         let own = of.get(&QueueAttributeName::SqsManagedSseEnabled).is_some_and(|on| on == "true");
-        let value = key.map_or_else(|| if own { "SQS's own key".to_owned() } else { "off".to_owned() }, |key| format!("KMS key {key}"));
+        let value = match key {
+            Some(key) => both!("KMS key {key}", "KMSキー {key}"),
+            None if own => both!("SQS's own key", "SQS管理のキー"),
+            None => off(),
+        };
         findings.push(
-            setting(format!("queue {name}: encryption"), from(name))
-                .rule("on", "messages hold mail addresses")
-                .found(value, own || key.is_some())
-                .mend("issei setup, or SqsManagedSseEnabled in the stack"),
+            setting(both!("queue {name}: encryption", "キュー {name}: 暗号化"), from(name))
+                .must(on(), "messages hold mail addresses")
+                .is(value, own || key.is_some())
+                .mended_by(both!(
+                    "issei setup, or SqsManagedSseEnabled in the stack",
+                    "`issei setup` を実行するか、スタックの SqsManagedSseEnabled を設定してください"
+                )),
         );
     }
     (findings, visibility)
 }
 
 /// Nothing that a queue, a dead-letter queue or a backup can bring back may outlive the ledger.
-fn retention(name: &str, dead_name: &str, live: &Attributes, dead: &Attributes, wanted: &Wanted, from: String) -> Finding {
+fn retention(name: &str, dead_name: &str, live: &Attributes, dead: &Attributes, wanted: &Wanted, from: Bilingual) -> Finding {
     let seconds = |of: &Attributes| of.get(&QueueAttributeName::MessageRetentionPeriod).and_then(|value| value.parse::<u64>().ok());
-    let finding = setting(format!("queues {name} and {dead_name}: retention, seconds"), from).rule(
-        format!(
+    let what = both!("queues {name} and {dead_name}: retention, seconds", "キュー {name} と {dead_name}: 保持期間(秒)");
+    let finding = setting(what, from).must(
+        both!(
             "{dead_name} keeps longer than {name}, and both together with {RECOVERY_DAYS} days of backups less than the ledger's {} days",
+            "{dead_name} は {name} より長く保持し、両方とバックアップ{RECOVERY_DAYS}日の合計が台帳の{}日より短い",
             wanted.ledger_days
         ),
         "a message that outlives the ledger's memory would be sent again; a dead letter keeps the age that it had (SQS developer guide)",
     );
-    let Some((live, dead)) = seconds(live).zip(seconds(dead)) else { return finding.unreadable("no MessageRetentionPeriod") };
+    let Some((live, dead)) = seconds(live).zip(seconds(dead)) else { return finding.failed("no MessageRetentionPeriod") };
     let fits = live + dead + RECOVERY_DAYS * SECONDS_A_DAY < wanted.ledger_days * SECONDS_A_DAY;
-    finding
-        .found(format!("{live} and {dead}"), live < dead && fits)
-        .mend("correct retention_s and dead_letter_retention_s, then issei setup")
+    finding.is(both!("{live} and {dead}", "{live} と {dead}"), live < dead && fits).mended_by(both!(
+        "correct retention_s and dead_letter_retention_s, then issei setup",
+        "retention_s と dead_letter_retention_s を直してから `issei setup` を実行してください"
+    ))
 }
 
 /// What Lambda polls the queue with, where it does. Processes poll by themselves. `spare` is what
 /// the queue's visibility timeout has beyond six handlers.
 async fn event_source(clients: &Clients, name: &str, arn: &str, spare: Option<Duration>) -> Finding {
-    let finding = setting(format!("queue {name}: event source"), format!("Lambda ListEventSourceMappings of {name}")).rule(
-        "none; or enabled, with ReportBatchItemFailures, a maximum concurrency, and a batch window that fits into the visibility timeout beside 6 x handler timeout",
+    let what = both!("queue {name}: event source", "キュー {name}: イベントソース");
+    let from = both!("Lambda ListEventSourceMappings of {name}", "Lambda ListEventSourceMappings({name})");
+    let finding = setting(what, from).must(
+        both!(
+            "none; or enabled, with ReportBatchItemFailures, a maximum concurrency, and a batch window that fits into the visibility timeout beside 6 x handler timeout",
+            "なし。または有効で、ReportBatchItemFailures と最大同時実行数があり、バッチウィンドウがハンドラーのタイムアウト6倍とともに可視性タイムアウトに収まる"
+        ),
         "a batch that fails as a whole repeats what was done, and an event source that is throttled burns receives (Lambda developer guide)",
     );
     let mappings = match clients.lambda.event_sources(arn).await {
@@ -161,138 +185,194 @@ async fn event_source(clients: &Clients, name: &str, arn: &str, spare: Option<Du
         Err(error) => {
             // Whoever was not reached has denied nothing.
             let mend = if error.code().is_some() {
-                "grant lambda:ListEventSourceMappings"
+                both!("grant lambda:ListEventSourceMappings", "lambda:ListEventSourceMappings を許可してください")
             } else {
-                "see that Lambda's endpoint can be reached from here (network, DNS, AWS_ENDPOINT_URL_LAMBDA), and look again"
+                both!(
+                    "see that Lambda's endpoint can be reached from here (network, DNS, AWS_ENDPOINT_URL_LAMBDA), and look again",
+                    "Lambdaのエンドポイントに接続できるか(ネットワーク、DNS、AWS_ENDPOINT_URL_LAMBDA)を確認して、もう一度試してください"
+                )
             };
-            return finding.unreadable(error).mend(mend);
+            return finding.failed(error).mended_by(mend);
         }
     };
     let mut holds = true;
-    let told: Vec<String> = mappings
+    let told: Vec<Bilingual> = mappings
         .iter()
         .map(|mapping| {
-            let state = mapping.state.as_deref().unwrap_or("not told");
+            let state = mapping.state.as_deref();
             let (partial, concurrency, window) = (mapping.reports_item_failures(), mapping.concurrency_max(), mapping.window_s());
             let fits = spare.is_none_or(|spare| spare >= Duration::from_secs(window));
-            holds &= state == "Enabled" && partial && concurrency.is_some() && fits;
-            let function = mapping.function_arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or("not told");
-            format!("{function} {state}, partial failures {partial}, concurrency {concurrency:?}, batch window {window} s")
+            holds &= state == Some("Enabled") && partial && concurrency.is_some() && fits;
+            let function = mapping.function_arn.as_deref().and_then(|arn| arn.rsplit(':').next());
+            both!(
+                "{} {}, partial failures {partial}, concurrency {concurrency:?}, batch window {window} s",
+                "{} {}、部分的な失敗の報告 {partial}、同時実行数 {concurrency:?}、バッチウィンドウ {window}秒",
+                or_untold(function),
+                or_untold(state)
+            )
         })
         .collect();
-    let value = if told.is_empty() { "none: processes poll".to_owned() } else { told.join("; ") };
-    finding.found(value, holds).mend("correct the event source mapping")
+    let value = if told.is_empty() {
+        both!("none: processes poll", "なし: プロセスが取得します")
+    } else {
+        Bilingual::join(told, ("; ", "。"))
+    };
+    finding.is(value, holds).mended_by(both!("correct the event source mapping", "イベントソースマッピングを直してください"))
 }
 
 async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
     let name = &wanted.table;
-    let from = |call: &str| format!("DynamoDB {call} of {name}");
+    let from = |call: &str| both!("DynamoDB {call} of {name}", "DynamoDB {call}({name})");
     let mut findings = Vec::new();
     match clients.dynamodb.describe_table().table_name(name).send().await {
         Ok(answer) => {
             let table = answer.table;
             let protected = table.as_ref().and_then(|table| table.deletion_protection_enabled);
             findings.push(
-                setting(format!("table {name}: deletion protection"), from("DescribeTable"))
-                    .rule("on", "a ledger that is gone has forgotten who was sent to")
-                    .found(protected.map_or("not told".to_owned(), |on| on.to_string()), protected == Some(true))
-                    .mend(format!("aws dynamodb update-table --table-name {name} --deletion-protection-enabled")),
+                setting(both!("table {name}: deletion protection", "テーブル {name}: 削除保護"), from("DescribeTable"))
+                    .must(on(), "a ledger that is gone has forgotten who was sent to")
+                    .is(or_untold(protected), protected == Some(true))
+                    .mended_by(Bilingual::verbatim(format!("aws dynamodb update-table --table-name {name} --deletion-protection-enabled"))),
             );
             let billing = table.and_then(|table| table.billing_mode_summary).and_then(|summary| summary.billing_mode);
             findings.push(
-                setting(format!("table {name}: billing mode"), from("DescribeTable"))
-                    .rule("PAY_PER_REQUEST", "a broadcast is a burst; provisioned capacity would throttle its claims")
-                    .found(billing.as_ref().map_or("not told", BillingMode::as_str), billing == Some(BillingMode::PayPerRequest))
-                    .mend(format!("aws dynamodb update-table --table-name {name} --billing-mode PAY_PER_REQUEST")),
+                setting(both!("table {name}: billing mode", "テーブル {name}: 課金モード"), from("DescribeTable"))
+                    .must(Bilingual::verbatim("PAY_PER_REQUEST"), "a broadcast is a burst; provisioned capacity would throttle its claims")
+                    .is(or_untold(billing.as_ref().map(BillingMode::as_str)), billing == Some(BillingMode::PayPerRequest))
+                    .mended_by(Bilingual::verbatim(format!(
+                        "aws dynamodb update-table --table-name {name} --billing-mode PAY_PER_REQUEST"
+                    ))),
             );
         }
         Err(error) => findings.push(
-            setting(format!("table {name}"), from("DescribeTable"))
-                .rule("there", "what may be sent is decided in it alone")
-                .unreadable(chain(&error))
-                .mend("issei setup"),
+            setting(both!("table {name}", "テーブル {name}"), from("DescribeTable"))
+                .must(both!("there", "存在する"), "what may be sent is decided in it alone")
+                .failed(chain(&error))
+                .mended_by(setup()),
         ),
     }
-    let finding = setting(format!("table {name}: time to live"), from("DescribeTimeToLive"))
-        .rule("on, by expires_at", "pages and chunks hold mail addresses, and go when nothing can bring a message back");
+    let finding = setting(both!("table {name}: time to live", "テーブル {name}: 有効期限(TTL)"), from("DescribeTimeToLive")).must(
+        both!("on, by expires_at", "expires_at により有効"),
+        "pages and chunks hold mail addresses, and go when nothing can bring a message back",
+    );
     findings.push(match clients.dynamodb.describe_time_to_live().table_name(name).send().await {
         Ok(answer) => {
             let description = answer.time_to_live_description;
             let attribute = description.as_ref().and_then(|description| description.attribute_name.as_deref()).unwrap_or_default();
             let status = description.as_ref().and_then(|description| description.time_to_live_status.as_ref());
             let holds = matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) && attribute == "expires_at";
-            finding.found(format!("{} {attribute}", status.map_or("not told", TimeToLiveStatus::as_str)), holds).mend("issei setup")
+            let status = or_untold(status.map(TimeToLiveStatus::as_str));
+            finding.is(both!("{} {attribute}", "{} {attribute}", status), holds).mended_by(setup())
         }
-        Err(error) => finding.unreadable(chain(&error)),
+        Err(error) => finding.failed(chain(&error)),
     });
-    let finding = setting(format!("table {name}: point-in-time recovery"), from("DescribeContinuousBackups"))
-        .rule("on", "the ledger is the only proof of who was sent to");
+    let what = both!("table {name}: point-in-time recovery", "テーブル {name}: ポイントインタイムリカバリ");
+    let finding = setting(what, from("DescribeContinuousBackups")).must(on(), "the ledger is the only proof of who was sent to");
     findings.push(match clients.dynamodb.describe_continuous_backups().table_name(name).send().await {
         Ok(answer) => {
             let recovery = answer.continuous_backups_description.and_then(|backups| backups.point_in_time_recovery_description);
             let status = recovery.and_then(|recovery| recovery.point_in_time_recovery_status);
             let holds = status == Some(PointInTimeRecoveryStatus::Enabled);
-            finding.found(status.as_ref().map_or("not told", PointInTimeRecoveryStatus::as_str), holds).mend("issei setup")
+            finding.is(or_untold(status.as_ref().map(PointInTimeRecoveryStatus::as_str)), holds).mended_by(setup())
         }
-        Err(error) => finding.unreadable(chain(&error)),
+        Err(error) => finding.failed(chain(&error)),
     });
     findings
 }
 
 async fn configuration_set(ses: &Ses, name: &str) -> Vec<Finding> {
-    let sending = setting(format!("configuration set {name}: sending"), format!("SES GetConfigurationSet of {name}"))
-        .rule("told", "whether it is on says what a sender that nobody knows of could do");
+    let sending = setting(
+        both!("configuration set {name}: sending", "設定セット {name}: 送信"),
+        both!("SES GetConfigurationSet of {name}", "SES GetConfigurationSet({name})"),
+    )
+    .must(both!("told", "回答がある"), "whether it is on says what a sender that nobody knows of could do");
     let sending = match ses.configuration_set().await {
         // On or off: both are sound states, and the certificate says which.
         Ok(set) => match set.sends {
-            Some(on) => sending.found(if on { "on" } else { "off" }, true),
-            None => sending.unreadable("SES did not tell"),
+            Some(sends) => sending.is(if sends { on() } else { off() }, true),
+            None => sending.not_read(both!("SES did not tell", "SESが回答しませんでした")),
         },
-        Err(error) => sending.unreadable(error).mend("issei setup"),
+        Err(error) => sending.failed(error).mended_by(setup()),
     };
     vec![sending, event_destination(ses, name).await]
 }
 
 /// Whether what becomes of messages is told.
 pub async fn event_destination(ses: &Ses, name: &str) -> Finding {
-    let events = setting(format!("configuration set {name}: events"), format!("SES GetConfigurationSetEventDestinations of {name}")).rule(
-        format!("one enabled destination with {}", EventsTo::needed().collect::<Vec<_>>().join(", ")),
+    let events = setting(
+        both!("configuration set {name}: events", "設定セット {name}: イベント"),
+        both!("SES GetConfigurationSetEventDestinations of {name}", "SES GetConfigurationSetEventDestinations({name})"),
+    )
+    .must(
+        both!(
+            "one enabled destination with {}",
+            "次のイベントを含む有効な送信先が1つある: {}",
+            EventsTo::needed().collect::<Vec<_>>().join(", ")
+        ),
         "what becomes of a message, and the end of doubt, comes by events alone",
     );
     match ses.events_to().await {
         Ok(destinations) => {
-            let told: Vec<String> = destinations
+            let told: Vec<Bilingual> = destinations
                 .iter()
                 .map(|EventsTo { name, enabled, events, .. }| {
-                    format!("{name} ({}): {}", if *enabled { "on" } else { "off" }, events.join(", "))
+                    both!("{name} ({}): {}", "{name}({}): {}", if *enabled { on() } else { off() }, events.join(", "))
                 })
                 .collect();
-            let value = if told.is_empty() { "none".to_owned() } else { told.join("; ") };
-            events.found(value, destinations.iter().any(EventsTo::is_whole)).mend("deploy the event destination: infra/README.md")
+            let value = if told.is_empty() { none() } else { Bilingual::join(told, ("; ", "。")) };
+            events.is(value, destinations.iter().any(EventsTo::is_whole)).mended_by(both!(
+                "deploy the event destination: infra/README.md",
+                "イベントの送信先をデプロイしてください: infra/README.md"
+            ))
         }
-        Err(error) => events.unreadable(error).mend("issei setup"),
+        Err(error) => events.failed(error).mended_by(setup()),
     }
 }
 
 /// Whether the account may send to anybody.
 pub async fn account(ses: &Ses) -> Vec<Finding> {
-    let from = "SES GetAccount";
+    let from = || Bilingual::verbatim("SES GetAccount");
     let account = match ses.account().await {
         Ok(account) => account,
         Err(error) => {
-            let finding = setting("SES account", from).rule("told", "an account that may not send carries nothing");
-            return vec![finding.unreadable(error).mend("grant ses:GetAccount")];
+            let finding = setting(both!("SES account", "SESアカウント"), from());
+            let finding = finding.must(both!("told", "回答がある"), "an account that may not send carries nothing");
+            let mend = both!("grant ses:GetAccount", "ses:GetAccount を許可してください");
+            return vec![finding.failed(error).mended_by(mend)];
         }
     };
-    let status = account.standing.unwrap_or_else(|| "not told".to_owned());
+    let status = account.standing.as_deref();
     vec![
-        setting("SES account: out of the sandbox", from)
-            .rule("true", "in the sandbox SES takes verified addresses only, and 200 a day (SES developer guide)")
-            .found(account.out_of_sandbox, account.out_of_sandbox)
-            .mend("ask for production access in the SES console"),
-        setting("SES account: standing", from)
-            .rule("HEALTHY", "AWS pauses an account under probation when it gets worse")
-            .found(&status, status == "HEALTHY")
-            .mend("read the case in the SES console before you send more"),
+        setting(both!("SES account: out of the sandbox", "SESアカウント: サンドボックスの外"), from())
+            .must(Bilingual::verbatim(true), "in the sandbox SES takes verified addresses only, and 200 a day (SES developer guide)")
+            .is(Bilingual::verbatim(account.out_of_sandbox), account.out_of_sandbox)
+            .mended_by(both!("ask for production access in the SES console", "SESのコンソールで本番アクセスを申請してください")),
+        setting(both!("SES account: standing", "SESアカウント: 健全性"), from())
+            .must(Bilingual::verbatim("HEALTHY"), "AWS pauses an account under probation when it gets worse")
+            .is(or_untold(status), status == Some("HEALTHY"))
+            .mended_by(both!(
+                "read the case in the SES console before you send more",
+                "送信を続ける前に、SESのコンソールで通知の内容を確認してください"
+            )),
     ]
+}
+
+fn on() -> Bilingual {
+    both!("on", "有効")
+}
+
+fn off() -> Bilingual {
+    both!("off", "無効")
+}
+
+fn or_untold(told: Option<impl ToString>) -> Bilingual {
+    told.map_or_else(|| both!("not told", "回答なし"), Bilingual::verbatim)
+}
+
+fn setup() -> Bilingual {
+    Bilingual::verbatim("issei setup")
+}
+
+fn setup_or(property: &str) -> Bilingual {
+    both!("issei setup, or correct {property} in the stack", "`issei setup` を実行するか、スタックの {property} を直してください")
 }

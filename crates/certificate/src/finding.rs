@@ -3,6 +3,7 @@
 use std::fmt;
 
 use issei_aws::mend_first;
+use issei_schema::Bilingual;
 use serde::{Deserialize, Serialize};
 
 use crate::queues::GLANCE;
@@ -57,56 +58,102 @@ pub struct Finding {
     /// What to do where it does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mend: Option<String>,
+    /// The same for whoever reads Japanese; nothing of a finding that no page shows, and in a certificate that an older build gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub japanese: Option<Box<InJapanese>>,
 }
 
+/// What a finding says, in Japanese. The reason of a rule no page shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InJapanese {
+    pub what: String,
+    pub value: String,
+    pub read_from: String,
+    pub rule: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+}
+
+/// A finding of a certificate is said in both languages, word by word, by these.
 impl Finding {
     /// Begins one: what is looked at, and where it is read.
     #[must_use]
-    pub fn new(part: Part, what: impl Into<String>, read_from: impl Into<String>) -> Self {
+    pub fn of(part: Part, what: Bilingual, read_from: Bilingual) -> Self {
+        let japanese = InJapanese { what: what.japanese, read_from: read_from.japanese, ..InJapanese::default() };
         Self {
             part,
-            what: what.into(),
+            what: what.english,
             value: String::new(),
-            read_from: read_from.into(),
+            read_from: read_from.english,
             rule: String::new(),
             why: String::new(),
             judgement: Judgement::Unreadable,
             mend: None,
+            japanese: Some(Box::new(japanese)),
         }
+    }
+
+    fn in_japanese(&mut self, say: impl FnOnce(&mut InJapanese)) {
+        if let Some(japanese) = &mut self.japanese {
+            say(japanese);
+        }
+    }
+
+    /// The same of something else.
+    #[must_use]
+    pub fn about(mut self, what: Bilingual) -> Self {
+        self.what = what.english;
+        self.in_japanese(|japanese| japanese.what = what.japanese);
+        self
     }
 
     /// The rule and its reason.
     #[must_use]
-    pub fn rule(mut self, rule: impl Into<String>, why: impl Into<String>) -> Self {
-        (self.rule, self.why) = (rule.into(), why.into());
+    pub fn must(mut self, rule: Bilingual, why: impl Into<String>) -> Self {
+        (self.rule, self.why) = (rule.english, why.into());
+        self.in_japanese(|japanese| japanese.rule = rule.japanese);
         self
     }
 
     /// What mends it. Kept only where there is something to mend, and nothing else that comes first.
     #[must_use]
-    pub fn mend(mut self, mend: impl Into<String>) -> Self {
+    pub fn mended_by(mut self, mend: Bilingual) -> Self {
         if !self.holds() && self.mend.is_none() {
-            self.mend = Some(mend.into());
+            self.mend = Some(mend.english);
+            self.in_japanese(|japanese| japanese.mend = Some(mend.japanese));
         }
         self
     }
 
     /// The value, and whether the rule holds of it.
     #[must_use]
-    pub fn found(mut self, value: impl ToString, holds: bool) -> Self {
-        self.value = value.to_string();
+    pub fn is(mut self, value: Bilingual, holds: bool) -> Self {
+        self.value = value.english;
+        self.in_japanese(|japanese| japanese.value = value.japanese);
         self.judgement = if holds { Judgement::Holds } else { Judgement::Broken };
         self
     }
 
     /// The value could not be read.
     #[must_use]
-    pub fn unreadable(mut self, reason: impl ToString) -> Self {
-        self.value = reason.to_string();
+    pub fn not_read(mut self, reason: Bilingual) -> Self {
+        self = self.is(reason, false);
         self.judgement = Judgement::Unreadable;
         // Who asks nobody lacks none of what would have been asked for.
-        self.mend = mend_first(&self.value).map(str::to_owned);
-        self
+        self.mend = None;
+        let first = mend_first(&self.value);
+        self.in_japanese(|japanese| japanese.mend = None);
+        match first {
+            Some(mend) => self.mended_by(mend),
+            None => self,
+        }
+    }
+
+    /// The same, for what others say: AWS, a provider, or what is wrong with an item.
+    #[must_use]
+    pub fn failed(self, reason: impl ToString) -> Self {
+        let english = reason.to_string();
+        self.not_read(Bilingual { japanese: format!("原文: {english}"), english })
     }
 
     /// Says whether it could not be read since a glance watches no queue.

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use issei_aws::Clients;
 use issei_ledger::Broadcast;
 use issei_provider::{Counted, Facts, Known, Plane, Proof, Provider, Providers, Right, Span};
-use issei_schema::{CarriedBy, ProviderName};
+use issei_schema::{Bilingual, CarriedBy, ProviderName, both};
 use jiff::Timestamp;
 
-use crate::data::data;
+use crate::data::{data, none};
 use crate::deployed::{Deployed, Wanted, setting};
 use crate::finding::Finding;
 
@@ -26,15 +26,22 @@ pub struct Carriers {
 pub(crate) async fn carrier(carriers: &Carriers, broadcast: &Broadcast, clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
     let name = broadcast.provider.clone().unwrap_or_default();
     let Some(Known { facts, carried_by, .. }) = carriers.known.get(&name) else { return Vec::new() };
-    let account = setting(format!("provider {name}: its account"), "ledger item `broadcast`, and the configuration here");
+    let account = setting(
+        both!("provider {name}: its account", "送信事業者 {name}: アカウント"),
+        both!("ledger item `broadcast`, and the configuration here", "台帳の項目 `broadcast` と、ここの設定"),
+    );
     let account = match (&broadcast.carried_by, carried_by) {
         (Some(registered), Some(here)) => account
-            .rule(registered.to_string(), "what this finds of another account says nothing of the one that carried it")
-            .found(here, !here.is_another_than(registered))
-            .mend("certify with the configuration that the broadcast was registered with"),
-        _ => account
-            .rule("none", "an older build registers none")
-            .found("none is registered: who carried it is known by its name alone", true),
+            .must(registered.told(), "what this finds of another account says nothing of the one that carried it")
+            .is(here.told(), !here.is_another_than(registered))
+            .mended_by(both!(
+                "certify with the configuration that the broadcast was registered with",
+                "一斉送信を登録したときの設定で `issei certify` を実行してください"
+            )),
+        _ => account.must(none(), "an older build registers none").is(
+            both!("none is registered: who carried it is known by its name alone", "登録なし: 送信した事業者は名前だけが分かります"),
+            true,
+        ),
     };
     let mut findings = vec![account];
     if let Plane::Shut { .. } = facts.plane {
@@ -48,69 +55,98 @@ pub(crate) async fn carrier(carriers: &Carriers, broadcast: &Broadcast, clients:
 /// Whether the key may send is what its provider can be asked, and proves nothing of what was sent.
 async fn key(name: &ProviderName, facts: &Facts, provider: Option<&dyn Provider>) -> Finding {
     let why = "whether it may send now says what a sender that nobody knows of could do, and nothing of what was sent";
-    let finding = |from: &str| setting(format!("provider {name}: its key"), from);
+    let finding = |from| setting(both!("provider {name}: its key", "送信事業者 {name}: APIキー"), from);
     let Some(provider) = provider else {
-        let not_asked = format!("{} was not asked, since its key is not at hand here", facts.title);
-        return finding("nothing was asked").rule("none", why).found(not_asked, true);
+        let not_asked =
+            both!("{} was not asked, since its key is not at hand here", "APIキーがここにないため、{} には照会していません", facts.title);
+        return finding(nothing_was_asked()).must(none(), why).is(not_asked, true);
     };
     let standing = provider.standing(None).await;
-    let finding = finding(standing.asked).rule("told", why);
+    let finding = finding(Bilingual::verbatim(standing.asked)).must(both!("told", "回答がある"), why);
     match standing.right {
-        Right::MaySend(told) => finding.found(format!("may send: {told}"), true),
-        Right::MayNot { why, .. } => finding.found(format!("may not send: {why}"), true),
-        Right::Untold(why) => finding.unreadable(why).mend("certify again; look at the provider's status page if it stays so"),
+        Right::MaySend(told) => finding.is(both!("may send: {told}", "送信できます。原文: {told}"), true),
+        Right::MayNot { why, .. } => finding.is(both!("may not send: {why}", "送信できません。原文: {why}"), true),
+        Right::Untold(why) => finding.failed(why).mended_by(both!(
+            "certify again; look at the provider's status page if it stays so",
+            "もう一度 `issei certify` を実行し、変わらない場合は事業者の障害情報を確認してください"
+        )),
     }
 }
 
 /// Of SES it can be read whether what becomes of a message is told. Of the others a key that only sends is not told.
 fn events(name: &ProviderName, facts: &Facts) -> Finding {
     let signed = match facts.proof {
-        Proof::Ecdsa => "signed by ECDSA",
-        Proof::Hmac => "signed by HMAC",
-        Proof::Sns => "signed by SNS",
+        Proof::Ecdsa => "ECDSA",
+        Proof::Hmac => "HMAC",
+        Proof::Sns => "SNS",
     };
-    setting(format!("provider {name}: its events"), "nothing is asked of it")
-        .rule("none", "that they come is shown by those that came, and whoever had none is listed")
-        .found(format!("its webhook, {signed}; whether it is turned on was not asked"), true)
+    setting(both!("provider {name}: its events", "送信事業者 {name}: イベント"), nothing_is_asked())
+        .must(none(), "that they come is shown by those that came, and whoever had none is listed")
+        .is(
+            both!(
+                "its webhook, signed by {signed}; whether it is turned on was not asked",
+                "Webhook({signed}で署名)。有効かどうかは照会していません"
+            ),
+            true,
+        )
 }
 
 /// What the provider itself has counted. Others may send through the account too, so it can only be too much.
 pub(crate) async fn provider_count(carriers: &Carriers, broadcast: &Broadcast, accepted: u64, now: Timestamp) -> Finding {
     let name = broadcast.provider.clone().unwrap_or_default();
     let why = format!("what the ledger calls accepted, {name} must have counted");
-    let own = |from: &str| data(&format!("{name}: its own count"), from);
+    let own = |from| data(both!("{name}: its own count", "{name}: 事業者側の数"), from);
+    let enough = || both!("{accepted} (accepted) or more", "{accepted}(受理)以上");
     let Some(Known { facts, carried_by, .. }) = carriers.known.get(&name) else {
-        let mend = format!("certify with a configuration that has [providers.{name}]");
-        return own("the configuration")
-            .rule(format!("{accepted} (accepted) or more"), why)
-            .unreadable("it is not configured here")
-            .mend(mend);
+        let mend = both!(
+            "certify with a configuration that has [providers.{name}]",
+            "[providers.{name}] のある設定で `issei certify` を実行してください"
+        );
+        return own(both!("the configuration", "設定"))
+            .must(enough(), why)
+            .not_read(both!("it is not configured here", "ここでは設定されていません"))
+            .mended_by(mend);
     };
     if !facts.counts {
         let why = "what the ledger calls accepted rests on the provider's answers and events alone";
-        return own("nothing is asked of it").rule("none", why).found(format!("{} documents no count of what it sent", facts.title), true);
+        let value = both!("{} documents no count of what it sent", "{} は送信数の照会方法を公開していません", facts.title);
+        return own(nothing_is_asked()).must(none(), why).is(value, true);
     }
-    let rule = format!("{accepted} (accepted) or more");
     let Some(provider) = carriers.connected.get(&name) else {
-        let place = carried_by.as_ref().and_then(CarriedBy::account_in_words).unwrap_or_else(|| "its key".to_owned());
-        let mend = format!("set {place} here, as a consumer has it, and certify again");
-        return own("nothing was asked").rule(rule, why).unreadable("its key is not at hand here").mend(mend);
+        let place = carried_by.as_ref().and_then(CarriedBy::account_in_words).unwrap_or_else(|| both!("its key", "APIキー"));
+        let mend = both!(
+            "set {} here, as a consumer has it, and certify again",
+            "コンシューマーと同じように{}をここに設定して、もう一度 `issei certify` を実行してください",
+            place
+        );
+        return own(nothing_was_asked())
+            .must(enough(), why)
+            .not_read(both!("its key is not at hand here", "APIキーがここにありません"))
+            .mended_by(mend);
     };
     let ended_at = broadcast.last_step().map_or(now, |entry| entry.at);
     let span = Span { created_at: broadcast.created_at, begins_at: broadcast.begins_at(), ended_at, now };
     match provider.counted(span).await {
-        Some(counted) => against(counted, accepted, &rule, &why),
-        None => own("nothing was asked").rule(rule, why).unreadable("it does not count"),
+        Some(counted) => against(counted, accepted, enough(), &why),
+        None => own(nothing_was_asked()).must(enough(), why).not_read(both!("it does not count", "事業者は数えていません")),
     }
 }
 
 /// Too few are no want of a right: each has a next step of its own.
-fn against(counted: Counted, accepted: u64, rule: &str, why: &str) -> Finding {
-    let finding = data(counted.what, counted.asked).rule(rule, why);
+fn against(counted: Counted, accepted: u64, rule: Bilingual, why: &str) -> Finding {
+    let finding = data(counted.what, Bilingual::verbatim(counted.asked)).must(rule, why);
     match counted.told {
-        Ok(sent) => finding.found(sent, sent >= accepted).mend(counted.too_few),
-        Err(error) => finding.unreadable(error).mend(counted.mend),
+        Ok(sent) => finding.is(Bilingual::verbatim(sent), sent >= accepted).mended_by(counted.too_few),
+        Err(error) => finding.failed(error).mended_by(counted.mend),
     }
+}
+
+fn nothing_is_asked() -> Bilingual {
+    both!("nothing is asked of it", "照会しません")
+}
+
+fn nothing_was_asked() -> Bilingual {
+    both!("nothing was asked", "照会していません")
 }
 
 #[cfg(test)]
@@ -120,8 +156,9 @@ mod tests {
     #[test]
     fn whoever_is_told_too_few_is_not_advised_to_grant_what_is_granted() {
         let mend = |told| {
-            let counted = Counted { what: "sent", asked: "GetAccount", told, mend: "grant ses:GetAccount", too_few: "certify again" };
-            against(counted, 40, "40 or more", "it must have counted them").mend
+            let (mend, too_few) = (Bilingual::verbatim("grant ses:GetAccount"), Bilingual::verbatim("certify again"));
+            let counted = Counted { what: Bilingual::verbatim("sent"), asked: "GetAccount", told, mend, too_few };
+            against(counted, 40, Bilingual::verbatim("40 or more"), "it must have counted them").mend
         };
         assert_eq!(mend(Ok(39)).as_deref(), Some("certify again"));
         assert_eq!(mend(Err("AccessDenied".to_owned())).as_deref(), Some("grant ses:GetAccount"));

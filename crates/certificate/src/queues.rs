@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use issei_aws::{Clients, Counts, Queue, QueueError};
 use issei_clock::{Clock, Dice};
+use issei_schema::{Bilingual, both};
 use tokio_util::sync::CancellationToken;
 
 use crate::finding::{Finding, Part};
@@ -27,7 +28,7 @@ pub(crate) async fn watch(
         for (name, found) in names.iter().zip(&mut found) {
             match look(clients, name, dice).await {
                 Ok(counts) => *found = counts,
-                Err(error) => return vec![finding(name, window).unreadable(error)],
+                Err(error) => return vec![finding(name, window).failed(error)],
             }
         }
         looks += 1;
@@ -38,7 +39,13 @@ pub(crate) async fn watch(
         tell(window.saturating_sub(passed));
         let pause = (window / LOOKS).max(Duration::from_millis(200)).min(window.saturating_sub(passed) + Duration::from_millis(50));
         if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-            return names.iter().map(|name| finding(name, window).unreadable("the watch was cut short")).collect();
+            return names
+                .iter()
+                .map(|name| {
+                    let cut = both!("the watch was cut short", "監視が途中で打ち切られました");
+                    finding(name, window).not_read(cut)
+                })
+                .collect();
         }
     }
 }
@@ -46,33 +53,47 @@ pub(crate) async fn watch(
 /// What stands where a glance did not watch the queues.
 pub(crate) const GLANCE: &str = "not watched: this is a glance";
 
+pub(crate) fn glanced() -> Bilingual {
+    both!("{GLANCE}", "ここでは監視していません")
+}
+
 /// Where nobody watched.
-pub(crate) fn not_watched(names: &[String; 3], window: Duration, reason: &str) -> Vec<Finding> {
-    names.iter().map(|name| finding(name, window).unreadable(reason)).collect()
+pub(crate) fn not_watched(names: &[String; 3], window: Duration, reason: &Bilingual) -> Vec<Finding> {
+    names.iter().map(|name| finding(name, window).not_read(reason.clone())).collect()
 }
 
 fn finding(name: &str, window: Duration) -> Finding {
-    Finding::new(
+    Finding::of(
         Part::Data,
-        format!("messages in {name} and its dead-letter queue"),
-        format!("SQS GetQueueAttributes of {name} and {name}-dead"),
+        both!("messages in {name} and its dead-letter queue", "{name} とそのデッドレターキューのメッセージ"),
+        both!("SQS GetQueueAttributes of {name} and {name}-dead", "SQS GetQueueAttributes({name}、{name}-dead)"),
     )
-    .rule(format!("none, whenever looked at over more than {} s", window.as_secs()), "a message that is left could still be handled")
+    .must(
+        both!("none, whenever looked at over more than {} s", "{}秒を超える間、いつ確認してもない", window.as_secs()),
+        "a message that is left could still be handled",
+    )
 }
 
 fn judge(name: &str, (live, dead): (Counts, Counts), window: Duration, looks: u32, passed: Duration) -> Finding {
     let Counts { visible, in_flight, delayed } = live;
     let (dead, seconds) = (dead.all(), passed.as_secs());
-    let value = format!("{visible} visible, {in_flight} in flight, {delayed} delayed, {dead} dead letters; {looks} looks in {seconds} s");
+    let value = both!(
+        "{visible} visible, {in_flight} in flight, {delayed} delayed, {dead} dead letters; {looks} looks in {seconds} s",
+        "待機{visible}、処理中{in_flight}、遅延{delayed}、デッドレター{dead}。{seconds}秒間に{looks}回確認"
+    );
     let mend = if dead > 0 {
-        format!(
+        both!(
             "read the reasons of the dead letters in {}; move them back with `issei redrive`, or delete them",
+            "{} のデッドレターの理由を確認し、`issei redrive` で戻すか、削除してください",
             Queue::dead_letter_name(name)
         )
     } else {
-        "let the consumers drain it, and certify again; other broadcasts' messages count too".to_owned()
+        both!(
+            "let the consumers drain it, and certify again; other broadcasts' messages count too",
+            "コンシューマーが処理し終えるのを待って、もう一度 `issei certify` を実行してください。ほかの一斉送信のメッセージも数に入ります"
+        )
     };
-    finding(name, window).found(value, live.all() + dead == 0).mend(mend)
+    finding(name, window).is(value, live.all() + dead == 0).mended_by(mend)
 }
 
 async fn look(clients: &Clients, name: &str, dice: &Dice) -> Result<(Counts, Counts), QueueError> {

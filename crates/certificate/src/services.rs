@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_ledger::{Broadcast, Heartbeat, Ledger, LedgerError, ServiceKind, Timings, widest};
+use issei_schema::{Bilingual, both};
 use jiff::Timestamp;
 
+use crate::data::{item, items};
 use crate::finding::{Finding, Part};
 
 /// What the heartbeats say.
@@ -21,13 +23,13 @@ pub(crate) struct Services {
 /// Reads the heartbeats. How long a service that fell silent may still have anything under way follows from
 /// its own timeouts; where its build does not tell them, from the widest that are known.
 pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, own: &Timing, now: Timestamp) -> Services {
-    let epoch = Finding::new(Part::Source, "the ledger's epoch", "ledger item `ledger lineage`");
-    let all = Finding::new(Part::Source, "runs of services", "ledger items `services#DAY`");
+    let epoch = Finding::of(Part::Source, both!("the ledger's epoch", "台帳のepoch"), item("ledger lineage"));
+    let all = Finding::of(Part::Source, both!("runs of services", "サービスの実行"), heartbeats());
     let (found, number) = match (ledger.heartbeats(broadcast.created_at).await, ledger.epoch().await) {
         (Ok(found), Ok(Some(number))) => (found, number),
         (Err(error), _) | (_, Err(error)) => return unreadable(&error, vec![epoch, all], own),
         (_, Ok(None)) => {
-            let findings = vec![epoch.unreadable("no service has ever started with this ledger")];
+            let findings = vec![epoch.not_read(never_started())];
             return Services { relevant: Vec::new(), findings, widest: *own };
         }
     };
@@ -38,19 +40,35 @@ pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, own: &Timing, n
     let took_part = |run: &Heartbeat| run.started_at <= ended && run.over_at(held(run)) >= broadcast.created_at;
     // Whoever is not over could still send, whenever it began.
     let relevant: Vec<Heartbeat> = found.into_iter().filter(|run| took_part(run) || run.over_at(held(run)) > now).collect();
-    let mut findings = vec![epoch.rule("it can be read", "whoever works in an older one may have forgotten sends").found(number, true)];
+    let mut findings = vec![{
+        let rule = both!("it can be read", "読み取れる");
+        epoch.must(rule, "whoever works in an older one may have forgotten sends").is(Bilingual::verbatim(number), true)
+    }];
     let sent = broadcast.granted > 0;
     for kind in [ServiceKind::Producer, ServiceKind::Consumer] {
         let count = relevant.iter().filter(|run| run.service == kind && took_part(run)).count();
         let needed = kind == ServiceKind::Producer || sent;
-        let finding = Finding::new(Part::Source, format!("runs of the {} that took part", kind.as_str()), "ledger items `services#DAY`");
-        let rule = if needed { "at least one" } else { "any number: no permit was granted" };
-        findings
-            .push(finding.rule(rule, "what was done was done by somebody, whose build must be known").found(count, count > 0 || !needed));
+        let what = both!("runs of the {} that took part", "関わった {} の実行", kind.as_str());
+        let rule = if needed {
+            both!("at least one", "1つ以上")
+        } else {
+            both!("any number: no permit was granted", "いくつでもよい(送信許可は出ていない)")
+        };
+        let finding = Finding::of(Part::Source, what, heartbeats());
+        let why = "what was done was done by somebody, whose build must be known";
+        findings.push(finding.must(rule, why).is(Bilingual::verbatim(count), count > 0 || !needed));
     }
     findings.extend(relevant.iter().map(|run| judge(run, number, held(run), now)));
     findings.push(timeouts(&relevant, None, now));
     Services { relevant, findings, widest }
+}
+
+fn heartbeats() -> Bilingual {
+    items(&["services#DAY"])
+}
+
+pub(crate) fn never_started() -> Bilingual {
+    both!("no service has ever started with this ledger", "この台帳でサービスが起動したことはありません")
 }
 
 /// How long after it was last heard of a run may have anything under way.
@@ -62,57 +80,73 @@ pub(crate) fn held(run: &Heartbeat, own: &Timing, widest: &Timing) -> Duration {
 /// or that one does not tell, is a finding all the same. `here` are those of whoever asks, where that matters.
 #[must_use]
 pub fn timeouts(runs: &[Heartbeat], here: Option<Timings>, now: Timestamp) -> Finding {
-    let told =
-        |timings: Option<Timings>| timings.map_or_else(|| "not told, since its build is older".to_owned(), |timings| timings.to_string());
+    let told = |timings: Option<Timings>| match timings {
+        Some(timings) => timings.told(),
+        None => both!("not told, since its build is older", "旧版のため記録なし"),
+    };
     let alive = runs.iter().filter(|run| run.is_alive(now)).map(|run| (run.actor.as_str(), run.timings));
     let all: Vec<_> = here.map(|here| ("here", Some(here))).into_iter().chain(alive).collect();
     let is_same = all.iter().all(|(_, timings)| timings.is_some() && all.first().is_some_and(|(_, first)| timings == first));
     let value = match (is_same, all.first()) {
         (true, Some((_, timings))) => told(*timings),
-        (true, None) => "nobody is alive".to_owned(),
-        (false, _) => all.iter().map(|(who, timings)| format!("{who}: {}", told(*timings))).collect::<Vec<_>>().join("; "),
+        (true, None) => both!("nobody is alive", "稼働中のサービスなし"),
+        (false, _) => Bilingual::join(all.iter().map(|(who, timings)| both!("{who}: {}", "{who}: {}", told(*timings))), ("; ", "。")),
     };
-    Finding::new(Part::Source, "timeouts of those alive", "ledger items `services#DAY`")
-        .rule("told, and the same everywhere", "how long something may still be sent follows from the timeouts of whoever sends it")
-        .found(value, is_same)
-        .mend("start them with the same version and configuration")
+    Finding::of(Part::Source, both!("timeouts of those alive", "稼働中のサービスのタイムアウト"), heartbeats())
+        .must(
+            both!("told, and the same everywhere", "記録があり、すべて同じ"),
+            "how long something may still be sent follows from the timeouts of whoever sends it",
+        )
+        .is(value, is_same)
+        .mended_by(both!("start them with the same version and configuration", "同じ版と設定で起動してください"))
 }
 
 /// A run is known by its version and build, works in the ledger's epoch, and is over or alive: one that fell
 /// silent may be stuck, and go on.
 fn judge(run: &Heartbeat, epoch: u64, held: Duration, now: Timestamp) -> Finding {
-    let finding = Finding::new(Part::Source, run.actor.clone(), "ledger items `services#DAY`");
+    let finding = Finding::of(Part::Source, Bilingual::verbatim(&run.actor), heartbeats());
     let digest = |text: &str| text.chars().take(12).collect::<String>();
     let is_over = run.over_at(held) <= now;
     let state = match run.ended_at {
-        Some(at) => format!("ended at {at}"),
-        None if run.is_alive(now) => format!("alive, seen at {}", run.seen_at),
-        None => format!("silent since {}", run.seen_at),
+        Some(at) => both!("ended at {at}", "{at}に終了"),
+        None if run.is_alive(now) => both!("alive, seen at {}", "稼働中(最終確認{})", run.seen_at),
+        None => both!("silent since {}", "{}から応答なし", run.seen_at),
     };
-    let value = format!(
-        "version {}, build {}, settings {}, ledger epoch {}, {state}",
+    let value = both!(
+        "version {}, build {}, settings {}, ledger epoch {}, {}",
+        "版 {}、ビルド {}、設定 {}、台帳のepoch {}、{}",
         run.version,
         digest(&run.build),
         digest(&run.settings),
-        run.ledger_epoch
+        run.ledger_epoch,
+        state
     );
     let is_of_epoch = run.ledger_epoch == epoch || is_over;
     let is_known = !run.version.is_empty() && !run.build.is_empty();
     let holds = is_known && is_of_epoch && (is_over || run.is_alive(now));
-    let rule = format!(
+    let rule = both!(
         "version and build known; in epoch {epoch}, or over; seen in the last 30 s, or ended, or silent for more than {} s",
+        "版とビルドが分かり、epoch {epoch} にあるか終わっている。30秒以内に確認できたか、終了したか、{}秒を超えて応答がない",
         held.as_secs()
     );
     let mend = if is_of_epoch {
-        format!("wait until {}, or end that process, and certify again", run.over_at(held))
+        both!(
+            "wait until {}, or end that process, and certify again",
+            "{}まで待つか、そのプロセスを終了して、もう一度 `issei certify` を実行してください",
+            run.over_at(held)
+        )
     } else {
-        format!("it works in the forgotten epoch {}: end that process, and certify again", run.ledger_epoch)
+        both!(
+            "it works in the forgotten epoch {}: end that process, and certify again",
+            "失われた epoch {} で動いています。そのプロセスを終了して、もう一度 `issei certify` を実行してください",
+            run.ledger_epoch
+        )
     };
-    finding.rule(rule, "a sender that nobody knows of could still send").found(value, holds).mend(mend)
+    finding.must(rule, "a sender that nobody knows of could still send").is(value, holds).mended_by(mend)
 }
 
 fn unreadable(error: &LedgerError, findings: Vec<Finding>, own: &Timing) -> Services {
-    let findings = findings.into_iter().map(|finding| finding.unreadable(error)).collect();
+    let findings = findings.into_iter().map(|finding| finding.failed(error)).collect();
     Services { relevant: Vec::new(), findings, widest: *own }
 }
 

@@ -146,6 +146,7 @@ mod tests {
     use super::*;
     use crate::{Finding, Kind, Outcomes, Part, Verdict};
     use issei_ledger::BroadcastState;
+    use issei_schema::both;
     use proptest::prelude::*;
 
     fn keys(seed: u8) -> Keys {
@@ -153,7 +154,8 @@ mod tests {
     }
 
     fn certificate() -> Certificate {
-        let finding = |part| Finding::new(part, "what", "where").rule("rule", "why").found("value", true);
+        let said = || both!("said", "内容");
+        let finding = |part| Finding::of(part, said(), said()).must(said(), "why").is(said(), true);
         let outcomes = Outcomes {
             audience: 3,
             skipped: 1,
@@ -214,7 +216,7 @@ mod tests {
             assert_eq!(less.judged(), Verdict::NotConverged);
             let mut dark = whole.clone();
             let index = dark.findings.iter().position(|finding| finding.part == part).unwrap();
-            dark.findings[index] = dark.findings[index].clone().unreadable("denied");
+            dark.findings[index] = dark.findings[index].clone().failed("denied");
             assert_eq!(dark.judged(), Verdict::NotConverged);
         }
         let doubt = Certificate { outcomes: Outcomes { in_doubt: 4, ..whole.outcomes }, ..whole };

@@ -1,9 +1,10 @@
 //! Whether somebody is in doubt of whom the provider could tell what became of them, and nobody asks it.
 
 use issei_ledger::{Broadcast, DoubtLeft, Heartbeat, Ledger, NotAsked, Tally, key_revoked};
+use issei_schema::both;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::data::data;
+use crate::data::{data, items};
 use crate::finding::Finding;
 
 /// For so long after its last step somebody may be left in doubt whom a provider remembers: no window is longer.
@@ -14,18 +15,18 @@ const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
 pub async fn requests_not_asked(ledger: &Ledger, broadcast: &Broadcast, runs: &[Heartbeat], now: Timestamp) -> Finding {
     let met = NotAsked::of(broadcast, runs, now);
     let tally = if broadcast.provider.is_some() { ledger.tally(broadcast).await } else { Ok(Tally::default()) };
-    let what = format!("broadcast {}: requests in doubt", broadcast.broadcast_id);
+    let what = || both!("broadcast {}: requests in doubt", "一斉送信 {}: 結果不明の要求", broadcast.broadcast_id);
     match tally {
         Ok(tally) => {
             let left = DoubtLeft::of(broadcast, &tally, now);
-            let finding = Finding { what, ..judge(broadcast, met, &tally, now) };
+            let finding = judge(broadcast, met, &tally, now).about(what());
             // Here there is time to do something.
             match left {
-                Some(left) if finding.holds() => finding.found(left.told(), false).mend(left.next_step),
+                Some(left) if finding.holds() => finding.is(left.told(), false).mended_by(left.next_step),
                 _ => finding,
             }
         }
-        Err(error) => Finding { what, ..judge(broadcast, None, &Tally::default(), now) }.unreadable(error),
+        Err(error) => judge(broadcast, None, &Tally::default(), now).about(what()).failed(error),
     }
 }
 
@@ -50,15 +51,21 @@ pub async fn doubt_left(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) 
 /// `tally` has those that the chunks have. Whom nobody asks about since the broadcast is over is told, and is as much in doubt as
 /// whoever was asked about in vain.
 pub(crate) fn judge(broadcast: &Broadcast, met: Option<NotAsked>, tally: &Tally, now: Timestamp) -> Finding {
-    let finding = data("claims: in doubt, and asked about", "ledger items `services#DAY` and `chunk`").rule(
-        "each whose provider may still be asked, by a consumer with the key that the request was made with",
+    let finding = data(both!("claims: in doubt, and asked about", "送信処理: 結果不明の照会"), items(&["services#DAY", "chunk"])).must(
+        both!(
+            "each whose provider may still be asked, by a consumer with the key that the request was made with",
+            "事業者にまだ照会できるものは、要求を送ったキーを持つコンシューマーがすべて照会している"
+        ),
         "nothing else tells what became of a request whose answer was lost, and later the provider does not tell it either",
     );
     match met.filter(|_| tally.askable_until.is_some_and(|until| now < until)) {
         None => match DoubtLeft::of(broadcast, tally, now) {
-            Some(left) => finding.found(format!("{}; {}", left.told(), left.next_step), true),
-            None => finding.found("no consumer has met with one that it may not ask about", true),
+            Some(left) => finding.is(both!("{}; {}", "{}。{}", left.told(), left.next_step), true),
+            None => finding.is(
+                both!("no consumer has met with one that it may not ask about", "照会できない要求に出会ったコンシューマーはありません"),
+                true,
+            ),
         },
-        Some(met) => finding.found(met.told(), false).mend(met.next_step(&broadcast.broadcast_id)),
+        Some(met) => finding.is(met.told(), false).mended_by(met.next_step(&broadcast.broadcast_id)),
     }
 }

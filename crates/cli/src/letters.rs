@@ -2,6 +2,7 @@
 //! asks for them, and stand in no log.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 
 use askama::Template;
@@ -10,7 +11,7 @@ use issei_consumer::Envelope;
 use issei_ledger::{Broadcast, Example, Ledger};
 use issei_letter::{Letters, Rendered};
 use issei_producer::{FellBack, Survey};
-use issei_schema::{BroadcastCommand, Content, Recipient, StoredTemplate, Variants, is_blank};
+use issei_schema::{Bilingual, BroadcastCommand, Content, Recipient, StoredTemplate, Variants, both, is_blank};
 use serde::Serialize;
 
 use crate::checks::stored;
@@ -27,7 +28,7 @@ const LINES: usize = 20;
 #[derive(Debug, Serialize)]
 pub(crate) struct Letter {
     /// What it is an example of.
-    of: Vec<String>,
+    of: Vec<Bilingual>,
     key: String,
     /// Nothing where the template has more than plain placeholders.
     pub(crate) rendered: Option<Rendered>,
@@ -37,12 +38,12 @@ pub(crate) struct Letter {
 /// read at a registration.
 pub(crate) fn letters<'a>(
     command: &BroadcastCommand,
-    recipients: impl IntoIterator<Item = (Vec<String>, &'a Recipient)>,
+    recipients: impl IntoIterator<Item = (Vec<Bilingual>, &'a Recipient)>,
     stored: Option<&StoredTemplate>,
 ) -> anyhow::Result<Vec<Letter>> {
     // Whether it may be sent is judged where it is to be.
     let (envelope, all) = (Envelope::shown(command)?, Letters::as_taken(command)?);
-    let of = |(of, recipient): (Vec<String>, &Recipient)| Letter {
+    let of = |(of, recipient): (Vec<Bilingual>, &Recipient)| Letter {
         of: with_variant(of, &all, recipient),
         key: recipient.key.as_str().to_owned(),
         rendered: envelope.rendered(recipient, stored),
@@ -51,17 +52,22 @@ pub(crate) fn letters<'a>(
 }
 
 /// Beside what somebody is an example of, whose words they get, and why where that is the fallback.
-fn with_variant(mut of: Vec<String>, letters: &Letters, recipient: &Recipient) -> Vec<String> {
-    if let Some(variant) = letters.variant(&recipient.data).map(|variant| format!("variant {variant}")) {
+fn with_variant(mut of: Vec<Bilingual>, letters: &Letters, recipient: &Recipient) -> Vec<Bilingual> {
+    if let Some(variant) = letters.variant(&recipient.data).map(of_variant) {
         if !of.contains(&variant) {
             of.push(variant);
         }
         of.extend(letters.fell_back(&recipient.data).map(|(by, value)| match (by.as_str(), cut(value)) {
-            (by, value) if value.is_empty() => format!("the fallback, since {by} is empty"),
-            (by, value) => format!("the fallback, since {by} is `{value}`"),
+            (by, value) if value.is_empty() => both!("the fallback, since {by} is empty", "{by} が空のため既定の文面"),
+            (by, value) => both!("the fallback, since {by} is `{value}`", "{by} が `{value}` のため既定の文面"),
         }));
     }
     of
+}
+
+/// Whose words somebody gets.
+pub(crate) fn of_variant(variant: impl Display) -> Bilingual {
+    both!("variant {variant}", "文面の種類 {variant}")
 }
 
 /// A value of somebody's row, as much of it as tells it from others.
@@ -73,6 +79,18 @@ fn cut(value: &str) -> String {
     match one_line.char_indices().nth(VALUE_CHARS).and_then(|(at, _)| one_line.get(..at)) {
         Some(beginning) => format!("{beginning}…"),
         None => one_line,
+    }
+}
+
+/// What it is an example of.
+fn in_words(of: &[Bilingual], language: Language) -> String {
+    let (of, separator) = (of.iter().map(|one| language.words().say(one)), if language == Language::En { ", " } else { "、" });
+    of.collect::<Vec<_>>().join(separator)
+}
+
+impl Letter {
+    fn of_told(&self, words: &Words) -> String {
+        in_words(&self.of, words.of())
     }
 }
 
@@ -99,10 +117,10 @@ pub(crate) fn fell_back(command: &BroadcastCommand, told: &FellBack) -> Option<S
 
 /// Whose letters a forecast shows, and of what each is an example: those of a survey, and one in which nothing stands where a
 /// value should.
-pub(crate) fn worth_a_look(survey: &Survey) -> Vec<(Vec<String>, &Recipient)> {
+pub(crate) fn worth_a_look(survey: &Survey) -> Vec<(Vec<Bilingual>, &Recipient)> {
     let mut all: Vec<_> = survey.samples.with_variants().into_iter().map(|(of, recipient)| (told(&of), recipient)).collect();
     if let Some((recipient, columns)) = &survey.blank.first {
-        let blank = format!("{} is blank", columns.join(", "));
+        let blank = both!("{} is blank", "{} が空", columns.join(", "));
         match all.iter_mut().find(|(_, known)| *known == recipient) {
             Some((of, _)) => of.push(blank),
             None => all.push((vec![blank], recipient)),
@@ -120,8 +138,8 @@ pub(crate) fn print_sender(command: &BroadcastCommand) {
 }
 
 /// What somebody is an example of, in words.
-pub(crate) fn told(of: &[Example]) -> Vec<String> {
-    of.iter().map(Example::to_string).collect()
+pub(crate) fn told(of: &[Example]) -> Vec<Bilingual> {
+    of.iter().map(|one| one.told()).collect()
 }
 
 /// Of a broadcast of which no producer has noted whose letters are worth a look, such as after a canary: the first of its first page,
@@ -160,7 +178,7 @@ pub(crate) fn print(letters: &[Letter]) {
 /// `page` is where all of the HTML is.
 pub(crate) fn print_beside(letters: &[Letter], page: &str) {
     for Letter { of, key, rendered } in letters {
-        say(&format!("\nletter         {}: key {key}", of.join(", ")));
+        say(&format!("\nletter         {}: key {key}", in_words(of, Language::En)));
         let Some(Rendered { subject, text, html }) = rendered else {
             say("               not shown: the template could not be read, or has more than plain placeholders");
             continue;

@@ -7,9 +7,7 @@ use issei_assembly::Parts;
 use issei_consumer::{Envelope, letter_refused};
 use issei_ledger::{Broadcast, Chunk, Ledger, LedgerError, Outcome};
 use issei_producer::{Refusal, unsendable};
-use issei_schema::{BroadcastCommand, Content, TemplateName, WayOut};
-
-use crate::Refused;
+use issei_schema::{Bilingual, BroadcastCommand, Content, TemplateName, WayOut, both};
 
 /// Pages that are read at once.
 const PAGES: usize = 8;
@@ -18,13 +16,13 @@ const PAGES: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Unsendable {
     /// Why, and what to do.
-    pub(crate) why: String,
+    pub(crate) why: Bilingual,
     /// That is so of whoever is left, and not of some.
     is_all: bool,
 }
 
 impl Unsendable {
-    fn all(why: String) -> Self {
+    fn all(why: Bilingual) -> Self {
         Self { why, is_all: true }
     }
 }
@@ -35,7 +33,12 @@ pub(crate) async fn found(parts: &Parts, broadcast: &Broadcast) -> anyhow::Resul
     let command = ledger.command_of(broadcast).await?;
     let envelope = match Envelope::of(&command, WayOut::shown(&command)) {
         Ok(envelope) => envelope,
-        Err(error) => return Ok(Some(Unsendable::all(letter_refused(id, &error)))),
+        Err(error) => {
+            let japanese = format!(
+                "以前の版が受け付けた文面ですが、この版のコンシューマーは送信しません。`issei stop {id}` のあと、届いていない方には直した文面を送ってください。`issei resend {id} --as NEW_ID` が指示を作ります。原文: {error}"
+            );
+            return Ok(Some(Unsendable::all(Bilingual { english: letter_refused(id, &error), japanese })));
+        }
     };
     if let Content::Template { name, frozen: None, .. } = &command.content {
         return by_its_name(parts, &command, name).await;
@@ -45,24 +48,35 @@ pub(crate) async fn found(parts: &Parts, broadcast: &Broadcast) -> anyhow::Resul
     }
     let Refusing { recipients, left, first } = refusing(&ledger, broadcast, &envelope).await?;
     let Some((key, why)) = first else { return Ok(None) };
-    let who = if recipients == left { "everybody who is left".to_owned() } else { format!("{recipients} of the {left} who are left") };
+    let who = if recipients == left {
+        both!("everybody who is left", "残りの全員")
+    } else {
+        both!("{recipients} of the {left} who are left", "残り{left}件のうち{recipients}件")
+    };
     Ok(Some(Unsendable {
-        why: format!(
-            "an earlier build of issei froze the audience, and this one does not write to {who} (the first has the key {key}: {why}): when their turn comes the broadcast is paused, and again each time that it is resumed; `issei stop {id}`, and send whoever is missing a new one: `issei resend {id} --as NEW_ID` makes command and audience, in whose file the value is to be corrected"
+        why: both!(
+            "an earlier build of issei froze the audience, and this one does not write to {} (the first has the key {key}: {why}): when their turn comes the broadcast is paused, and again each time that it is resumed; `issei stop {id}`, and send whoever is missing a new one: `issei resend {id} --as NEW_ID` makes command and audience, in whose file the value is to be corrected",
+            "宛先は以前の版が確定したもので、この版は{}に送信しません。順番が来ると一時停止し、再開のたびに繰り返します。`issei stop {id}` のあと、届いていない方には新しい一斉送信で送ってください。`issei resend {id} --as NEW_ID` が指示と対象者のファイルを作るので、その値を直します。最初の宛先のキーは `{key}`、原文: {why}",
+            who
         ),
         is_all: recipients == left,
     }))
 }
 
 /// The same before a step: refused where nobody would be sent to, and else what is to be told before it is taken.
-pub(crate) async fn before(parts: &Parts, broadcast: &Broadcast, step: &str) -> anyhow::Result<Option<String>> {
-    match found(parts, broadcast).await? {
+pub(crate) async fn before(parts: &Parts, broadcast: &Broadcast, step: &Bilingual) -> anyhow::Result<Result<Option<Bilingual>, Bilingual>> {
+    Ok(match found(parts, broadcast).await? {
         Some(Unsendable { why, is_all: true }) => {
             let (id, state) = (&broadcast.broadcast_id, broadcast.broadcast_state);
-            Err(Refused(format!("nothing was done: broadcast `{id}` is {state}, and after {step} nobody would be sent to: {why}")).into())
+            Err(both!(
+                "nothing was done: broadcast `{id}` is {state}, and after {} nobody would be sent to: {}",
+                "何も実行していません。一斉送信 `{id}` の状態は `{state}` で、{}をしても誰にも送信されません: {}",
+                *step,
+                why
+            ))
         }
         other => Ok(other.map(|some| some.why)),
-    }
+    })
 }
 
 /// A template that was not read at the registration is sent by its name, as SES stores it by then.
@@ -77,15 +91,17 @@ async fn by_its_name(parts: &Parts, command: &BroadcastCommand, name: &TemplateN
         Ok(None) => "SES stores none of this name".to_owned(),
         Err(error) => {
             return Ok(Some(Unsendable {
-                why: format!(
-                    "an earlier build of issei registered it without what its template `{name}` said, so it is sent as SES stores it, and whether that is still the same can't be told: {error}; grant ses:GetEmailTemplate, or wait until SES answers"
+                why: both!(
+                    "an earlier build of issei registered it without what its template `{name}` said, so it is sent as SES stores it, and whether that is still the same can't be told: {error}; grant ses:GetEmailTemplate, or wait until SES answers",
+                    "以前の版がテンプレート `{name}` の内容を記録せずに登録したため、SESに保存されている内容で送信します。それが当時と同じかどうかは確認できません。ses:GetEmailTemplate を許可するか、SESの応答を待ってください。原文: {error}"
                 ),
                 is_all: false,
             }));
         }
     };
-    Ok(Some(Unsendable::all(format!(
-        "an earlier build of issei registered it without what its template `{name}` said, so it is sent as SES stores it now: {why}; put the template back as it was, or `issei stop {id}`, and send whoever is missing another one: `issei resend {id} --as NEW_ID` makes the command"
+    Ok(Some(Unsendable::all(both!(
+        "an earlier build of issei registered it without what its template `{name}` said, so it is sent as SES stores it now: {why}; put the template back as it was, or `issei stop {id}`, and send whoever is missing another one: `issei resend {id} --as NEW_ID` makes the command",
+        "以前の版がテンプレート `{name}` の内容を記録せずに登録したため、現在SESに保存されている内容で送信します。テンプレートを元に戻すか、`issei stop {id}` のあと、届いていない方には別のものを送ってください。`issei resend {id} --as NEW_ID` が指示を作ります。原文: {why}"
     ))))
 }
 

@@ -28,9 +28,9 @@ function countDown() {
   countdown.textContent = seconds > 0 ? `(${countdown.dataset.words}: ${seconds})` : "";
 }
 
-// What somebody has unfolded stays so, by what it begins with.
+// What somebody has unfolded stays so, by what it says.
 function unfolded(root) {
-  return new Set(Array.from(root.querySelectorAll("details.folded[open] > summary"), (summary) => summary.textContent));
+  return new Set(Array.from(root.querySelectorAll("details.folded[open]"), (details) => details.textContent));
 }
 
 async function refresh() {
@@ -46,7 +46,7 @@ async function refresh() {
       live.replaceChildren(standing);
     }
     cameAt = performance.now();
-    for (const summary of document.querySelectorAll("details.folded > summary")) summary.parentElement.open = open.has(summary.textContent);
+    for (const details of document.querySelectorAll("details.folded")) details.open = open.has(details.textContent);
     byOwnClock(document);
     countDown();
     lost.hidden = true;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use issei_ledger::Totals;
+use issei_ledger::{Totals, phrases};
 
 use crate::breaker::{Limits, ratio};
 
@@ -51,9 +51,7 @@ pub(crate) fn verdict(limits: &Limits, wait: Duration, Sight { totals, proven, h
             return Err(format!("{count} of {accepted} {what}, and {:.3} % is the limit", max * 100.0));
         }
     }
-    Ok(format!(
-        "the canary went well: {accepted} accepted, {delivered} delivered, {bounced} bounced, {suppressed} suppressed, {complained} complained"
-    ))
+    Ok(phrases::CANARY_WENT_WELL.with(&[&accepted, &delivered, &bounced, &suppressed, &complained]))
 }
 
 #[cfg(test)]

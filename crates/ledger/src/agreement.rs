@@ -7,16 +7,16 @@
 use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_schema::{Actor, BroadcastId, Identity, TemplateHash};
+use issei_schema::{Actor, Bilingual, BroadcastId, Identity, TemplateHash, both};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::item::{n, s};
 use crate::step::{Change, Step};
-use crate::{AuditEntry, Broadcast, BroadcastState, Ledger, LedgerError};
+use crate::{AuditEntry, Broadcast, BroadcastState, Ledger, LedgerError, phrases};
 
 /// The step of an approval after which others are needed still.
-const APPROVAL: &str = "approval";
+const APPROVAL: &str = phrases::APPROVAL_STEP.english;
 
 /// How many must agree to a broadcast, and who has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,42 +52,79 @@ impl Agreement {
     }
 
     /// Why somebody's approval is none; nothing where it is one.
-    fn objection(&self, by: &Identity) -> Option<String> {
+    fn objection(&self, by: &Identity) -> Option<Bilingual> {
         if by.is_federated() {
-            return Some(format!(
-                "{by} is a federated user, whose name is chosen by whoever asks for its token, so that it proves no other person; approve as a user or as a session of a role"
+            return Some(both!(
+                "{by} is a federated user, whose name is chosen by whoever asks for its token, so that it proves no other person; approve as a user or as a session of a role",
+                "{by} はフェデレーションユーザーで、名前はトークンを求める側が決めるため、別人であることを証明できません。ユーザーまたはロールのセッションとして承認してください"
             ));
         }
         if self.requesters.contains(by) {
-            return Some(format!("you ({by}) asked for it, and it needs the approval of {} other than you", counted(self.missing())));
+            return Some(both!(
+                "you ({by}) asked for it, and it needs the approval of {} other than you",
+                "依頼したのはあなた({by})です。あなた以外の{}の承認が必要です",
+                counted(self.missing())
+            ));
         }
         let has_approved = self.approved_by.contains(by);
-        has_approved.then(|| format!("you ({by}) have approved it already, and it needs the approval of {} more", counted(self.missing())))
+        has_approved.then(|| {
+            both!(
+                "you ({by}) have approved it already, and it needs the approval of {} more",
+                "あなた({by})はすでに承認しています。あと{}の承認が必要です",
+                counted(self.missing())
+            )
+        })
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn told(&self) -> Bilingual {
+        let Self { persons, requesters, others, approved_by, .. } = self;
+        let of = |names: &[Identity]| names.iter().map(Identity::as_str).collect::<Vec<_>>().join(", ");
+        // What has been done need not be done any more.
+        let must = if self.missing() == 0 { both!("had to", "必要でした") } else { both!("must", "必要です") };
+        let who = match requesters.as_slice() {
+            [] => both!(
+                "nobody knows who asked for it, so that {0} {1} approve it",
+                "依頼者が分からないため、{0}の承認が{1}",
+                counted(*others),
+                must
+            ),
+            some if *others < *persons => both!(
+                "{0} asked for it, and {1} {2} approve it",
+                "依頼者は {0} で、ほかに{1}の承認が{2}",
+                of(some),
+                others_counted(*others),
+                must
+            ),
+            some => both!(
+                "{0} and somebody unknown asked for it, so that {1} {2} approve it",
+                "依頼者は {0} と不明な人で、ほかに{1}の承認が{2}",
+                of(some),
+                others_counted(*others),
+                must
+            ),
+        };
+        let approved = match approved_by.as_slice() {
+            [] => Bilingual::default(),
+            some => both!("; approved by {}", "。承認済み: {}", of(some)),
+        };
+        both!("{persons} persons {} agree to it: {}{}", "{persons}人の合意が{}: {}{}", must, who, approved)
     }
 }
 
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { persons, requesters, others, approved_by, .. } = self;
-        let of = |names: &[Identity]| names.iter().map(Identity::as_str).collect::<Vec<_>>().join(", ");
-        // What has been done need not be done any more.
-        let must = if self.missing() == 0 { "had to" } else { "must" };
-        write!(f, "{persons} persons {must} agree to it: ")?;
-        match requesters.as_slice() {
-            [] => write!(f, "nobody knows who asked for it, so that {} {must} approve it", counted(*others))?,
-            some if *others < *persons => write!(f, "{} asked for it, and {} {must} approve it", of(some), others_counted(*others))?,
-            some => write!(f, "{} and somebody unknown asked for it, so that {} {must} approve it", of(some), others_counted(*others))?,
-        }
-        if approved_by.is_empty() { Ok(()) } else { write!(f, "; approved by {}", of(approved_by)) }
+        f.write_str(&self.told().english)
     }
 }
 
-fn others_counted(persons: u32) -> String {
-    if persons == 1 { "1 other person".to_owned() } else { format!("{persons} other persons") }
+fn others_counted(persons: u32) -> Bilingual {
+    if persons == 1 { both!("1 other person", "1人") } else { both!("{persons} other persons", "{persons}人") }
 }
 
-fn counted(persons: u32) -> String {
-    if persons == 1 { "1 person".to_owned() } else { format!("{persons} persons") }
+fn counted(persons: u32) -> Bilingual {
+    if persons == 1 { both!("1 person", "1人") } else { both!("{persons} persons", "{persons}人") }
 }
 
 /// What somebody agrees to, as it was frozen. None of it changes afterwards; whoever wants anything else sends another
@@ -111,7 +148,7 @@ impl Subject {
     /// How an entry of the audit trail begins in which somebody agrees to it.
     fn agreed_by(&self, by: &Identity, digest: &str) -> String {
         let Self { command_hash, recipients, skipped, .. } = self;
-        format!("{by} agrees to {digest}: command {command_hash}, {recipients} recipients, {skipped} skipped")
+        phrases::AGREES.with(&[by, &digest, command_hash, recipients, skipped])
     }
 
     /// Who agrees to it in an entry of the audit trail; nothing where that is nobody, or to something else.
@@ -200,10 +237,10 @@ impl Ledger {
         let token = self.dice.token();
         let mut current = self.broadcast(id).await?;
         loop {
-            let refused = |reason: String| LedgerError::NotAgreed { id: id.to_string(), reason };
+            let refused = |reason: Bilingual| LedgerError::NotAgreed { id: id.to_string(), reason };
             let from = current.broadcast_state;
             let Some(agreement) = current.awaited() else {
-                return Err(refused(format!("it is {from}, and waits for no agreement")));
+                return Err(refused(both!("it is {from}, and waits for no agreement", "状態は `{from}` で、承認を待っていません")));
             };
             // An older build approves a broadcast by itself, and then it runs without a permit.
             if !matches!(from, BroadcastState::Holding | BroadcastState::Running) {
@@ -211,8 +248,9 @@ impl Ledger {
             }
             let subject = current.subject();
             if subject.digest != agreed {
-                return Err(refused(format!(
+                return Err(refused(both!(
                     "what you agree to is {agreed}, and it is {}: look again at what it says, to whom",
+                    "承認しようとした内容は {agreed} ですが、現在の内容は {} です。文面と宛先をもう一度確認してください",
                     subject.digest
                 )));
             }

@@ -15,7 +15,7 @@ use crate::item::{KNOWN, Key, OPEN, read, s};
 use crate::trail::{Appended, ChainEnd};
 use crate::{
     Agreement, Asked, AuditEntry, BroadcastState, FixedObjects, HeldAudience, HeldUp, LastKey, Ledger, LedgerError, Reading, ReasonCode,
-    Shards, Totals,
+    Shards, Totals, phrases,
 };
 
 /// A broadcast as the ledger has it.
@@ -195,13 +195,13 @@ impl Broadcast {
     /// A broadcast as its command makes it, with nothing frozen.
     pub(crate) fn of(command: &BroadcastCommand, chunk_size: u32, asked: &Asked, key: MessageKey, now: Timestamp, token: String) -> Self {
         let step = BroadcastState::Enumerating.to_string();
-        let from = asked.by.as_ref().map_or_else(String::new, |by| format!(" from {by}"));
-        let again = command.again.as_ref().map_or_else(String::new, |why| format!(", again: {why}"));
+        let from = asked.by.as_ref().map_or_else(String::new, |by| phrases::RECEIVED_FROM.with(&[by]));
+        let again = command.again.as_ref().map_or_else(String::new, |why| phrases::RECEIVED_AGAIN.with(&[why]));
         let template = command.content.frozen().and_then(|template| template.hash().ok());
-        let template = template.map_or_else(String::new, |hash| format!(", its template read: {hash}"));
-        let account = asked.carried_by.as_ref().map_or_else(String::new, |account| format!(", which is {account}"));
-        let carrier = command.other_provider().map_or_else(String::new, |name| format!(", to be carried by {name}{account}"));
-        let reason = format!("command received{from}{carrier}{template}{again}");
+        let template = template.map_or_else(String::new, |hash| phrases::RECEIVED_TEMPLATE.with(&[&hash]));
+        let account = asked.carried_by.as_ref().map_or_else(String::new, |account| phrases::RECEIVED_ACCOUNT.with(&[account]));
+        let carrier = command.other_provider().map_or_else(String::new, |name| phrases::RECEIVED_CARRIER.with(&[name]) + &account);
+        let reason = phrases::RECEIVED.with(&[&format!("{from}{carrier}{template}{again}")]);
         let entry = AuditEntry::new(now, &command.requested_by, step, &reason);
         let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
         Self {

@@ -4,7 +4,7 @@
 //! What it must never do: call doubt ended, or have anybody asked. A request that is made again may be the first of its key that is
 //! taken, so that made after the end it would mail somebody late.
 
-use issei_schema::{BroadcastId, Opening, ProviderName, Schedule};
+use issei_schema::{Bilingual, BroadcastId, Opening, ProviderName, Schedule, both};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -19,9 +19,9 @@ pub struct DoubtLeft {
     /// Until when the last of them could be asked about.
     pub until: Timestamp,
     /// Why nobody asks.
-    reason: String,
+    reason: Bilingual,
     /// What to do.
-    pub next_step: String,
+    pub next_step: Bilingual,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +47,13 @@ impl DoubtLeft {
 
     /// What is the matter, for people.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn told(&self) -> Bilingual {
         let Self { provider, recipients, until, reason, .. } = self;
-        format!("{recipients} in doubt whose requests {provider} remembers until {until:.0} at the latest, and {reason}")
+        both!(
+            "{recipients} in doubt whose requests {provider} remembers until {until:.0} at the latest, and {}",
+            "結果不明の{recipients}件について、{provider} は遅くとも{until:.0}まで要求を覚えていますが、{}",
+            reason
+        )
     }
 }
 
@@ -67,26 +71,34 @@ impl Because {
         }
     }
 
-    fn reason(self, provider: &ProviderName) -> String {
+    fn reason(self, provider: &ProviderName) -> Bilingual {
         match self {
-            Self::Over(state) => format!(
-                "nobody asks any more: it is {state}, and its time or its end came first; a request made again may be the first that is taken, and would mail them late"
+            Self::Over(state) => both!(
+                "nobody asks any more: it is {state}, and its time or its end came first; a request made again may be the first that is taken, and would mail them late",
+                "もう照会しません。状態は `{state}` で、先に期限か終了が来ました。送り直した要求が最初に受理されるものとなり、遅れて届くおそれがあるためです"
             ),
             Self::OpensTooLate(opens) => {
-                format!("nobody asks before {opens:.0}, when it may be sent again, and by then {provider} has forgotten them")
+                both!(
+                    "nobody asks before {opens:.0}, when it may be sent again, and by then {provider} has forgotten them",
+                    "再び送信できる{opens:.0}まで照会せず、そのときには {provider} の記録はありません"
+                )
             }
-            Self::Stands(state, _) => format!("nobody asks while it is {state}"),
+            Self::Stands(state, _) => both!("nobody asks while it is {state}", "状態が `{state}` の間は照会しません"),
         }
     }
 
-    fn next_step(self, id: &BroadcastId, provider: &ProviderName, until: Timestamp) -> String {
+    fn next_step(self, id: &BroadcastId, provider: &ProviderName, until: Timestamp) -> Bilingual {
         match self {
             Self::Stands(state, by) => {
                 let verb = if state == BroadcastState::Holding { "approve" } else { "resume" };
-                format!("issei {verb} {id} before {by:.0}, and they are asked about as soon as it may be sent")
+                both!(
+                    "issei {verb} {id} before {by:.0}, and they are asked about as soon as it may be sent",
+                    "{by:.0}までに `issei {verb} {id}` を実行すると、送信できるようになり次第、照会します"
+                )
             }
-            Self::Over(_) | Self::OpensTooLate(_) => format!(
-                "its events end what they tell of: see that the webhook's come; look the others up at {provider} (`issei export {id} --outcome in-doubt` lists them), best before {until:.0}; whoever is found nowhere stays in doubt"
+            Self::Over(_) | Self::OpensTooLate(_) => both!(
+                "its events end what they tell of: see that the webhook's come; look the others up at {provider} (`issei export {id} --outcome in-doubt` lists them), best before {until:.0}; whoever is found nowhere stays in doubt",
+                "イベントが届けば、その分は確定します。Webhookが届いているか確認してください。残りは {provider} で調べてください(`issei export {id} --outcome in-doubt` で一覧できます)。{until:.0}より前をお勧めします。どこにも見つからない分は結果不明のままです"
             ),
         }
     }

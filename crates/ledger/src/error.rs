@@ -1,7 +1,7 @@
 //! What went wrong with the ledger, by what the caller must do.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use issei_schema::without_addresses;
+use issei_schema::{Bilingual, without_addresses};
 
 /// The reason where there is no ledger.
 pub const NO_TABLE: &str = "the table does not exist; `issei setup` makes it";
@@ -42,8 +42,8 @@ pub enum LedgerError {
     #[error("broadcast `{id}` is {from}{}", cannot_become(*.from, *.to))]
     Transition { id: String, from: crate::BroadcastState, to: crate::BroadcastState },
     /// Others must want it, or something else was agreed to.
-    #[error("broadcast `{id}` is not approved: {reason}")]
-    NotAgreed { id: String, reason: String },
+    #[error("broadcast `{id}` is not approved: {}", .reason.english)]
+    NotAgreed { id: String, reason: Bilingual },
     /// Nobody is forgotten in a broadcast that may still send to them.
     #[error(
         "broadcast `{id}` is {state}, and may still send: nobody of it is forgotten before it is over; wait for that, or `issei stop {id}`, and repeat"
@@ -64,6 +64,47 @@ fn cannot_become(from: crate::BroadcastState, to: crate::BroadcastState) -> Stri
 }
 
 impl LedgerError {
+    /// For people. What DynamoDB or an item says stands in its own words.
+    #[must_use]
+    pub fn told(&self) -> Bilingual {
+        let japanese = match self {
+            Self::Unavailable { operation, reason } if reason == NO_TABLE => {
+                format!("台帳の {operation}: テーブルがありません。`issei setup` で作成できます")
+            }
+            Self::Unavailable { operation, reason } => format!("台帳の {operation} に失敗しました。原文: {reason}"),
+            Self::Corrupt { item, reason } => {
+                format!("台帳の項目を読み取れません。原因が分かるまで、この一斉送信を送信しないでください。原文: {item}: {reason}")
+            }
+            Self::Restored { reason } => format!(
+                "台帳がバックアップから復元されています。送信の記録が失われているため、`issei accept-restored-ledger` を実行するまで何も送信しません。原文: {reason}"
+            ),
+            Self::Foreign { table, whose } => format!(
+                "chunksキューは {whose} のもので、テーブル `{table}` のものではありません。2つの台帳が同じキューを使うと二重に送信されます。この台帳専用のキュー(--commands-queue、--chunks-queue、--feedback-queue)を指定するか、そのテーブル(--table、ISSEI_TABLE)を指定してください。復元後に旧版が使い始めた同じ台帳である場合は、キューからタグ `issei-ledger-id` を外してください(aws sqs untag-queue)"
+            ),
+            Self::NoLedger { table, reason } => format!(
+                "テーブル `{table}` は台帳ではありません。何も変更していません。別の名前(--table、ISSEI_TABLE)を指定すると、`issei setup` が作成します。原文: {reason}"
+            ),
+            Self::Closed(crate::Closing { closed_at, closed_by, reason, .. }) => {
+                format!("{closed_at} から新規の一斉送信を受け付けていません({closed_by}: {reason})。`issei open` で受け付けを再開します")
+            }
+            Self::NoBroadcast { id, table } => format!(
+                "台帳のテーブル `{table}` に一斉送信 `{id}` はありません。IDはアプリのログで、テーブルは `issei doctor` で確認してください"
+            ),
+            Self::Transition { id, from, to } if from == to => {
+                format!("一斉送信 `{id}` はすでに `{from}` です。ほかの人が直前に操作しました(`issei audit` で確認できます)")
+            }
+            Self::Transition { id, from, to } => format!("一斉送信 `{id}` の状態は `{from}` で、そこから `{to}` には変えられません"),
+            Self::NotAgreed { id, reason } => format!("一斉送信 `{id}` は承認されていません: {}", reason.japanese),
+            Self::MayStillSend { id, state } => format!(
+                "一斉送信 `{id}` の状態は `{state}` で、まだ送信する可能性があります。終了するまで誰も消去できません。終了を待つか、`issei stop {id}` のあとで繰り返してください"
+            ),
+            Self::PageIsFull { item, tombstones } => format!(
+                "台帳の項目 {item} には、{tombstones}件の消去の記録に加えてもう1件を書く余裕がありません。保存期間が過ぎると中身は消えます"
+            ),
+        };
+        Bilingual { english: self.to_string(), japanese }
+    }
+
     pub(crate) fn call<E>(operation: &'static str) -> impl Fn(SdkError<E>) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,

@@ -18,7 +18,7 @@ use crate::page::{Body, Place, SALTED_BODY, UNPACKED_BYTES_MAX, packed, read_pag
 use crate::salts::Salt;
 use crate::step::Change;
 use crate::trail::list_of;
-use crate::{AuditEntry, Broadcast, Expiry, KeptPage, Ledger, LedgerError, Page, Seal, SkipReason, Skipped, Tombstone, kept_key};
+use crate::{AuditEntry, Broadcast, Expiry, KeptPage, Ledger, LedgerError, Page, Seal, SkipReason, Skipped, Tombstone, kept_key, phrases};
 
 /// How often a page is tried that somebody else changes meanwhile, or of which no answer comes.
 const TRIES: u32 = 10;
@@ -340,7 +340,7 @@ impl Ledger {
                 update = update.expression_attribute_values(":before", n(tombstones));
             }
             let update = update.build().map_err(|error| LedgerError::corrupt(&name, error))?;
-            let entry = AuditEntry::new(self.clock.wall(), actor, format!("{STEP}{entries} of page {seq}"), reason);
+            let entry = AuditEntry::new(self.clock.wall(), actor, phrases::FORGOT_STEP.with(&[&entries, &seq]), reason);
             let change = Change {
                 sets: "ending = if_not_exists(ending, :ending) ADD forgotten :entries".to_owned(),
                 conditions: "broadcast_state = :over".to_owned(),

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use issei_schema::{Course, Pace, Recipient, VariantName};
+use issei_schema::{Bilingual, Course, Pace, Recipient, VariantName, both};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -74,13 +74,15 @@ pub enum Example {
     OddestCharacters,
 }
 
-impl fmt::Display for Example {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::First => "the first",
-            Self::LongestData => "the longest data",
-            Self::OddestCharacters => "the oddest characters",
-        })
+impl Example {
+    /// For people.
+    #[must_use]
+    pub fn told(self) -> Bilingual {
+        match self {
+            Self::First => both!("the first", "最初の宛先"),
+            Self::LongestData => both!("the longest data", "差し込みデータが最も長い宛先"),
+            Self::OddestCharacters => both!("the oddest characters", "文字が最も特殊な宛先"),
+        }
     }
 }
 

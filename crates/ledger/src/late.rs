@@ -1,6 +1,6 @@
 //! A notice that is to reach everybody before the day from which it binds: whether that can still be done.
 
-use issei_schema::{Pace, Ramped};
+use issei_schema::{Bilingual, Pace, Ramped, both};
 use jiff::Timestamp;
 
 use crate::Broadcast;
@@ -9,14 +9,18 @@ impl Broadcast {
     /// Why some will be told after the day from which it binds; nothing where everybody may still be told before, and
     /// where it is over. So many have been `settled`, and so many a second are sent to at most, where that is known.
     #[must_use]
-    pub fn falls_behind(&self, now: Timestamp, settled: u64, recipients_a_second: Option<f64>) -> Option<String> {
+    pub fn falls_behind(&self, now: Timestamp, settled: u64, recipients_a_second: Option<f64>) -> Option<Bilingual> {
         let effective_at = self.effective_at.filter(|_| !self.broadcast_state.is_over())?;
         let left = self.recipients.saturating_sub(settled);
         if left == 0 {
             return None;
         }
         if now >= effective_at {
-            return Some(format!("effective_at ({effective_at}) has passed, and {left} of {} are not settled", self.recipients));
+            return Some(both!(
+                "effective_at ({effective_at}) has passed, and {left} of {} are not settled",
+                "effective_at({effective_at})を過ぎましたが、{}件のうち{left}件が未確定です",
+                self.recipients
+            ));
         }
         let rate = recipients_a_second.filter(|rate| *rate > 0.0)?;
         let pace = Pace { recipients_a_second: rate, chunk: self.chunk_size };
@@ -26,8 +30,15 @@ impl Broadcast {
         if done.is_some_and(|done| done <= effective_at) {
             return None;
         }
-        let done = done.map_or("not before its not_after".to_owned(), |done| format!("at {} at the earliest", self.schedule().told(done)));
-        Some(format!("{left} are left, at {rate:.2} a second at most: done {done}, and effective_at is {effective_at}"))
+        let done = match done.map(|done| self.schedule().told(done)) {
+            None => both!("not before its not_after", "not_afterまでに終わりません"),
+            Some(done) => both!("at {done} at the earliest", "早くて{done}に終わります"),
+        };
+        Some(both!(
+            "{left} are left, at {rate:.2} a second at most: done {}, and effective_at is {effective_at}",
+            "残り{left}件、最大で毎秒{rate:.2}件: {}(effective_atは{effective_at})",
+            done
+        ))
     }
 }
 
@@ -63,7 +74,7 @@ mod tests {
         let behind = |granted, settled, effective_at| ramped(granted, effective_at).falls_behind(moment("09:30:00"), settled, Some(10.0));
         // 500 until ten, and the other 1,000 within two minutes of the next hour.
         assert_eq!(behind(500, 500, "10:02:00"), None);
-        let late = behind(500, 500, "10:01:00").unwrap();
+        let late = behind(500, 500, "10:01:00").unwrap().english;
         assert!(late.starts_with("1000 are left, at 10.00 a second at most: done at 2026-11-24T10:01:40Z"), "{late}");
         // The last hundred of an hour are on their way.
         assert_eq!(behind(500, 400, "10:02:00"), None);
@@ -73,6 +84,8 @@ mod tests {
         assert_eq!(first.falls_behind(moment("09:30:00"), 0, Some(10.0)), None);
         // Without a rate nobody knows, until the day is there.
         assert_eq!(ramped(500, "10:01:00").falls_behind(moment("09:30:00"), 500, None), None);
-        assert!(ramped(500, "09:30:00").falls_behind(moment("09:30:00"), 500, None).unwrap().contains("has passed, and 1000 of 1500"));
+        assert!(
+            ramped(500, "09:30:00").falls_behind(moment("09:30:00"), 500, None).unwrap().english.contains("has passed, and 1000 of 1500")
+        );
     }
 }

@@ -71,6 +71,7 @@ mod outcome;
 mod page;
 mod page_builder;
 mod permit;
+pub mod phrases;
 mod probe;
 mod progress;
 mod rate;

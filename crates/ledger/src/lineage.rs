@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::heartbeat::{BEAT_EVERY, Heartbeat};
 use crate::item::{Key, n, read, s};
 use crate::whose::Whose;
-use crate::{Broadcast, Incarnation, Ledger, LedgerError};
+use crate::{Broadcast, Incarnation, Ledger, LedgerError, phrases};
 
 /// The tags of the chunks queue that mirror the ledger's count of starts. Start `n` writes the one of `n` modulo
 /// this many, and the mirror is the highest of them all: a tag that lands late overwrites none of a newer start.
@@ -337,7 +337,7 @@ impl Ledger {
         let found = self.lineage().await?;
         let mut ended = Vec::new();
         for id in self.open_broadcasts().await? {
-            let why = format!("the ledger was restored, and whom it forgot nobody knows: {reason}");
+            let why = phrases::FORGOTTEN_BY_LEDGER.with(&[&reason]);
             match self.end(&id, actor, &why).await {
                 Ok(broadcast) => ended.push(broadcast),
                 Err(LedgerError::Transition { .. }) => {}

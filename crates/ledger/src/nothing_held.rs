@@ -6,17 +6,17 @@
 
 use jiff::Timestamp;
 
-use crate::{AuditEntry, BroadcastState, KEY_REVOKED};
+use crate::{AuditEntry, BroadcastState, KEY_REVOKED, phrases};
 
 /// Where every consumer has said it. Nothing else is proved by it: with `--hard` the step to `stopped` is taken sooner, and
 /// `issei open` lets SES send again.
-pub const SAID: &str = "every consumer has said that it holds nothing of it any more";
+pub const SAID: &str = phrases::NOBODY_HOLDS_ANY.english;
 
 /// Where nothing was ever granted of it, so that there is nobody to say anything.
-pub const NEVER_GRANTED: &str = "no permit of it was ever granted";
+pub const NEVER_GRANTED: &str = phrases::NONE_GRANTED.english;
 
 /// Written where it was stopped before, and each has said it only since.
-pub const NOTHING_HELD: &str = "nothing held";
+pub const NOTHING_HELD: &str = phrases::NOTHING_HELD_STEP.english;
 
 /// Since when it is known; nothing where it is not, or the broadcast is not stopped.
 #[must_use]

@@ -2,6 +2,7 @@
 //! the same, or finds out that they are others by now. Names and digests only; nothing of anybody in them.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use issei_schema::{Bilingual, both};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -62,12 +63,18 @@ impl FixedObjects {
 
     /// For people: what was read, and in which state.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn told(&self) -> Bilingual {
         let Self { url, count, bytes, digest, list } = self;
         match list.as_deref() {
-            Some([FixedObject { version: Some(version), .. }]) => format!("{url}, version {version}, {bytes} bytes"),
-            Some([FixedObject { etag, .. }]) => format!("{url}, ETag {etag}, {bytes} bytes"),
-            _ => format!("{count} objects of {url}, {bytes} bytes, digest {}", digest.get(..16).unwrap_or(digest)),
+            Some([FixedObject { version: Some(version), .. }]) => {
+                both!("{url}, version {version}, {bytes} bytes", "{url}、バージョン {version}、{bytes}バイト")
+            }
+            Some([FixedObject { etag, .. }]) => both!("{url}, ETag {etag}, {bytes} bytes", "{url}、ETag {etag}、{bytes}バイト"),
+            _ => both!(
+                "{count} objects of {url}, {bytes} bytes, digest {}",
+                "{url} の{count}オブジェクト、{bytes}バイト、ダイジェスト {}",
+                digest.get(..16).unwrap_or(digest)
+            ),
         }
     }
 }
@@ -116,7 +123,7 @@ mod tests {
         for other in [vec![object("ab", "c")], vec![object("a", "bd")], vec![object("a", "bc"), object("a", "bc")]] {
             assert_ne!(of(other).digest, one.digest);
         }
-        assert_eq!(one.told(), "s3://b/p/, ETag bc, 1 bytes");
+        assert_eq!(one.told().english, "s3://b/p/, ETag bc, 1 bytes");
         let many = of((0..1_000).map(|at| object(&format!("part-{at}"), "e")).collect());
         assert_eq!((many.list.as_ref(), many.count, many.bytes), (None, 1_000, 1_000));
         assert!(serde_json::to_vec(&of((0..300).map(|at| object(&format!("p{at}"), "e")).collect())).unwrap().len() < 30_000);

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use issei_schema::ProviderName;
+use issei_schema::{Bilingual, ProviderName, both};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -70,11 +70,17 @@ pub struct OfOthers {
     pub last_at: Timestamp,
 }
 
-impl std::fmt::Display for OfOthers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl OfOthers {
+    /// For people.
+    #[must_use]
+    pub fn told(&self) -> Bilingual {
         let Self { provider, events, first_at, last_at } = self;
-        let event = if *events == 1 { "event" } else { "events" };
-        write!(f, "{events} {event} of others, signed by {provider}, since {first_at:.0}, the last at {last_at:.0}")
+        let counted = if *events == 1 { both!("1 event", "1件") } else { both!("{events} events", "{events}件") };
+        both!(
+            "{} of others, signed by {provider}, since {first_at:.0}, the last at {last_at:.0}",
+            "別の台帳のイベント{}({provider} の署名あり)、{first_at:.0}から、最後は{last_at:.0}",
+            counted
+        )
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use issei_schema::Bilingual;
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -67,6 +69,48 @@ impl From<Suppression> for SkipReason {
             Suppression::Unsubscribed => Self::Unsubscribed,
             Suppression::Operator => Self::Suppressed,
         }
+    }
+}
+
+impl SkipReason {
+    /// In Japanese, for people. In English it goes by its word.
+    #[must_use]
+    pub fn in_japanese(self) -> &'static str {
+        match self {
+            Self::NoKey => "キーがありません",
+            Self::BadKey => "キーが長すぎるか、制御文字を含みます",
+            Self::DuplicateKey => "同じキーの行がほかにあります",
+            Self::NoAddress => "メールアドレスがありません",
+            Self::BadAddress => "メールアドレスの形式に誤りがあります",
+            Self::LegacyLocalPart => "引用符が必要な形式のメールアドレスです",
+            Self::AddressNotAscii => "メールアドレスの@より前にASCII以外の文字があります",
+            Self::DataMissing => "文面に必要な列が空です",
+            Self::ControlCharacter => "列に制御文字があります",
+            Self::DataTooLarge => "差し込みデータが大きすぎます",
+            Self::Bounced => "以前の一斉送信で不達になりました",
+            Self::Complained => "以前の一斉送信で迷惑メールとして報告されました",
+            Self::NotText => "列が文字として読めません",
+            Self::DuplicateAddress => "同じメールアドレスの別の行に送信します",
+            Self::BrokenRow => "ファイルの行を読み取れません",
+            Self::NoUnsubscribeUrl => "配信停止用のURLがないか、使えない形式です",
+            Self::UnsafeLink => "リンクの先頭になる列の値が使えません",
+            Self::NoVariant => "この値に対応する文面がありません",
+            Self::Unsubscribed => "配信停止の申し出がありました",
+            Self::Suppressed => "担当者が送信を控える一覧に登録しました",
+            Self::NoConsent => "この種のメールの受信に同意がありません",
+        }
+    }
+
+    /// By the word that stands in the ledger; nothing where a newer build has written one.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::deserialize(StrDeserializer::<serde::de::value::Error>::new(word)).ok()
+    }
+
+    /// With its word, by which exports have it.
+    #[must_use]
+    pub fn told(self) -> Bilingual {
+        Bilingual { english: self.to_string(), japanese: format!("{}(`{self}`)", self.in_japanese()) }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::trail::{Appended, list_of};
 use crate::{AuditEntry, Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode};
 
 /// What an entry is called that tells of a second acceptance and is no step.
-pub(crate) const ACCEPTED_TWICE: &str = "accepted more than once";
+pub(crate) const ACCEPTED_TWICE: &str = crate::phrases::ACCEPTED_TWICE_STEP.english;
 /// How often an entry that could not be written into the broadcast item is tried on its own.
 const ENTRY_TRIES: u32 = 3;
 

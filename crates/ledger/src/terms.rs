@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use issei_schema::{CanaryApproval, InDoubtPolicy, SendWindow};
+use issei_schema::{Bilingual, CanaryApproval, CarriedBy, InDoubtPolicy, SendWindow};
 use serde::{Serialize, Serializer};
 
 use crate::{Broadcast, BroadcastState};
@@ -16,7 +16,7 @@ pub enum Term {
     /// By the provider's name, where that is not SES, and the account that was registered, where one was.
     CarriedBy {
         name: Option<String>,
-        account: Option<String>,
+        account: Option<Bilingual>,
     },
     To {
         audience: String,
@@ -51,10 +51,7 @@ impl Broadcast {
         let schedule = self.schedule();
         let told = |moment| schedule.told(moment);
         let all = [
-            Some(Term::CarriedBy {
-                name: provider.as_ref().map(ToString::to_string),
-                account: carried_by.as_ref().map(ToString::to_string),
-            }),
+            Some(Term::CarriedBy { name: provider.as_ref().map(ToString::to_string), account: carried_by.as_ref().map(CarriedBy::told) }),
             Some(Term::To { audience: audience.to_string(), at_most: *max_recipients }),
             // Until all are frozen there may be others.
             (*canary > 0).then(|| {
@@ -75,9 +72,10 @@ impl Broadcast {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CarriedBy { name: Some(name), account: Some(account) } => write!(f, "carried by {name}, which is {account}"),
+            Self::CarriedBy { name: Some(name), account: Some(account) } => write!(f, "carried by {name}, which is {}", account.english),
             Self::CarriedBy { name, account } => {
-                write!(f, "carried by {}", account.as_ref().or(name.as_ref()).map_or("SES", String::as_str))
+                let account = account.as_ref().map(|account| account.english.as_str());
+                write!(f, "carried by {}", account.or(name.as_deref()).unwrap_or("SES"))
             }
             Self::To { audience, at_most } => write!(f, "to the audience {audience}, {at_most} recipients at most"),
             Self::First { recipients, approval: CanaryApproval::Operator } => {

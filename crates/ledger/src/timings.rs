@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use issei_aws::Timing;
+use issei_schema::{Bilingual, both};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -58,13 +59,21 @@ impl From<Timings> for Timing {
     }
 }
 
+impl Timings {
+    /// For people.
+    #[must_use]
+    pub fn told(&self) -> Bilingual {
+        let Self { send_ms, permit_life_ms, lease_ms, handler_ms, visibility_ms, ledger_ms, request_lifetime_ms } = self;
+        both!(
+            "send {send_ms}, permit {permit_life_ms}, lease {lease_ms}, handler {handler_ms}, visibility {visibility_ms}, ledger {ledger_ms}, request lifetime {request_lifetime_ms} ms",
+            "送信 {send_ms}、送信許可 {permit_life_ms}、リース {lease_ms}、ハンドラー {handler_ms}、可視性 {visibility_ms}、台帳 {ledger_ms}、要求の有効期間 {request_lifetime_ms}(ミリ秒)"
+        )
+    }
+}
+
 impl fmt::Display for Timings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { send_ms, permit_life_ms, lease_ms, handler_ms, visibility_ms, ledger_ms, request_lifetime_ms } = self;
-        write!(
-            f,
-            "send {send_ms}, permit {permit_life_ms}, lease {lease_ms}, handler {handler_ms}, visibility {visibility_ms}, ledger {ledger_ms}, request lifetime {request_lifetime_ms} ms"
-        )
+        f.write_str(&self.told().english)
     }
 }
 

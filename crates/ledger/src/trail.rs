@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 
 use crate::item::{AUDIT, Item, Key, read, s};
 use crate::step::ACCEPTED_TWICE;
-use crate::{Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode};
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError, ReasonCode, phrases};
 
 /// Written where somebody says that each key by which another provider than SES was asked for a broadcast is revoked.
-pub const KEY_REVOKED: &str = "key revoked";
+pub const KEY_REVOKED: &str = phrases::KEY_REVOKED_STEP.english;
 
 /// One step in a broadcast's life: who, when, what and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ const ACTOR_BYTES_MAX: usize = 512;
 const ENTRY_BYTES: usize = 300;
 
 /// The step of what is none.
-const UNREADABLE: &str = "unreadable";
+const UNREADABLE: &str = phrases::UNREADABLE_STEP.english;
 
 impl AuditEntry {
     /// Whatever is asked for can be written down: a reason that is too long is cut, one with control
@@ -79,7 +79,7 @@ impl AuditEntry {
     pub(crate) fn new(at: Timestamp, actor: &Actor, step: String, reason: &str) -> Self {
         let reason = on_one_line(reason);
         let reason = match cut(reason.trim(), REASON_BYTES_MAX) {
-            "" => "no reason given",
+            "" => phrases::NO_REASON.english,
             reason => reason,
         };
         Self { at, actor: cut(actor.as_str(), ACTOR_BYTES_MAX).to_owned(), step, reason: reason.to_owned(), code: None, link: None }
@@ -207,7 +207,7 @@ pub(crate) fn leniently<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
         at: Timestamp::UNIX_EPOCH,
         actor: "unknown".to_owned(),
         step: UNREADABLE.to_owned(),
-        reason: "what stands here can't be read".to_owned(),
+        reason: phrases::CANT_BE_READ.english.to_owned(),
         code: None,
         link: None,
     };

@@ -7,7 +7,7 @@ use issei_schema::{Actor, BroadcastId};
 
 use crate::item::{Item, Key, n};
 use crate::step::Step;
-use crate::{Broadcast, BroadcastState, HeldAudience, Ledger, LedgerError, Reading, ReasonCode, Tally};
+use crate::{Broadcast, BroadcastState, HeldAudience, Ledger, LedgerError, Reading, ReasonCode, Tally, phrases};
 
 /// What is of no use once enumeration is over. An older build could not read the key.
 const ENUMERATED: &str = " REMOVE last_key, in_canary, held_up";
@@ -78,7 +78,7 @@ impl Ledger {
                 return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
             }
             if let (BroadcastState::Holding, BroadcastState::Running, Some(awaited)) = (from, wanted.to, current.awaited()) {
-                return Err(LedgerError::NotAgreed { id: id.to_string(), reason: awaited.to_string() });
+                return Err(LedgerError::NotAgreed { id: id.to_string(), reason: awaited.told() });
             }
             let (more, values) = match (from, wanted.to) {
                 (BroadcastState::Enumerating, _) => (ENUMERATED, Vec::new()),
@@ -112,7 +112,7 @@ impl Ledger {
     ) -> Result<Enumerated, LedgerError> {
         let Broadcast { recipients, chunks, skipped, .. } = broadcast;
         let more = more.map(|more| format!("; {more}")).unwrap_or_default();
-        let reason = format!("audience frozen: {recipients} recipients in {chunks} chunks, {skipped} skipped{more}");
+        let reason = phrases::FROZEN.with(&[recipients, chunks, skipped, &more]);
         let (allowed, withheld) = broadcast.first_permits();
         let values = vec![
             (":allowed", n(allowed)),
@@ -164,8 +164,11 @@ impl Ledger {
     /// lease; the condition makes sure that no permit was granted and no chunk reopened since.
     pub async fn complete(&self, broadcast: &Broadcast, tally: &Tally, actor: &Actor) -> Result<bool, LedgerError> {
         let totals = tally.totals();
-        let spared = totals.spared.filter(|spared| *spared > 0).map_or(String::new(), |spared| format!(", {spared} spared"));
-        let reason = format!("{} accepted, {} rejected{spared}, {} in doubt", totals.accepted, totals.refused(), totals.in_doubt);
+        let (accepted, refused, in_doubt) = (totals.accepted, totals.refused(), totals.in_doubt);
+        let reason = match totals.spared.filter(|spared| *spared > 0) {
+            None => phrases::COUNTED.with(&[&accepted, &refused, &in_doubt]),
+            Some(spared) => phrases::COUNTED_WITH_SPARED.with(&[&accepted, &refused, &spared, &in_doubt]),
+        };
         let totals = serde_dynamo::to_attribute_value(totals).map_err(|error| LedgerError::corrupt("totals", error))?;
         let values = vec![(":totals", totals), (":grants", n(broadcast.grant_count)), (":reopenings", n(broadcast.reopenings))];
         let wanted = Step { to: BroadcastState::Complete, actor, reason: &reason, code: None };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use issei_schema::{BroadcastId, ProviderName};
+use issei_schema::{Bilingual, BroadcastId, ProviderName, both};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -85,21 +85,24 @@ impl NotAsked {
 
     /// What is the matter, for people.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn told(&self) -> Bilingual {
         let Self { provider, requests, until, met_by } = self;
+        let count = requests;
         let (requests, were) = if *requests == 1 { ("1 request".to_owned(), "was") } else { (format!("{requests} requests"), "were") };
-        format!(
+        both!(
             "{requests} whose answer was lost {were} made with another key of {provider} than is configured now (or by a build that writes them otherwise) where they were met with: {}; nobody asks there what became of them, and {provider} can be asked until {until:.0}",
+            "応答が失われた要求が{count}件あり、確認したコンシューマー({})に現在設定されているものとは別の {provider} のキーで送られたか、要求の作り方が異なる版が送りました。そのため結果を照会していません。{provider} に照会できるのは{until:.0}までです",
             met_by.join("; ")
         )
     }
 
     /// What to do.
     #[must_use]
-    pub fn next_step(&self, id: impl Display) -> String {
+    pub fn next_step(&self, id: impl Display) -> Bilingual {
         let Self { provider, until, .. } = self;
-        format!(
-            "start a consumer with the key that they were made with (`key` of [providers.{provider}]) before {until:.0}; whoever is in doubt then stays so, and so does whoever a consumer of an older build has sent to, which says nothing of its key: `issei export {id} --outcome in-doubt` lists them"
+        both!(
+            "start a consumer with the key that they were made with (`key` of [providers.{provider}]) before {until:.0}; whoever is in doubt then stays so, and so does whoever a consumer of an older build has sent to, which says nothing of its key: `issei export {id} --outcome in-doubt` lists them",
+            "{until:.0}までに、その要求を送ったキー([providers.{provider}] の `key`)でコンシューマーを起動してください。それ以降は結果不明のままになります。キーを記録しない旧版のコンシューマーが送った分も同じです。`issei export {id} --outcome in-doubt` で一覧できます"
         )
     }
 }

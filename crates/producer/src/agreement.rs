@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use issei_aws::Senders;
-use issei_ledger::{Agreement, Asked};
+use issei_ledger::{Agreement, Asked, phrases};
 use issei_schema::{BroadcastCommand, CarriedBy, Class, Identity};
 
 use crate::source::size_of;
@@ -49,7 +49,7 @@ impl Approvals {
         let mut by: Vec<&str> = known.iter().map(Identity::as_str).collect();
         by.extend(unknown.then_some("somebody unknown"));
         Asked {
-            by: (!by.is_empty()).then(|| by.join(" and ")),
+            by: (!by.is_empty()).then(|| by.join(phrases::AND)),
             agreement: self.are_for(command).then(|| Agreement::of(self.persons, self.from_recipients, known.clone(), *unknown)),
             carried_by,
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use issei_aws::Timing;
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, LedgerError, ReasonCode, ServiceKind, Transition};
+use issei_ledger::{Broadcast, BroadcastState, LedgerError, ReasonCode, ServiceKind, Transition, phrases};
 use issei_schema::{BroadcastId, InDoubtPolicy, Opening};
 use tokio_util::sync::CancellationToken;
 
@@ -120,7 +120,7 @@ impl Producer {
         };
         let why = broadcast.falls_behind(wall, settled, rate);
         if let Some(why) = &why {
-            tracing::error!(broadcast.id = %id, why, "a notice will reach some too late");
+            tracing::error!(broadcast.id = %id, why = why.english, "a notice will reach some too late");
         }
         Ok(why.is_some())
     }
@@ -183,7 +183,7 @@ impl Producer {
             }
             // Counted from when it was first seen here, on our own clock: never too early.
             BroadcastState::Stopping if still_for > timing.refused_after() => {
-                self.step(&broadcast, BroadcastState::Stopped, None, "every permit granted before the stop has expired").await?;
+                self.step(&broadcast, BroadcastState::Stopped, None, &phrases::PERMITS_EXPIRED.with(&[])).await?;
             }
             BroadcastState::Enumerating if too_late => self.step(&broadcast, BroadcastState::Stopped, expired, why_over).await?,
             BroadcastState::Enumerating if still_for > timing.visibility && !self.is_freezing() => {

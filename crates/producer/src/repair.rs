@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use issei_aws::{Queue, QueueError};
-use issei_ledger::{Broadcast, BroadcastState, Chunk, Ledger, LedgerError, Outcome};
+use issei_ledger::{Broadcast, BroadcastState, Chunk, Ledger, LedgerError, Outcome, phrases};
 use issei_schema::{Actor, BroadcastId, ChunkMessage};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -69,7 +69,7 @@ impl Repairer {
     pub async fn repair(&self, id: &BroadcastId, now: Timestamp, actor: &Actor, reason: &str) -> Result<Repair, RepairError> {
         let done = self.go(id, now, true).await?;
         let chunks = done.unclaimed_chunks + done.retryable_chunks + done.askable_chunks;
-        self.ledger.audit(id, actor, "repair", &format!("{chunks} chunks enqueued again: {reason}")).await?;
+        self.ledger.audit(id, actor, &phrases::REPAIR_STEP.with(&[]), &phrases::ENQUEUED_AGAIN.with(&[&chunks, &reason])).await?;
         Ok(done)
     }
 

@@ -172,7 +172,7 @@ mod tests {
             let recipient = recipient(key, name);
             samples.take(&recipient, false, &letters(&[]), || recipient.clone());
         }
-        let words = |of: &[Example]| of.iter().map(Example::to_string).collect::<Vec<_>>().join(", ");
+        let words = |of: &[Example]| of.iter().map(|one| one.told().english).collect::<Vec<_>>().join(", ");
         let keys =
             |samples: &Samples| samples.all().iter().map(|(of, it)| format!("{}: {}", it.key.as_str(), words(of))).collect::<Vec<_>>();
         assert_eq!(keys(&samples), ["1: the first", "2: the longest data", "5: the oddest characters"]);

@@ -1,5 +1,6 @@
 //! What a provider says of the account and the key that it is asked by, and what it has counted itself. Asking sends nothing.
 
+use issei_schema::Bilingual;
 use jiff::Timestamp;
 
 /// Whether an account's key may send, and what was asked to find out.
@@ -36,11 +37,11 @@ pub struct Span {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
     /// What it has counted, in words.
-    pub what: &'static str,
+    pub what: Bilingual,
     pub asked: &'static str,
     pub told: Result<u64, String>,
     /// What to do where it does not tell.
-    pub mend: &'static str,
+    pub mend: Bilingual,
     /// What to do where it tells too little.
-    pub too_few: &'static str,
+    pub too_few: Bilingual,
 }

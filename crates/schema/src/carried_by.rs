@@ -9,6 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::{Bilingual, both};
+
 /// Who carries a broadcast. What no build has said is not known, and what one build does not know another may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CarriedBy {
@@ -46,14 +48,29 @@ impl CarriedBy {
 
     /// What tells the account, in words.
     #[must_use]
-    pub fn account_in_words(&self) -> Option<String> {
+    pub fn account_in_words(&self) -> Option<Bilingual> {
         let account = self.account.as_deref()?;
         Some(match account.split_once(':') {
-            Some(("env", variable)) => format!("the environment variable {variable}"),
-            Some(("secret", arn)) => format!("the secret {arn}"),
-            Some(("aws", number)) => format!("the AWS account {number}"),
-            _ => account.to_owned(),
+            Some(("env", variable)) => both!("the environment variable {variable}", "環境変数 {variable}"),
+            Some(("secret", arn)) => both!("the secret {arn}", "シークレット {arn}"),
+            Some(("aws", number)) => both!("the AWS account {number}", "AWSアカウント {number}"),
+            _ => Bilingual::verbatim(account),
         })
+    }
+
+    /// In words. What is stored is compared by builds that say it otherwise, so these are for people alone.
+    #[must_use]
+    pub fn told(&self) -> Bilingual {
+        let kind = match self.kind.as_str() {
+            "ses" => Bilingual::verbatim("SES"),
+            "sendgrid" => Bilingual::verbatim("SendGrid"),
+            "resend" => Bilingual::verbatim("Resend"),
+            "" => both!("a provider that is not told", "記録のない事業者"),
+            other => Bilingual::verbatim(other),
+        };
+        let at = self.base_url.as_ref().map_or_else(Bilingual::default, |base_url| both!(" at {base_url}", "、接続先 {base_url}"));
+        let by = self.account_in_words().map_or_else(Bilingual::default, |account| both!(" by {}", "、{}", account));
+        both!("{}{}{}", "{}{}{}", kind, at, by)
     }
 }
 
@@ -68,17 +85,7 @@ fn in_one_spelling(base_url: &str) -> String {
 
 impl fmt::Display for CarriedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind.as_str() {
-            "ses" => "SES",
-            "sendgrid" => "SendGrid",
-            "resend" => "Resend",
-            "" => "a provider that is not told",
-            other => other,
-        })?;
-        if let Some(base_url) = &self.base_url {
-            write!(f, " at {base_url}")?;
-        }
-        self.account_in_words().map_or(Ok(()), |account| write!(f, " by {account}"))
+        f.write_str(&self.told().english)
     }
 }
 

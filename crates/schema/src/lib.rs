@@ -8,6 +8,7 @@
 
 mod address;
 mod address_hash;
+mod bilingual;
 mod canary;
 mod carried_by;
 mod chunk;
@@ -37,6 +38,7 @@ mod window;
 
 pub use address::{Address, AddressError};
 pub use address_hash::AddressHash;
+pub use bilingual::{Bilingual, InBoth};
 pub use canary::{Canary, CanaryKeys, Choice, Share};
 pub use carried_by::CarriedBy;
 pub use chunk::{ChunkMessage, ChunkVersion, Recipient, RecipientError};

@@ -1,22 +1,24 @@
 //! What is not as it must be, kept as a count and the first of it: memory stays flat, however much is wrong.
 
+use issei_schema::{Bilingual, both};
+
 use crate::finding::Finding;
 
 /// Everything of one kind that is not as it must be.
 #[derive(Default)]
 pub(super) struct Odd {
     count: u64,
-    first: Option<String>,
+    first: Option<Bilingual>,
 }
 
 impl Odd {
-    pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
+    pub(super) fn note(&mut self, what: impl FnOnce() -> Bilingual) {
         self.count += 1;
         self.first.get_or_insert_with(what);
     }
 
     /// Notes it where it is so.
-    pub(super) fn note_if(&mut self, is_odd: bool, what: impl FnOnce() -> String) {
+    pub(super) fn note_if(&mut self, is_odd: bool, what: impl FnOnce() -> Bilingual) {
         if is_odd {
             self.note(what);
         }
@@ -26,11 +28,11 @@ impl Odd {
         self.count == 0
     }
 
-    pub(super) fn into_finding(self, finding: Finding, sound: impl ToString) -> Finding {
+    pub(super) fn into_finding(self, finding: Finding, sound: Bilingual) -> Finding {
         match self.first {
-            None => finding.found(sound, true),
-            Some(first) if self.count == 1 => finding.found(first, false),
-            Some(first) => finding.found(format!("{first}, and {} more", self.count - 1), false),
+            None => finding.is(sound, true),
+            Some(first) if self.count == 1 => finding.is(first, false),
+            Some(first) => finding.is(both!("{}, and {} more", "{}、ほか{}件", first, self.count - 1), false),
         }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use issei_ledger::{Broadcast, BroadcastState, LastKey, Page, Reading, SkipReason, Skipped};
 use issei_letter::Letters;
 use issei_schema::limits::{CHUNK_BYTES_MAX, CHUNK_RECIPIENTS_MAX, RECIPIENT_BYTES_MAX};
-use issei_schema::{Choice, Recipient};
+use issei_schema::{Bilingual, Choice, Recipient, both};
 
-use super::data;
 use super::odd::Odd;
+use super::{data, items};
 use crate::finding::Finding;
 
 /// So many rows may come and go between two readings, or one in a hundred where that is more.
@@ -48,7 +48,12 @@ impl Audience {
     pub(super) fn add(&mut self, page: &Page, broadcast: &Broadcast) {
         let seq = page.seq;
         self.odd.note_if(page.first_chunk != self.chunks, || {
-            format!("page {seq} begins with chunk {}, and {} chunks are before it (first_chunk)", page.first_chunk, self.chunks)
+            both!(
+                "page {seq} begins with chunk {}, and {} chunks are before it (first_chunk)",
+                "ページ{seq}はチャンク{}から始まりますが、その前のチャンクは{}個です(first_chunk)",
+                page.first_chunk,
+                self.chunks
+            )
         });
         self.part(page, broadcast);
         self.canary_chunks += page.canary_chunks(self.recipients, broadcast.canary);
@@ -57,14 +62,23 @@ impl Audience {
         for (chunk, recipients) in page.chunks() {
             let letter = self.letter(recipients);
             let is_known = recipients.iter().any(Option::is_some);
-            self.odd.note_if(letter.is_none() && is_known, || format!("chunk {chunk} has recipients of different letters, or of none"));
+            self.odd.note_if(letter.is_none() && is_known, || {
+                both!(
+                    "chunk {chunk} has recipients of different letters, or of none",
+                    "チャンク{chunk}に、文面の異なる、または文面のない宛先があります"
+                )
+            });
             cut.push((Kind { letter, in_canary: before < broadcast.canary }, chunk, recipients));
             before += recipients.len() as u64;
         }
         for (at, (kind, chunk, recipients)) in cut.iter().enumerate() {
             let size = usize::try_from(broadcast.chunk_size).unwrap_or(usize::MAX);
             self.odd.note_if(recipients.len() > size, || {
-                format!("chunk {chunk} has {} recipients, and chunk_size is {size}", recipients.len())
+                both!(
+                    "chunk {chunk} has {} recipients, and chunk_size is {size}",
+                    "チャンク{chunk}の宛先は{}件ですが、chunk_size は{size}です",
+                    recipients.len()
+                )
             });
             let size = size.min(CHUNK_RECIPIENTS_MAX);
             // A chunk ends short of its size with its page, with the canary, or for its bytes; one of each letter does.
@@ -72,7 +86,11 @@ impl Audience {
             let is_last = !cut.iter().skip(at + 1).any(|(other, ..)| other == kind) || recipients.contains(&None);
             let is_short = recipients.len() < size && !is_last;
             self.odd.note_if(is_short && has_room(recipients), || {
-                format!("chunk {chunk} has {} recipients and room for more, and chunk_size is {size}", recipients.len())
+                both!(
+                    "chunk {chunk} has {} recipients and room for more, and chunk_size is {size}",
+                    "チャンク{chunk}の宛先は{}件でまだ余裕がありますが、chunk_size は{size}です",
+                    recipients.len()
+                )
             });
             self.chunks += 1;
         }
@@ -97,18 +115,33 @@ impl Audience {
     /// Those whom the canary chooses come first, all of them and nobody else. A key can be an address, so none is shown.
     fn part(&mut self, page: &Page, broadcast: &Broadcast) {
         let (seq, in_canary) = (page.seq, page.is_in_canary());
-        self.odd.note_if(in_canary && self.is_past_canary, || format!("page {seq} is of the canary, and comes after others that are not"));
+        self.odd.note_if(in_canary && self.is_past_canary, || {
+            both!(
+                "page {seq} is of the canary, and comes after others that are not",
+                "先行送信のページ{seq}が、そうでないページの後にあります"
+            )
+        });
         self.is_past_canary |= !in_canary;
         self.chosen += if in_canary { page.recipients() as u64 } else { 0 };
         let is_chosen = |key: &str| self.choice.as_ref().is_some_and(|choice| choice.holds(&broadcast.broadcast_id, key));
         let misplaced = page.known_recipients().filter(|it| is_chosen(it.key.as_str()) != in_canary).count();
-        self.odd.note_if(misplaced > 0, || format!("page {seq} has {misplaced} recipients who are on the wrong side of the canary's end"));
+        self.odd.note_if(misplaced > 0, || {
+            both!(
+                "page {seq} has {misplaced} recipients who are on the wrong side of the canary's end",
+                "ページ{seq}に、先行送信の境界の反対側にある宛先が{misplaced}件あります"
+            )
+        });
     }
 
     /// Against what the broadcast item says of it.
     pub(super) fn compare(&mut self, broadcast: &Broadcast) {
         let mut same = |field: &str, says: u64, found: u64| {
-            self.odd.note_if(says != found, || format!("the broadcast's {field} is {says}, and the pages hold {found}"));
+            self.odd.note_if(says != found, || {
+                both!(
+                    "the broadcast's {field} is {says}, and the pages hold {found}",
+                    "一斉送信の {field} は{says}ですが、ページでは{found}です"
+                )
+            });
         };
         same("recipients", broadcast.recipients, self.recipients);
         same("skipped", broadcast.skipped, self.skipped);
@@ -125,7 +158,12 @@ impl Audience {
             let found = found(reason);
             let most = found + self.forgotten_rows;
             let is_wrong = if counted == broadcast.skipped { !(found..=most).contains(says) } else { *says > most };
-            self.odd.note_if(is_wrong, || format!("the broadcast's skipped_by says {says} {reason}, and the pages hold {found}"));
+            self.odd.note_if(is_wrong, || {
+                both!(
+                    "the broadcast's skipped_by says {says} {reason}, and the pages hold {found}",
+                    "一斉送信の skipped_by では {reason} が{says}件ですが、ページでは{found}件です"
+                )
+            });
         }
         // A key can be an address, so neither is shown.
         let is_same = match &broadcast.last_key {
@@ -135,7 +173,9 @@ impl Audience {
             // It goes with the end of enumeration.
             None => true,
         };
-        self.odd.note_if(!is_same, || "the broadcast's last_key is not that of its last page".to_owned());
+        self.odd.note_if(!is_same, || {
+            both!("the broadcast's last_key is not that of its last page", "一斉送信の last_key が最後のページのものと違います")
+        });
     }
 }
 
@@ -143,10 +183,10 @@ impl Audience {
     /// Everybody whom the source named is frozen or skipped; nothing where the version that froze it kept no count.
     pub(super) fn as_read(&self, broadcast: &Broadcast) -> Option<Finding> {
         let Reading { rows, counted, without_key, repeated, differing, trimmed, digest, readings, .. } = broadcast.reading.as_ref()?;
-        let by_reason: Vec<String> = self.skipped_by_reason.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
-        let forgotten = (self.forgotten_rows > 0).then(|| format!("{} forgotten", self.forgotten_rows));
-        let by_reason: Vec<String> = by_reason.into_iter().chain(forgotten).collect();
-        let by_reason = if by_reason.is_empty() { String::new() } else { format!(" ({})", by_reason.join(", ")) };
+        let by_reason = self.skipped_by_reason.iter().map(|(reason, rows)| both!("{rows} {}", "{}: {rows}件", reason.told()));
+        let forgotten = (self.forgotten_rows > 0).then(|| both!("{} forgotten", "消去済み: {}件", self.forgotten_rows));
+        let by_reason = Bilingual::join(by_reason.chain(forgotten), (", ", "、"));
+        let by_reason = if by_reason.is_empty() { by_reason } else { both!(" ({})", "({})", by_reason) };
         // Between two readings rows come and go, and before the end of enumeration not all are frozen.
         let is_whole = broadcast.broadcast_state == BroadcastState::Complete || broadcast.granted > 0;
         let frozen = self.recipients + self.skipped;
@@ -154,29 +194,50 @@ impl Audience {
         // Of several readings single rows may differ; where more do, nobody knows whether they were of the same people.
         let is_near = *readings > 1 && (apart <= APART_MAX || apart * 100 <= *rows);
         let all_there = !is_whole || apart == 0 || is_near;
-        let unknown = if all_there || *readings < 2 { "" } else { "; not known whether the readings were of the same people" };
+        let unknown = if all_there || *readings < 2 {
+            Bilingual::default()
+        } else {
+            both!("; not known whether the readings were of the same people", "。各回の読み取りが同じ人々のものかは分かりません")
+        };
         // Each further row of a key is frozen as skipped, as a duplicate or with the first. Who was forgotten may have been one.
         let keyless = self.skipped_by_reason.get(&SkipReason::NoKey).copied().unwrap_or_default().saturating_sub(*without_key);
         let duplicates = self.further_rows + keyless.saturating_sub(1);
         let is_known = *readings == 1 && is_whole && self.forgotten_rows == 0 && differing.is_some();
         let all_repeats = (!is_known || *repeated == duplicates) && differing.is_none_or(|differing| differing <= *repeated);
-        let finding = data("audience: as it was read", "ledger items `broadcast` and `page`").rule(
-            "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen, repeated keys as such; of several, all but ten, or one in a hundred",
+        let finding = data(both!("audience: as it was read", "対象者: 読み取りのとおり"), items(&["broadcast", "page"])).must(
+            both!(
+                "rows read are the rows that the source counted in the same snapshot, and those of a single reading are all frozen, repeated keys as such; of several, all but ten, or one in a hundred",
+                "読み取った行数が、同じ時点で取得元が数えた行数と一致する。1回の読み取りなら全行が確定済み(重複キーは重複として)で、複数回なら差は10行または1%まで"
+            ),
             "a row that was not read belongs to somebody who is never mailed",
         );
-        let trimmed = trimmed.map_or(String::new(), |trimmed| format!(", {trimmed} with invisible white space around the address"));
-        let differing = differing.map_or(String::new(), |keys| {
-            format!(
-                " ({keys} keys with rows that differ: of each the first that can be mailed, in the order of what they say, or nobody where a wish not to be mailed binds the key)"
+        let trimmed = trimmed.map_or_else(Bilingual::default, |trimmed| {
+            both!(", {trimmed} with invisible white space around the address", "、メールアドレスの前後に見えない空白{trimmed}行")
+        });
+        let differing = differing.map_or_else(Bilingual::default, |keys| {
+            both!(
+                " ({keys} keys with rows that differ: of each the first that can be mailed, in the order of what they say, or nobody where a wish not to be mailed binds the key)",
+                "(内容が異なる行のあるキー{keys}個。内容順で最初に送信できる行を採用し、受信を望まない意思表示があるキーには送信しない)"
             )
         });
-        let from = broadcast.read_from.as_ref().map_or(String::new(), |objects| format!("; read from {}", objects.told()));
-        let file = digest.as_ref().map_or(String::new(), |digest| format!("; read from a file with the SHA-256 {digest}"));
-        let value = format!(
-            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{differing}{trimmed}; frozen: {} recipients, {} skipped{by_reason}; {readings} readings{from}{file}{unknown}",
-            self.recipients, self.skipped
+        let from =
+            broadcast.read_from.as_ref().map_or_else(Bilingual::default, |objects| both!("; read from {}", "。取得元 {}", objects.told()));
+        let file = digest.as_ref().map_or_else(Bilingual::default, |digest| {
+            both!("; read from a file with the SHA-256 {digest}", "。取得元ファイルのSHA-256は {digest}")
+        });
+        let value = both!(
+            "{rows} rows read, {counted} counted by the source, {repeated} of them with a repeated key{}{}; frozen: {} recipients, {} skipped{}; {readings} readings{}{}{}",
+            "{rows}行を読み取り(取得元の計数{counted}行)、うち重複キー{repeated}行{}{}。確定: 宛先{}件、対象外{}件{}。読み取り{readings}回{}{}{}",
+            differing,
+            trimmed,
+            self.recipients,
+            self.skipped,
+            by_reason,
+            from,
+            file,
+            unknown
         );
-        Some(finding.found(value, rows == counted && all_there && all_repeats))
+        Some(finding.is(value, rows == counted && all_there && all_repeats))
     }
 }
 

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use issei_certificate::Finding;
 use issei_provider::above;
 
+use super::InEnglish;
 use super::dns::Dns;
 use super::setting;
 

@@ -3,6 +3,7 @@
 
 mod dmarc;
 mod dns;
+mod english;
 mod providers;
 mod scale;
 mod sender;
@@ -15,6 +16,7 @@ use issei_certificate::{Finding, Part, accounts_of_senders, doubt_left, requests
 use issei_ledger::{Broadcast, Configured, Heartbeat, LedgerError, Opening, ServiceKind, Shut, Timings};
 use jiff::SignedDuration;
 
+pub(crate) use english::InEnglish;
 pub(crate) use providers::standings;
 pub(crate) use scale::duration;
 pub(crate) use sender::sender;

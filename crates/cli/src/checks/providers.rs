@@ -7,6 +7,7 @@ use issei_certificate::{Finding, events_of_others};
 use issei_provider::Right;
 use issei_schema::{Mailbox, ProviderName};
 
+use super::InEnglish;
 use super::setting;
 
 /// What each says of its key.

@@ -9,6 +9,7 @@ use issei_scale::{Cpu, Latency, Setup, Table, Told, cost, price};
 use issei_schema::limits;
 use serde::Serialize;
 
+use super::InEnglish;
 use super::setting;
 use crate::commands::send::{number, whole};
 

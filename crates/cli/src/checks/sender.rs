@@ -8,6 +8,7 @@ use issei_certificate::Finding;
 use issei_provider::{Provider, ReturnPath, Sender, Signs};
 use issei_schema::Mailbox;
 
+use super::InEnglish;
 use super::dmarc::{Aligned, dmarc, policy, tag};
 use super::dns::Dns;
 use super::setting;

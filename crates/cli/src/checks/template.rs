@@ -5,6 +5,7 @@ use issei_certificate::Finding;
 use issei_producer::{Refusal, unsendable};
 use issei_schema::{BroadcastCommand, Content, StoredTemplate};
 
+use super::InEnglish;
 use super::setting;
 
 pub(crate) struct Stored {

@@ -13,6 +13,7 @@ use issei_certificate::Finding;
 use issei_provider::ses::SnsTrust;
 use serde_json::Value;
 
+use super::InEnglish;
 use super::setting;
 
 /// By which tag a policy knows the roles of the parts.

@@ -5,7 +5,7 @@
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, Forgotten, Ledger, LedgerError, Outcome, Refused, Skipped, Whereabouts};
-use issei_schema::Address;
+use issei_schema::{Address, Bilingual};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ use crate::shortened::shortened;
 
 /// Whether it is known, by the counts that services tell, that some will be told too late. One call, for a broadcast
 /// that has a day from which it binds.
-pub(crate) async fn falls_behind(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Result<Option<String>, LedgerError> {
+pub(crate) async fn falls_behind(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Result<Option<Bilingual>, LedgerError> {
     if broadcast.effective_at.is_none() || broadcast.broadcast_state.is_over() {
         return Ok(None);
     }
@@ -45,6 +45,7 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
     let now = parts.clock.wall();
     for broadcast in &broadcasts {
         let falls_behind = falls_behind(&ledger, broadcast, now).await;
+        let falls_behind = falls_behind.map(|why| why.map(|why| why.english));
         let falls_behind = falls_behind.unwrap_or_else(|error| Some(format!("whether it will be in time can't be read: {error}")));
         let Broadcast { broadcast_id, created_at, recipients, skipped, .. } = broadcast;
         let (state, waits_until) = (shown(broadcast, now), broadcast.waits_until(now));

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Agreement, Approval, Broadcast, BroadcastState, Subject, Transition};
-use issei_schema::BroadcastId;
+use issei_schema::{Bilingual, BroadcastId};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json
     let text = if broadcast.broadcast_state == BroadcastState::Paused {
         // It is paused, whether this can be read or not.
         let bound = match (&broadcast.provider, operator::widest(&parts).await) {
-            (Some(provider), _) => format!("for {}", how_long_by(provider)),
+            (Some(provider), _) => format!("for {}", how_long_by(provider).english),
             (None, Ok(widest)) => format!("for {} s at most", at_most(&widest.timing).as_secs()),
             (None, Err(error)) => format!("and nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
         };
@@ -57,7 +57,7 @@ pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_js
             let id = options.id.clone();
             let Some(reason) = options.reason.clone() else {
                 let first = match broadcast.broadcast_state {
-                    BroadcastState::Holding => sendable::before(&parts, &broadcast, "approve").await?,
+                    BroadcastState::Holding => refused_before(&parts, &broadcast, "approve").await?,
                     _ => None,
                 };
                 let first = first.map_or(String::new(), |why| format!("; and first read this: {why}"));
@@ -96,7 +96,7 @@ async fn agree(
         forecast.iter().for_each(|forecast| say(&forecast.to_string()));
         print_beside(&letters, &format!("issei show {id} -o letters.html"));
         if let Some(why) = unsendable {
-            say(&format!("\nNOT SENT: {why}"));
+            say(&format!("\nNOT SENT: {}", why.english));
         }
         say(&format!(
             "\nnothing was approved: look at `issei show {id}`, and if you agree: issei approve {id} --agreed {} --reason \"…\"",
@@ -108,7 +108,7 @@ async fn agree(
         let is = short(&subject);
         bail!(Refused(format!("what you agree to is {agreed}, and broadcast `{id}` is {is}: look again at what it says and to whom")));
     }
-    let first = sendable::before(parts, broadcast, "approve").await?;
+    let first = refused_before(parts, broadcast, "approve").await?;
     warn(id, first.as_deref());
     let (actor, by) = operator::approver(parts).await?;
     let approval = Approval { by: &by, actor: &actor, reason: options.reason.as_deref().unwrap_or_default(), agreed: &subject.digest };
@@ -119,6 +119,14 @@ async fn agree(
     };
     say(&told(&broadcast, &text, parts.clock.wall(), as_json));
     Ok(Ended::Well)
+}
+
+/// What is to be told before a step; refused where nobody would be sent to.
+async fn refused_before(parts: &Parts, broadcast: &Broadcast, verb: &str) -> anyhow::Result<Option<String>> {
+    match sendable::before(parts, broadcast, &Bilingual::verbatim(verb)).await? {
+        Ok(first) => Ok(first.map(|first| first.english)),
+        Err(refused) => bail!(Refused(refused.english)),
+    }
 }
 
 /// Before the step and not after it, beside the document.
@@ -146,7 +154,7 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
     if before.broadcast_state != from {
         bail!(Refused(format!("broadcast `{}` is {}; `issei {verb}` is for one that is {from}", options.id, before.broadcast_state)));
     }
-    warn(&options.id, sendable::before(&parts, &before, verb).await?.as_deref());
+    warn(&options.id, refused_before(&parts, &before, verb).await?.as_deref());
     let (broadcast, now) = (step(&parts, options, BroadcastState::Running).await?, parts.clock.wall());
     let forecast = before.done_if_approved(now).filter(|_| before.holds_before_first_send());
     let forecast = forecast.map_or_else(String::new, |forecast| format!(" {forecast}."));

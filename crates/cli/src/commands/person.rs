@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 use issei_ledger::{Broadcast, Chunk, EventDetail, Fate, Keyed, Ledger, NamedMessage, Outcome, RecipientOutcome, Standing, Suppression};
-use issei_schema::{BroadcastId, EventKind, EventReason};
+use issei_schema::{Bilingual, BroadcastId, EventKind, EventReason, both};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -119,7 +119,7 @@ impl Why {
         if let Some(at) = &self.reopened_at {
             lines.push(format!("reopened  at {at}, by evidence that the provider did not take it; waits to be sent again"));
         }
-        lines.push(format!("outcome   {}", self.outcome_told()));
+        lines.push(format!("outcome   {}", self.outcome_told().english));
         lines.extend(self.spared.map(|why| {
             format!("spared    nothing was sent: the address is on the suppression list ({}) since the audience was frozen", why.as_str())
         }));
@@ -147,12 +147,18 @@ impl Why {
         self.told.iter().find(|told| told.event == kind)
     }
 
-    pub(crate) fn outcome_told(&self) -> String {
+    pub(crate) fn outcome_told(&self) -> Bilingual {
         match (self.outcome, self.is_over) {
-            (Some(_), _) => self.listed_as.join(", "),
-            (None, _) if self.restored_at.is_some() => "not known, since the ledger was restored".to_owned(),
-            (None, true) => "none: nothing was sent, and nothing will be, since the broadcast is over".to_owned(),
-            (None, false) => "none yet".to_owned(),
+            // The words by which exports have it.
+            (Some(_), _) => Bilingual::verbatim(self.listed_as.join(", ")),
+            (None, _) if self.restored_at.is_some() => {
+                both!("not known, since the ledger was restored", "台帳が復元されたため分かりません")
+            }
+            (None, true) => both!(
+                "none: nothing was sent, and nothing will be, since the broadcast is over",
+                "なし: 送信していません。一斉送信は終了しているため、今後も送信しません"
+            ),
+            (None, false) => both!("none yet", "まだありません"),
         }
     }
 

@@ -10,14 +10,14 @@ use issei_clock::Clock;
 use issei_ledger::{SkipReason, kept_key};
 use issei_letter::Letters;
 use issei_producer::{AudienceConfig, ReadObjects, Refusal, each_judged, mailable_data};
-use issei_schema::{BroadcastCommand, Content, Recipient};
+use issei_schema::{Bilingual, BroadcastCommand, Content, Recipient, both};
 use serde_json::json;
 
 use crate::args::PreviewOptions;
 use crate::checks::stored;
 use crate::command_file;
 use crate::commands::send::Skipped;
-use crate::letters::{letters, print, print_sender, write};
+use crate::letters::{letters, of_variant, print, print_sender, write};
 use crate::output;
 use crate::{Ended, Refused};
 
@@ -33,7 +33,7 @@ pub(super) struct Which<'a> {
 /// Whom to show, and what each is an example of.
 #[derive(Default)]
 pub(super) struct Shown {
-    pub(super) recipients: Vec<(Vec<String>, Recipient)>,
+    pub(super) recipients: Vec<(Vec<Bilingual>, Recipient)>,
     /// Rows that are skipped, or can't be written to, by their reason.
     skipped: Vec<Skipped>,
     /// Why the one that is asked for is.
@@ -134,15 +134,15 @@ async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Wh
             }
         };
         let of = if let Some(key) = which.key {
-            (recipient.key.as_str() == key).then(|| "as asked for".to_owned())
+            (recipient.key.as_str() == key).then(|| both!("as asked for", "指定した宛先"))
         } else {
             let number = letters.number(&recipient.data).unwrap_or_default();
             let variant = variants.get(number).and_then(Option::as_ref);
             let is_first = seen.insert(number);
             if shown.recipients.len() < which.rows {
-                Some(variant.map_or_else(|| format!("row {}", shown.recipients.len() + 1), |variant| format!("variant {variant}")))
+                Some(variant.map_or_else(|| both!("row {}", "行 {}", shown.recipients.len() + 1), of_variant))
             } else {
-                variant.filter(|_| is_first).map(|variant| format!("variant {variant}"))
+                variant.filter(|_| is_first).map(of_variant)
             }
         };
         shown.recipients.extend(of.map(|of| (vec![of], recipient)));
@@ -156,8 +156,8 @@ async fn of_audience(settings: &Settings, command: &BroadcastCommand, which: &Wh
 /// The rows of a file, judged as those of an audience.
 fn of_data(command: &BroadcastCommand, file: &Path, rows: usize) -> anyhow::Result<Shown> {
     let (recipients, skipped) = mailable_data(command, file)?;
-    let recipients: Vec<(Vec<String>, Recipient)> =
-        recipients.into_iter().take(rows).map(|recipient| (vec![format!("row {}", recipient.key)], recipient)).collect();
+    let recipients: Vec<(Vec<Bilingual>, Recipient)> =
+        recipients.into_iter().take(rows).map(|recipient| (vec![both!("row {}", "行 {}", recipient.key)], recipient)).collect();
     if recipients.is_empty() && !skipped.is_empty() {
         let reasons: Vec<String> = skipped.iter().map(|(reason, skips)| format!("{} {reason}", skips.rows)).collect();
         bail!(Refused(format!("nobody of the rows of {} can be written to: {}", file.display(), reasons.join(", "))));

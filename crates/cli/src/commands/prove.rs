@@ -9,7 +9,7 @@ use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{
     Awaited, Broadcast, BroadcastState, Draining, Heartbeat, Ledger, LedgerError, NEVER_GRANTED, NOTHING_HELD, SAID, Transition, Widest,
-    nothing_held_since, widest,
+    nothing_held_since, phrases, widest,
 };
 use issei_schema::{Actor, BroadcastId, ProviderName};
 use jiff::Timestamp;
@@ -252,14 +252,10 @@ pub(super) async fn prove(
         Some(_) => until.until_nobody_sends(parts, (&others, before), &shutdown, as_json).await,
     };
     let (mut is_over, said) = (said.is_some(), said.unwrap_or_default());
-    let lapsed = if until.sending_off {
-        "SES may not send until `issei open`, and every permit granted before the stop has expired"
-    } else {
-        "every permit granted before the stop has expired"
-    };
+    let lapsed = if until.sending_off { phrases::SHUT_AND_EXPIRED } else { phrases::PERMITS_EXPIRED }.with(&[]);
     if is_over {
         for Stopping { id, .. } in &others {
-            end(&ledger, id, actor, if said.contains(id) { SAID } else { lapsed }, failures).await;
+            end(&ledger, id, actor, if said.contains(id) { SAID } else { &lapsed }, failures).await;
         }
     }
     // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too

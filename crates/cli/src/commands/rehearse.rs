@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use issei_assembly::{Parts, Settings, VERSION, say};
 use issei_certificate::{Certificate, Finding, Kind, Part, Verdict};
-use issei_ledger::{Broadcast, BroadcastState, Rehearsal, ServiceKind, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Rehearsal, ServiceKind, Transition, phrases};
 use issei_producer::{REHEARSAL_PREFIX, count_rows};
 use issei_provider::Facts;
 use issei_schema::{BroadcastCommand, BroadcastId, ProviderName};
@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RehearseOptions;
+use crate::checks::InEnglish;
 use crate::commands::certify::{ended, give, read_keys, spares_others};
 use crate::commands::send::number;
 use crate::commands::serve::on_signal;
@@ -192,12 +193,12 @@ impl Rehearsing<'_> {
             }
         }
         let actor = operator::actor(self.parts).await?;
-        let step = async |to, reason| ledger.transition(self.id, Transition { to, actor: &actor, reason }).await;
+        let step = async |to, reason: &str| ledger.transition(self.id, Transition { to, actor: &actor, reason }).await;
         let began = self.parts.clock.now();
         // It may have ended by itself meanwhile.
-        if step(BroadcastState::Paused, "a rehearsal of a pause").await.is_ok() {
+        if step(BroadcastState::Paused, &phrases::REHEARSED_PAUSE.with(&[])).await.is_ok() {
             self.sleep(operator::widest(self.parts).await?.timing.longest_leak()).await?;
-            step(BroadcastState::Running, "the rehearsal of a pause is over").await?;
+            step(BroadcastState::Running, &phrases::REHEARSED_PAUSE_OVER.with(&[])).await?;
         }
         Ok(self.parts.clock.now().saturating_duration_since(began))
     }

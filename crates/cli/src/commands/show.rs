@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{Broadcast, BroadcastState, Forgotten, Ledger};
-use issei_schema::{BroadcastCommand, Content, Recipient};
+use issei_schema::{Bilingual, BroadcastCommand, Content, Recipient, both};
 use serde_json::json;
 
 use crate::args::ShowOptions;
@@ -27,7 +27,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
         // An address may stand under several keys, each with data of its own.
         Some(who) => {
             let found = found(&ledger, &broadcast, who).await?;
-            letters(&command, found.iter().map(|recipient| (vec!["as frozen".to_owned()], recipient)), None)?
+            letters(&command, found.iter().map(|recipient| (vec![as_frozen()], recipient)), None)?
         }
     };
     let unsendable = match broadcast.broadcast_state {
@@ -80,7 +80,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
         print(&shown);
     }
     if let Some(why) = unsendable {
-        say(&format!("\nNOT SENT: {why}"));
+        say(&format!("\nNOT SENT: {}", why.english));
     }
     if let Some(file) = options.output.as_deref().filter(|file| !output::is_standard(file)).map(Path::display) {
         say(&format!("\n{file} shows all parts, wide and narrow"));
@@ -90,7 +90,11 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
 
 /// The letter of somebody in the frozen audience.
 pub(crate) fn letter_of(command: &BroadcastCommand, recipient: &Recipient) -> anyhow::Result<Option<Letter>> {
-    Ok(letters(command, vec![(vec!["as frozen".to_owned()], recipient)], None)?.pop())
+    Ok(letters(command, vec![(vec![as_frozen()], recipient)], None)?.pop())
+}
+
+fn as_frozen() -> Bilingual {
+    both!("as frozen", "確定時の内容")
 }
 
 /// All who have this key, or this address, in the frozen audience.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, NEVER_GRANTED, Unread};
-use issei_schema::{Actor, BroadcastId, ProviderName};
+use issei_schema::{Actor, Bilingual, BroadcastId, ProviderName, both};
 use serde::Serialize;
 use serde_json::json;
 
@@ -33,16 +33,23 @@ pub(crate) struct Stopping {
 
 impl Stopping {
     /// What may still come of it. `bound` says for how long by SES, which refuses what is older.
-    pub(crate) fn told(&self, bound: &str) -> String {
+    pub(crate) fn told(&self, bound: &Bilingual) -> Bilingual {
         let Self { id, outstanding, provider, .. } = self;
         if *outstanding == 0 {
-            return format!("{id}: nothing of it is out: each recipient who had a permit has an outcome");
+            return both!(
+                "{id}: nothing of it is out: each recipient who had a permit has an outcome",
+                "{id}: 送信途中のものはありません。許可の出た宛先はすべて結果が確定しています"
+            );
         }
-        let why = "their permits are out, or their requests without an answer";
         match provider {
-            None => format!("{id}: at most {outstanding} recipients may still be sent to, {bound}: {why}"),
-            Some(provider) => format!(
-                "{id}: at most {outstanding} recipients may still be sent to: {why}. For {}: it is over once every consumer has said that it holds nothing of it and nobody is in doubt",
+            None => both!(
+                "{id}: at most {outstanding} recipients may still be sent to, {}: their permits are out, or their requests without an answer",
+                "{id}: 最大で{outstanding}件、{}送信されることがあります。送信許可が発行済みか、要求の応答がまだありません",
+                bound
+            ),
+            Some(provider) => both!(
+                "{id}: at most {outstanding} recipients may still be sent to: their permits are out, or their requests without an answer. For {}: it is over once every consumer has said that it holds nothing of it and nobody is in doubt",
+                "{id}: 最大で{outstanding}件送信されることがあります。送信許可が発行済みか、要求の応答がまだありません。{}すべてのコンシューマーが手元に何も残っていないと報告し、結果不明が0になった時点で終わりです",
                 how_long_by(provider)
             ),
         }
@@ -50,40 +57,52 @@ impl Stopping {
 }
 
 /// What is said of another provider than SES in the place of a bound, which nobody could prove.
-pub(crate) fn how_long_by(provider: &ProviderName) -> String {
-    format!("how long no time tells, since {provider} refuses no request for its age")
+pub(crate) fn how_long_by(provider: &ProviderName) -> Bilingual {
+    both!(
+        "how long no time tells, since {provider} refuses no request for its age",
+        "{provider} は古い要求を拒否しないため、いつまでかは時間では区切れません。"
+    )
 }
 
 /// What could not be stopped.
 pub(crate) struct Unstopped {
     /// As the ledger calls it.
-    pub(crate) what: String,
+    pub(crate) what: Bilingual,
     /// Why, and what was done all the same.
-    pub(crate) reason: String,
+    pub(crate) reason: Bilingual,
     error: LedgerError,
     /// Who carries it; nothing where that is not known.
     provider: Option<ProviderName>,
 }
 
 impl Unstopped {
-    fn of(what: impl Into<String>, error: LedgerError) -> Self {
-        Self { what: what.into(), reason: error.to_string(), error, provider: None }
+    fn of(what: Bilingual, error: LedgerError) -> Self {
+        Self { what, reason: error.told(), error, provider: None }
     }
 
     /// A broadcast whose item can't be read: what became of the write that needs none of it but its state.
     fn unread(id: &BroadcastId, error: LedgerError, ended: Result<Unread, LedgerError>) -> Self {
         let (then, provider) = match ended {
             Ok(unread) if unread.is_ending() => (
-                "all the same it is `stopping` now, so that nothing more of it is granted; when that is over nobody can prove".to_owned(),
+                both!(
+                    "all the same it is `stopping` now, so that nothing more of it is granted; when that is over nobody can prove",
+                    "それでも状態は `stopping` になり、新しい送信許可は出ません。いつ終わったかは誰にも証明できません"
+                ),
                 unread.provider,
             ),
-            Ok(Unread { state, provider }) => {
-                let state = state.map_or("none".to_owned(), |state| format!("`{state}`"));
-                (format!("its state there is {state}, which is for ever; it was left so"), provider)
+            Ok(Unread { state: Some(state), provider }) => (
+                both!(
+                    "its state there is `{state}`, which is for ever; it was left so",
+                    "そこでの状態は最終状態の `{state}` で、変更していません"
+                ),
+                provider,
+            ),
+            Ok(Unread { state: None, provider }) => {
+                (both!("its state there is none, which is for ever; it was left so", "そこに状態の記録はなく、変更していません"), provider)
             }
-            Err(failed) => (format!("nor can its state be written: {failed}"), None),
+            Err(failed) => (both!("nor can its state be written: {}", "状態も書き込めません: {}", failed.told()), None),
         };
-        Self { reason: format!("{error}; {then}"), provider, ..Self::of(named(id), error) }
+        Self { reason: both!("{}; {}", "{}。{}", error.told(), then), provider, ..Self::of(named_in_both(id), error) }
     }
 }
 
@@ -146,11 +165,11 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let unknown = order.failed.iter().find(|failed| matches!(failed.error, LedgerError::NoBroadcast { .. }));
     if let (true, Some(Unstopped { reason, .. })) = (options.hard && options.id.is_some(), unknown) {
         let hint = "SES was left as it is; `issei list` shows every broadcast there is, and `issei stop --all --hard` shuts SES whatever the ledger knows";
-        return Err(Refused(format!("{reason}: nothing was stopped, and {hint}")).into());
+        return Err(Refused(format!("{}: nothing was stopped, and {hint}", reason.english)).into());
     }
     let shuts_ses = options.hard && elsewhere.is_none();
     if options.id.is_some() && !shuts_ses && order.failed.iter().any(|failed| has_nothing_under_way(&failed.error)) {
-        let told = order.failed.iter().map(|failed| failed.reason.as_str()).collect::<Vec<_>>().join("; ");
+        let told = order.failed.iter().map(|failed| failed.reason.english.as_str()).collect::<Vec<_>>().join("; ");
         let told = format!("{told}: there is nothing of it to stop; `issei list` shows what is under way");
         // One that is over was looked at, and the answer is no; one that is not there is a mistake.
         let is_over = order.failed.iter().all(|failed| matches!(failed.error, LedgerError::Transition { .. }));
@@ -158,7 +177,7 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     }
     let mut failures = Failures::default();
     for Unstopped { what, reason, .. } in &order.failed {
-        failures.note(what, reason);
+        failures.note(&what.english, &reason.english);
     }
     if order.closed {
         tell(as_json, "New broadcasts are refused until `issei open`.");
@@ -200,7 +219,7 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
         } else {
             // Of what nobody begins any more the proof says what there is to say.
             let left = wait.left_of(&parts, stopping).await;
-            left.map(|left| stopping.told(&format!("for {} s at most", left.as_secs())))
+            left.map(|left| stopping.told(&for_at_most(left.as_secs())).english)
         };
         if let Some(told) = told {
             tell(as_json, &format!("{told}."));
@@ -247,12 +266,22 @@ fn hint(failed: &[Unstopped], sending_off: bool) -> String {
         by_ses.to_owned()
     });
     let revoke = others.into_iter().map(|name| format!("what {name} carries nothing here stops: revoke its key"));
-    let unknown = (!is_known).then(|| NOT_BY_SES.to_owned());
+    let unknown = (!is_known).then(|| not_by_ses().english);
     by_ses.into_iter().chain(revoke).chain(unknown).collect::<Vec<_>>().join("; ")
 }
 
 /// What is said where nobody knows who carries it.
-pub(crate) const NOT_BY_SES: &str = "what another provider than SES carries nothing here stops: revoke that provider's key";
+pub(crate) fn not_by_ses() -> Bilingual {
+    both!(
+        "what another provider than SES carries nothing here stops: revoke that provider's key",
+        "SES以外の配信事業者が送信するものはここでは止められません。その事業者のAPIキーを失効させてください"
+    )
+}
+
+/// How long what is out may still be sent, by SES.
+pub(crate) fn for_at_most(seconds: u64) -> Bilingual {
+    both!("for {seconds} s at most", "最長{seconds}秒間、")
+}
 
 /// Ends one broadcast. One that is ending already is waited for again.
 async fn end_one(ledger: &Ledger, id: &BroadcastId, actor: &Actor, reason: &str) -> Order {
@@ -270,17 +299,17 @@ pub(crate) async fn end_all(ledger: &Ledger, actor: &Actor, reason: &str) -> Ord
     // Closed first: whatever is registered before is among the open ones.
     match ledger.close(actor, reason).await {
         Ok(_) => order.closed = true,
-        Err(error) => order.failed.push(Unstopped::of("closing for new broadcasts", error)),
+        Err(error) => order.failed.push(Unstopped::of(both!("closing for new broadcasts", "新規受け付けの停止"), error)),
     }
     let entries = ledger.open_entries().await.unwrap_or_else(|error| {
-        order.failed.push(Unstopped::of("the list of open broadcasts", error));
+        order.failed.push(Unstopped::of(both!("the list of open broadcasts", "未終了の一斉送信の一覧"), error));
         Vec::new()
     });
     for entry in entries {
         let id = match entry {
             Ok(id) => id,
             Err(error) => {
-                order.failed.push(Unstopped::of("an entry of the list of open broadcasts", error));
+                order.failed.push(Unstopped::of(both!("an entry of the list of open broadcasts", "未終了の一斉送信の一覧の1項目"), error));
                 continue;
             }
         };
@@ -321,12 +350,16 @@ pub(crate) async fn end(
             let ended = ledger.end_unread(id, actor, reason).await;
             Err(Unstopped::unread(id, error, ended))
         }
-        Err(error) => Err(Unstopped::of(named(id), error)),
+        Err(error) => Err(Unstopped::of(named_in_both(id), error)),
     }
 }
 
 pub(super) fn named(id: &BroadcastId) -> String {
-    format!("broadcast `{id}`")
+    named_in_both(id).english
+}
+
+fn named_in_both(id: &BroadcastId) -> Bilingual {
+    both!("broadcast `{id}`", "一斉送信 `{id}`")
 }
 
 /// Whether what was to be stopped is over, or was never there: no cause to shut SES for everybody.

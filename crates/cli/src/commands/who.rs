@@ -9,7 +9,7 @@ use std::io::{IsTerminal, stderr};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, Finder, Forgotten, Ledger, Skipped, Suppressed, Whereabouts};
-use issei_schema::{Address, AudienceName, BroadcastId};
+use issei_schema::{Address, AudienceName, Bilingual, BroadcastId, both};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -66,10 +66,10 @@ pub(crate) struct Seen {
     #[serde(flatten)]
     pub(crate) why: Option<Why>,
     /// As a row that was skipped, with the reason.
-    pub(crate) skipped: Option<String>,
+    pub(crate) skipped: Option<Bilingual>,
     /// Other rows with the key of the recipient that they are, each with the reason for which it was skipped.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) other_rows: Vec<String>,
+    pub(crate) other_rows: Vec<Bilingual>,
     pub(crate) forgotten: Vec<Forgotten>,
     /// To write to whoever asks.
     pub(crate) sentence: String,
@@ -261,10 +261,13 @@ async fn seen_in(
 }
 
 /// Why a row was skipped, and what is mailed in its place.
-fn in_words(skipped: &Skipped) -> String {
-    let detail = skipped.detail().map_or(String::new(), |detail| format!(", {detail}"));
-    let instead = skipped.mailed.as_deref().map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
-    format!("{}{detail}{instead}", skipped.reason)
+fn in_words(skipped: &Skipped) -> Bilingual {
+    let detail = skipped.detail().map_or_else(Bilingual::default, |detail| both!(", {detail}", "、{detail}"));
+    let instead = skipped.mailed.as_deref();
+    let instead = instead.map_or_else(Bilingual::default, |key| {
+        both!("; the address is mailed under the key {key}", "。このメールアドレスにはキー {key} で送信します")
+    });
+    both!("{}{}{}", "{}{}{}", skipped.reason.told(), detail, instead)
 }
 
 /// What is said where an address was not found, of rows that were skipped. Their addresses are in no page.
@@ -312,10 +315,10 @@ impl Who {
             }
             seen.why.iter().flat_map(Why::lines).for_each(|line| say(&format!("  {line}")));
             if let Some(reason) = &seen.skipped {
-                say(&format!("  skipped   {reason}"));
+                say(&format!("  skipped   {}", reason.english));
             }
             for reason in &seen.other_rows {
-                say(&format!("  other row with this key was skipped: {reason}"));
+                say(&format!("  other row with this key was skipped: {}", reason.english));
             }
             for Forgotten { at, page, .. } in &seen.forgotten {
                 say(&format!("  forgotten at {at:.0}, in page {page}; `issei audit {}` says who did it", seen.broadcast_id));

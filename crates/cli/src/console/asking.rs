@@ -8,8 +8,9 @@ use axum::extract::{Form, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
-use issei_schema::BroadcastId;
+use http::{HeaderValue, StatusCode, Uri};
+use issei_ledger::LedgerError;
+use issei_schema::{Bilingual, BroadcastId, both};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -21,7 +22,19 @@ pub(super) enum Failed {
     /// It could not be read.
     Error(anyhow::Error),
     /// There is no such page, or the form is none.
-    Asked(StatusCode, &'static str),
+    Asked(StatusCode, Bilingual),
+}
+
+/// What is said where no page is, in the language of whoever asks: `guard` knows that, and writes it.
+pub(super) struct Plain(pub(super) StatusCode, pub(super) Bilingual);
+
+impl IntoResponse for Plain {
+    fn into_response(self) -> Response {
+        let Self(status, told) = self;
+        let mut response = (status, told.english.clone()).into_response();
+        response.extensions_mut().insert(told);
+        response
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failed {
@@ -33,19 +46,44 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         match self {
-            Self::Asked(status, told) => (status, told).into_response(),
+            Self::Asked(status, told) => Plain(status, told).into_response(),
             Self::Error(error) => {
                 let status = if is_absent(&error) { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY };
                 tracing::warn!(error = format!("{error:#}"), "a page of the console can't be shown");
-                (status, format!("{error:#}")).into_response()
+                Plain(status, failure(&error)).into_response()
             }
         }
     }
 }
 
-pub(super) const NO_PAGE: Failed = Failed::Asked(StatusCode::NOT_FOUND, "there is no such page");
-const NO_BROADCAST: Failed =
-    Failed::Asked(StatusCode::NOT_FOUND, "there is no such broadcast: what stands in the address is no broadcast's id");
+/// What went wrong. What others say of it stands in their own words.
+pub(super) fn failure(error: &anyhow::Error) -> Bilingual {
+    let japanese = match error.downcast_ref::<LedgerError>() {
+        Some(error) => error.told().japanese,
+        None => format!("処理できませんでした。原文: {error:#}"),
+    };
+    Bilingual { english: format!("{error:#}"), japanese }
+}
+
+pub(super) fn no_page() -> Failed {
+    Failed::Asked(StatusCode::NOT_FOUND, both!("there is no such page", "このページはありません"))
+}
+
+fn no_broadcast() -> Failed {
+    let told = both!(
+        "there is no such broadcast: what stands in the address is no broadcast's id",
+        "この一斉送信はありません。アドレスにあるものは一斉送信のIDではありません"
+    );
+    Failed::Asked(StatusCode::NOT_FOUND, told)
+}
+
+/// Of a form that another run of the console has made, or nobody.
+pub(super) fn foreign_form() -> Bilingual {
+    both!(
+        "the form is from another run of the console; load the page again",
+        "このフォームは別に起動されたコンソールのものです。ページを読み込み直してください"
+    )
+}
 
 /// The broadcast that a path names.
 pub(super) struct Named(pub(super) BroadcastId);
@@ -54,8 +92,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Failed;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
-        let Ok(Path(id)) = Path::<String>::from_request_parts(parts, state).await else { return Err(NO_BROADCAST) };
-        BroadcastId::try_from(id).map(Self).map_err(|_| NO_BROADCAST)
+        let Ok(Path(id)) = Path::<String>::from_request_parts(parts, state).await else { return Err(no_broadcast()) };
+        BroadcastId::try_from(id).map(Self).map_err(|_| no_broadcast())
     }
 }
 
@@ -67,8 +105,8 @@ impl<S: Send + Sync> FromRequestParts<S> for LetterAt {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
         let path = Path::<(String, u32, u32, usize)>::from_request_parts(parts, state).await;
-        let Ok(Path((id, page, chunk, place))) = path else { return Err(NO_PAGE) };
-        Ok(Self(BroadcastId::try_from(id).map_err(|_| NO_BROADCAST)?, page, chunk, place))
+        let Ok(Path((id, page, chunk, place))) = path else { return Err(no_page()) };
+        Ok(Self(BroadcastId::try_from(id).map_err(|_| no_broadcast())?, page, chunk, place))
     }
 }
 
@@ -82,11 +120,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Filled<T> {
         match Form::from_request(request, state).await {
             Ok(Form(form)) => Ok(Self(form)),
             Err(FormRejection::BytesRejection(rejection)) => {
-                Err(Failed::Asked(rejection.status(), "nothing was done: the form is too large, or did not come to its end"))
+                let told = both!(
+                    "nothing was done: the form is too large, or did not come to its end",
+                    "何も実行していません。フォームが大きすぎるか、途中で切れています"
+                );
+                Err(Failed::Asked(rejection.status(), told))
             }
             Err(rejection) => Err(Failed::Asked(
                 rejection.status(),
-                "nothing was done: this is no form of the console's; load the page again and send that",
+                both!(
+                    "nothing was done: this is no form of the console's; load the page again and send that",
+                    "何も実行していません。コンソールのフォームではありません。ページを読み込み直して送信してください"
+                ),
             )),
         }
     }
@@ -109,12 +154,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Tongue {
 
     /// The language that was asked for, or chosen before, or that the browser prefers.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let asked = Query::<Asked>::try_from_uri(&parts.uri).ok().and_then(|Query(asked)| asked.lang);
-        Ok(Self::of(asked.as_deref(), &parts.headers))
+        Ok(Self::asked(&parts.uri, &parts.headers))
     }
 }
 
 impl Tongue {
+    pub(super) fn asked(uri: &Uri, headers: &HeaderMap) -> Self {
+        let asked = Query::<Asked>::try_from_uri(uri).ok().and_then(|Query(asked)| asked.lang);
+        Self::of(asked.as_deref(), headers)
+    }
+
     fn of(asked: Option<&str>, headers: &HeaderMap) -> Self {
         let of = |text: &str| match text {
             "ja" => Some(Language::Ja),
@@ -134,7 +183,7 @@ impl Tongue {
 /// What became of a form, if there was one.
 pub(super) struct Said {
     pub(super) status: StatusCode,
-    pub(super) message: Option<String>,
+    pub(super) message: Option<Bilingual>,
     pub(super) failed: bool,
 }
 
@@ -142,11 +191,11 @@ impl Said {
     /// Nobody has sent a form.
     pub(super) const NOTHING: Self = Self { status: StatusCode::OK, message: None, failed: false };
 
-    pub(super) fn done(message: String) -> Self {
+    pub(super) fn done(message: Bilingual) -> Self {
         Self { status: StatusCode::OK, message: Some(message), failed: false }
     }
 
-    pub(super) fn refused(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: Some(message.into()), failed: true }
+    pub(super) fn refused(status: StatusCode, message: Bilingual) -> Self {
+        Self { status, message: Some(message), failed: true }
     }
 }

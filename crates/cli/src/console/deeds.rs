@@ -6,15 +6,16 @@
 use axum::extract::State;
 use http::StatusCode;
 use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, NEVER_GRANTED, Transition};
-use issei_schema::{Actor, BroadcastId};
+use issei_schema::{Actor, Bilingual, BroadcastId, both};
 use serde::Deserialize;
 
 use super::At;
-use super::asking::{Filled, Named, Said, Tongue};
+use super::asking::{Filled, Named, Said, Tongue, failure, foreign_form};
 use super::routes::{Page, Shared, broadcast_page, list_page};
-use crate::commands::stop::NOT_BY_SES;
+use crate::commands::stop::{for_at_most, not_by_ses};
+use crate::pages::in_both;
 use crate::proof::at_most;
-use crate::{Refused, commands, operator, sendable};
+use crate::{commands, operator, sendable};
 
 /// What can be done to one broadcast.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,13 +27,18 @@ enum Verb {
 }
 
 impl Verb {
-    fn as_str(self) -> &'static str {
+    fn name(self) -> Bilingual {
         match self {
-            Self::Stop => "stop",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Approve => "approve",
+            Self::Stop => both!("stop", "停止"),
+            Self::Pause => both!("pause", "一時停止"),
+            Self::Resume => both!("resume", "再開"),
+            Self::Approve => both!("approve", "承認"),
         }
+    }
+
+    /// What is said once it was done.
+    fn done(self, id: &BroadcastId, stands: &Bilingual) -> Bilingual {
+        both!("{} {id}: {}", "{}を受け付けました({id})。現在の状態: {}", self.name(), *stands)
     }
 }
 
@@ -51,13 +57,17 @@ impl Deed {
     /// Says why it may not be done. Nothing is kept from being stopped for want of a reason.
     fn check(&self, at: &At, must_be: &str, is_stop: bool) -> Result<(), Said> {
         if !at.door.has_made(&self.csrf) {
-            return Err(Said::refused(StatusCode::FORBIDDEN, "the form is from another run of the console; load the page again"));
+            return Err(Said::refused(StatusCode::FORBIDDEN, foreign_form()));
         }
         if self.confirm != must_be {
-            return Err(Said::refused(StatusCode::UNPROCESSABLE_ENTITY, format!("nothing was done: type `{must_be}` to confirm")));
+            let told =
+                both!("nothing was done: type `{must_be}` to confirm", "何も実行していません。確認のため `{must_be}` と入力してください");
+            return Err(Said::refused(StatusCode::UNPROCESSABLE_ENTITY, told));
         }
         if !is_stop && self.reason.trim().is_empty() {
-            return Err(Said::refused(StatusCode::UNPROCESSABLE_ENTITY, "nothing was done: give a reason for the audit trail"));
+            let told =
+                both!("nothing was done: give a reason for the audit trail", "何も実行していません。監査証跡に残す理由を入力してください");
+            return Err(Said::refused(StatusCode::UNPROCESSABLE_ENTITY, told));
         }
         Ok(())
     }
@@ -90,57 +100,75 @@ async fn act(State(at): Shared, Named(id): Named, tongue: Tongue, Filled(deed): 
 /// One conditional write. A refusal names the state that the broadcast is in.
 async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result<Said, Said> {
     let reason = deed.reason.as_str();
-    let bad = |error: anyhow::Error| Said::refused(StatusCode::BAD_GATEWAY, format!("{error:#}"));
-    let conflict = |error: LedgerError| Said::refused(StatusCode::CONFLICT, error.to_string());
+    let bad = |error: anyhow::Error| Said::refused(StatusCode::BAD_GATEWAY, failure(&error));
+    let conflict = |error: LedgerError| Said::refused(StatusCode::CONFLICT, error.told());
     let (ledger, actor) = (at.console.parts.ledger(), operator::actor(&at.console.parts).await.map_err(bad)?);
     if verb == Verb::Stop {
         return end_one(at, id, &actor, reason).await;
     }
     let broadcast = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?;
     if matches!((verb, broadcast.broadcast_state), (Verb::Resume, BroadcastState::Paused) | (Verb::Approve, BroadcastState::Holding)) {
-        let first = sendable::before(&at.console.parts, &broadcast, verb.as_str()).await;
-        first.map_err(|error| {
-            let status = if error.is::<Refused>() { StatusCode::CONFLICT } else { StatusCode::BAD_GATEWAY };
-            Said::refused(status, format!("{error:#}"))
-        })?;
+        let first = sendable::before(&at.console.parts, &broadcast, &verb.name()).await.map_err(bad)?;
+        first.map_err(|told| Said::refused(StatusCode::CONFLICT, told))?;
     }
     if verb == Verb::Approve && broadcast.awaited().is_some() {
         // In the name of whoever started the console, whoever has its address.
         let (actor, by) = operator::approver(&at.console.parts).await.map_err(bad)?;
         let approval = Approval { by: &by, actor: &actor, reason, agreed: deed.agreed.as_deref().unwrap_or_default() };
         let after = ledger.approve(id, approval).await.map_err(conflict)?;
-        let waits = after.awaited().map_or(String::new(), |awaited| format!("; {awaited}"));
-        return Ok(Said::done(format!("approve {id}: {}{waits}", stands(at, &after))));
+        let waits = after.awaited().map_or_else(Bilingual::default, |awaited| both!("; {}", "。{}", awaited.told()));
+        return Ok(Said::done(both!("{}{}", "{}{}", verb.done(id, &stands(at, &after)), waits)));
     }
     let from = broadcast.broadcast_state;
     let to = match (verb, from) {
         (Verb::Pause, _) => BroadcastState::Paused,
         (Verb::Resume, BroadcastState::Paused) | (Verb::Approve, BroadcastState::Holding) => BroadcastState::Running,
-        _ => return Err(Said::refused(StatusCode::CONFLICT, format!("broadcast `{id}` is {from}; {} is not for that", verb.as_str()))),
+        _ => {
+            let told = both!(
+                "broadcast `{id}` is {}; {} is not for that",
+                "一斉送信 `{id}` の状態は「{}」です。この状態では「{}」はできません",
+                in_both(|words| words.state(from)),
+                verb.name()
+            );
+            return Err(Said::refused(StatusCode::CONFLICT, told));
+        }
     };
     let after = ledger.transition(id, Transition { to, actor: &actor, reason }).await.map_err(conflict)?;
-    Ok(Said::done(format!("{} {id}: {}", verb.as_str(), stands(at, &after))))
+    Ok(Said::done(verb.done(id, &stands(at, &after))))
 }
 
 /// The state that it has now, by the word of the page, and until when it waits.
-fn stands(at: &At, broadcast: &Broadcast) -> String {
+fn stands(at: &At, broadcast: &Broadcast) -> Bilingual {
     let now = at.console.parts.clock.wall();
-    let waits = broadcast.waits_until(now).map(|until| format!(" until {}", broadcast.schedule().told(until))).unwrap_or_default();
-    format!("{}{waits}", commands::status::shown(broadcast, now))
+    match broadcast.waits_until(now).map(|until| broadcast.schedule().told(until)) {
+        Some(until) => both!("{} until {until}", "{}({until}まで)", in_both(|words| words.waits)),
+        None => in_both(|words| words.state(broadcast.broadcast_state)),
+    }
 }
 
 async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Said, Said> {
     let ended = commands::stop::end(&at.console.parts.ledger(), id, actor, reason, |_| false).await;
     let stopping = ended.map_err(|unstopped| Said::refused(StatusCode::CONFLICT, unstopped.reason))?;
     if !commands::prove::end_never_granted(&at.console.parts, actor, std::slice::from_ref(&stopping)).await.is_empty() {
-        return Ok(Said::done(format!("stop {id}: {NEVER_GRANTED}; nothing of it can be sent or accepted any more")));
+        return Ok(Said::done(both!(
+            "stop {id}: {NEVER_GRANTED}; nothing of it can be sent or accepted any more",
+            "{id} を停止しました。送信許可は一度も出ていないため、これ以上、送信も受理もされません"
+        )));
     }
     // It is stopped, whether this can be read or not.
     let bound = match operator::widest(&at.console.parts).await {
-        Ok(widest) => format!("for {} s at most", at_most(&widest.timing).as_secs()),
-        Err(error) => format!("nobody knows for how long, since the timeouts of those who send can't be read ({error})"),
+        Ok(widest) => for_at_most(at_most(&widest.timing).as_secs()),
+        Err(error) => both!(
+            "nobody knows for how long, since the timeouts of those who send can't be read ({})",
+            "(送信側のタイムアウトを読み取れないため、いつまでかは分かりません: {})",
+            error.told()
+        ),
     };
-    Ok(Said::done(format!("stop {}; `issei stop {id}` waits for the proof, `issei certify {id}` signs it", stopping.told(&bound))))
+    Ok(Said::done(both!(
+        "stop {}; `issei stop {id}` waits for the proof, `issei certify {id}` signs it",
+        "停止しました。{}。`issei stop {id}` は証明できるまで待ち、`issei certify {id}` は署名付きの証明書を発行します",
+        stopping.told(&bound)
+    )))
 }
 
 pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Filled<Deed>) -> Page {
@@ -152,15 +180,23 @@ pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Fi
     commands::prove::end_never_granted(&at.console.parts, &actor, &order.stopping).await;
     let stopped = order.stopping.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().join(", ");
     let said = if order.failed.is_empty() {
-        Said::done(format!("stop --all: {stopped}"))
+        Said::done(both!("stop --all: {stopped}", "すべて停止しました。停止した一斉送信: {stopped}"))
     } else {
-        let failed: Vec<String> = order.failed.iter().map(|failed| format!("{}: {}", failed.what, failed.reason)).collect();
-        let closed = if order.closed { "new broadcasts are refused" } else { "NEW BROADCASTS ARE NOT REFUSED" };
+        let failed = order.failed.iter().map(|failed| both!("{}: {}", "{}: {}", failed.what, failed.reason));
+        let failed = Bilingual::join(failed, ("; ", "。"));
+        let closed = if order.closed {
+            both!("new broadcasts are refused", "新規の一斉送信は受け付けません")
+        } else {
+            both!("NEW BROADCASTS ARE NOT REFUSED", "新規の一斉送信の受け付けは止まっていません")
+        };
         Said::refused(
             StatusCode::BAD_GATEWAY,
-            format!(
-                "stop --all: {closed}; stopped: {stopped}; NOT STOPPED: {}; `issei stop --all --hard` forbids SES to send, whatever the ledger says; {NOT_BY_SES}",
-                failed.join("; ")
+            both!(
+                "stop --all: {}; stopped: {stopped}; NOT STOPPED: {}; `issei stop --all --hard` forbids SES to send, whatever the ledger says; {}",
+                "すべて停止: {}。停止したもの: {stopped}。停止できなかったもの: {}。`issei stop --all --hard` は、台帳の状態にかかわらずSESの送信を止めます。{}",
+                closed,
+                failed,
+                not_by_ses()
             ),
         )
     };

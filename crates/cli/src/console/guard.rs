@@ -10,16 +10,22 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use issei_schema::{Bilingual, both};
 
+use super::asking::{Plain, Tongue};
 use super::right::{Needs, Right};
 use super::{At, Console};
 
 /// Says to the browser what a page may do, and refuses what is asked of another host or comes from another site.
 pub(super) async fn guard(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    let language = Tongue::asked(request.uri(), request.headers()).language;
     let mut response = match judge(&console, request.headers(), request.method()) {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
     };
+    if let Some(told) = response.extensions_mut().remove::<Bilingual>() {
+        response = (response.status(), language.words().say(&told).to_owned()).into_response();
+    }
     for (name, value) in [
         (
             "content-security-policy",
@@ -37,28 +43,33 @@ pub(super) async fn guard(State(console): State<Arc<Console>>, request: Request,
     response
 }
 
-fn judge(console: &Console, headers: &HeaderMap, method: &Method) -> Result<(), (StatusCode, &'static str)> {
+fn judge(console: &Console, headers: &HeaderMap, method: &Method) -> Result<(), Plain> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // A name that somebody else points here is not ours (DNS rebinding).
     if !text(header::HOST).is_some_and(|host| console.names.has_host(host)) {
-        return Err((StatusCode::MISDIRECTED_REQUEST, "this console is not known by this name; --public-url says by which it is"));
+        let told = both!(
+            "this console is not known by this name; --public-url says by which it is",
+            "このコンソールはこの名前では利用できません。名前は --public-url で指定します"
+        );
+        return Err(Plain(StatusCode::MISDIRECTED_REQUEST, told));
     }
     if *method != Method::GET && text(header::ORIGIN).is_some_and(|origin| !console.names.has_origin(origin)) {
-        return Err((StatusCode::FORBIDDEN, "this form comes from another site"));
+        return Err(Plain(StatusCode::FORBIDDEN, both!("this form comes from another site", "このフォームは別のサイトから送られています")));
     }
     Ok(())
 }
 
 /// What whoever has found no door is told.
-pub(super) async fn nobody() -> (StatusCode, &'static str) {
-    (StatusCode::UNAUTHORIZED, "open the address that `issei console` printed")
+pub(super) async fn nobody() -> Plain {
+    let told = both!("open the address that `issei console` printed", "`issei console` が表示したアドレスを開いてください");
+    Plain(StatusCode::UNAUTHORIZED, told)
 }
 
 /// Lets in whoever has the door's token: in the address at the first visit, and from then on in a cookie.
 pub(super) async fn enter(State(at): State<At>, request: Request, next: Next) -> Response {
     if request.method() == Method::GET && at.door.is_opened_by(request.uri().query()) {
         let Ok(pass) = at.door.pass(at.console.names.is_secure) else {
-            return (StatusCode::INTERNAL_SERVER_ERROR, "no cookie").into_response();
+            return Plain(StatusCode::INTERNAL_SERVER_ERROR, both!("no cookie", "Cookieを発行できません")).into_response();
         };
         let mut response = Redirect::to(&format!("{}/", at.door.base)).into_response();
         response.headers_mut().insert(header::SET_COOKIE, pass);
@@ -73,8 +84,8 @@ pub(super) async fn allow(State((right, needs)): State<(Right, Needs)>, request:
         return next.run(request).await;
     }
     let told = match right {
-        Right::Stop => "this address may only stop",
-        Right::Look | Right::Everything => "this address may only look",
+        Right::Stop => both!("this address may only stop", "このアドレスでできるのは停止だけです"),
+        Right::Look | Right::Everything => both!("this address may only look", "このアドレスは閲覧専用です"),
     };
-    (StatusCode::FORBIDDEN, told).into_response()
+    Plain(StatusCode::FORBIDDEN, told).into_response()
 }

@@ -8,10 +8,11 @@ use axum::response::{Html, IntoResponse};
 use http::header;
 use http::{HeaderValue, StatusCode};
 use indicatif::ProgressBar;
+use issei_schema::both;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::asking::{Failed, Filled, LetterAt, Tongue};
+use super::asking::{Failed, Filled, LetterAt, Tongue, foreign_form};
 use super::routes::{LETTERS_MAY, Page, Shared, page};
 use crate::commands::show::letter_of;
 use crate::commands::who::{Scope, look};
@@ -23,7 +24,9 @@ pub(super) async fn asked(State(at): Shared, tongue: Tongue) -> Page {
     page(&at, &template, tongue, StatusCode::OK)
 }
 
-const NOBODY: Failed = Failed::Asked(StatusCode::NOT_FOUND, "nobody stands there, or they were forgotten");
+fn nobody() -> Failed {
+    Failed::Asked(StatusCode::NOT_FOUND, both!("nobody stands there, or they were forgotten", "該当者がいないか、消去されています"))
+}
 
 /// Who is asked for.
 #[derive(Default, Deserialize)]
@@ -38,7 +41,7 @@ pub(super) async fn found(State(at): Shared, tongue: Tongue, Filled(sought): Fil
     let (words, asked) = (tongue.language.words(), sought.who.trim().to_owned());
     let answer = |asked, who, message| WhoPage { frame: at.frame(), words, asked, who, message };
     if !at.door.has_made(&sought.csrf) {
-        let message = Some("the form is from another run of the console; load the page again".to_owned());
+        let message = Some(foreign_form());
         return page(&at, &answer(asked, None, message), tongue, StatusCode::FORBIDDEN);
     }
     if asked.is_empty() {
@@ -56,11 +59,11 @@ pub(super) async fn letter(State(at): Shared, LetterAt(id, seq, chunk, place): L
     let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&id).await?;
     if seq >= broadcast.pages {
-        return Err(NOBODY);
+        return Err(nobody());
     }
     let (command, frozen) = (ledger.command_of(&broadcast).await?, ledger.page(&broadcast.placed(), seq).await?);
     let recipient = frozen.chunks().find(|(number, _)| *number == chunk).and_then(|(_, recipients)| recipients.get(place)?.clone());
-    let letter = letter_of(&command, &recipient.ok_or(NOBODY)?)?;
+    let letter = letter_of(&command, &recipient.ok_or_else(nobody)?)?;
     let mut response = Html(letters::page(tongue.language, &command, letter.as_slice())?).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
     Ok(response)

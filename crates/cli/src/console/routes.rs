@@ -10,15 +10,17 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use http::header;
 use http::{HeaderValue, StatusCode};
-use issei_ledger::{Broadcast, HeldAudience};
-use issei_schema::BroadcastId;
+use issei_ledger::{Broadcast, HeldAudience, Refused};
+use issei_schema::{Bilingual, BroadcastId, both};
 
-use super::asking::{Failed, NO_PAGE, Named, Said, Tongue};
+use super::asking::{Failed, Named, Said, Tongue, failure, no_page};
 use super::guard::{allow, enter, guard, nobody};
 use super::right::Needs;
 use super::{At, Console, deeds, person};
 use crate::commands::{inspect::news, status::is_absent};
-use crate::pages::{Bare, BroadcastPage, Evidence, List, Listed, SCRIPT, STYLE, StopPage, Told, actions, grouped, subjects};
+use crate::pages::{
+    Bare, BroadcastPage, Evidence, Language, List, Listed, Note, SCRIPT, STYLE, StopPage, Told, actions, grouped, subjects,
+};
 use crate::proof::at_most;
 use crate::{letters, operator, sendable};
 
@@ -50,7 +52,7 @@ fn ways() -> Vec<(&'static str, Needs, MethodRouter<At>)> {
 pub(super) fn router(console: &Arc<Console>, doors: &[At]) -> Router {
     let mut router = Router::new().fallback(nobody);
     for at in doors {
-        let mut behind = Router::new().fallback(|| async { NO_PAGE });
+        let mut behind = Router::new().fallback(|| async { no_page() });
         for (path, needs, answers) in ways() {
             behind = behind.route(path, answers.route_layer(from_fn_with_state((at.door.right, needs), allow)));
         }
@@ -83,10 +85,16 @@ pub(super) async fn list_page(at: &At, tongue: Tongue, said: Said) -> Page {
     let (mut broadcasts, mut known, now) = (Vec::new(), Vec::new(), at.console.parts.clock.wall());
     for id in ledger.known_broadcasts().await? {
         let broadcast = ledger.broadcast(&id).await;
-        let waits = |broadcast: &Broadcast| Some(format!("{} {}", words.goes_on, broadcast.schedule().told(broadcast.waits_until(now)?)));
-        let held_up =
-            |broadcast: &Broadcast| waits(broadcast).or_else(|| Some(format!("{} {}", words.held_up, broadcast.held_up.as_ref()?.reason)));
-        let note = broadcast.as_ref().map_or_else(|unreadable| Some(unreadable.to_string()), held_up);
+        let waits = |broadcast: &Broadcast| {
+            let until = broadcast.schedule().told(broadcast.waits_until(now)?);
+            Some(Note::Ours(format!("{} {until}", words.goes_on)))
+        };
+        let held_up = |broadcast: &Broadcast| {
+            let held_up = broadcast.held_up.as_ref()?;
+            Some(Note::HeldUp(held_up.code, held_up.reason.clone()))
+        };
+        let standing = |broadcast: &Broadcast| waits(broadcast).or_else(|| held_up(broadcast));
+        let note = broadcast.as_ref().map_or_else(|unreadable| Some(Note::Ours(words.say(&unreadable.told()).to_owned())), standing);
         let note = note.filter(|_| at.may(Needs::Look));
         let code = broadcast
             .as_ref()
@@ -145,11 +153,10 @@ pub(super) async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, sa
     let live = match at.console.live(id, language).await {
         Err(error) if is_absent(&error) => {
             let refused = at.console.parts.ledger().refused(id).await?;
-            let told = refused.map(|refused| format!("{}: {} ({:.0})", words.refused, refused.reason, refused.refused_at));
-            return Err(Failed::Error(match told {
-                Some(told) => error.context(told),
-                None => error,
-            }));
+            let Some(refused) = refused else { return Err(Failed::Error(error)) };
+            let (why, at) = (refused_in_both(&refused), refused.refused_at);
+            let told = both!("Refused: {} ({at:.0}): {}", "受付を拒否しました: {}({at:.0})。{}", why, failure(&error));
+            return Err(Failed::Asked(StatusCode::NOT_FOUND, told));
         }
         live => live?,
     };
@@ -168,13 +175,20 @@ pub(super) async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, sa
 }
 
 /// What would not be sent if it went on. That it can't be told keeps nobody from what can be done, and is said.
-async fn unsendable(at: &At, id: &BroadcastId) -> Option<String> {
+async fn unsendable(at: &At, id: &BroadcastId) -> Option<Bilingual> {
     let parts = &at.console.parts;
     let found = async { sendable::found(parts, &parts.ledger().broadcast(id).await?).await };
     match found.await {
         Ok(found) => found.map(|found| found.why),
-        Err(error) => Some(format!("{error:#}")),
+        Err(error) => Some(failure(&error)),
     }
+}
+
+/// Why a command was refused. Without a code it stands in the words in which it was written down.
+fn refused_in_both(refused: &Refused) -> Bilingual {
+    let Some(code) = refused.code else { return Bilingual::verbatim(&refused.reason) };
+    let reason = &refused.reason;
+    Bilingual { english: reason.clone(), japanese: format!("{}(原文: {reason})", Told::of(code, Language::Ja).told) }
 }
 
 /// What it takes to stop it, and no more. What can't be read is no reason not to.

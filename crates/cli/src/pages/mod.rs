@@ -10,12 +10,13 @@ mod plot;
 mod reasons;
 pub(crate) mod sentence;
 mod terms;
+mod trail;
 mod words;
 
 use askama::Template;
 use issei_certificate::{Certificate, Finding, Judgement, Part, Verdict};
-use issei_ledger::{AuditTrail, BroadcastState, Moment, Refused};
-use issei_schema::{BroadcastCommand, Content};
+use issei_ledger::{Agreement, AuditTrail, BroadcastState, Moment, Outcome, ReasonCode, Refused, SkipReason, Suppression};
+use issei_schema::{Bilingual, BroadcastCommand, Content};
 use jiff::Timestamp;
 
 use crate::commands::person::Why;
@@ -28,9 +29,10 @@ pub(crate) use look::Look;
 pub(crate) use numbers::grouped;
 use numbers::share;
 pub(crate) use outside::Page;
-use outside::{folded, outside, timed};
+use outside::{as_written, folded, outside, timed};
 pub(crate) use reasons::Told;
-pub(crate) use words::{Language, Words};
+use trail::{coded, reason, said as said_by, step};
+pub(crate) use words::{Language, Words, in_both};
 
 pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
 pub(crate) const SCRIPT: &str = include_str!("../../templates/console.js");
@@ -161,7 +163,7 @@ pub(crate) struct List {
     pub(crate) broadcasts: Vec<Listed>,
     pub(crate) refused: Vec<Refused>,
     pub(crate) closing: Option<String>,
-    pub(crate) message: Option<String>,
+    pub(crate) message: Option<Bilingual>,
     pub(crate) failed: bool,
 }
 
@@ -174,7 +176,23 @@ pub(crate) struct Listed {
     /// Why it stands there, in short.
     pub(crate) code: Option<Told>,
     /// Why it can't be read, when it goes on, or what keeps its audience from being frozen.
-    pub(crate) note: Option<String>,
+    pub(crate) note: Option<Note>,
+}
+
+pub(crate) enum Note {
+    /// In the words of the page.
+    Ours(String),
+    /// As it was written down.
+    HeldUp(Option<ReasonCode>, String),
+}
+
+impl Note {
+    fn told(&self, words: &Words) -> String {
+        match self {
+            Self::Ours(told) => folded(told),
+            Self::HeldUp(code, why) => format!("{} {}", words.held_up, reason(words, code, why)),
+        }
+    }
 }
 
 /// One broadcast, with what can be done to it.
@@ -188,11 +206,11 @@ pub(crate) struct BroadcastPage {
     pub(crate) subject: Option<String>,
     pub(crate) actions: Vec<Action>,
     /// What would not be sent if it went on, and what to do.
-    pub(crate) unsendable: Option<String>,
+    pub(crate) unsendable: Option<Bilingual>,
     /// How many letters there are to be read, where it is known.
     pub(crate) letters: usize,
     pub(crate) leak_s: u64,
-    pub(crate) message: Option<String>,
+    pub(crate) message: Option<Bilingual>,
     pub(crate) failed: bool,
 }
 
@@ -252,7 +270,7 @@ pub(crate) struct StopPage {
     pub(crate) id: String,
     /// Nothing where it can't be read.
     pub(crate) bare: Option<Bare>,
-    pub(crate) message: Option<String>,
+    pub(crate) message: Option<Bilingual>,
     pub(crate) failed: bool,
 }
 
@@ -272,7 +290,7 @@ pub(crate) struct WhoPage {
     pub(crate) asked: String,
     /// Nothing before anybody was asked for.
     pub(crate) who: Option<Who>,
-    pub(crate) message: Option<String>,
+    pub(crate) message: Option<Bilingual>,
 }
 
 /// What an operator may do now.
@@ -350,10 +368,69 @@ pub(crate) fn took(words: &Words, timeline: &[Moment]) -> Option<String> {
     Some(look::duration(words, u64::try_from(seconds).ok()?))
 }
 
+/// Who else must agree, or had to.
+fn agreement(words: &Words, agreement: &Agreement) -> String {
+    outside(words.say(&agreement.told()))
+}
+
+/// As HTML: in Japanese with the words by which exports have it.
+fn outcome(words: &Words, why: &Why) -> String {
+    let told = why.outcome_told();
+    let outcome = why.outcome.filter(|_| words.of() == Language::Ja).map(|outcome| match outcome {
+        Outcome::Accepted => words.accepted,
+        Outcome::Rejected => words.rejected,
+        Outcome::InDoubt | Outcome::Open => words.in_doubt,
+        Outcome::Retryable => words.to_come,
+    });
+    match outcome {
+        Some(outcome) => format!("{outcome} <code>{}</code>", told.english),
+        None => outside(words.say(&told)),
+    }
+}
+
+/// Before the code of why rows are skipped, in Japanese what it means.
+fn skipped_for(words: &Words, reason: &str) -> String {
+    let told = SkipReason::of(reason).filter(|_| words.of() == Language::Ja);
+    told.map_or_else(String::new, |reason| format!("{} ", reason.in_japanese()))
+}
+
+/// Why an address is on the list of those that are not mailed.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the templates call it so")]
+fn cause_of(words: &Words, why: &Suppression) -> String {
+    match words.of() {
+        Language::En => why.as_str().to_owned(),
+        Language::Ja => format!("{} <code>{}</code>", SkipReason::from(*why).in_japanese(), why.as_str()),
+    }
+}
+
 /// What became of somebody's mail: each event in words, when it was, and why.
 fn events_of(words: &Words, why: &Why) -> Vec<(&'static str, Option<Timestamp>, Option<String>)> {
     let told = |kind| why.told_of(kind).map(|told| (told.at, told.reason.as_ref().map(ToString::to_string))).unwrap_or_default();
     why.events.iter().map(|kind| (words.event(*kind), told(*kind))).map(|(event, (at, reason))| (event, at, reason)).collect()
+}
+
+/// What a finding says, in the language of the page.
+struct Found<'a> {
+    what: &'a str,
+    value: &'a str,
+    rule: &'a str,
+    read_from: &'a str,
+    mend: Option<&'a str>,
+}
+
+/// A certificate of a build that has written no Japanese has none.
+fn found<'a>(words: &Words, finding: &'a Finding) -> Found<'a> {
+    let Finding { what, value, rule, read_from, mend, .. } = finding;
+    match (words.of(), &finding.japanese) {
+        (Language::Ja, Some(japanese)) => Found {
+            what: &japanese.what,
+            value: &japanese.value,
+            rule: &japanese.rule,
+            read_from: &japanese.read_from,
+            mend: japanese.mend.as_deref(),
+        },
+        _ => Found { what, value, rule, read_from, mend: mend.as_deref() },
+    }
 }
 
 /// What does not hold, or can't be read: what is to be mended first.

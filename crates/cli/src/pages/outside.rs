@@ -9,7 +9,7 @@ use askama::filters::{Escaper, Html};
 use issei_assembly::visible;
 use jiff::Timestamp;
 
-use super::to_second;
+use super::{Language, Words, to_second};
 
 /// Longer texts are folded: so many characters are to be seen before.
 const SEEN_CHARS: usize = 300;
@@ -37,6 +37,17 @@ pub(super) fn folded(text: &(impl Display + ?Sized)) -> String {
     }
     let begin: String = text.chars().take(SEEN_CHARS).collect();
     format!("<details class=\"folded\"><summary><bdi>{}…</bdi></summary>{}</details>", escaped(&begin), outside(&text))
+}
+
+/// What stands in a ledger or comes from a service in words that are not the page's: in Japanese it is folded away, since what it means
+/// is said beside it.
+pub(super) fn as_written(words: &Words, text: &(impl Display + ?Sized)) -> String {
+    match words.of() {
+        Language::En => folded(text),
+        Language::Ja => {
+            format!("<details class=\"folded as-written\"><summary>{}</summary>{}</details>", words.as_written, outside(text))
+        }
+    }
 }
 
 /// The same, with each moment of UTC in it as a time, which a page shows by its reader's clocks.

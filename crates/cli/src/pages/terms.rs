@@ -34,9 +34,10 @@ pub(super) fn if_approved(language: Language, told: &IfApproved) -> String {
 fn japanese(term: &Term) -> String {
     match term {
         Term::CarriedBy { name, account } => match (name, account) {
-            (Some(name), Some(account)) => format!("送信の経路: {name}({})", of_carrier(account)),
+            (Some(name), Some(account)) => format!("送信の経路: {name}({})", account.japanese),
             (name, account) => {
-                format!("送信の経路: {}", account.as_ref().or(name.as_ref()).map_or_else(|| "SES".to_owned(), |told| of_carrier(told)))
+                let account = account.as_ref().map(|account| account.japanese.as_str());
+                format!("送信の経路: {}", account.or(name.as_deref()).unwrap_or("SES"))
             }
         },
         Term::To { audience, at_most } => format!("対象者: {audience}(最大{at_most}件)"),
@@ -60,21 +61,10 @@ fn japanese(term: &Term) -> String {
     }
 }
 
-/// Who carries it, as the ledger has it in English: `issei_schema::CarriedBy` writes these words and no others.
-fn of_carrier(told: &str) -> String {
-    let words = [
-        (" by the AWS account ", "、AWSアカウント "),
-        (" by the environment variable ", "、環境変数 "),
-        (" by the secret ", "、シークレット "),
-        (" at ", "、接続先 "),
-        ("a provider that is not told", "記録のない事業者"),
-    ];
-    words.iter().fold(told.to_owned(), |told, (english, japanese)| told.replace(english, japanese))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use issei_schema::CarriedBy;
 
     #[test]
     fn each_term_has_words_of_its_own_in_each_language_with_the_same_numbers_and_moments() {
@@ -82,8 +72,11 @@ mod tests {
         let (operator, evidence) = (CanaryApproval::Operator, CanaryApproval::Evidence);
         let window = r#"{ "days": ["mon"], "from": "09:00", "to": "18:00", "time_zone": "Asia/Tokyo" }"#;
         let terms = Terms(vec![
-            Term::CarriedBy { name: Some("mails".to_owned()), account: Some("Resend at https://api.resend.com".to_owned()) },
-            Term::CarriedBy { name: None, account: Some("SES by the AWS account 123456789012".to_owned()) },
+            Term::CarriedBy {
+                name: Some("mails".to_owned()),
+                account: Some(CarriedBy::new("resend", Some("https://api.resend.com"), None).told()),
+            },
+            Term::CarriedBy { name: None, account: Some(CarriedBy::new("ses", None, Some("aws:123456789012")).told()) },
             Term::CarriedBy { name: None, account: None },
             Term::To { audience: "drivers".to_owned(), at_most: 4711 },
             Term::First { recipients: 17, approval: operator },

@@ -2,8 +2,9 @@
 //! compile.
 
 use clap::ValueEnum;
+use issei_certificate::Judgement;
 use issei_ledger::BroadcastState;
-use issei_schema::EventKind;
+use issei_schema::{Bilingual, EventKind};
 
 /// The language of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -20,6 +21,11 @@ impl Language {
             Self::Ja => &JAPANESE,
         }
     }
+}
+
+/// A word of the pages in each language.
+pub(crate) fn in_both(word: impl Fn(&'static Words) -> &'static str) -> Bilingual {
+    Bilingual { english: word(&ENGLISH).to_owned(), japanese: word(&JAPANESE).to_owned() }
 }
 
 macro_rules! words {
@@ -65,6 +71,11 @@ words! {
     next_in_doubt: "It is over. Of those in doubt nobody knows whether their mail was taken; `issei export --outcome in-doubt` lists them.", "完了しました。「不明」の宛先は受理されたかどうか分かりません。`issei export --outcome in-doubt` で一覧できます。";
     next_in_doubt_endless: "All of it was sent. Of those in doubt nobody knows whether their mail was taken, and their provider refuses no request for its age, so it may be taken yet: events end that, or revoking its key. `issei certify` says what is left to do; `issei export --outcome in-doubt` lists them.", "送信は終わりました。「不明」の受信者は受理されたかどうか分からず、この事業者は古い要求を拒否しないため、これから受理されることもあります。イベントが届くか、APIキーを失効させれば解消します。残る手順は `issei certify` に表示され、`issei export --outcome in-doubt` で一覧できます。";
     next_complete: "It is over: every recipient has an outcome. `issei certify` signs that.", "完了しました。すべての宛先の結果が確定しています。`issei certify` で署名付きの証明書を発行できます。";
+    tongue: "language", "言語";
+    as_written: "as it was written", "記録の原文";
+    holds: "holds", "確認済み";
+    broken: "BROKEN", "不一致";
+    cant_read: "UNREADABLE", "読み取り不能";
     ramp: "Ramp:", "段階送信:";
     proved_since: "By the clocks of this machine and of whoever stopped it, nothing can be sent or accepted any more since:", "この端末と停止した端末の時計で、次の時刻以降は送信も受理もありません:";
     remaining: "seconds left", "残り秒数";
@@ -128,7 +139,6 @@ words! {
     not_asked_until: "They stay in doubt (`issei export --outcome in-doubt`) unless that is done before", "次の時刻までに行わないと、結果は不明のままになります(`issei export --outcome in-doubt` で一覧できます):";
     met_by: "Met with by", "確認したコンシューマー:";
     asked_again: "asked again about doubt, times:", "結果不明分の再照会回数:";
-    refused: "Refused", "受付拒否";
     refused_commands: "Refused commands", "受付を拒否した指示";
     refused_since: "Another command for this id was refused:", "同じIDの別の指示を拒否しました:";
     audience: "Audience", "対象者";
@@ -256,6 +266,23 @@ impl Words {
             EventKind::RenderFailed => self.not_rendered,
             EventKind::Suppressed => self.suppressed,
             EventKind::Delayed => self.delayed_mail,
+        }
+    }
+
+    /// What is said in both, in these.
+    pub(crate) fn say<'a>(&self, told: &'a Bilingual) -> &'a str {
+        match self.of() {
+            Language::En => &told.english,
+            Language::Ja => &told.japanese,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the templates call it so")]
+    pub(crate) fn judgement(&self, judgement: &Judgement) -> &'static str {
+        match judgement {
+            Judgement::Holds => self.holds,
+            Judgement::Broken => self.broken,
+            Judgement::Unreadable => self.cant_read,
         }
     }
 

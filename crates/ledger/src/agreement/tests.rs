@@ -17,9 +17,9 @@ fn identity(name: &str) -> Identity {
 fn of_n_persons_whoever_asked_is_one_at_most_and_nobody_counts_twice() {
     let mut two = Agreement::of(2, 0, vec![identity("ann")], false);
     assert_eq!((two.others, two.missing()), (1, 1));
-    assert!(two.objection(&identity("ann")).unwrap().contains("you (AROADBQP57FF2AEXAMPLE:ann) asked for it"));
+    assert!(two.objection(&identity("ann")).unwrap().english.contains("you (AROADBQP57FF2AEXAMPLE:ann) asked for it"));
     assert_eq!(two.objection(&identity("ben")), None);
-    assert!(two.objection(&"111122223333:ben".parse().unwrap()).unwrap().contains("is a federated user"));
+    assert!(two.objection(&"111122223333:ben".parse().unwrap()).unwrap().english.contains("is a federated user"));
     two.approved_by.push(identity("ben"));
     assert_eq!(two.missing(), 0);
     // Whoever is not known may be one of those who approve.

@@ -2,7 +2,7 @@
 
 use http::Method;
 use issei_aws::Web;
-use issei_schema::without_addresses;
+use issei_schema::{both, without_addresses};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
@@ -91,11 +91,17 @@ pub(super) async fn count(web: &Web, options: &SendGridOptions, span: Span) -> C
         _ => Err(refused(status, &body)),
     });
     Counted {
-        what: "SendGrid: requests on these days",
+        what: both!("SendGrid: requests on these days", "SendGrid: 該当日の要求数"),
         asked: "SendGrid GET /v3/stats, requests",
         told,
-        mend: "give the key Stats (read) under Settings > API Keys",
-        too_few: "certify again later, since when its statistics are whole is not documented; where it stays too small, see whether the key that is asked with here is of the account that sent",
+        mend: both!(
+            "give the key Stats (read) under Settings > API Keys",
+            "Settings > API Keys で、このキーに Stats(Read)を許可してください"
+        ),
+        too_few: both!(
+            "certify again later, since when its statistics are whole is not documented; where it stays too small, see whether the key that is asked with here is of the account that sent",
+            "統計がいつ揃うかは公開されていないため、後でもう一度 `issei certify` を実行してください。少ないままの場合は、ここで使っているキーが送信したアカウントのものか確認してください"
+        ),
     }
 }
 

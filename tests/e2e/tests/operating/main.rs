@@ -17,6 +17,7 @@ mod forecasting;
 mod forgetting;
 mod game_day;
 mod importing;
+mod in_japanese;
 mod initializing;
 mod judging;
 mod letting_go_on;

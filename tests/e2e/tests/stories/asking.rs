@@ -156,8 +156,10 @@ async fn whoever_stays_in_doubt_since_the_end_came_first_is_told_of_for_as_long_
     let (ledger, now, actor): (_, _, Actor) = (world.ledger(), world.now(), "a test".parse().unwrap());
     let tally = ledger.tally(&running).await.unwrap();
     let until = tally.askable_until.unwrap();
-    let left =
-        |broadcast: &Broadcast, now| DoubtLeft::of(broadcast, &tally, now).map(|left| (left.recipients, left.told(), left.next_step));
+    let left = |broadcast: &Broadcast, now| {
+        let left = DoubtLeft::of(broadcast, &tally, now);
+        left.map(|left| (left.recipients, left.told().english, left.next_step.english))
+    };
     assert_eq!(left(&running, now), None, "somebody asks");
     let opens = |not_before| Broadcast { not_before: Some(not_before), ..running.clone() };
     assert_eq!(left(&opens(until - Duration::from_secs(1)), now), None, "somebody asks in time");

@@ -257,9 +257,9 @@ async fn a_notice_that_falls_behind_says_so_and_its_certificate_lists_whom_it_re
     let held = world.run_until("terms", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
     let behind = |hours: i32, rate: f64| held.falls_behind(effective_at - HOUR * hours, 50, Some(rate));
     assert_eq!((behind(1, 50.0 / 3_600.0), held.falls_behind(effective_at, 100, None)), (None, None));
-    let told = behind(1, 0.01).unwrap();
+    let told = behind(1, 0.01).unwrap().english;
     assert!(told.starts_with("50 are left, at 0.01 a second at most: done at ") && told.contains("effective_at is"), "{told}");
-    let told = held.falls_behind(effective_at, 50, None).unwrap();
+    let told = held.falls_behind(effective_at, 50, None).unwrap().english;
     assert!(told.ends_with("has passed, and 50 of 100 are not settled"), "{told}");
     world.pass(HOUR * 48);
     let (to, actor) = (BroadcastState::Running, "an operator".parse().unwrap());

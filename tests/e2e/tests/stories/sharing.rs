@@ -77,7 +77,7 @@ async fn what_a_provider_has_signed_for_another_ledger_is_counted_and_lies_in_no
         }
         assert_eq!(taken_off(&production).await, Vec::<String>::new(), "{name}");
         let [of_others]: [OfOthers; 1] = production.ledger().events_of_others().await.unwrap().try_into().unwrap();
-        assert!(of_others.first_at <= of_others.last_at && of_others.last_at <= production.now(), "{of_others}");
+        assert!(of_others.first_at <= of_others.last_at && of_others.last_at <= production.now(), "{of_others:?}");
         // Its own count beside them.
         put(&production, &own).await;
         production.take_events().await;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, bail};
 use issei_assembly::{Parts, say};
 use issei_aws::chain;
-use issei_ledger::LedgerError;
+use issei_ledger::{LedgerError, phrases};
 use serde_json::json;
 
 use super::{DeadLetter, Looked, name_of};
@@ -56,7 +56,7 @@ pub(super) async fn run(parts: &Parts, queue: QueueName, options: &DeadLettersOp
     let actor = operator::actor(parts).await?;
     for letter in &letters {
         if let Some(id) = &letter.broadcast_id {
-            let what = format!("dead letter {} of {name} deleted", letter.message_id);
+            let what = phrases::DISCARDED_STEP.with(&[&letter.message_id, &name]);
             match parts.ledger().audit(id, &actor, &what, reason).await {
                 Ok(()) | Err(LedgerError::NoBroadcast { .. }) => {}
                 Err(error) => return Err(error).context("nothing was deleted"),

@@ -10,7 +10,7 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use issei_assembly::{Parts, Settings};
 use issei_clock::Instant;
-use issei_ledger::{BroadcastState, Transition};
+use issei_ledger::{BroadcastState, Transition, phrases};
 use issei_schema::BroadcastCommand;
 use issei_sim::{Cloud, Fault, Rule};
 use tokio::task::JoinSet;
@@ -154,9 +154,9 @@ impl Work<'_> {
         match state {
             BroadcastState::Complete => Ok(Stands::Over(Ending::Complete)),
             BroadcastState::Holding => {
-                let (actor, reason) = (&self.command.requested_by, "approved at once, since nobody is mailed");
+                let (actor, reason) = (&self.command.requested_by, phrases::APPROVED_AT_ONCE.with(&[]));
                 // It holds again after its canary.
-                ledger.transition(id, Transition { to: BroadcastState::Running, actor, reason }).await?;
+                ledger.transition(id, Transition { to: BroadcastState::Running, actor, reason: &reason }).await?;
                 Ok(Stands::Going)
             }
             BroadcastState::Paused if self.attended => Ok(Stands::Paused(why.to_owned())),

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{Message, Senders};
 use issei_feedback::{Handled, of_another_registration};
-use issei_ledger::Broadcast;
+use issei_ledger::{Broadcast, phrases};
 use issei_provider::{Exported, Told, Webhook, WebhookKeys};
 use issei_schema::{Actor, BroadcastId, on_one_line, without_addresses};
 use jiff::Timestamp;
@@ -30,8 +30,6 @@ use crate::confirm::confirmed;
 use crate::{Ended, Interrupted, input, operator};
 use rows::rows;
 
-/// Written into the audit trail, and looked for there.
-const STEP: &str = "events imported";
 /// Events taken at once.
 const BATCH: usize = 1_000;
 /// Refused rows that are printed for people.
@@ -177,14 +175,14 @@ pub(crate) async fn run(settings: &Settings, options: &ImportEventsOptions, as_j
 /// Who brought what, before any of it counts. The same file is written down once.
 async fn write_down(parts: &Parts, read: &Read, broadcast: &Broadcast, actor: &Actor) -> anyhow::Result<()> {
     let ledger = parts.ledger();
-    let of_file = format!("SHA-256 {}", read.sha256);
+    let (step, of_file) = (phrases::IMPORTED_STEP.with(&[]), format!("SHA-256 {}", read.sha256));
     let trail = ledger.audit_trail(broadcast).await?;
-    if trail.entries.iter().any(|entry| entry.step == STEP && entry.reason.contains(&of_file)) {
+    if trail.entries.iter().any(|entry| entry.step == step && entry.reason.contains(&of_file)) {
         return Ok(());
     }
     let (id, name) = (&broadcast.broadcast_id, name_of(&read.name));
-    let reason = format!("{} events that nobody has signed, from {name}, {of_file}", read.of_broadcast(id));
-    ledger.audit(id, actor, STEP, &reason).await?;
+    let reason = phrases::IMPORTED.with(&[&read.of_broadcast(id), &name, &read.sha256]);
+    ledger.audit(id, actor, &step, &reason).await?;
     Ok(())
 }
 

@@ -13,6 +13,8 @@ use issei_producer::AudienceConfig;
 use issei_schema::{BroadcastCommand, ProviderName};
 use jiff::Timestamp;
 
+use crate::checks::InEnglish;
+
 /// What was found, and what speaks against the send.
 pub(super) struct Producers {
     pub(super) findings: Vec<Finding>,

@@ -41,12 +41,12 @@ impl Status {
         lines.extend(self.accepted_twice.iter().map(|what| format!("TWICE         {}", shortened(what))));
         lines.extend(self.asked_again.map(|times| format!("asked again   {times} times, under the same key")));
         if let Some(not_asked) = &self.not_asked {
-            lines.push(format!("NOT ASKED     {}", not_asked.told()));
-            lines.push(format!("next step     {}", not_asked.next_step(&self.broadcast_id)));
+            lines.push(format!("NOT ASKED     {}", not_asked.told().english));
+            lines.push(format!("next step     {}", not_asked.next_step(&self.broadcast_id).english));
         }
         if let Some(left) = &self.doubt_left {
-            lines.push(format!("STILL KNOWN   {}", left.told()));
-            lines.push(format!("next step     {}", left.next_step));
+            lines.push(format!("STILL KNOWN   {}", left.told().english));
+            lines.push(format!("next step     {}", left.next_step.english));
         }
         if self.state == BroadcastState::Running && self.accepted + self.rejected + self.spared == 0 {
             lines.extend(match (self.in_doubt > 0, self.permitted + self.went_back > 0) {
@@ -67,8 +67,8 @@ impl Status {
             vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, shortened(&self.reason))];
         lines.extend(self.reason_code.map(code_line));
         lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
-        lines.extend(self.ramp.iter().map(|ramp| format!("ramp          {ramp}")));
-        lines.extend(self.falls_behind.iter().map(|why| format!("TOO LATE      {why}")));
+        lines.extend(self.ramp.iter().map(|ramp| format!("ramp          {}", ramp.english)));
+        lines.extend(self.falls_behind.iter().map(|why| format!("TOO LATE      {}", why.english)));
         lines.extend(self.since.iter().map(|since| format!("since then    {}", shortened(since))));
         lines.extend([
             format!("audience      {} ({} recipients, {} skipped{})", self.audience, self.recipients, self.skipped, self.reasons()),
@@ -115,7 +115,7 @@ impl Status {
             lines.insert(3, format!("trimmed       {trimmed} {had} invisible white space around"));
         }
         lines.extend(self.left_out.map(|left_out| format!("left out      {}", left_out_told(left_out))));
-        lines.extend(self.read_from.as_ref().map(|objects| format!("read from     {}", objects.told())));
+        lines.extend(self.read_from.as_ref().map(|objects| format!("read from     {}", objects.told().english)));
         if let Some(agreed) = &self.agreement {
             lines.insert(2, agreed.line(&self.broadcast_id, self.state.is_over()));
         }

@@ -14,7 +14,7 @@ use issei_ledger::{
     Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, DoubtLeft, FixedObjects, HeldAudience, HeldUp, IfApproved, LedgerError,
     NEVER_GRANTED, NotAsked, ReasonCode, Refused, Subject, Terms,
 };
-use issei_schema::{BroadcastId, ProviderName};
+use issei_schema::{Bilingual, BroadcastId, ProviderName, both};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -41,15 +41,19 @@ pub(crate) struct Status {
     pub(crate) waits: Option<String>,
     /// How far its ramp lets it go in this hour, where that is not to the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) ramp: Option<String>,
+    pub(crate) ramp: Option<Bilingual>,
     /// Why some will be told after the day from which it binds, where that is so.
-    pub(crate) falls_behind: Option<String>,
+    pub(crate) falls_behind: Option<Bilingual>,
     /// Why it stands there, and who decided so.
     pub(crate) reason: String,
+    #[serde(skip)]
+    pub(crate) decided: Option<AuditEntry>,
     /// The code of a reason of issei's own; docs/reasons has a page for each.
     pub(crate) reason_code: Option<ReasonCode>,
     /// What has come of it since, by itself.
     pub(crate) since: Option<String>,
+    #[serde(skip)]
+    pub(crate) follows: Option<AuditEntry>,
     /// What keeps the audience from being frozen.
     pub(crate) held_up: Option<HeldUp>,
     /// What its audience was found to be, where it holds before its first send.
@@ -168,15 +172,16 @@ pub(crate) fn shown(broadcast: &Broadcast, now: Timestamp) -> String {
 }
 
 /// What a ramp allows in this hour, and when there is more; nothing where it holds nobody back any more.
-fn ramp(broadcast: &Broadcast, now: Timestamp) -> Option<String> {
+fn ramp(broadcast: &Broadcast, now: Timestamp) -> Option<Bilingual> {
     let ramped = broadcast.ramped().filter(|_| broadcast.broadcast_state == BroadcastState::Running)?;
     let (last, next) = (ramped.hour?, ramped.hour_at(now));
     let more = |hour| ramped.ramp.in_hour(hour);
     if next != last {
         let until = last.ends();
         return (ramped.ramp.most_in(next) < broadcast.recipients).then(|| {
-            format!(
+            both!(
                 "{} are permitted; its last hour was over at {until:.0}, and {} more are in the one that the next permit begins",
+                "{}件に許可を出しました。前の1時間は{until:.0}に終わり、次の許可から始まる1時間にはあと{}件です",
                 broadcast.granted,
                 more(next.doublings)
             )
@@ -185,7 +190,11 @@ fn ramp(broadcast: &Broadcast, now: Timestamp) -> Option<String> {
     let (most, until) = (ramped.ramp.most_in(last), last.ends());
     (most < broadcast.recipients).then(|| {
         let then = more(ramped.hour_at(until).doublings);
-        format!("{} of the {most} that it allows until {until:.0} are permitted; then {then} more in an hour", broadcast.granted)
+        both!(
+            "{} of the {most} that it allows until {until:.0} are permitted; then {then} more in an hour",
+            "{}件に許可を出しました(上限は{until:.0}まで{most}件)。その後は1時間にあと{then}件です",
+            broadcast.granted
+        )
     })
 }
 
@@ -223,7 +232,8 @@ impl Status {
             (None, false) => Counts::told(&progress, u64::from(broadcast.chunks), broadcast.recipients),
         };
         let said = |entry: &AuditEntry| format!("{} ({})", entry.reason, entry.actor);
-        let (reason, since) = (broadcast.decided().map(said).unwrap_or_default(), broadcast.since_decided().last().map(said));
+        let (decided, follows) = (broadcast.decided().cloned(), broadcast.since_decided().last().cloned());
+        let (reason, since) = (decided.as_ref().map(said).unwrap_or_default(), follows.as_ref().map(said));
         // Of what surely was never granted there is nothing to count.
         let is_said = broadcast.since_decided().last().is_some_and(|entry| entry.reason == NEVER_GRANTED);
         let exact = counts.exact || (is_said && broadcast.broadcast_state.is_over() && broadcast.is_never_granted());
@@ -262,8 +272,10 @@ impl Status {
             ramp,
             falls_behind,
             reason,
+            decided,
             reason_code,
             since,
+            follows,
             held_up,
             held_audience,
             if_approved,
