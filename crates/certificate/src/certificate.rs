@@ -218,6 +218,7 @@ impl Certifier {
         let may_send = |run: &Heartbeat| !is_over && run.over_at(services::held(run, timing, &services.widest)) > now;
         findings.push(accounts::judge(&broadcast, &of_its_time, |run| has_claim(run) || may_send(run)));
         findings.push(self.lineage().await);
+        findings.push(self.memory(&broadcast).await);
         findings.push(
             data(both!("broadcast: its id", "一斉送信: ID"), item("broadcast"))
                 .must(Bilingual::verbatim(id), "another broadcast's item under this key stands for nothing")
@@ -277,6 +278,37 @@ impl Certifier {
             Err(error @ LedgerError::Restored { .. }) => {
                 finding.is(error.told(), false).mended_by(Bilingual::verbatim("issei accept-restored-ledger"))
             }
+            Err(error) => finding.failed(error),
+        }
+    }
+
+    /// No restore has made the ledger forget whom the broadcast has mailed. What is complete has an outcome for everybody.
+    async fn memory(&self, broadcast: &Broadcast) -> Finding {
+        let finding = data(
+            both!("ledger: whom it has mailed", "台帳: 誰に送ったか"),
+            both!("ledger items `ledger lineage` and `broadcast`", "台帳の項目 `ledger lineage` と `broadcast`"),
+        )
+        .must(
+            both!("complete, or registered since the last restore", "完了しているか、最後の復元より後に登録されている"),
+            "whom it mailed between the backup and the restore nobody knows, so that no outcome proves nothing",
+        );
+        match self.ledger.may_have_forgotten(broadcast).await {
+            Ok(None) => finding.is(both!("nothing of it was forgotten", "忘れられた送信なし"), true),
+            Ok(Some(_)) if broadcast.broadcast_state == BroadcastState::Complete => {
+                finding.is(both!("everybody has an outcome", "全員の結果がある"), true)
+            }
+            Ok(Some(at)) => finding
+                .is(
+                    both!(
+                        "a restored ledger was taken into use at {at:.0}; more may have been mailed than it knows",
+                        "復元した台帳を{at:.0}に使い始めており、台帳が知るより多くの人に送られた可能性があります"
+                    ),
+                    false,
+                )
+                .mended_by(both!(
+                    "nothing mends it: what the provider's own records say of that time tells who was mailed",
+                    "直す方法はありません。その間に誰に送られたかは、送信事業者の記録で調べます"
+                )),
             Err(error) => finding.failed(error),
         }
     }

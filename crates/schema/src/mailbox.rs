@@ -67,7 +67,7 @@ impl Flaw {
     fn told(self) -> String {
         match self {
             Self::Separator(c) => format!(
-                "has `{c}` in its name, where another sender would begin, and takes one address alone; leave the others out, or put a name that has it into double quotes: \"Example, Inc.\" <no-reply@example.com>"
+                "has `{c}` in its name, where another sender would begin, and takes one address alone; leave the others out, or put a name that has it into double quotes, as in \"Example, Inc.\" <ADDRESS>"
             ),
             Self::Quote => "has a double quote in its name that does not close, or stands in the midst of it; put the whole name into double quotes, and one within it as \\\"".to_owned(),
         }
@@ -316,7 +316,7 @@ mod tests {
         for (text, says) in [
             ("Example <no-reply@example.com>, Legal <legal@example.org>", "one address alone"),
             ("a@example.com, Legal <legal@example.org>", "one address alone"),
-            ("Ann, Inc. <a@example.com>", "into double quotes: \"Example, Inc.\""),
+            ("Ann, Inc. <a@example.com>", "into double quotes, as in \"Example, Inc.\" <ADDRESS>"),
             ("A > B <a@example.com>", "has `>` in its name"),
             ("\"E <a@example.com>", "a double quote in its name that does not close"),
             ("E\" <a@example.com>", "a double quote"),

@@ -422,6 +422,10 @@ async fn a_restored_ledger_is_not_believed_that_nobody_was_mailed() {
     let reason = refused(&world, &same("terms-again", |_| {})).await;
     assert!(reason.contains("`terms`"), "{reason}");
     assert_eq!(world.cloud.accepted(), 20);
+    // Nor does a certificate call those not sent to whom it has forgotten.
+    let certificate = crate::scheduled::certifier(&world).glance(&"terms".parse().unwrap()).await.unwrap();
+    let finding = certificate.against().find(|finding| finding.what == "ledger: whom it has mailed").unwrap();
+    assert!(finding.value.contains("more may have been mailed than it knows"), "{}", finding.value);
 }
 
 /// What was registered since is known for what it is at once; where an older build registered it clocks must tell, and they may be
