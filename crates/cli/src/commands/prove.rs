@@ -23,6 +23,9 @@ use crate::proof::{self, StopProof, UnderWay, at_most};
 /// How often people are told what is still waited for.
 const SAY_EVERY: Duration = Duration::from_secs(30);
 
+/// Why nothing is proved in a restored ledger before it is in use, and what comes first.
+pub(super) const NOT_IN_USE: &str = "this ledger was restored and is not in use yet, so services that go on with another table were not stopped, and how many they may still send to nobody knows here; `issei accept-restored-ledger` silences them and stops what is open here; `issei stop` with the table that they use stops them, too";
+
 /// What is known of a stop at its end.
 #[derive(Serialize)]
 pub(super) struct Stopped {
@@ -195,6 +198,13 @@ async fn is_whole(parts: &Parts) -> bool {
     matches!(parts.ledger().restored(&mirror).await, Ok(None))
 }
 
+/// How it shows that the ledger was restored, and that nobody has taken it into use: a stop of it reaches nobody who goes on with
+/// another table, and no lapse of time proves anything of them.
+pub(super) async fn restored(parts: &Parts) -> Option<String> {
+    let mirror = parts.chunks_queue().await.ok()?;
+    parts.ledger().restored(&mirror).await.ok().flatten()
+}
+
 /// Whether SES refuses what is sent still, after the wait: somebody may have opened it, at this very moment or since. What can't be
 /// read proves nothing.
 async fn is_shut(parts: &Parts) -> bool {
@@ -244,9 +254,12 @@ pub(super) async fn prove(
         end(&ledger, id, actor, NEVER_GRANTED, failures).await;
     }
     let Begun { is_waiting, before } = Begun::of(parts, &others, until).await;
+    let is_restored = restored(parts).await.is_some();
     let said = match &until.draining {
         // There is nobody who would have to say anything.
         _ if others.is_empty() => Some(BTreeSet::new()),
+        // Nothing that could be waited for proves anything.
+        _ if is_restored => None,
         None => None,
         Some(_) if !is_waiting => Some(BTreeSet::new()),
         Some(_) => until.until_nobody_sends(parts, (&others, before), &shutdown, as_json).await,
@@ -286,6 +299,9 @@ pub(super) async fn prove(
                 if stopped.only_while_shut && !is_shut(parts).await {
                     let reason = "SES was shut, and by now it may send again, or does not say: somebody has opened it meanwhile; repeat the command without --hard to wait for the proof, or ask them and shut it again";
                     stopped = Stopped { proved: false, only_while_shut: false, reason: Some(reason.to_owned()), ..stopped };
+                }
+                if is_restored && !is_never {
+                    stopped = Stopped { proved: false, only_while_shut: false, reason: Some(NOT_IN_USE.to_owned()), ..stopped };
                 }
                 let Stopped { state, accepted, in_doubt, reason, only_while_shut, .. } = &stopped;
                 let proof = match reason {

@@ -13,7 +13,7 @@ use issei_schema::{Actor, Bilingual, BroadcastId, ProviderName, both};
 use serde::Serialize;
 use serde_json::json;
 
-use super::prove::{Wait, never_granted, prove};
+use super::prove::{NOT_IN_USE, Wait, never_granted, prove, restored};
 use crate::args::StopOptions;
 use crate::operator;
 use crate::{Ended, Refused};
@@ -213,12 +213,16 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
     let wait = Wait::after_stop(&parts, &order.stopping, sending_off && all_by_ses, &mut failures).await;
     let never = never_granted(&parts, &order.stopping).await;
+    let restored = restored(&parts).await;
+    if let Some(reason) = &restored {
+        tell(as_json, &format!("Nothing of this stop will be proved: {NOT_IN_USE}. It shows by this: {reason}."));
+    }
     for stopping in &order.stopping {
         let told = if never.contains(&stopping.id) {
             Some(format!("{}: {NEVER_GRANTED}", stopping.id))
         } else {
-            // Of what nobody begins any more the proof says what there is to say.
-            let left = wait.left_of(&parts, stopping).await;
+            // Of what nobody begins any more the proof says what there is to say. In a restored ledger nobody knows what is out.
+            let left = if restored.is_some() { None } else { wait.left_of(&parts, stopping).await };
             left.map(|left| stopping.told(&for_at_most(left.as_secs())).english)
         };
         if let Some(told) = told {

@@ -52,7 +52,12 @@ fn is_name(word: &str) -> bool {
     let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let has_mark = bare.contains(|c: char| c.is_ascii_digit() || "_@/:.".contains(c)) || bare.starts_with("--");
     let is_camel = bare.chars().skip(1).any(|c| c.is_ascii_uppercase());
-    bare.len() < 2 || word.contains('{') || has_mark || is_camel || NAMES.contains(&bare.to_ascii_lowercase().as_str())
+    bare.len() < 2
+        || word.starts_with('/')
+        || word.contains('{')
+        || has_mark
+        || is_camel
+        || NAMES.contains(&bare.to_ascii_lowercase().as_str())
 }
 
 /// Words of English in a text, with what stands around them.
