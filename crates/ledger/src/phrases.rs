@@ -57,7 +57,7 @@ phrases! {
     // What follows on that a command was received.
     RECEIVED_FROM = " from {}", "、依頼者 {}";
     RECEIVED_CARRIER = ", to be carried by {}", "、送信の経路 {}";
-    RECEIVED_ACCOUNT = ", which is {}", "、接続先(原文: {})";
+    RECEIVED_ACCOUNT = ", which is {}", "、接続先の原文: {}";
     RECEIVED_TEMPLATE = ", its template read: {}", "、読み込んだテンプレート {}";
     RECEIVED_AGAIN = ", again: {}", "、再送の理由: {}";
 }
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(
             in_japanese("command received from 0000 and AROA:ann, to be carried by mails, which is Resend, again: the first was wrong")
                 .as_deref(),
-            Some("指示を受け付けました、依頼者 0000、AROA:ann、送信の経路 mails、接続先(原文: Resend)、再送の理由: the first was wrong")
+            Some("指示を受け付けました、依頼者 0000、AROA:ann、送信の経路 mails、接続先の原文: Resend、再送の理由: the first was wrong")
         );
         for own in ["wrong text", "文面の誤り", "all of it was accepted, 1 rejected, 2 in doubt", "", "repaired"] {
             assert_eq!(in_japanese(own), None, "{own}");
