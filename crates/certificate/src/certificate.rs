@@ -175,10 +175,8 @@ impl Certifier {
             // What the queues held back may have changed the rest meanwhile.
             (self.look(id, &kind).await?, watched)
         } else {
-            {
-                let why = both!("not watched, since something else does not hold", "ほかに確認できない項目があるため、監視していません");
-                (first, queues::not_watched(names, window, &why))
-            }
+            let why = both!("not watched, since something else does not hold", "ほかに確認できない項目があるため、監視していません");
+            (first, queues::not_watched(names, window, &why))
         };
         last.findings.extend(watched);
         Ok(self.certificate(last, kind))
