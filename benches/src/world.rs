@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use issei_aws::{Clients, Timing};
+use issei_aws::{AwsCall, Clients, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Ledger};
 use issei_schema::BroadcastId;
@@ -71,7 +71,7 @@ impl World {
         };
         let server = Server::start(&this, options.latency, options.rate, events)?;
         let clients = issei_aws::connect_to(&server.url, None, &TIMING).await;
-        clients.sqs.create_queue().queue_name(EVENTS).send().await?;
+        clients.sqs.create_queue().queue_name(EVENTS).call().await?;
         let clock = Clock::system();
         let ledger = Ledger::new(clients.dynamodb.clone(), TABLE.to_owned(), clock.clone(), Dice::system(), Duration::from_hours(24));
         let directory = tempfile::tempdir()?;
@@ -113,7 +113,7 @@ impl World {
 
     /// The URL of a queue.
     pub(crate) async fn queue(&self, name: &str) -> anyhow::Result<String> {
-        Ok(self.clients.sqs.get_queue_url().queue_name(name).send().await?.queue_url.unwrap_or_default())
+        Ok(self.clients.sqs.get_queue_url().queue_name(name).call().await?.queue_url.unwrap_or_default())
     }
 
     /// Drops the command.
@@ -127,7 +127,7 @@ impl World {
             "max_recipients": 10_000_000, "not_after": not_after.to_string(), "requested_by": "the benchmark",
         });
         let queue = self.queue("issei-commands").await?;
-        self.clients.sqs.send_message().queue_url(queue).message_body(command.to_string()).send().await?;
+        self.clients.sqs.send_message().queue_url(queue).message_body(command.to_string()).call().await?;
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl World {
         let names =
             [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible, Name::ApproximateNumberOfMessagesDelayed];
         let url = self.queue(queue).await?;
-        let answer = self.clients.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec())).send().await?;
+        let answer = self.clients.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec())).call().await?;
         Ok(answer.attributes.unwrap_or_default().values().all(|count| count == "0"))
     }
 }

@@ -21,6 +21,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use issei_schema::Identity;
 
+use crate::call::AwsCall;
 use crate::unsigned::{Unnamed, Unsigned};
 use crate::{Lambda, S3, Secrets, Sns, Timing, Web, chain};
 
@@ -65,7 +66,7 @@ impl Clients {
     /// # Errors
     /// Says why STS did not tell.
     pub async fn caller(&self) -> Result<Caller, String> {
-        let answer = self.sts.get_caller_identity().send().await.map_err(|error| chain(&error))?;
+        let answer = self.sts.get_caller_identity().call().await.map_err(|error| chain(&error))?;
         let identity = answer.user_id.and_then(|id| id.parse().ok());
         Ok(Caller { arn: answer.arn.ok_or_else(|| "STS gave no ARN".to_owned())?, identity })
     }

@@ -103,12 +103,13 @@ mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
+    use crate::call::AwsCall;
     use crate::connect_to;
     use crate::timing::tests::GOOD;
 
     async fn error_from(port: u16) -> Box<dyn Error> {
         let clients = connect_to(&format!("http://127.0.0.1:{port}"), None, &GOOD).await;
-        Box::new(clients.ses.get_account().send().await.unwrap_err())
+        Box::new(clients.ses.get_account().call().await.unwrap_err())
     }
 
     #[tokio::test]
@@ -123,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn an_endpoint_that_is_no_url_is_told_without_the_request() {
         let clients = connect_to("localhost:99", None, &GOOD).await;
-        let error = clients.ses.get_account().send().await.unwrap_err();
+        let error = clients.ses.get_account().call().await.unwrap_err();
         let told =
             "no connection could be made: the endpoint `localhost:99` is no URL; write it with its scheme, as in http://127.0.0.1:4566";
         assert_eq!(chain(&error), told);

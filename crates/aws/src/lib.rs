@@ -6,6 +6,7 @@
 
 mod backoff;
 mod batch;
+mod call;
 mod clients;
 mod endpoint;
 mod evidence;
@@ -22,6 +23,7 @@ mod unsigned;
 mod web;
 
 pub use backoff::Backoff;
+pub use call::AwsCall;
 pub use clients::{Account, Caller, Clients, connect, connect_to};
 pub use evidence::{NOT_CONNECTED, chain, mend_first, never_left};
 pub use lambda::{EventSource, Lambda};

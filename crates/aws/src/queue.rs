@@ -16,6 +16,7 @@ use issei_schema::Identity;
 
 use self::message::{REASON, batches, text_attribute};
 use crate::batch::until_all_succeed;
+use crate::call::AwsCall;
 use crate::evidence::chain;
 
 pub use self::counts::Counts;
@@ -91,7 +92,7 @@ impl Queue {
     }
 
     async fn url_of(client: &aws_sdk_sqs::Client, name: &str) -> Result<String, QueueError> {
-        let answer = client.get_queue_url().queue_name(name).send().await.map_err(|error| {
+        let answer = client.get_queue_url().queue_name(name).call().await.map_err(|error| {
             let reason = if is_no_queue(error.code()) {
                 format!("queue `{name}` does not exist; `issei setup` makes the queues")
             } else {
@@ -124,7 +125,7 @@ impl Queue {
             .message_attribute_names(SENDERS)
             .message_attribute_names(REASON)
             .message_attribute_names(REASON_PROOF)
-            .send()
+            .call()
             .await
             .map_err(|error| QueueError::of("ReceiveMessage")(&error))?;
         let messages = answer.messages.unwrap_or_default().into_iter().filter_map(|message| {
@@ -154,7 +155,7 @@ impl Queue {
     /// Sends one message, hidden for `delay` (15 minutes at most).
     pub async fn send(&self, body: &str, delay: Duration) -> Result<(), QueueError> {
         let request = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds_of(delay));
-        request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
+        request.call().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         Ok(())
     }
 
@@ -162,7 +163,7 @@ impl Queue {
     pub async fn send_as(&self, body: &str, sender: Option<&Identity>) -> Result<(), QueueError> {
         let named = sender.and_then(|sender| text_attribute("String", sender.as_str())).map(|sender| [(SENDERS.to_owned(), sender)].into());
         let request = self.client.send_message().queue_url(&self.url).message_body(body).set_message_attributes(named);
-        request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
+        request.call().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         Ok(())
     }
 
@@ -185,7 +186,7 @@ impl Queue {
         until_all_succeed("SendMessageBatch", &self.dice, numbers, async |numbers| {
             let entries = numbers.iter().filter_map(|number| entry(*number));
             let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
-            let answer = request.send().await.map_err(|error| QueueError::of("SendMessageBatch")(&error))?;
+            let answer = request.call().await.map_err(|error| QueueError::of("SendMessageBatch")(&error))?;
             Ok(numbers.into_iter().filter(|number| !answer.successful.iter().any(|done| done.id == number.to_string())).collect())
         })
         .await
@@ -215,7 +216,7 @@ impl Queue {
                 DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(receipt).build().ok()
             });
             let request = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
-            let answer = request.send().await.map_err(|error| QueueError::of("DeleteMessageBatch")(&error))?;
+            let answer = request.call().await.map_err(|error| QueueError::of("DeleteMessageBatch")(&error))?;
             Ok(receipts
                 .into_iter()
                 .enumerate()
@@ -240,7 +241,7 @@ impl Queue {
                     .ok()
             });
             let request = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
-            request.send().await.map_err(|error| QueueError::of("ChangeMessageVisibilityBatch")(&error))?;
+            request.call().await.map_err(|error| QueueError::of("ChangeMessageVisibilityBatch")(&error))?;
         }
         Ok(())
     }
@@ -248,7 +249,7 @@ impl Queue {
     /// The queue's tags.
     pub async fn tags(&self) -> Result<HashMap<String, String>, QueueError> {
         let request = self.client.list_queue_tags().queue_url(&self.url);
-        let answer = request.send().await.map_err(|error| QueueError::of("ListQueueTags")(&error))?;
+        let answer = request.call().await.map_err(|error| QueueError::of("ListQueueTags")(&error))?;
         Ok(answer.tags.unwrap_or_default())
     }
 
@@ -256,7 +257,7 @@ impl Queue {
     pub async fn tag<'a>(&self, tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), QueueError> {
         let request = self.client.tag_queue().queue_url(&self.url);
         let request = tags.into_iter().fold(request, |request, (name, value)| request.tags(name, value));
-        request.send().await.map_err(|error| QueueError::of("TagQueue")(&error))?;
+        request.call().await.map_err(|error| QueueError::of("TagQueue")(&error))?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TimeToLiveStatus};
 use aws_sdk_sqs::types::QueueAttributeName;
-use issei_aws::{Clients, Queue, Timing, chain};
+use issei_aws::{AwsCall, Clients, Queue, Timing, chain};
 use issei_provider::Ses;
 use issei_provider::ses::EventsTo;
 use issei_schema::{Bilingual, both};
@@ -66,9 +66,9 @@ pub(crate) fn setting(what: Bilingual, from: Bilingual) -> Finding {
 type Attributes = HashMap<QueueAttributeName, String>;
 
 async fn attributes(clients: &Clients, name: &str) -> Result<Attributes, String> {
-    let url = clients.sqs.get_queue_url().queue_name(name).send().await.map_err(|error| chain(&error))?.queue_url.unwrap_or_default();
+    let url = clients.sqs.get_queue_url().queue_name(name).call().await.map_err(|error| chain(&error))?.queue_url.unwrap_or_default();
     let request = clients.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
-    Ok(request.send().await.map_err(|error| chain(&error))?.attributes.unwrap_or_default())
+    Ok(request.call().await.map_err(|error| chain(&error))?.attributes.unwrap_or_default())
 }
 
 async fn queue(clients: &Clients, name: &str, wanted: &Wanted) -> (Vec<Finding>, Option<u64>) {
@@ -224,7 +224,7 @@ async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
     let name = &wanted.table;
     let from = |call: &str| both!("DynamoDB {call} of {name}", "DynamoDB {call}({name})");
     let mut findings = Vec::new();
-    match clients.dynamodb.describe_table().table_name(name).send().await {
+    match clients.dynamodb.describe_table().table_name(name).call().await {
         Ok(answer) => {
             let table = answer.table;
             let protected = table.as_ref().and_then(|table| table.deletion_protection_enabled);
@@ -255,7 +255,7 @@ async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
         both!("on, by expires_at", "expires_at により有効"),
         "pages and chunks hold mail addresses, and go when nothing can bring a message back",
     );
-    findings.push(match clients.dynamodb.describe_time_to_live().table_name(name).send().await {
+    findings.push(match clients.dynamodb.describe_time_to_live().table_name(name).call().await {
         Ok(answer) => {
             let description = answer.time_to_live_description;
             let attribute = description.as_ref().and_then(|description| description.attribute_name.as_deref()).unwrap_or_default();
@@ -268,7 +268,7 @@ async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
     });
     let what = both!("table {name}: point-in-time recovery", "テーブル {name}: ポイントインタイムリカバリ");
     let finding = setting(what, from("DescribeContinuousBackups")).must(on(), "the ledger is the only proof of who was sent to");
-    findings.push(match clients.dynamodb.describe_continuous_backups().table_name(name).send().await {
+    findings.push(match clients.dynamodb.describe_continuous_backups().table_name(name).call().await {
         Ok(answer) => {
             let recovery = answer.continuous_backups_description.and_then(|backups| backups.point_in_time_recovery_description);
             let status = recovery.and_then(|recovery| recovery.point_in_time_recovery_status);

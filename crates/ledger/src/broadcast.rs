@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use issei_aws::AwsCall;
 use issei_schema::{
     AudienceName, BroadcastCommand, BroadcastId, Canary, CanaryApproval, CarriedBy, InDoubtPolicy, MessageKey, ProviderName, Ramp,
     SendWindow, TemplateHash,
@@ -350,7 +351,7 @@ impl Ledger {
         loop {
             let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
             let query = query.expression_attribute_values(":list", s(list));
-            let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).consistent_read(true).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let id = item.get("sk").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
                 ids.push(BroadcastId::try_from(id.clone()).map_err(|reason| LedgerError::corrupt(format!("{list} {id}"), reason)));

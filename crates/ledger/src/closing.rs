@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use issei_aws::AwsCall;
 use issei_schema::{Actor, without_addresses};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,7 @@ impl Ledger {
             let put = self.db.put_item().table_name(&self.table).set_item(Some(item.clone()));
             let put = put.condition_expression("attribute_not_exists(pk)");
             let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            match put.send().await {
+            match put.call().await {
                 Ok(_) => return Ok(closing),
                 Err(error) => match error.as_service_error() {
                     // The first answer was lost.
@@ -104,7 +105,7 @@ impl Ledger {
             let update =
                 update.update_expression("SET closing_token = :token, again = :again").condition_expression("attribute_exists(pk)");
             let update = update.expression_attribute_values(":token", token.clone()).expression_attribute_values(":again", again.clone());
-            match update.return_values(ReturnValue::AllNew).send().await {
+            match update.return_values(ReturnValue::AllNew).call().await {
                 Ok(answer) => return read(answer.attributes.unwrap_or_default()),
                 // Somebody has opened it between the two.
                 Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
@@ -127,13 +128,13 @@ impl Ledger {
             item.extend(key.clone().into_item());
             let Some(found) = found else {
                 let put = self.db.put_item().table_name(&self.table).set_item(Some(item));
-                put.send().await.map_err(LedgerError::call("PutItem"))?;
+                put.call().await.map_err(LedgerError::call("PutItem"))?;
                 return self.opened(opening).await;
             };
             let record = Put::builder().table_name(&self.table).set_item(Some(item)).build();
             let record = record.map_err(|error| LedgerError::corrupt(key.name(), error))?;
             let writes = vec![self.ending(&found)?, TransactWriteItem::builder().put(record).build()];
-            let Err(error) = self.db.transact_write_items().set_transact_items(Some(writes)).send().await else {
+            let Err(error) = self.db.transact_write_items().set_transact_items(Some(writes)).call().await else {
                 return self.opened(opening).await;
             };
             // It may have been written all the same.
@@ -177,7 +178,7 @@ impl Ledger {
     pub async fn last_opening(&self) -> Result<Option<Opening>, LedgerError> {
         let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :ledger AND begins_with(sk, :opened)");
         let query = query.expression_attribute_values(":ledger", s(Key::closing().pk)).expression_attribute_values(":opened", s(OPENED));
-        let answer = query.scan_index_forward(false).limit(1).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+        let answer = query.scan_index_forward(false).limit(1).consistent_read(true).call().await.map_err(LedgerError::call("Query"))?;
         answer.items.unwrap_or_default().pop().map(read).transpose()
     }
 

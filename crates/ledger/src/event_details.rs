@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_schema::{EventKind, EventReason};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -236,7 +237,7 @@ impl Ledger {
                 }
                 None => update.update_expression(format!("REMOVE {REASONS}")),
             };
-            match update.send().await {
+            match update.call().await {
                 Ok(_) => return Ok(()),
                 // Somebody else is forgotten at the same time, or it has expired.
                 Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_schema::limits::CHUNK_RECIPIENTS_MAX;
 use issei_schema::{BroadcastId, EventKind};
 
@@ -271,7 +272,7 @@ impl Ledger {
             item.extend(packed.attributes()?);
             item.insert("expires_at".to_owned(), n(self.expires_at()));
             let request = self.db.put_item().table_name(&self.table).set_item(Some(item));
-            request.send().await.map_err(LedgerError::call("PutItem"))?;
+            request.call().await.map_err(LedgerError::call("PutItem"))?;
         }
         Ok(())
     }
@@ -311,7 +312,7 @@ impl Ledger {
         loop {
             let query = self.db.query().table_name(&self.table).consistent_read(true).key_condition_expression("pk = :pk");
             let query = query.expression_attribute_values(":pk", s(&pk));
-            let answer = query.set_exclusive_start_key(after).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 look(&item)?;
             }

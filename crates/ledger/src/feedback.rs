@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use issei_aws::AwsCall;
 use issei_schema::{EventKind, limits};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -288,7 +289,7 @@ impl Ledger {
             .update_expression("SET expires_at = :expires ADD messages :messages")
             .expression_attribute_values(":expires", n(self.expires_at()))
             .expression_attribute_values(":messages", AttributeValue::Ss(new));
-        request.send().await.map(|_| ()).map_err(LedgerError::call("UpdateItem"))
+        request.call().await.map(|_| ()).map_err(LedgerError::call("UpdateItem"))
     }
 
     /// Adds what events say of one chunk: one write, however many events, safe to repeat.
@@ -309,7 +310,7 @@ impl Ledger {
         for (name, value) in values {
             request = request.expression_attribute_values(format!(":{name}"), value);
         }
-        let answer = request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        let answer = request.call().await.map_err(LedgerError::call("UpdateItem"))?;
         let before = Feedback::read(answer.attributes.as_ref());
         Ok(Merged { after: before.clone().union(new), before })
     }

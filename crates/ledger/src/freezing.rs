@@ -5,6 +5,7 @@
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use issei_aws::AwsCall;
 
 use crate::item::{Item, Key, n, s};
 use crate::page::{Page, SALTED_BODY, packed};
@@ -139,7 +140,7 @@ impl Ledger {
         let built = put.build().and_then(|put| Ok((put, update.update_expression(set).build()?)));
         let (put, update) = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;
         let writes = [TransactWriteItem::builder().put(put).build(), TransactWriteItem::builder().update(update).build()];
-        match self.db.transact_write_items().set_transact_items(Some(writes.to_vec())).send().await {
+        match self.db.transact_write_items().set_transact_items(Some(writes.to_vec())).call().await {
             Ok(_) => Ok(Frozen::Written(after)),
             Err(error) if matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_))) => {
                 let now = self.broadcast(id).await?;

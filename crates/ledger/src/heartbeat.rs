@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use issei_aws::Timing;
+use issei_aws::{AwsCall, Timing};
 use issei_clock::{Deadline, Reading};
 use issei_schema::{Actor, BroadcastId, CarriedBy, ProviderName};
 use jiff::{SignedDuration, Timestamp};
@@ -339,7 +339,7 @@ impl Ledger {
             Some(taken) => put.condition_expression("beats >= :taken AND beats < :number").expression_attribute_values(":taken", n(taken)),
             None => put.condition_expression("attribute_not_exists(pk) OR beats < :number"),
         };
-        if let Err(error) = put.send().await {
+        if let Err(error) = put.call().await {
             let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
                 return Err(LedgerError::call("PutItem")(error));
             };
@@ -370,7 +370,7 @@ impl Ledger {
             loop {
                 let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :services");
                 let query = query.expression_attribute_values(":services", s(Key::services(day)));
-                let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+                let answer = query.set_exclusive_start_key(after).consistent_read(true).call().await.map_err(LedgerError::call("Query"))?;
                 for item in answer.items.unwrap_or_default() {
                     let heartbeat: Heartbeat = read(item)?;
                     let known = newest.entry(heartbeat.token.clone()).or_insert_with(|| heartbeat.clone());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use issei_aws::AwsCall;
 use issei_schema::{AudienceName, BroadcastId, ProviderName};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -216,7 +217,7 @@ impl Ledger {
     /// A strongly consistent read.
     pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, LedgerError> {
         let request = self.db.get_item().table_name(&self.table).set_key(Some(key.into_item())).consistent_read(true);
-        Ok(request.send().await.map_err(LedgerError::call("GetItem"))?.item)
+        Ok(request.call().await.map_err(LedgerError::call("GetItem"))?.item)
     }
 
     /// Reads up to a hundred items with one call, strongly consistent.
@@ -230,7 +231,7 @@ impl Ledger {
         let mut pending = if is_empty { None } else { request.build().ok() };
         while let Some(request) = pending.take() {
             let answer =
-                self.db.batch_get_item().request_items(&self.table, request).send().await.map_err(LedgerError::call("BatchGetItem"))?;
+                self.db.batch_get_item().request_items(&self.table, request).call().await.map_err(LedgerError::call("BatchGetItem"))?;
             for item in answer.responses.unwrap_or_default().into_values().flatten() {
                 let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
                 found.insert(Key { pk: text("pk"), sk: text("sk") }, item);

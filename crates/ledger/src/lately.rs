@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
-use issei_aws::AnsweredAt;
+use issei_aws::{AnsweredAt, AwsCall};
 use issei_clock::Deadline;
 use issei_schema::{Address, Class, Prover};
 use jiff::{SignedDuration, Timestamp};
@@ -57,7 +57,7 @@ impl Ledger {
         let mut item = Key::entered(at, &self.dice.token()).into_item();
         item.insert("digests".to_owned(), b(&bits));
         item.insert("expires_at".to_owned(), n(at.saturating_add(KEPT).unwrap_or(Timestamp::MAX).as_second()));
-        self.db.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(LedgerError::call("PutItem"))?;
+        self.db.put_item().table_name(&self.table).set_item(Some(item)).call().await.map_err(LedgerError::call("PutItem"))?;
         Ok(())
     }
 

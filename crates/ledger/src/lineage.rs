@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use issei_aws::Queue;
+use issei_aws::{AwsCall, Queue};
 use issei_schema::Actor;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -372,7 +372,7 @@ impl Ledger {
             None => put.condition_expression("attribute_not_exists(pk)"),
             Some(before) => put.condition_expression("ledger_epoch = :before").expression_attribute_values(":before", n(before.epoch)),
         };
-        put.send().await.map_err(LedgerError::call("PutItem"))?;
+        put.call().await.map_err(LedgerError::call("PutItem"))?;
         tag(mirror, next, own.as_ref()).await?;
         Ok(Some(Accepted { epoch: next.epoch, ended }))
     }
@@ -391,7 +391,7 @@ impl Ledger {
             item.insert("table_id".to_owned(), s(table_id));
         }
         let put = self.db.put_item().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
-        match put.send().await {
+        match put.call().await {
             Ok(_) => Ok(()),
             // Another service, or a first try of this call, was first.
             Err(error)
@@ -421,13 +421,13 @@ impl Ledger {
                 .update_expression("SET starts = starts + :one, ledger_id = if_not_exists(ledger_id, :id)")
                 .expression_attribute_values(":id", self.named(whose));
         }
-        let answer = request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        let answer = request.call().await.map_err(LedgerError::call("UpdateItem"))?;
         read(answer.attributes.unwrap_or_default())
     }
 
     /// The table's id, where the endpoint tells it.
     pub(crate) async fn table_id(&self) -> Result<Option<String>, LedgerError> {
-        let answer = self.db.describe_table().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTable"))?;
+        let answer = self.db.describe_table().table_name(&self.table).call().await.map_err(LedgerError::call("DescribeTable"))?;
         Ok(answer.table.and_then(|table| table.table_id))
     }
 }

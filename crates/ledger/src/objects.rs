@@ -2,6 +2,7 @@
 //! the same, or finds out that they are others by now. Names and digests only; nothing of anybody in them.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use issei_aws::AwsCall;
 use issei_schema::{Bilingual, both};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -97,7 +98,7 @@ impl Ledger {
         for (name, value) in registration.values() {
             request = request.expression_attribute_values(name, value);
         }
-        match request.send().await {
+        match request.call().await {
             Ok(_) => Ok(found),
             Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
                 // Where it enumerates no longer, no page of this reading is written either.

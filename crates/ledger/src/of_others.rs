@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use issei_aws::AwsCall;
 use issei_schema::{Bilingual, ProviderName, both};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -101,7 +102,7 @@ impl Ledger {
         let update = update.expression_attribute_values(":provider", s(provider.as_str()));
         let update = update.expression_attribute_values(":now", s(self.clock.wall().to_string()));
         let update = update.expression_attribute_values(":expires", n(self.expires_at())).expression_attribute_values(":events", n(events));
-        update.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        update.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }
 
@@ -109,7 +110,7 @@ impl Ledger {
     pub async fn events_of_others(&self) -> Result<Vec<OfOthers>, LedgerError> {
         let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
         let query = query.expression_attribute_values(":list", s(OTHERS)).consistent_read(true);
-        let answer = query.send().await.map_err(LedgerError::call("Query"))?;
+        let answer = query.call().await.map_err(LedgerError::call("Query"))?;
         answer.items.unwrap_or_default().into_iter().map(read).collect()
     }
 }

@@ -8,6 +8,7 @@ use std::io::Read;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use issei_aws::AwsCall;
 use issei_schema::{BroadcastId, ChunkMessage, Recipient, TraceParent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -352,7 +353,7 @@ impl Ledger {
             .condition_expression("enqueued_pages < :next")
             .expression_attribute_values(":next", n(seq + 1))
             .return_values(ReturnValue::AllNew);
-        match request.send().await {
+        match request.call().await {
             Ok(answer) => read(answer.attributes.unwrap_or_default()),
             Err(error)
                 if error

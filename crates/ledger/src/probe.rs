@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use issei_aws::AwsCall;
 use issei_schema::ProbeToken;
 
 use crate::item::{Key, n};
@@ -17,7 +18,7 @@ impl Ledger {
         let mut item = Key::probe(token.as_str()).into_item();
         let keep = i64::try_from(KEEP.as_secs()).unwrap_or_default();
         item.insert("expires_at".to_owned(), n(self.clock.wall().as_second().saturating_add(keep)));
-        self.db.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(LedgerError::call("PutItem"))?;
+        self.db.put_item().table_name(&self.table).set_item(Some(item)).call().await.map_err(LedgerError::call("PutItem"))?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use issei_aws::AwsCall;
 use issei_schema::{BroadcastId, EventKind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -265,7 +266,7 @@ impl Ledger {
         for (name, count) in done.counts() {
             request = request.expression_attribute_values(format!(":{name}"), n(count));
         }
-        match request.send().await {
+        match request.call().await {
             Ok(_) => Ok(()),
             // This very one was written already, or a later one.
             Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => Ok(()),
@@ -290,7 +291,7 @@ impl Ledger {
         for (name, count) in counts {
             request = request.expression_attribute_values(format!(":{name}"), n(count));
         }
-        request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        request.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }
 
@@ -305,7 +306,7 @@ impl Ledger {
                 .key_condition_expression("pk = :pk AND begins_with(sk, :moment)")
                 .expression_attribute_values(":pk", s(Key::broadcast(id).pk))
                 .expression_attribute_values(":moment", s(MOMENT));
-            let answer = query.set_exclusive_start_key(after).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let second = item.get("sk").and_then(|sk| sk.as_s().ok()).and_then(|sk| sk.strip_prefix(MOMENT)?.parse().ok());
                 let at = second.and_then(|second| Timestamp::from_second(second).ok());
@@ -342,7 +343,7 @@ impl Ledger {
                 .key_condition_expression("pk = :pk AND begins_with(sk, :progress)")
                 .expression_attribute_values(":pk", s(Key::broadcast(id).pk))
                 .expression_attribute_values(":progress", s(PROGRESS));
-            let answer = query.set_exclusive_start_key(after).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
                 tellings.push((sk, read(item)?));

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use issei_aws::AwsCall;
 use issei_clock::Instant;
 use issei_schema::ProviderName;
 
@@ -102,7 +103,7 @@ impl Ledger {
         for (name, value) in values {
             request = request.expression_attribute_values(*name, n(value));
         }
-        match request.send().await {
+        match request.call().await {
             Ok(answer) => given_until(answer.attributes.as_ref())
                 .map(Ok)
                 .ok_or_else(|| LedgerError::corrupt(Key::rate(provider).name(), "the update gave nothing back")),

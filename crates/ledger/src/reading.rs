@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_schema::BroadcastId;
 use jiff::Timestamp;
 use serde::de::{Error, Visitor};
@@ -149,7 +150,7 @@ impl Ledger {
             .condition_expression("broadcast_state = :enumerating")
             .expression_attribute_values(":held_up", value)
             .expression_attribute_values(":enumerating", s(BroadcastState::Enumerating.as_str()));
-        match request.send().await {
+        match request.call().await {
             Ok(_) => Ok(()),
             // It enumerates no longer, so nothing holds it up.
             Err(error)

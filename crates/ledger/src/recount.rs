@@ -1,5 +1,7 @@
 //! Recounting the budget from the claims, which brings back permits that a crash lost.
 
+use issei_aws::AwsCall;
+
 use crate::item::{Key, n, read, s};
 use crate::transition::as_reopened;
 use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Tally};
@@ -31,7 +33,7 @@ impl Ledger {
             .expression_attribute_values(":epoch", n(broadcast.epoch))
             .expression_attribute_values(":seen", n(broadcast.grant_count))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
-        match request.send().await {
+        match request.call().await {
             Ok(answer) => read(answer.attributes.unwrap_or_default()),
             Err(error)
                 if error

@@ -2,6 +2,7 @@
 //! there is none. They lie in a partition of their own: a refusal never stands in the way of a broadcast of its
 //! id, and nothing is decided by it.
 
+use issei_aws::AwsCall;
 use issei_schema::{Actor, BroadcastId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ impl Ledger {
         let mut item: Item = serde_dynamo::to_item(refused).map_err(|error| LedgerError::corrupt("refused", error))?;
         item.extend(Key::refused(id).into_item());
         item.insert("expires_at".to_owned(), n(self.expires_at()));
-        self.db.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(LedgerError::call("PutItem"))?;
+        self.db.put_item().table_name(&self.table).set_item(Some(item)).call().await.map_err(LedgerError::call("PutItem"))?;
         Ok(())
     }
 
@@ -63,7 +64,7 @@ impl Ledger {
         loop {
             let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
             let query = query.expression_attribute_values(":list", s(REFUSED));
-            let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).consistent_read(true).call().await.map_err(LedgerError::call("Query"))?;
             refused.extend(answer.items.unwrap_or_default().into_iter().filter_map(|item| read::<Refused>(item).ok()));
             after = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if after.is_none() || refused.len() >= LISTED_MAX {

@@ -3,6 +3,7 @@
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use issei_aws::AwsCall;
 use issei_clock::Dice;
 use issei_schema::{BroadcastCommand, BroadcastId, CarriedBy, MessageKey};
 
@@ -85,7 +86,7 @@ impl Ledger {
             if let Some(said) = said {
                 writes.extend(self.saying(said, command, broadcast.created_at, &token).await?);
             }
-            match self.db.transact_write_items().set_transact_items(Some(writes)).send().await {
+            match self.db.transact_write_items().set_transact_items(Some(writes)).call().await {
                 Ok(_) => return Ok(Registered::New(broadcast)),
                 Err(error) => {
                     let is_cancelled = matches!(error.as_service_error(), Some(TransactWriteItemsError::TransactionCanceledException(_)));

@@ -1,6 +1,7 @@
 //! Rehearsals: which version, with which settings, has carried how many recipients, and until when that
 //! counts.
 
+use issei_aws::AwsCall;
 use issei_schema::ProviderName;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ impl Ledger {
         let mut item: Item = serde_dynamo::to_item(rehearsal).map_err(|error| LedgerError::corrupt(key.name(), error))?;
         item.extend(key.into_item());
         item.insert("expires_at".to_owned(), n(rehearsal.expires.as_second()));
-        self.db.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(LedgerError::call("PutItem"))?;
+        self.db.put_item().table_name(&self.table).set_item(Some(item)).call().await.map_err(LedgerError::call("PutItem"))?;
         Ok(())
     }
 

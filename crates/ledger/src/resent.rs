@@ -4,6 +4,7 @@
 //! What it must never do: let two be registered that may both send to the same people.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use issei_aws::AwsCall;
 use issei_schema::{AudienceName, BroadcastCommand, BroadcastId, Content, Reason};
 
 use crate::item::{Key, s};
@@ -109,7 +110,7 @@ impl Ledger {
         for (name, value) in of.values() {
             request = request.expression_attribute_values(name, value);
         }
-        match request.send().await {
+        match request.call().await {
             Ok(_) => {}
             Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
                 return Ok(Noted::Another(self.broadcast(&of.id).await?.resent_as));

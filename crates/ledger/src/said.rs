@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use issei_aws::AwsCall;
 use issei_schema::{AudienceName, BroadcastCommand, BroadcastId, Content, limits};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,7 @@ impl Ledger {
             let touch =
                 touch.update_expression("SET written_by = :token").condition_expression("written_by = :before OR written_by = :token");
             let touch = touch.expression_attribute_values(":token", s(token)).expression_attribute_values(":before", s(before));
-            match touch.send().await {
+            match touch.call().await {
                 Ok(_) => {}
                 Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
                     return Ok(false);

@@ -4,6 +4,7 @@
 //! It is an order and no state: it stays when SES is opened, and says nothing of whether SES may send. What it must never do: keep
 //! anything from being sent or stopped.
 
+use issei_aws::AwsCall;
 use issei_schema::{Actor, without_addresses};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ impl Ledger {
         let mut item: Item = serde_dynamo::to_item(&order).map_err(|error| LedgerError::corrupt("shut", error))?;
         item.extend(Key::shut().into_item());
         let put = self.db.put_item().table_name(&self.table).set_item(Some(item));
-        put.send().await.map_err(LedgerError::call("PutItem"))?;
+        put.call().await.map_err(LedgerError::call("PutItem"))?;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use issei_aws::AwsCall;
 use issei_schema::{Actor, BroadcastId};
 
 use crate::item::{Item, Key, n, read, s};
@@ -243,7 +244,7 @@ impl Ledger {
             .set_expression_attribute_values(Some(values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
+        match request.call().await {
             Ok(answer) => Ok(Written::Done(answer.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(Written::Refused(failed.item.clone())),
@@ -271,7 +272,7 @@ impl Ledger {
             .build();
         let built = built.map_err(|error| LedgerError::corrupt(key.name(), error))?;
         let writes = vec![TransactWriteItem::builder().update(built).build(), beside.clone()];
-        match self.db.transact_write_items().set_transact_items(Some(writes)).send().await {
+        match self.db.transact_write_items().set_transact_items(Some(writes)).call().await {
             Ok(_) => Ok(Written::Done(self.get(key).await?.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(_)) => Ok(Written::Refused(None)),

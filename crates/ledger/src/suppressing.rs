@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use issei_aws::AnsweredAt;
+use issei_aws::{AnsweredAt, AwsCall};
 use issei_schema::{Actor, Address, BroadcastId, MessageKey};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -92,7 +92,7 @@ impl Ledger {
         };
         let request = self.db.update_item().table_name(&self.table).set_key(Some(Key::suppressions().into_item()));
         let request = request.update_expression(update).expression_attribute_values(":now", n(self.clock.wall().as_millisecond()));
-        request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        request.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl Ledger {
         let request = self.db.update_item().table_name(&self.table).set_key(Some(key.into_item()));
         let request = request.update_expression(update).expression_attribute_values(":why", s(why.as_str()));
         let request = request.expression_attribute_values(":cause", s(record));
-        request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        request.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl Ledger {
                 Some(seen) => request.condition_expression("suppressed_at = :seen").expression_attribute_values(":seen", n(seen)),
                 None => request.condition_expression("attribute_not_exists(suppressed_at)"),
             };
-            if let Err(error) = request.send().await {
+            if let Err(error) = request.call().await {
                 if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) {
                     return Ok(Migrated::TooSoon { seconds: 0 });
                 }
@@ -170,7 +170,7 @@ impl Ledger {
         self.count_entered(&entries.iter().filter_map(|entry| part_of(&to(entry).sk)).collect::<Vec<_>>()).await?;
         for entry in entries {
             let delete = self.db.delete_item().table_name(&self.table).set_key(Some(plain_key(&entry.digest).into_item()));
-            delete.send().await.map_err(LedgerError::call("DeleteItem"))?;
+            delete.call().await.map_err(LedgerError::call("DeleteItem"))?;
         }
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Ledger {
             let update = format!("SET {CAUSE}{0} = if_not_exists({CAUSE}{0}, :cause)", why.as_str());
             let request = self.db.update_item().table_name(&self.table).set_key(Some(key.clone().into_item()));
             let request = request.update_expression(update).expression_attribute_values(":cause", s(record));
-            request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+            request.call().await.map_err(LedgerError::call("UpdateItem"))?;
         }
         Ok(())
     }

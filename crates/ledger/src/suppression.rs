@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use issei_aws::AwsCall;
 use issei_schema::{Actor, Address, MessageKey};
 
 use crate::item::{Item, Key, b, n, s};
@@ -77,7 +78,7 @@ impl Ledger {
         let request = self.db.update_item().table_name(&self.table).set_key(Some(Key::suppression_key().into_item()));
         let request = request.update_expression("SET digest_key = if_not_exists(digest_key, :drawn)").return_values(ReturnValue::AllNew);
         let request = request.expression_attribute_values(":drawn", b(&drawn));
-        let item = request.send().await.map_err(LedgerError::call("UpdateItem"))?.attributes.unwrap_or_default();
+        let item = request.call().await.map_err(LedgerError::call("UpdateItem"))?.attributes.unwrap_or_default();
         secret_of(&item).ok_or_else(|| LedgerError::corrupt(Key::suppression_key().name(), "no key of 32 bytes"))
     }
 
@@ -86,7 +87,7 @@ impl Ledger {
         let request = self.db.update_item().table_name(&self.table).set_key(Some(Key::suppression_key().into_item()));
         let request = request.update_expression("SET alone_since = if_not_exists(alone_since, :now)");
         let request = request.expression_attribute_values(":now", n(self.clock.wall().as_millisecond()));
-        request.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        request.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }
 
@@ -133,7 +134,7 @@ impl Ledger {
         loop {
             let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :part");
             let query = query.expression_attribute_values(":part", s(partition(part)));
-            let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).consistent_read(true).call().await.map_err(LedgerError::call("Query"))?;
             entries.extend(answer.items.unwrap_or_default().iter().map(|item| Suppressed::of(&key_of(item), item)));
             after = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if after.is_none() {
@@ -181,7 +182,7 @@ impl Ledger {
             }
         }
         let as_read = conditions.join(" AND ");
-        match request.condition_expression(as_read).send().await {
+        match request.condition_expression(as_read).call().await {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
                 // The first answer may have been lost.

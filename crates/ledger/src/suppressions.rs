@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use issei_aws::AwsCall;
 use issei_clock::Instant;
 use issei_schema::{Address, Prover};
 
@@ -79,7 +80,7 @@ impl Ledger {
         loop {
             let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :part").projection_expression("sk");
             let query = query.expression_attribute_values(":part", s(partition(part)));
-            let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).consistent_read(true).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let Some((bits, is_plain)) = item.get("sk").and_then(|sk| shortened(sk.as_s().ok()?)) else { continue };
                 all.push(bits);

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus,
     ScalarAttributeType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
+use issei_aws::AwsCall;
 
 use crate::{Ledger, LedgerError};
 
@@ -33,7 +34,7 @@ pub enum Throughput {
 impl Ledger {
     /// What the table takes.
     pub async fn throughput(&self) -> Result<Throughput, LedgerError> {
-        let answer = self.db.describe_table().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTable"))?;
+        let answer = self.db.describe_table().table_name(&self.table).call().await.map_err(LedgerError::call("DescribeTable"))?;
         let table = answer.table.ok_or_else(|| LedgerError::corrupt(&self.table, "DescribeTable tells nothing of it"))?;
         let whole = |units: i64| u64::try_from(units).unwrap_or_default();
         let is_on_demand = table.billing_mode_summary.and_then(|summary| summary.billing_mode) == Some(BillingMode::PayPerRequest);
@@ -71,7 +72,7 @@ impl Ledger {
             .deletion_protection_enabled(true)
             .set_key_schema([key("pk", KeyType::Hash), key("sk", KeyType::Range)].into_iter().collect::<Result<_, _>>().ok())
             .set_attribute_definitions([text("pk"), text("sk")].into_iter().collect::<Result<_, _>>().ok());
-        match request.send().await {
+        match request.call().await {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.as_service_error(), Some(CreateTableError::ResourceInUseException(_))) => Ok(false),
             Err(error) => Err(LedgerError::call("CreateTable")(error)),
@@ -80,7 +81,7 @@ impl Ledger {
 
     async fn wait_until_active(&self) -> Result<(), LedgerError> {
         for _ in 0..150 {
-            let answer = self.db.describe_table().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTable"))?;
+            let answer = self.db.describe_table().table_name(&self.table).call().await.map_err(LedgerError::call("DescribeTable"))?;
             if answer.table.and_then(|table| table.table_status) == Some(TableStatus::Active) {
                 return Ok(());
             }
@@ -91,7 +92,7 @@ impl Ledger {
 
     async fn ensure_time_to_live(&self) -> Result<bool, LedgerError> {
         let answer =
-            self.db.describe_time_to_live().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTimeToLive"))?;
+            self.db.describe_time_to_live().table_name(&self.table).call().await.map_err(LedgerError::call("DescribeTimeToLive"))?;
         let status = answer.time_to_live_description.and_then(|description| description.time_to_live_status);
         if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
             return Ok(false);
@@ -99,7 +100,7 @@ impl Ledger {
         let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name("expires_at").build();
         let specification = specification.map_err(|error| LedgerError::corrupt("expires_at", error))?;
         let request = self.db.update_time_to_live().table_name(&self.table).time_to_live_specification(specification);
-        request.send().await.map_err(LedgerError::call("UpdateTimeToLive"))?;
+        request.call().await.map_err(LedgerError::call("UpdateTimeToLive"))?;
         Ok(true)
     }
 
@@ -108,7 +109,7 @@ impl Ledger {
             .db
             .describe_continuous_backups()
             .table_name(&self.table)
-            .send()
+            .call()
             .await
             .map_err(LedgerError::call("DescribeContinuousBackups"))?;
         let recovery = answer.continuous_backups_description.and_then(|description| description.point_in_time_recovery_description);
@@ -118,7 +119,7 @@ impl Ledger {
         let specification = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
         let specification = specification.map_err(|error| LedgerError::corrupt("point-in-time recovery", error))?;
         let request = self.db.update_continuous_backups().table_name(&self.table).point_in_time_recovery_specification(specification);
-        request.send().await.map_err(LedgerError::call("UpdateContinuousBackups"))?;
+        request.call().await.map_err(LedgerError::call("UpdateContinuousBackups"))?;
         Ok(true)
     }
 }

@@ -1,6 +1,7 @@
 //! Which broadcasts that are over have been told more about since their totals were written. Whoever
 //! merges events counts them here, and whoever sweeps writes the totals anew; they need not be one process.
 
+use issei_aws::AwsCall;
 use issei_schema::BroadcastId;
 use serde::Deserialize;
 
@@ -29,7 +30,7 @@ impl Ledger {
         let update = self.db.update_item().table_name(&self.table).set_key(Some(Key::told(id).into_item()));
         let update = update.update_expression("SET expires_at = :expires ADD told :one");
         let update = update.expression_attribute_values(":expires", n(self.expires_at())).expression_attribute_values(":one", n(1));
-        update.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        update.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }
 
@@ -39,7 +40,7 @@ impl Ledger {
         loop {
             let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
             let query = query.expression_attribute_values(":list", s(TOLD));
-            let answer = query.set_exclusive_start_key(after).consistent_read(true).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).consistent_read(true).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let item: ToldItem = read(item)?;
                 if item.told > item.totalled {
@@ -58,7 +59,7 @@ impl Ledger {
     pub async fn note_totalled(&self, told: &Told) -> Result<(), LedgerError> {
         let update = self.db.update_item().table_name(&self.table).set_key(Some(Key::told(&told.id).into_item()));
         let update = update.update_expression("SET totalled = :times").expression_attribute_values(":times", n(told.times));
-        update.send().await.map_err(LedgerError::call("UpdateItem"))?;
+        update.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! What is known of one that is not over is progress, and is never written here.
 
+use issei_aws::AwsCall;
 use issei_schema::BroadcastId;
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +70,7 @@ impl Ledger {
             .expression_attribute_values(":totals", totals)
             .expression_attribute_values(":complete", s(BroadcastState::Complete.as_str()))
             .expression_attribute_values(":stopped", s(BroadcastState::Stopped.as_str()));
-        match request.send().await {
+        match request.call().await {
             Ok(_) => Ok(()),
             Err(error)
                 if error

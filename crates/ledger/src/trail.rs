@@ -7,6 +7,7 @@
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use issei_aws::AwsCall;
 use issei_schema::{Actor, BroadcastId, on_one_line};
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
@@ -342,7 +343,7 @@ impl Ledger {
                 .expression_attribute_values(":pk", s(Key::broadcast(id).pk))
                 .expression_attribute_values(":from", s(Key::audit(id, from).sk))
                 .expression_attribute_values(":last", s(format!("{AUDIT}~")));
-            let answer = query.set_exclusive_start_key(after).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(after).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 entries.push(read(item)?);
             }
@@ -363,7 +364,7 @@ impl Ledger {
             item.extend(key.clone().into_item());
             let put = self.db.put_item().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
             let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            match put.send().await {
+            match put.call().await {
                 Ok(_) => {}
                 Err(error) => match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => {

@@ -3,6 +3,7 @@
 //! What it must never do: take a step that is not in the table, or let one run that others must agree to.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_schema::{Actor, BroadcastId};
 
 use crate::item::{Item, Key, n};
@@ -186,7 +187,7 @@ impl Ledger {
         if broadcast.broadcast_state.is_over() {
             self.note_told(&broadcast.broadcast_id).await?;
             let key: Item = Key::open(&broadcast.broadcast_id).into_item();
-            self.db.delete_item().table_name(&self.table).set_key(Some(key)).send().await.map_err(LedgerError::call("DeleteItem"))?;
+            self.db.delete_item().table_name(&self.table).set_key(Some(key)).call().await.map_err(LedgerError::call("DeleteItem"))?;
         }
         Ok(broadcast)
     }

@@ -4,6 +4,7 @@
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use issei_aws::AwsCall;
 use issei_schema::{Actor, BroadcastId, ProviderName, without_addresses};
 
 use crate::item::{Item, Key, s};
@@ -64,7 +65,7 @@ impl Ledger {
         for state in [BroadcastState::Stopping, BroadcastState::Stopped, BroadcastState::Complete] {
             update = update.expression_attribute_values(format!(":{state}"), s(state.as_str()));
         }
-        match update.send().await {
+        match update.call().await {
             Ok(answer) => Ok(Unread::of(&answer.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {

@@ -6,6 +6,7 @@ use std::ops::Bound;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use issei_aws::AwsCall;
 use issei_schema::{EventKind, Recipient};
 use jiff::Timestamp;
 
@@ -196,7 +197,7 @@ impl Cursor {
                 .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
                 .expression_attribute_values(":pk", s(pk))
                 .expression_attribute_values(":prefix", s(self.prefix));
-            let answer = query.set_exclusive_start_key(self.after.take()).send().await.map_err(LedgerError::call("Query"))?;
+            let answer = query.set_exclusive_start_key(self.after.take()).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let sk = item.get("sk").and_then(|sk: &AttributeValue| sk.as_s().ok()).cloned().unwrap_or_default();
                 let seq = sk.strip_prefix(self.prefix).and_then(|seq| seq.parse().ok());
@@ -299,7 +300,7 @@ impl Ledger {
             .expression_attribute_values(":pk", s(pk))
             .expression_attribute_values(":first", s(first))
             .expression_attribute_values(":last", s(last));
-        let answer = query.send().await.map_err(LedgerError::call("Query"))?;
+        let answer = query.call().await.map_err(LedgerError::call("Query"))?;
         Ok(answer.items.is_some_and(|items| !items.is_empty()))
     }
 

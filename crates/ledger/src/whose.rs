@@ -9,7 +9,7 @@ use std::fmt;
 
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeySchemaElement};
-use issei_aws::Queue;
+use issei_aws::{AwsCall, Queue};
 
 use crate::item::Key;
 use crate::lineage::LineageItem;
@@ -88,7 +88,7 @@ impl Ledger {
     }
 
     async fn is_there(&self, table: &str) -> Result<bool, LedgerError> {
-        match self.db.describe_table().table_name(table).send().await {
+        match self.db.describe_table().table_name(table).call().await {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(DescribeTableError::is_resource_not_found_exception) => Ok(false),
             Err(error) => Err(LedgerError::call("DescribeTable")(error)),
@@ -102,7 +102,7 @@ impl Ledger {
 
     /// Says what a table is that is no ledger; nothing where it is one, or could become one.
     pub(crate) async fn is_no_ledger(&self) -> Result<Option<String>, LedgerError> {
-        let answer = self.db.describe_table().table_name(&self.table).send().await.map_err(LedgerError::call("DescribeTable"))?;
+        let answer = self.db.describe_table().table_name(&self.table).call().await.map_err(LedgerError::call("DescribeTable"))?;
         let keys = answer.table.map(|table| table.key_schema.unwrap_or_default()).unwrap_or_default();
         let names: Vec<&str> = keys.iter().map(KeySchemaElement::attribute_name).collect();
         if !names.is_empty() && names != ["pk", "sk"] {
@@ -113,7 +113,7 @@ impl Ledger {
                 return Ok(None);
             }
         }
-        let first = self.db.scan().table_name(&self.table).limit(1).send().await.map_err(LedgerError::call("Scan"))?;
+        let first = self.db.scan().table_name(&self.table).limit(1).call().await.map_err(LedgerError::call("Scan"))?;
         Ok((first.count > 0).then(|| "it has items, and none that a ledger has".to_owned()))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use issei_aws::{Clients, Timing};
+use issei_aws::{AwsCall, Clients, Timing};
 use issei_clock::Clock;
 use issei_schema::EventKind;
 use issei_sim::{Account, Cloud, EntryRule, EventRule, Events, Fault, Options, RESEND_WEBHOOK_SECRET, Rule, StoreKind, connector};
@@ -204,7 +204,7 @@ async fn what_either_provider_refuses_was_mailed_to_nobody() {
 async fn webhooks(accounts: &Accounts, url: &str) -> Vec<Webhook> {
     let mut webhooks = Vec::new();
     loop {
-        let received = accounts.clients.sqs.receive_message().queue_url(url).max_number_of_messages(10).send().await.unwrap();
+        let received = accounts.clients.sqs.receive_message().queue_url(url).max_number_of_messages(10).call().await.unwrap();
         let messages = received.messages.unwrap_or_default();
         if messages.is_empty() {
             return webhooks;
@@ -219,7 +219,7 @@ async fn what_becomes_of_a_letter_is_told_by_a_webhook_that_its_provider_has_sig
         .map(|(address, event)| EventRule { address: address.to_owned(), event: event.to_owned() });
     let events = Events { queue: Some("feedback".to_owned()), rules: ends.into(), ..Events::default() };
     let accounts = Accounts::new(Account { events, ..Account::default() }).await;
-    let url = accounts.clients.sqs.create_queue().queue_name("feedback").send().await.unwrap().queue_url.unwrap();
+    let url = accounts.clients.sqs.create_queue().queue_name("feedback").call().await.unwrap().queue_url.unwrap();
     let keys = WebhookKeys::SendGrid(vec![accounts.cloud.sendgrid_webhook_key().parse().unwrap()]);
     let secrets = WebhookKeys::Resend(vec![RESEND_WEBHOOK_SECRET.parse().unwrap()]);
     let now = Clock::system().wall();

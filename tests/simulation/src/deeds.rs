@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use issei_aws::AwsCall;
 use issei_ledger::{Approval, BroadcastState, Cause, Draining, LedgerError, Sought, Suppression, Transition};
 use issei_producer::Repairer;
 use serde_json::json;
@@ -238,8 +239,8 @@ impl World {
     }
 
     async fn purge(&self) -> anyhow::Result<()> {
-        let url = self.clients.sqs.get_queue_url().queue_name("chunks").send().await?.queue_url.unwrap_or_default();
-        self.clients.sqs.purge_queue().queue_url(url).send().await?;
+        let url = self.clients.sqs.get_queue_url().queue_name("chunks").call().await?.queue_url.unwrap_or_default();
+        self.clients.sqs.purge_queue().queue_url(url).call().await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_sdk_sqs::types::QueueAttributeName;
-use issei_aws::{Clients, Queue, Timing};
+use issei_aws::{AwsCall, Clients, Queue, Timing};
 use issei_clock::{Clock, Dice, Instant};
 use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
@@ -176,16 +176,16 @@ impl World {
         self.ledger().ensure_table().await?;
         for name in ["commands", "chunks", "feedback"] {
             let create = self.clients.sqs.create_queue().queue_name(format!("{name}-dead"));
-            create.send().await?;
+            create.call().await?;
             let redrive =
                 json!({ "deadLetterTargetArn": format!("arn:aws:sqs:us-east-1:000000000000:{name}-dead"), "maxReceiveCount": 20 });
             let create = self.clients.sqs.create_queue().queue_name(name);
             let create = create.attributes(QueueAttributeName::RedrivePolicy, redrive.to_string());
             let visibility = self.plan.timing().visibility.as_secs().to_string();
-            create.attributes(QueueAttributeName::VisibilityTimeout, visibility).send().await?;
+            create.attributes(QueueAttributeName::VisibilityTimeout, visibility).call().await?;
             self.queues.insert(name, Queue::find(self.clients.sqs.clone(), name, self.dice.clone()).await?);
         }
-        self.clients.ses.create_configuration_set().configuration_set_name("issei").send().await?;
+        self.clients.ses.create_configuration_set().configuration_set_name("issei").call().await?;
         self.ask_for(ID).await?;
         for service in 0..self.services.len() {
             self.start(service)?;

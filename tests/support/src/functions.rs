@@ -7,6 +7,7 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use issei_aws::AwsCall;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -87,7 +88,7 @@ impl Functions {
         while messages.len() < most {
             let wanted = i32::try_from((most - messages.len()).min(10)).unwrap();
             let receive = sqs.receive_message().queue_url(&url).max_number_of_messages(wanted).message_attribute_names("All");
-            let received = receive.message_system_attribute_names(MessageSystemAttributeName::All).send().await.unwrap().messages;
+            let received = receive.message_system_attribute_names(MessageSystemAttributeName::All).call().await.unwrap().messages;
             match received {
                 Some(received) if !received.is_empty() => messages.extend(received),
                 _ => break,
@@ -102,7 +103,7 @@ impl Functions {
         for message in messages.iter().filter(|message| !failed(message.message_id())) {
             // A message that the function has deleted already is gone, which is no error to SQS.
             let delete = sqs.delete_message().queue_url(&url).receipt_handle(message.receipt_handle().unwrap());
-            delete.send().await.unwrap();
+            delete.call().await.unwrap();
         }
         Polled { received: messages.len(), failed: failures.len(), receives_max }
     }

@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
+use issei_aws::AwsCall;
 use issei_schema::BroadcastCommand;
 
 /// Puts a command in the place of that of its broadcast, as if an earlier build had taken it and frozen its audience.
@@ -18,6 +19,6 @@ pub async fn took(db: &Client, table: &str, command: &BroadcastCommand) {
     ] {
         let update = db.update_item().table_name(table).key("pk", text(pk)).key("sk", text(sk));
         let update = update.update_expression("SET #attribute = :value").expression_attribute_names("#attribute", attribute);
-        update.expression_attribute_values(":value", value).send().await.unwrap();
+        update.expression_attribute_values(":value", value).call().await.unwrap();
     }
 }

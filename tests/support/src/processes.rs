@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding};
+use issei_aws::AwsCall;
 use issei_clock::{Clock, Dice};
 use issei_sim::{Account, Cloud, Events, Listening, Options, StoreKind, listen};
 use nix::sys::signal::{Signal, kill};
@@ -73,7 +74,7 @@ impl Processes {
         let cloud = Cloud::new(Options { clock: Clock::system(), seed: 1, store: StoreKind::Memory, account }).unwrap();
         let listening = listen(cloud.clone()).await.unwrap();
         let sqs = issei_aws::connect_to(&listening.url(), None, &WorldOptions::default().timing).await.sqs;
-        sqs.create_queue().queue_name(Self::EVENTS).send().await.unwrap();
+        sqs.create_queue().queue_name(Self::EVENTS).call().await.unwrap();
         let users = Users::new(users).await;
         let names = NameServer::start().await;
         let directory = tempfile::tempdir().unwrap();
@@ -126,9 +127,9 @@ impl Processes {
     pub async fn carry_events(&self) -> u64 {
         let to = issei_aws::connect_to(&self.aws, None, &WorldOptions::default().timing).await.sqs;
         let name = self.environment.get("ISSEI_FEEDBACK_QUEUE").unwrap();
-        let feedback = to.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+        let feedback = to.get_queue_url().queue_name(name).call().await.unwrap().queue_url.unwrap();
         self.carry_events_by(async |event| {
-            to.send_message().queue_url(&feedback).message_body(event).send().await.unwrap();
+            to.send_message().queue_url(&feedback).message_body(event).call().await.unwrap();
         })
         .await
     }
@@ -136,10 +137,10 @@ impl Processes {
     /// Carries the provider's events until none is left, in some way of one's own. Gives how many there were.
     pub async fn carry_events_by(&self, carry: impl AsyncFn(String)) -> u64 {
         let from = issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.sqs;
-        let events = from.get_queue_url().queue_name(Self::EVENTS).send().await.unwrap().queue_url.unwrap();
+        let events = from.get_queue_url().queue_name(Self::EVENTS).call().await.unwrap().queue_url.unwrap();
         let mut carried = 0;
         loop {
-            let received = from.receive_message().queue_url(&events).max_number_of_messages(10).send().await.unwrap();
+            let received = from.receive_message().queue_url(&events).max_number_of_messages(10).call().await.unwrap();
             let messages = received.messages.unwrap_or_default();
             if messages.is_empty() {
                 return carried;
@@ -147,7 +148,7 @@ impl Processes {
             for message in messages {
                 carry(message.body.unwrap_or_default()).await;
                 let receipt = message.receipt_handle.unwrap_or_default();
-                from.delete_message().queue_url(&events).receipt_handle(receipt).send().await.unwrap();
+                from.delete_message().queue_url(&events).receipt_handle(receipt).call().await.unwrap();
                 carried += 1;
             }
         }
@@ -156,13 +157,13 @@ impl Processes {
     /// Empties the chunks queue, as an operator's mistake does.
     pub async fn purge_chunks(&self) {
         let (sqs, url) = self.queue("ISSEI_CHUNKS_QUEUE", "").await;
-        sqs.purge_queue().queue_url(url).send().await.unwrap();
+        sqs.purge_queue().queue_url(url).call().await.unwrap();
     }
 
     /// Drops any body on the queue that this setting names.
     pub async fn post(&self, setting: &str, body: &str) {
         let (sqs, url) = self.queue(setting, "").await;
-        sqs.send_message().queue_url(url).message_body(body).send().await.unwrap();
+        sqs.send_message().queue_url(url).message_body(body).call().await.unwrap();
     }
 
     /// A message of chunk 0 comes back, long after it was deleted.
@@ -186,7 +187,7 @@ impl Processes {
     pub async fn let_ses_send(&self) {
         let set = self.environment.get("ISSEI_CONFIGURATION_SET").unwrap();
         let switch = self.provider().await.put_configuration_set_sending_options().configuration_set_name(set).sending_enabled(true);
-        switch.send().await.unwrap();
+        switch.call().await.unwrap();
     }
 
     /// A sender that nobody remembers, with its own credentials, tries to send through the configuration
@@ -203,7 +204,7 @@ impl Processes {
             .default_content(BulkEmailContent::builder().template(template).build())
             .configuration_set_name(self.environment.get("ISSEI_CONFIGURATION_SET").unwrap())
             .bulk_email_entries(entry);
-        let status = request.send().await.unwrap().bulk_email_entry_results.first().and_then(|result| result.status.clone());
+        let status = request.call().await.unwrap().bulk_email_entry_results.first().and_then(|result| result.status.clone());
         status.unwrap().as_str().to_owned()
     }
 
@@ -214,7 +215,7 @@ impl Processes {
         loop {
             let receive =
                 sqs.receive_message().queue_url(&url).max_number_of_messages(10).message_attribute_names("All").visibility_timeout(600);
-            let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+            let messages = receive.call().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
                 return reasons;
             }
@@ -229,7 +230,7 @@ impl Processes {
         let timing = WorldOptions::default().timing;
         let sqs = issei_aws::connect_to(&self.aws, None, &timing).await.sqs;
         let name = format!("{}{suffix}", self.environment.get(setting).unwrap());
-        let url = sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+        let url = sqs.get_queue_url().queue_name(name).call().await.unwrap().queue_url.unwrap();
         (sqs, url)
     }
 
@@ -245,7 +246,7 @@ impl Processes {
         let (db, table) = self.table().await;
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let get = db.get_item().table_name(table).key("pk", text(&format!("b#{id}"))).key("sk", text("broadcast"));
-        let item = get.send().await.unwrap().item.unwrap();
+        let item = get.call().await.unwrap().item.unwrap();
         let key = item["message_key"].as_b().unwrap().as_ref().try_into().unwrap();
         let mark = issei_schema::MessageKey::new(key).letter_mark();
         item.get("letters_name").map_or_else(|| mark.clone(), |ledger| format!("{mark}-{}", ledger.as_s().unwrap()))
@@ -257,8 +258,8 @@ impl Processes {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let update = db.update_item().table_name(&table).key("pk", text(&format!("b#{id}"))).key("sk", text("broadcast"));
         let update = update.update_expression("SET in_doubt = :broken").expression_attribute_values(":broken", text("nonsense"));
-        update.send().await.unwrap();
-        db.put_item().table_name(&table).item("pk", text("open")).item("sk", text("no id!")).send().await.unwrap();
+        update.call().await.unwrap();
+        db.put_item().table_name(&table).item("pk", text("open")).item("sk", text("no id!")).call().await.unwrap();
     }
 
     /// The ledger's table.
@@ -270,7 +271,7 @@ impl Processes {
     /// As if the ledger had been restored to a moment before the last starts of services.
     pub async fn restore_ledger(&self) {
         let (sqs, url) = self.queue("ISSEI_CHUNKS_QUEUE", "").await;
-        sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.1000000").send().await.unwrap();
+        sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.1000000").call().await.unwrap();
     }
 
     /// A client of SQS, and the URL of the queue that this setting names, with `suffix` at its name.
@@ -463,7 +464,7 @@ impl Processes {
             let day = Clock::system().wall().as_second() / 86_400;
             let query = query.expression_attribute_values(":services", AttributeValue::S(format!("services#{day}")));
             let query = query.expression_attribute_values(":service", AttributeValue::S(format!("{service}#")));
-            let runs = query.send().await.unwrap().items.unwrap_or_default();
+            let runs = query.call().await.unwrap().items.unwrap_or_default();
             runs.iter().any(|run| !run.contains_key("ended_at") || matches!(run.get("ended_at"), Some(AttributeValue::Null(true))))
         })
         .await;
@@ -508,7 +509,7 @@ impl Processes {
     /// Carries the provider's events, the late ones too, and waits until all are taken.
     pub async fn carry_all_events(&self) {
         let from = issei_aws::connect_to(&self.listening.url(), None, &WorldOptions::default().timing).await.sqs;
-        let url = from.get_queue_url().queue_name(Self::EVENTS).send().await.unwrap().queue_url.unwrap();
+        let url = from.get_queue_url().queue_name(Self::EVENTS).call().await.unwrap().queue_url.unwrap();
         until("no event is left", async || {
             self.carry_events().await;
             is_empty(&from, &url).await
@@ -519,7 +520,7 @@ impl Processes {
 }
 
 async fn is_empty(sqs: &aws_sdk_sqs::Client, url: &str) -> bool {
-    let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(Name::All).send().await.unwrap();
+    let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(Name::All).call().await.unwrap();
     let counts = answer.attributes.unwrap_or_default();
     let names = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesDelayed, Name::ApproximateNumberOfMessagesNotVisible];
     names.iter().all(|name| counts.get(name).is_some_and(|count| count == "0"))

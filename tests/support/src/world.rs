@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use aws_sdk_sqs::types::QueueAttributeName;
-use issei_aws::{Clients, Message, Queue, Timing};
+use issei_aws::{AwsCall, Clients, Message, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Handled, Limits, Rules};
@@ -131,14 +131,14 @@ impl World {
     async fn set_up(&self) {
         self.ledger().ensure_table().await.unwrap();
         for name in ["commands", "chunks", "feedback"] {
-            let dead = self.clients.sqs.create_queue().queue_name(format!("{name}-dead")).send().await.unwrap().queue_url.unwrap();
+            let dead = self.clients.sqs.create_queue().queue_name(format!("{name}-dead")).call().await.unwrap().queue_url.unwrap();
             let arn = self
                 .clients
                 .sqs
                 .get_queue_attributes()
                 .queue_url(&dead)
                 .attribute_names(QueueAttributeName::QueueArn)
-                .send()
+                .call()
                 .await
                 .unwrap();
             let arn = arn.attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
@@ -146,9 +146,9 @@ impl World {
             let create = self.clients.sqs.create_queue().queue_name(name);
             let create = create.attributes(QueueAttributeName::RedrivePolicy, redrive);
             let visibility = self.options.timing.visibility.as_secs().to_string();
-            create.attributes(QueueAttributeName::VisibilityTimeout, visibility).send().await.unwrap();
+            create.attributes(QueueAttributeName::VisibilityTimeout, visibility).call().await.unwrap();
         }
-        self.clients.ses.create_configuration_set().configuration_set_name("issei").send().await.unwrap();
+        self.clients.ses.create_configuration_set().configuration_set_name("issei").call().await.unwrap();
     }
 
     #[must_use]
@@ -191,7 +191,7 @@ impl World {
             create = create.attribute_definitions(attribute.build().unwrap());
             create = create.key_schema(KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap());
         }
-        create.send().await.unwrap();
+        create.call().await.unwrap();
     }
 
     pub async fn queue(&self, name: &str) -> Queue {
@@ -297,7 +297,7 @@ impl World {
     pub async fn as_an_older_build_registered(&self, id: &str) {
         let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
         let update = self.clients.dynamodb.update_item().table_name("ledger").key("pk", text(format!("b#{id}")));
-        update.key("sk", text("broadcast".to_owned())).update_expression("REMOVE logs_events, packs_message_ids").send().await.unwrap();
+        update.key("sk", text("broadcast".to_owned())).update_expression("REMOVE logs_events, packs_message_ids").call().await.unwrap();
     }
 
     /// What SES says of a letter to whoever is at this place of a chunk, by which it tells whose an event is.
@@ -424,7 +424,7 @@ impl World {
 
     /// What lies in a dead-letter queue: bodies with their reasons.
     pub async fn dead_letters(&self, queue: &str) -> Vec<(String, String)> {
-        let url = self.clients.sqs.get_queue_url().queue_name(format!("{queue}-dead")).send().await.unwrap().queue_url.unwrap();
+        let url = self.clients.sqs.get_queue_url().queue_name(format!("{queue}-dead")).call().await.unwrap().queue_url.unwrap();
         let mut letters = Vec::new();
         loop {
             let receive = self
@@ -435,7 +435,7 @@ impl World {
                 .max_number_of_messages(10)
                 .message_attribute_names("All")
                 .visibility_timeout(600);
-            let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+            let messages = receive.call().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
                 return letters;
             }

@@ -3,6 +3,7 @@
 use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::{Queue, QueueError};
+use crate::call::AwsCall;
 
 /// How many messages a queue has, as SQS says. It calls these counts approximate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Queue {
 
     async fn count(&self, url: &str) -> Result<Counts, QueueError> {
         let request = self.client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
-        let answer = request.send().await.map_err(|error| QueueError::of("GetQueueAttributes")(&error))?;
+        let answer = request.call().await.map_err(|error| QueueError::of("GetQueueAttributes")(&error))?;
         let attributes = answer.attributes.unwrap_or_default();
         let number = |name: QueueAttributeName| {
             let value = attributes.get(&name).and_then(|value| value.parse::<u64>().ok());

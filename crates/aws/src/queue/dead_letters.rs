@@ -11,6 +11,7 @@ use issei_schema::Proof;
 
 use super::message::{BYTES_MAX, OVERHEAD, REASON, text_attribute};
 use super::{BATCH_ENTRIES_MAX, DeadBy, Message, Queue, QueueError, REASON_PROOF, SENDERS, SENT_AT};
+use crate::call::AwsCall;
 
 /// How dead letters were moved back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Queue {
             let all = reason.into_iter().chain(sent_at).chain(senders).chain(proof);
             request = request.set_message_attributes(Some(all.collect()));
         }
-        request.send().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
+        request.call().await.map_err(|error| QueueError::of("SendMessage")(&error))?;
         Ok(())
     }
 
@@ -69,9 +70,9 @@ impl Queue {
     /// has none (most emulators).
     pub async fn redrive(&self) -> Result<Redriven, QueueError> {
         let request = self.client.get_queue_attributes().queue_url(&self.dead_letter_url).attribute_names(QueueAttributeName::QueueArn);
-        let answer = request.send().await.map_err(|error| QueueError::of("GetQueueAttributes")(&error))?;
+        let answer = request.call().await.map_err(|error| QueueError::of("GetQueueAttributes")(&error))?;
         let arn = answer.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn)).unwrap_or_default();
-        match self.client.start_message_move_task().source_arn(arn).send().await {
+        match self.client.start_message_move_task().source_arn(arn).call().await {
             Ok(started) => Ok(Redriven::Task { handle: started.task_handle.unwrap_or_default() }),
             Err(error) if is_unknown(error.code()) => self.redrive_by_hand().await,
             Err(error) => Err(QueueError::of("StartMessageMoveTask")(&error)),

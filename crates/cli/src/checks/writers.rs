@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::Parts;
-use issei_aws::{Queue, chain};
+use issei_aws::{AwsCall, Queue, chain};
 use issei_certificate::Finding;
 use issei_provider::ses::SnsTrust;
 use serde_json::Value;
@@ -74,9 +74,9 @@ async fn topics(parts: &Parts) -> Option<BTreeSet<String>> {
 /// Its ARN and its policy.
 async fn deployed(parts: &Parts, name: &str) -> Result<(String, Value), String> {
     let sqs = &parts.clients.sqs;
-    let url = sqs.get_queue_url().queue_name(name).send().await.map_err(|error| chain(&error))?.queue_url.unwrap_or_default();
+    let url = sqs.get_queue_url().queue_name(name).call().await.map_err(|error| chain(&error))?.queue_url.unwrap_or_default();
     let request = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
-    let mut attributes = request.send().await.map_err(|error| chain(&error))?.attributes.unwrap_or_default();
+    let mut attributes = request.call().await.map_err(|error| chain(&error))?.attributes.unwrap_or_default();
     let policy = attributes.remove(&QueueAttributeName::Policy).unwrap_or_default();
     // A policy that can't be read keeps nobody out.
     Ok((attributes.remove(&QueueAttributeName::QueueArn).unwrap_or_default(), serde_json::from_str(&policy).unwrap_or_default()))

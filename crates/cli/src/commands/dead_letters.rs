@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
 use issei_assembly::{Parts, Settings, say};
-use issei_aws::{Queue, REASON_PROOF, chain};
+use issei_aws::{AwsCall, Queue, REASON_PROOF, chain};
 use issei_ledger::{Broadcast, BroadcastState, DeadEvents, EventLog, HeldUp, Tally};
 use issei_provider::{Told, ses};
 use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
@@ -126,7 +126,7 @@ struct Looked {
 impl Looked {
     async fn at(parts: &Parts, name: &str) -> anyhow::Result<Self> {
         let sqs = &parts.clients.sqs;
-        let url = sqs.get_queue_url().queue_name(name).send().await;
+        let url = sqs.get_queue_url().queue_name(name).call().await;
         let url = url.map_err(|error| anyhow::anyhow!("queue `{name}`: {}", chain(&error)))?.queue_url.unwrap_or_default();
         let mut looked = Self { name: name.to_owned(), url, found: BTreeMap::new(), more: false };
         loop {
@@ -134,7 +134,7 @@ impl Looked {
             let asked = asked.wait_time_seconds(WAIT_S).visibility_timeout(HIDDEN_S).message_attribute_names("reason");
             let asked = asked.message_attribute_names(REASON_PROOF);
             let wanted = [Attribute::ApproximateReceiveCount, Attribute::SentTimestamp, Attribute::DeadLetterQueueSourceArn];
-            match asked.set_message_system_attribute_names(Some(wanted.to_vec())).send().await {
+            match asked.set_message_system_attribute_names(Some(wanted.to_vec())).call().await {
                 Err(error) => {
                     looked.show(parts, &BTreeSet::new()).await;
                     bail!("queue `{name}`: SQS ReceiveMessage: {}", chain(&error));
@@ -163,7 +163,7 @@ impl Looked {
                 entry.receipt_handle(message.receipt_handle.clone()?).visibility_timeout(0).build().ok()
             });
             let request = parts.clients.sqs.change_message_visibility_batch().queue_url(&self.url);
-            if let Err(error) = request.set_entries(Some(entries.collect())).send().await {
+            if let Err(error) = request.set_entries(Some(entries.collect())).call().await {
                 let queue = &self.name;
                 tracing::warn!(error = chain(&error), queue, "dead letters that were looked at are visible again in {HIDDEN_S} s only");
             }

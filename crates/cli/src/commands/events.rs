@@ -9,7 +9,7 @@ mod topic;
 use anyhow::{Context, bail};
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::Parts;
-use issei_aws::{Delivery, Queue, chain};
+use issei_aws::{AwsCall, Delivery, Queue, chain};
 use issei_provider::Ses;
 use issei_provider::ses::SnsTrust;
 use issei_schema::TopicArn;
@@ -100,7 +100,7 @@ fn policy(topic: &TopicArn, queue: &str, prefix: &str, live: Option<&str>) -> Va
 /// Another's policy is left alone: what it allows or forbids is not ours to know.
 async fn set_policy(parts: &Parts, name: &str, url: &str, policy: &Value) -> anyhow::Result<&'static str> {
     let sqs = &parts.clients.sqs;
-    let asked = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::Policy).send().await;
+    let asked = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::Policy).call().await;
     let answer = asked.map_err(|error| anyhow::anyhow!("SQS GetQueueAttributes of `{name}`: {}", chain(&error)))?;
     let there = answer.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::Policy)).filter(|text| !text.is_empty());
     let done = match there.map(|text| serde_json::from_str::<Value>(&text).unwrap_or_default()) {
@@ -112,7 +112,7 @@ async fn set_policy(parts: &Parts, name: &str, url: &str, policy: &Value) -> any
         None => "made",
     };
     let request = sqs.set_queue_attributes().queue_url(url).attributes(QueueAttributeName::Policy, policy.to_string());
-    request.send().await.map_err(|error| anyhow::anyhow!("SQS SetQueueAttributes of `{name}`: {}", chain(&error)))?;
+    request.call().await.map_err(|error| anyhow::anyhow!("SQS SetQueueAttributes of `{name}`: {}", chain(&error)))?;
     Ok(done)
 }
 

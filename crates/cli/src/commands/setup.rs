@@ -4,7 +4,7 @@ use anyhow::Context;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::{Parts, Settings, say};
-use issei_aws::{Queue, chain, is_no_queue};
+use issei_aws::{AwsCall, Queue, chain, is_no_queue};
 use serde::Serialize;
 use serde_json::json;
 
@@ -96,14 +96,14 @@ async fn make_queue(parts: &Parts, name: &str, made: &mut Vec<Made>) -> anyhow::
 }
 
 pub(super) async fn url_of(parts: &Parts, name: &str) -> anyhow::Result<String> {
-    let found = parts.clients.sqs.get_queue_url().queue_name(name).send().await;
+    let found = parts.clients.sqs.get_queue_url().queue_name(name).call().await;
     let found = found.map_err(|error| anyhow::anyhow!("SQS GetQueueUrl of `{name}`: {}", chain(&error)))?;
     found.queue_url.context("SQS gave no URL for a queue")
 }
 
 pub(super) async fn arn_of(parts: &Parts, url: &str) -> anyhow::Result<String> {
     let request = parts.clients.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn);
-    let answer = request.send().await.map_err(|error| anyhow::anyhow!("SQS GetQueueAttributes: {}", chain(&error)))?;
+    let answer = request.call().await.map_err(|error| anyhow::anyhow!("SQS GetQueueAttributes: {}", chain(&error)))?;
     let arn = answer.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn));
     arn.context("SQS gave no ARN for a queue")
 }
@@ -113,16 +113,16 @@ async fn ensure(parts: &Parts, name: &str, attributes: &[(QueueAttributeName, St
     let sqs = &parts.clients.sqs;
     let mut attributes: std::collections::HashMap<_, _> = attributes.iter().cloned().collect();
     attributes.insert(QueueAttributeName::SqsManagedSseEnabled, "true".to_owned());
-    match sqs.get_queue_url().queue_name(name).send().await {
+    match sqs.get_queue_url().queue_name(name).call().await {
         Ok(found) => {
             let url = found.queue_url.unwrap_or_default();
             let request = sqs.set_queue_attributes().queue_url(&url).set_attributes(Some(attributes));
-            request.send().await.map_err(|error| anyhow::anyhow!("SetQueueAttributes of `{name}`: {}", chain(&error)))?;
+            request.call().await.map_err(|error| anyhow::anyhow!("SetQueueAttributes of `{name}`: {}", chain(&error)))?;
             Ok((url, "was there; attributes set"))
         }
         Err(error) if is_no_queue(error.code()) => {
             let request = sqs.create_queue().queue_name(name).set_attributes(Some(attributes));
-            let answer = request.send().await.map_err(|error| anyhow::anyhow!("CreateQueue of `{name}`: {}", chain(&error)))?;
+            let answer = request.call().await.map_err(|error| anyhow::anyhow!("CreateQueue of `{name}`: {}", chain(&error)))?;
             Ok((answer.queue_url.context("SQS gave no URL for the new queue")?, "made"))
         }
         Err(error) => Err(anyhow::anyhow!("SQS GetQueueUrl of `{name}`: {}", chain(&error))),

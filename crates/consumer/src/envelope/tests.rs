@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use issei_aws::Timing;
+use issei_aws::{AwsCall, Timing};
 use issei_clock::Clock;
 use issei_provider::{Call, Provider, Said, Ses};
 use issei_schema::{Piece, on_one_line};
@@ -64,7 +64,7 @@ fn rendered(command: &BroadcastCommand, recipient: &Recipient) -> [String; 3] {
             granted_at: Clock::system().wall(),
             key: None,
         };
-        clients.ses.create_configuration_set().configuration_set_name("issei").send().await.unwrap();
+        clients.ses.create_configuration_set().configuration_set_name("issei").call().await.unwrap();
         let verdict = Ses::new(clients.ses, "issei").send(call).await;
         assert!(matches!(verdict.entries.as_slice(), [Said::Accepted(_)]), "{verdict:?}");
         let mail = cloud.mails().unwrap().remove(0);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use issei_aws::AnsweredAt;
+use issei_aws::{AnsweredAt, AwsCall};
 use jiff::Timestamp;
 
 use super::{Claim, with_seal};
@@ -61,7 +61,7 @@ impl Ledger {
         if let Some(seal) = seal {
             request = request.expression_attribute_values(":seal", seal);
         }
-        request.send().await.map_err(LedgerError::call("UpdateItem")).map(|_| ())
+        request.call().await.map_err(LedgerError::call("UpdateItem")).map(|_| ())
     }
 
     /// Writes down what became of a claim. Safe to repeat until it succeeds.

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::scan::{ScanError, ScanOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, Select, TableDescription};
-use issei_aws::chain;
+use issei_aws::{AwsCall, chain};
 use tokio::task::JoinSet;
 
 use super::dynamodb_filter::Filter;
@@ -140,7 +140,7 @@ pub(super) async fn count_rows(table: &Table, config: &AudienceConfig) -> Result
 /// The attributes of a table's first items that have a text, each with what the table says of it, and the key first.
 pub(super) async fn columns_of(table: &Table) -> Result<Vec<ColumnOutline>, ReadError> {
     // Who may read it need not be allowed to ask how it is made.
-    let described = table.client.describe_table().table_name(&table.name).send().await.ok().and_then(|answer| answer.table);
+    let described = table.client.describe_table().table_name(&table.name).call().await.ok().and_then(|answer| answer.table);
     let keys: Vec<String> = described.iter().flat_map(TableDescription::key_schema).map(|key| key.attribute_name.clone()).collect();
     let scan = Scan { table: table.clone(), columns: HashMap::new(), filter: None };
     let ReadPage { items, .. } = scan.read(0, None, Wanted::Everything).await?;
@@ -200,7 +200,7 @@ impl Scan {
         let scan = scan.set_expression_attribute_names((!names.is_empty()).then_some(names));
         let (mut pause, mut waited) = (PAUSE_MIN, Duration::ZERO);
         let answer = loop {
-            match scan.clone().send().await {
+            match scan.clone().call().await {
                 // The SDK has tried a few times by then. What was read is kept, and this page is asked for again.
                 Err(error) if is_throttled(&error) && waited < SILENCE => {
                     tokio::time::sleep(pause).await;

@@ -2,7 +2,7 @@
 
 use aws_sdk_sesv2::primitives::DateTime;
 use aws_sdk_sesv2::types::{BatchGetMetricDataQuery, Metric, MetricDimensionName, MetricNamespace};
-use issei_aws::chain;
+use issei_aws::{AwsCall, chain};
 use issei_schema::both;
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,7 +18,7 @@ impl Ses {
     }
 
     async fn of_the_last_day(&self) -> Counted {
-        let told = match self.client.get_account().send().await {
+        let told = match self.client.get_account().call().await {
             Ok(answer) => answer.send_quota.map(|quota| whole(quota.sent_last24_hours)).ok_or_else(|| "SES did not tell".to_owned()),
             Err(error) => Err(chain(&error)),
         };
@@ -55,7 +55,7 @@ impl Ses {
             Ok(query) => query,
             Err(error) => return counted(Err(error.to_string())),
         };
-        match self.client.batch_get_metric_data().queries(query).send().await {
+        match self.client.batch_get_metric_data().queries(query).call().await {
             Ok(answer) => {
                 let values = answer.results.unwrap_or_default().first().and_then(|result| result.values.clone());
                 let sum = |values: Vec<i64>| values.into_iter().filter_map(|value| u64::try_from(value).ok()).sum();

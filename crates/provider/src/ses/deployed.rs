@@ -7,7 +7,7 @@ use aws_sdk_sesv2::types::{
     BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, EventDestination, EventDestinationDefinition, EventType,
     MessageTag, SnsDestination, SuppressionListReason, SuppressionOptions, Template,
 };
-use issei_aws::chain;
+use issei_aws::{AwsCall, chain};
 use issei_schema::{Mailbox, PROBE_TAG, ProbeToken, TopicArn};
 
 use super::Ses;
@@ -110,7 +110,7 @@ impl Ses {
     /// # Errors
     /// Says why SES did not tell.
     pub async fn configuration_set(&self) -> Result<ConfigurationSet, String> {
-        let answer = self.client.get_configuration_set().configuration_set_name(&self.configuration_set).send().await;
+        let answer = self.client.get_configuration_set().configuration_set_name(&self.configuration_set).call().await;
         let answer = answer.map_err(|error| chain(&error))?;
         let suppressed = answer.suppression_options.and_then(|options| options.suppressed_reasons);
         Ok(ConfigurationSet {
@@ -126,7 +126,7 @@ impl Ses {
     pub async fn let_send(&self, on: bool) -> Result<(), String> {
         let set = &self.configuration_set;
         let request = self.client.put_configuration_set_sending_options().configuration_set_name(set).sending_enabled(on);
-        request.send().await.map(|_| ()).map_err(|error| {
+        request.call().await.map(|_| ()).map_err(|error| {
             format!(
                 "the configuration set `{set}` can't be switched: {}; check its name and the permission ses:PutConfigurationSetSendingOptions",
                 chain(&error)
@@ -143,11 +143,11 @@ impl Ses {
     pub async fn make_configuration_set(&self) -> Result<&'static str, String> {
         let (name, only_bounces) = (&self.configuration_set, SuppressionListReason::Bounce);
         let options = SuppressionOptions::builder().suppressed_reasons(only_bounces.clone()).build();
-        match self.client.create_configuration_set().configuration_set_name(name).suppression_options(options).send().await {
+        match self.client.create_configuration_set().configuration_set_name(name).suppression_options(options).call().await {
             Ok(_) => Ok("made"),
             Err(error) if error.as_service_error().is_some_and(CreateConfigurationSetError::is_already_exists_exception) => {
                 let request = self.client.put_configuration_set_suppression_options().configuration_set_name(name);
-                let set = request.suppressed_reasons(only_bounces).send().await;
+                let set = request.suppressed_reasons(only_bounces).call().await;
                 set.map_err(|error| format!("PutConfigurationSetSuppressionOptions of `{name}`: {}", chain(&error)))?;
                 Ok("was there; suppresses bounces alone")
             }
@@ -161,7 +161,7 @@ impl Ses {
     /// Says why SES did not tell.
     pub async fn events_to(&self) -> Result<Vec<EventsTo>, String> {
         let request = self.client.get_configuration_set_event_destinations().configuration_set_name(&self.configuration_set);
-        let answer = request.send().await.map_err(|error| chain(&error))?;
+        let answer = request.call().await.map_err(|error| chain(&error))?;
         Ok(answer.event_destinations.unwrap_or_default().into_iter().map(EventsTo::of).collect())
     }
 
@@ -183,7 +183,7 @@ impl Ses {
         let definition = EventDestinationDefinition::builder().enabled(true).set_matching_event_types(Some(EVENTS.to_vec()));
         let request = self.client.create_configuration_set_event_destination().configuration_set_name(set);
         let request = request.event_destination_name(Self::DESTINATION).event_destination(definition.sns_destination(sns).build());
-        match request.send().await {
+        match request.call().await {
             Ok(_) => Ok("made"),
             Err(error)
                 if error.as_service_error().is_some_and(CreateConfigurationSetEventDestinationError::is_already_exists_exception) =>
@@ -202,7 +202,7 @@ impl Ses {
     /// # Errors
     /// Says why SES did not tell.
     pub async fn account(&self) -> Result<Account, String> {
-        let answer = self.client.get_account().send().await.map_err(|error| chain(&error))?;
+        let answer = self.client.get_account().call().await.map_err(|error| chain(&error))?;
         let quota = answer.send_quota.map(|quota| Quota {
             a_second: quota.max_send_rate,
             a_day: quota.max24_hour_send,
@@ -228,7 +228,7 @@ impl Ses {
             .default_content(BulkEmailContent::builder().template(template).build())
             .configuration_set_name(&self.configuration_set)
             .bulk_email_entries(entry);
-        let answer = request.send().await.map_err(|error| chain(&error))?;
+        let answer = request.call().await.map_err(|error| chain(&error))?;
         match answer.bulk_email_entry_results.first() {
             Some(result) if result.message_id.is_some() => Ok(()),
             Some(result) => Err(format!("SES refused it: {:?} {}", result.status, result.error.as_deref().unwrap_or_default())),

@@ -17,7 +17,7 @@ use aws_sdk_sesv2::operation::get_email_template::GetEmailTemplateError;
 use aws_sdk_sesv2::types::SuppressionListReason;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use issei_aws::chain;
+use issei_aws::{AwsCall, chain};
 use issei_schema::{Address, CarriedBy, EventKind, Mailbox, StoredTemplate, TemplateName};
 
 pub use deployed::{Account, ConfigurationSet, EventsTo, Quota};
@@ -78,7 +78,7 @@ impl Ses {
     /// # Errors
     /// Says why SES did not tell.
     pub async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, String> {
-        match self.client.get_email_template().template_name(name.as_str()).send().await {
+        match self.client.get_email_template().template_name(name.as_str()).call().await {
             Ok(told) => Ok(told.template_content.map(|content| StoredTemplate {
                 subject: content.subject.unwrap_or_default(),
                 text: content.text.filter(|text| !text.is_empty()),
@@ -99,7 +99,7 @@ impl Ses {
             Listed::Complaint => SuppressionListReason::Complaint,
         };
         let put = self.client.put_suppressed_destination().email_address(address.as_str()).reason(reason);
-        put.send().await.map(|_| ()).map_err(|error| chain(&error))
+        put.call().await.map(|_| ()).map_err(|error| chain(&error))
     }
 }
 
@@ -137,7 +137,7 @@ impl Provider for Ses {
 
     fn allowance(&self) -> BoxFuture<'_, Result<Allowance, Untold>> {
         async move {
-            let account = self.client.get_account().send().await;
+            let account = self.client.get_account().call().await;
             let account = account.map_err(|error| Untold { operation: "GetAccount", reason: chain(&error) })?;
             let quota = account.send_quota.unwrap_or_else(|| aws_sdk_sesv2::types::SendQuota::builder().build());
             // SES says -1 for an unlimited quota (API reference, `SendQuota`).
@@ -151,7 +151,7 @@ impl Provider for Ses {
     /// Of the account; what SES says of a sender is another question.
     fn standing<'a>(&'a self, _: Option<&'a Mailbox>) -> BoxFuture<'a, Standing> {
         async move {
-            let right = match self.client.get_account().send().await {
+            let right = match self.client.get_account().call().await {
                 Ok(account) if account.sending_enabled => Right::MaySend("the account may send".to_owned()),
                 Ok(_) => Right::MayNot {
                     why: "SES has paused the account".to_owned(),

@@ -2,7 +2,7 @@
 
 use aws_sdk_sesv2::operation::get_email_identity::{GetEmailIdentityError, GetEmailIdentityOutput};
 use aws_sdk_sesv2::types::{BehaviorOnMxFailure, DkimAttributes, DkimStatus, MailFromAttributes, MailFromDomainStatus};
-use issei_aws::chain;
+use issei_aws::{AwsCall, chain};
 use issei_schema::Mailbox;
 
 use super::Ses;
@@ -30,7 +30,7 @@ impl Ses {
         let domain = address.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
         let mut unread = None;
         for name in above(&domain).chain([address]) {
-            match self.client.get_email_identity().email_identity(name).send().await {
+            match self.client.get_email_identity().email_identity(name).call().await {
                 Ok(told) => return Ok(Some(read(name, &told))),
                 Err(error) if error.as_service_error().is_some_and(GetEmailIdentityError::is_not_found_exception) => {}
                 Err(error) => unread = Some(chain(&error)),

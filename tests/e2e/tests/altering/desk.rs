@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
+use issei_aws::AwsCall;
 use issei_certificate::{Carriers, Certifier, Wanted};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, RunMark, ServiceKind, Sought, Transition};
@@ -75,10 +76,10 @@ impl Desk {
             ("chunks-dead", 172_800),
             ("feedback-dead", 172_800),
         ] {
-            let url = world.clients.sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+            let url = world.clients.sqs.get_queue_url().queue_name(name).call().await.unwrap().queue_url.unwrap();
             let set = world.clients.sqs.set_queue_attributes().queue_url(url);
             let set = set.attributes(QueueAttributeName::MessageRetentionPeriod, seconds.to_string());
-            set.attributes(QueueAttributeName::SqsManagedSseEnabled, "true").send().await.unwrap();
+            set.attributes(QueueAttributeName::SqsManagedSseEnabled, "true").call().await.unwrap();
         }
         world.users.execute("UPDATE users SET email = NULL WHERE id = 50").await;
         for kind in Kind::ALL {
@@ -114,13 +115,13 @@ impl Desk {
             }
         }
         let query = desk.db.query().table_name("ledger").key_condition_expression("pk = :users");
-        let said = query.expression_attribute_values(":users", AttributeValue::S("said#users".to_owned())).send().await.unwrap();
+        let said = query.expression_attribute_values(":users", AttributeValue::S("said#users".to_owned())).call().await.unwrap();
         let is_of_done = |item: &Item| item["by"].as_l().unwrap()[0].as_m().unwrap()["broadcast_id"].as_s().unwrap() == Kind::Done.id();
         let said = said.items.unwrap().into_iter().find(is_of_done).unwrap();
         desk.runs.insert("said", ["pk", "sk"].map(|part| (part.to_owned(), said[part].clone())).into());
         let query = desk.db.query().table_name("ledger").key_condition_expression("pk = :log");
         let log = query.expression_attribute_values(":log", AttributeValue::S(format!("b#{}#events", Kind::Forgot.id())));
-        let log = log.send().await.unwrap().items.unwrap().into_iter().find(|item| item.contains_key("delivered")).unwrap();
+        let log = log.call().await.unwrap().items.unwrap().into_iter().find(|item| item.contains_key("delivered")).unwrap();
         desk.runs.insert("log", ["pk", "sk"].map(|part| (part.to_owned(), log[part].clone())).into());
         let owner = desk.read(Kind::Done, "chunk#00000003", &mut Vec::new()).await.1.remove("owner_token").unwrap();
         let claimed_by = RunMark::read(owner.as_s().unwrap()).unwrap().token;
@@ -170,7 +171,7 @@ impl Desk {
                 Change::Gone(name) => {
                     let (key, _) = self.read(kind, name, &mut before).await;
                     assert!(before.last().is_some_and(|(_, item)| item.is_some()), "there is no {name}");
-                    self.db.delete_item().table_name("ledger").set_key(Some(key)).send().await.unwrap();
+                    self.db.delete_item().table_name("ledger").set_key(Some(key)).call().await.unwrap();
                 }
                 Change::Swapped(one, other) => {
                     let (one, other) = (self.read(kind, one, &mut before).await, self.read(kind, other, &mut before).await);
@@ -193,7 +194,7 @@ impl Desk {
             match item {
                 Some(item) => self.put(key, item).await,
                 None => {
-                    self.db.delete_item().table_name("ledger").set_key(Some(key)).send().await.unwrap();
+                    self.db.delete_item().table_name("ledger").set_key(Some(key)).call().await.unwrap();
                 }
             }
         }
@@ -202,7 +203,7 @@ impl Desk {
     /// An item without its keys, by its name. Notes it as it was.
     async fn read(&self, kind: Kind, name: &str, before: &mut Vec<(Item, Option<Item>)>) -> (Item, Item) {
         let key = self.key(kind, name);
-        let item = self.db.get_item().table_name("ledger").set_key(Some(key.clone())).send().await.unwrap().item;
+        let item = self.db.get_item().table_name("ledger").set_key(Some(key.clone())).call().await.unwrap().item;
         before.push((key.clone(), item.clone()));
         let mut item = item.unwrap_or_default();
         item.retain(|attribute, _| attribute != "pk" && attribute != "sk");
@@ -211,7 +212,7 @@ impl Desk {
 
     async fn put(&self, key: Item, mut item: Item) {
         item.extend(key);
-        self.db.put_item().table_name("ledger").set_item(Some(item)).send().await.unwrap();
+        self.db.put_item().table_name("ledger").set_item(Some(item)).call().await.unwrap();
     }
 
     fn key(&self, kind: Kind, name: &str) -> Item {

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TransactWriteItem, Update,
 };
+use issei_aws::AwsCall;
 
 use super::Subject;
 
@@ -45,10 +46,10 @@ async fn create(db: &Client, table: &str) {
     let text = |name: &str| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap();
     let create = db.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
     let create = create.key_schema(element("pk", KeyType::Hash)).key_schema(element("sk", KeyType::Range));
-    create.attribute_definitions(text("pk")).attribute_definitions(text("sk")).send().await.unwrap();
+    create.attribute_definitions(text("pk")).attribute_definitions(text("sk")).call().await.unwrap();
     let again = db.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
     let again = again.key_schema(element("pk", KeyType::Hash)).key_schema(element("sk", KeyType::Range));
-    let error = again.attribute_definitions(text("pk")).attribute_definitions(text("sk")).send().await.unwrap_err();
+    let error = again.attribute_definitions(text("pk")).attribute_definitions(text("sk")).call().await.unwrap_err();
     assert!(error.as_service_error().unwrap().is_resource_in_use_exception(), "{error:?}");
 }
 
@@ -63,8 +64,8 @@ async fn conditions_give_the_old_item(db: &Client, table: &str) {
             .expression_attribute_values(":one", n(1))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     };
-    claim("first").send().await.unwrap();
-    let error = claim("second").send().await.unwrap_err();
+    claim("first").call().await.unwrap();
+    let error = claim("second").call().await.unwrap_err();
     let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else { panic!("{error:?}") };
     assert_eq!(failed.item.as_ref().unwrap()["owner_token"], s("first"));
     for (condition, holds) in [
@@ -83,7 +84,7 @@ async fn conditions_give_the_old_item(db: &Client, table: &str) {
             .condition_expression(condition);
         let request = request.expression_attribute_values(":one", n(1));
         let request = if condition.contains(":first") { request.expression_attribute_values(":first", s("first")) } else { request };
-        assert_eq!(request.send().await.is_ok(), holds, "{condition}");
+        assert_eq!(request.call().await.is_ok(), holds, "{condition}");
     }
 }
 
@@ -95,21 +96,21 @@ async fn updates_compute(db: &Client, table: &str) {
             .update_expression(expression)
             .return_values(ReturnValue::UpdatedNew)
     };
-    let answer = update("ADD granted :n").expression_attribute_values(":n", n(5)).send().await.unwrap();
+    let answer = update("ADD granted :n").expression_attribute_values(":n", n(5)).call().await.unwrap();
     assert_eq!(answer.attributes.unwrap()["granted"], n(5));
     let answer = update("SET granted = granted - :n, remaining = if_not_exists(remaining, :ten) + :n");
-    let answer = answer.expression_attribute_values(":n", n(2)).expression_attribute_values(":ten", n(10)).send().await.unwrap();
+    let answer = answer.expression_attribute_values(":n", n(2)).expression_attribute_values(":ten", n(10)).call().await.unwrap();
     let attributes = answer.attributes.unwrap();
     assert_eq!((&attributes["granted"], &attributes["remaining"], attributes.len()), (&n(3), &n(12), 2));
     for entry in ["a", "b"] {
         let list = |entries: Vec<AttributeValue>| AttributeValue::L(entries);
         let append = update("SET trail = list_append(if_not_exists(trail, :none), :entry)");
         let append = append.expression_attribute_values(":none", list(vec![])).expression_attribute_values(":entry", list(vec![s(entry)]));
-        append.send().await.unwrap();
+        append.call().await.unwrap();
     }
-    let item = db.get_item().table_name(table).set_key(Some(key("count", "1"))).consistent_read(true).send().await.unwrap().item.unwrap();
+    let item = db.get_item().table_name(table).set_key(Some(key("count", "1"))).consistent_read(true).call().await.unwrap().item.unwrap();
     assert_eq!(item["trail"], AttributeValue::L(vec![s("a"), s("b")]));
-    let missing = update("SET granted = nothing + :n").expression_attribute_values(":n", n(1)).send().await;
+    let missing = update("SET granted = nothing + :n").expression_attribute_values(":n", n(1)).call().await;
     assert!(missing.is_err(), "an attribute that is not there can't be added to");
 }
 
@@ -130,14 +131,14 @@ async fn transactions_are_all_or_nothing(db: &Client, table: &str) {
         ];
         db.transact_write_items().set_transact_items(Some(writes.to_vec()))
     };
-    freeze(0, 0).send().await.unwrap();
+    freeze(0, 0).call().await.unwrap();
     for (seq, pages, reasons) in [(0, 1, ["ConditionalCheckFailed", "None"]), (1, 7, ["None", "ConditionalCheckFailed"])] {
-        let error = freeze(seq, pages).send().await.unwrap_err();
+        let error = freeze(seq, pages).call().await.unwrap_err();
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else { panic!("{error:?}") };
         let codes: Vec<&str> = cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
         assert_eq!(codes, reasons);
     }
-    let page = db.get_item().table_name(table).set_key(Some(key("page", "1"))).consistent_read(true).send().await.unwrap();
+    let page = db.get_item().table_name(table).set_key(Some(key("page", "1"))).consistent_read(true).call().await.unwrap();
     assert!(page.item.is_none(), "half of a transaction was written");
 }
 
@@ -146,9 +147,9 @@ async fn queries_page_in_order(db: &Client, table: &str) {
         let mut item = key("shard", &format!("chunk#{number:03}"));
         item.insert("outcomes".to_owned(), s("aaaa"));
         item.insert("padding".to_owned(), s("x"));
-        db.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
+        db.put_item().table_name(table).set_item(Some(item)).call().await.unwrap();
     }
-    db.put_item().table_name(table).set_item(Some(key("shard", "page#000"))).send().await.unwrap();
+    db.put_item().table_name(table).set_item(Some(key("shard", "page#000"))).call().await.unwrap();
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let query = db
@@ -158,7 +159,7 @@ async fn queries_page_in_order(db: &Client, table: &str) {
             .projection_expression("sk, outcomes")
             .limit(10);
         let query = query.expression_attribute_values(":pk", s("shard")).expression_attribute_values(":chunk", s("chunk#"));
-        let answer = query.set_exclusive_start_key(after).send().await.unwrap();
+        let answer = query.set_exclusive_start_key(after).call().await.unwrap();
         found.extend(answer.items.unwrap_or_default());
         after = answer.last_evaluated_key.filter(|key| !key.is_empty());
         if after.is_none() {
@@ -173,7 +174,7 @@ async fn queries_page_in_order(db: &Client, table: &str) {
 async fn batches_read_what_is_there(db: &Client, table: &str) {
     let keys =
         KeysAndAttributes::builder().consistent_read(true).keys(key("shard", "chunk#003")).keys(key("shard", "nothing")).build().unwrap();
-    let answer = db.batch_get_item().request_items(table, keys).send().await.unwrap();
+    let answer = db.batch_get_item().request_items(table, keys).call().await.unwrap();
     let items: Vec<Item> = answer.responses.unwrap().into_values().flatten().collect();
     assert_eq!(items.len(), 1);
     assert_eq!(items[0]["sk"], s("chunk#003"));
@@ -184,12 +185,12 @@ async fn items_have_a_limit(db: &Client, table: &str) {
     let put = |bytes: usize| {
         let mut item = key("large", "1");
         item.insert("body".to_owned(), s(&"x".repeat(bytes)));
-        db.put_item().table_name(table).set_item(Some(item)).send()
+        db.put_item().table_name(table).set_item(Some(item)).call()
     };
     put(399_000).await.unwrap();
     assert!(put(410_000).await.is_err(), "an item over 400 KB");
-    db.delete_item().table_name(table).set_key(Some(key("large", "1"))).send().await.unwrap();
-    let item = db.get_item().table_name(table).set_key(Some(key("large", "1"))).consistent_read(true).send().await.unwrap();
+    db.delete_item().table_name(table).set_key(Some(key("large", "1"))).call().await.unwrap();
+    let item = db.get_item().table_name(table).set_key(Some(key("large", "1"))).consistent_read(true).call().await.unwrap();
     assert!(item.item.is_none());
 }
 
@@ -202,7 +203,7 @@ async fn sets_take_the_union(db: &Client, table: &str) {
         let request =
             request.expression_attribute_values(":expires", n(7)).expression_attribute_values(":sent", AttributeValue::Ns(of(numbers)));
         let request = request.expression_attribute_values(":ids", AttributeValue::Ss(of(texts))).return_values(ReturnValue::AllOld);
-        request.send().await.unwrap().attributes.unwrap_or_default()
+        request.call().await.unwrap().attributes.unwrap_or_default()
     };
     let sorted = |item: &Item| {
         let (mut numbers, mut texts) = (item["sent"].as_ns().unwrap().clone(), item["message_ids"].as_ss().unwrap().clone());
@@ -212,7 +213,7 @@ async fn sets_take_the_union(db: &Client, table: &str) {
     };
     // A set has a member at least.
     let empty = db.update_item().table_name(table).set_key(Some(key("sets", "a"))).update_expression("ADD message_ids :ids");
-    let empty = empty.expression_attribute_values(":ids", AttributeValue::Ss(Vec::new())).send().await.unwrap_err();
+    let empty = empty.expression_attribute_values(":ids", AttributeValue::Ss(Vec::new())).call().await.unwrap_err();
     assert_eq!(empty.code(), Some("ValidationException"), "{empty:?}");
     assert!(add(&["3", "1"], &["3 x", "1 y"]).await.is_empty());
     let old = add(&["1", "2"], &["1 y", "2 z"]).await;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use issei_aws::AwsCall;
 use issei_clock::Clock;
 use issei_provider::Webhook;
 use issei_sim::{Account, Cloud, EntryRule, Events, Fault, Listening, Options, RESEND_WEBHOOK_SECRET, Rule, StoreKind, listen};
@@ -150,12 +151,12 @@ async fn webhooks_of_the_fakes_are_signed_as_the_providers_own_clients_verify() 
     let events = Events { queue: Some("feedback".to_owned()), ..Events::default() };
     let Some(clients) = Clients::new(Account { events, ..Account::default() }).await else { return };
     let sqs = issei_aws::connect_to(&clients.listening.url(), None, &WorldOptions::default().timing).await.sqs;
-    let url = sqs.create_queue().queue_name("feedback").send().await.unwrap().queue_url.unwrap();
+    let url = sqs.create_queue().queue_name("feedback").call().await.unwrap().queue_url.unwrap();
     clients.ask("python", "sendgrid", &json!({}));
     clients.ask("python", "resend", &json!({}));
     let mut verified = Vec::new();
     loop {
-        let received = sqs.receive_message().queue_url(&url).max_number_of_messages(10).send().await.unwrap().messages.unwrap_or_default();
+        let received = sqs.receive_message().queue_url(&url).max_number_of_messages(10).call().await.unwrap().messages.unwrap_or_default();
         if received.is_empty() {
             break;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use issei_aws::AwsCall;
 use issei_test_support::{Functions, Process, Processes, command_body, judge, until};
 use serde_json::json;
 
@@ -88,7 +89,7 @@ async fn a_paused_broadcast_goes_back_and_spends_no_receive() {
     let polled = functions.poll(world, "consumer", "ISSEI_CHUNKS_QUEUE", 20).await;
     assert!(polled.received > 5 && polled.failed == 0, "{polled:?}");
     let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
-    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names("All".into()).send().await.unwrap().attributes.unwrap();
+    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names("All".into()).call().await.unwrap().attributes.unwrap();
     let number = |name: &str| attributes[&name.into()].parse::<usize>().unwrap();
     // Each lies there as a fresh message, a minute away.
     assert_eq!(number("ApproximateNumberOfMessagesDelayed"), polled.received, "{attributes:?}");
@@ -103,11 +104,11 @@ async fn in_a_restored_ledger_functions_put_everything_back() {
     deployed.send("terms").await;
     // The mirror knows of more starts than the ledger: as if the table had come from a backup.
     let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
-    sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.99").send().await.unwrap();
+    sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.99").call().await.unwrap();
     let polled = functions.poll(world, "producer", "ISSEI_COMMANDS_QUEUE", 10).await;
     assert_eq!((polled.received, polled.failed), (1, 0));
     let (sqs, url) = world.queue_url("ISSEI_COMMANDS_QUEUE", "").await;
-    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names("All".into()).send().await.unwrap().attributes.unwrap();
+    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names("All".into()).call().await.unwrap().attributes.unwrap();
     assert_eq!(attributes[&"ApproximateNumberOfMessagesDelayed".into()], "1");
     let (status, answer) = functions.call("closer", &json!({ "call": "tick" })).await;
     assert!(status >= 400 && answer["errorMessage"].as_str().is_some_and(|error| error.contains("restored")), "{status} {answer}");

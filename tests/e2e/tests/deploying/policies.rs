@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use issei_aws::AwsCall;
 use issei_sim::{EntryRule, EventRule, Fault, Rule};
 use issei_test_support::{Process, Processes, command_body, until};
 use serde_json::{Value, json};
@@ -290,7 +291,7 @@ async fn each_function_may_do_what_it_and_its_event_source_do() {
     world.post("ISSEI_CHUNKS_QUEUE", "any").await;
     world.post("ISSEI_FEEDBACK_QUEUE", "any").await;
     let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
-    sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.99").send().await.unwrap();
+    sqs.tag_queue().queue_url(url).tags("issei-ledger", "1.99").call().await.unwrap();
     deployed.start_anew();
     for handler in ["producer", "consumer", "feedback"] {
         deployed.drain(handler).await;

@@ -2,6 +2,7 @@
 
 use fantoccini::Locator;
 use fantoccini::key::Key;
+use issei_aws::AwsCall;
 use issei_sim::{Account, EventRule, Events, Fault, Rule};
 use issei_test_support::{Browser, Processes, command_body};
 use serde_json::{Value, json};
@@ -160,7 +161,7 @@ async fn a_broadcast_that_can_not_be_read_is_named_and_all_others_answer() {
     let (db, table) = world.table().await;
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let page = db.update_item().table_name(table).key("pk", text("b#hello#00")).key("sk", text("page#00000000"));
-    page.update_expression("SET page_hash = :hash").expression_attribute_values(":hash", text("0")).send().await.unwrap();
+    page.update_expression("SET page_hash = :hash").expression_attribute_values(":hash", text("0")).call().await.unwrap();
     let (console, url) = world.start_console().await;
     let door = Door::at(url.as_str());
     let csrf = csrf_of(&door.get("/who").await);

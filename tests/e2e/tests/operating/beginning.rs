@@ -1,5 +1,6 @@
 //! What keeps a broadcast from beginning, where people look for it.
 
+use issei_aws::AwsCall;
 use issei_sim::Account;
 use issei_test_support::{Processes, command_body, until};
 use serde_json::{Value, json};
@@ -105,7 +106,7 @@ async fn dead_letters_say_who_moved_them_and_why_and_what_the_ledger_knows() {
     for setting in ["ISSEI_CHUNKS_QUEUE", "ISSEI_FEEDBACK_QUEUE"] {
         let (sqs, url) = world.queue_url(setting, "").await;
         until("SQS moves the message", async || {
-            let received = sqs.receive_message().queue_url(&url).visibility_timeout(0).send().await.unwrap();
+            let received = sqs.receive_message().queue_url(&url).visibility_timeout(0).call().await.unwrap();
             received.messages.unwrap_or_default().is_empty()
         })
         .await;
@@ -155,7 +156,7 @@ async fn dead_letters_say_who_moved_them_and_why_and_what_the_ledger_knows() {
         "eventType": "Complaint", "complaint": { "complaintFeedbackType": "abuse" },
         "mail": { "messageId": "1", "tags": { "broadcast": ["terms"], "chunk": ["0"], "recipient": ["3"] } },
     });
-    sqs.send_message().queue_url(&url).message_body(complaint.to_string()).send().await.unwrap();
+    sqs.send_message().queue_url(&url).message_body(complaint.to_string()).call().await.unwrap();
     let text = world.run(&["dead-letters", "feedback"]).await;
     assert!(text.contains("an event is never over") && !text.contains("causes nothing any more"), "{text}");
     // Nobody knows who has put it there, and it would be believed.
@@ -182,7 +183,7 @@ async fn with_a_topic_of_ones_own_setup_makes_the_rest_of_the_way_and_says_what_
     assert!(left.contains("aws sns subscribe") && left.contains("set-topic-attributes") && left.contains(topic), "{left}");
     let policy = async |suffix: &str| {
         let (sqs, url) = world.queue_url("ISSEI_FEEDBACK_QUEUE", suffix).await;
-        let asked = sqs.get_queue_attributes().queue_url(url).attribute_names("Policy".into()).send().await.unwrap();
+        let asked = sqs.get_queue_attributes().queue_url(url).attribute_names("Policy".into()).call().await.unwrap();
         serde_json::from_str::<Value>(asked.attributes.unwrap().values().next().unwrap()).unwrap()
     };
     let live = policy("").await;
@@ -204,7 +205,7 @@ async fn with_a_topic_of_ones_own_setup_makes_the_rest_of_the_way_and_says_what_
     // Somebody else's policy is not ours to replace.
     let (sqs, url) = world.queue_url("ISSEI_FEEDBACK_QUEUE", "").await;
     let other = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Theirs","Effect":"Allow","Principal":"*","Action":"sqs:SendMessage","Resource":"*"}]}"#;
-    sqs.set_queue_attributes().queue_url(url).attributes("Policy".into(), other).send().await.unwrap();
+    sqs.set_queue_attributes().queue_url(url).attributes("Policy".into(), other).call().await.unwrap();
     let (code, _, error) = setup(topic).await;
     assert!(code == Some(1) && error.contains("a policy of its own, which is left alone"), "{error}");
     assert_eq!(policy("").await["Statement"][0]["Sid"], "Theirs");

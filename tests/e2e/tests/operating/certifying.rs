@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_test_support::{Browser, Process, Processes, command_body, seen, write_keys};
 use serde_json::Value;
 
@@ -119,18 +120,18 @@ async fn nothing_hidden_is_called_converged() {
     let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
     // The long poll of a consumer that has ended may still take it, and it comes back.
     let receive = sqs.receive_message().queue_url(&url).visibility_timeout(900).wait_time_seconds(20);
-    let held = seen("the message is there", async || receive.clone().send().await.unwrap().messages.filter(|held| !held.is_empty())).await;
+    let held = seen("the message is there", async || receive.clone().call().await.unwrap().messages.filter(|held| !held.is_empty())).await;
     let against = refused(&world, "terms").await;
     assert!(against.contains("chunks-") && against.contains("1 in flight"), "{against}");
-    sqs.delete_message().queue_url(&url).receipt_handle(held[0].receipt_handle.as_ref().unwrap()).send().await.unwrap();
+    sqs.delete_message().queue_url(&url).receipt_handle(held[0].receipt_handle.as_ref().unwrap()).call().await.unwrap();
 
     // One in a dead-letter queue.
     let (_, dead) = world.queue_url("ISSEI_CHUNKS_QUEUE", "-dead").await;
-    sqs.send_message().queue_url(&dead).message_body(chunk).send().await.unwrap();
+    sqs.send_message().queue_url(&dead).message_body(chunk).call().await.unwrap();
     let against = refused(&world, "terms").await;
     assert!(against.contains("1 dead letters"), "{against}");
-    let letter = sqs.receive_message().queue_url(&dead).send().await.unwrap().messages.unwrap();
-    sqs.delete_message().queue_url(&dead).receipt_handle(letter[0].receipt_handle.as_ref().unwrap()).send().await.unwrap();
+    let letter = sqs.receive_message().queue_url(&dead).call().await.unwrap().messages.unwrap();
+    sqs.delete_message().queue_url(&dead).receipt_handle(letter[0].receipt_handle.as_ref().unwrap()).call().await.unwrap();
 
     // One page that is gone, and one that was altered; a chunk that was altered.
     let (db, table) = world.table().await;
@@ -143,20 +144,20 @@ async fn nothing_hidden_is_called_converged() {
         ("chunk#00000003", Change::Gone, "of 100 recipients"),
     ] {
         let key = key_of("terms", item);
-        let before = db.get_item().table_name(&table).set_key(Some(key.clone())).send().await.unwrap().item.unwrap();
+        let before = db.get_item().table_name(&table).set_key(Some(key.clone())).call().await.unwrap().item.unwrap();
         match change {
             Change::Gone => {
-                db.delete_item().table_name(&table).set_key(Some(key)).send().await.unwrap();
+                db.delete_item().table_name(&table).set_key(Some(key)).call().await.unwrap();
             }
             Change::Text(name, value) => {
                 let mut item = before.clone();
                 item.insert(name.to_owned(), AttributeValue::S(value));
-                db.put_item().table_name(&table).set_item(Some(item)).send().await.unwrap();
+                db.put_item().table_name(&table).set_item(Some(item)).call().await.unwrap();
             }
         }
         let against = refused(&world, "terms").await;
         assert!(against.contains(named), "{item}: {against}");
-        db.put_item().table_name(&table).set_item(Some(before)).send().await.unwrap();
+        db.put_item().table_name(&table).set_item(Some(before)).call().await.unwrap();
     }
 
     // A consumer that is stuck in an epoch of the ledger before a restore.

@@ -1,5 +1,6 @@
 //! The first errors that anybody meets: each on one line, with the thing, the cause and the next step.
 
+use issei_aws::AwsCall;
 use issei_sim::Account;
 use issei_test_support::{Processes, command_body, free_port, until, write_keys};
 use serde_json::Value;
@@ -152,7 +153,7 @@ async fn whoever_asks_for_a_broadcast_whose_command_waits_is_told_so() {
         assert!(error.contains(part), "{part}: {error}");
     }
     let (sqs, url) = world.queue_url("ISSEI_COMMANDS_QUEUE", "").await;
-    sqs.receive_message().queue_url(url).send().await.unwrap();
+    sqs.receive_message().queue_url(url).call().await.unwrap();
     let error = fails(&world, &[], &["status", "terms"]).await;
     assert!(error.contains("0 visible, 1 in flight") && error.contains("it is taken again by itself"), "{error}");
 }

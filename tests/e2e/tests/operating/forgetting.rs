@@ -1,6 +1,7 @@
 //! Somebody asks to be forgotten, in an operator's hands.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_sim::Account;
 use issei_test_support::{Process, Processes, command_body, until, write_keys};
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ async fn places(world: &Processes, words: &[&str]) -> Vec<String> {
     let (db, table) = world.table().await;
     let (mut places, mut after, mut items) = (Vec::new(), None, 0);
     loop {
-        let answer = db.scan().table_name(&table).consistent_read(true).set_exclusive_start_key(after).send().await.unwrap();
+        let answer = db.scan().table_name(&table).consistent_read(true).set_exclusive_start_key(after).call().await.unwrap();
         for item in answer.items.unwrap() {
             let all: Vec<String> = item.values().map(|value| text(value).to_lowercase()).collect();
             if words.iter().any(|word| all.iter().any(|text| text.contains(word))) {
@@ -40,7 +41,7 @@ async fn places(world: &Processes, words: &[&str]) -> Vec<String> {
             let (sqs, url) = world.queue_url(setting, suffix).await;
             for _ in 0..5 {
                 let asked = sqs.receive_message().queue_url(&url).max_number_of_messages(10).visibility_timeout(0);
-                let messages = asked.send().await.unwrap().messages.unwrap_or_default();
+                let messages = asked.call().await.unwrap().messages.unwrap_or_default();
                 if messages.iter().any(|message| words.iter().any(|word| message.body().unwrap_or_default().to_lowercase().contains(word)))
                 {
                     places.push(format!("{setting}{suffix}"));
@@ -79,7 +80,7 @@ async fn somebody_forgotten_is_nowhere_in_the_table_and_the_certificate_still_ve
             .to_string()
     };
     for (key, address) in [("7777042", "zoe.quux@example.com"), ("9", "user000009@example.com")] {
-        sqs.send_message().queue_url(&dead).message_body(message(key, address)).send().await.unwrap();
+        sqs.send_message().queue_url(&dead).message_body(message(key, address)).call().await.unwrap();
     }
     let words = ["quux", "7777042"];
     let before = places(&world, &words).await;
@@ -100,7 +101,7 @@ async fn somebody_forgotten_is_nowhere_in_the_table_and_the_certificate_still_ve
 
     assert_eq!(places(&world, &words).await, Vec::<String>::new());
     assert_eq!(places(&world, &["user000009@"]).await.last().map(String::as_str), Some("ISSEI_CHUNKS_QUEUE-dead"), "somebody else's stays");
-    sqs.purge_queue().queue_url(&dead).send().await.unwrap();
+    sqs.purge_queue().queue_url(&dead).call().await.unwrap();
     assert!(world.run(&["forget", "7777042"]).await.contains("nothing is left to forget"));
     for who in ["Zoe.Quux@example.com", "7777042"] {
         let why = world.run(&["why", "terms", who]).await;

@@ -1,5 +1,6 @@
 //! What `issei send` says before it sends anything, and what it then does.
 
+use issei_aws::AwsCall;
 use issei_clock::Clock;
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Processes, command_body};
@@ -14,7 +15,7 @@ use crate::initializing::server;
 async fn commands(world: &Processes) -> String {
     let (sqs, url) = world.queue_url("ISSEI_COMMANDS_QUEUE", "").await;
     let name = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages;
-    let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await.unwrap();
+    let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).call().await.unwrap();
     answer.attributes.unwrap_or_default().remove(&name).unwrap()
 }
 

@@ -2,6 +2,7 @@
 //! earlier build took and that is refused since, a row that it froze, a template that is another by now.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_schema::BroadcastCommand;
 use issei_sim::Account;
 use issei_test_support::{Processes, command_body, older};
@@ -133,7 +134,7 @@ async fn a_template_that_an_earlier_build_did_not_read_and_that_is_another_by_no
     for (item, attribute) in [("command", "template"), ("broadcast", "template_hash")] {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let update = db.update_item().table_name(&table).key("pk", text("b#terms")).key("sk", text(item));
-        update.update_expression(format!("REMOVE {attribute}")).send().await.unwrap();
+        update.update_expression(format!("REMOVE {attribute}")).call().await.unwrap();
     }
     store("Dear {{name}}, something else");
     let approve = ["approve", "terms", "--reason", "read"];

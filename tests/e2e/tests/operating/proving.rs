@@ -1,6 +1,7 @@
 //! When the console calls a stop proved that no time proves: by what the ledger has, and not before.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_sim::{Account, Fault, Rule};
 use issei_test_support::{Carrier, Processes};
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ async fn write_totals(world: &Processes, accepted: u64, in_doubt: u64) {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let update = db.update_item().table_name(&table).key("pk", text("b#terms")).key("sk", text("broadcast"));
     let update = update.update_expression("SET totals = :totals").expression_attribute_values(":totals", AttributeValue::M(totals));
-    update.send().await.unwrap();
+    update.call().await.unwrap();
 }
 
 /// Each consumer has said that it holds nothing. Whether the requests that it had made were accepted nobody knows, whatever older

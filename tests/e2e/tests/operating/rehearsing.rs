@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use issei_aws::AwsCall;
 use issei_sim::Account;
 use issei_test_support::{Process, Processes, command_body, judge, until, write_keys};
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
     // A change behind its back, of each kind.
     let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
     let visibility = aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
-    sqs.set_queue_attributes().queue_url(&url).attributes(visibility.clone(), "10").send().await.unwrap();
+    sqs.set_queue_attributes().queue_url(&url).attributes(visibility.clone(), "10").call().await.unwrap();
     world.cloud.configure(|account| {
         account.sandbox = true;
         account.events.queue = None;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_schema::BroadcastCommand;
 use issei_sim::{Account, EventRule, Events};
 use issei_test_support::{Process, Processes, command_body, judge, older, until};
@@ -141,10 +142,10 @@ async fn who_is_a_user_was_decided_by_the_broadcast_and_not_by_the_configuration
     let key = |item: &std::collections::HashMap<String, AttributeValue>| {
         ["pk", "sk"].map(|name| (name.to_owned(), item[name].clone())).into_iter().collect::<std::collections::HashMap<_, _>>()
     };
-    let items = db.scan().table_name(&table).consistent_read(true).send().await.unwrap().items.unwrap();
+    let items = db.scan().table_name(&table).consistent_read(true).call().await.unwrap().items.unwrap();
     let item = items.iter().find(|item| item.contains_key("reading")).unwrap();
     let asked = db.update_item().table_name(&table).set_key(Some(key(item)));
-    asked.update_expression("REMOVE reading.unique_addresses").send().await.unwrap();
+    asked.update_expression("REMOVE reading.unique_addresses").call().await.unwrap();
     std::fs::create_dir(world.path("again")).unwrap();
     let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--output", "again", "--json"]).await).unwrap();
     assert_eq!(told["proof"]["resent"], 1, "{told}");
@@ -610,7 +611,7 @@ async fn of_a_restored_ledger_nobody_is_said_to_have_been_missed() {
     world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["hold"] = json!(true))).await;
     world.wait_for("terms", "holding").await;
     let (db, table) = world.table().await;
-    let items = async || db.scan().table_name(&table).consistent_read(true).send().await.unwrap().items.unwrap();
+    let items = async || db.scan().table_name(&table).consistent_read(true).call().await.unwrap().items.unwrap();
     let backup = items().await;
     let consumer = world.start("consumer");
     world.run(&["approve", "terms", "--reason", "a test"]).await;
@@ -619,10 +620,10 @@ async fn of_a_restored_ledger_nobody_is_said_to_have_been_missed() {
     consumer.end().await;
     for item in items().await {
         let key = ["pk", "sk"].map(|name| (name.to_owned(), item[name].clone()));
-        db.delete_item().table_name(&table).set_key(Some(key.into_iter().collect())).send().await.unwrap();
+        db.delete_item().table_name(&table).set_key(Some(key.into_iter().collect())).call().await.unwrap();
     }
     for item in backup {
-        db.put_item().table_name(&table).set_item(Some(item)).send().await.unwrap();
+        db.put_item().table_name(&table).set_item(Some(item)).call().await.unwrap();
     }
     world.restore_ledger().await;
     // Until it is in use whoever goes on with another table sends on, and a stop here proves nothing of them.

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, PutRequest, ScalarAttributeType, WriteRequest,
 };
+use issei_aws::AwsCall;
 use issei_sim::Account;
 use issei_test_support::{Processes, aws_url, command_body};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ async fn users(db: &Client, table: &str) {
     let key = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::N).build().unwrap();
     let schema = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
     let create = db.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-    create.attribute_definitions(key).key_schema(schema).send().await.unwrap();
+    create.attribute_definitions(key).key_schema(schema).call().await.unwrap();
     let ids: Vec<u32> = (1..=ITEMS).collect();
     for batch in ids.chunks(25) {
         let put = |id: &u32| {
@@ -34,16 +35,16 @@ async fn users(db: &Client, table: &str) {
             let put = if id.is_multiple_of(50) { put } else { put.item("deleted_at", text("2026-01-01")) };
             WriteRequest::builder().put_request(put.build().unwrap()).build()
         };
-        db.batch_write_item().request_items(table, batch.iter().map(put).collect()).send().await.unwrap();
+        db.batch_write_item().request_items(table, batch.iter().map(put).collect()).call().await.unwrap();
     }
     let with = |id: AttributeValue| db.put_item().table_name(table).item("id", id);
     // More digits than a number of a machine has; a flag and a number where a letter wants words.
     let large = with(number("12345678901234567890123456789")).item("email", text("large@example.com"));
-    large.item("name", AttributeValue::Bool(true)).send().await.unwrap();
-    with(number("0.5")).item("email", text("half@example.com")).item("name", number(7)).send().await.unwrap();
+    large.item("name", AttributeValue::Bool(true)).call().await.unwrap();
+    with(number("0.5")).item("email", text("half@example.com")).item("name", number(7)).call().await.unwrap();
     // Nobody's address, and a list of them.
-    with(number(-1)).item("name", text("N")).send().await.unwrap();
-    with(number(-2)).item("name", text("N")).item("email", AttributeValue::L(vec![text("a@example.com")])).send().await.unwrap();
+    with(number(-1)).item("name", text("N")).call().await.unwrap();
+    with(number(-2)).item("name", text("N")).item("email", AttributeValue::L(vec![text("a@example.com")])).call().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +116,7 @@ async fn whoever_stands_in_a_table_of_dynamodb_is_sent_to_once() {
     wanted.extend(["half@example.com", "large@example.com"].map(str::to_owned));
     wanted.sort();
     assert_eq!(mailed, wanted);
-    db.delete_table().table_name(&table).send().await.unwrap();
+    db.delete_table().table_name(&table).call().await.unwrap();
 }
 
 /// A sort key says what an item is, so the other key tells no users apart, and neither is proposed unasked.
@@ -134,11 +135,11 @@ async fn of_a_table_with_a_sort_key_no_key_is_proposed_that_several_items_have()
     };
     let ((id, of_id), (kind, of_kind)) = (of("user_id", KeyType::Hash), of("kind", KeyType::Range));
     let create = db.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);
-    create.attribute_definitions(id).attribute_definitions(kind).key_schema(of_id).key_schema(of_kind).send().await.unwrap();
+    create.attribute_definitions(id).attribute_definitions(kind).key_schema(of_id).key_schema(of_kind).call().await.unwrap();
     for user in 1..=20 {
         for kind in ["profile", "order"] {
             let put = db.put_item().table_name(&table).item("user_id", text(user.to_string())).item("kind", text(kind));
-            put.item("email", text(format!("user{user}@example.com"))).send().await.unwrap();
+            put.item("email", text(format!("user{user}@example.com"))).call().await.unwrap();
         }
     }
     let (code, _, error) = world.try_run(&["init", &format!("dynamodb://{table}"), "--output", "things.toml"]).await;
@@ -150,12 +151,12 @@ async fn of_a_table_with_a_sort_key_no_key_is_proposed_that_several_items_have()
         let put = db.put_item().table_name(&table).item("user_id", text(user.to_string())).item("kind", text("order"));
         let put = put.item("order_id", text(format!("o{user}"))).item("title", text("A hat"));
         let put = if user % 3 == 0 { put.item("gift_email", text(format!("friend{user}@example.com"))) } else { put };
-        put.send().await.unwrap();
+        put.call().await.unwrap();
         let name = db.update_item().table_name(&table).key("user_id", text(user.to_string())).key("kind", text("profile"));
         let name = name.update_expression("SET first_name = :n").expression_attribute_values(":n", text("N"));
         // Not everybody has told it.
         if user % 4 != 0 {
-            name.send().await.unwrap();
+            name.call().await.unwrap();
         }
     }
     let told = world.run(&["init", &format!("dynamodb://{table}"), "--output", "things.toml"]).await;
@@ -166,9 +167,9 @@ async fn of_a_table_with_a_sort_key_no_key_is_proposed_that_several_items_have()
     }
     // An order of somebody who is no user has an address now and then, and the user's own key.
     let guest = db.put_item().table_name(&table).item("user_id", text("900")).item("kind", text("order"));
-    guest.item("email", text("guest@example.com")).send().await.unwrap();
+    guest.item("email", text("guest@example.com")).call().await.unwrap();
     let (code, _, error) = world.try_run(&["init", &format!("dynamodb://{table}"), "--output", "guests.toml"]).await;
     let says = "the items that have \"email\" are of several kinds (1 of \"order\", 20 of \"profile\")";
     assert!(code == Some(1) && error.contains(says), "{error}");
-    db.delete_table().table_name(&table).send().await.unwrap();
+    db.delete_table().table_name(&table).call().await.unwrap();
 }

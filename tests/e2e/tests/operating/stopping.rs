@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_clock::{Clock, Dice};
 use issei_ledger::Ledger;
 use issei_sim::{Account, Fault, Rule};
@@ -118,7 +119,7 @@ async fn a_broadcast_that_cannot_be_read_is_granted_nothing_any_more_once_somebo
     update
         .expression_attribute_values(":broken", text("many"))
         .expression_attribute_values(":resend", text("resend"))
-        .send()
+        .call()
         .await
         .unwrap();
     let (code, output, error) = world.try_run(&["stop", "terms", "--hard", "--reason", "wrong text"]).await;
@@ -126,7 +127,7 @@ async fn a_broadcast_that_cannot_be_read_is_granted_nothing_any_more_once_somebo
     assert!(error.contains("all the same it is `stopping` now") && error.contains("what resend carries nothing here stops"), "{error}");
     assert!(!error.contains("SES"), "{error}");
     assert_ne!(world.forgotten_sender().await, "CONFIGURATION_SET_SENDING_PAUSED", "SES was shut for everybody");
-    let item = db.get_item().table_name(&table).key("pk", text("b#terms")).key("sk", text("broadcast")).send().await.unwrap().item.unwrap();
+    let item = db.get_item().table_name(&table).key("pk", text("b#terms")).key("sk", text("broadcast")).call().await.unwrap().item.unwrap();
     assert_eq!(item["broadcast_state"], text("stopping"));
     assert!(item["stopped_unread"].as_s().unwrap().ends_with(": wrong text"), "{item:?}");
 }
@@ -454,10 +455,10 @@ async fn a_consumer_that_was_silent_for_hours_is_waited_for_where_its_provider_t
     let set = async |key: [AttributeValue; 2], name: &str, at: AttributeValue| {
         let [pk, sk] = key;
         let update = db.update_item().table_name(&table).key("pk", pk).key("sk", sk).update_expression("SET #name = :at");
-        update.expression_attribute_names("#name", name).expression_attribute_values(":at", at).send().await.unwrap();
+        update.expression_attribute_names("#name", name).expression_attribute_values(":at", at).call().await.unwrap();
     };
     set([text("b#terms"), text("broadcast")], "created_at", ago(9)).await;
-    for run in db.scan().table_name(&table).send().await.unwrap().items.unwrap() {
+    for run in db.scan().table_name(&table).call().await.unwrap().items.unwrap() {
         if run["pk"].as_s().unwrap().starts_with("services#") && run["sk"].as_s().unwrap().starts_with("consumer#") {
             set([run["pk"].clone(), run["sk"].clone()], "seen_at", ago(8)).await;
         }
@@ -486,12 +487,12 @@ async fn a_stop_that_is_repeated_waits_for_what_is_left_and_names_who_is_silent(
     producer.end().await;
     let (db, table) = world.table().await;
     let seen = Clock::system().wall().checked_sub(SignedDuration::from_mins(9)).unwrap();
-    for run in db.scan().table_name(&table).send().await.unwrap().items.unwrap() {
+    for run in db.scan().table_name(&table).call().await.unwrap().items.unwrap() {
         if run["pk"].as_s().unwrap().starts_with("services#") && run["sk"].as_s().unwrap().starts_with("consumer#") {
             let update = db.update_item().table_name(&table).key("pk", run["pk"].clone()).key("sk", run["sk"].clone());
             let update =
                 update.update_expression("SET seen_at = :at").expression_attribute_values(":at", AttributeValue::S(seen.to_string()));
-            update.send().await.unwrap();
+            update.call().await.unwrap();
         }
     }
     // It was stopped 40 s ago, of the 45 s after which SES takes nothing any more, by somebody who has left.
@@ -527,7 +528,7 @@ async fn a_stop_by_force_is_not_proved_where_somebody_lets_ses_send_before_its_e
         until("SES is shut", async || world.forgotten_sender().await == "CONFIGURATION_SET_SENDING_PAUSED").await;
         let set = world.named("ISSEI_CONFIGURATION_SET");
         let open = world.provider().await.put_configuration_set_sending_options().configuration_set_name(set).sending_enabled(true);
-        open.send().await.unwrap();
+        open.call().await.unwrap();
     });
     let told: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told}{error}"));
     let stopped = &told["stopped"][0];
@@ -665,9 +666,9 @@ async fn an_operator_learns_what_happened_to_everybody() {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let query = db.query().table_name(&table).key_condition_expression("pk = :pk AND begins_with(sk, :moment)");
     let query = query.expression_attribute_values(":pk", text("b#terms")).expression_attribute_values(":moment", text("timeline#"));
-    for moment in query.send().await.unwrap().items.unwrap() {
+    for moment in query.call().await.unwrap().items.unwrap() {
         let delete = db.delete_item().table_name(&table).key("pk", moment["pk"].clone()).key("sk", moment["sk"].clone());
-        delete.send().await.unwrap();
+        delete.call().await.unwrap();
     }
     let report = world.run(&["report", "terms", "-o", "-"]).await;
     assert!(report.contains("No service has told when it sent.") && !report.contains("Nothing has been sent yet."), "{report}");

@@ -1,5 +1,6 @@
 //! The list of addresses that are not mailed, in an operator's hands.
 
+use issei_aws::AwsCall;
 use issei_sim::Account;
 use issei_test_support::Processes;
 use serde_json::{Value, json};
@@ -74,7 +75,7 @@ async fn setup_has_ses_suppress_bounces_alone_and_doctor_says_where_it_does_not(
     let set = world.named("ISSEI_CONFIGURATION_SET").to_owned();
     let both = ses.put_configuration_set_suppression_options().configuration_set_name(&set);
     let both = both.suppressed_reasons("BOUNCE".into()).suppressed_reasons("COMPLAINT".into());
-    both.send().await.unwrap();
+    both.call().await.unwrap();
     let bad = finding().await;
     assert_eq!((&bad["judgement"], &bad["mend"]), (&json!("broken"), &json!("issei setup")), "{bad}");
     world.run(&["setup"]).await;

@@ -1,6 +1,7 @@
 //! Who may write events, as `issei doctor` finds it.
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use issei_aws::AwsCall;
 use issei_test_support::Processes;
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ pub(crate) async fn keep_others_out(world: &Processes, more: &[&str]) {
     let arn_of = async |suffix: &str| {
         let (sqs, url) = world.queue_url("ISSEI_FEEDBACK_QUEUE", suffix).await;
         let request = sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
-        let arn = request.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+        let arn = request.call().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
         (sqs, url, arn)
     };
     let (_, _, live) = arn_of("").await;
@@ -27,7 +28,7 @@ pub(crate) async fn keep_others_out(world: &Processes, more: &[&str]) {
             },
         });
         let policy = json!({ "Version": "2012-10-17", "Statement": [denial] }).to_string();
-        sqs.set_queue_attributes().queue_url(&url).attributes(QueueAttributeName::Policy, policy).send().await.unwrap();
+        sqs.set_queue_attributes().queue_url(&url).attributes(QueueAttributeName::Policy, policy).call().await.unwrap();
     }
 }
 

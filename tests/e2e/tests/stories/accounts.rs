@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::{Broadcast, BroadcastState, NotAsked, ReasonCode, ServiceKind};
 use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions};
 use issei_schema::{Actor, ProviderName};
@@ -286,7 +287,7 @@ async fn a_certificate_holds_those_who_sent_against_the_registered_account_and_n
     for run in world.ledger().heartbeats(world.now()).await.unwrap().into_iter().filter(|run| run.service == ServiceKind::Consumer) {
         let day = run.seen_at.as_second().div_euclid(86_400);
         let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text(&format!("services#{day}")));
-        update.key("sk", text(&format!("consumer#{}", run.token))).update_expression("REMOVE carries").send().await.unwrap();
+        update.key("sk", text(&format!("consumer#{}", run.token))).update_expression("REMOVE carries").call().await.unwrap();
     }
     let (holds, value) = those_who_sent(&world).await;
     assert!(holds && value.starts_with("not known, since their build is older: "), "{value}");
@@ -298,11 +299,11 @@ async fn what_another_build_knows_of_the_account_keeps_nobody_from_reading_the_b
     let world = every_answer_lost(KEY, Producer::Ours).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let get = world.clients.dynamodb.get_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
-    let mut item = get.send().await.unwrap().item.unwrap();
+    let mut item = get.call().await.unwrap().item.unwrap();
     let Some(AttributeValue::M(carried_by)) = item.get_mut("carried_by") else { panic!("{item:?}") };
     carried_by.insert("later".to_owned(), text("x"));
     item.insert("later".to_owned(), text("x"));
-    world.clients.dynamodb.put_item().table_name("ledger").set_item(Some(item)).send().await.unwrap();
+    world.clients.dynamodb.put_item().table_name("ledger").set_item(Some(item)).call().await.unwrap();
     assert!(world.broadcast("terms").await.carried_by.is_some());
     assert_ends_well(&world).await;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::{
     Asked, Broadcast, BroadcastState, Granted, Ledger, LedgerError, Looked, Noted, Registered, Repeated, Transition, reason_for,
 };
@@ -147,7 +148,7 @@ async fn what_an_older_build_made_for_whom_another_has_missed_is_taken_while_nob
     assert_eq!(note(&ledger, &ended, "rest").await, Noted::Noted);
     let key = [("pk", "b#first"), ("sk", "broadcast")].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
     let older = world.clients.dynamodb.update_item().table_name("ledger").set_key(Some(key.into()));
-    older.update_expression("REMOVE resent_look, resent_looked_at").send().await.unwrap();
+    older.update_expression("REMOVE resent_look, resent_looked_at").call().await.unwrap();
     let rest = same("rest", |body| (body["audience"], body["again"]) = (json!("rest"), json!("for those whom first has missed")));
     assert_eq!(ledger.repeats(&rest).await.unwrap(), None);
     let again = same("reminder", |body| body["again"] = json!("everybody was to have it by post as well"));

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::config::Credentials;
+use issei_aws::AwsCall;
 use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, ReasonCode, Transition};
 use issei_producer::Approvals;
 use issei_schema::{BroadcastCommand, Identity};
@@ -23,7 +24,7 @@ fn options(persons: u32) -> WorldOptions {
 
 /// Somebody puts a command on the queue, under a key of their own.
 async fn ask(world: &World, key: &str, command: &BroadcastCommand) {
-    let url = world.clients.sqs.get_queue_url().queue_name("commands").send().await.unwrap().queue_url.unwrap();
+    let url = world.clients.sqs.get_queue_url().queue_name("commands").call().await.unwrap().queue_url.unwrap();
     let request = world.clients.sqs.send_message().queue_url(url).message_body(command.to_body());
     let credentials = aws_sdk_sqs::config::Config::builder().credentials_provider(Credentials::new(key, "secret", None, None, "test"));
     request.customize().config_override(credentials).send().await.unwrap();
@@ -229,7 +230,7 @@ async fn whoever_agrees_agrees_to_the_times_and_the_pace_that_it_is_sent_by_too(
         [("not_before", s(&earlier)), ("ramp", ramp), ("in_doubt", s("at_least_once")), ("canary", AttributeValue::N("7".to_owned()))]
     {
         let before = world.broadcast("terms").await.subject().digest;
-        write(attribute, value).send().await.unwrap();
+        write(attribute, value).call().await.unwrap();
         let refused = approve(&world, "terms", "ben", &before).await.unwrap_err().to_string();
         assert!(refused.contains("look again at what it says"), "{attribute}: {refused}");
     }
@@ -246,7 +247,7 @@ async fn what_an_older_build_lets_run_gets_no_permit_before_others_have_approved
     let write = world.clients.dynamodb.update_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
     let write = write.update_expression("SET broadcast_state = :to, epoch = epoch + :one, remaining = :all, withheld = :none");
     let write = write.expression_attribute_values(":to", s("running")).expression_attribute_values(":one", n(1));
-    write.expression_attribute_values(":all", n(50)).expression_attribute_values(":none", n(0)).send().await.unwrap();
+    write.expression_attribute_values(":all", n(50)).expression_attribute_values(":none", n(0)).call().await.unwrap();
     let stop = CancellationToken::new();
     let services = world.start(&stop).await;
     // Everything is enqueued, handed out, and put back.
@@ -277,7 +278,7 @@ async fn a_certificate_finds_an_agreement_that_nobody_gave() {
     world.run_to_the_end("terms").await;
     let (s, n) = (|text: &str| AttributeValue::S(text.to_owned()), |number: u32| AttributeValue::N(number.to_string()));
     let db = &world.clients.dynamodb;
-    let read = db.get_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast")).send().await.unwrap();
+    let read = db.get_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast")).call().await.unwrap();
     let agreement = read.item.unwrap().remove("agreement").unwrap().as_m().unwrap().clone();
     let before = world.cloud.back_up("ledger").unwrap();
     let with = |name: &str, value: AttributeValue| {
@@ -303,7 +304,7 @@ async fn a_certificate_finds_an_agreement_that_nobody_gave() {
             None => write.update_expression("REMOVE agreement"),
             Some((name, value)) => write.update_expression(format!("SET {name} = :value")).expression_attribute_values(":value", value),
         };
-        write.send().await.unwrap();
+        write.call().await.unwrap();
         let (holds, value) = of_trail(&world, "terms").await;
         assert!(!holds && value.contains(says), "{says}: {value}");
         world.cloud.restore("ledger", &before, false).unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::{EventDetail, Fate, Outcome, Sought};
 use issei_schema::EventKind;
 use issei_sim::{EventRule, Fault, Rule};
@@ -41,7 +42,7 @@ pub(crate) async fn assert_delivered_and_bounced(world: &World, began: Timestamp
 /// Every item of the log, as it lies in the table, with the reasons unpacked.
 async fn items(world: &World) -> Vec<(Vec<String>, String)> {
     let query = world.clients.dynamodb.query().table_name("ledger").key_condition_expression("pk = :pk");
-    let answer = query.expression_attribute_values(":pk", AttributeValue::S("b#terms#events".to_owned())).send().await.unwrap();
+    let answer = query.expression_attribute_values(":pk", AttributeValue::S("b#terms#events".to_owned())).call().await.unwrap();
     let unpacked = |value: &AttributeValue| String::from_utf8(zstd::stream::decode_all(value.as_b().unwrap().as_ref()).unwrap()).unwrap();
     let of = |item: std::collections::HashMap<String, AttributeValue>| {
         let reasons = item.get("reasons").map(unpacked).unwrap_or_default();
@@ -143,10 +144,10 @@ async fn events_that_an_older_build_wrote_down_read_as_before_and_have_no_time()
             assert!(names.iter().any(|name| name.ends_with("_at")), "{names:?}");
         }
         let query = world.clients.dynamodb.query().table_name("ledger").key_condition_expression("pk = :pk");
-        let answer = query.expression_attribute_values(":pk", AttributeValue::S("b#terms#events".to_owned())).send().await.unwrap();
+        let answer = query.expression_attribute_values(":pk", AttributeValue::S("b#terms#events".to_owned())).call().await.unwrap();
         for mut item in answer.items.unwrap_or_default() {
             item.retain(|name, _| name == "expires_at" || !(name.ends_with("_at") || name == "reasons"));
-            world.clients.dynamodb.put_item().table_name("ledger").set_item(Some(item)).send().await.unwrap();
+            world.clients.dynamodb.put_item().table_name("ledger").set_item(Some(item)).call().await.unwrap();
         }
         let bounced = fate(&world, "7").await;
         assert_eq!((bounced.outcome.events.contains(&EventKind::Bounced), bounced.details), (true, Vec::new()));

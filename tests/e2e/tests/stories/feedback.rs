@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use issei_aws::AwsCall;
 use issei_ledger::{BroadcastState, Outcome, ReasonCode, SkipReason};
 use issei_schema::{ChunkMessage, EventKind};
 use issei_sim::{Account, Envelope, EventRule, Events, Fault, Rule};
@@ -294,7 +295,7 @@ async fn counts_that_were_told_twice_end_nothing_and_true_ones_do_at_once() {
     // As an older build does, whose writes are repeated.
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let put = world.clients.dynamodb.put_item().table_name("ledger").item("pk", text("b#terms")).item("sk", text("progress#00"));
-    put.item("bounced", aws_sdk_dynamodb::types::AttributeValue::N("30".to_owned())).send().await.unwrap();
+    put.item("bounced", aws_sdk_dynamodb::types::AttributeValue::N("30".to_owned())).call().await.unwrap();
     world.take_events().await;
     // One bounced of sixty, and two are the limit's.
     let broadcast = world.broadcast("terms").await;
@@ -423,7 +424,7 @@ async fn a_sweep_that_ends_a_broadcast_opens_no_doubt_in_it() {
     let (partition, item) =
         (format!("b#terms#{:02}", sure.chunk % world.broadcast("terms").await.placed().shards.get()), format!("chunk#{:08}", sure.chunk));
     let delete = world.clients.dynamodb.delete_item().table_name("ledger").key("pk", key(partition)).key("sk", key(item));
-    delete.send().await.unwrap();
+    delete.call().await.unwrap();
     assert_eq!(world.outcomes("terms").await.iter().filter(|recipient| recipient.outcome.is_none()).count(), 10);
     let world = after_the_wait(world).await;
     assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Stopping);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, Outcome, Sought, Transition};
 use issei_producer::RepairError;
 use issei_schema::Actor;
@@ -50,7 +51,7 @@ async fn pages(world: &World, broadcast: &Broadcast) -> Vec<(Vec<(String, Attrib
     let mut all = Vec::new();
     for seq in 0..broadcast.pages {
         let item = world.clients.dynamodb.get_item().table_name("ledger").set_key(Some(page_key(broadcast, seq).into()));
-        let mut item = item.consistent_read(true).send().await.unwrap().item.unwrap();
+        let mut item = item.consistent_read(true).call().await.unwrap().item.unwrap();
         let packed = item.remove("salted_body").or_else(|| item.remove("body")).unwrap();
         let body = zstd::stream::decode_all(packed.as_b().unwrap().as_ref()).unwrap();
         all.push((item.into_iter().collect(), String::from_utf8(body).unwrap()));
@@ -190,12 +191,12 @@ async fn as_an_older_build(world: &World, id: &str) {
             ("first_chunk".to_owned(), AttributeValue::N(place["first_chunk"].to_string())),
             ("last_key".to_owned(), text(place["last_key"].as_str().unwrap())),
         ]);
-        db.put_item().table_name("ledger").set_item(Some(older)).send().await.unwrap();
+        db.put_item().table_name("ledger").set_item(Some(older)).call().await.unwrap();
         previous = hash;
     }
     let key = [("pk", format!("b#{id}")), ("sk", "broadcast".to_owned())].map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
     let update = db.update_item().table_name("ledger").set_key(Some(key.into())).update_expression("SET chain = :chain");
-    update.expression_attribute_values(":chain", AttributeValue::S(previous)).send().await.unwrap();
+    update.expression_attribute_values(":chain", AttributeValue::S(previous)).call().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

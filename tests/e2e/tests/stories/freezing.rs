@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use issei_aws::AwsCall;
 use issei_ledger::{BroadcastState, ReasonCode, SkipReason, Transition};
 use issei_producer::LegacyLocalParts;
 use issei_sim::{Account, EventRule, Events, Fault, Rule};
@@ -216,8 +217,8 @@ async fn a_broadcast_whose_command_is_lost_is_carried_on_from_the_ledger() {
     world.post_command(&command("terms", |_| {})).await;
     world.kill_a_producer_after(3).await;
     // Somebody purges the commands queue. The frozen pages and the command are in the ledger.
-    let url = world.clients.sqs.get_queue_url().queue_name("commands").send().await.unwrap().queue_url.unwrap();
-    world.clients.sqs.purge_queue().queue_url(url).send().await.unwrap();
+    let url = world.clients.sqs.get_queue_url().queue_name("commands").call().await.unwrap().queue_url.unwrap();
+    world.clients.sqs.purge_queue().queue_url(url).call().await.unwrap();
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!(broadcast.broadcast_state, BroadcastState::Complete);
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_aws::{DeadBy, Message, Redriven};
+use issei_aws::{AwsCall, DeadBy, Message, Redriven};
 use issei_clock::Clock;
 use issei_ledger::{Broadcast, BroadcastState, ReasonCode, Transition};
 use issei_schema::Actor;
@@ -86,15 +86,15 @@ async fn a_redrive_of_events_leaves_what_nobody_of_the_pipeline_has_put_among_th
         stop.cancel();
     });
     let sqs = &world.clients.sqs;
-    let url = sqs.get_queue_url().queue_name("feedback-dead").send().await.unwrap().queue_url.unwrap();
-    let dead = sqs.receive_message().queue_url(&url).message_attribute_names("All").visibility_timeout(0).send().await.unwrap();
+    let url = sqs.get_queue_url().queue_name("feedback-dead").call().await.unwrap().queue_url.unwrap();
+    let dead = sqs.receive_message().queue_url(&url).message_attribute_names("All").visibility_timeout(0).call().await.unwrap();
     let attributes = dead.messages.unwrap().pop().unwrap().message_attributes.unwrap();
     let (reason, proof) = (attributes["reason"].clone(), attributes["reason_proof"].clone());
     // Without a reason, with one as an older build writes it, and with that of another.
     let marks = [vec![], vec![("reason", reason.clone())], vec![("reason", reason), ("reason_proof", proof)]];
     for marks in marks {
         let marks = marks.into_iter().map(|(name, mark)| (name.to_owned(), mark)).collect();
-        sqs.send_message().queue_url(&url).message_body("forged").set_message_attributes(Some(marks)).send().await.unwrap();
+        sqs.send_message().queue_url(&url).message_body("forged").set_message_attributes(Some(marks)).call().await.unwrap();
     }
     let known = world.ledger().dead_events().await.unwrap().unwrap();
     let is_proved = |message: &Message| match &message.dead_by {
@@ -397,7 +397,7 @@ async fn what_consumers_tell_is_never_too_much_although_its_answers_are_lost() {
     // Builds before this one added to items that they shared. They are watched, and not built upon.
     let item = [("pk", "b#terms"), ("sk", "progress#07")].map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned())));
     let put = world.clients.dynamodb.put_item().table_name("ledger").set_item(Some(item.into()));
-    put.item("accepted", AttributeValue::N("30".to_owned())).send().await.unwrap();
+    put.item("accepted", AttributeValue::N("30".to_owned())).call().await.unwrap();
     assert_eq!(world.ledger().progress(&id).await.unwrap().accepted, 130);
     assert_eq!(world.ledger().surely_settled(&id).await.unwrap(), 100);
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use issei_aws::AwsCall;
 use issei_ledger::{Broadcast, BroadcastState, SkipReason, Skipped, Suppression, Transition};
 use issei_producer::{AudienceConfig, JudgingError, Mailable, Progress, Survey, UniqueBy, survey};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -528,10 +529,10 @@ async fn a_file_that_an_older_build_has_begun_with_is_gone_on_with() {
     world.kill_a_producer_after(3).await;
     let (db, s) = (&world.clients.dynamodb, |text: &str| AttributeValue::S(text.to_owned()));
     let get = db.get_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
-    let mut item = get.send().await.unwrap().item.unwrap();
+    let mut item = get.call().await.unwrap().item.unwrap();
     let Some(AttributeValue::M(reading)) = item.get_mut("reading") else { panic!("{item:?}") };
     assert!(reading.remove("digest").is_some());
-    db.put_item().table_name("ledger").set_item(Some(item)).send().await.unwrap();
+    db.put_item().table_name("ledger").set_item(Some(item)).call().await.unwrap();
     // With a blank line more, which changes nobody.
     std::fs::write(&file, [csv(&(1..=60).collect::<Vec<_>>()), b"\n".to_vec()].concat()).unwrap();
     world.cloud.show_all_messages();
@@ -562,7 +563,7 @@ async fn an_audience_that_an_earlier_version_froze_half_is_ended_and_not_guessed
     // As an earlier version writes it.
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
-    update.update_expression("SET last_key = :key").expression_attribute_values(":key", text("15")).send().await.unwrap();
+    update.update_expression("SET last_key = :key").expression_attribute_values(":key", text("15")).call().await.unwrap();
     world.post_command(&command).await;
     let broadcast = world.run_to_the_end("terms").await;
     assert_eq!((broadcast.broadcast_state, world.cloud.accepted()), (BroadcastState::Stopped, 0));

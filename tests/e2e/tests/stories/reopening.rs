@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::{BroadcastState, Seal, Transition};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, command, judge};
@@ -120,7 +121,7 @@ async fn a_chunk_that_was_changed_by_hand_shows_it() {
     let key = [("pk", format!("b#terms#{:02}", number % broadcast.placed().shards.get())), ("sk", format!("chunk#{number:08}"))];
     let key: HashMap<_, _> = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))).into();
     let table = || world.clients.dynamodb.put_item().table_name("ledger");
-    let whole = world.clients.dynamodb.get_item().table_name("ledger").set_key(Some(key)).send().await.unwrap().item.unwrap();
+    let whole = world.clients.dynamodb.get_item().table_name("ledger").set_key(Some(key)).call().await.unwrap().item.unwrap();
     let letters = whole["outcomes"].as_s().unwrap().clone();
     let others = if letters.contains('d') { letters.replacen('d', "r", 1) } else { letters.replacen('a', "d", 1) };
     for (name, value) in [
@@ -134,7 +135,7 @@ async fn a_chunk_that_was_changed_by_hand_shows_it() {
     ] {
         let mut changed = whole.clone();
         changed.insert(name.to_owned(), value);
-        table().set_item(Some(changed)).send().await.unwrap();
+        table().set_item(Some(changed)).call().await.unwrap();
         let chunk = world.ledger().chunks(&broadcast.placed(), &[number]).await.unwrap().into_values().next().unwrap();
         assert_eq!(chunk.seal(&broadcast, number), Seal::Broken, "{name}");
         // Nor does the seal of one chunk hold for another, or under another registration's key.
@@ -142,7 +143,7 @@ async fn a_chunk_that_was_changed_by_hand_shows_it() {
     }
     let mut unsealed = whole.clone();
     unsealed.remove("seal");
-    table().set_item(Some(unsealed)).send().await.unwrap();
+    table().set_item(Some(unsealed)).call().await.unwrap();
     assert_eq!(seals(&world).await.iter().filter(|seal| **seal == Seal::Absent).count(), 1);
 }
 

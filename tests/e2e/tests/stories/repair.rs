@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use issei_aws::AwsCall;
 use issei_ledger::{BroadcastState, LedgerError};
 use issei_producer::RepairError;
 use issei_schema::Actor;
@@ -22,8 +23,8 @@ async fn frozen(options: WorldOptions) -> World {
 }
 
 async fn purge(world: &World, queue: &str) {
-    let url = world.clients.sqs.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
-    world.clients.sqs.purge_queue().queue_url(url).send().await.unwrap();
+    let url = world.clients.sqs.get_queue_url().queue_name(queue).call().await.unwrap().queue_url.unwrap();
+    world.clients.sqs.purge_queue().queue_url(url).call().await.unwrap();
 }
 
 /// Starts services and waits until each has looked whether the ledger is whole; and then for a second, in which

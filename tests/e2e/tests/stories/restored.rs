@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_aws::Queue;
+use issei_aws::{AwsCall, Queue};
 use issei_ledger::{BroadcastState, LedgerError, OnCall};
 use issei_schema::Actor;
 use issei_sim::{Fault, Rule};
@@ -244,8 +244,8 @@ async fn queues_of_another_ledger_are_refused_by_services_setup_and_operators_an
     };
     refused().await;
     // And where it has queues of its own, with which it was started more often.
-    world.clients.sqs.create_queue().queue_name("other-chunks-dead").send().await.unwrap();
-    world.clients.sqs.create_queue().queue_name("other-chunks").send().await.unwrap();
+    world.clients.sqs.create_queue().queue_name("other-chunks-dead").call().await.unwrap();
+    world.clients.sqs.create_queue().queue_name("other-chunks").call().await.unwrap();
     let elsewhere = world.queue("other-chunks").await;
     for _ in 0..3 {
         OnCall::new(other.clone(), elsewhere.clone(), run().await).call(&stop, async |_, _| ()).await.unwrap();
@@ -256,7 +256,7 @@ async fn queues_of_another_ledger_are_refused_by_services_setup_and_operators_an
     let item = [("pk", "ledger"), ("sk", "lineage")].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
     let update =
         world.clients.dynamodb.update_item().table_name("other").set_key(Some(item.into())).update_expression("SET table_id = :old");
-    update.expression_attribute_values(":old", AttributeValue::S("another table".to_owned())).send().await.unwrap();
+    update.expression_attribute_values(":old", AttributeValue::S("another table".to_owned())).call().await.unwrap();
     refused().await;
     // Nothing of it is to be seen by whose they are.
     assert!(world.ledger().check_whole(&mirror).await.is_ok());
@@ -294,9 +294,9 @@ async fn the_table_of_an_application_is_no_ledger_and_nothing_in_it_is_changed()
     let db = &world.clients.dynamodb;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     world.create_table("app").await;
-    db.put_item().table_name("app").item("pk", text("user#1")).item("sk", text("profile")).send().await.unwrap();
+    db.put_item().table_name("app").item("pk", text("user#1")).item("sk", text("profile")).call().await.unwrap();
     let error = app.ensure_table().await.unwrap_err();
     assert!(error.to_string().starts_with("table `app` is no ledger: it has items, and none that a ledger has"), "{error}");
-    let told = db.describe_time_to_live().table_name("app").send().await.unwrap().time_to_live_description.unwrap();
+    let told = db.describe_time_to_live().table_name("app").call().await.unwrap().time_to_live_description.unwrap();
     assert_eq!(told.time_to_live_status, Some(aws_sdk_dynamodb::types::TimeToLiveStatus::Disabled));
 }

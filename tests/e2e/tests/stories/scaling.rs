@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use issei_aws::{Clients, Queue, Timing};
+use issei_aws::{AwsCall, Clients, Queue, Timing};
 use issei_clock::{Clock, Dice};
 use issei_consumer::Consumer;
 use issei_ledger::{Asked, Broadcast, Chunk, Claimed, Granted, Incarnation, Ledger, Outcome, Registered, ServiceKind, Under};
@@ -48,9 +48,9 @@ impl World {
                 json!({ "deadLetterTargetArn": format!("arn:aws:sqs:us-east-1:000000000000:{name}-dead"), "maxReceiveCount": 20 });
             let create =
                 if name.ends_with("dead") { create } else { create.attributes(QueueAttributeName::RedrivePolicy, redrive.to_string()) };
-            create.attributes(QueueAttributeName::VisibilityTimeout, "180").send().await.unwrap();
+            create.attributes(QueueAttributeName::VisibilityTimeout, "180").call().await.unwrap();
         }
-        world.clients.ses.create_configuration_set().configuration_set_name("issei").send().await.unwrap();
+        world.clients.ses.create_configuration_set().configuration_set_name("issei").call().await.unwrap();
         world
     }
 

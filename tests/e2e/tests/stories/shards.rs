@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_clock::Dice;
 use issei_ledger::{Asked, Broadcast, BroadcastState, Frozen, Granted, Ledger, Reading, Registered, Shards};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -14,7 +15,7 @@ fn s(text: &str) -> AttributeValue {
 }
 
 async fn partitions(world: &World) -> BTreeSet<String> {
-    let answer = world.clients.dynamodb.scan().table_name("ledger").send().await.unwrap();
+    let answer = world.clients.dynamodb.scan().table_name("ledger").call().await.unwrap();
     let partition =
         |item: &std::collections::HashMap<String, AttributeValue>| item["pk"].as_s().unwrap().strip_prefix("b#terms#").map(str::to_owned);
     answer.items.unwrap_or_default().iter().filter_map(partition).filter(|name| name != "events").collect()
@@ -22,7 +23,7 @@ async fn partitions(world: &World) -> BTreeSet<String> {
 
 async fn item(world: &World) -> std::collections::HashMap<String, AttributeValue> {
     let get = world.clients.dynamodb.get_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
-    get.send().await.unwrap().item.unwrap()
+    get.call().await.unwrap().item.unwrap()
 }
 
 /// How many queries it takes to count every chunk of a broadcast.
@@ -74,7 +75,7 @@ async fn as_it_was(world: &World) {
     let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
     update
         .update_expression("SET chunk_size = marked_chunk_recipients REMOVE shards, marked_chunk_recipients, marks_letters")
-        .send()
+        .call()
         .await
         .unwrap();
     // Whoever takes it once more goes on with it.
@@ -102,7 +103,7 @@ async fn an_older_build_can_not_read_a_broadcast_whose_partitions_it_does_not_kn
     let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s("broadcast"));
     update
         .update_expression("SET chunk_size = marked_chunk_recipients REMOVE marked_chunk_recipients, marks_letters")
-        .send()
+        .call()
         .await
         .unwrap();
     let broadcast = write(&ledger, &world.broadcast("terms").await, &[1], &reading("one", 60)).await;

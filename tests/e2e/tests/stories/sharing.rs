@@ -1,7 +1,7 @@
 //! Two ledgers share an account of a provider: each hears what becomes of the other's letters. What is surely the other's is counted
 //! and let go, so that nobody waits for a certificate because of it; what may be this ledger's own is kept for somebody to look at.
 
-use issei_aws::Queue;
+use issei_aws::{AwsCall, Queue};
 use issei_ledger::{Asked, Broadcast, OfOthers, Registered};
 use issei_provider::{Exported, Webhook, WebhookKeys};
 use issei_schema::{Actor, ProviderName};
@@ -201,7 +201,7 @@ async fn what_is_told_of_a_registration_that_a_restore_made_the_ledger_forget_is
             Taken::Unnoticed | Taken::WithItsQueues => world.queue("chunks").await,
             Taken::WithOthers => {
                 for name in ["other-chunks-dead", "other-chunks"] {
-                    world.clients.sqs.create_queue().queue_name(name).send().await.unwrap();
+                    world.clients.sqs.create_queue().queue_name(name).call().await.unwrap();
                 }
                 world.queue("other-chunks").await
             }
@@ -256,7 +256,7 @@ async fn an_older_build_can_not_read_a_broadcast_whose_letters_name_the_ledger()
     let broadcast = world.run_until("terms", 0, Broadcast::is_enqueued).await;
     let key = [("pk", "b#terms"), ("sk", "broadcast")]
         .map(|(name, value)| (name.to_owned(), aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned())));
-    let item = world.clients.dynamodb.get_item().table_name("ledger").set_key(Some(key.into())).send().await.unwrap().item.unwrap();
+    let item = world.clients.dynamodb.get_item().table_name("ledger").set_key(Some(key.into())).call().await.unwrap().item.unwrap();
     for name in ["chunk_size", "chunk_recipients", "marked_chunk_recipients"] {
         assert!(!item.contains_key(name), "an older build wants one of them");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use issei_aws::Timing;
+use issei_aws::{AwsCall, Timing};
 use issei_ledger::{Cause, Migrated, SkipReason, Suppression, Unsuppressed};
 use issei_producer::{AudienceConfig, Progress, UniqueBy, survey};
 use issei_schema::{Actor, Address};
@@ -46,7 +46,7 @@ async fn entered_by_an_older_build(world: &World, id: u32, why: &str) {
         let update = update.update_expression("SET suppression = :why, broadcast_id = :id, suppressed_at = :now");
         let update = update.expression_attribute_values(":why", text(why)).expression_attribute_values(":id", text("older"));
         let now = AttributeValue::N(world.now().as_millisecond().to_string());
-        update.expression_attribute_values(":now", now).send().await.unwrap();
+        update.expression_attribute_values(":now", now).call().await.unwrap();
     }
 }
 
@@ -54,13 +54,13 @@ async fn entered_by_an_older_build(world: &World, id: u32, why: &str) {
 async fn read_by_an_older_build(world: &World, id: u32) -> Option<String> {
     let get = world.clients.dynamodb.get_item().table_name("ledger");
     let get = plain(id).into_iter().fold(get, |get, (name, value)| get.key(name, text(&value)));
-    get.send().await.unwrap().item?.get("suppression")?.as_s().ok().cloned()
+    get.call().await.unwrap().item?.get("suppression")?.as_s().ok().cloned()
 }
 
 /// As a ledger that older builds have worked on.
 async fn of_an_older_ledger(world: &World) {
     let delete = world.clients.dynamodb.delete_item().table_name("ledger");
-    delete.key("pk", text("suppressed")).key("sk", text("key")).send().await.unwrap();
+    delete.key("pk", text("suppressed")).key("sk", text("key")).call().await.unwrap();
 }
 
 async fn enter(world: &World, id: u32, why: Suppression) {

@@ -1,6 +1,7 @@
 //! An audience that is a table of DynamoDB.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_producer::{AudienceConfig, JudgingError, Progress, Survey, count_rows, survey};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command};
@@ -30,7 +31,7 @@ async fn table() -> (World, AudienceConfig) {
 
 async fn put(world: &World, pk: &str, sk: &str, id: AttributeValue) {
     let put = world.clients.dynamodb.put_item().table_name("people").item("pk", text(pk)).item("sk", text(sk)).item("id", id);
-    put.item("email", text(format!("{pk}@example.com"))).item("name", text("N")).item("status", text("here")).send().await.unwrap();
+    put.item("email", text(format!("{pk}@example.com"))).item("name", text("N")).item("status", text("here")).call().await.unwrap();
 }
 
 async fn surveyed(world: &World, audience: &AudienceConfig) -> Result<Survey, JudgingError> {
@@ -58,7 +59,7 @@ async fn two_items_of_one_key_are_refused_whatever_their_types_are() {
     put(&world, "user5", "order", number(5)).await;
     refused(&world).await;
     let key = |sk: &str| [("pk".to_owned(), text("user5")), ("sk".to_owned(), text(sk))].into();
-    world.clients.dynamodb.delete_item().table_name("people").set_key(Some(key("order"))).send().await.unwrap();
+    world.clients.dynamodb.delete_item().table_name("people").set_key(Some(key("order"))).call().await.unwrap();
     assert_eq!(surveyed(&world, &audience).await.unwrap().mailable, u64::from(USERS));
     // The number 1 and the text "1" are one key: nobody could tell them apart where keys are told.
     put(&world, "one", "profile", text("1")).await;
@@ -71,7 +72,7 @@ async fn columns_and_filters_may_have_names_that_dynamodb_reserves() {
     put(&world, "new", "profile", number(USERS)).await;
     let key = [("pk".to_owned(), text("new")), ("sk".to_owned(), text("profile"))].into();
     let remove = world.clients.dynamodb.update_item().table_name("people").set_key(Some(key)).update_expression("REMOVE #status");
-    remove.expression_attribute_names("#status", "status").send().await.unwrap();
+    remove.expression_attribute_names("#status", "status").call().await.unwrap();
     for (filter, rows) in [("attribute_exists(status)", USERS), ("attribute_not_exists(status) AND attribute_exists(name)", 1)] {
         let filtered = AudienceConfig { filter: Some(filter.to_owned()), ..audience.clone() };
         assert_eq!(surveyed(&world, &filtered).await.unwrap().rows, u64::from(rows), "{filter}");

@@ -1,6 +1,7 @@
 //! A template that SES stores: what it said when the broadcast was registered is what everybody reads.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::{Asked, BroadcastState, Registered, Transition};
 use issei_schema::BroadcastCommand;
 use issei_sim::{Account, Fault, Rule};
@@ -37,8 +38,8 @@ async fn refused(world: &World, command: &BroadcastCommand) -> String {
     services.join_all().await;
     assert!(world.ledger().find_broadcast(&command.broadcast_id).await.unwrap().is_none());
     let reason = world.dead_letters("commands").await.remove(0).1;
-    let url = world.clients.sqs.get_queue_url().queue_name("commands-dead").send().await.unwrap().queue_url.unwrap();
-    world.clients.sqs.purge_queue().queue_url(url).send().await.unwrap();
+    let url = world.clients.sqs.get_queue_url().queue_name("commands-dead").call().await.unwrap().queue_url.unwrap();
+    world.clients.sqs.purge_queue().queue_url(url).call().await.unwrap();
     reason
 }
 
@@ -91,7 +92,7 @@ async fn a_template_that_is_edited_in_the_midst_is_in_nobodys_mail() {
         ("broadcast", "REMOVE template_hash", "and the broadcast's template_hash is none"),
     ] {
         let write = world.clients.dynamodb.update_item().table_name("ledger").key("pk", s("b#terms")).key("sk", s(item));
-        write.update_expression(change).send().await.unwrap();
+        write.update_expression(change).call().await.unwrap();
         let (holds, value) = of_command(&world, "terms").await;
         assert!(!holds && value.contains(says), "{change}: {value}");
         let broadcast = world.broadcast("terms").await;

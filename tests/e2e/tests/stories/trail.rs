@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::{AuditTrail, Broadcast, BroadcastState, Granted, LedgerError, Transition};
 use issei_schema::{Actor, BroadcastId};
 use issei_sim::{Fault, Rule};
@@ -47,13 +48,13 @@ async fn change(world: &World, expression: &str, value: Option<AttributeValue>) 
     let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
     let update = update.update_expression(expression);
     let update = if let Some(value) = value { update.expression_attribute_values(":value", value) } else { update };
-    update.send().await.unwrap();
+    update.call().await.unwrap();
 }
 
 /// The list of entries in the broadcast's item.
 async fn listed(world: &World) -> Vec<AttributeValue> {
     let get = world.clients.dynamodb.get_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
-    get.send().await.unwrap().item.unwrap().remove("audit_trail").unwrap().as_l().unwrap().clone()
+    get.call().await.unwrap().item.unwrap().remove("audit_trail").unwrap().as_l().unwrap().clone()
 }
 
 /// The one write by which a broadcast is ended whose item can't be read.
@@ -130,7 +131,7 @@ async fn an_item_that_somebody_has_filled_is_paused_and_stopped_all_the_same() {
     loop {
         let update = world.clients.dynamodb.update_item().table_name("ledger").key("pk", text("b#terms")).key("sk", text("broadcast"));
         let update = update.update_expression("SET junk = :junk").expression_attribute_values(":junk", text("x".repeat(size)));
-        if update.send().await.is_ok() {
+        if update.call().await.is_ok() {
             break;
         }
         size -= 10;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use issei_aws::AwsCall;
 use issei_ledger::{BroadcastState, Transition};
 use issei_producer::{AudienceConfig, Progress, UniqueBy, survey};
 use issei_schema::{BroadcastCommand, Class, UnsubscribeKey, UnsubscribeKeys, UnsubscribeToken};
@@ -401,7 +402,7 @@ async fn of_a_table_of_dynamodb_an_offer_reaches_only_whoever_has_clearly_said_y
     let key = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::N).build().unwrap();
     let schema = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
     let create = db.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);
-    create.attribute_definitions(key).key_schema(schema).send().await.unwrap();
+    create.attribute_definitions(key).key_schema(schema).call().await.unwrap();
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let [yes, no] = [true, false].map(AttributeValue::Bool);
     let [one, none] = ["1", "0"].map(|number| AttributeValue::N(number.to_owned()));
@@ -409,7 +410,7 @@ async fn of_a_table_of_dynamodb_an_offer_reaches_only_whoever_has_clearly_said_y
     for (id, answer) in answers.into_iter().map(Some).chain([None]).enumerate() {
         let put = db.put_item().table_name(&table).item("id", AttributeValue::N(id.to_string())).item("name", text("N"));
         let put = put.item("email", text(&format!("user{id}@example.com")));
-        answer.into_iter().fold(put, |put, answer| put.item("wants", answer)).send().await.unwrap();
+        answer.into_iter().fold(put, |put, answer| put.item("wants", answer)).call().await.unwrap();
     }
     let mut world = World::new(small()).await;
     world.unsubscribe_keys = keys();
@@ -424,7 +425,7 @@ async fn of_a_table_of_dynamodb_an_offer_reaches_only_whoever_has_clearly_said_y
     world.audiences.insert("users".to_owned(), audience);
     assert_eq!(mailed(&world, "offer").await, [0, 1, 2].map(|id| format!("user{id}@example.com")));
     assert_eq!(world.broadcast("offer").await.reading.unwrap().left_out, Some(5));
-    db.delete_table().table_name(&table).send().await.unwrap();
+    db.delete_table().table_name(&table).call().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::BroadcastState;
 use issei_schema::{ChunkMessage, ChunkVersion, TraceParent, Traces};
 use issei_test_support::{World, WorldOptions, judge};
@@ -28,7 +29,7 @@ async fn registered_by_an_old_build() -> World {
     let world = enqueued(options(ChunkVersion::NEWEST, Traces::NONE)).await;
     let key = [("pk", "b#terms"), ("sk", "broadcast")].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
     let update = world.clients.dynamodb.update_item().table_name("ledger").set_key(Some(key.into()));
-    update.update_expression("REMOVE message_key, reopenings").send().await.unwrap();
+    update.update_expression("REMOVE message_key, reopenings").call().await.unwrap();
     let (queue, broadcast) = (world.queue("chunks").await, world.broadcast("terms").await);
     take_all(&world).await;
     for page in 0..broadcast.pages {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use issei_aws::AwsCall;
 use issei_ledger::{Broadcast, BroadcastState, RecipientOutcome};
 use issei_provider::{
     ApiKey, Exported, Known, Provider, Providers, Resend, ResendOptions, SendGrid, SendGridOptions, Webhook, WebhookKeys,
@@ -160,7 +161,7 @@ pub(crate) async fn as_registered_before_letters_were_marked(world: &World) {
 pub(crate) async fn registered_otherwise(world: &World, change: &str) {
     let key = [("pk", "b#terms"), ("sk", "broadcast")].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
     let update = world.clients.dynamodb.update_item().table_name("ledger").set_key(Some(key.into()));
-    update.update_expression(change).send().await.unwrap();
+    update.update_expression(change).call().await.unwrap();
 }
 
 /// Staging sends through the same account, and names its broadcasts as production does: the provider signs what becomes of its

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
 use issei_assembly::{Parts, say};
-use issei_aws::chain;
+use issei_aws::{AwsCall, chain};
 use issei_ledger::{LedgerError, phrases};
 use serde_json::json;
 
@@ -69,7 +69,7 @@ pub(super) async fn run(parts: &Parts, queue: QueueName, options: &DeadLettersOp
     for message in again.found.values().filter(|message| message.message_id.as_deref().is_some_and(|id| wanted.contains(id))) {
         let request = parts.clients.sqs.delete_message().queue_url(&again.url).set_receipt_handle(message.receipt_handle.clone());
         request
-            .send()
+            .call()
             .await
             .map_err(|error| anyhow::anyhow!("queue `{name}`: SQS DeleteMessage: {}; {deleted} were deleted", chain(&error)))?;
         deleted += 1;

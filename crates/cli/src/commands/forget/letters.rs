@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, anyhow};
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry};
 use issei_assembly::{Parts, say};
-use issei_aws::{Queue, chain};
+use issei_aws::{AwsCall, Queue, chain};
 use issei_ledger::{Ledger, Sought};
 use issei_schema::{BroadcastId, ChunkMessage};
 use serde::Serialize;
@@ -38,12 +38,12 @@ pub(super) async fn look(
     sought: &Sought,
 ) -> anyhow::Result<Letters> {
     let (sqs, name) = (&parts.clients.sqs, Queue::dead_letter_name(&parts.settings.chunks_queue));
-    let url = sqs.get_queue_url().queue_name(&name).send().await.map_err(|error| anyhow!("queue `{name}`: {}", chain(&error)))?;
+    let url = sqs.get_queue_url().queue_name(&name).call().await.map_err(|error| anyhow!("queue `{name}`: {}", chain(&error)))?;
     let mut letters = Letters { url: url.queue_url.unwrap_or_default(), ..Letters::default() };
     let (mut seen, mut over, mut others) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
     loop {
         let asked = sqs.receive_message().queue_url(&letters.url).max_number_of_messages(10).wait_time_seconds(WAIT_S);
-        let answer = asked.visibility_timeout(HIDDEN_S).send().await;
+        let answer = asked.visibility_timeout(HIDDEN_S).call().await;
         let messages = answer.map_err(|error| anyhow!("queue `{name}`: {}", chain(&error)))?.messages.unwrap_or_default();
         let mut is_new = false;
         for message in messages {
@@ -98,7 +98,7 @@ impl Letters {
                 entry.visibility_timeout(0).build().ok()
             });
             let shown =
-                parts.clients.sqs.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries.collect())).send().await;
+                parts.clients.sqs.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries.collect())).call().await;
             if let Err(error) = shown {
                 tracing::warn!(error = chain(&error), "dead letters that were looked at are visible again in {HIDDEN_S} s only");
             }
@@ -123,7 +123,7 @@ impl Letters {
                 DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(receipt).build().ok()
             });
             let request = parts.clients.sqs.delete_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
-            let answer = request.send().await.map_err(|error| anyhow!(chain(&error))).context("a dead letter can't be deleted; repeat")?;
+            let answer = request.call().await.map_err(|error| anyhow!(chain(&error))).context("a dead letter can't be deleted; repeat")?;
             deleted += answer.successful.len();
             if !answer.failed.is_empty() {
                 anyhow::bail!("{} dead letters can't be deleted now; repeat the command", answer.failed.len());

@@ -8,7 +8,7 @@ use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Destination, EmailT
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use issei_assembly::Settings;
-use issei_aws::Timing;
+use issei_aws::{AwsCall, Timing};
 use issei_clock::Clock;
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 
@@ -131,7 +131,7 @@ impl Service {
         let to = Destination::builder().to_addresses(address(user)).build();
         let entry = BulkEmailEntry::builder().destination(to).replacement_tags(tag).build();
         let request = self.ses.send_bulk_email().from_email_address("no-reply@example.com").default_content(self.content.clone());
-        request.bulk_email_entries(entry).send().await.context("the simulated provider")?;
+        request.bulk_email_entries(entry).call().await.context("the simulated provider")?;
         Ok(())
     }
 }
