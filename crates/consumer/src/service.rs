@@ -260,7 +260,8 @@ impl Consumer {
             work.spawn(self.clock.clone().awake(async move {
                 let at_work = async {
                     let Some(Ok(_place)) = shutdown.run_until_cancelled(places.acquire()).await else { return Ok(After::GiveBack) };
-                    consumer.handle(&delivery, &shutdown).await
+                    // What is spawned is moved some times before it begins.
+                    Box::pin(consumer.handle(&delivery, &shutdown)).await
                 };
                 let after = consumer.while_kept(&delivery, at_work, Keeping::With(&decide)).await;
                 let _ = decide.send((delivery.message, after)).await;

@@ -214,7 +214,7 @@ impl Producer {
                     backoff.reset();
                     for message in messages {
                         // Every step of a command is durable, so it may be cut off anywhere.
-                        shutdown.run_until_cancelled(self.take(epoch, &message)).await;
+                        shutdown.run_until_cancelled(Box::pin(self.take(epoch, &message))).await;
                     }
                 }
                 Err(error) => {
@@ -234,7 +234,7 @@ impl Producer {
     /// Whether there is anything to look after still.
     pub(crate) async fn look_once(&self, stop: &CancellationToken) -> bool {
         let mut closer = self.closer.lock().await;
-        match stop.run_until_cancelled(self.close(&mut closer)).await {
+        match stop.run_until_cancelled(Box::pin(self.close(&mut closer))).await {
             Some(Ok(any)) => any,
             Some(Err(error)) => {
                 tracing::warn!(%error, "running broadcasts can't be looked at; trying again");

@@ -92,6 +92,12 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
 pub(crate) fn ok(body: &Value) -> Response<Bytes> {
     respond(StatusCode::OK, None, body)
 }

@@ -5,7 +5,6 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The simulator's own storage failed: a full disk, say. Never part of what is simulated.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +53,25 @@ pub(crate) struct Store(Connection);
 pub(crate) struct Stored {
     pub(crate) pk: String,
     pub(crate) sk: String,
-    pub(crate) body: String,
-    /// As DynamoDB counts it.
-    pub(crate) size: u32,
+    pub(crate) item: Text,
 }
 
-/// One row of a range read.
-pub(crate) struct Row {
-    pub(crate) item: Value,
-    pub(crate) bytes: usize,
+/// The text of an item, and how large DynamoDB counts it.
+pub(crate) struct Text {
+    pub(crate) body: String,
+    pub(crate) size: usize,
+}
+
+impl Text {
+    /// From two columns of a row, the first of which is that one.
+    fn of(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Self> {
+        let size = usize::try_from(row.get::<_, u32>(first + 1)?).unwrap_or(usize::MAX);
+        Ok(Self { body: row.get(first)?, size })
+    }
+
+    fn stored_size(&self) -> u32 {
+        u32::try_from(self.size).unwrap_or(u32::MAX)
+    }
 }
 
 impl Store {
@@ -80,27 +89,21 @@ impl Store {
         Ok(Self(db))
     }
 
-    pub(crate) fn item(&self, table: &str, pk: &str, sk: &str) -> Result<Option<Value>, StoreError> {
-        let found = self.text(table, pk, sk)?;
-        Ok(found.map(|(body, _)| serde_json::from_str(&body)).transpose()?)
-    }
-
-    /// An item as it is stored, for whoever wants no more than that; and its size, as it was told.
-    pub(crate) fn text(&self, table: &str, pk: &str, sk: &str) -> Result<Option<(String, u32)>, StoreError> {
+    pub(crate) fn item(&self, table: &str, pk: &str, sk: &str) -> Result<Option<Text>, StoreError> {
         Ok(self
             .0
             .prepare_cached("SELECT body, size FROM item WHERE tbl = ?1 AND pk = ?2 AND sk = ?3")?
-            .query_row(params![table, pk, sk], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![table, pk, sk], |row| Text::of(row, 0))
             .optional()?)
     }
 
-    pub(crate) fn put_item(&self, table: &str, pk: &str, sk: &str, item: &Value, size: u32) -> Result<(), StoreError> {
+    pub(crate) fn put_item(&self, table: &str, pk: &str, sk: &str, item: &Text) -> Result<(), StoreError> {
         self.0.prepare_cached("INSERT OR REPLACE INTO item (tbl, pk, sk, body, size) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             table,
             pk,
             sk,
-            serde_json::to_string(item)?,
-            size
+            item.body,
+            item.stored_size()
         ])?;
         Ok(())
     }
@@ -113,22 +116,26 @@ impl Store {
     /// Every item of a table.
     pub(crate) fn items(&self, table: &str) -> Result<Vec<Stored>, StoreError> {
         let mut statement = self.0.prepare("SELECT pk, sk, body, size FROM item WHERE tbl = ?1")?;
-        let of = |row: &rusqlite::Row<'_>| Ok(Stored { pk: row.get(0)?, sk: row.get(1)?, body: row.get(2)?, size: row.get(3)? });
+        let of = |row: &rusqlite::Row<'_>| Ok(Stored { pk: row.get(0)?, sk: row.get(1)?, item: Text::of(row, 2)? });
         let rows = statement.query_map([table], of)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     pub(crate) fn replace_items(&self, table: &str, items: &[Stored]) -> Result<(), StoreError> {
         self.0.execute("DELETE FROM item WHERE tbl = ?1", [table])?;
-        for Stored { pk, sk, body, size } in items {
-            self.0
-                .prepare_cached("INSERT INTO item (tbl, pk, sk, body, size) VALUES (?1, ?2, ?3, ?4, ?5)")?
-                .execute(params![table, pk, sk, body, size])?;
+        for Stored { pk, sk, item } in items {
+            self.0.prepare_cached("INSERT INTO item (tbl, pk, sk, body, size) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+                table,
+                pk,
+                sk,
+                item.body,
+                item.stored_size()
+            ])?;
         }
         Ok(())
     }
 
-    /// Rows of one partition in key order, `after` excluded, up to `bytes_max` of items.
+    /// Items of one partition by sort key, in its order, `after` excluded, up to `bytes_max` of items.
     pub(crate) fn range(
         &self,
         table: &str,
@@ -137,11 +144,11 @@ impl Store {
         after: Option<&str>,
         backwards: bool,
         (rows_max, bytes_max): (usize, usize),
-    ) -> Result<(Vec<Row>, bool), StoreError> {
+    ) -> Result<(Vec<(String, Text)>, bool), StoreError> {
         let sql = if backwards {
-            "SELECT body FROM item WHERE tbl = ?1 AND pk = ?2 AND sk >= ?3 AND sk <= ?4 AND (?5 IS NULL OR sk < ?5) ORDER BY sk DESC"
+            "SELECT sk, body, size FROM item WHERE tbl = ?1 AND pk = ?2 AND sk >= ?3 AND sk <= ?4 AND (?5 IS NULL OR sk < ?5) ORDER BY sk DESC"
         } else {
-            "SELECT body FROM item WHERE tbl = ?1 AND pk = ?2 AND sk >= ?3 AND sk <= ?4 AND (?5 IS NULL OR sk > ?5) ORDER BY sk"
+            "SELECT sk, body, size FROM item WHERE tbl = ?1 AND pk = ?2 AND sk >= ?3 AND sk <= ?4 AND (?5 IS NULL OR sk > ?5) ORDER BY sk"
         };
         let mut statement = self.0.prepare_cached(sql)?;
         let mut rows = statement.query(params![table, pk, from, to, after])?;
@@ -150,9 +157,9 @@ impl Store {
             if found.len() == rows_max || bytes >= bytes_max {
                 return Ok((found, true));
             }
-            let body: String = row.get(0)?;
-            bytes += body.len();
-            found.push(Row { item: serde_json::from_str(&body)?, bytes: body.len() });
+            let item = Text::of(row, 1)?;
+            bytes += item.body.len();
+            found.push((row.get(0)?, item));
         }
         Ok((found, false))
     }

@@ -155,9 +155,7 @@ impl Cloud {
         if fault == Some(Fault::Unprocessed)
             && let Some((asked, left)) = dynamodb::halved(&call.body)
         {
-            let mut answer = self.use_table(call, |state| state.dynamodb(&call.operation, &asked))?;
-            answer["UnprocessedKeys"] = left;
-            return Ok(ok(&answer));
+            return self.use_table(call, |state| state.batch_get(&asked, &left)).map(ok_as_it_is);
         }
         self.perform(call).await
     }
@@ -191,10 +189,7 @@ impl Cloud {
                     state.check_age(call.signed_at)?;
                 }
                 drop(state);
-                if dynamodb::gets_all(&call.operation, &call.body) {
-                    return self.use_table(call, |state| state.get_all(&call.body)).map(ok_as_it_is);
-                }
-                self.use_table(call, |state| state.dynamodb(&call.operation, &call.body))?
+                return self.use_table(call, |state| state.dynamodb(&call.operation, &call.body)).map(ok_as_it_is);
             }
             "lambda" => self.state().lambda(&call.operation)?,
             _ => self.state().ses(&call.operation, &call.path, &call.body, call.signed_at)?,

@@ -1,11 +1,13 @@
 //! Conditions and updates, as values that can be applied to an item.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Item;
+use super::stored::{Fields, bytes_of};
 use crate::answer::ApiError;
+use crate::store::Text;
 
 #[derive(Debug)]
 pub(super) enum Operand {
@@ -63,24 +65,26 @@ fn compare(left: &Value, right: &Value) -> Option<Ordering> {
 }
 
 impl Operand {
-    fn value(&self, item: &Item) -> Option<Value> {
-        match self {
-            Self::Path(path) => item.get(path).cloned(),
+    fn value(&self, item: &Fields<'_>) -> Result<Option<Value>, ApiError> {
+        let number_of = |operand: &Self| Ok::<_, ApiError>(operand.value(item)?.as_ref().and_then(number));
+        Ok(match self {
+            Self::Path(path) => item.get(path)?,
             Self::Value(value) => Some(value.clone()),
-            Self::Size(path) => {
-                let value = item.get(path)?;
+            Self::Size(path) => item.get(path)?.and_then(|value| {
                 let size = value["L"].as_array().map(Vec::len).or_else(|| value["S"].as_str().map(str::len))?;
                 Some(json!({ "N": size.to_string() }))
-            }
-            Self::IfNotExists(path, other) => item.get(path).cloned().or_else(|| other.value(item)),
-            Self::ListAppend(left, right) => {
-                let (left, right) = (left.value(item)?, right.value(item)?);
+            }),
+            Self::IfNotExists(path, other) => match item.get(path)? {
+                Some(value) => Some(value),
+                None => other.value(item)?,
+            },
+            Self::ListAppend(left, right) => left.value(item)?.zip(right.value(item)?).and_then(|(left, right)| {
                 let (left, right) = (left["L"].as_array()?, right["L"].as_array()?);
                 Some(json!({ "L": left.iter().chain(right).collect::<Vec<_>>() }))
-            }
-            Self::Plus(left, right) => Some(sum(number(&left.value(item)?)?, number(&right.value(item)?)?)),
-            Self::Minus(left, right) => Some(sum(number(&left.value(item)?)?, -number(&right.value(item)?)?)),
-        }
+            }),
+            Self::Plus(left, right) => number_of(left)?.zip(number_of(right)?).map(|(left, right)| sum(left, right)),
+            Self::Minus(left, right) => number_of(left)?.zip(number_of(right)?).map(|(left, right)| sum(left, -right)),
+        })
     }
 }
 
@@ -89,24 +93,21 @@ fn sum(left: i128, right: i128) -> Value {
 }
 
 impl Condition {
-    pub(super) fn holds(&self, item: &Item) -> bool {
-        match self {
-            Self::Exists(path) => item.contains_key(path),
-            Self::NotExists(path) => !item.contains_key(path),
-            Self::BeginsWith(text, prefix) => match (text.value(item), prefix.value(item)) {
-                (Some(text), Some(prefix)) => {
-                    text["S"].as_str().zip(prefix["S"].as_str()).is_some_and(|(text, prefix)| text.starts_with(prefix))
-                }
-                _ => false,
-            },
-            Self::Contains(whole, part) => match (whole.value(item), part.value(item)) {
-                (Some(whole), Some(part)) => whole["S"].as_str().zip(part["S"].as_str()).is_some_and(|(whole, part)| whole.contains(part)),
-                _ => false,
-            },
+    pub(super) fn holds(&self, item: &Fields<'_>) -> Result<bool, ApiError> {
+        let texts = |whole: &Operand, part: &Operand, holds: fn(&str, &str) -> bool| {
+            let both = whole.value(item)?.zip(part.value(item)?);
+            Ok(both
+                .is_some_and(|(whole, part)| whole["S"].as_str().zip(part["S"].as_str()).is_some_and(|(whole, part)| holds(whole, part))))
+        };
+        Ok(match self {
+            Self::Exists(path) => item.has(path),
+            Self::NotExists(path) => !item.has(path),
+            Self::BeginsWith(text, prefix) => return texts(text, prefix, |text, prefix| text.starts_with(prefix)),
+            Self::Contains(whole, part) => return texts(whole, part, |whole, part| whole.contains(part)),
             Self::Compare(left, comparator, right) => {
-                let (Some(left), Some(right)) = (left.value(item), right.value(item)) else {
+                let (Some(left), Some(right)) = (left.value(item)?, right.value(item)?) else {
                     // An attribute that is not there is unequal to everything.
-                    return *comparator == Comparator::NotEqual;
+                    return Ok(*comparator == Comparator::NotEqual);
                 };
                 match comparator {
                     Comparator::Equal => left == right || compare(&left, &right) == Some(Ordering::Equal),
@@ -117,10 +118,10 @@ impl Condition {
                     Comparator::GreaterOrEqual => matches!(compare(&left, &right), Some(Ordering::Greater | Ordering::Equal)),
                 }
             }
-            Self::And(left, right) => left.holds(item) && right.holds(item),
-            Self::Or(left, right) => left.holds(item) || right.holds(item),
-            Self::Not(inner) => !inner.holds(item),
-        }
+            Self::And(left, right) => left.holds(item)? && right.holds(item)?,
+            Self::Or(left, right) => left.holds(item)? || right.holds(item)?,
+            Self::Not(inner) => !inner.holds(item)?,
+        })
     }
 }
 
@@ -134,25 +135,30 @@ impl Update {
             .chain(self.add.iter().map(|(name, _)| name.as_str()))
     }
 
-    pub(super) fn apply(&self, item: &mut Item) -> Result<(), ApiError> {
-        let before = item.clone();
+    /// What it makes of an item. All that it reads is as it was before.
+    pub(super) fn apply(&self, old: &Text) -> Result<Text, ApiError> {
+        let before = Fields::of(Some(old))?;
+        let mut changed = BTreeMap::new();
         for (path, operand) in &self.set {
             let value = operand
-                .value(&before)
+                .value(&before)?
                 .ok_or_else(|| ApiError::validation("The provided expression refers to an attribute that does not exist in the item"))?;
-            item.insert(path.clone(), value);
+            changed.insert(path.as_str(), Some(value));
         }
-        for path in &self.remove {
-            item.remove(path);
-        }
+        changed.extend(self.remove.iter().map(|path| (path.as_str(), None)));
         for (path, value) in &self.add {
-            let added = match before.get(path) {
+            let added = match before.get(path)? {
                 None => value.clone(),
-                Some(old) => add(old, value)?,
+                Some(old) => add(&old, value)?,
             };
-            item.insert(path.clone(), added);
+            changed.insert(path, Some(added));
         }
-        Ok(())
+        let mut size = old.size;
+        for (name, value) in &changed {
+            size += value.as_ref().map_or(0, |value| name.len() + bytes_of(value));
+            size -= before.get(name)?.map_or(0, |value| name.len() + bytes_of(&value));
+        }
+        Ok(Text { body: before.with(&changed)?, size })
     }
 }
 

@@ -4,21 +4,22 @@
 mod expression;
 mod pages;
 mod parser;
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::answer::ApiError;
 use crate::cloud::State;
-use expression::{Condition, Update};
+use crate::store::Text;
+use expression::Update;
 use parser::Parser;
+use stored::{Fields, as_text, bytes_of, projected};
 
 /// Limits of the service (DynamoDB developer guide, "Quotas").
 const ITEM_BYTES_MAX: usize = 400 * 1024;
 const TRANSACTION_ITEMS_MAX: usize = 100;
-
-pub(crate) type Item = Map<String, Value>;
 
 #[derive(Default)]
 pub(crate) struct Tables {
@@ -64,10 +65,13 @@ fn table_of(body: &Value) -> &str {
     body["TableName"].as_str().unwrap_or_default()
 }
 
-fn check_failed(old: Option<&Value>, body: &Value) -> ApiError {
+fn check_failed(old: Option<&Text>, body: &Value) -> ApiError {
     let error = ApiError::new("ConditionalCheckFailedException", "The conditional request failed");
     match old {
-        Some(item) if body["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" => error.with("Item", item.clone()),
+        Some(item) if body["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" => match serde_json::from_str(&item.body) {
+            Ok(item) => error.with("Item", item),
+            Err(error) => ApiError::from(error),
+        },
         _ => error,
     }
 }
@@ -110,25 +114,33 @@ pub(crate) fn halved(body: &Value) -> Option<(Value, Value)> {
     halved.then_some((asked, left))
 }
 
-/// Whether a whole item is asked for, which needs no look into it.
-pub(crate) fn gets_all(operation: &str, body: &Value) -> bool {
-    operation == "GetItem" && body["ProjectionExpression"].is_null()
-}
-
 /// A write that passed its condition and waits to be applied.
 enum Write {
-    Put(Key, Value),
+    Put(Key, Text),
     Delete(Key),
     Nothing,
 }
 
 impl State {
-    pub(crate) fn dynamodb(&mut self, operation: &str, body: &Value) -> Result<Value, ApiError> {
+    /// Answers in JSON. Items are the largest of all answers, and go as they are stored wherever nothing of them is chosen.
+    pub(crate) fn dynamodb(&mut self, operation: &str, body: &Value) -> Result<String, ApiError> {
         for values in [&body["ExpressionAttributeValues"], &body["Item"]] {
             if values.as_object().into_iter().flatten().any(|(_, value)| is_empty_set(value)) {
                 return Err(ApiError::validation("One or more parameter values were invalid: An string set may not be empty"));
             }
         }
+        match operation {
+            "GetItem" => return self.get(body),
+            "UpdateItem" => return self.update_item(body),
+            "BatchGetItem" => return self.batch_get(body, &json!({})),
+            "Query" => return self.query(body),
+            "Scan" => return self.scan(body),
+            _ => {}
+        }
+        Ok(as_text(&self.otherwise(operation, body)?)?)
+    }
+
+    fn otherwise(&mut self, operation: &str, body: &Value) -> Result<Value, ApiError> {
         match operation {
             "CreateTable" => self.create_table(body),
             "DescribeTable" => {
@@ -177,15 +189,8 @@ impl State {
                     "PointInTimeRecoveryDescription": { "PointInTimeRecoveryStatus": status },
                 } }))
             }
-            "GetItem" => {
-                self.table(body)?;
-                let key = key_of(&body["Key"])?;
-                let item = self.store.item(table_of(body), &key.pk, &key.sk)?;
-                self.units.read(item.as_ref().map_or(0, size_of), body["ConsistentRead"] == true);
-                Ok(item.map_or_else(|| json!({}), |item| json!({ "Item": project(item, body) })))
-            }
             "PutItem" => {
-                let (write, _) = self.check_put(body, false)?;
+                let write = self.check_put(body, false)?;
                 self.apply(table_of(body), write)?;
                 Ok(json!({}))
             }
@@ -195,22 +200,18 @@ impl State {
                 self.apply(table_of(body), Write::Delete(key))?;
                 Ok(json!({}))
             }
-            "UpdateItem" => self.update_item(body),
-            "BatchGetItem" => self.batch_get(body),
-            "Query" => self.query(body),
-            "Scan" => self.scan(body),
             "TransactWriteItems" => self.transact(body),
             other => Err(ApiError::not_simulated(other)),
         }
     }
 
-    /// The answer to a call that [`gets_all`]. Items are the largest of all answers, and read more often than all else.
-    pub(crate) fn get_all(&mut self, body: &Value) -> Result<String, ApiError> {
+    fn get(&mut self, body: &Value) -> Result<String, ApiError> {
         self.table(body)?;
         let key = key_of(&body["Key"])?;
-        let found = self.store.text(table_of(body), &key.pk, &key.sk)?;
-        self.units.read(found.as_ref().map_or(0, |(_, size)| usize::try_from(*size).unwrap_or(usize::MAX)), body["ConsistentRead"] == true);
-        Ok(found.map_or_else(|| "{}".to_owned(), |(item, _)| format!("{{\"Item\":{item}}}")))
+        let found = self.store.item(table_of(body), &key.pk, &key.sk)?;
+        self.units.read(found.as_ref().map_or(0, |item| item.size), body["ConsistentRead"] == true);
+        let Some(item) = found else { return Ok("{}".to_owned()) };
+        Ok(format!("{{\"Item\":{}}}", projected(item.body, body)?))
     }
 
     fn create_table(&mut self, body: &Value) -> Result<Value, ApiError> {
@@ -235,9 +236,7 @@ impl State {
 
     fn apply(&mut self, table: &str, write: Write) -> Result<(), ApiError> {
         match write {
-            Write::Put(key, item) => {
-                self.store.put_item(table, &key.pk, &key.sk, &item, u32::try_from(size_of(&item)).unwrap_or(u32::MAX))?;
-            }
+            Write::Put(key, item) => self.store.put_item(table, &key.pk, &key.sk, &item)?,
             Write::Delete(key) => self.store.delete_item(table, &key.pk, &key.sk)?,
             Write::Nothing => {}
         }
@@ -246,72 +245,62 @@ impl State {
 
     /// Checks a condition against the item in place; gives that item back. The write that follows is of so many
     /// bytes.
-    fn check(&mut self, body: &Value, key: &Key, bytes: usize, is_in_transaction: bool) -> Result<Option<Value>, ApiError> {
+    fn check(&mut self, body: &Value, key: &Key, bytes: usize, is_in_transaction: bool) -> Result<Option<Text>, ApiError> {
         self.table(body)?;
         let old = self.store.item(table_of(body), &key.pk, &key.sk)?;
-        self.units.write(bytes.max(old.as_ref().map_or(0, size_of)), is_in_transaction);
+        self.units.write(bytes.max(old.as_ref().map_or(0, |old| old.size)), is_in_transaction);
         let holds = match body["ConditionExpression"].as_str() {
             None => true,
             Some(text) => {
-                let condition: Condition = Parser::new(text, body)?.condition()?;
-                condition.holds(old.as_ref().and_then(Value::as_object).unwrap_or(&Map::new()))
+                let condition = Parser::new(text, body)?.condition()?;
+                condition.holds(&Fields::of(old.as_ref())?)?
             }
         };
         if holds { Ok(old) } else { Err(check_failed(old.as_ref(), body)) }
     }
 
-    fn check_put(&mut self, body: &Value, is_in_transaction: bool) -> Result<(Write, Option<Value>), ApiError> {
-        let item = body["Item"].clone();
-        let key = key_of(&item)?;
-        check_size(&item)?;
-        let old = self.check(body, &key, size_of(&item), is_in_transaction)?;
-        Ok((Write::Put(key, item), old))
+    fn check_put(&mut self, body: &Value, is_in_transaction: bool) -> Result<Write, ApiError> {
+        let item = &body["Item"];
+        let key = key_of(item)?;
+        let size = size_of(item);
+        check_size(size)?;
+        self.check(body, &key, size, is_in_transaction)?;
+        Ok(Write::Put(key, Text { body: as_text(item)?, size }))
     }
 
-    fn check_update(&mut self, body: &Value, is_in_transaction: bool) -> Result<(Write, Option<Value>, Update), ApiError> {
+    /// What an update makes of an item, and what there was.
+    fn check_update(&mut self, body: &Value, is_in_transaction: bool) -> Result<(Key, Text, Option<Text>, Update), ApiError> {
         let key = key_of(&body["Key"])?;
         let before = self.units;
         let old = self.check(body, &key, 0, is_in_transaction)?;
         let update: Update = Parser::new(body["UpdateExpression"].as_str().unwrap_or_default(), body)?.update()?;
-        let mut item = match &old {
-            Some(Value::Object(item)) => item.clone(),
-            _ => body["Key"].as_object().cloned().unwrap_or_default(),
+        let new = match &old {
+            Some(old) => update.apply(old)?,
+            None => update.apply(&Text { body: as_text(&body["Key"])?, size: size_of(&body["Key"]) })?,
         };
-        update.apply(&mut item)?;
-        let item = Value::Object(item);
-        check_size(&item)?;
+        check_size(new.size)?;
         // How large it becomes is known only now.
         self.units = before;
-        self.units.write(size_of(&item).max(old.as_ref().map_or(0, size_of)), is_in_transaction);
-        Ok((Write::Put(key, item), old, update))
+        self.units.write(new.size.max(old.as_ref().map_or(0, |old| old.size)), is_in_transaction);
+        Ok((key, new, old, update))
     }
 
-    fn update_item(&mut self, body: &Value) -> Result<Value, ApiError> {
-        let (write, old, update) = self.check_update(body, false)?;
-        let Write::Put(_, new) = &write else { return Err(ApiError::validation("an update writes an item")) };
-        let touched = |item: &Value| -> Value {
-            let names: BTreeSet<&str> = update.names().collect();
-            item.as_object()
-                .into_iter()
-                .flatten()
-                .filter(|(name, _)| names.contains(name.as_str()))
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect::<Map<_, _>>()
-                .into()
-        };
+    fn update_item(&mut self, body: &Value) -> Result<String, ApiError> {
+        let (key, new, old, update) = self.check_update(body, false)?;
         let attributes = match body["ReturnValues"].as_str() {
-            Some("ALL_NEW") => Some(new.clone()),
-            Some("UPDATED_NEW") => Some(touched(new)),
-            Some("ALL_OLD") => old,
+            Some("ALL_NEW") => Some(new.body.clone()),
+            Some("UPDATED_NEW") => Some(Fields::of(Some(&new))?.only(&update.names().collect())?),
+            Some("ALL_OLD") => old.map(|old| old.body),
             None | Some("NONE") => None,
             Some(other) => return Err(ApiError::not_simulated(other)),
         };
-        self.apply(table_of(body), write)?;
-        Ok(attributes.map_or_else(|| json!({}), |attributes| json!({ "Attributes": attributes })))
+        self.apply(table_of(body), Write::Put(key, new))?;
+        Ok(attributes.map_or_else(|| "{}".to_owned(), |attributes| format!("{{\"Attributes\":{attributes}}}")))
     }
 
-    fn batch_get(&mut self, body: &Value) -> Result<Value, ApiError> {
-        let mut responses = Map::new();
+    /// Says besides what it has not looked at.
+    pub(crate) fn batch_get(&mut self, body: &Value, left: &Value) -> Result<String, ApiError> {
+        let mut responses = Vec::new();
         for (table, request) in body["RequestItems"].as_object().into_iter().flatten() {
             let keys = request["Keys"].as_array().map(Vec::as_slice).unwrap_or_default();
             if keys.is_empty() || keys.len() > 100 {
@@ -324,14 +313,14 @@ impl State {
                     return Err(ApiError::validation("Provided list of item keys contains duplicates"));
                 }
                 let item = self.store.item(table, &key.pk, &key.sk)?;
-                self.units.read(item.as_ref().map_or(0, size_of), request["ConsistentRead"] == true);
+                self.units.read(item.as_ref().map_or(0, |item| item.size), request["ConsistentRead"] == true);
                 if let Some(item) = item {
-                    items.push(project(item, request));
+                    items.push(projected(item.body, request)?);
                 }
             }
-            responses.insert(table.clone(), Value::Array(items));
+            responses.push(format!("{}:[{}]", Value::from(table.as_str()), items.join(",")));
         }
-        Ok(json!({ "Responses": responses, "UnprocessedKeys": {} }))
+        Ok(format!("{{\"Responses\":{{{}}},\"UnprocessedKeys\":{left}}}", responses.join(",")))
     }
 
     fn transact(&mut self, body: &Value) -> Result<Value, ApiError> {
@@ -349,8 +338,8 @@ impl State {
             let (kind, inner) =
                 action.as_object().and_then(|action| action.iter().next()).ok_or_else(|| ApiError::validation("an empty action"))?;
             let checked = match kind.as_str() {
-                "Put" => self.check_put(inner, true).map(|(write, _)| write),
-                "Update" => self.check_update(inner, true).map(|(write, _, _)| write),
+                "Put" => self.check_put(inner, true),
+                "Update" => self.check_update(inner, true).map(|(key, new, ..)| Write::Put(key, new)),
                 "Delete" => key_of(&inner["Key"]).and_then(|key| self.check(inner, &key, 0, true).map(|_| Write::Delete(key))),
                 "ConditionCheck" => key_of(&inner["Key"]).and_then(|key| self.check(inner, &key, 0, true).map(|_| Write::Nothing)),
                 other => return Err(ApiError::not_simulated(other)),
@@ -384,36 +373,11 @@ fn is_empty_set(value: &Value) -> bool {
     ["SS", "NS", "BS"].iter().any(|kind| value[kind].as_array().is_some_and(Vec::is_empty))
 }
 
-fn check_size(item: &Value) -> Result<(), ApiError> {
-    let is_too_large = size_of(item) > ITEM_BYTES_MAX;
-    if is_too_large { Err(ApiError::validation("Item size has exceeded the maximum allowed size")) } else { Ok(()) }
+fn check_size(size: usize) -> Result<(), ApiError> {
+    if size > ITEM_BYTES_MAX { Err(ApiError::validation("Item size has exceeded the maximum allowed size")) } else { Ok(()) }
 }
 
 /// Size as DynamoDB counts it: names and values, not the JSON around them.
 fn size_of(item: &Value) -> usize {
-    fn bytes(value: &Value) -> usize {
-        let Some((kind, value)) = value.as_object().and_then(|typed| typed.iter().next()) else { return 0 };
-        match (kind.as_str(), value) {
-            ("B", Value::String(text)) => text.len() * 3 / 4,
-            (_, Value::String(text)) => text.len(),
-            ("L", Value::Array(values)) => 3 + values.iter().map(|value| 1 + bytes(value)).sum::<usize>(),
-            (_, Value::Array(values)) => values.iter().map(|value| value.as_str().map_or(0, str::len)).sum(),
-            (_, Value::Object(fields)) => 3 + fields.iter().map(|(name, value)| 1 + name.len() + bytes(value)).sum::<usize>(),
-            _ => 1,
-        }
-    }
-    item.as_object().into_iter().flatten().map(|(name, value)| name.len() + bytes(value)).sum()
-}
-
-fn project(item: Value, body: &Value) -> Value {
-    let Some(projection) = body["ProjectionExpression"].as_str() else { return item };
-    let names: BTreeSet<&str> = projection
-        .split(',')
-        .map(str::trim)
-        .map(|name| if name.starts_with('#') { body["ExpressionAttributeNames"][name].as_str().unwrap_or(name) } else { name })
-        .collect();
-    match item {
-        Value::Object(fields) => Value::Object(fields.into_iter().filter(|(name, _)| names.contains(name.as_str())).collect()),
-        other => other,
-    }
+    item.as_object().into_iter().flatten().map(|(name, value)| name.len() + bytes_of(value)).sum()
 }

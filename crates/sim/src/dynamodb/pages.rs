@@ -1,9 +1,10 @@
 //! `Query` and `Scan`: items in pages of a megabyte, or of as many as are asked for.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::parser::Parser;
-use super::{key_of, project, size_of, table_of};
+use super::stored::{Fields, projected};
+use super::{key_of, table_of};
 use crate::answer::ApiError;
 use crate::cloud::State;
 use crate::store::Stored;
@@ -12,7 +13,7 @@ use crate::store::Stored;
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 impl State {
-    pub(super) fn query(&mut self, body: &Value) -> Result<Value, ApiError> {
+    pub(super) fn query(&mut self, body: &Value) -> Result<String, ApiError> {
         self.table(body)?;
         let (pk, from, to) = Parser::new(body["KeyConditionExpression"].as_str().unwrap_or_default(), body)?.key_condition()?;
         if !body["FilterExpression"].is_null() {
@@ -22,22 +23,17 @@ impl State {
         let rows_max = body["Limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let backwards = body["ScanIndexForward"] == false;
         let (rows, more) = self.store.range(table_of(body), &pk, (&from, &to), after, backwards, (rows_max, PAGE_BYTES_MAX))?;
-        self.units.read(rows.iter().map(|row| size_of(&row.item)).sum(), body["ConsistentRead"] == true);
-        tracing::trace!(rows = rows.len(), bytes = rows.iter().map(|row| row.bytes).sum::<usize>(), "query");
-        let last = rows.last().filter(|_| more || rows.len() == rows_max).map(|row| json!({ "pk": row.item["pk"], "sk": row.item["sk"] }));
+        self.units.read(rows.iter().map(|(_, item)| item.size).sum(), body["ConsistentRead"] == true);
+        tracing::trace!(rows = rows.len(), bytes = rows.iter().map(|(_, item)| item.body.len()).sum::<usize>(), "query");
         let count = rows.len();
-        let mut answer = json!({ "Count": count, "ScannedCount": count });
-        if body["Select"] != "COUNT" {
-            answer["Items"] = rows.into_iter().map(|row| project(row.item, body)).collect();
-        }
-        if let Some(last) = last {
-            answer["LastEvaluatedKey"] = last;
-        }
-        Ok(answer)
+        let last = rows.last().filter(|_| more || count == rows_max);
+        let last = last.map(|(sk, _)| json!({ "pk": { "S": pk }, "sk": { "S": sk } }));
+        let items = rows.into_iter().map(|(_, item)| projected(item.body, body)).collect::<Result<Vec<_>, _>>()?;
+        Ok(page(body, &items, count, last.as_ref()))
     }
 
     /// A part of a table is that of so many, by its partition keys.
-    pub(super) fn scan(&mut self, body: &Value) -> Result<Value, ApiError> {
+    pub(super) fn scan(&mut self, body: &Value) -> Result<String, ApiError> {
         self.table(body)?;
         let filter = body["FilterExpression"].as_str().map(|text| Parser::new(text, body)?.condition()).transpose()?;
         if let Some(text) = body["ProjectionExpression"].as_str() {
@@ -53,26 +49,26 @@ impl State {
         });
         keys.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
         let (mut items, mut scanned, mut bytes, mut last) = (Vec::new(), 0_usize, 0, None);
-        for Stored { pk, sk, body: item, .. } in keys {
+        for Stored { pk, sk, item } in keys {
             if scanned == most || bytes >= PAGE_BYTES_MAX {
                 break;
             }
-            let item: Value = serde_json::from_str(&item).map_err(|error| ApiError::validation(error.to_string()))?;
-            (scanned, bytes) = (scanned + 1, bytes + size_of(&item));
+            (scanned, bytes) = (scanned + 1, bytes + item.size);
             last = Some(json!({ "pk": { "S": pk }, "sk": { "S": sk } }));
-            if filter.as_ref().is_none_or(|filter| filter.holds(item.as_object().unwrap_or(&Map::new()))) {
-                items.push(project(item, body));
+            if filter.as_ref().map_or(Ok(true), |filter| filter.holds(&Fields::of(Some(&item))?))? {
+                items.push(projected(item.body, body)?);
             }
         }
         self.units.read(bytes, body["ConsistentRead"] == true);
-        let mut answer = json!({ "Count": items.len(), "ScannedCount": scanned });
-        if body["Select"] != "COUNT" {
-            answer["Items"] = items.into();
-        }
         // As with DynamoDB, there may be none after the last that is named.
-        if let Some(last) = last.filter(|_| scanned == most || bytes >= PAGE_BYTES_MAX) {
-            answer["LastEvaluatedKey"] = last;
-        }
-        Ok(answer)
+        let last = last.filter(|_| scanned == most || bytes >= PAGE_BYTES_MAX);
+        Ok(page(body, &items, scanned, last.as_ref()))
     }
+}
+
+fn page(body: &Value, items: &[String], scanned: usize, last: Option<&Value>) -> String {
+    let counts = format!("\"Count\":{},\"ScannedCount\":{scanned}", items.len());
+    let found = if body["Select"] == "COUNT" { String::new() } else { format!(",\"Items\":[{}]", items.join(",")) };
+    let last = last.map(|last| format!(",\"LastEvaluatedKey\":{last}")).unwrap_or_default();
+    format!("{{{counts}{found}{last}}}")
 }
