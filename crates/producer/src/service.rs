@@ -213,7 +213,8 @@ impl Producer {
                 Ok(messages) => {
                     backoff.reset();
                     for message in messages {
-                        // Every step of a command is durable, so it may be cut off anywhere.
+                        // Every step of a command is durable, so it may be cut off anywhere. It is large, and moved with what
+                        // awaits it.
                         shutdown.run_until_cancelled(Box::pin(self.take(epoch, &message))).await;
                     }
                 }
