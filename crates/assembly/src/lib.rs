@@ -19,6 +19,6 @@ pub use logs::{LogFormat, ask, clear_screen, give, init as init_logs, keep_outpu
 pub use metrics::enable as enable_metrics;
 pub use parts::{Parts, VERSION, connected, host};
 pub use runtime::runtime;
-pub use settings::{DEFAULT_FILE, Fetched, KeySource, Layer, Settings};
+pub use settings::{DEFAULT_FILE, Fetched, GivenBy, KeySource, Layer, Listed, Settings};
 pub use traces::flush as flush_traces;
 pub use visible::visible;

@@ -18,11 +18,31 @@ use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
 use issei_provider::ses::SnsTrust;
 use issei_schema::{ProviderName, UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub use file::DEFAULT_FILE;
 pub use keys::{Fetched, KeySource};
 use providers::ProviderConfig;
+
+/// A setting as it is here.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub name: &'static str,
+    /// What is in force.
+    pub value: Value,
+    pub from: GivenBy,
+    pub default: Value,
+}
+
+/// Which source has said it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBy {
+    /// A flag, or the environment.
+    Caller,
+    File,
+    Default,
+}
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident, $env:literal: $kind:ty = $default:expr;)+) => {
@@ -95,6 +115,20 @@ macro_rules! settings {
                     account: Account::default(),
                 }
             }
+        }
+
+        /// Every setting as it is with `first` over `second`, in the order of the list.
+        pub(super) fn listed(first: &Layer, second: &Layer) -> Vec<Listed> {
+            vec![$({
+                let default: $kind = $default;
+                let from = match (&first.$name, &second.$name) {
+                    (Some(_), _) => GivenBy::Caller,
+                    (None, Some(_)) => GivenBy::File,
+                    (None, None) => GivenBy::Default,
+                };
+                let value = first.$name.as_ref().or(second.$name.as_ref()).unwrap_or(&default);
+                Listed { name: stringify!($name), value: json!(value), from, default: json!(default) }
+            }),+]
         }
 
         /// Every key with its environment variable, type, default and meaning.

@@ -26,5 +26,5 @@ pub use finding::{Finding, InJapanese, Judgement, Part};
 pub use of_others::events_of_others;
 pub use provider::Carriers;
 pub use services::timeouts;
-pub use signed::{Keys, PublicKey, SignatureError, Signed, begins_a_certificate};
+pub use signed::{Keys, PublicKey, SignatureError, Signed};
 pub use unasked::{doubt_left, requests_not_asked};

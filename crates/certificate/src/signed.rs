@@ -55,12 +55,6 @@ struct OneSignature {
     sig: String,
 }
 
-/// Whether a file that begins so is a certificate, signed or not.
-#[must_use]
-pub fn begins_a_certificate(text: &str) -> bool {
-    text.trim_start().starts_with('{') && [PAYLOAD_TYPE, "\"certificate_version\""].iter().any(|sign| text.contains(sign))
-}
-
 /// What is signed: the type and the payload with their lengths (DSSE protocol, "PAE").
 fn pre_authentication(payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();

@@ -212,8 +212,13 @@ pub(crate) fn page(language: Language, command: &BroadcastCommand, letters: &[Le
     Ok(Preview { words: language.words(), broadcast_id, from, style: STYLE, letters }.render()?)
 }
 
-pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
+/// Before anything is read for it.
+pub(crate) fn can_stand(file: Option<&Path>) -> anyhow::Result<()> {
     let opening = format!("<title>{}: ", Language::En.words().preview);
-    output::spares_others(file, "preview", |begins| begins.contains(&opening))?;
+    file.map_or(Ok(()), |file| output::spares_others(file, "preview", |begins| begins.contains(&opening)))
+}
+
+pub(crate) fn write(file: &Path, command: &BroadcastCommand, letters: &[Letter]) -> anyhow::Result<()> {
+    can_stand(Some(file))?;
     output::write_for_oneself(file, "the preview", &page(Language::En, command, letters)?)
 }

@@ -129,7 +129,7 @@ async fn started() -> ExitCode {
     let given = manual::command_line().try_get_matches_from(manual::meant(std::env::args_os()));
     let cli = match given.and_then(|given| Cli::from_arg_matches(&given)) {
         Ok(cli) => cli,
-        Err(told) => return answered(&told),
+        Err(told) => return answered(&manual::as_typed(told)),
     };
     let as_json = cli.json;
     if cli.command.gives_its_document() {
@@ -201,9 +201,9 @@ async fn run(mut cli: Cli) -> anyhow::Result<Ended> {
         return certify::verify(options, cli.json);
     }
     match &cli.command {
-        Command::Settings => return manual::settings(cli.config, cli.json),
+        Command::Settings => return manual::settings(cli.config.as_deref(), cli.settings, cli.json),
         Command::Completions(options) => return manual::completions(options.shell),
-        Command::Man(options) => return manual::pages(&options.directory),
+        Command::Man(options) => return manual::pages(&options.directory, cli.json),
         _ => {}
     }
     let account = Account { region: cli.region, profile: cli.profile, endpoint_url: cli.endpoint_url };

@@ -297,15 +297,23 @@ impl Ledger {
 
     /// What was told and when, in order of time. About a call for each three hours of sending.
     pub async fn timeline(&self, id: &BroadcastId) -> Result<Vec<Moment>, LedgerError> {
+        self.timeline_since(id, None).await
+    }
+
+    /// The same of the moments from then on: for whoever looks each second.
+    pub async fn timeline_since(&self, id: &BroadcastId, since: Option<Timestamp>) -> Result<Vec<Moment>, LedgerError> {
+        let from = since.map_or(MOMENT.to_owned(), |since| format!("{MOMENT}{}", since.as_second()));
         let (mut moments, mut after) = (Vec::new(), None);
         loop {
             let query = self
                 .db
                 .query()
                 .table_name(&self.table)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :moment)")
+                // Seconds have ten digits until 2286, so their order is that of their text; `~` comes after every digit.
+                .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :end")
                 .expression_attribute_values(":pk", s(Key::broadcast(id).pk))
-                .expression_attribute_values(":moment", s(MOMENT));
+                .expression_attribute_values(":from", s(&from))
+                .expression_attribute_values(":end", s(format!("{MOMENT}~")));
             let answer = query.set_exclusive_start_key(after).call().await.map_err(LedgerError::call("Query"))?;
             for item in answer.items.unwrap_or_default() {
                 let second = item.get("sk").and_then(|sk| sk.as_s().ok()).and_then(|sk| sk.strip_prefix(MOMENT)?.parse().ok());

@@ -68,13 +68,16 @@ pub enum Refusal {
     #[error("field `content.template`: the template `{name}`: {why}")]
     Template { name: String, why: String },
     #[error(
-        "field `not_after` is {not_after}, and now it is {now}: the command's time is over; send a new one with a new broadcast_id if the broadcast is still wanted"
+        "field `not_after` is {not_after}, and now it is {now:.0}: the command's time is over; send a new one with a new broadcast_id if the broadcast is still wanted"
     )]
     TooLate { not_after: Timestamp, now: Timestamp },
-    #[error("field `not_after` is {not_after}, more than {hours} hours ahead of now ({now}); bring it nearer")]
-    TooFarAhead { not_after: Timestamp, hours: i64, now: Timestamp },
     #[error(
-        "field `send_window`: it does not open from now ({now}) or not_before on until not_after ({not_after}), so nothing could ever be sent; set a later not_after, or another window"
+        "field `not_after` is {not_after}, more than {hours} hours ahead of now ({now:.0}): {latest:.0} is the latest moment; bring it nearer{}",
+        further(*hours)
+    )]
+    TooFarAhead { not_after: Timestamp, hours: i64, now: Timestamp, latest: Timestamp },
+    #[error(
+        "field `send_window`: it does not open from now ({now:.0}) or not_before on until not_after ({not_after}), so nothing could ever be sent; set a later not_after, or another window"
     )]
     NeverOpens { not_after: Timestamp, now: Timestamp },
     #[error(
@@ -138,18 +141,37 @@ pub fn check_command(
     {
         return Err(Refusal::NamesMeet { column: column.clone(), audience: command.audience.to_string() });
     }
+    check_time(command, now)
+}
+
+/// Checks whether anything of a command may be sent from now on.
+///
+/// # Errors
+/// Names the field, what is wrong and what to do.
+pub fn check_time(command: &BroadcastCommand, now: Timestamp) -> Result<(), Refusal> {
     let not_after = command.not_after;
     if now > not_after {
         return Err(Refusal::TooLate { not_after, now });
     }
     let hours = if command.schedule().is_given() { limits::SCHEDULED_HOURS_MAX } else { limits::NOT_AFTER_HOURS_MAX };
-    if not_after.duration_since(now) > SignedDuration::from_hours(hours) {
-        return Err(Refusal::TooFarAhead { not_after, hours, now });
+    let ahead = SignedDuration::from_hours(hours);
+    if not_after.duration_since(now) > ahead {
+        return Err(Refusal::TooFarAhead { not_after, hours, now, latest: now.saturating_add(ahead).unwrap_or(Timestamp::MAX) });
     }
     if command.schedule().at(now) == Opening::Over {
         return Err(Refusal::NeverOpens { not_after, now });
     }
     Ok(())
+}
+
+/// How a command may lie further ahead that says nothing of when it is to be sent.
+fn further(hours: i64) -> String {
+    match hours {
+        limits::NOT_AFTER_HOURS_MAX => {
+            format!("; with `not_before` or `send_window`, {} days ahead are allowed", limits::SCHEDULED_HOURS_MAX / 24)
+        }
+        _ => String::new(),
+    }
 }
 
 /// What a provider lacks is refused before anybody is mailed: none takes over from it.

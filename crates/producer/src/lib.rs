@@ -39,7 +39,7 @@ pub use aside::Ended;
 pub use audience::{AudienceConfig, KeyType, LegacyLocalParts, UniqueBy, has_password};
 pub use blank::Blank;
 pub use chosen::ChosenCanary;
-pub use command::{Refusal, check_command, check_copy};
+pub use command::{Refusal, check_command, check_copy, check_time};
 pub use data::mailable_data;
 pub use judging::JudgingError;
 pub use mailable::{JudgedAll, MailableError, each_by_the_list, each_judged, each_mailable};

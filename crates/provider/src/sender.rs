@@ -11,7 +11,7 @@ pub struct Sender {
     /// What it knows; nothing where it knows neither the domain nor the address.
     pub told: Result<Option<Identity>, String>,
     /// How a sender is made known to it.
-    pub mend: &'static str,
+    pub mend: String,
 }
 
 /// What a provider takes a sender for: a domain, one above it, or the one address.

@@ -69,4 +69,4 @@ pub use unsubscribe::{
     UnsubscribeUrl, WayOut,
 };
 pub use version::{CommandVersion, broadcast_id_in};
-pub use window::SendWindow;
+pub use window::{SendWindow, ZoneName};

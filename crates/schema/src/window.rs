@@ -209,6 +209,26 @@ impl TryFrom<String> for ZoneName {
     }
 }
 
+impl ZoneName {
+    /// The name, as the database has it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the clocks show there.
+    #[must_use]
+    pub fn clocks(&self, moment: Timestamp) -> ZonedDateTime {
+        moment.to_zoned_datetime(self.zone.clone())
+    }
+}
+
+impl Default for ZoneName {
+    fn default() -> Self {
+        Self { name: "UTC".to_owned(), zone: TimeZone::UTC }
+    }
+}
+
 impl From<ZoneName> for String {
     fn from(zone: ZoneName) -> Self {
         zone.name

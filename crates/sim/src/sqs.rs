@@ -23,6 +23,8 @@ pub(crate) struct Queues {
     queues: BTreeMap<String, Queue>,
     next_seq: u64,
     next_handle: u64,
+    /// Messages that were handed out and stayed to be handed out once more, by `redelivery`.
+    pub(crate) doubled: u64,
 }
 
 struct Queue {
@@ -413,6 +415,7 @@ impl State {
             self.sqs.next_handle += 1;
             let stamp = self.sqs.next_handle;
             let again = redelivery > 0.0 && self.dice.chance(redelivery);
+            self.sqs.doubled += u64::from(again);
             let (text, attributes) = self.store.message(seq)?;
             let (_, queue) = self.queue(body)?;
             let Some(message) = queue.messages.get_mut(&seq) else { continue };

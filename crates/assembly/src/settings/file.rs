@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use nix::unistd::geteuid;
 
-use super::{Layer, Settings};
+use super::{Layer, Listed, Settings, listed};
 
 /// The configuration file where none is named.
 pub const DEFAULT_FILE: &str = "issei.toml";
@@ -19,19 +19,28 @@ impl Settings {
     /// Reads the file under the flags and the environment, and checks the whole. Where none is named it is the nearest
     /// `issei.toml`, from the working directory upwards.
     pub fn load(file: Option<&Path>, over: Layer) -> anyhow::Result<Self> {
+        Ok(Self::listed(file, over)?.0)
+    }
+
+    /// The same, and where each of them comes from.
+    ///
+    /// # Errors
+    /// As `load`: what nothing else can work with is not listed either.
+    pub fn listed(file: Option<&Path>, over: Layer) -> anyhow::Result<(Self, Vec<Listed>)> {
         let file = match file {
             Some(file) => Some(file.to_owned()),
             None => Self::nearest_file()?,
         };
         let under = file.as_deref().map_or_else(|| Ok(Layer::default()), read)?;
-        Self { file, ..Self::of(over, under) }.checked()
+        let listed = listed(&over, &under);
+        Ok((Self { file, ..Self::of(over, under) }.checked()?, listed))
     }
 
     /// The file that is taken where none is named.
     ///
     /// # Errors
     /// Somebody else has put it there.
-    pub fn nearest_file() -> anyhow::Result<Option<PathBuf>> {
+    fn nearest_file() -> anyhow::Result<Option<PathBuf>> {
         // Who has no working directory any more has no file in it.
         let Ok(here) = std::env::current_dir() else { return Ok(None) };
         let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use issei_schema::{Address, AudienceName, BroadcastId, Reason};
+use issei_schema::{Address, AudienceName, BroadcastId, Reason, ZoneName};
 use jiff::Timestamp;
 
 use crate::pages::Language;
@@ -36,6 +36,13 @@ pub(crate) struct WhoOptions {
     /// The language of the sentence.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) lang: Language,
+    /// By whose clocks the sentence says when, such as `Asia/Tokyo`. UTC where not given.
+    #[arg(long, value_name = "NAME", default_value = "UTC", hide_default_value = true, value_parser = zone)]
+    pub(crate) time_zone: ZoneName,
+}
+
+fn zone(name: &str) -> Result<ZoneName, String> {
+    ZoneName::try_from(name.to_owned())
 }
 
 #[derive(Debug, Args)]

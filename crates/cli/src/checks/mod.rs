@@ -175,10 +175,14 @@ pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
     };
     let alive: Vec<_> = runs.iter().filter(|run| run.is_alive(now)).collect();
     let mut findings = Vec::new();
-    for kind in [ServiceKind::Producer, ServiceKind::Consumer, ServiceKind::Feedback] {
+    for (kind, what) in [
+        (ServiceKind::Producer, "producers alive"),
+        (ServiceKind::Consumer, "consumers alive"),
+        (ServiceKind::Feedback, "feedback consumers alive"),
+    ] {
         let count = alive.iter().filter(|run| run.service == kind).count();
         findings.push(
-            setting(&format!("{}s alive", kind.as_str()), from)
+            setting(what, from)
                 .rule("one or more", "nothing happens without it")
                 .found(count, count > 0)
                 .mend(format!("start `issei {}`", kind.as_str())),

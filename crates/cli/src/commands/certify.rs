@@ -4,16 +4,14 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_certificate::{
-    Certificate, Expected, Finding, Judgement, Keys, Kind, Notice, Part, PublicKey, Signed, Verdict, begins_a_certificate,
-};
+use issei_certificate::{Certificate, Expected, Finding, Judgement, Keys, Kind, Notice, Part, PublicKey, Signed, Verdict};
 use issei_clock::Clock;
 
 use crate::args::{CertifyOptions, VerifyOptions};
 use crate::commands::serve::on_signal;
-use crate::{Ended, input, operator, output, refused};
+use crate::{Ended, Refused, input, operator, output, refused};
 
 /// Where no terminal shows how far it is, so often a line does.
 const TELL_EVERY: Duration = Duration::from_secs(30);
@@ -21,7 +19,12 @@ const TELL_EVERY: Duration = Duration::from_secs(30);
 pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_json: bool) -> anyhow::Result<Ended> {
     // The key and the place first: nobody wants to wait for minutes and then hear that they are of no use.
     let keys = options.signing_key.as_deref().map(read_keys).transpose()?;
-    spares_others(options.output.as_deref())?;
+    is_free(options.output.as_deref())?;
+    if keys.is_some() && options.output.is_none() && !as_json {
+        bail!(Refused(
+            "the signed certificate would be kept nowhere: name a file with -o, or give --json for standard output; without --signing-key (ISSEI_SIGNING_KEY_FILE) it is only shown".to_owned()
+        ));
+    }
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
     let bar = indicatif::ProgressBar::new_spinner();
@@ -47,30 +50,33 @@ pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_js
     {
         say(&format!("\nsigned by key {}; `issei verify` checks it with the public key, without any network", keys.public().fingerprint()));
     }
-    Ok(ended(certificate.verdict))
+    // What was cut short is no finding about the broadcast.
+    Ok(if shutdown.is_cancelled() && certificate.verdict == Verdict::NotConverged {
+        Ended::Interrupted
+    } else {
+        ended(certificate.verdict)
+    })
 }
 
-/// Refuses to write a certificate over what is none.
-pub(crate) fn spares_others(output: Option<&Path>) -> anyhow::Result<()> {
-    output.map_or(Ok(()), |path| output::spares_others(path, "certificate", begins_a_certificate))
+/// Refuses to write a certificate over anything, and above all over a better one.
+pub(crate) fn is_free(output: Option<&Path>) -> anyhow::Result<()> {
+    output.map_or(Ok(()), |path| output::is_free(path, "a certificate"))
 }
 
-/// Prints the certificate, and writes it where it was asked for.
+/// Prints the certificate, and writes it where it was asked for. What can't be written there any more goes to standard output: it took
+/// minutes, and may not be had again.
 pub(crate) fn give(certificate: &Certificate, signed: Option<&Signed>, output: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
     let json = match signed {
         Some(signed) => serde_json::to_string(signed)?,
         None => serde_json::to_string(certificate)?,
     };
-    if let Some(path) = output {
-        output::spares_others(path, "certificate", begins_a_certificate)?;
-        output::write(path, "the certificate", &json)?;
-    }
-    if as_json {
+    let written = output.map_or(Ok(()), |path| output::write_once(path, "a certificate", &json));
+    if as_json || written.is_err() {
         say(&json);
     } else {
         print(certificate);
     }
-    Ok(())
+    written.context("the certificate stands on standard output instead")
 }
 
 pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -106,7 +112,11 @@ pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<E
     let Kind::Rehearsal { expires_at, .. } = &certificate.kind else { return Ok(ended(judged)) };
     let is_over = Clock::system().wall() >= *expires_at;
     if !as_json {
-        say(&if is_over { format!("the rehearsal expired at {expires_at}") } else { format!("the rehearsal is good until {expires_at}") });
+        say(&if is_over {
+            format!("the rehearsal expired at {expires_at:.0}")
+        } else {
+            format!("the rehearsal is good until {expires_at:.0}")
+        });
     }
     Ok(if is_over { Ended::Refused } else { ended(judged) })
 }
@@ -150,7 +160,7 @@ fn print(certificate: &Certificate) {
     ));
     if let Some(Notice { effective_at, accepted_before, others, other_keys, all_listed_by }) = &certificate.notice {
         say(&format!(
-            "binds from {effective_at}: {accepted_before} were accepted before that for sure, {others} of the recipients were not"
+            "binds from {effective_at:.0}: {accepted_before} were accepted before that for sure, {others} of the recipients were not"
         ));
         let shown = other_keys.iter().take(KEYS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = if *others > other_keys.iter().take(KEYS_SHOWN).count() as u64 { ", …" } else { "" };
@@ -161,7 +171,7 @@ fn print(certificate: &Certificate) {
             say(&format!("  the certificate has {} of these keys; all are listed by: {command}", other_keys.len()));
         }
     }
-    say(&format!("issued at {} by {} with issei {}", certificate.issued_at, certificate.issued_by, certificate.issued_with));
+    say(&format!("issued at {:.0} by {} with issei {}", certificate.issued_at, certificate.issued_by, certificate.issued_with));
     say(&format!("command {}\naudience {}", certificate.command_hash, certificate.audience_hash));
     for (part, title) in [(Part::Settings, "settings"), (Part::Source, "source"), (Part::Data, "data")] {
         say(&format!("\n{title}"));

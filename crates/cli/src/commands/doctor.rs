@@ -7,6 +7,7 @@ use issei_certificate::{Deployed, Finding, Part};
 use issei_producer::count_rows;
 use issei_schema::{Mailbox, ProbeToken, limits};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::Ended;
 use crate::args::DoctorOptions;
@@ -14,6 +15,7 @@ use crate::checks;
 use crate::checks::InEnglish;
 use crate::commands::certify::show;
 use crate::commands::send::number;
+use crate::commands::serve::on_signal;
 use crate::operator;
 
 /// Events come within seconds, as a rule.
@@ -45,10 +47,13 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
         findings.extend(found);
         forecast = told;
     }
+    let mut is_interrupted = false;
     if let Some(from) = &options.from {
         findings.extend(checks::sender(&parts, &parts.ses(), from).await);
         if options.probe {
-            findings.push(probe(&parts, from).await);
+            let shutdown = on_signal()?;
+            findings.push(probe(&parts, from, &shutdown).await);
+            is_interrupted = shutdown.is_cancelled();
         }
     }
     // Whoever reads what a shell prints reads English, and half of these say nothing else.
@@ -64,7 +69,11 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
         findings.iter().for_each(show);
         say(&if bad == 0 { format!("\nall {} sound", findings.len()) } else { format!("\n{bad} of {} to be mended", findings.len()) });
     }
-    Ok(if bad == 0 { Ended::Well } else { Ended::Refused })
+    Ok(match bad {
+        _ if is_interrupted => Ended::Interrupted,
+        0 => Ended::Well,
+        _ => Ended::Refused,
+    })
 }
 
 fn setting(what: &str, from: &str) -> Finding {
@@ -133,7 +142,7 @@ async fn quota(parts: &Parts, audience: &str) -> Finding {
 }
 
 /// One mail to the mailbox simulator, and its event all the way into the ledger.
-async fn probe(parts: &Parts, from: &Mailbox) -> Finding {
+async fn probe(parts: &Parts, from: &Mailbox, shutdown: &CancellationToken) -> Finding {
     let finding = setting("events, tried", "a mail to the mailbox simulator, and ledger item `probe`").rule(
         format!("heard of within {} s", PROBE_WAIT.as_secs()),
         "SES, the event destination, the queue and the feedback consumer must all do their part",
@@ -155,7 +164,11 @@ async fn probe(parts: &Parts, from: &Mailbox) -> Finding {
                     "look whether the event destination is there, its topic has the feedback queue subscribed, and `issei feedback` runs";
                 return finding.found("never", false).mend(mend);
             }
-            Ok(false) => tokio::time::sleep(Duration::from_millis(500)).await,
+            Ok(false) => {
+                if shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(500))).await.is_none() {
+                    return finding.unreadable("interrupted before it was heard of");
+                }
+            }
             Err(error) => return finding.unreadable(error),
         }
     }

@@ -9,21 +9,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say_error};
+use issei_assembly::{Parts, Settings, say, say_error};
 use issei_certificate::told_in_time;
 use issei_ledger::{Broadcast, EventLog, Ledger, LedgerError, Outcome, RecipientOutcome};
 use issei_producer::AudienceConfig;
 use issei_schema::{AudienceName, BroadcastCommand, Content, EventKind, Placeholder, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe};
 use jiff::Timestamp;
+use serde_json::json;
 
 use self::rows::Table;
 use super::inspect::name_of;
 use super::resend::section;
 use crate::args::{ExportOptions, Wanted};
-use crate::output::is_standard;
+use crate::output::{is_standard, takes};
 use crate::{Ended, Refused, operator};
 
 pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: bool) -> anyhow::Result<Ended> {
+    options.output.as_deref().map_or(Ok(()), |file| takes(file, "the rows"))?;
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
@@ -41,7 +43,9 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
     }
     let mut table = Table::new(options, as_json)?;
     if options.outcome == Wanted::Skipped {
-        return skipped(&ledger, &broadcast, table).await;
+        let rows = skipped(&ledger, &broadcast, table).await?;
+        tell_written(options, rows, as_json);
+        return Ok(Ended::Well);
     }
     let configured = parts.settings.audiences.get(broadcast.audience.as_str());
     let columns = Columns::of(configured, columns(&ledger, &broadcast).await?);
@@ -53,7 +57,7 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
         (None, _) => &[],
     };
     table.head(columns.head(details_told))?;
-    let mut forgotten = 0;
+    let (mut forgotten, mut rows) = (0, 0_u64);
     let bound = match broadcast.effective_at.filter(|_| options.outcome == Wanted::NotInTime) {
         Some(effective_at) => Some((operator::widest(&parts).await?.timing.refused_after(), effective_at)),
         None => None,
@@ -84,11 +88,13 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
             }
             row.extend(columns.data.iter().map(|column| who.data.get(column).map(String::as_str)));
             table.row(row)?;
+            rows += 1;
         }
         table.flush()?;
     }
     let name = table.name();
     table.end()?;
+    tell_written(options, rows, as_json);
     tell_left_out(forgotten);
     if let Some(told) =
         configured.and_then(|configured| other_encoding(&broadcast.audience, configured, &columns, options.output.as_deref(), name))
@@ -182,6 +188,16 @@ impl Columns {
     }
 }
 
+/// Of rows in a file; those on standard output speak for themselves.
+fn tell_written(options: &ExportOptions, rows: u64, as_json: bool) {
+    let Some(file) = options.output.as_deref().filter(|file| !is_standard(file)) else { return };
+    say(&if as_json {
+        json!({ "broadcast_id": options.id, "written": file, "rows": rows }).to_string()
+    } else {
+        format!("{} written, {rows} rows with the outcome that was asked for; it names people, and nobody else may read it", file.display())
+    });
+}
+
 /// Whoever was forgotten has no row, and the count would be wrong without a word.
 fn tell_left_out(forgotten: u64) {
     if forgotten > 0 {
@@ -190,21 +206,22 @@ fn tell_left_out(forgotten: u64) {
 }
 
 /// Those who were not mailed for a reason of their own. Neither their address nor their data was frozen.
-async fn skipped(ledger: &Ledger, broadcast: &Broadcast, mut table: Table) -> anyhow::Result<Ended> {
+async fn skipped(ledger: &Ledger, broadcast: &Broadcast, mut table: Table) -> anyhow::Result<u64> {
     table.head(["key", "outcome", "reason", "rows", "detail"].map(str::to_owned).to_vec())?;
-    let mut forgotten = 0;
+    let (mut forgotten, mut written) = (0, 0);
     for seq in 0..broadcast.pages {
         let page = ledger.page(&broadcast.placed(), seq).await?;
         forgotten += page.forgotten_rows();
         for skipped in page.skipped() {
             let (reason, rows) = (skipped.reason.to_string(), skipped.rows.to_string());
             table.row(vec![Some(skipped.name()), Some("skipped"), Some(&reason), Some(&rows), skipped.detail()])?;
+            written += 1;
         }
         table.flush()?;
     }
     table.end()?;
     tell_left_out(forgotten);
-    Ok(Ended::Well)
+    Ok(written)
 }
 
 /// How the rows are read where the audience's own section would read them in another encoding than they are in.

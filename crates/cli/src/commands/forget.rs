@@ -5,8 +5,10 @@
 mod letters;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal as _, stderr};
 
 use anyhow::bail;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, BroadcastState, Found, Ledger, LedgerError, Sought};
 use issei_schema::{Address, BroadcastId, Canary, Choice, Reason, RecipientKey};
@@ -18,6 +20,7 @@ use super::serve::on_signal;
 use super::who::by_key_alone;
 use crate::args::ForgetOptions;
 use crate::confirm::confirmed;
+use crate::time_left::with_left;
 use crate::{Ended, Interrupted, Refused, operator};
 
 /// What one broadcast holds of the person.
@@ -140,7 +143,9 @@ async fn decide(
         };
     }
     if options.dry_run {
-        return no("nothing was done: --dry-run");
+        // As it would end without it.
+        let ended = if looked.left() > 0 { Ended::Refused } else { Ended::Well };
+        return Ok(Decision::No(ended, "nothing was done: --dry-run".to_owned()));
     }
     let question = "Forget them? What goes can't be had again";
     if !options.yes && (as_json || !confirmed(question, shutdown).await?) {
@@ -156,6 +161,7 @@ async fn look(ledger: &Ledger, options: &ForgetOptions, sought: &Sought) -> anyh
         None => ledger.known_broadcasts().await?,
     };
     let mut looked = Looked { broadcasts: ids.len(), ..Looked::default() };
+    let bar = bar(ids.len())?;
     for (number, id) in (1..).zip(&ids) {
         match looked.look_at(ledger, id, options, sought).await {
             Ok(()) => {}
@@ -163,9 +169,20 @@ async fn look(ledger: &Ledger, options: &ForgetOptions, sought: &Sought) -> anyh
             Err(error @ LedgerError::Corrupt { .. }) => looked.unreadable.push((id.clone(), error)),
             Err(error) => return Err(error.into()),
         }
-        tracing::info!(broadcast.id = %id, number, of = looked.broadcasts, "looked through");
+        if bar.is_hidden() {
+            tracing::info!(broadcast.id = %id, number, of = looked.broadcasts, "looked through");
+        }
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     Ok(looked)
+}
+
+/// Only a terminal has it; a log has a line for each.
+fn bar(broadcasts: usize) -> anyhow::Result<ProgressBar> {
+    let target = if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = with_left(ProgressStyle::with_template("[{bar:30}] {pos} of {len} broadcasts looked through{left}")?.progress_chars("#>."));
+    Ok(ProgressBar::with_draw_target(Some(u64::try_from(broadcasts)?), target).with_style(style))
 }
 
 fn waits(broadcast: &Broadcast, found: &Found) -> Option<String> {

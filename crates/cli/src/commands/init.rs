@@ -26,10 +26,10 @@ use sha2::{Digest, Sha256};
 
 use self::looking::Looking;
 use self::propose::Proposal;
-use crate::Ended;
 use crate::args::InitOptions;
 use crate::commands::send::Skipped;
 use crate::output;
+use crate::{Ended, Refused};
 
 /// Rows that are read of a database to try what is proposed: a page.
 const PAGE: usize = 2_000;
@@ -69,8 +69,9 @@ enum Place {
 
 pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool) -> anyhow::Result<Ended> {
     if options.output.exists() && !options.force {
-        bail!("{} is there already; --force overwrites it, or name another with --output", options.output.display());
+        bail!(Refused(format!("{} is there already; --force overwrites it, or name another with --output", options.output.display())));
     }
+    output::takes(&options.output, "the configuration")?;
     let (place, columns) = look(options, account).await?;
     let whole = place.audience(PAGE);
     let looking = Looking { name: options.name.as_str(), whole: &whole, columns: &columns };

@@ -40,7 +40,7 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
     }
     broadcasts.sort_by_key(|broadcast| (broadcast.broadcast_state.is_over(), std::cmp::Reverse(broadcast.created_at)));
     if let Some(closing) = ledger.closing().await?.filter(|_| !as_json) {
-        say(&format!("Closed for new broadcasts since {} by {}: {}", closing.closed_at, closing.closed_by, shortened(&closing.reason)));
+        say(&format!("Closed for new broadcasts since {:.0} by {}: {}", closing.closed_at, closing.closed_by, shortened(&closing.reason)));
     }
     let now = parts.clock.wall();
     for broadcast in &broadcasts {
@@ -102,7 +102,7 @@ pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: 
         return Ok(ended);
     }
     for entry in &trail.entries {
-        say(&format!("{}  {}", entry.at, entry.step));
+        say(&format!("{:.0}  {}", entry.at, entry.step));
         let code = entry.code.map(|code| format!("{code}: ")).unwrap_or_default();
         say(&format!("    by {}: {code}{}", entry.actor, shortened(&entry.reason)));
     }

@@ -104,6 +104,13 @@ async fn agree(
         ));
         return Ok(Ended::Refused);
     };
+    if agreed.len() < SHORT && subject.digest.starts_with(agreed.as_str()) {
+        bail!(Refused(format!(
+            "--agreed {agreed} are {} characters of what you agree to: give {SHORT} at least, as `issei approve {id}` shows them: {}",
+            agreed.len(),
+            short(&subject)
+        )));
+    }
     if agreed.len() < SHORT || !subject.digest.starts_with(agreed.as_str()) {
         let is = short(&subject);
         bail!(Refused(format!("what you agree to is {agreed}, and broadcast `{id}` is {is}: look again at what it says and to whom")));

@@ -9,7 +9,7 @@ use issei_assembly::{Parts, Settings, say};
 use issei_clock::Clock;
 use issei_ledger::{SkipReason, kept_key};
 use issei_letter::Letters;
-use issei_producer::{AudienceConfig, ReadObjects, Refusal, each_judged, mailable_data};
+use issei_producer::{AudienceConfig, ReadObjects, Refusal, check_time, each_judged, mailable_data};
 use issei_schema::{Bilingual, BroadcastCommand, Content, Recipient, both};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::args::PreviewOptions;
 use crate::checks::stored;
 use crate::command_file;
 use crate::commands::send::Skipped;
-use crate::letters::{letters, of_variant, print, print_sender, write};
+use crate::letters::{can_stand, letters, of_variant, print, print_sender, write};
 use crate::output;
 use crate::{Ended, Refused};
 
@@ -67,6 +67,7 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
     output::is_for_a_page(options.output.as_deref())?;
     let settings = &settings.clone().with_audiences().await;
     let mut command = command_file::read(&options.file)?;
+    can_stand(options.output.as_deref())?;
     command.audience = options.audience.clone().unwrap_or(command.audience);
     // Nobody is shown a letter that no producer would take.
     if let (Content::Template { .. }, Some(known)) = (&command.content, settings.known_providers().get(&command.provider()))
@@ -87,9 +88,10 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
     if let Some(file) = &options.output {
         write(file, &command, &letters)?;
     }
+    // A letter can be looked at whenever it is to be sent.
+    let refused = check_time(&command, Clock::system().wall()).err().map(|refused| refused.to_string());
     if as_json {
-        let mut told =
-            json!({ "broadcast_id": command.broadcast_id, "from": command.from.shown(), "letters": letters, "skipped": shown.skipped });
+        let mut told = json!({ "broadcast_id": command.broadcast_id, "from": command.from.shown(), "letters": letters, "skipped": shown.skipped, "refused_now": refused });
         if let Some(reply_to) = &command.reply_to {
             told["reply_to"] = reply_to.shown().into();
         }
@@ -108,8 +110,8 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
         say("");
         Skipped::print(&shown.skipped);
     }
-    if command.not_after <= Clock::system().wall() {
-        say(&format!("\nnot_after {} is past: put a moment to come there before you send it", command.not_after));
+    if let Some(refused) = &refused {
+        say(&format!("\nit would be refused now: {refused}"));
     }
     if let Some(file) = options.output.as_ref().filter(|file| !output::is_standard(file)) {
         say(&format!("\n{} shows all parts, wide and narrow", file.display()));

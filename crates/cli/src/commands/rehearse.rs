@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::RehearseOptions;
 use crate::checks::InEnglish;
-use crate::commands::certify::{ended, give, read_keys, spares_others};
+use crate::commands::certify::{ended, give, is_free, read_keys};
 use crate::commands::send::number;
 use crate::commands::serve::on_signal;
 use crate::operator;
@@ -33,7 +33,7 @@ const PAGES_AGAIN: u32 = 20;
 
 pub(crate) async fn run(settings: &Settings, options: &RehearseOptions, as_json: bool) -> anyhow::Result<Ended> {
     let keys = options.signing_key.as_deref().map(read_keys).transpose()?;
-    spares_others(options.output.as_deref())?;
+    is_free(options.output.as_deref())?;
     let parts = Parts::connect(settings).await;
     let shutdown = on_signal()?;
     let recipients = recipients(&parts, options).await?;
@@ -67,7 +67,7 @@ pub(crate) async fn run(settings: &Settings, options: &RehearseOptions, as_json:
         parts.ledger().note_rehearsal(&rehearsal).await?;
         if !as_json {
             say(&format!(
-                "\nrehearsed with {recipients} recipients, {recipients_a_second:.0} a second; good for broadcasts up to that size until {expires}, with version {VERSION} and these settings"
+                "\nrehearsed with {recipients} recipients, {recipients_a_second:.0} a second; good for broadcasts up to that size until {expires:.0}, with version {VERSION} and these settings"
             ));
         }
     }

@@ -40,6 +40,7 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
     let mut command = command_file::read(&options.file)?;
     command.again = options.again.clone().or(command.again);
     command.hold |= options.hold;
+    crate::letters::can_stand(options.output.as_deref())?;
     let shutdown = on_signal()?;
     let parts = Parts::connect(settings).await;
     if command.hold {

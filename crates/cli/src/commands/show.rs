@@ -11,11 +11,12 @@ use serde_json::json;
 
 use crate::args::ShowOptions;
 use crate::commands::inspect::nobody;
-use crate::letters::{Letter, letters, of_held, print, write};
+use crate::letters::{Letter, can_stand, letters, of_held, print, write};
 use crate::{Ended, Refused, output, sendable};
 
 pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: bool) -> anyhow::Result<Ended> {
     output::is_for_a_page(options.output.as_deref())?;
+    can_stand(options.output.as_deref())?;
     let parts = Parts::connect(settings).await;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;

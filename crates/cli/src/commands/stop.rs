@@ -165,7 +165,7 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let unknown = order.failed.iter().find(|failed| matches!(failed.error, LedgerError::NoBroadcast { .. }));
     if let (true, Some(Unstopped { reason, .. })) = (options.hard && options.id.is_some(), unknown) {
         let hint = "SES was left as it is; `issei list` shows every broadcast there is, and `issei stop --all --hard` shuts SES whatever the ledger knows";
-        return Err(Refused(format!("{}: nothing was stopped, and {hint}", reason.english)).into());
+        anyhow::bail!("{}: nothing was stopped, and {hint}", reason.english);
     }
     let shuts_ses = options.hard && elsewhere.is_none();
     if options.id.is_some() && !shuts_ses && order.failed.iter().any(|failed| has_nothing_under_way(&failed.error)) {

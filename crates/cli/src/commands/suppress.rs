@@ -50,9 +50,13 @@ async fn add(parts: &Parts, address: &Address, because: Because, reason: &Reason
     let (why, now) = (suppression(because), parts.clock.wall());
     let entered_by = operator::actor(parts).await?.to_string();
     let cause = Cause { since: now, entered_at: now, source: "an operator".to_owned(), entered_by, reason: Some(reason.to_string()) };
+    let before = parts.ledger().suppression_of(address).await?;
+    let already: Vec<&str> = before.iter().flat_map(|entry| entry.causes.keys()).map(|why| why.as_str()).collect();
     parts.ledger().enter_suppressed([(address.clone(), why, cause)]).await?;
     say(&if as_json {
-        json!({ "added": why }).to_string()
+        json!({ "added": why, "already": already }).to_string()
+    } else if !already.is_empty() {
+        format!("{} was on the list already ({}), and now is for this, too: {}", address.as_str(), already.join(", "), words(why))
     } else {
         format!(
             "{} is on the list: {}; whatever is frozen from now on skips it, and what is under way spares it in ten seconds, unless it has sent to it",
@@ -124,7 +128,7 @@ fn show(entry: &Suppressed) {
         let by = if entered_by.is_empty() { String::new() } else { format!(", by {entered_by}") };
         let from = if source.is_empty() { String::new() } else { format!(", {source}") };
         let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        say(&format!("{digest}  {what} since {since}{from}{by}{reason}{kind}"));
+        say(&format!("{digest}  {what} since {since:.0}{from}{by}{reason}{kind}"));
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
     let id = &command.broadcast_id;
     parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
     if !as_json {
-        say(&format!("enqueued as {id}, written from the row {}; waiting for producer and consumer", row.key));
+        say(&format!("enqueued as {id}, written from the row with the key {}; waiting for producer and consumer", row.key));
     }
     let ledger = parts.ledger();
     let waited = shutdown.run_until_cancelled(tokio::time::timeout(Duration::from_secs(options.wait_s), sent(&ledger, id))).await;

@@ -9,7 +9,7 @@ use std::io::{IsTerminal, stderr};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, Finder, Forgotten, Ledger, Skipped, Suppressed, Whereabouts};
-use issei_schema::{Address, AudienceName, Bilingual, BroadcastId, both};
+use issei_schema::{Address, AudienceName, Bilingual, BroadcastId, ZoneName, both};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) audience: Option<&'a AudienceName>,
     pub(crate) since: Option<Timestamp>,
     pub(crate) language: Language,
+    /// By whose clocks the sentence is told.
+    pub(crate) zone: ZoneName,
 }
 
 /// Goes through these broadcasts, the newest first, until `shutdown`.
@@ -115,6 +117,7 @@ pub(crate) async fn look(
     let mut looking = Looking {
         ledger,
         language: scope.language,
+        zone: scope.zone.clone(),
         keys: BTreeMap::new(),
         absent: Vec::new(),
         who: Who {
@@ -150,6 +153,7 @@ pub(crate) async fn look(
 struct Looking<'a> {
     ledger: Ledger,
     language: Language,
+    zone: ZoneName,
     /// The keys under which whoever has the address was found, by the audience.
     keys: BTreeMap<AudienceName, BTreeSet<String>>,
     /// Where they were not found by the address.
@@ -179,7 +183,7 @@ impl<'a> Looking<'a> {
             }
             self.absent.push(broadcast);
         }
-        let seen = seen_in(&self.ledger, broadcast, &found, by_key, self.language).await?;
+        let seen = seen_in(&self.ledger, broadcast, &found, by_key, (self.language, &self.zone)).await?;
         if by_address {
             let keys = found.recipients.iter().map(|standing| standing.recipient.key.as_str().to_owned());
             self.keys.entry(broadcast.audience.clone()).or_default().extend(keys);
@@ -214,7 +218,7 @@ async fn seen_in(
     broadcast: &Broadcast,
     found: &Whereabouts,
     by_key: Option<&str>,
-    language: Language,
+    (language, zone): (Language, &ZoneName),
 ) -> anyhow::Result<Vec<Seen>> {
     if found.is_nobody() {
         return Ok(Vec::new());
@@ -241,7 +245,7 @@ async fn seen_in(
         let subject = letter.as_ref().and_then(|letter| letter.rendered.as_ref()).map(|rendered| rendered.subject.as_str());
         // Of one of which nothing was ever granted, nothing comes from its stop on.
         let is_over = broadcast.broadcast_state.is_over() || broadcast.is_never_granted();
-        let told = sentence::of_recipient(language, &why, subject, is_over);
+        let told = sentence::of_recipient(language, zone, &why, subject, is_over);
         let other_rows = found.skipped.iter().filter(|(_, skipped)| skipped.key == why.key).map(|(_, skipped)| in_words(skipped)).collect();
         seen.push(Seen { why: Some(why), letter, other_rows, ..blank(told) });
     }
@@ -254,7 +258,7 @@ async fn seen_in(
         seen.push(Seen { skipped: Some(in_words(skipped)), ..blank(told) });
     }
     if let Some(Forgotten { at, .. }) = found.forgotten.first() {
-        let told = sentence::of_forgotten(language, &name, *at);
+        let told = sentence::of_forgotten(language, zone, &name, *at);
         seen.push(Seen { forgotten: found.forgotten.clone(), ..blank(told) });
     }
     Ok(seen)
@@ -282,7 +286,7 @@ pub(crate) async fn run(settings: &Settings, options: &WhoOptions, as_json: bool
     let parts = Parts::connect(settings).await;
     let ids = if options.broadcast.is_empty() { parts.ledger().known_broadcasts().await? } else { options.broadcast.clone() };
     let (audience, since) = (options.audience.as_ref(), options.since);
-    let scope = Scope { ids, audience, since, language: options.lang };
+    let scope = Scope { ids, audience, since, language: options.lang, zone: options.time_zone.clone() };
     let who = look(&parts, scope, &options.who, &bar()?, &shutdown).await?;
     if as_json {
         // By way of a value, in which each name stands once.

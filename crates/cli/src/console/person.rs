@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse};
 use http::header;
 use http::{HeaderValue, StatusCode};
 use indicatif::ProgressBar;
-use issei_schema::both;
+use issei_schema::{ZoneName, both};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,7 @@ pub(super) async fn found(State(at): Shared, tongue: Tongue, Filled(sought): Fil
     }
     let parts = &at.console.parts;
     let ids = parts.ledger().known_broadcasts().await?;
-    let scope = Scope { ids, audience: None, since: None, language: tongue.language };
+    let scope = Scope { ids, audience: None, since: None, language: tongue.language, zone: ZoneName::default() };
     let who = look(parts, scope, &asked, &ProgressBar::hidden(), &CancellationToken::new()).await?;
     page(&at, &answer(asked, Some(who), None), tongue, StatusCode::OK)
 }

@@ -21,6 +21,12 @@ fn page(command: &Command, name: &str, text: &mut String) {
     }
 }
 
+/// On a page that is the same everywhere.
+fn default_of(name: &str) -> Option<String> {
+    let (_, listed) = Settings::listed(Some(Path::new("/dev/null")), Layer::default()).unwrap();
+    listed.iter().find(|listed| listed.name == name).map(|listed| format!("Default: {}", plain(&listed.default)))
+}
+
 /// Each page's name with its text.
 fn documentation() -> BTreeMap<String, String> {
     let mut command = anywhere(command_line());
@@ -32,7 +38,7 @@ fn documentation() -> BTreeMap<String, String> {
         let mut text = format!("# issei {name}\n");
         page(subcommand, &format!("issei {name}"), &mut text);
         if name == "settings" {
-            let settings = settings_page(anywhere(Cli::command()));
+            let settings = settings_page(anywhere(Cli::command()), default_of);
             let lines: Vec<&str> = settings.lines().map(str::trim_end).collect();
             writeln!(text, "\n```text\n{}\n```", lines.join("\n").trim()).unwrap();
         }
@@ -98,7 +104,7 @@ fn short_help_has_every_command_by_what_it_is_for_and_fits_half_a_screen() {
 
 #[test]
 fn the_page_of_settings_has_each_with_its_variable() {
-    let page = settings_page(anywhere(Cli::command()));
+    let page = settings_page(anywhere(Cli::command()), default_of);
     for word in ["--table", "ISSEI_TABLE", "--permit-life-ms", "ISSEI_DNS_RESOLVER", "--ledger-days"] {
         assert!(page.contains(word), "{word} is not in {page}");
     }
@@ -118,7 +124,7 @@ fn every_shell_completes_every_command() {
 #[test]
 fn each_command_has_a_manual_page() {
     let directory = tempfile::tempdir().unwrap();
-    pages(&directory.path().join("man1")).unwrap();
+    pages(&directory.path().join("man1"), false).unwrap();
     for name in ["issei.1", "issei-stop.1", "issei-suppress-import.1"] {
         let page = std::fs::read_to_string(directory.path().join("man1").join(name)).unwrap();
         assert!(page.contains("issei settings"), "{name}");

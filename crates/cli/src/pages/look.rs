@@ -7,11 +7,9 @@ use issei_ledger::{BroadcastState, Moment, Progress};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Words, grouped};
-use crate::commands::status::Status;
+use crate::commands::status::{LATELY, Status, rate};
 use crate::proof::StopProof;
 
-/// How far back the rate looks.
-const LATELY: SignedDuration = SignedDuration::from_mins(1);
 /// What a moment of the timeline covers.
 pub(super) const MOMENT: SignedDuration = SignedDuration::from_secs(10);
 /// The bar is drawn so wide.
@@ -67,7 +65,7 @@ impl Look {
         let settled = status.accepted + status.rejected + status.spared + status.in_doubt;
         let waits_for = status.recipients.saturating_sub(settled);
         let moves = status.state == BroadcastState::Running && status.waits.is_none();
-        let rate = rate(timeline, status.at).filter(|_| moves);
+        let rate = rate(timeline, status.at, status.decided_at()).filter(|_| moves);
         let seconds = rate.filter(|rate| *rate > 0).map(|rate| waits_for.div_ceil(rate));
         Self {
             next,
@@ -197,14 +195,6 @@ fn bar(words: &'static Words, status: &Status, waits_for: u64) -> Vec<Part> {
         .collect()
 }
 
-/// Accepted a second over the last minute, or since the first moment where that is less; nothing where nothing was told.
-fn rate(timeline: &[Moment], now: Timestamp) -> Option<u64> {
-    let begins = (now - LATELY).max(timeline.first()?.at);
-    let accepted: u64 = timeline.iter().filter(|moment| moment.at >= begins).map(|moment| moment.told.accepted).sum();
-    let seconds = u64::try_from(now.duration_since(begins).as_secs()).ok()?.max(u64::try_from(MOMENT.as_secs()).ok()?);
-    Some(accepted.div_ceil(seconds))
-}
-
 /// As coarse as what it was estimated from.
 pub(super) fn duration(words: &Words, seconds: u64) -> String {
     match seconds {
@@ -257,17 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_of_the_last_minute_and_what_is_left_is_told_in_coarse_units() {
-        let now: Timestamp = "2026-11-26T10:10:00Z".parse().unwrap();
-        let moment = |seconds_ago: i64, accepted| Moment {
-            at: now - SignedDuration::from_secs(seconds_ago),
-            told: Progress { accepted, ..Progress::default() },
-        };
-        assert_eq!(rate(&[], now), None);
-        // Ten seconds at least, so that the first look at a broadcast promises nothing.
-        assert_eq!(rate(&[moment(2, 100)], now), Some(10));
-        assert_eq!(rate(&[moment(300, 100_000), moment(50, 300), moment(10, 300)], now), Some(10));
-        assert_eq!(rate(&[moment(300, 100_000)], now), Some(0));
+    fn what_is_left_is_told_in_coarse_units() {
         let words = Language::En.words();
         assert_eq!([119, 120, 7_199, 7_201].map(|seconds| duration(words, seconds)), ["119 s", "2 min", "120 min", "3 h"]);
     }

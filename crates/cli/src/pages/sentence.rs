@@ -1,7 +1,7 @@
 //! What to write to somebody who asks whether they got it: one sentence, in their language, that says no more than is known.
 
 use issei_ledger::{Outcome, SkipReason};
-use issei_schema::{BroadcastCommand, Content, EventKind, Piece, Variants};
+use issei_schema::{BroadcastCommand, Content, EventKind, Piece, Variants, ZoneName};
 use jiff::Timestamp;
 
 use super::Language;
@@ -61,10 +61,12 @@ struct Facts<'a> {
     ended: Option<Timestamp>,
     /// Why, as far as it is known in plain words.
     cause: Option<&'static str>,
+    /// By whose clocks it is told.
+    zone: ZoneName,
 }
 
 /// Of somebody who stands in the frozen audience; `mail` is its subject, where it could be rendered.
-pub(crate) fn of_recipient(language: Language, why: &Why, mail: Option<&str>, is_over: bool) -> String {
+pub(crate) fn of_recipient(language: Language, zone: &ZoneName, why: &Why, mail: Option<&str>, is_over: bool) -> String {
     if let Some(spared) = why.spared {
         return of_skipped(language, mail.unwrap_or(why.broadcast_id.as_str()), spared.into(), false);
     }
@@ -78,6 +80,7 @@ pub(crate) fn of_recipient(language: Language, why: &Why, mail: Option<&str>, is
         sent: why.accepted_at().or_else(claimed),
         ended: event.and_then(|event| event.at),
         cause: cause.map(|cause| cause.told(language)),
+        zone: zone.clone(),
     };
     match language {
         Language::En => english(&facts, told),
@@ -100,16 +103,29 @@ impl Told {
 
 /// A later moment in the same message: its day only where that is another.
 fn is_same_day(facts: &Facts<'_>, at: Timestamp) -> bool {
-    let day = |at: Timestamp| at.strftime("%F").to_string();
-    facts.sent.is_some_and(|sent| day(sent) == day(at))
+    facts.sent.is_some_and(|sent| facts.zone.clocks(sent).date() == facts.zone.clocks(at).date())
+}
+
+/// A moment by the clocks of the zone.
+fn clocks(facts: &Facts<'_>, at: Timestamp, form: &str) -> String {
+    facts.zone.clocks(at).strftime(form).to_string()
+}
+
+/// What Japanese readers call the clocks, where there is a word.
+fn clocks_in_japanese(zone: &ZoneName) -> &'static str {
+    match zone.name() {
+        "UTC" | "Etc/UTC" => "協定世界時",
+        "Asia/Tokyo" | "Japan" => "日本時間",
+        _ => "%Z",
+    }
 }
 
 fn english(facts: &Facts<'_>, told: Told) -> String {
     let mail = facts.mail;
-    let at = facts.sent.map_or(String::new(), |at| at.strftime(" on %-d %B %Y at %H:%M UTC").to_string());
-    let then = facts.ended.map_or(String::new(), |at| {
-        at.strftime(if is_same_day(facts, at) { " at %H:%M UTC" } else { " on %-d %B %Y at %H:%M UTC" }).to_string()
-    });
+    let at = facts.sent.map_or(String::new(), |at| clocks(facts, at, " on %-d %B %Y at %H:%M %Z"));
+    let then = facts
+        .ended
+        .map_or(String::new(), |at| clocks(facts, at, if is_same_day(facts, at) { " at %H:%M %Z" } else { " on %-d %B %Y at %H:%M %Z" }));
     let why = facts.cause.map_or(String::new(), |cause| format!(": {cause}"));
     let sent = format!("We sent you “{mail}”{at}");
     match told {
@@ -137,10 +153,9 @@ fn english(facts: &Facts<'_>, told: Told) -> String {
 
 fn japanese(facts: &Facts<'_>, told: Told) -> String {
     let mail = facts.mail;
-    let at = facts.sent.map_or(String::new(), |at| at.strftime("%Y年%-m月%-d日%H時%M分(協定世界時)に、").to_string());
-    let then = facts.ended.map_or(String::new(), |at| {
-        at.strftime(if is_same_day(facts, at) { "%H時%M分に" } else { "%Y年%-m月%-d日%H時%M分(協定世界時)に" }).to_string()
-    });
+    let whole = format!("%Y年%-m月%-d日%H時%M分({})に", clocks_in_japanese(&facts.zone));
+    let at = facts.sent.map_or(String::new(), |at| clocks(facts, at, &whole) + "、");
+    let then = facts.ended.map_or(String::new(), |at| clocks(facts, at, if is_same_day(facts, at) { "%H時%M分に" } else { &whole }));
     let why = facts.cause.map_or(String::new(), |cause| format!("(理由: {cause})"));
     match told {
         Told::Several(times) => {
@@ -244,7 +259,8 @@ fn why(reason: SkipReason) -> (&'static str, &'static str) {
 }
 
 /// Of somebody who was forgotten.
-pub(crate) fn of_forgotten(language: Language, mail: &str, at: Timestamp) -> String {
+pub(crate) fn of_forgotten(language: Language, zone: &ZoneName, mail: &str, at: Timestamp) -> String {
+    let at = zone.clocks(at);
     match language {
         Language::En => {
             format!("Your data was deleted on {}, and with it whether “{mail}” was sent to you.", at.strftime("%-d %B %Y"))
@@ -307,6 +323,12 @@ mod tests {
             "We sent you “Terms” on 26 November 2026 at 09:05 UTC, and your mail server took it; please look in the folder for spam, too."
         );
         assert!(japanese(&facts("規約"), Told::Accepted).starts_with("2026年11月26日09時05分(協定世界時)に、「規約」をお送りし"));
+        // By the clocks of whoever reads it, also over midnight.
+        let there = |sent, zone: &str| Facts { sent: at(sent), zone: ZoneName::try_from(zone.to_owned()).unwrap(), ..facts("規約") };
+        let tokyo = there("2026-11-26T15:51:00Z", "Asia/Tokyo");
+        assert!(japanese(&tokyo, Told::Accepted).starts_with("2026年11月27日00時51分(日本時間)に、「規約」をお送りし"));
+        assert!(english(&tokyo, Told::Accepted).contains(" on 27 November 2026 at 00:51 JST,"));
+        assert!(japanese(&there("2026-07-01T09:00:00Z", "Europe/Berlin"), Told::Accepted).starts_with("2026年7月1日11時00分(CEST)に、"));
         // When it ended, with the day where that is another, and why.
         let delivered = Facts { ended: at("2026-11-26T09:06:59Z"), ..facts("Terms") };
         assert!(english(&delivered, Told::Delivered).contains(", and your mail server took it at 09:06 UTC; please"));

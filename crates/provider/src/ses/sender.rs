@@ -15,11 +15,14 @@ const SIGN: &str = "turn on Easy DKIM for the domain in the SES console, and pub
 
 impl Ses {
     pub(super) async fn known(&self, from: &Mailbox) -> Sender {
+        let domain = from.address().as_str().rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
         Sender {
             asked: "SES GetEmailIdentity",
             why: "SES sends for verified senders only",
             told: self.identity(from).await,
-            mend: "verify it in the SES console",
+            mend: format!(
+                "aws sesv2 create-email-identity --email-identity {domain}, then publish the three CNAME records of its DkimAttributes.Tokens (TOKEN._domainkey.{domain} to TOKEN.dkim.amazonses.com); where it is known and not verified yet, aws sesv2 get-email-identity --email-identity {domain} names them again"
+            ),
         }
     }
 

@@ -76,6 +76,12 @@ impl Cloud {
         self.state().ses.accepted
     }
 
+    /// Messages that were handed out and stayed in their queue, to be handed out once more, by `Account::redelivery`.
+    #[must_use]
+    pub fn messages_doubled(&self) -> u64 {
+        self.state().sqs.doubled
+    }
+
     /// Recipients of one broadcast that the provider has accepted so far.
     #[must_use]
     pub fn accepted_of(&self, broadcast: &str) -> u64 {

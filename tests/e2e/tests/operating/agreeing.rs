@@ -52,6 +52,8 @@ async fn one_operator_sends_and_another_approves_what_they_have_read() {
     assert!(code == Some(2) && error.contains("--reason"), "{error}");
     let (code, told, _) = world.try_run_as("ben", &["approve", "terms"]).await;
     assert!(code == Some(3) && told.contains("nothing was approved"), "{told}");
+    let (code, _, error) = approve("ben", &digest[..8]).await;
+    assert!(code == Some(3) && error.contains("are 8 characters") && error.contains("give 16 at least"), "{error}");
     let (code, told, _) = approve("ben", "").await;
     assert!(code == Some(3) && told.contains("nothing was approved") && told.contains("20 recipients, 0 skipped"), "{told}");
     // With when, how fast and to whom first, when that is done, and the letters.

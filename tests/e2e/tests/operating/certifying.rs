@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_aws::AwsCall;
-use issei_test_support::{Browser, Process, Processes, command_body, seen, write_keys};
+use issei_test_support::{Browser, Process, Processes, command_body, seen, until, write_keys};
 use serde_json::Value;
 
 /// A world in which one broadcast is complete, every event is in, and the services still run.
@@ -71,10 +71,19 @@ async fn a_second_person_verifies_offline_that_it_is_over() {
     let forged = world.write("forged.json", &signed.to_string());
     let (code, _, error) = world.try_run(&["verify", &forged, "--public-key", &public]).await;
     assert!(code == Some(3) && error.contains("changed after it was signed"), "{error}");
-    // That of another day takes its place.
+    // That of another day, or of another broadcast, does not take its place, and nobody waits for it.
     let before = world.read("terms.cert.json");
-    let (_, _, error) = world.try_run(&["certify", "terms", "--signing-key", &private, "-o", "terms.cert.json"]).await;
-    assert_ne!(world.read("terms.cert.json"), before, "{error}");
+    for id in ["terms", "another"] {
+        let (code, output, error) = world.try_run(&["certify", id, "--signing-key", &private, "-o", "terms.cert.json"]).await;
+        assert!(code == Some(3) && error.contains("terms.cert.json is there") && !error.contains("watching"), "{output}{error}");
+        assert_eq!(world.read("terms.cert.json"), before, "{error}");
+    }
+    // What was cut short is given as it is, and is no verdict for a script.
+    let watching = world.start_with("certify", &["terms", "--signing-key", &private, "-o", "second.json"]);
+    until("it watches the queues", async || world.log("certify").contains("watching the queues")).await;
+    assert_eq!(watching.interrupt().await, Some(130), "{}", world.log("certify"));
+    let text = world.try_run(&["verify", "second.json", "--public-key", &public]).await.1;
+    assert!(text.starts_with("NOT_CONVERGED  terms\n") && world.printed("certify").starts_with("NOT_CONVERGED"), "{text}");
 }
 
 /// The report, as whoever gets it sees it: in a browser, in both languages, on paper's width and a phone's.

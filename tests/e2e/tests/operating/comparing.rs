@@ -65,7 +65,7 @@ async fn a_small_demo_has_its_faults_too_and_says_which() {
             serde_json::from_str(&world.run(&["demo", "--provider", provider, "--recipients", "500", "--json"]).await).unwrap();
         assert_eq!((&told["duplicates"], &told["missing"]), (&0.into(), &0.into()), "{told}");
         let count = |name: &str| told["faults"][name].as_u64().unwrap();
-        assert!(count("answers_lost") > 0 && count("throttled") > 0, "{told}");
+        assert!(count("answers_lost") > 0 && count("throttled") > 0 && count("killed") == 1, "{told}");
         assert_eq!((told["in_doubt"].as_u64().unwrap() > 0, count("asked_again") > 0), (in_doubt, asked_again), "{told}");
     }
 }

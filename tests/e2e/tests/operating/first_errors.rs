@@ -168,7 +168,7 @@ async fn whoever_ends_a_watch_is_told_nothing_of_services() {
     world.wait_for("terms", "holding").await;
     let watch = world.start_with("status", &["terms", "--watch"]);
     until("it watches", async || world.printed("status").contains("holding")).await;
-    watch.end().await;
+    assert_eq!(watch.interrupt().await, Some(130));
     assert_eq!(world.log("status"), "");
     producer.end().await;
     assert!(world.log("producer").contains("told to end: receiving nothing more"), "{}", world.log("producer"));
@@ -336,7 +336,7 @@ async fn whoever_asks_for_json_gets_it_from_reports_exports_and_settings_too() {
         &["demo", "--compare", "--recipients", "10", "--output", "command.json"],
     ] {
         let (code, _, error) = world.try_run(page).await;
-        assert!(code == Some(3) && error.contains("command.json is there and is no "), "{code:?} {error}");
+        assert!(code == Some(3) && error.contains("command.json is there"), "{code:?} {error}");
     }
     assert_eq!(world.read("command.json"), before);
     _ = world.write("words.html", "<p>Dear {{name}}</p>");
@@ -349,11 +349,51 @@ async fn whoever_asks_for_json_gets_it_from_reports_exports_and_settings_too() {
         assert_eq!(picture.0, Some(0), "{picture:?}");
     }
     assert_eq!(json(&["--json", "export", "terms", "--outcome", "accepted"]).await.len(), 3);
+    // Nobody waits for what then can't be kept.
+    for page in [
+        &["report", "terms", "--output", "/nope/a.html"][..],
+        &["export", "terms", "--outcome", "accepted", "--output", "/nope/a.csv"],
+        &["preview", "command.json", "--output", "/nope/a.html"],
+        &["send", "command.json", "--dry-run", "--output", "/nope/a.html"],
+        &["show", "terms", "--as", "1", "--output", "/nope/a.html"],
+        &["certify", "terms", "--signing-key", &private, "--output", "/nope/a.json"],
+        &["rehearse", "--from", "no-reply@example.com", "--recipients", "10", "--signing-key", &private, "--output", "/nope/a.json"],
+        &["demo", "--compare", "--output", "/nope/a.svg"],
+        &["init", "users.csv", "--output", "/nope/a.toml"],
+    ] {
+        let (code, output, error) = world.try_run(page).await;
+        assert!(code == Some(1) && output.is_empty(), "{page:?}: {code:?} {output}{error}");
+        assert!(error.contains("can't be written to /nope/a.") && error.contains("so nothing was done"), "{page:?}: {error}");
+    }
+    let (code, output, error) = world.try_run(&["certify", "terms", "--signing-key", &private]).await;
+    assert!(code == Some(3) && output.is_empty() && error.contains("name a file with -o, or give --json"), "{output}{error}");
     let told = json(&["--json", "settings"]).await;
     assert!(told[0]["file"].as_str().is_some_and(|file| file.ends_with("issei.toml")), "{told:?}");
     assert!(told[0]["settings"].as_array().unwrap().iter().any(|setting| setting["variable"] == "ISSEI_TABLE"), "{told:?}");
     let text = world.run(&["settings"]).await;
     assert!(text.starts_with("Configuration file: ") && text.contains("issei.toml\n"), "{text}");
+    let of = |name: &str| told[0]["settings"].as_array().unwrap().iter().find(|setting| setting["flag"] == name).unwrap().clone();
+    let (table, pages) = (of("--table"), of("--page-size"));
+    assert_eq!(
+        (&table["value"], &table["from"], &table["default"]),
+        (&world.table_name().into(), &"variable".into(), &"issei-ledger".into())
+    );
+    assert_eq!(pages["default"], 2000);
+    let text = world.run(&["settings", "--page-size", "77"]).await;
+    assert!(text.contains("In force: 77, by the flag; default: 2000") && text.contains("In force: 0.02, the default"), "{text}");
+    // A file that nothing else can read is no configuration.
+    let broken = world.write("broken.toml", "tabel = \"x\"\n");
+    for (file, says) in [("nowhere.toml", "can't be read"), (&broken, "unknown field `tabel`")] {
+        for form in [&[][..], &["--json"]] {
+            let (code, output, error) = world.try_run(&[form, &["--config", file, "settings"]].concat()).await;
+            assert!(code == Some(1) && output.is_empty() && error.contains(says), "{output}{error}");
+        }
+    }
+    let written = json(&["--json", "man", "manual"]).await;
+    assert_eq!((written.len(), &written[0]["written"]), (1, &"manual".into()));
+    // What variables give has not to be typed, and so is not asked for.
+    let (code, _, error) = world.try_run(&["report", "terms"]).await;
+    assert!(code == Some(2) && error.contains("--output <FILE>") && !error.contains("--table"), "{error}");
     // A script takes exit code 0 for an answer, and there is none in a file of a disk that is full.
     for arguments in [
         &["status", "terms"][..],

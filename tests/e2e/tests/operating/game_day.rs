@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use issei_sim::{Account, Fault, Rule};
-use issei_test_support::{Process, Processes, command_body, judge, write_keys};
+use issei_test_support::{Process, Processes, judge, write_keys};
 
 /// The commands of a runbook: lines of its `console` blocks that begin with `$ issei`. A comment at the end
 /// says where one must be refused.
@@ -12,9 +12,13 @@ struct Step {
     refused: bool,
 }
 
-fn runbook(language: &str) -> Vec<Step> {
+fn page(language: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbooks").join(language).join("game-day.md");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn runbook(language: &str) -> Vec<Step> {
+    let text = page(language);
     let commands = text.lines().filter_map(|line| line.strip_prefix("$ issei "));
     commands
         .map(|line| {
@@ -69,10 +73,9 @@ async fn play(language: &str) {
     let world = Processes::brisk(10, account).await;
     world.cloud.inject(Rule::every("SendBulkEmail", Fault::DelayMs(50)));
     let _ = write_keys(&world, "ops", 1);
-    let body = command_body("game-day", |body| {
-        body["audience"] = "rehearsal-20000".into();
-        body["content"]["inline"]["subject"] = "The wrong text for {{name}}".into();
-    });
+    // The page's own command, at a moment of the day on which it is played.
+    let in_a_day = (issei_clock::Clock::system().wall() + jiff::SignedDuration::from_hours(24)).to_string();
+    let body = page(language).split("```json\n").nth(1).unwrap().split("```").next().unwrap().replace("MOMENT", &in_a_day);
     let _ = world.write("game-day.json", &body);
     let services: Vec<Process> = ["producer", "consumer", "consumer", "feedback"].iter().map(|service| world.start(service)).collect();
     let mut after_stop = None;

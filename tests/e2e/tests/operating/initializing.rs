@@ -29,7 +29,7 @@ async fn a_first_configuration_is_proposed_tried_and_overwrites_nothing() {
     world.users.execute("ALTER TABLE users ADD COLUMN locale TEXT").await;
     let before = world.read("issei.toml");
     let (code, _, error) = world.try_run(&["init", world.users.url()]).await;
-    assert!(code == Some(1) && error.contains("issei.toml is there already; --force overwrites it"), "{error}");
+    assert!(code == Some(3) && error.contains("issei.toml is there already; --force overwrites it"), "{error}");
     assert_eq!(world.read("issei.toml"), before);
 
     let told = world.run(&["init", world.users.url(), "--output", "first.toml"]).await;

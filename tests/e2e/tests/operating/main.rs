@@ -21,6 +21,7 @@ mod in_japanese;
 mod initializing;
 mod judging;
 mod letting_go_on;
+mod newcomers;
 mod objects;
 mod one_notice;
 mod outside;

@@ -60,8 +60,8 @@ async fn a_notice_in_two_languages_to_two_kinds_of_users_goes_from_the_first_wor
                 .replace("[\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"]", "[\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"]")
                 .replace("\"09:00\"", "\"00:00\"")
                 .replace("\"18:00\"", "\"23:59\"")
-                .replace("2027-01-15T09:00:00Z", &in_days(3))
-                .replace("2027-01-31T15:00:00Z", &in_days(19)),
+                .replace("BINDING_MOMENT", &in_days(19))
+                .replace("MOMENT", &in_days(3)),
             _ => text.to_owned(),
         };
         _ = world.write(name, &text);

@@ -35,6 +35,13 @@ async fn a_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
         () = carry => unreachable!(),
     };
     assert_eq!((code, findings(&output)), (Some(0), Vec::new()), "{errors}");
+    // Whoever does not wait for the event has what was found until then.
+    let before = world.cloud.accepted();
+    let probing = world.start_with("doctor", &["--from", "no-reply@example.com", "--probe", "--json"]);
+    until("the probe's mail is sent", async || world.cloud.accepted() > before).await;
+    assert_eq!(probing.interrupt().await, Some(130), "{}", world.log("doctor"));
+    let told: Value = serde_json::from_str(&world.printed("doctor")).unwrap();
+    assert!(told["findings"].as_array().unwrap().len() > 10 && told.to_string().contains("interrupted before it was heard of"), "{told}");
 
     // A change behind its back, of each kind.
     let (sqs, url) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;

@@ -655,7 +655,7 @@ async fn an_operator_learns_what_happened_to_everybody() {
         "audience      60 (59 recipients, 1 skipped: 1 bad_address)",
         "delivered     49 [",
         "in doubt      10",
-        "chunks queue   0 waiting",
+        "queue         chunks: 0 waiting",
         "consumer      alive, seen ",
         "feedback      alive, seen ",
     ] {

@@ -50,7 +50,7 @@ async fn a_newcomer_reads_the_letters_to_an_own_file_and_nothing_leaves_the_mach
     std::fs::remove_file(world.path("issei.toml")).unwrap();
     for (name, text) in files() {
         let in_a_day = (issei_clock::Clock::system().wall() + jiff::SignedDuration::from_hours(24)).to_string();
-        _ = world.write(name, &text.replace("2027-01-15T09:00:00Z", &in_a_day));
+        _ = world.write(name, &text.replace("MOMENT", &in_a_day));
     }
     let before = world.cloud.counts();
     let nobody = [("AWS_ACCESS_KEY_ID", None), ("AWS_SECRET_ACCESS_KEY", None), ("HOME", Some("/nonexistent"))];
@@ -189,7 +189,7 @@ async fn what_can_not_be_tried_is_refused_before_anything_is_written() {
     std::fs::create_dir(world.path("full")).unwrap();
     _ = world.write("full/kept.txt", "mine");
     let (code, _, error) = world.try_run(&["try", &command, "-o", "full"]).await;
-    assert!(code == Some(1) && error.contains("is not empty") && world.read("full/kept.txt") == "mine", "{error}");
+    assert!(code == Some(3) && error.contains("is not empty") && world.read("full/kept.txt") == "mine", "{error}");
 
     let stored = command_body("terms", |command| command["content"] = json!({ "template": { "name": "terms" } }));
     _ = world.write("command.json", &stored);

@@ -11,6 +11,8 @@ mod report;
 mod users;
 mod work;
 
+use std::sync::atomic::AtomicU64;
+
 use anyhow::{Context, bail};
 use issei_assembly::{Parts, Settings};
 use issei_clock::{Clock, Dice};
@@ -63,7 +65,8 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     }
     let command = command(&clock, recipients, options.provider)?;
     let calm = options.calm;
-    let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: false, shutdown: &shutdown, command: &command };
+    let (shutdown, command, killed) = (&shutdown, &command, AtomicU64::new(0));
+    let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: false, shutdown, command, killed };
     work.until_over(as_json).await?;
     if shutdown.is_cancelled() {
         bail!(Interrupted("interrupted before the end".to_owned()));
@@ -72,7 +75,7 @@ pub(crate) async fn run(options: &DemoOptions, as_json: bool) -> anyhow::Result<
     let judged = judge::judge(&parts, &cloud, &command.broadcast_id, &url).await?;
     let [waiting, in_flight, dead] = parts.chunks_queue().await?.depths().await?;
     let asked_again = parts.ledger().broadcast(&command.broadcast_id).await?.asked_again;
-    let faults = report::Faults::of(&cloud, options.provider.operation(), asked_again);
+    let faults = report::Faults::of(&cloud, options.provider.operation(), asked_again, work.killed.into_inner());
     let elapsed = clock.now().saturating_duration_since(started);
     let report = Report::of(judged, cloud.accepted(), requests, faults, waiting + in_flight + dead, elapsed);
     report.print(as_json);

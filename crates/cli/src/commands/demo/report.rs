@@ -27,9 +27,13 @@ pub(super) struct Report {
     peak_rss_bytes: u64,
 }
 
-/// What went wrong, beside messages that were handed out again and a consumer that was killed.
+/// What went wrong.
 #[derive(Debug, Serialize)]
 pub(super) struct Faults {
+    /// Consumers, in the midst of their work.
+    killed: u64,
+    /// Messages that were handed out and stayed in their queue, to be handed out once more.
+    messages_doubled: u64,
     /// Sends that the provider accepted, and whose answer was lost or an error.
     answers_lost: u64,
     /// Sends that it put off, since there were too many.
@@ -41,8 +45,10 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn of(cloud: &Cloud, send: &str, asked_again: u64) -> Self {
+    pub(super) fn of(cloud: &Cloud, send: &str, asked_again: u64, killed: u64) -> Self {
         Self {
+            killed,
+            messages_doubled: cloud.messages_doubled(),
             answers_lost: cloud.befallen(send, Fault::ResetAfter) + cloud.befallen(send, Fault::ErrorAfter),
             throttled: cloud.befallen(send, Fault::Throttle),
             ledger_answers_lost: cloud.befallen("UpdateItem", Fault::ResetAfter),
@@ -51,10 +57,11 @@ impl Faults {
     }
 
     fn told(&self) -> String {
-        let Self { answers_lost, throttled, ledger_answers_lost, asked_again } = self;
+        let Self { killed, messages_doubled, answers_lost, throttled, ledger_answers_lost, asked_again } = self;
+        let killed = if *killed == 1 { "a consumer was killed".to_owned() } else { format!("{killed} consumers were killed") };
         let again = if *asked_again > 0 { format!(" ({asked_again} requests made again under their keys)") } else { String::new() };
         format!(
-            "{answers_lost} answers of the provider lost{again}, {throttled} calls throttled, {ledger_answers_lost} of the ledger's lost"
+            "{killed}, {messages_doubled} messages handed out twice, {answers_lost} answers of the provider lost{again}, {throttled} calls throttled, {ledger_answers_lost} of the ledger's lost"
         )
     }
 }

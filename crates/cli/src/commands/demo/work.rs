@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -70,6 +71,8 @@ pub(in crate::commands) struct Work<'a> {
     pub(in crate::commands) attended: bool,
     pub(in crate::commands) shutdown: &'a CancellationToken,
     pub(in crate::commands) command: &'a BroadcastCommand,
+    /// How many consumers were killed in the midst of their work.
+    pub(in crate::commands) killed: AtomicU64,
 }
 
 impl Work<'_> {
@@ -106,6 +109,7 @@ impl Work<'_> {
                 && let Some(victim) = victim.take()
             {
                 victim.abort();
+                self.killed.fetch_add(1, Ordering::Relaxed);
                 let (consumer, token) = (self.parts.consumer().await?, stop.clone());
                 services.spawn(consumer.run(token));
                 bar.println("a consumer was killed in the midst of its work, and another started");

@@ -3,14 +3,16 @@
 //! What this must never do: write over a file that is there, leave addresses behind where it ends early, or let others read them.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use issei_producer::AudienceConfig;
 use issei_schema::Recipient;
 use serde_json::{Map, Value};
+
+use crate::Refused;
 
 /// A file that was made here, and goes again unless it is kept.
 pub(super) struct Made(Option<PathBuf>);
@@ -19,10 +21,11 @@ impl Made {
     /// Makes a file that nobody else may read, for it holds addresses, and that was not there.
     pub(super) fn make(path: &Path) -> anyhow::Result<(Self, File)> {
         let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.with_context(|| {
+        if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
             let left = "if an earlier `issei resend` that was killed has left it, remove it; else take another folder by --output";
-            format!("{} can't be made; nothing is overwritten: {left}", path.display())
-        })?;
+            bail!(Refused(format!("{} is there; nothing is overwritten: {left}", path.display())));
+        }
+        let file = file.with_context(|| format!("{} can't be made", path.display()))?;
         Ok((Self(Some(path.to_owned())), file))
     }
 

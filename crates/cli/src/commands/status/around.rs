@@ -49,8 +49,7 @@ impl Depths {
     /// For people.
     pub(crate) fn line(&self, name: &str) -> String {
         let Self { visible, in_flight, delayed, dead_letters } = self;
-        let name = format!("{name} queue");
-        format!("{name:<14} {visible} waiting, {in_flight} in flight, {delayed} delayed, {dead_letters} dead letters")
+        format!("{:<14}{name}: {visible} waiting, {in_flight} in flight, {delayed} delayed, {dead_letters} dead letters", "queue")
     }
 }
 

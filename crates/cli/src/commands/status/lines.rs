@@ -1,7 +1,5 @@
 //! A status on a screen, for people.
 
-use std::time::Duration;
-
 use issei_ledger::{HeldAudience, HeldUp, ReasonCode, Refused, ServiceKind};
 
 use super::{Agreed, Status};
@@ -116,6 +114,9 @@ impl Status {
         }
         lines.extend(self.left_out.map(|left_out| format!("left out      {}", left_out_told(left_out))));
         lines.extend(self.read_from.as_ref().map(|objects| format!("read from     {}", objects.told().english)));
+        if self.state == BroadcastState::Holding && self.agreement.as_ref().is_none_or(|agreed| agreed.missing == 0) {
+            lines.insert(2, format!("to let it go  issei approve {} --reason \"…\"", self.broadcast_id));
+        }
         if let Some(agreed) = &self.agreement {
             lines.insert(2, agreed.line(&self.broadcast_id, self.state.is_over()));
         }
@@ -148,20 +149,17 @@ impl Status {
         if commands_wait && !is_frozen && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Producer) {
             lines.push("producer      NONE IS ALIVE: the audience is not frozen until one is started".to_owned());
         }
-        let allowed = self.quota.as_ref().map_or(String::new(), |quota| {
-            format!(
-                " of {} that the account allows; {} of {} used in 24 hours",
+        if let Some(quota) = self.quota.as_ref().filter(|_| !self.state.is_over()) {
+            lines.push(format!(
+                "allowed       {} a second by the account; {} of {} used in 24 hours",
                 quota.recipients_a_second, quota.sent_in_24_hours, quota.recipients_a_day
-            )
-        });
-        match speed.filter(|speed| *speed > 0) {
-            Some(speed) => {
-                let left = self.recipients.saturating_sub(self.accepted + self.rejected + self.spared + self.in_doubt);
-                lines.push(format!("rate          {speed} a second{allowed}"));
-                lines.push(format!("time left     {}", in_words(left / speed)));
-            }
-            None if !self.state.is_over() => lines.push(format!("rate          watch to see it{allowed}")),
-            None => {}
+            ));
+        }
+        if let Some(speed) = speed.filter(|speed| *speed > 0) {
+            let left = self.recipients.saturating_sub(self.accepted + self.rejected + self.spared + self.in_doubt);
+            lines.push(format!("rate          {speed} a second, lately"));
+            // How long a ramp takes is no matter of the last minute's rate.
+            lines.extend((left > 0 && self.ramp.is_none()).then(|| format!("time left     {}", in_words(left.div_ceil(speed)))));
         }
         lines
     }
@@ -186,11 +184,6 @@ fn in_words(seconds: u64) -> String {
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
-}
-
-pub(super) fn per_second(recipients: u64, elapsed: Duration) -> u64 {
-    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-    recipients.saturating_mul(1000) / ms
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod around;
 mod counted;
 mod counts;
 mod lines;
+mod rate;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::proof::{StopProof, Stopped};
 pub(crate) use self::around::Depths;
 pub(crate) use self::counted::CountedSince;
 pub(crate) use self::lines::code_line;
+pub(crate) use self::rate::{LATELY, rate};
 pub(crate) use self::watch::run;
 
 /// How a broadcast stands.
@@ -204,6 +206,11 @@ pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
 }
 
 impl Status {
+    /// When it was decided that it stands as it does.
+    pub(crate) fn decided_at(&self) -> Option<Timestamp> {
+        self.decided.as_ref().map(|entry| entry.at)
+    }
+
     pub(crate) async fn read(parts: &Parts, id: &BroadcastId, exact: bool) -> anyhow::Result<Self> {
         let ledger = parts.ledger();
         let (broadcast, progress) = (ledger.broadcast(id).await?, ledger.progress(id).await?);

@@ -10,6 +10,7 @@ mod tally;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, bail};
 use issei_assembly::{Fetched, KeySource, Parts, Settings, say, say_error};
@@ -99,7 +100,8 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     }
     let (began, recipients) = (parts.clock.now(), outlook.mailable());
     let (calm, command) = (options.calm, &simplified.command);
-    let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended: is_attended, shutdown: &shutdown, command };
+    let (attended, shutdown, killed) = (is_attended, &shutdown, AtomicU64::new(0));
+    let work = Work { parts: &parts, cloud: &cloud, recipients, calm, attended, shutdown, command, killed };
     let ending = work.until_over(as_json).await?;
     if shutdown.is_cancelled() {
         bail!(Interrupted(format!("interrupted before the end; nothing was written to {}", inbox.directory().display())));
@@ -184,7 +186,7 @@ fn folder(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
     let named = || format!("the folder {} for the letters", directory.display());
     std::fs::create_dir_all(directory).with_context(|| format!("{} can't be made", named()))?;
     if std::fs::read_dir(directory).with_context(named)?.next().is_some() {
-        bail!("{} is not empty; name another, or empty it: nothing is written over", named());
+        bail!(Refused(format!("{} is not empty; name another, or empty it: nothing is written over", named())));
     }
     Ok(directory.to_owned())
 }
