@@ -271,7 +271,7 @@ impl Certifier {
             Err(error) => return finding.failed(error),
         };
         match self.ledger.check_whole(&mirror).await {
-            Ok(Some(epoch)) => finding.is(both!("epoch {}, opened at {}", "epoch {}、開始{}", epoch.epoch, epoch.opened_at), true),
+            Ok(Some(epoch)) => finding.is(both!("epoch {}, opened at {:.0}", "epoch {}、開始{:.0}", epoch.epoch, epoch.opened_at), true),
             Ok(None) => finding.not_read(services::never_started()),
             Err(error @ LedgerError::Restored { .. }) => {
                 finding.is(error.told(), false).mended_by(Bilingual::verbatim("issei accept-restored-ledger"))

@@ -198,8 +198,8 @@ impl Reader<'_> {
                     None => phrases::in_japanese(reason).unwrap_or_else(|| reason.clone()),
                 };
                 Bilingual {
-                    english: format!("{state} since {}: {reason}", last.at),
-                    japanese: format!("{}から {state}: {in_japanese}", last.at),
+                    english: format!("{state} since {:.0}: {reason}", last.at),
+                    japanese: format!("{:.0}から {state}: {in_japanese}", last.at),
                 }
             }
             _ => Bilingual::verbatim(state),

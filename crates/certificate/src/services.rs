@@ -108,9 +108,9 @@ fn judge(run: &Heartbeat, epoch: u64, held: Duration, now: Timestamp) -> Finding
     let digest = |text: &str| text.chars().take(12).collect::<String>();
     let is_over = run.over_at(held) <= now;
     let state = match run.ended_at {
-        Some(at) => both!("ended at {at}", "{at}に終了"),
-        None if run.is_alive(now) => both!("alive, seen at {}", "稼働中(最終確認{})", run.seen_at),
-        None => both!("silent since {}", "{}から応答なし", run.seen_at),
+        Some(at) => both!("ended at {at:.0}", "{at:.0}に終了"),
+        None if run.is_alive(now) => both!("alive, seen at {:.0}", "稼働中(最終確認{:.0})", run.seen_at),
+        None => both!("silent since {:.0}", "{:.0}から応答なし", run.seen_at),
     };
     let value = both!(
         "version {}, build {}, settings {}, ledger epoch {}, {}",

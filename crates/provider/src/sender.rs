@@ -29,14 +29,14 @@ pub enum Signs {
     /// It did not tell.
     Untold,
     /// It does not sign, in its own words.
-    No { told: String, mend: &'static str },
+    No { told: String, mend: String },
     /// It signs as this domain.
     As {
         domain: String,
         /// The names at which receivers look for the keys; none where it names none.
         keys: Vec<String>,
         told: String,
-        mend: &'static str,
+        mend: String,
     },
 }
 

@@ -84,8 +84,8 @@ pub(super) fn judge(id: &BroadcastId, endless: Option<&Endless>, open: Open, rev
         }
         (Some(_), Some(AuditEntry { at, actor, .. })) if in_doubt > 0 => {
             let value = both!(
-                "{in_doubt} recipients in doubt, and nothing more is accepted: by {at} its keys were revoked, says {actor}",
-                "結果不明の宛先が{in_doubt}件ありますが、これ以上は受理されません。{at}までにAPIキーが失効したと {actor} が記録しています"
+                "{in_doubt} recipients in doubt, and nothing more is accepted: by {at:.0} its keys were revoked, says {actor}",
+                "結果不明の宛先が{in_doubt}件ありますが、これ以上は受理されません。{at:.0}までにAPIキーが失効したと {actor} が記録しています"
             );
             chunks.into_finding(finding, value).mended_by(wait_until())
         }

@@ -160,7 +160,7 @@ pub(crate) struct RehearseOptions {
     /// The Ed25519 private key that signs, in PEM.
     #[arg(long, env = "ISSEI_SIGNING_KEY_FILE", value_name = "FILE")]
     pub(crate) signing_key: Option<PathBuf>,
-    /// Where the signed certificate goes; `-` for standard output.
+    /// Where the signed certificate goes, over nothing that is there; `-` for standard output.
     #[arg(long, short, value_name = "FILE", requires = "signing_key")]
     pub(crate) output: Option<PathBuf>,
 }

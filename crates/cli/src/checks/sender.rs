@@ -53,8 +53,8 @@ impl Of<'_> {
         );
         let (signer, keys, told, mend) = match signs {
             Signs::Untold => return (finding.unreadable(format!("{} did not tell", self.title)), Aligned::Unread),
-            Signs::No { told, mend } => return (finding.found(told, false).mend(*mend), Aligned::No),
-            Signs::As { domain, keys, told, mend } => (domain, keys, told, *mend),
+            Signs::No { told, mend } => return (finding.found(told, false).mend(mend), Aligned::No),
+            Signs::As { domain, keys, told, mend } => (domain, keys, told, mend),
         };
         match keys_missing(keys, self.dns).await {
             Ok(missing) if !missing.is_empty() => {

@@ -11,7 +11,6 @@ use crate::{Identity, ReturnPath, Sender, Signs, above};
 const INCLUDED: &str = "amazonses.com";
 /// `feedback-smtp.REGION.amazonses.com` (SES developer guide, "Using a custom MAIL FROM domain").
 const TAKEN_BY: (&str, &str) = ("feedback-smtp.", ".amazonses.com");
-const SIGN: &str = "turn on Easy DKIM for the domain in the SES console, and publish the records that it names";
 
 impl Ses {
     pub(super) async fn known(&self, from: &Mailbox) -> Sender {
@@ -55,13 +54,16 @@ fn read(name: &str, told: &GetEmailIdentityOutput) -> Identity {
 
 /// As the identity's domain, which is the sender's or one above it.
 fn signs(told: &DkimAttributes, signer: &str) -> Signs {
+    let mend = format!(
+        "aws sesv2 put-email-identity-dkim-attributes --email-identity {signer} --signing-enabled, and publish a CNAME record TOKEN._domainkey.{signer} to TOKEN.dkim.amazonses.com for each of the DkimAttributes.Tokens that aws sesv2 get-email-identity --email-identity {signer} names"
+    );
     let status = told.status.as_ref().map_or("not told", DkimStatus::as_str);
     if !told.signing_enabled || told.status != Some(DkimStatus::Success) {
         let on = if told.signing_enabled { "on" } else { "off" };
-        return Signs::No { told: format!("signing is {on}, {status} says SES"), mend: SIGN };
+        return Signs::No { told: format!("signing is {on}, {status} says SES"), mend };
     }
     let keys = told.tokens().iter().map(|token| format!("{token}._domainkey.{signer}")).collect();
-    Signs::As { domain: signer.to_owned(), keys, told: format!("{status} says SES"), mend: SIGN }
+    Signs::As { domain: signer.to_owned(), keys, told: format!("{status} says SES"), mend }
 }
 
 /// SES lets MAIL FROM be below the identity's domain.

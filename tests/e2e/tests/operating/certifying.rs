@@ -84,6 +84,9 @@ async fn a_second_person_verifies_offline_that_it_is_over() {
     assert_eq!(watching.interrupt().await, Some(130), "{}", world.log("certify"));
     let text = world.try_run(&["verify", "second.json", "--public-key", &public]).await.1;
     assert!(text.starts_with("NOT_CONVERGED  terms\n") && world.printed("certify").starts_with("NOT_CONVERGED"), "{text}");
+    // Nobody reads parts of a second there.
+    let has_parts = |text: &str| text.get(..3).is_some_and(|begin| begin.ends_with('.') && begin.starts_with(|c: char| c.is_ascii_digit()));
+    assert!(text.contains("ended at 20") && !text.split(':').any(has_parts), "{text}");
 }
 
 /// The report, as whoever gets it sees it: in a browser, in both languages, on paper's width and a phone's.

@@ -276,6 +276,8 @@ async fn send_and_doctor_say_the_same_of_the_sender() {
     assert_eq!(look().await, "holds: mail.example.com verified");
     world.cloud.configure(|account| account.identities = Some([].into()));
     assert_eq!(look().await, "broken: SES knows neither the domain nor the address");
+    let (_, text, _) = world.try_run(&["doctor", "--from", "no-reply@mail.example.com"]).await;
+    assert!(text.contains("aws sesv2 create-email-identity --email-identity mail.example.com, then publish "), "{text}");
     // A domain's verification is that of those below it.
     for (name, verified, says) in [
         ("example.com", true, "holds: example.com verified"),
