@@ -50,16 +50,54 @@ pub(crate) fn html_of(mjml: &str) -> anyhow::Result<String> {
     if let Some((at, why)) = flaw(mjml) {
         bail!("line {}: {why}", line(mjml, at));
     }
+    let tags = Tags::of(mjml);
+    let mjml = tags.stood_for.as_str();
     let parsed = mrml::parse(mjml).map_err(|error| anyhow!("{}it is no MJML: {}; correct it there", place(mjml, &error), told(&error)))?;
     // Whoever opens a letter would be told of to whoever serves fonts. One that an author names by `mj-font` stays.
     let options = RenderOptions { fonts: std::collections::HashMap::new(), ..RenderOptions::default() };
     let html = parsed.element.render(&options).map_err(|error| anyhow!("its MJML can't be rendered: {error}"))?;
+    let (html, mjml) = (tags.put_back(&html), tags.put_back(mjml));
     if Template::try_from(html.clone()).is_err()
-        && let Err(error) = Template::try_from(mjml.to_owned())
+        && let Err(error) = Template::try_from(mjml.clone())
     {
-        bail!("line {}: {}", line(mjml, error.at()), error.in_words());
+        bail!("line {}: {}", line(&mjml, error.at()), error.in_words());
     }
     Ok(html)
+}
+
+/// Tags with a default, whose quotes the renderer would take for its own in an attribute, each with a word that stands for it.
+struct Tags {
+    stood_for: String,
+    tags: Vec<(String, String)>,
+}
+
+impl Tags {
+    fn of(mjml: &str) -> Self {
+        let mut words = (0..).map(|number| format!("xissei{number}z"));
+        let base = words.find(|word| !mjml.contains(word)).unwrap_or_default();
+        let (mut stood_for, mut tags, mut rest) = (String::with_capacity(mjml.len()), Vec::new(), mjml);
+        while let Some((before, after)) = rest.split_once("{{") {
+            stood_for.push_str(before);
+            let Some((inner, behind)) = after.split_once("}}").filter(|(inner, _)| inner.contains('|') && !inner.contains(['\n', '<']))
+            else {
+                stood_for.push_str("{{");
+                rest = after;
+                continue;
+            };
+            // An attribute in such quotes can't have them otherwise.
+            let tag = format!("{{{{{}}}}}", inner.replace("&quot;", "\""));
+            let word = format!("{base}{}z", tags.len());
+            stood_for.push_str(&word);
+            tags.push((word, tag));
+            rest = behind;
+        }
+        stood_for.push_str(rest);
+        Self { stood_for, tags }
+    }
+
+    fn put_back(&self, text: &str) -> String {
+        self.tags.iter().fold(text.to_owned(), |text, (word, tag)| text.replace(word, tag))
+    }
 }
 
 /// What the parser lets pass of MJML's own elements, outside of comments: a name that there is not, and an end of another
@@ -174,6 +212,21 @@ mod tests {
         assert!(html.contains("Ubuntu, Helvetica") && !html.contains("http://fonts") && !html.contains("https://fonts"), "{html}");
         let own = letter("<mj-font name=\"Ubuntu\" href=\"https://example.com/ubuntu.css\" />");
         assert!(html_of(&own).unwrap().contains("https://example.com/ubuntu.css"));
+    }
+
+    #[test]
+    fn a_default_may_stand_in_an_attribute_in_either_quotes_and_in_a_text() {
+        for alt in ["'{{name | \"you\"}}'", "\"{{name | &quot;you&quot;}}\"", "\"{{ name|&quot;you&quot; }}\""] {
+            let letter = format!(
+                "<mjml><mj-body><mj-section><mj-column><mj-image src=\"https://example.com/a.png\" alt={alt} /><mj-text>{{{{name | \"you\"}}}} {{{{shop | \"us\"}}}}</mj-text></mj-column></mj-section></mj-body></mjml>"
+            );
+            let html = Template::try_from(html_of(&letter).unwrap()).unwrap();
+            let html = html.as_str();
+            assert!(html.contains("alt=\"{{name | \"you\"}}\"") && html.contains("{{name | \"you\"}} {{shop | \"us\"}}"), "{html}");
+        }
+        let wrong = "<mjml>\n<mj-body><mj-section><mj-column><mj-image src=\"https://example.com/a.png\"\nalt='{{name | you}}' /></mj-column></mj-section></mj-body></mjml>";
+        let error = html_of(wrong).unwrap_err().to_string();
+        assert!(error.starts_with("line 3: `{{name | you}}` is no placeholder"), "{error}");
     }
 
     #[test]
