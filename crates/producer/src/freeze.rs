@@ -9,11 +9,13 @@ use issei_letter::Letters;
 use issei_schema::BroadcastCommand;
 use tokio_util::sync::CancellationToken;
 
+use crate::SourceError;
 use crate::audience::{AudienceConfig, UniqueBy};
 use crate::chosen::ChosenCanary;
 use crate::command::needed;
 use crate::held_up;
 use crate::line::{Built, Line};
+use crate::missed::{SentBefore, sent_before};
 use crate::service::{Producer, ProducerError};
 use crate::skipping::Objection;
 use crate::source::{Progress, Source, objects_of, size_of};
@@ -76,9 +78,17 @@ impl Producer {
         let needed = needed(command, &self.options.audiences, Letters::of).map_err(|refusal| held_up::since(command, refusal));
         let (audience, needed) = needed?;
         let audience = audience.carried_by(self.options.providers.get(&command.provider()).map(|known| known.facts));
-        let Some(source) = self.source(command, &broadcast, &audience, stop).await? else {
+        let Some(mut source) = self.source(command, &broadcast, &audience, stop).await? else {
             return Err(ProducerError::CallTooShort { audience: command.audience.to_string() });
         };
+        if broadcast.pages == 0 {
+            let by_address = audience.unique_by == Some(UniqueBy::Address);
+            // On the heap, as what is compared.
+            if let Some(before) = Box::pin(sent_before(&self.ledger, command, &mut source, by_address)).await? {
+                let SentBefore { of, keys } = before;
+                Err(SourceError::SentBefore { audience: command.audience.to_string(), of, rows: keys.rows })?;
+            }
+        }
         let needed = Arc::new(needed);
         let mut line = Line::new(self, &broadcast, source, needed.clone(), audience.unique_by);
         let (mut ahead, mut compared): (Option<Built>, Option<String>) = (None, None);

@@ -15,6 +15,7 @@ use crate::audience::{AudienceConfig, UniqueBy};
 use crate::blank::{Blank, Holes};
 use crate::chosen::ChosenCanary;
 use crate::judging::{Candidate, JudgingError, candidates, skip_mailed};
+use crate::missed::{SentBefore, sent_before};
 use crate::repeated::note_addresses;
 use crate::row::{Judged, Needed};
 use crate::samples::Samples;
@@ -48,6 +49,8 @@ pub struct Survey {
     pub fell_back: FellBack,
     /// Whose letters have nothing where a value should stand.
     pub blank: Blank,
+    /// Of a resend, who has it from the broadcast whose missed it is for.
+    pub sent_before: Option<SentBefore>,
     /// Of an audience in S3, what it was read from.
     pub objects: Option<ReadObjects>,
     /// Whom the canary chooses, where it does.
@@ -165,6 +168,7 @@ pub async fn survey(
         variants: needed.letters.all().filter_map(|(name, _)| Some((name?.clone(), 0))).collect(),
         ..Survey::default()
     };
+    survey.sent_before = sent_before(ledger, command, &mut source, config.unique_by == Some(UniqueBy::Address)).await?;
     survey.skip(SkipReason::NoKey, counts.without_key, None);
     progress.has_judged(counts.without_key);
     let holes = Holes::of(command);

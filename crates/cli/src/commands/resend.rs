@@ -152,8 +152,7 @@ async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> an
     let consent = (first.class() == Class::Marketing).then_some(consent);
     let [path, command_path] = ["jsonl", "json"].map(|kind| options.output.join(format!("{}.{kind}", options.new_id)));
     // Both or neither: an audience without its command is a list of addresses that nobody asked for.
-    let (rows_made, rows_file) = Made::make(&path)?;
-    let (command_made, mut command_file) = Made::make(&command_path)?;
+    let [(rows_made, rows_file), (command_made, mut command_file)] = Made::both(&path, &command_path)?;
     if let Some(other) = ledger.resent_by_another(&broadcast, &options.new_id).await? {
         bail!(taken(&broadcast, &other));
     }

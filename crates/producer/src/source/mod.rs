@@ -44,7 +44,7 @@ pub(crate) use rehearsal::size_of;
 pub(crate) use row::{Cell, Flaw, Row, quotable};
 pub use s3::ReadObjects;
 pub(crate) use s3::{Address, Objects};
-pub(crate) use spool::{Mailed, Spooled};
+pub(crate) use spool::{Mailed, Spooled, identity_of};
 
 /// What is wrong with a source of an audience. It quotes no value of a row, for it is logged and kept in
 /// the ledger.
@@ -72,6 +72,10 @@ pub enum SourceError {
         "audience `{audience}`: its file is not what it was when the first page was frozen: another was written in its place, or another producer has another; nothing more is frozen, for whoever went on could leave out those who came, and mail some who are gone; put the file back as it was, the same on every producer, and it goes on, or stop this broadcast (nothing of it was sent) and send it in a new command, with a new broadcast_id"
     )]
     OtherFile { audience: String },
+    #[error(
+        "audience `{audience}`: {rows} of its rows are of users whom `{of}`, for whose missed it is, has accepted or in doubt; they would be mailed twice, so nothing is frozen and nothing was sent; its list was edited since `issei resend` wrote it: `issei send COMMAND --dry-run` names three of them, and once their rows are out of the list it goes on, or stop this broadcast"
+    )]
+    SentBefore { audience: String, of: BroadcastId, rows: u64 },
     #[error("audience `{audience}`: {reason}")]
     Spool { audience: String, reason: String },
     /// Of a first look, before there is an audience.
@@ -295,7 +299,8 @@ impl Source {
         self.spool.rows_after(row, SIFTED).await.map_err(|error| self.failed(&error))
     }
 
-    async fn spooled(&self, after: Option<&str>, limit: usize) -> Result<Vec<Spooled>, SourceError> {
+    /// The next keys after `after`, in the order of their bytes, whomever the canary chooses.
+    pub(crate) async fn spooled(&self, after: Option<&str>, limit: usize) -> Result<Vec<Spooled>, SourceError> {
         self.spool.page(after, limit.max(1)).await.map_err(|error| self.failed(&error))
     }
 

@@ -53,7 +53,19 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
 
     // Nothing is overwritten; elsewhere it says the same again, with its proof.
     let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
-    assert!(code == Some(3) && error.contains("nothing is overwritten"), "{error}");
+    assert!(
+        code == Some(3) && error.contains("are the whole files of an earlier `issei resend terms --as rest`, for 19 recipients"),
+        "{error}"
+    );
+    let whole = world.read("rest.json");
+    let _ = world.write("rest.json", "");
+    let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(code == Some(3) && error.contains("nothing is overwritten: there is no whole command beside it (./rest.json)"), "{error}");
+    let _ = world.write("rest.json", &whole);
+    std::fs::rename(world.path("rest.jsonl"), world.path("moved.jsonl")).unwrap();
+    let (code, _, error) = world.try_run(&["resend", "terms", "--as", "rest"]).await;
+    assert!(code == Some(3) && error.contains("rest.json is there already") && error.contains("rest.jsonl is gone"), "{error}");
+    std::fs::rename(world.path("moved.jsonl"), world.path("rest.jsonl")).unwrap();
     // An audience that takes long to read, and somebody who does not wait for it.
     let own = world.read("issei.toml");
     let endless =
@@ -69,7 +81,7 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     _ = world.write("issei.toml", &own);
     assert_eq!(world.write("other.json", "somebody's own"), "other.json");
     let (code, _, error) = world.try_run(&["resend", "terms", "--as", "other"]).await;
-    assert!(code == Some(3) && error.contains("other.json is there; nothing is overwritten: if an earlier"), "{error}");
+    assert!(code == Some(3) && error.contains("other.json is there already, and nothing is overwritten: it is not of"), "{error}");
     assert_eq!(world.read("other.json"), "somebody's own");
     assert!(!std::path::Path::new(&world.path("other.jsonl")).exists(), "addresses are left behind");
     // A second operator, who has not heard of the first, would mail everybody of them once more.
@@ -106,6 +118,57 @@ async fn whom_a_stopped_broadcast_has_missed_is_mailed_by_a_second_one_and_nobod
     let (code, output, _) = world.try_run(&["resend", "rest", "--as", "third"]).await;
     assert!(code == Some(3) && output.contains("19 accepted") && output.contains("nobody"), "{output}");
     assert!(!std::path::Path::new(&world.path("third.jsonl")).exists());
+}
+
+/// The list is a file, and whoever edits it can put somebody into it who has the letter: by their key, or where an address is a user
+/// by their address under another key.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_put_into_the_list_of_a_resend_by_hand_and_has_the_letter_is_not_mailed_again() {
+    let world = Processes::brisk(12, Account { keep_mails: true, ..Account::default() }).await;
+    let configured = world.read("issei.toml").replace("columns = [\"name\"]", "columns = [\"name\"]\nunique_by = \"address\"");
+    let _ = world.write("issei.toml", &configured);
+    let (producer, consumer) = (world.start("producer"), world.start("consumer"));
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |body| body["canary"] = json!(5))).await;
+    world.wait_for("terms", "holding").await;
+    world.run(&["stop", "terms", "--reason", "a test"]).await;
+    producer.end().await;
+    until("what was under way at the stop is over", async || world.try_run(&["resend", "terms", "--as", "rest"]).await.0 == Some(0)).await;
+    std::fs::create_dir(world.path("again")).unwrap();
+    let told: Value = serde_json::from_str(&world.run(&["resend", "terms", "--as", "rest", "--output", "again", "--json"]).await).unwrap();
+    let _ = world.write("rest.json", &world.read("again/rest.json"));
+    let list = world.read("again/rest.jsonl");
+    assert_eq!(list.lines().count(), 7);
+    let _ = world.write("issei.toml", &(configured + "\n" + told["audience"].as_str().unwrap()));
+
+    // In place of one who was missed, so that the budget says nothing.
+    let with = |key: &str, address: &str| {
+        let rest = list.lines().skip(1).collect::<Vec<_>>().join("\n");
+        format!("{}\n{rest}\n", json!({ "key": key, "address": address, "name": "One" }))
+    };
+    for (key, address) in [("1", "moved@example.org"), ("101", "user000001@example.com")] {
+        let _ = world.write("again/rest.jsonl", &with(key, address));
+        let (code, _, error) = world.try_run(&["send", "rest.json", "--yes"]).await;
+        let says =
+            format!("1 rows of this audience are of users whom `terms`, for whose missed it is, has accepted or in doubt (keys {key})");
+        assert!(code == Some(3) && error.contains(&says), "{error}");
+    }
+    // Nor where nobody has asked before.
+    world.post("ISSEI_COMMANDS_QUEUE", &world.read("rest.json")).await;
+    let producer = world.start("producer");
+    let status = world.wait_until("rest", |status| !status["held_up"].is_null()).await;
+    let why = status["held_up"]["reason"].as_str().unwrap();
+    assert!(why.contains("1 of its rows are of users whom `terms`") && !why.contains('@'), "{status}");
+    let _ = world.write("again/rest.jsonl", &list);
+    world.wait_for("rest", "holding").await;
+    world.run(&["approve", "rest", "--reason", "a test"]).await;
+    world.wait_for("rest", "complete").await;
+    producer.end().await;
+    consumer.end().await;
+    let mails: Vec<String> = ["terms", "rest"]
+        .iter()
+        .flat_map(|id| judge(&world.cloud, id).reached().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert_eq!((mails.len(), mails.iter().collect::<BTreeSet<_>>().len()), (12, 12), "{mails:?}");
 }
 
 /// Whoever asks has lost the line that says so, or never had it. Each address was one user when it was sent to.

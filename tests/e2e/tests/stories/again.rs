@@ -183,6 +183,39 @@ async fn what_whoever_was_missed_may_have_had_from_a_resend_is_said() {
     assert!(repeated.contains("`rest` was made for those whom it had missed"), "{repeated}");
 }
 
+/// A list is a file, and somebody has put a row back into it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_frozen_for_a_resend_whose_list_has_somebody_who_has_the_letter() {
+    let mut world = World::new(WorldOptions::default()).await;
+    world.post_command(&same("first", |body| body["canary"] = json!(10))).await;
+    world.run_until("first", 2, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    world.ledger().end(&"first".parse().unwrap(), &actor(), "a test").await.unwrap();
+    let stopped = world.run_to_the_end("first").await;
+    let ledger = world.ledger();
+    let looked = ledger.looked(&ledger.command(&stopped.broadcast_id).await.unwrap()).await.unwrap();
+    assert_eq!(ledger.note_resend(&stopped, &"rest".parse().unwrap(), &looked).await.unwrap(), Noted::Noted);
+    let again = reason_for(&stopped.broadcast_id, &looked).unwrap().to_string();
+    let rest = same("rest", |body| (body["audience"], body["again"]) = (json!("rest"), json!(again)));
+
+    let reached = judge(&world.cloud, "first").reached().into_iter().map(|address| format!("'{address}'")).collect::<Vec<_>>();
+    assert_eq!(reached.len(), 10);
+    let but = |some: &[String]| {
+        let filter = format!("email NOT IN ({})", some.join(", "));
+        issei_producer::AudienceConfig { filter: Some(filter), ..world.users.audience() }
+    };
+    let (edited, whole) = (but(&reached[1..]), but(&reached));
+    world.audiences.insert("rest".to_owned(), edited);
+    world.post_command(&rest).await;
+    let held_up = world.run_until("rest", 2, |broadcast| broadcast.held_up.is_some()).await;
+    let why = held_up.held_up.unwrap().reason;
+    assert!(why.contains("1 of its rows are of users whom `first`") && !why.contains('@'), "{why}");
+    assert_eq!((held_up.pages, judge(&world.cloud, "rest").total()), (0, 0));
+
+    world.audiences.insert("rest".to_owned(), whole);
+    world.run_to_the_end("rest").await;
+    assert_eq!(mailed(&world.cloud, &["first", "rest"]), [10, 90]);
+}
+
 /// Both look at the same moment: the app's registration has read that the first mailed nobody, and waits for the ledger's answer,
 /// when the operator notes a broadcast for whom it had missed.
 #[tokio::test(flavor = "multi_thread")]

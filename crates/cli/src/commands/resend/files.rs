@@ -7,9 +7,9 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use issei_ledger::missed_by;
 use issei_producer::AudienceConfig;
-use issei_schema::Recipient;
+use issei_schema::{BroadcastCommand, Recipient};
 use serde_json::{Map, Value};
 
 use crate::Refused;
@@ -19,18 +19,52 @@ pub(super) struct Made(Option<PathBuf>);
 
 impl Made {
     /// Makes a file that nobody else may read, for it holds addresses, and that was not there.
-    pub(super) fn make(path: &Path) -> anyhow::Result<(Self, File)> {
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-        if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
-            let left = "if an earlier `issei resend` that was killed has left it, remove it; else take another folder by --output";
-            bail!(Refused(format!("{} is there; nothing is overwritten: {left}", path.display())));
-        }
-        let file = file.with_context(|| format!("{} can't be made", path.display()))?;
+    fn make(path: &Path) -> std::io::Result<(Self, File)> {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
         Ok((Self(Some(path.to_owned())), file))
+    }
+
+    /// Makes the files of the rows and of the command, or neither.
+    pub(super) fn both(rows: &Path, command: &Path) -> anyhow::Result<[(Self, File); 2]> {
+        let made = |path: &Path| {
+            Self::make(path).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => anyhow::Error::new(Refused(lies_there(path, rows, command))),
+                _ => anyhow::Error::new(error).context(format!("{} can't be made", path.display())),
+            })
+        };
+        Ok([made(rows)?, made(command)?])
     }
 
     pub(super) fn keep(mut self) {
         self.0 = None;
+    }
+}
+
+/// What lies where a file was to be made, and what to do.
+fn lies_there(path: &Path, rows: &Path, command: &Path) -> String {
+    let (there, both) = (path.display(), format!("{} and {}", rows.display(), command.display()));
+    // The command is written last.
+    let is_of = |command: &BroadcastCommand| missed_by(command).map(|missed_by| missed_by.of);
+    let told = std::fs::read_to_string(command).unwrap_or_default();
+    match BroadcastCommand::stored(&told).ok().as_ref().and_then(|found| Some((found, is_of(found)?))) {
+        Some((found, of)) if path == rows => format!(
+            "{there} is there already, and nothing is overwritten: {both} are the whole files of an earlier `issei resend {of} --as {}`, for {} recipients; `issei send {}` says whether they may still be sent, and sends them; for files made anew move these away, or take another folder by --output",
+            found.broadcast_id,
+            found.max_recipients,
+            command.display()
+        ),
+        Some((found, of)) => format!(
+            "{there} is there already, and nothing is overwritten: it is the command of an earlier `issei resend {of} --as {}`, and its list {} is gone; move it away, and repeat this",
+            found.broadcast_id,
+            rows.display()
+        ),
+        None if path == rows && told.is_empty() => format!(
+            "{there} is there already, and nothing is overwritten: there is no whole command beside it ({}), so it is of an earlier `issei resend` that was killed or is still at it, or of something else; where none is at it remove it, with a command that is empty, or take another folder by --output",
+            command.display()
+        ),
+        None => format!(
+            "{there} is there already, and nothing is overwritten: it is not of an `issei resend` that came to its end; look what it is, move it away, or take another folder by --output"
+        ),
     }
 }
 

@@ -153,7 +153,7 @@ impl Forecast {
         let stored = stored(parts, command, &names(command, config)).await;
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
         let letters = letters(command, worth_a_look(&survey), content)?;
-        let Survey { rows, mailable, skipped, variants, fell_back, canary, objects, .. } = survey;
+        let Survey { rows, mailable, skipped, variants, fell_back, canary, objects, sent_before, .. } = survey;
         let approvals = settings.approvals_wanted()?;
         let agreement = (approvals.are_for(command) && mailable >= approvals.from_recipients).then(|| {
             format!(
@@ -227,9 +227,11 @@ impl Forecast {
         };
         let looked = looked(parts, command, known_already).await;
         forecast.findings.extend(looked.findings);
+        // Once it is taken as well: whoever is held up by it asks here who they are.
+        forecast.refused.extend(sent_before.map(|before| before.to_string()));
         // What has been sent before is the same broadcast, and sending it again changes nothing.
         if !known_already {
-            forecast.refused = forecast.objections(parts, command, enough).await?;
+            forecast.refused.extend(forecast.objections(parts, command, enough).await?);
             forecast.refused.extend(looked.refused);
             forecast.refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
         }

@@ -71,7 +71,7 @@ impl Spooled {
 }
 
 /// An address as it is compared, whether the audience mails such local parts or not.
-fn identity_of(text: &str) -> Option<String> {
+pub(crate) fn identity_of(text: &str) -> Option<String> {
     Address::quoting_legacy(text).ok().map(|address| address.identity())
 }
 
