@@ -10,6 +10,7 @@ use issei_schema::{Piece, Template};
 use crate::attributes::{Holds, holds};
 use crate::links;
 use crate::part::Node;
+use crate::references;
 use crate::safe::Context;
 
 /// Elements whose text is no markup, and runs or styles.
@@ -100,29 +101,31 @@ impl Marks {
     }
 }
 
-/// The text with a mark for each value, and for each tag of a condition, in their order.
-fn marked(pieces: &[Piece], marks: &Marks, next: &mut usize, into: &mut String) {
-    fn mark(marks: &Marks, next: &mut usize, into: &mut String) {
-        into.push_str(&marks.mark(*next));
-        *next += 1;
+/// The text with a mark for each value, and for each tag of a condition, in their order; and what reference to a character each of
+/// them stands right behind.
+fn marked(pieces: &[Piece], marks: &Marks, begun: &mut Vec<Option<String>>, into: &mut String) {
+    fn mark(marks: &Marks, begun: &mut Vec<Option<String>>, into: &mut String) {
+        let mark = marks.mark(begun.len());
+        begun.push(references::begun(into).map(str::to_owned));
+        into.push_str(&mark);
     }
     for piece in pieces {
         match piece {
             Piece::Text(text) => into.push_str(text),
-            Piece::Value { .. } => mark(marks, next, into),
+            Piece::Value { .. } => mark(marks, begun, into),
             Piece::If { then, otherwise, .. } => {
-                mark(marks, next, into);
-                marked(then, marks, next, into);
-                mark(marks, next, into);
-                marked(otherwise, marks, next, into);
-                mark(marks, next, into);
+                mark(marks, begun, into);
+                marked(then, marks, begun, into);
+                mark(marks, begun, into);
+                marked(otherwise, marks, begun, into);
+                mark(marks, begun, into);
             }
         }
     }
 }
 
 /// How the text of an element is read that is no markup; nothing of all others.
-fn state_within(element: &str) -> Option<State> {
+pub(crate) fn state_within(element: &str) -> Option<State> {
     match element {
         "script" => Some(State::ScriptData),
         "plaintext" => Some(State::PlainText),
@@ -258,6 +261,16 @@ fn refused(place: &Place) -> Option<&'static str> {
     }
 }
 
+/// Where a text that begins a reference to a character may be made another one by what follows it.
+fn reads(place: &Place) -> references::Reads {
+    match place {
+        Place::Link(_, _, Context::LinkQuery) | Place::Attribute(..) => references::Reads::Attribute,
+        Place::Link(..) => references::Reads::Host,
+        Place::Conditional(_, within) => reads(within),
+        Place::Text(_) | Place::Refused(..) => references::Reads::Text,
+    }
+}
+
 fn is_link(place: &Place) -> bool {
     match place {
         Place::Link(..) => true,
@@ -269,13 +282,15 @@ fn is_link(place: &Place) -> bool {
 /// Nodes for the pieces, each value with its place.
 struct Placed<'a> {
     places: &'a HashMap<usize, Place>,
+    /// By the number of a mark, what reference to a character it stands right behind.
+    begun: &'a [Option<String>],
     next: usize,
     rules: Rules,
 }
 
 impl Placed<'_> {
     fn place(&mut self, tag: &str) -> Result<Place, String> {
-        let place = self.places.get(&self.next).cloned();
+        let (place, begun) = (self.places.get(&self.next).cloned(), self.begun.get(self.next).and_then(Option::as_deref));
         self.next += 1;
         if self.rules == Rules::AsTaken {
             return Ok(place.unwrap_or(Place::Text(None)));
@@ -283,7 +298,12 @@ impl Placed<'_> {
         match place {
             Some(place) => match refused(&place) {
                 Some(why) => Err(format!("has `{tag}` {why}")),
-                None => Ok(place),
+                None => match begun.filter(|begun| references::may_change(begun, reads(&place))) {
+                    Some(begun) => Err(format!(
+                        "has `{tag}` right behind `{begun}`, which a value could make another character; end that with `;`, or write `&amp;` where an `&` is meant"
+                    )),
+                    None => Ok(place),
+                },
             },
             None => Err(format!(
                 "has `{tag}` in a tag's or an attribute's name, or in an attribute without quotes; put it between tags, or into quotes"
@@ -341,7 +361,8 @@ pub(crate) fn html_as_taken(template: &Template) -> Result<Vec<Node>, String> {
 fn nodes(template: &Template, rules: Rules) -> Result<Vec<Node>, String> {
     let marks = Marks::new(template.as_str());
     let mut text = String::new();
-    marked(template.pieces(), &marks, &mut 0, &mut text);
+    let mut begun = Vec::new();
+    marked(template.pieces(), &marks, &mut begun, &mut text);
     let places = places(&text, &marks);
-    Placed { places: &places, next: 0, rules }.nodes(template.pieces())
+    Placed { places: &places, begun: &begun, next: 0, rules }.nodes(template.pieces())
 }

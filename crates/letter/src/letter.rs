@@ -1,16 +1,17 @@
 //! The letters of a broadcast: one, or one for each variant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use issei_schema::{
-    BroadcastCommand, CommandVersion, Content, Placeholder, StoredTemplate, Template, TemplateName, VariantName, Variants, Words, is_blank,
-    render,
+    BroadcastCommand, CommandVersion, Content, Piece, Placeholder, StoredTemplate, Template, TemplateName, VariantName, Variants, Words,
+    is_blank, is_no, render,
 };
 use serde::Serialize;
 
 use crate::contexts::{html, html_as_taken};
-use crate::part::{Data, Node, Part};
+use crate::part::{Data, Node, Part, Uses, is_there};
 use crate::safe::Context;
+use crate::seen::shows;
 
 /// What the subject of a copy begins with, so that nobody takes it for the letter itself.
 const COPY: &str = "[Test] ";
@@ -32,7 +33,7 @@ pub enum Unwritable {
     UnsafeLink(String),
     #[error("the content has no variant for it")]
     NoVariant,
-    #[error("its subject, or all of its text, would be blank")]
+    #[error("its subject, its text or its HTML would be blank")]
     Blank,
 }
 
@@ -67,10 +68,10 @@ impl Letter {
         let version = command.version;
         let html = words.html.as_ref().map(|template| match version {
             // As its places were made safe before they were looked at.
-            CommandVersion::V1 => Ok(Part::plain(template, Context::Html, 'h')),
-            CommandVersion::V2 => {
-                html(template).map_err(|reason| ContentError { field: format!("{place}.html"), reason }).map(|nodes| Part::of(nodes, 'h'))
-            }
+            CommandVersion::V1 => Ok(Part::plain(template, Context::Html, 'h').into_html()),
+            CommandVersion::V2 => html(template)
+                .map_err(|reason| ContentError { field: format!("{place}.html"), reason })
+                .map(|nodes| Part::of(nodes, 'h').into_html()),
         });
         Ok(Self::Own {
             subject: Part::plain(&words.subject, Context::Line, 'l').after(if command.test_copy.is_some() { COPY } else { "" }),
@@ -87,18 +88,32 @@ impl Letter {
         parts.into_iter().flatten()
     }
 
-    /// Says whether nothing would be read in it: what a condition leaves out, or a value that is blank, may be all there is.
+    /// Says whether nothing would be read in it, or in a part of it that this row makes so: what a condition leaves out, or a value
+    /// that is blank, may be all there is. Whose program shows that part would see a blank letter.
     fn is_blank(&self, data: &Data) -> Result<bool, Unwritable> {
         let (subject, text, html) = match self {
             Self::Own { subject, text, html } => (subject, text, html),
             Self::Stored { words, .. } => return Ok(words.as_ref().is_some_and(|words| is_blank_template(words, data))),
         };
+        let mut is_seen = false;
         for body in [text, html].into_iter().flatten() {
-            if !body.is_blank(data)? {
-                return subject.is_blank(data);
+            let is_blank = body.is_blank(data)?;
+            if is_blank && body.varies() {
+                return Ok(true);
             }
+            is_seen |= !is_blank;
         }
-        Ok(true)
+        Ok(!is_seen || subject.is_blank(data)?)
+    }
+
+    /// Which columns it asks for where conditions hold as `holds` says. Of a stored template whichever it names at all.
+    fn uses(&self, holds: &impl Fn(&str) -> bool) -> Uses {
+        let mut uses = Uses::default();
+        self.parts().for_each(|part| part.note_uses(&mut uses, holds));
+        if let Self::Stored { words: Some(words), .. } = self {
+            words.parts().for_each(|(_, part)| note_stored(part, &mut uses));
+        }
+        uses
     }
 
     /// Whether it can be written with this data.
@@ -125,14 +140,31 @@ impl Letter {
     }
 }
 
+/// The columns that a text of a provider's Handlebars names, by its conditions and otherwise.
+fn note_stored(text: &str, uses: &mut Uses) {
+    for tag in text.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()) {
+        let tag = tag.trim_matches(|c: char| matches!(c, '{' | '~' | ' '));
+        let of_condition = ["#if ", "#unless ", "else if "].iter().find_map(|begins| tag.strip_prefix(begins));
+        let names = of_condition.unwrap_or(tag).split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named = names.filter(|name| !name.is_empty()).map(|name| name.strip_prefix("html_").unwrap_or(name).to_owned());
+        if of_condition.is_some() { uses.asked.extend(named) } else { uses.shown.extend(named) }
+    }
+}
+
 /// The same of what a provider stores, as far as plain placeholders go: what it makes of the rest it alone knows.
 fn is_blank_template(words: &StoredTemplate, data: &Data) -> bool {
     // What is escaped is blank where the value is.
     let value = |name: &str| data.get(name).or_else(|| data.get(name.strip_prefix("html_")?)).map(String::as_str);
-    let is_blank = |part: &str| render(part, value).map(|rendered| is_blank(&rendered));
-    let is_blank_body = |body: &Option<String>| body.as_deref().map_or(Some(true), is_blank);
-    match (is_blank(&words.subject), is_blank_body(&words.text), is_blank_body(&words.html)) {
-        (Some(subject), Some(text), Some(html)) => subject || (text && html),
+    // A value is no markup, so what it would be escaped for shows nothing less where that is left out.
+    let plain = |value: &str| value.replace(['<', '&'], "x");
+    let in_html: Data = data.iter().map(|(name, value)| (name.clone(), plain(value))).collect();
+    let value_in_html = |name: &str| in_html.get(name).or_else(|| in_html.get(name.strip_prefix("html_")?)).map(String::as_str);
+    let subject = render(&words.subject, value).map(|subject| is_blank(&subject));
+    let text = words.text.as_ref().map(|text| render(text, value).map(|rendered| (is_blank(&rendered), text.contains("{{"))));
+    let html = words.html.as_ref().map(|html| render(html, value_in_html).map(|rendered| (!shows(&rendered), html.contains("{{"))));
+    let bodies: Option<Vec<(bool, bool)>> = [text, html].into_iter().flatten().collect();
+    match (subject, bodies) {
+        (Some(subject), Some(bodies)) => subject || bodies.iter().all(|(is_blank, _)| *is_blank) || bodies.contains(&(true, true)),
         _ => false,
     }
 }
@@ -162,6 +194,29 @@ impl Letters {
     /// There is none: whatever is refused in a new command is read over.
     pub fn as_taken(command: &BroadcastCommand) -> Result<Self, ContentError> {
         Self::by(command, html_as_taken)
+    }
+
+    /// Refuses a part of which nobody would see anything, whatever the row. For a command that nothing has begun with: what has goes
+    /// on.
+    ///
+    /// # Errors
+    /// Names the part.
+    pub fn check_seen(command: &BroadcastCommand) -> Result<(), ContentError> {
+        for (place, words) in command.content.words() {
+            let bodies = [("text", words.text.as_ref()), ("html", words.html.as_ref())];
+            for (name, part) in bodies.into_iter().filter_map(|(name, part)| Some((name, part?))) {
+                let is_same = part.pieces().iter().all(|piece| matches!(piece, Piece::Text(_)));
+                let is_seen = if name == "html" { shows(part.as_str()) } else { !is_blank(part.as_str()) };
+                if is_same && !is_seen {
+                    let what = if name == "html" { "no text that is seen, and no picture" } else { "nothing that is seen" };
+                    let reason = format!(
+                        "has {what}, so that whoever's mail program shows this part would get a blank letter; write it, or take `{name}` out"
+                    );
+                    return Err(ContentError { field: format!("{place}.{name}"), reason });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn by(command: &BroadcastCommand, html: ReadHtml) -> Result<Self, ContentError> {
@@ -220,6 +275,30 @@ impl Letters {
     pub fn all(&self) -> impl Iterator<Item = (Option<&VariantName>, &Letter)> {
         let names = self.variants.iter().flat_map(|variants| variants.of.keys()).map(Some).chain(std::iter::repeat(None));
         names.zip(&self.letters)
+    }
+
+    /// Makes each no (`false`, `0`) blank by which a condition of this recipient's letter is decided, so that the condition does not
+    /// hold for whoever renders it, older builds and a provider among them. One that the letter shows as well stays as it is.
+    pub fn make_noes_blank(&self, data: &mut BTreeMap<String, String>) {
+        let by = self.variants.as_ref().map(|variants| variants.by.as_str());
+        let mut noes: BTreeSet<String> =
+            data.iter().filter(|(name, value)| Some(name.as_str()) != by && is_no(value)).map(|(name, _)| name.clone()).collect();
+        if noes.is_empty() {
+            return;
+        }
+        let Some(letter) = self.number(data).and_then(|number| self.letter(number)) else { return };
+        // What is shown depends on which conditions hold, and those on what stays.
+        let uses = loop {
+            let uses = letter.uses(&|column| !noes.contains(column) && is_there(data, column));
+            let before = noes.len();
+            noes.retain(|column| !uses.shown.contains(column));
+            if noes.len() == before {
+                break uses;
+            }
+        };
+        for (_, value) in data.iter_mut().filter(|(name, _)| noes.contains(*name) && uses.asked.contains(*name)) {
+            value.clear();
+        }
     }
 
     /// Whether a recipient with this data can be written to, and by which letter.

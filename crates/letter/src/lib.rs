@@ -9,7 +9,10 @@ mod contexts;
 mod letter;
 mod links;
 mod part;
+mod references;
 mod safe;
+mod seen;
 
 pub use letter::{ContentError, Letter, Letters, Rendered, Unwritable};
 pub use part::Part;
+pub use seen::shows;

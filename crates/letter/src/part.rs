@@ -1,12 +1,13 @@
 //! One part of a letter, cut into the text that is the same for everybody and the slots that are not. A slot is whatever
 //! a placeholder, a default or a condition comes to; a provider sees a plain placeholder in its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use issei_schema::{Piece, Template, is_blank};
 
 use crate::letter::Unwritable;
 use crate::safe::Context;
+use crate::seen::{may_hide, shows};
 
 /// A piece of a text, with the place where its value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Node {
 pub(crate) type Data = BTreeMap<String, String>;
 
 /// Neither null nor blank: what nobody would see is nothing, wherever it is asked for.
-fn is_there(data: &Data, column: &str) -> bool {
+pub(crate) fn is_there(data: &Data, column: &str) -> bool {
     data.get(column).is_some_and(|value| !is_blank(value))
 }
 
@@ -73,6 +74,39 @@ fn judge(nodes: &[Node], data: &Data) -> Result<(), Unwritable> {
     })
 }
 
+/// Whether a part that a row may have, or not, may hide what stands around it.
+fn hides(nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| match node {
+        Node::Text(_) | Node::Value { .. } => false,
+        Node::If { then, otherwise, .. } => [then, otherwise]
+            .into_iter()
+            .any(|nodes| hides(nodes) || nodes.iter().any(|node| matches!(node, Node::Text(text) if may_hide(text)))),
+    })
+}
+
+/// The columns that a letter asks for: by conditions, and to show them.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    pub(crate) asked: BTreeSet<String>,
+    pub(crate) shown: BTreeSet<String>,
+}
+
+impl Uses {
+    /// What is asked for where these conditions hold.
+    fn note(&mut self, nodes: &[Node], holds: &impl Fn(&str) -> bool) {
+        for node in nodes {
+            match node {
+                Node::Text(_) => {}
+                Node::Value { column, .. } => _ = self.shown.insert(column.clone()),
+                Node::If { column, then, otherwise } => {
+                    self.asked.insert(column.clone());
+                    self.note(if holds(column) { then } else { otherwise }, holds);
+                }
+            }
+        }
+    }
+}
+
 fn begin_links(nodes: &[Node]) -> bool {
     nodes.iter().any(|node| match node {
         Node::Text(_) => false,
@@ -95,6 +129,9 @@ pub struct Part {
     slots: Vec<Vec<Node>>,
     /// The letter that its slots' names begin with.
     place: char,
+    is_html: bool,
+    /// Whatever the row: of its own text somebody sees something.
+    is_always_seen: bool,
 }
 
 impl Part {
@@ -127,12 +164,21 @@ impl Part {
                 }
             }
         }
-        Self { stretches, slots, place }.without_repeats()
+        let is_always_seen = stretches.iter().any(|stretch| matches!(stretch, Stretch::Text(text) if !is_blank(text)));
+        Self { stretches, slots, place, is_html: false, is_always_seen }.without_repeats()
+    }
+
+    /// The part, read as HTML.
+    pub(crate) fn into_html(self) -> Self {
+        let text = self.with_placeholders(|_| String::new());
+        let is_always_seen = shows(&text) && !self.slots.iter().any(|slot| hides(slot));
+        Self { is_html: true, is_always_seen, ..self }
     }
 
     /// The part after a text that is the same for everybody.
     pub(crate) fn after(mut self, text: &str) -> Self {
         if !text.is_empty() {
+            self.is_always_seen |= !is_blank(text);
             self.stretches.insert(0, Stretch::Text(text.to_owned()));
         }
         self
@@ -141,8 +187,8 @@ impl Part {
     /// What stands in two places is one slot.
     fn without_repeats(self) -> Self {
         let mut slots: Vec<Vec<Node>> = Vec::new();
-        let numbers: Vec<usize> = self
-            .slots
+        let Self { stretches, slots: all, .. } = self;
+        let numbers: Vec<usize> = all
             .into_iter()
             .map(|slot| {
                 slots.iter().position(|known| *known == slot).unwrap_or_else(|| {
@@ -155,17 +201,25 @@ impl Part {
             Stretch::Slot(slot) => Stretch::Slot(numbers.get(slot).copied().unwrap_or(slot)),
             text @ Stretch::Text(_) => text,
         };
-        Self { stretches: self.stretches.into_iter().map(renumbered).collect(), slots, place: self.place }
+        Self { stretches: stretches.into_iter().map(renumbered).collect(), slots, ..self }
     }
 
     fn name(&self, slot: usize) -> String {
         format!("{}{slot}", self.place)
     }
 
-    /// Says whether nobody would see anything of it, as this recipient gets it; rendered only where no text of its own says so.
+    /// Says whether nobody would see anything of it, as this recipient gets it; rendered only where its own text does not say so.
     pub(crate) fn is_blank(&self, data: &Data) -> Result<bool, Unwritable> {
-        let is_never = self.stretches.iter().any(|stretch| matches!(stretch, Stretch::Text(text) if !is_blank(text)));
-        Ok(!is_never && is_blank(&self.rendered(data)?))
+        if self.is_always_seen {
+            return Ok(false);
+        }
+        let rendered = self.rendered(data)?;
+        Ok(if self.is_html { !shows(&rendered) } else { is_blank(&rendered) })
+    }
+
+    /// Whether it depends on a row what it says.
+    pub(crate) fn varies(&self) -> bool {
+        !self.slots.is_empty()
     }
 
     /// The text with a plain `{{t0}}` for each slot, as a provider wants it that renders Handlebars.
@@ -219,6 +273,11 @@ impl Part {
     /// Whether a value stands in it that its place may not take.
     pub(crate) fn begins_links(&self) -> bool {
         self.slots.iter().any(|slot| begin_links(slot))
+    }
+
+    /// What it asks for where a column's condition holds as `holds` says.
+    pub(crate) fn note_uses(&self, uses: &mut Uses, holds: &impl Fn(&str) -> bool) {
+        self.slots.iter().for_each(|slot| uses.note(slot, holds));
     }
 
     pub(crate) fn judge(&self, data: &Data) -> Result<(), Unwritable> {

@@ -132,6 +132,7 @@ pub fn check_command(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let (audience, _) = needed(command, audiences, Letters::of)?;
+    Letters::check_seen(command)?;
     check_provider(command, providers)?;
     if let Some(key) = command.unsubscribe.as_ref().and_then(|unsubscribe| Unsubscribe::lacks_key(unsubscribe, unsubscribe_keys)) {
         return Err(Refusal::UnknownUnsubscribeKey { key: key.clone() });

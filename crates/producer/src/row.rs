@@ -176,6 +176,7 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
         let url = UnsubscribeUrl::try_from(url.to_owned()).map_err(|_| SkipReason::NoUnsubscribeUrl)?;
         data.insert(name.clone(), url.as_str().to_owned());
     }
+    needed.letters.make_noes_blank(&mut data);
     let data = writable(data, needed)?;
     let recipient = Recipient { key, address, data };
     match recipient.checked_bytes() {
@@ -304,6 +305,22 @@ mod tests {
         });
         let needed = Needed::of(&BroadcastCommand::parse(&command.to_string()).unwrap(), &audience()).unwrap();
         assert!(judge(row("1", Some("a@example.com"), None), &needed).recipient().is_some(), "skipped");
+    }
+
+    #[test]
+    fn a_no_is_blank_where_a_condition_asks_for_it_so_that_whoever_renders_the_letter_takes_it_for_one() {
+        let command = serde_json::json!({
+            "version": 2, "class": "service", "broadcast_id": "b", "audience": "users", "from": "a@example.com", "max_recipients": 10,
+            "content": { "inline": { "subject": "Hi {{name}}", "text": "{{#if car}}Your plan{{else}}No plan{{/if}}" } },
+            "not_after": "2026-11-25T00:00:00Z", "requested_by": "test",
+        });
+        let needed = Needed::of(&BroadcastCommand::parse(&command.to_string()).unwrap(), &audience()).unwrap();
+        let data = |name: &str, car: &str| {
+            let row = Row { values: [name, car].map(|text| Cell::Text(text.to_owned())).to_vec(), ..row("1", Some("a@example.com"), None) };
+            let Judged::Recipient(recipient, _) = judge(row, &needed) else { panic!("skipped") };
+            recipient.data.into_values().collect::<Vec<_>>()
+        };
+        assert_eq!([data("0", "false"), data("false", "0"), data("Ann", "yes")], [["", "0"], ["", "false"], ["yes", "Ann"]]);
     }
 
     #[test]

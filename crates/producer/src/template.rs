@@ -1,6 +1,7 @@
 //! A template that SES stores is read once, when its broadcast is registered; what was read is kept with the command and
 //! sent. So an edit in the midst changes nothing, and is in nobody's mail.
 
+use issei_letter::shows;
 use issei_schema::limits::{COMMAND_BYTES_MAX, CONTENT_BYTES_MAX};
 use issei_schema::{BroadcastCommand, Content, StoredTemplate, TemplateName, is_blank};
 
@@ -56,6 +57,9 @@ fn judged(command: &BroadcastCommand, template: StoredTemplate) -> Result<Broadc
     }
     if is_blank(&template.subject) || !template.parts().any(|(name, part)| name != "subject" && !is_blank(part)) {
         return refused("it has no subject, or neither text nor HTML; correct it in SES".to_owned());
+    }
+    if template.html.as_ref().is_some_and(|html| !html.is_empty() && !html.contains("{{") && !shows(html)) {
+        return refused("its HTML has no text that is seen, and no picture; write it, or take it out in SES".to_owned());
     }
     Ok(BroadcastCommand { content: command.content.clone().with_frozen(template), ..command.clone() })
 }

@@ -61,7 +61,7 @@ pub use schedule::{Course, Opening, Pace, Schedule};
 pub use stored_template::StoredTemplate;
 pub use template::{Piece, Placeholder, Template, TemplateError};
 pub use test_copy::TestCopy;
-pub use text::{carries_only_text, html_escaped, is_blank, on_one_line, without_addresses, without_values};
+pub use text::{carries_only_text, html_escaped, is_blank, is_no, on_one_line, without_addresses, without_values};
 pub use topic::TopicArn;
 pub use trace::{TraceParent, Traces};
 pub use unsubscribe::{

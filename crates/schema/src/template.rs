@@ -72,7 +72,7 @@ pub enum Piece {
         or: Option<String>,
     },
     If {
-        /// It holds where this is neither null nor blank.
+        /// It holds where this is neither null nor blank; a no was made blank when the audience was frozen.
         column: Placeholder,
         then: Vec<Piece>,
         otherwise: Vec<Piece>,

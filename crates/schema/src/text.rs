@@ -26,6 +26,15 @@ pub fn is_blank(text: &str) -> bool {
     })
 }
 
+/// Says whether `text` is how a database or a file writes a no: `false`, in whatever case, or a zero, such as `0` or `0.00`.
+#[must_use]
+pub fn is_no(text: &str) -> bool {
+    let text = text.trim();
+    let number = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    text.eq_ignore_ascii_case("false") || whole == "0" && !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0')
+}
+
 /// Says whether `text` holds nothing but characters that a message body can carry.
 #[must_use]
 pub fn carries_only_text(text: &str) -> bool {
@@ -180,6 +189,12 @@ pub fn html_escaped(value: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_no_is_false_or_a_zero_and_nothing_that_begins_like_one() {
+        assert!(["false", "False", "FALSE", " 0 ", "0", "0.0", "0.00", "-0"].into_iter().all(is_no));
+        assert!(!["", " ", "00", "0.", ".0", "0.01", "01", "no", "falsehood", "true", "0x0", "１"].into_iter().any(is_no));
+    }
 
     #[test]
     fn what_is_wrong_is_told_without_the_value() {

@@ -134,6 +134,32 @@ async fn whoever_has_no_words_or_no_safe_link_is_skipped_before_the_first_send_w
     assert_eq!(linked.html, "<a href=\"https://example.com/4\">User 4</a>");
 }
 
+/// A flag of SQLite is 0 or 1, and whoever has none is told nothing of a plan; whoever would see nothing at all is not mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_is_none_for_a_condition_and_a_blank_part_is_nobodys_letter() {
+    let world = workshop(WorldOptions { skipped_share_max: 1.0, ..small() }).await;
+    world.users.execute("UPDATE users SET car = '0' WHERE id <= 40").await;
+    world.users.execute("UPDATE users SET car = '1' WHERE id > 40").await;
+    let says = json!({ "inline": { "subject": "x", "text": "{{#if car}}Your plan{{else}}No plan{{/if}}" } });
+    world.post_command(&saying("plans", &says)).await;
+    world.run_to_the_end("plans").await;
+    let of = |text: &str| world.cloud.mails().unwrap().iter().filter(|mail| mail.text == text).count();
+    assert_eq!((of("Your plan"), of("No plan")), (80, 40));
+
+    let blank =
+        json!({ "inline": { "subject": "y", "text": "Terms", "html": "<html><body>{{#if car}}<p>Your plan</p>{{/if}}</body></html>" } });
+    world.post_command(&saying("blank", &blank)).await;
+    let done = world.run_to_the_end("blank").await;
+    let skipped = world.ledger().skipped_by_reason(&done).await.unwrap();
+    assert_eq!(
+        skipped.into_iter().map(|(reason, rows)| (reason.to_string(), rows.rows)).collect::<Vec<_>>(),
+        [("data_missing".to_owned(), 40)]
+    );
+    let nothing = json!({ "inline": { "subject": "z", "text": "Terms", "html": "<p>&nbsp;</p>" } });
+    let why = refused(&world, &saying("nothing", &nothing)).await;
+    assert!(why.contains("field `content.inline.html`: has no text that is seen, and no picture"), "{why}");
+}
+
 /// What can't be written safely is refused before anybody is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_in_a_script_refuses_the_command_with_its_part() {
