@@ -187,6 +187,10 @@ TestCopy = TypedDict(
     {
         # The values of the columns that the content names.
         "data": NotRequired[dict[str, str]],
+        "row_address": NotRequired[str],
+        # Digests of the row's key and address, which `issei test-send` gives, so that whoever is to be
+        # forgotten is found here.
+        "row_key": NotRequired[str],
         # In the sender's own domain, or among the producer's `test_recipients`.
         "to": Address,
     },

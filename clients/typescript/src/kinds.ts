@@ -162,6 +162,12 @@ export interface SendWindow {
 export interface TestCopy {
   /** The values of the columns that the content names. */
   data?: { [name: string]: string };
+  row_address?: string;
+  /**
+   * Digests of the row's key and address, which `issei test-send` gives, so that whoever is to be
+   * forgotten is found here.
+   */
+  row_key?: string;
   /** In the sender's own domain, or among the producer's `test_recipients`. */
   to: Address;
 }

@@ -123,6 +123,7 @@ impl Parts {
             unsubscribe_keys: self.settings.unsubscribe_key_names(),
             providers: self.known_providers(),
             page_size: self.settings.page_size,
+            rate_ceiling: self.rate_ceiling(),
             chunk_size: self.settings.chunk_size,
             timing: self.settings.timing(),
             max_receives: self.settings.max_receives,
@@ -140,11 +141,17 @@ impl Parts {
         Ok(Producer::new(self.ledger(), commands, chunks, ses, clock, dice, incarnation, options))
     }
 
+    /// Recipients a second at most, where that is set.
+    #[must_use]
+    pub fn rate_ceiling(&self) -> Option<f64> {
+        (self.settings.rate_ceiling > 0.0).then_some(self.settings.rate_ceiling)
+    }
+
     pub async fn consumer(&self) -> anyhow::Result<Arc<Consumer>> {
         let kept = Fetched::of(&self.clients.secrets, self.settings.unsubscribe_keys.values()).await;
         let options = issei_consumer::Options {
             chunks_in_flight: self.settings.chunks_in_flight,
-            rate_ceiling: (self.settings.rate_ceiling > 0.0).then_some(self.settings.rate_ceiling),
+            rate_ceiling: self.rate_ceiling(),
             max_failures_in_a_row: self.settings.max_failures_in_a_row,
             timing: self.settings.timing(),
             address_hash: self.address_hash(),

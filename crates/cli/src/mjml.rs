@@ -118,7 +118,8 @@ fn flaw(mjml: &str) -> Option<(usize, String)> {
             continue;
         }
         if !ELEMENTS.contains(&name) {
-            let like = nearest(name).map_or_else(String::new, |like| format!("; is it <{like}>?"));
+            let like = nearest(name)
+                .map_or_else(|| "; take it out, or put HTML of your own into <mj-raw>".to_owned(), |like| format!("; is it <{like}>?"));
             return Some((at, format!("MJML has no element <{name}>{like}")));
         }
         if ends {
@@ -239,7 +240,7 @@ mod tests {
             (within("<mj-txt>Hi</mj-txt>"), "line 4: MJML has no element <mj-txt>; is it <mj-text>?"),
             (within("<mj-buton href=\"https://example.com\">Hi</mj-buton>"), "line 4: MJML has no element <mj-buton>; is it <mj-button>?"),
             (within("<mj-Text>Hi</mj-Text>"), "line 4: MJML has no element <mj-Text>; is it <mj-text>?"),
-            (within("<mj-something-else />"), "line 4: MJML has no element <mj-something-else>"),
+            (within("<mj-something-else />"), "line 4: MJML has no element <mj-something-else>; take it out, or put HTML"),
             (within("<mj-text>Hi</mj-column>"), "line 4: </mj-column> stands where <mj-text> of line 4 is still open"),
             (within("<mj-text>Hi</mj-txet>"), "line 4: MJML has no element <mj-txet>; is it <mj-text>?"),
             (within("<mj-text>Hi</mj-text></mj-column>"), "line 5: </mj-column> stands where <mj-section> of line 3 is still open"),

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
-use issei_schema::{Actor, Address, BroadcastId, Recipient};
+use issei_schema::{Actor, Address, BroadcastId, Recipient, TestCopy};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -95,6 +95,11 @@ impl Sought {
     #[must_use]
     pub fn is_address(&self, address: &Address) -> bool {
         address.as_str().eq_ignore_ascii_case(&self.address)
+    }
+
+    pub(crate) fn is_row_of(&self, copy: &TestCopy, digests: &Digests<'_>) -> bool {
+        copy.row_address.as_ref().is_some_and(|digest| *digest == digests.address(&self.address))
+            || copy.row_key.as_ref().is_some_and(|digest| self.keys.iter().any(|key| *digest == digests.key(key)))
     }
 
     pub(crate) fn is_forgotten(&self, tombstone: &Tombstone, digests: &Digests<'_>) -> bool {
@@ -224,9 +229,14 @@ impl Forgetting<'_> {
 
 impl Ledger {
     /// Looks for somebody in every page of a broadcast: by an address, and then by the keys under which it was found
-    /// too. Gives whom to forget, which is somebody of this broadcast alone: another audience may have the same keys.
+    /// too; of a copy by the row that it was written from. Gives whom to forget, which is somebody of this broadcast alone:
+    /// another audience may have the same keys.
     pub async fn look_for(&self, broadcast: &Broadcast, sought: &Sought) -> Result<(Sought, Found), LedgerError> {
         let (mut all, mut found) = (sought.clone(), self.look(broadcast, sought).await?);
+        // A copy is one mail, so no other's command is read.
+        if broadcast.max_recipients == 1 && self.is_copied_from(&self.command(&broadcast.broadcast_id).await?, sought).await? {
+            all.keys.insert(TestCopy::KEY.to_owned());
+        }
         for seq in found.pages.clone() {
             let page = self.page(&broadcast.placed(), seq).await?;
             all.keys.extend(page.known_recipients().filter(|it| sought.is(it)).map(|it| it.key.as_str().to_owned()));

@@ -1,9 +1,51 @@
 //! A notice that is to reach everybody before the day from which it binds: whether that can still be done.
 
 use issei_schema::{Bilingual, Pace, Ramped, both};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::Broadcast;
+use crate::{Broadcast, BroadcastState, Ledger, LedgerError, Moment};
+
+/// How far back it is looked how fast a broadcast is sent.
+const LATELY: SignedDuration = SignedDuration::from_mins(1);
+/// A burst of less is no speed.
+const LEAST_S: i64 = 10;
+/// One that stands still is not as fast as one in an hour.
+const SLOWEST: f64 = 1.0 / 3_600.0;
+
+/// Recipients a second by what was told since then; nothing where that is too short a time.
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
+fn speed(moments: &[Moment], since: Timestamp, now: Timestamp) -> Option<f64> {
+    let since = moments.iter().map(|moment| moment.at).find(|at| *at >= since).unwrap_or(since);
+    let seconds = now.duration_since(since).as_secs();
+    let settled = |moment: &Moment| moment.told.accepted + moment.told.rejected + moment.told.in_doubt;
+    let told: u64 = moments.iter().filter(|moment| moment.at >= since).map(settled).sum();
+    (seconds >= LEAST_S).then(|| (told as f64 / seconds as f64).max(SLOWEST))
+}
+
+impl Ledger {
+    /// How many recipients a second a broadcast is sent to at most: the least of what is `allowed` (to the account, or by the
+    /// provider; by a ceiling), and of its speed over the last minute where it runs. Nothing where nobody knows any. Whoever
+    /// says that one falls behind goes by this.
+    pub async fn recipients_a_second(
+        &self,
+        broadcast: &Broadcast,
+        now: Timestamp,
+        allowed: [Option<f64>; 2],
+    ) -> Result<Option<f64>, LedgerError> {
+        let is_on = broadcast.broadcast_state == BroadcastState::Running && broadcast.waits_until(now).is_none();
+        // Of an hour of its ramp that is used up what was sent tells no speed.
+        let goes_on = is_on && broadcast.grant_count > 0 && broadcast.rests_until(now).is_none();
+        // Before somebody let it go on it was held.
+        let since = broadcast.decided().map_or(now - LATELY, |entry| entry.at.max(now - LATELY));
+        let speed = if goes_on && broadcast.effective_at.is_some() {
+            speed(&self.timeline_since(&broadcast.broadcast_id, Some(since)).await?, since, now)
+        } else {
+            None
+        };
+        let known = allowed.into_iter().chain([speed]).flatten().filter(|rate| *rate > 0.0);
+        Ok(known.min_by(f64::total_cmp))
+    }
+}
 
 impl Broadcast {
     /// Why some will be told after the day from which it binds; nothing where everybody may still be told before, and
@@ -67,6 +109,19 @@ mod tests {
         let (ramp_hour_began, ramp_hour_before, ramp_doublings) = (Some(moment("09:00:00")), Some(0), Some(0));
         let broadcast_state = BroadcastState::Running;
         Broadcast { broadcast_state, recipients: 1_500, granted, ramp_hour_began, ramp_hour_before, ramp_doublings, ..broadcast }
+    }
+
+    #[test]
+    fn a_speed_is_of_the_time_in_which_it_was_sent_and_never_of_a_burst() {
+        let now = moment("09:10:00");
+        let told = |seconds: i64, accepted| Moment {
+            at: now - SignedDuration::from_secs(seconds),
+            told: crate::Progress { accepted, ..crate::Progress::default() },
+        };
+        let of = |moments: &[Moment]| speed(moments, now - LATELY, now);
+        assert_eq!((of(&[told(9, 260)]), of(&[told(20, 300)])), (None, Some(15.0)));
+        assert_eq!((of(&[told(60, 60), told(30, 60)]), of(&[])), (Some(2.0), Some(SLOWEST)));
+        assert_eq!(speed(&[], now - SignedDuration::from_secs(5), now), None);
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod claim;
 mod closing;
 mod commitment;
 mod configured;
+mod copied;
 mod dead_event;
 mod doubt_left;
 mod drained;

@@ -191,7 +191,9 @@ fn places(text: &str, marks: &Marks) -> HashMap<usize, Place> {
 /// A place between tags, or within an element whose text is no markup.
 fn text_place(raw: Option<&str>, text: &str) -> Place {
     match raw {
-        Some(element) if RAW.contains(&element) => Place::Refused("in a script or a style, where no value is safe", Context::Html),
+        Some(element) if RAW.contains(&element) => {
+            Place::Refused("in a script or a style, where no value is safe; put it between tags, or take it out", Context::Html)
+        }
         // SVG and MathML have markup in theirs.
         Some(_) if text.contains('<') => {
             Place::Refused("in a <title> or a <textarea> that has a `<`, which begins a tag for some; take that out", Context::Html)

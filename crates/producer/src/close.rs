@@ -20,9 +20,6 @@ use crate::service::{Producer, ProducerError};
 pub(crate) struct Closer {
     seen: HashMap<BroadcastId, Seen>,
     measured_at: Option<Instant>,
-    /// How many recipients of each broadcast that has a day from which it binds were settled when that was last measured, and
-    /// when; only of one that had begun.
-    settled: HashMap<BroadcastId, (u64, Instant)>,
 }
 
 /// How often it is measured whether a broadcast runs that nobody sends.
@@ -41,12 +38,6 @@ struct Seen {
     widest: Option<Timing>,
     /// When the exact count was made for this very sight and said no.
     counted_at: Option<Instant>,
-}
-
-/// Recipients a second; one that stands still is not as fast as one in an hour.
-#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
-fn speed(recipients: u64, elapsed: Duration) -> f64 {
-    (recipients as f64 / elapsed.as_secs_f64().max(1.0)).max(1.0 / 3_600.0)
 }
 
 /// Looking after a broadcast may be cut off anywhere, and is where it must end.
@@ -86,9 +77,8 @@ impl Producer {
             // One that waits for its time needs nobody yet.
             let waits = broadcast.waits_until(wall).is_some();
             running += u64::from(broadcast.broadcast_state == BroadcastState::Running && !waits);
-            behind += u64::from(self.falls_behind(closer, &broadcast, now).await?);
+            behind += u64::from(self.falls_behind(&broadcast).await?);
         }
-        closer.settled.retain(|id, _| open.contains(id));
         let alive =
             running > 0 && self.ledger.heartbeats(wall).await?.iter().any(|run| run.service == ServiceKind::Consumer && run.is_alive(wall));
         // A consumer that is called only when there are messages is silent while there are none.
@@ -98,9 +88,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Whether some will be told after the day from which a broadcast binds: at the account's rate, or at the speed at which
-    /// it was sent since the last look, where it is slower.
-    async fn falls_behind(&self, closer: &mut Closer, broadcast: &Broadcast, now: Instant) -> Result<bool, ProducerError> {
+    /// Whether some will be told after the day from which a broadcast binds.
+    async fn falls_behind(&self, broadcast: &Broadcast) -> Result<bool, ProducerError> {
         if broadcast.effective_at.is_none() {
             return Ok(false);
         }
@@ -108,16 +97,7 @@ impl Producer {
         let progress = self.ledger.progress(id).await?;
         let settled = progress.accepted + progress.rejected + progress.in_doubt;
         let account = self.rate_of(&broadcast.provider.clone().unwrap_or_default()).await;
-        // Of an hour of its ramp that is used up what was sent since the last look tells no speed.
-        let is_used_up = broadcast.rests_until(wall).is_some();
-        let is_on = broadcast.broadcast_state == BroadcastState::Running && broadcast.waits_until(wall).is_none();
-        let goes_on = is_on && broadcast.grant_count > 0 && !is_used_up;
-        let before = if goes_on { closer.settled.insert(id.clone(), (settled, now)) } else { closer.settled.remove(id).and(None) };
-        let speed = before.map(|(before, at)| speed(settled.saturating_sub(before), now.saturating_duration_since(at)));
-        let rate = match (account, speed) {
-            (Some(account), Some(speed)) => Some(account.min(speed)),
-            (account, speed) => account.or(speed),
-        };
+        let rate = self.ledger.recipients_a_second(broadcast, wall, [account, self.options.rate_ceiling]).await?;
         let why = broadcast.falls_behind(wall, settled, rate);
         if let Some(why) = &why {
             tracing::error!(broadcast.id = %id, why = why.english, "a notice will reach some too late");

@@ -39,6 +39,8 @@ pub struct Options {
     pub providers: BTreeMap<ProviderName, Known>,
     /// Rows read from the source and frozen at once.
     pub page_size: usize,
+    /// Recipients a second that consumers send to at most, as far as the producer is told; for what is said beforehand alone.
+    pub rate_ceiling: Option<f64>,
     /// Recipients in a chunk, 50 at most; fewer where the account's rate is lower.
     pub chunk_size: u32,
     pub timing: Timing,

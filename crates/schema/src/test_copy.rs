@@ -17,4 +17,14 @@ pub struct TestCopy {
     /// The values of the columns that the content names.
     #[serde(default)]
     pub data: BTreeMap<String, String>,
+    /// Digests of the row's key and address, which `issei test-send` gives, so that whoever is to be forgotten is found here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_address: Option<String>,
+}
+
+impl TestCopy {
+    /// The key under which a copy stands in its page. It is nobody's, so that a link in the copy is no user's either.
+    pub const KEY: &str = "test-copy";
 }

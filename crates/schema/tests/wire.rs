@@ -41,7 +41,7 @@ fn the_examples_are_read_and_written_as_they_stand() {
     let again: serde_json::Value = serde_json::from_str(&command.to_body()).unwrap();
     assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
     // The clients in `clients` are held against the same.
-    for name in ["", ".variants", ".template", ".test-copy"] {
+    for name in ["", ".variants", ".template", ".test-copy", ".full"] {
         let text = read(&format!("broadcast-command.v2{name}.example.json"));
         let again: serde_json::Value = serde_json::from_str(&BroadcastCommand::parse(&text).unwrap().to_body()).unwrap();
         assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).unwrap());
@@ -359,9 +359,15 @@ fn the_hash_of_a_command_does_not_hang_on_how_its_json_is_laid_out() {
     let compact = serde_json::from_str::<serde_json::Value>(&text).unwrap().to_string();
     assert_eq!(BroadcastCommand::parse(&text).unwrap().hash(), BroadcastCommand::parse(&compact).unwrap().hash());
     // What "the same command" means must not change from one version of issei to the next.
-    let expected = "the hash of the example, as the first version computed it";
-    let hash = BroadcastCommand::parse(&text).unwrap().hash().to_string();
-    assert_eq!(hash, read("broadcast-command.v1.example.sha256").trim(), "{expected}");
+    for name in ["v1", "v2", "v2.variants", "v2.template", "v2.test-copy", "v2.full"] {
+        let hash = BroadcastCommand::parse(&read(&format!("broadcast-command.{name}.example.json"))).unwrap().hash().to_string();
+        assert_eq!(hash, read(&format!("broadcast-command.{name}.example.sha256")).trim(), "{name}: as the first version computed it");
+    }
+    // Whatever a command may say is in one of them.
+    let full: serde_json::Value = serde_json::from_str(&read("broadcast-command.v2.full.example.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&read("broadcast-command.v2.schema.json")).unwrap();
+    let missing: Vec<&String> = schema["properties"].as_object().unwrap().keys().filter(|field| full.get(field).is_none()).collect();
+    assert_eq!(missing, ["test_copy"], "a copy has an example of its own");
 }
 
 /// A command that does not say why keeps the hash that it had before it could.

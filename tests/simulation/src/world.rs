@@ -291,6 +291,7 @@ impl World {
                 unsubscribe_keys: BTreeSet::new(),
                 providers: known,
                 page_size: self.plan.page_size,
+                rate_ceiling: None,
                 chunk_size: self.plan.chunk_size,
                 timing: TIMING,
                 max_receives: 20,

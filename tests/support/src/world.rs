@@ -209,6 +209,7 @@ impl World {
             unsubscribe_keys: self.unsubscribe_keys.keys().cloned().collect(),
             providers: self.known.clone(),
             page_size: self.options.page_size,
+            rate_ceiling: None,
             chunk_size: self.options.chunk_size,
             timing: self.options.timing,
             max_receives: self.options.max_receives,

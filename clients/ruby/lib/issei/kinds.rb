@@ -122,6 +122,10 @@ module Issei
     "TestCopy" => [:object, {
       # The values of the columns that the content names.
       "data" => [false, [:map, [:string, 0.., nil]]],
+      "row_address" => [false, [:string, 0.., nil]],
+      # Digests of the row's key and address, which `issei test-send` gives, so that whoever is to be
+      # forgotten is found here.
+      "row_key" => [false, [:string, 0.., nil]],
       # In the sender's own domain, or among the producer's `test_recipients`.
       "to" => [true, [:kind, "Address"]],
     }],

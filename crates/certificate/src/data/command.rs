@@ -23,7 +23,9 @@ pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, Le
     };
     let mut odd = Odd::default();
     let hash = command.hash();
-    odd.note_if(hash.as_str() != broadcast.command_hash, || {
+    // Of a copy the values go when somebody is forgotten; all else is still held against the broadcast.
+    let is_emptied = broadcast.forgotten > 0 && command.test_copy.as_ref().is_some_and(|copy| copy.data.is_empty());
+    odd.note_if(hash.as_str() != broadcast.command_hash && !is_emptied, || {
         both!(
             "the command's hash is {hash}, and the broadcast's command_hash {}",
             "指示のハッシュは {hash} で、一斉送信の command_hash は {} です",
@@ -70,5 +72,14 @@ pub(super) fn judge(broadcast: &Broadcast, command: &Result<BroadcastCommand, Le
     same("effective_at", format!("{:?}", broadcast.effective_at), format!("{:?}", command.effective_at));
     same("ramp", format!("{:?}", broadcast.ramp), format!("{:?}", command.ramp));
     same("not_after", broadcast.not_after.to_string(), command.not_after.to_string());
-    odd.into_finding(finding, Bilingual::verbatim(hash))
+    let sound = if is_emptied {
+        both!(
+            "{}; the values of a copy's row went when somebody was forgotten, so nothing can be hashed again",
+            "{}。見本の行の値は削除請求により消去されたため、ハッシュは再計算できません",
+            broadcast.command_hash
+        )
+    } else {
+        Bilingual::verbatim(hash)
+    };
+    odd.into_finding(finding, sound)
 }

@@ -160,7 +160,7 @@ fn print(certificate: &Certificate) {
     ));
     if let Some(Notice { effective_at, accepted_before, others, other_keys, all_listed_by }) = &certificate.notice {
         say(&format!(
-            "binds from {effective_at:.0}: {accepted_before} were accepted before that for sure, {others} of the recipients were not"
+            "binds from {effective_at:.0}: {accepted_before} were accepted before that for sure; of {others} of the recipients that can't be shown"
         ));
         let shown = other_keys.iter().take(KEYS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = if *others > other_keys.iter().take(KEYS_SHOWN).count() as u64 { ", …" } else { "" };

@@ -11,7 +11,7 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_ledger::{Broadcast, BroadcastState, Found, Ledger, LedgerError, Sought};
-use issei_schema::{Address, BroadcastId, Canary, Choice, Reason, RecipientKey};
+use issei_schema::{Address, BroadcastCommand, BroadcastId, Canary, Choice, Reason, RecipientKey};
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,8 @@ struct Held {
     found: Found,
     /// Why nobody of it can be forgotten now, and what to do.
     waits: Option<String>,
+    /// It is a copy whose command has the values of their row, or of whichever went to their address.
+    copied: bool,
     /// What stays of them, and why.
     stays: Vec<String>,
     #[serde(skip)]
@@ -89,6 +91,10 @@ pub(crate) async fn run(settings: &Settings, options: &ForgetOptions, as_json: b
     let (actor, mut entries) = (operator::actor(&parts).await?, 0);
     for held in looked.held.iter().filter(|held| held.waits.is_none()) {
         let Some(sought) = &held.sought else { continue };
+        // First, since nothing finds it any more once the page is empty and an interruption came between.
+        if held.copied {
+            entries += u64::from(ledger.forget_copied(&held.broadcast_id).await?);
+        }
         for page in held.found.pages.iter().filter(|page| !held.found.older_pages.contains(page)) {
             if shutdown.is_cancelled() {
                 bail!(Interrupted(format!(
@@ -196,8 +202,14 @@ fn waits(broadcast: &Broadcast, found: &Found) -> Option<String> {
 
 /// What the command itself and the audit trail say of them, by whichever key the pages have, or had, beside what was asked for. The
 /// command's hash is over the one, which is in certificates, and the trail's hashes are over the other.
-async fn stays(ledger: &Ledger, broadcast: &Broadcast, all: &Sought, found: &Found) -> Result<Vec<String>, LedgerError> {
-    let (command, mut stays) = (ledger.command(&broadcast.broadcast_id).await?, Vec::new());
+async fn stays(
+    ledger: &Ledger,
+    broadcast: &Broadcast,
+    command: &BroadcastCommand,
+    all: &Sought,
+    found: &Found,
+) -> Result<Vec<String>, LedgerError> {
+    let mut stays = Vec::new();
     let mut says = |is_so: bool, what: &str, over: &str| {
         if is_so {
             stays.push(format!("{what}: that stays, since the {over}"));
@@ -218,6 +230,12 @@ async fn stays(ledger: &Ledger, broadcast: &Broadcast, all: &Sought, found: &Fou
         in_trail |= ledger.is_named_in(all, found, &entry.reason).await?;
     }
     says(in_trail, "a reason in its audit trail names them, or has a word that is their key", "hashes of the trail are over it");
+    if !is_copy && command.test_copy.as_ref().is_some_and(|copy| copy.row_key.is_none() && !copy.data.is_empty()) {
+        stays.push(format!(
+            "a copy that does not say which row it was written from, perhaps theirs: that stays; `issei show {id}` shows whose it is, and `issei forget ADDRESS --broadcast {id}`, with the address that it went to, empties it",
+            id = broadcast.broadcast_id
+        ));
+    }
     Ok(stays)
 }
 
@@ -237,21 +255,26 @@ impl Looked {
             self.left_out += 1;
             return Ok(());
         }
+        let command = ledger.command(&broadcast.broadcast_id).await?;
         let (all, found) = ledger.look_for(&broadcast, sought).await?;
-        let stays = stays(ledger, &broadcast, &all, &found).await?;
+        let stays = stays(ledger, &broadcast, &command, &all, &found).await?;
+        let copied = match command.test_copy.as_ref().filter(|copy| !copy.data.is_empty()) {
+            Some(copy) => all.is_address(&copy.to) || ledger.is_copied_from(&command, &all).await?,
+            None => false,
+        };
         let waits = waits(&broadcast, &found);
         if Address::quoting_legacy(&options.who).is_ok() && found.pages.is_empty() && found.forgotten.is_empty() {
             self.by_key_alone += broadcast.skipped;
         }
-        if !found.pages.is_empty() || !found.forgotten.is_empty() || waits.is_some() || !stays.is_empty() {
+        if copied || !found.pages.is_empty() || !found.forgotten.is_empty() || waits.is_some() || !stays.is_empty() {
             let Broadcast { broadcast_id, audience, broadcast_state: state, .. } = broadcast;
-            self.held.push(Held { broadcast_id, audience: audience.to_string(), state, found, waits, stays, sought: Some(all) });
+            self.held.push(Held { broadcast_id, audience: audience.to_string(), state, found, waits, copied, stays, sought: Some(all) });
         }
         Ok(())
     }
 
     fn is_nobody(&self) -> bool {
-        self.held.iter().all(|held| held.found.pages.is_empty() || held.waits.is_some() || held.can_be_forgotten() == 0)
+        self.held.iter().all(|held| held.waits.is_some() || (!held.copied && held.can_be_forgotten() == 0))
     }
 
     /// Broadcasts in which something stays for now.
@@ -292,10 +315,13 @@ impl Looked {
         if self.by_key_alone > 0 && !self.is_nobody() {
             say(&format!("not found      {}", by_key_alone(self.by_key_alone)));
         }
-        for Held { broadcast_id, audience, state, found, waits, stays, .. } in &self.held {
+        for Held { broadcast_id, audience, state, found, waits, copied, stays, .. } in &self.held {
             say(&format!("{broadcast_id} ({state}, audience {audience})"));
             if !found.pages.is_empty() {
                 say(&format!("    found      {} recipients, {} skipped, in {} pages", found.recipients, found.skipped, found.pages.len()));
+            }
+            if *copied {
+                say("    found      the values of the row that this copy was written from, in its command");
             }
             if let Some(expire) = found.older_expire {
                 say(&format!(

@@ -4,7 +4,7 @@
 
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{Broadcast, Forgotten, Ledger, LedgerError, Outcome, Refused, Skipped, Whereabouts};
+use issei_ledger::{Broadcast, Forgotten, LedgerError, Outcome, Refused, Skipped, Whereabouts};
 use issei_schema::{Address, Bilingual};
 use jiff::Timestamp;
 use serde_json::json;
@@ -12,18 +12,28 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::{AuditOptions, ListOptions, WhyOptions};
 use crate::commands::person::Why;
-use crate::commands::status::shown;
+use crate::commands::status::{Quota, quota, recipients_a_second, shown};
 use crate::commands::who::by_key_alone;
 use crate::shortened::shortened;
 
-/// Whether it is known, by the counts that services tell, that some will be told too late. One call, for a broadcast
+/// Whether it is known, by the counts that services tell, that some will be told too late. A few calls, for a broadcast
 /// that has a day from which it binds.
-pub(crate) async fn falls_behind(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Result<Option<Bilingual>, LedgerError> {
-    if broadcast.effective_at.is_none() || broadcast.broadcast_state.is_over() {
+async fn falls_behind(
+    parts: &Parts,
+    broadcast: &Broadcast,
+    now: Timestamp,
+    account: Option<&Quota>,
+) -> Result<Option<Bilingual>, LedgerError> {
+    if !may_be_late(broadcast) {
         return Ok(None);
     }
-    let progress = ledger.progress(&broadcast.broadcast_id).await?;
-    Ok(broadcast.falls_behind(now, progress.accepted + progress.rejected + progress.in_doubt, None))
+    let progress = parts.ledger().progress(&broadcast.broadcast_id).await?;
+    let rate = recipients_a_second(parts, broadcast, now, account).await?;
+    Ok(broadcast.falls_behind(now, progress.accepted + progress.rejected + progress.in_doubt, rate))
+}
+
+fn may_be_late(broadcast: &Broadcast) -> bool {
+    broadcast.effective_at.is_some() && !broadcast.broadcast_state.is_over()
 }
 
 pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bool) -> anyhow::Result<Ended> {
@@ -43,8 +53,10 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
         say(&format!("Closed for new broadcasts since {:.0} by {}: {}", closing.closed_at, closing.closed_by, shortened(&closing.reason)));
     }
     let now = parts.clock.wall();
+    let asks_account = broadcasts.iter().any(|broadcast| may_be_late(broadcast) && broadcast.provider.is_none());
+    let account = if asks_account { quota(&parts).await } else { None };
     for broadcast in &broadcasts {
-        let falls_behind = falls_behind(&ledger, broadcast, now).await;
+        let falls_behind = falls_behind(&parts, broadcast, now, account.as_ref()).await;
         let falls_behind = falls_behind.map(|why| why.map(|why| why.english));
         let falls_behind = falls_behind.unwrap_or_else(|error| Some(format!("whether it will be in time can't be read: {error}")));
         let Broadcast { broadcast_id, created_at, recipients, skipped, .. } = broadcast;

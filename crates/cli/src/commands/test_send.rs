@@ -33,19 +33,23 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
         bail!(Refused(format!("nobody in the audience `{}` can be written to, so there is no letter", first.audience)))
     };
     let (shutdown, parts) = (on_signal()?, Parts::connect(settings).await);
-    let command = copy_of(&parts, first, TestCopy { to: options.to.clone(), data: row.data }).await?;
+    let (ledger, key) = (parts.ledger(), row.key.clone());
+    let command = copy_of(&parts, first, ledger.copied_from(row, options.to.clone()).await?).await?;
     check_copy(&command, &settings.test_recipients)?;
     check_command(&command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), parts.clock.wall())?;
     let id = &command.broadcast_id;
     parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
     if !as_json {
-        say(&format!("enqueued as {id}, written from the row with the key {}; waiting for producer and consumer", row.key));
+        say(&format!("enqueued as {id}, written from the row with the key {key}; waiting for producer and consumer"));
     }
-    let ledger = parts.ledger();
     let waited = shutdown.run_until_cancelled(tokio::time::timeout(Duration::from_secs(options.wait_s), sent(&ledger, id))).await;
     let ended = match waited {
         None => bail!(Interrupted(format!("interrupted; the copy may still be sent: `issei status {id}` shows it"))),
-        Some(Err(_)) => bail!("nothing came of it within {} s: `issei status {id}` says what it waits for", options.wait_s),
+        Some(Err(_)) => bail!(
+            "nothing came of it within {} s: {}; it may still be sent, and `issei status {id}` shows it",
+            options.wait_s,
+            awaited(&parts, id).await?
+        ),
         Some(Ok(ended)) => ended?,
     };
     let (is_sent, told) = match &ended {
@@ -94,6 +98,24 @@ async fn copy_of(parts: &Parts, first: BroadcastCommand, copy: TestCopy) -> anyh
         requested_by: actor(parts).await?,
         ..first
     })
+}
+
+/// What is before a copy: consumers take the messages of all broadcasts in whichever order the queue gives them.
+async fn awaited(parts: &Parts, id: &BroadcastId) -> anyhow::Result<String> {
+    let ledger = parts.ledger();
+    if ledger.find_broadcast(id).await?.is_none() {
+        let (waiting, _) = parts.commands_queue().await?.counts().await?;
+        return Ok(format!("no producer has taken it yet, and {} messages are in the commands queue", waiting.all()));
+    }
+    let (waiting, _) = parts.chunks_queue().await?.counts().await?;
+    let mut running = Vec::new();
+    for other in ledger.open_broadcasts().await?.into_iter().filter(|other| other != id) {
+        if ledger.find_broadcast(&other).await?.is_some_and(|it| it.broadcast_state == BroadcastState::Running) {
+            running.push(format!("`{other}`"));
+        }
+    }
+    let running = if running.is_empty() { "no other broadcast runs".to_owned() } else { format!("{} run", running.join(", ")) };
+    Ok(format!("it is among the {} messages of the chunks queue, its own with them, and {running}", waiting.all()))
 }
 
 /// What became of a copy.

@@ -112,8 +112,8 @@ fn a_value_is_made_safe_for_the_place_where_it_stands() {
 #[test]
 fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
     for (html, says) in [
-        ("<script>var a = '{{a}}'</script>", "in a script or a style"),
-        ("<style>p { color: {{a}} }</style>", "in a script or a style"),
+        ("<script>var a = '{{a}}'</script>", "in a script or a style, where no value is safe; put it between tags"),
+        ("<style>p { color: {{a}} }</style>", "in a script or a style, where no value is safe; put it between tags"),
         ("<p style=\"color:{{a}}\">", "runs, styles or lists"),
         ("<p onclick=\"f('{{a}}')\">", "runs, styles or lists"),
         ("<img srcset=\"{{a}} 2x\">", "runs, styles or lists"),
@@ -153,10 +153,19 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
         ("<svg><rect fill=\"{{a}}\">", "runs, styles or lists"),
         ("<svg><g CLIP-PATH='url({{a}})'>", "runs, styles or lists"),
         ("<td style='background:url(https://good.example/{{a}})'>", "runs, styles or lists"),
-        ("<style>td { background: url(https://good.example/{{a}}) }</style>", "in a script or a style"),
-        ("<style>td:before { content: \"<b title='{{a}}'>\" }</style>", "in a script or a style"),
-        ("<script>\"<title>\"; {{a}}</script>", "in a script or a style"),
-        ("<iframe src=\"https://good.example/\"><a href=\"{{a}}\"></iframe>", "in a script or a style"),
+        (
+            "<style>td { background: url(https://good.example/{{a}}) }</style>",
+            "in a script or a style, where no value is safe; put it between tags",
+        ),
+        (
+            "<style>td:before { content: \"<b title='{{a}}'>\" }</style>",
+            "in a script or a style, where no value is safe; put it between tags",
+        ),
+        ("<script>\"<title>\"; {{a}}</script>", "in a script or a style, where no value is safe; put it between tags"),
+        (
+            "<iframe src=\"https://good.example/\"><a href=\"{{a}}\"></iframe>",
+            "in a script or a style, where no value is safe; put it between tags",
+        ),
         ("<svg><a><animate attributeName=\"href\" values=\"https://good.example/{{a}}\"/></a></svg>", "may hold a link"),
         ("<svg><a><set attributename='xlink:href' to='{{a}}'/></a></svg>", "may hold a link"),
         ("<svg><SET to=\"https:{{a}}\"></svg>", "may hold a link"),
@@ -183,7 +192,7 @@ fn a_place_where_no_value_is_safe_is_refused_with_its_part() {
         ("{{#if a}}<a href=\"https://example.com/{{/if}}\">", "a tag stays open"),
         ("<p title=\"{{#if a}}\">{{/if}}", "a tag stays open"),
         ("{{#if a}}<title>{{/if}}x</title>", "a tag stays open"),
-        ("{{#if a}}<style>{{else}}<p>{{/if}}", "in a script or a style"),
+        ("{{#if a}}<style>{{else}}<p>{{/if}}", "in a script or a style, where no value is safe; put it between tags"),
         ("<a href=\"{{#if a}}https://example.com{{/if}}\">", "around the whole tag"),
         ("<a href=\"https://example.com&#47{{a}}\">", "right behind `&#47`"),
         ("<a href=\"https://example.com&#x2f{{a}}\">", "right behind `&#x2f`"),

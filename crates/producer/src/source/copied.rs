@@ -1,14 +1,10 @@
-//! The audience of a copy: one row, which the command brings along. Its key is nobody's, so that a link in the copy is
-//! no user's either.
+//! The audience of a copy: one row, which the command brings along.
 
 use issei_schema::TestCopy;
 
 use super::ReadError;
 use super::feed::Feed;
 use super::row::{RawKey, RawRow};
-
-/// The key of a copy.
-const KEY: &str = "test-copy";
 
 pub(super) fn read(copy: &TestCopy, columns: &[String], feed: &mut Feed) -> Result<u64, ReadError> {
     feed.push_blocking(row(copy, columns))?;
@@ -19,5 +15,5 @@ pub(super) fn read(copy: &TestCopy, columns: &[String], feed: &mut Feed) -> Resu
 pub(super) fn row(copy: &TestCopy, columns: &[String]) -> RawRow {
     let address = Some(copy.to.as_str().as_bytes().to_vec());
     let values = columns.iter().map(|column| copy.data.get(column).map(|value| value.as_bytes().to_vec()));
-    RawRow { key: RawKey::Bytes(KEY.as_bytes().to_vec()), cells: std::iter::once(address).chain(values).collect() }
+    RawRow { key: RawKey::Bytes(TestCopy::KEY.as_bytes().to_vec()), cells: std::iter::once(address).chain(values).collect() }
 }

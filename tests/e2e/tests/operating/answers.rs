@@ -288,3 +288,24 @@ async fn the_sender_and_whoever_gets_the_answers_are_shown_and_what_is_no_sender
         assert!(code == Some(3) && error.contains(&format!("field `{field}`")) && error.contains(says), "{value}: {code:?} {error}");
     }
 }
+
+/// By the account's rate all would be told within a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_a_ceiling_makes_too_late_is_foreseen_by_status_and_list() {
+    let mut world = Processes::brisk(400, Account::default()).await;
+    world.set("ISSEI_RATE_CEILING", "1");
+    let services = [world.start("producer"), world.start("consumer")];
+    let effective_at = Clock::system().wall() + SignedDuration::from_mins(3);
+    let body = command_body("terms", |body| {
+        (body["version"], body["class"], body["canary"]) = (json!(2), json!("legal_notice"), json!(5));
+        body["effective_at"] = json!(effective_at.to_string());
+    });
+    world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+    let status = world.wait_for("terms", "holding").await;
+    assert!(status["falls_behind"].to_string().contains("at 1.00 a second at most"), "{status}");
+    let listed = world.run(&["list"]).await;
+    assert!(listed.contains("TOO LATE: ") && listed.contains("at 1.00 a second at most"), "{listed}");
+    for service in services {
+        service.end().await;
+    }
+}

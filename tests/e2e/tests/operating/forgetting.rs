@@ -180,6 +180,63 @@ async fn a_key_that_stands_in_two_audiences_is_forgotten_in_the_one_that_is_mean
     }
 }
 
+/// The row of a copy is somebody else's than whom it went to.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_a_copy_was_written_from_goes_out_of_its_page_and_its_command() {
+    let world = Processes::brisk(20, Account::default()).await;
+    world.users.execute("UPDATE users SET id = 7777042, email = 'zoe.quux@example.com', name = 'Zoe Quux' WHERE id = 12").await;
+    let services: Vec<Process> = ["producer", "consumer"].iter().map(|service| world.start(service)).collect();
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    let copy = async || -> String {
+        let told = world.run(&["--json", "test-send", &command, "--to", "me@example.com", "--as", "7777042"]).await;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        told["broadcast_id"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (copy().await, copy().await);
+    for id in [&first, &second] {
+        world.wait_for(id, "complete").await;
+    }
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "complete").await;
+    let words = ["quux", "7777042"];
+    assert_eq!(places(&world, &words).await.len(), 5, "two copies with a page and a command each, and the broadcast's page");
+    let told = world.run(&["forget", "7777042", "--dry-run"]).await;
+    assert!(told.contains(&first) && told.contains(&second) && told.contains("that this copy was written from"), "{told}");
+    // By the address of the row, as by its key.
+    let done = world.run(&["forget", "zoe.quux@example.com", "--broadcast", &first, "--yes"]).await;
+    assert!(done.contains("2 entries forgotten"), "{done}");
+    assert_eq!(places(&world, &words).await.len(), 3);
+    let done = world.run(&["forget", "7777042", "--yes"]).await;
+    assert!(done.contains("3 entries forgotten"), "{done}");
+    assert_eq!(places(&world, &words).await, Vec::<String>::new());
+    assert!(world.run(&["forget", "7777042"]).await.contains("nothing is left to forget"));
+    let (code, shown, error) = world.try_run(&["show", &first, "--as", "me@example.com"]).await;
+    assert!(code == Some(1) && error.contains("was forgotten at 20") && !shown.contains("Quux"), "{shown}{error}");
+    // The broadcast that follows is as it was, and so is what can be said of the copy.
+    let (private, public) = write_keys(&world, "ours", 1);
+    for id in ["terms", &first] {
+        let file = format!("{id}.json");
+        let (_, told, error) = world.try_run(&["certify", id, "--signing-key", &private, "-o", &file]).await;
+        let verified: Value = serde_json::from_str(&world.try_run(&["verify", &file, "--public-key", &public, "--json"]).await.1).unwrap();
+        assert!(verified["verdict"] != "BROKEN", "{told}{error}{verified}");
+    }
+    // One of a build that did not say whose row it was: it is named, and whoever it went to empties it.
+    let id = "terms-test-older";
+    let older = command_body(id, |body| {
+        (body["version"], body["class"], body["max_recipients"]) = (json!(2), json!("service"), json!(1));
+        body["test_copy"] = json!({ "to": "me@example.com", "data": { "name": "Ann Other" } });
+    });
+    world.post("ISSEI_COMMANDS_QUEUE", &older).await;
+    world.wait_for(id, "complete").await;
+    let (_, told, error) = world.try_run(&["forget", "7", "--dry-run"]).await;
+    assert!(told.contains("which row it was written from, perhaps theirs") && told.contains(&format!("--broadcast {id}")), "{told}{error}");
+    world.run(&["forget", "me@example.com", "--broadcast", id, "--yes"]).await;
+    assert_eq!(places(&world, &["ann other"]).await, Vec::<String>::new());
+    for service in services {
+        service.end().await;
+    }
+}
+
 /// Whoever asks writes from an address; what the command says of them stands there under their key.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_says_of_a_key_is_told_to_whoever_gives_the_address() {

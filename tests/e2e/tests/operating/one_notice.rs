@@ -34,8 +34,21 @@ fn in_days(days: i64) -> String {
     (issei_clock::Clock::system().wall() + jiff::SignedDuration::from_hours(24 * days)).round(jiff::Unit::Second).unwrap().to_string()
 }
 
+const SUBJECTS: [&str; 4] =
+    ["利用規約の変更のお知らせ", "Our terms change", "整備士の皆様へ：利用規約の変更", "For our mechanics: our terms change"];
+
+/// The hours of the page are not those of whoever runs this: a moment that is soon, in a zone where no midnight is near.
+fn opens_soon() -> (jiff::Timestamp, String, &'static str) {
+    let soon = issei_clock::Clock::system().wall().as_second() + 100;
+    let opens = soon / 60 * 60 + 60;
+    let day_minute = |hours_ahead: i64| (opens / 60 + hours_ahead * 60) % 1_440;
+    let (minute, zone) = if (60..1_380).contains(&day_minute(9)) { (day_minute(9), "Asia/Tokyo") } else { (day_minute(0), "UTC") };
+    (jiff::Timestamp::from_second(opens).unwrap(), format!("{:02}:{:02}", minute / 60, minute % 60), zone)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notice_in_two_languages_to_two_kinds_of_users_goes_from_the_first_word_to_the_proof() {
+    let (opens, from, zone) = opens_soon();
     let mut world = Processes::simulated(40, Account { keep_mails: true, ..Processes::account_with_events() }).await;
     for statement in [
         "ALTER TABLE users ADD COLUMN role TEXT DEFAULT 'customer'",
@@ -55,11 +68,11 @@ async fn a_notice_in_two_languages_to_two_kinds_of_users_goes_from_the_first_wor
                 let (of_all, audience) = text.split_once('[').unwrap();
                 format!("{of_all}{}\n[{audience}", world.read(name))
             }
-            // The hours of the page are not those of whoever runs this.
             "terms.toml" => text
                 .replace("[\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"]", "[\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"]")
-                .replace("\"09:00\"", "\"00:00\"")
-                .replace("\"18:00\"", "\"23:59\"")
+                .replace("from = \"09:00\"", &format!("from = \"{from}\""))
+                .replace("\"18:00\"", "\"24:00\"")
+                .replace("Asia/Tokyo", zone)
                 .replace("BINDING_MOMENT", &in_days(19))
                 .replace("MOMENT", &in_days(3)),
             _ => text.to_owned(),
@@ -86,7 +99,27 @@ async fn a_notice_in_two_languages_to_two_kinds_of_users_goes_from_the_first_wor
         let (code, output, error) = world.try_run_as(who, &arguments).await;
         assert_eq!(code, Some(0), "issei {arguments:?}: {output}{error}");
         match arguments[0] {
-            "test-send" => copies = world.cloud.accepted(),
+            "preview" => {
+                let letters = world.read("letters.html");
+                assert!(SUBJECTS.iter().all(|subject| letters.contains(subject)), "{letters}");
+            }
+            "test-send" => {
+                copies = world.cloud.accepted();
+                let mails = world.cloud.mails().unwrap();
+                let [copy] = mails.as_slice() else { panic!("{} copies", mails.len()) };
+                assert_eq!((copy.address.as_str(), copy.subject.as_str()), ("mika@example.com", &*format!("[Test] {}", SUBJECTS[0])));
+                assert_eq!(copy.headers, [("X-Issei-Test-Copy".to_owned(), "yes".to_owned())]);
+            }
+            "approve" => {
+                let waits = world.wait_for("terms-2027-01", "waiting").await;
+                assert_eq!(waits["waits_until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap(), opens, "{waits}");
+                assert!(issei_clock::Clock::system().wall() < opens && world.cloud.accepted() == copies, "sent before its hours");
+            }
+            // It has watched to the end, which is after the hours began.
+            "status" if arguments.contains(&"--watch") => {
+                assert!(issei_clock::Clock::system().wall() >= opens, "{output}");
+                assert_eq!(world.cloud.accepted(), copies + 40);
+            }
             "send" if arguments.contains(&"--yes") => {
                 let held = world.wait_until("terms-2027-01", |status| status["agreement"].is_object()).await;
                 digest = held["agreement"]["subject"]["digest"].as_str().unwrap()[..16].to_owned();

@@ -183,3 +183,20 @@ async fn a_copy_goes_to_whoever_asked_marked_as_one_and_the_broadcast_is_still_t
     let subjects: Vec<String> = world.cloud.mails().unwrap().into_iter().skip(1).map(|mail| mail.subject).collect();
     assert!(subjects.len() == 20 && subjects.iter().all(|subject| subject.starts_with("Terms for ")), "{subjects:?}");
 }
+
+/// Nobody sends, so the copy stays where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_waits_among_the_chunks_of_others_says_so() {
+    let world = Processes::new(60, Account::default()).await;
+    let command = world.write("command.json", &command_body("letter", |body| body["content"]["inline"]["subject"] = "Another".into()));
+    let asks = ["test-send", &command, "--to", "me@example.com", "--wait-s", "3"];
+    let (code, _, error) = world.try_run(&asks).await;
+    assert!(code == Some(1) && error.contains("no producer has taken it yet, and 1 messages are in the commands queue"), "{error}");
+    let producer = world.start("producer");
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |_| {})).await;
+    world.wait_for("terms", "running").await;
+    let (code, _, error) = world.try_run(&asks).await;
+    let says = error.contains("messages of the chunks queue, its own with them, and ") && error.contains("`terms`");
+    assert!(code == Some(1) && says && error.contains("it may still be sent"), "{error}");
+    producer.end().await;
+}

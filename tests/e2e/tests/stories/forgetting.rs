@@ -111,6 +111,8 @@ async fn nobody_is_forgotten_in_a_broadcast_that_may_still_send() {
     assert!(refused.contains("is running, and may still send") && refused.contains("`issei stop terms`"), "{refused}");
     ledger.transition(&id, Transition { to: BroadcastState::Paused, actor: &somebody(), reason: "a test" }).await.unwrap();
     assert!(matches!(forget(&ledger, "terms", "42").await, Err(LedgerError::MayStillSend { .. })));
+    // Nor is a row taken out of a command that may be sent.
+    assert!(matches!(ledger.forget_copied(&id).await, Err(LedgerError::MayStillSend { .. })));
     ledger.transition(&id, Transition { to: BroadcastState::Running, actor: &somebody(), reason: "a test" }).await.unwrap();
     world.run_to_the_end("terms").await;
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await);

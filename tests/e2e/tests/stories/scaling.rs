@@ -82,6 +82,7 @@ impl World {
             unsubscribe_keys: BTreeSet::new(),
             providers: Known::ses(),
             page_size: page,
+            rate_ceiling: None,
             chunk_size: 50,
             timing: TIMING,
             max_receives: 20,

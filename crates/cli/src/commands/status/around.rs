@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use issei_assembly::Parts;
 use issei_aws::{Queue, QueueError};
-use issei_ledger::{Heartbeat, ServiceKind};
+use issei_ledger::{Broadcast, Heartbeat, LedgerError, ServiceKind};
 use issei_schema::ProviderName;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -74,8 +74,22 @@ impl Service {
     }
 }
 
+/// How fast a broadcast is sent at most, by the account's quota or its provider's rate, by this configuration's ceiling, and by
+/// its speed; of one without a day from which it binds nobody asks that.
+pub(crate) async fn recipients_a_second(
+    parts: &Parts,
+    broadcast: &Broadcast,
+    now: Timestamp,
+    quota: Option<&Quota>,
+) -> Result<Option<f64>, LedgerError> {
+    let provider = broadcast.provider.clone().unwrap_or_default();
+    let told = parts.known_providers().get(&provider).and_then(|known| known.rate);
+    let allowed = told.or_else(|| quota.filter(|_| broadcast.provider.is_none()).map(|quota| quota.recipients_a_second));
+    parts.ledger().recipients_a_second(broadcast, now, [allowed, parts.rate_ceiling()]).await
+}
+
 /// Nothing where SES does not tell.
-pub(super) async fn quota(parts: &Parts) -> Option<Quota> {
+pub(crate) async fn quota(parts: &Parts) -> Option<Quota> {
     let account = parts.ses().account().await;
     let quota = account.inspect_err(|error| tracing::debug!(error, "the quota can't be read")).ok()?.quota?;
     Some(Quota { recipients_a_second: quota.a_second, recipients_a_day: quota.a_day, sent_in_24_hours: quota.sent_in_24_hours })

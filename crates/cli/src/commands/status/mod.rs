@@ -19,11 +19,11 @@ use issei_schema::{Bilingual, BroadcastId, ProviderName, both};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::around::{Quota, Service, oldest_message_s, quota};
+use self::around::{Service, oldest_message_s};
 use self::counts::Counts;
 use crate::proof::{StopProof, Stopped};
 
-pub(crate) use self::around::Depths;
+pub(crate) use self::around::{Depths, Quota, quota, recipients_a_second};
 pub(crate) use self::counted::CountedSince;
 pub(crate) use self::lines::code_line;
 pub(crate) use self::rate::{LATELY, rate};
@@ -249,7 +249,8 @@ impl Status {
         // Of SES; no other provider tells.
         let quota = if broadcast.provider.is_none() { quota(parts).await } else { None };
         let settled = counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt;
-        let falls_behind = broadcast.falls_behind(now, settled, quota.as_ref().map(|quota| quota.recipients_a_second));
+        let rate = recipients_a_second(parts, &broadcast, now, quota.as_ref()).await?;
+        let falls_behind = broadcast.falls_behind(now, settled, rate);
         let (ramp, chunks_queue) = (ramp(&broadcast, now), queues.get("chunks"));
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
         let holds_before = broadcast.holds_before_first_send();
