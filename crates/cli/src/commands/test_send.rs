@@ -16,6 +16,7 @@ use super::preview::{Which, rows};
 use crate::args::TestSendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
+use crate::commands::status::running_beside;
 use crate::operator::actor;
 use crate::{Ended, Interrupted, Refused};
 
@@ -108,12 +109,7 @@ async fn awaited(parts: &Parts, id: &BroadcastId) -> anyhow::Result<String> {
         return Ok(format!("no producer has taken it yet, and {} messages are in the commands queue", waiting.all()));
     }
     let (waiting, _) = parts.chunks_queue().await?.counts().await?;
-    let mut running = Vec::new();
-    for other in ledger.open_broadcasts().await?.into_iter().filter(|other| other != id) {
-        if ledger.find_broadcast(&other).await?.is_some_and(|it| it.broadcast_state == BroadcastState::Running) {
-            running.push(format!("`{other}`"));
-        }
-    }
+    let running: Vec<String> = running_beside(&ledger, id).await?.iter().map(|other| format!("`{other}`")).collect();
     let running = if running.is_empty() { "no other broadcast runs".to_owned() } else { format!("{} run", running.join(", ")) };
     Ok(format!("it is among the {} messages of the chunks queue, its own with them, and {running}", waiting.all()))
 }

@@ -198,5 +198,8 @@ async fn a_copy_that_waits_among_the_chunks_of_others_says_so() {
     let (code, _, error) = world.try_run(&asks).await;
     let says = error.contains("messages of the chunks queue, its own with them, and ") && error.contains("`terms`");
     assert!(code == Some(1) && says && error.contains("it may still be sent"), "{error}");
+    let copy = error.split("`issei status ").nth(1).unwrap().split('`').next().unwrap();
+    let status = world.run(&["status", copy]).await;
+    assert!(status.contains("messages of the chunks queue, with those of ") && status.contains("`terms`"), "{status}");
     producer.end().await;
 }

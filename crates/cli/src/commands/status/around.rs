@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use issei_assembly::Parts;
 use issei_aws::{Queue, QueueError};
-use issei_ledger::{Broadcast, Heartbeat, LedgerError, ServiceKind};
-use issei_schema::ProviderName;
+use issei_ledger::{Broadcast, BroadcastState, Heartbeat, Ledger, LedgerError, ServiceKind};
+use issei_schema::{BroadcastId, ProviderName};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -72,6 +72,17 @@ impl Service {
             lacks: run.lacks.clone(),
         })
     }
+}
+
+/// The other broadcasts that run: consumers take the messages of all in whichever order the queue gives them.
+pub(crate) async fn running_beside(ledger: &Ledger, id: &BroadcastId) -> Result<Vec<BroadcastId>, LedgerError> {
+    let mut running = Vec::new();
+    for other in ledger.open_broadcasts().await?.into_iter().filter(|other| other != id) {
+        if ledger.find_broadcast(&other).await?.is_some_and(|it| it.broadcast_state == BroadcastState::Running) {
+            running.push(other);
+        }
+    }
+    Ok(running)
 }
 
 /// How fast a broadcast is sent at most, by the account's quota or its provider's rate, by this configuration's ceiling, and by

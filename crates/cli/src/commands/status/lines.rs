@@ -67,6 +67,14 @@ impl Status {
         lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
         lines.extend(self.ramp.iter().map(|ramp| format!("ramp          {}", ramp.english)));
         lines.extend(self.falls_behind.iter().map(|why| format!("TOO LATE      {}", why.english)));
+        if !self.running_beside.is_empty() {
+            let beside: Vec<String> = self.running_beside.iter().map(|id| format!("`{id}`")).collect();
+            lines.push(format!(
+                "its turn      its chunks are among {} messages of the chunks queue, with those of {}",
+                self.waiting_messages,
+                beside.join(", ")
+            ));
+        }
         lines.extend(self.since.iter().map(|since| format!("since then    {}", shortened(since))));
         lines.extend([
             format!("audience      {} ({} recipients, {} skipped{})", self.audience, self.recipients, self.skipped, self.reasons()),

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use issei_assembly::Parts;
 use issei_ledger::{
-    Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, DoubtLeft, FixedObjects, HeldAudience, HeldUp, IfApproved, LedgerError,
-    NEVER_GRANTED, NotAsked, ReasonCode, Refused, Subject, Terms,
+    Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, DoubtLeft, FixedObjects, HeldAudience, HeldUp, IfApproved, Ledger,
+    LedgerError, NEVER_GRANTED, NotAsked, ReasonCode, Refused, Subject, Terms,
 };
 use issei_schema::{Bilingual, BroadcastId, ProviderName, both};
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ use self::around::{Service, oldest_message_s};
 use self::counts::Counts;
 use crate::proof::{StopProof, Stopped};
 
-pub(crate) use self::around::{Depths, Quota, quota, recipients_a_second};
+pub(crate) use self::around::{Depths, Quota, quota, recipients_a_second, running_beside};
 pub(crate) use self::counted::CountedSince;
 pub(crate) use self::lines::code_line;
 pub(crate) use self::rate::{LATELY, rate};
@@ -132,6 +132,9 @@ pub(crate) struct Status {
     /// No permit of it was granted yet, not even one that was given back.
     #[serde(skip)]
     pub(crate) never_granted: bool,
+    /// Of one that is on its way and was granted nothing yet: which others run, whose messages may be before its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) running_beside: Vec<BroadcastId>,
     pub(crate) permits_left: u64,
     pub(crate) permits_withheld: u64,
     /// Counted chunk by chunk, or told by the consumers.
@@ -200,6 +203,12 @@ fn ramp(broadcast: &Broadcast, now: Timestamp) -> Option<Bilingual> {
     })
 }
 
+/// The others that run, where it waits for nothing but its turn.
+async fn before(ledger: &Ledger, broadcast: &Broadcast, now: Timestamp) -> Result<Vec<BroadcastId>, LedgerError> {
+    let is_due = broadcast.broadcast_state == BroadcastState::Running && broadcast.waits_until(now).is_none();
+    if is_due && broadcast.grant_count == 0 { running_beside(ledger, &broadcast.broadcast_id).await } else { Ok(Vec::new()) }
+}
+
 /// Says whether the ledger has no broadcast of that id.
 pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(LedgerError::NoBroadcast { .. }))
@@ -249,9 +258,8 @@ impl Status {
         // Of SES; no other provider tells.
         let quota = if broadcast.provider.is_none() { quota(parts).await } else { None };
         let settled = counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt;
-        let rate = recipients_a_second(parts, &broadcast, now, quota.as_ref()).await?;
-        let falls_behind = broadcast.falls_behind(now, settled, rate);
-        let (ramp, chunks_queue) = (ramp(&broadcast, now), queues.get("chunks"));
+        let falls_behind = broadcast.falls_behind(now, settled, recipients_a_second(parts, &broadcast, now, quota.as_ref()).await?);
+        let (ramp, chunks_queue, running_beside) = (ramp(&broadcast, now), queues.get("chunks"), before(&ledger, &broadcast, now).await?);
         let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
         let holds_before = broadcast.holds_before_first_send();
         let (agreement, if_approved) = (Agreed::of(&broadcast), broadcast.done_if_approved(now).filter(|_| holds_before));
@@ -323,6 +331,7 @@ impl Status {
             accepted_twice,
             permits_granted: granted,
             never_granted: granted == 0 && grant_count == 0,
+            running_beside,
             permits_left: remaining,
             permits_withheld: withheld,
             exact,
