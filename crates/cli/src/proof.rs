@@ -145,6 +145,18 @@ impl Stopped<'_> {
     }
 }
 
+/// Until when what was granted before a pause may still be accepted by SES, at most. Nothing where that is over, or where somebody
+/// sends with timeouts that nobody knows.
+pub(crate) fn after_pause(trail: &AuditTrail, Widest { timing, untold }: &Widest, now: Timestamp) -> StopProof {
+    if !untold.is_empty() {
+        return StopProof::Unsaid;
+    }
+    let paused = trail.entries.iter().rfind(|entry| entry.step.ends_with(" -> paused"));
+    let wait = SignedDuration::try_from(at_most(timing)).ok();
+    let until = paused.zip(wait).and_then(|(entry, wait)| entry.at.checked_add(wait).ok());
+    until.filter(|until| *until > now).map_or(StopProof::Unsaid, StopProof::NotBefore)
+}
+
 /// When somebody said last, after the last step, that each key by which another provider than SES was asked for it is revoked: it
 /// accepts nothing more, whoever asks. No service says it, so it is as true as that person's word. A certificate goes by the same
 /// entry.
@@ -237,6 +249,16 @@ mod tests {
             assert_eq!(judged(&complete, Complete, Some(&resend), in_doubt), StopProof::Since(at(500)));
             assert_eq!(judged(&complete, Complete, None, in_doubt), StopProof::Unsaid);
         }
+    }
+
+    #[test]
+    fn what_was_granted_before_a_pause_may_be_accepted_until_the_longest_wait_is_over() {
+        let paused = trail(&[(0, "enumerating -> running", "frozen"), (100, "running -> paused", "wait"), (120, "forgot 1 of page 0", "t")]);
+        let widest = |untold| Widest { timing: TIMING, untold };
+        let until = at(100 + i64::try_from(at_most(&TIMING).as_secs()).unwrap());
+        assert_eq!(after_pause(&paused, &widest(Vec::new()), at(130)), StopProof::NotBefore(until));
+        assert_eq!(after_pause(&paused, &widest(Vec::new()), until), StopProof::Unsaid, "nothing is out any more");
+        assert_eq!(after_pause(&paused, &widest(vec!["an older build".to_owned()]), at(130)), StopProof::Unsaid);
     }
 
     #[test]

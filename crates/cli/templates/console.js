@@ -73,7 +73,10 @@ if (letters) {
 
 for (const input of document.querySelectorAll("[data-must-be]")) {
   const button = input.form.querySelector("button");
-  const judge = () => { button.disabled = input.value !== input.dataset.mustBe; };
+  const judge = () => {
+    const [typed, wanted] = [input.value.trim(), input.dataset.mustBe];
+    button.disabled = typed !== wanted && !("anyCase" in input.dataset && typed.toUpperCase() === wanted);
+  };
   input.addEventListener("input", judge);
   judge();
 }

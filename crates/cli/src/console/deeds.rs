@@ -9,9 +9,9 @@ use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, NEVER_GRANT
 use issei_schema::{Actor, Bilingual, BroadcastId, both};
 use serde::Deserialize;
 
-use super::At;
 use super::asking::{Filled, Named, Said, Tongue, failure, foreign_form};
 use super::routes::{Page, Shared, broadcast_page, list_page};
+use super::{At, EVERYTHING};
 use crate::commands::stop::{for_at_most, not_by_ses};
 use crate::pages::in_both;
 use crate::proof::at_most;
@@ -59,7 +59,9 @@ impl Deed {
         if !at.door.has_made(&self.csrf) {
             return Err(Said::refused(StatusCode::FORBIDDEN, foreign_form()));
         }
-        if self.confirm != must_be {
+        // An id is another where its letters are large; the word for everything is the same.
+        let typed = self.confirm.trim();
+        if typed != must_be && !(must_be == EVERYTHING && typed.eq_ignore_ascii_case(EVERYTHING)) {
             let told =
                 both!("nothing was done: type `{must_be}` to confirm", "何も実行していません。確認のため `{must_be}` と入力してください");
             return Err(Said::refused(StatusCode::UNPROCESSABLE_ENTITY, told));
@@ -172,7 +174,7 @@ async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Resu
 }
 
 pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Filled<Deed>) -> Page {
-    if let Err(refused) = deed.check(&at, tongue.language.words().confirm_all, true) {
+    if let Err(refused) = deed.check(&at, EVERYTHING, true) {
         return list_page(&at, tongue, refused).await;
     }
     let actor = operator::actor(&at.console.parts).await?;

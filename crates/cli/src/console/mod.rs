@@ -20,6 +20,7 @@ use anyhow::Context;
 use askama::Template;
 use issei_assembly::{Parts, Settings, say};
 use issei_clock::{Dice, Instant};
+use issei_ledger::BroadcastState;
 use issei_schema::BroadcastId;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -29,7 +30,9 @@ use crate::Ended;
 use crate::args::ConsoleOptions;
 use crate::commands::serve::on_signal;
 use crate::commands::status::{CountedSince, Status};
+use crate::operator;
 use crate::pages::{Bare, Frame, Language, Live};
+use crate::proof::after_pause;
 
 use self::door::{Door, Key};
 use self::place::Names;
@@ -37,6 +40,9 @@ use self::right::Needs;
 
 pub(crate) use self::place::{Place, PublicUrl};
 pub(crate) use self::right::Right;
+
+/// Whoever stops everything types it, in either language and in letters of any size.
+pub(crate) const EVERYTHING: &str = "STOP ALL";
 
 /// Several people look at the same broadcast every two seconds; AWS is asked once a second at most.
 const FRESH: Duration = Duration::from_secs(1);
@@ -147,7 +153,12 @@ impl Console {
         let ledger = self.parts.ledger();
         let mut status = Status::read(&self.parts, id, false).await?;
         let (timeline, trail) = (ledger.timeline(id).await?, ledger.audit_trail(&ledger.broadcast(id).await?).await?);
-        let proof = status.proof(&self.parts, id, &trail, &self.counted).await?;
+        let proof = match status.state {
+            BroadcastState::Paused if !status.never_granted && status.provider.is_none() => {
+                after_pause(&trail, &operator::widest(&self.parts).await?, status.at)
+            }
+            _ => status.proof(&self.parts, id, &trail, &self.counted).await?,
+        };
         Ok(Live::of(language.words(), status, trail, &timeline, proof, true))
     }
 

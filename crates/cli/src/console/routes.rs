@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -19,7 +19,7 @@ use super::right::Needs;
 use super::{At, Console, deeds, person};
 use crate::commands::{inspect::news, status::is_absent};
 use crate::pages::{
-    Bare, BroadcastPage, Evidence, Language, List, Listed, Note, SCRIPT, STYLE, StopPage, Told, actions, grouped, subjects,
+    Bare, BroadcastPage, Evidence, Language, List, Listed, Note, ReasonPage, SCRIPT, STYLE, StopPage, Told, actions, grouped, subjects,
 };
 use crate::proof::at_most;
 use crate::{letters, operator, sendable};
@@ -39,6 +39,7 @@ fn ways() -> Vec<(&'static str, Needs, MethodRouter<At>)> {
         ("/b/{id}/evidence", Needs::Look, get(evidence)),
         ("/b/{id}/letters", Needs::Look, get(held_letters)),
         ("/b/{id}/letter/{page}/{chunk}/{place}", Needs::Look, get(person::letter)),
+        ("/reason/{code}", Needs::Look, get(reason)),
         ("/who", Needs::Look, get(person::asked).post(person::found)),
         ("/stop-all", Needs::Stop, post(deeds::stop_all).get(to_list)),
         ("/b/{id}/stop", Needs::Stop, post(deeds::stop).get(to_broadcast)),
@@ -72,6 +73,11 @@ pub(super) fn page(at: &At, template: &impl Template, tongue: Tongue, status: St
         response.headers_mut().insert(header::SET_COOKIE, at.door.cookie("lang", tongue.language.words().language, "")?);
     }
     Ok(response)
+}
+
+async fn reason(State(at): Shared, Path(code): Path<String>, tongue: Tongue) -> Page {
+    let Some(template) = ReasonPage::of(&code, at.frame(), tongue.language.words()) else { return Err(no_page()) };
+    page(&at, &template, tongue, StatusCode::OK)
 }
 
 async fn list(State(at): Shared, tongue: Tongue) -> Page {
@@ -256,6 +262,7 @@ mod tests {
             ("/b/{id}/evidence", look),
             ("/b/{id}/letters", look),
             ("/b/{id}/letter/{page}/{chunk}/{place}", look),
+            ("/reason/{code}", look),
             ("/who", look),
             ("/stop-all", stop),
             ("/b/{id}/stop", stop),

@@ -94,6 +94,7 @@ fn next(words: &'static Words, status: &Status, timeline: &[Moment], proof: Opti
             Some(Matter::NoneAccepted) => (words.next_none_accepted, "bad"),
             None => (words.next_running, ""),
         },
+        BroadcastState::Paused if proof.is_some_and(|proof| !proof.is_over) => (words.next_paused_out, "bad"),
         BroadcastState::Paused => (words.next_paused, "bad"),
         BroadcastState::Holding if must_agree => (words.next_agree, "doubt"),
         BroadcastState::Holding if status.accepted + status.in_doubt == 0 => (words.next_holding, "doubt"),

@@ -30,7 +30,7 @@ pub(crate) use numbers::grouped;
 use numbers::share;
 pub(crate) use outside::Page;
 use outside::{as_written, folded, outside, timed};
-pub(crate) use reasons::Told;
+pub(crate) use reasons::{ReasonPage, Told};
 use trail::{coded, reason, said as said_by, step};
 pub(crate) use words::{Language, Words, in_both};
 
@@ -457,7 +457,8 @@ fn class_of(verdict: &Verdict) -> &'static str {
 fn mark_of(judgement: &Judgement) -> &'static str {
     match judgement {
         Judgement::Holds => "good",
-        Judgement::Broken | Judgement::Unreadable => "bad",
+        Judgement::Broken => "bad",
+        Judgement::Unreadable => "doubt",
     }
 }
 

@@ -1,9 +1,17 @@
 //! The codes of reasons in a sentence for whoever looks, in each language; a page of `docs/reasons`
-//! says what to do, and is written by the test here from `reasons.toml`.
+//! says what to do, and is written by the test here from `reasons.toml`. The console shows the same.
 
+use std::collections::BTreeMap;
+
+use askama::Template;
 use issei_ledger::ReasonCode;
+use pulldown_cmark::{Event, Parser, Tag, TagEnd, html};
+use serde::Deserialize;
 
-use super::Language;
+use super::{Frame, Language, Words};
+
+const RUNBOOK: &str = include_str!("../../../../docs/runbooks/en/incidents.md");
+const RUNBOOK_JA: &str = include_str!("../../../../docs/runbooks/ja/incidents.md");
 
 /// A code, and what it means.
 pub(crate) struct Told {
@@ -19,6 +27,76 @@ impl Told {
             Language::Ja => japanese,
         };
         Self { code, told }
+    }
+}
+
+/// What a page says beside its sentence.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    means: String,
+    done: String,
+    now: String,
+    over: String,
+    step: String,
+}
+
+fn texts() -> Result<BTreeMap<String, Text>, toml::de::Error> {
+    toml::from_str(include_str!("reasons.toml"))
+}
+
+/// As a heading is addressed.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The sections of a runbook: heading and text.
+fn sections(runbook: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    runbook.split("\n## ").skip(1).map(|section| section.split_once('\n').unwrap_or((section, "")))
+}
+
+/// The section that is addressed so, in both languages, which have the same sections.
+fn step(address: &str) -> Option<[(&'static str, &'static str); 2]> {
+    let mut both = sections(RUNBOOK).zip(sections(RUNBOOK_JA));
+    both.find(|((heading, _), _)| anchor(heading) == address).map(|(english, japanese)| [english, japanese])
+}
+
+/// What we have written ourselves, as HTML. Its links lead into the book, which a console does not have.
+fn as_html(text: &str) -> String {
+    let is_link = |event: &Event<'_>| matches!(event, Event::Start(Tag::Link { .. }) | Event::End(TagEnd::Link));
+    let mut page = String::new();
+    html::push_html(&mut page, Parser::new(text).filter(|event| !is_link(event)));
+    page
+}
+
+/// What a code means and what is to be done, as the docs have it.
+#[derive(Template)]
+#[template(path = "reason.html")]
+pub(crate) struct ReasonPage {
+    frame: Frame,
+    words: &'static Words,
+    told: Told,
+    /// What is to be done, of the runbook of this language: its heading, and its text as HTML.
+    heading: &'static str,
+    runbook: String,
+    /// The page of the docs, each part with its heading, as HTML. It is English alone.
+    parts: Vec<(&'static str, String)>,
+}
+
+impl ReasonPage {
+    /// Nothing where there is no such code.
+    pub(crate) fn of(code: &str, frame: Frame, words: &'static Words) -> Option<Self> {
+        let code = ReasonCode::ALL.iter().copied().find(|known| known.as_str() == code)?;
+        let Text { means, done, now, over, step: address } = texts().ok()?.remove(code.as_str())?;
+        let [english, japanese] = step(&address)?;
+        let (heading, runbook) = match words.of() {
+            Language::En => english,
+            Language::Ja => japanese,
+        };
+        let parts = [("", means), ("What issei has done", done), ("What to do now", now), ("How to see that it is over", over)];
+        let parts = parts.into_iter().map(|(heading, text)| (heading, as_html(&text))).collect();
+        Some(Self { frame, words, told: Told::of(code, words.of()), heading, runbook: as_html(runbook), parts })
     }
 }
 
@@ -110,62 +188,29 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::fmt::Write as _;
     use std::path::Path;
-
-    use serde::Deserialize;
 
     use super::*;
 
     const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
     const INDEX: &str = include_str!("reasons_head.md");
-    const RUNBOOK: &str = include_str!("../../../../docs/runbooks/en/incidents.md");
-    const RUNBOOK_JA: &str = include_str!("../../../../docs/runbooks/ja/incidents.md");
     const SUMMARY: &str = include_str!("../../../../docs/SUMMARY.md");
 
-    /// What a page says beside its sentence.
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Page {
-        means: String,
-        done: String,
-        now: String,
-        over: String,
-        step: String,
-    }
-
-    fn texts() -> BTreeMap<String, Page> {
-        toml::from_str(include_str!("reasons.toml")).unwrap()
-    }
-
-    /// As a heading is addressed.
-    fn anchor(heading: &str) -> String {
-        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-        heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
-    }
-
-    /// The headings of the runbook in both languages, which have the same sections.
-    fn steps() -> Vec<(&'static str, &'static str)> {
-        let headings = |runbook: &'static str| runbook.lines().filter_map(|line| line.strip_prefix("## "));
-        headings(RUNBOOK).zip(headings(RUNBOOK_JA)).collect()
-    }
-
-    fn page(code: ReasonCode, page: &Page) -> String {
+    fn page(code: ReasonCode, text: &Text) -> String {
         let (english, japanese) = words(code);
-        let Page { means, done, now, over, step } = page;
-        let found = steps().into_iter().find(|(heading, _)| anchor(heading) == *step);
-        let (heading, in_japanese) = found.unwrap_or_else(|| panic!("{code}: the runbook has no section {step}"));
+        let Text { means, done, now, over, step: address } = text;
+        let [(heading, _), (in_japanese, _)] = step(address).unwrap_or_else(|| panic!("{code}: the runbook has no section {address}"));
         format!(
             "# {code}\n\n{english} {japanese}\n\n{means}\n\n## What issei has done\n\n{done}\n\n## What to do now\n\n{now}\n\n## How to see that it is over\n\n{over}\n\n\
-             Runbook: [{heading}](../runbooks/en/incidents.md#{step}) · [{in_japanese}](../runbooks/ja/incidents.md#{})\n",
+             Runbook: [{heading}](../runbooks/en/incidents.md#{address}) · [{in_japanese}](../runbooks/ja/incidents.md#{})\n",
             anchor(in_japanese)
         )
     }
 
     /// Each file below `docs` with its text.
     fn documentation() -> BTreeMap<String, String> {
-        let (texts, mut index) = (texts(), INDEX.to_owned());
+        let (texts, mut index) = (texts().unwrap(), INDEX.to_owned());
         let mut pages = BTreeMap::new();
         for code in ReasonCode::ALL {
             let text = texts.get(code.as_str()).unwrap_or_else(|| panic!("reasons.toml says nothing of {code}"));
@@ -190,7 +235,7 @@ mod tests {
         }
         let codes: Vec<&str> = ReasonCode::ALL.iter().map(|code| code.as_str()).collect();
         let known = |name: &str| codes.contains(&name);
-        assert!(texts().keys().all(|name| known(name)), "reasons.toml has a code that there is not");
+        assert!(texts().unwrap().keys().all(|name| known(name)), "reasons.toml has a code that there is not");
         for entry in std::fs::read_dir(docs.join("reasons")).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             assert!(name.strip_suffix(".md").is_some_and(known), "there is no code of {name}");
@@ -201,11 +246,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_console_has_every_page_in_both_languages_with_the_step_of_the_runbook_and_no_link_into_the_book() {
+        let frame = || Frame { base: "/s/x".to_owned(), csrf: String::new(), is_simulated: false, may_look: true, may_stop: true };
+        for code in ReasonCode::ALL {
+            for (language, done) in [(Language::En, "What issei has done"), (Language::Ja, "手順")] {
+                let page = ReasonPage::of(code.as_str(), frame(), language.words()).unwrap_or_else(|| panic!("{code}")).render().unwrap();
+                assert!(page.contains(&Told::of(*code, language).told.replace('\'', "&#39;")) && page.contains(done), "{page}");
+                assert!(!page.contains(".md") && !page.contains("href=\"http") && !page.contains('`'), "{page}");
+            }
+        }
+        assert!(ReasonPage::of("PAUSED", frame(), Language::En.words()).is_none());
+    }
+
     /// A page that repeats its sentence is none.
     #[test]
     fn every_page_says_what_it_means_what_is_done_what_to_do_and_when_it_is_over() {
-        assert_eq!(steps().len(), RUNBOOK_JA.matches("\n## ").count(), "the runbooks have other sections");
-        for (code, Page { means, done, now, over, .. }) in texts() {
+        assert_eq!(sections(RUNBOOK).count(), sections(RUNBOOK_JA).count(), "the runbooks have other sections");
+        for (code, Text { means, done, now, over, .. }) in texts().unwrap() {
             for (what, text) in [("means", means), ("done", done), ("now", now), ("over", over)] {
                 assert!(text.len() > 40 && text.ends_with(['.', ')']), "{code} {what}: {text}");
             }

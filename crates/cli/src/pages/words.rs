@@ -57,12 +57,13 @@ words! {
     next_no_answers: "Nobody is accepted: requests are made, and their answers don't come. See whether consumers reach the provider, and its status page; pause it meanwhile. Nobody is sent to a second time.", "受理されている宛先がありません。要求は送られていますが、応答が届いていません。コンシューマーから配信事業者に接続できるか、事業者の障害情報を確認し、その間は一時停止してください。同じ人に二度送ることはありません。";
     next_none_reached: "Nobody is sent to yet: what is tried goes back. Where that stays so, the provider can't be reached, or says that all is too much: the consumers' log has its words. It goes on by itself.", "まだ誰にも送信できていません。この状態が続く場合は、配信事業者に接続できないか、送信過多と応答されています。コンシューマーのログを確認してください。復旧すると自動的に再開します。";
     next_none_accepted: "Nobody is accepted: the provider refuses every letter. Pause it, and look at why: `issei export --outcome rejected`.", "受理されている宛先がありません。配信事業者がすべて拒否しています。一時停止し、`issei export --outcome rejected` で理由を確認してください。";
-    next_paused: "Nobody is sent to. Mend what the reason says, then resume it; or stop it for ever.", "送信していません。理由の原因を取り除いてから再開するか、完全に停止してください。";
+    next_paused: "No new request begins. Mend what the reason says, then resume it; or stop it for ever.", "新しい送信は始まりません。理由の原因を取り除いてから再開するか、完全に停止してください。";
+    next_paused_out: "No new request begins. Mend what the reason says, then resume it; or stop it for ever. What was under way may still be accepted until:", "新しい送信は始まりません。理由の原因を取り除いてから再開するか、完全に停止してください。送信途中のものは、次の時刻まで受理される可能性があります:";
     next_agree: "Nobody is sent to before others agree. Read the letters below, then approve; or stop it for ever.", "他の人が承認するまで送信しません。下の文面を読んで承認するか、完全に停止してください。";
     next_holding: "Nobody is sent to before somebody approves it. Look at the counts and the reason; or stop it for ever.", "承認されるまで送信しません。件数と理由を確認して承認するか、完全に停止してください。";
     next_canary: "The canary is out, and the others wait. See how it has arrived, then approve the rest; or stop it for ever.", "先行送信が終わり、残りは待機中です。届き方を確認して残りを承認するか、完全に停止してください。";
     bare_holding: "Nobody is sent to before it is approved. Here it can only be stopped; whoever may do more sees the letters and the reason.", "承認されるまで送信しません。このページでできるのは停止だけです。文面と理由は権限のある人が確認できます。";
-    bare_paused: "Nobody is sent to until somebody resumes it. Here it can only be stopped, for ever.", "再開されるまで送信しません。このページでできるのは完全な停止だけです。";
+    bare_paused: "No new request begins until somebody resumes it. Here it can only be stopped, for ever.", "再開されるまで新しい送信は始まりません。このページでできるのは完全な停止だけです。";
     next_stopping: "No new request begins. What was under way may still be accepted until:", "新しい送信は始まりません。送信途中のものは、次の時刻まで受理される可能性があります:";
     next_unproved: "No new request begins. How long what was under way may still be accepted can't be said by time alone: it is over once every consumer has said that it holds nothing and nobody is in doubt. `issei stop` asks them, and says whether that is so. Or revoke the provider's key, which has refused what still comes, and record that with `issei repair ID --key-revoked --reason …`.", "新しい送信は始まりません。送信途中のものがいつまで受理されうるかは時間だけでは判断できません。すべてのコンシューマーが手元に何も残っていないと報告し、結果不明が0になった時点で終わりです。`issei stop` で確認できます。事業者のAPIキーを失効させれば以後の要求は拒否され、`issei repair ID --key-revoked --reason …` で記録すると終了と証明されます。";
     next_stopped: "It is over: nothing of it can be sent or accepted any more. `issei certify` signs that.", "終了しました。これ以上、送信も受理もされません。`issei certify` で署名付きの証明書を発行できます。";
@@ -195,9 +196,11 @@ words! {
     letters_to_read: "To be read, all of them below:", "以下の文面をすべて確認してください。通数:";
     stop_all: "Stop everything", "すべて停止";
     stop_all_hint: "Ends every broadcast, and refuses new ones until `issei open`.", "すべての一斉送信を終了し、`issei open` まで新規を受け付けません。";
+    runbook: "Runbook", "手順";
+    in_english: "In English, at length", "詳しい説明(英語)";
+    what_to_do: "What to do", "対処方法";
     reason: "Reason (for the audit trail)", "理由(監査証跡に残ります)";
     confirm: "To confirm, type", "確認のため、次を入力してください:";
-    confirm_all: "STOP ALL", "STOP ALL";
     leak: "Recipients whose permits are out may still be sent to for this many seconds at most:", "発行済みの許可により、最長で次の秒数、送信が続くことがあります:";
     leak_without_end: "Recipients whose permits are out may still be sent to. Its provider refuses no request for its age, so no number of seconds ends that: it is over once every consumer has said that it holds nothing of it and nobody is in doubt.", "発行済みの許可により、送信が続くことがあります。この配信事業者は古い要求を拒否しないため、秒数では区切れません。すべてのコンシューマーが手元に何も残っていないと報告し、結果不明が0になった時点で終わりです。";
     leak_never: "No permit of it was ever granted. Where that is so still at its stop, nothing of it can be sent, and that is proved at once.", "送信許可は一度も出ていません。停止の時点でもそうであれば、何も送られることはなく、その場で証明されます。";
@@ -305,7 +308,7 @@ mod tests {
     fn every_word_is_there_in_both_languages() {
         for (name, english, japanese) in super::all() {
             assert!(!english.is_empty() && !japanese.is_empty(), "{name}");
-            let is_command = matches!(name, "language" | "confirm_all");
+            let is_command = name == "language";
             assert!(is_command || !japanese.is_ascii(), "{name} is not Japanese: {japanese}");
         }
     }

@@ -71,9 +71,11 @@ async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_
     assert!(text.contains("HELD UP") && text.contains("code          HELD_UP_SOURCE: docs/reasons/HELD_UP_SOURCE.md"), "{text}");
     assert!(world.run(&["list"]).await.contains("recipients  HELD_UP_SOURCE: audience `users`"));
     for (path, told) in [
-        ("/", "<code>HELD_UP_SOURCE</code> The audience can&#39;t be read."),
+        ("/", "<code>HELD_UP_SOURCE</code></a> The audience can&#39;t be read."),
         ("/b/terms?lang=ja", "<code>HELD_UP_SOURCE</code> 対象者を読み取れません。"),
-        ("/b/terms", "docs/reasons/HELD_UP_SOURCE.md"),
+        ("/b/terms", "<a href=\"../reason/HELD_UP_SOURCE\">What to do</a>"),
+        ("/reason/HELD_UP_SOURCE", "<h2>What to do now</h2>"),
+        ("/reason/HELD_UP_SOURCE?lang=ja", "手順: 一斉送信が始まらない"),
     ] {
         let shown = door.get(path).await;
         assert!(shown.contains(told), "{path}: {shown}");

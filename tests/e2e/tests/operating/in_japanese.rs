@@ -151,6 +151,8 @@ async fn every_page_and_every_answer_of_the_console_is_japanese_in_japanese() {
     let page = walk.get(door, "/b/terms", "200").await;
     walk.get(door, "/b/terms/evidence", "200").await;
     walk.get(door, "/b/terms/letters", "200").await;
+    walk.get(door, "/reason/HOLDING_AGREEMENT", "200").await;
+    walk.get(door, "/reason/NOTHING", "404").await;
     walk.get(&doors[1], "/b/terms", "200").await;
     walk.get(&doors[2], "/b/terms", "200").await;
     for (path, code) in [("/b/nobody", "404"), ("/nothing", "404"), ("/b/%20", "404"), ("/b/terms/letter/9/9/9", "404")] {
