@@ -89,7 +89,8 @@ fn refused(error: anyhow::Error) -> anyhow::Error {
 /// Says whether a command was looked at and refused, by a rule that the producer has too, or by one of our own. Everything
 /// else that went wrong has failed.
 fn is_refusal(error: &anyhow::Error) -> bool {
-    let by_state = matches!(error.downcast_ref(), Some(LedgerError::Transition { .. } | LedgerError::NotAgreed { .. }));
+    let by_state =
+        matches!(error.downcast_ref(), Some(LedgerError::Transition { .. } | LedgerError::WentOn { .. } | LedgerError::NotAgreed { .. }));
     let by_end = matches!(error.downcast_ref(), Some(RepairError::Over { .. }));
     let by_audience = matches!(error.downcast_ref(), Some(MailableError::Refused(_)));
     by_state

@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn what_was_granted_before_a_pause_may_be_accepted_until_the_longest_wait_is_over() {
-        let paused = trail(&[(0, "enumerating -> running", "frozen"), (100, "running -> paused", "wait"), (120, "forgot 1 of page 0", "t")]);
+        let paused =
+            trail(&[(0, "enumerating -> running", "frozen"), (100, "running -> paused", "wait"), (120, "forgot 1 of page 0", "t")]);
         let widest = |untold| Widest { timing: TIMING, untold };
         let until = at(100 + i64::try_from(at_most(&TIMING).as_secs()).unwrap());
         assert_eq!(after_pause(&paused, &widest(Vec::new()), at(130)), StopProof::NotBefore(until));

@@ -41,6 +41,9 @@ pub enum LedgerError {
     /// The caller asked for a step that the state does not allow.
     #[error("broadcast `{id}` is {from}{}", cannot_become(*.from, *.to))]
     Transition { id: String, from: crate::BroadcastState, to: crate::BroadcastState },
+    /// It has gone on since it was looked at.
+    #[error("broadcast `{id}` has gone on since what was shown, and is {state} for another reason now; nothing was done: look at it again")]
+    WentOn { id: String, state: crate::BroadcastState },
     /// Others must want it, or something else was agreed to.
     #[error("broadcast `{id}` is not approved: {}", .reason.english)]
     NotAgreed { id: String, reason: Bilingual },
@@ -94,6 +97,9 @@ impl LedgerError {
                 format!("一斉送信 `{id}` はすでに `{from}` です。ほかの人が直前に操作しました(`issei audit` で確認できます)")
             }
             Self::Transition { id, from, to } => format!("一斉送信 `{id}` の状態は `{from}` で、そこから `{to}` には変えられません"),
+            Self::WentOn { id, state } => format!(
+                "一斉送信 `{id}` は、表示された時点の後で先に進み、別の理由で `{state}` になっています。何も実行していません。もう一度確認してください"
+            ),
             Self::NotAgreed { id, reason } => format!("一斉送信 `{id}` は承認されていません: {}", reason.japanese),
             Self::MayStillSend { id, state } => format!(
                 "一斉送信 `{id}` の状態は `{state}` で、まだ送信する可能性があります。終了するまで誰も消去できません。終了を待つか、`issei stop {id}` のあとで繰り返してください"

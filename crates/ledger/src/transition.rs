@@ -42,25 +42,33 @@ impl Ledger {
     /// elsewhere by then, where somebody else has taken another step since.
     pub async fn transition(&self, id: &BroadcastId, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
         let Transition { to, actor, reason } = wanted;
-        self.take_step(id, actor, reason, None, |_| to).await
+        self.take_step(id, None, actor, reason, None, |_| to).await
+    }
+
+    /// The same for whoever lets it go on from the hold or the pause that was looked at, by its epoch: whoever approves a canary by
+    /// what was shown before it, or resumes what a colleague has paused since, has not looked at that.
+    pub async fn let_go_on(&self, id: &BroadcastId, seen_epoch: u64, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
+        let Transition { to, actor, reason } = wanted;
+        self.take_step(id, Some(seen_epoch), actor, reason, None, |_| to).await
     }
 
     /// The same for a reason of issei's own, which has a code.
     pub async fn transition_for(&self, id: &BroadcastId, code: ReasonCode, wanted: Transition<'_>) -> Result<Broadcast, LedgerError> {
         let Transition { to, actor, reason } = wanted;
-        self.take_step(id, actor, reason, Some(code), |_| to).await
+        self.take_step(id, None, actor, reason, Some(code), |_| to).await
     }
 
     /// Ends a broadcast for ever, from whatever state it is in when the write comes to it. Before the
     /// first permit there is nothing to wait for. Refused where it is ending or over already.
     pub async fn end(&self, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Broadcast, LedgerError> {
         let to = |from| if from == BroadcastState::Enumerating { BroadcastState::Stopped } else { BroadcastState::Stopping };
-        self.take_step(id, actor, reason, None, to).await
+        self.take_step(id, None, actor, reason, None, to).await
     }
 
     async fn take_step(
         &self,
         id: &BroadcastId,
+        seen_epoch: Option<u64>,
         actor: &Actor,
         reason: &str,
         code: Option<ReasonCode>,
@@ -77,6 +85,9 @@ impl Ledger {
             let is_too_early = from == BroadcastState::Enumerating && wanted.to != BroadcastState::Stopped;
             if is_too_early || !from.may_become(wanted.to) {
                 return Err(LedgerError::Transition { id: id.to_string(), from, to: wanted.to });
+            }
+            if seen_epoch.is_some_and(|seen| seen != current.epoch) {
+                return Err(LedgerError::WentOn { id: id.to_string(), state: from });
             }
             if let (BroadcastState::Holding, BroadcastState::Running, Some(awaited)) = (from, wanted.to, current.awaited()) {
                 return Err(LedgerError::NotAgreed { id: id.to_string(), reason: awaited.told() });

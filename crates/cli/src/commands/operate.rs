@@ -162,7 +162,10 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
         bail!(Refused(format!("broadcast `{}` is {}; `issei {verb}` is for one that is {from}", options.id, before.broadcast_state)));
     }
     warn(&options.id, refused_before(&parts, &before, verb).await?.as_deref());
-    let (broadcast, now) = (step(&parts, options, BroadcastState::Running).await?, parts.clock.wall());
+    let actor = operator::actor(&parts).await?;
+    let wanted = Transition { to: BroadcastState::Running, actor: &actor, reason: &options.reason };
+    let broadcast = parts.ledger().let_go_on(&options.id, before.epoch, wanted).await?;
+    let now = parts.clock.wall();
     let forecast = before.done_if_approved(now).filter(|_| before.holds_before_first_send());
     let forecast = forecast.map_or_else(String::new, |forecast| format!(" {forecast}."));
     say(&told(&broadcast, &format!("{}{forecast}", went_on(&broadcast, verb, now)), now, as_json));

@@ -51,6 +51,8 @@ pub(super) struct Deed {
     confirm: String,
     /// The digest of what the page has shown to whoever agrees to it.
     agreed: Option<String>,
+    /// The epoch in which the page has shown it, for whoever lets it go on.
+    seen: Option<u64>,
 }
 
 impl Deed {
@@ -135,7 +137,14 @@ async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result
             return Err(Said::refused(StatusCode::CONFLICT, told));
         }
     };
-    let after = ledger.transition(id, Transition { to, actor: &actor, reason }).await.map_err(conflict)?;
+    let wanted = Transition { to, actor: &actor, reason };
+    let after = match (to, deed.seen) {
+        // A page that is old, or sent once more, lets nothing go on that it has not shown.
+        (BroadcastState::Running, Some(seen)) => ledger.let_go_on(id, seen, wanted).await,
+        (BroadcastState::Running, None) => Err(LedgerError::WentOn { id: id.to_string(), state: from }),
+        _ => ledger.transition(id, wanted).await,
+    };
+    let after = after.map_err(conflict)?;
     Ok(Said::done(verb.done(id, &stands(at, &after))))
 }
 

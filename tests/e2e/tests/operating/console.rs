@@ -61,6 +61,12 @@ pub(crate) fn csrf_of(page: &str) -> String {
     page.split("name=\"csrf\" value=\"").nth(1).unwrap_or_else(|| panic!("{page}")).split('"').next().unwrap().to_owned()
 }
 
+/// What whoever lets a broadcast go on sends from its page.
+pub(crate) fn lets_go_on(page: &str, confirm: &str) -> String {
+    let seen = page.split("name=\"seen\" value=\"").nth(1).unwrap_or_else(|| panic!("{page}")).split('"').next().unwrap();
+    format!("csrf={}&reason=well&confirm={confirm}&seen={seen}", csrf_of(page))
+}
+
 async fn running_slowly() -> (Processes, Vec<Process>) {
     let events = Processes::account_with_events();
     // Slow enough for minutes of work to be left, however long browsers take.

@@ -5,7 +5,7 @@ use issei_sim::Account;
 use issei_test_support::{Carrier, Process, Processes, command_body, until, write_keys};
 use serde_json::json;
 
-use crate::console::{Door, csrf_of, status};
+use crate::console::{Door, csrf_of, lets_go_on, status};
 
 /// Words that are the same in Japanese: names of ours, of others, and code words.
 const NAMES: &[&str] = &[
@@ -118,6 +118,11 @@ fn deed(page: &str, confirm: &str) -> String {
     format!("csrf={}&reason=%E7%A2%BA%E8%AA%8D&confirm={confirm}", csrf_of(page))
 }
 
+/// The same from a page whose broadcast may go on.
+fn going_on(page: &str, confirm: &str) -> String {
+    lets_go_on(page, confirm).replace("reason=well", "reason=%E7%A2%BA%E8%AA%8D")
+}
+
 /// A command whose words are Japanese, and whose author is.
 fn in_japanese(id: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
     command_body(id, |body| {
@@ -168,11 +173,12 @@ async fn every_page_and_every_answer_of_the_console_is_japanese_in_japanese() {
     walk.post(door, "/b/terms/pause", &deed(&page, "terms"), "409").await;
 
     // Its canary, and then all of it.
-    walk.post(door, "/b/terms/approve", &deed(&page, "terms"), "200").await;
+    walk.post(door, "/b/terms/approve", &going_on(&page, "terms"), "200").await;
     world.wait_until("terms", |status| status["state"] == "holding" && status["accepted"] == 5).await;
-    walk.get(door, "/b/terms", "200").await;
+    walk.post(door, "/b/terms/approve", &going_on(&page, "terms"), "409").await;
+    let page = walk.get(door, "/b/terms", "200").await;
     walk.get(door, "/b/terms/letters", "200").await;
-    walk.post(door, "/b/terms/approve", &deed(&page, "terms"), "200").await;
+    walk.post(door, "/b/terms/approve", &going_on(&page, "terms"), "200").await;
     world.wait_for("terms", "complete").await;
     for path in ["/", "/b/terms", "/b/terms/live", "/b/terms/evidence", "/who"] {
         walk.get(door, path, "200").await;
@@ -216,14 +222,15 @@ async fn what_runs_is_paused_and_stopped_in_japanese() {
     world.wait_for_accepted(20).await;
     let (console, url) = world.start_console().await;
     let (door, mut walk) = (Door::at(url.as_str()), Walk::default());
-    let page = walk.get(&door, "/b/terms", "200").await;
+    let mut page = walk.get(&door, "/b/terms", "200").await;
     walk.get(&door, "/b/terms/evidence", "200").await;
     for (verb, state) in [("pause", "paused"), ("resume", "running"), ("stop", "")] {
-        walk.post(&door, &format!("/b/terms/{verb}"), &deed(&page, "terms"), "200").await;
+        let form = if verb == "resume" { going_on(&page, "terms") } else { deed(&page, "terms") };
+        walk.post(&door, &format!("/b/terms/{verb}"), &form, "200").await;
         if !state.is_empty() {
             world.wait_for("terms", state).await;
         }
-        walk.get(&door, "/b/terms", "200").await;
+        page = walk.get(&door, "/b/terms", "200").await;
     }
     world.wait_for("terms", "stopped").await;
     walk.get(&door, "/b/terms", "200").await;

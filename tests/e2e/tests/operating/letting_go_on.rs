@@ -8,7 +8,7 @@ use issei_sim::Account;
 use issei_test_support::{Processes, command_body, older};
 use serde_json::{Value, json};
 
-use crate::console::{Door, csrf_of};
+use crate::console::{Door, csrf_of, lets_go_on};
 
 fn held(id: &str, change: impl FnOnce(&mut Value)) -> String {
     command_body(id, |command| {
@@ -150,4 +150,43 @@ async fn a_template_that_an_earlier_build_did_not_read_and_that_is_another_by_no
     let (code, _, error) = world.try_run(&approve).await;
     assert_eq!((code, error.as_str()), (Some(0), ""));
     producer.end().await;
+}
+
+/// A browser sends a form once more when its page is loaded again, and a page may be as old as the tab that has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_is_sent_once_more_lets_nothing_go_on_that_its_page_has_not_shown() {
+    let world = Processes::new(20, Account { max_send_rate: 20.0, ..Account::default() }).await;
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    let body = command_body("terms", |body| (body["canary"], body["audience"]) = (json!(5), json!("rehearsal-6000")));
+    let command = world.write("command.json", &body);
+    world.run(&["send", "--yes", "--hold", &command]).await;
+    world.wait_for("terms", "holding").await;
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let before_the_canary = lets_go_on(&door.get("/b/terms").await, "terms");
+    let answer = door.post("/b/terms/approve", &before_the_canary).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    world.wait_until("terms", |status| status["state"] == "holding" && status["accepted"] == 5).await;
+    let refused = async |verb: &str, form: &str, state: &str| {
+        let answer = door.post(&format!("/b/terms/{verb}"), form).await;
+        assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("has gone on since what was shown"), "{answer}");
+        assert_eq!(self::state(&world, "terms").await, state);
+    };
+    refused("approve", &before_the_canary, "holding").await;
+    // Nor does a form of before the word was asked for.
+    refused("approve", before_the_canary.split("&seen=").next().unwrap(), "holding").await;
+    let answer = door.post("/b/terms/approve", &lets_go_on(&door.get("/b/terms").await, "terms")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    // A colleague pauses what was resumed.
+    world.run(&["pause", "terms", "--reason", "look"]).await;
+    let resume = lets_go_on(&door.get("/b/terms").await, "terms");
+    let answer = door.post("/b/terms/resume", &resume).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    world.run(&["pause", "terms", "--reason", "the wrong text"]).await;
+    refused("resume", &resume, "paused").await;
+    console.end().await;
+    for service in services {
+        service.end().await;
+    }
 }

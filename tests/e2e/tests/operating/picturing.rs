@@ -4,7 +4,7 @@ use fantoccini::Locator;
 use issei_sim::Account;
 use issei_test_support::{Browser, Processes, command_body};
 
-use crate::console::{Door, csrf_of};
+use crate::console::{Door, lets_go_on};
 
 const TONGUES: [&str; 2] = ["en", "ja"];
 
@@ -82,8 +82,7 @@ async fn every_page_can_be_read_in_both_languages_on_a_phone_at_a_desk_and_in_th
         browser.page.goto(&format!("http://127.0.0.1:{}{}/b/terms/letters", door.port, door.base)).await.unwrap();
         browser.picture(&format!("letters-{screen}")).await;
     }
-    let csrf = csrf_of(&door.get("/b/terms").await);
-    let approved = door.post("/b/terms/approve", &format!("csrf={csrf}&reason=read&confirm=terms")).await;
+    let approved = door.post("/b/terms/approve", &lets_go_on(&door.get("/b/terms").await, "terms")).await;
     assert!(approved.starts_with("HTTP/1.1 200"), "{approved}");
     world.wait_for("terms", "complete").await;
     for (browser, screen) in browsers {

@@ -129,6 +129,9 @@ pub(crate) struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) accepted_twice: Option<String>,
     pub(crate) permits_granted: u64,
+    /// In which it stands: whoever lets it go on has seen this one.
+    #[serde(skip)]
+    pub(crate) epoch: u64,
     /// No permit of it was granted yet, not even one that was given back.
     #[serde(skip)]
     pub(crate) never_granted: bool,
@@ -260,12 +263,11 @@ impl Status {
         let settled = counts.totals.accepted + counts.totals.rejected + counts.totals.in_doubt;
         let falls_behind = broadcast.falls_behind(now, settled, recipients_a_second(parts, &broadcast, now, quota.as_ref()).await?);
         let (ramp, chunks_queue, running_beside) = (ramp(&broadcast, now), queues.get("chunks"), before(&ledger, &broadcast, now).await?);
-        let holds = broadcast.broadcast_state == BroadcastState::Holding && broadcast.held_before_send;
-        let holds_before = broadcast.holds_before_first_send();
+        let (holds_before, is_holding) = (broadcast.holds_before_first_send(), broadcast.broadcast_state == BroadcastState::Holding);
         let (agreement, if_approved) = (Agreed::of(&broadcast), broadcast.done_if_approved(now).filter(|_| holds_before));
         let terms = (holds_before || broadcast.awaited().is_some()).then(|| broadcast.terms());
         let accepted_twice = broadcast.accepted_twice().map(|entry| entry.reason.clone());
-        let held_audience = broadcast.held_audience.filter(|_| holds && broadcast.grant_count == 0);
+        let held_audience = broadcast.held_audience.filter(|_| is_holding && broadcast.held_before_send && broadcast.grant_count == 0);
         let Broadcast {
             broadcast_id,
             broadcast_state,
@@ -330,6 +332,7 @@ impl Status {
             turned_away: counts.totals.turned_away.unwrap_or(0),
             accepted_twice,
             permits_granted: granted,
+            epoch: broadcast.epoch,
             never_granted: granted == 0 && grant_count == 0,
             running_beside,
             permits_left: remaining,
