@@ -64,21 +64,28 @@ pub enum Noted {
 }
 
 impl Ledger {
-    /// The first of a command's line: its own broadcast, unless it is for whom another has missed.
-    pub async fn first_of_line(&self, command: &BroadcastCommand) -> Result<FirstOfLine, LedgerError> {
-        let BroadcastCommand { broadcast_id, audience, content, .. } = command.clone();
-        let mut first = FirstOfLine { broadcast_id, audience, content };
-        let mut of = missed_by(command);
-        for _ in 0..LINE_MAX {
-            let Some(MissedBy { of: id, .. }) = of.take() else { break };
-            if self.find_broadcast(&id).await?.is_none() {
+    /// The broadcasts before a command in its line, from that for whose missed it is back to the first.
+    pub async fn line_before(&self, command: &BroadcastCommand) -> Result<Vec<Broadcast>, LedgerError> {
+        let (mut line, mut of): (Vec<Broadcast>, _) = (Vec::new(), missed_by(command));
+        while let Some(MissedBy { of: id, .. }) = of.take() {
+            // Somebody may have written two that name one another.
+            if line.len() == LINE_MAX || line.iter().any(|known| known.broadcast_id == id) {
                 break;
             }
-            let before = self.command(&id).await?;
-            of = missed_by(&before);
-            first = FirstOfLine { broadcast_id: id, audience: before.audience, content: before.content };
+            let Some(broadcast) = self.find_broadcast(&id).await? else { break };
+            of = missed_by(&self.command(&id).await?);
+            line.push(broadcast);
         }
-        Ok(first)
+        Ok(line)
+    }
+
+    /// The first of a command's line: its own broadcast, unless it is for whom another has missed.
+    pub async fn first_of_line(&self, command: &BroadcastCommand) -> Result<FirstOfLine, LedgerError> {
+        let BroadcastCommand { broadcast_id, audience, content, .. } = match self.line_before(command).await?.pop() {
+            Some(first) => self.command(&first.broadcast_id).await?,
+            None => command.clone(),
+        };
+        Ok(FirstOfLine { broadcast_id, audience, content })
     }
 
     /// The broadcast that is noted for those whom this one has missed, unless that is `new`, or over: then its own outcomes say whom

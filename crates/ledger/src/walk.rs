@@ -165,6 +165,12 @@ impl RecipientOutcome {
             spared: item.spared(at),
         }
     }
+
+    /// Whether they have the letter, or may have. Who was spared has not: they read as rejected.
+    #[must_use]
+    pub fn is_sent(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Accepted | Outcome::InDoubt | Outcome::Open))
+    }
 }
 
 /// Open counts: the claim may be over, and then it is doubt.

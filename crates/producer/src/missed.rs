@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use issei_ledger::{Ledger, LedgerError, MissedBy, Outcome, missed_by};
+use issei_ledger::{Broadcast, Ledger, MissedBy, missed_by};
 use issei_schema::{BroadcastCommand, BroadcastId};
 
 use crate::judging::JudgingError;
@@ -16,8 +16,6 @@ use crate::survey::{Skips, skip_to};
 /// Before a key, and before an address, of somebody who was sent to, in the spool. No key and no address holds a control character.
 const KEY: char = '\u{2}';
 const ADDRESS: char = '\u{3}';
-/// So many broadcasts are followed, each of which was made for whom the one before had missed.
-const LINE_MAX: usize = 20;
 const PAGE: usize = 2_000;
 
 /// Of whom a resend's audience has some that were sent to.
@@ -49,7 +47,9 @@ pub(crate) async fn sent_before(
     by_address: bool,
 ) -> Result<Option<SentBefore>, JudgingError> {
     let Some(MissedBy { of, .. }) = missed_by(command) else { return Ok(None) };
-    note_line(ledger, of.clone(), source, by_address).await?;
+    for broadcast in ledger.line_before(command).await? {
+        note_sent(ledger, &broadcast, source, by_address).await?;
+    }
     let (mut keys, mut after) = (Skips::default(), None);
     loop {
         let page = source.spooled(after.as_deref(), PAGE).await?;
@@ -76,30 +76,20 @@ fn address(cell: &Cell) -> Option<String> {
     if let Cell::Text(text) = cell { identity_of(text).map(|identity| mark(ADDRESS, &identity)) } else { None }
 }
 
-/// Notes in the spool whom the broadcasts of a line have sent to, from its last back to its first.
-async fn note_line(ledger: &Ledger, last: BroadcastId, source: &mut Source, by_address: bool) -> Result<(), JudgingError> {
-    let mut next = Some(last);
-    for _ in 0..LINE_MAX {
-        let Some(id) = next.take() else { break };
-        let Some(broadcast) = ledger.find_broadcast(&id).await? else { break };
-        let log = ledger.event_log(&broadcast).await?;
-        for seq in 0..broadcast.pages {
-            let mut sent = BTreeMap::new();
-            for found in ledger.page_outcomes(&broadcast.placed(), seq, &log).await? {
-                let is_sent = matches!(found.outcome, Some(Outcome::Accepted | Outcome::InDoubt | Outcome::Open)) && found.spared.is_none();
-                let Some(recipient) = found.recipient.filter(|_| is_sent) else { continue };
-                sent.insert(mark(KEY, recipient.key.as_str()), String::new());
-                if by_address {
-                    sent.insert(mark(ADDRESS, &recipient.address.identity()), String::new());
-                }
+/// Notes in the spool whom a broadcast has sent to.
+async fn note_sent(ledger: &Ledger, broadcast: &Broadcast, source: &mut Source, by_address: bool) -> Result<(), JudgingError> {
+    let log = ledger.event_log(broadcast).await?;
+    for seq in 0..broadcast.pages {
+        let mut sent = BTreeMap::new();
+        for found in ledger.page_outcomes(&broadcast.placed(), seq, &log).await? {
+            let is_sent = found.is_sent();
+            let Some(recipient) = found.recipient.filter(|_| is_sent) else { continue };
+            sent.insert(mark(KEY, recipient.key.as_str()), String::new());
+            if by_address {
+                sent.insert(mark(ADDRESS, &recipient.address.identity()), String::new());
             }
-            source.note(sent).await?;
         }
-        next = match ledger.command(&id).await {
-            Ok(command) => missed_by(&command).map(|missed_by| missed_by.of),
-            Err(LedgerError::Corrupt { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
+        source.note(sent).await?;
     }
     Ok(())
 }

@@ -124,13 +124,7 @@ impl Store {
     pub(crate) fn replace_items(&self, table: &str, items: &[Stored]) -> Result<(), StoreError> {
         self.0.execute("DELETE FROM item WHERE tbl = ?1", [table])?;
         for Stored { pk, sk, item } in items {
-            self.0.prepare_cached("INSERT INTO item (tbl, pk, sk, body, size) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
-                table,
-                pk,
-                sk,
-                item.body,
-                item.stored_size()
-            ])?;
+            self.put_item(table, pk, sk, item)?;
         }
         Ok(())
     }

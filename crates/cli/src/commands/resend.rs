@@ -14,9 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say, say_error};
-use issei_ledger::{
-    AuditEntry, Broadcast, BroadcastState, Ledger, MissedBy, Noted, Outcome, ReasonCode, SkipReason, missed_by, reason_for,
-};
+use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Ledger, MissedBy, Noted, ReasonCode, SkipReason, missed_by, reason_for};
 use issei_producer::{AudienceConfig, LegacyLocalParts, Refusal, UniqueBy, check_command, each_mailable};
 use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Recipient};
 use jiff::{SignedDuration, Timestamp};
@@ -312,11 +310,6 @@ async fn is_proved(parts: &Parts, broadcast: &Broadcast, now: Timestamp) -> anyh
     bail!(Refused(format!(
         "broadcast `{id}` was stopped, and what was under way then may still be accepted; repeat this in {left} s, or sooner once `issei stop {id}` calls it proved"
     )))
-}
-
-/// Whether somebody has the letter, or may have.
-fn is_sent(outcome: Option<Outcome>) -> bool {
-    matches!(outcome, Some(Outcome::Accepted | Outcome::InDoubt | Outcome::Open))
 }
 
 fn mark(text: &str) -> Mark {

@@ -7,6 +7,7 @@ mod look;
 mod numbers;
 mod outside;
 mod plot;
+mod reason_page;
 mod reasons;
 pub(crate) mod sentence;
 mod terms;
@@ -30,7 +31,8 @@ pub(crate) use numbers::grouped;
 use numbers::share;
 pub(crate) use outside::Page;
 use outside::{as_written, folded, outside, timed};
-pub(crate) use reasons::{ReasonPage, Told};
+pub(crate) use reason_page::ReasonPage;
+pub(crate) use reasons::Told;
 use trail::{coded, reason, said as said_by, step};
 pub(crate) use words::{Language, Words, in_both};
 
@@ -254,6 +256,7 @@ impl Bare {
         // Here are neither letters nor a reason, and nothing but a way to stop it.
         let next = match live.status.state {
             BroadcastState::Holding => words.bare_holding,
+            BroadcastState::Paused if live.look.proof.is_some() => words.bare_paused_out,
             BroadcastState::Paused => words.bare_paused,
             _ => live.look.next,
         };

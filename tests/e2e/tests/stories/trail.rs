@@ -240,6 +240,21 @@ async fn a_resume_whose_answer_was_lost_does_not_undo_a_colleagues_later_pause()
     }
 }
 
+/// A page of the console that is old, or a form that is sent once more, names the epoch of what it has shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shown_lets_no_later_pause_go_on() {
+    let world = enqueued().await;
+    let (ledger, shown) = (world.ledger(), step(&world, "a colleague", BroadcastState::Paused, "let me look").await.unwrap());
+    let who = actor("an operator");
+    let resume =
+        || ledger.let_go_on(&shown.broadcast_id, shown.epoch, Transition { to: BroadcastState::Running, actor: &who, reason: "well" });
+    assert_eq!(resume().await.unwrap().broadcast_state, BroadcastState::Running);
+    step(&world, "a colleague", BroadcastState::Paused, "the wrong text").await.unwrap();
+    let refused = resume().await.unwrap_err();
+    assert!(matches!(refused, LedgerError::WentOn { state: BroadcastState::Paused, .. }), "{refused}");
+    assert_eq!(world.broadcast("terms").await.broadcast_state, BroadcastState::Paused);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_of_somebody_else_keeps_neither_a_grant_nor_a_stop_from_being_written() {
     let world = enqueued().await;

@@ -12,7 +12,7 @@ use issei_producer::{AudienceConfig, each_by_the_list};
 use issei_schema::{BroadcastCommand, Class, Recipient};
 
 use super::files::Rows;
-use super::{Known, Mark, Proof, Sent, is_sent, mark};
+use super::{Known, Mark, Proof, Sent, mark};
 
 /// Writes who was missed, and counts everybody.
 pub(super) async fn choose(
@@ -37,6 +37,7 @@ pub(super) async fn choose(
     let is_unwanted = |key: &Mark| unwanted.contains(key) || wanted.as_ref().is_some_and(|wanted| !wanted.contains(key));
     for seq in 0..broadcast.pages {
         for found in ledger.page_outcomes(&broadcast.placed(), seq, &log).await? {
+            let is_sent = found.is_sent();
             // Whoever was forgotten is counted, and is never sent to again.
             let Some(recipient) = found.recipient else {
                 proof.forgotten += 1;
@@ -49,7 +50,7 @@ pub(super) async fn choose(
                 continue;
             }
             known.addresses.insert(address);
-            if unique && is_sent(found.outcome) {
+            if unique && is_sent {
                 known.sent.addresses.insert(address);
             }
             match found.outcome {

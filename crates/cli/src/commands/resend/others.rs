@@ -13,7 +13,7 @@ use issei_ledger::{Broadcast, CLOCKS, Ledger, SKEW, missed_by};
 use issei_schema::{BroadcastCommand, BroadcastId};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Sent, is_proved, is_sent, mark};
+use super::{Sent, is_proved, mark};
 use crate::Refused;
 
 /// So many broadcasts are read at once.
@@ -45,7 +45,7 @@ pub(super) async fn sent_by_others(
         let log = ledger.event_log(&other).await?;
         for seq in 0..other.pages {
             for found in ledger.page_outcomes(&other.placed(), seq, &log).await? {
-                if let Some(recipient) = found.recipient.as_ref().filter(|_| is_sent(found.outcome)) {
+                if let Some(recipient) = found.recipient.as_ref().filter(|_| found.is_sent()) {
                     sent.keys.insert(mark(recipient.key.as_str()));
                     if unique {
                         sent.addresses.insert(mark(&recipient.address.identity()));
