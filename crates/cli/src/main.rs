@@ -8,6 +8,7 @@ mod command_file;
 mod commands;
 mod confirm;
 mod console;
+mod in_use;
 mod input;
 mod letters;
 mod manual;

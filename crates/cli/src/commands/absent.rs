@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::status::{Depths, code_line};
+use crate::in_use;
 use crate::shortened::shortened;
 
 /// A refusal that is older may be of another try than the one that somebody waits for.
@@ -81,7 +82,7 @@ impl Absent {
 
     pub(crate) fn print(&self, as_json: bool) -> anyhow::Result<()> {
         if as_json {
-            say(&serde_json::to_string(self)?);
+            in_use::say_document(self)?;
         } else {
             self.lines().iter().for_each(|line| say(line));
         }

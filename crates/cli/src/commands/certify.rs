@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Settings, say, say_error};
 use issei_certificate::{Certificate, Expected, Finding, Judgement, Keys, Kind, Notice, Part, PublicKey, Signed, Verdict};
 use issei_clock::Clock;
 
 use crate::args::{CertifyOptions, VerifyOptions};
 use crate::commands::serve::on_signal;
+use crate::in_use::{self, Care};
 use crate::{Ended, Refused, input, operator, output, refused};
 
 /// Where no terminal shows how far it is, so often a line does.
@@ -25,7 +26,7 @@ pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_js
             "the signed certificate would be kept nowhere: name a file with -o, or give --json for standard output; without --signing-key (ISSEI_SIGNING_KEY_FILE) it is only shown".to_owned()
         ));
     }
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Itself).await?;
     let shutdown = on_signal()?;
     let bar = indicatif::ProgressBar::new_spinner();
     let certifier = operator::certifier(&parts).await?;

@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::Ended;
 use crate::args::{DeadLettersOptions, QueueName};
+use crate::in_use::{self, Care};
 
 /// So many of a queue are told, and how long they are hidden meanwhile, in seconds.
 const TOLD_MAX: usize = 100;
@@ -69,7 +70,7 @@ enum MovedBy {
 }
 
 pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, if options.discard.is_empty() { Care::Says } else { Care::MustKnow }).await?;
     if let Some(queue) = options.queue.filter(|_| !options.discard.is_empty()) {
         return discard::run(&parts, queue, options, as_json).await;
     }
@@ -97,7 +98,7 @@ pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_js
         told.push(dead);
     }
     if as_json {
-        say(&json!({ "dead_letters": told }).to_string());
+        in_use::say_document(json!({ "dead_letters": told }))?;
     }
     let failed: Vec<&str> = told.iter().filter_map(|dead| dead.unreadable.as_deref()).collect();
     if failed.is_empty() { Ok(Ended::Well) } else { bail!("{}", failed.join("; ")) }

@@ -16,13 +16,14 @@ use crate::checks::InEnglish;
 use crate::commands::certify::show;
 use crate::commands::send::number;
 use crate::commands::serve::on_signal;
+use crate::in_use::{self, Care};
 use crate::operator;
 
 /// Events come within seconds, as a rule.
 const PROBE_WAIT: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Itself).await?;
     let mut findings = vec![file(settings), chain_of_timeouts(settings), caller(&parts).await];
     let wanted = operator::wanted(&parts.settings);
     findings.extend(Deployed::read(&parts.clients, &wanted).await.findings);

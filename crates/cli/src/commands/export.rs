@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Settings, say, say_error};
 use issei_certificate::told_in_time;
 use issei_ledger::{Broadcast, EventLog, Ledger, LedgerError, Outcome, RecipientOutcome};
 use issei_producer::AudienceConfig;
@@ -21,12 +21,13 @@ use self::rows::Table;
 use super::inspect::name_of;
 use super::resend::section;
 use crate::args::{ExportOptions, Wanted};
+use crate::in_use::{self, Care};
 use crate::output::{is_standard, takes};
 use crate::{Ended, Refused, operator};
 
 pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: bool) -> anyhow::Result<Ended> {
     options.output.as_deref().map_or(Ok(()), |file| takes(file, "the rows"))?;
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
     if options.outcome == Wanted::NotInTime && broadcast.effective_at.is_none() {

@@ -9,7 +9,7 @@ use std::io::{IsTerminal as _, stderr};
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Settings, say, say_error};
 use issei_ledger::{Broadcast, BroadcastState, Found, Ledger, LedgerError, Sought};
 use issei_schema::{Address, BroadcastCommand, BroadcastId, Canary, Choice, Reason, RecipientKey};
 use serde::Serialize;
@@ -20,6 +20,7 @@ use super::serve::on_signal;
 use super::who::by_key_alone;
 use crate::args::ForgetOptions;
 use crate::confirm::confirmed;
+use crate::in_use::{self, Care};
 use crate::time_left::with_left;
 use crate::{Ended, Interrupted, Refused, operator};
 
@@ -55,7 +56,7 @@ struct Looked {
 }
 
 pub(crate) async fn run(settings: &Settings, options: &ForgetOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::MustKnow).await?;
     let (ledger, sought, shutdown) = (parts.ledger(), Sought::new(&options.who), on_signal()?);
     let names_them = "the reason names whom it is about, and stands in the audit trail for ever; give one without key and address";
     if sought.is_named_in(&options.reason) {

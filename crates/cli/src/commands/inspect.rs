@@ -14,6 +14,7 @@ use crate::args::{AuditOptions, ListOptions, WhyOptions};
 use crate::commands::person::Why;
 use crate::commands::status::{Quota, quota, recipients_a_second, shown};
 use crate::commands::who::by_key_alone;
+use crate::in_use::{self, Care};
 use crate::shortened::shortened;
 
 /// Whether it is known, by the counts that services tell, that some will be told too late. A few calls, for a broadcast
@@ -37,7 +38,7 @@ fn may_be_late(broadcast: &Broadcast) -> bool {
 }
 
 pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let ledger = parts.ledger();
     let ids = if options.open { ledger.open_broadcasts().await? } else { ledger.known_broadcasts().await? };
     let (mut broadcasts, mut unreadable) = (Vec::with_capacity(ids.len()), Vec::new());
@@ -64,25 +65,29 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
         let reason = broadcast.decided().map_or("", |entry| entry.reason.as_str());
         let reason = broadcast.held_up.as_ref().map_or(reason, |held_up| held_up.reason.as_str());
         let code = broadcast.reason_code(now);
-        say(&if as_json {
+        if as_json {
             let id = broadcast_id;
-            json!({ "broadcast_id": id, "state": state, "waits_until": waits_until, "falls_behind": falls_behind, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason, "reason_code": code }).to_string()
+            let told = json!({ "broadcast_id": id, "state": state, "waits_until": waits_until, "falls_behind": falls_behind, "created_at": created_at, "recipients": recipients, "skipped": skipped, "reason": reason, "reason_code": code });
+            in_use::say_document(told)?;
         } else {
             let late = falls_behind.map(|why| format!("TOO LATE: {why}; ")).unwrap_or_default();
             let waits = waits_until.map(|until| format!("goes on {}; ", broadcast.schedule().told(until))).unwrap_or_default();
             let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
-            format!("{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {late}{waits}{code}{}", shortened(reason))
-        });
+            say(&format!(
+                "{broadcast_id:<32} {state:<12} {created_at:.0}  {recipients:>9} recipients  {late}{waits}{code}{}",
+                shortened(reason)
+            ));
+        }
     }
     let refused = if options.open { Vec::new() } else { news(ledger.all_refused().await?, &broadcasts) };
     for Refused { broadcast_id, refused_at, reason, code, .. } in &refused {
-        say(&if as_json {
-            json!({ "broadcast_id": broadcast_id, "state": "refused", "refused_at": refused_at, "reason": reason, "reason_code": code })
-                .to_string()
+        if as_json {
+            let told = json!({ "broadcast_id": broadcast_id, "state": "refused", "refused_at": refused_at, "reason": reason, "reason_code": code });
+            in_use::say_document(told)?;
         } else {
             let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
-            format!("{broadcast_id:<32} {:<12} {refused_at:.0}  {:>9} recipients  {code}{}", "refused", "no", shortened(reason))
-        });
+            say(&format!("{broadcast_id:<32} {:<12} {refused_at:.0}  {:>9} recipients  {code}{}", "refused", "no", shortened(reason)));
+        }
     }
     if ids.is_empty() && refused.is_empty() && !as_json {
         say("no broadcasts");
@@ -104,13 +109,13 @@ pub(crate) fn news(mut refused: Vec<Refused>, broadcasts: &[Broadcast]) -> Vec<R
 }
 
 pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
     let trail = ledger.audit_trail(&broadcast).await?;
     let ended = if trail.holds() { Ended::Well } else { Ended::Refused };
     if as_json {
-        say(&json!({ "broadcast_id": broadcast.broadcast_id, "audit_trail": trail.entries, "broken": trail.broken }).to_string());
+        in_use::say_document(json!({ "broadcast_id": broadcast.broadcast_id, "audit_trail": trail.entries, "broken": trail.broken }))?;
         return Ok(ended);
     }
     for entry in &trail.entries {
@@ -127,38 +132,39 @@ pub(crate) async fn audit(settings: &Settings, options: &AuditOptions, as_json: 
 }
 
 pub(crate) async fn why(settings: &Settings, options: &WhyOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let (ledger, id) = (parts.ledger(), &options.id);
     let broadcast = ledger.broadcast(id).await?;
     let found = ledger.finder(&options.recipient).await?.look(&broadcast, |_| ()).await?;
     for standing in &found.recipients {
-        let why = Why::read(&ledger, &broadcast, standing).await?;
+        let why = Why::read(&ledger, &broadcast, standing, in_use::is_found_not_in_use()).await?;
         if as_json {
-            say(&serde_json::to_string(&why)?);
+            in_use::say_document(&why)?;
         } else {
             why.lines().iter().for_each(|line| say(line));
         }
     }
     for (page, skipped) in &found.skipped {
         let (key, detail, Skipped { reason, mailed, .. }) = (skipped.name(), skipped.detail(), skipped);
-        say(&if as_json {
-            json!({ "broadcast_id": id, "key": key, "page": page, "skipped": reason, "detail": detail, "mailed": mailed }).to_string()
+        if as_json {
+            let told = json!({ "broadcast_id": id, "key": key, "page": page, "skipped": reason, "detail": detail, "mailed": mailed });
+            in_use::say_document(told)?;
         } else {
             let detail = detail.map_or(String::new(), |detail| format!(", {detail}"));
             let instead = mailed.as_ref().map_or(String::new(), |key| format!("; the address is mailed under the key {key}"));
-            format!("{key} was skipped when page {page} was frozen: {reason}{detail}{instead}")
-        });
+            say(&format!("{key} was skipped when page {page} was frozen: {reason}{detail}{instead}"));
+        }
     }
     if found.recipients.is_empty() && found.skipped.is_empty() {
         for Forgotten { page, at, chunk } in &found.forgotten {
-            say(&if as_json {
-                json!({ "broadcast_id": id, "forgotten_at": at, "page": page, "chunk": chunk }).to_string()
+            if as_json {
+                in_use::say_document(json!({ "broadcast_id": id, "forgotten_at": at, "page": page, "chunk": chunk }))?;
             } else {
                 let chunk = chunk.map_or_else(|| "as a skipped row".to_owned(), |chunk| format!("in chunk {chunk}"));
-                format!(
+                say(&format!(
                     "whoever has that key or address was forgotten at {at:.0}: they stood in page {page}, {chunk}; `issei audit` says who did it"
-                )
-            });
+                ));
+            }
         }
     }
     if found.is_nobody() {

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::stop::switch_sending;
 use crate::Ended;
 use crate::args::OpenOptions;
+use crate::in_use::{self, Care};
 use crate::operator;
 use crate::proof::{StopProof, Stopped};
 
@@ -30,7 +31,7 @@ struct Unproved {
 }
 
 pub(crate) async fn open(settings: &Settings, options: &OpenOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::MustKnow).await?;
     let (actor, ledger) = (operator::actor(&parts).await?, parts.ledger());
     let known = ledger.last_shut().await?;
     let Opening { ended, .. } = match ledger.open(&actor, &options.reason).await? {

@@ -10,13 +10,14 @@ use serde_json::json;
 use crate::args::{ApproveOptions, OperateOptions};
 use crate::commands::status::shown;
 use crate::commands::stop::how_long_by;
+use crate::in_use::{self, Care};
 use crate::letters::{of_held, print_beside};
 use crate::operator;
 use crate::proof::at_most;
 use crate::{Ended, Refused, sendable};
 
 pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let broadcast = step(&parts, options, BroadcastState::Paused).await?;
     let text = if broadcast.broadcast_state == BroadcastState::Paused {
         // It is paused, whether this can be read or not.
@@ -37,11 +38,12 @@ pub(crate) async fn pause(settings: &Settings, options: &OperateOptions, as_json
 }
 
 pub(crate) async fn resume(settings: &Settings, options: &OperateOptions, as_json: bool) -> anyhow::Result<Ended> {
-    from(settings, options, BroadcastState::Paused, "resume", as_json).await
+    let parts = in_use::open(settings, Care::MustKnow).await?;
+    from(&parts, options, BroadcastState::Paused, "resume", as_json).await
 }
 
 pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::MustKnow).await?;
     let broadcast = parts.ledger().broadcast(&options.id).await?;
     match broadcast.awaited() {
         Some(agreement) => agree(&parts, options, &broadcast, agreement, as_json).await,
@@ -63,7 +65,7 @@ pub(crate) async fn approve(settings: &Settings, options: &ApproveOptions, as_js
                 let first = first.map_or(String::new(), |why| format!("; and first read this: {why}"));
                 bail!(Refused(format!("nothing was approved: say why, for the audit trail: issei approve {id} --reason \"…\"{first}")))
             };
-            from(settings, &OperateOptions { id, reason }, BroadcastState::Holding, "approve", as_json).await
+            from(&parts, &OperateOptions { id, reason }, BroadcastState::Holding, "approve", as_json).await
         }
     }
 }
@@ -152,8 +154,7 @@ pub(crate) fn short(subject: &Subject) -> &str {
 }
 
 /// `resume` is for paused broadcasts and `approve` for held ones, so that neither is done by mistake.
-async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastState, verb: &str, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+async fn from(parts: &Parts, options: &OperateOptions, from: BroadcastState, verb: &str, as_json: bool) -> anyhow::Result<Ended> {
     let before = parts.ledger().broadcast(&options.id).await?;
     if let Some(waits) = waits(&before, parts.clock.wall()) {
         bail!(Refused(waits));
@@ -161,8 +162,8 @@ async fn from(settings: &Settings, options: &OperateOptions, from: BroadcastStat
     if before.broadcast_state != from {
         bail!(Refused(format!("broadcast `{}` is {}; `issei {verb}` is for one that is {from}", options.id, before.broadcast_state)));
     }
-    warn(&options.id, refused_before(&parts, &before, verb).await?.as_deref());
-    let actor = operator::actor(&parts).await?;
+    warn(&options.id, refused_before(parts, &before, verb).await?.as_deref());
+    let actor = operator::actor(parts).await?;
     let wanted = Transition { to: BroadcastState::Running, actor: &actor, reason: &options.reason };
     let broadcast = parts.ledger().let_go_on(&options.id, before.epoch, wanted).await?;
     let now = parts.clock.wall();

@@ -52,6 +52,9 @@ pub(crate) struct Why {
     /// When the ledger was taken into use after a restore, and may have forgotten what this broadcast had sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) restored_at: Option<Timestamp>,
+    /// The ledger was restored, and is not in use yet: what was sent since the backup it does not know.
+    #[serde(skip)]
+    is_not_in_use: bool,
     /// The broadcast is over, so that whoever has no outcome gets none.
     #[serde(skip)]
     is_over: bool,
@@ -62,7 +65,7 @@ pub(crate) struct Why {
 
 impl Why {
     /// Two items and the log of events are read for it.
-    pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, standing: &Standing) -> anyhow::Result<Self> {
+    pub(crate) async fn read(ledger: &Ledger, broadcast: &Broadcast, standing: &Standing, is_not_in_use: bool) -> anyhow::Result<Self> {
         let id = &broadcast.broadcast_id;
         let Fate { chunk, feedback, outcome: found, details } = ledger.fate(broadcast, standing).await?;
         let listed_as =
@@ -91,6 +94,7 @@ impl Why {
             told,
             listed_as,
             restored_at: ledger.may_have_forgotten(broadcast).await?,
+            is_not_in_use,
             is_over: broadcast.broadcast_state.is_over() || broadcast.is_never_granted(),
             carrier: broadcast.provider.as_ref().map_or_else(|| "SES".to_owned(), ToString::to_string),
         })
@@ -105,6 +109,9 @@ impl Why {
             ),
             match &self.claimed_at {
                 None => match self.restored_at {
+                    _ if self.is_not_in_use => {
+                        "claimed   never that the ledger knows of: it was restored and is not in use yet, and what was sent since the backup it does not know".to_owned()
+                    }
                     None => "claimed   never: nothing was sent".to_owned(),
                     Some(at) => format!(
                         "claimed   never that the ledger knows of: it was restored, and has forgotten what was sent between the backup and {at:.0}"
@@ -147,11 +154,16 @@ impl Why {
         self.told.iter().find(|told| told.event == kind)
     }
 
+    /// Whether the ledger was restored, so that something may have been sent of which it does not know.
+    pub(crate) fn may_be_forgotten(&self) -> bool {
+        self.is_not_in_use || self.restored_at.is_some()
+    }
+
     pub(crate) fn outcome_told(&self) -> Bilingual {
         match (self.outcome, self.is_over) {
             // The words by which exports have it.
             (Some(_), _) => Bilingual::verbatim(self.listed_as.join(", ")),
-            (None, _) if self.restored_at.is_some() => {
+            (None, _) if self.may_be_forgotten() => {
                 both!("not known, since the ledger was restored", "台帳が復元されたため分かりません")
             }
             (None, true) => both!(

@@ -11,20 +11,33 @@ use issei_ledger::{
     Awaited, Broadcast, BroadcastState, Draining, Heartbeat, Ledger, LedgerError, NEVER_GRANTED, NOTHING_HELD, SAID, Transition, Widest,
     nothing_held_since, phrases, widest,
 };
-use issei_schema::{Actor, BroadcastId, ProviderName};
+use issei_schema::{Actor, Bilingual, BroadcastId, ProviderName, both};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::stop::{Failures, Stopping, named, tell};
 use crate::commands::serve::on_signal;
+use crate::in_use::Standing;
 use crate::proof::{self, StopProof, UnderWay, at_most};
 
 /// How often people are told what is still waited for.
 const SAY_EVERY: Duration = Duration::from_secs(30);
 
-/// Why nothing is proved in a restored ledger before it is in use, and what comes first.
-pub(super) const NOT_IN_USE: &str = "this ledger was restored and is not in use yet, so services that go on with another table were not stopped, and how many they may still send to nobody knows here; `issei accept-restored-ledger` silences them and stops what is open here; `issei stop` with the table that they use stops them, too";
+/// Why no stop is proved by a ledger that is not in use, or of which nobody can tell, and what comes first; nothing where it is in use.
+pub(crate) fn unproved(standing: &Standing) -> Option<Bilingual> {
+    match standing {
+        Standing::InUse => None,
+        Standing::NotInUse(_) => Some(both!(
+            "this ledger was restored and is not in use yet, so services that go on with another table were not stopped, and how many they may still send to nobody knows here; `issei accept-restored-ledger` silences them and stops what is open here; `issei stop` with the table that they use stops them, too",
+            "この台帳は復元されたもので、まだ使用を再開していません。別のテーブルで動いているサービスは止まっておらず、あと何件送信されるかはここでは分かりません。`issei accept-restored-ledger` を実行すると、それらのサービスも送信を止め、ここで終わっていないものも停止します。それらのサービスのテーブルを指定した `issei stop` でも止められます"
+        )),
+        Standing::Untold(_) => Some(both!(
+            "whether this ledger was restored can't be told, and where it was, services that go on with another table were not stopped; give whoever stops the right to sqs:GetQueueUrl and sqs:ListQueueTags of the chunks queue and to dynamodb:DescribeTable of the ledger (`issei setup` makes a queue that is gone), and repeat the command, which goes on from there",
+            "この台帳が復元されたものかどうかを確認できません。復元されたものであれば、別のテーブルで動いているサービスは止まっていません。chunksキューの sqs:GetQueueUrl と sqs:ListQueueTags、台帳の dynamodb:DescribeTable の権限を付けて(キューがない場合は `issei setup` で作成できます)、同じコマンドを繰り返すと、続きから確認します"
+        )),
+    }
+}
 
 /// What is known of a stop at its end.
 #[derive(Serialize)]
@@ -194,15 +207,7 @@ fn named_run(then: &Heartbeat, now_says: &[Heartbeat], now: Timestamp) -> String
 
 /// A restored ledger has forgotten runs.
 async fn is_whole(parts: &Parts) -> bool {
-    let Ok(mirror) = parts.chunks_queue().await else { return false };
-    matches!(parts.ledger().restored(&mirror).await, Ok(None))
-}
-
-/// How it shows that the ledger was restored, and that nobody has taken it into use: a stop of it reaches nobody who goes on with
-/// another table, and no lapse of time proves anything of them.
-pub(super) async fn restored(parts: &Parts) -> Option<String> {
-    let mirror = parts.chunks_queue().await.ok()?;
-    parts.ledger().restored(&mirror).await.ok().flatten()
+    matches!(Standing::of(parts).await, Standing::InUse)
 }
 
 /// Whether SES refuses what is sent still, after the wait: somebody may have opened it, at this very moment or since. What can't be
@@ -243,7 +248,7 @@ pub(super) async fn prove(
     parts: &Parts,
     actor: &Actor,
     stopping: Vec<Stopping>,
-    (until, never): (&Wait, &BTreeSet<BroadcastId>),
+    (until, never, standing): (&Wait, &BTreeSet<BroadcastId>, &Standing),
     failures: &mut Failures,
     as_json: bool,
 ) -> anyhow::Result<Vec<Stopped>> {
@@ -254,12 +259,12 @@ pub(super) async fn prove(
         end(&ledger, id, actor, NEVER_GRANTED, failures).await;
     }
     let Begun { is_waiting, before } = Begun::of(parts, &others, until).await;
-    let is_restored = restored(parts).await.is_some();
+    let unproved = unproved(standing);
     let said = match &until.draining {
         // There is nobody who would have to say anything.
         _ if others.is_empty() => Some(BTreeSet::new()),
         // Nothing that could be waited for proves anything.
-        _ if is_restored => None,
+        _ if unproved.is_some() => None,
         None => None,
         Some(_) if !is_waiting => Some(BTreeSet::new()),
         Some(_) => until.until_nobody_sends(parts, (&others, before), &shutdown, as_json).await,
@@ -300,8 +305,8 @@ pub(super) async fn prove(
                     let reason = "SES was shut, and by now it may send again, or does not say: somebody has opened it meanwhile; repeat the command without --hard to wait for the proof, or ask them and shut it again";
                     stopped = Stopped { proved: false, only_while_shut: false, reason: Some(reason.to_owned()), ..stopped };
                 }
-                if is_restored && !is_never {
-                    stopped = Stopped { proved: false, only_while_shut: false, reason: Some(NOT_IN_USE.to_owned()), ..stopped };
+                if let Some(why) = unproved.as_ref().filter(|_| !is_never) {
+                    stopped = Stopped { proved: false, only_while_shut: false, reason: Some(why.english.clone()), ..stopped };
                 }
                 let Stopped { state, accepted, in_doubt, reason, only_while_shut, .. } = &stopped;
                 let proof = match reason {

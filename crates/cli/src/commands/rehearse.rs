@@ -20,6 +20,7 @@ use crate::checks::InEnglish;
 use crate::commands::certify::{ended, give, is_free, read_keys};
 use crate::commands::send::number;
 use crate::commands::serve::on_signal;
+use crate::in_use::{self, Care};
 use crate::operator;
 use crate::time_left::with_left;
 use crate::{Ended, Interrupted};
@@ -34,7 +35,7 @@ const PAGES_AGAIN: u32 = 20;
 pub(crate) async fn run(settings: &Settings, options: &RehearseOptions, as_json: bool) -> anyhow::Result<Ended> {
     let keys = options.signing_key.as_deref().map(read_keys).transpose()?;
     is_free(options.output.as_deref())?;
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::MustKnow).await?;
     let shutdown = on_signal()?;
     let recipients = recipients(&parts, options).await?;
     let carrier = options.provider.clone().unwrap_or_default();

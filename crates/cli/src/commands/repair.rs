@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{QueueName, RedriveOptions, RepairOptions};
 use crate::confirm::confirmed;
+use crate::in_use::{self, Care};
 use crate::operator;
 use crate::{Ended, Refused};
 
 pub(crate) async fn repair(settings: &Settings, options: &RepairOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::MustKnow).await?;
     if options.key_revoked {
         return record_revoked(&parts, options, as_json).await;
     }
@@ -119,7 +120,8 @@ fn print(plan: &Repair) {
 }
 
 pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    // Whoever moves events alone may have no right to look.
+    let parts = in_use::open(settings, Care::Refuses).await?;
     let queue = match options.queue {
         QueueName::Commands => parts.commands_queue().await?,
         QueueName::Chunks => parts.chunks_queue().await?,

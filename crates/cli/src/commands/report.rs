@@ -4,13 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use askama::Template;
-use issei_assembly::{Parts, Settings, VERSION, say};
+use issei_assembly::{Settings, VERSION, say};
 use issei_certificate::{Certificate, PublicKey, Signed};
 use issei_schema::BroadcastId;
 use serde_json::json;
 
 use crate::args::ReportOptions;
 use crate::commands::status::{CountedSince, Status};
+use crate::in_use::{self, Care};
 use crate::pages::{Bounces, Language, Live, Report, STYLE, Words, bounces, said, took};
 use crate::{Ended, Refused, input, output, refused};
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
     let is_report = |begins: &str| [Language::En, Language::Ja].iter().any(|language| begins.contains(&opening(language.words())));
     output::is_for_a_page(Some(&options.output))?;
     output::spares_others(&options.output, "report", is_report)?;
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let ledger = parts.ledger();
     let (certificate, signed_by) = match (&options.certificate, &options.public_key) {
         (Some(file), Some(key)) => {
@@ -38,6 +39,7 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
     let trail = ledger.audit_trail(&broadcast).await?;
     let (_, details) = ledger.event_log_with(&broadcast, |(kind, ..)| bounces::is_told(kind)).await?;
     let command = ledger.command(&options.id).await?;
+    status.ledger_told = in_use::found();
     let proof = status.proof(&parts, &options.id, &trail, &CountedSince::default()).await?;
     let page = Report {
         words,
@@ -60,7 +62,7 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
         return Ok(Ended::Well);
     }
     if as_json {
-        say(&json!({ "broadcast_id": options.id, "written": options.output }).to_string());
+        in_use::say_document(json!({ "broadcast_id": options.id, "written": options.output }))?;
     } else {
         say(&format!(
             "{} written; it needs no network, and lists no recipients. Reasons stand in it as people wrote them: look for addresses there before you pass it on",

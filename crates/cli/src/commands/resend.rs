@@ -29,6 +29,7 @@ use self::others::{sent_by_others, taken};
 use super::export::{columns, own_name};
 use super::serve::on_signal;
 use crate::args::ResendOptions;
+use crate::in_use::{self, Care};
 use crate::operator;
 use crate::proof::{StopProof, Stopped};
 use crate::{Ended, Refused};
@@ -113,7 +114,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
 }
 
 async fn made(settings: &Settings, options: &ResendOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::MustKnow).await?;
     let (ledger, now) = (parts.ledger(), parts.clock.wall());
     let broadcast = ledger.broadcast(&options.id).await?;
     let first = ledger.command(&options.id).await?.in_quotes();

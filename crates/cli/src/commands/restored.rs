@@ -5,16 +5,17 @@
 
 use std::io::{IsTerminal, Write};
 
-use issei_assembly::{Parts, Settings, ask, say};
+use issei_assembly::{Settings, ask, say};
 use issei_ledger::BroadcastState;
 use serde_json::json;
 
 use crate::Ended;
 use crate::args::AcceptRestoredOptions;
+use crate::in_use::{self, Care};
 use crate::operator;
 
 pub(crate) async fn accept(settings: &Settings, options: &AcceptRestoredOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Itself).await?;
     let (ledger, mirror) = (parts.ledger(), parts.chunks_queue().await?);
     let table = &settings.table;
     let refused = |why: &str| {

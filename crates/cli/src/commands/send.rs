@@ -28,6 +28,7 @@ use crate::args::SendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
+use crate::in_use::{self, Care};
 use crate::{Ended, Interrupted, Refused, operator, output};
 
 /// What is said of a send that was told to end.
@@ -42,7 +43,7 @@ pub(crate) async fn run(settings: &Settings, options: &SendOptions, as_json: boo
     command.hold |= options.hold;
     crate::letters::can_stand(options.output.as_deref())?;
     let shutdown = on_signal()?;
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Refuses).await?;
     if command.hold {
         return held::run(&parts, options, &command, as_json, &shutdown).await;
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::events;
 use crate::Ended;
 use crate::args::SetupOptions;
+use crate::in_use::{self, Care};
 
 /// One thing that `setup` looked at.
 #[derive(Debug, Serialize)]
@@ -21,7 +22,7 @@ pub(crate) struct Made {
 }
 
 pub(crate) async fn run(settings: &Settings, options: &SetupOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Itself).await?;
     let mut made = Vec::new();
     let left = make_all(&parts, options, &mut made).await;
     if as_json {

@@ -4,20 +4,21 @@
 use std::path::Path;
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say};
+use issei_assembly::{Settings, say};
 use issei_ledger::{Broadcast, BroadcastState, Forgotten, Ledger};
 use issei_schema::{Bilingual, BroadcastCommand, Content, Recipient, both};
 use serde_json::json;
 
 use crate::args::ShowOptions;
 use crate::commands::inspect::nobody;
+use crate::in_use::{self, Care};
 use crate::letters::{Letter, can_stand, letters, of_held, print, write};
 use crate::{Ended, Refused, output, sendable};
 
 pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: bool) -> anyhow::Result<Ended> {
     output::is_for_a_page(options.output.as_deref())?;
     can_stand(options.output.as_deref())?;
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let ledger = parts.ledger();
     let broadcast = ledger.broadcast(&options.id).await?;
     let command = ledger.command_of(&broadcast).await?;
@@ -46,7 +47,7 @@ pub(crate) async fn run(settings: &Settings, options: &ShowOptions, as_json: boo
             "content_hash": content_hash, "command_hash": command_hash, "letters": shown,
             "template": command.content.frozen(), "template_hash": broadcast.template_hash, "terms": broadcast.terms(), "unsendable": unsendable,
         });
-        say(&content.to_string());
+        in_use::say_document(content)?;
         return Ok(Ended::Well);
     }
     say(&format!("broadcast      {}", options.id));

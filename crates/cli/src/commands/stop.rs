@@ -13,8 +13,9 @@ use issei_schema::{Actor, Bilingual, BroadcastId, ProviderName, both};
 use serde::Serialize;
 use serde_json::json;
 
-use super::prove::{NOT_IN_USE, Wait, never_granted, prove, restored};
+use super::prove::{Wait, never_granted, prove, unproved};
 use crate::args::StopOptions;
+use crate::in_use::{self, Care, Standing};
 use crate::operator;
 use crate::{Ended, Refused};
 
@@ -149,7 +150,7 @@ impl Order {
 }
 
 pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Itself).await?;
     let (ledger, actor) = (parts.ledger(), operator::actor(&parts).await?);
     let order = match &options.id {
         None => end_all(&ledger, &actor, &options.reason).await,
@@ -213,16 +214,17 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
     let wait = Wait::after_stop(&parts, &order.stopping, sending_off && all_by_ses, &mut failures).await;
     let never = never_granted(&parts, &order.stopping).await;
-    let restored = restored(&parts).await;
-    if let Some(reason) = &restored {
-        tell(as_json, &format!("Nothing of this stop will be proved: {NOT_IN_USE}. It shows by this: {reason}."));
+    let standing = Standing::of(&parts).await;
+    if let Some((why, told)) = unproved(&standing).zip(standing.told()) {
+        tell(as_json, &format!("Nothing of this stop will be proved: {}.\n{}.", why.english, told.english));
     }
     for stopping in &order.stopping {
         let told = if never.contains(&stopping.id) {
             Some(format!("{}: {NEVER_GRANTED}", stopping.id))
         } else {
-            // Of what nobody begins any more the proof says what there is to say. In a restored ledger nobody knows what is out.
-            let left = if restored.is_some() { None } else { wait.left_of(&parts, stopping).await };
+            // Of what nobody begins any more the proof says what there is to say. In a restored ledger, as this may be, nobody knows
+            // what is out.
+            let left = if standing.told().is_some() { None } else { wait.left_of(&parts, stopping).await };
             left.map(|left| stopping.told(&for_at_most(left.as_secs())).english)
         };
         if let Some(told) = told {
@@ -232,7 +234,7 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     for actor in wait.untold() {
         tell(as_json, &format!("{actor} does not say with which timeouts it sends, since its build is older: end it."));
     }
-    let stopped = prove(&parts, &actor, order.stopping, (&wait, &never), &mut failures, as_json).await?;
+    let stopped = prove(&parts, &actor, order.stopping, (&wait, &never, &standing), &mut failures, as_json).await?;
     let Failures(failed) = failures;
     if as_json {
         let told = json!({

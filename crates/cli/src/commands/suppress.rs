@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{Because, Suppress};
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
+use crate::in_use::{self, Care};
 use crate::{Ended, Interrupted, operator};
 
 /// Digits of a digest that tell entries apart for people.
@@ -22,7 +23,9 @@ const UNREADABLE_SHOWN: usize = 5;
 const UNREADABLE_TOLD: usize = 100;
 
 pub(crate) async fn run(settings: &Settings, options: &Suppress, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    // Nobody is kept from being put on the list.
+    let care = if matches!(options, Suppress::Remove { .. } | Suppress::Migrate { .. }) { Care::MustKnow } else { Care::Says };
+    let parts = in_use::open(settings, care).await?;
     match options {
         Suppress::Add { address, because, reason } => add(&parts, address, *because, reason, as_json).await,
         Suppress::Remove { address, reason } => remove(&parts, address, reason, as_json).await,
@@ -53,17 +56,17 @@ async fn add(parts: &Parts, address: &Address, because: Because, reason: &Reason
     let before = parts.ledger().suppression_of(address).await?;
     let already: Vec<&str> = before.iter().flat_map(|entry| entry.causes.keys()).map(|why| why.as_str()).collect();
     parts.ledger().enter_suppressed([(address.clone(), why, cause)]).await?;
-    say(&if as_json {
-        json!({ "added": why, "already": already }).to_string()
+    if as_json {
+        in_use::say_document(json!({ "added": why, "already": already }))?;
     } else if !already.is_empty() {
-        format!("{} was on the list already ({}), and now is for this, too: {}", address.as_str(), already.join(", "), words(why))
+        say(&format!("{} was on the list already ({}), and now is for this, too: {}", address.as_str(), already.join(", "), words(why)));
     } else {
-        format!(
+        say(&format!(
             "{} is on the list: {}; whatever is frozen from now on skips it, and what is under way spares it in ten seconds, unless it has sent to it",
             address.as_str(),
             words(why)
-        )
-    });
+        ));
+    }
     Ok(Ended::Well)
 }
 
@@ -90,7 +93,7 @@ async fn of(parts: &Parts, address: &Address, as_json: bool) -> anyhow::Result<E
     let found = parts.ledger().suppression_of(address).await?;
     let is_on_it = found.as_ref().is_some_and(|entry| !entry.causes.is_empty());
     if as_json {
-        say(&json!({ "suppressed": is_on_it, "entry": found }).to_string());
+        in_use::say_document(json!({ "suppressed": is_on_it, "entry": found }))?;
     } else {
         if !is_on_it {
             say(&format!("{} is not on the list", address.as_str()));
@@ -106,7 +109,7 @@ async fn list(parts: &Parts, as_json: bool) -> anyhow::Result<Ended> {
     for part in 0..=u8::MAX {
         for entry in ledger.suppressed_part(part).await? {
             if as_json {
-                say(&serde_json::to_string(&entry)?);
+                in_use::say_document(&entry)?;
             } else {
                 show(&entry);
             }

@@ -17,6 +17,7 @@ use crate::args::TestSendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::commands::status::running_beside;
+use crate::in_use::{self, Care};
 use crate::operator::actor;
 use crate::{Ended, Interrupted, Refused};
 
@@ -33,7 +34,7 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
     let Some((_, row)) = row else {
         bail!(Refused(format!("nobody in the audience `{}` can be written to, so there is no letter", first.audience)))
     };
-    let (shutdown, parts) = (on_signal()?, Parts::connect(settings).await);
+    let (shutdown, parts) = (on_signal()?, in_use::open(settings, Care::MustKnow).await?);
     let (ledger, key) = (parts.ledger(), row.key.clone());
     let command = copy_of(&parts, first, ledger.copied_from(row, options.to.clone()).await?).await?;
     check_copy(&command, &settings.test_recipients)?;

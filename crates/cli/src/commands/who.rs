@@ -19,6 +19,7 @@ use super::serve::on_signal;
 use super::show::letter_of;
 use crate::Ended;
 use crate::args::WhoOptions;
+use crate::in_use::{self, Care};
 use crate::letters::{Letter, print};
 use crate::pages::{Language, sentence};
 use crate::time_left::with_left;
@@ -84,6 +85,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) language: Language,
     /// By whose clocks the sentence is told.
     pub(crate) zone: ZoneName,
+    /// The ledger was restored, and is not in use yet.
+    pub(crate) is_not_in_use: bool,
 }
 
 /// Goes through these broadcasts, the newest first, until `shutdown`.
@@ -118,6 +121,7 @@ pub(crate) async fn look(
         ledger,
         language: scope.language,
         zone: scope.zone.clone(),
+        is_not_in_use: scope.is_not_in_use,
         keys: BTreeMap::new(),
         absent: Vec::new(),
         who: Who {
@@ -154,6 +158,7 @@ struct Looking<'a> {
     ledger: Ledger,
     language: Language,
     zone: ZoneName,
+    is_not_in_use: bool,
     /// The keys under which whoever has the address was found, by the audience.
     keys: BTreeMap<AudienceName, BTreeSet<String>>,
     /// Where they were not found by the address.
@@ -183,7 +188,7 @@ impl<'a> Looking<'a> {
             }
             self.absent.push(broadcast);
         }
-        let seen = seen_in(&self.ledger, broadcast, &found, by_key, (self.language, &self.zone)).await?;
+        let seen = seen_in(self, broadcast, &found, by_key).await?;
         if by_address {
             let keys = found.recipients.iter().map(|standing| standing.recipient.key.as_str().to_owned());
             self.keys.entry(broadcast.audience.clone()).or_default().extend(keys);
@@ -213,13 +218,9 @@ impl<'a> Looking<'a> {
     }
 }
 
-async fn seen_in(
-    ledger: &Ledger,
-    broadcast: &Broadcast,
-    found: &Whereabouts,
-    by_key: Option<&str>,
-    (language, zone): (Language, &ZoneName),
-) -> anyhow::Result<Vec<Seen>> {
+async fn seen_in(looking: &Looking<'_>, broadcast: &Broadcast, found: &Whereabouts, by_key: Option<&str>) -> anyhow::Result<Vec<Seen>> {
+    let Looking { ledger, language, zone, is_not_in_use, .. } = looking;
+    let language = *language;
     if found.is_nobody() {
         return Ok(Vec::new());
     }
@@ -240,7 +241,7 @@ async fn seen_in(
     };
     let mut seen = Vec::new();
     for standing in &found.recipients {
-        let why = Why::read(ledger, broadcast, standing).await?;
+        let why = Why::read(ledger, broadcast, standing, *is_not_in_use).await?;
         let letter = letter_of(&command, &standing.recipient)?;
         let subject = letter.as_ref().and_then(|letter| letter.rendered.as_ref()).map(|rendered| rendered.subject.as_str());
         // Of one of which nothing was ever granted, nothing comes from its stop on.
@@ -283,14 +284,21 @@ pub(crate) fn by_key_alone(rows: u64) -> String {
 
 pub(crate) async fn run(settings: &Settings, options: &WhoOptions, as_json: bool) -> anyhow::Result<Ended> {
     let shutdown = on_signal()?;
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let ids = if options.broadcast.is_empty() { parts.ledger().known_broadcasts().await? } else { options.broadcast.clone() };
     let (audience, since) = (options.audience.as_ref(), options.since);
-    let scope = Scope { ids, audience, since, language: options.lang, zone: options.time_zone.clone() };
+    let scope = Scope {
+        ids,
+        audience,
+        since,
+        language: options.lang,
+        zone: options.time_zone.clone(),
+        is_not_in_use: in_use::is_found_not_in_use(),
+    };
     let who = look(&parts, scope, &options.who, &bar()?, &shutdown).await?;
     if as_json {
         // By way of a value, in which each name stands once.
-        say(&serde_json::to_value(&who)?.to_string());
+        in_use::say_document(&who)?;
     } else {
         who.print(options.letter);
     }

@@ -13,6 +13,7 @@ use super::asking::{Filled, Named, Said, Tongue, failure, foreign_form};
 use super::routes::{Page, Shared, broadcast_page, list_page};
 use super::{At, EVERYTHING};
 use crate::commands::stop::{for_at_most, not_by_ses};
+use crate::in_use::{Care, Standing};
 use crate::pages::in_both;
 use crate::proof::at_most;
 use crate::{commands, operator, sendable};
@@ -110,6 +111,14 @@ async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result
     if verb == Verb::Stop {
         return end_one(at, id, &actor, reason).await;
     }
+    // A look of its own: the page may be of before.
+    let standing = Standing::of(&at.console.parts).await;
+    if let Some(against) =
+        standing.against(if verb == Verb::Pause { Care::Says } else { Care::MustKnow }).filter(|_| !at.console.is_simulated)
+    {
+        let told = both!("nothing was done: {}", "何も実行していません。{}", *against);
+        return Err(Said::refused(StatusCode::CONFLICT, told));
+    }
     let broadcast = ledger.broadcast(id).await.map_err(|error| bad(error.into()))?;
     if matches!((verb, broadcast.broadcast_state), (Verb::Resume, BroadcastState::Paused) | (Verb::Approve, BroadcastState::Holding)) {
         let first = sendable::before(&at.console.parts, &broadcast, &verb.name()).await.map_err(bad)?;
@@ -157,6 +166,11 @@ fn stands(at: &At, broadcast: &Broadcast) -> Bilingual {
     }
 }
 
+/// Why nothing that is stopped here is proved; nothing where that is as ever. Whatever is simulated nobody restores.
+async fn unproved(at: &At) -> Option<Bilingual> {
+    if at.console.is_simulated { None } else { commands::prove::unproved(&Standing::of(&at.console.parts).await) }
+}
+
 async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Said, Said> {
     let ended = commands::stop::end(&at.console.parts.ledger(), id, actor, reason, |_| false).await;
     let stopping = ended.map_err(|unstopped| Said::refused(StatusCode::CONFLICT, unstopped.reason))?;
@@ -164,6 +178,14 @@ async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Resu
         return Ok(Said::done(both!(
             "stop {id}: {NEVER_GRANTED}; nothing of it can be sent or accepted any more",
             "{id} を停止しました。送信許可は一度も出ていないため、これ以上、送信も受理もされません"
+        )));
+    }
+    // Whom a restored ledger does not know nobody has stopped, and no bound holds of them.
+    if let Some(unproved) = unproved(at).await {
+        return Ok(Said::done(both!(
+            "stop {id}: it is stopped in this ledger, and nothing of that is proved: {}",
+            "{id} をこの台帳で停止しましたが、何も証明されません。{}",
+            unproved
         )));
     }
     // It is stopped, whether this can be read or not.
@@ -191,7 +213,10 @@ pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Fi
     commands::prove::end_never_granted(&at.console.parts, &actor, &order.stopping).await;
     let stopped = order.stopping.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().join(", ");
     let said = if order.failed.is_empty() {
-        Said::done(both!("stop --all: {stopped}", "すべて停止しました。停止した一斉送信: {stopped}"))
+        let unproved = unproved(&at)
+            .await
+            .map_or_else(Bilingual::default, |why| both!("; nothing of that is proved: {}", "。何も証明されません。{}", why));
+        Said::done(both!("stop --all: {stopped}{}", "すべて停止しました。停止した一斉送信: {stopped}{}", unproved))
     } else {
         let failed = order.failed.iter().map(|failed| both!("{}: {}", "{}: {}", failed.what, failed.reason));
         let failed = Bilingual::join(failed, ("; ", "。"));

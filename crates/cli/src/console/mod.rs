@@ -30,6 +30,7 @@ use crate::Ended;
 use crate::args::ConsoleOptions;
 use crate::commands::serve::on_signal;
 use crate::commands::status::{CountedSince, Status};
+use crate::in_use::{self, Care, Standing};
 use crate::operator;
 use crate::pages::{Bare, Frame, Language, Live};
 use crate::proof::after_pause;
@@ -47,6 +48,9 @@ pub(crate) const EVERYTHING: &str = "STOP ALL";
 /// Several people look at the same broadcast every two seconds; AWS is asked once a second at most.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How long a look at whether the ledger is in use is good for. Whoever changes something looks anew.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
 /// The last rendering of each broadcast, by language and by whether it is bare, and when it was made.
 type Renderings = HashMap<(BroadcastId, &'static str, bool), (Instant, String)>;
 
@@ -57,6 +61,8 @@ pub(crate) struct Console {
     /// All that it shows is simulated.
     is_simulated: bool,
     seen: Mutex<Renderings>,
+    /// How it stands with the ledger, and when that was looked at.
+    standing: Mutex<Option<(Instant, Standing)>>,
     counted: CountedSince,
 }
 
@@ -70,7 +76,7 @@ struct At {
 pub(crate) async fn run(settings: &Settings, options: &ConsoleOptions, as_json: bool) -> anyhow::Result<Ended> {
     let place = Place::of(options.listen, options.port, options.public_url.clone())?;
     let key = std::env::var(door::KEY).ok().map(|key| Key::new(&key)).transpose()?;
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Itself).await?;
     let shutdown = on_signal()?;
     let opened = Opened::at(parts, &place, &options.right, key.as_ref(), false).await?;
     if as_json {
@@ -110,7 +116,14 @@ impl Opened {
             .with_context(|| format!("the console can't listen on {listen}; choose another --port, or 0 for any that is free"))?;
         let names = place.names(listener.local_addr()?);
         let origin = names.origin();
-        let console = Arc::new(Console { parts, names, is_simulated, seen: Mutex::default(), counted: CountedSince::default() });
+        let console = Arc::new(Console {
+            parts,
+            names,
+            is_simulated,
+            seen: Mutex::default(),
+            standing: Mutex::default(),
+            counted: CountedSince::default(),
+        });
         let mut opened = Self { addresses: Vec::new(), listener, console: console.clone(), doors: Vec::new() };
         for right in rights {
             if opened.addresses.iter().any(|(known, _)| known == right) {
@@ -136,8 +149,9 @@ impl At {
     }
 
     /// What every page has.
-    fn frame(&self) -> Frame {
+    async fn frame(&self) -> Frame {
         Frame {
+            ledger_told: self.console.standing().await.told().cloned(),
             base: self.door.base.clone(),
             csrf: self.door.csrf().to_owned(),
             is_simulated: self.console.is_simulated,
@@ -148,10 +162,26 @@ impl At {
 }
 
 impl Console {
+    /// How it stands with the ledger. Whatever is simulated nobody restores.
+    async fn standing(&self) -> Standing {
+        if self.is_simulated {
+            return Standing::InUse;
+        }
+        let now = self.parts.clock.now();
+        let mut known = self.standing.lock().await;
+        if let Some((_, standing)) = known.as_ref().filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_EVERY) {
+            return standing.clone();
+        }
+        let standing = Standing::of(&self.parts).await;
+        *known = Some((self.parts.clock.now(), standing.clone()));
+        standing
+    }
+
     /// How a broadcast stands, with its timeline and audit trail.
     async fn live(&self, id: &BroadcastId, language: Language) -> anyhow::Result<Live> {
         let ledger = self.parts.ledger();
         let mut status = Status::read(&self.parts, id, false).await?;
+        status.ledger_told = self.standing().await.told().cloned();
         let (timeline, trail) = (ledger.timeline(id).await?, ledger.audit_trail(&ledger.broadcast(id).await?).await?);
         let proof = match status.state {
             BroadcastState::Paused if !status.never_granted && status.provider.is_none() => {

@@ -20,7 +20,7 @@ use crate::letters;
 use crate::pages::WhoPage;
 
 pub(super) async fn asked(State(at): Shared, tongue: Tongue) -> Page {
-    let template = WhoPage { frame: at.frame(), words: tongue.language.words(), asked: String::new(), who: None, message: None };
+    let template = WhoPage { frame: at.frame().await, words: tongue.language.words(), asked: String::new(), who: None, message: None };
     page(&at, &template, tongue, StatusCode::OK)
 }
 
@@ -39,7 +39,8 @@ pub(super) struct Sought {
 /// Where the browser goes away meanwhile, the search ends with it.
 pub(super) async fn found(State(at): Shared, tongue: Tongue, Filled(sought): Filled<Sought>) -> Page {
     let (words, asked) = (tongue.language.words(), sought.who.trim().to_owned());
-    let answer = |asked, who, message| WhoPage { frame: at.frame(), words, asked, who, message };
+    let frame = at.frame().await;
+    let answer = |asked, who, message| WhoPage { frame, words, asked, who, message };
     if !at.door.has_made(&sought.csrf) {
         let message = Some(foreign_form());
         return page(&at, &answer(asked, None, message), tongue, StatusCode::FORBIDDEN);
@@ -49,7 +50,8 @@ pub(super) async fn found(State(at): Shared, tongue: Tongue, Filled(sought): Fil
     }
     let parts = &at.console.parts;
     let ids = parts.ledger().known_broadcasts().await?;
-    let scope = Scope { ids, audience: None, since: None, language: tongue.language, zone: ZoneName::default() };
+    let is_not_in_use = at.console.standing().await.is_not_in_use();
+    let scope = Scope { ids, audience: None, since: None, language: tongue.language, zone: ZoneName::default(), is_not_in_use };
     let who = look(parts, scope, &asked, &ProgressBar::hidden(), &CancellationToken::new()).await?;
     page(&at, &answer(asked, Some(who), None), tongue, StatusCode::OK)
 }

@@ -76,7 +76,7 @@ pub(super) fn page(at: &At, template: &impl Template, tongue: Tongue, status: St
 }
 
 async fn reason(State(at): Shared, Path(code): Path<String>, tongue: Tongue) -> Page {
-    let Some(template) = ReasonPage::of(&code, at.frame(), tongue.language.words()) else { return Err(no_page()) };
+    let Some(template) = ReasonPage::of(&code, at.frame().await, tongue.language.words()) else { return Err(no_page()) };
     page(&at, &template, tongue, StatusCode::OK)
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn list_page(at: &At, tongue: Tongue, said: Said) -> Page {
     let closing = ledger.closing().await?.map(|closing| format!("{} ({})", closing.reason, closing.closed_by));
     let closing = closing.map(|told| if at.may(Needs::Look) { told } else { String::new() });
     let Said { status, message, failed } = said;
-    let template = List { frame: at.frame(), words, broadcasts, refused, closing, message, failed };
+    let template = List { frame: at.frame().await, words, broadcasts, refused, closing, message, failed };
     page(at, &template, tongue, status)
 }
 
@@ -176,7 +176,18 @@ pub(super) async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, sa
     let unsendable = if actions.iter().any(|action| matches!(action.verb, "approve" | "resume")) { unsendable(at, id).await } else { None };
     let letters = live.status.held_audience.as_ref().map_or(0, HeldAudience::shown);
     let Said { status, message, failed } = said;
-    let template = BroadcastPage { frame: at.frame(), words, live, subject, actions, unsendable, letters, leak_s, message, failed };
+    let template = BroadcastPage {
+        frame: at.frame().await.around_standing(),
+        words,
+        live,
+        subject,
+        actions,
+        unsendable,
+        letters,
+        leak_s,
+        message,
+        failed,
+    };
     page(at, &template, tongue, status)
 }
 
@@ -208,8 +219,10 @@ async fn bare_page(at: &At, id: &BroadcastId, tongue: Tongue, said: Said) -> Pag
             None
         }
     };
+    let frame = at.frame().await;
+    let frame = if bare.is_some() { frame.around_standing() } else { frame };
     let Said { status, message, failed } = said;
-    let template = StopPage { frame: at.frame(), words, id: id.to_string(), bare, message, failed };
+    let template = StopPage { frame, words, id: id.to_string(), bare, message, failed };
     page(at, &template, tongue, status)
 }
 
@@ -221,7 +234,7 @@ async fn evidence(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
     let certificate = operator::certifier(&at.console.parts).await?.glance(&id).await?;
     // A glance watches no queue, which speaks for nothing and against nothing.
     let against = certificate.findings.iter().filter(|finding| !finding.holds() && !finding.is_not_watched()).count();
-    let template = Evidence { frame: at.frame(), words: tongue.language.words(), certificate, against, opens: false };
+    let template = Evidence { frame: at.frame().await, words: tongue.language.words(), certificate, against, opens: false };
     page(&at, &template, tongue, StatusCode::OK)
 }
 

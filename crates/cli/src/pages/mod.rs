@@ -154,6 +154,15 @@ pub(crate) struct Frame {
     pub(crate) is_simulated: bool,
     pub(crate) may_look: bool,
     pub(crate) may_stop: bool,
+    /// What is to be known of the ledger before anything of this is believed, where it is not in use.
+    pub(crate) ledger_told: Option<Bilingual>,
+}
+
+impl Frame {
+    /// Of a page in which what is replaced says that of the ledger.
+    pub(crate) fn around_standing(self) -> Self {
+        Self { ledger_told: None, ..self }
+    }
 }
 
 /// Every broadcast.
@@ -247,6 +256,7 @@ pub(crate) struct Bare {
     is_over: bool,
     look: Look,
     at: Timestamp,
+    ledger_told: Option<Bilingual>,
 }
 
 impl Bare {
@@ -260,7 +270,7 @@ impl Bare {
             BroadcastState::Paused => words.bare_paused,
             _ => live.look.next,
         };
-        Self { words, state, is_over, at: live.status.at, look: Look { next, ..live.look } }
+        Self { words, state, is_over, at: live.status.at, ledger_told: live.status.ledger_told, look: Look { next, ..live.look } }
     }
 }
 

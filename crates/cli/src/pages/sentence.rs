@@ -44,7 +44,7 @@ impl Told {
             Some(Outcome::Accepted) => Self::Accepted,
             Some(Outcome::Rejected) => Self::Refused,
             Some(Outcome::InDoubt | Outcome::Open) => Self::Unknown,
-            None | Some(Outcome::Retryable) if why.restored_at.is_some() => Self::Forgotten,
+            None | Some(Outcome::Retryable) if why.may_be_forgotten() => Self::Forgotten,
             None | Some(Outcome::Retryable) if is_over => Self::Never,
             None | Some(Outcome::Retryable) => Self::NotYet,
         }

@@ -22,6 +22,7 @@ mod initializing;
 mod judging;
 mod letting_go_on;
 mod newcomers;
+mod not_in_use;
 mod objects;
 mod one_notice;
 mod outside;

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::ImportEventsOptions;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
+use crate::in_use::{self, Care};
 use crate::{Ended, Interrupted, input, operator};
 use rows::rows;
 
@@ -139,7 +140,7 @@ impl Read {
 }
 
 pub(crate) async fn run(settings: &Settings, options: &ImportEventsOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::MustKnow).await?;
     let shutdown = on_signal()?;
     let mut read = Read::of(&options.file, parts.clock.wall())?;
     let known = read.look_up(&parts).await?;

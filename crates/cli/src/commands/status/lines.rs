@@ -63,6 +63,8 @@ impl Status {
             if self.exact { "counted" } else { "told by the consumers, a second old, and without what one that was killed did last" };
         let mut lines =
             vec![format!("broadcast     {}", self.broadcast_id), format!("state         {}: {}", self.shown, shortened(&self.reason))];
+        // A watcher's terminal is cleared of what was said before.
+        lines.extend(self.ledger_told.iter().map(|told| format!("ledger        {}", told.english)));
         lines.extend(self.reason_code.map(code_line));
         lines.extend(self.waits.iter().map(|until| format!("goes on       {until}")));
         lines.extend(self.ramp.iter().map(|ramp| format!("ramp          {}", ramp.english)));

@@ -152,6 +152,9 @@ pub(crate) struct Status {
     pub(crate) services: Vec<Service>,
     /// What the account allows, in recipients a second and in 24 hours; nothing where SES does not tell.
     pub(crate) quota: Option<Quota>,
+    /// What is to be known of the ledger before anything of this is believed, where it is not in use.
+    #[serde(skip)]
+    pub(crate) ledger_told: Option<Bilingual>,
 }
 
 /// An agreement, and what it is about.
@@ -217,6 +220,16 @@ pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(LedgerError::NoBroadcast { .. }))
 }
 
+async fn queues_of(parts: &Parts) -> anyhow::Result<BTreeMap<&'static str, Depths>> {
+    let mut queues = BTreeMap::new();
+    for (name, queue) in
+        [("commands", parts.commands_queue().await?), ("chunks", parts.chunks_queue().await?), ("feedback", parts.feedback_queue().await?)]
+    {
+        queues.insert(name, Depths::of(&queue).await?);
+    }
+    Ok(queues)
+}
+
 impl Status {
     /// When it was decided that it stands as it does.
     pub(crate) fn decided_at(&self) -> Option<Timestamp> {
@@ -227,14 +240,7 @@ impl Status {
         let ledger = parts.ledger();
         let (broadcast, progress) = (ledger.broadcast(id).await?, ledger.progress(id).await?);
         let refused = ledger.refused(id).await?.filter(|refused| refused.is_news(Some(&broadcast)));
-        let mut queues = BTreeMap::new();
-        for (name, queue) in [
-            ("commands", parts.commands_queue().await?),
-            ("chunks", parts.chunks_queue().await?),
-            ("feedback", parts.feedback_queue().await?),
-        ] {
-            queues.insert(name, Depths::of(&queue).await?);
-        }
+        let queues = queues_of(parts).await?;
         let now = parts.clock.wall();
         let runs = ledger.heartbeats(now).await?;
         // What consumers tell may be settled since, and those who were killed have not told of all who are in doubt.
@@ -282,6 +288,7 @@ impl Status {
             ..
         } = broadcast;
         Ok(Self {
+            ledger_told: None,
             broadcast_id: broadcast_id.to_string(),
             state: broadcast_state,
             shown,

@@ -12,6 +12,7 @@ use crate::Ended;
 use crate::args::StatusOptions;
 use crate::commands::absent::Absent;
 use crate::commands::serve::on_signal;
+use crate::in_use::{self, Care};
 use crate::letters::{self, Letter};
 
 /// How long a watcher waits from one look to the next.
@@ -22,7 +23,7 @@ const WIDTH: usize = 100;
 const INDENT: usize = 14;
 
 pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: bool) -> anyhow::Result<Ended> {
-    let parts = Parts::connect(settings).await;
+    let parts = in_use::open(settings, Care::Says).await?;
     let shutdown = on_signal()?;
     let clear = options.watch && !as_json && std::io::stdout().is_terminal();
     loop {
@@ -47,6 +48,7 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
             }
             read => read?,
         };
+        status.ledger_told = in_use::found();
         if !options.watch || status.state.is_over() {
             status.look_for_doubt_left(&parts, &options.id).await?;
         }
@@ -57,7 +59,7 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
             if let Some(told) = told.as_object_mut().filter(|_| !letters.is_empty()) {
                 told.insert("letters".to_owned(), serde_json::to_value(&letters)?);
             }
-            say(&told.to_string());
+            in_use::say_document(told)?;
         } else {
             let moves = status.state == BroadcastState::Running && status.waits.is_none();
             let speed = if moves { speed(&parts, &status, &options.id).await } else { None };

@@ -1,0 +1,155 @@
+//! A ledger that was restored from a backup, and that nobody has taken into use: what it does not know, and what is not to be done
+//! by it.
+
+use issei_sim::Account;
+use issei_test_support::{Processes, command_body};
+use serde_json::{Value, json};
+
+use crate::console::{Door, csrf_of, status};
+
+const RESTORED: &str = "THIS LEDGER WAS RESTORED from a backup and is not in use yet";
+
+/// A broadcast that holds, one that was stopped, and a ledger that has gone back behind a start of a service.
+async fn restored() -> Processes {
+    let world = Processes::brisk(12, Account::default()).await;
+    let producer = world.start("producer");
+    let hold = |id: &str, subject: &str| {
+        command_body(id, |body| {
+            (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true));
+            body["content"]["inline"]["subject"] = json!(subject);
+        })
+    };
+    world.post("ISSEI_COMMANDS_QUEUE", &hold("terms", "The new terms")).await;
+    world.post("ISSEI_COMMANDS_QUEUE", &hold("prices", "The new prices")).await;
+    world.wait_for("terms", "holding").await;
+    world.wait_for("prices", "holding").await;
+    world.run(&["stop", "prices", "--reason", "wrong prices"]).await;
+    world.wait_for("prices", "stopped").await;
+    producer.end().await;
+    world.restore_ledger().await;
+    world
+}
+
+/// Of whoever has it since the backup such a ledger would say that they got nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_restored_ledger_shows_says_that_it_is_not_in_use() {
+    let world = restored().await;
+    let who = "user000003@example.com";
+    for asked in [
+        &["status", "terms"][..],
+        &["list"],
+        &["audit", "terms"],
+        &["why", "prices", who],
+        &["who", who],
+        &["show", "terms"],
+        &["report", "terms", "-o", "report.html"],
+        &["export", "prices", "--outcome", "missing"],
+        &["dead-letters"],
+        &["suppress", "list", "--json"],
+        &["suppress", "add", who, "--reason", "they called"],
+        &["pause", "terms", "--reason", "a look"],
+    ] {
+        let (_, output, errors) = world.try_run(asked).await;
+        assert!(errors.contains(RESTORED) && errors.contains("say 1.1000000"), "{asked:?}: {output}{errors}");
+    }
+    let found = world.run(&["who", who]).await;
+    assert!(found.contains("“The new prices” was sent to you is not known") && !found.contains("nothing was sent"), "{found}");
+    assert!(found.contains("“The new terms” was sent to you is not known") && !found.contains("has not been sent to you"), "{found}");
+    assert!(world.read("report.html").contains(RESTORED));
+    for asked in [&["status", "terms"][..], &["audit", "terms"], &["why", "prices", who], &["who", who], &["show", "terms"]] {
+        let told: Value = serde_json::from_str(&world.run(&[asked, &["--json"]].concat()).await).unwrap();
+        assert_eq!(told["ledger"]["in_use"], false, "{asked:?}: {told}");
+        assert!(told["ledger"]["told"].as_str().unwrap().starts_with(RESTORED), "{asked:?}: {told}");
+    }
+    let listed = world.run(&["list", "--json"]).await;
+    assert!(listed.lines().count() == 2 && listed.lines().all(|line| line.contains("\"in_use\":false")), "{listed}");
+    // Once it is in use nothing of that is said.
+    world.run(&["accept-restored-ledger", "--reason", "restored from a backup", "--table-name", world.table_name()]).await;
+    let (code, output, errors) = world.try_run(&["list", "--json"]).await;
+    assert!(code == Some(0) && errors.is_empty() && !output.contains("in_use"), "{output}{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_a_restored_ledger_nothing_is_let_go_on_and_whatever_stops_is_done() {
+    let world = restored().await;
+    let before = world.run(&["audit", "terms"]).await;
+    let command = world.write("next.json", &command_body("next", |body| body["again"] = json!("a test")));
+    let reason = ["--reason", "a test"];
+    for asked in [
+        &["resend", "prices", "--as", "rest"][..],
+        &[&["approve", "terms"], &reason[..]].concat(),
+        &[&["resume", "terms"], &reason[..]].concat(),
+        &[&["repair", "terms", "--yes"], &reason[..]].concat(),
+        &["redrive", "chunks"],
+        &["redrive", "feedback"],
+        &[&["forget", "user000003@example.com", "--yes"], &reason[..]].concat(),
+        &["send", "--yes", &command],
+        &[&["open"], &reason[..]].concat(),
+        &[&["suppress", "remove", "user000003@example.com"], &reason[..]].concat(),
+    ] {
+        let (code, output, errors) = world.try_run(asked).await;
+        assert!(code == Some(3) && errors.contains("nothing was done: THIS LEDGER WAS RESTORED"), "{asked:?}: {output}{errors}");
+        assert!(errors.contains("`issei accept-restored-ledger` takes it into use"), "{asked:?}: {errors}");
+    }
+    assert_eq!(world.run(&["audit", "terms"]).await, before);
+    let (code, output, _) = world.try_run(&["pause", "terms", "--reason", "a look"]).await;
+    assert!(code == Some(0) || output.is_empty(), "{output}");
+    let (code, output, _) = world.try_run(&[&["stop", "terms"], &reason[..]].concat()).await;
+    assert!(code == Some(3) && output.contains("Nothing of this stop will be proved: this ledger was restored"), "{output}");
+    assert_eq!(world.wait_until("terms", |_| true).await["state"], "stopping");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_of_a_restored_ledger_says_so_and_stops_without_a_bound() {
+    let world = restored().await;
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    for (language, told) in [("en", RESTORED), ("ja", "この台帳はバックアップから復元されたもので")] {
+        for path in ["/", "/b/terms", "/b/terms/live", "/b/terms/evidence", "/who"] {
+            let page = door.get(&format!("{path}?lang={language}")).await;
+            assert_eq!((status(&page), page.matches("id=\"not-in-use\"").count()), ("200", 1), "{path}: {page}");
+            assert!(page.contains(told), "{path}: {page}");
+        }
+    }
+    let csrf = csrf_of(&door.get("/b/terms?lang=en").await);
+    let found = door.post("/who?lang=en", &format!("csrf={csrf}&who=user000003%40example.com")).await;
+    assert!(found.contains("was sent to you is not known") && !found.contains("has not been sent to you"), "{found}");
+    let form = format!("csrf={csrf}&reason=a+test&confirm=terms");
+    for verb in ["approve", "resume"] {
+        let page = door.post(&format!("/b/terms/{verb}?lang=en"), &form).await;
+        assert!(status(&page) == "409" && page.contains("nothing was done: THIS LEDGER WAS RESTORED"), "{verb}: {page}");
+    }
+    let page = door.post("/b/terms/stop?lang=en", &form).await;
+    assert!(status(&page) == "200" && page.contains("it is stopped in this ledger, and nothing of that is proved"), "{page}");
+    assert!(!page.contains("recipients may still be sent to"), "{page}");
+    console.end().await;
+}
+
+/// No right to look, or no queue, is no proof that nothing was restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_can_tell_whether_the_ledger_was_restored_no_stop_is_proved_and_nothing_is_resent() {
+    let world = Processes::brisk(12, Account::default()).await;
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    let command = world.write("command.json", &command_body("terms", |body| body["canary"] = json!(2)));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "holding").await;
+    // No producer ends it meanwhile.
+    for service in services {
+        service.end().await;
+    }
+    let elsewhere = ["--chunks-queue", "nowhere"];
+    let stop = [&["stop", "terms", "--reason", "a wrong text", "--json"], &elsewhere[..]].concat();
+    let (code, output, errors) = world.try_run(&stop).await;
+    let told: Value = serde_json::from_str(&output).unwrap();
+    let stopped = &told["stopped"][0];
+    assert!(code == Some(3) && stopped["proved"] == false, "{output}{errors}");
+    assert!(stopped["reason"].as_str().unwrap().contains("sqs:ListQueueTags"), "{output}");
+    let (code, _, errors) = world.try_run(&[&["resend", "terms", "--as", "rest"], &elsewhere[..]].concat()).await;
+    assert!(code == Some(3) && errors.contains("nothing was done: whether this ledger was restored"), "{errors}");
+    let (code, output, errors) = world.try_run(&[&["list"], &elsewhere[..]].concat()).await;
+    assert!(code == Some(0) && output.contains("stopping"), "{output}{errors}");
+    assert!(errors.contains("whether this ledger was restored from a backup can't be told"), "{errors}");
+    // Whoever can look goes on from there.
+    let output = world.run(&["stop", "terms", "--reason", "a wrong text"]).await;
+    assert!(output.contains("nothing of it can be sent or accepted any more"), "{output}");
+}
