@@ -20,4 +20,5 @@ mod sweep;
 pub use batch::{Handled, of_another_registration};
 pub use breaker::Limits;
 pub use evidence::Rules;
+pub use of_others::is_of_forgotten;
 pub use service::{Feedback, Options};

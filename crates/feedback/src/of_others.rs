@@ -85,9 +85,18 @@ impl Stray {
     }
 }
 
+/// How the reason begins of an event about a letter that a restore has made the ledger forget.
+const FORGOTTEN: &str = "its letter was sent by this ledger, or by the one that it was restored from,";
+
+/// Whether an event was buried for this reason, which stays: put on the queue again it would be buried again.
+#[must_use]
+pub fn is_of_forgotten(reason: &str) -> bool {
+    reason.starts_with(FORGOTTEN)
+}
+
 fn forgotten(id: &BroadcastId) -> String {
     format!(
-        "its letter was sent by this ledger, or by the one that it was restored from, for a registration of `{id}` that it does not know: whoever the event names was mailed, and the ledger has forgotten it; nothing of it counts"
+        "{FORGOTTEN} for a registration of `{id}` that it does not know: whoever the event names was mailed, and the ledger has forgotten it; nothing of it counts"
     )
 }
 

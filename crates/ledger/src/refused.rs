@@ -1,6 +1,7 @@
 //! Commands that were refused, by the id that they asked for, so that whoever waits for a broadcast finds why
 //! there is none. They lie in a partition of their own: a refusal never stands in the way of a broadcast of its
-//! id, and nothing is decided by it.
+//! id, and nothing is decided by it, but for one that was refused since a restore may have made the ledger forget
+//! its broadcast: the same id is not taken without a reason, whatever it was refused for since.
 
 use issei_aws::AwsCall;
 use issei_schema::{Actor, BroadcastId};
@@ -25,6 +26,10 @@ pub struct Refused {
     /// Nothing where an older build noted it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "ReasonCode::leniently")]
     pub code: Option<ReasonCode>,
+    /// A command of this id was sent before the ledger was taken into use after a restore, which may have made it forget its
+    /// broadcast.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub older_than_restore: bool,
 }
 
 impl Refused {
@@ -37,7 +42,7 @@ impl Refused {
 }
 
 impl Ledger {
-    /// Notes that a command was refused. A later refusal of the same id takes its place.
+    /// Notes that a command was refused. A later refusal of the same id takes its place, but that it was older than a restore stays.
     pub async fn note_refused(&self, id: &BroadcastId, actor: &Actor, code: ReasonCode, reason: &str) -> Result<(), LedgerError> {
         let refused = Refused {
             broadcast_id: id.clone(),
@@ -45,11 +50,18 @@ impl Ledger {
             refused_by: actor.to_string(),
             reason: cut(reason, REASON_BYTES_MAX).to_owned(),
             code: Some(code),
+            older_than_restore: code == ReasonCode::RefusedRestored,
         };
         let mut item: Item = serde_dynamo::to_item(refused).map_err(|error| LedgerError::corrupt("refused", error))?;
-        item.extend(Key::refused(id).into_item());
         item.insert("expires_at".to_owned(), n(self.expires_at()));
-        self.db.put_item().table_name(&self.table).set_item(Some(item)).call().await.map_err(LedgerError::call("PutItem"))?;
+        let mut update = self.db.update_item().table_name(&self.table).set_key(Some(Key::refused(id).into_item()));
+        let mut sets = Vec::with_capacity(item.len());
+        for (name, value) in item {
+            sets.push(format!("#{name} = :{name}"));
+            update = update.expression_attribute_names(format!("#{name}"), &name).expression_attribute_values(format!(":{name}"), value);
+        }
+        let update = update.update_expression(format!("SET {}", sets.join(", ")));
+        update.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }
 

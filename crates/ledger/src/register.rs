@@ -76,7 +76,7 @@ impl Ledger {
                 }
             }
             if let Some(said) = &said
-                && let Some(repeated) = self.against(said, command).await?
+                && let Some(repeated) = self.against(said, command, ledger_epoch > Some(1)).await?
             {
                 return Ok(Registered::Repeated(repeated));
             }

@@ -37,6 +37,10 @@ pub enum Repeated {
     NotNoted { of: BroadcastId, noted: Option<BroadcastId> },
     /// It is for whom another has missed, and whom that has mailed the ledger may have forgotten.
     Forgotten { of: BroadcastId, restored_at: Timestamp },
+    /// A command of this id was refused, since a restore may have made the ledger forget that it was carried out.
+    OlderThanRestore { id: BroadcastId, refused_at: Timestamp },
+    /// Whatever was said to anybody between a backup and then the ledger may have forgotten, for so long as that would count.
+    PerhapsSaid { restored_at: Timestamp, until: Timestamp },
 }
 
 /// A broadcast that says the same, and how far it came.
@@ -74,6 +78,18 @@ impl fmt::Display for Repeated {
                 write!(
                     f,
                     "field `again`: it is for those whom `{of}` has missed, by what `issei resend` writes, and the broadcast that the ledger has noted for them is {noted}; nobody is mailed for this command; `issei resend {of} --as NEW_ID` makes the files of another, and if all of this audience are to get it, say in other words why"
+                )
+            }
+            Self::OlderThanRestore { id, refused_at } => {
+                write!(
+                    f,
+                    "a command of the id `{id}` was refused at {refused_at:.0}, since it was sent before the restored ledger was taken into use: whether it was carried out before the restore the ledger has forgotten; nobody is mailed for this command; look for the tag broadcast={id} in the provider's own records; if nothing of it was sent, or {why}"
+                )
+            }
+            Self::PerhapsSaid { restored_at, until } => {
+                write!(
+                    f,
+                    "the ledger was restored, and taken into use at {restored_at:.0}: which broadcasts there were between the backup and then it has forgotten, so whether the same was said to this audience nobody knows, until {until:.0}; `issei dead-letters commands` shows what came again since, and the provider's own records what was sent; if this was surely not sent, or {why}"
                 )
             }
             Self::Forgotten { of, restored_at } => {
@@ -125,18 +141,43 @@ impl Ledger {
         if command.again.is_some() && missed_by(command).is_none() {
             return Ok(None);
         }
-        self.against(&self.said(command).await?, command).await
+        let is_restored = self.opened_after_restore().await?.is_some();
+        self.against(&self.said(command).await?, command, is_restored).await
     }
 
-    pub(crate) async fn against(&self, said: &Sayings, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+    /// Whether the same may have been said in what a restore has made the ledger forget, of which it can't tell, unlike a person: for a
+    /// command that somebody sends by hand, beside what speaks against it anyway.
+    pub async fn perhaps_said(&self, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+        if command.again.is_some() {
+            return Ok(None);
+        }
+        let Some(restored_at) = self.restored_at().await? else { return Ok(None) };
+        let until = restored_at.saturating_add(COUNTS_FOR).unwrap_or(Timestamp::MAX);
+        Ok((self.clock.wall() < until).then_some(Repeated::PerhapsSaid { restored_at, until }))
+    }
+
+    /// `is_restored` says that a ledger that was restored has been taken into use.
+    pub(crate) async fn against(
+        &self,
+        said: &Sayings,
+        command: &BroadcastCommand,
+        is_restored: bool,
+    ) -> Result<Option<Repeated>, LedgerError> {
         match missed_by(command) {
             Some(of) => self.against_resend(said, of, command).await,
             None if command.again.is_some() => Ok(None),
             None => match self.last_that_counts(said, command, None).await? {
                 Some(saying) => Ok(Some(Repeated::Said(self.said_by(saying, command).await?))),
+                None if is_restored => self.against_older(&command.broadcast_id).await,
                 None => Ok(None),
             },
         }
+    }
+
+    /// The same command, or another of its id, came from before a restore. Once more it would look as if it were the first.
+    async fn against_older(&self, id: &BroadcastId) -> Result<Option<Repeated>, LedgerError> {
+        let refused = self.refused(id).await?.filter(|refused| refused.older_than_restore);
+        Ok(refused.map(|refused| Repeated::OlderThanRestore { id: id.clone(), refused_at: refused.refused_at }))
     }
 
     async fn against_resend(

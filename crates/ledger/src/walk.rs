@@ -105,7 +105,10 @@ impl Tally {
 
     /// Counts one chunk.
     pub fn add(&mut self, Walked { seq, chunk, feedback }: &Walked) {
-        let Some(outcomes) = chunk.outcomes() else { return };
+        let Some(outcomes) = chunk.outcomes() else {
+            self.add_unclaimed(feedback);
+            return;
+        };
         self.chunks += 1;
         self.unacknowledged += feedback.proven_since(chunk).len() as u64;
         if let Some(request) = chunk.request() {
@@ -132,6 +135,19 @@ impl Tally {
         if let Some(text) = chunk.as_text(*seq) {
             self.fingerprint.add(&text);
         }
+        self.add_events(feedback);
+        self.open_claims += u64::from(matches!(chunk, Chunk::Claimed { .. }));
+        self.settled_chunks += u64::from(chunk.is_settled(false));
+    }
+
+    /// Events name a chunk that nobody has claimed, as far as the ledger knows: a restore has made it forget the claim. Whoever they
+    /// prove accepted counts so, as whoever looks for them is told.
+    fn add_unclaimed(&mut self, feedback: &Feedback) {
+        self.confirmed.accepted += feedback.proven();
+        self.add_events(feedback);
+    }
+
+    fn add_events(&mut self, feedback: &Feedback) {
         self.confirmed.delivered += feedback.count(EventKind::Delivered);
         self.confirmed.bounced += feedback.count(EventKind::Bounced);
         self.confirmed.complained += feedback.count(EventKind::Complained);
@@ -139,8 +155,6 @@ impl Tally {
         self.confirmed.suppressed += feedback.count(EventKind::Suppressed);
         self.confirmed.delayed += feedback.count(EventKind::Delayed);
         self.turned_away += feedback.count(EventKind::Rejected);
-        self.open_claims += u64::from(matches!(chunk, Chunk::Claimed { .. }));
-        self.settled_chunks += u64::from(chunk.is_settled(false));
     }
 }
 
@@ -154,7 +168,8 @@ impl RecipientOutcome {
         twice: &BTreeSet<usize>,
     ) -> Self {
         let known = item.outcomes().and_then(|outcomes| outcomes.iter().nth(at));
-        let outcome = known.map(|outcome| feedback.settle(at, outcome));
+        // Of a claim that a restore has made the ledger forget events may tell: then it is what they prove.
+        let outcome = known.map(|outcome| feedback.settle(at, outcome)).or_else(|| feedback.proves(at).then_some(Outcome::Accepted));
         Self {
             recipient,
             chunk,

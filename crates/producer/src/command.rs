@@ -113,6 +113,7 @@ impl Refusal {
             Self::ForeignCopy => ReasonCode::RefusedCopy,
             Self::TooLate { .. } | Self::TooFarAhead { .. } | Self::NeverOpens { .. } => ReasonCode::RefusedTime,
             Self::BeforeEpoch { .. } => ReasonCode::RefusedRestored,
+            Self::Repeated(repeated) if matches!(**repeated, Repeated::OlderThanRestore { .. }) => ReasonCode::RefusedRestored,
             Self::Closed(_) => ReasonCode::RefusedClosed,
             Self::OtherContent { .. } => ReasonCode::RefusedOtherContent,
             Self::Repeated(_) => ReasonCode::RefusedRepeated,

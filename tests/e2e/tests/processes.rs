@@ -245,7 +245,7 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     assert!(doctor.contains("restored from a backup") && doctor.contains("issei accept-restored-ledger"), "{doctor}");
     let command = world.write("next.json", &command_body("next", |body| body["again"] = json!("a test")));
     let (code, output, errors) = world.try_run(&["send", "--yes", &command]).await;
-    assert!(code == Some(3) && errors.contains("refused: the ledger: restored from a backup"), "{output}{errors}");
+    assert!(code == Some(3) && errors.contains("nothing was done: THIS LEDGER WAS RESTORED from a backup"), "{output}{errors}");
     let (code, output, errors) = world.try_run(&["accept-restored-ledger", "--reason", "a drill"]).await;
     assert!(output.contains("ends for ever none: nothing is under way"), "{output}");
     assert!(code == Some(3) && output.contains("say 1.1000000") && output.contains("Nothing was done"), "{output}{errors}");

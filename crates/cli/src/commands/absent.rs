@@ -131,6 +131,7 @@ mod tests {
                 refused_by: String::new(),
                 reason: String::new(),
                 code: None,
+                older_than_restore: false,
             }),
             closed: None,
             commands: Depths { visible, in_flight: 0, delayed: 0, dead_letters: 1 },

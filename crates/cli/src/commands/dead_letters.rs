@@ -12,6 +12,7 @@ use anyhow::bail;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{AwsCall, Queue, REASON_PROOF, chain};
+use issei_feedback::is_of_forgotten;
 use issei_ledger::{Broadcast, BroadcastState, DeadEvents, EventLog, HeldUp, Tally};
 use issei_provider::{Told, ses};
 use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
@@ -180,7 +181,7 @@ impl DeadLetter {
         let body = message.body.as_deref().unwrap_or_default();
         let (broadcast_id, chunk) = about(queue, body);
         let ledger = match &broadcast_id {
-            Some(id) => known(parts, queue, id, chunk).await?,
+            Some(id) => known(parts, queue, id, chunk, reason).await?,
             None => Vec::new(),
         };
         Ok(Self {
@@ -248,12 +249,20 @@ fn about(queue: QueueName, body: &str) -> (Option<BroadcastId>, Option<u32>) {
 }
 
 /// What the ledger has of it, in sentences.
-async fn known(parts: &Parts, queue: QueueName, id: &BroadcastId, chunk: Option<u32>) -> anyhow::Result<Vec<String>> {
+/// What is said of an event about a letter that a restore has made the ledger forget. Nothing else tells who was mailed then.
+const OF_FORGOTTEN: &str = "moved back it would be refused again, and `issei redrive` leaves it here: a restore has made the ledger forget the registration that its letter was sent for. It says who was mailed then, so keep it until that is settled; then `--discard` with the message's id deletes it";
+
+async fn known(parts: &Parts, queue: QueueName, id: &BroadcastId, chunk: Option<u32>, reason: Option<&str>) -> anyhow::Result<Vec<String>> {
     let ledger = parts.ledger();
+    let is_forgotten = queue == QueueName::Feedback && reason.is_some_and(is_of_forgotten);
     let broadcast = ledger.find_broadcast(id).await?;
     let mut known = Vec::new();
     if let Some(refused) = ledger.refused(id).await?.filter(|refused| refused.is_news(broadcast.as_ref())) {
         known.push(format!("a command for this id was refused at {:.0}: {}", refused.refused_at, refused.reason));
+    }
+    if is_forgotten {
+        known.push(OF_FORGOTTEN.to_owned());
+        return Ok(known);
     }
     let Some(broadcast) = broadcast else {
         known.push(

@@ -1,8 +1,12 @@
 //! `issei repair` and `redrive`: putting right what was lost outside issei.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::bail;
 use issei_assembly::{Parts, Settings, say, say_error};
 use issei_aws::{DeadBy, Queue, QueueError, Redriven};
+use issei_feedback::is_of_forgotten;
 use issei_ledger::{BroadcastState, DeadEvents, KEY_REVOKED, key_revoked, nothing_held_since};
 use issei_producer::{Repair, Repairer};
 use serde_json::json;
@@ -129,10 +133,10 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
     };
     let [_, _, dead] = queue.depths().await?;
     // Events are believed as they come, so not whatever somebody has put among the dead ones is moved back.
-    let redriven = if options.queue == QueueName::Feedback && !options.unknown_origin {
+    let (redriven, of_no_use) = if options.queue == QueueName::Feedback && !options.unknown_origin {
         redrive_known(&parts, &queue).await?
     } else {
-        queue.redrive().await?
+        (queue.redrive().await?, 0)
     };
     let (left, hidden) = match redriven {
         Redriven::Known { messages, left } => (left, dead.saturating_sub(messages + left)),
@@ -141,32 +145,47 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
     say(&match (as_json, redriven) {
         (true, Redriven::Task { handle }) => json!({ "dead_letters": dead, "task": handle }).to_string(),
         (true, Redriven::ByHand { messages }) => json!({ "dead_letters": dead, "moved": messages }).to_string(),
-        (true, Redriven::Known { messages, left }) => json!({ "dead_letters": dead, "moved": messages, "left": left }).to_string(),
+        (true, Redriven::Known { messages, left }) => {
+            json!({ "dead_letters": dead, "moved": messages, "left": left, "of_no_use": of_no_use }).to_string()
+        }
         (false, Redriven::Known { messages, left: 0 }) => format!("{messages} dead letters moved back one by one"),
+        (false, Redriven::Known { messages, left }) if left == of_no_use => format!("{messages} dead letters moved back one by one"),
         (false, Redriven::Known { messages, left }) => format!(
-            "{messages} dead letters moved back one by one; {left} left where they are: neither SQS says that it has moved them there nor is it proved that a service of issei has (a build before this one proves nothing), and events are believed. `issei dead-letters feedback` shows them; `--discard` deletes one, and `issei redrive feedback --unknown-origin` moves them, too"
+            "{messages} dead letters moved back one by one; {} left where they are: neither SQS says that it has moved them there nor is it proved that a service of issei has (a build before this one proves nothing), and events are believed. `issei dead-letters feedback` shows them; `--discard` deletes one, and `issei redrive feedback --unknown-origin` moves them, too",
+            left - of_no_use
         ),
         (false, Redriven::Task { .. }) => format!("SQS moves {dead} dead letters back, by a task of its own"),
         (false, Redriven::ByHand { messages }) => format!("this endpoint has no move task: {messages} dead letters moved back one by one"),
     });
+    if of_no_use > 0 && !as_json {
+        say(&format!(
+            "{of_no_use} left where they are, since moved back they would be refused again: they are about letters of registrations that a restore has made the ledger forget, and say who was mailed then; `issei dead-letters feedback` shows them"
+        ));
+    }
     if hidden > 0 {
         say_error(&format!("{hidden} more lie there and are hidden just now, since somebody has looked at them; repeat this in a minute"));
     }
     Ok(if left + hidden == 0 { Ended::Well } else { Ended::Refused })
 }
 
-/// Where the ledger's key can't be read, nothing is proved, and what SQS has moved goes back alone.
-async fn redrive_known(parts: &Parts, queue: &Queue) -> Result<Redriven, QueueError> {
+/// With how many were left since they would be refused again. Where the ledger's key can't be read, nothing is proved, and what SQS has moved goes back alone.
+async fn redrive_known(parts: &Parts, queue: &Queue) -> Result<(Redriven, u64), QueueError> {
+    let of_no_use = Mutex::new(BTreeSet::new());
     let marks = parts.ledger().dead_events().await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the ledger's key can't be read, so of no event it is proved that a service of issei has refused it");
         None
     });
-    queue
+    let redriven = queue
         .redrive_known(|message| match (&marks, &message.dead_by) {
+            (_, Some(DeadBy::Reason { reason, .. })) if is_of_forgotten(reason) => {
+                of_no_use.lock().unwrap_or_else(PoisonError::into_inner).insert(message.id.clone());
+                false
+            }
             (Some(marks), Some(DeadBy::Reason { reason, proof: Some(proof) })) => {
                 DeadEvents::is_proved(marks, &message.body, reason, proof)
             }
             _ => false,
         })
-        .await
+        .await?;
+    Ok((redriven, of_no_use.into_inner().unwrap_or_else(PoisonError::into_inner).len() as u64))
 }

@@ -1,6 +1,8 @@
 //! A ledger that was restored from a backup, and that nobody has taken into use: what it does not know, and what is not to be done
 //! by it.
 
+use aws_sdk_sqs::types::MessageAttributeValue;
+use issei_aws::AwsCall;
 use issei_sim::Account;
 use issei_test_support::{Processes, command_body};
 use serde_json::{Value, json};
@@ -152,4 +154,42 @@ async fn where_nobody_can_tell_whether_the_ledger_was_restored_no_stop_is_proved
     // Whoever can look goes on from there.
     let output = world.run(&["stop", "terms", "--reason", "a wrong text"]).await;
     assert!(output.contains("nothing of it can be sent or accepted any more"), "{output}");
+}
+
+/// Once it is in use everything works, and what it has forgotten it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_a_send_by_hand_needs_a_reason_and_events_of_what_was_forgotten_stay_where_they_are() {
+    let world = restored().await;
+    world.run(&["accept-restored-ledger", "--reason", "restored from a backup", "--table-name", world.table_name()]).await;
+    let command = world.write("next.json", &command_body("next", |body| body["content"]["inline"]["subject"] = json!("Next")));
+    let held = world.write(
+        "held.json",
+        &command_body("held", |body| {
+            (body["version"], body["class"], body["hold"]) = (json!(2), json!("service"), json!(true));
+            body["content"]["inline"]["subject"] = json!("Held");
+        }),
+    );
+    for file in [&command, &held] {
+        let (code, output, errors) = world.try_run(&["send", "--yes", file]).await;
+        assert!(
+            code == Some(3) && errors.contains("which broadcasts there were between the backup and then it has forgotten"),
+            "{output}{errors}"
+        );
+        assert!(errors.contains("issei dead-letters commands") && errors.contains("issei send --again REASON"), "{errors}");
+    }
+    world.run(&["send", "--yes", &command, "--again", "it was never sent, by SES's records"]).await;
+    // A copy for oneself is nobody's second letter, and a rehearsal reaches nobody.
+    let rehearsal = world.write("rehearsal.json", &command_body("rehearsal", |body| body["audience"] = json!("rehearsal-10")));
+    world.run(&["send", "--yes", &rehearsal]).await;
+    let (sqs, dead) = world.queue_url("ISSEI_FEEDBACK_QUEUE", "-dead").await;
+    let reason = "its letter was sent by this ledger, or by the one that it was restored from, for a registration of `terms` that it does not know: whoever the event names was mailed, and the ledger has forgotten it; nothing of it counts";
+    let attribute = MessageAttributeValue::builder().data_type("String").string_value(reason).build().unwrap();
+    let body = json!({ "event": "delivered" }).to_string();
+    sqs.send_message().queue_url(dead).message_body(body).message_attributes("reason", attribute).call().await.unwrap();
+    let (code, output, errors) = world.try_run(&["redrive", "feedback"]).await;
+    assert!(
+        code == Some(3) && output.contains("0 dead letters moved back") && output.contains("they would be refused again"),
+        "{output}{errors}"
+    );
+    assert!(!output.contains("neither SQS says"), "{output}");
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_aws::{AwsCall, Queue};
-use issei_ledger::{BroadcastState, LedgerError, OnCall};
-use issei_schema::Actor;
+use issei_ledger::{BroadcastState, LedgerError, OnCall, Outcome, ReasonCode};
+use issei_schema::{Actor, EventKind};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
 use serde_json::json;
@@ -299,4 +299,84 @@ async fn the_table_of_an_application_is_no_ledger_and_nothing_in_it_is_changed()
     assert!(error.to_string().starts_with("table `app` is no ledger: it has items, and none that a ledger has"), "{error}");
     let told = db.describe_time_to_live().table_name("app").call().await.unwrap().time_to_live_description.unwrap();
     assert_eq!(told.time_to_live_status, Some(aws_sdk_dynamodb::types::TimeToLiveStatus::Disabled));
+}
+
+/// A restore in place that nobody has noticed: the backup knows the chunks' pages, and none of their claims.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_claims_that_a_restore_made_the_ledger_forget_are_told_alike_by_whoever_counts_and_whoever_lists() {
+    let world = World::new(WorldOptions { users: 20, ..crate::feedback::told(|_| {}) }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    world.run_until("terms", 0, issei_ledger::Broadcast::is_enqueued).await;
+    let backup = world.cloud.back_up("ledger").unwrap();
+    world.run_to_the_end("terms").await;
+    world.cloud.restore("ledger", &backup, false).unwrap();
+    world.take_events().await;
+    let broadcast = world.broadcast("terms").await;
+    let totals = world.ledger().tally(&broadcast).await.unwrap().totals();
+    let outcomes = world.outcomes("terms").await;
+    let has = |kind| outcomes.iter().filter(|one| one.events.contains(&kind)).count() as u64;
+    let accepted = outcomes.iter().filter(|one| one.outcome == Some(Outcome::Accepted)).count();
+    assert_eq!((totals.delivered, totals.accepted), (20, 20), "{totals:?}");
+    assert_eq!((has(EventKind::Delivered), accepted), (20, 20));
+    let found = world.ledger().finder("user000003@example.com").await.unwrap().look(&broadcast, |_| ()).await.unwrap();
+    let fate = world.ledger().fate(&broadcast, &found.recipients[0]).await.unwrap();
+    assert_eq!(fate.outcome.outcome, Some(Outcome::Accepted));
+}
+
+/// The app's message came again after the restore and was refused for its age. Whoever sends the same once more by hand would mail
+/// everybody who had it before, whatever it was refused for meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_refused_as_older_than_a_restore_is_not_taken_once_more_without_a_reason() {
+    let world = World::new(WorldOptions { users: 20, ..WorldOptions::default() }).await;
+    let mirror = world.queue("chunks").await;
+    world.post_command(&command("before", |_| {})).await;
+    world.run_until("before", 0, issei_ledger::Broadcast::is_enqueued).await;
+    let backup = world.cloud.back_up("ledger").unwrap();
+    let terms = command("terms", |body| body["content"]["inline"]["subject"] = json!("The terms"));
+    world.post_command(&terms).await;
+    world.run_to_the_end("terms").await;
+    // Its repeat waits in the queue meanwhile.
+    world.post_command(&terms).await;
+    world.cloud.restore("ledger", &backup, true).unwrap();
+    world.ledger().accept_restored(&mirror, &actor(), "restored").await.unwrap().unwrap();
+    let refused = async |wanted: &str| {
+        let (stop, producer) = (CancellationToken::new(), world.producer().await);
+        let running = tokio::spawn({
+            let stop = stop.clone();
+            async move { producer.run(stop).await }
+        });
+        until(wanted, async || {
+            let found = world.ledger().refused(&terms.broadcast_id).await.unwrap();
+            found.is_some_and(|refused| refused.reason.contains(wanted))
+        })
+        .await;
+        stop.cancel();
+        running.await.unwrap();
+        assert!(world.ledger().find_broadcast(&terms.broadcast_id).await.unwrap().is_none(), "{wanted}");
+    };
+    refused("older than epoch 2").await;
+    let why = world.ledger().repeats(&terms).await.unwrap().unwrap().to_string();
+    assert!(why.contains("a command of the id `terms` was refused at") && why.contains("issei send --again REASON"), "{why}");
+    world.post_command(&terms).await;
+    refused("whether it was carried out before the restore the ledger has forgotten").await;
+    // Another refusal of the id takes nothing of that away.
+    world.post_command(&command("terms", |body| body["audience"] = json!("nobody-knows"))).await;
+    refused("nobody-knows").await;
+    world.post_command(&terms).await;
+    refused("whether it was carried out before the restore the ledger has forgotten").await;
+    let code = world.ledger().refused(&terms.broadcast_id).await.unwrap().unwrap().code;
+    assert_eq!(code, Some(ReasonCode::RefusedRestored));
+    // By hand something else may have been sent, too, of which no message came again.
+    let other = command("other", |body| body["content"]["inline"]["subject"] = json!("Other words"));
+    assert!(world.ledger().repeats(&other).await.unwrap().is_none());
+    let why = world.ledger().perhaps_said(&other).await.unwrap().unwrap().to_string();
+    assert!(why.contains("which broadcasts there were between the backup and then it has forgotten"), "{why}");
+    // Whoever says why is taken at their word.
+    let again = command("terms", |body| {
+        (body["content"]["inline"]["subject"], body["again"]) = (json!("The terms"), json!("nothing of it was sent, by SES's records"));
+    });
+    assert!(world.ledger().perhaps_said(&again).await.unwrap().is_none());
+    world.post_command(&again).await;
+    world.run_to_the_end("terms").await;
+    assert_eq!(judge(&world.cloud, "terms").total(), 40);
 }

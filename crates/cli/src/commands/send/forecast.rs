@@ -233,7 +233,7 @@ impl Forecast {
         if !known_already {
             forecast.refused.extend(forecast.objections(parts, command, enough).await?);
             forecast.refused.extend(looked.refused);
-            forecast.refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
+            forecast.refused.extend(against(parts, command).await?);
         }
         Ok(forecast)
     }
@@ -401,6 +401,18 @@ impl Seen {
             say(&format!("              send: {}", if self.forbids_send { "refused for this" } else { "not refused for this" }));
         }
     }
+}
+
+/// That it would say again what was said, or what a restore may have made the ledger forget. A copy and a rehearsal may.
+pub(super) async fn against(parts: &Parts, command: &BroadcastCommand) -> anyhow::Result<Option<String>> {
+    let ledger = parts.ledger();
+    // A rehearsal's audience is made by issei.
+    let is_made = AudienceConfig::named(command.audience.as_str(), &BTreeMap::new()).is_some();
+    let repeated = match ledger.repeats(command).await? {
+        None if !is_made && command.test_copy.is_none() => ledger.perhaps_said(command).await?,
+        repeated => repeated,
+    };
+    Ok(repeated.map(|repeated| repeated.to_string()))
 }
 
 /// What was looked at, and what speaks against the send.

@@ -48,7 +48,7 @@ pub(super) async fn run(
         refused.clear();
     } else {
         refused.extend(looked.refused);
-        refused.extend(parts.ledger().repeats(command).await?.map(|repeated| repeated.to_string()));
+        refused.extend(forecast::against(parts, command).await?);
     }
     let id = &command.broadcast_id;
     let holds = format!(
