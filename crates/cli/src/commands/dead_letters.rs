@@ -248,10 +248,10 @@ fn about(queue: QueueName, body: &str) -> (Option<BroadcastId>, Option<u32>) {
     }
 }
 
-/// What the ledger has of it, in sentences.
 /// What is said of an event about a letter that a restore has made the ledger forget. Nothing else tells who was mailed then.
 const OF_FORGOTTEN: &str = "moved back it would be refused again, and `issei redrive` leaves it here: a restore has made the ledger forget the registration that its letter was sent for. It says who was mailed then, so keep it until that is settled; then `--discard` with the message's id deletes it";
 
+/// What the ledger has of it, in sentences.
 async fn known(parts: &Parts, queue: QueueName, id: &BroadcastId, chunk: Option<u32>, reason: Option<&str>) -> anyhow::Result<Vec<String>> {
     let ledger = parts.ledger();
     let is_forgotten = queue == QueueName::Feedback && reason.is_some_and(is_of_forgotten);

@@ -52,7 +52,14 @@ mod tests {
 
     #[test]
     fn the_console_has_every_page_in_both_languages_with_the_step_of_the_runbook_and_no_link_into_the_book() {
-        let frame = || Frame { base: "/s/x".to_owned(), csrf: String::new(), is_simulated: false, may_look: true, may_stop: true, ledger_told: None };
+        let frame = || Frame {
+            base: "/s/x".to_owned(),
+            csrf: String::new(),
+            is_simulated: false,
+            may_look: true,
+            may_stop: true,
+            ledger_told: None,
+        };
         for code in ReasonCode::ALL {
             for (language, done) in [(Language::En, "What issei has done"), (Language::Ja, "手順")] {
                 let page = ReasonPage::of(code.as_str(), frame(), language.words()).unwrap_or_else(|| panic!("{code}")).render().unwrap();
