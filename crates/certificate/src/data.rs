@@ -263,7 +263,8 @@ impl Reader<'_> {
             seen.kept.look_at(|| both!("the events of chunk {seq}", "チャンク{seq}のイベント"), expires, created_at, self.now);
         }
         let Some(marks) = &looked.claim else {
-            seen.never_claimed += recipients as u64;
+            // Whom events prove accepted counts so, and that nobody claimed them is against the events.
+            seen.never_claimed += (recipients as u64).saturating_sub(looked.walked.feedback.proven());
             return;
         };
         seen.kept.look_at(|| of_chunk(seq), marks.expires, created_at, self.now);
@@ -361,8 +362,9 @@ impl Reader<'_> {
         findings.push(requests::judge(&broadcast.broadcast_id, self.endless.as_ref(), open, steps.revoked.as_ref()));
         findings.push(totals::everybody(broadcast, totals, totals.retryable + seen.never_claimed));
         findings.extend(totals::own(broadcast, &seen.tally, steps.ran, totals_are_due, older));
-        // Who is accepted by events alone, when they were to be sent to again, has no permit until that is recorded.
-        let sent = totals.accepted + totals.rejected + totals.in_doubt - seen.tally.unacknowledged;
+        // Who is accepted by events alone, when they were to be sent to again, has no permit until that is recorded; and who is in a
+        // chunk that nobody has claimed has none that the ledger knows.
+        let sent = totals.accepted + totals.rejected + totals.in_doubt - seen.tally.unacknowledged - seen.tally.unclaimed;
         findings.push(permits::judge(broadcast, steps, sent));
         findings.push(permits::cursors(broadcast, steps));
         let finding = data(both!("events: of whom", "イベント: 対象"), items(&["feedback"])).must(

@@ -42,6 +42,8 @@ pub struct Tally {
     /// Recipients who read as accepted by their events, while their chunk still has them to be sent to again:
     /// their permits remain until [`Ledger::acknowledge`] takes them.
     pub unacknowledged: u64,
+    /// Recipients who read as accepted by their events, while nobody has claimed their chunk as far as the ledger knows.
+    pub unclaimed: u64,
     /// Until when the provider may still be asked about somebody in doubt; nothing where there is nobody.
     pub askable_until: Option<Timestamp>,
     /// Of those rejected, to whom nothing was sent since they came on the list of those that are not mailed.
@@ -143,6 +145,7 @@ impl Tally {
     /// Events name a chunk that nobody has claimed, as far as the ledger knows: a restore has made it forget the claim. Whoever they
     /// prove accepted counts so, as whoever looks for them is told.
     fn add_unclaimed(&mut self, feedback: &Feedback) {
+        self.unclaimed += feedback.proven();
         self.confirmed.accepted += feedback.proven();
         self.add_events(feedback);
     }
