@@ -145,8 +145,9 @@ impl Tally {
     /// Events name a chunk that nobody has claimed, as far as the ledger knows: a restore has made it forget the claim. Whoever they
     /// prove accepted counts so, as whoever looks for them is told.
     fn add_unclaimed(&mut self, feedback: &Feedback) {
-        self.unclaimed += feedback.proven();
-        self.confirmed.accepted += feedback.proven();
+        let proven = feedback.proven();
+        self.unclaimed += proven;
+        self.confirmed.accepted += proven;
         self.add_events(feedback);
     }
 
