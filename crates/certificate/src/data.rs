@@ -116,6 +116,8 @@ struct Seen {
     runs: Runs,
     forgotten: Forgotten,
     log: EventLog,
+    /// Permits granted once the chunks had been read, of a broadcast that goes on.
+    granted_since: Option<u64>,
 }
 
 impl Reader<'_> {
@@ -164,6 +166,9 @@ impl Reader<'_> {
                 return Data { tally: seen.tally, never_claimed: seen.never_claimed, notice: None, findings, runs: seen.runs.tokens() };
             }
         };
+        if !broadcast.broadcast_state.is_over() {
+            seen.granted_since = self.ledger.broadcast(&broadcast.broadcast_id).await.ok().map(|now| now.granted);
+        }
         seen.audience.compare(broadcast);
         seen.audience.odd.note_if(head != broadcast.chain, || {
             both!("the last page is not the head of the broadcast's chain", "最後のページが一斉送信の連鎖の先頭と一致しません")
@@ -208,6 +213,7 @@ impl Reader<'_> {
             .must(both!("complete or stopped", "complete または stopped"), "in every other state something may still be sent")
             .is(why, state.is_over())
             .mended_by(both!("wait for its end, or end it with `issei stop`", "終了を待つか、`issei stop` で終了させてください"))
+            .only_so_far(true)
     }
 
     /// Every page and every chunk of it. Gives the hash of the last page.
@@ -327,7 +333,8 @@ impl Reader<'_> {
                 .mended_by(both!(
                     "wait until it stands still, and certify again",
                     "動きが止まるのを待って、もう一度 `issei certify` を実行してください"
-                ));
+                ))
+                .only_so_far(!self.broadcast.broadcast_state.is_over());
         }
         other.into_finding(
             finding,
@@ -359,13 +366,14 @@ impl Reader<'_> {
         // A machine that is silent may hold permits still, and nothing is known of what it begins with them.
         let may_be_held = broadcast.broadcast_state == BroadcastState::Stopped && broadcast.grant_count > 0 && !steps.nothing_held;
         let open = requests::Open { chunks: seen.claims, claims: seen.tally.open_claims, in_doubt: totals.in_doubt, may_be_held };
-        findings.push(requests::judge(&broadcast.broadcast_id, self.endless.as_ref(), open, steps.revoked.as_ref()));
+        let open = requests::judge(&broadcast.broadcast_id, self.endless.as_ref(), open, steps.revoked.as_ref());
+        findings.push(open.only_so_far(!broadcast.broadcast_state.is_over()));
         findings.push(totals::everybody(broadcast, totals, totals.retryable + seen.never_claimed));
         findings.extend(totals::own(broadcast, &seen.tally, steps.ran, totals_are_due, older));
         // Who is accepted by events alone, when they were to be sent to again, has no permit until that is recorded; and who is in a
         // chunk that nobody has claimed has none that the ledger knows.
         let sent = totals.accepted + totals.rejected + totals.in_doubt - seen.tally.unacknowledged - seen.tally.unclaimed;
-        findings.push(permits::judge(broadcast, steps, sent));
+        findings.push(permits::judge(broadcast, steps, sent, seen.granted_since));
         findings.push(permits::cursors(broadcast, steps));
         let finding = data(both!("events: of whom", "イベント: 対象"), items(&["feedback"])).must(
             both!("only of recipients who were sent to, each with its message's id", "送信した宛先のものだけで、すべてメッセージIDがある"),

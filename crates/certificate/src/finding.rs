@@ -61,6 +61,19 @@ pub struct Finding {
     /// The same for whoever reads Japanese; nothing of a finding that no page shows, and in a certificate that an older build gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub japanese: Option<Box<InJapanese>>,
+    /// It does not hold yet, and only since the broadcast goes on: a page says so. No verdict asks for it, and no certificate has it.
+    #[serde(skip)]
+    pub so_far: bool,
+}
+
+/// By which a page shows findings together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    Settings,
+    Services,
+    Audience,
+    Outcomes,
+    Queues,
 }
 
 /// What a finding says, in Japanese. The reason of a rule no page shows.
@@ -90,6 +103,7 @@ impl Finding {
             judgement: Judgement::Unreadable,
             mend: None,
             japanese: Some(Box::new(japanese)),
+            so_far: false,
         }
     }
 
@@ -160,6 +174,34 @@ impl Finding {
     #[must_use]
     pub fn is_not_watched(&self) -> bool {
         self.judgement == Judgement::Unreadable && self.value == GLANCE
+    }
+
+    /// Where it does not hold, that is only so far: what it is about still moves.
+    #[must_use]
+    pub fn only_so_far(mut self, moves: bool) -> Self {
+        self.so_far = moves && !self.holds();
+        self
+    }
+
+    /// Says whether something is wrong: not what is still under way, and not what a glance does not watch.
+    #[must_use]
+    pub fn is_against(&self) -> bool {
+        !self.holds() && !self.so_far && !self.is_not_watched()
+    }
+
+    /// By its part, and by what it is about: a certificate of an older build says no more.
+    #[must_use]
+    pub fn topic(&self) -> Topic {
+        let begins = |names: &[&str]| names.iter().any(|name| self.what.starts_with(name));
+        match self.part {
+            Part::Settings => Topic::Settings,
+            Part::Source => Topic::Services,
+            Part::Data if begins(&["messages in "]) => Topic::Queues,
+            Part::Data if begins(&["agreement", "audience:", "audit trail", "broadcast:", "command:", "items:", "ledger:", "lists:"]) => {
+                Topic::Audience
+            }
+            Part::Data => Topic::Outcomes,
+        }
     }
 
     /// Says whether the rule holds.

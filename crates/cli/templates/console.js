@@ -18,6 +18,26 @@ function byOwnClock(root) {
   }
 }
 
+// What stands along the plot, from the day on which it begins.
+function plotByOwnClock(root) {
+  for (const plot of root.querySelectorAll(".plot[data-day]")) {
+    const { day, utc, own } = plot.dataset;
+    delete plot.dataset.day;
+    for (const label of plot.querySelectorAll("text")) {
+      const text = label.textContent.trim();
+      const told = /^(?:(\d\d-\d\d) )?(\d\d:\d\d)(:\d\d)?$/.exec(text);
+      if (text === utc) label.textContent = own;
+      if (!told) continue;
+      const [, date, minute, second] = told;
+      const at = new Date(`${date ? `${day.slice(0, 4)}-${date}` : day}T${minute}${second ?? ":00"}Z`);
+      const form = { hourCycle: "h23", hour: "2-digit", minute: "2-digit" };
+      if (second) form.second = "2-digit";
+      if (date) form.month = form.day = "2-digit";
+      label.textContent = at.toLocaleString(language, form);
+    }
+  }
+}
+
 // From what the server says that is left, by how long the page has been there since: the reader's clock may be wrong.
 let cameAt = performance.now();
 
@@ -48,6 +68,7 @@ async function refresh() {
     cameAt = performance.now();
     for (const details of document.querySelectorAll("details.folded")) details.open = open.has(details.textContent);
     byOwnClock(document);
+    plotByOwnClock(document);
     countDown();
     lost.hidden = true;
   } catch {
@@ -57,7 +78,19 @@ async function refresh() {
 if (live) setInterval(refresh, 2000);
 setInterval(countDown, 1000);
 byOwnClock(document);
+plotByOwnClock(document);
 countDown();
+
+// What became of a form is said once: neither a reload nor an address that is passed on asks for it again.
+const here = new URL(location.href);
+if (here.searchParams.has("said")) {
+  here.searchParams.delete("said");
+  history.replaceState(null, "", here);
+}
+// Back leads to the page as it is now, and not to a form as it was.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
 
 // The letters are as high as they are, so that none of them is hidden behind another. Nothing in there runs.
 const letters = document.getElementById("letters");

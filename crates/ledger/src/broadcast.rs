@@ -276,7 +276,9 @@ impl Broadcast {
         if self.waits_until(now).is_some() {
             return Some(ReasonCode::WaitingForTime);
         }
-        self.held_up.as_ref().map_or_else(|| self.decided()?.code, |held_up| held_up.code)
+        let code = self.held_up.as_ref().map_or_else(|| self.decided()?.code, |held_up| held_up.code);
+        let is_noted = self.accepted_twice().is_some_and(AuditEntry::is_of_two) && code != Some(ReasonCode::StoppedDuplicate);
+        if is_noted { Some(ReasonCode::AcceptedTwice) } else { code }
     }
 
     /// The audience: everybody that the source named, mailable or not.

@@ -58,6 +58,8 @@ codes! {
     HoldingAgreement = "HOLDING_AGREEMENT";
     /// The provider accepted a second message for somebody.
     StoppedDuplicate = "STOPPED_DUPLICATE";
+    /// The same, when there was nothing left to stop.
+    AcceptedTwice = "ACCEPTED_TWICE";
     StoppedBounces = "STOPPED_BOUNCES";
     StoppedComplaints = "STOPPED_COMPLAINTS";
     /// Events tell of claims that the ledger has forgotten.

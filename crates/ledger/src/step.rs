@@ -91,10 +91,21 @@ impl Ledger {
 
     /// Adds an entry to the audit trail, without a step.
     pub async fn audit(&self, id: &BroadcastId, actor: &Actor, what: &str, reason: &str) -> Result<(), LedgerError> {
+        self.audit_for(id, actor, (what, None), reason).await
+    }
+
+    /// The same with the code of a reason of issei's own.
+    async fn audit_for(
+        &self,
+        id: &BroadcastId,
+        actor: &Actor,
+        (what, code): (&str, Option<ReasonCode>),
+        reason: &str,
+    ) -> Result<(), LedgerError> {
         let token = self.dice.token();
         let mut current = self.broadcast(id).await?;
         loop {
-            let entry = AuditEntry::new(self.clock.wall(), actor, what.to_owned(), reason);
+            let entry = AuditEntry::new(self.clock.wall(), actor, what.to_owned(), reason).with_code(code);
             let change = Change { sets: String::new(), conditions: "attribute_exists(pk)".to_owned(), values: Vec::new(), beside: None };
             match self.append(&current, entry, &token, &change).await? {
                 Ok(_) => return Ok(()),
@@ -111,7 +122,7 @@ impl Ledger {
         if self.audit_trail(&broadcast).await?.entries.iter().any(|entry| entry.reason == said) {
             return Ok(());
         }
-        self.audit(id, actor, ACCEPTED_TWICE, reason).await
+        self.audit_for(id, actor, (ACCEPTED_TWICE, Some(ReasonCode::AcceptedTwice)), reason).await
     }
 
     pub(crate) async fn append(

@@ -106,6 +106,16 @@ impl AuditEntry {
         self.states().map_or(self.step == BroadcastState::Enumerating.as_str(), |(from, _)| from != BroadcastState::Stopping.as_str())
     }
 
+    /// Whether it says, without a step, that the provider took more than one message for somebody. An older build gives it no code.
+    pub(crate) fn is_of_two(&self) -> bool {
+        self.step == ACCEPTED_TWICE
+    }
+
+    /// Whether it says the same, by a step or without.
+    fn tells_of_two(&self) -> bool {
+        self.is_of_two() || self.code == Some(ReasonCode::StoppedDuplicate)
+    }
+
     /// False for what stands in the list and is no entry.
     pub(crate) fn is_readable(&self) -> bool {
         self.step != UNREADABLE
@@ -248,8 +258,7 @@ impl Broadcast {
     /// is among the most recent entries.
     #[must_use]
     pub fn accepted_twice(&self) -> Option<&AuditEntry> {
-        let tells = |entry: &&AuditEntry| entry.step == ACCEPTED_TWICE || entry.code == Some(ReasonCode::StoppedDuplicate);
-        self.ending.iter().chain(&self.audit_trail).rfind(tells)
+        self.ending.iter().chain(&self.audit_trail).rfind(|entry| entry.tells_of_two())
     }
 
     /// What came after it.
@@ -260,6 +269,12 @@ impl Broadcast {
 }
 
 impl AuditTrail {
+    /// The last finding of recipients of whom the provider took more than one message, however long ago.
+    #[must_use]
+    pub fn accepted_twice(&self) -> Option<&AuditEntry> {
+        self.entries.iter().rfind(|entry| entry.tells_of_two())
+    }
+
     /// `entries` in order. Each is held against the one before, and the last against the broadcast.
     fn of(entries: Vec<AuditEntry>, broadcast: &Broadcast) -> Self {
         let (mut broken, mut end, mut state) = (Vec::new(), ChainEnd::default(), None::<String>);

@@ -28,6 +28,11 @@ impl Odd {
         self.count == 0
     }
 
+    /// Says whether there is one thing, and no other.
+    pub(super) fn is_one(&self) -> bool {
+        self.count == 1
+    }
+
     pub(super) fn into_finding(self, finding: Finding, sound: Bilingual) -> Finding {
         match self.first {
             None => finding.is(sound, true),

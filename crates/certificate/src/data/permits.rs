@@ -9,8 +9,9 @@ use super::trail::Steps;
 use super::{data, item};
 use crate::finding::Finding;
 
-/// Every permit is granted, left or kept back; and each is spent at most once.
-pub(super) fn judge(broadcast: &Broadcast, steps: &Steps, sent: u64) -> Finding {
+/// Every permit is granted, left or kept back; and each is spent at most once. `granted_since` is how many were granted once the
+/// chunks had been read, of a broadcast that goes on.
+pub(super) fn judge(broadcast: &Broadcast, steps: &Steps, sent: u64, granted_since: Option<u64>) -> Finding {
     let Broadcast { granted, remaining, withheld, recipients, max_recipients, canary, .. } = *broadcast;
     let finding = data(both!("permits: against the budget", "送信許可: 上限との関係"), item("broadcast")).must(
         both!(
@@ -45,13 +46,15 @@ pub(super) fn judge(broadcast: &Broadcast, steps: &Steps, sent: u64) -> Finding 
     odd.note_if(withheld != kept_back, || {
         both!("{withheld} withheld, where {kept_back} are kept back", "保留は{withheld}件ですが、{kept_back}件のはずです")
     });
-    odd.into_finding(
+    let is_behind = odd.is_one() && sent > granted && granted_since.is_some_and(|since| sent <= since);
+    let finding = odd.into_finding(
         finding,
         both!(
             "{sent} sent, {granted} granted, {remaining} remaining, {withheld} withheld, budget {max_recipients}",
             "送信{sent}件、発行{granted}件、残り{remaining}件、保留{withheld}件、上限{max_recipients}件"
         ),
-    )
+    );
+    finding.only_so_far(is_behind)
 }
 
 /// Counters that only grow with something else.

@@ -97,10 +97,11 @@ pub(super) fn own(broadcast: &Broadcast, tally: &Tally, ran: bool, are_due: bool
         } else {
             finding.is(none(), false)
         };
-        return Some(finding.mended_by(both!(
+        let mend = both!(
             "wait for the feedback consumer's next sweep, and certify again",
             "フィードバックコンシューマーの次の確認を待って、もう一度 `issei certify` を実行してください"
-        )));
+        );
+        return Some(finding.mended_by(mend).only_so_far(!broadcast.broadcast_state.is_over()));
     };
     let mut odd = Odd::default();
     // An older build has not counted those.

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::args::ReportOptions;
 use crate::commands::status::{CountedSince, Status};
 use crate::in_use::{self, Care};
-use crate::pages::{Bounces, Language, Live, Report, STYLE, Words, bounces, said, took};
+use crate::pages::{Bounces, Language, Live, Report, STYLE, Took, Words, bounces, said};
 use crate::{Ended, Refused, input, output, refused};
 
 /// How a report is known, in its first lines.
@@ -47,7 +47,7 @@ pub(crate) async fn run(settings: &Settings, options: &ReportOptions, as_json: b
         live: Live::of(words, status, trail, &timeline, proof, false),
         from: command.from.to_header(),
         said: said(words, &command),
-        took: took(words, &timeline),
+        took: Took::of(words, &timeline),
         bounces: Bounces::of(words, &details),
         certificate,
         // What is folded is not printed.

@@ -25,7 +25,7 @@ pub(super) enum Failed {
     Asked(StatusCode, Bilingual),
 }
 
-/// What is said where no page is, in the language of whoever asks: `guard` knows that, and writes it.
+/// What is said where no page is, in the language of whoever asks: `guard` knows that, and makes a page of it.
 pub(super) struct Plain(pub(super) StatusCode, pub(super) Bilingual);
 
 impl IntoResponse for Plain {
@@ -144,9 +144,27 @@ pub(super) struct Tongue {
     pub(super) remember: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Asked {
     lang: Option<String>,
+    said: Option<String>,
+}
+
+impl Asked {
+    fn of(uri: &Uri) -> Self {
+        Query::try_from_uri(uri).map(|Query(asked)| asked).unwrap_or_default()
+    }
+}
+
+/// By which whoever has sent a form asks what became of it.
+pub(super) struct Word(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Word {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(Asked::of(&parts.uri).said))
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Tongue {
@@ -160,8 +178,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tongue {
 
 impl Tongue {
     pub(super) fn asked(uri: &Uri, headers: &HeaderMap) -> Self {
-        let asked = Query::<Asked>::try_from_uri(uri).ok().and_then(|Query(asked)| asked.lang);
-        Self::of(asked.as_deref(), headers)
+        Self::of(Asked::of(uri).lang.as_deref(), headers)
     }
 
     fn of(asked: Option<&str>, headers: &HeaderMap) -> Self {

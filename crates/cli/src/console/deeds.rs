@@ -10,7 +10,7 @@ use issei_schema::{Actor, Bilingual, BroadcastId, both};
 use serde::Deserialize;
 
 use super::asking::{Filled, Named, Said, Tongue, failure, foreign_form};
-use super::routes::{Page, Shared, broadcast_page, list_page};
+use super::routes::{Page, Shared, answer, broadcast_page, list_page};
 use super::{At, EVERYTHING};
 use crate::commands::stop::{for_at_most, not_by_ses};
 use crate::in_use::{Care, Standing};
@@ -99,7 +99,10 @@ async fn act(State(at): Shared, Named(id): Named, tongue: Tongue, Filled(deed): 
         Ok(()) => carry_out(&at, &id, verb, &deed).await.unwrap_or_else(|refused| refused),
         Err(refused) => refused,
     };
-    broadcast_page(&at, &id, tongue, said).await
+    match said {
+        Said { message: Some(message), failed: false, .. } => answer(&at, &format!("/b/{id}"), tongue, message).await,
+        refused => broadcast_page(&at, &id, tongue, refused).await,
+    }
 }
 
 /// One conditional write. A refusal names the state that the broadcast is in.
@@ -236,5 +239,8 @@ pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Fi
             ),
         )
     };
-    list_page(&at, tongue, said).await
+    match said {
+        Said { message: Some(message), failed: false, .. } => answer(&at, "/", tongue, message).await,
+        refused => list_page(&at, tongue, refused).await,
+    }
 }

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use issei_schema::{Bilingual, both};
@@ -15,6 +16,7 @@ use issei_schema::{Bilingual, both};
 use super::asking::{Plain, Tongue};
 use super::right::{Needs, Right};
 use super::{At, Console};
+use crate::pages::{ClosedPage, FailedPage};
 
 /// Says to the browser what a page may do, and refuses what is asked of another host or comes from another site.
 pub(super) async fn guard(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
@@ -23,8 +25,10 @@ pub(super) async fn guard(State(console): State<Arc<Console>>, request: Request,
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
     };
+    // Nobody who has not come in is shown more than that.
     if let Some(told) = response.extensions_mut().remove::<Bilingual>() {
-        response = (response.status(), language.words().say(&told).to_owned()).into_response();
+        let page = ClosedPage { words: language.words(), told };
+        response = (response.status(), page.render().map(Html).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)).into_response();
     }
     for (name, value) in [
         (
@@ -75,7 +79,18 @@ pub(super) async fn enter(State(at): State<At>, request: Request, next: Next) ->
         response.headers_mut().insert(header::SET_COOKIE, pass);
         return response;
     }
-    if at.door.knows(request.headers()) { next.run(request).await } else { nobody().await.into_response() }
+    if !at.door.knows(request.headers()) {
+        return nobody().await.into_response();
+    }
+    let language = Tongue::asked(request.uri(), request.headers()).language;
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Bilingual>() {
+        None => response,
+        Some(told) => {
+            let page = FailedPage::of(at.frame().await, language.words(), response.status(), told);
+            (response.status(), page.render().map(Html).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)).into_response()
+        }
+    }
 }
 
 /// Lets through what the address may that somebody has come by.

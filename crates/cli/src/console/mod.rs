@@ -21,7 +21,7 @@ use askama::Template;
 use issei_assembly::{Parts, Settings, say};
 use issei_clock::{Dice, Instant};
 use issei_ledger::BroadcastState;
-use issei_schema::BroadcastId;
+use issei_schema::{Bilingual, BroadcastId};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,7 @@ use crate::operator;
 use crate::pages::{Bare, Frame, Language, Live};
 use crate::proof::after_pause;
 
+use self::asking::Said;
 use self::door::{Door, Key};
 use self::place::Names;
 use self::right::Needs;
@@ -51,6 +52,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long a look at whether the ledger is in use is good for. Whoever changes something looks anew.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+/// So long whoever has sent a form may take to follow to the page that says what became of it.
+const SAID_FOR: Duration = Duration::from_mins(10);
+
 /// The last rendering of each broadcast, by language and by whether it is bare, and when it was made.
 type Renderings = HashMap<(BroadcastId, &'static str, bool), (Instant, String)>;
 
@@ -63,6 +67,8 @@ pub(crate) struct Console {
     seen: Mutex<Renderings>,
     /// How it stands with the ledger, and when that was looked at.
     standing: Mutex<Option<(Instant, Standing)>>,
+    /// What became of forms, until whoever sent them is shown it, and when that was.
+    said: Mutex<HashMap<String, (Instant, Bilingual)>>,
     counted: CountedSince,
 }
 
@@ -122,6 +128,7 @@ impl Opened {
             is_simulated,
             seen: Mutex::default(),
             standing: Mutex::default(),
+            said: Mutex::default(),
             counted: CountedSince::default(),
         });
         let mut opened = Self { addresses: Vec::new(), listener, console: console.clone(), doors: Vec::new() };
@@ -175,6 +182,24 @@ impl Console {
         let standing = Standing::of(&self.parts).await;
         *known = Some((self.parts.clock.now(), standing.clone()));
         standing
+    }
+
+    /// Keeps what became of a form for the page that the browser is sent to. Gives the word by which it is asked for, once.
+    async fn keep_said(&self, message: Bilingual) -> String {
+        let (now, token) = (self.parts.clock.now(), Dice::system().token());
+        let mut said = self.said.lock().await;
+        said.retain(|_, (at, _)| now.saturating_duration_since(*at) < SAID_FOR);
+        said.insert(token.clone(), (now, message));
+        token
+    }
+
+    /// What became of a form, for the first who asks.
+    async fn take_said(&self, token: Option<&str>) -> Said {
+        let said = match token {
+            Some(token) => self.said.lock().await.remove(token),
+            None => None,
+        };
+        said.map_or(Said::NOTHING, |(_, message)| Said::done(message))
     }
 
     /// How a broadcast stands, with its timeline and audit trail.

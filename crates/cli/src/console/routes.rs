@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode};
 use issei_ledger::{Broadcast, HeldAudience, Refused};
 use issei_schema::{Bilingual, BroadcastId, both};
 
-use super::asking::{Failed, Named, Said, Tongue, failure, no_page};
+use super::asking::{Failed, Named, Said, Tongue, Word, failure, no_page};
 use super::guard::{allow, enter, guard, nobody};
 use super::right::Needs;
 use super::{At, Console, deeds, person};
@@ -80,8 +80,9 @@ async fn reason(State(at): Shared, Path(code): Path<String>, tongue: Tongue) -> 
     page(&at, &template, tongue, StatusCode::OK)
 }
 
-async fn list(State(at): Shared, tongue: Tongue) -> Page {
-    list_page(&at, tongue, Said::NOTHING).await
+async fn list(State(at): Shared, tongue: Tongue, Word(said): Word) -> Page {
+    let said = at.console.take_said(said.as_deref()).await;
+    list_page(&at, tongue, said).await
 }
 
 /// `said` is what became of a form. A broadcast that can't be read hides neither the others nor the way to
@@ -131,8 +132,16 @@ pub(super) async fn list_page(at: &At, tongue: Tongue, said: Said) -> Page {
     page(at, &template, tongue, status)
 }
 
-/// The answer to a form stands at the form's own address. Whoever asks for that again, such as by the link to the other
-/// language, is shown the page that has the form.
+/// What was done is said once by the page that the form belongs to, at its own address: whoever loads that again sends no form
+/// again. What was refused stands at the form's address, since there is nothing that could be done twice.
+pub(super) async fn answer(at: &At, path: &str, tongue: Tongue, message: Bilingual) -> Page {
+    let said = at.console.keep_said(message).await;
+    let language = if tongue.remember { format!("lang={}&", tongue.language.words().language) } else { String::new() };
+    Ok(Redirect::to(&format!("{}{path}?{language}said={said}", at.door.base)).into_response())
+}
+
+/// A refusal stands at the form's own address. Whoever asks for that again, such as by the link to the other language, is shown the
+/// page that has the form.
 async fn to_list(State(at): Shared, tongue: Tongue) -> Redirect {
     to_page(&at, "/", tongue)
 }
@@ -146,8 +155,9 @@ fn to_page(at: &At, path: &str, tongue: Tongue) -> Redirect {
     Redirect::to(&format!("{}{path}{asked}", at.door.base))
 }
 
-async fn broadcast(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
-    broadcast_page(&at, &id, tongue, Said::NOTHING).await
+async fn broadcast(State(at): Shared, Named(id): Named, tongue: Tongue, Word(said): Word) -> Page {
+    let said = at.console.take_said(said.as_deref()).await;
+    broadcast_page(&at, &id, tongue, said).await
 }
 
 /// `said` is what became of a form.
@@ -232,8 +242,7 @@ async fn live(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
 
 async fn evidence(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
     let certificate = operator::certifier(&at.console.parts).await?.glance(&id).await?;
-    // A glance watches no queue, which speaks for nothing and against nothing.
-    let against = certificate.findings.iter().filter(|finding| !finding.holds() && !finding.is_not_watched()).count();
+    let against = certificate.findings.iter().filter(|finding| finding.is_against()).count();
     let template = Evidence { frame: at.frame().await, words: tongue.language.words(), certificate, against, opens: false };
     page(&at, &template, tongue, StatusCode::OK)
 }

@@ -99,6 +99,9 @@ fn next(words: &'static Words, status: &Status, timeline: &[Moment], proof: Opti
         BroadcastState::Holding if must_agree => (words.next_agree, "doubt"),
         BroadcastState::Holding if status.accepted + status.in_doubt == 0 => (words.next_holding, "doubt"),
         BroadcastState::Holding => (words.next_canary, "doubt"),
+        // Nothing of it is well, however well it ended.
+        BroadcastState::Complete if status.accepted_twice.is_some() => (words.next_twice, "bad"),
+        BroadcastState::Stopped if status.accepted_twice.is_some() && proof.is_some_and(|proof| proof.is_over) => (words.next_twice, "bad"),
         // A consumer that was killed has not told what it had under way.
         BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) && !status.exact => (words.next_stopped_uncounted, "doubt"),
         BroadcastState::Stopped if proof.is_some_and(|proof| proof.is_over) && status.in_doubt == 0 => (words.next_stopped, "good"),

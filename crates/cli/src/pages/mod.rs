@@ -11,11 +11,13 @@ mod reason_page;
 mod reasons;
 pub(crate) mod sentence;
 mod terms;
+mod took;
 mod trail;
 mod words;
 
 use askama::Template;
-use issei_certificate::{Certificate, Finding, Judgement, Part, Verdict};
+use http::StatusCode;
+use issei_certificate::{Certificate, Finding, Judgement, Topic, Verdict};
 use issei_ledger::{Agreement, AuditTrail, BroadcastState, Moment, Outcome, ReasonCode, Refused, SkipReason, Suppression};
 use issei_schema::{Bilingual, BroadcastCommand, Content};
 use jiff::Timestamp;
@@ -30,9 +32,10 @@ pub(crate) use look::Look;
 pub(crate) use numbers::grouped;
 use numbers::share;
 pub(crate) use outside::Page;
-use outside::{as_written, folded, outside, timed};
+use outside::{as_written, dated, folded, outside, timed};
 pub(crate) use reason_page::ReasonPage;
 pub(crate) use reasons::Told;
+pub(crate) use took::Took;
 use trail::{coded, reason, said as said_by, step};
 pub(crate) use words::{Language, Words, in_both};
 
@@ -62,6 +65,8 @@ pub(crate) struct Live {
     pub(crate) look: Look,
     /// Made by us of numbers alone, for a desk and for a phone.
     pub(crate) plots: Vec<(&'static str, String)>,
+    /// The day on which they begin, in UTC.
+    pub(crate) plotted_from: String,
     pub(crate) refreshes: bool,
 }
 
@@ -69,12 +74,17 @@ impl Live {
     /// `proof` is how it stands with the proof of its stop.
     pub(crate) fn of(
         words: &'static Words,
-        status: Status,
+        mut status: Status,
         trail: AuditTrail,
         timeline: &[Moment],
         proof: StopProof,
         refreshes: bool,
     ) -> Self {
+        // However many entries came after it.
+        if let Some(twice) = trail.accepted_twice() {
+            status.accepted_twice = Some(twice.reason.clone());
+            status.reason_code = status.reason_code.or(twice.code).or(Some(ReasonCode::AcceptedTwice));
+        }
         let share = |count: u64| Some(share(count, status.recipients));
         let count =
             |name: &'static str, id: &'static str, value: u64, share: Option<String>| Count { name, id, value: grouped(value), share };
@@ -100,12 +110,20 @@ impl Live {
         }
         let look = Look::of(words, &status, timeline, proof);
         let plots = plot::timelines(words, timeline, &trail, &status);
-        Self { words, status, counts, trail, look, plots, refreshes }
+        let begins = trail.entries.first().map(|entry| entry.at).or(timeline.first().map(|moment| moment.at));
+        let plotted_from = begins.map_or_else(String::new, |at| at.strftime("%Y-%m-%d").to_string());
+        Self { words, status, counts, trail, look, plots, plotted_from, refreshes }
     }
 
     /// Why it stands there, in short, where issei itself has brought it there.
     fn code(&self) -> Option<Told> {
         self.status.reason_code.map(|code| Told::of(code, self.words.of()))
+    }
+
+    /// What was found of recipients of whom more than one message was accepted, where that is not the reason itself.
+    fn found_twice(&self) -> Option<&str> {
+        let is_the_reason = self.status.decided.as_ref().is_some_and(|entry| entry.code == Some(ReasonCode::StoppedDuplicate));
+        self.status.accepted_twice.as_deref().filter(|_| !is_the_reason)
     }
 
     /// When it would be done if it were approved now.
@@ -133,8 +151,7 @@ pub(crate) struct Report {
     /// From whom, and what it said, by the name of each part.
     pub(crate) from: String,
     pub(crate) said: Vec<(String, String)>,
-    /// From the first permit to the last thing that was told.
-    pub(crate) took: Option<String>,
+    pub(crate) took: Option<Took>,
     pub(crate) bounces: Bounces,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) opens: bool,
@@ -200,7 +217,7 @@ pub(crate) enum Note {
 impl Note {
     fn told(&self, words: &Words) -> String {
         match self {
-            Self::Ours(told) => folded(told),
+            Self::Ours(told) => dated(told),
             Self::HeldUp(code, why) => format!("{} {}", words.held_up, reason(words, code, why)),
         }
     }
@@ -306,6 +323,36 @@ pub(crate) struct WhoPage {
     pub(crate) message: Option<Bilingual>,
 }
 
+/// What is said where a page would stand.
+#[derive(Template)]
+#[template(path = "failed.html")]
+pub(crate) struct FailedPage {
+    frame: Frame,
+    words: &'static Words,
+    heading: &'static str,
+    told: Bilingual,
+}
+
+impl FailedPage {
+    pub(crate) fn of(frame: Frame, words: &'static Words, status: StatusCode, told: Bilingual) -> Self {
+        let heading = match status {
+            StatusCode::NOT_FOUND => words.failed_absent,
+            StatusCode::FORBIDDEN => words.failed_right,
+            status if status.is_server_error() => words.failed_unread,
+            _ => words.failed_form,
+        };
+        Self { frame, words, heading, told }
+    }
+}
+
+/// The same for whoever has not come in: nothing of the console's own is theirs, not even its style.
+#[derive(Template)]
+#[template(path = "closed.html")]
+pub(crate) struct ClosedPage {
+    pub(crate) words: &'static Words,
+    pub(crate) told: Bilingual,
+}
+
 /// What an operator may do now.
 pub(crate) struct Action {
     pub(crate) verb: &'static str,
@@ -374,13 +421,6 @@ pub(crate) fn subjects(command: &BroadcastCommand) -> Option<String> {
     of_template.or_else(|| (!own.is_empty()).then(|| own.join(" / ")))
 }
 
-/// From the first that was told to the last.
-pub(crate) fn took(words: &Words, timeline: &[Moment]) -> Option<String> {
-    let (first, last) = (timeline.first()?, timeline.last()?);
-    let seconds = last.at.duration_since(first.at).as_secs() + look::MOMENT.as_secs();
-    Some(look::duration(words, u64::try_from(seconds).ok()?))
-}
-
 /// Who else must agree, or had to.
 fn agreement(words: &Words, agreement: &Agreement) -> String {
     outside(words.say(&agreement.told()))
@@ -446,16 +486,27 @@ fn found<'a>(words: &Words, finding: &'a Finding) -> Found<'a> {
     }
 }
 
-/// What does not hold, or can't be read: what is to be mended first.
-fn not_holding(certificate: &Certificate) -> Vec<&Finding> {
-    certificate.findings.iter().filter(|finding| !finding.holds()).collect()
+/// What is wrong, or can't be read: what is to be mended first.
+fn against(certificate: &Certificate) -> Vec<&Finding> {
+    certificate.findings.iter().filter(|finding| finding.is_against()).collect()
 }
 
-/// What holds, by the part of the certificate.
+/// What does not hold since the broadcast goes on, or since nobody has watched yet.
+fn so_far(certificate: &Certificate) -> Vec<&Finding> {
+    certificate.findings.iter().filter(|finding| !finding.holds() && !finding.is_against()).collect()
+}
+
+/// What holds, by what it is about.
 fn holding<'a>(words: &Words, certificate: &'a Certificate) -> Vec<(&'static str, Vec<&'a Finding>)> {
-    let parts = [(words.part_settings, Part::Settings), (words.part_source, Part::Source), (words.part_data, Part::Data)];
-    let of = |part| certificate.findings.iter().filter(|finding| finding.part == part && finding.holds()).collect::<Vec<_>>();
-    parts.into_iter().map(|(name, part)| (name, of(part))).filter(|(_, findings)| !findings.is_empty()).collect()
+    let topics = [
+        (words.topic_settings, Topic::Settings),
+        (words.topic_services, Topic::Services),
+        (words.topic_audience, Topic::Audience),
+        (words.topic_outcomes, Topic::Outcomes),
+        (words.topic_queues, Topic::Queues),
+    ];
+    let of = |topic| certificate.findings.iter().filter(|finding| finding.topic() == topic && finding.holds()).collect::<Vec<_>>();
+    topics.into_iter().map(|(name, topic)| (name, of(topic))).filter(|(_, findings)| !findings.is_empty()).collect()
 }
 
 fn class_of(verdict: &Verdict) -> &'static str {

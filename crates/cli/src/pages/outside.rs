@@ -31,12 +31,20 @@ pub(super) fn outside(text: &(impl Display + ?Sized)) -> String {
 
 /// The same, folded where it is long.
 pub(super) fn folded(text: &(impl Display + ?Sized)) -> String {
-    let text = text.to_string();
+    fold(&text.to_string(), outside)
+}
+
+/// The same of what issei says itself, with its moments by the reader's clocks.
+pub(super) fn dated(text: &(impl Display + ?Sized)) -> String {
+    fold(&text.to_string(), timed)
+}
+
+fn fold(text: &str, whole: impl Fn(&str) -> String) -> String {
     if text.chars().count() <= SEEN_CHARS {
-        return outside(&text);
+        return whole(text);
     }
     let begin: String = text.chars().take(SEEN_CHARS).collect();
-    format!("<details class=\"folded\"><summary><bdi>{}…</bdi></summary>{}</details>", escaped(&begin), outside(&text))
+    format!("<details class=\"folded\"><summary><bdi>{}…</bdi></summary>{}</details>", escaped(&begin), whole(text))
 }
 
 /// What stands in a ledger or comes from a service in words that are not the page's: in Japanese it is folded away, since what it means
@@ -50,10 +58,14 @@ pub(super) fn as_written(words: &Words, text: &(impl Display + ?Sized)) -> Strin
     }
 }
 
+/// Behind this stand the words of others, which stay as they are.
+const QUOTED: &str = "原文: ";
+
 /// The same, with each moment of UTC in it as a time, which a page shows by its reader's clocks.
 pub(super) fn timed(text: &(impl Display + ?Sized)) -> String {
     let (text, mut page) = (outside(text), String::new());
-    let mut rest = text.as_str();
+    let (own, quoted) = text.split_at(text.find(QUOTED).unwrap_or(text.len()));
+    let mut rest = own;
     while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
         let (before, from) = rest.split_at(at);
         page.push_str(before);
@@ -69,7 +81,7 @@ pub(super) fn timed(text: &(impl Display + ?Sized)) -> String {
         }
         rest = after;
     }
-    page + rest
+    page + rest + quoted
 }
 
 fn escaped(text: &str) -> String {
@@ -91,6 +103,7 @@ mod tests {
             timed("送信は2026-11-29T09:00:00Zまで <10:00, 12>."),
             "<bdi>送信は<time datetime=\"2026-11-29T09:00:00Z\">2026-11-29 09:00:00 UTC</time>まで &#60;10:00, 12&#62;.</bdi>"
         );
+        assert_eq!(timed("失敗(原文: at 2026-11-29T09:00:00Z)"), "<bdi>失敗(原文: at 2026-11-29T09:00:00Z)</bdi>");
         assert!(timed("done at 2026-11-29T09:00:00Z.").ends_with(" UTC</time>.</bdi>"));
         let (long, page) = ("<script>".repeat(500), folded(&"<script>".repeat(500)));
         assert!(page.starts_with("<details class=\"folded\"><summary><bdi>&#60;script&#62;") && !page.contains("<script>"), "{page}");

@@ -10,7 +10,7 @@ use super::look::MOMENT;
 use crate::commands::status::Status;
 
 /// A plot for a desk and one for a phone, on which the first could not be read; the page shows one of them.
-const SIZES: [(&str, (u32, u32)); 2] = [("desk", (900, 320)), ("phone", (420, 340))];
+const SIZES: [(&str, (u32, u32)); 2] = [("desk", (900, 320)), ("phone", (360, 340))];
 /// More points than pixels show nothing more.
 const POINTS_MAX: usize = 600;
 /// Stands in the place of the page's own colour of text: the style replaces it, in the light and in the dark.
@@ -18,12 +18,16 @@ const INK: RGBColor = RGBColor(1, 1, 1);
 
 /// Marks that stand closer than this many pixels would be written over each other.
 const MARK_WIDTH: f64 = 16.0;
-/// What a sign of a mark takes of the height, and of a Japanese one.
-const SIGN_HEIGHT: i32 = 13;
+/// What a Japanese sign of a mark takes of the height.
+const SIGN_HEIGHT: i32 = 14;
+/// Of labels, and of marks. In an SVG a letter is 1.24 times smaller than this, in pixels: no less than 12 of them.
+const LABEL: u32 = 16;
+const MARK: u32 = 15;
+/// From here on a clock alone does not tell which day it is.
+const DAY_S: f64 = 86_400.0;
 
 /// A count over time, and what it comes to by all that is known of it.
 struct Line {
-    name: &'static str,
     colour: RGBColor,
     of: fn(&Progress) -> u64,
     total: u64,
@@ -72,14 +76,14 @@ pub(super) fn timelines(words: &Words, moments: &[Moment], trail: &AuditTrail, s
     if moments.is_empty() {
         return Vec::new();
     }
-    // Colours that stay apart for eyes that don't tell red from green (Okabe and Ito), and from black and white.
-    let line =
-        |name, (red, green, blue), of, total, ends_with_it| Line { name, colour: RGBColor(red, green, blue), of, total, ends_with_it };
+    // Colours that stay apart for eyes that don't tell red from green (Okabe and Ito), and from black and white; the style has them
+    // once more, for their names.
+    let line = |(red, green, blue), of, total, ends_with_it| Line { colour: RGBColor(red, green, blue), of, total, ends_with_it };
     let lines = [
-        line(words.permitted, (0, 130, 200), |told| told.permitted, status.permitted, true),
-        line(words.accepted, (214, 140, 0), |told| told.accepted, status.accepted, true),
-        line(words.delivered, (0, 158, 115), |told| told.delivered, status.delivered, false),
-        line(words.bounced, (222, 100, 20), |told| told.bounced, status.bounced, false),
+        line((0, 130, 200), |told| told.permitted, status.permitted, true),
+        line((214, 140, 0), |told| told.accepted, status.accepted, true),
+        line((0, 158, 115), |told| told.delivered, status.delivered, false),
+        line((222, 100, 20), |told| told.bounced, status.bounced, false),
     ];
     let span = Span::of(moments, trail, status.at);
     let marks: Vec<(Timestamp, &'static str)> =
@@ -146,7 +150,11 @@ fn draw(
         ChartBuilder::on(&area).margin(12).x_label_area_size(44).y_label_area_size(72).build_cartesian_2d(begins..ends, 0..top)?;
     let ink = |points: u32| ("sans-serif", points).into_font().color(&INK);
     // To the second only where minutes would repeat.
-    let form = if ends - begins < 600.0 { "%H:%M:%S" } else { "%H:%M" };
+    let form = match ends - begins {
+        span if span < 600.0 => "%H:%M:%S",
+        span if span < DAY_S => "%H:%M",
+        _ => "%m-%d %H:%M",
+    };
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -156,8 +164,8 @@ fn draw(
         .x_desc(words.clock)
         .x_label_formatter(&|second| clock(*second, form))
         .y_desc(words.recipients)
-        .label_style(ink(14))
-        .axis_desc_style(ink(14))
+        .label_style(ink(LABEL))
+        .axis_desc_style(ink(LABEL))
         .draw()?;
     // What stands close together is written below one another; the first to the right of its line, where there is room for it.
     let pixel = (ends - begins) / f64::from(size.0.saturating_sub(108));
@@ -169,20 +177,15 @@ fn draw(
         }
         let aside = if at - begins < MARK_WIDTH * pixel { 15 } else { 0 };
         chart.draw_series(DashedLineSeries::new([(at, 0), (at, top)], 4, 4, INK.mix(0.6).stroke_width(1)))?;
-        let label = Text::new(*state, (aside, 4 + down), ink(13).transform(FontTransform::Rotate90));
+        let label = Text::new(*state, (aside, 4 + down), ink(MARK).transform(FontTransform::Rotate90));
         chart.draw_series(std::iter::once(EmptyElement::at((at, top)) + label))?;
         before = at;
         down += state.chars().map(|sign| if sign.is_ascii() { SIGN_HEIGHT / 2 + 1 } else { SIGN_HEIGHT }).sum::<i32>() + SIGN_HEIGHT;
     }
+    // Which is which stands beside the plot, where it hides none of them.
     for line in lines {
-        let (style, key) = (line.colour.stroke_width(2), line.colour);
-        chart
-            .draw_series(LineSeries::new(summed(moments, line, span), style))?
-            .label(line.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], key.stroke_width(2)));
+        chart.draw_series(LineSeries::new(summed(moments, line, span), line.colour.stroke_width(2)))?;
     }
-    // Sums rise to the upper right, and what a mark says hangs from above.
-    chart.configure_series_labels().position(SeriesLabelPosition::MiddleRight).label_font(ink(14)).draw()?;
     area.present()?;
     Ok(())
 }
@@ -214,7 +217,7 @@ mod tests {
         let zero = as_f64(began.as_second());
         let moments = [moment(0, 5), moment(10, 5), moment(300, 1)];
         let by_second = |points: Vec<(f64, u64)>| points.into_iter().map(|(at, sum)| (at - zero, sum)).collect::<Vec<_>>();
-        let line = |total, ends_with_it| Line { name: "accepted", colour: INK, of: |told| told.accepted, total, ends_with_it };
+        let line = |total, ends_with_it| Line { colour: INK, of: |told| told.accepted, total, ends_with_it };
         let span = Span { begins: zero, ran: zero, ends: zero + 310.0, complete: None };
         let points = by_second(summed(&moments, &line(11, true), span));
         assert_eq!(points, [(0.0, 0), (10.0, 5), (20.0, 10), (300.0, 10), (310.0, 11), (310.0, 11)]);

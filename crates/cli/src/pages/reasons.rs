@@ -18,6 +18,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Whether it says that somebody was mailed twice, whatever the state.
+    pub(crate) fn is_bad(&self) -> bool {
+        matches!(self.code, ReasonCode::StoppedDuplicate | ReasonCode::AcceptedTwice)
+    }
+
     pub(crate) fn of(code: ReasonCode, language: Language) -> Self {
         let (english, japanese) = words(code);
         let told = match language {
@@ -93,6 +98,10 @@ fn words(code: ReasonCode) -> (&'static str, &'static str) {
         ReasonCode::StoppedDuplicate => {
             ("The provider accepted a second message for somebody.", "同じ人への二通目を配信事業者が受理しました。")
         }
+        ReasonCode::AcceptedTwice => (
+            "The provider accepted a second message for somebody; nothing was left to stop.",
+            "同じ人への二通目を配信事業者が受理しました。すでに停止または完了していました。",
+        ),
         ReasonCode::StoppedBounces => ("Too many bounced.", "不達の割合が上限を超えました。"),
         ReasonCode::StoppedComplaints => ("Too many complained.", "苦情の割合が上限を超えました。"),
         ReasonCode::StoppedRestored => ("The ledger has forgotten sends: it was restored.", "台帳が復元され、送信の記録が失われています。"),

@@ -49,8 +49,23 @@ impl Door {
         raw(self.port, &self.head(&format!("GET {path}")), "").await
     }
 
+    /// As a browser does it: what was done is said by the page that it is sent on to.
     pub(crate) async fn post(&self, path: &str, form: &str) -> String {
+        let answer = self.post_alone(path, form).await;
+        match self.sent_on(&answer) {
+            Some(page) => self.get(&page).await,
+            None => answer,
+        }
+    }
+
+    pub(crate) async fn post_alone(&self, path: &str, form: &str) -> String {
         raw(self.port, &format!("{}\r\n{FORM}", self.head(&format!("POST {path}"))), form).await
+    }
+
+    /// Where an answer sends a browser on to, within the door.
+    pub(crate) fn sent_on(&self, answer: &str) -> Option<String> {
+        let location = answer.split_once("\r\nlocation: ").filter(|_| status(answer) == "303")?.1;
+        Some(location.lines().next()?.strip_prefix(&self.base)?.to_owned())
     }
 }
 
@@ -67,7 +82,7 @@ pub(crate) fn lets_go_on(page: &str, confirm: &str) -> String {
     format!("csrf={}&reason=well&confirm={confirm}&seen={seen}", csrf_of(page))
 }
 
-async fn running_slowly() -> (Processes, Vec<Process>) {
+pub(crate) async fn running_slowly() -> (Processes, Vec<Process>) {
     let events = Processes::account_with_events();
     // Slow enough for minutes of work to be left, however long browsers take.
     let world = Processes::new(10, Account { max_send_rate: 10.0, ..events }).await;
@@ -138,7 +153,7 @@ async fn only_its_own_page_can_make_the_console_act() {
     assert!(world.run(&["status", "terms", "--json"]).await.contains("\"state\":\"running\""), "something of this stopped it");
 
     // With all of it, it stops.
-    assert_eq!(status(&door.post("/b/terms/stop", &deed(&csrf, "terms")).await), "200");
+    assert_eq!(status(&door.post_alone("/b/terms/stop", &deed(&csrf, "terms")).await), "303");
     world.wait_for("terms", "stopped").await;
     console.end().await;
     for service in services {
@@ -294,7 +309,7 @@ async fn an_operator_follows_and_stops_a_broadcast_in_a_browser_by_keyboard_and_
 }
 
 /// Opens an action, fills it in and sends it, with keys alone.
-async fn by_keyboard(browser: &Browser, verb: &str, reason: &str, confirm: &str) {
+pub(crate) async fn by_keyboard(browser: &Browser, verb: &str, reason: &str, confirm: &str) {
     let summary = browser.page.find(Locator::Css(&format!("#open-{verb}"))).await.unwrap();
     summary.send_keys(&Key::Enter.to_string()).await.unwrap();
     // To the reason, to the confirmation, and Enter in a field sends the form.

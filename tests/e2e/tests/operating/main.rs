@@ -35,6 +35,7 @@ mod rights;
 mod scanning;
 mod secrets;
 mod senders;
+mod showing;
 mod stopping;
 mod suppressing;
 mod trying;
