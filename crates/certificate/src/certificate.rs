@@ -14,7 +14,7 @@ use crate::data::{Data, Endless, Reader, data, item};
 use crate::deployed::{Deployed, Wanted};
 use crate::finding::{Finding, Part};
 use crate::provider::{Carriers, carrier, provider_count};
-use crate::{accounts, of_others, queues, services, unasked};
+use crate::{accounts, of_others, queues, services, unasked, unsigned};
 
 /// What follows from the findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,7 +171,8 @@ impl Certifier {
         let window = longest * 2 + Duration::from_secs(1);
         let names = &self.wanted.queues;
         let (mut last, watched) = if first.findings.iter().all(Finding::holds) {
-            let watched = queues::watch(&self.clients, (&self.clock, &self.dice), names, window, shutdown, tell).await;
+            let kept = unsigned::kept_unsigned(&self.ledger).await;
+            let watched = queues::watch(&self.clients, (&self.clock, &self.dice), names, &kept, window, shutdown, tell).await;
             // What the queues held back may have changed the rest meanwhile.
             (self.look(id, &kind).await?, watched)
         } else {
@@ -228,6 +229,7 @@ impl Certifier {
         // SES tells of the letters of a configuration set, and signs nothing.
         if broadcast.provider.is_some() {
             findings.push(of_others::events_of_others(&self.ledger).await);
+            findings.push(unsigned::calls_that_nobody_signed(&self.ledger).await);
         }
         if *kind == Kind::Broadcast {
             let accepted = held.tally.totals().accepted;

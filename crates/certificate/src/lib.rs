@@ -16,6 +16,7 @@ mod queues;
 mod services;
 mod signed;
 mod unasked;
+mod unsigned;
 
 pub use accounts::accounts_of_senders;
 pub use certificate::{Certificate, Certifier, Kind, Notice, Outcomes, Verdict};
@@ -28,3 +29,4 @@ pub use provider::Carriers;
 pub use services::timeouts;
 pub use signed::{Keys, PublicKey, SignatureError, Signed};
 pub use unasked::{doubt_left, requests_not_asked};
+pub use unsigned::{calls_that_nobody_signed, kept_unsigned};

@@ -13,11 +13,13 @@ use crate::finding::{Finding, Part};
 /// SQS says that its counts are right about a minute after the last change; a look costs six calls.
 const LOOKS: u32 = 12;
 
-/// Watches the queues until the time is over, or something is found, or `shutdown`.
+/// Watches the queues until the time is over, or something is found, or `shutdown`. What may be the cause of dead letters among the
+/// events, the last of them, is told with these.
 pub(crate) async fn watch(
     clients: &Clients,
     (clock, dice): (&Clock, &Dice),
     names: &[String; 3],
+    of_events: &[Bilingual],
     window: Duration,
     shutdown: &CancellationToken,
     mut tell: impl FnMut(Duration),
@@ -34,7 +36,9 @@ pub(crate) async fn watch(
         looks += 1;
         let passed = clock.now().saturating_duration_since(began);
         if passed > window || found.iter().any(|(live, dead)| live.all() + dead.all() > 0) {
-            return names.iter().zip(found).map(|(name, counts)| judge(name, counts, window, looks, passed)).collect();
+            let causes = [&[], &[], of_events];
+            let judged = names.iter().zip(found).zip(causes);
+            return judged.map(|((name, counts), causes)| judge(name, counts, causes, window, looks, passed)).collect();
         }
         tell(window.saturating_sub(passed));
         let pause = (window / LOOKS).max(Duration::from_millis(200)).min(window.saturating_sub(passed) + Duration::from_millis(50));
@@ -74,7 +78,7 @@ fn finding(name: &str, window: Duration) -> Finding {
     )
 }
 
-fn judge(name: &str, (live, dead): (Counts, Counts), window: Duration, looks: u32, passed: Duration) -> Finding {
+fn judge(name: &str, (live, dead): (Counts, Counts), causes: &[Bilingual], window: Duration, looks: u32, passed: Duration) -> Finding {
     let Counts { visible, in_flight, delayed } = live;
     let (dead, seconds) = (dead.all(), passed.as_secs());
     let value = both!(
@@ -82,11 +86,12 @@ fn judge(name: &str, (live, dead): (Counts, Counts), window: Duration, looks: u3
         "待機{visible}、処理中{in_flight}、遅延{delayed}、デッドレター{dead}。{seconds}秒間に{looks}回確認"
     );
     let mend = if dead > 0 {
-        both!(
+        let read = both!(
             "read the reasons of the dead letters in {}; move them back with `issei redrive`, or delete them",
             "{} のデッドレターの理由を確認し、`issei redrive` で戻すか、削除してください",
             Queue::dead_letter_name(name)
-        )
+        );
+        Bilingual::join(causes.iter().cloned().chain([read]), ("; ", "。"))
     } else {
         both!(
             "let the consumers drain it, and certify again; other broadcasts' messages count too",

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use issei_aws::Message;
 use issei_ledger::{Broadcast, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally};
 use issei_provider::ses::{self, Listed, Opinion};
-use issei_provider::{Event, Provider as _, Told, Unread, Webhook, WebhookKeys};
+use issei_provider::{Event, Provider as _, Told, Unread, Unsigned, Webhook, WebhookKeys};
 use issei_schema::{BroadcastId, EventKind, without_addresses};
 use jiff::Timestamp;
 
@@ -16,6 +16,7 @@ use crate::breaker::{self, Rates};
 use crate::of_others::Stray;
 use crate::second::Heard;
 use crate::service::Feedback;
+use crate::unsigned::{OfNobodys, no_key};
 
 /// Chunks, or addresses, that are written down at once.
 const WRITES_AT_ONCE: usize = 16;
@@ -37,6 +38,16 @@ pub(crate) enum Source {
     Ses,
     /// The provider of this name, which has signed it; without one, whoever brought it in a file, and has looked whose it is.
     Webhook(Option<String>),
+}
+
+/// What a call of a webhook turns out to be.
+enum Called {
+    /// Its events, and the name of the provider that has signed them; none of those in a file.
+    Told(Option<String>, issei_provider::Events),
+    /// Nobody has signed it, for this reason.
+    Unsigned(Webhook, Unsigned),
+    /// It can't be read, for this reason.
+    Unread(String),
 }
 
 /// The events of each broadcast, as they came.
@@ -112,12 +123,24 @@ impl Feedback {
     async fn read(&self, messages: &[Message], handled: &mut [Handled]) -> Events {
         let mut events = Events::new();
         let webhooks: Vec<_> = messages.iter().map(|message| self.read_webhook(message)).collect();
+        let mut unsigned = Vec::new();
         let others = messages.iter().zip(&webhooks).filter(|(_, webhook)| webhook.is_none());
         let mut opinions = self.signatures.judge(others.map(|(message, _)| message.body.as_str())).await.into_iter();
         for (number, (message, webhook)) in messages.iter().zip(webhooks).enumerate() {
-            if let Some(webhook) = webhook {
-                take_webhook(webhook, number, &mut events, handled);
-                continue;
+            match webhook {
+                Some(Called::Told(teller, told)) => {
+                    take_webhook(teller, told, number, &mut events, handled);
+                    continue;
+                }
+                Some(Called::Unsigned(webhook, why)) => {
+                    unsigned.push(OfNobodys::new(number, webhook, why));
+                    continue;
+                }
+                Some(Called::Unread(reason)) => {
+                    set(handled, &[number], &Handled::Bury(reason));
+                    continue;
+                }
+                None => {}
             }
             let Some(opinion) = opinions.next() else { continue };
             let told = match opinion {
@@ -143,6 +166,7 @@ impl Feedback {
                 Err(error) => set(handled, &[number], &Handled::Bury(error.to_string())),
             }
         }
+        self.sort_unsigned(unsigned, handled).await;
         events
     }
 
@@ -212,23 +236,23 @@ impl Feedback {
         all
     }
 
-    /// Nothing where the message is no webhook. What is wrong with one is its reason to be buried.
-    fn read_webhook(&self, message: &Message) -> Option<Result<(Option<String>, issei_provider::Events), String>> {
+    /// Nothing where the message is no webhook.
+    fn read_webhook(&self, message: &Message) -> Option<Called> {
         let webhook = match Webhook::read(&message.body)? {
             Ok(webhook) => webhook,
-            Err(error) => return Some(Err(error.to_string())),
+            Err(error) => return Some(Called::Unread(error.to_string())),
         };
         let Some(keys) = self.options.webhooks.get(&webhook.provider) else {
-            return Some(Err(format!("it is a webhook of `{}`, of which no key is configured here", without_addresses(&webhook.provider))));
+            let why = no_key(&webhook);
+            return Some(Called::Unsigned(webhook, why));
         };
         // As SQS says; a copy says when the first of it came.
         let came_at = Timestamp::from_millisecond(message.sent_at_ms).unwrap_or_else(|_| self.clock.wall());
-        let read = keys.read(&webhook, came_at);
-        if matches!(read, Err(Unread::Unsigned(_))) {
-            tracing::info!(target: "issei::metrics", events_unproven = 1_u64, events_unverified = 0_u64);
-        }
-        let teller = (!matches!(keys, WebhookKeys::Brought(_))).then(|| webhook.provider.clone());
-        Some(read.map(|told| (teller, told)).map_err(|error| error.to_string()))
+        Some(match keys.read(&webhook, came_at) {
+            Ok(told) => Called::Told((!matches!(keys, WebhookKeys::Brought(_))).then_some(webhook.provider), told),
+            Err(Unread::Unsigned(why)) => Called::Unsigned(webhook, why),
+            Err(error @ Unread::NoEvent(_)) => Called::Unread(error.to_string()),
+        })
     }
 
     /// Why an event is none of this broadcast's. Of another provider's, whose account may carry other broadcasts of the same id,
@@ -393,16 +417,7 @@ pub fn of_another_registration(id: &BroadcastId, mark: Option<&str>, named: Opti
 
 /// Events of one webhook, of which each is of a chunk of its own. Where one can't be read, the others count, and the message
 /// is buried with that reason, to be looked at: what it says comes again harmlessly.
-fn take_webhook(
-    webhook: Result<(Option<String>, issei_provider::Events), String>,
-    number: usize,
-    events: &mut Events,
-    handled: &mut [Handled],
-) {
-    let (teller, told) = match webhook {
-        Ok(told) => told,
-        Err(reason) => return set(handled, &[number], &Handled::Bury(reason)),
-    };
+fn take_webhook(teller: Option<String>, told: issei_provider::Events, number: usize, events: &mut Events, handled: &mut [Handled]) {
     for event in told {
         match event {
             Ok(Told::Event(event)) => {

@@ -16,6 +16,7 @@ mod receiving;
 mod second;
 mod service;
 mod sweep;
+mod unsigned;
 
 pub use batch::{Handled, of_another_registration};
 pub use breaker::Limits;

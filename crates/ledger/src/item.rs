@@ -91,6 +91,11 @@ impl Key {
         Self { pk: OTHERS.to_owned(), sk: provider.to_string() }
     }
 
+    /// Calls that no provider has signed, by the name that the configuration has for the one that they speak for; all others are one.
+    pub(crate) fn unsigned(provider: Option<&ProviderName>) -> Self {
+        Self { pk: UNSIGNED.to_owned(), sk: provider.map_or_else(|| "?".to_owned(), ToString::to_string) }
+    }
+
     pub(crate) fn lineage() -> Self {
         Self { pk: "ledger".to_owned(), sk: "lineage".to_owned() }
     }
@@ -182,6 +187,8 @@ pub(crate) const TOLD: &str = "told";
 pub(crate) const REFUSED: &str = "refused";
 /// The partition of what was told of letters of other ledgers.
 pub(crate) const OTHERS: &str = "others";
+/// The partition of calls that nobody has signed.
+pub(crate) const UNSIGNED: &str = "unsigned";
 /// What the sort keys of those begin with who opened the ledger again.
 pub(crate) const OPENED: &str = "opened#";
 /// What the sort keys of a broadcast's older audit entries begin with, those of its progress, and those of

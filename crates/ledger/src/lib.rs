@@ -109,6 +109,7 @@ mod transition;
 mod unasked;
 mod ungranted;
 mod unread;
+mod unsigned;
 mod walk;
 mod whereabouts;
 mod whose;
@@ -177,6 +178,7 @@ pub use transition::{Enumerated, Transition};
 pub use unasked::{NotAsked, Unasked};
 pub use ungranted::CLOCKS;
 pub use unread::Unread;
+pub use unsigned::OfNobody;
 pub use walk::{RecipientOutcome, Tally, Walk, Walked};
 pub use whereabouts::{Fate, Finder, Standing, Whereabouts};
 

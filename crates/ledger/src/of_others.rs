@@ -49,6 +49,13 @@ pub enum LetterOf {
 }
 
 impl OwnNames {
+    /// Whether a letter of this ledger stands in there, as far as letters name it; nothing where no letter can name it.
+    #[must_use]
+    pub fn stand_in(&self, text: &[u8]) -> Option<bool> {
+        let names = [self.now.as_ref()?].into_iter().chain(&self.before);
+        Some(names.into_iter().any(|name| text.windows(name.len()).any(|part| part == name.as_bytes())))
+    }
+
     /// Whose letter bears this mark.
     #[must_use]
     pub fn whose(&self, mark: &str) -> LetterOf {
@@ -143,6 +150,21 @@ mod tests {
         }
         let nameless = OwnNames { now: None, before: [in_letters("before")].into() };
         assert_eq!(nameless.whose(&names(&in_letters("another"))), LetterOf::Unknown);
+    }
+
+    #[test]
+    fn a_ledger_is_found_in_a_text_by_whatever_name_it_has_or_had() {
+        let own = OwnNames { now: Some(in_letters("this")), before: [in_letters("before")].into() };
+        for (text, stands) in [
+            (in_letters("this"), true),
+            (format!("[{{\"registration\":\"{REGISTRATION}-{}\"}}]", in_letters("before")), true),
+            (format!("x{}", in_letters("another")), false),
+            (in_letters("this")[1..].to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(own.stand_in(text.as_bytes()), Some(stands), "{text}");
+        }
+        assert_eq!(OwnNames { now: None, before: [in_letters("before")].into() }.stand_in(b""), None);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use sender::{Identity, ReturnPath, Sender, Signs, above};
 pub use sendgrid::{SendGrid, SendGridKey, SendGridOptions};
 pub use ses::Ses;
 pub use standing::{Counted, Right, Span, Standing};
-pub use webhook::{Events, NoEvent, NoWebhook, Unread, Unsigned, Webhook, WebhookKeys};
+pub use webhook::{Events, NoEvent, NoWebhook, UNSIGNED, Unread, Unsigned, Webhook, WebhookKeys};
 
 /// One provider, as one account of it is used.
 pub trait Provider: Send + Sync {

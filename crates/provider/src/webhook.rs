@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::call::REGISTRATION;
-use crate::{Exported, ResendSecret, SendGridKey, Told, resend, sendgrid};
+use crate::{Event, Exported, ResendSecret, SendGridKey, Told, resend, sendgrid};
 
 /// A call as it came, with whatever its provider signs.
 ///
@@ -48,8 +48,8 @@ impl Webhook {
             return Some(Err(NoWebhook(format!("it has {} fields, and a call has 5", fields.len()))));
         };
         let bytes = |name: &str, field: &str| BASE64_STANDARD.decode(field).map_err(|_| NoWebhook(format!("its {name} is no Base64")));
-        let text =
-            |name: &str, field: &str| String::from_utf8(bytes(name, field)?).map_err(|_| NoWebhook(format!("its {name} is no text")));
+        // Whoever calls writes the headers; what is no text has signed nothing, and must not make a line that nobody can read.
+        let text = |name: &str, field: &str| Ok::<_, NoWebhook>(String::from_utf8_lossy(&bytes(name, field)?).into_owned());
         let read = || {
             Ok(Self {
                 provider: (*provider).to_owned(),
@@ -62,6 +62,15 @@ impl Webhook {
         Some(read())
     }
 
+    /// What it would tell if it were believed, by whichever provider. For whoever looks what there is to lose, and for nothing
+    /// else: anybody may have written it.
+    #[must_use]
+    pub fn claims(&self) -> Vec<Event> {
+        let read = |shape| WebhookKeys::Brought(shape).read(self, Timestamp::UNIX_EPOCH).unwrap_or_default();
+        let told = Exported::ALL.into_iter().flat_map(read);
+        told.filter_map(|told| if let Ok(Told::Event(event)) = told { Some(event) } else { None }).collect()
+    }
+
     /// As API Gateway puts it on the queue.
     #[must_use]
     pub fn to_line(&self) -> String {
@@ -70,6 +79,9 @@ impl Webhook {
         format!("{BEGINS}{}~{}~{}", self.provider, headers.join("~"), encoded(&self.body))
     }
 }
+
+/// What the reason of a call begins with that is not believed.
+pub const UNSIGNED: &str = "the webhook is not its provider's";
 
 /// Why a call is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +96,8 @@ pub enum Unsigned {
     Early(i64),
     #[error("its signature is wrong: none of the {0} keys that are configured has signed it")]
     Wrong(usize),
+    #[error("no key of `{0}` is configured here")]
+    NoKey(String),
 }
 
 /// The moment of a signature, in whole seconds, held against the moment at which the call came.
@@ -132,7 +146,7 @@ pub enum WebhookKeys {
 /// Why nothing of a call is believed, or can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
-    #[error("the webhook is not its provider's: {0}")]
+    #[error("{}: {}", UNSIGNED, .0)]
     Unsigned(#[from] Unsigned),
     #[error(transparent)]
     NoEvent(#[from] NoEvent),
@@ -209,12 +223,19 @@ mod tests {
             ("webhook~a", "it has 1 fields"),
             ("webhook~a~~~~~", "it has 6 fields"),
             ("webhook~a~*~~~", "its id is no Base64"),
-            ("webhook~a~~/w==~~", "its moment is no text"),
             ("webhook~a~~~~e30", "its body is no Base64"),
         ] {
             let error = Webhook::read(text).unwrap().unwrap_err();
             assert!(error.to_string().contains(why), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_header_that_is_no_text_makes_a_call_that_nobody_has_signed_and_no_broken_line() {
+        let webhook = Webhook::read("webhook~a~~/w==~~").unwrap().unwrap();
+        assert_eq!(webhook.timestamp, "\u{fffd}");
+        let keys = WebhookKeys::SendGrid(Vec::new());
+        assert!(matches!(keys.read(&webhook, Timestamp::UNIX_EPOCH), Err(Unread::Unsigned(_))));
     }
 
     #[test]

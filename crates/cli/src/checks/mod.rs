@@ -12,7 +12,7 @@ mod writers;
 
 use futures_util::{StreamExt, stream};
 use issei_assembly::Parts;
-use issei_certificate::{Finding, Part, accounts_of_senders, doubt_left, requests_not_asked, timeouts};
+use issei_certificate::{Finding, Part, accounts_of_senders, doubt_left, kept_unsigned, requests_not_asked, timeouts};
 use issei_ledger::{Broadcast, Configured, Heartbeat, LedgerError, Opening, ServiceKind, Shut, Timings};
 use jiff::SignedDuration;
 
@@ -153,14 +153,24 @@ pub(crate) async fn dead_letters(parts: &Parts) -> Vec<Finding> {
             Ok(queue) => queue.counts().await.map_err(|error| error.to_string()),
             Err(error) => Err(format!("{error:#}")),
         };
+        let cause = match &counts {
+            Ok((_, dead)) if name == "feedback" && dead.all() > 0 => kept_since(parts).await,
+            _ => None,
+        };
         findings.push(match counts {
             Ok((_, dead)) => finding
                 .found(dead.all(), dead.all() == 0)
-                .mend(format!("read the attribute `reason` of each, mend its cause, then issei redrive {name}")),
+                .mend(cause.unwrap_or_else(|| format!("read the attribute `reason` of each, mend its cause, then issei redrive {name}"))),
             Err(reason) => finding.unreadable(reason).mend("issei setup"),
         });
     }
     findings
+}
+
+/// What most likely has made dead letters of events; the reason of each says whether it has.
+async fn kept_since(parts: &Parts) -> Option<String> {
+    let causes: Vec<String> = kept_unsigned(&parts.ledger()).await.into_iter().map(|cause| cause.english).collect();
+    (!causes.is_empty()).then(|| format!("{}; `issei dead-letters feedback` shows the reason of each", causes.join("; ")))
 }
 
 pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {

@@ -3,7 +3,7 @@
 
 use issei_assembly::{Fetched, KeySource, Parts};
 use issei_aws::NOT_CONNECTED;
-use issei_certificate::{Finding, events_of_others};
+use issei_certificate::{Finding, calls_that_nobody_signed, events_of_others};
 use issei_provider::Right;
 use issei_schema::{Mailbox, ProviderName};
 
@@ -20,6 +20,7 @@ pub(crate) async fn standings(parts: &Parts, from: Option<&Mailbox>) -> Vec<Find
     }
     if parts.settings.keys_of_providers().next().is_some() {
         findings.push(events_of_others(&parts.ledger()).await.mend("issei setup"));
+        findings.push(calls_that_nobody_signed(&parts.ledger()).await.mend("issei setup"));
     }
     findings
 }

@@ -1,6 +1,7 @@
 //! `issei repair` and `redrive`: putting right what was lost outside issei.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::bail;
@@ -9,6 +10,7 @@ use issei_aws::{DeadBy, Queue, QueueError, Redriven};
 use issei_feedback::is_of_forgotten;
 use issei_ledger::{BroadcastState, DeadEvents, KEY_REVOKED, key_revoked, nothing_held_since};
 use issei_producer::{Repair, Repairer};
+use issei_provider::UNSIGNED;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -133,10 +135,10 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
     };
     let [_, _, dead] = queue.depths().await?;
     // Events are believed as they come, so not whatever somebody has put among the dead ones is moved back.
-    let (redriven, of_no_use) = if options.queue == QueueName::Feedback && !options.unknown_origin {
+    let (redriven, Beside { of_no_use, unsigned }) = if options.queue == QueueName::Feedback && !options.unknown_origin {
         redrive_known(&parts, &queue).await?
     } else {
-        (queue.redrive().await?, 0)
+        (queue.redrive().await?, Beside::default())
     };
     let (left, hidden) = match redriven {
         Redriven::Known { messages, left } => (left, dead.saturating_sub(messages + left)),
@@ -146,7 +148,7 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
         (true, Redriven::Task { handle }) => json!({ "dead_letters": dead, "task": handle }).to_string(),
         (true, Redriven::ByHand { messages }) => json!({ "dead_letters": dead, "moved": messages }).to_string(),
         (true, Redriven::Known { messages, left }) => {
-            json!({ "dead_letters": dead, "moved": messages, "left": left, "of_no_use": of_no_use }).to_string()
+            json!({ "dead_letters": dead, "moved": messages, "left": left, "of_no_use": of_no_use, "unsigned": unsigned }).to_string()
         }
         (false, Redriven::Known { messages, left: 0 }) => format!("{messages} dead letters moved back one by one"),
         (false, Redriven::Known { messages, left }) if left == of_no_use => format!("{messages} dead letters moved back one by one"),
@@ -157,6 +159,11 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
         (false, Redriven::Task { .. }) => format!("SQS moves {dead} dead letters back, by a task of its own"),
         (false, Redriven::ByHand { messages }) => format!("this endpoint has no move task: {messages} dead letters moved back one by one"),
     });
+    if unsigned > 0 && !as_json {
+        say(&format!(
+            "{unsigned} of them had no good signature: unless webhook_keys was mended wherever a feedback consumer runs, they come back here"
+        ));
+    }
     if of_no_use > 0 && !as_json {
         say(&format!(
             "{of_no_use} left where they are, since moved back they would be refused again: they are about letters of registrations that a restore has made the ledger forget, and say who was mailed then; `issei dead-letters feedback` shows them"
@@ -168,9 +175,18 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
     Ok(if left + hidden == 0 { Ended::Well } else { Ended::Refused })
 }
 
-/// With how many were left since they would be refused again. Where the ledger's key can't be read, nothing is proved, and what SQS has moved goes back alone.
-async fn redrive_known(parts: &Parts, queue: &Queue) -> Result<(Redriven, u64), QueueError> {
-    let of_no_use = Mutex::new(BTreeSet::new());
+/// What is told beside of a redrive of events.
+#[derive(Default)]
+struct Beside {
+    /// Left where they are, since they would be refused again.
+    of_no_use: u64,
+    /// Moved back, and signed by no key that was configured then.
+    unsigned: u64,
+}
+
+/// Where the ledger's key can't be read, nothing is proved, and what SQS has moved goes back alone.
+async fn redrive_known(parts: &Parts, queue: &Queue) -> Result<(Redriven, Beside), QueueError> {
+    let (of_no_use, unsigned) = (Mutex::new(BTreeSet::new()), AtomicU64::new(0));
     let marks = parts.ledger().dead_events().await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the ledger's key can't be read, so of no event it is proved that a service of issei has refused it");
         None
@@ -182,10 +198,15 @@ async fn redrive_known(parts: &Parts, queue: &Queue) -> Result<(Redriven, u64), 
                 false
             }
             (Some(marks), Some(DeadBy::Reason { reason, proof: Some(proof) })) => {
-                DeadEvents::is_proved(marks, &message.body, reason, proof)
+                let is_proved = DeadEvents::is_proved(marks, &message.body, reason, proof);
+                if is_proved && reason.starts_with(UNSIGNED) {
+                    unsigned.fetch_add(1, Ordering::Relaxed);
+                }
+                is_proved
             }
             _ => false,
         })
         .await?;
-    Ok((redriven, of_no_use.into_inner().unwrap_or_else(PoisonError::into_inner).len() as u64))
+    let of_no_use = of_no_use.into_inner().unwrap_or_else(PoisonError::into_inner).len() as u64;
+    Ok((redriven, Beside { of_no_use, unsigned: unsigned.into_inner() }))
 }

@@ -39,6 +39,7 @@ mod showing;
 mod stopping;
 mod suppressing;
 mod trying;
+mod unsigned;
 mod unsubscribing;
 mod writers;
 mod writing;

@@ -48,6 +48,7 @@ mod tables;
 mod taken_before;
 mod templates;
 mod trail;
+mod unsigned;
 mod unsubscribing;
 mod upgrading;
 mod webhooks;

@@ -128,16 +128,7 @@ async fn what_nobody_has_signed_or_what_names_no_other_ledger_is_kept() {
     as_registered_before_letters_were_marked(&oldest).await;
     oldest.run_to_the_end("terms").await;
     let before_marks = taken_off(&oldest).await;
-    let forged: Vec<String> = foreign
-        .iter()
-        .map(|line| {
-            let mut webhook = Webhook::read(line).unwrap().unwrap();
-            webhook.body.push(b' ');
-            webhook.to_line()
-        })
-        .collect();
     for (what, lines, says) in [
-        ("forged", &forged, "the webhook is not its provider's"),
         ("of before ledgers were named", &before_ledgers_were_named, "its letter was sent for another registration of `terms`"),
         ("of before marks", &before_marks, "its letter names no registration"),
     ] {
