@@ -2,13 +2,31 @@
 
 use std::process::Stdio;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use url::Url;
 
 use crate::patience::until;
+
+/// A command of Chromium's own, for what `WebDriver` has none.
+#[derive(Debug)]
+struct Chromium(&'static str, Value);
+
+impl WebDriverCompatibleCommand for Chromium {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "cmd": self.0, "params": self.1 }).to_string()))
+    }
+}
 
 /// A browser with a fresh profile. Ended when dropped.
 pub struct Browser {
@@ -98,10 +116,25 @@ impl Browser {
         until(expression, async || self.value(expression).await == json!(true)).await;
     }
 
-    /// A picture of the page, where `ISSEI_TEST_SCREENSHOTS` names a directory for them.
+    /// A picture of the page, all of it, where `ISSEI_TEST_SCREENSHOTS` names a directory for them.
     pub async fn picture(&self, name: &str) {
-        if let Ok(directory) = std::env::var("ISSEI_TEST_SCREENSHOTS") {
-            std::fs::write(format!("{directory}/{name}.png"), self.page.screenshot().await.unwrap()).unwrap();
+        let Ok(directory) = std::env::var("ISSEI_TEST_SCREENSHOTS") else { return };
+        let size = "[document.documentElement.clientWidth, document.documentElement.scrollHeight]";
+        let (width, height): (u32, u32) = serde_json::from_value(self.value(size).await).unwrap();
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        let whole = Chromium("Page.captureScreenshot", json!({ "captureBeyondViewport": true, "clip": clip }));
+        let answer = self.page.issue_cmd(whole).await.unwrap();
+        let picture = BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap();
+        std::fs::write(format!("{directory}/{name}.png"), picture).unwrap();
+    }
+
+    /// What the window shows, in the light and in the dark.
+    pub async fn pictures_in_both(&self, name: &str) {
+        let Ok(directory) = std::env::var("ISSEI_TEST_SCREENSHOTS") else { return };
+        for scheme in ["dark", "light"] {
+            let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            self.page.issue_cmd(Chromium("Emulation.setEmulatedMedia", media)).await.unwrap();
+            std::fs::write(format!("{directory}/{name}-{scheme}.png"), self.page.screenshot().await.unwrap()).unwrap();
         }
     }
 

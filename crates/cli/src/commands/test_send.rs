@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use issei_assembly::{Parts, Settings, say};
 use issei_ledger::{BroadcastState, EventLog, Ledger, Outcome};
 use issei_producer::{check_command, check_copy};
-use issei_schema::{BroadcastCommand, BroadcastId, CanaryApproval, CommandVersion, TestCopy};
+use issei_schema::{Address, BroadcastCommand, BroadcastId, CanaryApproval, CommandVersion, Recipient, TestCopy};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -36,11 +36,7 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
     };
     let (shutdown, parts) = (on_signal()?, in_use::open(settings, Care::MustKnow).await?);
     let (ledger, key) = (parts.ledger(), row.key.clone());
-    let command = copy_of(&parts, first, ledger.copied_from(row, options.to.clone()).await?).await?;
-    check_copy(&command, &settings.test_recipients)?;
-    check_command(&command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), parts.clock.wall())?;
-    let id = &command.broadcast_id;
-    parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
+    let id = &enqueue(&parts, settings, first, row, options.to.clone()).await?;
     if !as_json {
         say(&format!("enqueued as {id}, written from the row with the key {key}; waiting for producer and consumer"));
     }
@@ -72,6 +68,22 @@ pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json:
         Copied::InDoubt => Ended::InDoubt,
         Copied::Not(_) => Ended::Refused,
     })
+}
+
+/// Puts a copy of what somebody's row makes of a letter on the queue, and says under which id. What the producer would refuse is
+/// refused here.
+pub(crate) async fn enqueue(
+    parts: &Parts,
+    settings: &Settings,
+    first: BroadcastCommand,
+    row: Recipient,
+    to: Address,
+) -> anyhow::Result<BroadcastId> {
+    let command = copy_of(parts, first, parts.ledger().copied_from(row, to).await?).await?;
+    check_copy(&command, &settings.test_recipients)?;
+    check_command(&command, &settings.audiences, &settings.unsubscribe_key_names(), &settings.known_providers(), parts.clock.wall())?;
+    parts.commands_queue().await?.send(&command.to_body(), Duration::ZERO).await?;
+    Ok(command.broadcast_id)
 }
 
 /// The command of the copy, which is no broadcast to the audience whatever else the first one says.

@@ -266,7 +266,7 @@ async fn seen_in(looking: &Looking<'_>, broadcast: &Broadcast, found: &Whereabou
 }
 
 /// Why a row was skipped, and what is mailed in its place.
-fn in_words(skipped: &Skipped) -> Bilingual {
+pub(crate) fn in_words(skipped: &Skipped) -> Bilingual {
     let detail = skipped.detail().map_or_else(Bilingual::default, |detail| both!(", {detail}", "、{detail}"));
     let instead = skipped.mailed.as_deref();
     let instead = instead.map_or_else(Bilingual::default, |key| {

@@ -11,6 +11,7 @@ mod person;
 mod place;
 mod right;
 mod routes;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -61,6 +62,8 @@ type Renderings = HashMap<(BroadcastId, &'static str, bool), (Instant, String)>;
 /// What all requests share.
 pub(crate) struct Console {
     parts: Parts,
+    /// By which a copy of a letter is judged before it is sent; nothing where all that it shows is simulated.
+    settings: Option<Settings>,
     names: Names,
     /// All that it shows is simulated.
     is_simulated: bool,
@@ -84,7 +87,7 @@ pub(crate) async fn run(settings: &Settings, options: &ConsoleOptions, as_json: 
     let key = std::env::var(door::KEY).ok().map(|key| Key::new(&key)).transpose()?;
     let parts = in_use::open(settings, Care::Itself).await?;
     let shutdown = on_signal()?;
-    let opened = Opened::at(parts, &place, &options.right, key.as_ref(), false).await?;
+    let opened = Opened::at((parts, Some(settings.clone())), &place, &options.right, key.as_ref()).await?;
     if as_json {
         let addresses: BTreeMap<_, _> = opened.addresses.iter().map(|(right, address)| (right.as_str(), address)).collect();
         say(&serde_json::json!({ "addresses": addresses }).to_string());
@@ -112,10 +115,11 @@ pub(crate) struct Opened {
 impl Opened {
     /// Of what is simulated in this process, for whoever sees this process's output.
     pub(crate) async fn simulated(parts: Parts) -> anyhow::Result<Self> {
-        Self::at(parts, &Place::here(0), &[Right::Everything], None, true).await
+        Self::at((parts, None), &Place::here(0), &[Right::Everything], None).await
     }
 
-    async fn at(parts: Parts, place: &Place, rights: &[Right], key: Option<&Key>, is_simulated: bool) -> anyhow::Result<Self> {
+    /// Without settings all of it is simulated.
+    async fn at((parts, settings): (Parts, Option<Settings>), place: &Place, rights: &[Right], key: Option<&Key>) -> anyhow::Result<Self> {
         let Place { listen, .. } = place;
         let listener = TcpListener::bind(listen)
             .await
@@ -124,8 +128,9 @@ impl Opened {
         let origin = names.origin();
         let console = Arc::new(Console {
             parts,
+            is_simulated: settings.is_none(),
+            settings,
             names,
-            is_simulated,
             seen: Mutex::default(),
             standing: Mutex::default(),
             said: Mutex::default(),

@@ -8,10 +8,12 @@ use axum::response::{Html, IntoResponse};
 use http::header;
 use http::{HeaderValue, StatusCode};
 use indicatif::ProgressBar;
+use issei_ledger::{Broadcast, Standing};
 use issei_schema::{ZoneName, both};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use super::At;
 use super::asking::{Failed, Filled, LetterAt, Tongue, foreign_form};
 use super::routes::{LETTERS_MAY, Page, Shared, page};
 use crate::commands::show::letter_of;
@@ -56,16 +58,23 @@ pub(super) async fn found(State(at): Shared, tongue: Tongue, Filled(sought): Fil
     page(&at, &answer(asked, Some(who), None), tongue, StatusCode::OK)
 }
 
+/// Whoever stands there.
+pub(super) async fn standing_at(at: &At, broadcast: &Broadcast, (seq, chunk, place): (u32, u32, usize)) -> Result<Standing, Failed> {
+    if seq >= broadcast.pages {
+        return Err(nobody());
+    }
+    let frozen = at.console.parts.ledger().page(&broadcast.placed(), seq).await?;
+    let recipient = frozen.chunks().find(|(number, _)| *number == chunk).and_then(|(_, recipients)| recipients.get(place)?.clone());
+    Ok(Standing { page: seq, chunk, at: place, recipient: recipient.ok_or_else(nobody)? })
+}
+
 /// The letter of whoever stands there, as it was rendered.
 pub(super) async fn letter(State(at): Shared, LetterAt(id, seq, chunk, place): LetterAt, tongue: Tongue) -> Page {
     let ledger = at.console.parts.ledger();
     let broadcast = ledger.broadcast(&id).await?;
-    if seq >= broadcast.pages {
-        return Err(nobody());
-    }
-    let (command, frozen) = (ledger.command_of(&broadcast).await?, ledger.page(&broadcast.placed(), seq).await?);
-    let recipient = frozen.chunks().find(|(number, _)| *number == chunk).and_then(|(_, recipients)| recipients.get(place)?.clone());
-    let letter = letter_of(&command, &recipient.ok_or_else(nobody)?)?;
+    let standing = standing_at(&at, &broadcast, (seq, chunk, place)).await?;
+    let command = ledger.command_of(&broadcast).await?;
+    let letter = letter_of(&command, &standing.recipient)?;
     let mut response = Html(letters::page(tongue.language, &command, letter.as_slice())?).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LETTERS_MAY));
     Ok(response)

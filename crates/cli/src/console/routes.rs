@@ -16,7 +16,7 @@ use issei_schema::{Bilingual, BroadcastId, both};
 use super::asking::{Failed, Named, Said, Tongue, Word, failure, no_page};
 use super::guard::{allow, enter, guard, nobody};
 use super::right::Needs;
-use super::{At, Console, deeds, person};
+use super::{At, Console, deeds, person, words};
 use crate::commands::{inspect::news, status::is_absent};
 use crate::pages::{
     Bare, BroadcastPage, Evidence, Language, List, Listed, Note, ReasonPage, SCRIPT, STYLE, StopPage, Told, actions, grouped, subjects,
@@ -38,6 +38,7 @@ fn ways() -> Vec<(&'static str, Needs, MethodRouter<At>)> {
         ("/b/{id}/live", Needs::Entry, get(live)),
         ("/b/{id}/evidence", Needs::Look, get(evidence)),
         ("/b/{id}/letters", Needs::Look, get(held_letters)),
+        ("/b/{id}/words", Needs::Look, get(words::asked).post(words::found)),
         ("/b/{id}/letter/{page}/{chunk}/{place}", Needs::Look, get(person::letter)),
         ("/reason/{code}", Needs::Look, get(reason)),
         ("/who", Needs::Look, get(person::asked).post(person::found)),
@@ -46,6 +47,7 @@ fn ways() -> Vec<(&'static str, Needs, MethodRouter<At>)> {
         ("/b/{id}/pause", Needs::Steer, post(deeds::pause).get(to_broadcast)),
         ("/b/{id}/resume", Needs::Steer, post(deeds::resume).get(to_broadcast)),
         ("/b/{id}/approve", Needs::Steer, post(deeds::approve).get(to_broadcast)),
+        ("/b/{id}/copy", Needs::Steer, post(words::copy).get(to_words)),
     ]
 }
 
@@ -148,6 +150,10 @@ async fn to_list(State(at): Shared, tongue: Tongue) -> Redirect {
 
 async fn to_broadcast(State(at): Shared, Named(id): Named, tongue: Tongue) -> Redirect {
     to_page(&at, &format!("/b/{id}"), tongue)
+}
+
+async fn to_words(State(at): Shared, Named(id): Named, tongue: Tongue) -> Redirect {
+    to_page(&at, &format!("/b/{id}/words"), tongue)
 }
 
 fn to_page(at: &At, path: &str, tongue: Tongue) -> Redirect {
@@ -283,6 +289,7 @@ mod tests {
             ("/b/{id}/live", entry),
             ("/b/{id}/evidence", look),
             ("/b/{id}/letters", look),
+            ("/b/{id}/words", look),
             ("/b/{id}/letter/{page}/{chunk}/{place}", look),
             ("/reason/{code}", look),
             ("/who", look),
@@ -291,6 +298,7 @@ mod tests {
             ("/b/{id}/pause", steer),
             ("/b/{id}/resume", steer),
             ("/b/{id}/approve", steer),
+            ("/b/{id}/copy", steer),
         ];
         assert_eq!(ways, expected);
     }

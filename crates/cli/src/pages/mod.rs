@@ -18,7 +18,7 @@ mod words;
 use askama::Template;
 use http::StatusCode;
 use issei_certificate::{Certificate, Finding, Judgement, Topic, Verdict};
-use issei_ledger::{Agreement, AuditTrail, BroadcastState, Moment, Outcome, ReasonCode, Refused, SkipReason, Suppression};
+use issei_ledger::{Agreement, AuditTrail, BroadcastState, Moment, Outcome, ReasonCode, Refused, SkipReason, Standing, Suppression};
 use issei_schema::{Bilingual, BroadcastCommand, Content};
 use jiff::Timestamp;
 
@@ -321,6 +321,31 @@ pub(crate) struct WhoPage {
     /// Nothing before anybody was asked for.
     pub(crate) who: Option<Who>,
     pub(crate) message: Option<Bilingual>,
+}
+
+/// What a broadcast says, and to whom.
+#[derive(Template)]
+#[template(path = "words.html")]
+pub(crate) struct WordsPage {
+    pub(crate) frame: Frame,
+    pub(crate) words: &'static Words,
+    pub(crate) id: String,
+    pub(crate) subject: Option<String>,
+    pub(crate) asked: String,
+    /// Whose letters were asked for, and where they stand.
+    pub(crate) found: Vec<Standing>,
+    /// How many letters are worth a look, where that is known.
+    pub(crate) letters: usize,
+    pub(crate) may_copy: bool,
+    pub(crate) message: Option<Bilingual>,
+    pub(crate) failed: bool,
+}
+
+impl WordsPage {
+    /// In pixels, for a browser that runs no script.
+    fn letters_height(&self) -> usize {
+        LETTER_HEIGHT * self.letters.max(1)
+    }
 }
 
 /// What is said where a page would stand.

@@ -203,6 +203,13 @@ words! {
     agreement: "Agreement", "複数人の承認";
     agree_hint: "You agree to the words below, to this audience, and to nothing else, in the name of whoever started this console.", "下の文面とこの宛先だけを、このコンソールを起動した人の名義で承認します。";
     agreed_digest: "What is agreed to:", "承認の対象:";
+    the_letters: "Letters", "文面";
+    row_hint: "By key or by address: the letter of that row, as it was frozen.", "キーまたはメールアドレスで、確定した行の文面を表示します。";
+    show_letter: "Show the letter", "文面を表示";
+    letter_of: "The letter of", "次の宛先の文面:";
+    copy_hint: "A real mail to yourself, by the services that run: to an address in the sender's domain, or one that `test_recipients` names. It counts as no mail to this audience.", "稼働中のサービスから、見本を実際に送信します。送り先は、差出人と同じドメインか、`test_recipients` にあるアドレスに限ります。この対象者への送信には数えません。";
+    copy_to: "Send a copy to", "見本の送り先";
+    send_copy: "Send a copy", "見本を送る";
     letters: "Letters, as they will be read", "実際に届く文面";
     letters_to_read: "To be read, all of them below:", "以下の文面をすべて確認してください。通数:";
     stop_all: "Stop everything", "すべて停止";
@@ -220,7 +227,7 @@ words! {
     evidence: "Evidence", "証拠";
     see_evidence: "See the evidence for its end", "終了の証拠を見る";
     sign_it: "A signed certificate is given by", "署名付きの証明書は次のコマンドで発行できます:";
-    evidence_hint: "As it stands at this moment. The queues are not watched here; `issei certify` does that and signs.", "現時点の状態です。ここではキューを監視しません。監視と署名は `issei certify` が行います。";
+    evidence_hint: "As it stands at this moment.", "現時点の状態です。";
     certificate: "Certificate", "証明書";
     no_certificate: "Not part of this report. `issei certify` gives one, and `issei report --certificate FILE` shows it.", "この報告書には含まれていません。`issei certify` で発行し、`issei report --certificate FILE` で表示できます。";
     signed_by: "Signature verified, key", "署名検証済み、鍵";

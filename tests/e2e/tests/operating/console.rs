@@ -252,6 +252,7 @@ async fn an_operator_follows_and_stops_a_broadcast_in_a_browser_by_keyboard_and_
     desk.wait_until(&format!("Number(document.getElementById('count-accepted').textContent.replace(/,/g, '')) > {before}")).await;
     assert_eq!(desk.text("#state").await, "running");
     desk.picture("console-desk").await;
+    desk.pictures_in_both("console").await;
 
     // In Japanese, and at the width of a phone.
     phone.page.find(Locator::Css("a[hreflang=ja]")).await.unwrap().click().await.unwrap();

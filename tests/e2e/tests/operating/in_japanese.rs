@@ -157,6 +157,16 @@ async fn every_page_and_every_answer_of_the_console_is_japanese_in_japanese() {
     walk.get(door, "/b/terms/evidence", "200").await;
     walk.get(door, "/b/terms/letters", "200").await;
     walk.get(door, "/reason/HOLDING_AGREEMENT", "200").await;
+    walk.get(door, "/b/terms/words", "200").await;
+    for who in ["8", "7", "nobody", "user000008@example.com"] {
+        walk.post(door, "/b/terms/words", &format!("csrf={}&who={who}", csrf_of(&page)), "200").await;
+    }
+    walk.post(door, "/b/terms/words", "csrf=0&who=8", "403").await;
+    for to in ["nobody", "stranger%40elsewhere.example.net"] {
+        walk.post(door, "/b/terms/copy", &format!("csrf={}&page=0&chunk=0&place=0&to={to}", csrf_of(&page)), "422").await;
+    }
+    walk.post(door, "/b/terms/copy", &format!("csrf={}&page=9&to=me%40example.com", csrf_of(&page)), "404").await;
+    walk.post(door, "/b/terms/copy", &format!("csrf={}&page=0&chunk=0&place=0&to=me%40example.com", csrf_of(&page)), "200").await;
     walk.get(door, "/reason/NOTHING", "404").await;
     walk.get(&doors[1], "/b/terms", "200").await;
     walk.get(&doors[2], "/b/terms", "200").await;

@@ -52,12 +52,27 @@ async fn letters_are_all_seen(browser: &Browser) {
 
 /// No table's last column lies off the screen, and no state is broken one sign a line.
 async fn rows_are_seen_to_their_end(browser: &Browser) {
-    let off = "Array.from(document.querySelectorAll('#audit td, #broken td, #findings details[open] td'))
+    let off = "Array.from(document.querySelectorAll('#audit td, #broadcasts td, #broken td, #so-far td, #findings details[open] td'))
         .filter((cell) => cell.getBoundingClientRect().right > document.documentElement.clientWidth).map((cell) => cell.textContent)";
     assert_eq!(browser.value(off).await, serde_json::json!([]));
     let broken = "Array.from(document.querySelectorAll('td.short')).filter((cell) => { const text = document.createRange();
         text.selectNodeContents(cell); return text.getClientRects().length > 1; }).length";
     assert_eq!(browser.value(broken).await, 0);
+}
+
+/// What stands along the plot is large enough, hides nothing else of it, and is by the reader's own clock.
+async fn plot_can_be_read(browser: &Browser) {
+    browser.wait_until("document.querySelector('.plot')?.dataset.day === undefined").await;
+    let texts = "Array.from(document.querySelectorAll('.plot text')).filter((text) => text.getBoundingClientRect().width > 0)";
+    let pixels = "(text) => parseFloat(text.getAttribute('font-size')) * text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width";
+    let small = browser.value(&format!("{texts}.filter((text) => ({pixels})(text) < 12).map((text) => text.textContent)")).await;
+    assert_eq!(small, serde_json::json!([]));
+    let hidden = format!(
+        "((boxes) => boxes.flatMap(([one, a], at) => boxes.slice(at + 1).filter(([, b]) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1).map(([other]) => `${{one}} and ${{other}}`)))({texts}.map((text) => [text.textContent.trim(), text.getBoundingClientRect()]))"
+    );
+    assert_eq!(browser.value(&hidden).await, serde_json::json!([]));
+    let by_utc = browser.value(&format!("{texts}.some((text) => text.textContent.includes('UTC'))")).await;
+    assert_eq!(by_utc, false);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,9 +101,19 @@ async fn every_page_can_be_read_in_both_languages_on_a_phone_at_a_desk_and_in_th
     assert!(approved.starts_with("HTTP/1.1 200"), "{approved}");
     world.wait_for("terms", "complete").await;
     for (browser, screen) in browsers {
-        for page in [("list", "/"), ("complete", "/b/terms"), ("evidence", "/b/terms/evidence")] {
+        for page in [
+            ("list", "/"),
+            ("complete", "/b/terms"),
+            ("evidence", "/b/terms/evidence"),
+            ("words", "/b/terms/words"),
+            ("reason", "/reason/HOLDING_ASKED"),
+            ("failed", "/b/nobody"),
+        ] {
             look(browser, screen, &door, page).await;
             rows_are_seen_to_their_end(browser).await;
+            if page.0 == "complete" {
+                plot_can_be_read(browser).await;
+            }
         }
         ask(browser, screen, &door, "user000007@example.com").await;
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::console::{Door, csrf_of, raw, status};
 
 /// Every way in, by what it needs. `crates/cli/src/console/routes.rs` has the list that this must be.
-const WAYS: [(&str, &str, &str); 21] = [
+const WAYS: [(&str, &str, &str); 25] = [
     ("GET", "/", "entry"),
     ("GET", "/style.css", "entry"),
     ("GET", "/console.js", "entry"),
@@ -17,6 +17,10 @@ const WAYS: [(&str, &str, &str); 21] = [
     ("GET", "/b/terms/evidence", "look"),
     ("GET", "/b/terms/letters", "look"),
     ("GET", "/b/terms/letter/0/0/0", "look"),
+    ("GET", "/b/terms/words", "look"),
+    ("POST", "/b/terms/words", "look"),
+    ("GET", "/b/terms/copy", "steer"),
+    ("POST", "/b/terms/copy", "steer"),
     ("GET", "/reason/PAUSED_QUOTA", "look"),
     ("GET", "/who", "look"),
     ("POST", "/who", "look"),

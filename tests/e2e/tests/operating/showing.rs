@@ -163,3 +163,67 @@ async fn a_page_that_cant_be_shown_has_a_heading_and_a_way_back_and_keeps_nobody
     browser.end().await;
     console.end().await;
 }
+
+/// Whoever approves names a row, reads its letter and has a copy of it sent, by keyboard; and reads the words once it is approved, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approver_reads_the_letter_of_a_row_and_is_sent_a_copy_and_reads_on_after_the_approval() {
+    let Some(browser) = Browser::start(390, 844).await else { return };
+    let world = Processes::simulated(20, Account { keep_mails: true, ..Account::default() }).await;
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", "--yes", "--hold", &command]).await;
+    world.wait_for("terms", "holding").await;
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let at = |path: &str| format!("http://127.0.0.1:{}{}{path}", door.port, door.base);
+    browser.page.goto(url.as_str()).await.unwrap();
+    browser.page.goto(&at("/b/terms")).await.unwrap();
+    browser.page.find(Locator::Css("#to-words")).await.unwrap().send_keys(&Key::Enter.to_string()).await.unwrap();
+    browser.wait_until("document.querySelector('#row') !== null").await;
+    browser.assert_accessible("the letters").await;
+    let ask = async |who: &str| {
+        let field = browser.page.find(Locator::Css("#row input[name=who]")).await.unwrap();
+        field.clear().await.unwrap();
+        field.send_keys(&format!("{who}{}", Key::Enter)).await.unwrap();
+    };
+    ask("nobody").await;
+    browser.wait_until("document.querySelector('#message')?.textContent.includes('nobody with that key or address')").await;
+    ask("user000007@example.com").await;
+    browser.wait_until("document.querySelector('#found iframe') !== null").await;
+    assert!(!browser.page.current_url().await.unwrap().as_str().contains("user000007"), "an address stands in the address of a page");
+    browser.assert_fits().await;
+    browser.assert_accessible("the letter of a row").await;
+    browser.picture("words-row-en-phone").await;
+    let place = browser.value("document.querySelector('#found iframe').getAttribute('src')").await;
+    let letter = door.get(place.as_str().unwrap().strip_prefix(&door.base).unwrap()).await;
+    assert!(letter.contains("Terms for User 7"), "{letter}");
+    // To a stranger nothing goes, by the same rule as in the shell.
+    let copy_to = async |to: &str| {
+        let field = browser.page.find(Locator::Css("#found input[name=to]")).await.unwrap();
+        field.send_keys(&format!("{to}{}", Key::Enter)).await.unwrap();
+    };
+    copy_to("stranger@elsewhere.example.net").await;
+    browser.wait_until("document.querySelector('#message')?.textContent.includes('neither in the sender')").await;
+    copy_to("me@example.com").await;
+    browser
+        .wait_until("document.querySelector('#message')?.textContent.includes('a copy is on its way as the broadcast terms-test-')")
+        .await;
+    let mails = || world.cloud.mails().unwrap();
+    until("the copy is sent", async || mails().len() == 1).await;
+    assert_eq!((mails()[0].address.as_str(), mails()[0].subject.as_str()), ("me@example.com", "[Test] Terms for User 7"));
+    assert_eq!(world.run(&["status", "terms", "--json"]).await.matches("\"state\":\"holding\"").count(), 1);
+    // It is approved by keyboard, and its words stay.
+    browser.page.goto(&at("/b/terms")).await.unwrap();
+    by_keyboard(&browser, "approve", "read and copied", "terms").await;
+    world.wait_for("terms", "complete").await;
+    browser.page.goto(&at("/b/terms")).await.unwrap();
+    browser.page.find(Locator::Css("#to-words")).await.unwrap().send_keys(&Key::Enter.to_string()).await.unwrap();
+    browser.wait_until("(document.getElementById('letters')?.contentDocument?.body?.textContent ?? '').includes('Terms for User')").await;
+    ask("3").await;
+    browser.wait_until("document.querySelector('#found iframe') !== null").await;
+    browser.end().await;
+    console.end().await;
+    for service in services {
+        service.end().await;
+    }
+}
