@@ -64,8 +64,7 @@ impl Look {
         let (next, tone) = next(words, status, timeline, proof.as_ref());
         let settled = status.accepted + status.rejected + status.spared + status.in_doubt;
         let waits_for = status.recipients.saturating_sub(settled);
-        let moves = status.state == BroadcastState::Running && status.waits.is_none();
-        let rate = rate(timeline, status.at, status.decided_at()).filter(|_| moves);
+        let rate = rate(timeline, status.at, status.decided_at()).filter(|_| status.moves());
         let seconds = rate.filter(|rate| *rate > 0).map(|rate| waits_for.div_ceil(rate));
         Self {
             next,

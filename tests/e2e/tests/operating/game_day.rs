@@ -29,7 +29,7 @@ fn runbook(language: &str) -> Vec<Step> {
 }
 
 /// Words as a shell reads them, as far as the runbooks go: blanks, and double quotes.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for c in line.trim().chars().chain([' ']) {
         match c {

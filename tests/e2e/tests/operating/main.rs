@@ -5,6 +5,7 @@
 
 mod agreeing;
 mod answering;
+mod answering_page;
 mod answers;
 mod beginning;
 mod carriers;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use issei_assembly::Parts;
 use issei_ledger::{
     Agreement, AuditEntry, AuditTrail, Broadcast, BroadcastState, DoubtLeft, FixedObjects, HeldAudience, HeldUp, IfApproved, Ledger,
-    LedgerError, NEVER_GRANTED, NotAsked, ReasonCode, Refused, Subject, Terms,
+    LedgerError, NEVER_GRANTED, NotAsked, ReasonCode, Refused, ServiceKind, Subject, Terms,
 };
 use issei_schema::{Bilingual, BroadcastId, ProviderName, both};
 use jiff::Timestamp;
@@ -231,6 +231,12 @@ async fn queues_of(parts: &Parts) -> anyhow::Result<BTreeMap<&'static str, Depth
 }
 
 impl Status {
+    /// Whether somebody may be sent to now, so that a rate says something.
+    pub(crate) fn moves(&self) -> bool {
+        let is_served = self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer);
+        self.state == BroadcastState::Running && self.waits.is_none() && is_served
+    }
+
     /// When it was decided that it stands as it does.
     pub(crate) fn decided_at(&self) -> Option<Timestamp> {
         self.decided.as_ref().map(|entry| entry.at)

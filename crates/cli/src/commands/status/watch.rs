@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use issei_assembly::{Parts, Settings, clear_screen, say};
-use issei_ledger::BroadcastState;
 use issei_schema::BroadcastId;
 
 use super::{LATELY, Status, is_absent, rate};
@@ -61,8 +60,7 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
             }
             in_use::say_document(told)?;
         } else {
-            let moves = status.state == BroadcastState::Running && status.waits.is_none();
-            let speed = if moves { speed(&parts, &status, &options.id).await } else { None };
+            let speed = if status.moves() { speed(&parts, &status, &options.id).await } else { None };
             let is_read = std::io::stdout().is_terminal();
             status.lines(speed).iter().for_each(|line| say(&if is_read { broken(line) } else { line.clone() }));
             letters::print_beside(&letters, &format!("`issei show {} --as KEY -o letter.html`", options.id));
