@@ -240,7 +240,7 @@ impl Certifier {
             audience: broadcast.audience_size(),
             skipped: broadcast.skipped,
             recipients: broadcast.recipients,
-            accepted: totals.accepted,
+            accepted: totals.accepted - held.tally.unclaimed,
             rejected: totals.rejected,
             spared: held.tally.spared,
             in_doubt: totals.in_doubt,

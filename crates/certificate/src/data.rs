@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use self::notice::told_in_time;
 pub(crate) use self::requests::Endless;
 
-use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally, phrases};
+use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Chunk, EventLog, Inspected, Ledger, LedgerError, Page, Tally, Totals, phrases};
 use issei_letter::Letters;
 use issei_schema::{Bilingual, Canary, Recipient, both};
 use jiff::{SignedDuration, Timestamp};
@@ -269,8 +269,7 @@ impl Reader<'_> {
             seen.kept.look_at(|| both!("the events of chunk {seq}", "チャンク{seq}のイベント"), expires, created_at, self.now);
         }
         let Some(marks) = &looked.claim else {
-            // Whom events prove accepted counts so, and that nobody claimed them is against the events.
-            seen.never_claimed += (recipients as u64).saturating_sub(looked.walked.feedback.proven());
+            seen.never_claimed += recipients as u64;
             return;
         };
         seen.kept.look_at(|| of_chunk(seq), marks.expires, created_at, self.now);
@@ -368,11 +367,13 @@ impl Reader<'_> {
         let open = requests::Open { chunks: seen.claims, claims: seen.tally.open_claims, in_doubt: totals.in_doubt, may_be_held };
         let open = requests::judge(&broadcast.broadcast_id, self.endless.as_ref(), open, steps.revoked.as_ref());
         findings.push(open.only_so_far(!broadcast.broadcast_state.is_over()));
-        findings.push(totals::everybody(broadcast, totals, totals.retryable + seen.never_claimed));
+        // Whom events alone prove accepted, in a chunk that nobody has claimed, counts elsewhere: a certificate goes by claims, and has
+        // those events against it.
+        let claimed = Totals { accepted: totals.accepted - seen.tally.unclaimed, ..totals };
+        findings.push(totals::everybody(broadcast, claimed, totals.retryable + seen.never_claimed));
         findings.extend(totals::own(broadcast, &seen.tally, steps.ran, totals_are_due, older));
-        // Who is accepted by events alone, when they were to be sent to again, has no permit until that is recorded; and who is in a
-        // chunk that nobody has claimed has none that the ledger knows.
-        let sent = totals.accepted + totals.rejected + totals.in_doubt - seen.tally.unacknowledged - seen.tally.unclaimed;
+        // Who is accepted by events alone, when they were to be sent to again, has no permit until that is recorded.
+        let sent = claimed.accepted + totals.rejected + totals.in_doubt - seen.tally.unacknowledged;
         findings.push(permits::judge(broadcast, steps, sent, seen.granted_since));
         findings.push(permits::cursors(broadcast, steps));
         let finding = data(both!("events: of whom", "イベント: 対象"), items(&["feedback"])).must(

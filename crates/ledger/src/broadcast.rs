@@ -182,6 +182,9 @@ pub struct Broadcast {
     /// The entries that tell of its end, from when somebody was first forgotten: the list above keeps the most recent.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::trail::leniently")]
     pub ending: Vec<AuditEntry>,
+    /// The entries that tell how it stands, from when the list above has left them behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::trail::leniently")]
+    pub standing: Vec<AuditEntry>,
     /// Exact totals, written when the broadcast is over.
     #[serde(default)]
     pub totals: Option<Totals>,
@@ -204,7 +207,7 @@ impl Broadcast {
         let carrier = command.other_provider().map_or_else(String::new, |name| phrases::RECEIVED_CARRIER.with(&[name]) + &account);
         let reason = phrases::RECEIVED.with(&[&format!("{from}{carrier}{template}{again}")]);
         let entry = AuditEntry::new(now, &command.requested_by, step, &reason);
-        let Appended { list, end, .. } = Appended::of(&[], ChainEnd::default(), entry, token);
+        let Appended { list, end, .. } = Appended::of(&[], &[], ChainEnd::default(), entry, token);
         Self {
             broadcast_id: command.broadcast_id.clone(),
             command_hash: command.hash().to_string(),
@@ -266,6 +269,7 @@ impl Broadcast {
             letters_name: None,
             forgotten: 0,
             ending: Vec::new(),
+            standing: Vec::new(),
             totals: None,
         }
     }

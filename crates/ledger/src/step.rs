@@ -133,7 +133,7 @@ impl Ledger {
         change: &Change<'_>,
     ) -> Result<Result<Broadcast, Broadcast>, LedgerError> {
         let id = &from.broadcast_id;
-        let mut appended = Appended::of(&from.audit_trail, from.chain_end(), entry, token.to_owned());
+        let mut appended = Appended::of(&from.audit_trail, &from.standing, from.chain_end(), entry, token.to_owned());
         if let Err(error) = self.move_entries(id, &appended.moved).await {
             tracing::error!(%error, broadcast.id = %id, "older entries of the audit trail can't be moved; they stay in the broadcast's item");
             appended = appended.unmoved();
@@ -241,7 +241,12 @@ impl Ledger {
             values.insert(":chained".to_owned(), n(appended.end.count));
             values.insert(":head".to_owned(), s(&appended.end.head));
         }
-        let (key, update) = (Key::broadcast(&from.broadcast_id), format!("SET {}", sets.join(", ")));
+        let mut update = format!("SET {}", sets.join(", "));
+        if let (Some(standing), true) = (&appended.standing, trail != Trail::Left) {
+            update = update.replacen("SET ", "SET standing = :standing, ", 1);
+            values.insert(":standing".to_owned(), list_of(standing)?);
+        }
+        let key = Key::broadcast(&from.broadcast_id);
         if let Some(beside) = &change.beside {
             return self.write_beside(key, update, conditions, values, beside).await;
         }

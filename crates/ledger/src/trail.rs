@@ -95,6 +95,11 @@ impl AuditEntry {
         self.step.split_once(" -> ")
     }
 
+    /// The state that it leads to, from another or as the first.
+    fn leads_to(&self) -> Option<&str> {
+        self.states().map(|(_, to)| to).or_else(|| self.is_decided().then_some(self.step.as_str()))
+    }
+
     /// Whether it took the broadcast from one state to another.
     #[must_use]
     pub fn is_step(&self) -> bool {
@@ -164,12 +169,14 @@ pub(crate) struct Appended {
     /// What gets items of its own first, and is left out of the list.
     pub(crate) moved: Vec<AuditEntry>,
     pub(crate) end: ChainEnd,
+    /// What tells how the broadcast stands, where that leaves the list.
+    pub(crate) standing: Option<Vec<AuditEntry>>,
 }
 
 impl Appended {
-    /// `kept` is the list as it was read. What builds before this one have added to it takes its place in
-    /// the chain now, as it is found.
-    pub(crate) fn of(kept: &[AuditEntry], mut end: ChainEnd, mut new: AuditEntry, token: String) -> Self {
+    /// `kept` is the list as it was read, and `standing` what told before how the broadcast stands. What builds before this one have
+    /// added to the list takes its place in the chain now, as it is found.
+    pub(crate) fn of(kept: &[AuditEntry], standing: &[AuditEntry], mut end: ChainEnd, mut new: AuditEntry, token: String) -> Self {
         let tight = kept.iter().map(AuditEntry::bytes).sum::<usize>() > LIST_BYTES_TIGHT;
         if tight {
             new.reason.truncate(new.reason.floor_char_boundary(REASON_BYTES_TIGHT));
@@ -185,20 +192,29 @@ impl Appended {
         // The new one stays in any case.
         let stay = fits.count().max(1);
         let list_begins = list.len() - stay;
+        let told = telling(standing.iter().chain(&list));
         let kept = list.split_off(list_begins);
-        Self { list: kept, moved: list, end }
+        let is_left_behind = told.iter().any(|entry| !kept.contains(entry));
+        Self { list: kept, moved: list, end, standing: (is_left_behind && told != standing).then_some(told) }
     }
 
     /// Nothing is moved, since that failed.
     pub(crate) fn unmoved(mut self) -> Self {
         self.moved.append(&mut self.list);
-        Self { list: self.moved, moved: Vec::new(), end: self.end }
+        Self { list: self.moved, moved: Vec::new(), standing: None, ..self }
     }
 
     /// The new entry.
     pub(crate) fn newest(&self) -> Option<&AuditEntry> {
         self.list.last()
     }
+}
+
+/// The two entries, or the one, that tell how a broadcast stands: what was decided last, and the last step.
+fn telling<'a>(entries: impl DoubleEndedIterator<Item = &'a AuditEntry> + Clone) -> Vec<AuditEntry> {
+    let decided = entries.clone().rfind(|entry| entry.is_decided());
+    let last = entries.clone().rfind(|entry| entry.is_step()).filter(|last| decided != Some(*last));
+    decided.into_iter().chain(last).cloned().collect()
 }
 
 /// As many bytes of it as `most`, and whole characters.
@@ -238,20 +254,29 @@ impl Broadcast {
     /// of its own, and neither is a repair.
     #[must_use]
     pub fn decided(&self) -> Option<&AuditEntry> {
-        self.audit_trail.iter().chain(&self.ending).rev().find(|entry| entry.is_decided())
+        self.known_entries().chain(&self.ending).rev().find(|entry| entry.is_decided())
     }
 
     /// What took it to where it stands.
     #[must_use]
     pub fn last_step(&self) -> Option<&AuditEntry> {
-        self.ending.iter().chain(&self.audit_trail).rfind(|entry| entry.is_step()).or(self.audit_trail.last())
+        self.ending.iter().chain(self.known_entries()).rfind(|entry| entry.is_step()).or(self.audit_trail.last())
     }
 
     /// Of a broadcast that is over, the entries from the one that decided its end to the one that brought it.
     pub(crate) fn ending_entries(&self) -> Vec<AuditEntry> {
-        let decided = self.audit_trail.iter().rposition(AuditEntry::is_decided).unwrap_or(0);
-        let last = self.audit_trail.iter().rposition(AuditEntry::is_step).map_or(0, |last| last + 1);
-        self.audit_trail.get(decided..last).unwrap_or_default().to_vec()
+        let entries: Vec<&AuditEntry> = self.known_entries().collect();
+        let decided = entries.iter().rposition(|entry| entry.is_decided()).unwrap_or(0);
+        let last = entries.iter().rposition(|entry| entry.is_step()).map_or(0, |last| last + 1);
+        entries.get(decided..last).unwrap_or_default().iter().map(|entry| (*entry).clone()).collect()
+    }
+
+    /// The list of the most recent ones, after those that the list has left behind and that tell how it stands. A build before
+    /// this one takes steps and leaves those as they are: then they tell of another state, and of nothing.
+    fn known_entries(&self) -> impl DoubleEndedIterator<Item = &AuditEntry> {
+        let stood = self.standing.iter().rev().find_map(AuditEntry::leads_to);
+        let tells = stood == Some(self.broadcast_state.as_str());
+        self.standing.iter().filter(move |_| tells).chain(&self.audit_trail)
     }
 
     /// The last finding of recipients of whom the provider took more than one message, by which it was stopped or not, as far as it
@@ -416,7 +441,7 @@ mod tests {
         fn a_list_stays_small_and_loses_nothing(reasons in proptest::collection::vec("\\PC{0,1500}", 1..60), bare in 0usize..5) {
             let (mut list, mut moved, mut end) = (vec![entry("enumerating", "by an older build"); bare], Vec::new(), ChainEnd::default());
             for reason in &reasons {
-                let appended = Appended::of(&list, end, entry("note", reason), "token".to_owned());
+                let appended = Appended::of(&list, &[], end, entry("note", reason), "token".to_owned());
                 moved.extend(appended.moved);
                 (list, end) = (appended.list, appended.end);
                 prop_assert!(list.len() <= KEPT_MAX && list.iter().map(AuditEntry::bytes).sum::<usize>() <= KEPT_BYTES_MAX + 2_000);
@@ -447,7 +472,7 @@ mod tests {
     fn where_nothing_can_be_moved_the_list_grows_slowly_and_far_from_its_end() {
         let (mut list, mut end) = (Vec::new(), ChainEnd::default());
         for _ in 0..500 {
-            let appended = Appended::of(&list, end, entry("running -> paused", &"long ".repeat(500)), "token".repeat(6)).unmoved();
+            let appended = Appended::of(&list, &[], end, entry("running -> paused", &"long ".repeat(500)), "token".repeat(6)).unmoved();
             (list, end) = (appended.list, appended.end);
         }
         let bytes: usize = list.iter().map(AuditEntry::bytes).sum();

@@ -9,7 +9,7 @@ use issei_schema::CanaryApproval;
 use crate::chosen::ChosenCanary;
 use crate::service::Producer;
 
-/// Of fewer rows a share says little.
+/// Of fewer rows the first that is skipped is a large share already, and says little.
 const ROWS_MIN: u64 = 20;
 
 /// Why a frozen audience is not sent to at once.
@@ -33,9 +33,10 @@ impl Mailable {
     /// Of so many rows, `skipped_share_max` being the share of them that may be skipped.
     pub(crate) fn of(recipients: u64, skipped: u64, skipped_share_max: f64) -> Self {
         let rows = recipients + skipped;
+        let is_judged = rows >= ROWS_MIN || skipped > 1;
         match recipients {
             0 => Self::Nobody,
-            _ if rows >= ROWS_MIN && number(skipped) > number(rows) * skipped_share_max => Self::TooFew,
+            _ if is_judged && number(skipped) > number(rows) * skipped_share_max => Self::TooFew,
             _ => Self::Enough,
         }
     }
@@ -179,4 +180,26 @@ fn as_asked(broadcast: &Broadcast, skipped: &[(SkipReason, SkippedRows)], approv
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53, far above any audience")]
 fn number(rows: u64) -> f64 {
     rows as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_audience_of_which_several_are_skipped_is_a_persons_to_judge_and_one_row_of_few_is_not() {
+        for (recipients, skipped, wanted) in [
+            (4, 1, Mailable::Enough),
+            (3, 2, Mailable::TooFew),
+            (2, 3, Mailable::TooFew),
+            (17, 2, Mailable::TooFew),
+            (19, 1, Mailable::Enough),
+            (18, 2, Mailable::TooFew),
+            (0, 3, Mailable::Nobody),
+            (95, 5, Mailable::Enough),
+            (94, 6, Mailable::TooFew),
+        ] {
+            assert_eq!(Mailable::of(recipients, skipped, 0.05), wanted, "{skipped} of {}", recipients + skipped);
+        }
+    }
 }

@@ -66,6 +66,13 @@ impl Forgotten {
                 "一斉送信の `ending` があるのは、誰かを消去した後だけです"
             )
         });
+        let standing_is_told = broadcast.standing.iter().all(|entry| entries.contains(entry));
+        self.odd.note_if(!standing_is_told, || {
+            both!(
+                "the broadcast's `standing` has entries that the audit trail has not",
+                "一斉送信の `standing` に、監査証跡にない記録があります"
+            )
+        });
         if told.is_empty() && found == 0 && says == 0 && self.odd.is_empty() {
             return None;
         }

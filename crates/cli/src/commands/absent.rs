@@ -7,12 +7,16 @@ use issei_schema::BroadcastId;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::dead_letters::DeadCommands;
 use super::status::{Depths, code_line};
 use crate::in_use;
 use crate::shortened::shortened;
 
 /// A refusal that is older may be of another try than the one that somebody waits for.
 const FRESH: SignedDuration = SignedDuration::from_mins(1);
+
+/// What is done about a command among the dead ones.
+const REDRIVEN: &str = "once the cause is mended `issei redrive commands` moves it back, and `issei dead-letters commands` shows it";
 
 /// A broadcast that is not there.
 #[derive(Debug, Serialize)]
@@ -26,6 +30,9 @@ pub(crate) struct Absent {
     /// Of the commands queue.
     commands: Depths,
     dead_letter_queue: String,
+    /// What lies there of it, once that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dead: Option<DeadCommands>,
     producer_alive: bool,
     /// For how long a command is hidden that somebody has taken.
     visibility_s: u64,
@@ -44,20 +51,44 @@ impl Absent {
             closed: ledger.closing().await?,
             commands: Depths::of(&parts.commands_queue().await?).await?,
             dead_letter_queue: issei_aws::Queue::dead_letter_name(&parts.settings.commands_queue),
+            dead: None,
             producer_alive: runs.iter().any(|run| run.service == ServiceKind::Producer && run.is_alive(now)),
             visibility_s: parts.settings.timing().visibility.as_secs(),
         })
     }
 
+    /// Looks whether its command lies among the dead ones, where no refusal is noted: SQS moves there what nobody is done with, and a
+    /// producer that can't reach the ledger notes nothing. Whoever may not read that queue is told the rest all the same.
+    pub(crate) async fn look_among_the_dead(&self, parts: &Parts) -> Option<DeadCommands> {
+        if self.refused.is_some() || self.commands.dead_letters == 0 {
+            return None;
+        }
+        let looked = DeadCommands::of(parts, &self.broadcast_id).await;
+        looked
+            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "whether its command lies among the dead ones can't be told"))
+            .ok()
+    }
+
+    /// Its command lies among the dead ones, and nothing waits that may be the same once more.
+    fn is_dead(&self) -> bool {
+        self.dead.as_ref().is_some_and(|dead| !dead.of_it.is_empty()) && !self.waits()
+    }
+
     /// Says whether its command may still be taken: it was not refused, or not just now, and something waits in
     /// the queue, which may be the same command once more.
     pub(crate) fn may_come(&self) -> bool {
-        let Some(refused) = &self.refused else { return true };
+        let Some(refused) = &self.refused else { return !self.is_dead() };
         self.at.duration_since(refused.refused_at) > FRESH && self.waits()
     }
 
     /// Why it may be not there yet, for whoever looks once; nothing where no command is in the queue.
     pub(crate) fn waiting(&self) -> Option<String> {
+        if let Some(why) = self.dead.as_ref().and_then(|dead| dead.of_it.first()).filter(|_| !self.waits()) {
+            return Some(format!(
+                "there is no broadcast `{}`, and its command lies in {}: {why}; {REDRIVEN}",
+                self.broadcast_id, self.dead_letter_queue
+            ));
+        }
         let Depths { visible, in_flight, delayed, .. } = self.commands;
         let why = self.in_flight().map(|told| format!("; what is in flight, {told}")).unwrap_or_default();
         let nobody = if self.producer_alive { "" } else { "; no producer is alive, and none is taken until one is started" };
@@ -97,7 +128,15 @@ impl Absent {
                 lines.extend(code.map(code_line));
                 lines.push(format!("refused       at {refused_at:.0} by {refused_by}; its command lies in {}", self.dead_letter_queue));
             }
+            None if self.is_dead() => lines.push(format!("state         not there: its command lies in {}", self.dead_letter_queue)),
             None => lines.push("state         not there: its command has not been taken yet, or was never sent".to_owned()),
+        }
+        if let Some(DeadCommands { of_it, of_none }) = &self.dead {
+            lines.extend(of_it.iter().map(|why| format!("dead letter   {}", shortened(why))));
+            lines.extend((!of_it.is_empty()).then(|| format!("next step     {REDRIVEN}")));
+            lines.extend((*of_none > 0).then(|| {
+                format!("dead letters  {of_none} whose id can't be read, any of which may be its command: `issei dead-letters commands` shows them")
+            }));
         }
         if let Some(Closing { closed_at, closed_by, reason, .. }) = &self.closed {
             lines.push(format!(
@@ -133,6 +172,7 @@ mod tests {
                 code: None,
                 older_than_restore: false,
             }),
+            dead: None,
             closed: None,
             commands: Depths { visible, in_flight: 0, delayed: 0, dead_letters: 1 },
             dead_letter_queue: String::new(),

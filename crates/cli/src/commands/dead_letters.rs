@@ -105,6 +105,32 @@ pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_js
     if failed.is_empty() { Ok(Ended::Well) } else { bail!("{}", failed.join("; ")) }
 }
 
+/// What lies among the dead commands, for whoever waits for one of them.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeadCommands {
+    /// Why each of this id lies there.
+    pub(crate) of_it: Vec<String>,
+    /// Whose id can't be read, any of which may be the one.
+    pub(crate) of_none: usize,
+}
+
+impl DeadCommands {
+    pub(crate) async fn of(parts: &Parts, id: &BroadcastId) -> anyhow::Result<Self> {
+        let (name, _) = name_of(parts, QueueName::Commands);
+        let looked = Looked::at(parts, &name).await?;
+        looked.show(parts, &BTreeSet::new()).await;
+        let mut dead = Self { of_it: Vec::new(), of_none: 0 };
+        for message in looked.found.values() {
+            match broadcast_id_in(message.body.as_deref().unwrap_or_default()) {
+                Some(of) if of == *id => dead.of_it.push(DeadLetter::of(parts, QueueName::Commands, message).await?.why()),
+                Some(_) => {}
+                None => dead.of_none += 1,
+            }
+        }
+        Ok(dead)
+    }
+}
+
 /// The name of a queue's dead-letter queue, and the word for the queue.
 fn name_of(parts: &Parts, queue: QueueName) -> (String, &'static str) {
     let settings = &parts.settings;
@@ -206,16 +232,11 @@ impl DeadLetter {
         })
     }
 
-    fn lines(&self) -> Vec<String> {
-        let Self { message_id, sent_at, moved_by, receives, reason, broadcast_id, chunk, ledger } = self;
-        let about = match (broadcast_id, chunk) {
-            (Some(id), Some(chunk)) => format!("{id}, chunk {chunk} (message {message_id})"),
-            (Some(id), None) => format!("{id} (message {message_id})"),
-            (None, _) => format!("of no broadcast that can be read (message {message_id})"),
-        };
-        let sent_at = sent_at.map_or(String::new(), |at| format!("{at:.0}  "));
+    /// Who moved it there, and why.
+    fn why(&self) -> String {
+        let Self { moved_by, receives, reason, .. } = self;
         let earlier = reason.as_ref().map_or(String::new(), |reason| format!("; an earlier time it was refused: {reason}"));
-        let why = match (moved_by, reason) {
+        match (moved_by, reason) {
             (MovedBy::Issei, Some(reason)) => format!("refused: {reason}"),
             (MovedBy::Sqs, _) => format!(
                 "moved by SQS itself, since it was received too often ({receives} times by now) and nobody was done with it or said why not{earlier}"
@@ -226,8 +247,18 @@ impl DeadLetter {
             (MovedBy::Issei | MovedBy::Unproved | MovedBy::Unknown, _) => {
                 "put there by neither issei nor SQS's own redrive, without a reason".to_owned()
             }
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let Self { message_id, sent_at, broadcast_id, chunk, ledger, .. } = self;
+        let about = match (broadcast_id, chunk) {
+            (Some(id), Some(chunk)) => format!("{id}, chunk {chunk} (message {message_id})"),
+            (Some(id), None) => format!("{id} (message {message_id})"),
+            (None, _) => format!("of no broadcast that can be read (message {message_id})"),
         };
-        let mut lines = vec![format!("{sent_at}{about}"), format!("    {why}")];
+        let sent_at = sent_at.map_or(String::new(), |at| format!("{at:.0}  "));
+        let mut lines = vec![format!("{sent_at}{about}"), format!("    {}", self.why())];
         lines.extend(ledger.iter().map(|known| format!("    {known}")));
         lines
     }

@@ -133,7 +133,49 @@ fn speaks_of_no_row(error: &PgDatabaseError, stage: Stage) -> bool {
     }
 }
 
+/// What to do about an error that is the server's state and not the statement's (PostgreSQL manual, appendix A; MySQL, "Server Error
+/// Message Reference"; MariaDB, "MariaDB Error Codes"). Who raises such a code on purpose gets a step that does no harm.
+fn next_step(code: &str) -> Option<String> {
+    let told = match code {
+        "55P03" | "1205" => {
+            "somebody holds a lock on what is read, as a migration does: wait until that is over, or end it; it is tried again by itself"
+        }
+        "57014" | "1317" | "1969" | "3024" => {
+            return Some(format!(
+                "it ran for longer than {} min, or for longer than the server allows, or somebody has cancelled it: give the query less to do, or an index",
+                STATEMENT.as_secs() / 60
+            ));
+        }
+        "40001" | "40P01" | "1213" => {
+            "it met with another transaction, or with what a standby replays (`max_standby_streaming_delay`): it is tried again by itself; where that stays so, read another server"
+        }
+        "42501" | "1044" | "1142" | "1143" => "grant the audience's user SELECT on what the query names",
+        "53300" | "1040" | "1203" | "1226" => {
+            "every connection is taken: it is tried again by itself; where that stays so, leave some for the audience's user"
+        }
+        "57P01" | "57P02" | "57P03" | "1053" => "it is starting or shutting down: it is tried again by itself",
+        _ => return None,
+    };
+    Some(told.to_owned())
+}
+
 fn words(error: &sqlx::Error, stage: Stage) -> String {
+    let code = match error {
+        sqlx::Error::Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
+            // Its SQLSTATE is the same for most of them.
+            Some(error) => Some(error.number().to_string()),
+            None => error.code().map(std::borrow::Cow::into_owned),
+        },
+        _ => None,
+    };
+    let said = what(error, stage);
+    match code.as_deref().and_then(next_step) {
+        Some(step) => format!("{said}: {step}"),
+        None => said,
+    }
+}
+
+fn what(error: &sqlx::Error, stage: Stage) -> String {
     let hidden = |code: &str| {
         format!("the database refuses it with error {code}; its words are left out here, since they can quote a row: look into its log")
     };

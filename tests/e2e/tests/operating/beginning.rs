@@ -51,6 +51,31 @@ async fn whoever_waits_for_a_broadcast_is_told_that_it_was_refused_and_why() {
     }
 }
 
+/// SQS moves there whatever is received too often, and nobody notes a reason in the ledger.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_broadcast_is_told_that_its_command_lies_among_the_dead_ones() {
+    let world = Processes::new(10, Account::default()).await;
+    for body in [command_body("terms", |_| {}), "no command".to_owned()] {
+        world.post("ISSEI_COMMANDS_QUEUE", &body).await;
+    }
+    let (sqs, url) = world.queue_url("ISSEI_COMMANDS_QUEUE", "").await;
+    until("SQS moves the messages", async || {
+        let received = sqs.receive_message().queue_url(&url).visibility_timeout(0).max_number_of_messages(10).call().await.unwrap();
+        received.messages.unwrap_or_default().is_empty()
+    })
+    .await;
+    let (code, output, error) = world.try_run(&["status", "terms", "--watch", "--json"]).await;
+    assert_eq!(code, Some(3), "{output}{error}");
+    let last: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["state"], &last["dead"]["of_none"]), (&json!("absent"), &json!(1)), "{output}");
+    assert!(last["dead"]["of_it"][0].as_str().unwrap().contains("moved by SQS itself"), "{output}");
+    let (code, text, _) = world.try_run(&["status", "terms", "--watch"]).await;
+    assert!(code == Some(3) && text.contains("next step     once the cause is mended `issei redrive commands`"), "{text}");
+    assert!(text.contains("1 whose id can't be read"), "{text}");
+    let (code, _, error) = world.try_run(&["status", "terms"]).await;
+    assert!(code == Some(1) && error.contains("its command lies in") && error.contains("issei redrive commands"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_ledger_and_an_audience_that_cannot_be_read_are_told_in_status_list_and_console() {
     let world = Processes::new(10, Account::default()).await;

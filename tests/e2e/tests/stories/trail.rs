@@ -57,6 +57,37 @@ async fn listed(world: &World) -> Vec<AttributeValue> {
     get.call().await.unwrap().item.unwrap().remove("audit_trail").unwrap().as_l().unwrap().clone()
 }
 
+/// Repairs, erasures and findings write entries, too, and the list in the item keeps the most recent ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_broadcast_stands_as_it_does_is_known_whatever_was_written_since() {
+    let (world, repairs) = (enqueued().await, 40);
+    let write_much = async || {
+        for number in 0..repairs {
+            world.ledger().audit(&id(), &actor("an operator"), "repair", &format!("messages {number}")).await.unwrap();
+        }
+        world.broadcast("terms").await
+    };
+    let told = |broadcast: &Broadcast| {
+        let told = |entry: Option<&issei_ledger::AuditEntry>| entry.map(|entry| (entry.reason.clone(), entry.step.clone())).unwrap();
+        (told(broadcast.decided()).0, told(broadcast.last_step()).1)
+    };
+    step(&world, "an operator", BroadcastState::Paused, "wrong text").await.unwrap();
+    assert_eq!(told(&write_much().await), ("wrong text".to_owned(), "running -> paused".to_owned()));
+    step(&world, "an operator", BroadcastState::Running, "it is right").await.unwrap();
+    assert_eq!(told(&world.broadcast("terms").await), ("it is right".to_owned(), "paused -> running".to_owned()));
+    assert_eq!(told(&write_much().await), ("it is right".to_owned(), "paused -> running".to_owned()));
+    world.ledger().end(&id(), &actor("an operator"), "wrong after all").await.unwrap();
+    write_much().await;
+    step(&world, "a sweep", BroadcastState::Stopped, "every permit has expired").await.unwrap();
+    let broadcast = write_much().await;
+    assert_eq!(told(&broadcast), ("wrong after all".to_owned(), "stopping -> stopped".to_owned()));
+    let trail = world.ledger().audit_trail(&broadcast).await.unwrap();
+    assert!(trail.holds() && trail.entries.len() > 4 * repairs, "{:?}", trail.broken);
+    // A build before this one takes a step, and leaves what tells of the one before.
+    change(&world, "SET broadcast_state = :value", Some(text("paused"))).await;
+    assert_eq!(world.broadcast("terms").await.decided(), None);
+}
+
 /// The one write by which a broadcast is ended whose item can't be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_is_not_stopped_unread() {

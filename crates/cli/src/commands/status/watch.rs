@@ -4,18 +4,23 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use issei_assembly::{Parts, Settings, clear_screen, say};
+use issei_clock::Instant;
 use issei_schema::BroadcastId;
 
 use super::{LATELY, Status, is_absent, rate};
 use crate::Ended;
 use crate::args::StatusOptions;
 use crate::commands::absent::Absent;
+use crate::commands::dead_letters::DeadCommands;
 use crate::commands::serve::on_signal;
 use crate::in_use::{self, Care};
 use crate::letters::{self, Letter};
 
 /// How long a watcher waits from one look to the next.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// How often a watcher looks among the dead letters: whoever looks hides them from others for a moment.
+const DEAD_EVERY: Duration = Duration::from_secs(15);
 
 /// A line on a screen, and where what is said of a word begins.
 const WIDTH: usize = 100;
@@ -25,6 +30,7 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
     let parts = in_use::open(settings, Care::Says).await?;
     let shutdown = on_signal()?;
     let clear = options.watch && !as_json && std::io::stdout().is_terminal();
+    let mut dead: Option<(Instant, Option<DeadCommands>)> = None;
     loop {
         let read = Status::read(&parts, &options.id, options.exact).await;
         if clear {
@@ -32,12 +38,20 @@ pub(crate) async fn run(settings: &Settings, options: &StatusOptions, as_json: b
         }
         let mut status = match read {
             Err(error) if is_absent(&error) => {
-                let absent = Absent::read(&parts, &options.id).await?;
+                let mut absent = Absent::read(&parts, &options.id).await?;
+                let kept = dead.take().filter(|(at, _)| parts.clock.now().saturating_duration_since(*at) < DEAD_EVERY);
+                let (looked_at, found) = match kept {
+                    Some(kept) => kept,
+                    None => (parts.clock.now(), absent.look_among_the_dead(&parts).await),
+                };
+                absent.dead = found;
                 if absent.refused.is_none() && !options.watch {
                     return Err(absent.waiting().map_or(error, anyhow::Error::msg));
                 }
+                let may_come = absent.may_come();
                 absent.print(as_json)?;
-                if !(options.watch && absent.may_come()) {
+                dead = Some((looked_at, absent.dead));
+                if !(options.watch && may_come) {
                     return Ok(Ended::Refused);
                 }
                 if shutdown.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_none() {
