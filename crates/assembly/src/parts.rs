@@ -108,8 +108,8 @@ impl Parts {
             webhooks,
         };
         let (events, chunks) = (self.feedback_queue().await?, self.chunks_queue().await?);
-        let (ses, web, clock, dice) = (self.ses(), self.clients.web.clone(), self.clock.clone(), self.dice.clone());
-        Ok(Feedback::new(self.ledger(), events, chunks, ses, web, clock, dice, incarnation, options))
+        let (publisher, web, clock, dice) = (Arc::new(self.ses()), self.clients.web.clone(), self.clock.clone(), self.dice.clone());
+        Ok(Feedback::new(self.ledger(), events, chunks, publisher, web, clock, dice, incarnation, options))
     }
 
     fn address_hash(&self) -> AddressHash {
@@ -137,8 +137,9 @@ impl Parts {
         };
         let (commands, chunks) = (self.commands_queue().await?, self.chunks_queue().await?);
         let incarnation = self.incarnation(ServiceKind::Producer)?;
-        let (ses, clock, dice) = (self.ses(), self.clock.clone(), self.dice.clone());
-        Ok(Producer::new(self.ledger(), commands, chunks, ses, clock, dice, incarnation, options))
+        // Of the others the configuration says what a producer must know.
+        let (providers, clock, dice) = (Providers::new(self.ses()), self.clock.clone(), self.dice.clone());
+        Ok(Producer::new(self.ledger(), commands, chunks, providers, clock, dice, incarnation, options))
     }
 
     /// Recipients a second at most, where that is set.

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use issei_aws::{Account, Queue, Timing};
 use issei_ledger::Configured;
 use issei_producer::{Approvals, AudienceConfig, REHEARSAL_PREFIX};
-use issei_provider::ses::SnsTrust;
+use issei_provider::SnsTrust;
 use issei_schema::{ProviderName, UnsubscribeKey, UnsubscribeKeyId, UnsubscribeKeys};
 use serde::Deserialize;
 use serde_json::{Value, json};

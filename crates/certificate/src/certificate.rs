@@ -206,7 +206,7 @@ impl Certifier {
         let reader = Reader { ledger: &self.ledger, broadcast: &broadcast, id_for_each, endless, held, now, everywhere: true };
         let held: Data = reader.read().await;
         let mut findings = deployed.findings;
-        findings.extend(carrier(&self.carriers, &broadcast, &self.clients, &self.wanted).await);
+        findings.extend(carrier(&self.carriers, &broadcast).await);
         findings.extend(services.findings);
         let is_over = broadcast.broadcast_state.is_over();
         // Whoever began after its end has nothing to do with it, and may send as another for all that.

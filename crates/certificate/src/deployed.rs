@@ -6,8 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TimeToLiveStatus};
 use aws_sdk_sqs::types::QueueAttributeName;
 use issei_aws::{AwsCall, Clients, Queue, Timing, chain};
-use issei_provider::Ses;
-use issei_provider::ses::EventsTo;
+use issei_provider::{Stated, Unsaid};
 use issei_schema::{Bilingual, both};
 
 use crate::data::none;
@@ -25,7 +24,6 @@ const SECONDS_A_DAY: u64 = 86_400;
 pub struct Wanted {
     pub table: String,
     pub queues: [String; 3],
-    pub configuration_set: String,
     pub timing: Timing,
     pub ledger_days: u64,
 }
@@ -49,13 +47,20 @@ impl Deployed {
         findings.extend(table(clients, wanted).await);
         Self { findings, visibility_s }
     }
+}
 
-    /// What is deployed at SES: for whom it carries.
-    pub async fn at_ses(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
-        let ses = Ses::new(clients.ses.clone(), &wanted.configuration_set);
-        let mut findings = configuration_set(&ses, &wanted.configuration_set).await;
-        findings.extend(account(&ses).await);
-        findings
+/// What stands at a provider, as it tells.
+#[must_use]
+pub fn stated(Stated { what, asked, rule, why, told, mend }: Stated) -> Finding {
+    let finding = setting(what, asked).must(rule, why);
+    let finding = match told {
+        Ok((value, holds)) => finding.is(value, holds),
+        Err(Unsaid::Failed(error)) => finding.failed(error),
+        Err(Unsaid::Silent(why)) => finding.not_read(why),
+    };
+    match mend {
+        Some(mend) => finding.mended_by(mend),
+        None => finding,
     }
 }
 
@@ -278,83 +283,6 @@ async fn table(clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
         Err(error) => finding.failed(chain(&error)),
     });
     findings
-}
-
-async fn configuration_set(ses: &Ses, name: &str) -> Vec<Finding> {
-    let sending = setting(
-        both!("configuration set {name}: sending", "設定セット {name}: 送信"),
-        both!("SES GetConfigurationSet of {name}", "SES GetConfigurationSet({name})"),
-    )
-    .must(both!("told", "回答がある"), "whether it is on says what a sender that nobody knows of could do");
-    let sending = match ses.configuration_set().await {
-        // On or off: both are sound states, and the certificate says which.
-        Ok(set) => match set.sends {
-            Some(sends) => sending.is(if sends { on() } else { off() }, true),
-            None => sending.not_read(both!("SES did not tell", "SESが回答しませんでした")),
-        },
-        Err(error) => sending.failed(error).mended_by(setup()),
-    };
-    vec![sending, event_destination(ses, name).await]
-}
-
-/// Whether what becomes of messages is told.
-pub async fn event_destination(ses: &Ses, name: &str) -> Finding {
-    let events = setting(
-        both!("configuration set {name}: events", "設定セット {name}: イベント"),
-        both!("SES GetConfigurationSetEventDestinations of {name}", "SES GetConfigurationSetEventDestinations({name})"),
-    )
-    .must(
-        both!(
-            "one enabled destination with {}",
-            "次のイベントを含む有効な送信先が1つある: {}",
-            EventsTo::needed().collect::<Vec<_>>().join(", ")
-        ),
-        "what becomes of a message, and the end of doubt, comes by events alone",
-    );
-    match ses.events_to().await {
-        Ok(destinations) => {
-            let told: Vec<Bilingual> = destinations
-                .iter()
-                .map(|EventsTo { name, enabled, events, .. }| {
-                    both!("{name} ({}): {}", "{name}({}): {}", if *enabled { on() } else { off() }, events.join(", "))
-                })
-                .collect();
-            let value = if told.is_empty() { none() } else { Bilingual::join(told, ("; ", "。")) };
-            events.is(value, destinations.iter().any(EventsTo::is_whole)).mended_by(both!(
-                "deploy the event destination: infra/README.md",
-                "イベントの送信先をデプロイしてください: infra/README.md"
-            ))
-        }
-        Err(error) => events.failed(error).mended_by(setup()),
-    }
-}
-
-/// Whether the account may send to anybody.
-pub async fn account(ses: &Ses) -> Vec<Finding> {
-    let from = || Bilingual::verbatim("SES GetAccount");
-    let account = match ses.account().await {
-        Ok(account) => account,
-        Err(error) => {
-            let finding = setting(both!("SES account", "SESアカウント"), from());
-            let finding = finding.must(both!("told", "回答がある"), "an account that may not send carries nothing");
-            let mend = both!("grant ses:GetAccount", "ses:GetAccount を許可してください");
-            return vec![finding.failed(error).mended_by(mend)];
-        }
-    };
-    let status = account.standing.as_deref();
-    vec![
-        setting(both!("SES account: out of the sandbox", "SESアカウント: サンドボックスの外"), from())
-            .must(Bilingual::verbatim(true), "in the sandbox SES takes verified addresses only, and 200 a day (SES developer guide)")
-            .is(Bilingual::verbatim(account.out_of_sandbox), account.out_of_sandbox)
-            .mended_by(both!("ask for production access in the SES console", "SESのコンソールで本番アクセスを申請してください")),
-        setting(both!("SES account: standing", "SESアカウント: 健全性"), from())
-            .must(Bilingual::verbatim("HEALTHY"), "AWS pauses an account under probation when it gets worse")
-            .is(or_untold(status), status == Some("HEALTHY"))
-            .mended_by(both!(
-                "read the case in the SES console before you send more",
-                "送信を続ける前に、SESのコンソールで通知の内容を確認してください"
-            )),
-    ]
 }
 
 fn on() -> Bilingual {

@@ -21,7 +21,7 @@ mod unsigned;
 pub use accounts::accounts_of_senders;
 pub use certificate::{Certificate, Certifier, Kind, Notice, Outcomes, Verdict};
 pub use data::{told_in_time, what_the_ledger_holds};
-pub use deployed::{Deployed, Wanted, account, event_destination};
+pub use deployed::{Deployed, Wanted, stated};
 pub use expected::{Expected, NotBefore};
 pub use finding::{Finding, InJapanese, Judgement, Part, Topic};
 pub use of_others::events_of_others;

@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use issei_aws::Clients;
 use issei_ledger::Broadcast;
-use issei_provider::{Counted, Facts, Known, Plane, Proof, Provider, Providers, Right, Span};
+use issei_provider::{Counted, Facts, Known, Proof, Provider, Providers, Right, Span};
 use issei_schema::{Bilingual, CarriedBy, ProviderName, both};
 use jiff::Timestamp;
 
 use crate::data::{data, none};
-use crate::deployed::{Deployed, Wanted, setting};
+use crate::deployed::{setting, stated};
 use crate::finding::Finding;
 
 /// Who may have carried it: as the configuration has them, and those whose keys are at hand.
@@ -23,7 +22,7 @@ pub struct Carriers {
 }
 
 /// What stands at whoever carried it. One that is not configured here is a finding of its own count.
-pub(crate) async fn carrier(carriers: &Carriers, broadcast: &Broadcast, clients: &Clients, wanted: &Wanted) -> Vec<Finding> {
+pub(crate) async fn carrier(carriers: &Carriers, broadcast: &Broadcast) -> Vec<Finding> {
     let name = broadcast.provider.clone().unwrap_or_default();
     let Some(Known { facts, carried_by, .. }) = carriers.known.get(&name) else { return Vec::new() };
     let account = setting(
@@ -44,10 +43,15 @@ pub(crate) async fn carrier(carriers: &Carriers, broadcast: &Broadcast, clients:
         ),
     };
     let mut findings = vec![account];
-    if let Plane::Shut { .. } = facts.plane {
-        findings.extend(Deployed::at_ses(clients, wanted).await);
+    let connected = carriers.connected.get(&name);
+    let deployed = match connected {
+        Some(provider) => provider.deployed().await,
+        None => Vec::new(),
+    };
+    if deployed.is_empty() {
+        findings.extend([key(&name, facts, connected).await, events(&name, facts)]);
     } else {
-        findings.extend([key(&name, facts, carriers.connected.get(&name)).await, events(&name, facts)]);
+        findings.extend(deployed.into_iter().map(stated));
     }
     findings
 }

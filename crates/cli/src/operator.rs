@@ -44,7 +44,6 @@ pub(crate) fn wanted(settings: &Settings) -> Wanted {
     Wanted {
         table: settings.table.clone(),
         queues: [settings.commands_queue.clone(), settings.chunks_queue.clone(), settings.feedback_queue.clone()],
-        configuration_set: settings.configuration_set.clone(),
         timing: settings.timing(),
         ledger_days: settings.ledger_days,
     }

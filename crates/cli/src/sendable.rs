@@ -7,6 +7,7 @@ use issei_assembly::Parts;
 use issei_consumer::{Envelope, letter_refused};
 use issei_ledger::{Broadcast, Chunk, Ledger, LedgerError, Outcome};
 use issei_producer::{Refusal, unsendable};
+use issei_provider::Ses;
 use issei_schema::{Bilingual, BroadcastCommand, Content, TemplateName, WayOut, both};
 
 /// Pages that are read at once.
@@ -83,7 +84,7 @@ pub(crate) async fn before(parts: &Parts, broadcast: &Broadcast, step: &Bilingua
 async fn by_its_name(parts: &Parts, command: &BroadcastCommand, name: &TemplateName) -> anyhow::Result<Option<Unsendable>> {
     let id = &command.broadcast_id;
     let why = match parts.ses().template(name).await {
-        Ok(Some(template)) => match unsendable(command, &template) {
+        Ok(Some(template)) => match unsendable(command, &template, Ses::FACTS.title) {
             None => return Ok(None),
             Some(Refusal::Template { why, .. }) => why,
             Some(refusal) => refusal.to_string(),

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use issei_aws::Message;
 use issei_ledger::{Broadcast, Chunk, LedgerError, Merged, NamedMessage, Suppression, Tally};
-use issei_provider::ses::{self, Listed, Opinion};
-use issei_provider::{Event, Provider as _, Told, Unread, Unsigned, Webhook, WebhookKeys};
+use issei_provider::{Event, Listed, Notice, Told, Unread, Unsigned, Webhook, WebhookKeys};
 use issei_schema::{BroadcastId, EventKind, without_addresses};
 use jiff::Timestamp;
 
@@ -35,7 +34,8 @@ pub enum Handled {
 /// Who has told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    Ses,
+    /// Whoever publishes to the queue itself.
+    Publisher,
     /// The provider of this name, which has signed it; without one, whoever brought it in a file, and has looked whose it is.
     Webhook(Option<String>),
 }
@@ -125,7 +125,7 @@ impl Feedback {
         let webhooks: Vec<_> = messages.iter().map(|message| self.read_webhook(message)).collect();
         let mut unsigned = Vec::new();
         let others = messages.iter().zip(&webhooks).filter(|(_, webhook)| webhook.is_none());
-        let mut opinions = self.signatures.judge(others.map(|(message, _)| message.body.as_str())).await.into_iter();
+        let mut notices = self.notices.read(others.map(|(message, _)| message.body.as_str())).await.into_iter();
         for (number, (message, webhook)) in messages.iter().zip(webhooks).enumerate() {
             match webhook {
                 Some(Called::Told(teller, told)) => {
@@ -142,28 +142,22 @@ impl Feedback {
                 }
                 None => {}
             }
-            let Some(opinion) = opinions.next() else { continue };
-            let told = match opinion {
-                Opinion::Believed(body) => ses::parse_event(&body),
-                Opinion::Refused(error) => Err(error),
-                Opinion::Unknown => {
-                    set(handled, &[number], &Handled::Again);
-                    continue;
+            match notices.next() {
+                None | Some(Notice::Told(Told::NotOurs)) => {}
+                Some(Notice::Unknown) => set(handled, &[number], &Handled::Again),
+                Some(Notice::Refused(reason)) => set(handled, &[number], &Handled::Bury(reason)),
+                Some(Notice::Told(Told::Greeting)) => {
+                    tracing::info!(message.id, "{} has validated the topic that events come by", self.publisher.facts().title);
                 }
-            };
-            match told {
-                Ok(Told::NotOurs) => {}
-                Ok(Told::Greeting) => tracing::info!(message.id, "SES has validated the topic that events come by"),
-                Ok(Told::Probe(token)) => {
+                Some(Notice::Told(Told::Probe(token))) => {
                     if let Err(error) = self.ledger.note_probe(&token).await {
                         tracing::warn!(%error, "a probe's event can't be noted now; it comes again");
                         set(handled, &[number], &Handled::Again);
                     }
                 }
-                Ok(Told::Event(event)) => {
-                    events.entry(event.broadcast.clone()).or_default().push((Received::new(event, number), Source::Ses));
+                Some(Notice::Told(Told::Event(event))) => {
+                    events.entry(event.broadcast.clone()).or_default().push((Received::new(event, number), Source::Publisher));
                 }
-                Err(error) => set(handled, &[number], &Handled::Bury(error.to_string())),
             }
         }
         self.sort_unsigned(unsigned, handled).await;
@@ -256,20 +250,21 @@ impl Feedback {
     }
 
     /// Why an event is none of this broadcast's. Of another provider's, whose account may carry other broadcasts of the same id,
-    /// nothing is believed: it would end doubt about messages that it has never seen. Nor of SES's where SES carries nothing of
-    /// it: these are not signed, and whoever may write to the queue could say so.
+    /// nothing is believed: it would end doubt about messages that it has never seen. Nor of the publisher's where it carries nothing
+    /// of it: these are not signed, and whoever may write to the queue could say so.
     fn objection(&self, broadcast: &Broadcast, event: &Event, source: &Source) -> Option<String> {
-        let (id, carrier, ses) = (&broadcast.broadcast_id, broadcast.provider.clone().unwrap_or_default(), self.ses.facts().kind);
+        let (id, carrier, publisher) =
+            (&broadcast.broadcast_id, broadcast.provider.clone().unwrap_or_default(), self.publisher.facts().kind);
         let is_anothers = match source {
             // An older build did not register what the name stands for.
-            Source::Ses => broadcast.carried_by.as_ref().map_or_else(
+            Source::Publisher => broadcast.carried_by.as_ref().map_or_else(
                 || self.options.webhooks.contains_key(carrier.as_str()),
-                |carried_by| !carried_by.kind.is_empty() && carried_by.kind != ses,
+                |carried_by| !carried_by.kind.is_empty() && carried_by.kind != publisher,
             ),
             Source::Webhook(teller) => teller.as_ref().is_some_and(|teller| teller != carrier.as_str()),
         };
         if is_anothers {
-            let teller = if let Source::Webhook(Some(teller)) = source { teller } else { ses };
+            let teller = if let Source::Webhook(Some(teller)) = source { teller } else { publisher };
             return Some(format!("`{id}` is carried by `{carrier}`, and the event is told by `{}`", without_addresses(teller)));
         }
         if event.chunk >= broadcast.chunks {
@@ -321,11 +316,11 @@ impl Feedback {
         for address in &event.addresses {
             self.ledger.suppress(address, why, id, self.incarnation.actor()).await?;
             // Another provider has a list of its own, and keeps it itself.
-            if source != Source::Ses {
+            if source != Source::Publisher {
                 continue;
             }
-            if let Err(error) = self.ses.suppress(address, reason).await {
-                tracing::warn!(error, "an address can't be put on the SES suppression list; it is on issei's own");
+            if let Err(error) = self.publisher.list(address, reason).await {
+                tracing::warn!(error, "an address can't be put on the list of {}; it is on issei's own", self.publisher.facts().title);
             }
         }
         Ok(())

@@ -30,8 +30,8 @@ impl Stray {
         let teller = match source {
             // Nobody has signed what is in a file.
             Source::Webhook(teller) => teller.as_deref(),
-            // SES signs nothing.
-            Source::Ses => None,
+            // What is published signs nothing.
+            Source::Publisher => None,
         };
         let signed = teller.and_then(|teller| teller.parse().ok()).zip(event.registration.clone());
         Self { number, id: event.broadcast.clone(), signed, reason, is_of_another }

@@ -1,13 +1,13 @@
 //! The feedback consumer as a long-running service.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use issei_aws::{Message, Queue, Timing, Web};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{DeadEvents, Incarnation, Ledger, Telling};
-use issei_provider::ses::{Signatures, SnsTrust};
-use issei_provider::{Ses, WebhookKeys};
+use issei_provider::{Notices, Provider, SnsTrust, WebhookKeys};
 use issei_schema::AddressHash;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -39,14 +39,15 @@ pub struct Feedback {
     pub(crate) ledger: Ledger,
     pub(crate) events: Queue,
     pub(crate) chunks: Queue,
-    pub(crate) ses: Ses,
+    /// Whose events come to the queue by no webhook.
+    pub(crate) publisher: Arc<dyn Provider>,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) incarnation: Incarnation,
     pub(crate) options: Options,
     pub(crate) breaker: Breaker,
     pub(crate) answered: Answered,
-    pub(crate) signatures: Signatures,
+    pub(crate) notices: Notices,
     pub(crate) telling: Telling,
     /// Read at the first refusal.
     pub(crate) dead_events: Mutex<Option<DeadEvents>>,
@@ -59,7 +60,7 @@ impl Feedback {
         ledger: Ledger,
         events: Queue,
         chunks: Queue,
-        ses: Ses,
+        publisher: Arc<dyn Provider>,
         web: Web,
         clock: Clock,
         dice: Dice,
@@ -67,9 +68,9 @@ impl Feedback {
         options: Options,
     ) -> Self {
         let telling = Telling::new(ledger.clone(), &incarnation);
-        let signatures = Signatures::new(options.sns_trust.clone(), web, clock.clone());
+        let notices = Notices::new(options.sns_trust.clone(), web, clock.clone());
         let (breaker, answered, dead_events) = (Breaker::default(), Answered::default(), Mutex::default());
-        Self { ledger, events, chunks, ses, clock, dice, incarnation, options, breaker, answered, signatures, telling, dead_events }
+        Self { ledger, events, chunks, publisher, clock, dice, incarnation, options, breaker, answered, notices, telling, dead_events }
     }
 
     /// This run of the service.

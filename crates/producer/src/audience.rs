@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use issei_aws::{Clients, S3};
 use issei_ledger::FixedObjects;
-use issei_provider::{Facts, Rehearsed, Ses};
+use issei_provider::{Facts, Rehearsed};
 use issei_schema::{BroadcastCommand, Class, Placeholder, TestCopy, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -219,7 +219,7 @@ impl AudienceConfig {
 
     /// To whom a rehearsal goes.
     pub(crate) fn rehearsed_at(&self) -> Rehearsed {
-        self.rehearsed.unwrap_or(Ses::FACTS.rehearsed)
+        self.rehearsed.unwrap_or_default()
     }
 
     /// The audience as it is read for a broadcast of this class; nothing where it does not say who wants such mail.

@@ -10,7 +10,7 @@ use issei_aws::{Backoff, Message, Poll, Queue, QueueError, Senders, Timing};
 use issei_clock::{Clock, Dice};
 use issei_ledger::{Broadcast, BroadcastState, Incarnation, Ledger, LedgerEpoch, LedgerError, ReasonCode, Registered};
 use issei_letter::ContentError;
-use issei_provider::{Known, Provider, Ses};
+use issei_provider::{Allowed, Known, Providers};
 use issei_schema::{BroadcastCommand, BroadcastId, CarriedBy, Content, ProviderName, Traces, UnsubscribeKeyId, broadcast_id_in};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,8 @@ pub struct Producer {
     pub(crate) ledger: Ledger,
     pub(crate) commands: Queue,
     pub(crate) chunks: Queue,
-    pub(crate) ses: Ses,
+    /// Those that are asked for what is known of them nowhere else.
+    pub(crate) providers: Providers,
     pub(crate) clock: Clock,
     pub(crate) aside: Aside,
     pub(crate) dice: Dice,
@@ -105,10 +106,8 @@ pub enum ProducerError {
         "an earlier build of issei took this letter, and this one freezes nobody for it: {error}; nothing was sent: `issei stop {id}`, and send it mended in a new command, with a new broadcast_id"
     )]
     Letter { id: BroadcastId, error: ContentError },
-    #[error(
-        "SES does not tell what the template `{name}` says: {reason}; grant the producer ses:GetEmailTemplate, or wait until SES answers"
-    )]
-    Template { name: String, reason: String },
+    #[error("{title} does not tell what the template `{name}` says: {reason}")]
+    Template { title: &'static str, name: String, reason: String },
     #[error(
         "audience `{audience}`: the call's time was over before everybody was read; give the function more time (HandlerTimeout), a database that answers faster, or run `issei producer` as a service, which has the time that it takes"
     )]
@@ -142,7 +141,7 @@ impl Producer {
         ledger: Ledger,
         commands: Queue,
         chunks: Queue,
-        ses: Ses,
+        providers: Providers,
         clock: Clock,
         dice: Dice,
         incarnation: Incarnation,
@@ -157,7 +156,7 @@ impl Producer {
             ledger,
             commands,
             chunks,
-            ses,
+            providers,
             aside: Aside::of(&clock),
             clock,
             dice,
@@ -461,11 +460,11 @@ impl Producer {
 
     /// Recipients a second that a provider's account may send to; nothing where that can't be told now.
     pub(crate) async fn rate_of(&self, provider: &ProviderName) -> Option<f64> {
-        let told = self.options.providers.get(provider).and_then(|known| known.rate);
-        if told.is_some() || *provider != ProviderName::default() {
-            return told;
+        let known = self.options.providers.get(provider)?;
+        if known.rate.is_some() || known.facts.allowed == Allowed::Configured {
+            return known.rate;
         }
-        match self.ses.allowance().await {
+        match self.providers.get(provider)?.allowance().await {
             Ok(allowance) => Some(allowance.rate),
             Err(error) => {
                 tracing::warn!(error = error.reason, "the account's send rate can't be read");

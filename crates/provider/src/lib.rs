@@ -9,6 +9,8 @@
 
 mod answer;
 mod api_key;
+#[cfg(test)]
+mod by_name;
 mod call;
 mod event;
 mod exported;
@@ -27,7 +29,7 @@ mod webhook;
 mod words;
 
 use futures_util::future::BoxFuture;
-use issei_schema::{CarriedBy, Mailbox};
+use issei_schema::{Address, CarriedBy, Mailbox, StoredTemplate, TemplateName};
 
 pub use answer::{Allowance, Cause, Refusal, Said, SlowDown, Untold, Verdict};
 pub use api_key::ApiKey;
@@ -39,8 +41,8 @@ pub use providers::{Known, Providers};
 pub use resend::{Resend, ResendOptions, ResendSecret};
 pub use sender::{Identity, ReturnPath, Sender, Signs, above};
 pub use sendgrid::{SendGrid, SendGridKey, SendGridOptions};
-pub use ses::Ses;
-pub use standing::{Counted, Right, Span, Standing};
+pub use ses::{Notice, Notices, Ses, SnsTrust};
+pub use standing::{Counted, Listed, Right, Span, Standing, Stated, Unsaid};
 pub use webhook::{Events, NoEvent, NoWebhook, UNSIGNED, Unread, Unsigned, Webhook, WebhookKeys};
 
 /// One provider, as one account of it is used.
@@ -72,6 +74,21 @@ pub trait Provider: Send + Sync {
     /// asked.
     fn sender<'a>(&'a self, _: &'a Mailbox) -> BoxFuture<'a, Option<Sender>> {
         Box::pin(async { None })
+    }
+
+    /// What it stores under a name; nothing where it stores nothing. Asked only of those whose facts say that they store templates.
+    fn stored<'a>(&'a self, _: &'a TemplateName) -> BoxFuture<'a, Result<Option<StoredTemplate>, String>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Puts an address on the list of those whom the provider itself sends nothing, where issei writes to one.
+    fn list<'a>(&'a self, _: &'a Address, _: Listed) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// What stands at the provider and a broadcast needs, each held against its rule; nothing where none of it is asked.
+    fn deployed(&self) -> BoxFuture<'_, Vec<Stated>> {
+        Box::pin(async { Vec::new() })
     }
 
     /// What the provider itself has counted in the time of a broadcast; nothing where none is documented to count.

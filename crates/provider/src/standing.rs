@@ -22,6 +22,36 @@ pub enum Right {
     Untold(String),
 }
 
+/// Why an address stands on a provider's own list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    Bounce,
+    Complaint,
+}
+
+/// One thing that stands at a provider, held against what a broadcast needs of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stated {
+    pub what: Bilingual,
+    pub asked: Bilingual,
+    pub rule: Bilingual,
+    /// Why it must be so.
+    pub why: &'static str,
+    /// What was told, and whether that is as it must be.
+    pub told: Result<(Bilingual, bool), Unsaid>,
+    /// What mends it.
+    pub mend: Option<Bilingual>,
+}
+
+/// Why nothing was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsaid {
+    /// The call failed, in these words.
+    Failed(String),
+    /// It was answered, and not this.
+    Silent(Bilingual),
+}
+
 /// The time of a broadcast, for whoever counts by days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

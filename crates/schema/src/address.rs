@@ -11,7 +11,8 @@ use crate::limits::ADDRESS_BYTES_MAX;
 
 /// A mail address with an ASCII local part and its domain in ASCII (IDNA) form.
 ///
-/// SES does not support non-ASCII local parts (developer guide, "Email format in Amazon SES"). A local part
+/// SES does not support non-ASCII local parts (developer guide, "Email format in Amazon SES"), and of the others no document says that
+/// they do. A local part
 /// stands in quotes only where RFC 5321 allows it in no other way (section 4.1.2), so that one mailbox has one
 /// spelling here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub enum AddressError {
     Empty,
     #[error("has more than {ADDRESS_BYTES_MAX} bytes")]
     TooLong,
-    #[error("has a local part that is not ASCII, which SES can't mail")]
+    #[error("has a local part that is not ASCII, which issei asks no provider to mail")]
     LocalPartNotAscii,
     /// Carriers in Japan gave such addresses out until 2009, and they work.
     #[error("has a local part with two dots in a row or one at its end, which is legal in quotes only")]

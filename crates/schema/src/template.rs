@@ -314,7 +314,7 @@ impl Template {
             Some(at) => {
                 let tag = self.source.get(at + 1..).and_then(|rest| rest.get(..rest.find("}}")? + 2)).unwrap_or("{{");
                 Err(format!(
-                    "has a backslash before `{tag}` at byte {}, so that SES would mail `{tag}` itself; put a blank between them, or write a slash",
+                    "has a backslash before `{tag}` at byte {}, by which a letter would show `{tag}` itself; put a blank between them, or write a slash",
                     at + 1
                 ))
             }

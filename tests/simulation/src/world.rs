@@ -12,8 +12,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Limits, Rules};
 use issei_ledger::{Incarnation, Ledger, OnCall, ServiceKind};
 use issei_producer::{AudienceConfig, MemoryTable, Producer};
-use issei_provider::ses::SnsTrust;
-use issei_provider::{Known, Provider, Providers, Ses};
+use issei_provider::{Known, Provider, Providers, Ses, SnsTrust};
 use issei_schema::{Actor, AddressHash, ChunkVersion, Identity, ProviderName, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Backup, Cloud, Events, Options, StoreKind, connector};
 use jiff::Timestamp;
@@ -278,7 +277,7 @@ impl World {
             };
             let events = self.queue("feedback")?;
             let (web, incarnation) = (clients.web.clone(), self.incarnation(ServiceKind::Feedback)?);
-            let feedback = Feedback::new(ledger, events, chunks, ses, web, clock, dice, incarnation, options);
+            let feedback = Feedback::new(ledger, events, chunks, Arc::new(ses), web, clock, dice, incarnation, options);
             tokio::spawn(machine.awake(async move { feedback.run(never).await }))
         } else if service <= self.plan.producers {
             let mut known = Known::ses();
@@ -304,7 +303,16 @@ impl World {
                 spool_dir: std::env::temp_dir(),
             };
             let commands = self.queue("commands")?;
-            let producer = Producer::new(ledger, commands, chunks, ses, clock, dice, self.incarnation(ServiceKind::Producer)?, options);
+            let producer = Producer::new(
+                ledger,
+                commands,
+                chunks,
+                Providers::new(ses),
+                clock,
+                dice,
+                self.incarnation(ServiceKind::Producer)?,
+                options,
+            );
             tokio::spawn(machine.awake(async move { producer.run(never).await }))
         } else {
             let options = issei_consumer::Options {

@@ -12,8 +12,7 @@ use issei_consumer::Consumer;
 use issei_feedback::{Feedback, Handled, Limits, Rules};
 use issei_ledger::{Broadcast, Incarnation, Ledger, OnCall, Outcome, RecipientOutcome, ServiceKind, Totals};
 use issei_producer::{Approvals, AudienceConfig, Producer, Repairer};
-use issei_provider::ses::SnsTrust;
-use issei_provider::{Known, Providers, Ses, WebhookKeys};
+use issei_provider::{Known, Providers, Ses, SnsTrust, WebhookKeys};
 use issei_schema::{AddressHash, BroadcastCommand, BroadcastId, ChunkVersion, ProviderName, Traces, UnsubscribeKeys};
 use issei_sim::{Account, Cloud, Fault, Options, Rule, StoreKind, connector};
 use jiff::{SignedDuration, Timestamp};
@@ -226,7 +225,7 @@ impl World {
             self.ledger(),
             commands,
             chunks,
-            self.ses(),
+            Providers::new(self.ses()),
             self.clock.clone(),
             Dice::system(),
             self.incarnation(ServiceKind::Producer),
@@ -280,7 +279,7 @@ impl World {
             self.ledger(),
             events,
             chunks,
-            self.ses(),
+            Arc::new(self.ses()),
             self.clients.web.clone(),
             self.clock.clone(),
             Dice::system(),

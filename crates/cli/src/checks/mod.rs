@@ -8,6 +8,7 @@ mod providers;
 mod scale;
 mod sender;
 mod template;
+mod used;
 mod writers;
 
 use futures_util::{StreamExt, stream};
@@ -21,6 +22,7 @@ pub(crate) use providers::standings;
 pub(crate) use scale::duration;
 pub(crate) use sender::sender;
 pub(crate) use template::stored;
+pub(crate) use used::{instead_of_ses, not_used};
 pub(crate) use writers::who_may_write_events;
 
 fn setting(what: &str, from: &str) -> Finding {

@@ -10,9 +10,12 @@ use issei_schema::{Mailbox, ProviderName};
 use super::InEnglish;
 use super::setting;
 
-/// What each says of its key.
-pub(crate) async fn standings(parts: &Parts, from: Option<&Mailbox>) -> Vec<Finding> {
-    let mut findings = vec![standing(parts, &ProviderName::default(), "the AWS credentials", from).await];
+/// What each says of its key; SES where it is used.
+pub(crate) async fn standings(parts: &Parts, from: Option<&Mailbox>, uses_ses: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if uses_ses {
+        findings.push(standing(parts, &ProviderName::default(), "the AWS credentials", from).await);
+    }
     let fetched = parts.fetched(|_, webhooks| webhooks.iter().collect()).await;
     for (name, key, webhooks) in parts.settings.keys_of_providers() {
         findings.push(standing(parts, name, &key.to_string(), from).await);

@@ -3,6 +3,7 @@
 use issei_assembly::Parts;
 use issei_certificate::Finding;
 use issei_producer::{Refusal, unsendable};
+use issei_provider::Ses;
 use issei_schema::{BroadcastCommand, Content, StoredTemplate};
 
 use super::InEnglish;
@@ -31,7 +32,7 @@ pub(crate) async fn stored(parts: &Parts, command: &BroadcastCommand, columns: &
 
 fn judged(finding: Finding, command: &BroadcastCommand, content: &StoredTemplate, columns: &[String]) -> Finding {
     let hash = content.hash().map_or_else(|reason| reason, |hash| hash.to_string());
-    match unsendable(command, content) {
+    match unsendable(command, content, Ses::FACTS.title) {
         Some(Refusal::Template { why, .. }) => return finding.found(why, false),
         Some(refusal) => return finding.found(refusal.to_string(), false),
         None => {}

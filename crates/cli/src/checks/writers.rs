@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::Parts;
 use issei_aws::{AwsCall, Queue, chain};
 use issei_certificate::Finding;
-use issei_provider::ses::SnsTrust;
+use issei_provider::SnsTrust;
 use serde_json::Value;
 
 use super::InEnglish;
@@ -26,10 +26,13 @@ const WRITERS: [&str; 2] = ["-event-redriver", "-webhooks"];
 /// To the dead-letter queue: the feedback consumer, which buries what is no event.
 const BURIERS: [&str; 1] = ["-feedback"];
 
-pub(crate) async fn who_may_write_events(parts: &Parts) -> Vec<Finding> {
+/// Without SES nothing is believed as it comes: of another provider's broadcast its signature alone counts.
+pub(crate) async fn who_may_write_events(parts: &Parts, uses_ses: bool) -> Vec<Finding> {
     let live = &parts.settings.feedback_queue;
-    let topics = topics(parts).await;
-    let is_signed = matches!(parts.settings.sns_trust(), Ok(SnsTrust::Require(_)));
+    let topics = if uses_ses { topics(parts).await } else { Some(BTreeSet::new()) };
+    let by_sns = matches!(parts.settings.sns_trust(), Ok(SnsTrust::Require(_)));
+    let is_signed = by_sns || !uses_ses;
+    let signer = if uses_ses { "SNS" } else { "its provider" };
     let mut findings = Vec::new();
     let mut live_arn = None;
     for (name, roles, whom) in [
@@ -53,7 +56,7 @@ pub(crate) async fn who_may_write_events(parts: &Parts) -> Vec<Finding> {
             Err(why) => (why, false),
         };
         live_arn = live_arn.or(Some(arn));
-        let told = if is_signed && !is_kept { format!("{told}; each event is believed by SNS's signature alone") } else { told };
+        let told = if is_signed && !is_kept { format!("{told}; each event is believed by {signer}'s signature alone") } else { told };
         findings.push(finding.found(told, is_kept || is_signed).mend(
             "issei setup --events, which says what is to be added where the policy is your own, or the statements of FeedbackQueuePolicy in infra/state.yaml",
         ));

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use issei_assembly::{Parts, Settings, say};
-use issei_certificate::{Deployed, Finding, Part};
+use issei_certificate::{Deployed, Finding, Part, stated};
 use issei_producer::count_rows;
-use issei_schema::{Mailbox, ProbeToken, limits};
+use issei_provider::Provider as _;
+use issei_schema::{Mailbox, ProbeToken, ProviderName, limits};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -27,11 +28,19 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     let mut findings = vec![file(settings), chain_of_timeouts(settings), caller(&parts).await];
     let wanted = operator::wanted(&parts.settings);
     findings.extend(Deployed::read(&parts.clients, &wanted).await.findings);
-    findings.extend(Deployed::at_ses(&parts.clients, &wanted).await);
-    findings.extend(checks::who_may_write_events(&parts).await);
-    findings.extend(checks::standings(&parts, options.from.as_ref()).await);
-    findings.push(checks::may_send(&parts).await);
-    findings.push(checks::suppressed_reasons(&parts).await);
+    // A probe is a mail by SES.
+    let instead = if options.probe { None } else { checks::instead_of_ses(&parts).await };
+    let uses_ses = instead.is_none();
+    match &instead {
+        Some(names) => findings.push(checks::not_used(names)),
+        None => findings.extend(parts.ses().deployed().await.into_iter().map(stated)),
+    }
+    findings.extend(checks::who_may_write_events(&parts, uses_ses).await);
+    findings.extend(checks::standings(&parts, options.from.as_ref(), uses_ses).await);
+    if uses_ses {
+        findings.push(checks::may_send(&parts).await);
+        findings.push(checks::suppressed_reasons(&parts).await);
+    }
     findings.push(checks::is_whole(&parts).await);
     findings.push(checks::is_open(&parts).await);
     findings.extend(checks::dead_letters(&parts).await);
@@ -40,17 +49,24 @@ pub(crate) async fn run(settings: &Settings, options: &DoctorOptions, as_json: b
     findings.extend(checks::open_broadcasts(&parts).await);
     findings.extend(checks::left_in_doubt(&parts).await);
     if let Some(audience) = &options.audience {
-        findings.push(quota(&parts, audience).await);
+        findings.extend(quotas(&parts, audience, instead.as_deref()).await);
     }
     let mut forecast = None;
     if let Some(recipients) = options.recipients {
-        let (found, told) = checks::duration(&parts, recipients).await;
-        findings.extend(found);
-        forecast = told;
+        if let Some(names) = &instead {
+            findings
+                .extend(names.iter().filter_map(|name| by_rate(&parts, name, &format!("time for {recipients} recipients"), recipients)));
+        } else {
+            let (found, told) = checks::duration(&parts, recipients).await;
+            findings.extend(found);
+            forecast = told;
+        }
     }
     let mut is_interrupted = false;
     if let Some(from) = &options.from {
-        findings.extend(checks::sender(&parts, &parts.ses(), from).await);
+        if uses_ses {
+            findings.extend(checks::sender(&parts, &parts.ses(), from).await);
+        }
         if options.probe {
             let shutdown = on_signal()?;
             findings.push(probe(&parts, from, &shutdown).await);
@@ -112,6 +128,37 @@ async fn caller(parts: &Parts) -> Finding {
         Ok(caller) => finding.found(caller.arn, true),
         Err(error) => finding.unreadable(error).mend("set AWS_PROFILE, or log in"),
     }
+}
+
+/// Of whoever carries: SES tells what the account may send, of the others the configuration says how fast.
+async fn quotas(parts: &Parts, audience: &str, instead: Option<&[ProviderName]>) -> Vec<Finding> {
+    let Some(names) = instead else { return vec![quota(parts, audience).await] };
+    let what = format!("rate for audience {audience}");
+    let counted = match parts.settings.audiences.get(audience) {
+        Some(config) => count_rows(audience, config).await.map_err(|error| error.to_string()),
+        None => Err(format!("there is no [audiences.{audience}] in the configuration")),
+    };
+    match counted {
+        Ok(rows) => names.iter().filter_map(|name| by_rate(parts, name, &what, rows)).collect(),
+        Err(error) => vec![setting(&what, "the audience counted").unreadable(error).mend("correct --audience, or what it is read from")],
+    }
+}
+
+/// Whether so many are sent to within the life of a command, by the rate that is configured for a provider. What else its account allows
+/// nobody tells beforehand.
+fn by_rate(parts: &Parts, name: &ProviderName, what: &str, recipients: u64) -> Option<Finding> {
+    let known = parts.known_providers().remove(name)?;
+    let hours = limits::NOT_AFTER_HOURS_MAX;
+    let finding = setting(&format!("{what} by {name}"), "`rate` of the provider, and how many there are")
+        .rule(format!("within {hours} hours"), "a command is good for no longer");
+    let rate = known.rate?;
+    let seconds = number(recipients) / rate.max(0.001);
+    let value = format!("{recipients} recipients, {seconds:.0} s at {rate} a second; what else {} allows was not asked", known.facts.title);
+    Some(
+        finding
+            .found(value, seconds <= number(hours.unsigned_abs()) * 3600.0)
+            .mend("ask the provider for a higher rate, or send to a part of the audience"),
+    )
 }
 
 /// Enough for everybody in the audience, today and within the life of a command.

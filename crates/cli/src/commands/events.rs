@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use issei_assembly::Parts;
 use issei_aws::{AwsCall, Delivery, Queue, chain};
 use issei_provider::Ses;
-use issei_provider::ses::SnsTrust;
+use issei_provider::SnsTrust;
 use issei_schema::TopicArn;
 use serde_json::{Value, json};
 

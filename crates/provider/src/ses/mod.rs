@@ -5,10 +5,12 @@ mod certificate;
 mod count;
 mod deployed;
 mod event;
+mod notices;
 mod request;
 mod sender;
 mod signatures;
 mod sns;
+mod stated;
 mod words;
 
 use std::time::Duration;
@@ -22,11 +24,13 @@ use issei_schema::{Address, CarriedBy, EventKind, Mailbox, StoredTemplate, Templ
 
 pub use deployed::{Account, ConfigurationSet, EventsTo, Quota};
 pub use event::{EventError, parse_event};
-pub use signatures::{Opinion, Signatures, SnsTrust};
+pub use notices::{Notice, Notices};
+pub use signatures::SnsTrust;
 pub use sns::unwrapped;
 
 use crate::{
-    Allowance, Allowed, Call, Counted, Facts, Plane, Proof, Provider, Rehearsed, Replay, Right, Sender, Span, Standing, Untold, Verdict,
+    Allowance, Allowed, Call, Counted, Facts, Listed, Plane, Proof, Provider, Rehearsed, Replay, Right, Sender, Span, Standing, Stated,
+    Untold, Verdict,
 };
 
 /// What SES is like (API reference v2, `SendBulkEmail`; developer guide, "Service quotas").
@@ -54,6 +58,13 @@ pub(crate) const FACTS: Facts = Facts {
 /// Of its account whoever has a queue in it knows more.
 pub(crate) fn carried_by() -> CarriedBy {
     CarriedBy::new(FACTS.kind, None, None)
+}
+
+/// Of the provider that carries where none is named.
+impl Default for Rehearsed {
+    fn default() -> Self {
+        FACTS.rehearsed
+    }
 }
 
 /// SES, as one configuration set of one account is used.
@@ -88,26 +99,6 @@ impl Ses {
             Err(error) => Err(chain(&error)),
         }
     }
-
-    /// Puts an address on the account's suppression list, so that nothing else of the account is sent to it either.
-    ///
-    /// # Errors
-    /// Says why it is not there.
-    pub async fn suppress(&self, address: &Address, why: Listed) -> Result<(), String> {
-        let reason = match why {
-            Listed::Bounce => SuppressionListReason::Bounce,
-            Listed::Complaint => SuppressionListReason::Complaint,
-        };
-        let put = self.client.put_suppressed_destination().email_address(address.as_str()).reason(reason);
-        put.call().await.map(|_| ()).map_err(|error| chain(&error))
-    }
-}
-
-/// Why an address stands on SES's list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listed {
-    Bounce,
-    Complaint,
 }
 
 impl Provider for Ses {
@@ -166,6 +157,25 @@ impl Provider for Ses {
 
     fn sender<'a>(&'a self, from: &'a Mailbox) -> BoxFuture<'a, Option<Sender>> {
         async move { Some(self.known(from).await) }.boxed()
+    }
+
+    fn stored<'a>(&'a self, name: &'a TemplateName) -> BoxFuture<'a, Result<Option<StoredTemplate>, String>> {
+        let mended = |reason| format!("{reason}; grant the producer ses:GetEmailTemplate, or wait until SES answers");
+        async move { self.template(name).await.map_err(mended) }.boxed()
+    }
+
+    /// On the account's suppression list, so that nothing else of the account is sent to it either.
+    fn list<'a>(&'a self, address: &'a Address, why: Listed) -> BoxFuture<'a, Result<(), String>> {
+        let reason = match why {
+            Listed::Bounce => SuppressionListReason::Bounce,
+            Listed::Complaint => SuppressionListReason::Complaint,
+        };
+        let put = self.client.put_suppressed_destination().email_address(address.as_str()).reason(reason);
+        async move { put.call().await.map(|_| ()).map_err(|error| chain(&error)) }.boxed()
+    }
+
+    fn deployed(&self) -> BoxFuture<'_, Vec<Stated>> {
+        self.stated().boxed()
     }
 
     fn counted(&self, span: Span) -> BoxFuture<'_, Option<Counted>> {

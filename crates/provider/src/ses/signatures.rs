@@ -63,7 +63,7 @@ impl SnsTrust {
 
 /// What is thought of a body.
 #[derive(Debug)]
-pub enum Opinion<'a> {
+pub(super) enum Opinion<'a> {
     /// The event in it is taken for what it says.
     Believed(Cow<'a, str>),
     /// Not by whom it says to be.
@@ -73,7 +73,7 @@ pub enum Opinion<'a> {
 }
 
 /// Verifies, and keeps the certificates that it has fetched.
-pub struct Signatures {
+pub(super) struct Signatures {
     trust: SnsTrust,
     web: Web,
     clock: Clock,
@@ -81,13 +81,12 @@ pub struct Signatures {
 }
 
 impl Signatures {
-    #[must_use]
-    pub fn new(trust: SnsTrust, web: Web, clock: Clock) -> Self {
+    pub(super) fn new(trust: SnsTrust, web: Web, clock: Clock) -> Self {
         Self { trust, web, clock, kept: Mutex::default() }
     }
 
     /// One opinion for each body, in their order.
-    pub async fn judge<'a>(&self, bodies: impl Iterator<Item = &'a str>) -> Vec<Opinion<'a>> {
+    pub(super) async fn judge<'a>(&self, bodies: impl Iterator<Item = &'a str>) -> Vec<Opinion<'a>> {
         let opened: Vec<_> = bodies.map(open).collect();
         if self.trust != SnsTrust::Off {
             self.fetch(opened.iter().filter_map(|opened| opened.as_ref().ok())).await;

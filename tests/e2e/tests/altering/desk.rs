@@ -94,7 +94,6 @@ impl Desk {
             wanted: Wanted {
                 table: "ledger".to_owned(),
                 queues: ["commands", "chunks", "feedback"].map(str::to_owned),
-                configuration_set: "issei".to_owned(),
                 timing: world.options.timing,
                 ledger_days: 90,
             },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_sim::{Fault, RESEND_WEBHOOK_SECRET, Rule};
+use issei_sim::{Account, Fault, RESEND_WEBHOOK_SECRET, Rule};
 use issei_test_support::{Carrier, Process, Processes, judge, until};
 use serde_json::{Value, json};
 
@@ -438,4 +438,53 @@ async fn of_a_broadcast_by_ses_nobody_records_that_a_key_is_revoked() {
     for service in services {
         service.end().await;
     }
+}
+
+/// Who sends by Resend alone has neither an identity nor a configuration set at SES, and nothing of that is to be mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_asks_nothing_of_ses_where_nothing_goes_by_it_and_says_so() {
+    let mut world = Processes::simulated(5, Account { sandbox: true, ..Processes::account_with_events() }).await;
+    world.carried_by(Carrier::Resend, 100.0);
+    let doctor = async |variables: &[(&str, Option<&str>)]| {
+        let arguments = ["doctor", "--json", "--from", "no-reply@example.com", "--audience", "users", "--for", "1000"];
+        let (_, output, errors) = world.try_run_under(variables, &arguments).await;
+        let told: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}{errors}"));
+        let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+        let of = |finding: &Value| [text(finding, "what"), text(finding, "judgement"), text(finding, "value")];
+        told["findings"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    let named = |told: &[[String; 3]], what: &str| told.iter().find(|[name, ..]| name == what).cloned();
+    let unset = [("ISSEI_CONFIGURATION_SET", None)];
+    let sandbox = "SES account: out of the sandbox";
+
+    let told = doctor(&unset).await;
+    let [_, judgement, value] = named(&told, "SES").unwrap();
+    assert!(
+        judgement == "holds" && value.starts_with("not used, and so not asked: ") && value.ends_with("`resend` is configured"),
+        "{value}"
+    );
+    let speaks_of_it =
+        |what: &str| ["SES", "configuration set", "provider ses", "identity of", "quota"].iter().any(|word| what.contains(word));
+    let others: Vec<_> = told.iter().filter(|[what, ..]| what != "SES" && speaks_of_it(what)).collect();
+    assert!(others.is_empty(), "{others:?}");
+    for what in ["queue", "provider resend"] {
+        let broken: Vec<_> = told.iter().filter(|[name, judgement, _]| name.starts_with(what) && judgement != "holds").collect();
+        assert!(broken.is_empty(), "{broken:?}");
+    }
+    for (what, says) in
+        [("rate for audience users by resend", "5 recipients, "), ("time for 1000 recipients by resend", "1000 recipients, 10 s")]
+    {
+        let [_, judgement, value] = named(&told, what).unwrap();
+        assert!(judgement == "holds" && value.starts_with(says), "{what}: {value}");
+    }
+
+    // Where its configuration set is named it is asked, and where the ledger knows a broadcast by it.
+    let told = doctor(&[]).await;
+    assert_eq!((named(&told, sandbox).unwrap()[1].as_str(), named(&told, "SES")), ("broken", None));
+    let producer = world.start("producer");
+    world.post("ISSEI_COMMANDS_QUEUE", &issei_test_support::command_body("terms", |_| {})).await;
+    until("the broadcast is known", async || world.try_run(&["status", "terms", "--json"]).await.0 == Some(0)).await;
+    let told = doctor(&unset).await;
+    assert_eq!((named(&told, sandbox).unwrap()[1].as_str(), named(&told, "SES")), ("broken", None));
+    producer.end().await;
 }

@@ -96,7 +96,7 @@ impl World {
         };
         let (commands, chunks) = (self.queue("commands").await, self.queue("chunks").await);
         let run = Self::incarnation(ServiceKind::Producer, 1_000_000);
-        Producer::new(self.ledger(3), commands, chunks, self.ses(), self.clock.clone(), Dice::seeded(4), run, options)
+        Producer::new(self.ledger(3), commands, chunks, Providers::new(self.ses()), self.clock.clone(), Dice::seeded(4), run, options)
     }
 
     async fn consumer(&self, number: u64, in_flight: usize) -> Arc<Consumer> {

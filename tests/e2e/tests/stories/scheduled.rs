@@ -17,7 +17,6 @@ pub(crate) fn certifier(world: &World) -> Certifier {
     let wanted = Wanted {
         table: "ledger".to_owned(),
         queues: ["commands", "chunks", "feedback"].map(str::to_owned),
-        configuration_set: "issei".to_owned(),
         timing: world.options.timing,
         ledger_days: 90,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use issei_assembly::{Parts, VERSION, say};
-use issei_certificate::{Finding, Judgement, account, event_destination};
+use issei_certificate::{Finding, Judgement, stated};
 use issei_ledger::SkipReason;
 use issei_producer::{AudienceConfig, ChosenCanary, Mailable, ReadObjects, Skips, Survey, canary_of_all, no_rows};
 use issei_schema::{
@@ -441,11 +441,11 @@ pub(super) async fn looked(parts: &Parts, command: &BroadcastCommand, known_alre
     let producers = producers::look(parts, command).await;
     refused.extend(producers.refused);
     if is_by_ses {
-        findings.extend(account(&parts.ses()).await.into_iter().map(tells));
+        findings.extend(parts.ses().stated_account().await.into_iter().map(stated).map(tells));
     }
     findings.extend(without);
     if is_by_ses {
-        findings.push(tells(event_destination(&parts.ses(), &parts.settings.configuration_set).await));
+        findings.push(tells(stated(parts.ses().stated_events().await)));
     }
     findings.extend(checks::services(parts).await.into_iter().map(tells));
     findings.extend(producers.findings.into_iter().map(decides));
