@@ -1,4 +1,7 @@
 //! Logs on standard error: for people on a terminal, JSON elsewhere. Results go to standard output.
+//!
+//! What this must never do: show what others dump who know nothing of persons, whatever is asked for. An SDK that is asked for its
+//! finest level shows whole requests, with each address and letter.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -27,6 +30,9 @@ pub enum LogFormat {
 /// What the SDK has tried in vain on its way to region and credentials is told by the error, where it has found none.
 const DEFAULT: &str = "info,aws_config=warn,aws_config::imds=off,aws_config::meta=off";
 
+/// What issei says itself, at any level, has no address in it. Its crates' names begin so.
+const OWN: &str = "issei";
+
 /// Where the driver for PostgreSQL puts what the server says beside its answers.
 const NOTICES: &str = "sqlx::postgres::notice";
 
@@ -54,7 +60,7 @@ fn subscriber(filter: EnvFilter, json: bool, otlp_endpoint: &str) -> anyhow::Res
     let layer = if json { layer.json().flatten_event(true).boxed() } else { layer.with_ansi(io::stderr().is_terminal()).boxed() };
     // Metrics are for a machine that asked for them, and no log lines. What a function in the customer's database has to say
     // (`RAISE NOTICE`) can quote a row, whatever is asked for.
-    let all_but = Targets::new().with_default(LevelFilter::TRACE);
+    let all_but = Targets::new().with_default(LevelFilter::INFO).with_target(OWN, LevelFilter::TRACE);
     let all_but = all_but.with_target(metrics::TARGET, LevelFilter::OFF).with_target(NOTICES, LevelFilter::OFF);
     let log = layer.with_filter(filter.and(all_but));
     let metrics = metrics::Metrics.with_filter(Targets::new().with_target(metrics::TARGET, LevelFilter::INFO));
@@ -136,5 +142,20 @@ mod tests {
         // Metrics are told whatever the log is.
         assert_eq!(finest("off"), Some(LevelFilter::INFO));
         assert_eq!(finest("info,issei=debug"), Some(LevelFilter::DEBUG));
+    }
+
+    #[test]
+    fn others_say_no_more_than_what_is_for_people_whatever_is_asked_for() {
+        for asked in ["trace", "trace,aws_smithy_runtime=trace,hyper=debug", "aws_smithy_runtime=trace"] {
+            tracing::subscriber::with_default(subscriber(EnvFilter::new(asked), true, "").unwrap(), || {
+                assert!(!tracing::enabled!(target: "aws_smithy_runtime::client::orchestrator", tracing::Level::TRACE), "{asked}");
+                assert!(!tracing::enabled!(target: "aws_smithy_runtime", tracing::Level::DEBUG), "{asked}");
+                assert!(!tracing::enabled!(target: "hyper::proto::h1", tracing::Level::DEBUG), "{asked}");
+            });
+        }
+        tracing::subscriber::with_default(subscriber(EnvFilter::new("trace"), true, "").unwrap(), || {
+            assert!(tracing::enabled!(target: "issei_consumer::send", tracing::Level::TRACE));
+            assert!(tracing::enabled!(target: "sqlx::query", tracing::Level::INFO));
+        });
     }
 }

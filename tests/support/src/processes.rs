@@ -366,7 +366,7 @@ impl Processes {
     /// Starts a service that logs everything it has to say, and the SDK's own words too.
     #[must_use]
     pub fn start_loud(&self, service: &str) -> Process {
-        self.spawn(self.command(&[service]).env("RUST_LOG", "debug"), service)
+        self.spawn(self.command(&[service]).env("RUST_LOG", "trace"), service)
     }
 
     /// Starts a service with settings of its own.

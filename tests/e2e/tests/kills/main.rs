@@ -183,7 +183,7 @@ async fn nothing_is_sent_after_complete_whatever_comes_back() {
 }
 
 /// Row 34 of the catalogue: an address that stands in good rows, bad rows, broken messages and
-/// broken events is in no log, no reason and no output.
+/// broken events is in no log, no reason and no output; nor are other addresses, or a letter's words, however loudly a service logs.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_34_an_address_is_in_no_log_no_reason_and_no_output() {
     const CANARY: &str = "canary7f3a";
@@ -225,6 +225,10 @@ async fn row_34_an_address_is_in_no_log_no_reason_and_no_output() {
     for service in ["producer", "consumer", "feedback"] {
         let log = world.log(service);
         assert!(log.lines().count() > 5, "the log of the {service} is empty");
+        for told in ["user0000", "new terms", "<p>Dear"] {
+            let line = log.lines().find(|line| line.contains(told));
+            assert_eq!(line, None, "the {service} tells of `{told}`");
+        }
         outputs.push(log);
     }
     let mut reasons = Vec::new();
