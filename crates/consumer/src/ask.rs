@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use issei_aws::Backoff;
-use issei_ledger::{AskAgain, AskedAgain, Chunk, Claim, LedgerError, Outcome, Permit, ReasonCode, Repeatable};
-use issei_provider::{Replay, ReplayKey, Said};
-use issei_schema::{BroadcastId, ChunkMessage, Opening};
+use issei_ledger::{AskAgain, AskedAgain, Chunk, Claim, Keyed, LedgerError, Outcome, Part, ReasonCode, Repeatable};
+use issei_provider::Replay;
+use issei_schema::{BroadcastId, ChunkMessage};
 
 use crate::after::After;
 use crate::broadcasts::Known;
 use crate::carrier::{Carrier, Made};
+use crate::repeat::Repeating;
 use crate::send::Ready;
 use crate::service::Consumer;
 
@@ -24,7 +25,8 @@ impl Consumer {
     pub(crate) fn repeatable(&self, carrier: &Carrier, ready: &Ready<'_>, message: &ChunkMessage) -> Option<Repeatable> {
         let Replay::Key { window } = carrier.provider.facts().replay else { return None };
         let lasting = self.options.timing.askable_for(window)?;
-        Some(Repeatable { lasting, body: ready.digest(message, carrier.key_mark()) })
+        let places: Vec<usize> = ready.entries().iter().map(|entry| entry.at).collect();
+        Some(Repeatable { lasting, body: ready.digest(message, &places, carrier.key_mark()) })
     }
 
     /// Asks about those of a chunk who are in doubt. Gives nothing where it is to be looked at again.
@@ -52,23 +54,25 @@ impl Consumer {
         let heard = self.ledger.feedback(&known.registration.placed(), &[seq]).await?.remove(&seq).unwrap_or_default();
         let is_open = |outcome| matches!(outcome, Outcome::Open | Outcome::InDoubt);
         let outcomes: Vec<Outcome> = seen.outcomes().into_iter().flat_map(issei_ledger::Outcomes::iter).collect();
-        if !request.positions().any(|at| outcomes.get(at).is_some_and(|outcome| is_open(heard.settle(at, *outcome)))) {
+        let is_in_doubt = |at: usize| outcomes.get(at).is_some_and(|outcome| is_open(heard.settle(at, *outcome)));
+        let parts: Vec<&Part> = seen.asked_with().into_iter().filter(|part| part.members().any(is_in_doubt)).collect();
+        if parts.is_empty() {
             self.incarnation.note_settled(id, seq);
             return Ok(Some(After::Delete));
         }
-        let why_not = match carrier.made(known, request.body(), |mark| ready.digest(message, mark)) {
-            Made::WithThisKey => None,
-            Made::WithAnyKey if !self.may_be_of_another_key(carrier, id).await? => None,
-            Made::WithAnyKey => Some(
-                "an older consumer made the request and did not say with which key, and more than one has been in use; of the account of another this one may know nothing, so whoever is in doubt is not asked about",
-            ),
-            Made::Otherwise => Some(
-                "this build would repeat the request with another body, or with another key, whose account knows nothing of the first; whoever is in doubt is not asked about: give it the key that the provider was first asked with",
-            ),
-        };
-        if let Some(why_not) = why_not {
+        let (mut keys, mut unasked) = (Vec::new(), None);
+        for part in parts {
+            let Some(why_not) = self.why_not(carrier, known, message, &ready, part).await? else {
+                keys.push(part.key().to_owned());
+                continue;
+            };
             tracing::error!(chunk = seq, "{why_not}");
-            self.incarnation.note_unasked(id, seq, request.until());
+            unasked = unasked.max(Some(part.until()));
+        }
+        if let Some(until) = unasked {
+            self.incarnation.note_unasked(id, seq, until);
+        }
+        if keys.is_empty() {
             return Ok(Some(After::PutBack(OTHER_BODY)));
         }
         let wanted = AskAgain {
@@ -93,9 +97,10 @@ impl Consumer {
             }
             AskedAgain::Ours(mut claim, permit) => {
                 let asked: Vec<usize> = claim.positions().collect();
-                let pause = self.repeat(carrier, known, message, &permit, &mut claim, ready).await;
+                let repeating = Repeating { carrier, known, message, permit: &permit, ready: &ready };
+                let pause = self.repeat(&repeating, &mut claim, keys).await;
                 Self::still_in_doubt(&mut claim);
-                let again = claim.request().map_or(0, issei_ledger::Keyed::asked_again);
+                let again = claim.request().map_or(0, Keyed::asked_again);
                 let Some(outcomes) = self.confirm(&mut claim).await else {
                     return Ok(Some(After::Hide(self.options.timing.lease)));
                 };
@@ -106,11 +111,35 @@ impl Consumer {
                 if let Some(reason) = pause {
                     self.pause(id, ReasonCode::PausedProvider, &reason).await?;
                 }
-                // Nobody is asked about any more whose request was forgotten.
-                let is_over = claim.request().is_none() || !asked.iter().any(|at| outcomes.iter().nth(*at) == Some(Outcome::InDoubt));
-                Ok(Some(if is_over { After::Delete } else { After::PutBack(self.before_asking(again)) }))
+                // Nobody is asked about any more whose part was forgotten.
+                let mut asked_about = claim.request().into_iter().flat_map(Keyed::parts).flat_map(Part::members);
+                let is_over = !asked_about.any(|at| outcomes.iter().nth(at) == Some(Outcome::InDoubt));
+                let wait = self.before_asking(again).max(if unasked.is_some() { OTHER_BODY } else { Duration::ZERO });
+                Ok(Some(if is_over { After::Delete } else { After::PutBack(wait) }))
             }
         }
+    }
+
+    /// Why a part is not asked about by this consumer; nothing where it is.
+    async fn why_not(
+        &self,
+        carrier: &Carrier,
+        known: &Known,
+        message: &ChunkMessage,
+        ready: &Ready<'_>,
+        part: &Part,
+    ) -> Result<Option<&'static str>, LedgerError> {
+        let places: Vec<usize> = part.positions().collect();
+        Ok(match carrier.made(known, part.body(), |mark| ready.digest(message, &places, mark)) {
+            Made::WithThisKey => None,
+            Made::WithAnyKey if !self.may_be_of_another_key(carrier, &message.broadcast_id).await? => None,
+            Made::WithAnyKey => Some(
+                "an older consumer made the request and did not say with which key, and more than one has been in use; of the account of another this one may know nothing, so whoever is in doubt is not asked about",
+            ),
+            Made::Otherwise => Some(
+                "this build would repeat the request with another body, or with another key, whose account knows nothing of the first; whoever is in doubt is not asked about: give it the key that the provider was first asked with",
+            ),
+        })
     }
 
     /// Whether a request that says nothing of its key may have been made with another than this one's.
@@ -124,47 +153,6 @@ impl Consumer {
     pub(crate) fn before_asking(&self, times: u32) -> Duration {
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(15), self.dice.clone());
         backoff.delay_after(times).max(Duration::from_secs(1))
-    }
-
-    /// Makes the request again, or does not where its time is over. Says why the broadcast should be paused.
-    async fn repeat(
-        &self,
-        carrier: &Carrier,
-        known: &Known,
-        message: &ChunkMessage,
-        permit: &Permit,
-        claim: &mut Claim,
-        ready: Ready<'_>,
-    ) -> Option<String> {
-        let now = self.clock.reading();
-        let schedule = known.schedule();
-        let is_open = [now.wall(), permit.granted_at()].iter().all(|at| matches!(schedule.at(*at), Opening::Open { .. }));
-        if !is_open || !permit.is_valid(now) || !self.fits_lease(claim, now) {
-            return None;
-        }
-        let key = ReplayKey(claim.request()?.key().to_owned());
-        let call = ready.call(message, permit.granted_at(), Some(&key));
-        let verdict = self.send_once(carrier.provider.as_ref(), call).await;
-        self.log(&verdict, ready.entries());
-        if let Some(slow_down) = verdict.slow_down {
-            carrier.rate.slow_down(self.peace(slow_down));
-        }
-        if verdict.unlike {
-            // Asked again it would say the same, after each resume. What it refuses so is no repetition of the first, and of the
-            // first it says nothing: whoever is in doubt stays so, and the broadcast goes on.
-            tracing::error!(
-                chunk = message.chunk,
-                "the provider knows the key with another body; whoever is in doubt is not asked about any more"
-            );
-            claim.forget_request();
-            return None;
-        }
-        for (entry, said) in ready.entries().iter().zip(verdict.entries) {
-            if let Said::Accepted(message_id) = said {
-                claim.settle(entry.at, Outcome::Accepted, message_id.as_deref());
-            }
-        }
-        verdict.pause
     }
 
     /// Whom no answer has settled.

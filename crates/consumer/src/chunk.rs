@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use issei_aws::{Backoff, Message};
 use issei_ledger::{
-    self as ledger, Broadcast, BroadcastState, Chunk, Claim, Claimed, Confirmed, LedgerError, Outcome, Outcomes, ReasonCode, Registration,
-    Suppression, Transition,
+    self as ledger, Broadcast, BroadcastState, Chunk, Claim, Claimed, Confirmed, Keyed, LedgerError, Outcome, Outcomes, Part, ReasonCode,
+    Registration, Suppression, Transition,
 };
 use issei_letter::Unwritable;
 use issei_schema::{BroadcastId, ChunkMessage, Opening, Schedule};
@@ -394,7 +394,8 @@ impl Consumer {
         let retryable = outcomes.count(Outcome::Retryable);
         if retryable == 0 {
             // Where the provider remembers the request, this message comes again to ask about it.
-            let askable = claim.request().is_some() && positions.iter().any(|at| outcomes.iter().nth(*at) == Some(Outcome::InDoubt));
+            let mut asked_about = claim.request().into_iter().flat_map(Keyed::parts).flat_map(Part::members);
+            let askable = asked_about.any(|at| outcomes.iter().nth(at) == Some(Outcome::InDoubt));
             return if askable { After::PutBack(self.before_asking(0)) } else { After::Delete };
         }
         self.permits.give_back(under.registration, under.epoch, retryable as u64).await;
@@ -478,7 +479,8 @@ fn readiness(seen: &Chunk, message: &ChunkMessage, now: Timestamp) -> Readiness 
             outcomes.len()
         )));
     }
-    let asked = seen.askable(now).map(|request| Readiness::Askable(request.positions().collect()));
+    let asked: Vec<usize> = seen.askable(now).into_iter().flat_map(Part::members).collect();
+    let asked = (!asked.is_empty()).then_some(Readiness::Askable(asked));
     match seen {
         Chunk::Absent => Readiness::Claimable((0..recipients).collect()),
         Chunk::Confirmed { outcomes, .. } => {

@@ -14,6 +14,7 @@ mod envelope;
 mod permits;
 mod rate;
 mod refusal;
+mod repeat;
 mod send;
 mod service;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use issei_clock::Reading;
-use issei_ledger::{Chunk, Claim, Outcome, Permit, Placed, Registration, Suppression};
+use issei_ledger::{Chunk, Claim, Divide, Keyed, LedgerError, Outcome, Part, Permit, Placed, Registration, Suppression};
 use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, SlowDown, Verdict};
 use issei_schema::{ChunkMessage, Class};
 use jiff::Timestamp;
@@ -36,15 +36,18 @@ pub(crate) struct Sent {
 }
 
 /// A recipient whom the provider refused. What refuses everybody may begin or end between two calls of one claim.
-struct Refused {
-    at: usize,
-    refusal: Refusal,
+pub(crate) struct Refused {
+    pub(crate) at: usize,
+    pub(crate) refusal: Refusal,
     /// Others were accepted by the same call, or since it was refused before.
-    is_its_own: bool,
+    pub(crate) is_its_own: bool,
     /// Others of the claim were accepted by earlier calls, and by later ones.
-    accepted_before: bool,
-    accepted_after: bool,
+    pub(crate) accepted_before: bool,
+    pub(crate) accepted_after: bool,
 }
+
+/// One call of a claim, and the key that the ledger has for it.
+type Waiting = (Vec<Entry>, Option<ReplayKey>);
 
 impl Refused {
     /// Whether the sender is not to blame. It may be, where several are refused after the last who was accepted.
@@ -53,7 +56,7 @@ impl Refused {
     }
 
     /// Whether it may have been the sender's, which is let through by now.
-    fn may_have_ended(&self) -> bool {
+    pub(crate) fn may_have_ended(&self) -> bool {
         self.accepted_after && !self.accepted_before && !self.is_its_own
     }
 }
@@ -96,12 +99,12 @@ impl<'a> Ready<'a> {
         (!self.entries.is_empty()).then_some(self)
     }
 
-    /// The whole of it as one request.
-    pub(crate) fn call<'b>(&'b self, message: &'b ChunkMessage, granted_at: Timestamp, key: Option<&'b ReplayKey>) -> Call<'b> {
-        self.call_of(message, &self.entries, granted_at, key)
+    /// Those at these places.
+    pub(crate) fn entries_at(&self, places: &[usize]) -> Vec<Entry> {
+        self.entries.iter().filter(|entry| places.contains(&entry.at)).cloned().collect()
     }
 
-    fn call_of<'b>(
+    pub(crate) fn call_of<'b>(
         &'b self,
         message: &'b ChunkMessage,
         entries: &'b [Entry],
@@ -124,8 +127,8 @@ impl<'a> Ready<'a> {
     }
 
     /// What tells whether two requests are the same to whoever gets them: their bodies, and the keys that they are made with.
-    pub(crate) fn digest(&self, message: &ChunkMessage, key_mark: Option<&str>) -> String {
-        self.call(message, Timestamp::UNIX_EPOCH, None).digest(key_mark)
+    pub(crate) fn digest(&self, message: &ChunkMessage, places: &[usize], key_mark: Option<&str>) -> String {
+        self.call_of(message, &self.entries_at(places), Timestamp::UNIX_EPOCH, None).digest(key_mark)
     }
 }
 
@@ -150,16 +153,15 @@ impl Consumer {
         let mut refused: Vec<Refused> = Vec::new();
         let (of, all) = (claim.placed().clone(), ready.entries.len());
         let (mut accepts_anybody, mut once_more) = (false, Vec::new());
-        let mut waiting = vec![ready.entries.clone()];
-        let mut key = claim.request().map(|request| ReplayKey(request.key().to_owned()));
+        let mut waiting = vec![keyed(claim, ready.entries.clone())];
         loop {
-            let Some(entries) = waiting.pop() else {
+            let Some((entries, key)) = waiting.pop() else {
                 once_more = refused.extract_if(.., |one| one.may_have_ended()).map(|one| one.at).collect();
                 if once_more.is_empty() {
                     break;
                 }
                 let again = |entry: &&Entry| once_more.contains(&entry.at);
-                waiting.extend(ready.entries.iter().filter(again).map(|entry| vec![entry.clone()]));
+                waiting.extend(ready.entries.iter().filter(again).map(|entry| keyed(claim, vec![entry.clone()])));
                 continue;
             };
             let now = self.clock.reading();
@@ -172,24 +174,20 @@ impl Consumer {
                 entries.iter().for_each(|entry| claim.settle(entry.at, Outcome::Retryable, None));
                 continue;
             }
-            // A half has a key of its own, which nobody asks about: where the provider wants one, it gets one.
+            // Where the ledger has none nobody asks; where the provider wants one, it gets one.
             let own = (key.is_none() && provider.facts().replay != Replay::None).then(|| ReplayKey(self.dice.token()));
             let call = ready.call_of(message, &entries, permit.granted_at(), key.as_ref().or(own.as_ref()));
             let verdict = self.send_once(provider, call).await;
             self.log(&verdict, &entries);
             if verdict.split && entries.len() > 1 {
-                // The key is of the whole, which nobody may ask about once its halves are on their way.
-                if key.take().is_some()
-                    && let Err(error) = self.ledger.give_up_request(claim).await
-                {
-                    tracing::warn!(%error, "the key of a request can't be given up, so its halves are not sent");
-                    sent.in_vain = false;
-                    entries.iter().for_each(|entry| claim.settle(entry.at, Outcome::Retryable, None));
-                    continue;
+                match self.halves(carrier, claim, message, &ready, (&entries, key)).await {
+                    Ok(halves) => waiting.extend(halves),
+                    Err(error) => {
+                        tracing::warn!(%error, "what a request is divided into can't be written down, so its halves are not sent");
+                        sent.in_vain = false;
+                        entries.iter().for_each(|entry| claim.settle(entry.at, Outcome::Retryable, None));
+                    }
                 }
-                let mut first = entries;
-                let second = first.split_off(first.len() / 2);
-                waiting.extend([second, first]);
                 continue;
             }
             sent.slow_down = sent.slow_down.max(verdict.slow_down.map(|told| self.peace(told)));
@@ -212,7 +210,7 @@ impl Consumer {
             }
             if verdict.unlike {
                 // Whoever used the key for something else will be told of that.
-                claim.forget_request();
+                key.iter().for_each(|key| claim.forget_part(&key.0));
             }
             sent.pause = sent.pause.or(verdict.pause);
         }
@@ -223,21 +221,45 @@ impl Consumer {
         let refuses_all = all > 1 && refused.len() == all;
         let is_last_alone = refused.iter().filter(|one| !one.accepted_after).count() == 1;
         for one in refused {
-            let charge =
-                if one.is_charged(is_last_alone) { Charge::Rejected } else { self.charge(&of, message.chunk, &one, refuses_all).await };
+            let charge = self.charge(&of, message.chunk, &one, refuses_all, is_last_alone).await;
             let Refused { at, refusal, .. } = one;
             let outcome = if charge == Charge::Rejected { Outcome::Rejected } else { Outcome::Retryable };
             claim.settle(at, outcome, None);
             if charge == Charge::Pause {
-                let whom = if refuses_all {
-                    "every recipient of a chunk by itself"
-                } else {
-                    "a recipient, and nobody else is known to be accepted since"
-                };
-                sent.pause.get_or_insert_with(|| format!("{} refuses {whom}: {}", provider.facts().title, refusal.text));
+                sent.pause.get_or_insert_with(|| refuses(provider, refuses_all, &refusal));
             }
         }
         sent
+    }
+
+    /// The halves of a call that was refused as a whole, the second first, under the keys that the ledger has for them from then on.
+    async fn halves(
+        &self,
+        carrier: &Carrier,
+        claim: &mut Claim,
+        message: &ChunkMessage,
+        ready: &Ready<'_>,
+        (entries, key): (&[Entry], Option<ReplayKey>),
+    ) -> Result<Vec<Waiting>, LedgerError> {
+        if let Some(ReplayKey(key)) = key {
+            // It was made once, under a key that nobody else has asked with: the ledger refuses this where somebody has.
+            self.divide(carrier, claim, message, ready, (&key, Divide::Proven)).await?;
+        }
+        let (first, second) = entries.split_at(entries.len() / 2);
+        Ok([second, first].map(|half| keyed(claim, half.to_vec())).into())
+    }
+
+    /// Divides a part of a claim's request, and gives the keys of what may leave then.
+    pub(crate) async fn divide(
+        &self,
+        carrier: &Carrier,
+        claim: &mut Claim,
+        message: &ChunkMessage,
+        ready: &Ready<'_>,
+        (key, how): (&str, Divide),
+    ) -> Result<Vec<String>, LedgerError> {
+        let owner = self.incarnation.mark(&self.dice.token());
+        self.ledger.divide(claim, owner, key, how, |places| ready.digest(message, places, carrier.key_mark())).await
     }
 
     /// How long a provider is left in peace that says that it was too fast: as long as it says, and not all at once then.
@@ -246,7 +268,10 @@ impl Consumer {
     }
 
     /// Decides about a recipient whom the provider refused where no answer shows that the sender was not to blame.
-    async fn charge(&self, of: &Placed, chunk: u32, refused: &Refused, refuses_all: bool) -> Charge {
+    pub(crate) async fn charge(&self, of: &Placed, chunk: u32, refused: &Refused, refuses_all: bool, is_last_alone: bool) -> Charge {
+        if refused.is_charged(is_last_alone) {
+            return Charge::Rejected;
+        }
         if refuses_all {
             return Charge::Pause;
         }
@@ -291,6 +316,21 @@ impl Consumer {
             }
         }
     }
+}
+
+/// A call, with the key that the ledger has for it.
+fn keyed(claim: &Claim, entries: Vec<Entry>) -> Waiting {
+    let is_of_these = |part: &&Part| part.positions().eq(entries.iter().map(|entry| entry.at));
+    let part = claim.request().into_iter().flat_map(Keyed::parts).find(is_of_these);
+    let key = part.map(|part| ReplayKey(part.key().to_owned()));
+    (entries, key)
+}
+
+/// Why a broadcast should pause of which somebody is refused.
+pub(crate) fn refuses(provider: &dyn Provider, refuses_all: bool, refusal: &Refusal) -> String {
+    let whom =
+        if refuses_all { "every recipient of a chunk by itself" } else { "a recipient, and nobody else is known to be accepted since" };
+    format!("{} refuses {whom}: {}", provider.facts().title, refusal.text)
 }
 
 /// As the ledger has it; a refusal that nobody has charged to its recipient is to be tried again.

@@ -57,17 +57,24 @@ impl Ledger {
             }
         };
         let Some(request) = seen.request().map(crate::Keyed::once_more) else { return Ok(AskedAgain::Refused) };
-        let outcomes = before.asked_about(&request.positions().collect::<Vec<_>>());
+        let outcomes = before.asked_about(&seen.asked_with().into_iter().flat_map(crate::Part::members).collect::<Vec<_>>());
+        let (there, beside, value) = request.stored()?;
         let asked = self.clock.reading();
         let (deadline, expires, answered) = (Deadline::after(asked, lease), Deadline::after(asked, life), AnsweredAt::default());
         let key = Key::chunk(&of.placed(), seq);
         let sealed =
             Sealed { id, seq, page, attempt, owner: &owner, state: "claimed", outcomes: &outcomes, message_ids, request: Some(&request) };
-        let set = "SET chunk_state = :claimed, owner_token = :owner, claimed_at = :at, lease_until = :until, outcomes = :outcomes, keyed_request = :request";
+        let set = format!(
+            "SET chunk_state = :claimed, owner_token = :owner, claimed_at = :at, lease_until = :until, outcomes = :outcomes, {there} = :request"
+        );
+        let unset = format!("REMOVE {beside}");
         let mut chunk = Update::builder().set_key(Some(key.clone().into_item()));
         chunk = match &of.key {
-            Some(key) => chunk.update_expression(format!("{set}, seal = :seal")).expression_attribute_values(":seal", s(sealed.seal(key))),
-            None => chunk.update_expression(set),
+            Some(key) => {
+                let set = format!("{set}, seal = :seal {unset}");
+                chunk.update_expression(set).expression_attribute_values(":seal", s(sealed.seal(key)))
+            }
+            None => chunk.update_expression(format!("{set} {unset}")),
         };
         let chunk = chunk
             .condition_expression("chunk_state = :state AND attempt = :attempt AND outcomes = :before AND owner_token = :theirs")
@@ -76,7 +83,7 @@ impl Ledger {
             .expression_attribute_values(":at", n(asked.wall().as_millisecond()))
             .expression_attribute_values(":until", n(deadline.wall().as_millisecond()))
             .expression_attribute_values(":outcomes", s(outcomes.clone()))
-            .expression_attribute_values(":request", request.to_attribute()?)
+            .expression_attribute_values(":request", value)
             .expression_attribute_values(":state", s(state))
             .expression_attribute_values(":attempt", n(attempt))
             .expression_attribute_values(":before", s(before.clone()))

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::item::{Item, Key, read};
+use crate::keyed::Whole;
 use crate::seal::Sealed;
 use crate::{Broadcast, Keyed, Ledger, LedgerError, MessageDigest, Outcome, Outcomes, Placed, Seal, Written};
 use crate::{message_ids, spared};
@@ -60,7 +61,9 @@ struct ChunkItem {
     #[serde(default)]
     seal: Option<String>,
     #[serde(default)]
-    keyed_request: Option<Keyed>,
+    keyed_request: Option<Whole>,
+    #[serde(default)]
+    keyed_parts: Option<Keyed>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -74,7 +77,9 @@ impl ChunkItem {
     fn into_chunk(self) -> Result<Chunk, LedgerError> {
         let time = |ms| Timestamp::from_millisecond(ms).map_err(|error| LedgerError::corrupt("chunk", error));
         let (page, attempt, claimed_at, outcomes) = (self.page, self.attempt, time(self.claimed_at)?, self.outcomes);
-        let request = self.keyed_request.filter(|request| request.is_of(attempt));
+        let of_attempt = |request: &Keyed| request.is_of(attempt);
+        // An older build claims again, and leaves the parts of an earlier attempt as they stand.
+        let request = self.keyed_parts.filter(of_attempt).or_else(|| self.keyed_request.map(Keyed::from).filter(of_attempt));
         let (message_ids, written) = (self.message_ids, Written { owner: self.owner_token, seal: self.seal });
         Ok(match self.chunk_state {
             ChunkState::Claimed => {

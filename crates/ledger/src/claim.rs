@@ -4,6 +4,7 @@
 //! is no evidence that nothing was sent: the provider knows nothing of leases.
 
 mod confirm;
+mod divide;
 
 use std::time::Duration;
 
@@ -41,6 +42,10 @@ pub struct Claim {
     /// When AWS answered the claim, by its own clock.
     answered_at: Option<Timestamp>,
     request: Option<Keyed>,
+    /// The ledger may have another one.
+    rewrites_request: bool,
+    /// The letters, and the ids, as they stand in the ledger while it is open.
+    standing: (Outcomes, String),
 }
 
 /// What became of a try at claiming.
@@ -65,7 +70,23 @@ impl Claim {
         let (of, key, message_ids) = (of.placed(), of.key, by_place(message_ids, outcomes.len()));
         let (seq, page) = (message.chunk, message.page);
         let (attempt, (lease, life, answered_at)) = (request.attempt(), lease);
-        Self { of, seq, page, attempt, key, owner, outcomes, message_ids, lease, life, answered_at, request: Some(request) }
+        let standing = (outcomes.clone(), message_ids.join(" "));
+        Self {
+            of,
+            seq,
+            page,
+            attempt,
+            key,
+            owner,
+            outcomes,
+            message_ids,
+            lease,
+            life,
+            answered_at,
+            request: Some(request),
+            rewrites_request: false,
+            standing,
+        }
     }
 
     /// The broadcast that it is of, and where that lies.
@@ -74,7 +95,7 @@ impl Claim {
         &self.of
     }
 
-    /// Its request, where the provider knows it by a key.
+    /// What is asked of the provider, where it knows it by keys.
     #[must_use]
     pub fn request(&self) -> Option<&Keyed> {
         self.request.as_ref()
@@ -83,6 +104,12 @@ impl Claim {
     /// Nobody may ask about it any more.
     pub fn forget_request(&mut self) {
         self.request = None;
+    }
+
+    /// Nobody may ask about the part of this key any more.
+    pub fn forget_part(&mut self, key: &str) {
+        self.request = self.request.take().and_then(|request| request.without(key));
+        self.rewrites_request = true;
     }
 
     /// The positions that this claim is for.
@@ -110,9 +137,9 @@ impl Claim {
         }
     }
 
-    fn sealed<'a>(&'a self, state: &'static str, message_ids: &'a str) -> Sealed<'a> {
-        let Self { of, seq, page, attempt, owner, outcomes, request, .. } = self;
-        Sealed { id: &of.id, seq: *seq, page: *page, attempt: *attempt, owner, state, outcomes, message_ids, request: request.as_ref() }
+    fn sealed<'a>(&'a self, state: &'static str, outcomes: &'a Outcomes, message_ids: &'a str, request: Option<&'a Keyed>) -> Sealed<'a> {
+        let Self { of, seq, page, attempt, owner, .. } = self;
+        Sealed { id: &of.id, seq: *seq, page: *page, attempt: *attempt, owner, state, outcomes, message_ids, request }
     }
 }
 
@@ -161,7 +188,7 @@ impl Ledger {
         let (deadline, answered) = (Deadline::after(asked, lease), AnsweredAt::default());
         let (claimed_at, lease_until) = (asked.wall(), deadline.wall());
         let item_key = Key::chunk(&placed, seq);
-        let keyed = Keyed::new(id, seq, attempt, &outcomes, key.as_ref(), under);
+        let keyed = Keyed::new(id, seq, attempt, &outcomes, key.as_ref(), under, seen);
         let sealed = Sealed {
             id,
             seq,
@@ -174,7 +201,11 @@ impl Ledger {
             request: keyed.as_ref(),
         };
         let (set_seal, seal) = with_seal(&sealed, key.as_ref());
-        let set_request = if keyed.is_some() { ", keyed_request = :request" } else { " REMOVE keyed_request" };
+        let stored = keyed.as_ref().map(Keyed::stored).transpose()?;
+        let set_request = match &stored {
+            Some((there, beside, _)) => format!(", {there} = :request REMOVE {beside}"),
+            None => " REMOVE keyed_request, keyed_parts".to_owned(),
+        };
         let mut request = self
             .db
             .update_item()
@@ -199,8 +230,8 @@ impl Ledger {
         if let Some(seal) = seal {
             request = request.expression_attribute_values(":seal", seal);
         }
-        if let Some(keyed) = &keyed {
-            request = request.expression_attribute_values(":request", keyed.to_attribute()?);
+        if let Some((_, _, keyed)) = stored {
+            request = request.expression_attribute_values(":request", keyed);
         }
         // The letters too: evidence changes them without a claim.
         if let Some(before) = seen.outcomes() {
@@ -214,6 +245,7 @@ impl Ledger {
             let (page, outcomes) = (message.page, outcomes.clone());
             let (answered_at, request) = (answered.get(), keyed.clone());
             let (lease, life) = (deadline, lease);
+            let standing = (outcomes.clone(), message_ids.join(" "));
             Claimed::Ours(Claim {
                 of: placed.clone(),
                 seq,
@@ -227,6 +259,8 @@ impl Ledger {
                 life,
                 answered_at,
                 request,
+                rewrites_request: false,
+                standing,
             })
         };
         // A claim whose answer is lost may stand, and would read as in doubt though nothing was sent.

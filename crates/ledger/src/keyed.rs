@@ -1,8 +1,11 @@
 //! A claim's request as a provider knows it that remembers keys: under which key, until when, and with which body
-//! it may be made again, to learn what became of the first ([`ask_again`](crate::ask_again)).
+//! it may be made again, to learn what became of the first ([`ask_again`](crate::ask_again)); and where the provider has
+//! refused it as a whole, the [parts](Part) that it was divided into.
 //!
 //! What this must never do: let the request be repeated in the name of another attempt, or for longer than was
-//! written with the claim, whatever is configured since.
+//! written with the claim, whatever is configured since; or let a build ask about the whole that can't read its parts.
+
+mod part;
 
 use std::time::Duration;
 
@@ -12,6 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Chunk, LedgerError, Outcome, Outcomes, Suppression};
+
+pub use self::part::{Divide, Part};
 
 /// What keys are made for, and nothing else.
 const DOMAIN: &str = "issei request key 1";
@@ -37,26 +42,42 @@ pub struct Repeatable {
     pub body: String,
 }
 
-/// A claim's request, under its key. In the ledger as the attribute `keyed_request` of the chunk.
+/// What a claim's recipients may be asked about with, under its keys. In the ledger as the attribute `keyed_request` of the chunk
+/// where it is one request, which builds before this one ask with too, and else as `keyed_parts`, which they can't read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keyed {
     /// The attempt that it is of. An older build claims again and leaves this as it stands.
     attempt: u32,
+    /// How often it was asked again.
+    #[serde(default)]
+    asked_again: u32,
+    /// No recipient is in two of them.
+    parts: Vec<Part>,
+}
+
+/// The same as one request.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Whole {
+    attempt: u32,
     key: String,
-    /// When the first request may have begun at the earliest, in milliseconds of the epoch: when its permit was granted.
     first_at: i64,
-    /// Until when it may be repeated, by AWS's clock.
     until: i64,
     body: String,
-    /// Whom it is for: `1` or `0` for each recipient of the chunk.
     positions: String,
-    /// How often it was made again.
     #[serde(default)]
     asked_again: u32,
 }
 
+impl From<Whole> for Keyed {
+    fn from(whole: Whole) -> Self {
+        let Whole { attempt, key, first_at, until, body, positions, asked_again } = whole;
+        Self { attempt, asked_again, parts: vec![Part { key, first_at, until, body, positions, behind: Vec::new() }] }
+    }
+}
+
 impl Keyed {
-    /// Of a broadcast without a key, which an older build registered, there is none.
+    /// Of a broadcast without a key, which an older build registered, there is none. Whoever is in doubt since an earlier attempt
+    /// goes on being asked about under the keys of that one, as the chunk was `seen`.
     pub(crate) fn new(
         id: &BroadcastId,
         seq: u32,
@@ -64,47 +85,46 @@ impl Keyed {
         outcomes: &Outcomes,
         key: Option<&MessageKey>,
         under: &Under,
+        seen: &Chunk,
     ) -> Option<Self> {
-        let (key, first_at, repeatable) = (key?, under.granted_at?, under.repeatable.as_ref()?);
-        let until = first_at.checked_add(SignedDuration::try_from(repeatable.lasting).ok()?).ok()?;
-        Some(Self {
-            attempt,
-            key: key.prover(DOMAIN).text(id.as_str()).number(seq.into()).number(attempt.into()).prove().into(),
-            first_at: first_at.as_millisecond(),
-            until: until.as_millisecond(),
-            body: repeatable.body.clone(),
-            positions: outcomes.iter().map(|outcome| if outcome == Outcome::Open { '1' } else { '0' }).collect(),
-            asked_again: 0,
-        })
+        let request = || {
+            let (key, first_at, repeatable) = (key?, under.granted_at?, under.repeatable.as_ref()?);
+            let until = first_at.checked_add(SignedDuration::try_from(repeatable.lasting).ok()?).ok()?;
+            Some(Part {
+                key: key.prover(DOMAIN).text(id.as_str()).number(seq.into()).number(attempt.into()).prove().into(),
+                first_at: first_at.as_millisecond(),
+                until: until.as_millisecond(),
+                body: repeatable.body.clone(),
+                positions: outcomes.iter().map(|outcome| if outcome == Outcome::Open { '1' } else { '0' }).collect(),
+                behind: Vec::new(),
+            })
+        };
+        let parts: Vec<Part> = seen.asked_with().into_iter().cloned().chain(request()).collect();
+        (!parts.is_empty()).then_some(Self { attempt, asked_again: 0, parts })
     }
 
-    /// What the provider knows it by: 64 hexadecimal digits.
+    /// What it was divided into; itself where it was not.
     #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
-    /// The digest of its body. Another body under the same key is not asked with.
+    /// The part that has this key.
     #[must_use]
-    pub fn body(&self) -> &str {
-        &self.body
+    pub fn part(&self, key: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.key == key)
     }
 
-    /// Whom it is for, all of whom a repeat names too.
-    pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
-        self.positions.bytes().enumerate().filter(|(_, letter)| *letter == b'1').map(|(at, _)| at)
-    }
-
-    /// How often it was made again.
+    /// How often it was asked again.
     #[must_use]
     pub fn asked_again(&self) -> u32 {
         self.asked_again
     }
 
-    /// Until when it may be made again, by AWS's clock.
+    /// Until when the last of it may be made again, by AWS's clock.
     #[must_use]
     pub fn until(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.until).unwrap_or(Timestamp::MIN)
+        self.parts.iter().map(Part::until).max().unwrap_or(Timestamp::MIN)
     }
 
     pub(crate) fn attempt(&self) -> u32 {
@@ -119,14 +139,34 @@ impl Keyed {
         Self { asked_again: self.asked_again.saturating_add(1), ..self.clone() }
     }
 
-    pub(crate) fn to_attribute(&self) -> Result<AttributeValue, LedgerError> {
-        serde_dynamo::to_attribute_value(self).map_err(|error| LedgerError::corrupt("chunk", error))
+    /// Nothing where it was the only part.
+    pub(crate) fn without(mut self, key: &str) -> Option<Self> {
+        self.parts.retain(|part| part.key != key);
+        (!self.parts.is_empty()).then_some(self)
+    }
+
+    /// The attribute that it stands in, the one that must not stand beside it, and its value.
+    pub(crate) fn stored(&self) -> Result<(&'static str, &'static str, AttributeValue), LedgerError> {
+        let corrupt = |error| LedgerError::corrupt("chunk", error);
+        match self.parts.as_slice() {
+            [part] if part.behind.is_empty() => {
+                let Part { key, first_at, until, body, positions, .. } = part.clone();
+                let whole = Whole { attempt: self.attempt, key, first_at, until, body, positions, asked_again: self.asked_again };
+                Ok(("keyed_request", "keyed_parts", serde_dynamo::to_attribute_value(whole).map_err(corrupt)?))
+            }
+            _ => Ok(("keyed_parts", "keyed_request", serde_dynamo::to_attribute_value(self).map_err(corrupt)?)),
+        }
     }
 
     pub(crate) fn sealed_with(&self, prover: Prover) -> Prover {
-        let time = |ms: i64| u64::try_from(ms).unwrap_or(0);
-        let prover = prover.text("request").text(&self.key).number(time(self.first_at)).number(time(self.until));
-        prover.text(&self.body).text(&self.positions).number(self.asked_again.into())
+        match self.parts.as_slice() {
+            // As builds before this one seal it.
+            [part] if part.behind.is_empty() => part.sealed_with(prover.text("request")).number(self.asked_again.into()),
+            parts => {
+                let prover = prover.text("parts").number(parts.len() as u64).number(self.asked_again.into());
+                parts.iter().fold(prover, |prover, part| part.sealed_behind(part.sealed_with(prover)))
+            }
+        }
     }
 }
 
@@ -140,84 +180,24 @@ impl Chunk {
         }
     }
 
-    /// The request that may be made again at `now` to learn what became of those of it who are in doubt; nothing where
-    /// nobody is, a claim is not over, evidence has opened any of them, or its time is over.
+    /// The parts of its request by which it may be learned, at any time, what became of those of them who are in doubt. None of
+    /// which evidence, or a refusal, has opened any recipient.
     #[must_use]
-    pub fn askable(&self, now: Timestamp) -> Option<&Keyed> {
-        let request = self.request().filter(|request| now < request.until())?;
-        let outcomes = self.outcomes()?;
-        let is = |wanted: &[Outcome]| request.positions().any(|at| outcomes.iter().nth(at).is_some_and(|found| wanted.contains(&found)));
+    pub fn asked_with(&self) -> Vec<&Part> {
+        let (Some(request), Some(outcomes)) = (self.request(), self.outcomes()) else { return Vec::new() };
+        let is =
+            |part: &Part, wanted: &[Outcome]| part.members().any(|at| outcomes.iter().nth(at).is_some_and(|found| wanted.contains(&found)));
+        let tells = |part: &&Part| is(part, &[Outcome::Open, Outcome::InDoubt]) && !is(part, &[Outcome::Retryable]);
+        request.parts.iter().filter(tells).collect()
+    }
+
+    /// The same of those that may be made again at `now`: none where a claim is not over, or the time of all of them is.
+    #[must_use]
+    pub fn askable(&self, now: Timestamp) -> Vec<&Part> {
         let is_over = !matches!(self, Self::Claimed { lease_until, .. } if now < *lease_until);
-        (is_over && is(&[Outcome::Open, Outcome::InDoubt]) && !is(&[Outcome::Retryable])).then_some(request)
+        self.asked_with().into_iter().filter(|part| is_over && now < part.until()).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Written;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn keyed(attempt: u32, letters: &str) -> Keyed {
-        let under = Under {
-            granted_at: Some(at(1_000)),
-            repeatable: Some(Repeatable { lasting: Duration::from_secs(100), body: "b".to_owned() }),
-            ..Under::default()
-        };
-        let outcomes = Outcomes::try_from(letters.to_owned()).unwrap();
-        Keyed::new(&"terms".parse().unwrap(), 3, attempt, &outcomes, Some(&MessageKey::new([7; 32])), &under).unwrap()
-    }
-
-    fn confirmed(letters: &str, request: Keyed) -> Chunk {
-        Chunk::Confirmed {
-            page: 0,
-            attempt: 1,
-            claimed_at: at(1_000),
-            outcomes: Outcomes::try_from(letters.to_owned()).unwrap(),
-            message_ids: String::new(),
-            reopened_at: None,
-            request: Some(request),
-            written: Written::default(),
-        }
-    }
-
-    #[test]
-    fn each_attempt_has_a_key_of_its_own_and_always_the_same() {
-        assert_eq!(keyed(1, "..").key(), keyed(1, "..").key());
-        assert_ne!(keyed(1, "..").key(), keyed(2, "..").key());
-        assert_eq!(keyed(1, "..").key().len(), 64);
-    }
-
-    #[test]
-    fn whoever_is_in_doubt_may_be_asked_about_until_the_time_that_was_written_with_the_claim() {
-        let chunk = confirmed("ad", keyed(1, ".."));
-        assert_eq!(chunk.askable(at(1_099)).map(|request| request.positions().collect::<Vec<_>>()), Some(vec![0, 1]));
-        assert_eq!(chunk.askable(at(1_100)), None);
-    }
-
-    #[test]
-    fn nobody_is_asked_about_who_is_settled_opened_by_evidence_or_of_another_request() {
-        assert_eq!(confirmed("aa", keyed(1, "..")).askable(at(1_001)), None);
-        assert_eq!(confirmed("dt", keyed(1, "..")).askable(at(1_001)), None);
-        assert_eq!(confirmed("da", keyed(1, "d.")).askable(at(1_001)), None);
-    }
-
-    #[test]
-    fn a_claim_is_asked_about_when_its_lease_is_over_and_no_sooner() {
-        let chunk = Chunk::Claimed {
-            page: 0,
-            attempt: 1,
-            claimed_at: at(1_000),
-            lease_until: at(1_020),
-            outcomes: Outcomes::try_from("..".to_owned()).unwrap(),
-            message_ids: String::new(),
-            request: Some(keyed(1, "..")),
-            written: Written::default(),
-        };
-        assert_eq!(chunk.askable(at(1_019)), None);
-        assert!(chunk.askable(at(1_020)).is_some());
-    }
-}
+mod tests;

@@ -136,7 +136,7 @@ pub use heartbeat::{Heartbeat, Incarnation, ServiceKind};
 pub use held_audience::{Example, HeldAudience, HeldForecast, IfApproved, Outlook, Place};
 pub use holding::Holding;
 pub use inspect::{ClaimMarks, Entry, Expiry, Inspected, Surroundings};
-pub use keyed::{Keyed, Repeatable, Under};
+pub use keyed::{Divide, Keyed, Part, Repeatable, Under};
 pub use lately::Lately;
 pub use lineage::{Accepted, LedgerEpoch};
 pub use mark::RunMark;

@@ -96,12 +96,12 @@ impl Progress {
     pub fn add_answer(&mut self, asked: &[usize], outcomes: &Outcomes, was_told: bool, spared: u64) {
         let of = |outcome: Outcome| outcomes.positions(outcome).filter(|at| asked.contains(at)).count() as u64;
         self.accepted += of(Outcome::Accepted);
-        self.rejected += spared;
+        self.rejected += of(Outcome::Rejected) + spared;
         self.spared += spared;
         self.in_doubt += if was_told { 0 } else { of(Outcome::InDoubt) };
         self.settled_chunks += u64::from(!was_told);
         self.asked_again += 1;
-        self.answered += if was_told { of(Outcome::Accepted) } else { 0 };
+        self.answered += if was_told { of(Outcome::Accepted) + of(Outcome::Rejected) } else { 0 };
     }
 
     /// Counts what events have told anew of one chunk.

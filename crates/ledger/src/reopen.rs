@@ -37,7 +37,7 @@ impl Ledger {
         // What evidence has opened is sent to again, and nobody asks about it any more.
         chunk = match &broadcast.message_key {
             Some(key) => {
-                let set = format!("{set}, seal = :seal REMOVE keyed_request");
+                let set = format!("{set}, seal = :seal REMOVE keyed_request, keyed_parts");
                 chunk.update_expression(set).expression_attribute_values(":seal", s(sealed.seal(key)))
             }
             None => chunk.update_expression(set),

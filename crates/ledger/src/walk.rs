@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::item::{Item, Key, s, shard};
 use crate::{
-    Broadcast, Chunk, EventLog, Feedback, Fingerprint, Ledger, LedgerError, Outcome, Outcomes, Placed, Shards, Suppression, Totals,
+    Broadcast, Chunk, EventLog, Feedback, Fingerprint, Keyed, Ledger, LedgerError, Outcome, Outcomes, Placed, Shards, Suppression, Totals,
 };
 
 /// Partitions that are looked into at once.
@@ -113,11 +113,11 @@ impl Tally {
         };
         self.chunks += 1;
         self.unacknowledged += feedback.proven_since(chunk).len() as u64;
-        if let Some(request) = chunk.request() {
-            let asked_about = request.positions().filter(|at| in_doubt(feedback, outcomes, *at)).count() as u64;
+        for part in chunk.request().map(Keyed::parts).unwrap_or_default() {
+            let asked_about = part.members().filter(|at| in_doubt(feedback, outcomes, *at)).count() as u64;
             if asked_about > 0 {
-                self.askable_until = self.askable_until.max(Some(request.until()));
-                *self.askable.entry(request.until()).or_default() += asked_about;
+                self.askable_until = self.askable_until.max(Some(part.until()));
+                *self.askable.entry(part.until()).or_default() += asked_about;
             }
         }
         for (at, outcome) in outcomes.iter().enumerate() {

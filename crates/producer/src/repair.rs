@@ -122,7 +122,7 @@ impl Repairer {
             for message in some {
                 let chunk = found.get(&message.chunk).unwrap_or(&Chunk::Absent);
                 let count = |outcome| chunk.outcomes().map_or(0, |outcomes| outcomes.count(outcome)) as u64;
-                if chunk.askable(now).is_some() {
+                if !chunk.askable(now).is_empty() {
                     repair.askable_chunks += 1;
                     lacking.push(message.clone());
                 }

@@ -175,8 +175,7 @@ impl World {
             refused += u64::from(watched.other_sent && broadcast.broadcast_state != BroadcastState::Enumerating);
             // The provider goes on telling of those whose events are still away.
             let all = self.plan.events_lost <= 0.0 && self.cloud.events_away() == 0;
-            // Of a call that was refused as a whole the halves have keys that nobody asks about.
-            let by_keys = watched.keys == Some(WINDOW) && self.plan.refuses.is_empty();
+            let by_keys = watched.keys == Some(WINDOW);
             let told = Told {
                 all,
                 in_time: watched.in_time,

@@ -17,7 +17,7 @@ const ALL: &str = "@";
 
 /// Now and then some are refused. A provider that remembers keys takes a request as a whole or not at all.
 pub(crate) fn drawn(dice: &Dice, has_keys: bool) -> Vec<EntryRule> {
-    if !dice.chance(0.15) {
+    if !dice.chance(if has_keys { 0.4 } else { 0.15 }) {
         return Vec::new();
     }
     let statuses = if has_keys { OF_CALLS.to_vec() } else { [&OF_CALLS[..], &OF_ENTRIES, &OF_NOBODY].concat() };

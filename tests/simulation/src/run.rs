@@ -24,8 +24,7 @@ pub struct Ran {
     pub keyed: Keyed,
 }
 
-/// Broadcasts that ended complete under a provider that remembers keys for longer than anything took, and of which no
-/// call was refused as a whole.
+/// Broadcasts that ended complete under a provider that remembers keys for longer than anything took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keyed {
     pub complete: u64,

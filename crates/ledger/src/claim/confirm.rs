@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use issei_aws::{AnsweredAt, AwsCall};
+use issei_aws::AnsweredAt;
 use jiff::Timestamp;
 
 use super::{Claim, with_seal};
 use crate::item::{Key, s};
-use crate::{Chunk, Ledger, LedgerError, Outcome, Outcomes, message_ids};
+use crate::{Chunk, Keyed, Ledger, LedgerError, Outcome, Outcomes, message_ids};
 
 /// What became of a confirmation.
 #[derive(Debug)]
@@ -42,28 +42,6 @@ impl Claim {
 }
 
 impl Ledger {
-    /// Writes down that nobody may ask about a claim's request any more, while it is ours. Else nothing is written, and
-    /// the error says so.
-    pub async fn give_up_request(&self, claim: &mut Claim) -> Result<(), LedgerError> {
-        claim.request = None;
-        let message_ids = claim.message_ids.join(" ");
-        let (set_seal, seal) = with_seal(&claim.sealed("claimed", &message_ids), claim.key.as_ref());
-        let mut request = self
-            .db
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::chunk(&claim.of, claim.seq).into_item()))
-            .update_expression(format!("SET message_ids = :ids{set_seal} REMOVE keyed_request"))
-            .expression_attribute_values(":ids", message_ids::attribute(&message_ids, claim.of.packs_message_ids)?)
-            .condition_expression("owner_token = :owner AND chunk_state = :claimed")
-            .expression_attribute_values(":owner", s(&claim.owner))
-            .expression_attribute_values(":claimed", s("claimed"));
-        if let Some(seal) = seal {
-            request = request.expression_attribute_values(":seal", seal);
-        }
-        request.call().await.map_err(LedgerError::call("UpdateItem")).map(|_| ())
-    }
-
     /// Writes down what became of a claim. Safe to repeat until it succeeds.
     pub async fn confirm(&self, claim: &mut Claim) -> Result<Confirmed, LedgerError> {
         if claim.lease.is_over(self.clock.reading()) {
@@ -90,14 +68,20 @@ impl Ledger {
     async fn write_confirmation(&self, claim: &Claim, state: &str, answered: &AnsweredAt) -> Result<Confirmed, LedgerError> {
         let key = Key::chunk(&claim.of, claim.seq);
         let message_ids = claim.message_ids.join(" ");
-        let (set_seal, seal) = with_seal(&claim.sealed("confirmed", &message_ids), claim.key.as_ref());
-        let unset_request = if claim.request.is_some() { "" } else { " REMOVE keyed_request" };
+        let kept = claim.request.as_ref();
+        let (set_seal, seal) = with_seal(&claim.sealed("confirmed", &claim.outcomes, &message_ids, kept), claim.key.as_ref());
+        let stored = kept.filter(|_| claim.rewrites_request).map(Keyed::stored).transpose()?;
+        let set_request = match &stored {
+            Some((there, beside, _)) => format!(", {there} = :request REMOVE {beside}"),
+            None if kept.is_some() => String::new(),
+            None => " REMOVE keyed_request, keyed_parts".to_owned(),
+        };
         let mut request = self
             .db
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key.clone().into_item()))
-            .update_expression(format!("SET chunk_state = :confirmed, outcomes = :outcomes, message_ids = :ids{set_seal}{unset_request}"))
+            .update_expression(format!("SET chunk_state = :confirmed, outcomes = :outcomes, message_ids = :ids{set_seal}{set_request}"))
             .condition_expression("owner_token = :owner AND chunk_state = :state")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":confirmed", s("confirmed"))
@@ -107,6 +91,9 @@ impl Ledger {
             .expression_attribute_values(":ids", message_ids::attribute(&message_ids, claim.of.packs_message_ids)?);
         if let Some(seal) = seal {
             request = request.expression_attribute_values(":seal", seal);
+        }
+        if let Some((_, _, kept)) = stored {
+            request = request.expression_attribute_values(":request", kept);
         }
         match request.customize().interceptor(answered.clone()).send().await {
             Ok(_) => Ok(Confirmed::Written(claim.outcomes.clone())),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use issei_clock::Clock;
 use issei_provider::Webhook;
-use issei_sim::{Account, Events, Fault};
+use issei_sim::{Account, EntryRule, Events, Fault};
 use issei_test_support::{Carrier, Process, Processes, judge};
 use serde_json::json;
 
@@ -19,10 +19,12 @@ const LOOK_EVERY: u64 = 5;
 const USERS: u32 = 600;
 /// Recipients a second: a broadcast of this size outlasts most kills.
 const RATE: f64 = 40.0;
+/// Whom Resend refuses, and their calls with them: 24 of the audience, in as many chunks but for those who stand side by side.
+const REFUSED: [&str; 4] = ["07@", "33@", "34@", "68@"];
 
 /// No event is lost: what the provider took, it tells of.
-async fn world_of(carrier: Carrier, events: Events) -> Processes {
-    let mut world = Processes::brisk(USERS, Account { events, ..Account::default() }).await;
+async fn world_of(carrier: Carrier, account: Account) -> Processes {
+    let mut world = Processes::brisk(USERS, account).await;
     world.carried_by(carrier, RATE);
     let faults = [
         (Fault::HangAfter, 0.02),
@@ -64,18 +66,25 @@ async fn reached_once(world: &Processes, id: &str) -> BTreeSet<String> {
     reached
 }
 
-/// I1 and I2 where requests have keys: whoever is killed whenever and whatever answer is lost, the answer comes in the end.
+/// I1 and I2 where requests have keys: whoever is killed whenever and whatever answer is lost, the answer comes in the end, also
+/// where a call is refused as a whole for the sake of somebody in it, and goes in parts.
 /// No event is told, so nothing else can have ended the doubt. Over a provider that forgets its keys (`replay_window_s` of the
 /// account 0, or the mutant `provider-forgets-keys`) the same kills mail somebody twice, and this fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn under_resends_keys_kills_and_lost_answers_leave_nobody_twice_nobody_missing_and_nobody_in_doubt() {
-    let world = world_of(Carrier::Resend, Events::default()).await;
+    let refuses =
+        |whom: &&str| EntryRule { address: (*whom).to_owned(), status: "BAD_REQUEST: Invalid `to` field.".to_owned(), times: None };
+    let account = Account { entry_rules: REFUSED.iter().map(refuses).collect(), ..Account::default() };
+    let world = world_of(Carrier::Resend, account).await;
+    let is_refused = |address: &String| REFUSED.iter().any(|whom| address.contains(whom));
+    let refused = world.users.all().await.into_iter().filter_map(|(_, address)| address).filter(is_refused).count();
     let (ids, services) = killed(&world, Carrier::Resend).await;
     let mut asked = 0;
     for id in &ids {
         let last = status(&world, id).await.unwrap();
-        assert_eq!((&last["in_doubt"], &last["accepted"]), (&json!(0), &json!(USERS)), "{last}");
-        assert_eq!(reached_once(&world, id).await.len(), USERS as usize, "somebody is missing: {last}");
+        let (accepted, rejected) = (USERS as usize - refused, refused);
+        assert_eq!((&last["in_doubt"], &last["accepted"], &last["rejected"]), (&json!(0), &json!(accepted), &json!(rejected)), "{last}");
+        assert_eq!(reached_once(&world, id).await.len(), accepted, "somebody is missing: {last}");
         asked += last["asked_again"].as_u64().unwrap_or(0);
     }
     println!("asked again {asked} times");
@@ -90,7 +99,7 @@ async fn under_resends_keys_kills_and_lost_answers_leave_nobody_twice_nobody_mis
 #[tokio::test(flavor = "multi_thread")]
 async fn by_sendgrid_kills_and_lost_answers_leave_nobody_twice_and_whoever_was_not_mailed_is_listed() {
     let events = Events { repeated: 0.3, late_s: 2, ..Processes::account_with_events().events };
-    let world = world_of(Carrier::SendGrid, events).await;
+    let world = world_of(Carrier::SendGrid, Account { events, ..Account::default() }).await;
     let (ids, services) = killed(&world, Carrier::SendGrid).await;
     let mut before = 0;
     for id in &ids {

@@ -17,6 +17,7 @@ mod audiences;
 mod canaries;
 mod commands;
 mod databases;
+mod dividing;
 mod event_details;
 mod event_log;
 mod feedback;
