@@ -224,7 +224,7 @@ async fn row_34_an_address_is_in_no_log_no_reason_and_no_output() {
     }
     for service in ["producer", "consumer", "feedback"] {
         let log = world.log(service);
-        assert!(log.lines().count() > 5, "the log of the {service} is empty");
+        assert!(log.contains("INFO"), "the log of the {service} is empty");
         for told in ["user0000", "new terms", "<p>Dear"] {
             let line = log.lines().find(|line| line.contains(told));
             assert_eq!(line, None, "the {service} tells of `{told}`");
