@@ -15,6 +15,7 @@ use issei_schema::{Bilingual, both};
 
 use super::asking::{Plain, Tongue};
 use super::right::{Needs, Right};
+use super::routes::LETTERS_MAY;
 use super::{At, Console};
 use crate::pages::{ClosedPage, FailedPage};
 
@@ -82,12 +83,18 @@ pub(super) async fn enter(State(at): State<At>, request: Request, next: Next) ->
     if !at.door.knows(request.headers()) {
         return nobody().await.into_response();
     }
-    let language = Tongue::asked(request.uri(), request.headers()).language;
+    let words = Tongue::asked(request.uri(), request.headers()).language.words();
+    let is_of_a_letter = request.uri().path().contains("/letter");
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Bilingual>() {
         None => response,
+        // It stands in a frame of a page, as the letter would.
+        Some(told) if is_of_a_letter => {
+            let page = ClosedPage { words, told }.render().map(Html).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR);
+            (response.status(), [(header::CONTENT_SECURITY_POLICY, LETTERS_MAY)], page).into_response()
+        }
         Some(told) => {
-            let page = FailedPage::of(at.frame().await, language.words(), response.status(), told);
+            let page = FailedPage::of(at.frame().await, words, response.status(), told);
             (response.status(), page.render().map(Html).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)).into_response()
         }
     }

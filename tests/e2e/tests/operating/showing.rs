@@ -155,6 +155,9 @@ async fn a_page_that_cant_be_shown_has_a_heading_and_a_way_back_and_keeps_nobody
         browser.page.find(Locator::LinkText("All broadcasts")).await.unwrap().send_keys(&Key::Enter.to_string()).await.unwrap();
         browser.wait_until("document.querySelector('h1')?.textContent === 'Broadcasts'").await;
     }
+    // What stands where a letter would is shown in its frame.
+    let framed = doors[0].get("/b/nobody/letters").await;
+    assert!(status(&framed) == "404" && framed.contains("frame-ancestors 'self'") && framed.contains("<p id=\"told\">"), "{framed}");
     // Whoever has no door is shown nothing of the console, and can read it.
     browser.page.goto(&format!("http://127.0.0.1:{}/", doors[0].port)).await.unwrap();
     browser.wait_until("document.querySelector('h1') !== null").await;
