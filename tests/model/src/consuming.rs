@@ -2,7 +2,7 @@
 
 use crate::protocol::Protocol;
 use crate::providing::begin_send;
-use crate::state::{Broken, Chunk, ChunkState, Consumer, Control, Message, Owner, Phase, Request, State, Users, Window, count};
+use crate::state::{Broken, Chunk, ChunkState, Consumer, Control, Key, Message, Owner, Parts, Phase, Request, State, Users, Window, count};
 use crate::step::fault;
 use crate::variant::Variant as V;
 
@@ -29,7 +29,7 @@ impl Protocol {
     }
 
     /// Who of a message may be sent to, or asked about again under a key, as the ledger has it.
-    fn readiness(&self, state: &State, message: Message) -> Option<(Users, Option<bool>)> {
+    fn readiness(&self, state: &State, message: Message) -> Option<(Users, Option<Key>)> {
         let chunk = state.chunk(message.seq);
         (self.runs(state) || (self.is(V::V8StopIsPurge) && state.control != Control::Complete)).then_some(())?;
         (!state.beside.shut).then_some(())?;
@@ -39,7 +39,7 @@ impl Protocol {
             ChunkState::Confirmed if chunk.retryable != 0 => send(chunk.retryable),
             ChunkState::Claimed if self.takes_over() && chunk.lease_over => send(message.recipients),
             // The whole of the request, of which those in doubt may be a part: another would be another body.
-            _ if self.askable(chunk) != 0 => Some((chunk.keyed, Some(chunk.key))),
+            _ if self.askable(chunk) != 0 => chunk.asked_with().map(|(users, key)| (users, Some(key))),
             ChunkState::Claimed | ChunkState::Confirmed => None,
         }
     }
@@ -47,7 +47,7 @@ impl Protocol {
     /// Those in doubt of whom the provider may still be asked.
     pub(crate) fn askable(&self, chunk: &Chunk) -> Users {
         let may_ask = self.sizes.keys && (chunk.window == Window::Open || self.is(V::AskedAfterTheWindow));
-        if may_ask { chunk.in_doubt_under_key() } else { 0 }
+        if may_ask && chunk.asked_with().is_some() { chunk.in_doubt_under_key() } else { 0 }
     }
 
     /// Deletes a message that has nothing left to do. Says whether it did.
@@ -125,6 +125,7 @@ impl Protocol {
         let begin = |state: &mut State| {
             let me = consumer(state, at)?;
             me.permits -= permits;
+            (me.divides, me.is_first) = (self.sizes.refusals > 0, false);
             me.phase = Phase::Claimed { message, want };
             Some(())
         };
@@ -139,12 +140,12 @@ impl Protocol {
                 chunk.open = want;
                 chunk.retryable &= !want;
                 if self.sizes.keys {
-                    (chunk.keyed, chunk.key, chunk.window) = (want, !chunk.key, Window::Open);
+                    (chunk.keyed, chunk.key, chunk.window, chunk.parts) = (want, !chunk.key, Window::Open, Parts::Whole);
                 }
             });
             if let Some(keys) = state.remembers.get_mut(usize::from(message.seq)).filter(|_| self.sizes.keys) {
                 // The key is a new one.
-                keys[usize::from(state.chunks[usize::from(message.seq)].key)] = 0;
+                keys[usize::from(state.chunks[usize::from(message.seq)].key)] = [0; 3];
             }
             // The SDK asks again, and is refused by our own row: the token says whose it is.
             if !answered && self.is(V::V2RefusedIsTheirs) {
@@ -204,8 +205,8 @@ impl Protocol {
             let owner = Owner::Consumer(at);
             let content = if me.asks.is_some() && self.is(V::AskedWithOtherContent) { 2 } else { state.content };
             let key = match me.asks {
-                Some(key) if self.is(V::AskedUnderAnotherKey) => Some(!key),
-                None if self.sizes.keys => Some(state.chunk(message.seq).key),
+                Some((claim, part)) if self.is(V::AskedUnderAnotherKey) => Some((!claim, part)),
+                None if self.sizes.keys => Some((state.chunk(message.seq).key, u8::from(me.is_first))),
                 asked => asked,
             };
             begin_send(self, state, Request { recipients: want, seq: message.seq, content, key, owner, old: me.deceived })?;
@@ -219,6 +220,30 @@ impl Protocol {
             let (retryable, doubt) = if me.asks.is_some() && !self.is(V::NotAskedIsNotSent) { (0, want) } else { (want, 0) };
             consumer(state, at)?.phase = Phase::Settled { message, accepted: 0, retryable, doubt };
         }
+        Some(())
+    }
+
+    /// One write, under the owner's token, before anything of it leaves: whoever has read the chunk before asks about nothing any
+    /// more. What a claim sends once has keys of its own then; what is asked again may be on its way still.
+    pub(crate) fn divide(&self, state: &mut State, at: u8) -> Option<()> {
+        let me = state.consumer(at);
+        let Phase::Refused { message, want } = me.phase else { return None };
+        let chunk = *state.chunk(message.seq);
+        let is_ours = chunk.owner == Owner::Consumer(at) && chunk.state == ChunkState::Claimed || self.is(V::DividedByAnybody);
+        let is_proven = me.asks.is_none() || self.is(V::RefusedAsProof);
+        if is_ours && !self.is(V::PartsUnwritten) {
+            state.change(message.seq, |chunk| chunk.parts = if is_proven { Parts::Halves } else { Parts::Behind });
+        }
+        let me = consumer(state, at)?;
+        me.phase = if me.asks.is_some() {
+            Phase::Settled { message, accepted: 0, retryable: 0, doubt: want }
+        } else if is_ours {
+            // Its second part is left to whoever asks.
+            me.is_first = true;
+            Phase::Claimed { message, want: want & want.wrapping_neg() }
+        } else {
+            Phase::Settled { message, accepted: 0, retryable: want, doubt: 0 }
+        };
         Some(())
     }
 
@@ -254,10 +279,15 @@ impl Protocol {
             (retryable, doubt) = (0, doubt | retryable);
         }
         state.change(message.seq, |chunk| {
+            doubt |= chunk.open & !(accepted | retryable | chunk.accepted);
             chunk.state = ChunkState::Confirmed;
             chunk.owner = Owner::Nobody;
             chunk.open = 0;
             chunk.accepted |= accepted;
+            // The provider has taken something else under the key than the whole.
+            if chunk.parts == Parts::Behind && accepted & chunk.first() != 0 {
+                chunk.parts = Parts::Freed;
+            }
             chunk.retryable = retryable & !chunk.accepted;
             chunk.doubt = (chunk.doubt | doubt) & !chunk.accepted;
         });
@@ -312,6 +342,7 @@ pub(crate) fn consumer(state: &mut State, at: u8) -> Option<&mut Consumer> {
 fn put_down(state: &mut State, at: u8) -> Option<bool> {
     let me = consumer(state, at)?;
     me.phase = Phase::Idle;
+    (me.divides, me.is_first) = (false, false);
     if me.asks.take().is_some() {
         // The permission to ask ends with it.
         (me.valid, me.deceived) = (false, false);

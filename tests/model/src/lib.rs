@@ -29,6 +29,8 @@
 //! | `Finish` | `consumer/src/chunk.rs::settle` and `after.rs::carry_out` |
 //! | `ReturnPermits` | `consumer/src/permits.rs::return_unused`, `ledger/src/permit.rs::give_back` |
 //! | `Accept`, `AcceptAndLoseAnswer`, `Reject`, `LoseRequest` | SES; `provider/src/ses/answers.rs` reads what it answers |
+//! | `RefuseWhole` | a provider that checks a call as a whole; `provider/src/resend/answer.rs`, `Verdict::split` |
+//! | `Divide` | `ledger/src/claim/divide.rs::divide` with `keyed/part.rs`, by `consumer/src/send.rs::halves` and `repeat.rs` |
 //! | `Hear` | `feedback/src/batch.rs::take_in`: `ledger/src/feedback.rs::merge_feedback`, or `answered.rs::log` |
 //! | `Reopen`, `EnqueueReopened` | `feedback/src/sweep.rs::settle_by_absence`, `ledger/src/reopen.rs::reopen` |
 //! | `ClocksHeld` | a machine that was paused with every clock; `provider/src/ses/request.rs`, by which AWS refuses what it sends |
@@ -57,7 +59,9 @@
 //! simulation draws. Hours open and close for everybody at once; that a clock may be wrong the simulation draws. There is no rate, and no progress that must come: that a broadcast ends
 //! is checked by the simulation. Events are all lost or all arrive, and in time but where evidence is late: there a second mail is
 //! possible, here as in the code, and so it would be where one is lost by itself. That no event comes between the look at the
-//! evidence and the claim is so here alone: in the code a call lies between. At most two
+//! evidence and the claim is so here alone: in the code a call lies between. What was refused as a whole
+//! has two parts here, of which a claim sends the first and leaves the other to whoever asks; one request is made by one
+//! permission to ask; and nobody is refused who stands alone. At most two
 //! copies of a message are about. A key is remembered from the first request that is accepted under it, and a
 //! machine that is paused with a permission to ask wakes within the margin, or is refused for the age of what it
 //! sends: where it is neither, a repeat can be a second send, here as in the code.

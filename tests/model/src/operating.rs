@@ -23,7 +23,7 @@ impl Protocol {
         (self.sizes.stop && state.stop == Stop::No).then_some(())?;
         matches!(state.control, Control::Enumerating | Control::Holding | Control::Running | Control::Paused).then_some(())?;
         let senders = state.consumers.iter().filter(|consumer| consumer.outstanding() > 0).count();
-        let leak = if self.is(V::V14BoundCountsConsumers) { u8::try_from(senders).ok()? } else { state.outstanding() };
+        let leak = if self.is(V::V14BoundCountsConsumers) { u8::try_from(senders).ok()? } else { state.unbegun() };
         state.stop = Stop::Acknowledged { leak };
         if self.is(V::V8StopIsPurge) {
             state.queue = [Message::default(); MESSAGES];

@@ -2,7 +2,7 @@
 
 use stateright::{Expectation, Model, Property};
 
-use crate::state::{Broken, ChunkState, Control, Phase, State, USERS, Users, count};
+use crate::state::{Broken, ChunkState, Control, Key, Parts, Phase, State, USERS, Users, count};
 use crate::step::Step;
 use crate::variant::Variant;
 
@@ -43,6 +43,8 @@ pub struct Sizes {
     pub late: bool,
     /// The provider remembers the key of a request for a window.
     pub keys: bool,
+    /// So often it refuses a request of several as a whole, for the sake of somebody whom it may let through later.
+    pub refusals: u8,
     /// So many chunks are a canary, and the rest waits for its approval.
     pub canary: u8,
     /// How often the hour to send opens or closes.
@@ -78,6 +80,7 @@ impl Model for Protocol {
             faults_left: sizes.faults,
             pauses_left: sizes.pauses,
             repairs_left: sizes.repairs,
+            refusals_left: sizes.refusals,
             ..State::default()
         };
         if sizes.frozen {
@@ -153,6 +156,9 @@ impl Model for Protocol {
                 let is_answered = |phase| matches!(phase, Phase::Settled { accepted: 1.., .. });
                 state.consumers.iter().any(|consumer| consumer.asks.is_some() && is_answered(consumer.phase))
             }),
+            Property::sometimes("whoever waited behind a part is accepted", |_, state: &State| {
+                state.chunks.iter().any(|chunk| chunk.parts == Parts::Freed && chunk.accepted & chunk.keyed == chunk.keyed)
+            }),
             Property::sometimes("somebody is accepted after the hour has turned", |model: &Self, state: &State| {
                 state.beside.turns_left < model.sizes.hours && state.was_accepted() != 0
             }),
@@ -162,7 +168,7 @@ impl Model for Protocol {
                 state.chunks.iter().zip(state.heard).any(|(chunk, heard)| chunk.reopened && chunk.accepted & heard != 0)
             }),
             Property::sometimes("what was asked is answered before what was sent", |_, state: &State| {
-                let is_known = |seq: u8, key: bool| state.remembers[usize::from(seq)][usize::from(key)] != 0;
+                let is_known = |seq: u8, (claim, part): Key| state.remembers[usize::from(seq)][usize::from(claim)][usize::from(part)] != 0;
                 state.requests.iter().any(|late| late.recipients != 0 && late.key.is_some_and(|key| is_known(late.seq, key)))
             }),
         ]

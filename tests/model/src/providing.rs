@@ -2,7 +2,7 @@
 
 use crate::consuming::consumer;
 use crate::protocol::Protocol;
-use crate::state::{Broken, ChunkState, Control, Owner, Phase, Request, State, Stop, Users, Window, count};
+use crate::state::{Broken, ChunkState, Control, Owner, Parts, Phase, Request, State, Stop, Users, Window, count};
 use crate::step::fault;
 use crate::variant::Variant as V;
 
@@ -15,7 +15,7 @@ impl Protocol {
         }
         match remembered(state, request)? {
             0 => self.take_in(state, request)?,
-            content if content != request.content => {
+            body if body != body_of(request) => {
                 // Another body under the same key: nobody is accepted, and nothing is said of the first.
                 let Owner::Consumer(at) = request.owner else { return answered.then_some(()) };
                 return if answered { self.refused(state, at) } else { self.answer_lost(state, at, request) };
@@ -35,7 +35,7 @@ impl Protocol {
 
     fn take_in(&self, state: &mut State, request: Request) -> Option<()> {
         if let Some(key) = request.key {
-            state.remembers.get_mut(usize::from(request.seq))?[usize::from(key)] = request.content;
+            state.remembers.get_mut(usize::from(request.seq))?[usize::from(key.0)][usize::from(key.1)] = body_of(request);
         }
         if state.stop == Stop::Proved {
             state.broken = state.broken.or(Some(Broken::I4));
@@ -67,6 +67,27 @@ impl Protocol {
         }
         let Owner::Consumer(at) = request.owner else { return request.old.then_some(()) };
         self.refused(state, at)
+    }
+
+    /// Checked as a whole, and nobody of it is accepted, for the sake of somebody who may be let through later.
+    pub(crate) fn refuse_whole(&self, state: &mut State, place: u8) -> Option<()> {
+        let request = take_request(state, place)?;
+        // A key that was used is looked up first.
+        (count(request.recipients) > 1 && !request.old && remembered(state, request)? == 0).then_some(())?;
+        state.refusals_left = state.refusals_left.checked_sub(1)?;
+        // Nobody of it was sent to, so its parts may be.
+        if let Stop::Acknowledged { leak } = &mut state.stop {
+            *leak += count(request.recipients);
+        }
+        if !state.has_requests_of(request.seq) {
+            self.not_asked_for(state, request.recipients);
+        }
+        let Owner::Consumer(at) = request.owner else { return Some(()) };
+        let me = consumer(state, at)?;
+        if let Phase::Waiting { message, want } = me.phase {
+            me.phase = Phase::Refused { message, want };
+        }
+        Some(())
     }
 
     /// That this request was not accepted says nothing of the one that it repeats.
@@ -119,7 +140,7 @@ impl Protocol {
             chunk.owner = Owner::Nobody;
             chunk.retryable |= unheard;
             chunk.doubt = (chunk.doubt | chunk.open) & !unheard;
-            (chunk.open, chunk.reopened, chunk.keyed) = (0, true, 0);
+            (chunk.open, chunk.reopened, chunk.keyed, chunk.parts) = (0, true, 0, Parts::Whole);
         });
         state.remaining += count(unheard);
         self.not_asked_for(state, unheard);
@@ -133,7 +154,7 @@ impl Protocol {
         (chunk.state == ChunkState::Claimed && !chunk.lease_over).then_some(())?;
         if let Owner::Consumer(at) = chunk.owner {
             let me = state.consumer(at);
-            let may_send = me.valid && matches!(me.phase, Phase::Claimed { .. });
+            let may_send = me.valid && me.claimed() != 0;
             (!may_send || self.is(V::V13EarlyReap)).then_some(())?;
         }
         state.change(seq, |chunk| chunk.lease_over = true);
@@ -152,20 +173,25 @@ impl Protocol {
     /// a request may be on its way: so long is the first of a key remembered.
     pub(crate) fn key_forgotten(&self, state: &mut State, seq: u8) -> Option<()> {
         (state.chunk(seq).window == Window::Closed && !state.has_requests_of(seq)).then_some(())?;
-        let may_begin = |phase| matches!(phase, Phase::Claimed { message, .. } if message.seq == seq);
+        let may_begin = |phase| matches!(phase, Phase::Claimed { message, .. } | Phase::Refused { message, .. } if message.seq == seq);
         let mut senders = state.consumers.iter().filter(|consumer| consumer.believes_to_be_permitted());
         (!senders.any(|consumer| may_begin(consumer.phase))).then_some(())?;
         state.chunks.get_mut(usize::from(seq))?.window = Window::Over;
         let chunk = *state.chunk(seq);
-        state.remembers.get_mut(usize::from(seq))?[usize::from(chunk.key)] = 0;
+        state.remembers.get_mut(usize::from(seq))?[usize::from(chunk.key)] = [0; 3];
         Some(())
     }
 }
 
-/// The content that came under the request's key, or 0.
+/// The body that came under the request's key, or 0.
 fn remembered(state: &State, request: Request) -> Option<u8> {
     let keys = state.remembers.get(usize::from(request.seq))?;
-    Some(request.key.map_or(0, |key| keys[usize::from(key)]))
+    Some(request.key.map_or(0, |(claim, part)| keys[usize::from(claim)][usize::from(part)]))
+}
+
+/// What tells its body from another.
+fn body_of(request: Request) -> u8 {
+    request.content << 4 | request.recipients
 }
 
 fn begin(state: &mut State, request: Request) -> Option<()> {

@@ -77,7 +77,24 @@ pub(crate) struct Chunk {
     /// Which key: each claim has another. Two are told apart, since no request under the last but one is about.
     pub(crate) key: bool,
     pub(crate) window: Window,
+    pub(crate) parts: Parts,
 }
+
+/// What a claim's request was divided into. The first part is whoever has the smallest key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Parts {
+    #[default]
+    Whole,
+    /// Each has a key of its own: the whole was made once, and refused.
+    Halves,
+    /// The first has the key of the whole, and the other waits until it is accepted under that.
+    Behind,
+    /// It was, and the other has a key of its own.
+    Freed,
+}
+
+/// A key of a chunk: which claim's, and whether of its request, or of its first or second part by itself.
+pub(crate) type Key = (bool, u8);
 
 /// How long a claim's request may be repeated under its key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -109,6 +126,26 @@ impl Chunk {
         };
         if settles { self.keyed & (self.open | self.doubt) } else { 0 }
     }
+
+    /// The first part, where there are parts.
+    pub(crate) fn first(&self) -> Users {
+        self.keyed & self.keyed.wrapping_neg()
+    }
+
+    /// The next request that tells of anybody in doubt, and its key.
+    pub(crate) fn asked_with(&self) -> Option<(Users, Key)> {
+        let (doubt, first) = (self.in_doubt_under_key(), self.first());
+        let (whole, second) = (self.keyed, self.keyed & !first);
+        let (users, part) = match self.parts {
+            Parts::Whole => (whole, 0),
+            Parts::Halves if doubt & first != 0 => (first, 1),
+            Parts::Behind | Parts::Freed if doubt & first != 0 => (first, 0),
+            Parts::Halves | Parts::Freed => (second, 2),
+            // The first was settled without an acceptance, and nobody leaves behind it.
+            Parts::Behind => return None,
+        };
+        (doubt & users != 0).then_some((users, (self.key, part)))
+    }
 }
 
 /// A chunk message: its sequence number and whom it names. Copies of it are told apart, since a receipt
@@ -127,7 +164,7 @@ pub(crate) struct Request {
     pub(crate) seq: u8,
     pub(crate) content: u8,
     /// Its key, where it has one.
-    pub(crate) key: Option<bool>,
+    pub(crate) key: Option<Key>,
     /// Who waits for the answer.
     pub(crate) owner: Owner,
     /// It is signed with the moment of a permit that is over, so the provider refuses it for its age.
@@ -145,9 +182,14 @@ pub(crate) enum Phase {
         message: Message,
         want: Users,
         fresh: bool,
-        asks: Option<bool>,
+        asks: Option<Key>,
     },
     Claimed {
+        message: Message,
+        want: Users,
+    },
+    /// The provider has refused the whole, for somebody's sake.
+    Refused {
         message: Message,
         want: Users,
     },
@@ -173,6 +215,7 @@ impl Phase {
             Self::Idle => None,
             Self::Holding { message, .. }
             | Self::Claimed { message, .. }
+            | Self::Refused { message, .. }
             | Self::Waiting { message, .. }
             | Self::Settled { message, .. }
             | Self::Done { message, .. } => Some(message),
@@ -189,11 +232,15 @@ pub(crate) struct Consumer {
     pub(crate) valid: bool,
     /// It has, and the machine was paused with all of its clocks, which say that it has not.
     pub(crate) deceived: bool,
+    /// The provider may refuse its request as a whole.
+    pub(crate) divides: bool,
     /// The block is of the broadcast's epoch.
     pub(crate) current: bool,
     /// It asks again under this key. What allows it to is no permit of the budget, in which those whom it asks
     /// about are counted already.
-    pub(crate) asks: Option<bool>,
+    pub(crate) asks: Option<Key>,
+    /// It sends the first part of what was refused.
+    pub(crate) is_first: bool,
     /// The message in hand was deleted by another consumer that had it too.
     pub(crate) stale: bool,
 }
@@ -206,13 +253,27 @@ impl Consumer {
 
     /// Recipients that it may still begin to send to, or to ask about.
     pub(crate) fn outstanding(&self) -> u8 {
-        let claimed = if let Phase::Claimed { want, .. } = self.phase { count(want) } else { 0 };
-        if self.valid { self.permits + claimed } else { 0 }
+        if self.valid { self.permits + count(self.claimed()) } else { 0 }
+    }
+
+    /// Those of its claim to whom it may still send.
+    pub(crate) fn claimed(&self) -> Users {
+        match self.phase {
+            Phase::Claimed { want, .. } | Phase::Refused { want, .. } => want,
+            // What is refused as a whole goes in parts.
+            Phase::Waiting { want, .. } if self.divides && !self.is_first && self.asks.is_none() => want,
+            _ => 0,
+        }
+    }
+
+    /// The same, of those alone of whom no request is under way.
+    pub(crate) fn unbegun(&self) -> u8 {
+        if matches!(self.phase, Phase::Waiting { .. }) && self.valid { self.permits } else { self.outstanding() }
     }
 
     /// The same, of those alone whom the budget does not count yet.
     pub(crate) fn permitted(&self) -> u8 {
-        if self.asks.is_some() { 0 } else { self.outstanding() }
+        if self.asks.is_some() { 0 } else { self.unbegun() }
     }
 }
 
@@ -278,8 +339,10 @@ pub struct State {
     /// The provider's own record, by user: how often it accepted, and which contents.
     pub(crate) accepted: [u8; USERS],
     pub(crate) contents: u8,
-    /// The keys that it remembers, by chunk: the content that came under each, or 0.
-    pub(crate) remembers: [[u8; 2]; CHUNKS],
+    /// The keys that it remembers, by chunk and claim: the body that came under each, or 0.
+    pub(crate) remembers: [[[u8; 3]; 2]; CHUNKS],
+    /// So often it may refuse a request as a whole, for somebody's sake.
+    pub(crate) refusals_left: u8,
     /// Whom a request was begun for, unless it is proved that it was not accepted.
     pub(crate) asked_for: Users,
     pub(crate) faults_left: u8,
@@ -308,6 +371,7 @@ impl State {
             keyed: 0,
             key: false,
             window: Window::Open,
+            parts: Parts::Whole,
         };
         self.chunks.get(usize::from(seq)).unwrap_or(NONE)
     }
@@ -327,6 +391,11 @@ impl State {
     /// Recipients that consumers may still begin to send to.
     pub(crate) fn outstanding(&self) -> u8 {
         self.consumers.iter().map(Consumer::outstanding).sum()
+    }
+
+    /// The same, of those alone of whom no request is under way.
+    pub(crate) fn unbegun(&self) -> u8 {
+        self.consumers.iter().map(Consumer::unbegun).sum()
     }
 
     /// The same, of those alone whom the budget does not count yet.

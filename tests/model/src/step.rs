@@ -33,6 +33,7 @@ pub enum Step {
     ClaimAnswerLost(u8),
     Send(u8),
     TimeOut(u8),
+    Divide(u8),
     Confirm(u8),
     Finish(u8),
     ReturnPermits(u8),
@@ -41,6 +42,7 @@ pub enum Step {
     Accept(u8),
     AcceptAndLoseAnswer(u8),
     Reject(u8),
+    RefuseWhole(u8),
     LoseRequest(u8),
     // Feedback, by chunk.
     Hear { seq: u8, user: u8 },
@@ -99,6 +101,7 @@ impl Protocol {
                     Step::ClaimAnswerLost,
                     Step::Send,
                     Step::TimeOut,
+                    Step::Divide,
                     Step::Confirm,
                     Step::Finish,
                     Step::ReturnPermits,
@@ -110,7 +113,9 @@ impl Protocol {
             );
         }
         for request in (0..REQUESTS as u8).filter(|at| state.requests[usize::from(*at)].recipients != 0) {
-            steps.extend([Step::Accept, Step::AcceptAndLoseAnswer, Step::Reject, Step::LoseRequest].map(|step| step(request)));
+            steps.extend(
+                [Step::Accept, Step::AcceptAndLoseAnswer, Step::Reject, Step::RefuseWhole, Step::LoseRequest].map(|step| step(request)),
+            );
         }
         for seq in chunks {
             steps.extend([Step::Reopen, Step::EnqueueReopened, Step::LeaseEnds, Step::Redeliver, Step::Restore].map(|step| step(seq)));
@@ -170,6 +175,8 @@ impl Protocol {
             Step::Accept(at) => self.accept(&mut next, at, true)?,
             Step::AcceptAndLoseAnswer(at) => self.accept(&mut next, at, false)?,
             Step::Reject(at) => self.reject(&mut next, at)?,
+            Step::RefuseWhole(at) => self.refuse_whole(&mut next, at)?,
+            Step::Divide(at) => self.divide(&mut next, at)?,
             Step::LoseRequest(at) => self.lose(&mut next, at)?,
             Step::Hear { seq, user } => self.hear(&mut next, seq, 1 << user)?,
             Step::Reopen(seq) => self.reopen(&mut next, seq)?,

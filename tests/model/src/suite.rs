@@ -32,6 +32,7 @@ const SMALL: Sizes = Sizes {
     evidence: false,
     late: false,
     keys: false,
+    refusals: 0,
     canary: 0,
     hours: 0,
     ramp: 0,
@@ -64,6 +65,8 @@ pub const SUITES: &[Suite] = &[
     suite("keys, and evidence", Sizes { users: 1, keys: true, evidence: true, ..SMALL }),
     suite("keys, and a machine that is paused", Sizes { users: 1, faults: 2, keys: true, held: true, stop: true, ..SMALL }),
     suite("keys, purge, repair, restore", Sizes { users: 1, keys: true, repairs: 1, purge: true, restore: true, ..SMALL }),
+    suite("keys, and calls refused as a whole", Sizes { chunk: 2, faults: 2, keys: true, refusals: 1, ..SMALL }),
+    suite("keys, calls refused as a whole, and a stop", Sizes { chunk: 2, keys: true, refusals: 2, stop: true, ..SMALL }),
     suite("a canary of one", Sizes { canary: 1, ..SMALL }),
     suite("hours that open and close", Sizes { hours: 2, ..SMALL }),
     suite("a ramp of one", Sizes { ramp: 1, ..SMALL }),
@@ -126,6 +129,9 @@ pub const fn counterexample_of(variant: Variant) -> (Sizes, &'static str) {
         V::AskedWithOtherContent => (Sizes { keys: true, faults: 1, ..one }, "I3"),
         V::AskedOfTheReopened => (Sizes { keys: true, evidence: true, faults: 1, ..one }, "I1"),
         V::AskedAndRefused => (Sizes { keys: true, faults: 2, ..one }, "I1"),
+        V::RefusedAsProof | V::DividedByAnybody | V::PartsUnwritten => {
+            (Sizes { chunk: 2, keys: true, faults: 2, refusals: 1, budget: Some(4), ..SMALL }, "I1")
+        }
         V::AskedInAnyState => (Sizes { keys: true, stop: true, faults: 1, ..one }, "I4"),
         V::OldClaimsLand => (Sizes { keys: true, held: true, faults: 2, ..one }, "I5"),
         V::LoggedWhateverTheAnswer => (Sizes { evidence: true, faults: 1, ..one }, "I1"),

@@ -71,6 +71,12 @@ pub enum Variant {
     AskedAndRefused,
     /// A repeat that did not begin in time proves that nothing was sent.
     NotAskedIsNotSent,
+    /// A repeat that is refused as a whole proves that the first was not accepted nor will be, so both halves may leave.
+    RefusedAsProof,
+    /// What was refused as a whole is divided also by whoever has lost the claim to somebody who asks.
+    DividedByAnybody,
+    /// Parts leave that the ledger does not name.
+    PartsUnwritten,
     /// A repeat is no send, so a stop does not bind it.
     AskedInAnyState,
     /// A claim lands however old its permit is, also once a recount has given that to others; and is asked about.

@@ -36,6 +36,9 @@ fn holds(Suite { name, sizes }: &Suite) {
         checker.assert_any_discovery("an answer ends doubt");
         checker.assert_any_discovery("what was asked is answered before what was sent");
     }
+    if sizes.refusals > 0 {
+        checker.assert_any_discovery("whoever waited behind a part is accepted");
+    }
     if sizes.hours > 0 {
         checker.assert_any_discovery("somebody is accepted after the hour has turned");
     }
