@@ -210,11 +210,12 @@ impl Appended {
     }
 }
 
-/// The two entries, or the one, that tell how a broadcast stands: what was decided last, and the last step.
+/// The few entries that tell how a broadcast stands: what was decided last, the last step, and the last finding of a second
+/// acceptance.
 fn telling<'a>(entries: impl DoubleEndedIterator<Item = &'a AuditEntry> + Clone) -> Vec<AuditEntry> {
-    let decided = entries.clone().rfind(|entry| entry.is_decided());
-    let last = entries.clone().rfind(|entry| entry.is_step()).filter(|last| decided != Some(*last));
-    decided.into_iter().chain(last).cloned().collect()
+    let last = |tells: fn(&AuditEntry) -> bool| entries.clone().rfind(|entry| tells(entry));
+    let told = [AuditEntry::is_decided, AuditEntry::is_step, AuditEntry::tells_of_two].map(last);
+    entries.clone().filter(|entry| told.contains(&Some(*entry))).cloned().collect()
 }
 
 /// As many bytes of it as `most`, and whole characters.
@@ -279,11 +280,10 @@ impl Broadcast {
         self.standing.iter().filter(move |_| tells).chain(&self.audit_trail)
     }
 
-    /// The last finding of recipients of whom the provider took more than one message, by which it was stopped or not, as far as it
-    /// is among the most recent entries.
+    /// The last finding of recipients of whom the provider took more than one message, by which it was stopped or not.
     #[must_use]
     pub fn accepted_twice(&self) -> Option<&AuditEntry> {
-        self.ending.iter().chain(&self.audit_trail).rfind(|entry| entry.tells_of_two())
+        self.ending.iter().chain(&self.standing).chain(&self.audit_trail).rfind(|entry| entry.tells_of_two())
     }
 
     /// What came after it.

@@ -79,7 +79,9 @@ async fn why_a_broadcast_stands_as_it_does_is_known_whatever_was_written_since()
     world.ledger().end(&id(), &actor("an operator"), "wrong after all").await.unwrap();
     write_much().await;
     step(&world, "a sweep", BroadcastState::Stopped, "every permit has expired").await.unwrap();
+    world.ledger().note_accepted_twice(&id(), &actor("a sweep"), "1 recipient").await.unwrap();
     let broadcast = write_much().await;
+    assert_eq!(broadcast.accepted_twice().map(|entry| entry.reason.as_str()), Some("1 recipient"));
     assert_eq!(told(&broadcast), ("wrong after all".to_owned(), "stopping -> stopped".to_owned()));
     let trail = world.ledger().audit_trail(&broadcast).await.unwrap();
     assert!(trail.holds() && trail.entries.len() > 4 * repairs, "{:?}", trail.broken);
