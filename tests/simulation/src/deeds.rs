@@ -230,11 +230,11 @@ impl World {
                 Ok(Some(broadcast)) => broadcast.pages + 1,
                 Err(_) => continue,
             };
-            watched.listed.push(Listed { address: address.clone(), why, from_page, heeded_at, accepted: None });
+            watched.listed.push(Listed { address: address.clone(), why, from_page, heeded_at, accepted: None, is_asked_about: false });
         }
         let latency = self.plan.latency_ms;
         self.cloud.configure(|account| account.latency_ms = latency);
-        self.listed.push(Listed { address, why, from_page: 0, heeded_at, accepted: None });
+        self.listed.push(Listed { address, why, from_page: 0, heeded_at, accepted: None, is_asked_about: false });
         Ok(())
     }
 

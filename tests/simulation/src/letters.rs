@@ -23,6 +23,9 @@ pub(crate) struct Listed {
     pub(crate) heeded_at: Instant,
     /// How many messages to it were accepted by then, once it is then.
     pub(crate) accepted: Option<u64>,
+    /// They were in doubt then under a key, and whoever is asked about is named in the same body as before (decision 13): the repeat may
+    /// be the first that is accepted.
+    pub(crate) is_asked_about: bool,
 }
 
 impl Listed {

@@ -2,7 +2,7 @@
 
 use issei_aws::Timing;
 use issei_clock::Instant;
-use issei_ledger::{Broadcast, BroadcastState, Draining, Ledger, LedgerError, Transition};
+use issei_ledger::{Broadcast, BroadcastState, Draining, Ledger, LedgerError, Outcome, Transition};
 use issei_schema::{Actor, BroadcastCommand, BroadcastId, Canary, InDoubtPolicy, Opening};
 use issei_sim::Cloud;
 use jiff::{SignedDuration, Timestamp};
@@ -196,6 +196,7 @@ impl Watched {
         };
         for listed in self.listed.iter_mut().filter(|listed| listed.accepted.is_none() && now >= listed.heeded_at) {
             listed.accepted = Some(cloud.sent_for(self.id.as_str(), &listed.address).map_or(0, |sent| sent.accepted));
+            listed.is_asked_about = self.keys.is_some() && is_in_doubt(ledger, &broadcast, &listed.address).await.unwrap_or(true);
         }
         if self.forgotten_at.is_none() {
             judge::during(&broadcast, accepted, self.in_time)?;
@@ -278,7 +279,7 @@ impl Watched {
             }
         }
         // A machine that does not know how long it was paused is refused by SES alone.
-        let is_bound = |listed: &&Listed| listed.binds(self.kinds.class) && (time_is_seen || self.keys.is_none());
+        let is_bound = |listed: &&Listed| listed.binds(self.kinds.class) && (time_is_seen || self.keys.is_none()) && !listed.is_asked_about;
         for (address, before) in self.listed.iter().filter(is_bound).filter_map(|listed| Some((&listed.address, listed.accepted?))) {
             let now = cloud.sent_for(id, address).map_or(0, |sent| sent.accepted);
             if now != before {
@@ -292,4 +293,16 @@ impl Watched {
         }
         Ok(())
     }
+}
+
+/// Whether a request that names the address was begun, and nobody knows what became of it.
+async fn is_in_doubt(ledger: &Ledger, broadcast: &Broadcast, address: &str) -> Result<bool, LedgerError> {
+    let found = ledger.finder(address).await?.look(broadcast, |_| ()).await?;
+    for standing in &found.recipients {
+        let outcome = ledger.fate(broadcast, standing).await?.outcome.outcome;
+        if matches!(outcome, Some(Outcome::Open | Outcome::InDoubt)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
