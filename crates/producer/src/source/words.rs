@@ -170,7 +170,7 @@ fn words(error: &sqlx::Error, stage: Stage) -> String {
     };
     let said = what(error, stage);
     match code.as_deref().and_then(next_step) {
-        Some(step) => format!("{said}: {step}"),
+        Some(step) => format!("{said}; {step}"),
         None => said,
     }
 }

@@ -180,7 +180,8 @@ async fn who_is_a_user_was_decided_by_the_broadcast_and_not_by_the_configuration
     }
     world.users.execute("INSERT INTO users VALUES (7, 'broken', 'Seven')").await;
     let without = world.read("issei.toml");
-    let _ = world.write("issei.toml", &without.replace("columns = [\"name\"]", "columns = [\"name\"]\nunique_by = \"address\""));
+    let unique = without.replace("columns = [\"name\"]", "columns = [\"name\"]\nunique_by = \"address\"");
+    let _ = world.write("issei.toml", &format!("skipped_share_max = 1.0\n{unique}"));
     let (producer, consumer) = (world.start("producer"), world.start("consumer"));
     world.post("ISSEI_COMMANDS_QUEUE", &command_body("terms", |_| {})).await;
     world.wait_for("terms", "complete").await;

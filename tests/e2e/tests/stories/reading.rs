@@ -121,15 +121,15 @@ async fn a_function_in_the_database_that_quotes_a_row_is_not_quoted_whatever_its
 async fn whoever_waits_for_a_table_that_a_migration_holds_is_told_what_it_waits_for() {
     let Some(url) = server("ISSEI_TEST_POSTGRES_URL") else { return };
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    let lock = "DROP TABLE IF EXISTS held_by_a_migration; CREATE TABLE held_by_a_migration (id int, email text, name text);
-                BEGIN; LOCK TABLE held_by_a_migration IN ACCESS EXCLUSIVE MODE";
-    sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
+    for statement in [
+        "DROP TABLE IF EXISTS held_by_a_migration; CREATE TABLE held_by_a_migration (id int, email text, name text)",
+        "BEGIN; LOCK TABLE held_by_a_migration IN ACCESS EXCLUSIVE MODE",
+    ] {
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    }
     let said = refusal_of(&url, "SELECT id, email, name FROM held_by_a_migration").await;
-    assert_eq!(
-        said.matches("lock timeout (SQLSTATE 55P03): somebody holds a lock on what is read, as a migration does").count(),
-        2,
-        "{said}"
-    );
+    assert!(said.matches("SQLSTATE 55P03").count() == 2, "{said}");
+    assert!(said.matches("; somebody holds a lock on what is read, as a migration does").count() == 2, "{said}");
     sqlx::raw_sql("ROLLBACK; DROP TABLE held_by_a_migration").execute(&mut connection).await.unwrap();
 }
 
