@@ -113,10 +113,17 @@ pub(crate) async fn open(settings: &Settings, care: Care) -> anyhow::Result<Part
     }
     if let Some(told) = standing.told() {
         say_error(&told.english);
+    }
+    note(standing);
+    Ok(parts)
+}
+
+/// Keeps what a command has found by itself, for its document.
+pub(crate) fn note(standing: Standing) {
+    if standing.told().is_some() {
         // It is found once.
         let _ = FOUND.set(standing);
     }
-    Ok(parts)
 }
 
 /// Whether this run has found its ledger to be restored and not in use.

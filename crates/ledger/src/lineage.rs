@@ -302,8 +302,8 @@ impl Ledger {
         Ok(Some(LedgerEpoch { epoch: item.ledger_epoch, opened_at }))
     }
 
-    /// When that was.
-    pub(crate) async fn restored_at(&self) -> Result<Option<Timestamp>, LedgerError> {
+    /// When that was. What there was between the backup and then the ledger has forgotten.
+    pub async fn restored_at(&self) -> Result<Option<Timestamp>, LedgerError> {
         Ok(self.opened_after_restore().await?.map(|opened| opened.opened_at))
     }
 

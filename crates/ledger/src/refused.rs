@@ -3,10 +3,12 @@
 //! id, and nothing is decided by it, but for one that was refused since a restore may have made the ledger forget
 //! its broadcast: the same id is not taken without a reason, whatever it was refused for since.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use issei_aws::AwsCall;
-use issei_schema::{Actor, BroadcastId};
+use issei_schema::{Actor, BroadcastCommand, BroadcastId, Reason};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::item::{Item, Key, REFUSED, n, read, s};
 use crate::trail::{REASON_BYTES_MAX, cut};
@@ -30,9 +32,18 @@ pub struct Refused {
     /// broadcast.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub older_than_restore: bool,
+    /// Why such commands were to say the same again, as digests: what an app writes into each of its commands is no reason to take
+    /// one of them that may have been carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older_agains: Vec<String>,
 }
 
 impl Refused {
+    /// Whether a command of this id may have been carried out before a restore, and this one says no other reason than that did.
+    pub(crate) fn speaks_against(&self, command: &BroadcastCommand) -> bool {
+        self.older_than_restore && command.again.as_ref().is_none_or(|again| self.older_agains.contains(&digest(again)))
+    }
+
     /// Says whether it is news to whoever knows the broadcast of this id: the command of that broadcast may
     /// have been refused before it was taken, which is over then.
     #[must_use]
@@ -41,9 +52,20 @@ impl Refused {
     }
 }
 
+fn digest(again: &Reason) -> String {
+    hex::encode(Sha256::digest(again.as_str()))
+}
+
 impl Ledger {
-    /// Notes that a command was refused. A later refusal of the same id takes its place, but that it was older than a restore stays.
-    pub async fn note_refused(&self, id: &BroadcastId, actor: &Actor, code: ReasonCode, reason: &str) -> Result<(), LedgerError> {
+    /// Notes that a command was refused, which said `again` why it was to be taken. A later refusal of the same id takes its place, but
+    /// that it was older than a restore stays.
+    pub async fn note_refused(
+        &self,
+        id: &BroadcastId,
+        actor: &Actor,
+        (code, reason): (ReasonCode, &str),
+        again: Option<&Reason>,
+    ) -> Result<(), LedgerError> {
         let refused = Refused {
             broadcast_id: id.clone(),
             refused_at: self.clock.wall(),
@@ -51,6 +73,7 @@ impl Ledger {
             reason: cut(reason, REASON_BYTES_MAX).to_owned(),
             code: Some(code),
             older_than_restore: code == ReasonCode::RefusedRestored,
+            older_agains: Vec::new(),
         };
         let mut item: Item = serde_dynamo::to_item(refused).map_err(|error| LedgerError::corrupt("refused", error))?;
         item.insert("expires_at".to_owned(), n(self.expires_at()));
@@ -60,7 +83,12 @@ impl Ledger {
             sets.push(format!("#{name} = :{name}"));
             update = update.expression_attribute_names(format!("#{name}"), &name).expression_attribute_values(format!(":{name}"), value);
         }
-        let update = update.update_expression(format!("SET {}", sets.join(", ")));
+        let mut expression = format!("SET {}", sets.join(", "));
+        if let Some(again) = again.filter(|_| code == ReasonCode::RefusedRestored) {
+            expression.push_str(" ADD older_agains :again");
+            update = update.expression_attribute_values(":again", AttributeValue::Ss(vec![digest(again)]));
+        }
+        let update = update.update_expression(expression);
         update.call().await.map_err(LedgerError::call("UpdateItem"))?;
         Ok(())
     }

@@ -83,7 +83,7 @@ impl fmt::Display for Repeated {
             Self::OlderThanRestore { id, refused_at } => {
                 write!(
                     f,
-                    "a command of the id `{id}` was refused at {refused_at:.0}, since it was sent before the restored ledger was taken into use: whether it was carried out before the restore the ledger has forgotten; nobody is mailed for this command; look for the tag broadcast={id} in the provider's own records; if nothing of it was sent, or {why}"
+                    "a command of the id `{id}` was refused at {refused_at:.0}, since it was sent before the restored ledger was taken into use: whether it was carried out before the restore the ledger has forgotten; nobody is mailed for this command; look for the tag broadcast={id} in the provider's own records; a reason that it bore already is none; if nothing of it was sent, or {why}"
                 )
             }
             Self::PerhapsSaid { restored_at, until } => {
@@ -138,10 +138,10 @@ impl Broadcast {
 impl Ledger {
     /// What speaks against this command, as its registration judges it; nothing where it says something new, or says why not.
     pub async fn repeats(&self, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
-        if command.again.is_some() && missed_by(command).is_none() {
+        let is_restored = self.opened_after_restore().await?.is_some();
+        if command.again.is_some() && missed_by(command).is_none() && !is_restored {
             return Ok(None);
         }
-        let is_restored = self.opened_after_restore().await?.is_some();
         self.against(&self.said(command).await?, command, is_restored).await
     }
 
@@ -165,18 +165,25 @@ impl Ledger {
     ) -> Result<Option<Repeated>, LedgerError> {
         match missed_by(command) {
             Some(of) => self.against_resend(said, of, command).await,
-            None if command.again.is_some() => Ok(None),
+            None if command.again.is_some() => {
+                if is_restored {
+                    self.against_older(command).await
+                } else {
+                    Ok(None)
+                }
+            }
             None => match self.last_that_counts(said, command, None).await? {
                 Some(saying) => Ok(Some(Repeated::Said(self.said_by(saying, command).await?))),
-                None if is_restored => self.against_older(&command.broadcast_id).await,
+                None if is_restored => self.against_older(command).await,
                 None => Ok(None),
             },
         }
     }
 
     /// The same command, or another of its id, came from before a restore. Once more it would look as if it were the first.
-    async fn against_older(&self, id: &BroadcastId) -> Result<Option<Repeated>, LedgerError> {
-        let refused = self.refused(id).await?.filter(|refused| refused.older_than_restore);
+    async fn against_older(&self, command: &BroadcastCommand) -> Result<Option<Repeated>, LedgerError> {
+        let id = &command.broadcast_id;
+        let refused = self.refused(id).await?.filter(|refused| refused.speaks_against(command));
         Ok(refused.map(|refused| Repeated::OlderThanRestore { id: id.clone(), refused_at: refused.refused_at }))
     }
 

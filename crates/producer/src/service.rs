@@ -250,8 +250,10 @@ impl Producer {
     /// deleted. Without a note the dead letter has the reason all the same.
     pub(crate) async fn refuse_message(&self, message: &Message, refusal: &Refusal) -> bool {
         tracing::error!(message.id, reason = %refusal, "command refused; it goes to the dead-letter queue");
+        let again = BroadcastCommand::parse(&message.body).ok().and_then(|command| command.again);
+        let said = (refusal.code(), refusal.to_string());
         if let Some(id) = broadcast_id_in(&message.body)
-            && let Err(error) = self.ledger.note_refused(&id, self.incarnation.actor(), refusal.code(), &refusal.to_string()).await
+            && let Err(error) = self.ledger.note_refused(&id, self.incarnation.actor(), (said.0, &said.1), again.as_ref()).await
         {
             tracing::warn!(%error, broadcast.id = %id, "the refusal can't be noted in the ledger; only its dead letter has the reason");
         }

@@ -171,6 +171,7 @@ mod tests {
                 reason: String::new(),
                 code: None,
                 older_than_restore: false,
+                older_agains: Vec::new(),
             }),
             dead: None,
             closed: None,

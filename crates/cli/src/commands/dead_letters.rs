@@ -14,7 +14,7 @@ use issei_assembly::{Parts, Settings, say};
 use issei_aws::{AwsCall, Queue, REASON_PROOF, chain};
 use issei_feedback::is_of_forgotten;
 use issei_ledger::{Broadcast, BroadcastState, DeadEvents, EventLog, HeldUp, Tally};
-use issei_provider::{Told, ses};
+use issei_provider::{Told, UNSIGNED, Webhook, ses};
 use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -274,7 +274,11 @@ fn about(queue: QueueName, body: &str) -> (Option<BroadcastId>, Option<u32>) {
         },
         QueueName::Feedback => match ses::parse_event(body) {
             Ok(Told::Event(event)) => (Some(event.broadcast), Some(event.chunk)),
-            Ok(Told::Probe(_) | Told::NotOurs | Told::Greeting) | Err(_) => (None, None),
+            // What a call of a provider claims that nobody has signed: whoever deletes it knows whose trail that belongs in.
+            _ => match Webhook::read(body).and_then(Result::ok).and_then(|webhook| webhook.claims().into_iter().next()) {
+                Some(event) => (Some(event.broadcast), Some(event.chunk)),
+                None => (None, None),
+            },
         },
     }
 }
@@ -302,7 +306,7 @@ async fn known(parts: &Parts, queue: QueueName, id: &BroadcastId, chunk: Option<
         );
         return Ok(known);
     };
-    let state = broadcast.broadcast_state;
+    let (state, reason_of) = (broadcast.broadcast_state, reason);
     let reason = broadcast.decided().map(|entry| format!(": {} ({})", entry.reason, entry.actor)).unwrap_or_default();
     known.push(format!("the broadcast is {state}{reason}"));
     if let Some(HeldUp { since, reason, .. }) = &broadcast.held_up {
@@ -312,6 +316,9 @@ async fn known(parts: &Parts, queue: QueueName, id: &BroadcastId, chunk: Option<
         known.push(of_chunk(parts, &broadcast, seq).await?);
     }
     known.push(match state {
+        _ if queue == QueueName::Feedback && reason_of.is_some_and(|reason| reason.starts_with(UNSIGNED)) => {
+            "it names a letter of this ledger, and no key that is configured has signed it: most likely it is the provider's, and `webhook_keys` is wrong; once that is mended `issei redrive feedback` moves it back and it counts. Deleted, what it tells is lost, and a certificate says no more than that it was kept".to_owned()
+        }
         // What became of a message is told of a broadcast that is over, too.
         _ if queue == QueueName::Feedback => {
             "an event is never over: moved back, it counts, and whoever bounced or complained is not mailed any more; `issei redrive feedback` moves it back once the cause is gone, and twice is as once".to_owned()

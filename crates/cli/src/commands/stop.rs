@@ -166,12 +166,17 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let unknown = order.failed.iter().find(|failed| matches!(failed.error, LedgerError::NoBroadcast { .. }));
     if let (true, Some(Unstopped { reason, .. })) = (options.hard && options.id.is_some(), unknown) {
         let hint = "SES was left as it is; `issei list` shows every broadcast there is, and `issei stop --all --hard` shuts SES whatever the ledger knows";
-        anyhow::bail!("{}: nothing was stopped, and {hint}", reason.english);
+        anyhow::bail!("{}: nothing was stopped, and {hint}{}", reason.english, forgotten(&Standing::of(&parts).await));
     }
     let shuts_ses = options.hard && elsewhere.is_none();
+    // After the order, which waits for nothing.
+    let standing = Standing::of(&parts).await;
     if options.id.is_some() && !shuts_ses && order.failed.iter().any(|failed| has_nothing_under_way(&failed.error)) {
         let told = order.failed.iter().map(|failed| failed.reason.english.as_str()).collect::<Vec<_>>().join("; ");
-        let told = format!("{told}: there is nothing of it to stop; `issei list` shows what is under way");
+        let told = match standing.told() {
+            None => format!("{told}: there is nothing of it to stop; `issei list` shows what is under way"),
+            Some(_) => format!("{told}: nothing was stopped{}", forgotten(&standing)),
+        };
         // One that is over was looked at, and the answer is no; one that is not there is a mistake.
         let is_over = order.failed.iter().all(|failed| matches!(failed.error, LedgerError::Transition { .. }));
         return Err(if is_over { Refused(told).into() } else { anyhow::anyhow!(told) });
@@ -214,7 +219,6 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
     let all_by_ses = order.stopping.iter().all(|stopping| stopping.provider.is_none());
     let wait = Wait::after_stop(&parts, &order.stopping, sending_off && all_by_ses, &mut failures).await;
     let never = never_granted(&parts, &order.stopping).await;
-    let standing = Standing::of(&parts).await;
     if let Some((why, told)) = unproved(&standing).zip(standing.told()) {
         tell(as_json, &format!("Nothing of this stop will be proved: {}.\n{}.", why.english, told.english));
     }
@@ -240,14 +244,24 @@ pub(crate) async fn stop(settings: &Settings, options: &StopOptions, as_json: bo
         let told = json!({
             "stopped": stopped, "closed": order.closed, "sending_off": sending_off, "revoke_key_of": elsewhere, "failed": failed,
         });
-        say(&told.to_string());
+        in_use::note(standing.clone());
+        in_use::say_document(told)?;
     }
     if !failed.is_empty() {
         let all = failed.iter().map(|failure| failure.what.as_str()).collect::<Vec<_>>().join(", ");
         anyhow::bail!("not everything was done: {all} ({})", hint(&order.failed, sending_off));
     }
+    // Nobody knows what else is under way.
+    let may_be_more = options.id.is_none() && unproved(&standing).is_some();
     // What --hard was asked for was not done where another than SES carries it.
-    Ok(if elsewhere.is_none() && stopped.iter().all(|stopped| stopped.proved) { Ended::Well } else { Ended::Refused })
+    Ok(if elsewhere.is_none() && !may_be_more && stopped.iter().all(|stopped| stopped.proved) { Ended::Well } else { Ended::Refused })
+}
+
+/// What is said beside that a broadcast is not there, where the ledger may have forgotten it.
+fn forgotten(standing: &Standing) -> String {
+    standing.told().map_or_else(String::new, |told| {
+        format!("; it may be under way by another table all the same: `issei stop` with that table (`--table`) stops it. {}", told.english)
+    })
 }
 
 /// What keeps from being sent what was not stopped, by who carries it.

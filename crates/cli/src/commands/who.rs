@@ -44,6 +44,9 @@ pub(crate) struct Who {
     /// Of an address: why it is on the list of those that are not mailed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) suppressed: Option<Suppressed>,
+    /// What the ledger may have forgotten, where it was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) restored: Option<Bilingual>,
 }
 
 #[derive(Serialize)]
@@ -117,6 +120,7 @@ pub(crate) async fn look(
         Err(_) => None,
     };
     let finder = ledger.finder(who).await?;
+    let restored = ledger.restored_at().await?.map(restored);
     let mut looking = Looking {
         ledger,
         language: scope.language,
@@ -133,6 +137,7 @@ pub(crate) async fn look(
             unreadable,
             by_key_alone: 0,
             suppressed,
+            restored,
         },
     };
     let all = async {
@@ -151,6 +156,14 @@ pub(crate) async fn look(
     }
     who.broadcasts.sort_by_key(|seen| std::cmp::Reverse(seen.created_at));
     Ok(who)
+}
+
+/// What is said of what a restore has made the ledger forget: whoever is not found may have got it.
+fn restored(at: Timestamp) -> Bilingual {
+    both!(
+        "the ledger was restored from a backup, and taken into use at {at:.0}: a broadcast that was registered between the backup and then is not in it, so that nobody is to be told that nothing was sent to them then; the provider's own records tell",
+        "台帳はバックアップから復元され、{at:.0}に使用を再開しました。バックアップからそれまでに登録された一斉送信は記録されていないため、その間に「送っていない」とは回答できません。配信事業者側の記録を確認してください"
+    )
 }
 
 /// On the way through the broadcasts.
@@ -343,6 +356,9 @@ impl Who {
         if self.broadcasts.is_empty() && self.complete && self.unreadable.is_empty() {
             let nobody = if self.by_key_alone > 0 { "no recipient with that address" } else { "nobody of that name" };
             say(&format!("{nobody} in {} broadcasts ({} pages read)", self.looked_at, self.pages_read));
+        }
+        if let Some(restored) = &self.restored {
+            say(&restored.english);
         }
         if self.by_key_alone > 0 {
             say(&by_key_alone(self.by_key_alone));

@@ -69,6 +69,9 @@ async fn whatever_a_restored_ledger_shows_says_that_it_is_not_in_use() {
     world.run(&["accept-restored-ledger", "--reason", "restored from a backup", "--table-name", world.table_name()]).await;
     let (code, output, errors) = world.try_run(&["list", "--json"]).await;
     assert!(code == Some(0) && errors.is_empty() && !output.contains("in_use"), "{output}{errors}");
+    // But for whom it has forgotten.
+    let (code, output, _) = world.try_run(&["who", "nobody@example.com"]).await;
+    assert!(code == Some(5) && output.contains("nobody is to be told that nothing was sent to them then"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,6 +102,13 @@ async fn by_a_restored_ledger_nothing_is_let_go_on_and_whatever_stops_is_done() 
     let (code, output, _) = world.try_run(&[&["stop", "terms"], &reason[..]].concat()).await;
     assert!(code == Some(3) && output.contains("Nothing of this stop will be proved: this ledger was restored"), "{output}");
     assert_eq!(world.wait_until("terms", |_| true).await["state"], "stopping");
+    // What the ledger has forgotten may be under way all the same.
+    let (code, output, errors) = world.try_run(&[&["stop", "forgotten"], &reason[..]].concat()).await;
+    assert!(code == Some(1) && errors.contains("it may be under way by another table") && errors.contains(RESTORED), "{output}{errors}");
+    assert!(!errors.contains("there is nothing of it to stop"), "{errors}");
+    let (code, output, _) = world.try_run(&[&["stop", "--all", "--json"], &reason[..]].concat()).await;
+    let told: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((code, &told["ledger"]["in_use"]), (Some(3), &json!(false)), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

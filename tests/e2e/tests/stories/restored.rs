@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use issei_aws::{AwsCall, Queue};
-use issei_ledger::{BroadcastState, LedgerError, OnCall, Outcome, ReasonCode};
+use issei_ledger::{Asked, BroadcastState, LedgerError, OnCall, Outcome, ReasonCode, Registered};
 use issei_schema::{Actor, EventKind};
 use issei_sim::{Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -371,6 +371,21 @@ async fn a_command_that_was_refused_as_older_than_a_restore_is_not_taken_once_mo
     assert!(world.ledger().repeats(&other).await.unwrap().is_none());
     let why = world.ledger().perhaps_said(&other).await.unwrap().unwrap().to_string();
     assert!(why.contains("which broadcasts there were between the backup and then it has forgotten"), "{why}");
+    // An app that writes a reason into each of its commands repeats that one, too, and by it nothing is carried out once more.
+    let weekly = |why: &str| command("weekly", |body| body["again"] = json!(why));
+    let note = async |why: &str| {
+        let said = (ReasonCode::RefusedRestored, "older than epoch 2");
+        world.ledger().note_refused(&"weekly".parse().unwrap(), &actor(), said, weekly(why).again.as_ref()).await.unwrap();
+    };
+    note("each monday").await;
+    note("each monday, as always").await;
+    for why in ["each monday", "each monday, as always"] {
+        let against = world.ledger().repeats(&weekly(why)).await.unwrap().unwrap().to_string();
+        assert!(against.contains("a reason that it bore already is none"), "{against}");
+        let said = world.ledger().register(&weekly(why), 50, false, &Asked::default(), &issei_clock::Dice::system()).await.unwrap();
+        assert!(matches!(said, Registered::Repeated(_)), "{said:?}");
+    }
+    assert!(world.ledger().repeats(&weekly("nothing of it was sent, by SES's records")).await.unwrap().is_none());
     // Whoever says why is taken at their word.
     let again = command("terms", |body| {
         (body["content"]["inline"]["subject"], body["again"]) = (json!("The terms"), json!("nothing of it was sent, by SES's records"));
