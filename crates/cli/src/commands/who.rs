@@ -161,7 +161,7 @@ pub(crate) async fn look(
 /// What is said of what a restore has made the ledger forget: whoever is not found may have got it.
 fn restored(at: Timestamp) -> Bilingual {
     both!(
-        "the ledger was restored from a backup, and taken into use at {at:.0}: a broadcast that was registered between the backup and then is not in it, so that nobody is to be told that nothing was sent to them then; the provider's own records tell",
+        "the ledger was restored from a backup, and taken into use at {at:.0}: a broadcast that was registered between the backup and then is not in it, so that nobody is to be told that they got nothing then; the provider's own records tell",
         "台帳はバックアップから復元され、{at:.0}に使用を再開しました。バックアップからそれまでに登録された一斉送信は記録されていないため、その間に「送っていない」とは回答できません。配信事業者側の記録を確認してください"
     )
 }

@@ -147,7 +147,7 @@ fn draw(
     let top = highest + highest / 20 + 1;
     let labels = usize::try_from(size.0 / 110)?;
     let mut chart =
-        ChartBuilder::on(&area).margin(12).x_label_area_size(44).y_label_area_size(72).build_cartesian_2d(begins..ends, 0..top)?;
+        ChartBuilder::on(&area).margin(12).x_label_area_size(50).y_label_area_size(72).build_cartesian_2d(begins..ends, 0..top)?;
     let ink = |points: u32| ("sans-serif", points).into_font().color(&INK);
     // To the second only where minutes would repeat.
     let form = match ends - begins {
@@ -160,6 +160,8 @@ fn draw(
         .light_line_style(TRANSPARENT)
         .bold_line_style(INK.mix(0.15))
         .axis_style(INK)
+        // A clock at the left edge stands below the lowest number, and not in it.
+        .set_tick_mark_size(LabelAreaPosition::Bottom, 8)
         .x_labels(labels)
         .x_desc(words.clock)
         .x_label_formatter(&|second| clock(*second, form))

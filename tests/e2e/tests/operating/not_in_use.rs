@@ -71,7 +71,7 @@ async fn whatever_a_restored_ledger_shows_says_that_it_is_not_in_use() {
     assert!(code == Some(0) && errors.is_empty() && !output.contains("in_use"), "{output}{errors}");
     // But for whom it has forgotten.
     let (code, output, _) = world.try_run(&["who", "nobody@example.com"]).await;
-    assert!(code == Some(5) && output.contains("nobody is to be told that nothing was sent to them then"), "{output}");
+    assert!(code == Some(5) && output.contains("nobody is to be told that they got nothing then"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
