@@ -108,7 +108,8 @@ impl Ledger {
         }
         let granted_at = answered.get().unwrap_or_else(|| asked.wall());
         let is_too_late = granted_at >= request.until();
-        let claim = Claim::asking(message, of, owner, outcomes, message_ids, (deadline, lease, answered.get()), request);
+        let keyed = (request.attempt(), Some(request));
+        let claim = Claim::standing(message, of, owner, (outcomes, message_ids), (deadline, lease, answered.get()), keyed);
         if is_too_late {
             return Ok(AskedAgain::TooLate(claim));
         }

@@ -57,35 +57,32 @@ pub enum Claimed {
 }
 
 impl Claim {
-    /// One that asks again about what `message` names. `lease` is when it ends, how long it lasts, and when AWS answered.
-    pub(crate) fn asking(
+    /// The one that stands in the ledger now, about what `message` names. `lease` is when it ends, how long it lasts, and when AWS
+    /// answered; `asked` the attempt, and what is asked of the provider by key.
+    pub(crate) fn standing(
         message: &ChunkMessage,
         of: &Registration,
         owner: String,
-        outcomes: Outcomes,
-        message_ids: &str,
-        lease: (Deadline, Duration, Option<Timestamp>),
-        request: Keyed,
+        (outcomes, message_ids): (Outcomes, &str),
+        (lease, life, answered_at): (Deadline, Duration, Option<Timestamp>),
+        (attempt, request): (u32, Option<Keyed>),
     ) -> Self {
-        let (of, key, message_ids) = (of.placed(), of.key, by_place(message_ids, outcomes.len()));
-        let (seq, page) = (message.chunk, message.page);
-        let (attempt, (lease, life, answered_at)) = (request.attempt(), lease);
-        let standing = (outcomes.clone(), message_ids.join(" "));
+        let message_ids = by_place(message_ids, outcomes.len());
         Self {
-            of,
-            seq,
-            page,
+            of: of.placed(),
+            seq: message.chunk,
+            page: message.page,
             attempt,
-            key,
+            key: of.key,
             owner,
+            standing: (outcomes.clone(), message_ids.join(" ")),
             outcomes,
             message_ids,
             lease,
             life,
             answered_at,
-            request: Some(request),
+            request,
             rewrites_request: false,
-            standing,
         }
     }
 
@@ -241,27 +238,8 @@ impl Ledger {
                 .expression_attribute_values(":before", s(before.clone()));
         }
         let ours = |owner: String| {
-            let message_ids = by_place(&message_ids, outcomes.len());
-            let (page, outcomes) = (message.page, outcomes.clone());
-            let (answered_at, request) = (answered.get(), keyed.clone());
-            let (lease, life) = (deadline, lease);
-            let standing = (outcomes.clone(), message_ids.join(" "));
-            Claimed::Ours(Claim {
-                of: placed.clone(),
-                seq,
-                page,
-                attempt,
-                key,
-                owner,
-                outcomes,
-                message_ids,
-                lease,
-                life,
-                answered_at,
-                request,
-                rewrites_request: false,
-                standing,
-            })
+            let lease = (deadline, lease, answered.get());
+            Claimed::Ours(Claim::standing(message, of, owner, (outcomes.clone(), &message_ids), lease, (attempt, keyed.clone())))
         };
         // A claim whose answer is lost may stand, and would read as in doubt though nothing was sent.
         // Whoever asked knows that nothing was, so it asks again under the same token while the

@@ -227,6 +227,14 @@ impl Ledger {
         Ok(request.call().await.map_err(LedgerError::call("GetItem"))?.item)
     }
 
+    /// All of a partition that has a handful of items, strongly consistent.
+    pub(crate) async fn few<T: DeserializeOwned>(&self, partition: &str) -> Result<Vec<T>, LedgerError> {
+        let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
+        let query = query.expression_attribute_values(":list", s(partition)).consistent_read(true);
+        let answer = query.call().await.map_err(LedgerError::call("Query"))?;
+        answer.items.unwrap_or_default().into_iter().map(read).collect()
+    }
+
     /// Reads up to a hundred items with one call, strongly consistent.
     pub(crate) async fn batch_get(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, LedgerError> {
         let mut found = HashMap::new();

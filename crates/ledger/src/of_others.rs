@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::item::{Key, OTHERS, n, read, s};
+use crate::item::{Key, OTHERS, n, s};
 use crate::lineage::LineageItem;
 use crate::{Ledger, LedgerError};
 
@@ -115,10 +115,7 @@ impl Ledger {
 
     /// What each provider has told of letters of other ledgers, one item for each of those that are configured or were.
     pub async fn events_of_others(&self) -> Result<Vec<OfOthers>, LedgerError> {
-        let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
-        let query = query.expression_attribute_values(":list", s(OTHERS)).consistent_read(true);
-        let answer = query.call().await.map_err(LedgerError::call("Query"))?;
-        answer.items.unwrap_or_default().into_iter().map(read).collect()
+        self.few(OTHERS).await
     }
 }
 

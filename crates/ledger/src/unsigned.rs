@@ -9,7 +9,7 @@ use issei_schema::{Bilingual, ProviderName, both};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::item::{Key, UNSIGNED, n, read, s};
+use crate::item::{Key, UNSIGNED, n, s};
 use crate::{Ledger, LedgerError};
 
 /// How many of such calls there were. What came twice may be counted twice.
@@ -97,9 +97,6 @@ impl Ledger {
 
     /// One for each provider that is configured or was, and one for every other name.
     pub async fn unsigned(&self) -> Result<Vec<OfNobody>, LedgerError> {
-        let query = self.db.query().table_name(&self.table).key_condition_expression("pk = :list");
-        let query = query.expression_attribute_values(":list", s(UNSIGNED)).consistent_read(true);
-        let answer = query.call().await.map_err(LedgerError::call("Query"))?;
-        answer.items.unwrap_or_default().into_iter().map(read).collect()
+        self.few(UNSIGNED).await
     }
 }

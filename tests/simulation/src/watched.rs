@@ -195,8 +195,13 @@ impl Watched {
             _ => return Ok(()),
         };
         for listed in self.listed.iter_mut().filter(|listed| listed.accepted.is_none() && now >= listed.heeded_at) {
-            listed.accepted = Some(cloud.sent_for(self.id.as_str(), &listed.address).map_or(0, |sent| sent.accepted));
-            listed.is_asked_about = self.keys.is_some() && is_in_doubt(ledger, &broadcast, &listed.address).await.unwrap_or(true);
+            let accepted = cloud.sent_for(self.id.as_str(), &listed.address).map_or(0, |sent| sent.accepted);
+            // A repeat of a request is for whom the provider has accepted nothing, and nobody else is excused.
+            if self.keys.is_some() && accepted == 0 {
+                let Ok(in_doubt) = is_in_doubt(ledger, &broadcast, &listed.address).await else { continue };
+                listed.is_asked_about = in_doubt;
+            }
+            listed.accepted = Some(accepted);
         }
         if self.forgotten_at.is_none() {
             judge::during(&broadcast, accepted, self.in_time)?;

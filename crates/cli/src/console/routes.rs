@@ -248,8 +248,7 @@ async fn live(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
 
 async fn evidence(State(at): Shared, Named(id): Named, tongue: Tongue) -> Page {
     let certificate = operator::certifier(&at.console.parts).await?.glance(&id).await?;
-    let against = certificate.findings.iter().filter(|finding| finding.is_against()).count();
-    let template = Evidence { frame: at.frame().await, words: tongue.language.words(), certificate, against, opens: false };
+    let template = Evidence { frame: at.frame().await, words: tongue.language.words(), certificate, opens: false };
     page(&at, &template, tongue, StatusCode::OK)
 }
 

@@ -3,6 +3,8 @@
 
 pub(crate) mod bounces;
 mod cause;
+mod evidence;
+mod live;
 mod look;
 mod numbers;
 mod outside;
@@ -17,20 +19,20 @@ mod words;
 
 use askama::Template;
 use http::StatusCode;
-use issei_certificate::{Certificate, Finding, Judgement, Topic, Verdict};
-use issei_ledger::{Agreement, AuditTrail, BroadcastState, Moment, Outcome, ReasonCode, Refused, SkipReason, Standing, Suppression};
+use issei_certificate::Certificate;
+use issei_ledger::{Agreement, BroadcastState, Outcome, ReasonCode, Refused, SkipReason, Standing, Suppression};
 use issei_schema::{Bilingual, BroadcastCommand, Content};
 use jiff::Timestamp;
 
 use crate::commands::person::Why;
-use crate::commands::status::Status;
 use crate::commands::who::Who;
-use crate::proof::StopProof;
 
 pub(crate) use bounces::Bounces;
+pub(crate) use evidence::Evidence;
+use evidence::{against, class_of, found, holding, mark_of, so_far};
+pub(crate) use live::{Bare, Live};
 pub(crate) use look::Look;
 pub(crate) use numbers::grouped;
-use numbers::share;
 pub(crate) use outside::Page;
 use outside::{as_written, dated, folded, outside, timed};
 pub(crate) use reason_page::ReasonPage;
@@ -44,102 +46,6 @@ pub(crate) const SCRIPT: &str = include_str!("../../templates/console.js");
 
 /// A letter with its text and its HTML at both widths, where there is room for two beside one another.
 const LETTER_HEIGHT: usize = 1_200;
-
-/// A count with its name and its share of the recipients.
-pub(crate) struct Count {
-    name: &'static str,
-    /// For the style, and for those who test.
-    id: &'static str,
-    value: String,
-    share: Option<String>,
-}
-
-/// How a broadcast stands, as a part of a page that can be replaced.
-#[derive(Template)]
-#[template(path = "live.html", blocks = ["standing", "counted"])]
-pub(crate) struct Live {
-    pub(crate) words: &'static Words,
-    pub(crate) status: Status,
-    pub(crate) counts: Vec<Count>,
-    pub(crate) trail: AuditTrail,
-    pub(crate) look: Look,
-    /// Made by us of numbers alone, for a desk and for a phone.
-    pub(crate) plots: Vec<(&'static str, String)>,
-    /// The day on which they begin, in UTC.
-    pub(crate) plotted_from: String,
-    pub(crate) refreshes: bool,
-}
-
-impl Live {
-    /// `proof` is how it stands with the proof of its stop.
-    pub(crate) fn of(
-        words: &'static Words,
-        mut status: Status,
-        trail: AuditTrail,
-        timeline: &[Moment],
-        proof: StopProof,
-        refreshes: bool,
-    ) -> Self {
-        // However many entries came after it.
-        if let Some(twice) = trail.accepted_twice() {
-            status.accepted_twice = Some(twice.reason.clone());
-            status.reason_code = status.reason_code.or(twice.code).or(Some(ReasonCode::AcceptedTwice));
-        }
-        let share = |count: u64| Some(share(count, status.recipients));
-        let count =
-            |name: &'static str, id: &'static str, value: u64, share: Option<String>| Count { name, id, value: grouped(value), share };
-        let mut counts = vec![
-            count(words.audience, "audience", status.audience, None),
-            count(words.skipped, "skipped", status.skipped, None),
-            count(words.permitted, "permitted", status.permitted, share(status.permitted)),
-            count(words.accepted, "accepted", status.accepted, share(status.accepted)),
-            count(words.delivered, "delivered", status.delivered, share(status.delivered)),
-            count(words.bounced, "bounced", status.bounced, share(status.bounced)),
-            count(words.suppressed, "suppressed", status.suppressed, share(status.suppressed)),
-            count(words.delayed_mail, "delayed", status.delayed, share(status.delayed)),
-            count(words.complained, "complained", status.complained, share(status.complained)),
-            count(words.rejected, "rejected", status.rejected, share(status.rejected)),
-            count(words.spared, "spared", status.spared, share(status.spared)),
-            count(words.in_doubt, "in-doubt", status.in_doubt, share(status.in_doubt)),
-        ];
-        if status.forgotten > 0 {
-            counts.insert(2, count(words.forgotten, "forgotten", status.forgotten, None));
-        }
-        if let Some(left_out) = status.left_out {
-            counts.insert(1, count(words.left_out, "left-out", left_out, None));
-        }
-        let look = Look::of(words, &status, timeline, proof);
-        let plots = plot::timelines(words, timeline, &trail, &status);
-        let begins = trail.entries.first().map(|entry| entry.at).or(timeline.first().map(|moment| moment.at));
-        let plotted_from = begins.map_or_else(String::new, |at| at.strftime("%Y-%m-%d").to_string());
-        Self { words, status, counts, trail, look, plots, plotted_from, refreshes }
-    }
-
-    /// Why it stands there, in short, where issei itself has brought it there.
-    fn code(&self) -> Option<Told> {
-        self.status.reason_code.map(|code| Told::of(code, self.words.of()))
-    }
-
-    /// What was found of recipients of whom more than one message was accepted, where that is not the reason itself.
-    fn found_twice(&self) -> Option<&str> {
-        let is_the_reason = self.status.decided.as_ref().is_some_and(|entry| entry.code == Some(ReasonCode::StoppedDuplicate));
-        self.status.accepted_twice.as_deref().filter(|_| !is_the_reason)
-    }
-
-    /// When it would be done if it were approved now.
-    fn if_approved(&self) -> Option<String> {
-        self.status.if_approved.as_ref().map(|told| terms::if_approved(self.words.of(), told))
-    }
-
-    /// As commands name it.
-    fn carrier(&self) -> String {
-        self.status.provider.clone().unwrap_or_default().to_string()
-    }
-
-    fn state(&self) -> &'static str {
-        if self.status.waits.is_some() { self.words.waits } else { self.words.state(self.status.state) }
-    }
-}
 
 /// A page of its own, with its style in it.
 #[derive(Template)]
@@ -159,6 +65,12 @@ pub(crate) struct Report {
     pub(crate) signed_by: Option<String>,
     pub(crate) made_at: Timestamp,
     pub(crate) version: &'static str,
+}
+
+/// Of so many letters in pixels, for a browser that runs no script: enough for most, and what is longer can be scrolled.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the templates call it so")]
+fn letters_height(letters: &usize) -> usize {
+    LETTER_HEIGHT * (*letters).max(1)
 }
 
 /// What every page of the console has.
@@ -253,41 +165,9 @@ impl BroadcastPage {
         self.live.status.agreement.as_ref().is_some_and(|agreed| agreed.missing > 0)
     }
 
-    /// In pixels, for a browser that runs no script: enough for most, and what is longer can be scrolled.
-    fn letters_height(&self) -> usize {
-        LETTER_HEIGHT * self.letters.max(1)
-    }
-
     /// Whether it is to be read before it is approved.
     fn shows_letters(&self) -> bool {
         self.live.status.state == BroadcastState::Holding || self.waits_for_others()
-    }
-}
-
-/// What whoever may only stop is shown of a broadcast: numbers and our own words, and nothing that somebody has written.
-#[derive(Template)]
-#[template(path = "bare.html")]
-pub(crate) struct Bare {
-    words: &'static Words,
-    state: &'static str,
-    is_over: bool,
-    look: Look,
-    at: Timestamp,
-    ledger_told: Option<Bilingual>,
-}
-
-impl Bare {
-    pub(crate) fn of(live: Live) -> Self {
-        let is_over = actions(live.words, live.status.state, false).is_empty();
-        let (words, state) = (live.words, live.state());
-        // Here are neither letters nor a reason, and nothing but a way to stop it.
-        let next = match live.status.state {
-            BroadcastState::Holding => words.bare_holding,
-            BroadcastState::Paused if live.look.proof.is_some() => words.bare_paused_out,
-            BroadcastState::Paused => words.bare_paused,
-            _ => live.look.next,
-        };
-        Self { words, state, is_over, at: live.status.at, ledger_told: live.status.ledger_told, look: Look { next, ..live.look } }
     }
 }
 
@@ -341,13 +221,6 @@ pub(crate) struct WordsPage {
     pub(crate) failed: bool,
 }
 
-impl WordsPage {
-    /// In pixels, for a browser that runs no script.
-    fn letters_height(&self) -> usize {
-        LETTER_HEIGHT * self.letters.max(1)
-    }
-}
-
 /// What is said where a page would stand.
 #[derive(Template)]
 #[template(path = "failed.html")]
@@ -384,19 +257,6 @@ pub(crate) struct Action {
     pub(crate) name: &'static str,
     pub(crate) hint: &'static str,
     pub(crate) dangerous: bool,
-}
-
-/// The evidence as it stands.
-#[derive(Template)]
-#[template(path = "evidence.html")]
-pub(crate) struct Evidence {
-    pub(crate) frame: Frame,
-    pub(crate) words: &'static Words,
-    pub(crate) certificate: Certificate,
-    /// What speaks against it, but for the queues, which a glance does not watch.
-    pub(crate) against: usize,
-    /// Whether what holds is unfolded.
-    pub(crate) opens: bool,
 }
 
 /// What can be done in this state; `waits` is whether others must agree to it still. The ledger judges again.
@@ -485,70 +345,6 @@ fn cause_of(words: &Words, why: &Suppression) -> String {
 fn events_of(words: &Words, why: &Why) -> Vec<(&'static str, Option<Timestamp>, Option<String>)> {
     let told = |kind| why.told_of(kind).map(|told| (told.at, told.reason.as_ref().map(ToString::to_string))).unwrap_or_default();
     why.events.iter().map(|kind| (words.event(*kind), told(*kind))).map(|(event, (at, reason))| (event, at, reason)).collect()
-}
-
-/// What a finding says, in the language of the page.
-struct Found<'a> {
-    what: &'a str,
-    value: &'a str,
-    rule: &'a str,
-    read_from: &'a str,
-    mend: Option<&'a str>,
-}
-
-/// A certificate of a build that has written no Japanese has none.
-fn found<'a>(words: &Words, finding: &'a Finding) -> Found<'a> {
-    let Finding { what, value, rule, read_from, mend, .. } = finding;
-    match (words.of(), &finding.japanese) {
-        (Language::Ja, Some(japanese)) => Found {
-            what: &japanese.what,
-            value: &japanese.value,
-            rule: &japanese.rule,
-            read_from: &japanese.read_from,
-            mend: japanese.mend.as_deref(),
-        },
-        _ => Found { what, value, rule, read_from, mend: mend.as_deref() },
-    }
-}
-
-/// What is wrong, or can't be read: what is to be mended first.
-fn against(certificate: &Certificate) -> Vec<&Finding> {
-    certificate.findings.iter().filter(|finding| finding.is_against()).collect()
-}
-
-/// What does not hold since the broadcast goes on, or since nobody has watched yet.
-fn so_far(certificate: &Certificate) -> Vec<&Finding> {
-    certificate.findings.iter().filter(|finding| !finding.holds() && !finding.is_against()).collect()
-}
-
-/// What holds, by what it is about.
-fn holding<'a>(words: &Words, certificate: &'a Certificate) -> Vec<(&'static str, Vec<&'a Finding>)> {
-    let topics = [
-        (words.topic_settings, Topic::Settings),
-        (words.topic_services, Topic::Services),
-        (words.topic_audience, Topic::Audience),
-        (words.topic_outcomes, Topic::Outcomes),
-        (words.topic_queues, Topic::Queues),
-    ];
-    let of = |topic| certificate.findings.iter().filter(|finding| finding.topic() == topic && finding.holds()).collect::<Vec<_>>();
-    topics.into_iter().map(|(name, topic)| (name, of(topic))).filter(|(_, findings)| !findings.is_empty()).collect()
-}
-
-fn class_of(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Converged => "good",
-        Verdict::InDoubt(_) => "doubt",
-        Verdict::NotConverged => "bad",
-    }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the templates call it so")]
-fn mark_of(judgement: &Judgement) -> &'static str {
-    match judgement {
-        Judgement::Holds => "good",
-        Judgement::Broken => "bad",
-        Judgement::Unreadable => "doubt",
-    }
 }
 
 /// To the second, which is enough for people.
