@@ -165,7 +165,8 @@ impl Consumer {
             self.refusals.accepted(&of.id);
         }
         let all = repeating.ready.entries().len();
-        let refuses_all = all > 1 && refused.len() == all;
+        // Who is asked about are often those alone whom the provider refuses: the others have their answer.
+        let refuses_all = all > 1 && refused.len() == all && !claim.has_accepted();
         let is_last_alone = refused.iter().filter(|one| !one.accepted_after).count() == 1;
         for one in refused {
             match self.charge(&of, message.chunk, &one, refuses_all, is_last_alone).await {

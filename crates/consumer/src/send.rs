@@ -218,7 +218,8 @@ impl Consumer {
         if accepts_anybody {
             self.refusals.accepted(&of.id);
         }
-        let refuses_all = all > 1 && refused.len() == all;
+        // Those who are left of a chunk may well be refused for their own sake, all of them.
+        let refuses_all = all > 1 && refused.len() == all && !claim.has_accepted();
         let is_last_alone = refused.iter().filter(|one| !one.accepted_after).count() == 1;
         for one in refused {
             let charge = self.charge(&of, message.chunk, &one, refuses_all, is_last_alone).await;

@@ -114,6 +114,12 @@ impl Claim {
         self.outcomes.positions(Outcome::Open)
     }
 
+    /// Whether somebody of the chunk is known to be accepted.
+    #[must_use]
+    pub fn has_accepted(&self) -> bool {
+        self.outcomes.count(Outcome::Accepted) > 0
+    }
+
     /// How many of these this claim spares, and sends nothing to.
     #[must_use]
     pub fn spared(&self, positions: &[usize]) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use issei_ledger::{AskedAgain, Broadcast, Chunk, Divide, Outcome, Seal};
+use issei_ledger::{AskedAgain, Broadcast, BroadcastState, Chunk, Divide, Outcome, Seal};
 use issei_provider::Known;
 use issei_sim::{EntryRule, Fault, Rule};
 use issei_test_support::{World, WorldOptions, command, judge};
@@ -70,6 +70,40 @@ async fn whose_part_of_a_refused_call_has_no_answer_is_asked_about_under_the_key
     let all = (0..7).map(|after| (after, Some(1))).chain([(0, None), (3, None)]);
     let side_by_side = LocalSet::new();
     let worlds: Vec<_> = all.map(|(after, times)| side_by_side.spawn_local(lost(after, times))).collect();
+    side_by_side
+        .run_until(async {
+            for world in worlds {
+                world.await.unwrap();
+            }
+        })
+        .await;
+}
+
+/// Two who stand side by side are refused, and theirs are the only answers that nobody has: of those who are asked about everybody
+/// is refused, and of the chunk others were accepted. So it is not the sender's fault, and nothing waits for an operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_alone_whose_refusals_were_lost_are_rejected_and_pause_nothing() {
+    // The last two of the second chunk, by the order of their keys' bytes.
+    let refused = ["user000008@", "user000009@"];
+    let lost_from = |after| async move {
+        let world = world_with(refused[0]).await;
+        world.cloud.configure(|account| {
+            let other = EntryRule { address: refused[1].to_owned(), ..account.entry_rules[0].clone() };
+            account.entry_rules.push(other);
+        });
+        world.cloud.inject(Rule::every("SendBatchEmails", Fault::ResetAfter).after(after));
+        send(&world).await;
+        world.run_until("terms", 1, |_| world.calls_of("SendBatchEmails") > after + 2).await;
+        world.cloud.heal();
+        world.cloud.show_all_messages();
+        let last = world
+            .run_until("terms", 1, |broadcast| broadcast.broadcast_state.is_over() || broadcast.broadcast_state == BroadcastState::Paused)
+            .await;
+        let totals = last.totals.unwrap_or_else(|| panic!("{:?}", last.audit_trail));
+        assert_eq!((totals.accepted, totals.rejected, totals.in_doubt), (18, 2, 0), "from call {after} on: {last:?}");
+    };
+    let side_by_side = LocalSet::new();
+    let worlds: Vec<_> = (4..9).map(|after| side_by_side.spawn_local(lost_from(after))).collect();
     side_by_side
         .run_until(async {
             for world in worlds {

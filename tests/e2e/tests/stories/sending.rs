@@ -230,6 +230,26 @@ async fn an_address_that_ses_cannot_read_is_rejected_also_alone_once_others_were
     assert_eq!(rejected(&world).await, ["12"]);
 }
 
+/// Two of a chunk are left, since SES was too busy for them, and are then refused for the sake of their addresses: that nobody
+/// else is in their call says nothing of the sender.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_left_of_a_chunk_are_rejected_for_their_own_sake_and_pause_nothing() {
+    let rule = |address: &str, status: &str, times| EntryRule { address: address.to_owned(), status: status.to_owned(), times };
+    let left = ["user000011", "user000012"];
+    let busy = left.map(|address| rule(address, "ACCOUNT_THROTTLED", Some(1)));
+    let bad = left.map(|address| rule(address, "BAD_REQUEST: Illegal address", None));
+    let account = Account { entry_rules: busy.into_iter().chain(bad).collect(), ..Account::default() };
+    let world = World::new(WorldOptions { users: 12, page_size: 60, chunk_size: 12, account, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |_| {})).await;
+    let broadcast = world
+        .run_until("terms", 1, |broadcast| {
+            broadcast.broadcast_state == BroadcastState::Complete || broadcast.broadcast_state == BroadcastState::Paused
+        })
+        .await;
+    assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.rejected)), Some((10, 2)), "{:?}", broadcast.audit_trail);
+    judge(&world.cloud, "terms").assert_each_once(world.addresses().await.into_iter().take(10));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_say_nothing_certain_are_in_doubt() {
     for status in ["TRANSIENT_FAILURE", "FAILED", "SOMETHING_NEW"] {
