@@ -5,6 +5,7 @@
 //! What this must never do: take for another's what may be about a letter of this ledger, also where its registration was forgotten
 //! by a restore; or grow with what strangers send.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use issei_aws::AwsCall;
@@ -28,6 +29,33 @@ pub(crate) fn in_letters(ledger_id: &str) -> String {
     name
 }
 
+/// A text with what JSON escapes in strings (RFC 8259, section 7) as the characters themselves, whatever it is and however deep its
+/// strings lie: JSON has backslashes in strings alone. Never longer than it was.
+fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'\\') {
+        return Cow::Borrowed(text);
+    }
+    let (mut plain, mut left) = (Vec::with_capacity(text.len()), text);
+    while let Some((byte, rest)) = left.split_first() {
+        left = rest;
+        match (byte, rest) {
+            (b'\\', [b'u', a, b, c, d, rest @ ..]) => {
+                let digits = [a, b, c, d].map(|digit| char::from(*digit).to_digit(16));
+                let code = digits.into_iter().try_fold(0, |code, digit| digit.map(|digit| code * 16 + digit));
+                // Names are ASCII; what isn't stands for no character of one.
+                plain.push(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(b'?'));
+                left = rest;
+            }
+            (b'\\', [escaped, rest @ ..]) => {
+                plain.push(*escaped);
+                left = rest;
+            }
+            (byte, _) => plain.push(*byte),
+        }
+    }
+    Cow::Owned(plain)
+}
+
 /// By which names the letters of this ledger name it, whatever was restored of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnNames {
@@ -49,11 +77,13 @@ pub enum LetterOf {
 }
 
 impl OwnNames {
-    /// Whether a letter of this ledger stands in there, as far as letters name it; nothing where no letter can name it.
+    /// Whether a letter of this ledger stands in there, as far as letters name it; nothing where no letter can name it. JSON may
+    /// write every character in other ways, and what isn't whole JSON may name a letter as well.
     #[must_use]
     pub fn stand_in(&self, text: &[u8]) -> Option<bool> {
         let names = [self.now.as_ref()?].into_iter().chain(&self.before);
-        Some(names.into_iter().any(|name| text.windows(name.len()).any(|part| part == name.as_bytes())))
+        let plain = unescaped(text);
+        Some(names.into_iter().any(|name| [text, &plain].iter().any(|text| text.windows(name.len()).any(|part| part == name.as_bytes()))))
     }
 
     /// Whose letter bears this mark.
@@ -121,6 +151,8 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const REGISTRATION: &str = "0123456789abcdef0123";
@@ -162,6 +194,62 @@ mod tests {
             assert_eq!(own.stand_in(text.as_bytes()), Some(stands), "{text}");
         }
         assert_eq!(OwnNames { now: None, before: [in_letters("before")].into() }.stand_in(b""), None);
+    }
+
+    fn in_full(name: &str) -> String {
+        name.bytes().fold(String::new(), |text, byte| text + &format!("\\u{byte:04x}"))
+    }
+
+    #[test]
+    fn a_ledger_is_found_however_json_writes_its_name() {
+        let own = OwnNames { now: Some(in_letters("this")), before: BTreeSet::new() };
+        let (this, another) = (in_letters("this"), in_letters("another"));
+        let deep = "[".repeat(100_000);
+        for (text, stands) in [
+            (format!(r#"{{"registration":"{REGISTRATION}\u002d{this}"}}"#), true),
+            (format!(r#""{}""#, in_full(&this)), true),
+            (format!(r#""{}""#, in_full(&this).to_uppercase().replace('U', "u")), true),
+            // Of one character alone, at each end.
+            (format!("{}{}", in_full(&this[..1]), &this[1..]), true),
+            (format!("{}{}", &this[..15], in_full(&this[15..])), true),
+            (format!(r#"{{"\/\"\\{}"#, in_full(&this)), true),
+            (format!(r#"{deep}"{}"#, in_full(&this)), true),
+            // What is no JSON, and would be taken for an escape.
+            (format!("\\u{this}"), true),
+            // The backslash is one itself.
+            (format!(r#""\{}""#, in_full(&this)), false),
+            (format!(r#""{}""#, in_full(&another)), false),
+            (format!(r"{}\u", &this[..15]), false),
+            (format!(r"{}\u12{}", &this[..8], &this[8..]), false),
+            (r"\".to_owned(), false),
+            (r"\u00".to_owned(), false),
+        ] {
+            assert_eq!(own.stand_in(text.as_bytes()), Some(stands), "{}", text.trim_start_matches('['));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_json_reads_out_of_a_string_is_found_there(before in "[ -~]{0,20}", after in "[ -~]{0,20}", escaped in any::<u16>()) {
+            let own = OwnNames { now: Some(in_letters("this")), before: BTreeSet::new() };
+            let letters = in_letters("this").char_indices().fold(String::new(), |text, (at, letter)| {
+                text + &if escaped >> at & 1 == 1 { format!("\\u{:04x}", u32::from(letter)) } else { letter.to_string() }
+            });
+            let quoted = |text: &str| {
+                let quoted = serde_json::to_string(text).unwrap();
+                quoted[1..quoted.len() - 1].to_owned()
+            };
+            let text = format!("\"{}x{letters}x{}\"", quoted(&format!("x{before}")), quoted(&format!("{after}x")));
+            prop_assert!(serde_json::from_str::<String>(&text).unwrap().contains(&in_letters("this")));
+            prop_assert_eq!(own.stand_in(text.as_bytes()), Some(true));
+            let plain = String::from_utf8(unescaped(text.as_bytes()).into_owned()).unwrap();
+            prop_assert_eq!(plain, format!("\"x{before}x{}x{after}x\"", in_letters("this")));
+        }
+
+        #[test]
+        fn no_text_grows_or_fails(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(unescaped(&text).len() <= text.len());
+        }
     }
 
     #[test]

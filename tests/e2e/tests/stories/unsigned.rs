@@ -112,6 +112,24 @@ async fn what_nobody_has_signed_and_names_a_letter_of_this_ledger_is_kept_and_co
     }
 }
 
+/// Whoever writes JSON may write every character as an escape, and a provider may begin to any day.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_names_a_letter_of_this_ledger_in_the_escapes_of_json_is_kept() {
+    for name in ["resend", "sendgrid"] {
+        let world = world_with_terms(name).await;
+        taken_off(&world).await;
+        let mark = world.broadcast("terms").await.letter_mark().unwrap();
+        let in_escapes = |mark: &str| mark.bytes().fold(String::new(), |text, byte| text + &format!("\\u{byte:04x}"));
+        let plain = bounce(name, "terms", Some(&mark));
+        let escaped = [plain.replace(&mark, &mark.replace('-', "\\u002d")), plain.replace(&mark, &in_escapes(&mark))];
+        let another = plain.replace(&mark, &in_escapes("0123456789abcdef0123-0123456789abcdef"));
+        put(&world, &[&escaped[0], &escaped[1], &another].map(|body| call(&world, name, body))).await;
+        world.take_events().await;
+        assert_eq!(reasons(&world).await.len(), 2, "{name}");
+        assert_eq!(counted(&world).await, [(Some(name.to_owned()), 1, 2)], "{name}");
+    }
+}
+
 /// Letters of an older build do not say whose they are, so the ledger itself tells.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_has_signed_about_a_letter_that_names_no_ledger_is_kept_where_the_ledger_knows_the_letter() {
