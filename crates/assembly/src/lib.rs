@@ -15,7 +15,10 @@ mod visible;
 
 pub use endpoints::no_secrets_in_endpoints;
 pub use explained::explained;
-pub use logs::{LogFormat, ask, clear_screen, give, init as init_logs, keep_output_free, say, say_error, say_error_as_json, unwritten};
+pub use logs::{
+    LogFormat, ask, clear_screen, give, init as init_logs, keep_output_free, say, say_error, say_error_as_json, say_warning, unwritten,
+    warn_as_json,
+};
 pub use metrics::enable as enable_metrics;
 pub use parts::{Parts, VERSION, connected, host};
 pub use runtime::runtime;

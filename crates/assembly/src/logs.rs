@@ -126,6 +126,23 @@ pub fn ask(question: &str) {
     let _ = if IS_GIVEN_AWAY.load(Ordering::Relaxed) { write!(io::stderr(), "{question}") } else { write!(io::stdout(), "{question}") };
 }
 
+/// Whether a program reads what is said beside the result.
+static IS_FOR_PROGRAMS: AtomicBool = AtomicBool::new(false);
+
+/// Lets whatever is said beside the result be JSON from now on, one object a line.
+pub fn warn_as_json() {
+    IS_FOR_PROGRAMS.store(true, Ordering::Relaxed);
+}
+
+/// What is to be known beside the result, on standard error: the command goes on, or tells by its exit code that it did not.
+pub fn say_warning(what: &str) {
+    if IS_FOR_PROGRAMS.load(Ordering::Relaxed) {
+        let _ = writeln!(io::stderr(), "{}", serde_json::json!({ "warning": what }));
+    } else {
+        say_error(what);
+    }
+}
+
 /// Why the command failed.
 pub fn say_error(reason: &str) {
     let _ = writeln!(io::stderr(), "issei: {}", visible(reason));

@@ -87,8 +87,8 @@ fn judge(name: &str, (live, dead): (Counts, Counts), causes: &[Bilingual], windo
     );
     let mend = if dead > 0 {
         let read = both!(
-            "read the reasons of the dead letters in {}; move them back with `issei redrive`, or delete them",
-            "{} のデッドレターの理由を確認し、`issei redrive` で戻すか、削除してください",
+            "`issei dead-letters` says of each in {} why it lies there and what is to be done with it; a redrive mends not all of them",
+            "`issei dead-letters` で {} の各メッセージの理由と次の手順を確認してください。`issei redrive` で解決しないものもあります",
             Queue::dead_letter_name(name)
         );
         Bilingual::join(causes.iter().cloned().chain([read]), ("; ", "。"))

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_ledger::LedgerError;
 use issei_schema::{Bilingual, both};
 use serde::Serialize;
@@ -112,7 +112,7 @@ pub(crate) async fn open(settings: &Settings, care: Care) -> anyhow::Result<Part
         bail!(Refused(format!("nothing was done: {}", against.english)));
     }
     if let Some(told) = standing.told() {
-        say_error(&told.english);
+        say_warning(&told.english);
     }
     note(standing);
     Ok(parts)
@@ -149,6 +149,12 @@ pub(crate) fn say_document(document: impl Serialize) -> anyhow::Result<()> {
     }
     say(&document.to_string());
     Ok(())
+}
+
+/// Says beside a list of documents that has no row what the rows would have said of the ledger: a list of a ledger that is not in use
+/// must not look like one of which all is known.
+pub(crate) fn say_of_no_rows() -> anyhow::Result<()> {
+    if FOUND.get().is_some() { say_document(json!({})) } else { Ok(()) }
 }
 
 #[cfg(test)]

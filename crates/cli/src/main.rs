@@ -36,7 +36,7 @@ use commands::{
 };
 use issei_assembly::{
     Settings, enable_metrics, explained, flush_traces, init_logs, keep_output_free, no_secrets_in_endpoints, runtime, say_error,
-    say_error_as_json, unwritten,
+    say_error_as_json, unwritten, warn_as_json,
 };
 use issei_aws::Account;
 use issei_ledger::LedgerError;
@@ -134,6 +134,9 @@ async fn started() -> ExitCode {
         Err(told) => return answered(&manual::as_typed(told)),
     };
     let as_json = cli.json;
+    if as_json {
+        warn_as_json();
+    }
     if cli.command.gives_its_document() {
         keep_output_free();
     }

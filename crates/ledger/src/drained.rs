@@ -104,7 +104,10 @@ impl Ledger {
     pub async fn awaited(&self, broadcast: &Broadcast) -> Result<Awaited, LedgerError> {
         let (id, registered) = (broadcast.broadcast_id.clone(), broadcast.created_at);
         if broadcast.provider.is_none() {
-            return Ok(Awaited { id, held: MayHold::Lately });
+            // Services of the table that it was restored from were granted permits until they saw that it was taken into use, and have no
+            // heartbeat here.
+            let is_forgotten = self.may_have_forgotten(broadcast).await?.is_some();
+            return Ok(Awaited { id, held: if is_forgotten { MayHold::Forgotten } else { MayHold::Lately } });
         }
         // Heartbeats are deleted in time, and a ledger that was restored lacks those that were made since the backup. Those of the hours
         // before its registration are asked for too, so here it is not enough that it was registered after the restore.

@@ -138,7 +138,7 @@ pub use holding::Holding;
 pub use inspect::{ClaimMarks, Entry, Expiry, Inspected, Surroundings};
 pub use keyed::{Divide, Keyed, Part, Repeatable, Under};
 pub use lately::Lately;
-pub use lineage::{Accepted, LedgerEpoch};
+pub use lineage::{Accepted, Beside, LedgerEpoch, SEEN_WITHIN};
 pub use mark::RunMark;
 pub use nothing_held::{NEVER_GRANTED, NOTHING_HELD, SAID, key_revoked, nothing_held_since};
 pub use objects::{FixedObject, FixedObjects};

@@ -37,6 +37,9 @@ const RESTORED: &str = "issei-ledger-restored";
 /// How often a service that runs looks whether the ledger is still the one that it began with, and
 /// one that may not run whether it may.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// So long after a restored ledger was taken into use services that went on with another table have surely ceased, and those of this
+/// one have begun again: a look, the beat that it waits for, and the call.
+pub const SEEN_WITHIN: Duration = Duration::from_mins(1);
 
 /// How far a ledger has come: its epoch, and the starts of services counted in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +109,29 @@ pub struct Accepted {
     pub ended: Vec<Broadcast>,
 }
 
+/// The table that services go on with while this ledger is not in use, and which are alive there.
+#[derive(Debug)]
+pub struct Beside {
+    pub table: String,
+    /// Nothing where they can't be read, and why.
+    pub alive: Result<Vec<Heartbeat>, LedgerError>,
+}
+
 impl Ledger {
+    /// Whom taking this ledger into use would silence: the queues are used with another table. Nothing where no table is named, or
+    /// this one.
+    pub async fn beside(&self, mirror: &Queue) -> Result<Option<Beside>, LedgerError> {
+        let Some(whose) = mirrored(mirror).await?.whose.filter(|whose| whose.table != self.table) else { return Ok(None) };
+        let other = Self { table: whose.table.clone(), ..self.clone() };
+        Ok(Some(Beside { table: whose.table, alive: other.alive().await }))
+    }
+
+    /// The services that live, by what this table says.
+    pub async fn alive(&self) -> Result<Vec<Heartbeat>, LedgerError> {
+        let now = self.clock.wall();
+        Ok(self.heartbeats(now).await?.into_iter().filter(|run| run.is_alive(now)).collect())
+    }
+
     /// Counts a start, or only looks; refused where the ledger is not the one that it claims to be. A mirror
     /// that lags behind is brought up to it.
     pub(crate) async fn check_in(&self, mirror: &Queue, count: bool) -> Result<LedgerEpoch, LedgerError> {
@@ -305,6 +330,12 @@ impl Ledger {
     /// When that was. What there was between the backup and then the ledger has forgotten.
     pub async fn restored_at(&self) -> Result<Option<Timestamp>, LedgerError> {
         Ok(self.opened_after_restore().await?.map(|opened| opened.opened_at))
+    }
+
+    /// Until when services may not have seen that the ledger was taken into use after a restore; nothing once they have.
+    pub async fn seen_by(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+        let seen_by = self.restored_at().await?.and_then(|at| at.checked_add(SEEN_WITHIN).ok());
+        Ok(seen_by.filter(|seen_by| now < *seen_by))
     }
 
     /// Says how it shows that the ledger was restored; nothing where it was not.

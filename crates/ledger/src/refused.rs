@@ -40,7 +40,8 @@ pub struct Refused {
 
 impl Refused {
     /// Whether a command of this id may have been carried out before a restore, and this one says no other reason than that did.
-    pub(crate) fn speaks_against(&self, command: &BroadcastCommand) -> bool {
+    #[must_use]
+    pub fn speaks_against(&self, command: &BroadcastCommand) -> bool {
         self.older_than_restore && command.again.as_ref().is_none_or(|again| self.older_agains.contains(&digest(again)))
     }
 

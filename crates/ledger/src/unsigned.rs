@@ -66,8 +66,8 @@ impl OfNobody {
         let (kept, kept_at, whose) = (self.kept, self.kept_at?, self.whose());
         let table = self.provider.as_ref().map_or_else(|| "[providers.…]".to_owned(), |provider| format!("[providers.{provider}]"));
         Some(both!(
-            "{kept} calls as {} that name letters of this ledger were signed by no key that is configured, the last at {kept_at:.0}: mend webhook_keys of {table} wherever a feedback consumer runs, then `issei redrive feedback`",
-            "この台帳のメールを示す {} 宛ての呼び出し{kept}件には、設定された鍵による署名がありません(最後は{kept_at:.0})。フィードバックコンシューマーの {table} の webhook_keys を直してから `issei redrive feedback` を実行してください",
+            "{kept} calls as {} that name letters of this ledger were not signed so that they could be believed, the last at {kept_at:.0}: where `issei dead-letters feedback` says of one that no configured key has signed it, mend webhook_keys of {table} wherever a feedback consumer runs, then `issei redrive feedback`",
+            "この台帳のメールを示す {} 宛ての呼び出し{kept}件は、署名を確認できませんでした(最後は{kept_at:.0})。`issei dead-letters feedback` で、設定された鍵による署名がないと表示されたものは、フィードバックコンシューマーの {table} の webhook_keys を直してから `issei redrive feedback` を実行してください",
             whose
         ))
     }

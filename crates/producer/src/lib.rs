@@ -47,7 +47,7 @@ pub use mailable::{JudgedAll, MailableError, each_by_the_list, each_judged, each
 pub use missed::SentBefore;
 pub use repair::{Repair, RepairError, Repairer};
 pub use samples::Samples;
-pub use service::{Options, Producer, ProducerError};
+pub use service::{Options, Producer, ProducerError, TRIED};
 pub use skipping::{Mailable, canary_of_all, no_rows};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;

@@ -124,6 +124,9 @@ impl From<JudgingError> for ProducerError {
     }
 }
 
+/// What the reason of a command begins with that was given up.
+pub const TRIED: &str = "tried ";
+
 /// What is to be done with a command's message.
 pub(crate) enum Done {
     Delete,
@@ -274,7 +277,7 @@ impl Producer {
     /// dead-letter queue, since SQS's own redrive says none. Says whether the message may be deleted.
     pub(crate) async fn try_again_later(&self, message: &Message, error: &ProducerError) -> bool {
         if message.receives >= self.options.max_receives {
-            let reason = format!("tried {} times, the last time in vain because of this: {error}", message.receives);
+            let reason = format!("{TRIED}{} times, the last time in vain because of this: {error}", message.receives);
             tracing::error!(message.id, reason, "command not carried out; it goes to the dead-letter queue");
             match self.commands.copy_to_dead_letters(message, &reason, None).await {
                 Ok(()) => return true,

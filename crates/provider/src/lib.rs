@@ -41,7 +41,7 @@ pub use providers::{Known, Providers};
 pub use resend::{Resend, ResendOptions, ResendSecret};
 pub use sender::{Identity, ReturnPath, Sender, Signs, above};
 pub use sendgrid::{SendGrid, SendGridKey, SendGridOptions};
-pub use ses::{Notice, Notices, Ses, SnsTrust};
+pub use ses::{Notice, Notices, Ses, SnsTrust, UNSIGNED_BY_SNS};
 pub use standing::{Counted, Listed, Right, Span, Standing, Stated, Unsaid};
 pub use webhook::{Events, NoEvent, NoWebhook, UNSIGNED, Unread, Unsigned, Webhook, WebhookKeys};
 

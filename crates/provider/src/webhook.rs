@@ -100,6 +100,15 @@ pub enum Unsigned {
     NoKey(String),
 }
 
+impl Unsigned {
+    /// Whether another key may let a call be believed that was buried for this reason: it bears a signature of its time.
+    #[must_use]
+    pub fn is_mended_by_a_key(reason: &str) -> bool {
+        let why = reason.strip_prefix(UNSIGNED).and_then(|why| why.strip_prefix(": ")).unwrap_or(reason);
+        why.starts_with("its signature is wrong: ") || why.starts_with("no key of ")
+    }
+}
+
 /// The moment of a signature, in whole seconds, held against the moment at which the call came.
 pub(crate) fn judge_moment(
     text: &str,
@@ -227,6 +236,25 @@ mod tests {
         ] {
             let error = Webhook::read(text).unwrap().unwrap_err();
             assert!(error.to_string().contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn another_key_mends_what_bears_a_signature_of_its_time_and_nothing_else() {
+        for why in [
+            Unsigned::Missing("svix-id"),
+            Unsigned::Malformed("svix-id"),
+            Unsigned::Old(400),
+            Unsigned::Early(400),
+            Unsigned::Wrong(2),
+            Unsigned::NoKey("resend".to_owned()),
+        ] {
+            let mended = match why {
+                Unsigned::Wrong(_) | Unsigned::NoKey(_) => true,
+                Unsigned::Missing(_) | Unsigned::Malformed(_) | Unsigned::Old(_) | Unsigned::Early(_) => false,
+            };
+            let reason = Unread::from(why).to_string();
+            assert!(reason.starts_with(UNSIGNED) && Unsigned::is_mended_by_a_key(&reason) == mended, "{reason}");
         }
     }
 

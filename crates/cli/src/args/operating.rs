@@ -141,6 +141,17 @@ pub(crate) enum QueueName {
     Feedback,
 }
 
+impl QueueName {
+    /// As it is typed.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Commands => "commands",
+            Self::Chunks => "chunks",
+            Self::Feedback => "feedback",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct AcceptRestoredOptions {
     /// Why. It stands in the ledger and in the audit trail of each broadcast that it ends.

@@ -17,6 +17,8 @@ use issei_certificate::{Finding, Part, accounts_of_senders, doubt_left, kept_uns
 use issei_ledger::{Broadcast, Configured, Heartbeat, LedgerError, Opening, ServiceKind, Shut, Timings};
 use jiff::SignedDuration;
 
+use crate::commands::status::none_alive;
+
 pub(crate) use english::InEnglish;
 pub(crate) use providers::standings;
 pub(crate) use scale::duration;
@@ -162,7 +164,7 @@ pub(crate) async fn dead_letters(parts: &Parts) -> Vec<Finding> {
         findings.push(match counts {
             Ok((_, dead)) => finding
                 .found(dead.all(), dead.all() == 0)
-                .mend(cause.unwrap_or_else(|| format!("read the attribute `reason` of each, mend its cause, then issei redrive {name}"))),
+                .mend(cause.unwrap_or_else(|| format!("`issei dead-letters {name}` says of each why it lies there and what is to be done with it; a redrive mends not all of them"))),
             Err(reason) => finding.unreadable(reason).mend("issei setup"),
         });
     }
@@ -172,7 +174,8 @@ pub(crate) async fn dead_letters(parts: &Parts) -> Vec<Finding> {
 /// What most likely has made dead letters of events; the reason of each says whether it has.
 async fn kept_since(parts: &Parts) -> Option<String> {
     let causes: Vec<String> = kept_unsigned(&parts.ledger()).await.into_iter().map(|cause| cause.english).collect();
-    (!causes.is_empty()).then(|| format!("{}; `issei dead-letters feedback` shows the reason of each", causes.join("; ")))
+    (!causes.is_empty())
+        .then(|| format!("{}; of the others `issei dead-letters feedback` says what is to be done with each", causes.join("; ")))
 }
 
 pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
@@ -186,6 +189,7 @@ pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
         }
     };
     let alive: Vec<_> = runs.iter().filter(|run| run.is_alive(now)).collect();
+    let seen_by = parts.ledger().seen_by(now).await.ok().flatten();
     let mut findings = Vec::new();
     for (kind, what) in [
         (ServiceKind::Producer, "producers alive"),
@@ -197,7 +201,7 @@ pub(crate) async fn services(parts: &Parts) -> Vec<Finding> {
             setting(what, from)
                 .rule("one or more", "nothing happens without it")
                 .found(count, count > 0)
-                .mend(format!("start `issei {}`", kind.as_str())),
+                .mend(seen_by.map_or_else(|| format!("start `issei {}`", kind.as_str()), |seen_by| none_alive(Some(seen_by), ""))),
         );
     }
     let (digest, here) = (parts.settings.digest(), parts.settings.told());

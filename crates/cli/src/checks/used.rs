@@ -35,7 +35,7 @@ async fn has_carried(ledger: &Ledger) -> bool {
 pub(crate) fn not_used(names: &[ProviderName]) -> Finding {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let value = format!(
-        "not used, and so not asked: no broadcast by it is known here, and configuration_set is at its default; {} is configured",
+        "not used yet, and so not asked: no broadcast by it is known here, configuration_set is at its default, and {} is configured; a command that names no `provider` goes by it all the same: name configuration_set before the first one, and it is asked",
         names.join(", ")
     );
     setting("SES", "the configuration, and the broadcasts that the ledger knows")

@@ -8,15 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::dead_letters::DeadCommands;
-use super::status::{Depths, code_line};
+use super::status::{Depths, code_line, none_alive};
 use crate::in_use;
 use crate::shortened::shortened;
 
 /// A refusal that is older may be of another try than the one that somebody waits for.
 const FRESH: SignedDuration = SignedDuration::from_mins(1);
-
-/// What is done about a command among the dead ones.
-const REDRIVEN: &str = "once the cause is mended `issei redrive commands` moves it back, and `issei dead-letters commands` shows it";
 
 /// A broadcast that is not there.
 #[derive(Debug, Serialize)]
@@ -34,6 +31,9 @@ pub(crate) struct Absent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dead: Option<DeadCommands>,
     producer_alive: bool,
+    /// Until when a producer that is there may not have seen that the ledger was taken into use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen_by: Option<Timestamp>,
     /// For how long a command is hidden that somebody has taken.
     visibility_s: u64,
 }
@@ -53,6 +53,7 @@ impl Absent {
             dead_letter_queue: issei_aws::Queue::dead_letter_name(&parts.settings.commands_queue),
             dead: None,
             producer_alive: runs.iter().any(|run| run.service == ServiceKind::Producer && run.is_alive(now)),
+            seen_by: ledger.seen_by(now).await?,
             visibility_s: parts.settings.timing().visibility.as_secs(),
         })
     }
@@ -83,15 +84,20 @@ impl Absent {
 
     /// Why it may be not there yet, for whoever looks once; nothing where no command is in the queue.
     pub(crate) fn waiting(&self) -> Option<String> {
-        if let Some(why) = self.dead.as_ref().and_then(|dead| dead.of_it.first()).filter(|_| !self.waits()) {
+        let first = self.dead.as_ref().and_then(|dead| dead.of_it.first().zip(dead.next.first()));
+        if let Some((why, next)) = first.filter(|_| !self.waits()) {
             return Some(format!(
-                "there is no broadcast `{}`, and its command lies in {}: {why}; {REDRIVEN}",
+                "there is no broadcast `{}`, and its command lies in {}, as `issei dead-letters commands` shows: {why}; {next}",
                 self.broadcast_id, self.dead_letter_queue
             ));
         }
         let Depths { visible, in_flight, delayed, .. } = self.commands;
         let why = self.in_flight().map(|told| format!("; what is in flight, {told}")).unwrap_or_default();
-        let nobody = if self.producer_alive { "" } else { "; no producer is alive, and none is taken until one is started" };
+        let nobody = match (self.producer_alive, self.seen_by) {
+            (true, _) => String::new(),
+            (false, None) => "; no producer is alive, and none is taken until one is started".to_owned(),
+            (false, seen_by) => format!("; of producers {}", none_alive(seen_by, "")),
+        };
         self.waits().then(|| {
             let id = &self.broadcast_id;
             format!(
@@ -131,9 +137,10 @@ impl Absent {
             None if self.is_dead() => lines.push(format!("state         not there: its command lies in {}", self.dead_letter_queue)),
             None => lines.push("state         not there: its command has not been taken yet, or was never sent".to_owned()),
         }
-        if let Some(DeadCommands { of_it, of_none }) = &self.dead {
-            lines.extend(of_it.iter().map(|why| format!("dead letter   {}", shortened(why))));
-            lines.extend((!of_it.is_empty()).then(|| format!("next step     {REDRIVEN}")));
+        if let Some(DeadCommands { of_it, next, of_none }) = &self.dead {
+            for (why, next) in of_it.iter().zip(next) {
+                lines.extend([format!("dead letter   {}", shortened(why)), format!("next step     {next}")]);
+            }
             lines.extend((*of_none > 0).then(|| {
                 format!("dead letters  {of_none} whose id can't be read, any of which may be its command: `issei dead-letters commands` shows them")
             }));
@@ -147,7 +154,7 @@ impl Absent {
         lines.push(self.commands.line("commands"));
         lines.extend(self.in_flight().map(|told| format!("in flight     {told}")));
         if !self.producer_alive && self.commands.visible + self.commands.in_flight > 0 {
-            lines.push("producer      NONE IS ALIVE: no command is taken until one is started".to_owned());
+            lines.push(format!("producer      {}", none_alive(self.seen_by, "no command is taken until one is started")));
         }
         lines
     }
@@ -178,6 +185,7 @@ mod tests {
             commands: Depths { visible, in_flight: 0, delayed: 0, dead_letters: 1 },
             dead_letter_queue: String::new(),
             producer_alive: true,
+            seen_by: None,
             visibility_s: 200,
         };
         assert!(absent(None, 0).may_come() && absent(Some(61), 1).may_come());

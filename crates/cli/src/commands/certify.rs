@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use issei_assembly::{Settings, say, say_error};
+use issei_assembly::{Settings, say, say_warning};
 use issei_certificate::{Certificate, Expected, Finding, Judgement, Keys, Kind, Notice, Part, PublicKey, Signed, Verdict};
 use issei_clock::Clock;
 
@@ -39,7 +39,7 @@ pub(crate) async fn certify(settings: &Settings, options: &CertifyOptions, as_js
         } else if told.is_none_or(|told: Duration| told.saturating_sub(left) >= TELL_EVERY) {
             // Who reads a log wants to know that something goes on, and no more.
             told = Some(left);
-            say_error(&format!("{}: {watching}", options.id));
+            say_warning(&format!("{}: {watching}", options.id));
         }
     };
     let certificate = certifier.certify(&options.id, Kind::Broadcast, &shutdown, tell).await?;
@@ -89,15 +89,13 @@ pub(crate) fn verify(options: &VerifyOptions, as_json: bool) -> anyhow::Result<E
         Ok(certificate) => certificate,
         // It was looked at, and the answer is no.
         Err(why) => {
-            say_error(&format!("{file} is refused: {why}"));
-            return Ok(Ended::Refused);
+            bail!(Refused(format!("{file} is refused: {why}")));
         }
     };
     let expected = Expected { broadcast: options.broadcast.clone(), not_before: options.not_before };
     // Before its verdict is shown: whoever reads CONVERGED reads no further.
     if let Some(why) = certificate.differs_from(&expected) {
-        say_error(&format!("{file} is refused: {why}"));
-        return Ok(Ended::Refused);
+        bail!(Refused(format!("{file} is refused: {why}")));
     }
     if as_json {
         say(&serde_json::to_string(&certificate)?);

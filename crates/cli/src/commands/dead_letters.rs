@@ -4,6 +4,7 @@
 //! It only looks, but for `--discard`: a letter is hidden while it is looked at, and shown again. Bodies hold addresses, and of them
 //! nothing is told but broadcast and chunk.
 
+mod cause;
 mod discard;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,14 +13,14 @@ use anyhow::bail;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
 use issei_assembly::{Parts, Settings, say};
 use issei_aws::{AwsCall, Queue, REASON_PROOF, chain};
-use issei_feedback::is_of_forgotten;
-use issei_ledger::{Broadcast, BroadcastState, DeadEvents, EventLog, HeldUp, Tally};
-use issei_provider::{Told, UNSIGNED, Webhook, ses};
+use issei_ledger::{Broadcast, DeadEvents, EventLog, HeldUp, Refused, Tally};
+use issei_provider::{Event, Told, Webhook, ses};
 use issei_schema::{BroadcastId, ChunkMessage, broadcast_id_in};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use self::cause::{Cause, Letter};
 use crate::Ended;
 use crate::args::{DeadLettersOptions, QueueName};
 use crate::in_use::{self, Care};
@@ -55,6 +56,9 @@ struct DeadLetter {
     chunk: Option<u32>,
     /// What the ledger knows of it.
     ledger: Vec<String>,
+    cause: Cause,
+    /// What is to be done with it.
+    next: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -78,7 +82,7 @@ pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_js
     let all = [QueueName::Commands, QueueName::Chunks, QueueName::Feedback];
     let mut told = Vec::new();
     for queue in all.into_iter().filter(|queue| options.queue.is_none_or(|wanted| wanted == *queue)) {
-        let (name, word) = name_of(&parts, queue);
+        let name = name_of(&parts, queue);
         // Whoever may not read one queue is told of the others.
         let (messages, more, unreadable) = match Looked::at(&parts, &name).await {
             Ok(looked) => {
@@ -94,7 +98,7 @@ pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_js
         letters.sort_by_key(|letter| letter.sent_at);
         let dead = DeadLetters { queue: name, letters, more, unreadable };
         if !as_json {
-            dead.print(word);
+            dead.print(queue.word());
         }
         told.push(dead);
     }
@@ -110,19 +114,25 @@ pub(crate) async fn run(settings: &Settings, options: &DeadLettersOptions, as_js
 pub(crate) struct DeadCommands {
     /// Why each of this id lies there.
     pub(crate) of_it: Vec<String>,
+    /// What is to be done with each.
+    pub(crate) next: Vec<String>,
     /// Whose id can't be read, any of which may be the one.
     pub(crate) of_none: usize,
 }
 
 impl DeadCommands {
     pub(crate) async fn of(parts: &Parts, id: &BroadcastId) -> anyhow::Result<Self> {
-        let (name, _) = name_of(parts, QueueName::Commands);
+        let name = name_of(parts, QueueName::Commands);
         let looked = Looked::at(parts, &name).await?;
         looked.show(parts, &BTreeSet::new()).await;
-        let mut dead = Self { of_it: Vec::new(), of_none: 0 };
+        let mut dead = Self { of_it: Vec::new(), next: Vec::new(), of_none: 0 };
         for message in looked.found.values() {
             match broadcast_id_in(message.body.as_deref().unwrap_or_default()) {
-                Some(of) if of == *id => dead.of_it.push(DeadLetter::of(parts, QueueName::Commands, message).await?.why()),
+                Some(of) if of == *id => {
+                    let letter = DeadLetter::of(parts, QueueName::Commands, message).await?;
+                    dead.of_it.push(letter.why());
+                    dead.next.push(letter.next);
+                }
                 Some(_) => {}
                 None => dead.of_none += 1,
             }
@@ -131,15 +141,14 @@ impl DeadCommands {
     }
 }
 
-/// The name of a queue's dead-letter queue, and the word for the queue.
-fn name_of(parts: &Parts, queue: QueueName) -> (String, &'static str) {
+/// The name of a queue's dead-letter queue.
+fn name_of(parts: &Parts, queue: QueueName) -> String {
     let settings = &parts.settings;
-    let (name, word) = match queue {
-        QueueName::Commands => (&settings.commands_queue, "commands"),
-        QueueName::Chunks => (&settings.chunks_queue, "chunks"),
-        QueueName::Feedback => (&settings.feedback_queue, "feedback"),
-    };
-    (Queue::dead_letter_name(name), word)
+    Queue::dead_letter_name(match queue {
+        QueueName::Commands => &settings.commands_queue,
+        QueueName::Chunks => &settings.chunks_queue,
+        QueueName::Feedback => &settings.feedback_queue,
+    })
 }
 
 /// The messages of a dead-letter queue, each once, hidden from others for now.
@@ -205,30 +214,36 @@ impl DeadLetter {
         let written = |name: &str| message.message_attributes.as_ref()?.get(name)?.string_value();
         let reason = written("reason");
         let body = message.body.as_deref().unwrap_or_default();
-        let (broadcast_id, chunk) = about(queue, body);
-        let ledger = match &broadcast_id {
-            Some(id) => known(parts, queue, id, chunk, reason).await?,
-            None => Vec::new(),
+        // A letter that was moved back and came again has both, and its reason is of the first time.
+        let moved_by = match (attribute(&Attribute::DeadLetterQueueSourceArn), reason) {
+            (Some(from), _) if queue != QueueName::Feedback || parts.feedback_queue().await?.has_arn(from) => MovedBy::Sqs,
+            // What is not believed for it when it is moved back needs no proof.
+            (_, Some(_)) if queue != QueueName::Feedback => MovedBy::Issei,
+            (_, Some(reason)) => match (parts.ledger().dead_events().await?, written(REASON_PROOF)) {
+                (Some(marks), Some(proof)) if DeadEvents::is_proved(&marks, body, reason, proof) => MovedBy::Issei,
+                _ => MovedBy::Unproved,
+            },
+            (_, None) => MovedBy::Unknown,
         };
+        let (broadcast_id, chunk) = about(queue, body);
+        let (broadcast, refused) = match &broadcast_id {
+            Some(id) => (parts.ledger().find_broadcast(id).await?, parts.ledger().refused(id).await?),
+            None => (None, None),
+        };
+        let (broadcast, refused) = (broadcast.as_ref(), refused.as_ref());
+        let cause = Letter { queue, moved_by, reason, body, broadcast, refused }.cause();
+        let is_over = broadcast.is_some_and(|broadcast| broadcast.broadcast_state.is_over());
         Ok(Self {
             message_id: message.message_id.clone().unwrap_or_default(),
             sent_at: attribute(&Attribute::SentTimestamp).and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok()),
-            // A letter that was moved back and came again has both, and its reason is of the first time.
-            moved_by: match (attribute(&Attribute::DeadLetterQueueSourceArn), reason) {
-                (Some(from), _) if queue != QueueName::Feedback || parts.feedback_queue().await?.has_arn(from) => MovedBy::Sqs,
-                // What is not believed for it when it is moved back needs no proof.
-                (_, Some(_)) if queue != QueueName::Feedback => MovedBy::Issei,
-                (_, Some(reason)) => match (parts.ledger().dead_events().await?, written(REASON_PROOF)) {
-                    (Some(marks), Some(proof)) if DeadEvents::is_proved(&marks, body, reason, proof) => MovedBy::Issei,
-                    _ => MovedBy::Unproved,
-                },
-                (_, None) => MovedBy::Unknown,
-            },
+            moved_by,
             receives: attribute(&Attribute::ApproximateReceiveCount).and_then(|count| count.parse().ok()).unwrap_or_default(),
             reason: reason.map(|reason| reason.chars().take(REASON_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()),
+            ledger: if broadcast_id.is_some() { known(parts, broadcast, refused, chunk).await? } else { Vec::new() },
             broadcast_id,
             chunk,
-            ledger,
+            cause,
+            next: cause.next(queue, is_over),
         })
     }
 
@@ -241,9 +256,9 @@ impl DeadLetter {
             (MovedBy::Sqs, _) => format!(
                 "moved by SQS itself, since it was received too often ({receives} times by now) and nobody was done with it or said why not{earlier}"
             ),
-            (MovedBy::Unproved, Some(reason)) => format!(
-                "NOT PROVED: it says that it was refused, and not by whom (a service of this build proves it): {reason}; `issei redrive feedback` leaves it where it is"
-            ),
+            (MovedBy::Unproved, Some(reason)) => {
+                format!("NOT PROVED: it says that it was refused, and not by whom (a service of this build proves it): {reason}")
+            }
             (MovedBy::Issei | MovedBy::Unproved | MovedBy::Unknown, _) => {
                 "put there by neither issei nor SQS's own redrive, without a reason".to_owned()
             }
@@ -251,7 +266,7 @@ impl DeadLetter {
     }
 
     fn lines(&self) -> Vec<String> {
-        let Self { message_id, sent_at, broadcast_id, chunk, ledger, .. } = self;
+        let Self { message_id, sent_at, broadcast_id, chunk, ledger, next, .. } = self;
         let about = match (broadcast_id, chunk) {
             (Some(id), Some(chunk)) => format!("{id}, chunk {chunk} (message {message_id})"),
             (Some(id), None) => format!("{id} (message {message_id})"),
@@ -260,6 +275,7 @@ impl DeadLetter {
         let sent_at = sent_at.map_or(String::new(), |at| format!("{at:.0}  "));
         let mut lines = vec![format!("{sent_at}{about}"), format!("    {}", self.why())];
         lines.extend(ledger.iter().map(|known| format!("    {known}")));
+        lines.push(format!("    next step: {next}"));
         lines
     }
 }
@@ -272,62 +288,39 @@ fn about(queue: QueueName, body: &str) -> (Option<BroadcastId>, Option<u32>) {
             Ok(chunk) => (Some(chunk.broadcast_id), Some(chunk.chunk)),
             Err(_) => (broadcast_id_in(body), None),
         },
-        QueueName::Feedback => match ses::parse_event(body) {
-            Ok(Told::Event(event)) => (Some(event.broadcast), Some(event.chunk)),
-            // What a call of a provider claims that nobody has signed: whoever deletes it knows whose trail that belongs in.
-            _ => match Webhook::read(body).and_then(Result::ok).and_then(|webhook| webhook.claims().into_iter().next()) {
-                Some(event) => (Some(event.broadcast), Some(event.chunk)),
-                None => (None, None),
-            },
+        QueueName::Feedback => events_in(body).into_iter().next().map_or((None, None), |event| (Some(event.broadcast), Some(event.chunk))),
+    }
+}
+
+/// What an event says, or a call of a provider claims that nobody has signed: whoever deletes it knows whose trail that belongs in.
+fn events_in(body: &str) -> Vec<Event> {
+    match Webhook::read(body) {
+        Some(webhook) => webhook.map(|webhook| webhook.claims()).unwrap_or_default(),
+        None => match ses::parse_event(body) {
+            Ok(Told::Event(event)) => vec![event],
+            Ok(Told::NotOurs | Told::Greeting | Told::Probe(_)) | Err(_) => Vec::new(),
         },
     }
 }
 
-/// What is said of an event about a letter that a restore has made the ledger forget. Nothing else tells who was mailed then.
-const OF_FORGOTTEN: &str = "moved back it would be refused again, and `issei redrive` leaves it here: a restore has made the ledger forget the registration that its letter was sent for. It says who was mailed then, so keep it until that is settled; then `--discard` with the message's id deletes it";
-
 /// What the ledger has of it, in sentences.
-async fn known(parts: &Parts, queue: QueueName, id: &BroadcastId, chunk: Option<u32>, reason: Option<&str>) -> anyhow::Result<Vec<String>> {
-    let ledger = parts.ledger();
-    let is_forgotten = queue == QueueName::Feedback && reason.is_some_and(is_of_forgotten);
-    let broadcast = ledger.find_broadcast(id).await?;
+async fn known(parts: &Parts, broadcast: Option<&Broadcast>, refused: Option<&Refused>, chunk: Option<u32>) -> anyhow::Result<Vec<String>> {
     let mut known = Vec::new();
-    if let Some(refused) = ledger.refused(id).await?.filter(|refused| refused.is_news(broadcast.as_ref())) {
+    if let Some(refused) = refused.filter(|refused| refused.is_news(broadcast)) {
         known.push(format!("a command for this id was refused at {:.0}: {}", refused.refused_at, refused.reason));
     }
-    if is_forgotten {
-        known.push(OF_FORGOTTEN.to_owned());
-        return Ok(known);
-    }
     let Some(broadcast) = broadcast else {
-        known.push(
-            "the ledger has no broadcast of this id; where nobody needs it any more, `--discard` with the message's id deletes it"
-                .to_owned(),
-        );
+        known.push("the ledger has no broadcast of this id".to_owned());
         return Ok(known);
     };
-    let (state, reason_of) = (broadcast.broadcast_state, reason);
     let reason = broadcast.decided().map(|entry| format!(": {} ({})", entry.reason, entry.actor)).unwrap_or_default();
-    known.push(format!("the broadcast is {state}{reason}"));
+    known.push(format!("the broadcast is {}{reason}", broadcast.broadcast_state));
     if let Some(HeldUp { since, reason, .. }) = &broadcast.held_up {
         known.push(format!("held up since {since:.0}: {reason}"));
     }
     if let Some(seq) = chunk {
-        known.push(of_chunk(parts, &broadcast, seq).await?);
+        known.push(of_chunk(parts, broadcast, seq).await?);
     }
-    known.push(match state {
-        _ if queue == QueueName::Feedback && reason_of.is_some_and(|reason| reason.starts_with(UNSIGNED)) => {
-            "it names a letter of this ledger, and no key that is configured has signed it: most likely it is the provider's, and `webhook_keys` is wrong; once that is mended `issei redrive feedback` moves it back and it counts. Deleted, what it tells is lost, and a certificate says no more than that it was kept".to_owned()
-        }
-        // What became of a message is told of a broadcast that is over, too.
-        _ if queue == QueueName::Feedback => {
-            "an event is never over: moved back, it counts, and whoever bounced or complained is not mailed any more; `issei redrive feedback` moves it back once the cause is gone, and twice is as once".to_owned()
-        }
-        BroadcastState::Complete | BroadcastState::Stopped => {
-            "it is over: the letter causes nothing any more; `--discard` with the message's id deletes it".to_owned()
-        }
-        _ => "once the cause is gone, `issei redrive` moves it back, and it is harmless where its work is done".to_owned(),
-    });
     Ok(known)
 }
 
@@ -358,8 +351,14 @@ impl DeadLetters {
         let count = if *more { format!("more than {TOLD_MAX}, of which {} follow", letters.len()) } else { letters.len().to_string() };
         say(&format!("{queue}: {count}"));
         letters.iter().flat_map(DeadLetter::lines).for_each(|line| say(&format!("  {line}")));
-        if !letters.is_empty() {
-            say(&format!("  `issei redrive {word}` moves them back"));
+        match letters.iter().filter(|letter| letter.cause.is_redriven()).count() {
+            0 => {}
+            all if all == letters.len() && !more => {
+                say(&format!("  `issei redrive {word}` moves them back, once the cause of each is gone"));
+            }
+            some => say(&format!(
+                "  `issei redrive {word}` is of use for {some} of these, once the cause of each is gone; the others would come here again"
+            )),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
-use issei_assembly::{Settings, say, say_error};
+use issei_assembly::{Settings, say, say_warning};
 use issei_certificate::told_in_time;
 use issei_ledger::{Broadcast, EventLog, Ledger, LedgerError, Outcome, RecipientOutcome};
 use issei_producer::AudienceConfig;
@@ -38,7 +38,7 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
     if options.outcome == Wanted::Missing
         && let Some(at) = ledger.may_have_forgotten(&broadcast).await?
     {
-        say_error(&format!(
+        say_warning(&format!(
             "the ledger was restored, and has forgotten what was sent between the backup and {at:.0}: some of these may have got it, and would get it twice if the rows were an audience"
         ));
     }
@@ -100,10 +100,10 @@ pub(crate) async fn run(settings: &Settings, options: &ExportOptions, as_json: b
     if let Some(told) =
         configured.and_then(|configured| other_encoding(&broadcast.audience, configured, &columns, options.output.as_deref(), name))
     {
-        say_error(&told);
+        say_warning(&told);
     }
     if !columns.not_frozen.is_empty() {
-        say_error(&format!(
+        say_warning(&format!(
             "the content names no {}, so nothing of it was frozen, and the rows have no such column: as an audience they are refused until it stands there",
             columns.not_frozen.join(", ")
         ));
@@ -119,7 +119,7 @@ fn may_still_be_sent_to(broadcast: &Broadcast, wanted: Wanted) -> anyhow::Result
             "broadcast `{id}` is {state}: whoever it has missed it may still send to, and `issei status {id}` counts them; once it is over, this lists them, and `issei resend {id} --as NEW_ID` makes a broadcast for them"
         ))),
         Wanted::InDoubt if !state.is_over() => {
-            say_error(&format!(
+            say_warning(&format!(
                 "broadcast `{id}` is {state}: some of these may still get it; once it is over, `issei resend {id} --as NEW_ID` is for them"
             ));
             Ok(())
@@ -202,7 +202,7 @@ fn tell_written(options: &ExportOptions, rows: u64, as_json: bool) {
 /// Whoever was forgotten has no row, and the count would be wrong without a word.
 fn tell_left_out(forgotten: u64) {
     if forgotten > 0 {
-        say_error(&format!("{forgotten} more were forgotten (`issei forget`), and have no row"));
+        say_warning(&format!("{forgotten} more were forgotten (`issei forget`), and have no row"));
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::{IsTerminal as _, stderr};
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use issei_assembly::{Settings, say, say_error};
+use issei_assembly::{Settings, say, say_warning};
 use issei_ledger::{Broadcast, BroadcastState, Found, Ledger, LedgerError, Sought};
 use issei_schema::{Address, BroadcastCommand, BroadcastId, Canary, Choice, Reason, RecipientKey};
 use serde::Serialize;
@@ -297,7 +297,7 @@ impl Looked {
 
     fn fails(&self) -> anyhow::Result<()> {
         for (id, error) in &self.unreadable {
-            say_error(&format!("broadcast `{id}` can't be read: {error}"));
+            say_warning(&format!("broadcast `{id}` can't be read: {error}"));
         }
         match self.unreadable.len() {
             0 => Ok(()),

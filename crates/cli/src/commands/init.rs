@@ -13,7 +13,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use issei_assembly::{ask, connected, say, say_error};
+use issei_assembly::{ask, connected, say, say_warning};
 use issei_aws::{Account, Clients, S3};
 use issei_ledger::SkipReason;
 use issei_producer::{
@@ -112,7 +112,7 @@ pub(crate) async fn run(options: &InitOptions, account: &Account, as_json: bool)
     let skipped = Skipped::of(skipped);
     tell(options, &place, &proposal, mailable, &skipped, as_json);
     if mailable == 0 && !skipped.is_empty() {
-        say_error(&format!(
+        say_warning(&format!(
             "nobody of the audience that is proposed can be mailed, of all rows that were tried: correct key, address and columns in {}, or the data, before anything is sent",
             options.output.display()
         ));

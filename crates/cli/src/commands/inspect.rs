@@ -3,7 +3,7 @@
 //! The last prints addresses, since that is what it is asked for. Nothing here writes anything.
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_ledger::{Broadcast, Forgotten, LedgerError, Outcome, Refused, Skipped, Whereabouts};
 use issei_schema::{Address, Bilingual};
 use jiff::Timestamp;
@@ -89,11 +89,13 @@ pub(crate) async fn list(settings: &Settings, options: &ListOptions, as_json: bo
             say(&format!("{broadcast_id:<32} {:<12} {refused_at:.0}  {:>9} recipients  {code}{}", "refused", "no", shortened(reason)));
         }
     }
-    if ids.is_empty() && refused.is_empty() && !as_json {
-        say("no broadcasts");
+    match (ids.is_empty() && refused.is_empty(), as_json) {
+        (true, true) => in_use::say_of_no_rows()?,
+        (true, false) => say("no broadcasts"),
+        (false, _) => {}
     }
     for (id, error) in &unreadable {
-        say_error(&format!("broadcast `{id}` can't be read: {error}"));
+        say_warning(&format!("broadcast `{id}` can't be read: {error}"));
     }
     if let [(id, _), ..] = unreadable.as_slice() {
         bail!("{} of {} broadcasts can't be read, first `{id}`", unreadable.len(), ids.len());

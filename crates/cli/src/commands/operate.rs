@@ -1,7 +1,7 @@
 //! `issei pause`, `resume` and `approve`: one conditional write each, with who and why.
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_ledger::{Agreement, Approval, Broadcast, BroadcastState, Subject, Transition};
 use issei_schema::{Bilingual, BroadcastId};
 use jiff::Timestamp;
@@ -141,7 +141,7 @@ async fn refused_before(parts: &Parts, broadcast: &Broadcast, verb: &str) -> any
 /// Before the step and not after it, beside the document.
 fn warn(id: &BroadcastId, first: Option<&str>) {
     if let Some(why) = first {
-        say_error(&format!("{id}: {why}"));
+        say_warning(&format!("{id}: {why}"));
     }
 }
 

@@ -8,15 +8,15 @@ use issei_assembly::Parts;
 use issei_aws::Timing;
 use issei_clock::Instant;
 use issei_ledger::{
-    Awaited, Broadcast, BroadcastState, Draining, Heartbeat, Ledger, LedgerError, NEVER_GRANTED, NOTHING_HELD, SAID, Transition, Widest,
-    nothing_held_since, phrases, widest,
+    Awaited, Broadcast, BroadcastState, Draining, Heartbeat, Ledger, LedgerError, NEVER_GRANTED, NOTHING_HELD, SAID, SEEN_WITHIN,
+    Transition, Widest, nothing_held_since, phrases, widest,
 };
 use issei_schema::{Actor, Bilingual, BroadcastId, ProviderName, both};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::stop::{Failures, Stopping, named, tell};
+use super::stop::{Failures, Memory, Stopping, named, tell};
 use crate::commands::serve::on_signal;
 use crate::in_use::Standing;
 use crate::proof::{self, StopProof, UnderWay, at_most};
@@ -56,6 +56,9 @@ pub(super) struct Stopped {
     only_while_shut: bool,
     /// Why it is not proved, and what to do; nothing where it is.
     reason: Option<String>,
+    /// What the ledger has forgotten of it, and so counts nowhere here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
 }
 
 /// What a stop waits for.
@@ -70,6 +73,8 @@ pub(super) struct Wait {
     /// The same moment by the wall clock, for what was stopped before.
     since_wall: Timestamp,
     sending_off: bool,
+    /// How long services may have been granted something still by a table from which the ledger was restored.
+    beside: Duration,
 }
 
 impl Wait {
@@ -86,8 +91,9 @@ impl Wait {
             Ok((awaited, runs))
         }
         .await;
+        let beside = if stopping.iter().all(|stopping| stopping.memory == Memory::Whole) { Duration::ZERO } else { SEEN_WITHIN };
         let nothing_read =
-            Self { timing: own, untold: Vec::new(), draining: None, awaited: Vec::new(), since, since_wall: now, sending_off };
+            Self { timing: own, untold: Vec::new(), draining: None, awaited: Vec::new(), since, since_wall: now, sending_off, beside };
         match read {
             Ok((awaited, runs)) => {
                 let Widest { timing, untold } = widest(&runs, &own, now);
@@ -139,15 +145,17 @@ impl Wait {
                     waits_for.push(run);
                 }
             }
-            // Whoever was silent for hours says nothing within minutes, and SES is not waited for on their account.
-            if !open.iter().any(&is_over) && draining.are_lost(&waits_for) {
+            // Whoever was silent for hours says nothing within minutes, and SES is not waited for on their account. What SES carries is
+            // refused in time, whoever holds it.
+            let is_refused_in_time = |awaited: &&Awaited| stopping.iter().any(|one| one.id == awaited.id && one.provider.is_none());
+            if !open.iter().any(&is_over) && !open.iter().any(is_refused_in_time) && draining.are_lost(&waits_for) {
                 return Some(said);
             }
             if told.is_none_or(|told| passed.saturating_sub(told) >= SAY_EVERY) {
                 told = Some(passed);
                 let now = parts.clock.wall();
                 let actors: Vec<String> = waits_for.iter().map(|run| named_run(run, &runs, now)).collect();
-                let actors = if actors.is_empty() { "a ledger that was not restored".to_owned() } else { actors.join("; ") };
+                let actors = if actors.is_empty() { "whoever a restored ledger has forgotten".to_owned() } else { actors.join("; ") };
                 // By another provider the lapse of time proves nothing, and no number of seconds is said to.
                 tell(
                     as_json,
@@ -165,12 +173,12 @@ impl Wait {
     /// Until nothing that was granted before the stop can be sent any more. A machine may be paused, and know
     /// nothing of the time between: then AWS refuses what it sends, once its permits are too old.
     fn longest(&self) -> Duration {
-        if self.sending_off { self.timing.longest_leak() } else { self.timing.refused_after() }
+        self.beside + if self.sending_off { self.timing.longest_leak() } else { self.timing.refused_after() }
     }
 
     /// What whoever stops is told: the longest until nothing of it can be accepted any more, either.
     fn at_most(&self) -> Duration {
-        if self.sending_off { self.longest() } else { at_most(&self.timing) }
+        if self.sending_off { self.longest() } else { self.beside + at_most(&self.timing) }
     }
 
     /// The same, less what is over where it was stopped before; nothing where it is known that nobody begins to send it any more.
@@ -279,7 +287,7 @@ pub(super) async fn prove(
     // Nothing begins any more. What had begun is settled, or may be accepted until its signature is too
     // old for AWS; a configuration set that may not send refuses it. No time ends what another provider may accept.
     let unsettled = unsettled(&ledger, others.iter().copied().filter(|stopping| stopping.provider.is_none()), failures).await;
-    let longest = UnderWay::of(is_over, unsettled).over_after(&until.timing);
+    let longest = until.beside + UnderWay::of(is_over, unsettled).over_after(&until.timing);
     let left = longest.saturating_sub(parts.clock.now().saturating_duration_since(until.since) + before);
     if is_over && !left.is_zero() && !until.sending_off {
         let seconds = left.as_secs();
@@ -293,7 +301,7 @@ pub(super) async fn prove(
         is_over = wait(&shutdown, left, as_json).await;
     }
     let mut all = Vec::new();
-    for Stopping { id, outstanding, provider, .. } in &stopping {
+    for Stopping { id, outstanding, provider, memory, .. } in &stopping {
         let is_never = never.contains(id);
         let is_over = is_never || is_over;
         let found = at_the_end(&ledger, id, *outstanding, provider.as_ref()).await;
@@ -308,7 +316,8 @@ pub(super) async fn prove(
                 if let Some(why) = unproved.as_ref().filter(|_| !is_never) {
                     stopped = Stopped { proved: false, only_while_shut: false, reason: Some(why.english.clone()), ..stopped };
                 }
-                let Stopped { state, accepted, in_doubt, reason, only_while_shut, .. } = &stopped;
+                stopped.unknown = memory.lacks().filter(|_| !is_never).map(|lacks| lacks.english);
+                let Stopped { state, accepted, in_doubt, reason, only_while_shut, unknown, .. } = &stopped;
                 let proof = match reason {
                     Some(reason) => format!("not proved: {reason}"),
                     None if *only_while_shut => {
@@ -316,7 +325,8 @@ pub(super) async fn prove(
                     }
                     None => "nothing of it can be sent or accepted any more".to_owned(),
                 };
-                tell(as_json, &format!("{id} is {state}: {accepted} accepted, {in_doubt} in doubt; {proof}."));
+                let unknown = unknown.as_ref().map_or_else(String::new, |unknown| format!(" But {unknown}."));
+                tell(as_json, &format!("{id} is {state}: {accepted} accepted, {in_doubt} in doubt; {proof}.{unknown}"));
                 all.push(stopped);
             }
             Err(error) => failures.note(&named(id), error),
@@ -404,6 +414,7 @@ async fn at_the_end(
         proved: false,
         only_while_shut: false,
         reason: None,
+        unknown: None,
     };
     Ok((stopped, ends))
 }
@@ -452,9 +463,16 @@ impl Wait {
         let (state, trail) = (broadcast.broadcast_state, ledger.audit_trail(&broadcast).await?);
         let stopped = proof::Stopped { state, provider: broadcast.provider.as_ref(), trail: &trail, in_doubt: None };
         let is_revoked = broadcast.provider.is_some() && proof::revoked(&trail).is_some();
-        let begins = !self.sending_off && !is_revoked && !stopped.nobody_begins(&self.widest(), now);
+        let mut begins = !self.sending_off && !is_revoked && !stopped.nobody_begins(&self.widest(), now);
         // No other provider refuses anything for its age: there the time proves nothing, and everybody is asked anew.
-        let ago = if broadcast.provider.is_none() { stopped.decided_ago(now) } else { Duration::ZERO };
+        let mut ago = if broadcast.provider.is_none() { stopped.decided_ago(now) } else { Duration::ZERO };
+        // Whoever went on with another table was granted permits until they saw that this one was taken into use.
+        if let Some(restored_at) = ledger.may_have_forgotten(&broadcast).await? {
+            let since = Duration::try_from(now.duration_since(restored_at)).unwrap_or_default();
+            let is_said = stopped.nothing_held_since().is_some();
+            begins |= broadcast.provider.is_none() && !self.sending_off && !is_said && since < self.longest();
+            ago = ago.min(since);
+        }
         Ok((state, (begins, ago)))
     }
 

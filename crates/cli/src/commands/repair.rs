@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::bail;
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_aws::{DeadBy, Queue, QueueError, Redriven};
 use issei_feedback::is_of_forgotten;
 use issei_ledger::{BroadcastState, DeadEvents, KEY_REVOKED, key_revoked, nothing_held_since};
@@ -170,7 +170,9 @@ pub(crate) async fn redrive(settings: &Settings, options: &RedriveOptions, as_js
         ));
     }
     if hidden > 0 {
-        say_error(&format!("{hidden} more lie there and are hidden just now, since somebody has looked at them; repeat this in a minute"));
+        say_warning(&format!(
+            "{hidden} more lie there and are hidden just now, since somebody has looked at them; repeat this in a minute"
+        ));
     }
     Ok(if left + hidden == 0 { Ended::Well } else { Ended::Refused })
 }

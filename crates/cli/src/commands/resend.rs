@@ -13,7 +13,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_ledger::{AuditEntry, Broadcast, BroadcastState, Ledger, MissedBy, Noted, ReasonCode, SkipReason, missed_by, reason_for};
 use issei_producer::{AudienceConfig, LegacyLocalParts, Refusal, UniqueBy, check_command, each_mailable};
 use issei_schema::{Actor, AudienceName, BroadcastCommand, Canary, CanaryApproval, Choice, Class, CommandVersion, Recipient};
@@ -109,7 +109,7 @@ pub(crate) async fn run(settings: &Settings, options: &ResendOptions, as_json: b
     if let Some(ended) = told_to_end.run_until_cancelled(made(settings, options, as_json)).await {
         return ended;
     }
-    say_error("interrupted; nothing is kept, and the same command again makes the files");
+    say_warning("interrupted; nothing is kept, and the same command again makes the files");
     Ok(Ended::Interrupted)
 }
 

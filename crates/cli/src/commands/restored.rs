@@ -6,7 +6,7 @@
 use std::io::{IsTerminal, Write};
 
 use issei_assembly::{Settings, ask, say};
-use issei_ledger::BroadcastState;
+use issei_ledger::{Beside, BroadcastState, Heartbeat, SEEN_WITHIN};
 use serde_json::json;
 
 use crate::Ended;
@@ -33,6 +33,8 @@ pub(crate) async fn accept(settings: &Settings, options: &AcceptRestoredOptions,
         let list = if is_ending { &mut ending_already } else { &mut ending };
         list.push(id.to_string());
     }
+    let beside = ledger.beside(&mirror).await?;
+    let alive = ledger.alive().await?;
     if !as_json {
         say(&format!("ledger        table `{table}`"));
         say(&format!("restored      {restored}"));
@@ -44,7 +46,10 @@ pub(crate) async fn accept(settings: &Settings, options: &AcceptRestoredOptions,
         if !ending_already.is_empty() {
             say(&format!("ending already {}", ending_already.join(", ")));
         }
-        say("then          services work again, within half a minute");
+        if let Some(beside) = &beside {
+            say(&format!("silences      {}", silenced(beside)));
+        }
+        say(&format!("then          {}", then(table, &alive)));
     }
     let typed = match &options.table_name {
         Some(name) => name.clone(),
@@ -62,15 +67,47 @@ pub(crate) async fn accept(settings: &Settings, options: &AcceptRestoredOptions,
     };
     let ended: Vec<String> = accepted.ended.iter().map(|broadcast| broadcast.broadcast_id.to_string()).collect();
     say(&if as_json {
-        json!({ "done": true, "epoch": accepted.epoch, "ended": ended }).to_string()
+        let silenced = beside.map(|Beside { table, alive }| {
+            let (services, unreadable) = (alive.as_deref().map(names).ok(), alive.as_ref().err().map(ToString::to_string));
+            json!({ "table": table, "services": services, "unreadable": unreadable })
+        });
+        json!({ "done": true, "epoch": accepted.epoch, "ended": ended, "silenced": silenced }).to_string()
     } else {
         format!(
-            "The ledger is accepted, in epoch {}. Broadcasts ended: {}.",
+            "The ledger is accepted, in epoch {}. Broadcasts ended: {}. Services see it within {} s.",
             accepted.epoch,
-            if ended.is_empty() { "none".to_owned() } else { ended.join(", ") }
+            if ended.is_empty() { "none".to_owned() } else { ended.join(", ") },
+            SEEN_WITHIN.as_secs()
         )
     });
     Ok(Ended::Well)
+}
+
+/// Each service by its kind and who runs it.
+fn names(runs: &[Heartbeat]) -> Vec<String> {
+    runs.iter().map(|run| format!("{} {}", run.service.as_str(), run.actor)).collect()
+}
+
+/// Whom it silences: they go on with the table that the queues are used with.
+fn silenced(Beside { table, alive }: &Beside) -> String {
+    let who = match alive {
+        Ok(alive) if alive.is_empty() => "whoever works with it (none is alive now)".to_owned(),
+        Ok(alive) => names(alive).join(", "),
+        Err(error) => format!("whoever works with it (who that is can't be read: {error})"),
+    };
+    format!(
+        "the queues are used with table `{table}` now: {who} will send nothing more, within {} s, and call that table restored until it is taken into use again; what is under way there goes on until then",
+        SEEN_WITHIN.as_secs()
+    )
+}
+
+/// Who works with it then.
+fn then(table: &str, alive: &[Heartbeat]) -> String {
+    let seconds = SEEN_WITHIN.as_secs();
+    let who = if alive.is_empty() { String::new() } else { format!(": {}", names(alive).join(", ")) };
+    format!(
+        "services that are configured with table `{table}` begin to work within {seconds} s{who}; others must be configured with it, and started again"
+    )
 }
 
 /// Elsewhere nothing is typed.

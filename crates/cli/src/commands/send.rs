@@ -12,7 +12,7 @@ mod progress;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_ledger::{Broadcast, BroadcastState};
 use issei_producer::{AudienceConfig, Progress, Survey, check_command, survey};
 use issei_schema::BroadcastCommand;
@@ -101,7 +101,7 @@ impl Asked<'_> {
         if *as_json {
             say(&told(reason.as_deref()).to_string());
         } else {
-            refused.iter().for_each(|why| say_error(&format!("refused: {why}")));
+            refused.iter().for_each(|why| say_warning(&format!("refused: {why}")));
             let before =
                 state.map_or_else(String::new, |state| format!(" once more: the broadcast is {state} already, and it changes nothing"));
             let watch = || format!("enqueued{before}; watch it with `issei status {} --watch`", command.broadcast_id);

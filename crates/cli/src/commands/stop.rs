@@ -7,9 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_ledger::{Broadcast, BroadcastState, Ledger, LedgerError, NEVER_GRANTED, Unread};
 use issei_schema::{Actor, Bilingual, BroadcastId, ProviderName, both};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
@@ -30,12 +31,68 @@ pub(crate) struct Stopping {
     pub(crate) ended: Broadcast,
     /// It was ended before this order came: some of the wait is over, perhaps all of it.
     pub(crate) is_repeated: bool,
+    pub(crate) memory: Memory,
+}
+
+/// What the ledger knows of whom a broadcast was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// All of it.
+    Whole,
+    /// It was restored from a backup, taken into use then, and has forgotten what was between.
+    LostUntil(Timestamp),
+    /// Whether it was can't be read.
+    Unread,
+}
+
+impl Memory {
+    async fn of(ledger: &Ledger, broadcast: &Broadcast) -> Self {
+        match ledger.may_have_forgotten(broadcast).await {
+            Ok(restored_at) => restored_at.map_or(Self::Whole, Self::LostUntil),
+            Err(error) => {
+                tracing::warn!(%error, broadcast.id = %broadcast.broadcast_id, "whether the ledger was restored since can't be read");
+                Self::Unread
+            }
+        }
+    }
+
+    /// What is not known; nothing where all of it is.
+    pub(crate) fn lacks(self) -> Option<Bilingual> {
+        match self {
+            Self::Whole => None,
+            Self::LostUntil(at) => Some(both!(
+                "the ledger was restored, and has forgotten what was granted and sent of it between the backup and {at:.0}: how many these were, and whether all of them have their answer, nobody knows here, and the provider's own records tell",
+                "台帳は復元されたもので、バックアップから{at:.0}までの許可と送信の記録がありません。その間に何件送信され、すべて結果が出たかはここでは分かりません。配信事業者の記録を確認してください"
+            )),
+            Self::Unread => Some(both!(
+                "whether the ledger was restored, and has forgotten some of it, can't be read",
+                "台帳が復元されたもので、記録の一部が失われているかどうかを確認できません"
+            )),
+        }
+    }
 }
 
 impl Stopping {
     /// What may still come of it. `bound` says for how long by SES, which refuses what is older.
     pub(crate) fn told(&self, bound: &Bilingual) -> Bilingual {
-        let Self { id, outstanding, provider, .. } = self;
+        let known = self.known(bound);
+        match self.memory.lacks() {
+            None => known,
+            Some(lacks) => {
+                both!("{}. That is what this ledger knows: {}", "{}。ただし、これはこの台帳に残る記録の範囲です。{}", known, lacks)
+            }
+        }
+    }
+
+    /// By what the ledger knows.
+    fn known(&self, bound: &Bilingual) -> Bilingual {
+        let Self { id, outstanding, provider, memory, .. } = self;
+        if *outstanding == 0 && *memory != Memory::Whole {
+            return both!(
+                "{id}: no permit that is known is out: each recipient who had one has an outcome",
+                "{id}: 記録のある送信許可に、送信途中のものはありません"
+            );
+        }
         if *outstanding == 0 {
             return both!(
                 "{id}: nothing of it is out: each recipient who had a permit has an outcome",
@@ -122,7 +179,7 @@ impl Failures {
     pub(crate) fn note(&mut self, what: &str, reason: impl ToString) {
         let (what, reason) = (what.to_owned(), reason.to_string());
         if !self.0.iter().any(|failure| failure.what == what) {
-            say_error(&format!("{what}: {reason}"));
+            say_warning(&format!("{what}: {reason}"));
             self.0.push(Failure { what, reason });
         }
     }
@@ -364,7 +421,9 @@ pub(crate) async fn end(
     match ended {
         Ok(ended) => {
             let (outstanding, provider) = (ended.granted.saturating_sub(settled), ended.provider.clone());
-            Ok(Stopping { id: id.clone(), outstanding, provider, ended, is_repeated })
+            // After the write, which waits for nothing.
+            let memory = Memory::of(ledger, &ended).await;
+            Ok(Stopping { id: id.clone(), outstanding, provider, ended, is_repeated, memory })
         }
         Err(error @ LedgerError::Corrupt { .. }) => {
             let ended = ledger.end_unread(id, actor, reason).await;

@@ -4,7 +4,7 @@
 mod import;
 
 use anyhow::{Context, bail};
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_ledger::{Cause, Migrated, Suppressed, Suppression, Unsuppressed};
 use issei_schema::{Address, Reason};
 use serde_json::json;
@@ -116,8 +116,10 @@ async fn list(parts: &Parts, as_json: bool) -> anyhow::Result<Ended> {
             entries += 1;
         }
     }
-    if !as_json && entries == 0 {
-        say("nobody is on the list");
+    match (entries, as_json) {
+        (0, true) => in_use::say_of_no_rows()?,
+        (0, false) => say("nobody is on the list"),
+        _ => {}
     }
     Ok(Ended::Well)
 }
@@ -168,14 +170,14 @@ async fn enter_all(parts: &Parts, read: import::Import, yes: bool, as_json: bool
         .to_string()
     };
     if !read.unreadable.is_empty() {
-        say_error(&format!(
+        say_warning(&format!(
             "NOT ALL: {} rows can't be read, and are mailed on; correct them and import the file again, or enter each with issei suppress add",
             read.unreadable.len()
         ));
     }
     // Whoever is asked knows by then that it is not all.
     if read.has_more {
-        say_error(
+        say_warning(
             "NOT ALL: the file is one page of several, as its NextToken says; import the next, too: aws sesv2 list-suppressed-destinations --next-token TOKEN",
         );
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use issei_assembly::{Parts, Settings, say, say_error};
+use issei_assembly::{Parts, Settings, say, say_warning};
 use issei_ledger::{Broadcast, Finder, Forgotten, Ledger, Skipped, Suppressed, Whereabouts};
 use issei_schema::{Address, AudienceName, Bilingual, BroadcastId, ZoneName, both};
 use jiff::Timestamp;
@@ -316,13 +316,13 @@ pub(crate) async fn run(settings: &Settings, options: &WhoOptions, as_json: bool
         who.print(options.letter);
     }
     for Unreadable { broadcast_id, reason } in &who.unreadable {
-        say_error(&format!("broadcast `{broadcast_id}` can't be read, and may have them: {reason}"));
+        say_warning(&format!("broadcast `{broadcast_id}` can't be read, and may have them: {reason}"));
     }
     if let [first, ..] = who.unreadable.as_slice() {
         anyhow::bail!("{} broadcasts can't be read, first `{}`", who.unreadable.len(), first.broadcast_id);
     }
     if !who.complete {
-        say_error(&format!("interrupted after {} broadcasts, the newest; others may have them", who.looked_at));
+        say_warning(&format!("interrupted after {} broadcasts, the newest; others may have them", who.looked_at));
         return Ok(Ended::Interrupted);
     }
     Ok(if who.broadcasts.is_empty() { Ended::Nobody } else { Ended::Well })

@@ -13,7 +13,7 @@ use super::asking::{Filled, Named, Said, Tongue, failure, foreign_form};
 use super::routes::{Page, Shared, answer, broadcast_page, list_page};
 use super::{At, EVERYTHING};
 use crate::commands::stop::{for_at_most, not_by_ses};
-use crate::in_use::{Care, Standing};
+use crate::in_use::Care;
 use crate::pages::in_both;
 use crate::proof::at_most;
 use crate::{commands, operator, sendable};
@@ -114,11 +114,8 @@ async fn carry_out(at: &At, id: &BroadcastId, verb: Verb, deed: &Deed) -> Result
     if verb == Verb::Stop {
         return end_one(at, id, &actor, reason).await;
     }
-    // A look of its own: the page may be of before.
-    let standing = Standing::of(&at.console.parts).await;
-    if let Some(against) =
-        standing.against(if verb == Verb::Pause { Care::Says } else { Care::MustKnow }).filter(|_| !at.console.is_simulated)
-    {
+    let standing = at.console.standing_now().await;
+    if let Some(against) = standing.against(if verb == Verb::Pause { Care::Says } else { Care::MustKnow }) {
         let told = both!("nothing was done: {}", "何も実行していません。{}", *against);
         return Err(Said::refused(StatusCode::CONFLICT, told));
     }
@@ -169,9 +166,9 @@ fn stands(at: &At, broadcast: &Broadcast) -> Bilingual {
     }
 }
 
-/// Why nothing that is stopped here is proved; nothing where that is as ever. Whatever is simulated nobody restores.
+/// Why nothing that is stopped here is proved; nothing where that is as ever.
 async fn unproved(at: &At) -> Option<Bilingual> {
-    if at.console.is_simulated { None } else { commands::prove::unproved(&Standing::of(&at.console.parts).await) }
+    commands::prove::unproved(&at.console.standing_now().await)
 }
 
 async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Result<Said, Said> {

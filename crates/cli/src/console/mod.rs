@@ -189,6 +189,12 @@ impl Console {
         standing
     }
 
+    /// The same, looked at for a deed: a page may be of before, and the next one says what this one has found.
+    async fn standing_now(&self) -> Standing {
+        *self.standing.lock().await = None;
+        self.standing().await
+    }
+
     /// Keeps what became of a form for the page that the browser is sent to. Gives the word by which it is asked for, once.
     async fn keep_said(&self, message: Bilingual) -> String {
         let (now, token) = (self.parts.clock.now(), Dice::system().token());

@@ -16,7 +16,7 @@ use super::right::Needs;
 use super::routes::{Page, Shared, answer, page};
 use crate::commands::test_send::enqueue;
 use crate::commands::who::in_words;
-use crate::in_use::{Care, Standing};
+use crate::in_use::Care;
 use crate::letters;
 use crate::pages::{WordsPage, subjects};
 
@@ -102,7 +102,7 @@ async fn send(at: &At, broadcast: &Broadcast, place: &Place, to: &str) -> Result
     let Some(settings) = &at.console.settings else {
         return Err(both!("all of this is simulated, and no mail leaves it", "すべて模擬のため、メールは送られません"));
     };
-    if let Some(against) = Standing::of(parts).await.against(Care::MustKnow) {
+    if let Some(against) = at.console.standing_now().await.against(Care::MustKnow) {
         return Err(against.clone());
     }
     let to: Address =

@@ -17,6 +17,9 @@ use crate::{Event, Told};
 /// The whole text of it. Not documented; ope-tech/laravel-ses #10 quotes it, and anymail and moto know it.
 const GREETING: &str = "Successfully validated SNS topic for Amazon SES event publishing.";
 
+/// What the reason of a notification begins with that SNS has not signed.
+pub const UNSIGNED_BY_SNS: &str = "SNS has not signed this notification";
+
 /// Why a body is no event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
@@ -25,7 +28,7 @@ pub enum EventError {
     #[error("SNS asks to confirm a subscription; confirm it, with raw message delivery or without, and delete this message")]
     Subscription,
     /// It says to be from SNS.
-    #[error("SNS has not signed this notification: {0}")]
+    #[error("{UNSIGNED_BY_SNS}: {0}")]
     Unproven(Cow<'static, str>),
     #[error("the event has the tag `broadcast` and its tag `{tag}` is not one of issei's: {reason}")]
     Tag { tag: &'static str, reason: String },

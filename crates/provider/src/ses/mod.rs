@@ -23,7 +23,7 @@ use issei_aws::{AwsCall, chain};
 use issei_schema::{Address, CarriedBy, EventKind, Mailbox, StoredTemplate, TemplateName};
 
 pub use deployed::{Account, ConfigurationSet, EventsTo, Quota};
-pub use event::{EventError, parse_event};
+pub use event::{EventError, UNSIGNED_BY_SNS, parse_event};
 pub use notices::{Notice, Notices};
 pub use signatures::SnsTrust;
 pub use sns::unwrapped;

@@ -463,7 +463,9 @@ async fn a_doctor_asks_nothing_of_ses_where_nothing_goes_by_it_and_says_so() {
     let told = doctor(&unset).await;
     let [_, judgement, value] = named(&told, "SES").unwrap();
     assert!(
-        judgement == "holds" && value.starts_with("not used, and so not asked: ") && value.ends_with("`resend` is configured"),
+        judgement == "holds"
+            && value.starts_with("not used yet, and so not asked: ")
+            && value.contains("`resend` is configured; a command that names no `provider` goes by it"),
         "{value}"
     );
     let speaks_of_it =

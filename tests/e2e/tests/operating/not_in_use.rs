@@ -1,10 +1,11 @@
 //! A ledger that was restored from a backup, and that nobody has taken into use: what it does not know, and what is not to be done
 //! by it.
 
+use aws_sdk_dynamodb::types::BillingMode;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use issei_aws::AwsCall;
 use issei_sim::Account;
-use issei_test_support::{Processes, command_body};
+use issei_test_support::{Processes, command_body, until};
 use serde_json::{Value, json};
 
 use crate::console::{Door, csrf_of, status};
@@ -36,6 +37,12 @@ async fn restored() -> Processes {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_restored_ledger_shows_says_that_it_is_not_in_use() {
     let world = restored().await;
+    // What goes beside a document is one, too, and a list that has no row says it all the same.
+    let (_, output, errors) = world.try_run(&["suppress", "list", "--json"]).await;
+    let told: Value = serde_json::from_str(&output).unwrap();
+    assert!(output.lines().count() == 1 && told["ledger"]["in_use"] == false && told.as_object().unwrap().len() == 1, "{output}");
+    let warned: Value = serde_json::from_str(&errors).unwrap();
+    assert!(errors.lines().count() == 1 && warned["warning"].as_str().unwrap().starts_with(RESTORED), "{errors}");
     let who = "user000003@example.com";
     for asked in [
         &["status", "terms"][..],
@@ -69,6 +76,23 @@ async fn whatever_a_restored_ledger_shows_says_that_it_is_not_in_use() {
     world.run(&["accept-restored-ledger", "--reason", "restored from a backup", "--table-name", world.table_name()]).await;
     let (code, output, errors) = world.try_run(&["list", "--json"]).await;
     assert!(code == Some(0) && errors.is_empty() && !output.contains("in_use"), "{output}{errors}");
+    assert!(!world.run(&["suppress", "list", "--json"]).await.contains("in_use"));
+    // Services that are there may not have seen it yet.
+    world.post("ISSEI_COMMANDS_QUEUE", &command_body("next", |body| body["content"]["inline"]["subject"] = json!("Next"))).await;
+    let (code, _, errors) = world.try_run(&["status", "next"]).await;
+    let looks = "of producers none has shown itself since the ledger was taken into use: those that run look again within 60 s";
+    assert!(code == Some(1) && errors.contains(looks) && !errors.contains("no producer is alive"), "{errors}");
+    let found = world.examined("producers alive", &[]).await;
+    assert!(found[0]["mend"].as_str().unwrap().contains("those that run look again within 60 s of that"), "{found:?}");
+    // What it has forgotten nobody calls over.
+    let reason = "the ledger was restored, and has forgotten what was granted and sent of it";
+    let stopping = world.start_with("stop", &["terms", "--reason", "a test"]);
+    until("it waits", async || world.printed("stop").contains("Waiting for ")).await;
+    assert_eq!(stopping.interrupt().await, Some(3));
+    let told = world.printed("stop");
+    assert!(told.contains("no permit that is known is out") && told.matches(reason).count() == 2, "{told}");
+    assert!(told.contains("not proved: the wait was ended before its time") && !told.contains("nothing of it is out"), "{told}");
+    assert!(told.contains("until nothing is held by: whoever a restored ledger has forgotten"), "{told}");
     // But for whom it has forgotten.
     let (code, output, _) = world.try_run(&["who", "nobody@example.com"]).await;
     assert!(code == Some(5) && output.contains("nobody is to be told that they got nothing then"), "{output}");
@@ -137,6 +161,62 @@ async fn the_console_of_a_restored_ledger_says_so_and_stops_without_a_bound() {
     console.end().await;
 }
 
+/// What a form has found, the page after it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_looks_afresh_at_each_form_that_is_sent() {
+    let world = restored().await;
+    let accept = ["accept-restored-ledger", "--reason", "restored from a backup", "--table-name", world.table_name()];
+    world.run(&accept).await;
+    let (console, url) = world.start_console().await;
+    let door = Door::at(url.as_str());
+    let page = door.get("/?lang=en").await;
+    assert!(status(&page) == "200" && !page.contains("id=\"not-in-use\""), "{page}");
+    let (sqs, chunks) = world.queue_url("ISSEI_CHUNKS_QUEUE", "").await;
+    sqs.tag_queue().queue_url(chunks).tags("issei-ledger", "9.1").call().await.unwrap();
+    let form = format!("csrf={}&reason=a+test&confirm=terms", csrf_of(&page));
+    let refused = door.post("/b/terms/approve?lang=en", &form).await;
+    assert!(refused.contains("nothing was done: THIS LEDGER WAS RESTORED"), "{refused}");
+    let page = door.get("/b/terms?lang=en").await;
+    assert_eq!(page.matches("id=\"not-in-use\"").count(), 1, "{page}");
+    console.end().await;
+}
+
+/// A copy that is taken into use makes the original a restored one, and the other way round: whom that silences is said first.
+#[tokio::test(flavor = "multi_thread")]
+async fn taking_a_ledger_into_use_names_whom_it_silences() {
+    let world = restored().await;
+    let (db, original) = world.table().await;
+    let copy = format!("{original}-copy");
+    let described = db.describe_table().table_name(&original).call().await.unwrap().table.unwrap();
+    let made = db.create_table().table_name(&copy).set_key_schema(described.key_schema);
+    let made = made.set_attribute_definitions(described.attribute_definitions).billing_mode(BillingMode::PayPerRequest);
+    made.call().await.unwrap();
+    for item in db.scan().table_name(&original).call().await.unwrap().items.unwrap() {
+        db.put_item().table_name(&copy).set_item(Some(item)).call().await.unwrap();
+    }
+    let accept = async |table: &str, more: &[&str]| {
+        world.try_run(&[&["accept-restored-ledger", "--table", table, "--reason", "a drill"], more].concat()).await
+    };
+    let (code, output, errors) = accept(&copy, &[]).await;
+    assert!(code == Some(3) && output.contains(&format!("the queues are used with table `{original}` now")), "{output}{errors}");
+    let (code, output, errors) = accept(&copy, &["--table-name", &copy]).await;
+    assert!(code == Some(0) && output.contains("Services see it within 60 s"), "{output}{errors}");
+    let producer = world.start_with("producer", &["--table", &copy]);
+    until("it is named", async || {
+        let (code, output, _) = accept(&original, &[]).await;
+        code == Some(3) && output.contains(&format!("the queues are used with table `{copy}` now: producer "))
+    })
+    .await;
+    let (_, output, _) = accept(&original, &[]).await;
+    assert!(output.contains("will send nothing more, within 60 s, and call that table restored"), "{output}");
+    assert!(output.contains(&format!("services that are configured with table `{original}` begin to work within 60 s")), "{output}");
+    let (code, output, errors) = accept(&original, &["--table-name", &original, "--json"]).await;
+    let told: Value = serde_json::from_str(&output).unwrap();
+    assert!(code == Some(0) && told["silenced"]["table"] == copy.as_str(), "{output}{errors}");
+    assert!(told["silenced"]["services"][0].as_str().unwrap().starts_with("producer "), "{output}");
+    producer.end().await;
+}
+
 /// No right to look, or no queue, is no proof that nothing was restored.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_can_tell_whether_the_ledger_was_restored_no_stop_is_proved_and_nothing_is_resent() {
@@ -202,4 +282,43 @@ async fn after_a_restore_a_send_by_hand_needs_a_reason_and_events_of_what_was_fo
         "{output}{errors}"
     );
     assert!(!output.contains("neither SQS says"), "{output}");
+}
+
+/// A redrive mends a part of what lies there, and each says whether it is one of that part.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_dead_letter_is_told_the_next_step_that_fits_its_own_reason() {
+    let world = restored().await;
+    let body = |id: &str| command_body(id, |body| body["content"]["inline"]["subject"] = json!(id));
+    for lies in [body("of-before"), "no command".to_owned(), json!({ "version": 99, "broadcast_id": "newer" }).to_string()] {
+        world.post("ISSEI_COMMANDS_QUEUE", &lies).await;
+    }
+    world.run(&["accept-restored-ledger", "--reason", "restored from a backup", "--table-name", world.table_name()]).await;
+    let services = ["producer", "feedback"].map(|service| world.start(service));
+    world.post("ISSEI_FEEDBACK_QUEUE", "ann@example.com is no event").await;
+    let other = command_body("prices", |body| body["audience"] = json!("everybody"));
+    world.post("ISSEI_COMMANDS_QUEUE", &other).await;
+    until("all lie among the dead", async || {
+        let counted = async |queue| world.examined(&format!("dead letters of the {queue} queue"), &[]).await[0]["value"].clone();
+        counted("commands").await == "4" && counted("feedback").await == "1"
+    })
+    .await;
+    let found = world.examined("dead letters of the commands queue", &[]).await;
+    assert!(found[0]["mend"].as_str().unwrap().starts_with("`issei dead-letters commands` says of each why it lies there"), "{found:?}");
+    let told: Value = serde_json::from_str(&world.run(&["dead-letters", "--json"]).await).unwrap();
+    let letters = |queue: usize| told["dead_letters"][queue]["letters"].as_array().unwrap();
+    for (id, cause, next) in [
+        (json!("of-before"), "older_than_restore", "send the command again with `\"again\": \"REASON\"`"),
+        (json!(null), "malformed", "correct what writes it, and send the command again"),
+        (json!("newer"), "newer_version", "upgrade whoever reads commands, then `issei redrive commands` moves it back"),
+        (json!("prices"), "refused_as_configured", "mend it wherever a producer runs, then `issei redrive commands` moves it back"),
+    ] {
+        let letter = letters(0).iter().find(|letter| letter["broadcast_id"] == id).unwrap_or_else(|| panic!("{id}: {told}"));
+        assert!(letter["cause"] == cause && letter["next"].as_str().unwrap().contains(next), "{letter}");
+    }
+    assert!(letters(2)[0]["next"].as_str().unwrap().starts_with("moved back it would be refused again: no event"), "{told}");
+    let told = world.run(&["dead-letters"]).await;
+    assert!(told.contains("`issei redrive commands` is of use for 2 of these") && !told.contains("redrive feedback"), "{told}");
+    for service in services {
+        service.end().await;
+    }
 }

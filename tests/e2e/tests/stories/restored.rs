@@ -187,6 +187,12 @@ async fn no_age_of_a_heartbeat_proves_what_another_provider_than_ses_carries() {
     assert!(is_found_restored(&world, &mirror).await);
     world.ledger().accept_restored(&mirror, &actor(), "restored").await.unwrap().unwrap();
     assert!(!nobody.is_over(&world.ledger().awaited(&broadcast).await.unwrap(), &[]), "who was there since the backup is forgotten");
+
+    // By SES what they hold is refused in time, and until then their silence is no word of theirs.
+    broadcast.provider = None;
+    assert!(!nobody.is_over(&world.ledger().awaited(&broadcast).await.unwrap(), &[]), "who was granted permits by the other table");
+    broadcast.ledger_epoch = Some(2);
+    assert!(nobody.is_over(&world.ledger().awaited(&broadcast).await.unwrap(), &[]), "it was registered since");
 }
 
 /// The ledger is restored to before the registration, a new epoch is opened, and the same id is registered

@@ -20,7 +20,7 @@ use crate::operator;
 pub(super) async fn run(parts: &Parts, queue: QueueName, options: &DeadLettersOptions, as_json: bool) -> anyhow::Result<Ended> {
     let wanted: BTreeSet<&str> = options.discard.iter().map(String::as_str).collect();
     let reason = options.reason.as_deref().context("--discard needs --reason, which stands in the audit trail")?;
-    let (name, word) = name_of(parts, queue);
+    let (name, word) = (name_of(parts, queue), queue.word());
     let shutdown = on_signal()?;
     let looked = Looked::at(parts, &name).await?;
     looked.show(parts, &BTreeSet::new()).await;

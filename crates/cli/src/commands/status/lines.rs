@@ -1,12 +1,24 @@
 //! A status on a screen, for people.
 
-use issei_ledger::{HeldAudience, HeldUp, ReasonCode, Refused, ServiceKind};
+use issei_ledger::{HeldAudience, HeldUp, ReasonCode, Refused, SEEN_WITHIN, ServiceKind};
+use jiff::Timestamp;
 
 use super::{Agreed, Status};
 use crate::commands::operate::short;
 use crate::commands::send::left_out_told;
 use crate::shortened::shortened;
 use issei_ledger::BroadcastState;
+
+/// That no service of a kind is alive. Those that waited for the ledger to be taken into use are not to be started once more.
+pub(crate) fn none_alive(seen_by: Option<Timestamp>, until_then: &str) -> String {
+    match seen_by {
+        None => format!("NONE IS ALIVE: {until_then}"),
+        Some(seen_by) => format!(
+            "none has shown itself since the ledger was taken into use: those that run look again within {} s of that, until {seen_by:.0}",
+            SEEN_WITHIN.as_secs()
+        ),
+    }
+}
 
 impl Agreed {
     fn line(&self, id: &str, is_over: bool) -> String {
@@ -147,17 +159,17 @@ impl Status {
             format!("{:<14}{state}, seen {} s ago: {}{}", run.service.as_str(), run.seen_s_ago, run.actor, lacks.collect::<String>())
         }));
         if self.queues.values().any(|depths| depths.dead_letters > 0) {
-            lines.push("dead letters  `issei dead-letters` shows who moved each, and why".to_owned());
+            lines.push("dead letters  `issei dead-letters` shows who moved each, why, and what is to be done with it".to_owned());
         }
         // One that is called only when there are messages is not to be seen while there are none.
         let waits = self.waits.is_none() && self.queues.get("chunks").is_none_or(|depths| depths.visible > 0);
         if waits && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Consumer) && !self.state.is_over() {
-            lines.push("consumer      NONE IS ALIVE: nothing is sent until one is started".to_owned());
+            lines.push(format!("consumer      {}", none_alive(self.seen_by, "nothing is sent until one is started")));
         }
         let commands_wait = self.queues.get("commands").is_some_and(|depths| depths.visible > 0);
         let is_frozen = self.state != BroadcastState::Enumerating;
         if commands_wait && !is_frozen && !self.services.iter().any(|run| run.alive && run.service == ServiceKind::Producer) {
-            lines.push("producer      NONE IS ALIVE: the audience is not frozen until one is started".to_owned());
+            lines.push(format!("producer      {}", none_alive(self.seen_by, "the audience is not frozen until one is started")));
         }
         if let Some(quota) = self.quota.as_ref().filter(|_| !self.state.is_over()) {
             lines.push(format!(

@@ -25,7 +25,7 @@ use crate::proof::{StopProof, Stopped};
 
 pub(crate) use self::around::{Depths, Quota, quota, recipients_a_second, running_beside};
 pub(crate) use self::counted::CountedSince;
-pub(crate) use self::lines::code_line;
+pub(crate) use self::lines::{code_line, none_alive};
 pub(crate) use self::rate::{LATELY, rate};
 pub(crate) use self::watch::run;
 
@@ -150,6 +150,9 @@ pub(crate) struct Status {
     /// How old the oldest chunk message is that consumers received within ten seconds.
     pub(crate) oldest_message_s: Option<i64>,
     pub(crate) services: Vec<Service>,
+    /// The ledger was taken into use so lately that services that are there may not have seen it yet: until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seen_by: Option<Timestamp>,
     /// What the account allows, in recipients a second and in 24 hours; nothing where SES does not tell.
     pub(crate) quota: Option<Quota>,
     /// What is to be known of the ledger before anything of this is believed, where it is not in use.
@@ -357,6 +360,7 @@ impl Status {
             queues,
             oldest_message_s: oldest_message_s(&runs, now),
             services: runs.iter().filter_map(|run| Service::of(run, now)).collect(),
+            seen_by: ledger.seen_by(now).await?,
             quota,
         })
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, bail};
-use issei_assembly::{Fetched, KeySource, Parts, Settings, say, say_error};
+use issei_assembly::{Fetched, KeySource, Parts, Settings, say, say_warning};
 use issei_clock::{Clock, Dice};
 use issei_producer::{AudienceConfig, check_command};
 use issei_schema::{BroadcastCommand, Content, MissingKey, UnsubscribeKeyId, WayOut};
@@ -84,7 +84,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
     if let Some(why) = outlook.ends_at_once() {
         outlook.refused.insert(0, why.clone());
         outlook.print(as_json);
-        say_error(&format!("refused: {why}"));
+        say_warning(&format!("refused: {why}"));
         return Ok(Ended::Refused);
     }
     let console = if is_attended { Some(Opened::simulated(parts.clone()).await?) } else { None };
@@ -115,7 +115,7 @@ pub(crate) async fn run(settings: &Settings, options: &TryOptions, as_json: bool
         print_beside(&outlook.letters, "the page");
         say(&outlook.ending());
     }
-    outlook.refused.iter().for_each(|why| say_error(&format!("`issei send` would refuse it: {why}")));
+    outlook.refused.iter().for_each(|why| say_warning(&format!("`issei send` would refuse it: {why}")));
     if let Some(served) = served {
         say("The console stays open. Ctrl-C ends it.");
         shutdown.cancelled().await;
