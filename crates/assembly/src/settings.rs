@@ -220,7 +220,8 @@ settings! {
     /// and at least as many recipients.
     require_rehearsal, "ISSEI_REQUIRE_REHEARSAL": bool = false;
     /// Skipped rows, as a share of an audience, that hold a broadcast before its first send when exceeded, until `issei approve`.
-    /// Of fewer than 20 rows a single one that is skipped does not.
+    /// Of fewer than 20 rows a single one that is skipped does not, and rows of an address that another row is mailed at
+    /// (`unique_by`) don't count.
     skipped_share_max, "ISSEI_SKIPPED_SHARE_MAX": f64 = 0.05;
     /// Persons who must agree to a broadcast before its first send, whoever asks for it among them: with 2 it holds until
     /// another person approves it. 0 and 1 ask for nobody else.

@@ -51,8 +51,8 @@ pub struct AudienceConfig {
     /// The columns that the content's placeholders may name.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// What becomes of addresses such as `a..b@` and `a.@`, which carriers in Japan gave out until 2009:
-    /// `skip`, or `quote`, which mails them in the quoted form that RFC 5321 has for them (section 4.1.2).
+    /// What becomes of addresses such as `a..b@` and `a.@`, which carriers in Japan gave out until 2009, and of such with a blank in
+    /// quotes (`"john smith"@`): `skip`, or `quote`, which mails them in the quoted form that RFC 5321 has for them (section 4.1.2).
     #[serde(default)]
     pub legacy_local_parts: LegacyLocalParts,
     /// A condition in SQL, such as `deleted_at IS NULL`; of a table of DynamoDB a filter expression without values, such as

@@ -276,7 +276,13 @@ mod tests {
             assert_eq!(judged(address, LegacyLocalParts::Quote), Ok("\"a..b\"@docomo.example.jp".to_owned()));
         }
         assert_eq!(judged("\"ann\"@example.com\u{3000}", LegacyLocalParts::Skip), Ok("ann@example.com".to_owned()));
-        assert_eq!(judged("\"a b\"@example.com", LegacyLocalParts::Quote), Err(SkipReason::BadAddress));
+        for blank in ["\"john smith\"@example.com", " \"john smith\"@Example.com"] {
+            assert_eq!(judged(blank, LegacyLocalParts::Skip), Err(SkipReason::LegacyLocalPart));
+            assert_eq!(judged(blank, LegacyLocalParts::Quote), Ok("\"john smith\"@example.com".to_owned()));
+        }
+        // Without quotes it may be two things, of which one is an address.
+        assert_eq!(judged("john smith@example.com", LegacyLocalParts::Quote), Err(SkipReason::BadAddress));
+        assert_eq!(judged("\"a,b\"@example.com", LegacyLocalParts::Quote), Err(SkipReason::BadAddress));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::limits::ADDRESS_BYTES_MAX;
 /// SES does not support non-ASCII local parts (developer guide, "Email format in Amazon SES"), and of the others no document says that
 /// they do. A local part
 /// stands in quotes only where RFC 5321 allows it in no other way (section 4.1.2), so that one mailbox has one
-/// spelling here.
+/// spelling here; of what only quotes allow it may have blanks and any dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(String);
@@ -131,12 +131,13 @@ fn read_any(text: &str) -> Result<(Address, Spelling), AddressError> {
     }
     let unquoted = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let atoms = unquoted.unwrap_or(local);
-    // Within quotes RFC 5321 allows blanks and separators too. Those are nobody's account, and where
-    // a second recipient would hide.
-    if !atoms.chars().all(|c| c == '.' || is_atom(c)) || atoms.chars().all(|c| c == '.') {
+    // Within quotes RFC 5321 allows separators and quotes, too. Those are nobody's account, and where
+    // a second recipient would hide. A blank without quotes stands between two things.
+    let is_blank = |c: char| c == ' ' && unquoted.is_some();
+    if !atoms.chars().all(|c| c == '.' || is_atom(c) || is_blank(c)) || atoms.chars().all(|c| c == '.' || c == ' ') {
         return Err(AddressError::Syntax);
     }
-    let needs_quotes = atoms.split('.').any(str::is_empty);
+    let needs_quotes = atoms.contains(' ') || atoms.split('.').any(str::is_empty);
     let local = if needs_quotes { format!("\"{atoms}\"") } else { atoms.to_owned() };
     let domain = idna::domain_to_ascii_strict(domain).map_err(|_| AddressError::Syntax)?;
     let ascii = format!("{local}@{domain}");
@@ -199,6 +200,7 @@ mod tests {
             ("ann@例え.jp", "ann@xn--r8jz45g.jp"),
             ("\"ann\"@example.com", "ann@example.com"),
             ("\"a..b\"@docomo.example.jp", "\"a..b\"@docomo.example.jp"),
+            ("\"john smith\"@Example.com ", "\"john smith\"@example.com"),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().as_str(), ascii);
         }
@@ -246,7 +248,13 @@ mod tests {
             ("a@example.com,b@example.com", AddressError::Syntax),
             ("a@example.com\r\nBcc: b@example.com", AddressError::Syntax),
             ("Ann <ann@example.com>", AddressError::Syntax),
-            ("\"a b\"@example.com", AddressError::Syntax),
+            ("a b@example.com", AddressError::Syntax),
+            ("\"a b@example.com", AddressError::Syntax),
+            ("\"a\tb\"@example.com", AddressError::Syntax),
+            ("\" . \"@example.com", AddressError::Syntax),
+            ("\"a\\\" b\"@example.com", AddressError::Syntax),
+            ("\"a\" \"b\"@example.com", AddressError::Syntax),
+            ("\"a b\" <ann@example.com>", AddressError::Syntax),
             ("\"a,b@example.com\"@example.com", AddressError::Syntax),
             ("\"@example.com", AddressError::Syntax),
             ("\"\"@example.com", AddressError::Syntax),
@@ -271,13 +279,16 @@ mod tests {
         #[test]
         fn no_accepted_address_holds_a_separator(text in "[ -~\r\n]{0,12}@[ -~\r\n]{0,12}\\.com") {
             if let Ok(address) = Address::quoting_legacy(&text) {
-                prop_assert!(!address.as_str().contains([' ', ',', ';', '<', '>', '\r', '\n', ':', '(', ')']));
+                prop_assert!(!address.as_str().contains([',', ';', '<', '>', '\r', '\n', '\t', '\\', ':', '(', ')']));
                 prop_assert_eq!(address.as_str().matches('@').count(), 1);
+                let (local, domain) = address.as_str().split_once('@').unwrap();
+                prop_assert!(!domain.contains(' ') && (!local.contains(' ') || local.starts_with('"') && local.ends_with('"')));
+                prop_assert_eq!(local.trim_matches('"').matches('"').count(), 0);
             }
         }
 
         #[test]
-        fn an_address_that_was_written_is_read_as_the_same(local in "\"?[a-c.+]{1,6}\"?") {
+        fn an_address_that_was_written_is_read_as_the_same(local in "\"?[a-c.+ ]{1,6}\"?") {
             if let Ok(address) = Address::quoting_legacy(&format!("{local}@example.com")) {
                 prop_assert_eq!(address.as_str().parse::<Address>(), Ok(address.clone()));
                 prop_assert_eq!(Address::quoting_legacy(address.as_str()), Ok(address));

@@ -51,7 +51,12 @@ pub(crate) fn with(mut response: Response<Bytes>, name: &'static str, value: &st
 pub(crate) fn is_address(text: &str) -> bool {
     let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
     let parts = address.rsplit_once('@');
-    parts.is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.') && !address.contains([' ', ',', '\n']))
+    // A blank stands in quotes alone (RFC 5321 section 4.1.2).
+    let is_quoted = |local: &str| local.len() > 2 && local.starts_with('"') && local.ends_with('"');
+    parts.is_some_and(|(local, domain)| {
+        let is_whole = !domain.contains(' ') && (!local.contains(' ') || is_quoted(local));
+        !local.is_empty() && domain.contains('.') && !address.contains([',', '\n']) && is_whole
+    })
 }
 
 /// The bare address of `Name <local@domain>`.

@@ -34,6 +34,30 @@ async fn two_broadcasts() -> Processes {
     world
 }
 
+/// Quotes and a blank are of the address, to whoever looks for it and in a row of CSV.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_with_a_blank_in_quotes_is_found_exported_and_kept_off() {
+    let world = Processes::simulated(10, Account::default()).await;
+    let configured = world.read("issei.toml").replace("columns = [\"name\"]", "columns = [\"name\"]\nlegacy_local_parts = \"quote\"");
+    let _ = world.write("issei.toml", &configured);
+    world.users.execute("UPDATE users SET email = '\"john smith\"@example.com' WHERE id = 3").await;
+    let services = ["producer", "consumer"].map(|service| world.start(service));
+    let command = world.write("command.json", &command_body("terms", |_| {}));
+    world.run(&["send", "--yes", &command]).await;
+    world.wait_for("terms", "complete").await;
+    let told = world.run(&["who", "\"john smith\"@EXAMPLE.com"]).await;
+    assert!(told.contains("  3 <\"john smith\"@example.com>") && told.contains("  outcome   accepted"), "{told}");
+    let rows = world.run(&["export", "terms", "--outcome", "accepted"]).await;
+    assert!(rows.contains("\n3,\"\"\"john smith\"\"@example.com\",accepted,"), "{rows}");
+    world.run(&["suppress", "add", "\"john smith\"@example.com", "--reason", "asked"]).await;
+    let again = world.write("again.json", &command_body("again", |_| {}));
+    let told = world.run(&["send", "--dry-run", &again]).await;
+    assert!(told.contains("1 suppressed, with the keys 3"), "{told}");
+    for service in services {
+        service.end().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_found_in_every_broadcast_with_a_sentence_in_their_language() {
     let world = two_broadcasts().await;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use issei_ledger::{BroadcastState, ServiceKind};
+use issei_ledger::{BroadcastState, ServiceKind, Suppression};
+use issei_producer::LegacyLocalParts;
 use issei_provider::{ApiKey, Known, Provider, Providers, Resend, ResendOptions, SendGrid, SendGridOptions, Ses};
 use issei_schema::{BroadcastCommand, ProviderName};
 use issei_sim::{Fault, Rule};
@@ -112,6 +113,30 @@ async fn a_broadcast_by_resend_whose_consumer_is_killed_in_the_midst_of_a_send_m
         assert_eq!(over.broadcast_state, BroadcastState::Complete);
         assert_nobody_twice_and_nobody_missing(&world).await;
         assert!(world.calls_of(call) > 2 && world.calls_of("SendBulkEmail") == 0, "{name} alone carried it");
+    }
+}
+
+/// RFC 5321 allows a blank in quotes, and whoever has such an address has had it for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_carries_it_a_local_part_with_a_blank_is_mailed_in_its_quotes_where_the_audience_says_so() {
+    let address = "\"john smith\"@example.com";
+    for name in ["ses", "resend", "sendgrid"] {
+        let mut world = if name == "ses" { World::new(small()).await } else { carried_by(name).await };
+        world.users.execute(&format!("UPDATE users SET email = '{address}' WHERE id = 7")).await;
+        world.post_command(&by("skipped", name)).await;
+        let over = world.run_to_the_end("skipped").await;
+        assert_eq!((over.recipients, over.skipped_by.get("legacy_local_part")), (39, Some(&1)), "{name}");
+        world.audiences.get_mut("users").unwrap().legacy_local_parts = LegacyLocalParts::Quote;
+        world.post_command(&by("terms", name)).await;
+        let over = world.run_to_the_end("terms").await;
+        assert_eq!((over.broadcast_state, over.recipients, over.skipped), (BroadcastState::Complete, 40, 0), "{name}");
+        assert_eq!(judge(&world.cloud, "terms").accepted.get(address), Some(&1), "{name}");
+        // Who is on the list is found by what the address is, and not by how it is written.
+        let (written, test) = (" \"john smith\"@Example.COM".parse().unwrap(), "a test".parse().unwrap());
+        world.ledger().suppress(&written, Suppression::Operator, &"older".parse().unwrap(), &test).await.unwrap();
+        world.post_command(&by("after", name)).await;
+        let over = world.run_to_the_end("after").await;
+        assert_eq!((over.recipients, over.skipped_by.get("suppressed")), (39, Some(&1)), "{name}");
     }
 }
 
