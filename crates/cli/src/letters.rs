@@ -30,7 +30,7 @@ pub(crate) struct Letter {
     /// What it is an example of.
     of: Vec<Bilingual>,
     key: String,
-    /// Nothing where the template has more than plain placeholders.
+    /// Nothing where the provider alone knows what it says.
     pub(crate) rendered: Option<Rendered>,
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn print_beside(letters: &[Letter], page: &str) {
     for Letter { of, key, rendered } in letters {
         say(&format!("\nletter         {}: key {key}", in_words(of, Language::En)));
         let Some(Rendered { subject, text, html }) = rendered else {
-            say("               not shown: the template could not be read, or has more than plain placeholders");
+            say("               not shown: the template could not be read, or whoever stores it alone can read it");
             continue;
         };
         say(&format!("  subject      {subject}"));

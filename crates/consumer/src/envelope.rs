@@ -3,16 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use issei_letter::{ContentError, Letter, Letters, Rendered, Unwritable};
+use issei_letter::{ContentError, Letter, Letters, Rendered, Stored, Unwritable};
 use issei_provider::Entry;
 use issei_schema::{
     BroadcastCommand, ChunkMessage, Class, Mailbox, ProviderName, Recipient, StoredTemplate, UNSUBSCRIBE_PLACEHOLDER, UnsubscribeUrl,
-    WayOut, html_escaped, is_blank,
+    WayOut,
 };
-
-/// Before a column's name, its value escaped for HTML, in a template stored in SES. Its author chose the
-/// names; a command is refused where they meet (`producer/src/command.rs`).
-const HTML: &str = "html_";
 
 /// The header of a copy for somebody who wants to see the letter.
 const TEST_COPY_HEADER: &str = "X-Issei-Test-Copy";
@@ -104,28 +100,17 @@ impl Envelope {
     }
 
     /// What the provider makes of it for one recipient; `stored` is what a template says that was not read at the
-    /// registration; it is rendered as far as plain placeholders go. Nothing where the provider would make something else of it, or nothing at all.
+    /// registration. Nothing where the provider alone can say, or would make nothing at all of it.
     #[must_use]
     pub fn rendered(&self, recipient: &Recipient, stored: Option<&StoredTemplate>) -> Option<Rendered> {
         let letter = self.letters.letter(self.letters.number(&recipient.data)?)?;
         let known = known(recipient, self.way_out.of_recipient(recipient).ok().flatten().as_ref());
-        if let Some(rendered) = letter.rendered(&known).ok()? {
-            return Some(rendered);
+        if let (Letter::Stored(unread), Some(words)) = (letter, stored)
+            && unread.words().is_none()
+        {
+            return Letter::Stored(Stored::of(unread.name().clone(), Some(words.clone()))).rendered(&known).ok()?;
         }
-        let frozen = if let Letter::Stored { words, .. } = letter { words.as_ref() } else { None };
-        let (content, data) = (frozen.or(stored)?, values(letter, &known));
-        let render = |text: &String| issei_schema::render(text, |name| data.get(name).map(String::as_str));
-        Some(Rendered {
-            subject: render(&content.subject)?,
-            text: match &content.text {
-                Some(text) => Some(render(text)?),
-                None => None,
-            },
-            html: match &content.html {
-                Some(html) => Some(render(html)?),
-                None => None,
-            },
-        })
+        letter.rendered(&known).ok()?
     }
 }
 
@@ -143,7 +128,7 @@ impl Enclosed<'_> {
         Ok(Entry {
             at,
             to: recipient.address.clone(),
-            values: values(self.letter, &known),
+            values: self.letter.values(&known),
             headers: headers(way_out.as_ref(), self.is_copy),
         })
     }
@@ -163,22 +148,6 @@ fn headers(way_out: Option<&UnsubscribeUrl>, is_copy: bool) -> Vec<(&'static str
         |url: &UnsubscribeUrl| [("List-Unsubscribe", url.to_header()), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())];
     let copy = is_copy.then(|| (TEST_COPY_HEADER, "yes".to_owned()));
     way_out.into_iter().flat_map(one_click).chain(copy).collect()
-}
-
-/// The template's data, by its names.
-fn values(letter: &Letter, data: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    match letter {
-        Letter::Own { .. } => letter.values(data).collect(),
-        // Every column, plain and escaped: only SES knows the template's placeholders. What was escaped comes last, so
-        // that nothing takes its place.
-        // For its `{{#if}}` only what is empty is nothing, so what nobody would see is sent as that.
-        Letter::Stored { .. } => {
-            let seen = |value: &String| if is_blank(value) { String::new() } else { value.clone() };
-            let plain = data.iter().map(|(name, value)| (name.clone(), seen(value)));
-            let escaped = data.iter().map(|(name, value)| (format!("{HTML}{name}"), html_escaped(&seen(value))));
-            plain.chain(escaped).collect()
-        }
-    }
 }
 
 #[cfg(test)]

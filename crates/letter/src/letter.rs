@@ -1,10 +1,10 @@
 //! The letters of a broadcast: one, or one for each variant.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use issei_schema::{
-    BroadcastCommand, CommandVersion, Content, Piece, Placeholder, StoredTemplate, Template, TemplateName, VariantName, Variants, Words,
-    is_blank, is_no, render,
+    BroadcastCommand, CommandVersion, Content, Piece, Placeholder, Template, VariantName, Variants, Words, is_blank, is_no,
 };
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use crate::contexts::{html, html_as_taken};
 use crate::part::{Data, Node, Part, Uses, is_there};
 use crate::safe::Context;
 use crate::seen::shows;
+use crate::stored::{Stored, column_of, note_all};
 
 /// What the subject of a copy begins with, so that nobody takes it for the letter itself.
 const COPY: &str = "[Test] ";
@@ -56,11 +57,8 @@ pub enum Letter {
         text: Option<Part>,
         html: Option<Part>,
     },
-    /// What the provider stores under this name; its words where they were read when the broadcast was registered.
-    Stored {
-        name: TemplateName,
-        words: Option<StoredTemplate>,
-    },
+    /// What the provider stores under this name.
+    Stored(Stored),
 }
 
 impl Letter {
@@ -83,7 +81,7 @@ impl Letter {
     fn parts(&self) -> impl Iterator<Item = &Part> {
         let parts = match self {
             Self::Own { subject, text, html } => [Some(subject), text.as_ref(), html.as_ref()],
-            Self::Stored { .. } => [None, None, None],
+            Self::Stored(stored) => stored.parts(),
         };
         parts.into_iter().flatten()
     }
@@ -92,9 +90,10 @@ impl Letter {
     /// that is blank, may be all there is. Whose program shows that part would see a blank letter.
     fn is_blank(&self, data: &Data) -> Result<bool, Unwritable> {
         let (subject, text, html) = match self {
-            Self::Own { subject, text, html } => (subject, text, html),
-            Self::Stored { words, .. } => return Ok(words.as_ref().is_some_and(|words| is_blank_template(words, data))),
+            Self::Own { subject, text, html } => (Some(subject), text.as_ref(), html.as_ref()),
+            Self::Stored(stored) => stored.parts().into(),
         };
+        let data = &*self.seen_by_it(data);
         let mut is_seen = false;
         for body in [text, html].into_iter().flatten() {
             let is_blank = body.is_blank(data)?;
@@ -103,15 +102,35 @@ impl Letter {
             }
             is_seen |= !is_blank;
         }
+        // Of what the provider alone can read nothing is known.
+        let Some(subject) = subject else { return Ok(false) };
         Ok(!is_seen || subject.is_blank(data)?)
     }
 
-    /// Which columns it asks for where conditions hold as `holds` says. Of a stored template whichever it names at all.
+    /// A recipient's data by the names that the letter has for it.
+    fn seen_by_it<'a>(&self, data: &'a Data) -> Cow<'a, Data> {
+        match self {
+            Self::Own { .. } => Cow::Borrowed(data),
+            Self::Stored(_) => Cow::Owned(Stored::values(data)),
+        }
+    }
+
+    /// Which columns it asks for where conditions hold as `holds` says. Of a stored template that the provider alone can read
+    /// whichever it names at all.
     fn uses(&self, holds: &impl Fn(&str) -> bool) -> Uses {
         let mut uses = Uses::default();
-        self.parts().for_each(|part| part.note_uses(&mut uses, holds));
-        if let Self::Stored { words: Some(words), .. } = self {
-            words.parts().for_each(|(_, part)| note_stored(part, &mut uses));
+        let Self::Stored(stored) = self else {
+            self.parts().for_each(|part| part.note_uses(&mut uses, holds));
+            return uses;
+        };
+        let of_column = |name: &str| holds(name) || holds(column_of(name));
+        self.parts().for_each(|part| part.note_uses(&mut uses, &of_column));
+        if let (None, Some(words)) = (stored.judged(), stored.words()) {
+            words.parts().for_each(|(_, part)| note_all(part, &mut uses));
+        }
+        for names in [&mut uses.asked, &mut uses.shown] {
+            let columns: Vec<String> = names.iter().map(|name| column_of(name).to_owned()).collect();
+            names.extend(columns);
         }
         uses
     }
@@ -121,12 +140,17 @@ impl Letter {
     /// # Errors
     /// Says what the recipient lacks.
     pub fn judge(&self, data: &BTreeMap<String, String>) -> Result<(), Unwritable> {
+        let data = &*self.seen_by_it(data);
         self.parts().try_for_each(|part| part.judge(data))
     }
 
-    /// What a provider puts into the slots of all parts for a recipient.
-    pub fn values<'a>(&'a self, data: &'a BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + 'a {
-        self.parts().flat_map(|part| part.values(data))
+    /// What a provider puts in place for a recipient, by the names that it has there: of our own words the slots of all parts.
+    #[must_use]
+    pub fn values(&self, data: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        match self {
+            Self::Own { .. } => self.parts().flat_map(|part| part.values(data)).collect(),
+            Self::Stored(_) => Stored::values(data),
+        }
     }
 
     /// What the recipient reads; nothing where only the provider knows.
@@ -134,38 +158,13 @@ impl Letter {
     /// # Errors
     /// Says what the recipient lacks.
     pub fn rendered(&self, data: &BTreeMap<String, String>) -> Result<Option<Rendered>, Unwritable> {
-        let Self::Own { subject, text, html } = self else { return Ok(None) };
-        let of = |part: &Option<Part>| part.as_ref().map(|part| part.rendered(data)).transpose();
+        let (subject, text, html) = match self {
+            Self::Own { subject, text, html } => (Some(subject), text.as_ref(), html.as_ref()),
+            Self::Stored(stored) => stored.parts().into(),
+        };
+        let (Some(subject), data) = (subject, &*self.seen_by_it(data)) else { return Ok(None) };
+        let of = |part: Option<&Part>| part.map(|part| part.rendered(data)).transpose();
         Ok(Some(Rendered { subject: subject.rendered(data)?, text: of(text)?, html: of(html)? }))
-    }
-}
-
-/// The columns that a text of a provider's Handlebars names, by its conditions and otherwise.
-fn note_stored(text: &str, uses: &mut Uses) {
-    for tag in text.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()) {
-        let tag = tag.trim_matches(|c: char| matches!(c, '{' | '~' | ' '));
-        let of_condition = ["#if ", "#unless ", "else if "].iter().find_map(|begins| tag.strip_prefix(begins));
-        let names = of_condition.unwrap_or(tag).split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let named = names.filter(|name| !name.is_empty()).map(|name| name.strip_prefix("html_").unwrap_or(name).to_owned());
-        if of_condition.is_some() { uses.asked.extend(named) } else { uses.shown.extend(named) }
-    }
-}
-
-/// The same of what a provider stores, as far as plain placeholders go: what it makes of the rest it alone knows.
-fn is_blank_template(words: &StoredTemplate, data: &Data) -> bool {
-    // What is escaped is blank where the value is.
-    let value = |name: &str| data.get(name).or_else(|| data.get(name.strip_prefix("html_")?)).map(String::as_str);
-    // A value is no markup, so what it would be escaped for shows nothing less where that is left out.
-    let plain = |value: &str| value.replace(['<', '&'], "x");
-    let in_html: Data = data.iter().map(|(name, value)| (name.clone(), plain(value))).collect();
-    let value_in_html = |name: &str| in_html.get(name).or_else(|| in_html.get(name.strip_prefix("html_")?)).map(String::as_str);
-    let subject = render(&words.subject, value).map(|subject| is_blank(&subject));
-    let text = words.text.as_ref().map(|text| render(text, value).map(|rendered| (is_blank(&rendered), text.contains("{{"))));
-    let html = words.html.as_ref().map(|html| render(html, value_in_html).map(|rendered| (!shows(&rendered), html.contains("{{"))));
-    let bodies: Option<Vec<(bool, bool)>> = [text, html].into_iter().flatten().collect();
-    match (subject, bodies) {
-        (Some(subject), Some(bodies)) => subject || bodies.iter().all(|(is_blank, _)| *is_blank) || bodies.contains(&(true, true)),
-        _ => false,
     }
 }
 
@@ -229,7 +228,7 @@ impl Letters {
                 if let Some(words) = words.as_mut().filter(|_| command.test_copy.is_some()) {
                     words.subject.insert_str(0, COPY);
                 }
-                Self { variants: None, letters: vec![Letter::Stored { name: name.clone(), words }] }
+                Self { variants: None, letters: vec![Letter::Stored(Stored::of(name.clone(), words))] }
             }
             Content::Inline(_) => Self { variants: None, letters },
             Content::Variants(variants) => Self { variants: Some(variants.clone()), letters },

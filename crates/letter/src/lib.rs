@@ -12,7 +12,9 @@ mod part;
 mod references;
 mod safe;
 mod seen;
+mod stored;
 
 pub use letter::{ContentError, Letter, Letters, Rendered, Unwritable};
 pub use part::Part;
 pub use seen::shows;
+pub use stored::Stored;

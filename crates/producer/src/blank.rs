@@ -3,6 +3,7 @@
 //!
 //! What this must never do: keep anybody from being mailed. They are counted, and one of them is shown.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use issei_letter::Letters;
@@ -20,12 +21,14 @@ pub struct Blank {
 }
 
 /// The words of a command, in the order of its letters.
-pub(crate) struct Holes<'a>(Vec<&'a Words>);
+pub(crate) struct Holes<'a>(Vec<Cow<'a, Words>>);
 
 impl<'a> Holes<'a> {
-    /// None in a template that a provider stores: which of its values stand where, it alone knows.
+    /// None in a template that the provider alone can read.
     pub(crate) fn of(command: &'a BroadcastCommand) -> Self {
-        Self(command.content.words().into_iter().map(|(_, words)| words).collect())
+        let stored = command.content.frozen().and_then(|template| template.words().ok());
+        let own = command.content.words().into_iter().map(|(_, words)| Cow::Borrowed(words));
+        Self(own.chain(stored.map(Cow::Owned)).collect())
     }
 
     /// Looks at another recipient.
@@ -48,17 +51,25 @@ impl<'a> Holes<'a> {
     }
 }
 
+/// The value that stands at a placeholder, with its column: in a stored template each has two names.
+fn value_of<'a, 'd>(name: &'a str, data: &'d BTreeMap<String, String>) -> Option<(&'a str, &'d str)> {
+    let plain = name.strip_prefix("html_").unwrap_or(name);
+    [name, plain].into_iter().find_map(|name| Some((name, data.get(name)?.as_str())))
+}
+
 fn look<'a>(pieces: &'a [Piece], data: &BTreeMap<String, String>, found: &mut BTreeSet<&'a str>) {
     for piece in pieces {
         match piece {
             Piece::Text(_) | Piece::Value { or: Some(_), .. } => {}
             Piece::Value { column, or: None } => {
-                if data.get(column.as_str()).is_some_and(|value| is_blank(value)) {
-                    found.insert(column.as_str());
+                if let Some((column, value)) = value_of(column.as_str(), data)
+                    && is_blank(value)
+                {
+                    found.insert(column);
                 }
             }
             Piece::If { column, then, otherwise } => {
-                let is_there = data.get(column.as_str()).is_some_and(|value| !is_blank(value));
+                let is_there = value_of(column.as_str(), data).is_some_and(|(_, value)| !is_blank(value));
                 look(if is_there { then } else { otherwise }, data, found);
             }
         }

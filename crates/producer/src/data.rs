@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use issei_ledger::SkipReason;
-use issei_schema::{BroadcastCommand, Placeholder, Recipient, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe};
+use issei_schema::{BroadcastCommand, Placeholder, Recipient, StoredTemplate, UNSUBSCRIBE_PLACEHOLDER, Unsubscribe};
 
 use crate::SourceError;
 use crate::audience::AudienceConfig;
@@ -24,6 +24,10 @@ pub fn mailable_data(command: &BroadcastCommand, file: &Path) -> Result<(Vec<Rec
     let column = way_out.and_then(Unsubscribe::column);
     let mut columns = data.names();
     columns.extend(command.content.placeholders().into_iter().map(Placeholder::as_str).chain(column).map(str::to_owned));
+    let of_template = command.content.frozen().and_then(StoredTemplate::placeholders).unwrap_or_default();
+    let has = |name: &str| columns.contains(name) || name.strip_prefix("html_").is_some_and(|plain| columns.contains(plain));
+    let others: Vec<String> = of_template.into_iter().filter(|name| !has(name)).collect();
+    columns.extend(others);
     if way_out.is_some() && column != Some(UNSUBSCRIBE_PLACEHOLDER) {
         // The URL itself is made when the mail is.
         columns.remove(UNSUBSCRIBE_PLACEHOLDER);

@@ -48,7 +48,7 @@ pub use missed::SentBefore;
 pub use repair::{Repair, RepairError, Repairer};
 pub use samples::Samples;
 pub use service::{Options, Producer, ProducerError, TRIED};
-pub use skipping::{Mailable, canary_of_all, no_rows};
+pub use skipping::{Counted, Mailable, canary_of_all, no_rows};
 #[cfg(feature = "simulation")]
 pub use source::MemoryTable;
 pub use source::{

@@ -19,9 +19,11 @@ pub(crate) type ReadLetters = fn(&BroadcastCommand) -> Result<Letters, ContentEr
 pub(crate) struct Needed {
     /// The columns that go along with a recipient.
     columns: Vec<(usize, String)>,
-    /// Those that must be there though no letter here says so: of a template that SES stores the ones that it asks for,
-    /// and all where only SES knows which those are.
-    must: BTreeSet<String>,
+    /// Whether each must be there though no letter here says so: of a template that an earlier build registered and that SES alone can
+    /// read.
+    needs_all: bool,
+    /// Whether what is null goes along as an empty text: SES makes nothing of a letter for whose conditions a name is not there.
+    fills_nulls: bool,
     pub(crate) letters: Letters,
     /// The one with the recipient's own URL to unsubscribe.
     unsubscribe: Option<(usize, String)>,
@@ -47,8 +49,7 @@ pub(crate) enum Lack {
 }
 
 impl Needed {
-    /// The content's placeholders; every column for a stored template whose placeholders only SES
-    /// knows. With them the column of the URL to unsubscribe.
+    /// The content's placeholders; every column for a stored template that SES alone can read. With them the column of the URL to unsubscribe.
     pub(crate) fn of(command: &BroadcastCommand, audience: &AudienceConfig) -> Result<Self, Lack> {
         Self::by(command, audience, Letters::of)
     }
@@ -68,14 +69,15 @@ impl Needed {
         let placeholders = command.content.placeholders();
         let mut asked: Vec<&str> = placeholders.into_iter().map(issei_schema::Placeholder::as_str).collect();
         let told = command.content.frozen().and_then(StoredTemplate::placeholders);
-        let must: BTreeSet<String> = match told {
+        let (fills_nulls, needs_all) = (told.is_some(), told.is_none() && matches!(command.content, Content::Template { .. }));
+        let of_template: BTreeSet<String> = match told {
             Some(names) => {
                 names.iter().filter_map(|name| asked_by(name, audience, way_out.is_some()).transpose()).collect::<Result<_, _>>()?
             }
-            None if matches!(command.content, Content::Template { .. }) => audience.columns.iter().cloned().collect(),
+            None if needs_all => audience.columns.iter().cloned().collect(),
             None => BTreeSet::new(),
         };
-        asked.extend(must.iter().map(String::as_str));
+        asked.extend(of_template.iter().map(String::as_str));
         if audience.columns.iter().any(|name| is_reserved(name)) && asked.contains(&UNSUBSCRIBE_PLACEHOLDER) {
             return Err(Lack::ReservedColumn);
         }
@@ -83,7 +85,7 @@ impl Needed {
         let columns = asked.map(|name| place(name).ok_or_else(|| Lack::Placeholder(name.to_owned()))).collect::<Result<_, _>>()?;
         let (letters, has_way_out) = (letters(command)?, way_out.is_some());
         let (class, legacy_local_parts) = (command.class(), audience.legacy_local_parts);
-        Ok(Self { columns, must, letters, unsubscribe, has_way_out, class, legacy_local_parts })
+        Ok(Self { columns, needs_all, fills_nulls, letters, unsubscribe, has_way_out, class, legacy_local_parts })
     }
 }
 
@@ -167,7 +169,7 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
         match row.values.get(*at).unwrap_or(&Cell::Null) {
             Cell::Text(text) => _ = data.insert(name.clone(), text.clone()),
             Cell::NotText => return Err(SkipReason::NotText),
-            Cell::Null if needed.must.contains(name) => return Err(SkipReason::DataMissing),
+            Cell::Null if needed.needs_all => return Err(SkipReason::DataMissing),
             Cell::Null => {}
         }
     }
@@ -177,7 +179,12 @@ fn recipient(row: &Row, needed: &Needed) -> Result<(Recipient, usize), SkipReaso
         data.insert(name.clone(), url.as_str().to_owned());
     }
     needed.letters.make_noes_blank(&mut data);
-    let data = writable(data, needed)?;
+    let mut data = writable(data, needed)?;
+    if needed.fills_nulls {
+        for (_, name) in &needed.columns {
+            data.entry(name.clone()).or_default();
+        }
+    }
     let recipient = Recipient { key, address, data };
     match recipient.checked_bytes() {
         Ok(bytes) => Ok((recipient, bytes)),

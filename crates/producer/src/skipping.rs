@@ -29,16 +29,42 @@ pub enum Mailable {
     TooFew,
 }
 
-impl Mailable {
-    /// Of so many rows, `skipped_share_max` being the share of them that may be skipped.
-    pub(crate) fn of(recipients: u64, skipped: u64, skipped_share_max: f64) -> Self {
+/// The rows of an audience, as far as they tell whether too many are skipped: those whose address another row is mailed at are
+/// skipped because its configuration wants that (`unique_by`), and are as if they were none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    recipients: u64,
+    skipped: u64,
+    /// Those that do not count.
+    wanted: u64,
+}
+
+impl Counted {
+    /// `skipped` are all that are skipped, and `wanted` those among them who are mailed by another row.
+    pub(crate) fn of(recipients: u64, skipped: u64, wanted: u64) -> Self {
+        Self { recipients, skipped: skipped.saturating_sub(wanted), wanted }
+    }
+
+    /// Whether enough of them can be mailed, `skipped_share_max` being the share that may be skipped.
+    pub(crate) fn mailable(self, skipped_share_max: f64) -> Mailable {
+        let Self { recipients, skipped, .. } = self;
         let rows = recipients + skipped;
         let is_judged = rows >= ROWS_MIN || skipped > 1;
         match recipients {
-            0 => Self::Nobody,
-            _ if is_judged && number(skipped) > number(rows) * skipped_share_max => Self::TooFew,
-            _ => Self::Enough,
+            0 => Mailable::Nobody,
+            _ if is_judged && number(skipped) > number(rows) * skipped_share_max => Mailable::TooFew,
+            _ => Mailable::Enough,
         }
+    }
+
+    /// How large a share of them is skipped, where it is larger than it may be; `which` says whose rows they are, and `verb` when.
+    #[must_use]
+    pub fn share(self, which: &str, verb: &str, skipped_share_max: f64) -> String {
+        let Self { recipients, skipped, wanted } = self;
+        let rows = recipients + skipped;
+        let (share, most) = (number(skipped) / number(rows) * 100.0, skipped_share_max * 100.0);
+        let told = format!("{skipped} of {rows} rows{which} {verb} skipped, {share:.1} % where skipped_share_max is {most:.1} %");
+        if wanted == 0 { told } else { format!("{told} (beside {wanted} that do not count, since another row with the address is mailed)") }
     }
 }
 
@@ -76,7 +102,9 @@ impl Producer {
         let agreement = awaited.map_or_else(String::new, |awaited| format!("{awaited}; "));
         let rows = broadcast.audience_size();
         let most = self.options.skipped_share_max;
-        let mailable = Mailable::of(*recipients, *skipped, most);
+        let wanted = broadcast.skipped_by.get(&SkipReason::DuplicateAddress.to_string()).copied().unwrap_or_default();
+        let counted = Counted::of(*recipients, *skipped, wanted);
+        let mailable = counted.mailable(most);
         let id = &broadcast.broadcast_id;
         // Without its canary it would go to everybody at once, which is what the canary was to prevent.
         let lacks_canary = chosen.filter(|chosen| chosen.recipients == 0).and_then(ChosenCanary::told);
@@ -115,7 +143,12 @@ impl Producer {
                 agreement + why + &as_asked(broadcast, &counts, &approving) + &canary(broadcast, chosen),
             )));
         }
-        let commonest = counts.first().map(|(reason, _)| reason.to_string()).unwrap_or_default();
+        let commonest = counts
+            .iter()
+            .find(|(reason, _)| *reason != SkipReason::DuplicateAddress)
+            .or(counts.first())
+            .map(|(reason, _)| reason.to_string())
+            .unwrap_or_default();
         let counts = counts.iter().map(|(reason, skipped)| format!("{} {reason}", skipped.rows)).collect::<Vec<_>>().join(", ");
         let why = format!("most often {commonest} ({counts}); nothing was sent; `issei export {id} --outcome skipped` lists them");
         Ok(Some(if mailable == Mailable::Nobody {
@@ -123,12 +156,10 @@ impl Producer {
                 "all {rows} rows of the audience `{audience}` were skipped, {why}; correct the rows or the audience, and send it in a new command, with a new broadcast_id"
             ))
         } else {
-            let (share, most) = (number(*skipped) / number(rows) * 100.0, most * 100.0);
             let asked = if is_asked_to_hold { "the command is to hold; " } else { "" };
-            let reason = format!(
-                "{agreement}{asked}{skipped} of {rows} rows of the audience `{audience}` were skipped, {share:.1} % where skipped_share_max is {most:.1} %, {why}; {approving} sends to the other {recipients}{}",
-                canary(broadcast, chosen)
-            );
+            let share = counted.share(&format!(" of the audience `{audience}`"), "were", most);
+            let reason =
+                format!("{agreement}{asked}{share}, {why}; {approving} sends to the other {recipients}{}", canary(broadcast, chosen));
             Objection::Holds(ReasonCode::HoldingSkipped, reason)
         }))
     }
@@ -199,7 +230,20 @@ mod tests {
             (95, 5, Mailable::Enough),
             (94, 6, Mailable::TooFew),
         ] {
-            assert_eq!(Mailable::of(recipients, skipped, 0.05), wanted, "{skipped} of {}", recipients + skipped);
+            assert_eq!(Counted::of(recipients, skipped, 0).mailable(0.05), wanted, "{skipped} of {}", recipients + skipped);
         }
+        // Two rows of somebody who is mailed by a third are no rows that can't be mailed, and hide none either.
+        for (recipients, skipped, repeated, wanted) in [
+            (8, 2, 2, Mailable::Enough),
+            (8, 3, 2, Mailable::Enough),
+            (8, 4, 2, Mailable::TooFew),
+            (40, 60, 60, Mailable::Enough),
+            (40, 64, 60, Mailable::TooFew),
+        ] {
+            assert_eq!(Counted::of(recipients, skipped, repeated).mailable(0.05), wanted, "{recipients}, {skipped}, {repeated}");
+        }
+        let told = Counted::of(40, 64, 60).share("", "are", 0.05);
+        let says = "4 of 44 rows are skipped, 9.1 % where skipped_share_max is 5.0 % (beside 60 that do not count, since another row with the address is mailed)";
+        assert_eq!(told, says);
     }
 }

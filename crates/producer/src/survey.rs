@@ -19,7 +19,7 @@ use crate::missed::{SentBefore, sent_before};
 use crate::repeated::note_addresses;
 use crate::row::{Judged, Needed};
 use crate::samples::Samples;
-use crate::skipping::Mailable;
+use crate::skipping::{Counted, Mailable};
 use crate::source::{Mailed, Progress, ReadObjects, Source, quotable};
 
 const PAGE: usize = 2_000;
@@ -96,7 +96,14 @@ impl Survey {
     /// Whether a producer would send to them at once, hold, or end the broadcast.
     #[must_use]
     pub fn enough(&self, skipped_share_max: f64) -> Mailable {
-        Mailable::of(self.mailable, self.skipped_rows(), skipped_share_max)
+        self.counted().mailable(skipped_share_max)
+    }
+
+    /// Its rows, as far as they tell whether too many are skipped.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        let wanted = self.skipped.get(&SkipReason::DuplicateAddress).map_or(0, |skips| skips.rows);
+        Counted::of(self.mailable, self.skipped_rows(), wanted)
     }
 
     fn take(&mut self, Candidate { key, judged, repeats, in_canary }: Candidate, letters: &Letters) {

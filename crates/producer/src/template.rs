@@ -3,7 +3,7 @@
 
 use issei_letter::shows;
 use issei_schema::limits::{COMMAND_BYTES_MAX, CONTENT_BYTES_MAX};
-use issei_schema::{BroadcastCommand, Content, StoredTemplate, is_blank};
+use issei_schema::{BroadcastCommand, Content, Piece, StoredTemplate, Template, is_blank};
 
 use crate::command::Refusal;
 use crate::service::{Producer, ProducerError};
@@ -58,7 +58,16 @@ fn judged(command: &BroadcastCommand, template: StoredTemplate, title: &str) -> 
     if is_blank(&template.subject) || !template.parts().any(|(name, part)| name != "subject" && !is_blank(part)) {
         return refused(format!("it has no subject, or neither text nor HTML; correct it in {title}"));
     }
-    if template.html.as_ref().is_some_and(|html| !html.is_empty() && !html.contains("{{") && !shows(html)) {
+    let words = match template.words() {
+        Ok(words) => words,
+        Err((part, why)) => {
+            return refused(format!(
+                "in its {part} {why}, so which rows lack something nobody could say before they are sent to; write it with {{{{name}}}}, {{{{#if name}}}}…{{{{else}}}}…{{{{/if}}}}, {{{{#unless name}}}}…{{{{/unless}}}} and comments alone, or write the words into the command itself"
+            ));
+        }
+    };
+    let is_same = |part: &Template| part.pieces().iter().all(|piece| matches!(piece, Piece::Text(_)));
+    if words.html.as_ref().is_some_and(|html| !html.as_str().is_empty() && is_same(html) && !shows(html.as_str())) {
         return refused(format!("its HTML has no text that is seen, and no picture; write it, or take it out in {title}"));
     }
     Ok(BroadcastCommand { content: command.content.clone().with_frozen(template), ..command.clone() })

@@ -31,7 +31,7 @@ impl Sample {
         let letters = Letters::of(&BroadcastCommand::parse(&command.to_string()).unwrap()).unwrap();
         let entry = |(at, name): (usize, &&str)| {
             let data = BTreeMap::from([("name".to_owned(), (*name).to_owned())]);
-            let values = letters.letter(0).map(|letter: &Letter| letter.values(&data).collect()).unwrap();
+            let values = letters.letter(0).map(|letter: &Letter| letter.values(&data)).unwrap();
             Entry { at: 10 + at, to: format!("u{at}@example.com").parse().unwrap(), values, headers: Vec::new() }
         };
         Self {

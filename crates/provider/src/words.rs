@@ -21,10 +21,10 @@ impl Words {
             Letter::Own { subject, text, html } => {
                 Some(Self { subject: subject.skeleton(), text: text.as_ref().map(Part::skeleton), html: html.as_ref().map(Part::skeleton) })
             }
-            Letter::Stored { words: Some(StoredTemplate { subject, text, html }), .. } => {
-                Some(Self { subject: subject.clone(), text: text.clone(), html: html.clone() })
+            Letter::Stored(stored) => {
+                let StoredTemplate { subject, text, html } = stored.words()?.clone();
+                Some(Self { subject, text, html })
             }
-            Letter::Stored { words: None, .. } => None,
         }
     }
 

@@ -18,6 +18,7 @@ mod content;
 mod error;
 mod event;
 mod event_reason;
+mod handlebars;
 mod id;
 mod key;
 pub mod limits;
@@ -48,6 +49,7 @@ pub use content::{Content, Variants, Words};
 pub use error::ParseError;
 pub use event::{EventKind, PROBE_TAG, ProbeToken};
 pub use event_reason::EventReason;
+pub use handlebars::Unjudged;
 pub use id::{
     Actor, AudienceName, BroadcastId, Identity, ProviderName, Reason, RecipientKey, TemplateHash, TemplateName, UnsubscribeKeyId,
     VariantName,

@@ -2,7 +2,7 @@
 //! it will make of a letter.
 
 /// What Handlebars takes for something else than a name (handlebarsjs.com, "Expressions" and "Built-in helpers").
-const RESERVED: [&str; 8] = ["this", "true", "false", "null", "undefined", "else", "log", "lookup"];
+pub(crate) const RESERVED: [&str; 8] = ["this", "true", "false", "null", "undefined", "else", "log", "lookup"];
 
 /// Renders as the Handlebars of SES does, as far as plain `{{name}}` goes, with the value of each name put as
 /// it is: SES escapes nothing (developer guide, "Using templates to send personalized email"). Nothing for a

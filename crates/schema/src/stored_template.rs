@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Template, TemplateHash, render};
+use crate::handlebars::read;
+use crate::{TemplateHash, Unjudged, Words};
 
 /// The words of a template, in the Handlebars of SES.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,18 +41,21 @@ impl StoredTemplate {
         parts.into_iter().filter_map(|(name, part)| Some((name, part?.as_str())))
     }
 
-    /// The names that it asks for; nothing where it has more than plain placeholders, of which SES alone knows what it
-    /// makes.
+    /// Its words, as far as issei can judge them for a row: values, conditions, comments.
+    ///
+    /// # Errors
+    /// Names the part and what in it the provider alone can read.
+    pub fn words(&self) -> Result<Words, (&'static str, Unjudged)> {
+        let part = |name, part: &Option<String>| part.as_deref().map(|part| read(part).map_err(|why| (name, why))).transpose();
+        let subject = read(&self.subject).map_err(|why| ("subject", why))?;
+        Ok(Words { subject, text: part("text", &self.text)?, html: part("html", &self.html)? })
+    }
+
+    /// The names that it asks for, to show what stands there or by a condition; nothing where it has what issei can't judge.
     #[must_use]
     pub fn placeholders(&self) -> Option<BTreeSet<String>> {
-        let mut names = BTreeSet::new();
-        for (_, part) in self.parts() {
-            let template = Template::try_from(part.to_owned()).ok().filter(Template::is_plain)?;
-            // What our own parser takes for a name can be something else to Handlebars.
-            render(part, |_| Some(""))?;
-            names.extend(template.placeholders().into_iter().map(|name| name.as_str().to_owned()));
-        }
-        Some(names)
+        let words = self.words().ok()?;
+        Some(words.parts().flat_map(|(_, part)| part.placeholders()).map(|name| name.as_str().to_owned()).collect())
     }
 }
 
@@ -64,21 +68,50 @@ mod tests {
     }
 
     #[test]
-    fn plain_placeholders_are_read_and_whatever_else_handlebars_has_is_not() {
+    fn values_conditions_and_comments_are_read_and_whatever_else_handlebars_has_is_not() {
         let names = |text: &str| stored(text).placeholders().map(|names| names.into_iter().collect::<Vec<_>>().join(" "));
-        assert_eq!(names("Dear {{name}}, {{ html_car }}").as_deref(), Some("html_car name"));
-        for more in [
-            "{{#if car}}x{{/if}}",
-            "{{#each cars}}{{this}}{{/each}}",
-            "{{{name}}}",
-            "\\{{name}}",
-            "{{this}}",
-            "{{> part}}",
-            "{{name | \"you\"}}",
-            "{{a.b}}",
+        for (text, expected) in [
+            ("Dear {{name}}, {{ html_car }}", "html_car name"),
+            ("{{{name}}} {{&car}}", "car name"),
+            ("{{#if car}}{{a}}{{else if b}}{{c}}{{^}}{{d}}{{/if}}", "a b c car d name"),
+            ("{{~#unless car~}} {{a}} {{~else~}} x {{~/unless~}}", "a car name"),
+            ("{{! {{x }} {{!-- {{y}} {{#each z}} --}} {{~!-- }} --~}} {{~! a ~}}", "name"),
         ] {
-            assert_eq!(names(more), None, "{more}");
+            assert_eq!(names(text).as_deref(), Some(expected), "{text}");
         }
+        for (more, why) in [
+            ("{{#each cars}}{{this}}{{/each}}", "`{{#each cars}}` at byte 0 is a block beside"),
+            ("{{#with car}}{{a}}{{/with}}", "is a block beside"),
+            ("{{#car}}x{{/car}}", "is a block beside"),
+            ("{{^car}}x{{/car}}", "turns round"),
+            ("Dear \\{{name}}", "`{{name}}` at byte 6 has a backslash before it"),
+            ("{{this}}", "names no column"),
+            ("{{@index}}", "is of a loop"),
+            ("{{> part}}", "is a part that the provider puts in"),
+            ("{{name | \"you\"}}", "calls a helper"),
+            ("{{#if (eq a b)}}x{{/if}}", "calls a helper"),
+            ("{{#if a includeZero=true}}x{{/if}}", "calls a helper"),
+            ("{{formatDate a}}", "calls a helper"),
+            ("{{a.b}}", "asks for a part of a value"),
+            ("{{../a}}", "asks for a part of a value"),
+            ("{{\u{540d}\u{524d}}}", "is no name of a column"),
+            ("{{{{raw}}}}x{{{{/raw}}}}", "raw block"),
+            ("{{~{a}~}}", "raw block"),
+            ("{{a}}}", "more braces"),
+            ("{{#if a}}x", "`{{#if a}}` at byte 0 is not closed"),
+            ("{{#if a}}x{{/unless}}", "closes another condition"),
+            ("{{#if a}}x{{else}}y{{else}}z{{/if}}", "belongs to no condition"),
+            ("{{else}}", "belongs to no condition"),
+            ("{{#if a}}x{{else each b}}y{{/if}}", "is nothing that issei reads"),
+            ("x{{/if}}", "closes nothing"),
+            ("{{a", "is not closed"),
+            ("{{!-- a }}", "is not closed"),
+        ] {
+            let (part, found) = stored(more).words().unwrap_err();
+            assert!(part == "text" && found.to_string().contains(why), "{more}: {found}");
+        }
+        let deep = ["{{#if a}}".repeat(33), "x".to_owned(), "{{/if}}".repeat(33)].concat();
+        assert!(stored(&deep).words().unwrap_err().1.to_string().contains("too many others"));
     }
 
     #[test]

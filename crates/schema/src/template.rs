@@ -195,29 +195,29 @@ fn stretches(text: &str) -> Result<Vec<Stretch<'_>>, TemplateError> {
     Ok(found)
 }
 
-/// Takes the lines out that hold nothing but one tag of a condition.
-fn without_lines_of_tags(stretches: &mut [Stretch]) {
+/// Takes the lines out that hold nothing but one tag that may stand alone in its line. There is one text more than there are tags.
+pub(crate) fn without_lines(texts: &mut [&str], may_stand_alone: &[bool]) {
     let is_blank = |text: &str| text.chars().all(|c| matches!(c, ' ' | '\t'));
     let lines_end = |text: &str| text.rfind('\n').map_or(0, |at| at + 1);
-    let alone: Vec<bool> = stretches
+    let alone: Vec<bool> = may_stand_alone
         .iter()
+        .zip(texts.windows(2))
         .enumerate()
-        .map(|(at, stretch)| {
-            let Some((tag, _)) = &stretch.tag else { return false };
-            let (before, after) = (stretch.text, stretches.get(at + 1).map_or("", |next| next.text));
+        .map(|(at, (may, around))| {
+            let (before, after) = (around.first().copied().unwrap_or(""), around.last().copied().unwrap_or(""));
             let begins = is_blank(&before[lines_end(before)..]) && (at == 0 || before.contains('\n'));
             let line = after.find('\n').map(|end| after[..end].trim_end_matches('\r'));
-            let ends = line.map_or(at + 2 == stretches.len() && is_blank(after), is_blank);
-            tag.is_of_condition() && begins && ends
+            let ends = line.map_or(at + 2 == texts.len() && is_blank(after), is_blank);
+            *may && begins && ends
         })
         .collect();
     for (at, _) in alone.into_iter().enumerate().filter(|(_, alone)| *alone) {
-        if let Some(stretch) = stretches.get_mut(at) {
+        if let Some(before) = texts.get_mut(at) {
             // Nothing but blanks are after the last line's end; where the text was cut before, none are.
-            stretch.text = &stretch.text[..lines_end(stretch.text)];
+            *before = &before[..lines_end(before)];
         }
-        if let Some(next) = stretches.get_mut(at + 1) {
-            next.text = next.text.find('\n').map_or("", |end| &next.text[end + 1..]);
+        if let Some(after) = texts.get_mut(at + 1) {
+            *after = after.find('\n').map_or("", |end| &after[end + 1..]);
         }
     }
 }
@@ -281,6 +281,11 @@ fn columns<'a>(pieces: &'a [Piece], found: &mut Vec<&'a Placeholder>) {
 }
 
 impl Template {
+    /// What somebody else's way of writing comes to.
+    pub(crate) fn of_pieces(source: String, pieces: Vec<Piece>) -> Self {
+        Self { source, pieces }
+    }
+
     #[must_use]
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
@@ -342,7 +347,10 @@ impl TryFrom<String> for Template {
             .iter()
             .map(|Stretch { text, tag }| tag.as_ref().map_or_else(|| (*text).to_owned(), |(tag, _)| format!("{text}{tag}")))
             .collect();
-        without_lines_of_tags(&mut stretches);
+        let of_conditions: Vec<bool> = stretches.iter().filter_map(|stretch| Some(stretch.tag.as_ref()?.0.is_of_condition())).collect();
+        let mut texts: Vec<&str> = stretches.iter().map(|stretch| stretch.text).collect();
+        without_lines(&mut texts, &of_conditions);
+        stretches.iter_mut().zip(texts).for_each(|(stretch, text)| stretch.text = text);
         Ok(Self { source, pieces: tree(stretches)? })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use english::InEnglish;
 pub(crate) use providers::standings;
 pub(crate) use scale::duration;
 pub(crate) use sender::sender;
-pub(crate) use template::stored;
+pub(crate) use template::{Stored, refused, stored};
 pub(crate) use used::{instead_of_ses, not_used};
 pub(crate) use writers::who_may_write_events;
 

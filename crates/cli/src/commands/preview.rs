@@ -14,7 +14,7 @@ use issei_schema::{Bilingual, BroadcastCommand, Content, Recipient, both};
 use serde_json::json;
 
 use crate::args::PreviewOptions;
-use crate::checks::stored;
+use crate::checks::{refused, stored};
 use crate::command_file;
 use crate::commands::send::Skipped;
 use crate::letters::{can_stand, letters, of_variant, print, print_sender, write};
@@ -40,6 +40,20 @@ pub(super) struct Shown {
     why: Option<SkipReason>,
     /// Of an audience in S3, what it was read from.
     objects: Option<ReadObjects>,
+}
+
+/// The command with what its template says at this moment; as it is where nobody can tell.
+pub(super) async fn read_in(settings: &Settings, command: BroadcastCommand) -> anyhow::Result<BroadcastCommand> {
+    if !matches!(command.content, Content::Template { .. }) {
+        return Ok(command);
+    }
+    let told = stored(&Parts::connect(settings).await, &command, &[]).await.and_then(|stored| stored.content);
+    let Some(content) = told else { return Ok(command) };
+    // Nobody is shown a letter that no producer would take.
+    if let Some(refusal) = refused(&command, &content) {
+        bail!(refusal);
+    }
+    Ok(BroadcastCommand { content: command.content.with_frozen(content), ..command })
 }
 
 /// The rows that are wanted.
@@ -75,16 +89,10 @@ pub(crate) async fn run(settings: &Settings, options: &PreviewOptions, as_json: 
     {
         bail!(Refusal::NoTemplates { provider: known.facts.title });
     }
+    let command = read_in(settings, command).await?;
     let which = Which { rows: options.rows, key: options.key.as_deref(), data: options.data.as_deref() };
     let shown = rows(settings, &command, &which).await?;
-    let content = match &command.content {
-        Content::Template { .. } => {
-            let columns = settings.audiences.get(command.audience.as_str()).map_or(&[][..], |audience| &audience.columns);
-            stored(&Parts::connect(settings).await, &command, columns).await.and_then(|stored| stored.content)
-        }
-        Content::Inline(_) | Content::Variants(_) => None,
-    };
-    let letters = letters(&command, shown.recipients.iter().map(|(of, recipient)| (of.clone(), recipient)), content.as_ref())?;
+    let letters = letters(&command, shown.recipients.iter().map(|(of, recipient)| (of.clone(), recipient)), None)?;
     if let Some(file) = &options.output {
         write(file, &command, &letters)?;
     }

@@ -22,9 +22,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::alike::{Repeats, left_out_told, too_late};
 pub(crate) use self::blank::BlankColumn;
 use self::forecast::Forecast;
-pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, pace, share, whole};
+pub(crate) use self::forecast::{DOLLARS_PER_THOUSAND, Skipped, number, pace, whole};
 use self::progress::Bar;
 use crate::args::SendOptions;
+use crate::checks::stored;
 use crate::command_file;
 use crate::commands::serve::on_signal;
 use crate::confirm::confirmed;
@@ -131,8 +132,10 @@ async fn judge(parts: &Parts, options: &SendOptions, command: &BroadcastCommand)
     let known = known(parts, command).await?;
     let name = command.audience.as_str();
     let config = AudienceConfig::named(name, &parts.settings.audiences).context("the audience is not configured")?;
-    let survey = surveyed(parts, command, &config).await?;
-    Ok((Forecast::of(parts, command, &config, survey, known.is_some()).await?, known))
+    let stored = stored(parts, command, &forecast::names(command, &config)).await;
+    let told = stored.as_ref().map(|stored| stored.in_command(command));
+    let survey = surveyed(parts, told.as_ref().unwrap_or(command), &config).await?;
+    Ok((Forecast::of(parts, command, &config, survey, stored, known.is_some()).await?, known))
 }
 
 /// The broadcast of this command, where it has been sent before. Another one under its id is an error.

@@ -12,7 +12,7 @@ use issei_schema::{Address, BroadcastCommand, BroadcastId, CanaryApproval, Comma
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::preview::{Which, rows};
+use super::preview::{Which, read_in, rows};
 use crate::args::TestSendOptions;
 use crate::command_file;
 use crate::commands::serve::on_signal;
@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(settings: &Settings, options: &TestSendOptions, as_json: bool) -> anyhow::Result<Ended> {
     let settings = &settings.clone().with_audiences().await;
-    let first = command_file::read(&options.file)?;
+    let first = read_in(settings, command_file::read(&options.file)?).await?;
     let which = Which { rows: 1, key: options.key.as_deref(), data: options.data.as_deref() };
     let row = rows(settings, &first, &which).await?.recipients.into_iter().next();
     let Some((_, row)) = row else {

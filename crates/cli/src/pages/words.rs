@@ -108,7 +108,7 @@ words! {
     preview_none: "none", "なし";
     preview_wide: "HTML, 640 pixels wide", "HTML(幅640ピクセル)";
     preview_narrow: "HTML, 360 pixels wide", "HTML(幅360ピクセル)";
-    preview_unknown: "Not shown: the template has more than plain placeholders, and only SES knows what it makes of it.", "表示できません。テンプレートに単純な差し込み以外の構文があり、結果はSESにしか分かりません。";
+    preview_unknown: "Not shown: the template could not be read, or SES alone can read what it says.", "表示できません。テンプレートを読み取れないか、SESにしか解釈できない構文があります。";
     took: "Took", "所要時間";
     events_until: "(events came later, until", "(その後もイベントが届きました。最終:";
     own_clock: "time", "時刻";

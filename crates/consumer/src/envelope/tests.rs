@@ -6,7 +6,7 @@ use std::time::Duration;
 use issei_aws::{AwsCall, Timing};
 use issei_clock::Clock;
 use issei_provider::{Call, Provider, Said, Ses};
-use issei_schema::{Piece, on_one_line};
+use issei_schema::{Piece, html_escaped, on_one_line};
 use issei_sim::{Account, Cloud, Options, StoreKind, connector};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ fn a_chunk_whose_recipients_are_to_get_different_letters_is_not_sent() {
         let message = ChunkMessage::new(None, command.broadcast_id.clone(), 0, 0, recipients, None);
         let subject = |enclosed: Enclosed<'_>| match enclosed.letter {
             Letter::Own { subject, .. } => Some(subject.skeleton()),
-            Letter::Stored { .. } => None,
+            Letter::Stored(_) => None,
         };
         envelope.enclosed(&message).and_then(subject)
     };

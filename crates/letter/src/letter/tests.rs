@@ -1,8 +1,8 @@
 //! What a letter makes of a row, against Handlebars, which knows nothing of our slots.
 
-use handlebars::Handlebars;
+use handlebars::{Context as Row, Handlebars, Helper, Output, RenderContext, RenderError};
 use html5gum::{Token, Tokenizer};
-use issei_schema::html_escaped;
+use issei_schema::{StoredTemplate, html_escaped, render};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use url::Url;
@@ -375,8 +375,24 @@ fn what_nobody_sees_is_nothing_in_a_letter_and_a_stored_template_is_looked_at_as
     assert_eq!([stored("Terms", "{{name}}", &unseen), stored("{{name}}", "Terms", &unseen)], [blank.clone(), blank.clone()]);
     assert_eq!([stored("Terms", "{{html_name}}", &unseen), stored("Terms", "", &ann)], [blank.clone(), blank]);
     assert_eq!([stored("Terms", "{{name}}", &ann), stored("{{html_name}}", "{{name}}", &ann)], [None, None]);
-    // Only the provider knows what it makes of these.
-    assert_eq!([stored("Terms", "{{#if name}}x{{/if}}", &unseen), stored("Terms", "{{other}}", &unseen)], [None, None]);
+    let missing = |name: &str| Some(Unwritable::Missing(name.to_owned()));
+    assert_eq!([stored("Terms", "{{other}}", &ann), stored("{{html_other}}", "x", &ann)], [missing("other"), missing("html_other")]);
+    // A value that nobody would see is nothing for a condition, and one that is not asked for may lack.
+    assert_eq!(stored("Terms", "{{#if name}}x{{/if}}", &unseen), Some(Unwritable::Blank));
+    let either = "{{#unless car}}Dear {{name}}{{else if plan}}{{a}}{{else}}{{b}}{{/unless}}";
+    for (row, expected) in [
+        (&[("name", "Ann")][..], None),
+        (&[("name", "Ann"), ("car", " ")], None),
+        (&[("name", "Ann"), ("car", "x")], missing("b")),
+        (&[("name", "Ann"), ("car", "x"), ("plan", "y")], missing("a")),
+        (&[("car", "x"), ("plan", "y"), ("a", "")], Some(Unwritable::Blank)),
+        (&[("car", "x"), ("b", "y")], None),
+        (&[], missing("name")),
+    ] {
+        assert_eq!(stored("Terms", either, row), expected, "{row:?}");
+    }
+    // Only the provider knows what it makes of this.
+    assert_eq!(stored("Terms", "{{#each name}}x{{/each}}{{other}}", &unseen), None);
 }
 
 #[test]
@@ -532,6 +548,79 @@ proptest! {
             let [before, after] = [&plain, &evil].map(|html| lead_to(html, attribute, is_list));
             prop_assert_eq!(before, after, "{:?} and {:?}", plain, evil);
         }
+    }
+}
+
+/// Says that something is not there.
+fn lacks(_: &Helper, _: &Handlebars, _: &Row, _: &mut RenderContext, out: &mut dyn Output) -> Result<(), RenderError> {
+    Ok(out.write("\u{2603}")?)
+}
+
+/// Text of a template that a provider stores.
+fn stored_text() -> impl Strategy<Value = String> {
+    let names = || proptest::sample::select(vec!["a", "b", "html_a", "html_c"]);
+    let strip = || proptest::sample::select(vec!["", "", "~"]);
+    let leaf = prop_oneof![
+        "[a-z<>&\" \n\t}あ]{0,6}",
+        (strip(), names(), strip()).prop_map(|(left, name, right)| ["{{", left, name, right, "}}"].concat()),
+        names().prop_map(|name| ["{{{", name, "}}}"].concat()),
+        // The translation to Rust knows no comment that takes white space away before it.
+        ("[a-z \n]{0,4}", strip()).prop_map(|(text, right)| ["{{!", text.as_str(), right, "}}"].concat()),
+        Just("{{!-- {{x}} --}}".to_owned()),
+    ];
+    let all = leaf.prop_recursive(3, 24, 4, move |inner| {
+        let inner = proptest::collection::vec(inner, 0..4).prop_map(|parts| parts.concat());
+        let kind = proptest::sample::select(vec!["if", "unless"]);
+        let (chained, otherwise) = (proptest::option::of((names(), inner.clone())), proptest::option::of((strip(), inner.clone())));
+        (kind, names(), strip(), "(\n| |)", inner, chained, otherwise).prop_map(|(kind, name, strip, around, then, chained, otherwise)| {
+            // The translation to Rust knows no chain in the opposite of a condition.
+            let chained = chained
+                .filter(|_| kind == "if")
+                .map_or_else(String::new, |(name, then)| ["{{else if ", name, "}}", then.as_str()].concat());
+            let otherwise = otherwise.map_or_else(String::new, |(strip, otherwise)| ["{{", strip, "else}}", otherwise.as_str()].concat());
+            let open = ["{{", strip, "#", kind, " ", name, "}}", around.as_str()].concat();
+            [open, then, chained, otherwise, ["{{/", kind, "}}", around.as_str()].concat()].concat()
+        })
+    });
+    proptest::collection::vec(all, 1..6).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whoever is judged to have all of a stored template gets it from a Handlebars that fails for whatever is not there, and
+    /// nobody else does.
+    #[test]
+    fn a_stored_template_lacks_for_us_what_it_lacks_for_handlebars(
+        source in stored_text(),
+        row in proptest::collection::btree_map("[abc]", prop_oneof![Just(String::new()), "[a-zあ<&]{1,4}", Just(" ".to_owned())], 0..4),
+    ) {
+        let words = StoredTemplate { subject: "Terms".to_owned(), text: Some(source.clone()), html: None };
+        let Ok(read) = words.words() else {
+            prop_assert!(source.contains("}}}"), "{}", source);
+            return Ok(());
+        };
+        let letter = Letter::Stored(Stored::of("terms".parse().unwrap(), Some(words)));
+        let ours = letter.rendered(&row).map(|rendered| rendered.unwrap().text.unwrap());
+        prop_assert_eq!(ours.is_ok(), letter.judge(&row).is_ok());
+        let mut registry = Handlebars::new();
+        registry.register_escape_fn(handlebars::no_escape);
+        // It asks this for what would be shown and is not there, and for nothing of which a condition alone asks.
+        registry.register_helper("helperMissing", Box::new(lacks));
+        let lacks_for_it = registry.render_template(&source, &letter.values(&row)).unwrap().contains('\u{2603}');
+        prop_assert_eq!(ours.is_err(), lacks_for_it, "{}: {:?}", source, ours);
+        let Ok(ours) = ours else { return Ok(()) };
+        // As whoever freezes it fills what no condition finds, since SES may fail for that as well.
+        let mut filled = row.clone();
+        let names = read.text.iter().flat_map(Template::placeholders).map(|name| column_of(name.as_str()).to_owned());
+        names.for_each(|name| _ = filled.entry(name).or_default());
+        let mut strict = Handlebars::new();
+        strict.register_escape_fn(handlebars::no_escape);
+        strict.set_strict_mode(true);
+        let theirs = strict.render_template(&source, &letter.values(&filled));
+        // Which white space goes with a tag's line, the translations of Handlebars differ in.
+        let seen = |text: &str| text.split_whitespace().collect::<String>();
+        prop_assert_eq!(seen(&ours), seen(&theirs.unwrap()), "{}", source);
     }
 }
 

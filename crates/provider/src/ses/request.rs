@@ -54,12 +54,14 @@ pub(super) fn content(letter: &Letter) -> BulkEmailContent {
     // SES wants default data where a template has placeholders; every entry brings its own.
     let template = Template::builder().template_data("{}");
     let template = match letter {
-        // An edit in the midst changes nothing.
-        Letter::Stored { words: Some(StoredTemplate { subject, text, html }), .. } => {
-            let content = EmailTemplateContent::builder().subject(subject).set_text(text.clone()).set_html(html.clone());
-            template.template_content(content.build())
-        }
-        Letter::Stored { name, words: None } => template.template_name(name.as_str()),
+        // What was read: an edit in the midst changes nothing.
+        Letter::Stored(stored) => match stored.words() {
+            Some(StoredTemplate { subject, text, html }) => {
+                let content = EmailTemplateContent::builder().subject(subject).set_text(text.clone()).set_html(html.clone());
+                template.template_content(content.build())
+            }
+            None => template.template_name(stored.name().as_str()),
+        },
         Letter::Own { subject, text, html } => {
             let content = EmailTemplateContent::builder().subject(subject.skeleton());
             let content = content.set_text(text.as_ref().map(issei_letter::Part::skeleton));

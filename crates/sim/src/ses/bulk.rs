@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use handlebars::{Handlebars, no_escape};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -101,6 +102,15 @@ fn tagged(entry: &Entry) -> &str {
 /// Every value is a text: what else Handlebars would make of one is a rendering failure.
 fn render(text: &str, data: &BTreeMap<String, Value>) -> Option<String> {
     issei_schema::render(text, |name| data.get(name)?.as_str())
+}
+
+/// What a stored template comes to that has more than plain placeholders. Where anything that it names is not there, it fails.
+fn by_handlebars(text: &str, data: &BTreeMap<String, Value>) -> Option<String> {
+    let mut handlebars = Handlebars::new();
+    handlebars.set_strict_mode(true);
+    // SES escapes nothing (developer guide, "Using templates to send personalized email").
+    handlebars.register_escape_fn(no_escape);
+    handlebars.render_template(text, data).ok()
 }
 
 impl State {
@@ -242,7 +252,10 @@ impl State {
         let part = |text: fn(&TemplateContent) -> &String| {
             content.map_or_else(
                 || template.template_name.clone().unwrap_or_default(),
-                |content| render(text(content), &data).unwrap_or_else(|| "RENDERING FAILED".to_owned()),
+                |content| {
+                    let rendered = render(text(content), &data).or_else(|| by_handlebars(text(content), &data));
+                    rendered.unwrap_or_else(|| "RENDERING FAILED".to_owned())
+                },
             )
         };
         let mail = Mail {
@@ -277,18 +290,9 @@ fn message_id(now: Timestamp, sent: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use handlebars::{Handlebars, no_escape};
     use proptest::prelude::*;
 
     use super::*;
-
-    fn by_handlebars(text: &str, data: &BTreeMap<String, Value>) -> Option<String> {
-        let mut handlebars = Handlebars::new();
-        handlebars.set_strict_mode(true);
-        // SES escapes nothing (developer guide, "Using templates to send personalized email").
-        handlebars.register_escape_fn(no_escape);
-        handlebars.render_template(text, data).ok()
-    }
 
     fn data() -> BTreeMap<String, Value> {
         [("t0", "<Ann> {{h0}} \\"), ("h0", "&lt;"), ("_a", "")].map(|(name, value)| (name.to_owned(), json!(value))).into()

@@ -239,13 +239,24 @@ async fn send_looks_at_the_template_that_ses_stores() {
     put("Dear {{nmae}}");
     let (code, _, error) = world.try_run(&["send", "--yes", &command]).await;
     assert!(code == Some(3) && error.contains("the audience lacks nmae"), "{error}");
-    // What only SES can render is not called fine, and nobody is kept from sending it.
-    put("{{#if name}}Dear {{name}}{{/if}}");
+    // What SES alone can read nobody can judge, so it is no letter of ours.
+    put("{{#each name}}Dear {{name}}{{/each}}");
+    for of in [&["send", "--yes", &command][..], &["preview", &command], &["test-send", &command, "--to", "me@example.com"]] {
+        let (code, output, error) = world.try_run(of).await;
+        let says = "in its text `{{#each name}}` at byte 0 is a block beside `#if` and `#unless`";
+        assert!(code == Some(3) && error.contains(says) && error.contains("or write the words into the command itself"), "{output}{error}");
+    }
+    // Who lacks what is shown is told beforehand, by the code that freezes.
+    put("{{#if name}}Dear {{name}}{{else}}Hello{{/if}}");
+    world.users.execute("UPDATE users SET name = NULL WHERE id = 3").await;
     let text = world.run(&["send", "--dry-run", &command]).await;
     assert!(
-        text.contains("UNREADABLE  template terms-2026") && text.contains("not shown: the template could not be read, or has more"),
+        text.contains("ok          template terms-2026: html_name, name") && text.contains("1 data_missing, with the keys 3"),
         "{text}"
     );
+    let text = world.run(&["preview", &command]).await;
+    assert!(text.contains("text         Dear User 1"), "{text}");
+    world.users.execute("UPDATE users SET name = 'User 3' WHERE id = 3").await;
     put("Dear {{name}}");
     let text = world.run(&["send", "--yes", &command]).await;
     assert!(text.contains("ok          template terms-2026: html_name, name") && text.contains("subject      Terms for User 1"), "{text}");

@@ -409,7 +409,8 @@ async fn a_forecast_says_of_everybody_what_a_producer_then_freezes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_address_is_mailed_once_where_the_audience_says_so_whoever_freezes_it() {
-    let mut world = World::new(WorldOptions { users: 0, ..small() }).await;
+    // Two of 42 may be skipped: whoever is mailed by another row is none of these.
+    let mut world = World::new(WorldOptions { users: 0, skipped_share_max: 0.05, ..small() }).await;
     // Forty addresses, each under three keys, and each domain written otherwise.
     for id in 1..=120 {
         let domain = ["example.com", "EXAMPLE.com", "example.COM "][id % 3];

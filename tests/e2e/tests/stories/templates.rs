@@ -127,20 +127,55 @@ async fn a_template_that_lacks_anything_is_refused_before_anything_is_frozen() {
     assert!(of_command(&world, "seen").await.0);
 }
 
+/// A letter in which something lacks is found out by SES after it has been accepted, and nobody is told.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_needs_what_the_template_asks_for_where_that_can_be_read_and_everything_where_only_ses_knows() {
+async fn a_row_needs_what_its_letter_shows_and_nothing_that_a_condition_leaves_out() {
     let mut world = world().await;
     world.options.skipped_share_max = 1.0;
     world.users.execute("ALTER TABLE users ADD COLUMN car TEXT").await;
     world.users.execute("UPDATE users SET car = 'a car' WHERE id > 10").await;
     world.users.execute("UPDATE users SET name = NULL WHERE id = 20").await;
     world.audiences.get_mut("users").unwrap().columns.push("car".to_owned());
-    for (id, text, mailed) in [("plain", "Dear {{html_name}}", 29), ("logic", "{{#if car}}Dear {{name}}{{/if}}", 19)] {
-        store(&world, text);
+    for (id, text, mailed) in [
+        ("plain", "Dear {{html_name}}", 29),
+        ("logic", "{{#if car}}Dear {{name}}{{else}}Hello{{/if}}", 29),
+        ("shown", "{{#unless car}}Dear {{name}}, {{car}}{{/unless}} you.", 20),
+        ("both", "{{!-- {{nobody}} --}}{{~#if car~}} {{{car}}} {{~else if name~}} none {{~/if}} of {{&name}}", 29),
+    ] {
+        // The subject asks for no name.
+        let template = json!({ "Subject": "Terms", "Text": text });
+        world.cloud.configure(|account| _ = account.templates.insert("terms".to_owned(), template));
         world.post_command(&asks(id, |_| {})).await;
-        let broadcast = world.run_until(id, 0, |broadcast| broadcast.broadcast_state == BroadcastState::Running).await;
-        assert_eq!((broadcast.recipients, broadcast.skipped_by["data_missing"]), (mailed, 30 - mailed), "{id}");
+        let broadcast = world.run_to_the_end(id).await;
+        assert_eq!((broadcast.broadcast_state, broadcast.recipients), (BroadcastState::Complete, mailed), "{id}");
+        assert_eq!(broadcast.skipped_by.get("data_missing").copied().unwrap_or(0), 30 - mailed, "{id}");
     }
+    let mails = world.cloud.mails().unwrap();
+    assert_eq!(mails.len(), 29 + 29 + 20 + 29);
+    assert!(mails.iter().all(|mail| mail.text != "RENDERING FAILED"));
+    let hello = mails.iter().filter(|mail| mail.text == "Hello").count();
+    assert_eq!(hello, 10, "whoever has no car");
+}
+
+/// Registered, nobody would find out what lacks in it until SES does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ses_alone_can_read_is_refused_before_anything_is_frozen() {
+    let world = world().await;
+    for (id, text, says) in [
+        ("loop", "Dear {{name}} {{#each cars}}{{this}}{{/each}}", "in its text `{{#each cars}}` at byte 14 is a block"),
+        ("path", "{{#if name}}{{name.first}}{{/if}}", "`{{name.first}}` at byte 12 asks for a part of a value"),
+        ("part", "{{> footer}}", "`{{> footer}}` at byte 0 is a part that the provider puts in"),
+        ("open", "{{#if name}}x", "`{{#if name}}` at byte 0 is not closed"),
+    ] {
+        store(&world, text);
+        let reason = refused(&world, &asks(id, |_| {})).await;
+        assert!(reason.contains(says) && reason.contains("or write the words into the command itself"), "{reason}");
+    }
+    // A name in a condition is one that the audience must have, as in words of one's own.
+    store(&world, "{{#if nmae}}Dear {{name}}{{/if}}x");
+    let unknown = refused(&world, &asks("unknown", |_| {})).await;
+    assert!(unknown.starts_with("field `content`: the placeholder {{nmae}} is no column of the audience `users`"), "{unknown}");
+    assert_eq!(world.cloud.accepted(), 0);
 }
 
 /// SES renders it, and takes for something whatever is not empty.

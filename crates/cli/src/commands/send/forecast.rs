@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::alike::{Repeats, too_late};
 use super::blank::BlankColumn;
 use super::producers;
-use crate::checks::{self, stored};
+use crate::checks::{self, Stored};
 use crate::commands::certify::show;
 use crate::letters::{Letter, letters, print, print_sender, worth_a_look};
 
@@ -132,6 +132,7 @@ impl Forecast {
         command: &BroadcastCommand,
         config: &AudienceConfig,
         survey: Survey,
+        stored: Option<Stored>,
         known_already: bool,
     ) -> anyhow::Result<Self> {
         let settings = &parts.settings;
@@ -147,10 +148,9 @@ impl Forecast {
         // SES gives -1 where there is no daily quota.
         let left = quota.filter(|quota| quota.a_day >= 0.0).map(|quota| whole(quota.a_day - quota.sent_in_24_hours));
         let enough = survey.enough(settings.skipped_share_max);
-        let skipped_rows = survey.skipped_rows();
+        let counted = survey.counted();
         let repeats = Repeats::of(&survey, config);
         let blank = BlankColumn::all(&survey);
-        let stored = stored(parts, command, &names(command, config)).await;
         let content = stored.as_ref().and_then(|stored| stored.content.as_ref());
         let letters = letters(command, worth_a_look(&survey), content)?;
         let Survey { rows, mailable, skipped, variants, fell_back, canary, objects, sent_before, .. } = survey;
@@ -193,7 +193,7 @@ impl Forecast {
             fell_back: crate::letters::fell_back(command, &fell_back),
             skipped,
             holds: (enough == Mailable::TooFew || lacks_canary || holds_all).then(|| {
-                let share = (enough == Mailable::TooFew).then(|| share(skipped_rows, rows, settings.skipped_share_max));
+                let share = (enough == Mailable::TooFew).then(|| counted.share("", "are", settings.skipped_share_max));
                 let lacking = lacks_canary.then(|| "there is no canary".to_owned());
                 let all = holds_all.then(|| canary_of_all(mailable));
                 let then = if lacks_canary || holds_all { ", which sends to all at once" } else { "" };
@@ -366,12 +366,6 @@ pub(crate) fn pace(command: &BroadcastCommand, recipients_a_second: f64, chunk_s
 pub(super) fn names(command: &BroadcastCommand, config: &AudienceConfig) -> Vec<String> {
     let url = command.unsubscribe.as_ref().map(|_| UNSUBSCRIBE_PLACEHOLDER.to_owned());
     config.columns.iter().cloned().chain(url).collect()
-}
-
-/// How large a share is skipped, where it is larger than it may be.
-pub(crate) fn share(skipped: u64, rows: u64, most: f64) -> String {
-    let (share, most) = (number(skipped) / number(rows) * 100.0, most * 100.0);
-    format!("{skipped} of {rows} rows are skipped, {share:.1} % where skipped_share_max is {most:.1} %")
 }
 
 /// What was looked at, and whether it keeps the command from being sent.

@@ -6,8 +6,6 @@ use issei_producer::{ChosenCanary, Mailable, Survey};
 use issei_schema::{BroadcastCommand, Canary, CanaryApproval, InDoubtPolicy, Opening, limits};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::commands::send::share;
-
 pub(super) struct Simplified {
     pub(super) command: BroadcastCommand,
     /// What a real broadcast would wait for, in words.
@@ -66,9 +64,11 @@ impl Simplified {
 
 /// Why its audience would hold it before its first send.
 pub(super) fn holds(command: &BroadcastCommand, survey: &Survey, skipped_share_max: f64) -> Vec<String> {
-    let (rows, skipped) = (survey.rows, survey.skipped_rows());
     let too_few = (survey.enough(skipped_share_max) == Mailable::TooFew).then(|| {
-        format!("skipped rows: {}, so really it waits for `issei approve` before its first send", share(skipped, rows, skipped_share_max))
+        format!(
+            "skipped rows: {}, so really it waits for `issei approve` before its first send",
+            survey.counted().share("", "are", skipped_share_max)
+        )
     });
     let lacks_canary = survey.canary.as_ref().filter(|canary| canary.recipients == 0).and_then(ChosenCanary::told);
     let lacks_canary = lacks_canary.map(|told| format!("canary: {told}, so really it waits for `issei approve` before its first send"));
