@@ -250,7 +250,7 @@ async fn repair_shows_what_it_would_do_and_does_it_when_told_so() {
     assert!(output.contains("ends for ever none: nothing is under way"), "{output}");
     assert!(code == Some(3) && output.contains("say 1.1000000") && output.contains("Nothing was done"), "{output}{errors}");
     let accepted: Value = serde_json::from_str(&world.run(&[&accept[..], &["--json"]].concat()).await).unwrap();
-    assert_eq!(accepted, json!({ "done": true, "epoch": 2, "ended": [] }));
+    assert_eq!(accepted, json!({ "done": true, "epoch": 2, "ended": [], "silenced": null }));
 }
 
 /// From the command to the end, and the end of the services.
