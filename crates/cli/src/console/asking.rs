@@ -202,17 +202,75 @@ pub(super) struct Said {
     pub(super) status: StatusCode,
     pub(super) message: Option<Bilingual>,
     pub(super) failed: bool,
+    pub(super) typed: Typed,
+}
+
+/// What stood in a form that was refused, for the page that has the form again: nobody types a reason twice. A confirmation is not
+/// kept, for it is of what the page shows then.
+pub(super) enum Typed {
+    Nothing,
+    /// Into which form, and why.
+    Reason(&'static str, String),
+    /// Who was looked for.
+    Who(String),
+    /// From which row (page, chunk, place), and whom the copy was to go to.
+    Copy((u32, u32, usize), String),
+}
+
+impl Typed {
+    /// More than any field of a page takes is kept of none.
+    const MOST: usize = 1_000;
+
+    pub(super) fn reason(form: &'static str, reason: &str) -> Self {
+        Self::Reason(form, reason.chars().take(Self::MOST).collect())
+    }
+
+    pub(super) fn who(who: &str) -> Self {
+        Self::Who(who.chars().take(Self::MOST).collect())
+    }
+
+    pub(super) fn copy(row: (u32, u32, usize), to: &str) -> Self {
+        Self::Copy(row, to.chars().take(Self::MOST).collect())
+    }
+
+    /// What that form is shown with.
+    pub(super) fn reason_of(&self, form: &str) -> String {
+        match self {
+            Self::Reason(of, reason) if *of == form => reason.clone(),
+            _ => String::new(),
+        }
+    }
 }
 
 impl Said {
     /// Nobody has sent a form.
-    pub(super) const NOTHING: Self = Self { status: StatusCode::OK, message: None, failed: false };
+    pub(super) const NOTHING: Self = Self { status: StatusCode::OK, message: None, failed: false, typed: Typed::Nothing };
 
     pub(super) fn done(message: Bilingual) -> Self {
-        Self { status: StatusCode::OK, message: Some(message), failed: false }
+        Self { status: StatusCode::OK, message: Some(message), failed: false, typed: Typed::Nothing }
     }
 
     pub(super) fn refused(status: StatusCode, message: Bilingual) -> Self {
-        Self { status, message: Some(message), failed: true }
+        Self { status, message: Some(message), failed: true, typed: Typed::Nothing }
+    }
+
+    /// With what stood in the form, where it was refused.
+    pub(super) fn typed(self, typed: impl FnOnce() -> Typed) -> Self {
+        if self.failed { Self { typed: typed(), ..self } } else { self }
+    }
+
+    /// Why the page can't be shown that would have said this: nobody is left without what became of their form.
+    pub(super) fn unshown(message: Option<Bilingual>, failed: Failed) -> Failed {
+        match (message, failed) {
+            (Some(message), Failed::Error(error)) => {
+                let told = failure(&error);
+                if message.english == told.english {
+                    return Failed::Error(error);
+                }
+                let status = if is_absent(&error) { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY };
+                Failed::Asked(status, both!("{}; and the page can't be shown: {}", "{}。ページも表示できません。{}", message, told))
+            }
+            (_, failed) => failed,
+        }
     }
 }

@@ -9,8 +9,8 @@ use issei_ledger::{Approval, Broadcast, BroadcastState, LedgerError, NEVER_GRANT
 use issei_schema::{Actor, Bilingual, BroadcastId, both};
 use serde::Deserialize;
 
-use super::asking::{Filled, Named, Said, Tongue, failure, foreign_form};
-use super::routes::{Page, Shared, answer, broadcast_page, list_page};
+use super::asking::{Filled, Named, Said, Tongue, Typed, failure, foreign_form};
+use super::routes::{Page, Shared, answer};
 use super::{At, EVERYTHING};
 use crate::commands::stop::{for_at_most, not_by_ses};
 use crate::in_use::Care;
@@ -34,6 +34,16 @@ impl Verb {
             Self::Pause => both!("pause", "一時停止"),
             Self::Resume => both!("resume", "再開"),
             Self::Approve => both!("approve", "承認"),
+        }
+    }
+
+    /// As its form is named.
+    fn form(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Approve => "approve",
         }
     }
 
@@ -99,10 +109,8 @@ async fn act(State(at): Shared, Named(id): Named, tongue: Tongue, Filled(deed): 
         Ok(()) => carry_out(&at, &id, verb, &deed).await.unwrap_or_else(|refused| refused),
         Err(refused) => refused,
     };
-    match said {
-        Said { message: Some(message), failed: false, .. } => answer(&at, &format!("/b/{id}"), tongue, message).await,
-        refused => broadcast_page(&at, &id, tongue, refused).await,
-    }
+    let said = said.typed(|| Typed::reason(verb.form(), &deed.reason));
+    Ok(answer(&at, &format!("/b/{id}"), tongue, said).await)
 }
 
 /// One conditional write. A refusal names the state that the broadcast is in.
@@ -206,7 +214,7 @@ async fn end_one(at: &At, id: &BroadcastId, actor: &Actor, reason: &str) -> Resu
 
 pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Filled<Deed>) -> Page {
     if let Err(refused) = deed.check(&at, EVERYTHING, true) {
-        return list_page(&at, tongue, refused).await;
+        return Ok(answer(&at, "/", tongue, refused.typed(|| Typed::reason("stop-all", &deed.reason))).await);
     }
     let actor = operator::actor(&at.console.parts).await?;
     let order = commands::stop::end_all(&at.console.parts.ledger(), &actor, &deed.reason).await;
@@ -236,8 +244,5 @@ pub(super) async fn stop_all(State(at): Shared, tongue: Tongue, Filled(deed): Fi
             ),
         )
     };
-    match said {
-        Said { message: Some(message), failed: false, .. } => answer(&at, "/", tongue, message).await,
-        refused => list_page(&at, tongue, refused).await,
-    }
+    Ok(answer(&at, "/", tongue, said.typed(|| Typed::reason("stop-all", &deed.reason))).await)
 }

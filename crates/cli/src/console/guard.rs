@@ -13,9 +13,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use issei_schema::{Bilingual, both};
 
-use super::asking::{Plain, Tongue};
+use super::asking::{Plain, Said, Tongue};
 use super::right::{Needs, Right};
-use super::routes::LETTERS_MAY;
+use super::routes::{LETTERS_MAY, answer, page_of};
 use super::{At, Console};
 use crate::pages::{ClosedPage, FailedPage};
 
@@ -83,8 +83,10 @@ pub(super) async fn enter(State(at): State<At>, request: Request, next: Next) ->
     if !at.door.knows(request.headers()) {
         return nobody().await.into_response();
     }
-    let words = Tongue::asked(request.uri(), request.headers()).language.words();
+    let tongue = Tongue::asked(request.uri(), request.headers());
+    let words = tongue.language.words();
     let is_of_a_letter = request.uri().path().contains("/letter");
+    let page_of_form = (request.method() == Method::POST).then(|| page_of(request.uri().path())).flatten();
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Bilingual>() {
         None => response,
@@ -92,6 +94,10 @@ pub(super) async fn enter(State(at): State<At>, request: Request, next: Next) ->
         Some(told) if is_of_a_letter => {
             let page = ClosedPage { words, told }.render().map(Html).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR);
             (response.status(), [(header::CONTENT_SECURITY_POLICY, LETTERS_MAY)], page).into_response()
+        }
+        // Nothing of a form stands at its own address, where a reload would send it again.
+        Some(told) if page_of_form.is_some() => {
+            answer(&at, &page_of_form.unwrap_or_default(), tongue, Said::refused(response.status(), told)).await
         }
         Some(told) => {
             let page = FailedPage::of(at.frame().await, words, response.status(), told);

@@ -22,7 +22,7 @@ use askama::Template;
 use issei_assembly::{Parts, Settings, say};
 use issei_clock::{Dice, Instant};
 use issei_ledger::BroadcastState;
-use issei_schema::{Bilingual, BroadcastId};
+use issei_schema::BroadcastId;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ pub(crate) struct Console {
     /// How it stands with the ledger, and when that was looked at.
     standing: Mutex<Option<(Instant, Standing)>>,
     /// What became of forms, until whoever sent them is shown it, and when that was.
-    said: Mutex<HashMap<String, (Instant, Bilingual)>>,
+    said: Mutex<HashMap<String, (Instant, Said)>>,
     counted: CountedSince,
 }
 
@@ -196,11 +196,11 @@ impl Console {
     }
 
     /// Keeps what became of a form for the page that the browser is sent to. Gives the word by which it is asked for, once.
-    async fn keep_said(&self, message: Bilingual) -> String {
+    async fn keep_said(&self, became: Said) -> String {
         let (now, token) = (self.parts.clock.now(), Dice::system().token());
         let mut said = self.said.lock().await;
         said.retain(|_, (at, _)| now.saturating_duration_since(*at) < SAID_FOR);
-        said.insert(token.clone(), (now, message));
+        said.insert(token.clone(), (now, became));
         token
     }
 
@@ -210,7 +210,7 @@ impl Console {
             Some(token) => self.said.lock().await.remove(token),
             None => None,
         };
-        said.map_or(Said::NOTHING, |(_, message)| Said::done(message))
+        said.map_or(Said::NOTHING, |(_, said)| said)
     }
 
     /// How a broadcast stands, with its timeline and audit trail.

@@ -14,16 +14,18 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::At;
-use super::asking::{Failed, Filled, LetterAt, Tongue, foreign_form};
-use super::routes::{LETTERS_MAY, Page, Shared, page};
+use super::asking::{Failed, Filled, LetterAt, Said, Tongue, Typed, Word, foreign_form};
+use super::routes::{LETTERS_MAY, Page, Shared, answer, page};
 use crate::commands::show::letter_of;
 use crate::commands::who::{Scope, look};
 use crate::letters;
 use crate::pages::WhoPage;
 
-pub(super) async fn asked(State(at): Shared, tongue: Tongue) -> Page {
-    let template = WhoPage { frame: at.frame().await, words: tongue.language.words(), asked: String::new(), who: None, message: None };
-    page(&at, &template, tongue, StatusCode::OK)
+pub(super) async fn asked(State(at): Shared, tongue: Tongue, Word(said): Word) -> Page {
+    let Said { status, message, typed, .. } = at.console.take_said(said.as_deref()).await;
+    let asked = if let Typed::Who(who) = typed { who } else { String::new() };
+    let template = WhoPage { frame: at.frame().await, words: tongue.language.words(), asked, who: None, message };
+    page(&at, &template, tongue, status)
 }
 
 fn nobody() -> Failed {
@@ -41,21 +43,21 @@ pub(super) struct Sought {
 /// Where the browser goes away meanwhile, the search ends with it.
 pub(super) async fn found(State(at): Shared, tongue: Tongue, Filled(sought): Filled<Sought>) -> Page {
     let (words, asked) = (tongue.language.words(), sought.who.trim().to_owned());
-    let frame = at.frame().await;
-    let answer = |asked, who, message| WhoPage { frame, words, asked, who, message };
     if !at.door.has_made(&sought.csrf) {
-        let message = Some(foreign_form());
-        return page(&at, &answer(asked, None, message), tongue, StatusCode::FORBIDDEN);
+        let refused = Said::refused(StatusCode::FORBIDDEN, foreign_form()).typed(|| Typed::who(&asked));
+        return Ok(answer(&at, "/who", tongue, refused).await);
     }
     if asked.is_empty() {
-        return page(&at, &answer(asked, None, None), tongue, StatusCode::UNPROCESSABLE_ENTITY);
+        let refused = Said { status: StatusCode::UNPROCESSABLE_ENTITY, ..Said::NOTHING };
+        return Ok(answer(&at, "/who", tongue, refused).await);
     }
     let parts = &at.console.parts;
     let ids = parts.ledger().known_broadcasts().await?;
     let is_not_in_use = at.console.standing().await.is_not_in_use();
     let scope = Scope { ids, audience: None, since: None, language: tongue.language, zone: ZoneName::default(), is_not_in_use };
     let who = look(parts, scope, &asked, &ProgressBar::hidden(), &CancellationToken::new()).await?;
-    page(&at, &answer(asked, Some(who), None), tongue, StatusCode::OK)
+    let template = WhoPage { frame: at.frame().await, words, asked, who: Some(who), message: None };
+    page(&at, &template, tongue, StatusCode::OK)
 }
 
 /// Whoever stands there.

@@ -84,12 +84,13 @@ async fn reason(State(at): Shared, Path(code): Path<String>, tongue: Tongue) -> 
 
 async fn list(State(at): Shared, tongue: Tongue, Word(said): Word) -> Page {
     let said = at.console.take_said(said.as_deref()).await;
-    list_page(&at, tongue, said).await
+    let message = said.message.clone();
+    list_page(&at, tongue, said).await.map_err(|failed| Said::unshown(message, failed))
 }
 
 /// `said` is what became of a form. A broadcast that can't be read hides neither the others nor the way to
 /// stop them all. Whoever may not look is told no reasons.
-pub(super) async fn list_page(at: &At, tongue: Tongue, said: Said) -> Page {
+async fn list_page(at: &At, tongue: Tongue, said: Said) -> Page {
     let (ledger, language, words) = (at.console.parts.ledger(), tongue.language, tongue.language.words());
     let (mut broadcasts, mut known, now) = (Vec::new(), Vec::new(), at.console.parts.clock.wall());
     for id in ledger.known_broadcasts().await? {
@@ -129,21 +130,36 @@ pub(super) async fn list_page(at: &At, tongue: Tongue, said: Said) -> Page {
     broadcasts.sort_by_key(|one| (one.is_over, one.created_at.is_some(), std::cmp::Reverse(one.created_at)));
     let closing = ledger.closing().await?.map(|closing| format!("{} ({})", closing.reason, closing.closed_by));
     let closing = closing.map(|told| if at.may(Needs::Look) { told } else { String::new() });
-    let Said { status, message, failed } = said;
-    let template = List { frame: at.frame().await, words, broadcasts, refused, closing, message, failed };
+    let Said { status, message, failed, typed } = said;
+    let reason = typed.reason_of("stop-all");
+    let template = List { frame: at.frame().await, words, broadcasts, refused, closing, message, failed, reason };
     page(at, &template, tongue, status)
 }
 
-/// What was done is said once by the page that the form belongs to, at its own address: whoever loads that again sends no form
-/// again. What was refused stands at the form's address, since there is nothing that could be done twice.
-pub(super) async fn answer(at: &At, path: &str, tongue: Tongue, message: Bilingual) -> Page {
-    let said = at.console.keep_said(message).await;
+/// What became of a form is said once by the page that the form belongs to, at its own address and with the status that it has:
+/// whoever loads that again, or goes back, sends no form again, neither one that was done nor one that was refused.
+pub(super) async fn answer(at: &At, path: &str, tongue: Tongue, said: Said) -> Response {
+    let said = at.console.keep_said(said).await;
     let language = if tongue.remember { format!("lang={}&", tongue.language.words().language) } else { String::new() };
-    Ok(Redirect::to(&format!("{}{path}?{language}said={said}", at.door.base)).into_response())
+    Redirect::to(&format!("{}{path}?{language}said={said}", at.door.base)).into_response()
 }
 
-/// A refusal stands at the form's own address. Whoever asks for that again, such as by the link to the other language, is shown the
-/// page that has the form.
+/// The page that has the form which is sent to this path, within the door.
+pub(super) fn page_of(path: &str) -> Option<String> {
+    match path {
+        "/who" => return Some("/who".to_owned()),
+        "/stop-all" => return Some("/".to_owned()),
+        _ => {}
+    }
+    let (id, form) = path.strip_prefix("/b/")?.split_once('/')?;
+    match form {
+        "stop" | "pause" | "resume" | "approve" => Some(format!("/b/{id}")),
+        "words" | "copy" => Some(format!("/b/{id}/words")),
+        _ => None,
+    }
+}
+
+/// Nothing stands at a form's own address. Whoever asks for that is shown the page that has the form.
 async fn to_list(State(at): Shared, tongue: Tongue) -> Redirect {
     to_page(&at, "/", tongue)
 }
@@ -163,11 +179,12 @@ fn to_page(at: &At, path: &str, tongue: Tongue) -> Redirect {
 
 async fn broadcast(State(at): Shared, Named(id): Named, tongue: Tongue, Word(said): Word) -> Page {
     let said = at.console.take_said(said.as_deref()).await;
-    broadcast_page(&at, &id, tongue, said).await
+    let message = said.message.clone();
+    broadcast_page(&at, &id, tongue, said).await.map_err(|failed| Said::unshown(message, failed))
 }
 
 /// `said` is what became of a form.
-pub(super) async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, said: Said) -> Page {
+async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, said: Said) -> Page {
     let (language, words) = (tongue.language, tongue.language.words());
     if !at.may(Needs::Look) {
         return bare_page(at, id, tongue, said).await;
@@ -191,7 +208,10 @@ pub(super) async fn broadcast_page(at: &At, id: &BroadcastId, tongue: Tongue, sa
     let subject = at.console.parts.ledger().command(id).await.ok().as_ref().and_then(subjects);
     let unsendable = if actions.iter().any(|action| matches!(action.verb, "approve" | "resume")) { unsendable(at, id).await } else { None };
     let letters = live.status.held_audience.as_ref().map_or(0, HeldAudience::shown);
-    let Said { status, message, failed } = said;
+    let Said { status, message, failed, typed } = said;
+    for action in &mut actions {
+        action.reason = typed.reason_of(action.verb);
+    }
     let template = BroadcastPage {
         frame: at.frame().await.around_standing(),
         words,
@@ -237,8 +257,8 @@ async fn bare_page(at: &At, id: &BroadcastId, tongue: Tongue, said: Said) -> Pag
     };
     let frame = at.frame().await;
     let frame = if bare.is_some() { frame.around_standing() } else { frame };
-    let Said { status, message, failed } = said;
-    let template = StopPage { frame, words, id: id.to_string(), bare, message, failed };
+    let Said { status, message, failed, typed } = said;
+    let template = StopPage { frame, words, id: id.to_string(), bare, message, failed, reason: typed.reason_of("stop") };
     page(at, &template, tongue, status)
 }
 
@@ -274,6 +294,23 @@ async fn held_letters(State(at): Shared, Named(id): Named, tongue: Tongue) -> Pa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_form_has_a_page_that_says_what_became_of_it() {
+        for (path, page) in [
+            ("/stop-all", "/"),
+            ("/who", "/who"),
+            ("/b/terms/stop", "/b/terms"),
+            ("/b/terms/approve", "/b/terms"),
+            ("/b/terms/copy", "/b/terms/words"),
+            ("/b/terms/words", "/b/terms/words"),
+        ] {
+            assert_eq!(page_of(path).as_deref(), Some(page), "{path}");
+        }
+        for other in ["/", "/b/terms", "/b/terms/live", "/b/terms/stop/now", "/b//", "/elsewhere/stop"] {
+            assert_eq!(page_of(other), None, "{other}");
+        }
+    }
 
     /// A way that is added here is to be walked, too, in `tests/e2e/tests/operating/rights.rs`.
     #[test]

@@ -10,7 +10,7 @@ use issei_schema::{Address, Bilingual, BroadcastId, both};
 use serde::Deserialize;
 
 use super::At;
-use super::asking::{Filled, Named, Said, Tongue, Word, failure, foreign_form};
+use super::asking::{Filled, Named, Said, Tongue, Typed, Word, failure, foreign_form};
 use super::person::standing_at;
 use super::right::Needs;
 use super::routes::{Page, Shared, answer, page};
@@ -41,17 +41,28 @@ pub(super) struct Wanted {
 
 pub(super) async fn asked(State(at): Shared, Named(id): Named, tongue: Tongue, Word(said): Word) -> Page {
     let said = at.console.take_said(said.as_deref()).await;
-    words_page(&at, &id, tongue, (String::new(), Vec::new()), said).await
+    let message = said.message.clone();
+    let shown = async {
+        let row = match &said.typed {
+            // The row of a letter whose copy was refused. One that is gone meanwhile is not shown.
+            Typed::Copy(row, _) => standing_at(&at, &at.console.parts.ledger().broadcast(&id).await?, *row).await.ok(),
+            _ => None,
+        };
+        let who = if let Typed::Who(who) = &said.typed { who.clone() } else { String::new() };
+        words_page(&at, &id, tongue, (who, row.into_iter().collect()), said).await
+    };
+    shown.await.map_err(|failed| Said::unshown(message, failed))
 }
 
 pub(super) async fn found(State(at): Shared, Named(id): Named, tongue: Tongue, Filled(sought): Filled<Sought>) -> Page {
     let who = sought.who.trim().to_owned();
     if !at.door.has_made(&sought.csrf) {
-        let refused = Said::refused(StatusCode::FORBIDDEN, foreign_form());
-        return words_page(&at, &id, tongue, (who, Vec::new()), refused).await;
+        let refused = Said::refused(StatusCode::FORBIDDEN, foreign_form()).typed(|| Typed::who(&who));
+        return Ok(answer(&at, &format!("/b/{id}/words"), tongue, refused).await);
     }
     if who.is_empty() {
-        return words_page(&at, &id, tongue, (who, Vec::new()), Said { status: StatusCode::UNPROCESSABLE_ENTITY, ..Said::NOTHING }).await;
+        let refused = Said { status: StatusCode::UNPROCESSABLE_ENTITY, ..Said::NOTHING };
+        return Ok(answer(&at, &format!("/b/{id}/words"), tongue, refused).await);
     }
     let ledger = at.console.parts.ledger();
     let found = ledger.finder(&who).await?.look(&ledger.broadcast(&id).await?, |_| ()).await?;
@@ -82,19 +93,18 @@ pub(super) async fn found(State(at): Shared, Named(id): Named, tongue: Tongue, F
 
 /// By the code of `issei test-send`, which judges the address and the letter, too.
 pub(super) async fn copy(State(at): Shared, Named(id): Named, tongue: Tongue, Filled(wanted): Filled<Wanted>) -> Page {
-    if !at.door.has_made(&wanted.csrf) {
-        let refused = Said::refused(StatusCode::FORBIDDEN, foreign_form());
-        return words_page(&at, &id, tongue, (String::new(), Vec::new()), refused).await;
-    }
-    let broadcast = at.console.parts.ledger().broadcast(&id).await?;
-    let place = standing_at(&at, &broadcast, (wanted.page, wanted.chunk, wanted.place)).await?;
-    match send(&at, &broadcast, &place, wanted.to.trim()).await {
-        Ok(message) => answer(&at, &format!("/b/{id}/words"), tongue, message).await,
-        Err(told) => {
-            let refused = Said::refused(StatusCode::UNPROCESSABLE_ENTITY, both!("nothing was sent: {}", "何も送信していません。{}", told));
-            words_page(&at, &id, tongue, (String::new(), vec![place]), refused).await
+    let row = (wanted.page, wanted.chunk, wanted.place);
+    let said = if at.door.has_made(&wanted.csrf) {
+        let broadcast = at.console.parts.ledger().broadcast(&id).await?;
+        let place = standing_at(&at, &broadcast, row).await?;
+        match send(&at, &broadcast, &place, wanted.to.trim()).await {
+            Ok(message) => Said::done(message),
+            Err(told) => Said::refused(StatusCode::UNPROCESSABLE_ENTITY, both!("nothing was sent: {}", "何も送信していません。{}", told)),
         }
-    }
+    } else {
+        Said::refused(StatusCode::FORBIDDEN, foreign_form())
+    };
+    Ok(answer(&at, &format!("/b/{id}/words"), tongue, said.typed(|| Typed::copy(row, wanted.to.trim()))).await)
 }
 
 async fn send(at: &At, broadcast: &Broadcast, place: &Place, to: &str) -> Result<Bilingual, Bilingual> {
@@ -126,8 +136,9 @@ async fn words_page(at: &At, id: &BroadcastId, tongue: Tongue, (asked, found): (
     // What can't be read keeps no row's letter from being shown.
     let letters = letters::of_held(&at.console.parts, &broadcast).await.map_or(0, |letters| letters.len());
     let may_copy = at.may(Needs::Steer) && at.console.settings.is_some();
-    let Said { status, message, failed } = said;
+    let Said { status, message, failed, typed } = said;
+    let to = if let Typed::Copy(_, to) = typed { to } else { String::new() };
     let (frame, words) = (at.frame().await, tongue.language.words());
-    let template = WordsPage { frame, words, id: id.to_string(), subject, asked, found, letters, may_copy, message, failed };
+    let template = WordsPage { frame, words, id: id.to_string(), subject, asked, found, to, letters, may_copy, message, failed };
     page(at, &template, tongue, status)
 }

@@ -105,6 +105,8 @@ pub(crate) struct List {
     pub(crate) closing: Option<String>,
     pub(crate) message: Option<Bilingual>,
     pub(crate) failed: bool,
+    /// What stood in the form that was refused.
+    pub(crate) reason: String,
 }
 
 pub(crate) struct Listed {
@@ -182,6 +184,8 @@ pub(crate) struct StopPage {
     pub(crate) bare: Option<Bare>,
     pub(crate) message: Option<Bilingual>,
     pub(crate) failed: bool,
+    /// What stood in the form that was refused.
+    pub(crate) reason: String,
 }
 
 impl StopPage {
@@ -214,6 +218,8 @@ pub(crate) struct WordsPage {
     pub(crate) asked: String,
     /// Whose letters were asked for, and where they stand.
     pub(crate) found: Vec<Standing>,
+    /// Whom the copy that was refused was to go to.
+    pub(crate) to: String,
     /// How many letters are worth a look, where that is known.
     pub(crate) letters: usize,
     pub(crate) may_copy: bool,
@@ -257,15 +263,23 @@ pub(crate) struct Action {
     pub(crate) name: &'static str,
     pub(crate) hint: &'static str,
     pub(crate) dangerous: bool,
+    /// What stood in its form, where that was refused.
+    pub(crate) reason: String,
+}
+
+impl Action {
+    fn of(verb: &'static str, name: &'static str, hint: &'static str) -> Self {
+        Self { verb, name, hint, dangerous: verb == "stop", reason: String::new() }
+    }
 }
 
 /// What can be done in this state; `waits` is whether others must agree to it still. The ledger judges again.
 pub(crate) fn actions(words: &'static Words, state: BroadcastState, waits: bool) -> Vec<Action> {
-    let stop = Action { verb: "stop", name: words.stop, hint: words.stop_hint, dangerous: true };
-    let pause = Action { verb: "pause", name: words.pause, hint: words.pause_hint, dangerous: false };
-    let resume = Action { verb: "resume", name: words.resume, hint: words.resume_hint, dangerous: false };
+    let stop = Action::of("stop", words.stop, words.stop_hint);
+    let pause = Action::of("pause", words.pause, words.pause_hint);
+    let resume = Action::of("resume", words.resume, words.resume_hint);
     let hint = if waits { words.agree_hint } else { words.approve_hint };
-    let approve = Action { verb: "approve", name: words.approve, hint, dangerous: false };
+    let approve = Action::of("approve", words.approve, hint);
     match state {
         BroadcastState::Enumerating => vec![stop],
         BroadcastState::Running if waits => vec![approve, pause, stop],

@@ -53,8 +53,13 @@ async fn an_odd_form_and_an_odd_address_are_answered_in_our_own_words() {
     let door = Door::at(url.as_str());
     let csrf = csrf_of(&door.get("/b/terms").await);
     let form = "Content-Type: application/x-www-form-urlencoded";
-    let post =
-        async |path: &str, kind: &str, body: &str| raw(door.port, &format!("{}\r\n{kind}", door.head(&format!("POST {path}"))), body).await;
+    let post = async |path: &str, kind: &str, body: &str| {
+        let answer = raw(door.port, &format!("{}\r\n{kind}", door.head(&format!("POST {path}"))), body).await;
+        match door.sent_on(&answer) {
+            Some(page) => door.get(&page).await,
+            None => answer,
+        }
+    };
     // What is missing is asked for, as what is wrong.
     for (path, body, code, told) in [
         ("/b/terms/stop", "", "403", "another run of the console"),

@@ -97,9 +97,34 @@ async fn what_became_of_a_form_is_said_once_and_neither_a_reload_nor_the_way_bac
     assert!(page.starts_with("/b/terms?said="), "{page}");
     assert!(door.get(&page).await.contains("id=\"message\""));
     assert!(!door.get(&page).await.contains("id=\"message\""), "it is said twice");
-    // What was refused is said at once, by its status, and is nothing that could be done twice.
-    let refused = door.post_alone("/b/terms/pause", &format!("csrf={csrf}&reason=a+look&confirm=term")).await;
-    assert!(status(&refused) == "422" && refused.contains("id=\"message\""), "{refused}");
+    // So is what was refused, with what was typed but for the confirmation, in the form that it was typed in.
+    for (form, refused, code, kept) in [
+        ("/b/terms/resume", format!("csrf={csrf}&reason=once+more&confirm=term"), "422", "name=\"reason\" required maxlength=\"1000\""),
+        (
+            "/b/terms/resume",
+            format!("csrf={csrf}&reason=once+more&confirm=terms&seen=0"),
+            "409",
+            "name=\"reason\" required maxlength=\"1000\"",
+        ),
+        ("/b/terms/stop", "csrf=0&reason=once+more&confirm=terms".to_owned(), "403", "name=\"reason\" required maxlength=\"1000\""),
+        ("/stop-all", format!("csrf={csrf}&reason=once+more&confirm=stop"), "422", "name=\"reason\" required maxlength=\"1000\""),
+        ("/b/terms/copy", format!("csrf={csrf}&page=0&chunk=0&place=0&to=once+more"), "422", "name=\"to\" type=\"email\""),
+        ("/b/terms/copy", format!("csrf={csrf}&page=9&chunk=0&place=0&to=once+more"), "404", ""),
+        ("/b/terms/words", "csrf=0&who=once+more".to_owned(), "403", "name=\"who\""),
+        ("/who", "csrf=0&who=once+more".to_owned(), "403", "name=\"who\""),
+        ("/b/terms/stop", format!("csrf={csrf}&confirm=terms&confirm=terms"), "422", ""),
+    ] {
+        let answer = door.post_alone(form, &refused).await;
+        let page = door.sent_on(&answer).unwrap_or_else(|| panic!("{form} {refused}: {answer}"));
+        assert!(!page.contains("more"), "{page}");
+        let shown = door.get(&page).await;
+        assert!(status(&shown) == code && shown.contains("id=\"message\""), "{form} {refused}: {shown}");
+        let inputs: Vec<&str> = shown.split('<').filter(|tag| tag.contains("value=\"once more\"")).collect();
+        assert_eq!(inputs.len(), usize::from(!kept.is_empty()), "{form} {refused}: {inputs:?}");
+        assert!(inputs.iter().all(|input| input.contains(kept)), "{form} {refused}: {inputs:?}");
+        let again = door.get(&page).await;
+        assert!(status(&again) == "200" && !again.contains("id=\"message\"") && !again.contains("once more"), "{form}: {again}");
+    }
 
     let Some(browser) = Browser::start(390, 844).await else { return };
     browser.page.goto(url.as_str()).await.unwrap();
@@ -119,6 +144,18 @@ async fn what_became_of_a_form_is_said_once_and_neither_a_reload_nor_the_way_bac
         .await;
     assert_eq!(browser.value("document.getElementById('open-resume')").await, json!(null));
     assert_eq!(entries().await, 1);
+    // What is refused stands at the address of the broadcast, too: the page is loaded again without a question, and nothing is sent.
+    let refuse =
+        "const form = document.getElementById('form-pause'); form.reason.value = 'once more'; form.confirm.value = 'term'; form.submit()";
+    browser.page.execute(refuse, Vec::new()).await.unwrap();
+    browser.wait_until("document.querySelector('#message.bad') !== null").await;
+    let at = browser.page.current_url().await.unwrap();
+    assert!(at.path().ends_with("/b/terms") && at.query().is_none(), "{at}");
+    assert_eq!(browser.value("document.querySelector('#form-pause [name=reason]').value").await, json!("once more"));
+    assert_eq!(browser.value("document.querySelector('#form-stop [name=reason]').value").await, json!(""));
+    browser.assert_accessible("a broadcast whose form was refused").await;
+    browser.page.refresh().await.unwrap();
+    browser.wait_until("document.querySelector('#state') !== null && document.getElementById('message') === null").await;
     // Everything is stopped from the list, whose button is to be seen at once, on a phone too.
     browser.page.goto(&format!("http://127.0.0.1:{}{}/", door.port, door.base)).await.unwrap();
     browser.wait_until("document.getElementById('open-stop-all')?.getBoundingClientRect().bottom < window.innerHeight").await;
