@@ -1,5 +1,6 @@
 //! The send: one provider request for each recipient, under a claim and a permit.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use issei_clock::Reading;
@@ -46,8 +47,8 @@ pub(crate) struct Refused {
     pub(crate) accepted_after: bool,
 }
 
-/// One call of a claim, and the key that the ledger has for it.
-type Waiting = (Vec<Entry>, Option<ReplayKey>);
+/// Those whom one call of a claim is for, by their places among what is ready, and the key that the ledger has for it.
+type Waiting = (Range<usize>, Option<ReplayKey>);
 
 impl Refused {
     /// Whether the sender is not to blame. It may be, where several are refused after the last who was accepted.
@@ -153,17 +154,18 @@ impl Consumer {
         let mut refused: Vec<Refused> = Vec::new();
         let (of, all) = (claim.placed().clone(), ready.entries.len());
         let (mut accepts_anybody, mut once_more) = (false, Vec::new());
-        let mut waiting = vec![keyed(claim, ready.entries.clone())];
+        let mut waiting = vec![keyed(claim, &ready, 0..all)];
         loop {
-            let Some((entries, key)) = waiting.pop() else {
+            let Some((those, key)) = waiting.pop() else {
                 once_more = refused.extract_if(.., |one| one.may_have_ended()).map(|one| one.at).collect();
                 if once_more.is_empty() {
                     break;
                 }
-                let again = |entry: &&Entry| once_more.contains(&entry.at);
-                waiting.extend(ready.entries.iter().filter(again).map(|entry| keyed(claim, vec![entry.clone()])));
+                let again = (0..all).filter(|place| once_more.contains(&ready.entries[*place].at));
+                waiting.extend(again.map(|place| keyed(claim, &ready, place..place + 1)));
                 continue;
             };
+            let entries = &ready.entries[those.clone()];
             let now = self.clock.reading();
             // A send that begins now must be over within the lease: afterwards others read the
             // claim as in doubt, and they must be right to.
@@ -176,11 +178,11 @@ impl Consumer {
             }
             // Where the ledger has none nobody asks; where the provider wants one, it gets one.
             let own = (key.is_none() && provider.facts().replay != Replay::None).then(|| ReplayKey(self.dice.token()));
-            let call = ready.call_of(message, &entries, permit.granted_at(), key.as_ref().or(own.as_ref()));
+            let call = ready.call_of(message, entries, permit.granted_at(), key.as_ref().or(own.as_ref()));
             let verdict = self.send_once(provider, call).await;
-            self.log(&verdict, &entries);
+            self.log(&verdict, entries);
             if verdict.split && entries.len() > 1 {
-                match self.halves(carrier, claim, message, &ready, (&entries, key)).await {
+                match self.halves(carrier, claim, message, &ready, (those, key)).await {
                     Ok(halves) => waiting.extend(halves),
                     Err(error) => {
                         tracing::warn!(%error, "what a request is divided into can't be written down, so its halves are not sent");
@@ -240,14 +242,14 @@ impl Consumer {
         claim: &mut Claim,
         message: &ChunkMessage,
         ready: &Ready<'_>,
-        (entries, key): (&[Entry], Option<ReplayKey>),
+        (those, key): Waiting,
     ) -> Result<Vec<Waiting>, LedgerError> {
         if let Some(ReplayKey(key)) = key {
             // It was made once, under a key that nobody else has asked with: the ledger refuses this where somebody has.
             self.divide(carrier, claim, message, ready, (&key, Divide::Proven)).await?;
         }
-        let (first, second) = entries.split_at(entries.len() / 2);
-        Ok([second, first].map(|half| keyed(claim, half.to_vec())).into())
+        let middle = those.start + those.len() / 2;
+        Ok([middle..those.end, those.start..middle].map(|half| keyed(claim, ready, half)).into())
     }
 
     /// Divides a part of a claim's request, and gives the keys of what may leave then.
@@ -320,11 +322,11 @@ impl Consumer {
 }
 
 /// A call, with the key that the ledger has for it.
-fn keyed(claim: &Claim, entries: Vec<Entry>) -> Waiting {
-    let is_of_these = |part: &&Part| part.positions().eq(entries.iter().map(|entry| entry.at));
+fn keyed(claim: &Claim, ready: &Ready<'_>, those: Range<usize>) -> Waiting {
+    let is_of_these = |part: &&Part| part.positions().eq(ready.entries[those.clone()].iter().map(|entry| entry.at));
     let part = claim.request().into_iter().flat_map(Keyed::parts).find(is_of_these);
     let key = part.map(|part| ReplayKey(part.key().to_owned()));
-    (entries, key)
+    (those, key)
 }
 
 /// Why a broadcast should pause of which somebody is refused.
