@@ -149,6 +149,9 @@ async fn a_row_needs_what_its_letter_shows_and_nothing_that_a_condition_leaves_o
         let broadcast = world.run_to_the_end(id).await;
         assert_eq!((broadcast.broadcast_state, broadcast.recipients), (BroadcastState::Complete, mailed), "{id}");
         assert_eq!(broadcast.skipped_by.get("data_missing").copied().unwrap_or(0), 30 - mailed, "{id}");
+        // What SES makes of a name that is not there at all, a condition's too, nobody has tried.
+        let page = world.ledger().page(&broadcast.placed(), 0).await.unwrap();
+        assert!(id == "plain" || page.known_recipients().all(|recipient| recipient.data.contains_key("car")), "{id}");
     }
     let mails = world.cloud.mails().unwrap();
     assert_eq!(mails.len(), 29 + 29 + 20 + 29);
