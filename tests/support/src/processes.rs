@@ -477,7 +477,7 @@ impl Processes {
 
     /// Waits until `issei status` shows that it is so, and gives the whole status.
     pub async fn wait_until(&self, id: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        let mut last = String::new();
+        let (mut last, mut pause) = (String::new(), Duration::from_millis(200));
         let looks = async {
             loop {
                 let (code, output, errors) = self.try_run(&["status", id, "--json"]).await;
@@ -486,7 +486,9 @@ impl Processes {
                     return status;
                 }
                 last = format!("{output}{errors}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                tokio::time::sleep(pause).await;
+                // Each look is a process of its own, and as many tests as look at once would have all of two cores.
+                pause = Duration::from_secs(1).min(pause * 3 / 2);
             }
         };
         let Ok(status) = tokio::time::timeout(PATIENCE, looks).await else {

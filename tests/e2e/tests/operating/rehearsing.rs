@@ -100,7 +100,7 @@ async fn a_doctor_says_that_the_ledger_is_closed_and_that_there_are_dead_letters
     let consumer = world.start("consumer");
     world.post("ISSEI_CHUNKS_QUEUE", "poison").await;
     world.run(&["stop", "--all", "--reason", "a drill"]).await;
-    for (what, mend) in [("new broadcasts", "issei open"), ("dead letters of the chunks queue", "issei redrive chunks")] {
+    for (what, mend) in [("new broadcasts", "issei open"), ("dead letters of the chunks queue", "issei dead-letters chunks")] {
         until(format!("doctor says: {what}"), async || {
             let (_, output, _) = world.try_run(&["doctor", "--json"]).await;
             findings(&output).iter().any(|(found, how)| found.contains(what) && how.contains(mend))

@@ -240,6 +240,8 @@ async fn an_approver_reads_the_letter_of_a_row_and_is_sent_a_copy_and_reads_on_a
     // To a stranger nothing goes, by the same rule as in the shell.
     let copy_to = async |to: &str| {
         let field = browser.page.find(Locator::Css("#found input[name=to]")).await.unwrap();
+        // What was refused stands in it still.
+        field.clear().await.unwrap();
         field.send_keys(&format!("{to}{}", Key::Enter)).await.unwrap();
     };
     copy_to("stranger@elsewhere.example.net").await;
