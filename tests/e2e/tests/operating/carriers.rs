@@ -158,7 +158,9 @@ async fn a_stop_at_another_provider_prints_no_bound_that_nobody_can_prove() {
         let paused = world.run(&["pause", "terms", "--reason", "a look"]).await;
         let says = format!("may still be sent, for how long no time tells, since {} refuses no request for its age;", carrier.name());
         assert!(paused.contains(&says) && !paused.contains(" s at most"), "{paused}");
-        // Since the pause every request may have had its answer, of which the stop says that nothing is out.
+        // Since the pause every request may have had its answer, of which the stop says that nothing is out. From here on one has none
+        // at every moment: each second brings another, and takes longer.
+        world.cloud.inject(Rule::every(carrier.call(), Fault::DelayMs(1_500)));
         world.run(&["resume", "terms", "--reason", "it is looked at"]).await;
         world.wait_for_accepted(world.cloud.accepted() + 1).await;
         let (code, stopped, _) = world.try_run(&["stop", "terms", "--reason", "wrong text"]).await;
