@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use issei_clock::Reading;
-use issei_ledger::{Chunk, Claim, Divide, Keyed, LedgerError, Outcome, Part, Permit, Placed, Registration, Suppression};
+use issei_ledger::{
+    BroadcastState, Chunk, Claim, Divide, Keyed, LedgerError, Outcome, Part, Permit, Placed, ReasonCode, Registration, Suppression,
+};
 use issei_provider::{Call, Cause, Entry, Provider, Refusal, Replay, ReplayKey, Said, SlowDown, Verdict};
 use issei_schema::{ChunkMessage, Class};
 use jiff::Timestamp;
@@ -275,12 +277,15 @@ impl Consumer {
         if refused.is_charged(is_last_alone) {
             return Charge::Rejected;
         }
-        if refuses_all {
-            return Charge::Pause;
-        }
         // From and Reply-To are the same for the whole broadcast, so once anybody was accepted, an
         // address that the provider can't read is the recipient's.
-        if refused.refusal.cause == Cause::Address && (self.refusals.has_accepted(&of.id) || self.was_anybody_accepted(of).await) {
+        let is_of_address =
+            refused.refusal.cause == Cause::Address && (self.refusals.has_accepted(&of.id) || self.was_anybody_accepted(of).await);
+        if refuses_all {
+            // That it is everybody's at once an operator has to look at first. Whoever has resumed since found nothing to mend.
+            return if is_of_address && self.was_resumed(of).await { Charge::Rejected } else { Charge::Pause };
+        }
+        if is_of_address {
             return Charge::Rejected;
         }
         self.refusals.refused(&of.id, chunk, refused.at)
@@ -294,6 +299,21 @@ impl Consumer {
             Ok(found) => found.values().filter_map(Chunk::outcomes).any(|outcomes| outcomes.count(Outcome::Accepted) > 0),
             Err(error) => {
                 tracing::warn!(%error, "chunks can't be read; the recipient is charged with nothing");
+                false
+            }
+        }
+    }
+
+    /// Says whether somebody has let it go on after a provider's refusals had paused it.
+    async fn was_resumed(&self, of: &Placed) -> bool {
+        match self.ledger.broadcast(&of.id).await {
+            Ok(broadcast) => {
+                let resumed = format!("{} -> {}", BroadcastState::Paused, BroadcastState::Running);
+                let mut since = broadcast.audit_trail.iter().skip_while(|entry| entry.code != Some(ReasonCode::PausedProvider));
+                since.any(|entry| entry.step == resumed)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the audit trail can't be read; the recipient is charged with nothing");
                 false
             }
         }

@@ -104,6 +104,10 @@ fn cut(text: &str) -> Result<(Vec<&str>, Vec<Found<'_>>), Unjudged> {
         if inner.starts_with('{') || is_raw && left {
             return Err(refused("is a raw block, or has more braces than a value"));
         }
+        // Handlebars reads neither, and the provider would send nothing of such a letter to anybody.
+        if inner.starts_with(char::is_whitespace) && inner.trim_start().starts_with(['#', '/', '^', '&', '!', '>']) {
+            return Err(refused("has white space before the sign that it begins with, which Handlebars does not read"));
+        }
         let is_comment = !is_raw && inner.starts_with('!');
         let is_long = is_comment && inner.starts_with("!--");
         // With `--` a comment may have tags in it.

@@ -250,6 +250,30 @@ async fn those_who_are_left_of_a_chunk_are_rejected_for_their_own_sake_and_pause
     judge(&world.cloud, "terms").assert_each_once(world.addresses().await.into_iter().take(10));
 }
 
+/// All of a chunk have addresses that SES can't read. An operator looks at that, finds nothing to mend, and resumes: it is not the
+/// sender's fault then, and the broadcast does not pause for the same once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_of_bad_addresses_pauses_once_and_is_rejected_after_the_resume() {
+    // The last chunk, by the order of the keys' bytes.
+    let bad = ["user000008", "user000009"];
+    let rule = |address: &str| EntryRule { address: address.to_owned(), status: "BAD_REQUEST: Illegal address".to_owned(), times: None };
+    let account = Account { entry_rules: bad.map(rule).into(), ..Account::default() };
+    let world = World::new(WorldOptions { users: 12, page_size: 60, chunk_size: 5, account, ..WorldOptions::default() }).await;
+    world.post_command(&command("terms", |body| body["canary"] = json!(5))).await;
+    world.run_until("terms", 1, |broadcast| broadcast.broadcast_state == BroadcastState::Holding).await;
+    resume(&world, "the canary went well").await;
+    let operator = async {
+        until("it pauses", async || world.broadcast("terms").await.broadcast_state == BroadcastState::Paused).await;
+        resume(&world, "nothing is wrong with the sender").await;
+    };
+    let (broadcast, ()) = tokio::join!(world.run_to_the_end("terms"), operator);
+    assert_eq!(broadcast.totals.map(|totals| (totals.accepted, totals.rejected)), Some((10, 2)), "{:?}", broadcast.audit_trail);
+    let pauses = broadcast.audit_trail.iter().filter(|entry| entry.step.ends_with("-> paused")).count();
+    assert_eq!(pauses, 1, "{:?}", broadcast.audit_trail);
+    judge(&world.cloud, "terms")
+        .assert_each_once(world.addresses().await.into_iter().filter(|it| !bad.iter().any(|bad| it.starts_with(bad))));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_say_nothing_certain_are_in_doubt() {
     for status in ["TRANSIENT_FAILURE", "FAILED", "SOMETHING_NEW"] {
