@@ -228,7 +228,8 @@ impl World {
             let from_page = match ledger.find_broadcast(&watched.id).await {
                 Ok(None) => 0,
                 Ok(Some(broadcast)) => broadcast.pages + 1,
-                Err(_) => continue,
+                // Which pages are frozen by now nobody knows, so none is held against it. Whom it spares is known all the same.
+                Err(_) => u32::MAX,
             };
             watched.listed.push(Listed { address: address.clone(), why, from_page, heeded_at, accepted: None, is_asked_about: false });
         }
